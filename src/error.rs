@@ -1,0 +1,148 @@
+//! What an operation of this library can fail with, and the codes that a peer is told on the wire.
+
+use std::fmt;
+
+/// The result of an operation of this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: a kind to branch on, and a sentence that says what and what to do.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    source: Option<std::io::Error>,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An endpoint, filter, topic, option or file that is not of the right form.
+    Invalid,
+    /// Nobody answers at the endpoint, within the time given.
+    Unreachable,
+    /// The address is taken by another process.
+    AddressInUse,
+    /// The other end answered, and said no.
+    Refused(ErrorCode),
+    /// The other end does not speak this protocol, or broke it.
+    Protocol,
+    /// The session has ended and will not come back: closed here, or the executor has stopped.
+    Closed,
+    /// It was not done in the time given. What was asked may still happen.
+    TimedOut,
+    /// The executors could not be started or have failed.
+    Executor,
+    /// The operating system said no.
+    Io,
+}
+
+impl Error {
+    /// An error of this kind; `context` is a whole sentence without a final dot.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Error { kind, context: context.into(), source: None }
+    }
+
+    /// The operating system's error `source`, and what was being done.
+    pub fn io(context: impl Into<String>, source: std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
+            std::io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+            _ => ErrorKind::Io,
+        };
+        Error { kind, context: context.into(), source: Some(source) }
+    }
+
+    /// What to branch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|e| e as _)
+    }
+}
+
+/// Declares the wire's error codes once: number, name in logs and metrics, and what it means.
+macro_rules! error_codes {
+    ($( $(#[$doc:meta])* $name:ident = $number:literal, $label:literal; )*) => {
+        /// Why a connection or a request was refused, as an error frame carries it. Numbers are never reused.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        #[non_exhaustive]
+        pub enum ErrorCode { $( $(#[$doc])* $name, )* #[doc = "A code that this version does not know."] Unknown(u16) }
+
+        impl ErrorCode {
+            /// Every code that this version knows.
+            pub const ALL: &'static [ErrorCode] = &[$( ErrorCode::$name, )*];
+
+            /// The number on the wire.
+            pub fn number(self) -> u16 {
+                match self { $( ErrorCode::$name => $number, )* ErrorCode::Unknown(n) => n }
+            }
+
+            /// The code of that number.
+            pub fn from_number(number: u16) -> Self {
+                match number { $( $number => ErrorCode::$name, )* n => ErrorCode::Unknown(n) }
+            }
+
+            /// Its name in logs and metrics: a bounded set.
+            pub fn label(self) -> &'static str {
+                match self { $( ErrorCode::$name => $label, )* ErrorCode::Unknown(_) => "unknown" }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The first bytes are not this protocol's greeting (HTTP, TLS, or anything else).
+    NotCorecast = 1, "not_corecast";
+    /// The greeting asks for a version that this end does not speak.
+    Version = 2, "version";
+    /// The frame's bytes do not check as an archive, or its length is below the least possible.
+    Malformed = 3, "malformed";
+    /// The frame announces more bytes than the limit in the welcome.
+    TooLarge = 4, "too_large";
+    /// A frame that this side may not send, or not now.
+    Unexpected = 5, "unexpected";
+    /// A topic that is empty, too long, or holds what a name may not.
+    BadTopic = 6, "bad_topic";
+    /// A filter that is empty, too long, or not of the grammar.
+    BadFilter = 7, "bad_filter";
+    /// The handshake was not done in time.
+    HandshakeTimeout = 8, "handshake_timeout";
+    /// A frame was begun and not finished in time.
+    FrameTimeout = 9, "frame_timeout";
+    /// Nothing came for longer than the idle limit, heartbeats neither.
+    IdleTimeout = 10, "idle_timeout";
+    /// The egress queue is full and the policy is `disconnect`.
+    SlowSubscriber = 11, "slow_subscriber";
+    /// More subscriptions than one session may hold.
+    TooManySubscriptions = 12, "too_many_subscriptions";
+    /// More sessions than this end may hold.
+    TooManySessions = 13, "too_many_sessions";
+    /// The broker is shutting down.
+    ShuttingDown = 14, "shutting_down";
+    /// An overflow policy that this broker does not grant.
+    PolicyRefused = 15, "policy_refused";
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorCode::Unknown(n) => write!(f, "unknown code {n}"),
+            code => f.write_str(code.label()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A newtype for every index, so that one is never taken for another. Anybody may use these; nobody does
+//! arithmetic on them.
+
+use std::fmt;
+
+pub use corecast_executors::ShardId;
+
+/// One connection within its shard. Slots are reused, so the generation tells a new session from the one that
+/// had its slot before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SessionId {
+    /// Slot in the shard's session table.
+    pub slot: u32,
+    /// How many sessions had this slot before.
+    pub generation: u32,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// One publisher, for as long as it lives and over all its reconnects: random, drawn by the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct PublisherId(pub u64);
+
+impl fmt::Display for PublisherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One subscriber within its session; drawn by the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SubscriberId(pub u32);
+
+/// One request of a client within its session; the answer carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RequestId(pub u32);
+
+/// An egress group within its shard: the sessions with the same subscriptions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct GroupId(pub u32);

@@ -1,0 +1,44 @@
+//! Thread-per-core publish/subscribe for Linux.
+//!
+//! Every core runs one pinned executor that owns a *shard* of the subscriber sockets; frames cross shards as
+//! refcounted batches over bounded links. A slow subscriber costs only itself, what is dropped is told, and
+//! nothing starts before everyone is there.
+//!
+//! # Map
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`limits`] | every bound, with its reason |
+//! | [`ids`] | a newtype for every index |
+//! | [`error`] | what an operation can fail with, and the codes that travel on the wire |
+//! | [`endpoint`] | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
+//! | [`wire`] | greeting, splitter, checked frames, rkyv bodies |
+//! | [`topic`] | names, filters, and the index that turns a topic into a route |
+//! | [`fanout`] | the hot path: router, egress groups, egress queues and their overflow policies |
+//! | [`broker`] | the shard logic and the pumps that move bytes for it |
+//! | [`client`] | sessions, publishers, subscribers |
+//! | [`telemetry`] | every counter in one list, the exporter, the logs |
+//! | [`cli`] | the `corecast` command |
+//!
+//! `limits, ids <- wire <- topic <- fanout <- {broker, client} <- cli`, never the other way.
+
+pub mod broker;
+pub mod cli;
+pub mod client;
+pub mod endpoint;
+pub mod error;
+pub mod fanout;
+pub mod ids;
+pub mod limits;
+pub mod telemetry;
+pub mod topic;
+pub mod wire;
+
+pub use client::{
+    ClientConfig, Event, EventRef, Gap, GapRef, GapReason, LocalClient, LocalPublisher, LocalSubscriber, Message,
+    MessageRef, Publisher, Sessions, Subscriber, Subscription,
+};
+pub use endpoint::Endpoint;
+pub use error::{Error, ErrorKind, Result};
+pub use fanout::OverflowPolicy;
+pub use topic::{Filter, Topic};
