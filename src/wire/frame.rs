@@ -67,7 +67,7 @@ pub enum Frame<'a> {
         request: u32,
         /// Which of the session's subscribers; several may share a session.
         subscriber: u32,
-        /// How the filter's bytes are meant: 0 a pattern of levels, 1 a byte prefix.
+        /// How the filter's bytes are meant: 1 a pattern of levels, 2 a byte prefix.
         kind: u8,
     },
     /// Client -> broker: takes one subscription back; answered by `Done`.

@@ -74,8 +74,7 @@ impl Reader {
             self.keep_own();
             return bytes;
         }
-        self.partial.clear();
-        self.partial.extend_from_slice(&slab.buf[whole..self.filled]);
+        self.keep_rest(slab, whole);
         if whole < COPY_BELOW_BYTES {
             return Bytes::copy_from_slice(&slab.buf[..whole]);
         }
@@ -89,8 +88,7 @@ impl Reader {
             drop(self.partial.split_to(whole));
             self.keep_own();
         } else {
-            self.partial.clear();
-            self.partial.extend_from_slice(&slab.buf[whole..self.filled]);
+            self.keep_rest(slab, whole);
         }
     }
 
@@ -104,14 +102,24 @@ impl Reader {
         announced_bytes(&self.partial)
     }
 
+    /// Keeps what follows the whole frames in the slab; a connection with nothing begun keeps no memory.
+    fn keep_rest(&mut self, slab: &Slab, whole: usize) {
+        let rest = &slab.buf[whole..self.filled];
+        if rest.is_empty() {
+            self.partial = BytesMut::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+    }
+
     /// Gives the large buffer back when what is left fits the slab again.
     fn keep_own(&mut self) {
         if self.partial.len() <= PARTIAL_BYTES_IN_SLAB {
             let rest = mem::take(&mut self.partial);
-            self.partial.extend_from_slice(&rest);
-        }
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
+            if !rest.is_empty() {
+                self.partial.extend_from_slice(&rest);
+            }
         }
     }
 }
