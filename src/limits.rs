@@ -1,0 +1,183 @@
+//! Every bound of this crate: its unit, its reason, what it costs, and how it stands to the others. Nobody writes
+//! a literal capacity at a call site; options override the ones marked *default*, within the assertions below.
+
+use std::time::Duration;
+
+// ---------------------------------------------------------------- Frames
+
+/// Default for the longest frame body a peer may send, in bytes. 4 MiB carries a compressed camera frame or an
+/// order-book snapshot; above that a stream of several messages is kinder to the others. Costs at most this much
+/// per connection, and only for bytes that have arrived.
+pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 << 20;
+
+/// The most `--frame-bytes-max` may be set to, in bytes: relative pointers in a frame are 32-bit, and one frame
+/// should not hold a shard for longer than a tick or two of copying.
+pub const FRAME_BYTES_MAX_LIMIT: usize = 256 << 20;
+
+/// Bytes of the length that stands before each frame body.
+pub const LENGTH_BYTES: usize = 4;
+
+/// Longest text in an error frame and longest client name, in bytes: for people, not for data.
+pub const TEXT_BYTES_MAX: usize = 512;
+
+// ---------------------------------------------------------------- Topics
+
+/// Longest topic and longest filter, in bytes. Topics are names, not data: every route that a router caches
+/// holds one, and a prefix tree of them is at most this deep. 1 KiB is four times what NATS advises.
+pub const TOPIC_BYTES_MAX: usize = 1024;
+
+/// Most levels of a topic or of a pattern. It bounds the depth of the pattern trie, and so its recursion: one
+/// stack frame of some 100 bytes a level. Topics that come in through the ZeroMQ door may have more levels;
+/// a pattern that ends in `>` still matches them, at no greater depth.
+pub const TOPIC_LEVELS_MAX: usize = 64;
+
+const _: () =
+    assert!(TOPIC_LEVELS_MAX * 2 <= TOPIC_BYTES_MAX, "a name of that many one-byte levels must fit");
+
+// ---------------------------------------------------------------- Reading
+
+/// Bytes one turn of a session reads at most. 64 KiB is about what loopback hands over in one go, and a turn of
+/// it routes in well under a millisecond, so that neighbours wait no longer than that.
+pub const READ_BYTES_PER_TURN: usize = 64 << 10;
+
+/// Bytes of a read slab: four turns, so that allocation is a quarter of the turns at most.
+pub const SLAB_BYTES: usize = 4 * READ_BYTES_PER_TURN;
+
+/// A begun frame with more bytes than this here is read into a buffer of its own, which grows with what arrives;
+/// a shorter one is copied to the front of the slab, which costs less than a buffer.
+pub const PARTIAL_BYTES_IN_SLAB: usize = READ_BYTES_PER_TURN / 4;
+
+/// Frames that came in one read and are shorter than this together are copied out of the slab, so that a
+/// queue which holds a hundred bytes does not hold a slab of 256 KiB. Above it they are a slice of the slab.
+pub const COPY_BELOW_BYTES: usize = 4 << 10;
+
+// ---------------------------------------------------------------- Egress
+
+/// Default for the most bytes that wait for one session, behind what the kernel has taken: about a second of a
+/// 16 MB/s stream. Frames are shared between queues, so 512 stalled sessions of one stream cost this once.
+pub const EGRESS_BYTES_MAX_DEFAULT: usize = 16 << 20;
+
+/// Default for the most frames that wait for one session: so that tiny frames cannot make the bookkeeping
+/// larger than the bytes (64 bytes a frame at the byte limit).
+pub const EGRESS_FRAMES_MAX_DEFAULT: usize = 256 << 10;
+
+/// Bytes of answers (welcome, done, pong, count) that may wait for one session. They are not dropped, so a peer
+/// that asks and never reads is closed at this.
+pub const CONTROL_BYTES_MAX: usize = 256 << 10;
+
+/// Topics told apart in one gap notice; what was missed beyond them is told as one sum. Bounds the memory of a
+/// stalled subscriber of very many topics to about 100 KiB.
+pub const GAP_TOPICS_MAX: usize = 1024;
+
+/// Buffers of one vectored send: above 64 the copy into the kernel costs more than the call.
+pub const SEND_SLICES_MAX: usize = 64;
+
+/// Sessions that one turn flushes: at the 10 us that a loopback send takes, 0.6 ms.
+pub const FLUSH_SESSIONS_PER_TURN: usize = 64;
+
+/// Bytes one visit sends to one session before the next has its turn.
+pub const FLUSH_BYTES_PER_VISIT: usize = 256 << 10;
+
+/// A publisher that was held by a full `block` queue goes on when the queue has drained to this part of its
+/// bound: a half, so that it neither starves the subscriber nor wakes for each frame.
+pub const LOW_WATER_DIVISOR: usize = 2;
+
+// ---------------------------------------------------------------- Sessions
+
+/// Subscriptions one session may hold: room for a shared session of a host with tens of thousands of topics.
+pub const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 128 << 10;
+
+/// Filters up to which sessions of the same subscriptions share an egress group; a session with more is a group
+/// of its own, because comparing long sets on each change costs more than it saves.
+pub const GROUP_FILTERS_MAX: usize = 64;
+
+/// Subscriber-count watches one session may hold.
+pub const WATCHES_PER_SESSION_MAX: usize = 64;
+
+/// Sessions one shard may hold: a sanity bound above what descriptors allow.
+pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
+
+/// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
+pub const ROUTE_CACHE_MAX: usize = 64 << 10;
+
+// ---------------------------------------------------------------- Links
+
+/// Items a link between two shards holds. With batches of up to [`READ_BYTES_PER_TURN`] that is 16 MiB at the
+/// most for each pair, and at low rates far more than a tick's worth.
+pub const LINK_ITEMS_MAX: usize = 256;
+
+/// Connections and commands that may wait for a shard.
+pub const COMMANDS_MAX: usize = 1024;
+
+/// Items one turn of a link's pump takes before the reactor polls again.
+pub const LINK_ITEMS_PER_TURN: usize = 16;
+
+// ---------------------------------------------------------------- Time
+
+/// Default interval at which a silent client says that it lives. 9,000 idle subscribers at 15 s are 600 frames a
+/// second, well under 1 % of a core.
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
+
+/// Heartbeats that may be missed before a session is given up: one lost, one late, one for luck.
+pub const HEARTBEATS_MISSED_MAX: u32 = 3;
+
+/// From the accept to the end of the hello: a LAN round trip takes a thousandth of this.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// From a frame's first byte to its last, for frames that fit one read; see [`FRAME_BYTES_PER_SEC_MIN`].
+pub const FRAME_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longer frames get a second more for each of these: 64 KiB/s is slower than any link that this is used on.
+pub const FRAME_BYTES_PER_SEC_MIN: u64 = 64 << 10;
+
+/// How long a closed session may take to read its farewell, and a finished publisher to be read to the end.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Default for how long a stopping broker goes on flushing.
+pub const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Sessions are looked at for deadlines once in so many ticks (of 10 ms): deadlines are seconds, a tenth is sharp.
+pub const SWEEP_TICKS: usize = 10;
+
+/// First wait after a failed accept for want of descriptors; doubles up to [`ACCEPT_BACKOFF_MAX`].
+pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(10);
+
+/// Longest wait between accepts for want of descriptors.
+pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Connections one turn accepts before the reactor polls again.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
+/// Length of a listener's queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+// ---------------------------------------------------------------- Client
+
+/// Default for how long the first connection is tried: scripts start broker and clients side by side.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// First pause before connecting again, doubled up to [`RECONNECT_PAUSE_MAX`], each drawn between half and whole.
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// Longest pause before connecting again: a quarter of the 2 s in which clients must be back.
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Default for the events that wait for one subscriber in its own process.
+pub const CLIENT_QUEUE_FRAMES_DEFAULT: usize = 64 << 10;
+
+/// Bytes a publisher's session gathers before `publish` waits for the kernel.
+pub const PUBLISH_BYTES_MAX: usize = 256 << 10;
+
+/// Messages that may wait between an application's thread and its client executor.
+pub const PUBLISH_ITEMS_MAX: usize = 4096;
+
+const _: () = {
+    assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
+    // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
+    assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
+    assert!(SLAB_BYTES >= 2 * READ_BYTES_PER_TURN);
+    assert!(PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN <= SLAB_BYTES);
+    assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
+    assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
+    assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
+};

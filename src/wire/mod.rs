@@ -1,0 +1,17 @@
+//! The wire: greeting, frame layers, rkyv bodies. Knows bytes, not sockets; the only `unsafe` of the crate is in
+//! [`checked`]. `docs/PROTOCOL.md` describes what is here to a stranger.
+//!
+//! A connection begins with a 16-byte [`greeting`] each way. After it come frames: a `u32` little-endian length
+//! and an rkyv archive of one [`Frame`]. [`splitter::split`] finds and checks whole frames in what has arrived,
+//! [`Reader`] and [`Slab`] hold what has arrived, and [`CheckedFrame`] reads a frame without checking again.
+
+mod checked;
+mod frame;
+pub mod greeting;
+mod reader;
+pub mod splitter;
+
+pub use checked::CheckedFrame;
+pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind, encode, encode_to_vec};
+pub use reader::{Reader, Slab};
+pub use splitter::{Span, Split, WireError, split};

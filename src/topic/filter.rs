@@ -1,0 +1,343 @@
+//! Owns what a filter is: an exact name, a pattern with wildcards, or a prefix of bytes. Subscribers make them,
+//! the index files them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+
+use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR, check_length, check_levels};
+use super::{Topic, TopicError};
+use crate::limits::TOPIC_BYTES_MAX;
+
+/// Which topics a subscriber asks for. A clone is a reference count.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Filter {
+    /// The one topic of this name.
+    Exact(Topic),
+    /// All topics that these levels match.
+    Pattern(Pattern),
+    /// All topics that begin with these bytes, wherever the dots are: what ZeroMQ subscriptions are.
+    Prefix(Prefix),
+}
+
+/// Levels split by dots, at least one of them a wildcard: `*` is any one level, and `>`, which may only stand
+/// last, is one or more of them.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern(Bytes);
+
+/// Up to [`TOPIC_BYTES_MAX`] bytes of any value; no bytes at all match every topic.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix(Bytes);
+
+/// Why something is not a filter. Positions are in bytes, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FilterError {
+    /// It is wrong in a way that a topic could be, too.
+    #[error("not a filter: {0}")]
+    Name(#[from] TopicError),
+    /// A wildcard with something beside it in its level.
+    #[error("not a filter: the '{wildcard}' at byte {at} must stand alone in its level")]
+    WildcardNotAlone {
+        /// `*` or `>`.
+        wildcard: char,
+        /// Where it stands.
+        at: usize,
+    },
+    /// A `>` that more levels follow.
+    #[error("not a filter: the '>' at byte {at} must be the last level")]
+    RestNotLast {
+        /// Where it stands.
+        at: usize,
+    },
+    /// A prefix longer than [`TOPIC_BYTES_MAX`].
+    #[error("the prefix has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
+    PrefixTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A kind of filter that this version does not know.
+    #[error("unknown kind of filter: {kind}")]
+    UnknownKind {
+        /// The number on the wire.
+        kind: u8,
+    },
+}
+
+impl Filter {
+    /// The wire's number for a pattern; an exact name is a pattern without wildcards. 0 is left unused, so that
+    /// a zeroed frame is not a filter.
+    pub const WIRE_PATTERN: u8 = 1;
+    /// The wire's number for a byte prefix.
+    pub const WIRE_PREFIX: u8 = 2;
+
+    /// A filter as people write it: `prices.eur.usd`, `prices.*.usd`, `prices.>`, `>`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and where.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        Self::pattern(text.as_bytes())
+    }
+
+    /// All topics that begin with these bytes, which are copied.
+    ///
+    /// # Errors
+    /// More than [`TOPIC_BYTES_MAX`] bytes.
+    pub fn prefix(bytes: &[u8]) -> Result<Self, FilterError> {
+        if bytes.len() > TOPIC_BYTES_MAX {
+            return Err(FilterError::PrefixTooLong { bytes: bytes.len() });
+        }
+        Ok(Filter::Prefix(Prefix(Bytes::copy_from_slice(bytes))))
+    }
+
+    /// A filter as a frame carries it; the bytes are copied.
+    ///
+    /// # Errors
+    /// A kind that is not known, or bytes that are not of that kind.
+    pub fn from_wire(kind: u8, bytes: &[u8]) -> Result<Self, FilterError> {
+        match kind {
+            Self::WIRE_PATTERN => Self::pattern(bytes),
+            Self::WIRE_PREFIX => Self::prefix(bytes),
+            kind => Err(FilterError::UnknownKind { kind }),
+        }
+    }
+
+    /// The number that [`Filter::from_wire`] knows this kind by.
+    pub fn wire_kind(&self) -> u8 {
+        match self {
+            Filter::Exact(_) | Filter::Pattern(_) => Self::WIRE_PATTERN,
+            Filter::Prefix(_) => Self::WIRE_PREFIX,
+        }
+    }
+
+    /// The bytes, as they travel.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Filter::Exact(topic) => topic.as_bytes(),
+            Filter::Pattern(pattern) => &pattern.0,
+            Filter::Prefix(prefix) => &prefix.0,
+        }
+    }
+
+    /// Whether a message of this topic is asked for. The topic may be any bytes: levels are what stands between
+    /// dots, and may be empty.
+    pub fn matches(&self, topic: &[u8]) -> bool {
+        match self {
+            Filter::Exact(name) => name.as_bytes() == topic,
+            Filter::Pattern(pattern) => pattern.matches(topic),
+            Filter::Prefix(prefix) => topic.starts_with(&prefix.0),
+        }
+    }
+
+    fn pattern(bytes: &[u8]) -> Result<Self, FilterError> {
+        check_length(bytes)?;
+        let mut wildcards = false;
+        check_levels(bytes, |level, at| {
+            let Some(i) = level.iter().position(|b| matches!(*b, ANY_LEVEL | ALL_THE_REST)) else {
+                return Ok(());
+            };
+            wildcards = true;
+            if level.len() > 1 {
+                return Err(FilterError::WildcardNotAlone { wildcard: char::from(level[i]), at: at + i });
+            }
+            if level[i] == ALL_THE_REST && at + 1 < bytes.len() {
+                return Err(FilterError::RestNotLast { at });
+            }
+            Ok(())
+        })?;
+        if wildcards {
+            return Ok(Filter::Pattern(Pattern(Bytes::copy_from_slice(bytes))));
+        }
+        Ok(Filter::Exact(Topic::new(bytes)?))
+    }
+}
+
+impl Pattern {
+    /// The levels, wildcards among them.
+    pub(super) fn levels(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|b| *b == SEPARATOR)
+    }
+
+    fn matches(&self, topic: &[u8]) -> bool {
+        let mut there = topic.split(|b| *b == SEPARATOR);
+        for asked in self.levels() {
+            let Some(level) = there.next() else { return false };
+            match asked {
+                [ALL_THE_REST] => return true,
+                [ANY_LEVEL] => {}
+                name if name == level => {}
+                _ => return false,
+            }
+        }
+        there.next().is_none()
+    }
+}
+
+impl Prefix {
+    /// The bytes to begin with.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Filter::parse(text)
+    }
+}
+
+impl From<Topic> for Filter {
+    fn from(topic: Topic) -> Self {
+        Filter::Exact(topic)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Filter::Exact(_) => "Exact",
+            Filter::Pattern(_) => "Pattern",
+            Filter::Prefix(_) => "Prefix",
+        };
+        write!(f, "{kind}({:?})", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({:?})", String::from_utf8_lossy(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> Filter {
+        Filter::parse(text).expect(text)
+    }
+
+    #[test]
+    fn the_grammar() {
+        assert!(matches!(filter("a.b"), Filter::Exact(_)));
+        for pattern in ["*", ">", "a.*", "*.b", "a.>", "*.>", "a.*.c.*"] {
+            assert!(matches!(filter(pattern), Filter::Pattern(_)), "{pattern}");
+        }
+        let wrong = |text: &str| Filter::parse(text).expect_err("not a filter");
+        assert_eq!(wrong(""), FilterError::Name(TopicError::Empty));
+        assert_eq!(wrong("a..b"), FilterError::Name(TopicError::EmptyLevel { at: 2 }));
+        assert_eq!(wrong("a b"), FilterError::Name(TopicError::Unprintable { byte: b' ', at: 1 }));
+        assert_eq!(wrong("a*.b"), FilterError::WildcardNotAlone { wildcard: '*', at: 1 });
+        assert_eq!(wrong("a.**"), FilterError::WildcardNotAlone { wildcard: '*', at: 2 });
+        assert_eq!(wrong("a.>b"), FilterError::WildcardNotAlone { wildcard: '>', at: 2 });
+        assert_eq!(wrong("a.>.b"), FilterError::RestNotLast { at: 2 });
+        assert_eq!(wrong(">.>"), FilterError::RestNotLast { at: 0 });
+        let long = "a".repeat(TOPIC_BYTES_MAX + 1);
+        assert_eq!(wrong(&long), FilterError::Name(TopicError::TooLong { bytes: TOPIC_BYTES_MAX + 1 }));
+    }
+
+    #[test]
+    fn wildcards_match_levels() {
+        let yes = [
+            ("a.b", "a.b"),
+            ("*", "a"),
+            ("a.*", "a.b"),
+            ("*.*", "a.b"),
+            ("a.>", "a.b"),
+            ("a.>", "a.b.c"),
+            (">", "a"),
+            (">", "a.b.c"),
+            ("*.>", "a.b"),
+            // Topics of the ZeroMQ door: any bytes, empty levels too.
+            (">", ""),
+            ("*", ""),
+            ("a.*", "a."),
+            ("*.*", "."),
+        ];
+        for (asked, topic) in yes {
+            assert!(filter(asked).matches(topic.as_bytes()), "{asked} {topic}");
+        }
+        let no = [
+            ("a.b", "a.b.c"),
+            ("a.b", "a"),
+            ("*", "a.b"),
+            ("a.*", "a"),
+            ("a.*", "a.b.c"),
+            ("a.*", "b.b"),
+            ("a.>", "a"),
+            ("a.>", "ab.c"),
+            ("*.>", "a"),
+            ("a.*", ""),
+        ];
+        for (asked, topic) in no {
+            assert!(!filter(asked).matches(topic.as_bytes()), "{asked} {topic}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_bytes() {
+        let prefix = Filter::prefix(b"a.b\xff").expect("any bytes");
+        assert!(prefix.matches(b"a.b\xff\0") && prefix.matches(b"a.b\xff"));
+        assert!(!prefix.matches(b"a.b"));
+        assert!(Filter::prefix(b"").expect("the empty prefix").matches(b""));
+        assert!(!Filter::prefix(b"*").expect("no wildcard here").matches(b"a"));
+        let over = TOPIC_BYTES_MAX + 1;
+        assert_eq!(Filter::prefix(&vec![0; over]), Err(FilterError::PrefixTooLong { bytes: over }));
+    }
+
+    #[test]
+    fn the_wire_form_leads_back() {
+        for there in [filter("a.b"), filter("a.*"), Filter::prefix(b"\0.*").expect("any bytes")] {
+            assert_eq!(Filter::from_wire(there.wire_kind(), there.as_bytes()), Ok(there));
+        }
+        assert_eq!(Filter::from_wire(0, b"a"), Err(FilterError::UnknownKind { kind: 0 }));
+        assert!(Filter::from_wire(Filter::WIRE_PATTERN, b"a..b").is_err());
+    }
+
+    /// The grammar once more, in another way: whole lists of levels, and recursion.
+    fn oracle(asked: &[&[u8]], topic: &[&[u8]]) -> bool {
+        match (asked, topic) {
+            ([], []) => true,
+            ([b">"], [_, ..]) => true,
+            ([b"*", asked @ ..], [_, topic @ ..]) => oracle(asked, topic),
+            ([a, asked @ ..], [t, topic @ ..]) => a == t && oracle(asked, topic),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_agree_with_the_oracle(
+            asked in "(a|b|\\*)(\\.(a|b|\\*)){0,4}(\\.>)?",
+            topic in prop::collection::vec(prop::sample::select(b"ab..\xff".to_vec()), 0..10),
+        ) {
+            let levels: Vec<&[u8]> = asked.as_bytes().split(|b| *b == b'.').collect();
+            let there: Vec<&[u8]> = topic.split(|b| *b == b'.').collect();
+            prop_assert_eq!(filter(&asked).matches(&topic), oracle(&levels, &there));
+        }
+
+        #[test]
+        fn any_text_is_a_filter_or_an_error(text in "\\PC{0,40}", bytes: Vec<u8>, kind: u8) {
+            if let Ok(filter) = Filter::parse(&text) {
+                prop_assert_eq!(filter.as_bytes(), text.as_bytes());
+            }
+            let _ = Filter::from_wire(kind % 4, &bytes);
+        }
+    }
+}

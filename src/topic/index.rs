@@ -1,0 +1,235 @@
+//! Owns the index: which targets want a topic. The router of a shard owns one and caches its answers as routes.
+
+use ahash::AHashMap;
+
+use super::targets::Targets;
+use super::{Filter, Topic, pattern_trie, prefix_tree};
+
+/// Filters and the targets they lead to: one entry for each pair of the two. Exact names are one hash look-up,
+/// patterns a walk down the levels, prefixes a walk down the bytes: what other filters there are does not count.
+#[derive(Debug)]
+pub struct Index<T> {
+    exact: AHashMap<Topic, Targets<T>>,
+    patterns: pattern_trie::Node<T>,
+    prefixes: prefix_tree::Node<T>,
+    len: usize,
+}
+
+impl<T: Copy + Ord> Default for Index<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Copy + Ord> Index<T> {
+    /// An index without entries.
+    pub fn new() -> Self {
+        Index {
+            exact: AHashMap::new(),
+            patterns: pattern_trie::Node::new(),
+            prefixes: prefix_tree::Node::new(),
+            len: 0,
+        }
+    }
+
+    /// Adds an entry; false if it was there.
+    pub fn insert(&mut self, filter: &Filter, target: T) -> bool {
+        let added = match filter {
+            Filter::Exact(name) => self.exact.entry(name.clone()).or_insert_with(Targets::new).insert(target),
+            Filter::Pattern(pattern) => self.patterns.insert(pattern, target),
+            Filter::Prefix(prefix) => self.prefixes.insert(prefix.as_bytes(), target),
+        };
+        self.len += usize::from(added);
+        added
+    }
+
+    /// Takes an entry away, and all that was there for it alone; false if it was not there.
+    pub fn remove(&mut self, filter: &Filter, target: T) -> bool {
+        let removed = match filter {
+            Filter::Exact(name) => match self.exact.get_mut(name) {
+                Some(targets) => {
+                    let removed = targets.remove(target);
+                    if targets.is_empty() {
+                        self.exact.remove(name);
+                    }
+                    removed
+                }
+                None => false,
+            },
+            Filter::Pattern(pattern) => self.patterns.remove(pattern, target),
+            Filter::Prefix(prefix) => self.prefixes.remove(prefix.as_bytes(), target),
+        };
+        self.len -= usize::from(removed);
+        removed
+    }
+
+    /// Replaces what `out` holds with the targets that want this topic, sorted, each once. The topic may be any
+    /// bytes. Allocates nothing but the room that `out` needs.
+    pub fn matches(&self, topic: &[u8], out: &mut Vec<T>) {
+        out.clear();
+        if let Some(targets) = self.exact.get(topic) {
+            targets.append_to(out);
+        }
+        let sorted = out.len();
+        self.patterns.append_matches(Some(topic), out);
+        self.prefixes.append_matches(topic, out);
+        // The targets of one exact name are sorted already: that is the usual case.
+        if out.len() > sorted {
+            out.sort_unstable();
+            out.dedup();
+        }
+    }
+
+    /// How many entries there are: pairs of a filter and a target.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        debug_assert_eq!(
+            self.len == 0,
+            self.exact.is_empty() && self.patterns.is_empty() && self.prefixes.is_empty(),
+            "nothing stays behind when the last entry goes"
+        );
+        self.len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> Filter {
+        Filter::parse(text).expect(text)
+    }
+
+    fn matches(index: &Index<u32>, topic: &[u8]) -> Vec<u32> {
+        let mut out = vec![99];
+        index.matches(topic, &mut out);
+        out
+    }
+
+    #[test]
+    fn the_three_kinds_meet() {
+        let mut index = Index::new();
+        assert!(index.is_empty());
+        let entries = [
+            (filter("a.b"), 5),
+            (filter("a.*"), 4),
+            (filter("a.>"), 3),
+            (filter(">"), 2),
+            (Filter::prefix(b"a.").expect("a prefix"), 1),
+            (Filter::prefix(b"a.b").expect("a prefix"), 5),
+        ];
+        for (filter, target) in &entries {
+            assert!(index.insert(filter, *target) && !index.insert(filter, *target));
+        }
+        assert_eq!(index.len(), entries.len());
+        assert_eq!(matches(&index, b"a.b"), [1, 2, 3, 4, 5]);
+        assert_eq!(matches(&index, b"a.c"), [1, 2, 3, 4]);
+        assert_eq!(matches(&index, b"a"), [2]);
+        assert_eq!(matches(&index, b"a.b.c"), [1, 2, 3, 5]);
+        for (filter, target) in &entries {
+            assert!(index.remove(filter, *target) && !index.remove(filter, *target));
+        }
+        assert!(index.is_empty());
+        assert!(matches(&index, b"a.b").is_empty());
+    }
+
+    /// Only a scan over all of them would notice how many there are: this stays quick in a debug build.
+    #[test]
+    fn ten_thousand_prefixes_are_cheap_to_ask() {
+        let mut index = Index::new();
+        for i in 0..10_000_u32 {
+            index.insert(&Filter::prefix(format!("{i:05}").as_bytes()).expect("a prefix"), i);
+        }
+        let mut out = Vec::new();
+        for i in 0..100_000_u32 {
+            index.matches(format!("{:05}.x", i % 10_000).as_bytes(), &mut out);
+            assert_eq!(out, [i % 10_000]);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(Filter, u8),
+        Remove(Filter, u8),
+        /// Takes away an entry that is there, if there is one: the one at this position, modulo.
+        RemoveAt(usize),
+        Ask(Vec<u8>),
+    }
+
+    fn any_filter() -> impl Strategy<Value = Filter> {
+        let bytes = prop::collection::vec(prop::sample::select(b"ab.*\xff".to_vec()), 0..6);
+        prop_oneof![
+            "(a|b|ab)(\\.(a|b)){0,3}".prop_map(|text| filter(&text)),
+            "(a|b|\\*)(\\.(a|b|\\*)){0,3}(\\.>)?".prop_map(|text| filter(&text)),
+            Just(filter(">")),
+            bytes.prop_map(|bytes| Filter::prefix(&bytes).expect("a short prefix")),
+        ]
+    }
+
+    fn any_topic() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            "(a|b|ab)(\\.(a|b)){0,4}".prop_map(String::into_bytes),
+            prop::collection::vec(prop::sample::select(b"ab..*>\xff".to_vec()), 0..8),
+            prop::collection::vec(any::<u8>(), 0..8),
+        ]
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (any_filter(), 0..6_u8).prop_map(|(filter, target)| Step::Insert(filter, target)),
+            1 => (any_filter(), 0..6_u8).prop_map(|(filter, target)| Step::Remove(filter, target)),
+            2 => any::<usize>().prop_map(Step::RemoveAt),
+            4 => any_topic().prop_map(Step::Ask),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_scan(steps in prop::collection::vec(any_step(), 0..120)) {
+            let mut index = Index::new();
+            let mut entries: Vec<(Filter, u8)> = Vec::new();
+            let mut out = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Insert(filter, target) => {
+                        let new = !entries.contains(&(filter.clone(), target));
+                        prop_assert_eq!(index.insert(&filter, target), new);
+                        if new {
+                            entries.push((filter, target));
+                        }
+                    }
+                    Step::Remove(filter, target) => {
+                        let there = entries.iter().position(|entry| *entry == (filter.clone(), target));
+                        prop_assert_eq!(index.remove(&filter, target), there.is_some());
+                        there.map(|at| entries.swap_remove(at));
+                    }
+                    Step::RemoveAt(at) => {
+                        if !entries.is_empty() {
+                            let (filter, target) = entries.swap_remove(at % entries.len());
+                            prop_assert!(index.remove(&filter, target));
+                        }
+                    }
+                    Step::Ask(topic) => {
+                        let mut scan: Vec<u8> =
+                            entries.iter().filter(|(f, _)| f.matches(&topic)).map(|(_, target)| *target).collect();
+                        scan.sort_unstable();
+                        scan.dedup();
+                        index.matches(&topic, &mut out);
+                        prop_assert_eq!(&out, &scan);
+                    }
+                }
+                prop_assert_eq!(index.len(), entries.len());
+            }
+            for (filter, target) in entries {
+                prop_assert!(index.remove(&filter, target));
+            }
+            prop_assert!(index.is_empty());
+        }
+    }
+}

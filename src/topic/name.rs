@@ -1,0 +1,214 @@
+//! Owns what a topic is: a name of levels split by dots. Made by publishers and checked by the router, once for
+//! each new topic.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+
+use crate::limits::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
+
+/// What splits the levels of a topic.
+pub(super) const SEPARATOR: u8 = b'.';
+/// Stands for exactly one level in a filter.
+pub(super) const ANY_LEVEL: u8 = b'*';
+/// Stands for one or more levels, at the end of a filter.
+pub(super) const ALL_THE_REST: u8 = b'>';
+
+/// The name that messages are published under: 1 to [`TOPIC_BYTES_MAX`] bytes, at most [`TOPIC_LEVELS_MAX`]
+/// levels split by dots, none of them empty; no `*`, no `>`, no ASCII white space or control byte. A clone is
+/// a reference count.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic(Bytes);
+
+/// Why some bytes are not a topic. Positions are in bytes, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TopicError {
+    /// There is nothing.
+    #[error("the topic is empty")]
+    Empty,
+    /// It is longer than [`TOPIC_BYTES_MAX`].
+    #[error("the topic has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It has more than [`TOPIC_LEVELS_MAX`] levels.
+    #[error("the topic has {levels} levels, and at most {TOPIC_LEVELS_MAX} are allowed")]
+    TooManyLevels {
+        /// How many it has.
+        levels: usize,
+    },
+    /// A dot at the start, at the end, or next to another.
+    #[error("the topic has an empty level at byte {at}: no dot may stand first, last or beside another")]
+    EmptyLevel {
+        /// Where the empty level begins.
+        at: usize,
+    },
+    /// A wildcard: those are for filters.
+    #[error("the topic has a '{wildcard}' at byte {at}: wildcards are for filters")]
+    Wildcard {
+        /// `*` or `>`.
+        wildcard: char,
+        /// Where it stands.
+        at: usize,
+    },
+    /// White space or a control byte.
+    #[error("the topic has the byte {byte:#04x} at byte {at}: no white space, no control characters")]
+    Unprintable {
+        /// The byte.
+        byte: u8,
+        /// Where it stands.
+        at: usize,
+    },
+}
+
+impl Topic {
+    /// A topic of these bytes, which are copied.
+    ///
+    /// # Errors
+    /// Says what is wrong with them, and where.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, TopicError> {
+        let bytes = bytes.as_ref();
+        Self::check(bytes)?;
+        Ok(Topic(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// Whether these bytes are a topic; copies nothing.
+    ///
+    /// # Errors
+    /// Says what is wrong with them, and where.
+    pub fn check(bytes: &[u8]) -> Result<(), TopicError> {
+        check_length(bytes)?;
+        check_levels(bytes, |level, at| {
+            let wildcard = level.iter().position(|b| matches!(*b, ANY_LEVEL | ALL_THE_REST));
+            match wildcard {
+                Some(i) => Err(TopicError::Wildcard { wildcard: char::from(level[i]), at: at + i }),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// The bytes, as they travel.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes, shared: one more reference.
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+/// Topics and patterns have the same bounds of length.
+pub(super) fn check_length(bytes: &[u8]) -> Result<(), TopicError> {
+    match bytes.len() {
+        0 => Err(TopicError::Empty),
+        n if n > TOPIC_BYTES_MAX => Err(TopicError::TooLong { bytes: n }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what topics and patterns have in common, and each level with `check` (the level, and where it begins).
+pub(super) fn check_levels<E: From<TopicError>>(
+    bytes: &[u8],
+    mut check: impl FnMut(&[u8], usize) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut at = 0;
+    let mut levels = 0;
+    for level in bytes.split(|b| *b == SEPARATOR) {
+        if level.is_empty() {
+            return Err(TopicError::EmptyLevel { at }.into());
+        }
+        if let Some(i) = level.iter().position(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
+            return Err(TopicError::Unprintable { byte: level[i], at: at + i }.into());
+        }
+        check(level, at)?;
+        at += level.len() + 1;
+        levels += 1;
+    }
+    if levels > TOPIC_LEVELS_MAX {
+        return Err(TopicError::TooManyLevels { levels }.into());
+    }
+    Ok(())
+}
+
+impl FromStr for Topic {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        Topic::new(text)
+    }
+}
+
+impl AsRef<[u8]> for Topic {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// So that a map keyed by topics can be asked with the bytes of a frame.
+impl Borrow<[u8]> for Topic {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic({:?})", String::from_utf8_lossy(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dotted_levels() {
+        for good in ["a", "a.b", "prices.eur.usd", "prix.été", "a-b_c:d/e", "0"] {
+            let topic = Topic::new(good).expect(good);
+            assert_eq!(topic.as_bytes(), good.as_bytes());
+            assert_eq!(topic.to_string(), good);
+            assert_eq!(good.parse::<Topic>(), Ok(topic));
+        }
+        assert_eq!(Topic::new([b'a', 0xff]).expect("any high byte").to_string(), "a\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_where() {
+        let wrong = |bytes: &[u8]| Topic::new(bytes).expect_err("not a topic");
+        assert_eq!(wrong(b""), TopicError::Empty);
+        assert_eq!(wrong(b"."), TopicError::EmptyLevel { at: 0 });
+        assert_eq!(wrong(b"a."), TopicError::EmptyLevel { at: 2 });
+        assert_eq!(wrong(b"a..b"), TopicError::EmptyLevel { at: 2 });
+        assert_eq!(wrong(b"a.*"), TopicError::Wildcard { wildcard: '*', at: 2 });
+        assert_eq!(wrong(b"ab>"), TopicError::Wildcard { wildcard: '>', at: 2 });
+        assert_eq!(wrong(b"a.b c"), TopicError::Unprintable { byte: b' ', at: 3 });
+        assert_eq!(wrong(b"a\0"), TopicError::Unprintable { byte: 0, at: 1 });
+        assert_eq!(wrong(b"a\x7f"), TopicError::Unprintable { byte: 0x7f, at: 1 });
+    }
+
+    #[test]
+    fn the_limits_are_inclusive() {
+        assert!(Topic::new(vec![b'a'; TOPIC_BYTES_MAX]).is_ok());
+        let over = TOPIC_BYTES_MAX + 1;
+        assert_eq!(Topic::new(vec![b'a'; over]), Err(TopicError::TooLong { bytes: over }));
+        assert!(Topic::new(vec!["a"; TOPIC_LEVELS_MAX].join(".")).is_ok());
+        let over = TOPIC_LEVELS_MAX + 1;
+        assert_eq!(Topic::new(vec!["a"; over].join(".")), Err(TopicError::TooManyLevels { levels: over }));
+    }
+
+    #[test]
+    fn a_clone_shares_the_bytes() {
+        let topic = Topic::new("a.b").expect("a topic");
+        assert_eq!(topic.clone().as_bytes().as_ptr(), topic.as_bytes().as_ptr());
+    }
+}

@@ -1,0 +1,95 @@
+//! Owns the patterns with wildcards of an index: a trie with one node for each level. Only the index uses it.
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use super::filter::Pattern;
+use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
+use super::targets::Targets;
+
+/// What patterns have in common up to some level. Depth is at most `TOPIC_LEVELS_MAX`, so recursion is, too.
+#[derive(Debug)]
+pub(super) struct Node<T> {
+    /// Patterns that end here.
+    here: Targets<T>,
+    /// Patterns that go on with `>`.
+    rest: Targets<T>,
+    /// Patterns that go on with `*`.
+    any: Option<Box<Node<T>>>,
+    /// Patterns that go on with a name.
+    named: AHashMap<Bytes, Node<T>>,
+}
+
+impl<T: Copy + Ord> Node<T> {
+    pub(super) fn new() -> Self {
+        Node { here: Targets::new(), rest: Targets::new(), any: None, named: AHashMap::new() }
+    }
+
+    /// False if it was there.
+    pub(super) fn insert(&mut self, pattern: &Pattern, target: T) -> bool {
+        let mut node = self;
+        for level in pattern.levels() {
+            node = match level {
+                [ALL_THE_REST] => return node.rest.insert(target),
+                [ANY_LEVEL] => node.any.get_or_insert_with(|| Box::new(Node::new())),
+                name => node.named.entry(Bytes::copy_from_slice(name)).or_insert_with(Node::new),
+            };
+        }
+        node.here.insert(target)
+    }
+
+    /// False if it was not there.
+    pub(super) fn remove(&mut self, pattern: &Pattern, target: T) -> bool {
+        self.remove_below(&mut pattern.levels(), target)
+    }
+
+    fn remove_below(&mut self, levels: &mut dyn Iterator<Item = &[u8]>, target: T) -> bool {
+        match levels.next() {
+            None => self.here.remove(target),
+            Some([ALL_THE_REST]) => self.rest.remove(target),
+            Some([ANY_LEVEL]) => {
+                let Some(node) = &mut self.any else { return false };
+                let removed = node.remove_below(levels, target);
+                if node.is_empty() {
+                    self.any = None;
+                }
+                removed
+            }
+            Some(name) => {
+                let Some(node) = self.named.get_mut(name) else { return false };
+                let removed = node.remove_below(levels, target);
+                if node.is_empty() {
+                    self.named.remove(name);
+                }
+                removed
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.here.is_empty() && self.rest.is_empty() && self.any.is_none() && self.named.is_empty()
+    }
+
+    /// Appends the targets of the patterns that match, unsorted; a target of two patterns comes twice. `topic` is
+    /// what is left of it, and `None` after its last level.
+    pub(super) fn append_matches(&self, topic: Option<&[u8]>, out: &mut Vec<T>) {
+        let Some(topic) = topic else {
+            self.here.append_to(out);
+            return;
+        };
+        self.rest.append_to(out);
+        if self.any.is_none() && self.named.is_empty() {
+            return;
+        }
+        let (level, topic) = match topic.iter().position(|b| *b == SEPARATOR) {
+            Some(dot) => (&topic[..dot], Some(&topic[dot + 1..])),
+            None => (topic, None),
+        };
+        if let Some(node) = &self.any {
+            node.append_matches(topic, out);
+        }
+        if let Some(node) = self.named.get(level) {
+            node.append_matches(topic, out);
+        }
+    }
+}
