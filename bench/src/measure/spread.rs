@@ -9,7 +9,7 @@ use super::payload::PublisherIndex;
 const CHUNK_MESSAGES: usize = 4_096;
 
 /// The least and the greatest latency of one message, in nanoseconds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Extremes {
     first_ns: u64,
     last_ns: u64,
@@ -21,7 +21,7 @@ const NOBODY: Extremes = Extremes { first_ns: u64::MAX, last_ns: 0 };
 /// First and last times of every message of every publisher: 16 bytes a message.
 ///
 /// They are over the subscribers that got the message: what one missed (and was told of) it has no time for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Spread {
     publishers: Vec<Vec<Box<[Extremes]>>>,
 }

@@ -9,6 +9,7 @@ use super::spread::Spread;
 use corecast_executors::MonotonicNs;
 
 /// What the subscribers of one executor have measured so far.
+#[derive(Debug)]
 pub struct Tally {
     run: RunId,
     oracle: Oracle,
@@ -62,6 +63,11 @@ impl Tally {
     ) {
         self.last_arrival = Some(now);
         self.oracle.told(subscriber, publisher, missed);
+    }
+
+    /// A tally of the same run in which nothing has been counted.
+    pub fn empty_copy(&self) -> Self {
+        Tally::new(self.run, self.oracle.subscribers(), self.oracle.publishers())
     }
 
     /// The account.
