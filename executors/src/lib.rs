@@ -1,1 +1,56 @@
-//! executors
+//! Pinned executors, one per core, and the bounded links between them.
+//!
+//! This crate is the only one of the project that names the runtime, makes threads or makes
+//! channels. It knows cores, threads, turns, ticks and the readiness of sockets; it knows nothing
+//! of frames, topics or what a socket means. Everything public is re-exported here, flat.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `ids` | [`ShardId`], [`CoreId`] |
+//! | `clock` | [`MonotonicNs`], the one clock of the data path |
+//! | `topology` | which CPUs this process may use, and how they sit together |
+//! | `core_set` | the text form of a choice of cores: `all`, `physical`, `0-3,8`, `numa:0` |
+//! | `idle` | what a shard does when it has nothing to do |
+//! | `link` | bounded channels with one consumer |
+//! | `tick` | the 10 ms pulse that brings time to every shard |
+//! | `pool` | a set of pinned executors: start, commands, orderly stop |
+//! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
+//! | `task` | tasks of an executor, and their end when its body returns |
+//! | `thread` | plain threads, and the rule that a panic on an executor ends the process |
+//! | `turn` | how a pump ends its turn so that the reactor polls |
+//! | `net` | readiness of sockets, and calls on them that never block |
+//! | `pacer` | waiting for a point in time without the runtime's timers |
+//! | `race` | the first of two futures, fairly |
+//! | `signal` | SIGTERM and SIGINT as values |
+//! | `host_check` | what this host allows, and what to change |
+//!
+//! # A pump
+//!
+//! The runtime polls its rings only when no task is runnable. A pump therefore works in bounded
+//! turns and ends each with [`end_turn`]; while it waits for a socket or an inbox nothing more is
+//! needed.
+
+mod clock;
+mod executor;
+mod idle;
+mod ids;
+mod link;
+mod net;
+mod pool;
+mod task;
+mod thread;
+mod tick;
+mod topology;
+mod turn;
+
+pub use clock::MonotonicNs;
+pub use idle::{Idle, IdleError};
+pub use ids::{CoreId, ShardId};
+pub use link::{Inbox, Link, RecvTimeout, Refused, link};
+pub use net::ReadySocket;
+pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
+pub use task::{LocalTask, spawn_local};
+pub use thread::{on_executor, spawn_plain};
+pub use tick::{TICK, Tick, Ticks};
+pub use topology::{Topology, TopologyError};
+pub use turn::end_turn;

@@ -1,0 +1,175 @@
+//! Bounded channels between threads: many links, one inbox. The only file that makes a channel.
+//!
+//! Three hazards of the channel library are closed by the types here. There is one consumer
+//! ([`Inbox`] is not `Clone`); a parked receive and a try cannot coexist (every receive takes
+//! `&mut self`); and each [`Inbox::recv`] is a fresh future. The fourth is the caller's: never
+//! await room on a link ([`Link::send`]) in the task that drains the inbox of the same peer.
+
+use std::fmt;
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::thread::on_executor;
+
+/// Makes a channel that holds at most `capacity` messages.
+///
+/// # Panics
+/// When `capacity` is 0: a channel without room can deadlock two shards.
+#[must_use]
+pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
+    assert!(capacity > 0, "a link needs room for at least one message");
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes channels")]
+    let (sender, receiver) = flume::bounded(capacity);
+    (Link { sender, capacity }, Inbox { receiver })
+}
+
+/// The sending end. Clones share the room; the channel closes when the last is dropped.
+pub struct Link<T> {
+    sender: flume::Sender<T>,
+    capacity: usize,
+}
+
+/// A message that was not taken, handed back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Refused<T> {
+    /// No room now.
+    Full(T),
+    /// The inbox is gone: no message will ever be taken again.
+    Closed(T),
+}
+
+impl<T> Refused<T> {
+    /// The message.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(message) | Self::Closed(message) => message,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<T> Link<T> {
+    /// Hands over `message`, or hands it back at once.
+    pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
+        self.sender.try_send(message).map_err(|refused| match refused {
+            flume::TrySendError::Full(message) => Refused::Full(message),
+            flume::TrySendError::Disconnected(message) => Refused::Closed(message),
+        })
+    }
+
+    /// Waits for room, on any runtime. The error is the message: the inbox is gone.
+    pub async fn send(&self, message: T) -> Result<(), T> {
+        self.sender.send_async(message).await.map_err(flume::SendError::into_inner)
+    }
+
+    /// Blocks the thread until there is room. The error is the message: the inbox is gone.
+    ///
+    /// # Panics
+    /// In debug builds, on an executor thread: it would block the shard.
+    pub fn send_blocking(&self, message: T) -> Result<(), T> {
+        debug_assert!(!on_executor(), "a blocking send on an executor thread blocks its shard");
+        #[expect(clippy::disallowed_methods, reason = "for plain threads, as the assertion above says")]
+        self.sender.send(message).map_err(flume::SendError::into_inner)
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.sender.len()
+    }
+
+    /// How many may wait.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether the inbox is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_disconnected()
+    }
+}
+
+impl<T> Clone for Link<T> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), capacity: self.capacity }
+    }
+}
+
+impl<T> fmt::Debug for Link<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({} of {})", self.depth(), self.capacity)
+    }
+}
+
+/// The receiving end, owned by one consumer. Messages sent before the last link went are still
+/// delivered; only then does a receive say that the channel is closed.
+pub struct Inbox<T> {
+    receiver: flume::Receiver<T>,
+}
+
+/// Why [`Inbox::recv_deadline`] gave no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecvTimeout {
+    /// The deadline has passed.
+    #[error("no message before the deadline")]
+    TimedOut,
+    /// Every link is gone and the inbox is empty.
+    #[error("the channel is closed")]
+    Closed,
+}
+
+impl<T> Inbox<T> {
+    /// Waits for a message, on any runtime. `None`: every link is gone and nothing is left.
+    pub async fn recv(&mut self) -> Option<T> {
+        self.receiver.recv_async().await.ok()
+    }
+
+    /// Takes a message that is already there. `None` says nothing about the links.
+    pub fn try_recv(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Blocks the thread until there is a message. `None`: every link is gone and nothing is left.
+    ///
+    /// # Panics
+    /// In debug builds, on an executor thread: it would block the shard.
+    pub fn recv_blocking(&mut self) -> Option<T> {
+        debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
+        self.receiver.recv().ok()
+    }
+
+    /// Blocks the thread until there is a message or `deadline` has come.
+    ///
+    /// # Panics
+    /// In debug builds, on an executor thread: it would block the shard.
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeout> {
+        debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
+        self.receiver.recv_deadline(deadline).map_err(|error| match error {
+            flume::RecvTimeoutError::Timeout => RecvTimeout::TimedOut,
+            flume::RecvTimeoutError::Disconnected => RecvTimeout::Closed,
+        })
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.receiver.len()
+    }
+}
+
+impl<T> fmt::Debug for Inbox<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inbox({})", self.depth())
+    }
+}

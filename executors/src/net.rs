@@ -1,0 +1,129 @@
+//! Readiness of sockets and calls on them that never block. Used by pumps; knows no protocol.
+//!
+//! Waiting holds no buffer: a thousand idle connections cost a thousand poll operations, and the
+//! bytes are read where the caller wants them once they are there.
+
+use std::io::{self, ErrorKind, IoSlice, Read as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use glommio::io::PollableFd;
+use socket2::SockRef;
+
+use crate::thread::on_executor;
+
+/// The most parts one send takes (UIO_MAXIOV of the kernel); more are sent by the next call.
+const SEND_PARTS_MAX: usize = 1024;
+
+/// Sends never raise SIGPIPE and never wait.
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// How often an interrupted call is tried again before it counts as "would block".
+const INTERRUPTS_MAX: usize = 16;
+
+/// A TCP or Unix socket, connected or listening, that belongs to this executor.
+#[derive(Debug)]
+pub struct ReadySocket {
+    fd: PollableFd<OwnedFd>,
+}
+
+impl ReadySocket {
+    /// Takes a socket over and makes it non-blocking.
+    ///
+    /// # Errors
+    /// When this thread is no executor, or the descriptor is no socket. The descriptor is closed.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        if !on_executor() {
+            return Err(io::Error::other("a socket can be adopted only on an executor thread"));
+        }
+        SockRef::from(&fd).set_nonblocking(true)?;
+        Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)? })
+    }
+
+    /// Waits until there is something to read or accept, the end or an error.
+    ///
+    /// # Errors
+    /// When the poll itself fails.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.fd.readable().await.map_err(io::Error::from)
+    }
+
+    /// Waits until there is room to send, or an error.
+    ///
+    /// # Errors
+    /// When the poll itself fails.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.fd.writable().await.map_err(io::Error::from)
+    }
+
+    /// Reads what is there, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`; ECONNRESET is the common one.
+    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let socket = self.socket();
+        until_uninterrupted(|| (&*socket).read(buffer))
+    }
+
+    /// Sends as much of `parts` as the kernel takes now. `None`: no room.
+    ///
+    /// # Errors
+    /// Those of `sendmsg(2)`; EPIPE and ECONNRESET are the common ones.
+    pub fn try_send_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let parts = &parts[..parts.len().min(SEND_PARTS_MAX)];
+        let socket = self.socket();
+        until_uninterrupted(|| socket.send_vectored_with_flags(parts, SEND_FLAGS))
+    }
+
+    /// Takes a connection that waits on this listener, non-blocking and closed on exec. `None`:
+    /// none now, or it was reset while it waited.
+    ///
+    /// # Errors
+    /// Those of `accept4(2)`. EMFILE and ENFILE come back at once every time: the caller backs off.
+    pub fn try_accept(&self) -> io::Result<Option<OwnedFd>> {
+        let socket = self.socket();
+        let accepted = until_uninterrupted(|| socket.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK));
+        match accepted {
+            Ok(accepted) => Ok(accepted.map(|(socket, _peer)| socket.into())),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says to the peer that nothing more will come; reading goes on.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer is gone already.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Gives the descriptor back, still non-blocking, to hand it to another shard.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd.into_inner()
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self.fd.get_ref())
+    }
+}
+
+impl AsFd for ReadySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.get_ref().as_fd()
+    }
+}
+
+/// Makes a call again while signals interrupt it. `None`: it would have blocked.
+fn until_uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
+    for _ in 0..INTERRUPTS_MAX {
+        match call() {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,346 @@
+//! A pool: pinned executors, the links between their shards, commands from outside, and ticks.
+
+use std::future::Future;
+use std::io;
+use std::thread::JoinHandle;
+
+use thiserror::Error;
+use tracing::{debug, warn};
+
+use crate::executor::{self, ExecutorError};
+use crate::idle::Idle;
+use crate::ids::{CoreId, ShardId};
+use crate::link::{Inbox, Link, link};
+use crate::thread::{become_executor, install_panic_hook};
+use crate::tick::{Tick, TickSource, Ticks, ticks};
+
+/// What a pool is made of.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// The pool's name: its threads are `{name}-{shard}` (the kernel shows 15 characters).
+    pub name: String,
+    /// The CPUs to run on. Shard i gets the i-th, and from the first again when they run out.
+    pub cores: Vec<CoreId>,
+    /// How many shards.
+    pub shards: usize,
+    /// What a shard does when it has nothing to do.
+    pub idle: Idle,
+    /// The room of each link between two shards and of each commands link, in messages.
+    pub link_capacity: usize,
+}
+
+/// What a shard's body is given.
+#[derive(Debug)]
+pub struct ShardContext<M> {
+    /// This shard.
+    pub shard: ShardId,
+    /// How many there are.
+    pub shards: usize,
+    /// The CPU this one is pinned to.
+    pub core: CoreId,
+    /// A link to each shard, by shard; `None` for this one.
+    pub links: Vec<Option<Link<M>>>,
+    /// An inbox from each shard, by shard; `None` for this one.
+    pub inboxes: Vec<Option<Inbox<M>>>,
+    /// Messages from outside the pool. Its end is the signal to stop.
+    pub commands: Inbox<M>,
+    /// The time.
+    pub ticks: Ticks,
+}
+
+/// Why a pool did not start, or did not end well.
+#[derive(Debug, Error)]
+pub enum PoolError {
+    /// The configuration asks for nothing, or for more shards than a [`ShardId`] counts.
+    #[error("a pool needs at least one core, 1 to 65536 shards and room on its links")]
+    Config,
+    /// The kernel has no room for another thread.
+    #[error("cannot make the thread of shard {shard}")]
+    Thread {
+        /// The shard.
+        shard: ShardId,
+        /// EAGAIN: the limit of processes is reached.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread for ticks could not be made.
+    #[error("cannot make the tick thread")]
+    TickThread(#[source] io::Error),
+    /// An executor did not start.
+    #[error("cannot start the executor of shard {shard}")]
+    Executor {
+        /// The shard.
+        shard: ShardId,
+        /// What the kernel said and what to change.
+        #[source]
+        source: ExecutorError,
+    },
+    /// An executor's thread ended without a word.
+    #[error("the executor of shard {shard} is gone")]
+    Lost {
+        /// The shard.
+        shard: ShardId,
+    },
+}
+
+/// What an executor reports once, before any body runs.
+type Started = (ShardId, Result<(), ExecutorError>);
+
+/// Running executors. Drop it and they stop by themselves; [`Pool::stop`] waits for them.
+#[derive(Debug)]
+pub struct Pool<M> {
+    cores: Vec<CoreId>,
+    commands: Vec<Link<M>>,
+    threads: Vec<JoinHandle<()>>,
+    tick_source: TickSource,
+}
+
+/// Starts a pool and returns when each of its executors runs. No body starts before all have.
+///
+/// # Errors
+/// That of the first executor that could not start; the others are ended before this returns.
+pub fn start<M, F, Fut>(config: &PoolConfig, body: F) -> Result<Pool<M>, PoolError>
+where
+    M: Send + 'static,
+    F: Fn(ShardContext<M>) -> Fut + Send + Clone + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let shards_max = usize::from(u16::MAX) + 1;
+    if config.cores.is_empty() || !(1..=shards_max).contains(&config.shards) || config.link_capacity == 0 {
+        return Err(PoolError::Config);
+    }
+    install_panic_hook();
+    warn_of_shared_cores(config);
+    let Plan { contexts, commands, tick_links } = plan(config);
+    let cores = contexts.iter().map(|context| context.core).collect();
+
+    let launch = launch(config, contexts, body);
+    let ready = launch.failed.map_or(Ok(()), Err);
+    let tick_source = ready.and_then(|()| {
+        wait_until_started(launch.started, &launch.threads)?;
+        TickSource::start(&format!("{}-tick", config.name), tick_links).map_err(PoolError::TickThread)
+    });
+    match tick_source {
+        Ok(tick_source) => {
+            for go_link in launch.go_links {
+                // Room for one and one sent: it is taken, whatever became of the shard.
+                let _ = go_link.try_send(());
+            }
+            Ok(Pool { cores, commands, threads: launch.threads, tick_source })
+        }
+        Err(error) => {
+            drop(launch.go_links);
+            for thread in launch.threads {
+                // Its own failure is the one that is reported already.
+                let _ = thread.join();
+            }
+            Err(error)
+        }
+    }
+}
+
+impl<M> Pool<M> {
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// The CPU of each shard, by shard.
+    #[must_use]
+    pub fn cores(&self) -> Vec<CoreId> {
+        self.cores.clone()
+    }
+
+    /// A link to a shard from outside. A clone that lives on keeps that shard from stopping.
+    ///
+    /// # Panics
+    /// When there is no such shard.
+    #[must_use]
+    pub fn commands(&self, shard: ShardId) -> Link<M> {
+        self.commands[shard.index()].clone()
+    }
+
+    /// Drops the pool's own commands links and waits until every body has returned.
+    ///
+    /// # Errors
+    /// When an executor's thread was lost.
+    pub fn join(self) -> Result<(), PoolError> {
+        let Self { cores: _, commands, threads, tick_source } = self;
+        drop(commands);
+        let mut lost = None;
+        for (index, thread) in threads.into_iter().enumerate() {
+            if thread.join().is_err() {
+                lost = lost.or(Some(PoolError::Lost { shard: shard_at(index) }));
+            }
+        }
+        // Bodies need the time to the end: deadlines count while they drain.
+        tick_source.stop();
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// Tells every shard to stop and waits until they have. The same as [`Pool::join`], by the
+    /// name of what it does.
+    ///
+    /// # Errors
+    /// When an executor's thread was lost.
+    pub fn stop(self) -> Result<(), PoolError> {
+        self.join()
+    }
+}
+
+/// Everything that is made before the first thread.
+struct Plan<M> {
+    contexts: Vec<ShardContext<M>>,
+    commands: Vec<Link<M>>,
+    tick_links: Vec<Link<Tick>>,
+}
+
+/// Makes the links: one for each ordered pair of shards, and one from outside to each.
+fn plan<M>(config: &PoolConfig) -> Plan<M> {
+    let shards = config.shards;
+    let mut contexts: Vec<ShardContext<M>> = Vec::with_capacity(shards);
+    let mut commands = Vec::with_capacity(shards);
+    let mut tick_links = Vec::with_capacity(shards);
+    for index in 0..shards {
+        let (command_link, command_inbox) = link(config.link_capacity);
+        let (tick_link, ticks) = ticks();
+        commands.push(command_link);
+        tick_links.push(tick_link);
+        contexts.push(ShardContext {
+            shard: shard_at(index),
+            shards,
+            core: config.cores[index % config.cores.len()],
+            links: (0..shards).map(|_| None).collect(),
+            inboxes: (0..shards).map(|_| None).collect(),
+            commands: command_inbox,
+            ticks,
+        });
+    }
+    for source in 0..shards {
+        for target in (0..shards).filter(|&target| target != source) {
+            let (out, inbox) = link(config.link_capacity);
+            contexts[source].links[target] = Some(out);
+            contexts[target].inboxes[source] = Some(inbox);
+        }
+    }
+    Plan { contexts, commands, tick_links }
+}
+
+/// Threads on their way: each reports once, then waits for its go link.
+struct Launch {
+    threads: Vec<JoinHandle<()>>,
+    go_links: Vec<Link<()>>,
+    started: Inbox<Started>,
+    failed: Option<PoolError>,
+}
+
+/// How a shard's thread reports and what it waits for before its body.
+struct Beginning {
+    idle: Idle,
+    started: Link<Started>,
+    go: Inbox<()>,
+}
+
+/// Makes the thread of each shard, up to the first that cannot be made.
+fn launch<M, F, Fut>(config: &PoolConfig, contexts: Vec<ShardContext<M>>, body: F) -> Launch
+where
+    M: Send + 'static,
+    F: Fn(ShardContext<M>) -> Fut + Send + Clone + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let (started_link, started) = link(config.shards);
+    let mut launch = Launch { threads: Vec::new(), go_links: Vec::new(), started, failed: None };
+    for context in contexts {
+        let shard = context.shard;
+        let (go_link, go) = link(1);
+        let begin = Beginning { idle: config.idle, started: started_link.clone(), go };
+        let body = body.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-{shard}", config.name))
+            .spawn(move || run_shard(context, begin, body));
+        match thread {
+            Ok(thread) => {
+                launch.threads.push(thread);
+                launch.go_links.push(go_link);
+            }
+            Err(source) => {
+                launch.failed = Some(PoolError::Thread { shard, source });
+                break;
+            }
+        }
+    }
+    launch
+}
+
+/// The whole life of a shard's thread.
+fn run_shard<M, F, Fut>(context: ShardContext<M>, begin: Beginning, body: F)
+where
+    F: Fn(ShardContext<M>) -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    let (shard, core) = (context.shard, context.core);
+    let Beginning { idle, started, mut go } = begin;
+    let executor = match executor::pin(core).and_then(|()| executor::make(core, idle)) {
+        Ok(executor) => executor,
+        Err(error) => {
+            // There is room for one report of each shard, and `start` waits for it.
+            let _ = started.try_send((shard, Err(error)));
+            return;
+        }
+    };
+    become_executor();
+    executor::run(&executor, async move {
+        // Sent from inside: this executor does run.
+        let _ = started.try_send((shard, Ok(())));
+        drop(started);
+        if go.recv().await.is_none() {
+            return;
+        }
+        debug!(%shard, %core, "executor runs");
+        body(context).await;
+        debug!(%shard, "shard has ended");
+    });
+}
+
+/// Takes one report of each shard. The error is that of the lowest shard that failed.
+fn wait_until_started(mut started: Inbox<Started>, threads: &[JoinHandle<()>]) -> Result<(), PoolError> {
+    let mut failed: Option<(ShardId, ExecutorError)> = None;
+    let mut reports = 0;
+    while let Some((shard, result)) = started.recv_blocking() {
+        reports += 1;
+        if let Err(error) = result
+            && failed.as_ref().is_none_or(|(lowest, _)| shard < *lowest)
+        {
+            failed = Some((shard, error));
+        }
+    }
+    if let Some((shard, source)) = failed {
+        return Err(PoolError::Executor { shard, source });
+    }
+    if reports < threads.len() {
+        let gone = threads.iter().position(JoinHandle::is_finished).unwrap_or(0);
+        return Err(PoolError::Lost { shard: shard_at(gone) });
+    }
+    Ok(())
+}
+
+/// Two shards on one core take turns at the mercy of the scheduler: allowed, and worth a line.
+fn warn_of_shared_cores(config: &PoolConfig) {
+    let mut distinct = config.cores.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if config.shards > distinct.len() {
+        warn!(
+            pool = config.name,
+            shards = config.shards,
+            cores = distinct.len(),
+            "more shards than cores: some share one and will be slower"
+        );
+    }
+}
+
+/// The shard at a place below 65536, which `start` has checked.
+fn shard_at(index: usize) -> ShardId {
+    ShardId(u16::try_from(index).expect("start() refuses more shards than a ShardId counts"))
+}

@@ -1,0 +1,18 @@
+//! How a pump ends its turn. Called by every pump of every shard; holds no state.
+
+use glommio::nop::NopSubmitter;
+
+/// Ends a turn: waits for one empty operation of the ring.
+///
+/// The runtime polls its rings only once no task is runnable, and yielding leaves a task runnable.
+/// Waiting for the ring does not: the queues run empty, the reactor polls, and the sockets, links
+/// and ticks of everyone else are looked at. Costs well under a microsecond when alone. With it a
+/// message to a shard of 64 saturated pumps waits for one round of them; without it, until the
+/// runtime's preempt timer fires, which is never.
+///
+/// # Panics
+/// Outside an executor of this crate.
+pub async fn end_turn() {
+    // The kernel has no way to refuse an empty operation; if it were cancelled the turn is over too.
+    let _ = NopSubmitter::new().run_nop().await;
+}
