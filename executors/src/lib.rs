@@ -9,6 +9,7 @@
 //! | `ids` | [`ShardId`], [`CoreId`] |
 //! | `clock` | [`MonotonicNs`], the one clock of the data path |
 //! | `topology` | which CPUs this process may use, and how they sit together |
+//! | `cpu_list` | the kernel's text form of a set of CPUs |
 //! | `core_set` | the text form of a choice of cores: `all`, `physical`, `0-3,8`, `numa:0` |
 //! | `idle` | what a shard does when it has nothing to do |
 //! | `link` | bounded channels with one consumer |
@@ -31,12 +32,17 @@
 //! needed.
 
 mod clock;
+mod core_set;
+mod cpu_list;
 mod executor;
 mod idle;
 mod ids;
 mod link;
 mod net;
+mod pacer;
 mod pool;
+mod race;
+mod signal;
 mod task;
 mod thread;
 mod tick;
@@ -44,11 +50,15 @@ mod topology;
 mod turn;
 
 pub use clock::MonotonicNs;
+pub use core_set::{CoreSet, CoreSetError};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
 pub use link::{Inbox, Link, RecvTimeout, Refused, link};
 pub use net::ReadySocket;
+pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
+pub use race::{Either, first};
+pub use signal::{SignalWaker, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{on_executor, spawn_plain};
 pub use tick::{TICK, Tick, Ticks};

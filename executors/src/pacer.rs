@@ -1,0 +1,62 @@
+//! Waiting for a point in time on an executor, by a kernel timer and one poll. For load generators
+//! and tools: the product's own deadlines come with ticks.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use glommio::io::PollableFd;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::clock::MonotonicNs;
+use crate::thread::on_executor;
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// A timer of this executor, good for any number of waits, one after the other.
+#[derive(Debug)]
+pub struct Pacer {
+    timer: PollableFd<Timer>,
+}
+
+/// The descriptor in the form the runtime takes.
+#[derive(Debug)]
+struct Timer(TimerFd);
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Pacer {
+    /// Makes a timer.
+    ///
+    /// # Errors
+    /// When this thread is no executor, or no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        if !on_executor() {
+            return Err(io::Error::other("a pacer can be made only on an executor thread"));
+        }
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
+        Ok(Self { timer: PollableFd::new(timer).map_err(io::Error::from)? })
+    }
+
+    /// Waits until `deadline`; a deadline that has passed is no wait at all.
+    ///
+    /// A generator that is behind its schedule therefore never waits here: it ends its turns
+    /// itself.
+    ///
+    /// # Errors
+    /// When the kernel refuses the timer or the poll.
+    pub async fn until(&mut self, deadline: MonotonicNs) -> io::Result<()> {
+        if MonotonicNs::now() >= deadline {
+            return Ok(());
+        }
+        // Setting the timer again also forgets the expiry of the last wait: nothing is read.
+        let at = TimeSpec::new((deadline.0 / NS_PER_S) as i64, (deadline.0 % NS_PER_S) as i64);
+        self.timer.get_ref().0.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        self.timer.readable().await.map_err(io::Error::from)
+    }
+}

@@ -1,0 +1,83 @@
+//! The first of two futures. For pumps that wait for "readable, or told to stop".
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+thread_local! {
+    /// Which side looks first next time.
+    static LEFT_FIRST: Cell<bool> = const { Cell::new(true) };
+}
+
+/// What came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// The first future's value.
+    Left(A),
+    /// The second future's value.
+    Right(B),
+}
+
+/// Waits for whichever ends first and drops the other.
+///
+/// When both are ready the sides take turns, so that neither can starve the other in a loop. Give
+/// it fresh futures each time round: a receive that was dropped loses nothing, one that is kept
+/// may miss its wake-up.
+pub async fn first<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> Either<A, B> {
+    let mut left = pin!(left);
+    let mut right = pin!(right);
+    let left_first = LEFT_FIRST.replace(!LEFT_FIRST.get());
+    poll_fn(move |cx| {
+        if left_first && let Poll::Ready(value) = left.as_mut().poll(cx) {
+            return Poll::Ready(Either::Left(value));
+        }
+        if let Poll::Ready(value) = right.as_mut().poll(cx) {
+            return Poll::Ready(Either::Right(value));
+        }
+        if !left_first && let Poll::Ready(value) = left.as_mut().poll(cx) {
+            return Poll::Ready(Either::Left(value));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_lite::future::block_on;
+
+    use super::*;
+    use crate::link::link;
+
+    #[test]
+    fn the_one_that_is_ready_wins() {
+        for _ in 0..4 {
+            assert_eq!(block_on(first(ready(1), pending::<()>())), Either::Left(1));
+            assert_eq!(block_on(first(pending::<()>(), ready(2))), Either::Right(2));
+        }
+    }
+
+    #[test]
+    fn the_sides_take_turns_when_both_are_ready() {
+        let lefts = (0..100).filter(|_| block_on(first(ready(()), ready(()))) == Either::Left(())).count();
+        assert_eq!(lefts, 50);
+    }
+
+    #[test]
+    fn a_receive_that_loses_the_race_loses_no_message() {
+        let (link, mut inbox) = link(4);
+        for number in 0..4 {
+            link.try_send(number).unwrap();
+        }
+        let mut received = Vec::new();
+        while received.len() < 4 {
+            if let Either::Left(number) = block_on(first(inbox.recv(), ready(()))) {
+                received.push(number.unwrap());
+            }
+        }
+        assert_eq!(received, [0, 1, 2, 3]);
+    }
+}
