@@ -1,0 +1,42 @@
+//! HOT: from a batch of frames to the egress queues of the sessions that want them. Pure: no sockets, no clock,
+//! no `.await`. The broker and a direct publisher run this same code; only what feeds it differs.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `batch` | frames that came in one read, and the chunks of them that queues hold |
+//! | `router` | topic -> which local groups, which other shards; the route cache |
+//! | `groups` | sessions with the same subscriptions |
+//! | `policy` | what a full egress queue does |
+//! | `egress` | what waits for one session |
+//! | `gaps` | what a session missed, until it is told |
+//! | `session`, `sessions` | one connection's state, and the table of them |
+//! | `interest` | which subscriptions the other shards know of |
+//! | `watches` | publishers that wait for subscribers |
+//! | `outbox` | what is to be done, and what shards tell each other |
+//! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
+//! | | `membership` (subscriptions), `closing`, `deadlines` |
+
+mod batch;
+mod closing;
+mod control;
+mod deadlines;
+mod egress;
+mod gaps;
+mod groups;
+mod interest;
+mod membership;
+mod outbox;
+mod policy;
+mod publish;
+mod router;
+mod session;
+mod sessions;
+mod shard;
+mod watches;
+
+pub use batch::{Batch, Chunk};
+pub use egress::{EgressQueue, Offer, Sent};
+pub use outbox::{Holder, LinkItem, Outbox};
+pub use policy::{OverflowPolicy, QueueBounds};
+pub use session::Phase;
+pub use shard::{Shard, ShardConfig};

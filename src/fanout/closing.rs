@@ -1,0 +1,156 @@
+//! How sessions end, who is held and let go, and how a shard drains.
+
+use super::outbox::{Holder, LinkItem};
+use super::session::Phase;
+use super::shard::Shard;
+use super::watches::Watch;
+use crate::error::ErrorCode;
+use crate::ids::SessionId;
+use crate::limits::LINGER;
+use crate::telemetry::{CloseReason, DropReason};
+use crate::wire::Frame;
+
+impl Shard {
+    /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
+    /// farewell is flushed and the peer has closed, at the latest after [`LINGER`].
+    pub(super) fn close(&mut self, id: SessionId, code: ErrorCode, text: &str) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !session.is_listening() {
+            return;
+        }
+        session.phase = Phase::Closing;
+        session.closing = Some(code);
+        session.deadline = Some(self.now + LINGER);
+        if code != ErrorCode::ShuttingDown {
+            let dropped = session.egress.clear();
+            let slow = code == ErrorCode::SlowSubscriber;
+            let reason = if slow { DropReason::Disconnect } else { DropReason::Draining };
+            self.counters.drops[reason] += dropped;
+        }
+        self.leave_fan_out(id);
+        self.answer(id, &Frame::Error { text, request: 0, code: code.number() });
+    }
+
+    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system.
+    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) {
+        self.leave_fan_out(id);
+        let Some(mut session) = self.sessions.remove(id) else { return };
+        let unsent = session.egress.clear();
+        self.counters.drops[DropReason::Draining] += unsent;
+        self.counters.sessions -= 1;
+        let reason = match session.closing {
+            Some(code) => CloseReason::Code(code),
+            None if io_failed => CloseReason::IoError,
+            None => CloseReason::PeerClosed,
+        };
+        self.counters.closes[reason] += 1;
+    }
+
+    /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
+    fn leave_fan_out(&mut self, id: SessionId) {
+        self.leave_group(id);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        self.counters.subscriptions -= session.subscription_count() as u64;
+        self.recount |= !session.subscriptions.is_empty();
+        session.subscriptions.clear();
+        let watches = std::mem::take(&mut session.watches);
+        let holds = std::mem::take(&mut session.holds);
+        self.release(&holds);
+        if watches > 0 {
+            self.end_watches(|watch| watch.session == id);
+        }
+    }
+
+    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) {
+        for watch in self.watches.remove(ends) {
+            for shard in self.others() {
+                self.send_link(shard, LinkItem::Unwatch { watch });
+            }
+        }
+    }
+
+    /// `origin` waits until this session's queue has room again.
+    pub(super) fn hold_for(&mut self, id: SessionId, origin: Holder) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !session.holds.contains(&origin) {
+            session.holds.push(origin);
+            self.hold(origin);
+        }
+    }
+
+    pub(super) fn hold(&mut self, origin: Holder) {
+        self.counters.link_held += 1;
+        match origin {
+            Holder::Session(id) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.held_by += 1;
+                }
+            }
+            Holder::Link(from) => self.links_held_by[usize::from(from.0)] += 1,
+        }
+    }
+
+    /// Each of these is held by one less; who is held by nobody goes on, and its flushes are answered.
+    pub(super) fn release(&mut self, holds: &[Holder]) {
+        for holder in holds {
+            match *holder {
+                Holder::Link(from) => {
+                    let held_by = &mut self.links_held_by[usize::from(from.0)];
+                    *held_by -= 1;
+                    if *held_by == 0 {
+                        self.outbox.resumed.push(*holder);
+                    }
+                }
+                Holder::Session(id) => self.release_session(id),
+            }
+        }
+    }
+
+    fn release_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.held_by -= 1;
+        if session.held_by > 0 {
+            return;
+        }
+        // While it was held it was not read: its silence and its begun frame are not its fault.
+        session.heard = self.now;
+        if session.phase == Phase::Open {
+            session.deadline = None;
+        }
+        let flushes = std::mem::take(&mut session.flushes);
+        self.outbox.resumed.push(Holder::Session(id));
+        for request in flushes {
+            self.answer(id, &Frame::Done { request: request.0 });
+        }
+    }
+
+    /// The broker stops: nothing more is taken from publishers; what was taken is delivered, then every session
+    /// is told and closed.
+    pub fn on_drain(&mut self) {
+        if self.draining {
+            return;
+        }
+        self.draining = true;
+        for shard in self.others() {
+            self.send_link(shard, LinkItem::LastBatch);
+        }
+        self.farewell_when_drained();
+    }
+
+    /// Says farewell to all sessions when no other shard sends batches any more.
+    pub(super) fn farewell_when_drained(&mut self) {
+        let all_ended = self.others().all(|shard| self.peers[usize::from(shard.0)].ended);
+        if !self.draining || !all_ended {
+            return;
+        }
+        for id in self.sessions.ids() {
+            self.close(id, ErrorCode::ShuttingDown, "the broker is shutting down");
+        }
+    }
+
+    /// The time to drain is over: every session ends now.
+    pub fn on_drain_deadline(&mut self) {
+        let ids = self.sessions.ids();
+        self.outbox.abort.extend(ids);
+    }
+}

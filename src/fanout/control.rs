@@ -1,0 +1,178 @@
+//! What a client asks of its session: hello, subscriptions, counts, flushes, pings.
+
+use bytes::Bytes;
+
+use super::outbox::LinkItem;
+use super::policy::OverflowPolicy;
+use super::session::Phase;
+use super::shard::Shard;
+use crate::error::ErrorCode;
+use crate::ids::{RequestId, SessionId, SubscriberId};
+use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
+use crate::topic::Filter;
+use crate::wire::Frame;
+
+impl Shard {
+    /// Whether routable frames of this session are taken now; if they may not come yet, it is closed.
+    pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
+        match self.phase(id) {
+            Some(Phase::Open) => !self.draining,
+            Some(Phase::Greeting | Phase::Hello) => {
+                self.close(id, ErrorCode::Unexpected, "a message came before the hello");
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// One frame that is meant for this end.
+    pub(super) fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
+        match (self.phase(id), frame) {
+            (Some(Phase::Hello), Frame::Hello { name, overflow }) => self.on_hello(id, name, overflow),
+            (Some(Phase::Hello), _) => self.close(id, ErrorCode::Unexpected, "the first frame must be a hello"),
+            (Some(Phase::Open), frame) => self.on_request(id, frame),
+            _ => {}
+        }
+    }
+
+    fn on_request(&mut self, id: SessionId, frame: Frame<'_>) {
+        match frame {
+            Frame::Subscribe { filter, request, subscriber, kind } => {
+                let Some(filter) = self.checked_filter(id, kind, filter) else { return };
+                if self.subscribe(id, filter, SubscriberId(subscriber)) {
+                    self.interest.wait(id, RequestId(request));
+                    self.answer_done_subscriptions();
+                }
+            }
+            Frame::Unsubscribe { filter, request, subscriber, kind } => {
+                let Some(filter) = self.checked_filter(id, kind, filter) else { return };
+                self.unsubscribe(id, &filter, SubscriberId(subscriber));
+                self.answer(id, &Frame::Done { request });
+            }
+            Frame::WatchSubscribers { topic, request } => self.on_watch(id, topic, RequestId(request)),
+            Frame::UnwatchSubscribers { request } => {
+                self.end_watches(|w| w.session == id && w.request == RequestId(request));
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.watches = session.watches.saturating_sub(1);
+                }
+            }
+            Frame::Flush { request } => self.on_flush(id, RequestId(request)),
+            Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
+            Frame::Pong { .. } => {}
+            _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
+        }
+        let asks_only = self.sessions.get(id).is_some_and(|s| s.egress.kept_bytes() > CONTROL_BYTES_MAX);
+        if asks_only {
+            self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
+        }
+    }
+
+    fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8) {
+        if name.len() > TEXT_BYTES_MAX {
+            return self.close(id, ErrorCode::Unexpected, "the client's name is too long");
+        }
+        let policy = match overflow {
+            0 => Some(self.config.overflow),
+            number => OverflowPolicy::from_wire(number),
+        };
+        let Some(policy) = policy else {
+            return self.close(id, ErrorCode::PolicyRefused, "an overflow policy that is not known");
+        };
+        if policy == OverflowPolicy::Block && self.config.overflow != OverflowPolicy::Block {
+            return self.close(id, ErrorCode::PolicyRefused, "this broker does not run with --overflow block");
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.phase = Phase::Open;
+            session.deadline = None;
+            session.policy = policy;
+        }
+        let welcome = Frame::Welcome {
+            session: u64::from(self.id.0) << 48 | u64::from(id.slot),
+            epoch: self.config.epoch,
+            frame_bytes_max: u32::try_from(self.config.frame_bytes_max).unwrap_or(u32::MAX),
+            heartbeat_ms: u32::try_from(self.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            overflow: policy.to_wire(),
+        };
+        self.answer(id, &welcome);
+    }
+
+    fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
+        match Filter::from_wire(kind, bytes) {
+            Ok(filter) => Some(filter),
+            Err(error) => {
+                self.close(id, ErrorCode::BadFilter, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn on_watch(&mut self, id: SessionId, topic: &[u8], request: RequestId) {
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+            return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.watches as usize >= WATCHES_PER_SESSION_MAX {
+            return self.close(id, ErrorCode::Unexpected, "too many watches");
+        }
+        session.watches += 1;
+        let topic = Bytes::copy_from_slice(topic);
+        let watch = self.watches.add(id, request, topic.clone(), self.config.shards);
+        for shard in self.others() {
+            self.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+        }
+        self.recount_watches();
+    }
+
+    fn on_flush(&mut self, id: SessionId, request: RequestId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.held_by > 0 {
+            session.flushes.push(request);
+        } else {
+            self.answer(id, &Frame::Done { request: request.0 });
+        }
+    }
+
+    /// Answers the subscriptions that all shards have seen.
+    pub(super) fn answer_done_subscriptions(&mut self) {
+        while let Some((id, request)) = self.interest.pop_done() {
+            self.answer(id, &Frame::Done { request: request.0 });
+        }
+    }
+
+    /// Counts the subscribers of watched topics again, and tells whom it concerns.
+    pub(super) fn recount_watches(&mut self) {
+        self.recount = false;
+        let mut watches = std::mem::take(&mut self.watches);
+        let mut answers = Vec::new();
+        watches.recount(
+            self.id,
+            |topic| self.count_subscribers(topic),
+            |to, watch, count| answers.push((to, LinkItem::Count { watch, count })),
+        );
+        self.watches = watches;
+        for (to, answer) in answers {
+            self.send_link(to, answer);
+        }
+        self.tell_watches();
+    }
+
+    pub(super) fn tell_watches(&mut self) {
+        let mut told = Vec::new();
+        self.watches.tell(|session, request, count| told.push((session, request, count)));
+        for (id, request, count) in told {
+            self.answer(id, &Frame::SubscriberCount { request: request.0, count });
+        }
+    }
+
+    fn count_subscribers(&mut self, topic: &[u8]) -> u32 {
+        let route = self.router.route(topic);
+        let mut count = 0;
+        for group in &route.groups {
+            for member in &self.groups.get(*group).members {
+                let Some(session) = self.sessions.get(*member) else { continue };
+                count += session.subscribers_of(topic, &mut self.scratch);
+            }
+        }
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,77 @@
+//! What a shard leaves to be done after it was told what happened. The pumps (or a simulation) empty it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::Batch;
+use crate::ids::{SessionId, ShardId};
+use crate::topic::Filter;
+
+/// What one shard tells another. Order on a link is part of the meaning: a count or an acknowledgement speaks of
+/// all that was sent before it.
+#[derive(Clone, Debug)]
+pub enum LinkItem {
+    /// Frames that a publisher of the sending shard published, and that somebody here wants.
+    Batch(Arc<Batch>),
+    /// The sending shard now has, or no longer has, sessions with this filter.
+    Interest {
+        /// Counts the sender's changes, from 1.
+        seq: u64,
+        /// Which filter.
+        filter: Filter,
+        /// Has, or no longer has.
+        wanted: bool,
+    },
+    /// The sending shard routes by all changes up to this one.
+    InterestSeen {
+        /// The receiver's own count.
+        seq: u64,
+    },
+    /// Tell me how many subscribers you have for this topic, now and whenever it changes.
+    Watch {
+        /// The asking shard's number for it.
+        watch: u64,
+        /// The topic.
+        topic: Bytes,
+    },
+    /// No more of that.
+    Unwatch {
+        /// As in `Watch`.
+        watch: u64,
+    },
+    /// The answer to `Watch`.
+    Count {
+        /// As in `Watch`.
+        watch: u64,
+        /// Subscribers of the sending shard.
+        count: u32,
+    },
+    /// The sending shard takes no more frames from publishers: no batch follows.
+    LastBatch,
+}
+
+/// Who is held until there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Holder {
+    /// A publisher's session of this shard: it is not read.
+    Session(SessionId),
+    /// The link from that shard: it is not drained.
+    Link(ShardId),
+}
+
+/// What is to be done.
+#[derive(Default, Debug)]
+pub struct Outbox {
+    /// Sessions with something to send that no flush is waiting for.
+    pub dirty: VecDeque<SessionId>,
+    /// Sessions whose farewell is flushed: shut their write side down.
+    pub shut: Vec<SessionId>,
+    /// Sessions to end now, whatever is unsent.
+    pub abort: Vec<SessionId>,
+    /// Who may go on.
+    pub resumed: Vec<Holder>,
+    /// Shards with items waiting for their link.
+    pub links: Vec<ShardId>,
+}

@@ -1,0 +1,99 @@
+//! One connection's state in the shard that owns it.
+
+use std::collections::BTreeMap;
+
+use corecast_executors::MonotonicNs;
+
+use super::egress::EgressQueue;
+use super::outbox::Holder;
+use super::policy::OverflowPolicy;
+use crate::error::ErrorCode;
+use crate::ids::{GroupId, RequestId, SubscriberId};
+use crate::topic::Filter;
+
+/// How far a session has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Connected; the greeting is not all there.
+    Greeting,
+    /// Greeted; the hello is awaited.
+    Hello,
+    /// Open.
+    Open,
+    /// Its farewell is queued. Nothing more is taken from it.
+    Closing,
+    /// Its farewell is flushed and our side is shut; its end is awaited.
+    Shut,
+}
+
+/// One connection's state. Small while it is idle: what is rare is boxed or empty.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) generation: u32,
+    pub(super) phase: Phase,
+    pub(super) policy: OverflowPolicy,
+    /// Why it is being closed, in `Closing` and `Shut`.
+    pub(super) closing: Option<ErrorCode>,
+    /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
+    pub(super) listed: bool,
+    pub(super) egress: EgressQueue,
+    /// Which subscribers asked for which filter; its keys are the group's filters.
+    pub(super) subscriptions: BTreeMap<Filter, Vec<SubscriberId>>,
+    /// The egress group and the place in it.
+    pub(super) group: Option<(GroupId, usize)>,
+    /// When something last came, by the last tick.
+    pub(super) heard: MonotonicNs,
+    /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`), or the begun frame whole (`Open`).
+    pub(super) deadline: Option<MonotonicNs>,
+    /// As a publisher: how many full queues and links hold it.
+    pub(super) held_by: u32,
+    /// As a subscriber with the policy `block`: whom its full queue holds.
+    pub(super) holds: Vec<Holder>,
+    /// Flushes to answer when nothing holds it any more.
+    pub(super) flushes: Vec<RequestId>,
+    /// Watches it has asked for.
+    pub(super) watches: u32,
+}
+
+impl Session {
+    pub(super) fn new(generation: u32, policy: OverflowPolicy, now: MonotonicNs, deadline: MonotonicNs) -> Self {
+        Session {
+            generation,
+            phase: Phase::Greeting,
+            policy,
+            closing: None,
+            listed: false,
+            egress: EgressQueue::default(),
+            subscriptions: BTreeMap::new(),
+            group: None,
+            heard: now,
+            deadline: Some(deadline),
+            held_by: 0,
+            holds: Vec::new(),
+            flushes: Vec::new(),
+            watches: 0,
+        }
+    }
+
+    /// Whether frames are still taken from it.
+    pub(super) fn is_listening(&self) -> bool {
+        matches!(self.phase, Phase::Greeting | Phase::Hello | Phase::Open)
+    }
+
+    /// How many subscribers of this session match the topic: each once, however many of its filters match.
+    pub(super) fn subscribers_of(&self, topic: &[u8], scratch: &mut Vec<SubscriberId>) -> usize {
+        scratch.clear();
+        for (filter, subscribers) in &self.subscriptions {
+            if filter.matches(topic) {
+                scratch.extend_from_slice(subscribers);
+            }
+        }
+        scratch.sort_unstable();
+        scratch.dedup();
+        scratch.len()
+    }
+
+    pub(super) fn subscription_count(&self) -> usize {
+        self.subscriptions.values().map(Vec::len).sum()
+    }
+}

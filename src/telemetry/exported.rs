@@ -1,0 +1,99 @@
+//! Owns how one row of the list of counters reaches the `metrics` recorder. Only `counters` uses it.
+
+use metrics::{Label as MetricLabel, SharedString};
+
+use super::counters::Metric;
+use super::labels::{By, Label};
+use super::log2::Log2Histogram;
+
+/// The plain integers behind one counter or gauge: one, or one for each label.
+pub(super) trait Counts {
+    /// The integers.
+    fn counts(&self) -> &[u64];
+    /// What tells them apart: the label's name, and its value for each of them.
+    fn label() -> Option<(&'static str, Vec<&'static str>)>;
+}
+
+impl Counts for u64 {
+    fn counts(&self) -> &[u64] {
+        std::slice::from_ref(self)
+    }
+
+    fn label() -> Option<(&'static str, Vec<&'static str>)> {
+        None
+    }
+}
+
+impl<L: Label> Counts for By<L> {
+    fn counts(&self) -> &[u64] {
+        By::counts(self)
+    }
+
+    fn label() -> Option<(&'static str, Vec<&'static str>)> {
+        Some((L::KEY, L::names()))
+    }
+}
+
+/// The label sets of one row, in one shard.
+fn label_sets<V: Counts>(shard: &SharedString) -> Vec<Vec<MetricLabel>> {
+    let shard = MetricLabel::new("shard", shard.clone());
+    match V::label() {
+        None => vec![vec![shard]],
+        Some((key, names)) => names
+            .into_iter()
+            .map(|name| vec![shard.clone(), MetricLabel::from_static_parts(key, name)])
+            .collect(),
+    }
+}
+
+/// The handles of a row that only grows.
+pub(super) struct Counter(Vec<metrics::Counter>);
+
+impl Counter {
+    pub(super) fn register<V: Counts>(metric: &Metric, shard: &SharedString, _: &V) -> Self {
+        let sets = label_sets::<V>(shard).into_iter();
+        Counter(sets.map(|labels| metrics::counter!(metric.name, labels)).collect())
+    }
+
+    pub(super) fn flush<V: Counts>(&self, now: &V, last: &V) {
+        for (handle, (now, last)) in self.0.iter().zip(now.counts().iter().zip(last.counts())) {
+            debug_assert!(now >= last, "a counter never shrinks");
+            if now != last {
+                handle.increment(now.wrapping_sub(*last));
+            }
+        }
+    }
+}
+
+/// The handles of a row that goes up and down.
+pub(super) struct Gauge(Vec<metrics::Gauge>);
+
+impl Gauge {
+    pub(super) fn register<V: Counts>(metric: &Metric, shard: &SharedString, _: &V) -> Self {
+        let sets = label_sets::<V>(shard).into_iter();
+        Gauge(sets.map(|labels| metrics::gauge!(metric.name, labels)).collect())
+    }
+
+    pub(super) fn flush<V: Counts>(&self, now: &V, last: &V) {
+        for (handle, (now, last)) in self.0.iter().zip(now.counts().iter().zip(last.counts())) {
+            if now != last {
+                handle.set(*now as f64);
+            }
+        }
+    }
+}
+
+/// The handle of a row that is a distribution.
+pub(super) struct Histogram(metrics::Histogram);
+
+impl Histogram {
+    pub(super) fn register(metric: &Metric, shard: &SharedString, _: &Log2Histogram) -> Self {
+        Histogram(metrics::histogram!(metric.name, "shard" => shard.clone()))
+    }
+
+    pub(super) fn flush(&self, now: &Log2Histogram, last: &Log2Histogram) {
+        for (value, count) in now.since(last) {
+            self.0.record_many(value, count);
+        }
+    }
+}

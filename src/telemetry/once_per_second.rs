@@ -1,0 +1,95 @@
+//! Owns how often the same thing is logged. Each shard has one of these; it is told the time and reads no clock.
+
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
+
+/// How often a line with the same reason is written at most.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Lets one line a second through for each reason, and counts the others, so that the next line can say how many
+/// there were. Reasons are literals: a handful, so a list is enough.
+#[derive(Debug, Default)]
+pub struct OncePerSecond {
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug)]
+struct Reason {
+    name: &'static str,
+    last_line: MonotonicNs,
+    suppressed: u64,
+}
+
+impl OncePerSecond {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a line with this reason may be written now: `Some` holds how many were not since the last one, and
+    /// the line should say so.
+    pub fn allow(&mut self, reason: &'static str, now: MonotonicNs) -> Option<u64> {
+        match self.reasons.iter_mut().find(|known| known.name == reason) {
+            None => {
+                self.reasons.push(Reason { name: reason, last_line: now, suppressed: 0 });
+                Some(0)
+            }
+            Some(known) if now.saturating_since(known.last_line) >= PERIOD => {
+                known.last_line = now;
+                Some(std::mem::take(&mut known.suppressed))
+            }
+            Some(known) => {
+                known.suppressed += 1;
+                None
+            }
+        }
+    }
+
+    /// On ticks: calls `say` with each reason that suppressed lines and has been quiet for a second since it wrote
+    /// one, and how many they were. So the end of a burst is told, too.
+    pub fn overdue(&mut self, now: MonotonicNs, mut say: impl FnMut(&'static str, u64)) {
+        for known in &mut self.reasons {
+            if known.suppressed > 0 && now.saturating_since(known.last_line) >= PERIOD {
+                known.last_line = now;
+                say(known.name, std::mem::take(&mut known.suppressed));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_for_each_reason() {
+        let start = MonotonicNs(1);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut limit = OncePerSecond::new();
+        assert_eq!(limit.allow("accept", at(0)), Some(0));
+        assert_eq!(limit.allow("accept", at(1)), None);
+        assert_eq!(limit.allow("malformed", at(1)), Some(0));
+        assert_eq!(limit.allow("accept", at(999)), None);
+        assert_eq!(limit.allow("accept", at(1000)), Some(2));
+        assert_eq!(limit.allow("accept", at(1001)), None);
+        assert_eq!(limit.allow("accept", at(5000)), Some(1));
+    }
+
+    #[test]
+    fn the_end_of_a_burst_is_told_once() {
+        let start = MonotonicNs(1);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut limit = OncePerSecond::new();
+        for ms in 0..10 {
+            limit.allow("malformed", at(ms));
+        }
+        limit.allow("accept", at(0));
+        let mut told = Vec::new();
+        limit.overdue(at(999), |reason, suppressed| told.push((reason, suppressed)));
+        assert!(told.is_empty());
+        limit.overdue(at(1000), |reason, suppressed| told.push((reason, suppressed)));
+        limit.overdue(at(3000), |reason, suppressed| told.push((reason, suppressed)));
+        assert_eq!(told, [("malformed", 9)]);
+    }
+}
