@@ -165,6 +165,12 @@ impl Oracle {
         self.streams.iter().map(Stream::delivered_count).sum()
     }
 
+    /// How many messages of this publisher there must have been, going by the highest that anybody got.
+    pub fn sent_at_least(&self, publisher: PublisherIndex) -> u64 {
+        let streams = self.streams.iter().skip(publisher.0 as usize).step_by(self.publishers);
+        streams.map(Stream::next).max().unwrap_or(0)
+    }
+
     /// For error messages: the first `count` subscribers that miss something without a word, each with the first few
     /// sequences that did not arrive.
     pub fn waiting(&self, sent: &[u64], count: usize) -> Vec<(usize, PublisherIndex, Vec<u64>)> {
@@ -311,6 +317,13 @@ mod tests {
         assert_eq!(oracle.settling(&SENT), Settling { settled: 1, unknown: 1, waiting: 0 });
         let totals = oracle.totals(&SENT);
         assert_eq!((totals.lost, totals.gaps_reported, totals.gaps_of_unknown_size), (0, 2, 1));
+    }
+
+    #[test]
+    fn what_was_sent_can_be_told_from_what_arrived() {
+        let mut oracle = oracle(&[]);
+        oracle.arrived(1, TWO, 14);
+        assert_eq!((oracle.sent_at_least(ONE), oracle.sent_at_least(TWO)), (10, 15));
     }
 
     #[test]

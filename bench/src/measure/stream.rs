@@ -83,6 +83,11 @@ impl Stream {
         self.told += missed;
     }
 
+    /// One past the highest sequence that arrived.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Messages that arrived intact, each counted once.
     pub fn delivered_count(&self) -> u64 {
         self.delivered

@@ -225,18 +225,20 @@ impl BenchPublisher {
 
     /// Sends each message when it is due, or as soon as it can be after that.
     async fn keep_to(&mut self, schedule: &Schedule, shared: &Shared, done: &mut PublisherDone) -> Result<(), Failure> {
-        let mut pacer = Pacer::new().map_err(|error| Failure {
-            what: format!("publisher {} cannot wait", self.index.0),
+        let index = self.index.0;
+        let cannot_wait = |error: std::io::Error| Failure {
+            what: format!("publisher {index} cannot wait for its next message"),
             why: error.to_string(),
             timed_out: false,
-        })?;
+        };
+        let mut pacer = Pacer::new().map_err(cannot_wait)?;
         done.started = schedule.due(0);
         done.intended = schedule.messages();
         for sequence in 0..schedule.messages() {
             let due = schedule.due(sequence);
             let mut now = MonotonicNs::now();
             while now < due && !shared.halted.get() {
-                pacer.until(due.min(now + STOP_WITHIN)).await;
+                pacer.until(due.min(now + STOP_WITHIN)).await.map_err(cannot_wait)?;
                 now = MonotonicNs::now();
             }
             if shared.halted.get() {

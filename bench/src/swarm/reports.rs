@@ -17,7 +17,12 @@ pub enum Report {
     /// How far a subscribers' executor is.
     Received(Received),
     /// All that a subscribers' executor has measured. It is the last of its reports.
-    Measured(Box<Tally>),
+    Measured {
+        /// Which executor.
+        executor: usize,
+        /// What it measured.
+        tally: Box<Tally>,
+    },
     /// All publishers of this publishers' executor are there, and see every subscriber.
     PublishersReady,
     /// How many messages a publishers' executor has sent since its last such report.

@@ -131,7 +131,7 @@ fn answer(command: Command, executor: usize, tally: &RefCell<Tally>) -> Report {
         Command::Finish => {
             let mut tally = tally.borrow_mut();
             let nothing = tally.empty_copy();
-            Report::Measured(Box::new(std::mem::replace(&mut tally, nothing)))
+            Report::Measured { executor, tally: Box::new(std::mem::replace(&mut tally, nothing)) }
         }
     }
 }
