@@ -98,9 +98,12 @@ mod tests {
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
         let run = command.find_subcommand("run").unwrap();
-        for argument in run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str())) {
+        for argument in
+            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
             let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-            let wanted = format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
+            let wanted =
+                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
             assert_eq!(name, Some(wanted));
         }
     }

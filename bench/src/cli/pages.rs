@@ -63,9 +63,15 @@ mod tests {
     fn a_page_for_the_command_and_for_each_subcommand() {
         let folder = tempfile::tempdir().unwrap();
         man(&ManArgs { out: Some(folder.path().to_owned()) }).unwrap();
-        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
-        let wanted = ["corecast-bench-completions.1", "corecast-bench-man.1", "corecast-bench-run.1", "corecast-bench.1"];
+        let wanted = [
+            "corecast-bench-completions.1",
+            "corecast-bench-man.1",
+            "corecast-bench-run.1",
+            "corecast-bench.1",
+        ];
         assert_eq!(names, wanted);
         let run = std::fs::read_to_string(folder.path().join("corecast-bench-run.1")).unwrap();
         assert!(run.contains("subscribers") && run.contains("CORECAST_BENCH_RATE"), "{run}");

@@ -46,7 +46,13 @@ pub struct RunArgs {
     #[arg(long, default_value = "proxy", env = "CORECAST_BENCH_MODE")]
     pub mode: Mode,
     /// How many subscribers; several counts with commas are several runs
-    #[arg(long, value_name = "N[,N…]", default_value = "512", value_delimiter = ',', env = "CORECAST_BENCH_SUBSCRIBERS")]
+    #[arg(
+        long,
+        value_name = "N[,N…]",
+        default_value = "512",
+        value_delimiter = ',',
+        env = "CORECAST_BENCH_SUBSCRIBERS"
+    )]
     pub subscribers: Vec<usize>,
     /// How many publishers
     #[arg(long, value_name = "N", default_value_t = 1, env = "CORECAST_BENCH_PUBLISHERS")]
@@ -245,9 +251,11 @@ const DURATION_DEFAULT: Duration = Duration::from_secs(5);
 
 fn broker(args: &RunArgs) -> BrokerChoice {
     match &args.broker {
-        Some(endpoint) => {
-            BrokerChoice::Running { endpoint: endpoint.clone(), pid: args.broker_pid, overflow: args.overflow }
-        }
+        Some(endpoint) => BrokerChoice::Running {
+            endpoint: endpoint.clone(),
+            pid: args.broker_pid,
+            overflow: args.overflow,
+        },
         None => BrokerChoice::Started(BrokerOptions {
             transport: args.transport.unwrap_or_default(),
             cores: args.broker_cores.clone(),
@@ -260,11 +268,14 @@ fn broker(args: &RunArgs) -> BrokerChoice {
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
+    seconds
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {
-    let size: usize = text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
+    let size: usize =
+        text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
     crate::measure::payload::check_size(size).map_err(|error| error.to_string())?;
     Ok(size)
 }

@@ -99,7 +99,9 @@ impl BrokerProcess {
         let program = find_program()?;
         let failed = |source| BrokerError::Spawn { program: program.clone(), source };
         let folder = match options.transport {
-            Transport::Uds => Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?),
+            Transport::Uds => {
+                Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?)
+            }
             Transport::Tcp => None,
         };
         let listen = match &folder {

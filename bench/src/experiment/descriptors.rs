@@ -45,7 +45,8 @@ pub fn ensure(plan: &Plan) -> Result<(), DescriptorsError> {
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|why| DescriptorsError::Limit { to: 0, why })?;
     check(plan, hard)?;
     if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_err(|why| DescriptorsError::Limit { to: hard, why })?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+            .map_err(|why| DescriptorsError::Limit { to: hard, why })?;
     }
     Ok(())
 }
@@ -74,7 +75,9 @@ fn needed(plan: &Plan) -> u64 {
     };
     let shards = match &plan.broker {
         // A shard for each core of this machine, unless the broker is told less.
-        BrokerChoice::Started(_) => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+        BrokerChoice::Started(_) => {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+        }
         BrokerChoice::Running { .. } => 0,
     };
     sessions + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES

@@ -343,20 +343,26 @@ impl<'a> Watch<'a> {
         }
         let settled = self.settling().unwrap_or_default().settled;
         let missing = self.plan.subscribers - settled;
-        format!("nothing has arrived for {seconds} s, and {missing} of {} subscribers miss messages", self.plan.subscribers)
+        format!(
+            "nothing has arrived for {seconds} s, and {missing} of {} subscribers miss messages",
+            self.plan.subscribers
+        )
     }
 
     fn position(&self) -> Position {
         let elapsed = self.started.elapsed();
         let deliveries = self.received.iter().map(|received| received.delivered).sum();
         let accounted = self.accounted();
-        let expected = self.plan.messages().map(|messages| messages.saturating_mul(self.plan.subscribers as u64));
+        let expected =
+            self.plan.messages().map(|messages| messages.saturating_mul(self.plan.subscribers as u64));
         let by_count = expected.map(|expected| accounted as f64 / expected as f64);
         let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
         let done = by_count.or(by_time).unwrap_or(0.0);
         let left = match self.plan.sending_time() {
             Some(time) => Some(time.saturating_sub(elapsed)),
-            None if done > 0.0 => Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok(),
+            None if done > 0.0 => {
+                Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()
+            }
             None => None,
         };
         Position { sent: self.sent, deliveries, gaps: accounted.saturating_sub(deliveries), done, left }

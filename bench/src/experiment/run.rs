@@ -147,7 +147,8 @@ impl Broker {
 }
 
 fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outcome {
-    let (mut totals, mut latencies, mut spread) = (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
+    let (mut totals, mut latencies, mut spread) =
+        (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
     let mut last_arrival: Option<MonotonicNs> = None;
     for (_, tally) in &driven.tallies {
         totals += tally.totals(&driven.sent);
@@ -184,7 +185,11 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
         latency_us: latencies.summary(),
         first_subscriber_us: first.summary(),
         last_subscriber_us: last.summary(),
-        deliveries_per_s: if duration_s > 0.0 { thousandths(totals.delivered as f64 / duration_s) } else { 0.0 },
+        deliveries_per_s: if duration_s > 0.0 {
+            thousandths(totals.delivered as f64 / duration_s)
+        } else {
+            0.0
+        },
         broker: broker_record(usage, totals.delivered),
         incomplete: match &driven.ending {
             Ending::Complete => None,
@@ -208,7 +213,8 @@ fn broker_record(usage: Option<(Usage, Usage)>, delivered: u64) -> BrokerRecord 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if plan.rate == Rate::Flood {
-        notes.push("flood: the latencies are those of a saturated system, from the call of publish on".into());
+        notes
+            .push("flood: the latencies are those of a saturated system, from the call of publish on".into());
     }
     if !rate_reached {
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
@@ -221,7 +227,8 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         ));
     }
     if totals.overreported > 0 {
-        notes.push(format!("subscribers were told of {} messages more than they missed", totals.overreported));
+        notes
+            .push(format!("subscribers were told of {} messages more than they missed", totals.overreported));
     }
     for (executor, tally) in &driven.tallies {
         for (subscriber, publisher, sequences) in tally.oracle().waiting(&driven.sent, NAMED_MAX) {

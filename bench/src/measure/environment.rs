@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Where latencies are read from, and why one-way figures hold.
-const CLOCK_NOTE: &str =
-    "CLOCK_MONOTONIC, read by publishers and subscribers on one machine: one-way latencies have no clock offset";
+const CLOCK_NOTE: &str = "CLOCK_MONOTONIC, read by publishers and subscribers on one machine: one-way latencies have no clock offset";
 
 /// The machine, its limits, the build, and how it was called.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -63,14 +62,14 @@ impl Environment {
             first_line(format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"))
         });
         Environment {
-            cpu_model: proc_field("/proc/cpuinfo", "model name").or_else(|| proc_field("/proc/cpuinfo", "Model")),
+            cpu_model: proc_field("/proc/cpuinfo", "model name")
+                .or_else(|| proc_field("/proc/cpuinfo", "Model")),
             cpus_online: nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN)
                 .ok()
                 .flatten()
                 .and_then(|cpus| usize::try_from(cpus).ok()),
-            cpus_allowed: allowed.map(|allowed| {
-                allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            }),
+            cpus_allowed: allowed
+                .map(|allowed| allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
             physical_cores: topology.map(|topology| topology.physical().len()),
             memory_bytes: proc_field("/proc/meminfo", "MemTotal").and_then(|total| kib(&total)),
             kernel: first_line("/proc/sys/kernel/osrelease"),
@@ -107,7 +106,10 @@ fn first_line(path: impl AsRef<Path>) -> Option<String> {
 fn proc_field(path: &str, key: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let fields = text.lines().filter_map(|line| line.split_once(':'));
-    fields.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == key).map(|(_, v)| v.to_owned())
+    fields
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .find(|(name, _)| *name == key)
+        .map(|(_, v)| v.to_owned())
 }
 
 fn kib(amount: &str) -> Option<u64> {

@@ -179,9 +179,12 @@ impl Oracle {
         };
         let first_missing = |subscriber: usize| {
             let streams = self.streams_of(subscriber).iter().zip(sent).enumerate();
-            let missing = streams.map(|(publisher, (stream, sent))| (publisher, stream.first_missing(*sent, 3)));
+            let missing =
+                streams.map(|(publisher, (stream, sent))| (publisher, stream.first_missing(*sent, 3)));
             let mut missing = missing.filter(|(_, sequences)| !sequences.is_empty());
-            missing.next().map(|(publisher, sequences)| (subscriber, PublisherIndex(publisher as u32), sequences))
+            missing
+                .next()
+                .map(|(publisher, sequences)| (subscriber, PublisherIndex(publisher as u32), sequences))
         };
         (0..self.subscribers()).filter(waiting).filter_map(first_missing).take(count).collect()
     }
@@ -274,7 +277,10 @@ mod tests {
     #[test]
     fn missing_without_a_word_is_lost() {
         let oracle = oracle(&[(TWO, 4), (TWO, 9)]);
-        assert_eq!(oracle.totals(&SENT), Totals { expected: 40, delivered: 38, lost: 2, ..Totals::default() });
+        assert_eq!(
+            oracle.totals(&SENT),
+            Totals { expected: 40, delivered: 38, lost: 2, ..Totals::default() }
+        );
         assert_eq!(oracle.settling(&SENT), Settling { settled: 1, waiting: 1, unknown: 0 });
         assert_eq!(oracle.waiting(&SENT, 5), [(0, TWO, vec![4, 9])]);
     }

@@ -51,7 +51,10 @@ pub struct Stamp {
 
 /// A size that is too small for the header, or too large for its length field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a payload of {size_bytes} bytes is not possible: it takes {SIZE_BYTES_MIN} to {} bytes to carry run, publisher, sequence, time and checksum", u32::MAX)]
+#[error(
+    "a payload of {size_bytes} bytes is not possible: it takes {SIZE_BYTES_MIN} to {} bytes to carry run, publisher, sequence, time and checksum",
+    u32::MAX
+)]
 pub struct SizeError {
     /// The size that was asked for.
     pub size_bytes: usize,

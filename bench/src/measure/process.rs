@@ -46,9 +46,11 @@ pub fn usage_of(pid: u32) -> Result<Usage, UsageError> {
 
 fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
     let stat = read(folder.join("stat"))?;
-    let ticks = cpu_ticks(&stat.text).ok_or(UsageError::Unexpected { path: stat.path, field: "utime and stime" })?;
+    let ticks =
+        cpu_ticks(&stat.text).ok_or(UsageError::Unexpected { path: stat.path, field: "utime and stime" })?;
     let status = read(folder.join("status"))?;
-    let rss_kib = rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
+    let rss_kib =
+        rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
     Ok(Usage { cpu: CpuNs(ticks * (1_000_000_000 / ticks_per_s)), rss_bytes: rss_kib * 1024 })
 }
 

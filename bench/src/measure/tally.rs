@@ -162,7 +162,11 @@ mod tests {
                 let mut payloads = stream();
                 payloads.insert(again, payloads[at].clone());
                 let tally = deliver(&payloads);
-                assert_eq!(tally.totals(&[SENT]), Totals { duplicated: 1, ..clean() }, "{at} again at {again}");
+                assert_eq!(
+                    tally.totals(&[SENT]),
+                    Totals { duplicated: 1, ..clean() },
+                    "{at} again at {again}"
+                );
                 assert_eq!(tally.latencies().len(), 2 * SENT, "the second time has no latency");
             }
         }

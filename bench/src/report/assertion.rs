@@ -143,7 +143,10 @@ mod tests {
         let run = RunRecord { latency_us: None, broker: BrokerRecord::default(), ..sample_run() };
         for field in ["latency_us.median", "broker.rss_bytes"] {
             let said = check(&format!("{field} < 1"), &run).unwrap();
-            assert!(said.contains("cannot be told") && said.contains(&format!("{field} was not measured")), "{said}");
+            assert!(
+                said.contains("cannot be told") && said.contains(&format!("{field} was not measured")),
+                "{said}"
+            );
         }
     }
 

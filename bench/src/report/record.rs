@@ -129,9 +129,27 @@ pub(crate) mod tests {
         assert_eq!(value["schema"], "corecast-bench/1");
         let run = &value["runs"][0];
         let mut wanted = [
-            "mode", "transport", "sessions", "subscribers", "publishers", "size_bytes", "rate_hz", "duration_s",
-            "messages_sent", "deliveries_expected", "deliveries", "gaps_reported", "lost", "duplicated", "reordered",
-            "corrupted", "latency_us", "first_subscriber_us", "last_subscriber_us", "deliveries_per_s", "broker",
+            "mode",
+            "transport",
+            "sessions",
+            "subscribers",
+            "publishers",
+            "size_bytes",
+            "rate_hz",
+            "duration_s",
+            "messages_sent",
+            "deliveries_expected",
+            "deliveries",
+            "gaps_reported",
+            "lost",
+            "duplicated",
+            "reordered",
+            "corrupted",
+            "latency_us",
+            "first_subscriber_us",
+            "last_subscriber_us",
+            "deliveries_per_s",
+            "broker",
         ];
         wanted.sort_unstable();
         assert_eq!(keys(run), wanted);

@@ -8,8 +8,8 @@ use super::{COMMANDS_MAX, Common, share};
 use crate::measure::payload::{Payload, PublisherIndex};
 use corecast::{LocalClient, LocalPublisher, Topic};
 use corecast_executors::{
-    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, end_turn, spawn_local,
-    start,
+    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, end_turn,
+    spawn_local, start,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -122,7 +122,11 @@ struct Shared {
     sent: Cell<u64>,
 }
 
-async fn run_executor(mut context: ShardContext<Command>, config: Arc<PublishersConfig>, reports: Link<Report>) {
+async fn run_executor(
+    mut context: ShardContext<Command>,
+    config: Arc<PublishersConfig>,
+    reports: Link<Report>,
+) {
     let executor = context.shard.0 as usize;
     let client =
         LocalClient::start(config.common.client_config(&format!("bench-pub-{executor}")), context.ticks);
@@ -183,12 +187,16 @@ async fn make(
     let mut publishers = Vec::with_capacity(share(common.publishers, executor, executors));
     for index in (executor..common.publishers).step_by(executors) {
         let index = PublisherIndex(index as u32);
-        let failed = |error: corecast::Error| Failure::of(format!("publisher {} cannot start", index.0), &error);
+        let failed =
+            |error: corecast::Error| Failure::of(format!("publisher {} cannot start", index.0), &error);
         let payload = Payload::new(common.run, index, config.size_bytes);
         let payload = payload.expect("whoever starts a swarm has checked the size");
         let mut publisher = client.publisher().await.map_err(failed)?;
         let topic = topics.of(index);
-        publisher.wait_for_subscribers(&topic, config.subscribers, common.setup_timeout).await.map_err(failed)?;
+        publisher
+            .wait_for_subscribers(&topic, config.subscribers, common.setup_timeout)
+            .await
+            .map_err(failed)?;
         publishers.push(BenchPublisher { index, publisher, topic, payload });
     }
     Ok(publishers)
@@ -196,7 +204,12 @@ async fn make(
 
 impl BenchPublisher {
     /// Sends everything, then waits until the broker has taken it.
-    async fn send_all(mut self, start: MonotonicNs, config: &PublishersConfig, shared: &Shared) -> (Self, PublisherDone) {
+    async fn send_all(
+        mut self,
+        start: MonotonicNs,
+        config: &PublishersConfig,
+        shared: &Shared,
+    ) -> (Self, PublisherDone) {
         let mut done = PublisherDone {
             publisher: self.index,
             sent: 0,
@@ -224,7 +237,12 @@ impl BenchPublisher {
     }
 
     /// Sends each message when it is due, or as soon as it can be after that.
-    async fn keep_to(&mut self, schedule: &Schedule, shared: &Shared, done: &mut PublisherDone) -> Result<(), Failure> {
+    async fn keep_to(
+        &mut self,
+        schedule: &Schedule,
+        shared: &Shared,
+        done: &mut PublisherDone,
+    ) -> Result<(), Failure> {
         let index = self.index.0;
         let cannot_wait = |error: std::io::Error| Failure {
             what: format!("publisher {index} cannot wait for its next message"),

@@ -7,7 +7,8 @@ use super::{COMMANDS_MAX, Common, share};
 use crate::measure::tally::Tally;
 use corecast::{EventRef, LocalClient, Subscription};
 use corecast_executors::{
-    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId, spawn_local, start,
+    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId,
+    spawn_local, start,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -94,7 +95,11 @@ impl Subscribers {
     }
 }
 
-async fn run_executor(mut context: ShardContext<Command>, config: &SubscribersConfig, reports: &Link<Report>) {
+async fn run_executor(
+    mut context: ShardContext<Command>,
+    config: &SubscribersConfig,
+    reports: &Link<Report>,
+) {
     let executor = context.shard.0 as usize;
     let common = &config.common;
     let subscribers = share(config.subscribers, executor, context.shards);
@@ -186,5 +191,7 @@ async fn subscribe_one(
         }
     };
     let subscription = client.subscribe_with(&filters, sink).await;
-    subscription.map_err(|error| Failure::of(format!("cannot subscribe (subscriber {subscriber} of an executor)"), &error))
+    subscription.map_err(|error| {
+        Failure::of(format!("cannot subscribe (subscriber {subscriber} of an executor)"), &error)
+    })
 }
