@@ -18,6 +18,8 @@
 //! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, and the rule that a panic on an executor ends the process |
+//! | `wake` | one task telling another |
+//! | `tick_clock` | waiting for a point in time, to a tick's precision |
 //! | `turn` | how a pump ends its turn so that the reactor polls |
 //! | `net` | readiness of sockets, and calls on them that never block |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
@@ -46,8 +48,10 @@ mod signal;
 mod task;
 mod thread;
 mod tick;
+mod tick_clock;
 mod topology;
 mod turn;
+mod wake;
 
 pub use clock::MonotonicNs;
 pub use core_set::{CoreSet, CoreSetError};
@@ -60,7 +64,9 @@ pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use signal::{SignalWaker, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
-pub use thread::{on_executor, spawn_plain};
+pub use thread::{on_executor, pause, spawn_plain};
 pub use tick::{TICK, Tick, Ticks};
+pub use tick_clock::TickClock;
 pub use topology::{Topology, TopologyError};
 pub use turn::end_turn;
+pub use wake::Wake;
