@@ -28,8 +28,8 @@
 //! # A pump
 //!
 //! The runtime polls its rings only when no task is runnable. A pump therefore works in bounded
-//! turns and ends each with [`end_turn`]; while it waits for a socket or an inbox nothing more is
-//! needed.
+//! turns and ends each by waiting for the ring: for a socket ([`ReadySocket::readable`]) or, when
+//! there is more to do at once, with [`end_turn`].
 
 mod clock;
 mod core_set;
