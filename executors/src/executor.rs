@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use glommio::ReactorErrorKind;
 use glommio::{
     CpuLocation, CpuSet, GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement,
 };

@@ -23,6 +23,7 @@
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
 //! | `signal` | SIGTERM and SIGINT as values |
+//! | `open_files` | the limit of open files |
 //! | `host_check` | what this host allows, and what to change |
 //!
 //! # A pump
@@ -35,10 +36,12 @@ mod clock;
 mod core_set;
 mod cpu_list;
 mod executor;
+mod host_check;
 mod idle;
 mod ids;
 mod link;
 mod net;
+mod open_files;
 mod pacer;
 mod pool;
 mod race;
@@ -51,10 +54,13 @@ mod turn;
 
 pub use clock::MonotonicNs;
 pub use core_set::{CoreSet, CoreSetError};
+pub use executor::ExecutorError;
+pub use host_check::{Finding, HostCheck, Level};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
 pub use link::{Inbox, Link, RecvTimeout, Refused, link};
 pub use net::ReadySocket;
+pub use open_files::raise_open_files;
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
