@@ -23,7 +23,7 @@
 //! `limits, ids <- wire <- topic <- fanout <- {broker, client} <- cli`, never the other way.
 
 pub mod broker;
-pub mod cli;
+//pub mod cli;
 pub mod client;
 pub mod endpoint;
 pub mod error;
@@ -35,8 +35,8 @@ pub mod topic;
 pub mod wire;
 
 pub use client::{
-    ClientConfig, Event, EventRef, Gap, GapRef, GapReason, LocalClient, LocalPublisher, LocalSubscriber, Message,
-    MessageRef, Publisher, Sessions, Subscriber, Subscription,
+    ClientConfig, Event, EventRef, Gap, GapReason, GapRef, LocalClient, LocalPublisher, LocalSubscriber,
+    Message, MessageRef, Publisher, Sessions, Subscriber, Subscription,
 };
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};

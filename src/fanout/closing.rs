@@ -23,7 +23,9 @@ impl Shard {
         session.deadline = Some(self.now + LINGER);
         if code != ErrorCode::ShuttingDown {
             let dropped = session.egress.clear();
-            self.counters.drops[DropReason::Disconnect] += dropped;
+            let slow = code == ErrorCode::SlowSubscriber;
+            let reason = if slow { DropReason::Disconnect } else { DropReason::Draining };
+            self.counters.drops[reason] += dropped;
         }
         self.leave_fan_out(id);
         self.answer(id, &Frame::Error { text, request: 0, code: code.number() });
@@ -34,8 +36,7 @@ impl Shard {
         self.leave_fan_out(id);
         let Some(mut session) = self.sessions.remove(id) else { return };
         let unsent = session.egress.clear();
-        let drop_reason = if self.draining { DropReason::Draining } else { DropReason::Disconnect };
-        self.counters.drops[drop_reason] += unsent;
+        self.counters.drops[DropReason::Draining] += unsent;
         self.counters.sessions -= 1;
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),

@@ -15,19 +15,16 @@ impl Shard {
     /// session has too many and is being closed.
     pub(super) fn subscribe(&mut self, id: SessionId, filter: Filter, subscriber: SubscriberId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
-        let known = session.subscriptions.get_mut(&filter);
-        let new_filter = known.is_none();
-        match known {
-            Some(subscribers) if subscribers.contains(&subscriber) => return true,
-            Some(subscribers) => subscribers.push(subscriber),
-            None if session.subscriptions.len() >= SUBSCRIPTIONS_PER_SESSION_MAX => {
-                self.close(id, ErrorCode::TooManySubscriptions, "one session may hold 131,072 subscriptions");
-                return false;
-            }
-            None => {
-                session.subscriptions.insert(filter.clone(), vec![subscriber]);
-            }
+        let new_filter = !session.subscriptions.contains_key(&filter);
+        if new_filter && session.subscriptions.len() >= SUBSCRIPTIONS_PER_SESSION_MAX {
+            self.close(id, ErrorCode::TooManySubscriptions, "one session may hold 131,072 subscriptions");
+            return false;
         }
+        let subscribers = session.subscriptions.entry(filter.clone()).or_default();
+        if subscribers.contains(&subscriber) {
+            return true;
+        }
+        subscribers.push(subscriber);
         self.counters.subscriptions += 1;
         self.recount = true;
         if new_filter {
