@@ -58,6 +58,13 @@ impl Failure {
         self
     }
 
+    /// The same, with another code.
+    #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// The code to exit with.
     pub fn exit(&self) -> Exit {
         self.exit

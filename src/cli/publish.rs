@@ -12,7 +12,7 @@ use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
 use super::quantity::{Size, Span, parse_rate_hz};
 use super::{Exit, Failure};
-use crate::{ClientConfig, Endpoint, Publisher, Topic};
+use crate::{ClientConfig, Endpoint, Error, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ pub(super) struct PubArgs {
     topic: Topic,
 
     /// The payload of the one message, any bytes; --count sends it several times.
-    #[arg(conflicts_with = "lines")]
+    #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
     message: Option<OsString>,
 
     /// Publish each line of this file; - is stdin.
@@ -122,10 +122,17 @@ fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads
         if let Some(pace) = &mut pace {
             pace.wait();
         }
-        publisher.publish(&args.topic, &payload).map_err(|e| Failure::from(e).at(payloads.place()))?;
+        publisher.publish(&args.topic, &payload).map_err(|e| not_published(e, &payloads))?;
         messages += 1;
     }
     Ok(Sent { messages, rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
+}
+
+/// Names the payload. One that is too long is wrong data, not wrong usage.
+fn not_published(error: Error, payloads: &Payloads) -> Failure {
+    let failure = Failure::from(error);
+    let exit = if failure.exit() == Exit::Usage { Exit::Failed } else { failure.exit() };
+    failure.with_exit(exit).at(payloads.place())
 }
 
 #[cfg(test)]
@@ -133,6 +140,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::ErrorKind;
 
     #[derive(Parser, Debug)]
     struct Typed {
@@ -152,6 +160,7 @@ mod tests {
     fn where_payloads_come_from() {
         assert!(matches!(payloads(&["t", "hi"]), Ok(Payloads::Same { left: 1, .. })));
         assert!(matches!(payloads(&["t", "hi", "--count", "3"]), Ok(Payloads::Same { left: 3, .. })));
+        assert!(matches!(payloads(&["t", "-1.5"]), Ok(Payloads::Same { left: 1, .. })));
         assert!(matches!(payloads(&["t", ""]), Ok(Payloads::Same { left: 1, .. })));
         assert!(matches!(payloads(&["t", "--lines", "-"]), Ok(Payloads::Lines { left: u64::MAX, .. })));
         assert!(matches!(
@@ -160,6 +169,14 @@ mod tests {
         ));
         let nothing = payloads(&["t"]).err().expect("nothing to publish");
         assert_eq!(nothing.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_named_and_is_not_wrong_usage() {
+        let payloads = payloads(&["t", "hi"]).expect("a message");
+        let failure = not_published(Error::new(ErrorKind::Invalid, "it is too long"), &payloads);
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert_eq!(failure.to_string(), "error: the message: it is too long\n");
     }
 
     #[test]
