@@ -66,7 +66,9 @@ impl FromStr for Endpoint {
             }
             return Ok(Endpoint::Uds { path: PathBuf::from(path) });
         }
-        let Some(rest) = text.strip_prefix("tcp://") else { return invalid("it has no scheme that is known") };
+        let Some(rest) = text.strip_prefix("tcp://") else {
+            return invalid("it has no scheme that is known");
+        };
         let Some((host, port)) = rest.rsplit_once(':') else { return invalid("it has no port") };
         let Ok(port) = port.parse::<u16>() else { return invalid("the port is not a number up to 65535") };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
@@ -117,7 +119,8 @@ impl Endpoint {
         if let Endpoint::Uds { path } = self {
             remove_stale_socket(path, addr).map_err(failed)?;
         }
-        let socket = Socket::new(addr.domain(), Type::STREAM.nonblocking().cloexec(), None).map_err(failed)?;
+        let socket =
+            Socket::new(addr.domain(), Type::STREAM.nonblocking().cloexec(), None).map_err(failed)?;
         if matches!(self, Endpoint::Tcp { .. }) {
             // Without it a broker that was killed could not take its port back for a minute.
             socket.set_reuse_address(true).map_err(failed)?;
@@ -156,7 +159,9 @@ impl Endpoint {
     pub fn unreachable(&self, source: io::Error) -> Error {
         Error::new(
             ErrorKind::Unreachable,
-            format!("no broker answers at {self} ({source}); start one with `corecast broker --listen {self}`"),
+            format!(
+                "no broker answers at {self} ({source}); start one with `corecast broker --listen {self}`"
+            ),
         )
     }
 
@@ -224,10 +229,13 @@ mod tests {
 
     #[test]
     fn endpoints_read_as_they_are_written() {
-        for text in ["tcp://127.0.0.1:6680", "tcp://[::1]:1", "tcp://localhost:0", "uds:///run/corecast.sock"] {
+        for text in ["tcp://127.0.0.1:6680", "tcp://[::1]:1", "tcp://localhost:0", "uds:///run/corecast.sock"]
+        {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
-        for text in ["", "127.0.0.1:1", "tcp://:1", "tcp://a", "tcp://a:70000", "tcp://::1:1", "uds://", "udp://a:1"] {
+        for text in
+            ["", "127.0.0.1:1", "tcp://:1", "tcp://a", "tcp://a:70000", "tcp://::1:1", "uds://", "udp://a:1"]
+        {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
         }

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Protocol,
     /// The session has ended and will not come back: closed here, or the executor has stopped.
     Closed,
+    /// The connection was lost while something was under way; it may or may not have been done.
+    Lost,
     /// It was not done in the time given. What was asked may still happen.
     TimedOut,
     /// The executors could not be started or have failed.

@@ -22,9 +22,9 @@
 //!
 //! `limits, ids <- wire <- topic <- fanout <- {broker, client} <- cli`, never the other way.
 
-//pub mod broker;
+pub mod broker;
 //pub mod cli;
-//pub mod client;
+pub mod client;
 pub mod endpoint;
 pub mod error;
 pub mod fanout;
@@ -34,10 +34,10 @@ pub mod telemetry;
 pub mod topic;
 pub mod wire;
 
-//pub use client::{
-//    ClientConfig, Event, EventRef, Gap, GapRef, GapReason, LocalClient, LocalPublisher, LocalSubscriber, Message,
-//    MessageRef, Publisher, Sessions, Subscriber, Subscription,
-//};
+pub use client::{
+    ClientConfig, Event, EventRef, Gap, GapReason, GapRef, LocalClient, LocalPublisher, LocalSubscriber,
+    Message, MessageRef, Publisher, Sessions, Subscriber, Subscription,
+};
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};
 pub use fanout::OverflowPolicy;

@@ -112,7 +112,19 @@ pub const COMMANDS_MAX: usize = 1024;
 /// Items one turn of a link's pump takes before the reactor polls again.
 pub const LINK_ITEMS_PER_TURN: usize = 16;
 
+/// Shards of one broker: links go from each to each, and the session numbers hold 16 bits of shard.
+pub const SHARDS_MAX: usize = 1024;
+
 // ---------------------------------------------------------------- Time
+
+/// The least heartbeat that may be chosen: ten ticks.
+pub const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+/// How long a taken address is asked for again: after `kill -9` the kernel was seen to keep one for 15 ms.
+pub const ADDRESS_IN_USE_RETRY: Duration = Duration::from_secs(1);
+
+/// The pause between those.
+pub const ADDRESS_IN_USE_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Default interval at which a silent client says that it lives. 9,000 idle subscribers at 15 s are 600 frames a
 /// second, well under 1 % of a core.
@@ -162,11 +174,33 @@ pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Longest pause before connecting again: a quarter of the 2 s in which clients must be back.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// How long one attempt to connect may take before the next: a LAN answers in a thousandth of this.
+pub const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Topics published since the last acknowledgement that a session remembers, to tell their subscribers of a gap
+/// should the connection be lost; at this many it asks for an acknowledgement.
+pub const UNACKED_TOPICS_MAX: usize = 1024;
+
+/// How often a publishing session asks for an acknowledgement, so that a lost connection tells a gap to few.
+pub const ACK_PERIOD: Duration = Duration::from_millis(500);
+
 /// Default for the events that wait for one subscriber in its own process.
 pub const CLIENT_QUEUE_FRAMES_DEFAULT: usize = 64 << 10;
 
 /// Bytes a publisher's session gathers before `publish` waits for the kernel.
 pub const PUBLISH_BYTES_MAX: usize = 256 << 10;
+
+/// How long closing a publisher waits for the broker to take what was published.
+pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Messages of one publisher's thread that its executor takes before the reactor polls again.
+pub const PUBLISHES_PER_TURN: usize = 256;
+
+/// Events handed to a subscriber's thread at a time, at the most.
+pub const EVENTS_PER_HANDOVER: usize = 256;
+
+/// Hand-overs that may wait for a subscriber's thread; more wait in its queue.
+pub const HANDOVERS_MAX: usize = 16;
 
 /// Messages that may wait between an application's thread and its client executor.
 pub const PUBLISH_ITEMS_MAX: usize = 4096;

@@ -18,27 +18,32 @@
 //! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, and the rule that a panic on an executor ends the process |
+//! | `wake` | one task telling another |
+//! | `tick_clock` | waiting for a point in time, to a tick's precision |
 //! | `turn` | how a pump ends its turn so that the reactor polls |
 //! | `net` | readiness of sockets, and calls on them that never block |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
 //! | `signal` | SIGTERM and SIGINT as values |
+//! | `open_files` | the limit of open files |
 //! | `host_check` | what this host allows, and what to change |
 //!
 //! # A pump
 //!
 //! The runtime polls its rings only when no task is runnable. A pump therefore works in bounded
-//! turns and ends each with [`end_turn`]; while it waits for a socket or an inbox nothing more is
-//! needed.
+//! turns and ends each by waiting for the ring: for a socket ([`ReadySocket::readable`]) or, when
+//! there is more to do at once, with [`end_turn`].
 
 mod clock;
 mod core_set;
 mod cpu_list;
 mod executor;
+mod host_check;
 mod idle;
 mod ids;
 mod link;
 mod net;
+mod open_files;
 mod pacer;
 mod pool;
 mod race;
@@ -46,21 +51,28 @@ mod signal;
 mod task;
 mod thread;
 mod tick;
+mod tick_clock;
 mod topology;
 mod turn;
+mod wake;
 
 pub use clock::MonotonicNs;
 pub use core_set::{CoreSet, CoreSetError};
+pub use executor::ExecutorError;
+pub use host_check::{Finding, HostCheck, Level};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
 pub use link::{Inbox, Link, RecvTimeout, Refused, link};
 pub use net::ReadySocket;
+pub use open_files::raise_open_files;
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use signal::{SignalWaker, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
-pub use thread::{on_executor, spawn_plain};
+pub use thread::{on_executor, pause, spawn_plain};
 pub use tick::{TICK, Tick, Ticks};
+pub use tick_clock::TickClock;
 pub use topology::{Topology, TopologyError};
 pub use turn::end_turn;
+pub use wake::Wake;

@@ -98,6 +98,14 @@ impl ReadySocket {
         self.socket().shutdown(Shutdown::Write)
     }
 
+    /// Ends both directions now: whoever waits for this socket sees the end of the stream.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer is gone already.
+    pub fn shutdown_both(&self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Both)
+    }
+
     /// Gives the descriptor back, still non-blocking, to hand it to another shard.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {

@@ -49,6 +49,13 @@ where
     })
 }
 
+/// Waits on a plain thread: for retries outside the data path. Executors wait on ticks.
+pub fn pause(time: std::time::Duration) {
+    assert!(!on_executor(), "a pause would stop every connection of this executor");
+    #[expect(clippy::disallowed_methods, reason = "a plain thread with nothing to wake it")]
+    std::thread::sleep(time);
+}
+
 /// From now on a panic on an executor thread ends the process; elsewhere nothing changes.
 ///
 /// A panic in a task unwinds its whole executor and takes every connection on it, while the other

@@ -1,0 +1,168 @@
+//! The broker in proxy mode: pinned executors, each with a [`Shard`](crate::fanout::Shard) and the pumps that move
+//! bytes for it. [`Broker::start`] is the way in.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `config` | what a broker is started with, checked |
+//! | `runtime` | one executor's shard, connections and outbox: the only one that touches all three |
+//! | `ingress` | a session's pump: read, split, hand to the shard |
+//! | `flush` | egress queues to the kernel, pending items to links |
+//! | `links` | what comes from other shards |
+//! | `listener` | accepting and placing connections |
+//! | `body` | what an executor of the pool runs, from start to drain |
+
+mod body;
+mod config;
+mod flush;
+mod ingress;
+mod links;
+mod listener;
+mod runtime;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_executors::{CoreId, Pool, PoolConfig, Topology, start};
+
+pub use config::BrokerConfig;
+pub use ingress::ingest;
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::LinkItem;
+use crate::ids::ShardId;
+use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
+
+/// What travels between the executors of a broker.
+pub(crate) enum Item {
+    /// From shard to shard.
+    Link(LinkItem),
+    /// From the acceptor: this connection is yours.
+    Adopt {
+        /// The connection, accepted and tuned.
+        fd: OwnedFd,
+    },
+    /// To the acceptor: one of my sessions has ended.
+    Left,
+    /// To the first shard: accept on these.
+    Listen {
+        /// The listeners, with what they are for.
+        listeners: Vec<(OwnedFd, Endpoint)>,
+    },
+    /// Stop: drain for so long, then end.
+    Drain {
+        /// How long.
+        time: Duration,
+    },
+}
+
+/// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
+pub struct Broker {
+    pool: Option<Pool<Item>>,
+    endpoints: Vec<Endpoint>,
+    cores: Vec<CoreId>,
+}
+
+impl Broker {
+    /// Opens the listeners and starts the executors; when it returns, the broker serves.
+    ///
+    /// # Errors
+    /// `Invalid` for a configuration that cannot be, `AddressInUse` with the endpoint that is taken, `Executor`
+    /// with the limit that stands in the way, `Io`.
+    pub fn start(config: BrokerConfig) -> Result<Broker> {
+        config.validate()?;
+        let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let cores = config.cores.resolve(&topology).map_err(|e| Error::new(ErrorKind::Invalid, chain(&e)))?;
+        let shards = config.shards.unwrap_or(cores.len());
+        let listeners = config.listen.iter().map(listen_patiently).collect::<Result<Vec<_>>>()?;
+        let endpoints = listeners.iter().map(|(_, at)| at.clone()).collect();
+        let pool_config = PoolConfig {
+            name: "corecast".to_owned(),
+            cores,
+            shards,
+            idle: config.idle,
+            link_capacity: LINK_ITEMS_MAX,
+        };
+        let shard_config = Arc::new(config.shard_config(shards));
+        let pool = start(&pool_config, move |context| body::run(context, Arc::clone(&shard_config)))
+            .map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let cores = pool.cores();
+        let sent = pool.commands(ShardId(0)).send_blocking(Item::Listen { listeners });
+        if sent.is_err() {
+            return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
+        }
+        Ok(Broker { pool: Some(pool), endpoints, cores })
+    }
+
+    /// Where it listens, with the real ports.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// The core of each shard.
+    pub fn cores(&self) -> &[CoreId] {
+        &self.cores
+    }
+
+    /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever
+    /// is left.
+    ///
+    /// # Errors
+    /// `Executor` when an executor has failed.
+    pub fn stop(mut self, drain: Duration) -> Result<()> {
+        self.end(drain)
+    }
+
+    fn end(&mut self, drain: Duration) -> Result<()> {
+        let Some(pool) = self.pool.take() else { return Ok(()) };
+        for shard in 0..pool.shards() {
+            let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
+            // A shard that has ended needs no telling.
+            let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain });
+        }
+        let joined = pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)));
+        for endpoint in &self.endpoints {
+            endpoint.unlisten();
+        }
+        joined
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a failure.
+        let _ = self.end(Duration::ZERO);
+    }
+}
+
+/// Listens, and asks again for a moment while the address is taken: after `kill -9` the kernel may keep a port
+/// answering for some milliseconds, and a restart should not fail over that.
+fn listen_patiently(endpoint: &Endpoint) -> Result<(OwnedFd, Endpoint)> {
+    let give_up = Instant::now() + ADDRESS_IN_USE_RETRY;
+    loop {
+        match endpoint.listen() {
+            Err(e) if e.kind() == ErrorKind::AddressInUse && Instant::now() < give_up => {
+                corecast_executors::pause(ADDRESS_IN_USE_RETRY_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,133 @@
+//! The `corecast` command: arguments as typed, then resolved, then run. One file per subcommand; help, man page
+//! and completions come from the definitions here. `main.rs` is the only caller.
+
+mod broker;
+mod completions;
+mod doctor;
+mod event_writer;
+mod exit;
+mod man;
+mod output;
+mod pace;
+mod payloads;
+mod publish;
+mod quantity;
+mod subscribe;
+mod utc;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+use crate::telemetry::{LogFormat, install_logs};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast broker                                  # serves on tcp://127.0.0.1:6680
+  corecast sub 'prices.>'                          # in another terminal
+  corecast pub prices.eur.usd 1.0842               # in a third
+  seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
+
+Every option is also an environment variable: --egress-bytes is CORECAST_EGRESS_BYTES.
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 the asked rate was not reached, 27 timed out.
+A closed pipe ends a command quietly, with 0.";
+
+/// Thread-per-core publish/subscribe: a slow subscriber costs only itself, and nothing is dropped without a word.
+#[derive(Parser, Debug)]
+#[command(name = "corecast", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Broker(broker::BrokerArgs),
+    Pub(publish::PubArgs),
+    Sub(subscribe::SubArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+#[derive(Args, Debug)]
+struct LogArgs {
+    /// What is logged to stderr: error, warn, info, debug, trace or off, by module too: info,corecast::broker=debug
+    /// [default: info for the broker, warn for the others].
+    #[arg(long, global = true, value_name = "LEVEL", env = "CORECAST_LOG_LEVEL", help_heading = "Logs")]
+    log_level: Option<String>,
+
+    /// How: text, or json with an object a line.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "CORECAST_LOG_FORMAT",
+        default_value_t = LogFormat::Text,
+        help_heading = "Logs"
+    )]
+    log_format: LogFormat,
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// What is to be printed, and the exit code.
+    pub fn run(self) -> Result<Exit, Failure> {
+        let level = match (&self.logs.log_level, &self.command) {
+            (Some(level), _) => level,
+            (None, Command::Broker(_)) => "info",
+            (None, _) => "warn",
+        };
+        install_logs(level, self.logs.log_format)?;
+        match self.command {
+            Command::Broker(args) => broker::run(args),
+            Command::Pub(args) => publish::run(args),
+            Command::Sub(args) => subscribe::run(args),
+            Command::Doctor(args) => doctor::run(args),
+            Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_an_environment_variable() {
+        let mut whole = Cli::command();
+        whole.build();
+        for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
+            for arg in
+                command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+            {
+                let Some(long) = arg.get_long() else { continue };
+                let name = format!("CORECAST_{}", long.to_uppercase().replace('-', "_"));
+                let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
+                assert_eq!(env, Some(name), "{} --{long}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_subcommand_has_help_with_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example") && help.contains("corecast "), "{}: {help}", command.get_name());
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The client library. [`Publisher`] and [`Subscriber`] work from any thread and any async runtime;
+//! [`LocalClient`] is the same inside an executor, without a channel in between.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `config` | what a client is started with |
+//! | `message` | what a subscriber receives |
+//! | `state` | a session's logic, without I/O: what is asked, what is in force, what is unsent |
+//! | `out` | bytes on their way to the broker |
+//! | `sinks` | who receives which topic |
+//! | `session` | one connection and its pumps: connect, serve, reconnect |
+//! | `runtime` | what all sessions of one executor share |
+//! | `local` | publishers and subscribers inside an executor |
+//! | `queue` | what waits for a subscriber in its own process |
+//! | `shared` | the executor that serves publishers and subscribers of other threads |
+//! | `publisher`, `subscriber` | their handles |
+
+mod config;
+mod local;
+mod message;
+mod out;
+mod publisher;
+mod queue;
+mod runtime;
+mod session;
+mod shared;
+mod sinks;
+mod state;
+mod subscriber;
+mod waiters;
+
+pub use config::{ClientConfig, Sessions};
+pub use local::{LocalClient, LocalPublisher, LocalSubscriber, Subscription};
+pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
+pub use publisher::Publisher;
+pub use subscriber::Subscriber;

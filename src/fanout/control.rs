@@ -29,7 +29,9 @@ impl Shard {
     pub(super) fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
         match (self.phase(id), frame) {
             (Some(Phase::Hello), Frame::Hello { name, overflow }) => self.on_hello(id, name, overflow),
-            (Some(Phase::Hello), _) => self.close(id, ErrorCode::Unexpected, "the first frame must be a hello"),
+            (Some(Phase::Hello), _) => {
+                self.close(id, ErrorCode::Unexpected, "the first frame must be a hello")
+            }
             (Some(Phase::Open), frame) => self.on_request(id, frame),
             _ => {}
         }
@@ -79,7 +81,11 @@ impl Shard {
             return self.close(id, ErrorCode::PolicyRefused, "an overflow policy that is not known");
         };
         if policy == OverflowPolicy::Block && self.config.overflow != OverflowPolicy::Block {
-            return self.close(id, ErrorCode::PolicyRefused, "this broker does not run with --overflow block");
+            return self.close(
+                id,
+                ErrorCode::PolicyRefused,
+                "this broker does not run with --overflow block",
+            );
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.phase = Phase::Open;

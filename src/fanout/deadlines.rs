@@ -61,7 +61,9 @@ impl Shard {
             Phase::Greeting | Phase::Hello if late => {
                 self.close(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
             }
-            Phase::Open if late => self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished"),
+            Phase::Open if late => {
+                self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished")
+            }
             Phase::Open if silent > idle_max => {
                 self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
             }

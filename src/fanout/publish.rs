@@ -45,12 +45,20 @@ impl Shard {
 
     /// Notes in each group what of the batch it gets, and which shards want any of it. `None`: the publisher
     /// broke a rule and is being closed; what stood before that is picked.
-    fn pick(&mut self, bytes: &Bytes, spans: &[Span], origin: Holder, shards: &mut Vec<ShardId>) -> Option<u64> {
+    fn pick(
+        &mut self,
+        bytes: &Bytes,
+        spans: &[Span],
+        origin: Holder,
+        shards: &mut Vec<ShardId>,
+    ) -> Option<u64> {
         let mut last_topic: &[u8] = &[];
         let mut run: Option<Run> = None;
         let mut messages = 0;
         for span in spans {
-            let (Frame::Message { topic, .. } | Frame::Gap { topic, .. }) = span.frame(bytes) else { continue };
+            let (Frame::Message { topic, .. } | Frame::Gap { topic, .. }) = span.frame(bytes) else {
+                continue;
+            };
             if let Some(run) = &mut run
                 && run.end == span.start()
                 && topic == last_topic

@@ -56,7 +56,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(generation: u32, policy: OverflowPolicy, now: MonotonicNs, deadline: MonotonicNs) -> Self {
+    pub(super) fn new(
+        generation: u32,
+        policy: OverflowPolicy,
+        now: MonotonicNs,
+        deadline: MonotonicNs,
+    ) -> Self {
         Session {
             generation,
             phase: Phase::Greeting,

@@ -18,7 +18,8 @@ use super::watches::Watches;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINK_ITEMS_PER_TURN, SESSIONS_PER_SHARD_MAX,
+    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINK_ITEMS_PER_TURN,
+    SESSIONS_PER_SHARD_MAX,
 };
 use crate::telemetry::ShardCounters;
 use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
@@ -123,7 +124,9 @@ impl Shard {
             return None;
         }
         let (policy, now) = (self.config.overflow, self.now);
-        let id = self.sessions.insert(|generation| Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE));
+        let id = self
+            .sessions
+            .insert(|generation| Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE));
         self.counters.accepts += 1;
         self.counters.sessions += 1;
         self.answer_raw(id, greeting::ours().to_vec());
@@ -272,6 +275,21 @@ impl Shard {
             Holder::Session(id) => self.sessions.get(id).is_some_and(|s| s.held_by > 0),
             Holder::Link(from) => self.links_held_by[usize::from(from.0)] > 0,
         }
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Longest frame body taken, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        self.config.frame_bytes_max
+    }
+
+    /// Whether it stops, has nobody left and owes the other shards nothing.
+    pub fn is_drained(&self) -> bool {
+        self.draining && self.sessions.len() == 0 && self.peers.iter().all(|peer| peer.pending.is_empty())
     }
 
     /// Sessions here.

@@ -77,7 +77,7 @@ fn describe() {
 
 fn start(listener: TcpListener, page: PrometheusHandle) -> Result<()> {
     // Nobody joins it: it ends with the process.
-    spawn_plain("corecast-metrics", move || accept_for_ever(&listener, &page))
+    spawn_plain("metrics", move || accept_for_ever(&listener, &page))
         .map(drop)
         .map_err(|e| Error::io("cannot start the thread that serves metrics", e))
 }

@@ -205,13 +205,15 @@ impl ArchivedFrame<'_> {
         match self {
             ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } => self.as_frame(),
             ArchivedFrame::Hello { name, overflow } => Frame::Hello { name, overflow: *overflow },
-            ArchivedFrame::Welcome { session, epoch, frame_bytes_max, heartbeat_ms, overflow } => Frame::Welcome {
-                session: session.to_native(),
-                epoch: epoch.to_native(),
-                frame_bytes_max: frame_bytes_max.to_native(),
-                heartbeat_ms: heartbeat_ms.to_native(),
-                overflow: *overflow,
-            },
+            ArchivedFrame::Welcome { session, epoch, frame_bytes_max, heartbeat_ms, overflow } => {
+                Frame::Welcome {
+                    session: session.to_native(),
+                    epoch: epoch.to_native(),
+                    frame_bytes_max: frame_bytes_max.to_native(),
+                    heartbeat_ms: heartbeat_ms.to_native(),
+                    overflow: *overflow,
+                }
+            }
             ArchivedFrame::Subscribe { filter, request, subscriber, kind } => Frame::Subscribe {
                 filter,
                 request: request.to_native(),

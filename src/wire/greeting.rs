@@ -50,7 +50,11 @@ pub fn parse(bytes: &[u8]) -> Result<Greeting, ErrorCode> {
     let Some(greeting) = bytes.get(..GREETING_BYTES) else { return Ok(Greeting::NeedMore) };
     let highest = u16::from_le_bytes([greeting[8], greeting[9]]);
     let lowest = u16::from_le_bytes([greeting[10], greeting[11]]);
-    if (lowest..=highest).contains(&VERSION) { Ok(Greeting::Version(VERSION)) } else { Err(ErrorCode::Version) }
+    if (lowest..=highest).contains(&VERSION) {
+        Ok(Greeting::Version(VERSION))
+    } else {
+        Err(ErrorCode::Version)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,310 @@
+//! What this host allows, and what to change. Run by `corecast doctor` and by start-up code; each
+//! finding is one line of its report.
+
+mod io_uring;
+mod jitter;
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use serde::Serialize;
+
+use crate::core_set::CoreSet;
+use crate::cpu_list;
+use crate::executor::MEMLOCK_BYTES_MIN;
+use crate::ids::CoreId;
+use crate::topology::Topology;
+
+/// The oldest kernel with every ring operation the runtime asks for.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// Older kernels count ring memory against memlock, a megabyte for each executor.
+const KERNEL_ADVISED: (u32, u32) = (5, 12);
+
+/// Memory the three rings of one executor lock: past the limit the runtime goes on without, and
+/// says so in its log.
+const MEMLOCK_BYTES_PER_EXECUTOR: u64 = 3 * 64 * 1024;
+
+/// How good or bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It will run, and not as well as it could.
+    Warning,
+    /// It will not run.
+    Error,
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at, such as `memlock`. Each name occurs at most once in a report.
+    pub name: &'static str,
+    /// How it stands.
+    pub level: Level,
+    /// What was found, in words.
+    pub found: String,
+    /// What to change; always there unless the level is [`Level::Ok`].
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, level: Level::Ok, found: found.into(), fix: None }
+    }
+
+    fn warning(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name, level: Level::Warning, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    fn error(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name, level: Level::Error, found: found.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// What to look at, beside what is always looked at.
+#[derive(Debug, Clone, Default)]
+pub struct HostCheck {
+    /// The cores that will be asked for. `None`: all that are allowed.
+    pub cores: Option<CoreSet>,
+    /// How many descriptors will be open at once. `None`: only the limit is reported.
+    pub open_files_wanted: Option<u64>,
+    /// How long to look for pauses of the machine itself, on one core. Zero: not at all.
+    pub jitter: Duration,
+}
+
+impl HostCheck {
+    /// Looks at everything, in the order of a report. Blocks for as long as `jitter` says.
+    #[must_use]
+    pub fn run(&self) -> Vec<Finding> {
+        let mut findings = vec![kernel()];
+        let (cpus, cores) = self.cpus();
+        findings.push(io_uring::check(cores.first().copied()));
+        findings.push(memlock(cores.len() as u64));
+        findings.push(open_files(self.open_files_wanted));
+        findings.extend(cpus);
+        findings.extend(governor(&cores));
+        if !self.jitter.is_zero() {
+            findings.push(jitter::check(cores.first().copied(), self.jitter));
+        }
+        findings
+    }
+
+    /// The CPUs that are allowed against those asked for, and which those are; none on an error.
+    fn cpus(&self) -> (Vec<Finding>, Vec<CoreId>) {
+        const FIX: &str = "name CPUs from that list with --cores, or widen it: taskset, the cpuset of the \
+                           container, AllowedCPUs of the systemd unit";
+        let topology = match Topology::detect() {
+            Ok(topology) => topology,
+            Err(error) => return (vec![Finding::error("cpus", error.to_string(), FIX)], Vec::new()),
+        };
+        let allowed = cpu_list::format(topology.allowed());
+        let asked = self.cores.clone().unwrap_or_default();
+        let cores = match asked.resolve(&topology) {
+            Ok(cores) => cores,
+            Err(error) => return (vec![Finding::error("cpus", error.to_string(), FIX)], Vec::new()),
+        };
+        let found =
+            format!("asked for {asked}: {} of {} allowed ({allowed})", cores.len(), topology.allowed().len());
+        (vec![Finding::ok("cpus", found), smt(&topology, &cores)], cores)
+    }
+}
+
+/// Whether two of the chosen CPUs are threads of one physical core.
+fn smt(topology: &Topology, cores: &[CoreId]) -> Finding {
+    let shared = cores.iter().find_map(|&core| {
+        let siblings = topology.siblings(core);
+        siblings
+            .into_iter()
+            .find(|sibling| *sibling != core && cores.contains(sibling))
+            .map(|other| (core, other))
+    });
+    match shared {
+        None => Finding::ok("smt", "every chosen CPU has its physical core to itself"),
+        Some((core, other)) => Finding::warning(
+            "smt",
+            format!("CPUs {core} and {other} are threads of one physical core"),
+            "--cores physical takes one CPU of each, for steadier latency",
+        ),
+    }
+}
+
+/// The kernel's version against what the runtime needs.
+fn kernel() -> Finding {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    judge_kernel(release.trim())
+}
+
+fn judge_kernel(release: &str) -> Finding {
+    let (least, advised) = (KERNEL_MIN, KERNEL_ADVISED);
+    match version(release) {
+        None => Finding::warning(
+            "kernel",
+            format!("cannot read a version in `{release}`"),
+            format!("Linux {}.{} or newer is needed", least.0, least.1),
+        ),
+        Some(version) if version < least => Finding::error(
+            "kernel",
+            format!("Linux {release}"),
+            format!("Linux {}.{} or newer is needed", least.0, least.1),
+        ),
+        Some(version) if version < advised => Finding::warning(
+            "kernel",
+            format!("Linux {release}"),
+            format!("from Linux {}.{} rings no longer count against memlock", advised.0, advised.1),
+        ),
+        Some(_) => Finding::ok("kernel", format!("Linux {release}")),
+    }
+}
+
+/// `6.18.44-generic` is (6, 18).
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The memlock limit against what the rings of so many executors lock.
+fn memlock(executors: u64) -> Finding {
+    match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        Ok((soft, _hard)) => judge_memlock(soft, executors),
+        Err(error) => Finding::warning("memlock", format!("cannot read the limit: {error}"), MEMLOCK_FIX),
+    }
+}
+
+const MEMLOCK_FIX: &str = "ulimit -l 8192, `memlock` in /etc/security/limits.conf, LimitMEMLOCK=8M in a systemd \
+                           unit, or --ulimit memlock=8388608 for a container";
+
+fn judge_memlock(limit: u64, executors: u64) -> Finding {
+    let found = format!("limit {}", bytes_or_unlimited(limit));
+    let advised = executors * MEMLOCK_BYTES_PER_EXECUTOR;
+    if limit < MEMLOCK_BYTES_MIN {
+        return Finding::error(
+            "memlock",
+            format!("{found}, {} KiB are needed", MEMLOCK_BYTES_MIN / 1024),
+            MEMLOCK_FIX,
+        );
+    }
+    if limit < advised {
+        let found = format!("{found}, {executors} executors lock {} KiB", advised / 1024);
+        return Finding::warning("memlock", found, MEMLOCK_FIX);
+    }
+    Finding::ok("memlock", found)
+}
+
+fn bytes_or_unlimited(limit: u64) -> String {
+    if limit == RLIM_INFINITY { "none".to_owned() } else { format!("{} KiB", limit / 1024) }
+}
+
+/// The limits of open files against what will be open.
+fn open_files(wanted: Option<u64>) -> Finding {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, hard)) => judge_open_files(soft, hard, wanted),
+        Err(error) => Finding::warning("open_files", format!("cannot read the limit: {error}"), "ulimit -n"),
+    }
+}
+
+fn judge_open_files(soft: u64, hard: u64, wanted: Option<u64>) -> Finding {
+    let found = format!("{soft} allowed, {hard} at most");
+    match wanted {
+        Some(wanted) if wanted > hard => Finding::error(
+            "open_files",
+            format!("{found}, {wanted} wanted"),
+            format!(
+                "raise the hard limit: `nofile {wanted}` in /etc/security/limits.conf, LimitNOFILE={wanted} in a \
+                 systemd unit, or --ulimit nofile={wanted} for a container; or ask for fewer connections"
+            ),
+        ),
+        Some(wanted) if wanted > soft => {
+            Finding::warning("open_files", format!("{found}, {wanted} wanted"), format!("ulimit -n {wanted}"))
+        }
+        _ => Finding::ok("open_files", found),
+    }
+}
+
+/// The frequency governors of the chosen CPUs. Nothing where the host does not say, as in most
+/// virtual machines.
+fn governor(cores: &[CoreId]) -> Option<Finding> {
+    let read = |core: &CoreId| {
+        let file = format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");
+        fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+    };
+    let mut governors: Vec<String> = cores.iter().filter_map(read).collect();
+    governors.sort_unstable();
+    governors.dedup();
+    if governors.is_empty() {
+        return None;
+    }
+    let found = governors.join(", ");
+    Some(if found == "performance" {
+        Finding::ok("governor", found)
+    } else {
+        Finding::warning("governor", found, "cpupower frequency-set -g performance, for steadier latency")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels() {
+        for (release, level) in [
+            ("6.18.44-fc", Level::Ok),
+            ("5.12.0", Level::Ok),
+            ("5.10.0-28-amd64", Level::Warning),
+            ("5.7.19", Level::Error),
+            ("4.18.0-553.el8", Level::Error),
+            ("", Level::Warning),
+            ("six", Level::Warning),
+        ] {
+            assert_eq!(judge_kernel(release).level, level, "{release}");
+        }
+    }
+
+    #[test]
+    fn memlock_limits() {
+        assert_eq!(judge_memlock(64 * 1024, 1).level, Level::Error);
+        assert_eq!(judge_memlock(8 << 20, 2), Finding::ok("memlock", "limit 8192 KiB"));
+        assert_eq!(judge_memlock(8 << 20, 64).level, Level::Warning);
+        assert_eq!(judge_memlock(RLIM_INFINITY, 512), Finding::ok("memlock", "limit none"));
+    }
+
+    #[test]
+    fn open_file_limits() {
+        assert_eq!(judge_open_files(1_024, 20_000, None).level, Level::Ok);
+        assert_eq!(judge_open_files(1_024, 20_000, Some(600)).level, Level::Ok);
+        assert_eq!(judge_open_files(1_024, 20_000, Some(5_000)).fix.as_deref(), Some("ulimit -n 5000"));
+        assert_eq!(judge_open_files(1_024, 20_000, Some(30_000)).level, Level::Error);
+    }
+
+    #[test]
+    fn a_core_that_may_not_be_used_is_an_error_that_names_it() {
+        let check = HostCheck { cores: Some("4000".parse().unwrap()), ..HostCheck::default() };
+        let findings = check.run();
+        let cpus = findings.iter().find(|finding| finding.name == "cpus").unwrap();
+        assert_eq!(cpus.level, Level::Error);
+        assert!(cpus.found.starts_with("CPU 4000 is not among"), "{}", cpus.found);
+    }
+
+    #[test]
+    fn this_host_runs_executors() {
+        let check = HostCheck { jitter: Duration::from_millis(20), ..HostCheck::default() };
+        let findings = check.run();
+        let mut names: Vec<&str> = findings.iter().map(|finding| finding.name).collect();
+        assert!(
+            names.starts_with(&["kernel", "io_uring", "memlock", "open_files", "cpus", "smt"]),
+            "{names:?}"
+        );
+        assert!(names.ends_with(&["jitter"]), "{names:?}");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), findings.len(), "each name occurs once");
+        for finding in &findings {
+            assert_ne!(finding.level, Level::Error, "{finding:?}");
+            assert_eq!(finding.fix.is_none(), finding.level == Level::Ok, "{finding:?}");
+        }
+    }
+}

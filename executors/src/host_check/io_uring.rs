@@ -1,0 +1,108 @@
+//! Whether this process may use io_uring, by making an executor as a shard would. Used by
+//! `host_check` alone.
+
+use std::fs;
+use std::io;
+
+use super::Finding;
+use crate::executor::{self, ExecutorError};
+use crate::idle::Idle;
+use crate::ids::CoreId;
+use crate::thread::spawn_plain;
+
+const NAME: &str = "io_uring";
+
+/// Makes an executor on a thread of its own, since making one pins the thread.
+pub(super) fn check(core: Option<CoreId>) -> Finding {
+    let core = core.unwrap_or(CoreId(0));
+    let probe = spawn_plain("io-uring-probe", move || executor::make(core, Idle::Park).map(drop));
+    let made = match probe.map(std::thread::JoinHandle::join) {
+        Ok(Ok(made)) => made,
+        Ok(Err(_panic)) => Err(ExecutorError::Rings(io::Error::other("the runtime panicked"))),
+        Err(error) => Err(ExecutorError::Rings(error)),
+    };
+    judge(made.err().as_ref(), io_uring_disabled())
+}
+
+/// The sysctl of Linux 6.6 and of distributions that brought it to older kernels.
+fn io_uring_disabled() -> Option<u32> {
+    fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+}
+
+/// Which of the several locks on io_uring it is, and what opens it.
+fn judge(error: Option<&ExecutorError>, disabled: Option<u32>) -> Finding {
+    match error {
+        None if disabled == Some(1) => Finding::warning(
+            NAME,
+            "works for this user alone: kernel.io_uring_disabled is 1",
+            "sysctl kernel.io_uring_disabled=0, or run as this user or as one of the group in \
+             kernel.io_uring_group",
+        ),
+        None => Finding::ok(NAME, "an executor could be made"),
+        Some(ExecutorError::IoUring(_)) if disabled == Some(2) => Finding::error(
+            NAME,
+            "forbidden for all: kernel.io_uring_disabled is 2",
+            "sysctl kernel.io_uring_disabled=0, and the same in /etc/sysctl.d to keep it",
+        ),
+        Some(ExecutorError::IoUring(_)) if disabled == Some(1) => Finding::error(
+            NAME,
+            "forbidden for this user: kernel.io_uring_disabled is 1",
+            "sysctl kernel.io_uring_disabled=0, or join the group in kernel.io_uring_group",
+        ),
+        Some(ExecutorError::IoUring(source)) => Finding::error(
+            NAME,
+            format!("the kernel would allow it, but: {source}"),
+            "in a container, its seccomp profile forbids it: run with --security-opt seccomp=FILE, where FILE \
+             is the default profile with io_uring_setup, io_uring_enter and io_uring_register added; on bare \
+             metal, a kernel with CONFIG_IO_URING",
+        ),
+        Some(ExecutorError::Memlock { .. }) => {
+            Finding::error(NAME, "not tried: the memlock limit is too low", "see memlock")
+        }
+        Some(error) => Finding::error(NAME, with_cause(error), "see the message: it is the kernel's own"),
+    }
+}
+
+fn with_cause(error: &ExecutorError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    fn denied() -> ExecutorError {
+        ExecutorError::IoUring(io::Error::from_raw_os_error(libc::EPERM))
+    }
+
+    #[test]
+    fn each_lock_is_told_from_the_others() {
+        let sysctl_for_all = judge(Some(&denied()), Some(2));
+        assert!(sysctl_for_all.found.contains("kernel.io_uring_disabled is 2"), "{sysctl_for_all:?}");
+        let sysctl_for_us = judge(Some(&denied()), Some(1));
+        assert!(sysctl_for_us.fix.unwrap().contains("io_uring_group"));
+        for disabled in [None, Some(0)] {
+            let container = judge(Some(&denied()), disabled);
+            assert!(container.fix.unwrap().contains("seccomp"), "{disabled:?}");
+        }
+        let memlock = judge(Some(&ExecutorError::Memlock { limit_bytes: 1 }), Some(0));
+        assert_eq!((memlock.level, memlock.fix.as_deref()), (Level::Error, Some("see memlock")));
+    }
+
+    #[test]
+    fn other_errors_keep_the_words_of_the_kernel() {
+        let full = ExecutorError::Rings(io::Error::from_raw_os_error(libc::ENOMEM));
+        assert!(judge(Some(&full), Some(0)).found.contains("Cannot allocate memory"));
+    }
+
+    #[test]
+    fn what_works_is_ok_unless_only_for_some() {
+        assert_eq!(judge(None, Some(0)).level, Level::Ok);
+        assert_eq!(judge(None, None).level, Level::Ok);
+        assert_eq!(judge(None, Some(1)).level, Level::Warning);
+    }
+}

@@ -1,0 +1,94 @@
+//! What each executor of a broker runs: its pumps, from the first tick to the end of the drain.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_executors::{MonotonicNs, ShardContext, Ticks, spawn_local};
+
+use super::runtime::Runtime;
+use super::{Item, links, listener};
+use crate::fanout::{Shard, ShardConfig};
+use crate::ids::ShardId;
+
+/// Ticks between two flushes of counters and gauges: ten a second is finer than anybody scrapes.
+const TICKS_PER_EXPORT: u64 = 10;
+
+/// Runs one shard until it is told to drain, and has.
+pub(super) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
+    let ShardContext { shard: id, links, inboxes, mut commands, ticks, .. } = context;
+    let now = MonotonicNs::now();
+    let runtime = Runtime::new(Shard::new(id, ShardConfig::clone(&config), now), links, now);
+    for (from, inbox) in inboxes.into_iter().enumerate() {
+        if let Some(inbox) = inbox {
+            let from = ShardId(u16::try_from(from).expect("shards are counted in 16 bits"));
+            spawn_local(links::pump(Rc::clone(&runtime), from, inbox)).detach();
+        }
+    }
+    spawn_local(tick(Rc::clone(&runtime), ticks)).detach();
+    loop {
+        match commands.recv().await {
+            Some(Item::Listen { listeners }) => {
+                for (fd, endpoint) in listeners {
+                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint)).detach();
+                }
+            }
+            Some(Item::Drain { time }) => break runtime.begin_drain(time),
+            Some(_) => debug_assert!(false, "that comes over a link"),
+            None => break runtime.begin_drain(Duration::ZERO),
+        }
+    }
+    runtime.settle().await;
+    runtime.ended.wait().await;
+}
+
+async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
+    let mut count: u64 = 0;
+    while let Some(tick) = ticks.next().await {
+        runtime.clock.advance(tick.now);
+        runtime.shard.borrow_mut().on_tick(tick.now);
+        runtime.settle().await;
+        count += 1;
+        if count.is_multiple_of(TICKS_PER_EXPORT) {
+            runtime.export();
+        }
+        runtime.end_if_drained(tick.now);
+    }
+}
+
+impl Runtime {
+    fn export(&self) {
+        let mut shard = self.shard.borrow_mut();
+        let (bytes, frames) = shard.egress_depth();
+        shard.counters.egress_bytes = bytes;
+        shard.counters.egress_frames = frames;
+        shard.counters.link_depth = self.links.iter().flatten().map(|link| link.depth() as u64).sum();
+        self.exported.borrow_mut().flush(&shard.counters);
+    }
+
+    fn begin_drain(&self, time: Duration) {
+        self.stop_accepting.raise();
+        self.drain_until.set(Some(self.clock.now() + time));
+        self.shard.borrow_mut().on_drain();
+    }
+
+    fn end_if_drained(&self, now: MonotonicNs) {
+        let Some(until) = self.drain_until.get() else { return };
+        let mut shard = self.shard.borrow_mut();
+        let links_empty = self.link_waits.iter().all(|waits| !waits.get());
+        if shard.is_drained() && links_empty {
+            return self.ended.raise();
+        }
+        if now >= until {
+            // What is left is cut off: it had its time. Aborted pumps end in this turn or the next.
+            if shard.session_count() == 0 || now >= until + LAST_WORDS {
+                return self.ended.raise();
+            }
+            shard.on_drain_deadline();
+            self.apply(&mut shard);
+        }
+    }
+}
+
+/// After the drain's deadline, how long pumps have to see that their connections are cut.
+const LAST_WORDS: Duration = Duration::from_millis(100);

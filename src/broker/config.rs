@@ -1,0 +1,125 @@
+//! What a broker is started with. Made from flags by the command or by hand; checked before anything starts.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use corecast_executors::{CoreSet, Idle};
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::{OverflowPolicy, QueueBounds, ShardConfig};
+use crate::limits::{
+    EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT,
+    HEARTBEAT_DEFAULT, HEARTBEAT_MIN, READ_BYTES_PER_TURN, SHARDS_MAX,
+};
+
+/// Everything that can be chosen about a broker.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Where to listen; at least one.
+    pub listen: Vec<Endpoint>,
+    /// On which cores.
+    pub cores: CoreSet,
+    /// How many shards; `None`: one for each core.
+    pub shards: Option<usize>,
+    /// What an executor does when there is nothing to do.
+    pub idle: Idle,
+    /// Policy of sessions that ask for none. Only with `Block` may a session ask for `Block`.
+    pub overflow: OverflowPolicy,
+    /// Bytes that may wait for one session.
+    pub egress_bytes_max: usize,
+    /// Frames that may wait for one session.
+    pub egress_frames_max: usize,
+    /// Longest frame body taken, in bytes.
+    pub frame_bytes_max: usize,
+    /// How often a silent client says that it lives.
+    pub heartbeat: Duration,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        BrokerConfig {
+            listen: vec![Endpoint::default()],
+            cores: CoreSet::default(),
+            shards: None,
+            idle: Idle::default(),
+            overflow: OverflowPolicy::default(),
+            egress_bytes_max: EGRESS_BYTES_MAX_DEFAULT,
+            egress_frames_max: EGRESS_FRAMES_MAX_DEFAULT,
+            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+            heartbeat: HEARTBEAT_DEFAULT,
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Checks what no type says.
+    ///
+    /// # Errors
+    /// `Invalid`, with what to change.
+    pub fn validate(&self) -> Result<()> {
+        let invalid = |text: String| Err(Error::new(ErrorKind::Invalid, text));
+        if self.listen.is_empty() {
+            return invalid("a broker must listen somewhere: give --listen".into());
+        }
+        if self.shards.is_some_and(|n| n == 0 || n > SHARDS_MAX) {
+            return invalid(format!("the number of shards must be 1 to {SHARDS_MAX}"));
+        }
+        if self.frame_bytes_max == 0 || self.frame_bytes_max > FRAME_BYTES_MAX_LIMIT {
+            return invalid(format!("--frame-bytes-max must be 1 to {FRAME_BYTES_MAX_LIMIT}"));
+        }
+        let least = self.egress_bytes_least();
+        if self.egress_bytes_max < least {
+            return invalid(format!(
+                "--egress-bytes {} is too little: with --frame-bytes-max {} a queue needs {least} bytes to take the \
+                 largest frame behind one that is leaving",
+                self.egress_bytes_max, self.frame_bytes_max
+            ));
+        }
+        if self.egress_frames_max == 0 {
+            return invalid("--egress-frames must be at least 1".into());
+        }
+        if self.heartbeat < HEARTBEAT_MIN {
+            return invalid(format!("--heartbeat must be at least {} ms", HEARTBEAT_MIN.as_millis()));
+        }
+        Ok(())
+    }
+
+    /// A queue must take the largest frame and one batch of a turn, or some frames could never be delivered.
+    fn egress_bytes_least(&self) -> usize {
+        self.frame_bytes_max.max(READ_BYTES_PER_TURN) + READ_BYTES_PER_TURN
+    }
+
+    pub(super) fn shard_config(&self, shards: usize) -> ShardConfig {
+        // The epoch only has to differ from that of the start before.
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        ShardConfig {
+            shards,
+            bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
+            frame_bytes_max: self.frame_bytes_max,
+            overflow: self.overflow,
+            heartbeat: self.heartbeat,
+            epoch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_to_change() {
+        BrokerConfig::default().validate().unwrap();
+        let wrong = [
+            BrokerConfig { listen: vec![], ..Default::default() },
+            BrokerConfig { shards: Some(0), ..Default::default() },
+            BrokerConfig { egress_bytes_max: 1 << 20, ..Default::default() },
+            BrokerConfig { egress_frames_max: 0, ..Default::default() },
+            BrokerConfig { frame_bytes_max: 1 << 40, ..Default::default() },
+            BrokerConfig { heartbeat: Duration::ZERO, ..Default::default() },
+        ];
+        for config in wrong {
+            assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Invalid);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A session's pump: waits until there is something to read, reads one turn of it, and hands whole frames to the
+//! shard. [`ingest`] is the part without I/O, which simulations drive too.
+
+use std::rc::Rc;
+
+use corecast_executors::{MonotonicNs, ReadySocket, Wake};
+
+use super::Item;
+use super::runtime::{Connection, Runtime};
+use crate::fanout::{Holder, Phase, Shard};
+use crate::ids::SessionId;
+use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
+use crate::wire::{Reader, Slab, Span, split};
+
+/// What a turn of reading came to.
+enum Turn {
+    /// Wait for more.
+    More,
+    /// The stream has ended, in order or (`true`) with an error of the operating system.
+    Ended(bool),
+}
+
+/// Takes what a session's reader holds after a read: the greeting first, then frames. What is whole goes to the
+/// shard, what is not stays in the reader, and what is wrong ends the session.
+pub fn ingest(shard: &mut Shard, id: SessionId, reader: &mut Reader, slab: &mut Slab, spans: &mut Vec<Span>) {
+    let mut greeted = 0;
+    match shard.phase(id) {
+        Some(Phase::Hello | Phase::Open) => {}
+        Some(Phase::Greeting) => match greeting::parse(reader.filled(slab)) {
+            Ok(Greeting::NeedMore) => return reader.discard(slab, 0),
+            Ok(Greeting::Version(_)) => {
+                greeted = GREETING_BYTES;
+                shard.on_greeting(id, Ok(()));
+            }
+            Err(code) => {
+                shard.on_greeting(id, Err(code));
+                return discard_all(reader, slab);
+            }
+        },
+        Some(Phase::Closing | Phase::Shut) | None => return discard_all(reader, slab),
+    }
+    spans.clear();
+    let found = split(&reader.filled(slab)[greeted..], shard.frame_bytes_max(), spans);
+    let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
+    shard.on_frames(id, &bytes, spans);
+    if let Some(error) = found.error {
+        shard.on_wire_error(id, &error);
+    }
+    shard.on_partial(id, reader.partial_bytes() > 0, !spans.is_empty(), reader.partial_announced_bytes());
+}
+
+fn discard_all(reader: &mut Reader, slab: &mut Slab) {
+    let all = reader.filled(slab).len();
+    reader.discard(slab, all);
+}
+
+impl Runtime {
+    /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
+    pub(super) fn adopt(self: &Rc<Self>, socket: ReadySocket) -> bool {
+        let Some(id) = self.shard.borrow_mut().on_open() else { return false };
+        let connection = Rc::new(Connection {
+            id,
+            socket,
+            reader: Default::default(),
+            wake: Wake::new(),
+            ended: Default::default(),
+            io_failed: Default::default(),
+        });
+        self.file(&connection);
+        corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
+        true
+    }
+
+    fn turn(&self, connection: &Connection) -> Turn {
+        let begun = MonotonicNs::now();
+        let mut slab = self.slab.borrow_mut();
+        let mut reader = connection.reader.borrow_mut();
+        let space = reader.space(&mut slab);
+        let received = match connection.socket.try_recv(space) {
+            Ok(Some(0)) => return Turn::Ended(false),
+            Ok(received) => received.unwrap_or(0),
+            Err(_) => return Turn::Ended(true),
+        };
+        reader.received(received);
+        if received == 0 {
+            reader.discard(&mut slab, 0);
+            return Turn::More;
+        }
+        let mut shard = self.shard.borrow_mut();
+        ingest(&mut shard, connection.id, &mut reader, &mut slab, &mut self.spans.borrow_mut());
+        let spent_us = MonotonicNs::now().saturating_since(begun).as_micros();
+        shard.counters.turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
+        Turn::More
+    }
+}
+
+/// Each round ends in a wait for the ring, so that the reactor polls between turns.
+async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
+    let id = connection.id;
+    runtime.settle().await;
+    let io_failed = loop {
+        if connection.socket.readable().await.is_err() {
+            break true;
+        }
+        match runtime.turn(&connection) {
+            Turn::Ended(io_failed) => break io_failed,
+            Turn::More => runtime.settle().await,
+        }
+        while runtime.shard.borrow().is_held(Holder::Session(id)) && !connection.ended.get() {
+            connection.wake.wait().await;
+        }
+    };
+    runtime.unfile(id, io_failed || connection.io_failed.get());
+    runtime.settle().await;
+    runtime.tell_acceptor().await;
+}
+
+impl Runtime {
+    /// Placement counts the sessions of each shard; one of ours has ended.
+    pub(super) async fn tell_acceptor(&self) {
+        match &self.links[0] {
+            // The first shard is where the acceptor is: it counts its own.
+            None => self.placement.borrow_mut().left(self.id),
+            Some(link) => {
+                // An acceptor that has ended places nothing any more.
+                let _ = link.send(Item::Left).await;
+            }
+        }
+    }
+}

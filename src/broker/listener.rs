@@ -1,0 +1,136 @@
+//! Accepting connections and placing each on the shard with the fewest. On the first shard only: one acceptor
+//! for each listener, so that nobody is left in the queue of a shard that is busy.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use corecast_executors::{Either, ReadySocket, end_turn, first, spawn_local};
+use socket2::SockRef;
+use tracing::warn;
+
+use super::Item;
+use super::runtime::Runtime;
+use crate::endpoint::Endpoint;
+use crate::ids::ShardId;
+use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN};
+
+/// How many sessions each shard has, as far as the acceptor knows.
+#[derive(Debug)]
+pub(super) struct Placement {
+    sessions: Vec<usize>,
+    /// Where the last one went: among equals the next takes its turn.
+    last: usize,
+}
+
+impl Placement {
+    pub(super) fn new(shards: usize) -> Self {
+        Placement { sessions: vec![0; shards], last: shards - 1 }
+    }
+
+    /// The shard with the fewest sessions, which now has one more.
+    fn place(&mut self) -> ShardId {
+        let shards = self.sessions.len();
+        let in_turn = (1..=shards).map(|step| (self.last + step) % shards);
+        let shard = in_turn.min_by_key(|shard| self.sessions[*shard]).expect("there is a shard");
+        self.sessions[shard] += 1;
+        self.last = shard;
+        ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"))
+    }
+
+    /// A session of that shard has ended, or was not taken.
+    pub(super) fn left(&mut self, shard: ShardId) {
+        let sessions = &mut self.sessions[usize::from(shard.0)];
+        debug_assert!(*sessions > 0, "more have left than came");
+        *sessions = sessions.saturating_sub(1);
+    }
+}
+
+/// Accepts on one listener until the broker drains.
+pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint) {
+    let socket = match ReadySocket::adopt(fd) {
+        Ok(socket) => socket,
+        Err(error) => return warn!(%endpoint, %error, "cannot listen"),
+    };
+    let mut pause = ACCEPT_BACKOFF_MIN;
+    loop {
+        match first(socket.readable(), runtime.stop_accepting.wait()).await {
+            Either::Left(Ok(())) => {}
+            Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
+            Either::Right(()) => {
+                // Another listener's acceptor waits for the same.
+                return runtime.stop_accepting.raise();
+            }
+        }
+        match runtime.accept_turn(&socket, &endpoint).await {
+            Ok(()) => {
+                pause = ACCEPT_BACKOFF_MIN;
+                end_turn().await;
+            }
+            Err(error) => {
+                runtime.shard.borrow_mut().counters.accept_errors += 1;
+                runtime.log_limited("accept_error", |more| {
+                    warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
+                });
+                runtime.clock.until(runtime.clock.now() + pause).await;
+                pause = (pause * 2).min(ACCEPT_BACKOFF_MAX);
+            }
+        }
+    }
+}
+
+impl Runtime {
+    async fn accept_turn(
+        self: &Rc<Self>,
+        listener: &ReadySocket,
+        endpoint: &Endpoint,
+    ) -> std::io::Result<()> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match listener.try_accept() {
+                Ok(Some(fd)) => self.place(fd, endpoint).await,
+                Ok(None) => return Ok(()),
+                // It went away before it was accepted: its problem, not ours.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn place(self: &Rc<Self>, fd: OwnedFd, endpoint: &Endpoint) {
+        // A socket that cannot be tuned is one that has ended; its pump will see.
+        let _ = endpoint.tune(SockRef::from(&fd));
+        let shard = self.placement.borrow_mut().place();
+        match &self.links[usize::from(shard.0)] {
+            Some(link) => {
+                if link.send(Item::Adopt { fd }).await.is_err() {
+                    self.placement.borrow_mut().left(shard);
+                }
+            }
+            None => self.adopt_or_refuse(fd),
+        }
+    }
+
+    /// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
+    pub(super) fn adopt_or_refuse(self: &Rc<Self>, fd: OwnedFd) {
+        let taken = ReadySocket::adopt(fd).is_ok_and(|socket| self.adopt(socket));
+        if !taken {
+            let runtime = Rc::clone(self);
+            spawn_local(async move { runtime.tell_acceptor().await }).detach();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_where_there_are_fewest_and_equals_take_turns() {
+        let mut placement = Placement::new(3);
+        let placed: Vec<u16> = (0..6).map(|_| placement.place().0).collect();
+        assert_eq!(placed, [0, 1, 2, 0, 1, 2]);
+        placement.left(ShardId(1));
+        placement.left(ShardId(1));
+        assert_eq!([placement.place().0, placement.place().0], [1, 1]);
+    }
+}

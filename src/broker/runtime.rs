@@ -1,0 +1,145 @@
+//! One executor's shard, its connections, and the doing of what the shard leaves to be done. Pumps hold it by
+//! `Rc`; every borrow of it ends before the next `.await`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
+
+use super::Item;
+use super::listener::Placement;
+use crate::fanout::{Holder, Shard};
+use crate::ids::{SessionId, ShardId};
+use crate::telemetry::{Exported, OncePerSecond};
+use crate::wire::{Reader, Slab, Span};
+
+/// One live connection of this executor.
+pub(super) struct Connection {
+    pub(super) id: SessionId,
+    pub(super) socket: ReadySocket,
+    pub(super) reader: RefCell<Reader>,
+    /// Raised when its pump may go on, or must end.
+    pub(super) wake: Wake,
+    /// Its pump must end, whatever it waits for.
+    pub(super) ended: Cell<bool>,
+    /// The operating system refused a send: its end is an I/O error.
+    pub(super) io_failed: Cell<bool>,
+}
+
+pub(super) struct Runtime {
+    pub(super) id: ShardId,
+    pub(super) shard: RefCell<Shard>,
+    pub(super) slab: RefCell<Slab>,
+    pub(super) spans: RefCell<Vec<Span>>,
+    /// By slot of the session.
+    connections: RefCell<Vec<Option<Rc<Connection>>>>,
+    pub(super) links: Vec<Option<Link<Item>>>,
+    /// By target shard: a task waits for room on that link, so nobody else may send on it.
+    pub(super) link_waits: Vec<Cell<bool>>,
+    /// By source shard: raised when that link may be drained again.
+    pub(super) link_wakes: Vec<Wake>,
+    pub(super) clock: TickClock,
+    pub(super) log_limit: RefCell<OncePerSecond>,
+    pub(super) exported: RefCell<Exported>,
+    /// On the first shard: where the acceptor puts connections.
+    pub(super) placement: RefCell<Placement>,
+    /// Raised when acceptors must end.
+    pub(super) stop_accepting: Wake,
+    /// Raised when this executor may end.
+    pub(super) ended: Wake,
+    /// When draining must be over.
+    pub(super) drain_until: Cell<Option<MonotonicNs>>,
+}
+
+impl Runtime {
+    pub(super) fn new(shard: Shard, links: Vec<Option<Link<Item>>>, now: MonotonicNs) -> Rc<Self> {
+        let id = shard.id();
+        Rc::new(Runtime {
+            id,
+            placement: RefCell::new(Placement::new(links.len())),
+            stop_accepting: Wake::new(),
+            shard: RefCell::new(shard),
+            slab: RefCell::default(),
+            spans: RefCell::default(),
+            connections: RefCell::default(),
+            link_waits: links.iter().map(|_| Cell::new(false)).collect(),
+            link_wakes: links.iter().map(|_| Wake::new()).collect(),
+            links,
+            clock: TickClock::new(now),
+            log_limit: RefCell::default(),
+            exported: RefCell::new(Exported::new(id)),
+            ended: Wake::new(),
+            drain_until: Cell::new(None),
+        })
+    }
+
+    pub(super) fn file(&self, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        let slot = connection.id.slot as usize;
+        if connections.len() <= slot {
+            connections.resize(slot + 1, None);
+        }
+        connections[slot] = Some(Rc::clone(connection));
+    }
+
+    pub(super) fn connection(&self, id: SessionId) -> Option<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        connections.get(id.slot as usize)?.as_ref().filter(|c| c.id == id).cloned()
+    }
+
+    /// Forgets a connection whose pump has ended, and tells the shard and the acceptor.
+    pub(super) fn unfile(&self, id: SessionId, io_failed: bool) {
+        if let Some(slot) = self.connections.borrow_mut().get_mut(id.slot as usize) {
+            *slot = None;
+        }
+        self.shard.borrow_mut().on_closed(id, io_failed);
+    }
+
+    /// Ends sessions and lets go of held ones, as the shard has decided.
+    pub(super) fn apply(&self, shard: &mut Shard) {
+        for id in std::mem::take(&mut shard.outbox.shut) {
+            if let Some(connection) = self.connection(id) {
+                // Whatever it says, the pump will see the end of the stream.
+                let _ = connection.socket.shutdown_write();
+            }
+        }
+        for id in std::mem::take(&mut shard.outbox.abort) {
+            if let Some(connection) = self.connection(id) {
+                connection.end();
+            }
+        }
+        for holder in std::mem::take(&mut shard.outbox.resumed) {
+            match holder {
+                Holder::Link(from) => self.link_wakes[usize::from(from.0)].raise(),
+                Holder::Session(id) => {
+                    if let Some(connection) = self.connection(id) {
+                        connection.wake.raise();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Logs a line at most once a second for its reason.
+    pub(super) fn log_limited(&self, reason: &'static str, line: impl FnOnce(u64)) {
+        if let Some(suppressed) = self.log_limit.borrow_mut().allow(reason, self.clock.now()) {
+            line(suppressed);
+        }
+    }
+}
+
+impl Connection {
+    /// Makes the pump see the end of the stream now, whatever it waits for.
+    pub(super) fn end(&self) {
+        self.ended.set(true);
+        // A socket that is not connected any more is as good.
+        let _ = self.socket.shutdown_both();
+        self.wake.raise();
+    }
+
+    /// As [`Connection::end`], after the operating system refused to send.
+    pub(super) fn fail(&self) {
+        self.io_failed.set(true);
+        self.end();
+    }
+}

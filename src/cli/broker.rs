@@ -1,0 +1,245 @@
+//! `corecast broker`: serves until it is asked to stop, then drains.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use corecast_executors::{CoreSet, Idle, TerminationSignals, spawn_plain};
+use serde::Serialize;
+
+use super::output::{Format, note, print};
+use super::quantity::{Size, Span};
+use super::{Exit, Failure};
+use crate::broker::{Broker, BrokerConfig};
+use crate::limits::{
+    DRAIN_DEFAULT, EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
+    HEARTBEAT_DEFAULT,
+};
+use crate::{Endpoint, OverflowPolicy, telemetry};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast broker
+  corecast broker --listen tcp://0.0.0.0:6680 --listen uds:///run/corecast.sock --cores 2-15
+  corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, and which it is
+  corecast broker --overflow block --metrics 127.0.0.1:9680
+
+When it serves, it prints one line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
+SIGTERM or SIGINT ends it in order; a second one ends it at once, with exit code 1.";
+
+/// Serve publishers and subscribers, on one shard a core.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct BrokerArgs {
+    /// Where to listen, tcp://HOST:PORT or uds://PATH; several times, or with commas between.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CORECAST_LISTEN",
+        value_delimiter = ',',
+        default_values_t = [Endpoint::default()],
+    )]
+    listen: Vec<Endpoint>,
+
+    /// The cores to run on: all, physical, 0-3,8 or numa:0.
+    #[arg(long, value_name = "SET", env = "CORECAST_CORES", default_value_t = CoreSet::default())]
+    cores: CoreSet,
+
+    /// How many shards [default: one for each core of the set].
+    #[arg(long, value_name = "N", env = "CORECAST_SHARDS")]
+    shards: Option<usize>,
+
+    /// What a shard does when there is nothing to do: park, spin:MICROSECONDS before parking, or busy.
+    #[arg(long, value_name = "POLICY", env = "CORECAST_IDLE", default_value_t = Idle::default())]
+    idle: Idle,
+
+    /// What gives way when a subscriber does not keep up: drop-oldest, drop-newest, latest, disconnect or block.
+    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW", default_value_t = OverflowPolicy::default())]
+    overflow: OverflowPolicy,
+
+    /// The most that may wait for one subscriber's session, in bytes.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "CORECAST_EGRESS_BYTES",
+        default_value_t = Size(EGRESS_BYTES_MAX_DEFAULT)
+    )]
+    egress_bytes: Size,
+
+    /// The most that may wait for one subscriber's session, in frames.
+    #[arg(long, value_name = "N", env = "CORECAST_EGRESS_FRAMES", default_value_t = EGRESS_FRAMES_MAX_DEFAULT)]
+    egress_frames: usize,
+
+    /// The longest frame that is taken: topic, payload and some 40 bytes.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "CORECAST_FRAME_BYTES_MAX",
+        default_value_t = Size(FRAME_BYTES_MAX_DEFAULT)
+    )]
+    frame_bytes_max: Size,
+
+    /// How often a silent client has to say that it lives; after three times of it the session ends.
+    #[arg(long, value_name = "SECS", env = "CORECAST_HEARTBEAT", default_value_t = Span(HEARTBEAT_DEFAULT))]
+    heartbeat: Span,
+
+    /// How long to go on sending what waits, when asked to stop.
+    #[arg(long, value_name = "SECS", env = "CORECAST_DRAIN_TIMEOUT", default_value_t = Span(DRAIN_DEFAULT))]
+    drain_timeout: Span,
+
+    /// Serve metrics to Prometheus, at http://HOST:PORT/metrics.
+    #[arg(long, value_name = "HOST:PORT", env = "CORECAST_METRICS")]
+    metrics: Option<SocketAddr>,
+
+    /// How the line is printed that says that it serves.
+    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    output: Format,
+}
+
+impl BrokerArgs {
+    fn config(&self) -> BrokerConfig {
+        BrokerConfig {
+            listen: self.listen.clone(),
+            cores: self.cores.clone(),
+            shards: self.shards,
+            idle: self.idle,
+            overflow: self.overflow,
+            egress_bytes_max: self.egress_bytes.0,
+            egress_frames_max: self.egress_frames,
+            frame_bytes_max: self.frame_bytes_max.0,
+            heartbeat: self.heartbeat.0,
+            ..BrokerConfig::default()
+        }
+    }
+}
+
+pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
+    let config = args.config();
+    config.validate()?;
+    let mut signals = TerminationSignals::install()
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}")))?;
+    // Before the shards, which register with what is there.
+    let metrics = args.metrics.map(telemetry::serve).transpose()?;
+    let broker = Broker::start(config)?;
+    let ready = Ready::of(&broker, metrics);
+    let told = print(ready.line(args.output));
+    if told.is_ok() {
+        signals.wait();
+        tracing::info!("asked to stop: draining for at most {:?}", args.drain_timeout.0);
+    }
+    end_at_once_on(signals)?;
+    broker.stop(if told.is_ok() { args.drain_timeout.0 } else { Duration::ZERO })?;
+    told?;
+    Ok(Exit::Fine)
+}
+
+/// From now on a signal ends the process at once: whoever sends it has seen the first one do too little.
+fn end_at_once_on(mut signals: TerminationSignals) -> Result<(), Failure> {
+    let wait = move || {
+        signals.wait();
+        note("error: asked again to stop, so what was not sent is lost");
+        std::process::exit(Exit::Failed as i32);
+    };
+    // Nobody joins it: it ends with the process.
+    spawn_plain("signals", wait).map(drop).map_err(|e| {
+        Failure::new(Exit::Failed, format!("cannot start the thread that waits for signals: {e}"))
+    })
+}
+
+/// What is known when the broker serves.
+#[derive(Serialize)]
+struct Ready {
+    endpoints: Vec<String>,
+    shards: usize,
+    cores: Vec<u32>,
+    metrics: Option<SocketAddr>,
+    pid: u32,
+}
+
+impl Ready {
+    fn of(broker: &Broker, metrics: Option<SocketAddr>) -> Self {
+        Ready {
+            endpoints: broker.endpoints().iter().map(Endpoint::to_string).collect(),
+            shards: broker.shards(),
+            cores: broker.cores().iter().map(|core| core.0).collect(),
+            metrics,
+            pid: std::process::id(),
+        }
+    }
+
+    fn line(&self, format: Format) -> String {
+        match format {
+            Format::Json => format!("{}\n", serde_json::json!(self)),
+            Format::Text => {
+                let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
+                let metrics = self.metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
+                let endpoints = self.endpoints.join(" ");
+                format!("ready {endpoints} shards={} cores={}{metrics}\n", self.shards, cores.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Typed {
+        #[command(flatten)]
+        args: BrokerArgs,
+    }
+
+    fn typed(line: &[&str]) -> Result<BrokerArgs, clap::Error> {
+        Typed::try_parse_from(std::iter::once(&"broker").chain(line)).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn options_reach_the_configuration() {
+        let line = "--listen tcp://127.0.0.1:0,uds:///run/x --listen tcp://[::1]:1 --cores all --shards 3 \
+                    --idle spin:100 --overflow block --egress-bytes 1MiB --egress-frames 7 \
+                    --frame-bytes-max 64KiB --heartbeat 500ms";
+        let args = typed(&line.split_whitespace().collect::<Vec<_>>()).expect("as it should be typed");
+        let config = args.config();
+        let listen: Vec<String> = config.listen.iter().map(Endpoint::to_string).collect();
+        assert_eq!(listen, ["tcp://127.0.0.1:0", "uds:///run/x", "tcp://[::1]:1"]);
+        assert_eq!((config.shards, config.overflow), (Some(3), OverflowPolicy::Block));
+        assert_eq!((config.egress_bytes_max, config.egress_frames_max), (1 << 20, 7));
+        assert_eq!((config.frame_bytes_max, config.heartbeat), (64 << 10, Duration::from_millis(500)));
+        assert_eq!(config.idle.to_string(), "spin:100");
+    }
+
+    #[test]
+    fn what_is_typed_wrong_is_told() {
+        for (line, part) in [
+            (["--listen", "127.0.0.1:1"], "tcp://HOST:PORT"),
+            (["--overflow", "block-all"], "drop-oldest"),
+            (["--egress-bytes", "16 parsecs"], "not a unit"),
+            (["--heartbeat", "soon"], "seconds"),
+            (["--cores", "fast"], "physical"),
+            (["--metrics", "9680"], "socket address"),
+        ] {
+            let error = typed(&line).expect_err("it is wrong").to_string();
+            assert!(error.contains(part), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_line_that_says_that_it_serves() {
+        let mut ready = Ready {
+            endpoints: vec!["tcp://127.0.0.1:6680".into(), "uds:///run/x".into()],
+            shards: 2,
+            cores: vec![0, 1],
+            metrics: None,
+            pid: 5,
+        };
+        assert_eq!(ready.line(Format::Text), "ready tcp://127.0.0.1:6680 uds:///run/x shards=2 cores=0,1\n");
+        ready.metrics = Some(SocketAddr::from(([127, 0, 0, 1], 9680)));
+        assert!(ready.line(Format::Text).ends_with(" cores=0,1 metrics=127.0.0.1:9680\n"));
+        let json: serde_json::Value = serde_json::from_str(&ready.line(Format::Json)).expect("JSON");
+        assert_eq!((&json["shards"], &json["cores"]), (&2.into(), &serde_json::json!([0, 1])));
+        assert_eq!(json["endpoints"][0], "tcp://127.0.0.1:6680");
+    }
+}

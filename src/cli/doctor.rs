@@ -1,0 +1,115 @@
+//! `corecast doctor`: says what this host allows, and what to change.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use clap::Args;
+use corecast_executors::{CoreSet, Finding, HostCheck, Level};
+
+use super::output::{Format, print};
+use super::quantity::Span;
+use super::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast doctor
+  corecast doctor --cores 0-15 --open-files 20000
+  corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
+
+The exit code is 1 when there is an error. Jitter is how long this machine takes its CPU away from a thread that does \
+nothing but read the clock: no latency can be better than that.";
+
+/// Say what this host allows: kernel, io_uring, limits, CPUs, jitter; each with the fix.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DoctorArgs {
+    /// The cores that a broker is to run on: all, physical, 0-3,8 or numa:0.
+    #[arg(long, value_name = "SET", env = "CORECAST_CORES")]
+    cores: Option<CoreSet>,
+
+    /// The connections that are to be served at once.
+    #[arg(long, value_name = "N", env = "CORECAST_OPEN_FILES")]
+    open_files: Option<u64>,
+
+    /// How long to measure the jitter.
+    #[arg(long, value_name = "SECS", env = "CORECAST_JITTER", default_value_t = Span(Duration::from_secs(1)))]
+    jitter: Span,
+
+    /// For people, or a JSON array.
+    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    output: Format,
+}
+
+pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
+    let check = HostCheck { cores: args.cores, open_files_wanted: args.open_files, jitter: args.jitter.0 };
+    let findings = check.run();
+    match args.output {
+        Format::Text => print(table(&findings))?,
+        Format::Json => print(json(&findings)?)?,
+    }
+    let wrong = findings.iter().any(|finding| finding.level == Level::Error);
+    Ok(if wrong { Exit::Failed } else { Exit::Fine })
+}
+
+fn json(findings: &[Finding]) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(findings)
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot write the findings as JSON: {e}")))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Three columns, and the fix below its finding.
+fn table(findings: &[Finding]) -> String {
+    let names = findings.iter().map(|finding| finding.name.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for finding in findings {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{level:<7}  {:<names$}  {}", finding.name, finding.found);
+        if let Some(fix) = &finding.fix {
+            let _ = writeln!(text, "{:<7}  {:<names$}  fix: {fix}", "", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Vec<Finding> {
+        let finding = |name, level, found: &str, fix: Option<&str>| Finding {
+            name,
+            level,
+            found: found.to_owned(),
+            fix: fix.map(str::to_owned),
+        };
+        vec![
+            finding("kernel", Level::Ok, "6.18", None),
+            finding("open files", Level::Error, "1024", Some("ulimit -n 20000")),
+        ]
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_has_the_fixes() {
+        let wanted = "\
+ok       kernel      6.18
+error    open files  1024
+                     fix: ulimit -n 20000
+";
+        assert_eq!(table(&findings()), wanted);
+    }
+
+    #[test]
+    fn json_is_an_array() {
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&findings()).expect("findings are plain")).expect("JSON");
+        assert_eq!(json[1]["level"], "error");
+        assert_eq!(json[1]["fix"], "ulimit -n 20000");
+        assert_eq!(json[0]["fix"], serde_json::Value::Null);
+    }
+}

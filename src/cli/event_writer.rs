@@ -1,0 +1,208 @@
+//! Owns how `sub` prints what it receives. `subscribe` writes to it; where the bytes go is not known here.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::utc::Utc;
+use crate::{Event, Gap, Message};
+
+/// What is printed of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum EventFormat {
+    /// Each payload, and a newline after it; gaps go to stderr.
+    Text,
+    /// Each payload, with nothing between them; gaps go to stderr.
+    Raw,
+    /// One object a line, for a message or a gap.
+    Json,
+}
+
+/// Prints events to `out`, and what is not data to `notes`.
+pub(super) struct EventWriter<W, N> {
+    out: W,
+    notes: N,
+    format: EventFormat,
+}
+
+impl<W: Write, N: Write> EventWriter<W, N> {
+    pub(super) fn new(out: W, notes: N, format: EventFormat) -> Self {
+        EventWriter { out, notes, format }
+    }
+
+    /// Prints one event; fails only when `out` does.
+    pub(super) fn write(&mut self, event: &Event) -> io::Result<()> {
+        match (event, self.format) {
+            (Event::Message(message), EventFormat::Text) => {
+                self.out.write_all(&message.payload)?;
+                self.out.write_all(b"\n")
+            }
+            (Event::Message(message), EventFormat::Raw) => self.out.write_all(&message.payload),
+            (Event::Message(message), EventFormat::Json) => self.line(&MessageObject::of(message)),
+            (Event::Gap(gap), EventFormat::Json) => self.line(&GapObject::of(gap)),
+            (Event::Gap(gap), EventFormat::Text | EventFormat::Raw) => {
+                // The notes are for people: that they cannot be written must not cost data.
+                let _ = writeln!(self.notes, "{}", sentence(gap));
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on all that is buffered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn line(&mut self, object: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, object)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+/// A message as JSON. Of `topic` and `topic_base64` one is there, of `payload` and `payload_base64`, too.
+#[derive(Serialize)]
+struct MessageObject<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+    /// In hexadecimal: JSON's numbers do not hold 64 bits everywhere.
+    publisher: String,
+    sequence: u64,
+    /// RFC 3339, by the publisher's clock.
+    time: String,
+}
+
+/// A gap as JSON. A `topic` of null is any topic of the subscription.
+#[derive(Serialize)]
+struct GapObject<'a> {
+    topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic_base64: Option<String>,
+    gap: GapFacts,
+}
+
+#[derive(Serialize)]
+struct GapFacts {
+    /// Null when nobody knows.
+    missed: Option<u64>,
+    reason: String,
+}
+
+impl<'a> MessageObject<'a> {
+    fn of(message: &'a Message) -> Self {
+        let (topic, topic_base64) = text_or_base64(&message.topic);
+        let (payload, payload_base64) = text_or_base64(&message.payload);
+        MessageObject {
+            topic,
+            topic_base64,
+            payload,
+            payload_base64,
+            publisher: message.publisher.to_string(),
+            sequence: message.sequence,
+            time: Utc { unix_ns: message.sent_at_ns }.to_string(),
+        }
+    }
+}
+
+impl<'a> GapObject<'a> {
+    fn of(gap: &'a Gap) -> Self {
+        let (topic, topic_base64) = gap.topic.as_deref().map_or((None, None), text_or_base64);
+        GapObject {
+            topic,
+            topic_base64,
+            gap: GapFacts { missed: gap.missed, reason: gap.reason.to_string() },
+        }
+    }
+}
+
+/// Text where the bytes are UTF-8, else base64.
+fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(BASE64.encode(bytes))),
+    }
+}
+
+fn sentence(gap: &Gap) -> String {
+    let missed = match gap.missed {
+        Some(1) => "1 message".to_owned(),
+        Some(n) => format!("{n} messages"),
+        None => "nobody knows how many messages".to_owned(),
+    };
+    let topic = match &gap.topic {
+        Some(topic) => format!(" of {}", String::from_utf8_lossy(topic)),
+        None => String::new(),
+    };
+    format!("gap: {missed}{topic} missed ({})", gap.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GapReason;
+    use crate::ids::PublisherId;
+
+    fn message(topic: &'static [u8], payload: &'static [u8]) -> Event {
+        Event::Message(Message {
+            topic: bytes::Bytes::from_static(topic),
+            payload: bytes::Bytes::from_static(payload),
+            publisher: PublisherId(0xab),
+            sequence: 7,
+            sent_at_ns: 1_000_000_001,
+        })
+    }
+
+    fn gap(topic: Option<&'static [u8]>, missed: Option<u64>) -> Event {
+        Event::Gap(Gap { topic: topic.map(bytes::Bytes::from_static), missed, reason: GapReason::Overflow })
+    }
+
+    fn written(format: EventFormat, events: &[Event]) -> (Vec<u8>, String) {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut writer = EventWriter::new(&mut out, &mut notes, format);
+        for event in events {
+            writer.write(event).expect("a vector takes all");
+        }
+        writer.flush().expect("a vector takes all");
+        (out, String::from_utf8(notes).expect("notes are text"))
+    }
+
+    #[test]
+    fn text_and_raw_are_payloads_and_gaps_are_notes() {
+        let events =
+            [message(b"t", b"one\xff"), gap(Some(b"t"), Some(3)), message(b"t", b""), gap(None, None)];
+        let notes = "gap: 3 messages of t missed (overflow)\n\
+                     gap: nobody knows how many messages missed (overflow)\n";
+        assert_eq!(written(EventFormat::Text, &events), (b"one\xff\n\n".to_vec(), notes.to_owned()));
+        assert_eq!(written(EventFormat::Raw, &events), (b"one\xff".to_vec(), notes.to_owned()));
+    }
+
+    #[test]
+    fn json_is_an_object_a_line() {
+        let events = [
+            message(b"a.b", b"say \"hi\"\n"),
+            message(b"\xff", b"\xfe\xff"),
+            gap(Some(b"a.b"), Some(3)),
+            gap(None, None),
+        ];
+        let (out, notes) = written(EventFormat::Json, &events);
+        assert_eq!(notes, "");
+        let lines: Vec<&str> = std::str::from_utf8(&out).expect("JSON is text").lines().collect();
+        assert_eq!(
+            lines,
+            [
+                r#"{"topic":"a.b","payload":"say \"hi\"\n","publisher":"00000000000000ab","sequence":7,"time":"1970-01-01T00:00:01.000000001Z"}"#,
+                r#"{"topic_base64":"/w==","payload_base64":"/v8=","publisher":"00000000000000ab","sequence":7,"time":"1970-01-01T00:00:01.000000001Z"}"#,
+                r#"{"topic":"a.b","gap":{"missed":3,"reason":"overflow"}}"#,
+                r#"{"topic":null,"gap":{"missed":null,"reason":"overflow"}}"#,
+            ]
+        );
+    }
+}

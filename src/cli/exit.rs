@@ -1,0 +1,137 @@
+//! Owns how a command ends: its exit code, and what it says when it failed. `main.rs` prints it.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// The exit codes of `corecast` and `corecast-bench`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// All that was asked is done.
+    Fine = 0,
+    /// It could not be done.
+    Failed = 1,
+    /// It was asked in a wrong way.
+    Usage = 2,
+    /// It was done, and slower than asked.
+    RateNotReached = 3,
+    /// It was not done in the time given.
+    TimedOut = 27,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command ended early: an exit code, a sentence without a final dot, and what may help.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Failure {
+    exit: Exit,
+    text: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// It failed, and this is why.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Self {
+        Failure { exit, text: Some(text.into()), hint: None }
+    }
+
+    /// Whoever reads our output is gone: nothing is wrong, and nothing is to be said.
+    pub fn closed_pipe() -> Self {
+        Failure { exit: Exit::Fine, text: None, hint: None }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says where it happened, in front of what.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.text = self.text.map(|text| format!("{place}: {text}"));
+        self
+    }
+
+    /// The same, with another code.
+    #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The code to exit with.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+/// `error: ...` and, on a line of its own, the hint; nothing when there is nothing to be said.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = &self.text {
+            writeln!(f, "error: {text}")?;
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(f, "hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Invalid => Exit::Usage,
+            ErrorKind::TimedOut => Exit::TimedOut,
+            _ => Exit::Failed,
+        };
+        let failure = Failure::new(exit, error.to_string());
+        match error.kind() {
+            ErrorKind::Unreachable => {
+                failure.hint("start a broker with `corecast broker`, or name another with --broker")
+            }
+            ErrorKind::AddressInUse => failure.hint(
+                "stop the process that listens there, or choose another address; port 0 takes a free one",
+            ),
+            ErrorKind::Executor => {
+                failure.hint("`corecast doctor` says what this host forbids, and how to allow it")
+            }
+            _ => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_the_documented_ones() {
+        let codes = [Exit::Fine, Exit::Failed, Exit::Usage, Exit::RateNotReached, Exit::TimedOut];
+        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 27]);
+    }
+
+    #[test]
+    fn errors_have_codes_and_hints() {
+        let of = |kind| Failure::from(Error::new(kind, "it is so"));
+        assert_eq!(of(ErrorKind::Invalid).exit(), Exit::Usage);
+        assert_eq!(of(ErrorKind::TimedOut).exit(), Exit::TimedOut);
+        assert_eq!(of(ErrorKind::Protocol).exit(), Exit::Failed);
+        let taken = of(ErrorKind::AddressInUse);
+        assert_eq!(taken.exit(), Exit::Failed);
+        assert!(taken.to_string().starts_with("error: it is so\nhint: stop the process"), "{taken}");
+        assert_eq!(of(ErrorKind::Io).at("line 3").to_string(), "error: line 3: it is so\n");
+    }
+
+    #[test]
+    fn a_closed_pipe_says_nothing() {
+        assert_eq!(Failure::closed_pipe().to_string(), "");
+        assert_eq!(Failure::closed_pipe().exit(), Exit::Fine);
+    }
+}

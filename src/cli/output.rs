@@ -1,0 +1,50 @@
+//! Owns how commands write: results to stdout, with errors that are handled; all else to stderr, as best it can.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+
+use super::{Exit, Failure};
+
+/// How a command that answers with facts prints them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What a failed write to stdout means for the command.
+pub(super) fn write_failed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::closed_pipe(),
+        _ => Failure::new(Exit::Failed, format!("cannot write to stdout: {error}")),
+    }
+}
+
+/// Writes all of it to stdout, now.
+pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(write_failed)
+}
+
+/// Writes a line to stderr. Where that fails, there is nobody to tell.
+pub(super) fn note(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_closed_pipe_is_quiet() {
+        let closed = write_failed(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(closed, Failure::closed_pipe());
+        let full = write_failed(io::ErrorKind::StorageFull.into());
+        assert_eq!(full.exit(), Exit::Failed);
+        assert!(full.to_string().contains("cannot write to stdout"));
+    }
+}

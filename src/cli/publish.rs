@@ -1,0 +1,196 @@
+//! `corecast pub`: publishes a message, the lines of a file, or generated messages, and ends when the broker has
+//! taken them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::pace::Pace;
+use super::payloads::{Lines, Payloads};
+use super::quantity::{Size, Span, parse_rate_hz};
+use super::{Exit, Failure};
+use crate::{ClientConfig, Endpoint, Error, Publisher, Topic};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast pub prices.eur.usd 1.0842
+  corecast pub log --lines /var/log/syslog
+  seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
+  corecast pub load --count 100000 --size 64 --rate 5000
+
+A file is sent line by line, without the newlines and else byte for byte: `corecast sub` prints each payload and \
+a newline, and so gives a text file back as it was. With a message or generated ones, the exit code is 3 when they \
+were sent slower than --rate; with --lines the rate is the most that is sent.";
+
+/// Publish a message, the lines of a file, or generated messages; end when the broker has taken them.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PubArgs {
+    /// What they are published under: levels split by dots, such as prices.eur.usd.
+    topic: Topic,
+
+    /// The payload of the one message, any bytes; --count sends it several times.
+    #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
+    message: Option<OsString>,
+
+    /// Publish each line of this file; - is stdin.
+    #[arg(long, value_name = "FILE", env = "CORECAST_LINES")]
+    lines: Option<PathBuf>,
+
+    /// How many messages; with --lines, at most so many. Without a message and without --lines they are generated:
+    /// their number from 1, with zeros before it.
+    #[arg(long, value_name = "N", env = "CORECAST_COUNT")]
+    count: Option<u64>,
+
+    /// Bytes of each generated message.
+    #[arg(long, value_name = "BYTES", env = "CORECAST_SIZE", default_value_t = Size(64))]
+    size: Size,
+
+    /// Messages a second [default: as fast as the broker takes them].
+    #[arg(long, value_name = "HZ", env = "CORECAST_RATE", value_parser = parse_rate_hz)]
+    rate: Option<f64>,
+
+    /// Do not begin before so many subscribers of the topic are there.
+    #[arg(long, value_name = "N", env = "CORECAST_WAIT_SUBSCRIBERS")]
+    wait_subscribers: Option<usize>,
+
+    /// How long to wait for the subscribers, and in the end for the broker to take what was sent.
+    #[arg(long, value_name = "SECS", env = "CORECAST_TIMEOUT", default_value_t = Span(Duration::from_secs(60)))]
+    timeout: Span,
+
+    /// The broker.
+    #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]
+    broker: Endpoint,
+}
+
+impl PubArgs {
+    /// Where the payloads come from.
+    fn payloads(&mut self) -> Result<Payloads, Failure> {
+        if let Some(message) = self.message.take() {
+            return Ok(Payloads::Same { payload: message.into_vec(), left: self.count.unwrap_or(1) });
+        }
+        if let Some(path) = &self.lines {
+            return Ok(Payloads::Lines { lines: Lines::open(path)?, left: self.count.unwrap_or(u64::MAX) });
+        }
+        match self.count {
+            Some(count) => Ok(Payloads::Generated { size: self.size.0, given: 0, count }),
+            None => Err(Failure::new(Exit::Usage, "there is nothing to publish")
+                .hint("give a message, --lines FILE (- is stdin), or --count N for generated messages")),
+        }
+    }
+}
+
+pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
+    let payloads = args.payloads()?;
+    let timeout = args.timeout.0;
+    let mut config = ClientConfig::new(args.broker.clone());
+    config.name = "corecast-pub".to_owned();
+    let mut publisher = Publisher::with_config(config)?;
+    if let Some(wanted) = args.wait_subscribers {
+        publisher.wait_for_subscribers(&args.topic, wanted, timeout)?;
+    }
+    let sent = publish_all(&mut publisher, &args, payloads);
+    // What was sent before an error is delivered all the same.
+    let taken = publisher.flush(timeout);
+    let sent = sent?;
+    taken?;
+    publisher.close()?;
+    if sent.rate_kept {
+        return Ok(Exit::Fine);
+    }
+    let rate = args.rate.unwrap_or_default();
+    Err(Failure::new(
+        Exit::RateNotReached,
+        format!("{} messages were sent slower than {rate} a second", sent.messages),
+    ))
+}
+
+/// What was sent, and whether in time.
+struct Sent {
+    messages: u64,
+    rate_kept: bool,
+}
+
+fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads) -> Result<Sent, Failure> {
+    let mut pace = args.rate.map(|hz| Pace::start(hz, payloads.have_own_pace()));
+    let mut payload = Vec::new();
+    let mut messages = 0;
+    while payloads.next(&mut payload)? {
+        if let Some(pace) = &mut pace {
+            pace.wait();
+        }
+        publisher.publish(&args.topic, &payload).map_err(|e| not_published(e, &payloads))?;
+        messages += 1;
+    }
+    Ok(Sent { messages, rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
+}
+
+/// Names the payload. One that is too long is wrong data, not wrong usage.
+fn not_published(error: Error, payloads: &Payloads) -> Failure {
+    let failure = Failure::from(error);
+    let exit = if failure.exit() == Exit::Usage { Exit::Failed } else { failure.exit() };
+    failure.with_exit(exit).at(payloads.place())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    #[derive(Parser, Debug)]
+    struct Typed {
+        #[command(flatten)]
+        args: PubArgs,
+    }
+
+    fn typed(line: &[&str]) -> Result<PubArgs, clap::Error> {
+        Typed::try_parse_from(std::iter::once(&"pub").chain(line)).map(|typed| typed.args)
+    }
+
+    fn payloads(line: &[&str]) -> Result<Payloads, Failure> {
+        typed(line).expect("as it should be typed").payloads()
+    }
+
+    #[test]
+    fn where_payloads_come_from() {
+        assert!(matches!(payloads(&["t", "hi"]), Ok(Payloads::Same { left: 1, .. })));
+        assert!(matches!(payloads(&["t", "hi", "--count", "3"]), Ok(Payloads::Same { left: 3, .. })));
+        assert!(matches!(payloads(&["t", "-1.5"]), Ok(Payloads::Same { left: 1, .. })));
+        assert!(matches!(payloads(&["t", ""]), Ok(Payloads::Same { left: 1, .. })));
+        assert!(matches!(payloads(&["t", "--lines", "-"]), Ok(Payloads::Lines { left: u64::MAX, .. })));
+        assert!(matches!(
+            payloads(&["t", "--count", "9"]),
+            Ok(Payloads::Generated { size: 64, count: 9, .. })
+        ));
+        let nothing = payloads(&["t"]).err().expect("nothing to publish");
+        assert_eq!(nothing.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn what_cannot_be_published_is_named_and_is_not_wrong_usage() {
+        let payloads = payloads(&["t", "hi"]).expect("a message");
+        let failure = not_published(Error::new(ErrorKind::Invalid, "it is too long"), &payloads);
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert_eq!(failure.to_string(), "error: the message: it is too long\n");
+    }
+
+    #[test]
+    fn what_is_typed_wrong_is_told() {
+        for (line, part) in [
+            (&["a..b", "hi"][..], "empty level"),
+            (&["a.*", "hi"], "wildcard"),
+            (&["t", "hi", "--lines", "-"], "cannot be used with"),
+            (&["t", "--count", "1", "--rate", "0"], "above 0"),
+            (&["t", "--count", "1", "--size", "1.5"], "whole number"),
+            (&["t", "hi", "--broker", "localhost"], "tcp://HOST:PORT"),
+        ] {
+            let error = typed(line).expect_err("it is wrong").to_string();
+            assert!(error.contains(part), "{line:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a client is started with.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::OverflowPolicy;
+use crate::limits::{CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT};
+
+/// How subscribers and publishers of one executor share connections.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Sessions {
+    /// All of one executor share a session, and the broker sends each frame once to it: what to run.
+    #[default]
+    PerExecutor,
+    /// Each has a session of its own: the faithful load test of a broker.
+    PerSubscriber,
+}
+
+impl fmt::Display for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sessions::PerExecutor => "per-executor",
+            Sessions::PerSubscriber => "per-subscriber",
+        })
+    }
+}
+
+impl FromStr for Sessions {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "per-executor" => Ok(Sessions::PerExecutor),
+            "per-subscriber" => Ok(Sessions::PerSubscriber),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("`{text}` is not a way to share sessions; it is per-executor or per-subscriber"),
+            )),
+        }
+    }
+}
+
+/// Everything that can be chosen about a client.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ClientConfig {
+    /// The broker.
+    pub broker: Endpoint,
+    /// For the broker's logs.
+    pub name: String,
+    /// How sessions are shared.
+    pub sessions: Sessions,
+    /// The overflow policy asked for; `None`: the broker's default.
+    pub overflow: Option<OverflowPolicy>,
+    /// Events that may wait for one subscriber in this process. When they do, a session of its own is read no
+    /// further, and the broker's overflow policy decides; on a shared session the oldest give way, and are told.
+    pub queue_frames: usize,
+    /// How long the first connection is tried. Later ones are tried until the client is closed.
+    pub connect_timeout: Duration,
+}
+
+impl ClientConfig {
+    /// The defaults, for this broker.
+    pub fn new(broker: Endpoint) -> Self {
+        ClientConfig {
+            broker,
+            name: String::new(),
+            sessions: Sessions::default(),
+            overflow: None,
+            queue_frames: CLIENT_QUEUE_FRAMES_DEFAULT,
+            connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a subscriber receives: messages, and gaps where messages are missing.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::ids::PublisherId;
+use crate::wire::Frame;
+
+/// Something that came, and is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A message.
+    Message(Message),
+    /// Messages are missing at this place of the stream.
+    Gap(Gap),
+}
+
+/// Something that came, borrowed from the read buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventRef<'a> {
+    /// A message.
+    Message(MessageRef<'a>),
+    /// Messages are missing at this place of the stream.
+    Gap(GapRef<'a>),
+}
+
+/// A message. A clone is a refcount.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Its topic.
+    pub topic: Bytes,
+    /// Its payload.
+    pub payload: Bytes,
+    /// Who published it.
+    pub publisher: PublisherId,
+    /// Counts the publisher's messages, over all its topics, from 1.
+    pub sequence: u64,
+    /// When it was published: nanoseconds since 1970-01-01 UTC by the publisher's clock.
+    pub sent_at_ns: u64,
+}
+
+/// As [`Message`], borrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageRef<'a> {
+    /// Its topic.
+    pub topic: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+    /// Who published it.
+    pub publisher: PublisherId,
+    /// Counts the publisher's messages, over all its topics, from 1.
+    pub sequence: u64,
+    /// When it was published: nanoseconds since 1970-01-01 UTC by the publisher's clock.
+    pub sent_at_ns: u64,
+}
+
+/// Messages that a subscriber missed, between the event before and the event after.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// Of which topic; `None`: of any topic that is subscribed.
+    pub topic: Option<Bytes>,
+    /// How many; `None`: unknown, perhaps none.
+    pub missed: Option<u64>,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// As [`Gap`], borrowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GapRef<'a> {
+    /// Of which topic; `None`: of any topic that is subscribed.
+    pub topic: Option<&'a [u8]>,
+    /// How many; `None`: unknown, perhaps none.
+    pub missed: Option<u64>,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why messages are missing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The broker's queue for this session was full.
+    Overflow,
+    /// A publisher lost its connection and does not know what of its last messages was taken.
+    Publisher,
+    /// This subscriber's own queue, in its own process, was full.
+    Subscriber,
+    /// This session lost its connection and has come back.
+    Reconnect,
+    /// A reason that this version does not know.
+    Unknown(u8),
+}
+
+impl GapReason {
+    /// The number on the wire for a publisher's lost connection.
+    pub(super) const WIRE_PUBLISHER: u8 = 2;
+
+    fn from_wire(number: u8) -> Self {
+        match number {
+            1 => GapReason::Overflow,
+            2 => GapReason::Publisher,
+            3 => GapReason::Subscriber,
+            number => GapReason::Unknown(number),
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GapReason::Overflow => "overflow",
+            GapReason::Publisher => "publisher",
+            GapReason::Subscriber => "subscriber",
+            GapReason::Reconnect => "reconnect",
+            GapReason::Unknown(_) => "unknown",
+        })
+    }
+}
+
+impl<'a> EventRef<'a> {
+    /// The event of a frame that travels by topic.
+    pub(super) fn of_frame(frame: Frame<'a>) -> Option<Self> {
+        match frame {
+            Frame::Message { topic, payload, publisher, sequence, sent_at_ns } => {
+                let publisher = PublisherId(publisher);
+                Some(EventRef::Message(MessageRef { topic, payload, publisher, sequence, sent_at_ns }))
+            }
+            Frame::Gap { topic, missed, reason } => Some(EventRef::Gap(GapRef {
+                topic: (!topic.is_empty()).then_some(topic),
+                missed: (missed > 0).then_some(missed),
+                reason: GapReason::from_wire(reason),
+            })),
+            _ => None,
+        }
+    }
+
+    /// Its topic; `None` for a gap in any topic.
+    pub fn topic(&self) -> Option<&'a [u8]> {
+        match self {
+            EventRef::Message(message) => Some(message.topic),
+            EventRef::Gap(gap) => gap.topic,
+        }
+    }
+
+    /// A copy to keep.
+    pub fn to_event(&self) -> Event {
+        match self {
+            EventRef::Message(message) => Event::Message(message.to_message()),
+            EventRef::Gap(gap) => Event::Gap(Gap {
+                topic: gap.topic.map(Bytes::copy_from_slice),
+                missed: gap.missed,
+                reason: gap.reason,
+            }),
+        }
+    }
+}
+
+impl MessageRef<'_> {
+    /// A copy to keep: one allocation, one copy.
+    pub fn to_message(&self) -> Message {
+        let mut bytes = BytesMut::with_capacity(self.topic.len() + self.payload.len());
+        bytes.put_slice(self.topic);
+        bytes.put_slice(self.payload);
+        let mut payload = bytes.freeze();
+        let topic = payload.split_to(self.topic.len());
+        Message {
+            topic,
+            payload,
+            publisher: self.publisher,
+            sequence: self.sequence,
+            sent_at_ns: self.sent_at_ns,
+        }
+    }
+}

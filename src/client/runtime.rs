@@ -1,0 +1,52 @@
+//! What all sessions of one executor share: the clock, the read slab, and the tick that drives them.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use corecast_executors::{MonotonicNs, TickClock, Ticks, spawn_local};
+
+use super::session::Session;
+use crate::wire::{Slab, Span};
+
+pub(super) struct ClientRuntime {
+    pub(super) clock: TickClock,
+    pub(super) slab: RefCell<Slab>,
+    pub(super) spans: RefCell<Vec<Span>>,
+    sessions: RefCell<Vec<Weak<Session>>>,
+}
+
+impl ClientRuntime {
+    /// Takes the executor's ticks over.
+    pub(super) fn start(mut ticks: Ticks) -> Rc<Self> {
+        let runtime = Rc::new(ClientRuntime {
+            clock: TickClock::new(MonotonicNs::now()),
+            slab: RefCell::default(),
+            spans: RefCell::default(),
+            sessions: RefCell::default(),
+        });
+        let ticked = Rc::downgrade(&runtime);
+        spawn_local(async move {
+            while let Some(tick) = ticks.next().await {
+                let Some(runtime) = ticked.upgrade() else { return };
+                runtime.tick(tick.now);
+            }
+        })
+        .detach();
+        runtime
+    }
+
+    pub(super) fn file(&self, session: &Rc<Session>) {
+        self.sessions.borrow_mut().push(Rc::downgrade(session));
+    }
+
+    fn tick(&self, now: MonotonicNs) {
+        self.clock.advance(now);
+        self.sessions.borrow_mut().retain(|session| match session.upgrade() {
+            Some(session) => {
+                session.on_tick(now);
+                true
+            }
+            None => false,
+        });
+    }
+}

@@ -1,0 +1,411 @@
+//! One connection to a broker and its pumps: connecting, reading, writing, connecting again. Its users are the
+//! publishers and subscribers of its executor.
+
+use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
+use socket2::SockRef;
+
+use super::config::ClientConfig;
+use super::message::{EventRef, GapReason, GapRef};
+use super::runtime::ClientRuntime;
+use super::sinks::Sinks;
+use super::state::State;
+use super::waiters::Waiters;
+use crate::endpoint::finish_connect;
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::ids::SubscriberId;
+use crate::limits::{
+    CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE, LINGER, PUBLISH_BYTES_MAX,
+    READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+};
+use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
+use crate::wire::{Frame, Reader, split};
+
+pub(super) struct Session {
+    pub(super) runtime: Rc<ClientRuntime>,
+    pub(super) config: ClientConfig,
+    pub(super) state: RefCell<State>,
+    pub(super) sinks: Sinks,
+    /// Users wait here for answers, room, or the end.
+    pub(super) changed: Waiters,
+    socket: RefCell<Option<Rc<ReadySocket>>>,
+    /// Raised when there is something to send.
+    send: Wake,
+    /// The kernel takes no more for now, and the send pump waits for it.
+    send_waits: Cell<bool>,
+    /// A subscriber's queue is full: nothing is read until it has room.
+    paused: Cell<bool>,
+    resume: Wake,
+    /// Everybody has left.
+    closing: Cell<bool>,
+}
+
+/// What became of a turn of reading.
+enum Turn {
+    More,
+    Ended(Error),
+}
+
+/// Where a connection's handshake stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Greeting,
+}
+
+impl Session {
+    /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
+    pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
+        let session = Rc::new(Session {
+            runtime: Rc::clone(runtime),
+            config,
+            state: RefCell::new(State::new(runtime.clock.now())),
+            sinks: Sinks::default(),
+            changed: Waiters::default(),
+            socket: RefCell::default(),
+            send: Wake::new(),
+            send_waits: Cell::new(false),
+            paused: Cell::new(false),
+            resume: Wake::new(),
+            closing: Cell::new(false),
+        });
+        runtime.file(&session);
+        spawn_local(Rc::clone(&session).run()).detach();
+        session
+    }
+
+    /// Waits until `look` finds something, or the session has failed.
+    pub(super) async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+        self.changed
+            .until(|| {
+                let mut state = self.state.borrow_mut();
+                match state.alive() {
+                    Err(error) => Some(Err(error)),
+                    Ok(()) => look(&mut state).map(Ok),
+                }
+            })
+            .await
+    }
+
+    /// As [`Session::until`], for so long.
+    pub(super) async fn until_in<T>(
+        &self,
+        time: Duration,
+        what: &str,
+        look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
+        let clock = &self.runtime.clock;
+        let deadline = clock.now() + time;
+        match first(self.until(look), clock.until(deadline)).await {
+            Either::Left(done) => done,
+            Either::Right(()) => Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("{what}: not within {} ms ({})", time.as_millis(), self.config.broker),
+            )),
+        }
+    }
+
+    /// Something is to be sent: now, if it is a turn's worth, else when this turn is over. `true`: it was sent
+    /// now, and the caller should end its turn.
+    pub(super) fn send_soon(&self) -> bool {
+        let much = self.state.borrow().out.unsent().len() >= READ_BYTES_PER_TURN;
+        if much && !self.send_waits.get() && self.send_now() {
+            return true;
+        }
+        self.send_later();
+        false
+    }
+
+    /// Something is to be sent when this turn is over.
+    pub(super) fn send_later(&self) {
+        if !self.send_waits.get() {
+            self.send.raise();
+        }
+    }
+
+    /// Bytes a publisher may still queue before it must wait.
+    pub(super) fn has_room(state: &State) -> bool {
+        state.backlog() < PUBLISH_BYTES_MAX
+    }
+
+    /// Everybody has left: what is unsent is sent, then the connection is closed in order.
+    pub(super) fn close(self: &Rc<Self>) {
+        if self.closing.replace(true) {
+            return;
+        }
+        let session = Rc::clone(self);
+        spawn_local(async move {
+            session.finish().await;
+        })
+        .detach();
+    }
+
+    async fn finish(self: &Rc<Self>) {
+        self.send.raise();
+        let deadline = self.runtime.clock.now() + LINGER;
+        let sent = self.changed.until(|| self.state.borrow().out.unsent().is_empty().then_some(()));
+        first(sent, self.runtime.clock.until(deadline)).await;
+        let socket = self.socket.borrow().clone();
+        if let Some(socket) = socket {
+            // The broker reads to our end, then closes its own: nothing of ours is lost in a reset.
+            let _ = socket.shutdown_write();
+            let gone = self.changed.until(|| self.socket.borrow().is_none().then_some(()));
+            self.set_paused(false);
+            first(gone, self.runtime.clock.until(deadline)).await;
+            let _ = socket.shutdown_both();
+        }
+        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+    }
+
+    /// Waits until a closed session's connection is gone.
+    pub(super) async fn closed(&self) {
+        self.changed.until(|| self.state.borrow().alive().is_err().then_some(())).await;
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        if self.paused.replace(paused) && !paused {
+            self.resume.raise();
+        }
+    }
+
+    pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
+        let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
+        if silent && let Some(socket) = &*self.socket.borrow() {
+            let _ = socket.shutdown_both();
+        }
+        if !self.state.borrow().out.unsent().is_empty() {
+            self.send_soon();
+        }
+    }
+
+    fn end(&self, error: &Error) {
+        if self.state.borrow().alive().is_ok() {
+            self.state.borrow_mut().fail(error);
+        }
+        self.send.raise();
+        self.changed.wake_all();
+    }
+
+    async fn run(self: Rc<Self>) {
+        spawn_local(Rc::clone(&self).send_pump()).detach();
+        let give_up = self.runtime.clock.now() + self.config.connect_timeout;
+        let mut pause = RECONNECT_PAUSE_MIN;
+        let mut was_open = false;
+        while !self.closing.get() {
+            let error = match self.connect().await {
+                Ok(socket) => self.serve(socket).await,
+                Err(error) => error,
+            };
+            let opened = self.state.borrow().is_open();
+            if opened {
+                was_open = true;
+                pause = RECONNECT_PAUSE_MIN;
+            }
+            self.state.borrow_mut().on_disconnected();
+            self.changed.wake_all();
+            if is_final(&error) || (!was_open && self.runtime.clock.now() >= give_up) {
+                return self.end(&error);
+            }
+            if self.closing.get() {
+                break;
+            }
+            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            self.runtime.clock.until(self.runtime.clock.now() + jittered).await;
+            pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+        }
+        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+    }
+
+    async fn connect(&self) -> Result<Rc<ReadySocket>> {
+        let broker = &self.config.broker;
+        let fd = broker.begin_connect()?;
+        let socket = ReadySocket::adopt(fd).map_err(|e| broker.unreachable(e))?;
+        let deadline = self.runtime.clock.now() + CONNECT_ATTEMPT;
+        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
+            Either::Left(writable) => writable.map_err(|e| broker.unreachable(e))?,
+            Either::Right(()) => return Err(broker.unreachable(std::io::ErrorKind::TimedOut.into())),
+        }
+        finish_connect(SockRef::from(&socket)).map_err(|e| broker.unreachable(e))?;
+        Ok(Rc::new(socket))
+    }
+
+    /// Serves one connection until it ends, and says why it did.
+    async fn serve(self: &Rc<Self>, socket: Rc<ReadySocket>) -> Error {
+        self.state.borrow_mut().on_connected(&self.config, self.runtime.clock.now());
+        *self.socket.borrow_mut() = Some(Rc::clone(&socket));
+        self.send.raise();
+        let error = self.read_pump(&socket).await;
+        *self.socket.borrow_mut() = None;
+        // A send pump that waits for this socket is let go.
+        let _ = socket.shutdown_both();
+        let refusal = self.state.borrow_mut().refusal.take();
+        refusal.map_or(error, |(code, text)| {
+            Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.config.broker))
+        })
+    }
+
+    async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
+        let clock = &self.runtime.clock;
+        let handshake_deadline = clock.now() + HANDSHAKE_DEADLINE;
+        let mut reader = Reader::default();
+        let mut heard = Heard::Nothing;
+        loop {
+            let readable = if self.state.borrow().is_open() {
+                socket.readable().await
+            } else {
+                match first(socket.readable(), clock.until(handshake_deadline)).await {
+                    Either::Left(readable) => readable,
+                    Either::Right(()) => {
+                        let text = format!("{} took the connection and said nothing", self.config.broker);
+                        return Error::new(ErrorKind::TimedOut, text);
+                    }
+                }
+            };
+            if let Err(error) = readable {
+                return Error::io("the connection failed", error);
+            }
+            if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
+                return error;
+            }
+            if !self.state.borrow().out.unsent().is_empty() {
+                self.send_later();
+            }
+            while self.paused.get() {
+                self.resume.wait().await;
+            }
+        }
+    }
+
+    fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
+        let mut slab = self.runtime.slab.borrow_mut();
+        let received = match socket.try_recv(reader.space(&mut slab)) {
+            Ok(Some(0)) => return Turn::Ended(self.lost("the broker closed the connection")),
+            Ok(received) => received.unwrap_or(0),
+            Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
+        };
+        reader.received(received);
+        self.state.borrow_mut().last_heard = self.runtime.clock.now();
+        let mut greeted = 0;
+        if *heard == Heard::Nothing {
+            match greeting::parse(reader.filled(&slab)) {
+                Ok(Greeting::NeedMore) => {
+                    reader.discard(&mut slab, 0);
+                    return Turn::More;
+                }
+                Ok(Greeting::Version(_)) => {
+                    *heard = Heard::Greeting;
+                    greeted = GREETING_BYTES;
+                }
+                Err(code) => return Turn::Ended(self.stranger(code)),
+            }
+        }
+        let mut spans = self.runtime.spans.take();
+        spans.clear();
+        let bytes = &reader.filled(&slab)[greeted..];
+        let found = split(bytes, FRAME_BYTES_MAX_LIMIT, &mut spans);
+        let mut answered = false;
+        for span in &spans {
+            answered |= self.on_frame(span.frame(bytes));
+        }
+        if answered {
+            self.changed.wake_all();
+        }
+        self.runtime.spans.replace(spans);
+        reader.discard(&mut slab, greeted + found.whole_bytes);
+        match found.error {
+            None => Turn::More,
+            Some(error) => {
+                let text = format!("{} sent what is no frame: {}", self.config.broker, error.text);
+                Turn::Ended(Error::new(ErrorKind::Protocol, text))
+            }
+        }
+    }
+
+    /// Gives whether it was an answer, for which somebody may wait.
+    fn on_frame(&self, frame: Frame<'_>) -> bool {
+        let Some(event) = EventRef::of_frame(frame) else {
+            let returned = self.state.borrow_mut().on_control(frame);
+            if returned {
+                let gap = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
+                self.sinks.deliver(&self.sinks.everyone(), EventRef::Gap(gap));
+            }
+            return true;
+        };
+        let receivers: Rc<[SubscriberId]> = match event.topic() {
+            Some(topic) => self.sinks.receivers(topic),
+            None => self.sinks.everyone(),
+        };
+        self.sinks.deliver(&receivers, event);
+        false
+    }
+
+    fn lost(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Lost, format!("{what} ({})", self.config.broker))
+    }
+
+    fn stranger(&self, code: ErrorCode) -> Error {
+        let text = match code {
+            ErrorCode::Version => format!("{} speaks another version of the protocol", self.config.broker),
+            _ => format!("{} answers, but is no corecast broker", self.config.broker),
+        };
+        Error::new(ErrorKind::Protocol, text)
+    }
+
+    /// Sends when there is something to send, for as long as the session lives.
+    async fn send_pump(self: Rc<Self>) {
+        loop {
+            self.send.wait().await;
+            while !self.send_now() {
+                let Some(socket) = self.socket.borrow().clone() else { break };
+                self.send_waits.set(true);
+                // Failed or not, the next send tells.
+                let _ = socket.writable().await;
+                self.send_waits.set(false);
+            }
+            if self.state.borrow().alive().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Hands the kernel what it takes; `true` if nothing is left to wait for.
+    fn send_now(&self) -> bool {
+        let Some(socket) = self.socket.borrow().clone() else { return true };
+        let mut state = self.state.borrow_mut();
+        while !state.out.unsent().is_empty() {
+            match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
+                Ok(Some(sent)) => state.out.sent(sent),
+                Ok(None) => return false,
+                Err(_) => {
+                    // The read pump sees the end and says why.
+                    let _ = socket.shutdown_both();
+                    return true;
+                }
+            }
+        }
+        drop(state);
+        self.changed.wake_all();
+        true
+    }
+}
+
+/// Whether trying again would only be refused again.
+fn is_final(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Refused(code) => !matches!(
+            code,
+            ErrorCode::ShuttingDown
+                | ErrorCode::SlowSubscriber
+                | ErrorCode::IdleTimeout
+                | ErrorCode::FrameTimeout
+                | ErrorCode::HandshakeTimeout
+                | ErrorCode::TooManySessions
+        ),
+        ErrorKind::Protocol | ErrorKind::Invalid => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,166 @@
+//! The executor that serves the publishers and subscribers of other threads: one for each process, started with
+//! the first of them. Everything that crosses from a thread to it is in this file's two enums.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_executors::{
+    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, end_turn, link, spawn_local, start,
+};
+
+use super::config::ClientConfig;
+use super::local::{LocalClient, LocalPublisher, LocalSubscriber};
+use super::message::Event;
+use super::runtime::ClientRuntime;
+use crate::broker::chain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::PublisherId;
+use crate::limits::{
+    COMMANDS_MAX, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+};
+use crate::topic::{Filter, Topic};
+
+/// What a thread asks of the executor.
+pub(super) enum Command {
+    Publisher { config: ClientConfig, reply: Link<Result<PublisherEnds>> },
+    Subscriber { config: ClientConfig, filters: Vec<Filter>, reply: Link<Result<SubscriberEnds>> },
+}
+
+/// What a thread asks of its publisher, in order.
+pub(super) enum PublishItem {
+    Publish { topic: Topic, payload: Bytes },
+    Wait { topic: Topic, n: usize, timeout: Duration, reply: Link<Result<usize>> },
+    Flush { timeout: Duration, reply: Link<Result<()>> },
+    Close { timeout: Duration, reply: Link<Result<()>> },
+}
+
+/// The thread's ends of a publisher.
+pub(super) struct PublisherEnds {
+    pub(super) id: PublisherId,
+    pub(super) frame_bytes_max: usize,
+    pub(super) items: Link<PublishItem>,
+    /// Why the publisher has ended, when its items are taken no more.
+    pub(super) failure: Inbox<Error>,
+}
+
+/// The thread's ends of a subscriber.
+pub(super) struct SubscriberEnds {
+    pub(super) events: Inbox<Vec<Event>>,
+    /// Why the subscriber has ended, when no more events come.
+    pub(super) failure: Inbox<Error>,
+}
+
+/// The way to the executor of this process, which is started when nobody has asked before.
+pub(super) fn commands() -> Result<Link<Command>> {
+    static COMMANDS: OnceLock<std::result::Result<Link<Command>, String>> = OnceLock::new();
+    let started = COMMANDS.get_or_init(|| start_executor().map_err(|e| e.to_string()));
+    started.clone().map_err(|text| Error::new(ErrorKind::Executor, text))
+}
+
+fn start_executor() -> Result<Link<Command>> {
+    let config = PoolConfig {
+        name: "corecast-client".to_owned(),
+        // Not pinned: an application's other threads, and other clients, have their cores too.
+        cores: Vec::new(),
+        shards: 1,
+        idle: Idle::default(),
+        link_capacity: COMMANDS_MAX,
+    };
+    let pool = start(&config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+    // It lives as long as the process: the link that is given out keeps it from stopping.
+    Ok(pool.commands(ShardId(0)))
+}
+
+async fn run(context: ShardContext<Command>) {
+    let ShardContext { mut commands, ticks, .. } = context;
+    let runtime = ClientRuntime::start(ticks);
+    // Those with the same configuration share a client, and so, per executor, a session.
+    let clients: Rc<RefCell<HashMap<ClientConfig, LocalClient>>> = Rc::default();
+    while let Some(command) = commands.recv().await {
+        let (Command::Publisher { config, .. } | Command::Subscriber { config, .. }) = &command;
+        let client = clients
+            .borrow_mut()
+            .entry(config.clone())
+            .or_insert_with(|| LocalClient::with_runtime(config.clone(), Rc::clone(&runtime)))
+            .clone();
+        spawn_local(serve(client, command)).detach();
+    }
+}
+
+async fn serve(client: LocalClient, command: Command) {
+    match command {
+        Command::Publisher { reply, .. } => match client.publisher().await {
+            Ok(publisher) => {
+                let (items_link, items) = link(PUBLISH_ITEMS_MAX);
+                let (failed, failure) = link(1);
+                let (id, frame_bytes_max) = (publisher.id(), publisher.frame_bytes_max());
+                let ends = PublisherEnds { id, frame_bytes_max, items: items_link, failure };
+                if reply.try_send(Ok(ends)).is_ok() {
+                    publish(publisher, items, failed).await;
+                }
+            }
+            // Nobody waits for the answer any more: nothing to do.
+            Err(error) => drop(reply.try_send(Err(error))),
+        },
+        Command::Subscriber { filters, reply, .. } => match client.subscriber(&filters).await {
+            Ok(subscriber) => {
+                let (events_link, events) = link(HANDOVERS_MAX);
+                let (failed, failure) = link(1);
+                if reply.try_send(Ok(SubscriberEnds { events, failure })).is_ok() {
+                    receive(subscriber, events_link, failed).await;
+                }
+            }
+            Err(error) => drop(reply.try_send(Err(error))),
+        },
+    }
+}
+
+/// Does what a thread asks of its publisher, until it is closed, dropped, or its session has failed.
+async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, failed: Link<Error>) {
+    while let Some(first) = items.recv().await {
+        let mut next = Some(first);
+        for _ in 0..PUBLISHES_PER_TURN {
+            let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
+            match item {
+                PublishItem::Publish { topic, payload } => {
+                    if let Err(error) = publisher.publish(&topic, &payload).await {
+                        // The thread finds its items taken no more, and looks here.
+                        drop(failed.try_send(error));
+                        return;
+                    }
+                }
+                PublishItem::Wait { topic, n, timeout, reply } => {
+                    drop(reply.try_send(publisher.wait_for_subscribers(&topic, n, timeout).await));
+                }
+                PublishItem::Flush { timeout, reply } => drop(reply.try_send(publisher.flush(timeout).await)),
+                PublishItem::Close { timeout, reply } => {
+                    return drop(reply.try_send(publisher.close(timeout).await));
+                }
+            }
+        }
+        end_turn().await;
+    }
+}
+
+/// Hands events to a thread, as many at a time as there are, until it has gone or the session has failed.
+async fn receive(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, failed: Link<Error>) {
+    loop {
+        let first = match subscriber.recv().await {
+            Ok(event) => event,
+            Err(error) => return drop(failed.try_send(error)),
+        };
+        let mut batch = vec![first];
+        while batch.len() < EVENTS_PER_HANDOVER
+            && let Some(event) = subscriber.try_recv()
+        {
+            batch.push(event);
+        }
+        if events.send(batch).await.is_err() {
+            return;
+        }
+    }
+}

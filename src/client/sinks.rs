@@ -1,0 +1,89 @@
+//! Who receives which topic, of the subscribers that share a session. A sink is taken out while it runs, so that it
+//! may use the client, or end its own subscription.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use super::message::EventRef;
+use crate::ids::SubscriberId;
+use crate::limits::ROUTE_CACHE_MAX;
+use crate::topic::{Filter, Index};
+
+pub(super) type Sink = Box<dyn FnMut(EventRef<'_>)>;
+
+#[derive(Default)]
+pub(super) struct Sinks {
+    table: RefCell<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    index: Index<SubscriberId>,
+    cache: AHashMap<Bytes, Rc<[SubscriberId]>>,
+    /// `None` while it runs.
+    sinks: AHashMap<SubscriberId, Option<Sink>>,
+}
+
+impl Sinks {
+    pub(super) fn insert(&self, id: SubscriberId, filters: &[Filter], sink: Sink) {
+        let mut table = self.table.borrow_mut();
+        for filter in filters {
+            table.index.insert(filter, id);
+        }
+        table.cache.clear();
+        table.sinks.insert(id, Some(sink));
+    }
+
+    /// Gives the sink back if it is not running.
+    pub(super) fn remove(&self, id: SubscriberId, filters: &[Filter]) -> Option<Sink> {
+        let mut table = self.table.borrow_mut();
+        for filter in filters {
+            table.index.remove(filter, id);
+        }
+        table.cache.clear();
+        table.sinks.remove(&id).flatten()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.borrow().sinks.len()
+    }
+
+    /// Who receives a topic: one look-up when it was asked before.
+    pub(super) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
+        let mut table = self.table.borrow_mut();
+        if let Some(found) = table.cache.get(topic) {
+            return Rc::clone(found);
+        }
+        let mut found = Vec::new();
+        table.index.matches(topic, &mut found);
+        let found: Rc<[SubscriberId]> = found.into();
+        if table.cache.len() >= ROUTE_CACHE_MAX {
+            table.cache.clear();
+        }
+        table.cache.insert(Bytes::copy_from_slice(topic), Rc::clone(&found));
+        found
+    }
+
+    /// All of them.
+    pub(super) fn everyone(&self) -> Rc<[SubscriberId]> {
+        let mut all: Vec<SubscriberId> = self.table.borrow().sinks.keys().copied().collect();
+        all.sort_unstable();
+        all.into()
+    }
+
+    /// Gives the event to each of these that is still there.
+    pub(super) fn deliver(&self, receivers: &[SubscriberId], event: EventRef<'_>) {
+        for id in receivers {
+            let taken = self.table.borrow_mut().sinks.get_mut(id).and_then(Option::take);
+            let Some(mut sink) = taken else { continue };
+            sink(event);
+            // It may have ended its own subscription: then there is no place to put it back.
+            if let Some(place) = self.table.borrow_mut().sinks.get_mut(id) {
+                *place = Some(sink);
+            }
+        }
+    }
+}

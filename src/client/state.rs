@@ -1,0 +1,367 @@
+//! A session's logic, without I/O: what was asked and not answered, what must be in force at the broker, what is
+//! unsent, and what of it comes back after a lost connection. Only the session's pumps and its users touch it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::mem;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ahash::AHashSet;
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::config::ClientConfig;
+use super::message::GapReason;
+use super::out::OutBuffer;
+use crate::error::{Error, ErrorCode, ErrorKind};
+use crate::fanout::OverflowPolicy;
+use crate::ids::{RequestId, SubscriberId};
+use crate::limits::{
+    ACK_PERIOD, FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, UNACKED_TOPICS_MAX,
+};
+use crate::topic::Filter;
+use crate::wire::{Frame, greeting};
+
+/// How far the session has come.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// Not connected, or not welcomed yet.
+    Opening,
+    /// Welcomed.
+    Open,
+    /// It will not be tried again. Kept as text and kind, for everybody who asks.
+    Failed(ErrorKind, String),
+}
+
+/// What the broker said in its welcome.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) frame_bytes_max: usize,
+    pub(super) heartbeat: Duration,
+    pub(super) overflow: OverflowPolicy,
+}
+
+/// A subscriber of this session.
+struct Subscribed {
+    filters: Vec<Filter>,
+    /// Subscriptions not yet in force.
+    outstanding: usize,
+}
+
+/// What an unanswered request was for.
+enum Asked {
+    Subscribe(SubscriberId),
+    /// Somebody waits for it: set when it is done, or when the connection is lost.
+    Flush(Rc<Cell<Option<Flushed>>>),
+    /// The session's own, for its set of unacknowledged topics.
+    Ack,
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flushed {
+    Done,
+    Lost,
+}
+
+struct Watched {
+    topic: Bytes,
+    count: Option<u32>,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) terms: Terms,
+    pub(super) out: OutBuffer,
+    /// Publishes that wait for the session to open.
+    held: Vec<u8>,
+    /// The last error frame of the broker.
+    pub(super) refusal: Option<(ErrorCode, String)>,
+    /// It was open before: the next opening is a return.
+    was_open: bool,
+    /// How often a connection was lost with messages not known to be taken.
+    pub(super) losses: u64,
+    subscribers: BTreeMap<SubscriberId, Subscribed>,
+    watches: BTreeMap<RequestId, Watched>,
+    asked: BTreeMap<RequestId, Asked>,
+    next_request: u32,
+    next_subscriber: u32,
+    /// Topics published since the last acknowledgement that was asked for, and before it.
+    unacked: AHashSet<Bytes>,
+    unacked_before: AHashSet<Bytes>,
+    ack_asked: bool,
+    last_ack: MonotonicNs,
+    pub(super) last_heard: MonotonicNs,
+    last_said: MonotonicNs,
+}
+
+impl State {
+    pub(super) fn new(now: MonotonicNs) -> Self {
+        State {
+            phase: Phase::Opening,
+            terms: Terms {
+                frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+                heartbeat: HEARTBEAT_DEFAULT,
+                overflow: OverflowPolicy::default(),
+            },
+            out: OutBuffer::default(),
+            held: Vec::new(),
+            refusal: None,
+            was_open: false,
+            losses: 0,
+            subscribers: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            next_request: 1,
+            next_subscriber: 1,
+            unacked: AHashSet::new(),
+            unacked_before: AHashSet::new(),
+            ack_asked: false,
+            last_ack: now,
+            last_heard: now,
+            last_said: now,
+        }
+    }
+
+    /// `Err` once the session has failed for good.
+    pub(super) fn alive(&self) -> Result<(), Error> {
+        match &self.phase {
+            Phase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Bytes that wait to be sent, now or when the session opens.
+    pub(super) fn backlog(&self) -> usize {
+        self.out.unsent().len() + self.held.len()
+    }
+
+    /// A connection stands: what to say first.
+    pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
+        self.refusal = None;
+        self.last_heard = now;
+        self.last_said = now;
+        self.out.push_bytes(&greeting::ours());
+        let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
+        self.out.push(&Frame::Hello { name: &config.name, overflow });
+    }
+
+    /// The broker's welcome: asks again for all that must be in force, then goes on with what was held. Gives
+    /// whether this is a return, so that subscribers are to be told of a gap.
+    fn on_welcome(&mut self, terms: Terms) -> bool {
+        self.terms = terms;
+        self.phase = Phase::Open;
+        for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
+            self.ask_subscriptions(id);
+        }
+        for (request, watched) in &mut self.watches {
+            watched.count = None;
+            self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
+        }
+        let lost = self.unacked.iter().chain(&self.unacked_before);
+        for topic in lost {
+            self.out.push(&Frame::Gap { topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
+        }
+        self.unacked_before.clear();
+        self.unacked.clear();
+        let held = mem::take(&mut self.held);
+        for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
+            if let Frame::Message { topic, .. } = frame {
+                self.unacked.insert(Bytes::copy_from_slice(topic));
+            }
+        }
+        self.out.push_bytes(&held);
+        mem::replace(&mut self.was_open, true)
+    }
+
+    /// The connection is gone. Flushes under way are lost; everything else is asked again after the next welcome.
+    pub(super) fn on_disconnected(&mut self) {
+        let mut kept = self.out.take_unsent_publishes();
+        kept.append(&mut self.held);
+        self.held = kept;
+        self.ack_asked = false;
+        if !self.unacked.is_empty() || !self.unacked_before.is_empty() {
+            self.losses += 1;
+        }
+        for (_, asked) in mem::take(&mut self.asked) {
+            if let Asked::Flush(flushed) = asked {
+                flushed.set(Some(Flushed::Lost));
+            }
+        }
+        if !matches!(self.phase, Phase::Failed(..)) {
+            self.phase = Phase::Opening;
+        }
+    }
+
+    /// It is not tried again.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.phase = Phase::Failed(error.kind(), error.to_string());
+    }
+
+    /// A frame that is meant for this end. Gives whether the session has just come back.
+    pub(super) fn on_control(&mut self, frame: Frame<'_>) -> bool {
+        match frame {
+            Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => {
+                return self.on_welcome(Terms {
+                    frame_bytes_max: frame_bytes_max as usize,
+                    heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
+                    overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
+                });
+            }
+            Frame::Done { request } => self.on_done(RequestId(request)),
+            Frame::Error { text, code, .. } => {
+                self.refusal = Some((ErrorCode::from_number(code), text.to_owned()));
+            }
+            Frame::SubscriberCount { request, count } => {
+                if let Some(watched) = self.watches.get_mut(&RequestId(request)) {
+                    watched.count = Some(count);
+                }
+            }
+            Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
+            _ => {}
+        }
+        false
+    }
+
+    fn on_done(&mut self, request: RequestId) {
+        match self.asked.remove(&request) {
+            Some(Asked::Subscribe(id)) => {
+                if let Some(subscribed) = self.subscribers.get_mut(&id) {
+                    subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
+                }
+            }
+            Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
+            Some(Asked::Ack) => {
+                self.ack_asked = false;
+                self.unacked_before.clear();
+            }
+            None => {}
+        }
+    }
+
+    fn next_request(&mut self, asked: Asked) -> RequestId {
+        let id = RequestId(self.next_request);
+        // 0 means the session itself in an error frame; a number comes again after four billion.
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        self.asked.insert(id, asked);
+        id
+    }
+
+    pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
+        let id = SubscriberId(self.next_subscriber);
+        self.next_subscriber = self.next_subscriber.wrapping_add(1);
+        self.subscribers.insert(id, Subscribed { filters: filters.to_vec(), outstanding: filters.len() });
+        if self.is_open() {
+            self.ask_subscriptions(id);
+        }
+        id
+    }
+
+    fn ask_subscriptions(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
+        let filters = subscribed.filters.clone();
+        subscribed.outstanding = filters.len();
+        for filter in &filters {
+            let request = self.next_request(Asked::Subscribe(id)).0;
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.subscribers.remove(&id) else { return };
+        if !self.is_open() {
+            return;
+        }
+        for filter in &subscribed.filters {
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::Unsubscribe {
+                filter: filter.as_bytes(),
+                request: 0,
+                subscriber: id.0,
+                kind,
+            });
+        }
+    }
+
+    /// Whether all of a subscriber's filters are in force on every shard.
+    pub(super) fn is_in_force(&self, id: SubscriberId) -> bool {
+        self.is_open() && self.subscribers.get(&id).is_some_and(|s| s.outstanding == 0)
+    }
+
+    pub(super) fn watch(&mut self, topic: Bytes) -> RequestId {
+        let request = self.next_request(Asked::Ack);
+        // Counts come unasked from now on: nothing is answered with `Done`.
+        self.asked.remove(&request);
+        if self.is_open() {
+            self.out.push(&Frame::WatchSubscribers { topic: &topic, request: request.0 });
+        }
+        self.watches.insert(request, Watched { topic, count: None });
+        request
+    }
+
+    pub(super) fn watched(&self, request: RequestId) -> Option<u32> {
+        self.watches.get(&request)?.count
+    }
+
+    pub(super) fn unwatch(&mut self, request: RequestId) {
+        if self.watches.remove(&request).is_some() && self.is_open() {
+            self.out.push(&Frame::UnwatchSubscribers { request: request.0 });
+        }
+    }
+
+    /// Queues a message; the caller has seen that there is room and that it is not too long.
+    pub(super) fn publish(&mut self, frame: &Frame<'_>, topic: &Bytes) {
+        if self.is_open() {
+            if !self.unacked.contains(topic) {
+                self.unacked.insert(topic.clone());
+            }
+            self.out.push(frame);
+        } else {
+            crate::wire::encode(frame, &mut self.held);
+        }
+    }
+
+    /// Asks the broker to say when it has taken all before this. `None`: not open now.
+    pub(super) fn flush(&mut self) -> Option<Rc<Cell<Option<Flushed>>>> {
+        if !self.is_open() {
+            return None;
+        }
+        let flushed = Rc::new(Cell::new(None));
+        let request = self.next_request(Asked::Flush(Rc::clone(&flushed))).0;
+        self.out.push(&Frame::Flush { request });
+        Some(flushed)
+    }
+
+    /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
+    pub(super) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let full = self.unacked.len() >= UNACKED_TOPICS_MAX;
+        let due = now.saturating_since(self.last_ack) >= ACK_PERIOD || full;
+        if due && !self.ack_asked && !self.unacked.is_empty() {
+            self.last_ack = now;
+            self.ack_asked = true;
+            self.unacked_before = mem::take(&mut self.unacked);
+            let request = self.next_request(Asked::Ack).0;
+            self.out.push(&Frame::Flush { request });
+        }
+        if !self.out.unsent().is_empty() {
+            self.last_said = now;
+        }
+        if now.saturating_since(self.last_said) >= self.terms.heartbeat {
+            self.last_said = now;
+            self.out.push(&Frame::Ping { token: now.0 });
+        }
+        if !reading {
+            self.last_heard = now;
+        }
+        now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
+    }
+}

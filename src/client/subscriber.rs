@@ -1,0 +1,150 @@
+//! A subscriber for any thread and any async runtime: a handle to one in this process's client executor.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use corecast_executors::{Inbox, RecvTimeout, link};
+
+use super::config::ClientConfig;
+use super::message::Event;
+use super::publisher::executor_gone;
+use super::shared::{Command, SubscriberEnds, commands};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::topic::Filter;
+
+/// Receives the messages of the topics that its filters match, and a [`Gap`](super::Gap) wherever some are missing.
+///
+/// ```no_run
+/// use corecast::{Event, Filter, Subscriber};
+///
+/// let mut subscriber = Subscriber::connect("tcp://127.0.0.1:6680", &[Filter::parse("prices.>")?])?;
+/// loop {
+///     match subscriber.recv()? {
+///         Event::Message(message) => println!("{:?}", message.payload),
+///         Event::Gap(gap) => eprintln!("missed {:?}", gap.missed),
+///     }
+/// }
+/// # #[expect(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Subscriber {
+    events: Inbox<Vec<Event>>,
+    failure: Inbox<Error>,
+    /// Handed over, and not yet given out.
+    ready: VecDeque<Event>,
+}
+
+impl Subscriber {
+    /// A subscriber at this broker, such as `tcp://127.0.0.1:6680`, when its filters are in force: it receives
+    /// everything that anybody publishes from now on.
+    ///
+    /// # Errors
+    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `Refused`, `Protocol`, `Executor`.
+    pub fn connect(broker: &str, filters: &[Filter]) -> Result<Subscriber> {
+        Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?), filters)
+    }
+
+    /// As [`Subscriber::connect`].
+    ///
+    /// # Errors
+    /// As for [`Subscriber::connect`].
+    pub async fn connect_async(broker: &str, filters: &[Filter]) -> Result<Subscriber> {
+        Self::with_config_async(ClientConfig::new(broker.parse::<Endpoint>()?), filters).await
+    }
+
+    /// As [`Subscriber::connect`], with everything chosen.
+    ///
+    /// # Errors
+    /// As for [`Subscriber::connect`].
+    pub fn with_config(config: ClientConfig, filters: &[Filter]) -> Result<Subscriber> {
+        let (reply, mut answer) = link(1);
+        let command = Command::Subscriber { config, filters: filters.to_vec(), reply };
+        commands()?.send_blocking(command).map_err(|_| executor_gone())?;
+        Self::of(answer.recv_blocking())
+    }
+
+    /// As [`Subscriber::with_config`].
+    ///
+    /// # Errors
+    /// As for [`Subscriber::connect`].
+    pub async fn with_config_async(config: ClientConfig, filters: &[Filter]) -> Result<Subscriber> {
+        let (reply, mut answer) = link(1);
+        let command = Command::Subscriber { config, filters: filters.to_vec(), reply };
+        commands()?.send(command).await.map_err(|_| executor_gone())?;
+        Self::of(answer.recv().await)
+    }
+
+    fn of(answer: Option<Result<SubscriberEnds>>) -> Result<Subscriber> {
+        let SubscriberEnds { events, failure } = answer.ok_or_else(executor_gone)??;
+        Ok(Subscriber { events, failure, ready: VecDeque::new() })
+    }
+
+    /// The next event; waits for it.
+    ///
+    /// # Errors
+    /// What the session has failed with. A lost connection is no failure: it comes back by itself, with a gap.
+    pub fn recv(&mut self) -> Result<Event> {
+        if self.ready.is_empty() {
+            let events = self.events.recv_blocking();
+            self.hand_over(events)?;
+        }
+        self.next()
+    }
+
+    /// As [`Subscriber::recv`], for so long; `None` if nothing came.
+    ///
+    /// # Errors
+    /// As for [`Subscriber::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
+        if self.ready.is_empty() {
+            match self.events.recv_deadline(Instant::now() + timeout) {
+                Ok(events) => self.hand_over(Some(events))?,
+                Err(RecvTimeout::TimedOut) => return Ok(None),
+                Err(RecvTimeout::Closed) => self.hand_over(None)?,
+            }
+        }
+        self.next().map(Some)
+    }
+
+    /// As [`Subscriber::recv`].
+    ///
+    /// # Errors
+    /// As for [`Subscriber::recv`].
+    pub async fn recv_async(&mut self) -> Result<Event> {
+        if self.ready.is_empty() {
+            let events = self.events.recv().await;
+            self.hand_over(events)?;
+        }
+        self.next()
+    }
+
+    /// An event that is there now, without waiting.
+    ///
+    /// # Errors
+    /// As for [`Subscriber::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Event>> {
+        if self.ready.is_empty() {
+            match self.events.try_recv() {
+                Some(events) => self.hand_over(Some(events))?,
+                None => return Ok(None),
+            }
+        }
+        self.next().map(Some)
+    }
+
+    fn hand_over(&mut self, events: Option<Vec<Event>>) -> Result<()> {
+        let events = events.ok_or_else(|| self.failed())?;
+        self.ready.extend(events);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Event> {
+        self.ready.pop_front().ok_or_else(|| self.failed())
+    }
+
+    fn failed(&mut self) -> Error {
+        self.failure.try_recv().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the subscriber has ended"))
+    }
+}
