@@ -1,1 +1,23 @@
-//! bench
+//! Measures fan-out: how long every message takes to every subscriber, what it costs, and that none is lost.
+//!
+//! It uses the public face of `corecast` and its command, and knows nothing of a broker's insides.
+//!
+//! # Map
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`measure`] | payloads, the oracle, latencies, process cost, the environment |
+//! | [`swarm`] | publishers and subscribers on pinned executors |
+//! | [`experiment`] | plans, the broker's process, runs |
+//! | [`report`] | the record, the tables, progress, assertions |
+//! | [`interrupt`] | the wish to stop |
+//! | [`cli`] | the `corecast-bench` command |
+//!
+//! `measure <- {swarm, report} <- experiment <- cli`, never the other way.
+
+pub mod cli;
+pub mod experiment;
+pub mod interrupt;
+pub mod measure;
+pub mod report;
+pub mod swarm;

@@ -1,0 +1,110 @@
+//! The `corecast-bench` command: its arguments, its exit codes, its subcommands. Everything it does is in the
+//! library; this only reads words and prints results.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`run`] | `corecast-bench run` |
+//! | [`pages`] | completions and the man page |
+//! | [`output`] | writing to stdout without fear of closed pipes and full disks |
+
+pub mod output;
+pub mod pages;
+pub mod run;
+
+use crate::experiment::guard;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+/// What the command ends with. The numbers are those of both commands of this project.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well.
+    Fine = 0,
+    /// Something failed, or was interrupted.
+    Failed = 1,
+    /// Wrong usage, or an assertion that does not hold.
+    Usage = 2,
+    /// The asked rate was not reached.
+    RateMissed = 3,
+    /// It took too long.
+    TimedOut = 27,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(exit as u8)
+    }
+}
+
+/// Measures publish/subscribe fan-out: how long every message takes to every subscriber, and that none is lost.
+#[derive(Parser, Debug)]
+#[command(name = "corecast-bench", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert, 3 the asked rate was not reached, \
+27 timed out.";
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run publishers and a swarm of subscribers through a broker, and account for every message
+    Run(Box<run::RunArgs>),
+    /// Print a completion script for a shell
+    Completions(pages::CompletionsArgs),
+    /// Print the man page, or write one for each subcommand into a folder
+    Man(pages::ManArgs),
+    /// Become PROGRAM, to be ended with process PARENT
+    #[command(name = guard::SUBCOMMAND, hide = true)]
+    Guard {
+        /// The process that asks.
+        parent: u32,
+        /// What to become.
+        program: OsString,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+impl Cli {
+    /// Does it.
+    pub fn execute(self) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::Run(args) => run::execute(&args),
+            Command::Completions(args) => pages::completions(&args),
+            Command::Man(args) => pages::man(&args),
+            Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        for argument in
+            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
+            let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            let wanted =
+                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
+            assert_eq!(name, Some(wanted));
+        }
+    }
+}

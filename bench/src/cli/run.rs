@@ -1,0 +1,354 @@
+//! `corecast-bench run`: arguments as typed, then plans that are checked, then the runs, then what is printed and
+//! written about them.
+
+use super::Exit;
+use super::output::{print, write_file};
+use crate::experiment::drive::{DriveError, Ending};
+use crate::experiment::plan::{BrokerChoice, BrokerOptions, Mode, Plan, Transport};
+use crate::experiment::run::{RunError, run};
+use crate::interrupt::Interrupt;
+use crate::measure::environment::Environment;
+use crate::measure::payload::SIZE_BYTES_MIN;
+use crate::report::assertion::Assertion;
+use crate::report::record::{Record, RunRecord};
+use crate::report::table;
+use crate::swarm::schedule::{Amount, Rate};
+use anyhow::Context;
+use clap::Args;
+use corecast::{Endpoint, OverflowPolicy, Sessions};
+use corecast_executors::{CoreSet, Idle, Topology};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  The main job: 512 subscribers with a socket each, 20 messages a second for 5 seconds
+    corecast-bench run --subscribers 512 --rate 20 --duration 5
+  As fast as it goes, with every delivery accounted for; results for a script
+    corecast-bench run --subscribers 512 --rate flood --messages 20000 --json flood.json --assert 'lost==0'
+  How it grows, over Unix sockets and shared sessions
+    corecast-bench run --subscribers 1,8,64,512 --transport uds --sessions per-executor
+  A bound on latency, in microseconds
+    corecast-bench run --assert 'latency_us.p99 < 20e3' --assert 'last_subscriber_us.median < 10e3'
+  A broker that runs already
+    corecast-bench run --broker tcp://127.0.0.1:6680 --broker-pid \"$(pidof corecast)\"
+
+Latency counts from when a message should have been sent, whether or not it was: a stall shows in every message that
+it delayed. Rates, messages and durations are those of each publisher. Exit codes: 0 fine, 1 failed or interrupted,
+2 wrong usage or a failed --assert, 3 the asked rate was not reached (less than 99 % of the messages were sent within
+an interval, or 10 ms if that is longer, of their time), 27 timed out.";
+
+/// Arguments of `corecast-bench run`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// How messages get from publishers to subscribers: proxy
+    #[arg(long, default_value = "proxy", env = "CORECAST_BENCH_MODE")]
+    pub mode: Mode,
+    /// How many subscribers; several counts with commas are several runs
+    #[arg(
+        long,
+        value_name = "N[,N…]",
+        default_value = "512",
+        value_delimiter = ',',
+        env = "CORECAST_BENCH_SUBSCRIBERS"
+    )]
+    pub subscribers: Vec<usize>,
+    /// How many publishers
+    #[arg(long, value_name = "N", default_value_t = 1, env = "CORECAST_BENCH_PUBLISHERS")]
+    pub publishers: usize,
+    /// Messages a second of each publisher, or `flood`: as fast as they are taken
+    #[arg(long, value_name = "HZ|flood", default_value = "20", env = "CORECAST_BENCH_RATE")]
+    pub rate: Rate,
+    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size, env = "CORECAST_BENCH_SIZE")]
+    pub size: usize,
+    /// How long each publisher sends [default: 5, if --messages is not given]
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages", env = "CORECAST_BENCH_DURATION")]
+    pub duration: Option<Duration>,
+    /// How many messages each publisher sends
+    #[arg(long, value_name = "N", env = "CORECAST_BENCH_MESSAGES")]
+    pub messages: Option<u64>,
+    /// A session (a socket) for each subscriber, or one for each executor: per-subscriber, per-executor
+    #[arg(long, default_value = "per-subscriber", env = "CORECAST_BENCH_SESSIONS")]
+    pub sessions: Sessions,
+    /// What carries the bytes: tcp, uds [default: tcp, or what --broker says]
+    #[arg(long, env = "CORECAST_BENCH_TRANSPORT")]
+    pub transport: Option<Transport>,
+    /// Cores of the subscribers' executors: all, physical, 0-3,8, numa:0
+    #[arg(long, value_name = "SET", default_value = "all", env = "CORECAST_BENCH_CORES")]
+    pub cores: CoreSet,
+    /// Cores of the publishers' executors [default: those of --cores]
+    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_PUBLISHER_CORES")]
+    pub publisher_cores: Option<CoreSet>,
+    /// What the swarm's executors do when there is nothing to do: park, spin:<us>, busy
+    #[arg(long, default_value = "park", env = "CORECAST_BENCH_IDLE")]
+    pub idle: Idle,
+    /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
+    #[arg(long, value_name = "URL", conflicts_with_all = ["broker_cores", "broker_idle", "egress_bytes", "transport"], env = "CORECAST_BENCH_BROKER")]
+    pub broker: Option<Endpoint>,
+    /// The process of --broker, if its cost shall be measured
+    #[arg(long, value_name = "PID", requires = "broker", env = "CORECAST_BENCH_BROKER_PID")]
+    pub broker_pid: Option<u32>,
+    /// Cores of the broker's shards [default: all]
+    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_BROKER_CORES")]
+    pub broker_cores: Option<CoreSet>,
+    /// What the broker's shards do when there is nothing to do [default: the broker's]
+    #[arg(long, value_name = "IDLE", env = "CORECAST_BENCH_BROKER_IDLE")]
+    pub broker_idle: Option<Idle>,
+    /// What happens when a subscriber's queue is full: drop-oldest, drop-newest, latest, disconnect, block
+    /// [default: the broker's]
+    #[arg(long, value_name = "POLICY", env = "CORECAST_BENCH_OVERFLOW")]
+    pub overflow: Option<OverflowPolicy>,
+    /// Bytes that the broker queues for a subscriber [default: the broker's]
+    #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
+    pub egress_bytes: Option<u64>,
+    /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
+    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
+    pub json: Option<PathBuf>,
+    /// What must hold for every run, such as 'lost==0' or 'latency_us.p99 < 5000'; may be given several times
+    #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
+    pub assertions: Vec<Assertion>,
+    /// How long nothing may happen before a run is given up
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    pub timeout: Duration,
+}
+
+/// Makes the runs, prints their tables, writes their record, and says how it went.
+pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
+    let plans = match plans(args) {
+        Ok(plans) => plans,
+        Err(error) => {
+            super::output::complain(&error);
+            return Ok(Exit::Usage);
+        }
+    };
+    let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
+    let guard = std::env::current_exe().context("cannot find this command's own file")?;
+    let mut runs = Vec::new();
+    let mut exit = Exit::Fine;
+    for plan in &plans {
+        match run(plan, Some(&guard), &interrupt) {
+            Ok(outcome) => {
+                exit = worse(exit, exit_of(&outcome.ending, outcome.rate_reached));
+                runs.push(outcome.record);
+            }
+            Err(error) => {
+                exit = worse(exit, exit_of_error(&error));
+                super::output::complain(&anyhow::Error::new(error));
+                break;
+            }
+        }
+        if interrupt.is_set() || exit == Exit::TimedOut || exit == Exit::Failed {
+            break;
+        }
+    }
+    // What was measured is kept, whatever became of the rest.
+    if !runs.is_empty() {
+        publish(args, &runs)?;
+        exit = worse(exit, check(&args.assertions, &runs));
+    }
+    Ok(exit)
+}
+
+/// The tables on stdout, the record in its file.
+fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
+    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
+    if let Some(path) = &args.json {
+        let record = Record::new(Environment::read(), runs.to_vec());
+        let mut text = serde_json::to_vec_pretty(&record).context("cannot write the record")?;
+        text.push(b'\n');
+        if to_stdout {
+            print(&text)?;
+        } else {
+            write_file(path, &text)?;
+        }
+    }
+    if !to_stdout {
+        print(table::render(runs).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
+    let mut exit = Exit::Fine;
+    for failed in runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))) {
+        super::output::complain(&anyhow::anyhow!(failed));
+        exit = Exit::Usage;
+    }
+    exit
+}
+
+fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
+    match ending {
+        Ending::Complete if rate_reached => Exit::Fine,
+        Ending::Complete => Exit::RateMissed,
+        Ending::Interrupted | Ending::Failed(_) => Exit::Failed,
+        Ending::TimedOut(_) => Exit::TimedOut,
+    }
+}
+
+fn exit_of_error(error: &RunError) -> Exit {
+    match error {
+        RunError::Plan(_) | RunError::Descriptors(_) => Exit::Usage,
+        RunError::Drive { error: DriveError::TimedOut { .. }, .. } => Exit::TimedOut,
+        RunError::Drive { error: DriveError::Failed(failure), .. } if failure.timed_out => Exit::TimedOut,
+        RunError::Broker(_) | RunError::Usage(_) | RunError::Drive { .. } => Exit::Failed,
+    }
+}
+
+/// The one that says more: nothing is as bad as having no result, and a missed rate may be why an assertion fails.
+fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Fine => 0,
+        Exit::RateMissed => 1,
+        Exit::Usage => 2,
+        Exit::Failed => 3,
+        Exit::TimedOut => 4,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+/// What was typed, as runs that can be made.
+fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
+    let topology = Topology::detect().context("cannot find out which cores there are")?;
+    let cores = |set: &CoreSet, flag: &str| set.resolve(&topology).with_context(|| format!("{flag} {set}"));
+    let subscriber_cores = cores(&args.cores, "--cores")?;
+    let publisher_cores = match &args.publisher_cores {
+        Some(set) => cores(set, "--publisher-cores")?,
+        None => subscriber_cores.clone(),
+    };
+    let amount = match (args.duration, args.messages) {
+        (Some(duration), _) => Amount::Duration(duration),
+        (None, Some(messages)) => Amount::Messages(messages),
+        (None, None) => Amount::Duration(DURATION_DEFAULT),
+    };
+    let plan = |subscribers: usize| Plan {
+        mode: args.mode,
+        broker: broker(args),
+        sessions: args.sessions,
+        subscribers,
+        publishers: args.publishers,
+        size_bytes: args.size,
+        rate: args.rate,
+        amount,
+        subscriber_cores: subscriber_cores.clone(),
+        publisher_cores: publisher_cores.clone(),
+        idle: args.idle,
+        timeout: args.timeout,
+    };
+    let plans: Vec<Plan> = args.subscribers.iter().copied().map(plan).collect();
+    for plan in &plans {
+        plan.check()?;
+        // Before the first run, not after an hour of smaller ones.
+        crate::experiment::descriptors::ensure(plan)?;
+    }
+    Ok(plans)
+}
+
+/// How long publishers send if nothing is said.
+const DURATION_DEFAULT: Duration = Duration::from_secs(5);
+
+fn broker(args: &RunArgs) -> BrokerChoice {
+    match &args.broker {
+        Some(endpoint) => BrokerChoice::Running {
+            endpoint: endpoint.clone(),
+            pid: args.broker_pid,
+            overflow: args.overflow,
+        },
+        None => BrokerChoice::Started(BrokerOptions {
+            transport: args.transport.unwrap_or_default(),
+            cores: args.broker_cores.clone(),
+            idle: args.broker_idle,
+            overflow: args.overflow,
+            egress_bytes: args.egress_bytes,
+        }),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|seconds| !seconds.is_zero())
+        .ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let size: usize =
+        text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
+    crate::measure::payload::check_size(size).map_err(|error| error.to_string())?;
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn parse(words: &str) -> Result<RunArgs, clap::Error> {
+        let words = ["corecast-bench", "run"].into_iter().chain(words.split_whitespace());
+        match Cli::try_parse_from(words)?.command {
+            Command::Run(args) => Ok(*args),
+            _ => unreachable!("the words begin with run"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(words: &str, says: &str) {
+        let error = parse(words).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(says), "{words}: {error}");
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let plans = plans(&parse("").unwrap()).unwrap();
+        assert_eq!(plans.len(), 1);
+        assert_eq!((plans[0].subscribers, plans[0].publishers, plans[0].size_bytes), (512, 1, 64));
+        assert_eq!(plans[0].amount, Amount::Duration(Duration::from_secs(5)));
+        assert_eq!(plans[0].transport(), Transport::Tcp);
+    }
+
+    #[test]
+    fn several_counts_are_several_runs() {
+        let args = parse("--subscribers 1,8,64 --rate flood --messages 100 --transport uds").unwrap();
+        let plans = plans(&args).unwrap();
+        assert_eq!(plans.iter().map(|plan| plan.subscribers).collect::<Vec<_>>(), [1, 8, 64]);
+        assert!(plans.iter().all(|plan| plan.rate == Rate::Flood && plan.amount == Amount::Messages(100)));
+        assert!(plans.iter().all(|plan| plan.transport() == Transport::Uds));
+    }
+
+    #[test]
+    fn wrong_words_are_refused_with_a_reason() {
+        refused("--size 39", "it takes 40");
+        refused("--size big", "write bytes");
+        refused("--mode direct", "it has `proxy`");
+        refused("--rate 0", "write messages a second");
+        refused("--duration 1 --messages 1", "cannot be used with");
+        refused("--duration 0", "seconds above 0");
+        refused("--broker-pid 1", "--broker");
+        refused("--broker tcp://h:1 --transport uds", "cannot be used with");
+        refused("--assert lost=0", "expected one of");
+        refused("--assert losts==0", "deliveries_per_s");
+        refused("--subscribers 1,x", "invalid value");
+    }
+
+    #[test]
+    fn impossible_plans_are_refused_with_a_reason() {
+        let said = |words: &str| format!("{:#}", plans(&parse(words).unwrap()).unwrap_err());
+        assert!(said("--subscribers 1,0").contains("subscribers must be at least 1"));
+        assert!(said("--subscribers 99000000").contains("hard limit of this process"));
+        assert!(said("--cores 9999").contains("9999"));
+    }
+
+    #[test]
+    fn the_exit_code_says_the_worst() {
+        assert_eq!(worse(Exit::Fine, Exit::RateMissed), Exit::RateMissed);
+        assert_eq!(worse(Exit::Usage, Exit::RateMissed), Exit::Usage);
+        assert_eq!(worse(Exit::Usage, Exit::TimedOut), Exit::TimedOut);
+        assert_eq!(exit_of(&Ending::Complete, false) as u8, 3);
+        assert_eq!(exit_of(&Ending::TimedOut(String::new()), true) as u8, 27);
+        assert_eq!(exit_of(&Ending::Interrupted, true) as u8, 1);
+    }
+}

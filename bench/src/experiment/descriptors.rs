@@ -1,0 +1,123 @@
+//! Owns the question whether there are open files enough for a run, and raises the soft limit to the hard one. A
+//! run that would fail at its 19,000th socket fails before its first, and says by how much.
+
+use super::plan::{BrokerChoice, Plan};
+use corecast::Sessions;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Open files of an executor besides its sessions: its rings, its timers, its event descriptors.
+const FILES_PER_EXECUTOR: u64 = 16;
+/// Open files of a process besides its executors: standard streams, listeners, the libraries it is made of, what
+/// its caller left open.
+const FILES_BESIDES: u64 = 64;
+
+/// There are not enough.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DescriptorsError {
+    /// The hard limit is too low.
+    #[error(
+        "{subscribers} subscribers need {needed} open files, and the hard limit of this process is {limit} (ulimit -Hn): {advice}"
+    )]
+    TooFew {
+        /// How many subscribers were asked for.
+        subscribers: usize,
+        /// Open files that the side with more sockets needs.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+        /// What would work.
+        advice: String,
+    },
+    /// The limit could not be read or raised.
+    #[error("cannot raise the limit of open files to {to}: {why}")]
+    Limit {
+        /// The hard limit.
+        to: u64,
+        /// What the kernel said.
+        why: nix::Error,
+    },
+}
+
+/// Makes sure that both this process and a broker that it starts may open what the plan needs: the broker inherits
+/// the limits.
+pub fn ensure(plan: &Plan) -> Result<(), DescriptorsError> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|why| DescriptorsError::Limit { to: 0, why })?;
+    check(plan, hard)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+            .map_err(|why| DescriptorsError::Limit { to: hard, why })?;
+    }
+    Ok(())
+}
+
+fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
+    let needed = needed(plan);
+    if needed <= limit {
+        return Ok(());
+    }
+    let most = limit.saturating_sub(needed - plan.subscribers as u64);
+    let advice = match plan.sessions {
+        Sessions::PerSubscriber => format!(
+            "at most {most} subscribers with a session each, or any number with --sessions per-executor"
+        ),
+        Sessions::PerExecutor => "raise the limit or use fewer executors (--cores)".to_owned(),
+    };
+    Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
+}
+
+/// What the needier of the two processes needs: the sessions have an end in each.
+fn needed(plan: &Plan) -> u64 {
+    let executors = (plan.subscriber_cores.len() + plan.publisher_cores.len()) as u64;
+    let sessions = match plan.sessions {
+        Sessions::PerSubscriber => (plan.subscribers + plan.publishers) as u64 + executors,
+        Sessions::PerExecutor => executors,
+    };
+    let shards = match &plan.broker {
+        // A shard for each core of this machine, unless the broker is told less.
+        BrokerChoice::Started(_) => {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+        }
+        BrokerChoice::Running { .. } => 0,
+    };
+    sessions + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::sample_plan;
+    use super::*;
+
+    #[test]
+    fn what_fits_fits() {
+        assert_eq!(check(&sample_plan(), 1024), Ok(()));
+        assert_eq!(ensure(&sample_plan()), Ok(()));
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+    }
+
+    #[test]
+    fn what_does_not_fit_says_how_much_would() {
+        let mut plan = sample_plan();
+        plan.subscribers = 60_000;
+        let error = check(&plan, 20_000).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("60000 subscribers need 60"), "{said}");
+        assert!(said.contains("limit of this process is 20000 (ulimit -Hn)"), "{said}");
+        assert!(said.contains("at most 19") && said.contains("--sessions per-executor"), "{said}");
+        plan.sessions = Sessions::PerExecutor;
+        assert_eq!(check(&plan, 20_000), Ok(()));
+    }
+
+    #[test]
+    fn as_many_as_the_advice_says_do_fit() {
+        let mut plan = sample_plan();
+        plan.subscribers = 60_000;
+        let said = check(&plan, 20_000).unwrap_err().to_string();
+        let most = said.split("at most ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        plan.subscribers = most.parse().unwrap();
+        assert_eq!(check(&plan, 20_000), Ok(()));
+        plan.subscribers += 1;
+        assert!(check(&plan, 20_000).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! Owns what one run is to be. Made by the command, checked before anything starts, read by everybody.
+
+use crate::measure::payload::{self, SizeError};
+use crate::swarm::schedule::{Amount, Rate, messages_in};
+use corecast::{Endpoint, OverflowPolicy, Sessions};
+use corecast_executors::{CoreId, CoreSet, Idle};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How messages get from publishers to subscribers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Through a broker.
+    #[default]
+    Proxy,
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Transport {
+    /// TCP over loopback, unless the broker is elsewhere.
+    #[default]
+    Tcp,
+    /// Unix stream sockets.
+    Uds,
+}
+
+/// A word that is none of those that are known.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{word}` is no {what} that this version has: it has {known}")]
+pub struct UnknownWord {
+    word: String,
+    what: &'static str,
+    known: &'static str,
+}
+
+impl FromStr for Mode {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word {
+            "proxy" => Ok(Mode::Proxy),
+            _ => Err(UnknownWord { word: word.to_owned(), what: "mode", known: "`proxy`" }),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Proxy => f.write_str("proxy"),
+        }
+    }
+}
+
+impl FromStr for Transport {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word {
+            "tcp" => Ok(Transport::Tcp),
+            "uds" => Ok(Transport::Uds),
+            _ => Err(UnknownWord { word: word.to_owned(), what: "transport", known: "`tcp` and `uds`" }),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "tcp",
+            Transport::Uds => "uds",
+        })
+    }
+}
+
+impl Transport {
+    /// What carries the bytes to this endpoint.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Tcp { .. } => Transport::Tcp,
+            Endpoint::Uds { .. } => Transport::Uds,
+        }
+    }
+}
+
+/// Which broker a run goes through.
+#[derive(Clone, Debug)]
+pub enum BrokerChoice {
+    /// One of its own, started for it and stopped after it.
+    Started(BrokerOptions),
+    /// One that runs already.
+    Running {
+        /// Where it listens.
+        endpoint: Endpoint,
+        /// Its process, if it runs here and its cost shall be measured.
+        pid: Option<u32>,
+        /// What subscribers ask it to do when their queue is full.
+        overflow: Option<OverflowPolicy>,
+    },
+}
+
+/// How a broker is started. What is `None` is left to the broker's own defaults.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerOptions {
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// `--cores`.
+    pub cores: Option<CoreSet>,
+    /// `--idle`.
+    pub idle: Option<Idle>,
+    /// `--overflow`.
+    pub overflow: Option<OverflowPolicy>,
+    /// `--egress-bytes`.
+    pub egress_bytes: Option<u64>,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How messages get from publishers to subscribers.
+    pub mode: Mode,
+    /// The broker, or how to start one.
+    pub broker: BrokerChoice,
+    /// A session for each subscriber, or one for each executor.
+    pub sessions: Sessions,
+    /// How many subscribers.
+    pub subscribers: usize,
+    /// How many publishers.
+    pub publishers: usize,
+    /// Payload, in bytes.
+    pub size_bytes: usize,
+    /// How fast each publisher sends.
+    pub rate: Rate,
+    /// How much each publisher sends.
+    pub amount: Amount,
+    /// The cores of the subscribers' executors.
+    pub subscriber_cores: Vec<CoreId>,
+    /// The cores of the publishers' executors.
+    pub publisher_cores: Vec<CoreId>,
+    /// What executors do when there is nothing to do.
+    pub idle: Idle,
+    /// How long nothing may happen before the run is given up.
+    pub timeout: Duration,
+}
+
+/// A run that makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nobody to send or to receive, or nothing to send.
+    #[error("{what} must be at least 1")]
+    Nothing {
+        /// Of what there is none.
+        what: &'static str,
+    },
+    /// The payload cannot be so small, or so large.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+}
+
+impl Plan {
+    /// Whether it can be run at all; whether this machine can is for [`super::descriptors`] to say.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let messages = match self.amount {
+            Amount::Messages(messages) => messages,
+            Amount::Duration(duration) => duration.as_nanos().try_into().unwrap_or(u64::MAX),
+        };
+        let counts = [
+            ("the number of subscribers", self.subscribers as u64),
+            ("the number of publishers", self.publishers as u64),
+            ("what is sent", messages),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((what, _)) => Err(PlanError::Nothing { what }),
+            None => Ok(payload::check_size(self.size_bytes)?),
+        }
+    }
+
+    /// What carries the bytes.
+    pub fn transport(&self) -> Transport {
+        match &self.broker {
+            BrokerChoice::Started(options) => options.transport,
+            BrokerChoice::Running { endpoint, .. } => Transport::of(endpoint),
+        }
+    }
+
+    /// Messages that all publishers together should send, if that is known beforehand.
+    pub fn messages(&self) -> Option<u64> {
+        let each = match (self.amount, self.rate) {
+            (Amount::Messages(messages), _) => messages,
+            (Amount::Duration(duration), Rate::Hz(rate_hz)) => messages_in(duration, rate_hz),
+            (Amount::Duration(_), Rate::Flood) => return None,
+        };
+        Some(each.saturating_mul(self.publishers as u64))
+    }
+
+    /// How long the publishers should take, if that is known beforehand.
+    pub fn sending_time(&self) -> Option<Duration> {
+        match (self.amount, self.rate) {
+            (Amount::Duration(duration), _) => Some(duration),
+            (Amount::Messages(messages), Rate::Hz(rate_hz)) => {
+                Duration::try_from_secs_f64(messages as f64 / rate_hz).ok()
+            }
+            (Amount::Messages(_), Rate::Flood) => None,
+        }
+    }
+
+    /// A short name for progress lines.
+    pub fn title(&self) -> String {
+        format!("{} {} subscribers", self.mode, self.subscribers)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample_plan() -> Plan {
+        Plan {
+            mode: Mode::Proxy,
+            broker: BrokerChoice::Started(BrokerOptions::default()),
+            sessions: Sessions::PerSubscriber,
+            subscribers: 512,
+            publishers: 2,
+            size_bytes: 64,
+            rate: Rate::Hz(20.0),
+            amount: Amount::Duration(Duration::from_secs(5)),
+            subscriber_cores: vec![CoreId(0), CoreId(1)],
+            publisher_cores: vec![CoreId(0), CoreId(1)],
+            idle: Idle::Park,
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn words_and_their_errors() {
+        assert_eq!("proxy".parse(), Ok(Mode::Proxy));
+        let error = "direct".parse::<Mode>().unwrap_err();
+        assert_eq!(error.to_string(), "`direct` is no mode that this version has: it has `proxy`");
+        assert_eq!("uds".parse(), Ok(Transport::Uds));
+        assert!("udp".parse::<Transport>().is_err());
+    }
+
+    #[test]
+    fn a_plan_knows_what_it_will_send() {
+        let mut plan = sample_plan();
+        assert_eq!((plan.messages(), plan.sending_time()), (Some(200), Some(Duration::from_secs(5))));
+        plan.amount = Amount::Messages(30);
+        assert_eq!((plan.messages(), plan.sending_time()), (Some(60), Some(Duration::from_millis(1500))));
+        plan.rate = Rate::Flood;
+        assert_eq!((plan.messages(), plan.sending_time()), (Some(60), None));
+        plan.amount = Amount::Duration(Duration::from_secs(1));
+        assert_eq!((plan.messages(), plan.sending_time()), (None, Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn nothing_to_do_is_an_error() {
+        assert_eq!(sample_plan().check(), Ok(()));
+        let without = |change: fn(&mut Plan)| {
+            let mut plan = sample_plan();
+            change(&mut plan);
+            plan.check().unwrap_err().to_string()
+        };
+        assert_eq!(without(|plan| plan.subscribers = 0), "the number of subscribers must be at least 1");
+        assert_eq!(without(|plan| plan.publishers = 0), "the number of publishers must be at least 1");
+        assert_eq!(without(|plan| plan.amount = Amount::Messages(0)), "what is sent must be at least 1");
+        assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
+    }
+}

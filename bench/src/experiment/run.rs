@@ -1,0 +1,247 @@
+//! Owns one run: a broker, a swarm, and the record of what it did.
+
+use super::broker::{BrokerError, BrokerProcess};
+use super::descriptors::{self, DescriptorsError};
+use super::drive::{Drive, DriveError, Driven, Ending};
+use super::plan::{BrokerChoice, Plan, PlanError};
+use crate::interrupt::Interrupt;
+use crate::measure::latency::Latencies;
+use crate::measure::oracle::Totals;
+use crate::measure::process::{Usage, UsageError, usage_of};
+use crate::measure::spread::Spread;
+use crate::report::progress::Progress;
+use crate::report::record::{BrokerRecord, RunRecord};
+use crate::swarm::schedule::Rate;
+use corecast::Endpoint;
+use corecast_executors::MonotonicNs;
+use std::path::Path;
+
+/// The part of the messages that must be sent in time for a rate to count as reached.
+const IN_TIME_MIN: f64 = 0.99;
+/// Subscribers that a note names, of those that miss something.
+const NAMED_MAX: usize = 3;
+
+/// Why a run has no record.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There are not enough open files for it.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorsError),
+    /// There is no broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The process that was said to be the broker cannot be read.
+    #[error("cannot measure the broker: {0}")]
+    Usage(#[from] UsageError),
+    /// There is no swarm.
+    #[error("{error}{broker}")]
+    Drive {
+        /// Why.
+        error: DriveError,
+        /// What the broker said, if it has ended.
+        broker: String,
+    },
+}
+
+/// What a run gave.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// For the reader.
+    pub record: RunRecord,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whether the messages were sent when they should have been.
+    pub rate_reached: bool,
+}
+
+/// Makes one run. With `guard`, the file of this command, its broker cannot outlive this process.
+pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, RunError> {
+    plan.check()?;
+    descriptors::ensure(plan)?;
+    let mut progress = Progress::start(plan.title());
+    let mut broker = Broker::get(plan, guard)?;
+    let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
+    progress.finish();
+    broker.stop();
+    outcome
+}
+
+fn run_through(
+    plan: &Plan,
+    broker: &mut Broker,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+) -> Result<Outcome, RunError> {
+    let endpoint = broker.endpoint().clone();
+    let overflow = match &plan.broker {
+        // It has the policy as its default.
+        BrokerChoice::Started(_) => None,
+        BrokerChoice::Running { overflow, .. } => *overflow,
+    };
+    let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
+        .map_err(|error| RunError::Drive { error, broker: broker.failure() })?;
+    let before = broker.usage()?;
+    let mut driven = drive.go(progress);
+    let after = broker.usage().ok().flatten();
+    if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
+        said.push_str(&broker.failure());
+    }
+    let stopped = drive.stop();
+    let mut outcome = outcome(plan, &driven, before.zip(after));
+    if let Err(error) = stopped {
+        outcome.ending = Ending::Failed(format!("the swarm did not end as it should: {error}"));
+    }
+    Ok(outcome)
+}
+
+/// The broker of a run.
+enum Broker {
+    Started(BrokerProcess),
+    Running { endpoint: Endpoint, pid: Option<u32> },
+}
+
+impl Broker {
+    fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
+        Ok(match &plan.broker {
+            BrokerChoice::Started(options) => Broker::Started(BrokerProcess::start(options, guard)?),
+            BrokerChoice::Running { endpoint, pid, .. } => {
+                Broker::Running { endpoint: endpoint.clone(), pid: *pid }
+            }
+        })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Broker::Started(process) => process.endpoint(),
+            Broker::Running { endpoint, .. } => endpoint,
+        }
+    }
+
+    /// What its process has used; `None` if it is not known which one that is.
+    fn usage(&self) -> Result<Option<Usage>, UsageError> {
+        let pid = match self {
+            Broker::Started(process) => Some(process.pid()),
+            Broker::Running { pid, .. } => *pid,
+        };
+        pid.map(usage_of).transpose()
+    }
+
+    /// What is to be added to an error: nothing, or that the broker has ended.
+    fn failure(&mut self) -> String {
+        let failure = match self {
+            Broker::Started(process) => process.failure(),
+            Broker::Running { .. } => None,
+        };
+        failure.map(|said| format!("; {said}")).unwrap_or_default()
+    }
+
+    fn stop(self) {
+        if let Broker::Started(process) = self {
+            // Its last words are of no use to the run: that has ended.
+            let _ = process.stop();
+        }
+    }
+}
+
+fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outcome {
+    let (mut totals, mut latencies, mut spread) =
+        (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
+    let mut last_arrival: Option<MonotonicNs> = None;
+    for (_, tally) in &driven.tallies {
+        totals += tally.totals(&driven.sent);
+        latencies.merge(tally.latencies());
+        spread.merge(tally.spread());
+        last_arrival = last_arrival.max(tally.last_arrival());
+    }
+    let duration_s = last_arrival.map_or(0.0, |last| last.saturating_since(driven.started).as_secs_f64());
+    let (first, last) = spread.distributions();
+    let rate_reached = match plan.rate {
+        Rate::Flood => true,
+        Rate::Hz(_) => driven.in_time as f64 >= driven.intended as f64 * IN_TIME_MIN,
+    };
+    let record = RunRecord {
+        mode: plan.mode.to_string(),
+        transport: plan.transport().to_string(),
+        sessions: plan.sessions.to_string(),
+        subscribers: plan.subscribers as u64,
+        publishers: plan.publishers as u64,
+        size_bytes: plan.size_bytes as u64,
+        rate_hz: match plan.rate {
+            Rate::Hz(rate_hz) => Some(rate_hz),
+            Rate::Flood => None,
+        },
+        duration_s: thousandths(duration_s * 1000.0) / 1000.0,
+        messages_sent: driven.sent.iter().sum(),
+        deliveries_expected: totals.expected,
+        deliveries: totals.delivered,
+        gaps_reported: totals.gaps_reported,
+        lost: totals.lost,
+        duplicated: totals.duplicated,
+        reordered: totals.reordered,
+        corrupted: totals.corrupted,
+        latency_us: latencies.summary(),
+        first_subscriber_us: first.summary(),
+        last_subscriber_us: last.summary(),
+        deliveries_per_s: if duration_s > 0.0 {
+            thousandths(totals.delivered as f64 / duration_s)
+        } else {
+            0.0
+        },
+        broker: broker_record(usage, totals.delivered),
+        incomplete: match &driven.ending {
+            Ending::Complete => None,
+            Ending::Interrupted => Some("interrupted".into()),
+            Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
+        },
+        notes: notes(plan, driven, &totals, rate_reached),
+    };
+    Outcome { record, ending: driven.ending.clone(), rate_reached }
+}
+
+fn broker_record(usage: Option<(Usage, Usage)>, delivered: u64) -> BrokerRecord {
+    let Some((before, after)) = usage else { return BrokerRecord::default() };
+    let cpu_ns = after.cpu.0.saturating_sub(before.cpu.0) as f64;
+    BrokerRecord {
+        cpu_ns_per_delivery: (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64)),
+        rss_bytes: Some(after.rss_bytes),
+    }
+}
+
+fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if plan.rate == Rate::Flood {
+        notes
+            .push("flood: the latencies are those of a saturated system, from the call of publish on".into());
+    }
+    if !rate_reached {
+        let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
+        notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
+    }
+    if totals.gaps_of_unknown_size > 0 {
+        notes.push(format!(
+            "{} gap notices were of unknown size: what their subscribers missed at the end counts as gaps",
+            totals.gaps_of_unknown_size
+        ));
+    }
+    if totals.overreported > 0 {
+        notes
+            .push(format!("subscribers were told of {} messages more than they missed", totals.overreported));
+    }
+    for (executor, tally) in &driven.tallies {
+        for (subscriber, publisher, sequences) in tally.oracle().waiting(&driven.sent, NAMED_MAX) {
+            notes.push(format!(
+                "subscriber {subscriber} of executor {executor} has not got {sequences:?} of publisher {}",
+                publisher.0
+            ));
+        }
+    }
+    notes
+}
+
+/// With three decimals.
+fn thousandths(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}

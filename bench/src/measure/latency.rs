@@ -1,0 +1,160 @@
+//! Owns how latencies are kept and summed up: an HDR histogram of nanoseconds, and the nine figures of the record.
+//! One histogram belongs to one executor; they are merged when the run is over.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Latencies above this are counted as this: ten minutes is beyond any stall timeout.
+const LATENCY_NS_MAX: u64 = 600_000_000_000;
+/// Three digits: a figure is at most 0.1 % beside the truth, and a histogram takes about 250 KB.
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Many latencies, in constant memory.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+}
+
+/// What a distribution looks like, in microseconds with three decimals. The keys are those of the record.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// The least.
+    pub min: f64,
+    /// A quarter are at most this.
+    pub q1: f64,
+    /// Half are at most this.
+    pub median: f64,
+    /// Three quarters are at most this.
+    pub q3: f64,
+    /// 99 % are at most this.
+    pub p99: f64,
+    /// 99.9 % are at most this.
+    pub p99_9: f64,
+    /// The greatest.
+    pub max: f64,
+    /// The arithmetic mean.
+    pub mean: f64,
+    /// The standard deviation of the whole population.
+    pub stddev: f64,
+}
+
+impl Latencies {
+    /// None yet.
+    pub fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
+            .expect("the bounds above are ones that a histogram can have");
+        Latencies { histogram }
+    }
+
+    /// Counts one latency, in nanoseconds. Allocates nothing.
+    #[inline]
+    pub fn record_ns(&mut self, latency_ns: u64) {
+        self.histogram.saturating_record(latency_ns);
+    }
+
+    /// Counts one latency.
+    #[inline]
+    pub fn record(&mut self, latency: Duration) {
+        self.record_ns(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts all of `other` too.
+    pub fn merge(&mut self, other: &Latencies) {
+        self.histogram.add(&other.histogram).expect("all histograms have the bounds above");
+    }
+
+    /// How many were counted.
+    pub fn len(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// Whether none was counted.
+    pub fn is_empty(&self) -> bool {
+        self.histogram.is_empty()
+    }
+
+    /// The nine figures, or `None` if none was counted.
+    pub fn summary(&self) -> Option<Summary> {
+        if self.is_empty() {
+            return None;
+        }
+        let at = |quantile: f64| us(self.histogram.value_at_quantile(quantile) as f64);
+        Some(Summary {
+            min: us(self.histogram.min() as f64),
+            q1: at(0.25),
+            median: at(0.5),
+            q3: at(0.75),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: us(self.histogram.max() as f64),
+            mean: us(self.histogram.mean()),
+            stddev: us(self.histogram.stdev()),
+        })
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies::new()
+    }
+}
+
+/// Nanoseconds as microseconds with three decimals.
+fn us(ns: f64) -> f64 {
+    ns.round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_has_no_summary() {
+        assert_eq!(Latencies::new().summary(), None);
+    }
+
+    #[test]
+    fn the_figures_of_a_known_distribution() {
+        let mut latencies = Latencies::new();
+        for us in 1..=1000 {
+            latencies.record(Duration::from_micros(us));
+        }
+        let summary = latencies.summary().unwrap();
+        let near = |found: f64, wanted: f64| {
+            assert!((found - wanted).abs() <= wanted * 0.001 + 0.001, "{found} is not {wanted}");
+        };
+        near(summary.min, 1.0);
+        near(summary.q1, 250.0);
+        near(summary.median, 500.0);
+        near(summary.q3, 750.0);
+        near(summary.p99, 990.0);
+        near(summary.p99_9, 999.0);
+        near(summary.max, 1000.0);
+        near(summary.mean, 500.5);
+        near(summary.stddev, 288.675);
+    }
+
+    #[test]
+    fn an_endless_latency_is_counted_as_the_longest() {
+        let mut latencies = Latencies::new();
+        latencies.record_ns(u64::MAX);
+        assert_eq!(latencies.len(), 1);
+        assert!(latencies.summary().unwrap().max >= 600e6);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_recording_all_in_one(
+            left in prop::collection::vec(0u64..10_000_000_000, 0..50),
+            right in prop::collection::vec(0u64..10_000_000_000, 0..50),
+        ) {
+            let (mut a, mut b, mut whole) = (Latencies::new(), Latencies::new(), Latencies::new());
+            for ns in &left { a.record_ns(*ns); whole.record_ns(*ns); }
+            for ns in &right { b.record_ns(*ns); whole.record_ns(*ns); }
+            a.merge(&b);
+            prop_assert_eq!(a.summary(), whole.summary());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Owns the bytes of a measuring payload: who sent it, in which run, as which message, when it should have been
+//! sent, and a checksum over all of it. The swarm writes and reads these; nobody else knows the layout.
+//!
+//! All integers are little-endian.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | checksum over every byte after it |
+//! | 8 | 8 | run id |
+//! | 16 | 8 | sequence: 0, 1, 2… for each publisher |
+//! | 24 | 8 | intended send time: `CLOCK_MONOTONIC`, ns |
+//! | 32 | 4 | publisher: 0, 1, 2… |
+//! | 36 | 4 | length of the whole payload |
+//! | 40 | … | filler: a fixed pattern that differs at each place and for each publisher |
+//!
+//! The checksum is XXH3-64 of the header's bytes 8–40, seeded with the XXH3-64 of the filler. So a sender hashes the
+//! filler once, and stamping a message costs the same at any size. XXH3 rather than a CRC because a flood checks
+//! tens of millions of small payloads a second (measured at 64 bytes: 6 ns against 15 ns for crc32fast).
+
+use corecast_executors::MonotonicNs;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// The least payload that holds the header, in bytes.
+pub const SIZE_BYTES_MIN: usize = 40;
+
+const CHECKSUM: std::ops::Range<usize> = 0..8;
+const RUN: std::ops::Range<usize> = 8..16;
+const SEQUENCE: std::ops::Range<usize> = 16..24;
+const INTENDED: std::ops::Range<usize> = 24..32;
+const PUBLISHER: std::ops::Range<usize> = 32..36;
+const LENGTH: std::ops::Range<usize> = 36..40;
+
+/// One run of the swarm; random, so that a message of an earlier run is never taken for one of this run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunId(pub u64);
+
+/// Which of the swarm's publishers: 0, 1, 2…
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublisherIndex(pub u32);
+
+/// What an intact payload says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// The publisher that sent it.
+    pub publisher: PublisherIndex,
+    /// Its place among that publisher's messages, from 0.
+    pub sequence: u64,
+    /// When it should have been sent.
+    pub intended: MonotonicNs,
+}
+
+/// A size that is too small for the header, or too large for its length field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "a payload of {size_bytes} bytes is not possible: it takes {SIZE_BYTES_MIN} to {} bytes to carry run, publisher, sequence, time and checksum",
+    u32::MAX
+)]
+pub struct SizeError {
+    /// The size that was asked for.
+    pub size_bytes: usize,
+}
+
+/// Whether payloads of this size can be made.
+pub fn check_size(size_bytes: usize) -> Result<(), SizeError> {
+    let possible = size_bytes >= SIZE_BYTES_MIN && u32::try_from(size_bytes).is_ok();
+    if possible { Ok(()) } else { Err(SizeError { size_bytes }) }
+}
+
+/// One publisher's payload: a buffer that is stamped anew for each message.
+#[derive(Debug)]
+pub struct Payload {
+    bytes: Vec<u8>,
+    filler_hash: u64,
+}
+
+impl Payload {
+    /// A buffer of `size_bytes` for this publisher of this run.
+    pub fn new(run: RunId, publisher: PublisherIndex, size_bytes: usize) -> Result<Self, SizeError> {
+        check_size(size_bytes)?;
+        let length = u32::try_from(size_bytes).map_err(|_| SizeError { size_bytes })?;
+        let mut bytes = vec![0; size_bytes];
+        bytes[RUN].copy_from_slice(&run.0.to_le_bytes());
+        bytes[PUBLISHER].copy_from_slice(&publisher.0.to_le_bytes());
+        bytes[LENGTH].copy_from_slice(&length.to_le_bytes());
+        fill(&mut bytes[SIZE_BYTES_MIN..], publisher);
+        let filler_hash = xxh3_64(&bytes[SIZE_BYTES_MIN..]);
+        Ok(Payload { bytes, filler_hash })
+    }
+
+    /// The bytes of message `sequence`, which should be sent at `intended`.
+    pub fn stamp(&mut self, sequence: u64, intended: MonotonicNs) -> &[u8] {
+        self.bytes[SEQUENCE].copy_from_slice(&sequence.to_le_bytes());
+        self.bytes[INTENDED].copy_from_slice(&intended.0.to_le_bytes());
+        let checksum = xxh3_64_with_seed(&self.bytes[CHECKSUM.end..SIZE_BYTES_MIN], self.filler_hash);
+        self.bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        &self.bytes
+    }
+}
+
+/// What `payload` says, or `None` if it is not, byte for byte, a payload of this run.
+#[inline]
+pub fn check(payload: &[u8], run: RunId) -> Option<Stamp> {
+    let (header, filler) = payload.split_first_chunk::<SIZE_BYTES_MIN>()?;
+    let checksum = xxh3_64_with_seed(&header[CHECKSUM.end..], xxh3_64(filler));
+    let intact = checksum == u64_at(header, CHECKSUM)
+        && run.0 == u64_at(header, RUN)
+        && payload.len() as u64 == u64::from(u32_at(header, LENGTH));
+    intact.then(|| Stamp {
+        publisher: PublisherIndex(u32_at(header, PUBLISHER)),
+        sequence: u64_at(header, SEQUENCE),
+        intended: MonotonicNs(u64_at(header, INTENDED)),
+    })
+}
+
+/// A pattern without a period that a shift could hide in, and the same in every run.
+fn fill(filler: &mut [u8], publisher: PublisherIndex) {
+    let mut source = fastrand::Rng::with_seed(u64::from(publisher.0));
+    source.fill(filler);
+}
+
+#[inline]
+fn u64_at(header: &[u8; SIZE_BYTES_MIN], at: std::ops::Range<usize>) -> u64 {
+    u64::from_le_bytes(header[at].try_into().expect("the ranges above are 8 bytes long"))
+}
+
+#[inline]
+fn u32_at(header: &[u8; SIZE_BYTES_MIN], at: std::ops::Range<usize>) -> u32 {
+    u32::from_le_bytes(header[at].try_into().expect("the ranges above are 4 bytes long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HERE: RunId = RunId(0x1122_3344_5566_7788);
+
+    fn payload(size_bytes: usize, sequence: u64) -> Vec<u8> {
+        let mut payload = Payload::new(HERE, PublisherIndex(3), size_bytes).unwrap();
+        payload.stamp(sequence, MonotonicNs(77)).to_vec()
+    }
+
+    #[test]
+    fn what_was_stamped_is_read_back() {
+        for size_bytes in [SIZE_BYTES_MIN, SIZE_BYTES_MIN + 1, 64, 1000, 65_536] {
+            let stamp = check(&payload(size_bytes, 9), HERE).unwrap();
+            let wanted = Stamp { publisher: PublisherIndex(3), sequence: 9, intended: MonotonicNs(77) };
+            assert_eq!(stamp, wanted, "{size_bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn every_single_flipped_bit_is_seen() {
+        let good = payload(64, 5);
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(check(&bad, HERE), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn another_run_a_cut_and_an_extension_are_seen() {
+        let good = payload(64, 5);
+        assert_eq!(check(&good, RunId(1)), None);
+        for end in 0..good.len() {
+            assert_eq!(check(&good[..end], HERE), None, "cut to {end} bytes");
+        }
+        let mut longer = good;
+        longer.push(0);
+        assert_eq!(check(&longer, HERE), None);
+    }
+
+    #[test]
+    fn a_size_below_the_header_says_the_least() {
+        let error = Payload::new(HERE, PublisherIndex(0), SIZE_BYTES_MIN - 1).unwrap_err();
+        assert!(error.to_string().contains("39 bytes"), "{error}");
+        assert!(error.to_string().contains("it takes 40"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_payload_shifted_in_its_buffer_is_seen(size_bytes in 41usize..400, shift in 1usize..40) {
+            let mut two = payload(size_bytes, 5);
+            two.extend(payload(size_bytes, 6));
+            let torn = &two[shift..shift + size_bytes];
+            prop_assert_eq!(check(torn, HERE), None);
+        }
+    }
+}

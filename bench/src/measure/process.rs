@@ -1,0 +1,119 @@
+//! Owns what a process costs, read from procfs: CPU time and resident memory. Read before and after a run, never
+//! during one.
+
+use std::path::{Path, PathBuf};
+
+/// CPU time that a process has used, in user and kernel mode, its threads together, in nanoseconds.
+///
+/// The kernel gives it in clock ticks, so it is exact to 10 ms on most machines.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CpuNs(pub u64);
+
+/// What a process has used so far, and holds now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu: CpuNs,
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// What could not be read of a process.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// A file of procfs could not be read: most likely the process is gone.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of procfs is not as the kernel documents it.
+    #[error("{path} has no {field} where proc(5) says it is")]
+    Unexpected {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        field: &'static str,
+    },
+}
+
+/// What process `pid` has used so far, and holds now.
+pub fn usage_of(pid: u32) -> Result<Usage, UsageError> {
+    usage_in(&Path::new("/proc").join(pid.to_string()), ticks_per_s())
+}
+
+fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
+    let stat = read(folder.join("stat"))?;
+    let ticks =
+        cpu_ticks(&stat.text).ok_or(UsageError::Unexpected { path: stat.path, field: "utime and stime" })?;
+    let status = read(folder.join("status"))?;
+    let rss_kib =
+        rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
+    Ok(Usage { cpu: CpuNs(ticks * (1_000_000_000 / ticks_per_s)), rss_bytes: rss_kib * 1024 })
+}
+
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+fn read(path: PathBuf) -> Result<File, UsageError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(File { path, text }),
+        Err(source) => Err(UsageError::Unreadable { path, source }),
+    }
+}
+
+/// utime + stime, fields 14 and 15. The name in field 2 may hold spaces and parentheses, so counting starts after
+/// its last parenthesis.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+fn rss_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+fn ticks_per_s() -> u64 {
+    /// What Linux has used on every architecture of today, should sysconf not say.
+    const USUAL: u64 = 100;
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 99 0 1 0 250 50 3 4 20 0 9 0 100 1 2 3";
+        assert_eq!(cpu_ticks(stat), Some(300));
+        assert_eq!(cpu_ticks("7 (a) S 1"), None);
+        assert_eq!(cpu_ticks(""), None);
+    }
+
+    #[test]
+    fn a_made_up_process_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("stat"), "7 (x) S 1 7 7 0 -1 0 0 0 0 0 200 100 0 0").unwrap();
+        std::fs::write(folder.path().join("status"), "Name:\tx\nVmRSS:\t  2048 kB\nThreads:\t3\n").unwrap();
+        let usage = usage_in(folder.path(), 100).unwrap();
+        assert_eq!(usage, Usage { cpu: CpuNs(3_000_000_000), rss_bytes: 2 << 20 });
+    }
+
+    #[test]
+    fn this_process_uses_memory_and_a_made_up_one_is_gone() {
+        let usage = usage_of(std::process::id()).unwrap();
+        assert!(usage.rss_bytes > 100_000, "{usage:?}");
+        let error = usage_of(u32::MAX).unwrap_err();
+        assert!(error.to_string().contains("/proc/4294967295/stat"), "{error}");
+    }
+}

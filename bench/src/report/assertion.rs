@@ -1,0 +1,163 @@
+//! Owns `--assert` over runs: which fields a run has, and whether every run keeps what was asserted.
+
+use super::assert_expr::{Expression, SyntaxError};
+use super::record::{BrokerRecord, RunRecord};
+use crate::measure::latency::Summary;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// A comparison over fields that runs have.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Assertion {
+    text: String,
+    expression: Expression,
+}
+
+/// Text that asserts nothing about a run.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AssertionError {
+    /// Not of the grammar.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// A name that no run has a number for.
+    #[error("`{text}` asks for `{field}`, which is not a number of a run; those are: {}", .fields.join(", "))]
+    UnknownField {
+        /// The assertion.
+        text: String,
+        /// The name.
+        field: String,
+        /// Every name that there is.
+        fields: Vec<String>,
+    },
+}
+
+impl FromStr for Assertion {
+    type Err = AssertionError;
+
+    fn from_str(text: &str) -> Result<Self, AssertionError> {
+        let expression = Expression::parse(text)?;
+        let known = numbers_of(&full_run());
+        if let Some(field) = expression.fields().into_iter().find(|field| !known.contains_key(*field)) {
+            let field = field.to_owned();
+            return Err(AssertionError::UnknownField {
+                text: text.to_owned(),
+                field,
+                fields: known.into_keys().collect(),
+            });
+        }
+        Ok(Assertion { text: text.to_owned(), expression })
+    }
+}
+
+impl Assertion {
+    /// What is wrong with this run, if it does not keep the assertion: a line that names the figures.
+    pub fn check(&self, run: &RunRecord) -> Option<String> {
+        let numbers = numbers_of(run);
+        let value = |name: &str| numbers.get(name).copied().flatten();
+        let verdict = match self.expression.holds(&value) {
+            Some(true) => return None,
+            Some(false) => "does not hold",
+            None => "cannot be told",
+        };
+        let figure = |name: &str| match value(name) {
+            Some(number) => format!("{name} = {number}"),
+            None => format!("{name} was not measured"),
+        };
+        let figures: Vec<String> = self.expression.fields().into_iter().map(figure).collect();
+        let run = format!("{} subscribers, {} bytes", run.subscribers, run.size_bytes);
+        Some(format!("--assert '{}' {verdict} ({run}): {}", self.text, figures.join(", ")))
+    }
+}
+
+/// Every number of a run under its dotted name; `None` for one that was not measured.
+fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
+    let mut numbers = BTreeMap::new();
+    // A run is always representable; should it not be, no assertion about it can be told.
+    collect("", &serde_json::to_value(run).unwrap_or_default(), &mut numbers);
+    numbers
+}
+
+fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) {
+    match value {
+        Value::Null => drop(into.insert(name.to_owned(), None)),
+        Value::Number(number) => drop(into.insert(name.to_owned(), number.as_f64())),
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                collect(&name, value, into);
+            }
+        }
+        Value::Bool(_) | Value::String(_) | Value::Array(_) => {}
+    }
+}
+
+/// A run in which every number is there: its names are the names there are.
+fn full_run() -> RunRecord {
+    RunRecord {
+        rate_hz: Some(0.0),
+        latency_us: Some(Summary::default()),
+        first_subscriber_us: Some(Summary::default()),
+        last_subscriber_us: Some(Summary::default()),
+        broker: BrokerRecord { cpu_ns_per_delivery: Some(0.0), rss_bytes: Some(0) },
+        ..RunRecord::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::sample_run;
+    use super::*;
+
+    fn check(text: &str, run: &RunRecord) -> Option<String> {
+        text.parse::<Assertion>().unwrap().check(run)
+    }
+
+    #[test]
+    fn what_holds_says_nothing() {
+        let run = sample_run();
+        for text in [
+            "lost==0",
+            "deliveries==deliveries_expected",
+            "latency_us.median<5000",
+            "latency_us.p99_9 >= 0",
+            "broker.rss_bytes < 100e6",
+            "deliveries + gaps_reported == messages_sent * subscribers",
+            "rate_hz == 20",
+        ] {
+            assert_eq!(check(text, &run), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_names_the_figures() {
+        let run = RunRecord { lost: 3, ..sample_run() };
+        assert_eq!(
+            check("lost==0", &run).unwrap(),
+            "--assert 'lost==0' does not hold (512 subscribers, 64 bytes): lost = 3"
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_cannot_be_told() {
+        let run = RunRecord { latency_us: None, broker: BrokerRecord::default(), ..sample_run() };
+        for field in ["latency_us.median", "broker.rss_bytes"] {
+            let said = check(&format!("{field} < 1"), &run).unwrap();
+            assert!(
+                said.contains("cannot be told") && said.contains(&format!("{field} was not measured")),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_lists_those_there_are() {
+        for text in ["losts == 0", "latency_us == 0", "mode == 0", "latency_us.p98 < 1"] {
+            let error = text.parse::<Assertion>().unwrap_err();
+            assert!(matches!(error, AssertionError::UnknownField { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("latency_us.p99_9") && said.contains("broker.rss_bytes"), "{said}");
+        }
+        assert!(matches!("lost = 0".parse::<Assertion>(), Err(AssertionError::Syntax(_))));
+    }
+}

@@ -1,0 +1,150 @@
+//! Owns what is seen while a run goes on: a bar on a terminal, a plain line every few seconds elsewhere. All of it
+//! goes to stderr; stdout is for results.
+
+use super::table::count;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How long a plain line stays the newest one.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// The bar counts in thousandths of the run.
+const BAR_STEPS: u64 = 1000;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// Messages sent so far.
+    pub sent: u64,
+    /// Deliveries so far.
+    pub deliveries: u64,
+    /// Messages reported as missed so far.
+    pub gaps: u64,
+    /// How much of the run is done, 0 to 1.
+    pub done: f64,
+    /// Time left, if it can be told.
+    pub left: Option<Duration>,
+}
+
+/// The display of one run.
+#[derive(Debug)]
+pub struct Progress {
+    title: String,
+    bar: Option<ProgressBar>,
+    last: (Instant, u64),
+    last_line: Instant,
+    rate_per_s: f64,
+}
+
+impl Progress {
+    /// Shows the run called `title`, as a bar if stderr is a terminal.
+    pub fn start(title: String) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| new_bar(&title));
+        let now = Instant::now();
+        let progress = Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 };
+        if progress.bar.is_none() {
+            progress.line("starting");
+        }
+        progress
+    }
+
+    /// Says what is being waited for, before and after the messages flow.
+    pub fn phase(&self, phase: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(phase.to_owned());
+            bar.tick();
+        }
+    }
+
+    /// Shows how far the run is.
+    pub fn update(&mut self, position: &Position) {
+        let now = Instant::now();
+        self.measure_rate(now, position.deliveries);
+        let text = describe(position, self.rate_per_s);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((position.done.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
+                bar.set_message(text);
+                bar.tick();
+            }
+            None if now.duration_since(self.last_line) >= LINE_EVERY => {
+                self.last_line = now;
+                self.line(&format!("{:.0} %, {text}", position.done * 100.0));
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the bar away; the tables say the rest.
+    pub fn finish(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn measure_rate(&mut self, now: Instant, deliveries: u64) {
+        /// Shorter spans than this give a rate that flickers.
+        const SPAN_MIN: Duration = Duration::from_millis(500);
+        let (then, before) = self.last;
+        let span = now.duration_since(then);
+        if span >= SPAN_MIN {
+            self.rate_per_s = deliveries.saturating_sub(before) as f64 / span.as_secs_f64();
+            self.last = (now, deliveries);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        // Nobody reads it: no reason to end a measurement.
+        let _ = writeln!(std::io::stderr(), "{}: {text}", self.title);
+    }
+}
+
+fn new_bar(title: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {percent:>3} % {wide_msg}");
+    bar.set_style(style.expect("the template above is of indicatif's grammar").progress_chars("=> "));
+    bar.set_prefix(title.to_owned());
+    bar
+}
+
+fn describe(position: &Position, rate_per_s: f64) -> String {
+    let mut text = format!(
+        "{} sent, {} deliveries, {}/s",
+        count(position.sent),
+        count(position.deliveries),
+        count(rate_per_s.round() as u64)
+    );
+    if position.gaps > 0 {
+        text.push_str(&format!(", {} in gaps", count(position.gaps)));
+    }
+    if let Some(left) = position.left {
+        text.push_str(&format!(", {} s left", left.as_secs_f64().ceil()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_in_words() {
+        let mut position = Position { sent: 20, deliveries: 10_240, ..Position::default() };
+        assert_eq!(describe(&position, 5120.4), "20 sent, 10,240 deliveries, 5,120/s");
+        position.gaps = 7;
+        position.left = Some(Duration::from_millis(2_500));
+        assert_eq!(describe(&position, 0.0), "20 sent, 10,240 deliveries, 0/s, 7 in gaps, 3 s left");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_span() {
+        let mut progress = Progress::start("test".into());
+        let start = progress.last.0;
+        progress.measure_rate(start + Duration::from_secs(1), 1000);
+        assert_eq!(progress.rate_per_s, 1000.0);
+        progress.measure_rate(start + Duration::from_millis(1100), 9000);
+        assert_eq!(progress.rate_per_s, 1000.0, "too soon for another");
+        progress.measure_rate(start + Duration::from_secs(3), 5000);
+        assert_eq!(progress.rate_per_s, 2000.0);
+    }
+}

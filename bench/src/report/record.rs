@@ -1,0 +1,172 @@
+//! Owns the record `corecast-bench/1`: what `--json` writes, `--assert` asks about, and the tables show. The names of
+//! its fields are a promise to whoever reads the files: fields may be added, never renamed or given another meaning.
+
+use crate::measure::environment::Environment;
+use crate::measure::latency::Summary;
+use serde::{Deserialize, Serialize};
+
+/// The schema that this version writes.
+pub const SCHEMA: &str = "corecast-bench/1";
+
+/// One call of the command: where, and what each run gave.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// The machine, the build, the call.
+    pub environment: Environment,
+    /// In the order in which they were made.
+    pub runs: Vec<RunRecord>,
+}
+
+impl Record {
+    /// A record of these runs, made here.
+    pub fn new(environment: Environment, runs: Vec<RunRecord>) -> Self {
+        Record { schema: SCHEMA.to_owned(), environment, runs }
+    }
+}
+
+/// One run.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// `proxy`.
+    pub mode: String,
+    /// `tcp` or `uds`.
+    pub transport: String,
+    /// `per-subscriber` or `per-executor`.
+    pub sessions: String,
+    /// How many subscribers.
+    pub subscribers: u64,
+    /// How many publishers.
+    pub publishers: u64,
+    /// Payload, in bytes.
+    pub size_bytes: u64,
+    /// Messages a second of each publisher, as asked; `null` for a flood.
+    pub rate_hz: Option<f64>,
+    /// From the start to the last arrival, in seconds.
+    pub duration_s: f64,
+    /// By all publishers together.
+    pub messages_sent: u64,
+    /// Messages sent, times subscribers.
+    pub deliveries_expected: u64,
+    /// Messages that arrived intact, each counted once at each subscriber.
+    pub deliveries: u64,
+    /// Messages that subscribers were told they missed.
+    pub gaps_reported: u64,
+    /// Messages that neither arrived nor were reported as missed.
+    pub lost: u64,
+    /// Messages that arrived again.
+    pub duplicated: u64,
+    /// Messages that arrived after a later one.
+    pub reordered: u64,
+    /// Messages that arrived damaged.
+    pub corrupted: u64,
+    /// From the intended send to every subscriber; `null` if nothing arrived.
+    pub latency_us: Option<Summary>,
+    /// For each message: from the intended send to its first subscriber.
+    pub first_subscriber_us: Option<Summary>,
+    /// For each message: from the intended send to its last subscriber.
+    pub last_subscriber_us: Option<Summary>,
+    /// Deliveries over the duration.
+    pub deliveries_per_s: f64,
+    /// What it cost the broker.
+    pub broker: BrokerRecord,
+    /// Present if the run was not finished: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+    /// Present if there is something to know about the figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What a run cost the broker's process; absent if it is not known which one that is.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct BrokerRecord {
+    /// User and system time during the run over deliveries, in nanoseconds.
+    pub cpu_ns_per_delivery: Option<f64>,
+    /// Resident memory at the end of the run, with every subscriber still there.
+    pub rss_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// A run in which everything was measured.
+    pub(crate) fn sample_run() -> RunRecord {
+        let summary = Summary { min: 1.0, median: 5.5, max: 1234.567, ..Summary::default() };
+        RunRecord {
+            mode: "proxy".into(),
+            transport: "tcp".into(),
+            sessions: "per-subscriber".into(),
+            subscribers: 512,
+            publishers: 1,
+            size_bytes: 64,
+            rate_hz: Some(20.0),
+            duration_s: 5.003,
+            messages_sent: 100,
+            deliveries_expected: 51_200,
+            deliveries: 51_200,
+            latency_us: Some(summary),
+            first_subscriber_us: Some(summary),
+            last_subscriber_us: Some(summary),
+            deliveries_per_s: 10_240.5,
+            broker: BrokerRecord { cpu_ns_per_delivery: Some(4_000.25), rss_bytes: Some(20_000_000) },
+            ..RunRecord::default()
+        }
+    }
+
+    fn keys(value: &Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_names_are_the_promised_ones() {
+        let record = Record::new(Environment::default(), vec![sample_run()]);
+        let value = serde_json::to_value(&record).unwrap();
+        assert_eq!(keys(&value), ["environment", "runs", "schema"]);
+        assert_eq!(value["schema"], "corecast-bench/1");
+        let run = &value["runs"][0];
+        let mut wanted = [
+            "mode",
+            "transport",
+            "sessions",
+            "subscribers",
+            "publishers",
+            "size_bytes",
+            "rate_hz",
+            "duration_s",
+            "messages_sent",
+            "deliveries_expected",
+            "deliveries",
+            "gaps_reported",
+            "lost",
+            "duplicated",
+            "reordered",
+            "corrupted",
+            "latency_us",
+            "first_subscriber_us",
+            "last_subscriber_us",
+            "deliveries_per_s",
+            "broker",
+        ];
+        wanted.sort_unstable();
+        assert_eq!(keys(run), wanted);
+        assert_eq!(keys(&run["broker"]), ["cpu_ns_per_delivery", "rss_bytes"]);
+        for distribution in ["latency_us", "first_subscriber_us", "last_subscriber_us"] {
+            let wanted = ["max", "mean", "median", "min", "p99", "p99_9", "q1", "q3", "stddev"];
+            assert_eq!(keys(&run[distribution]), wanted);
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back() {
+        let mut interrupted = sample_run();
+        interrupted.incomplete = Some("interrupted".into());
+        interrupted.latency_us = None;
+        let record = Record::new(Environment::default(), vec![sample_run(), interrupted]);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+}

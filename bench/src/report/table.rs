@@ -1,0 +1,247 @@
+//! Owns the tables that a person reads on stdout: what arrived, and how long it took. Everything in them is in the
+//! record too, with more digits. They fit a terminal of 100 columns.
+
+use super::record::RunRecord;
+use crate::measure::latency::Summary;
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+
+/// A line above, below, and under the header.
+const STYLE: TableStyle = TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
+const LINE: LineStyle = LineStyle::none().fill('─').junction('─');
+
+/// The tables of these runs, ready to print, and a line for everything that is worth knowing about them.
+pub fn render(runs: &[RunRecord]) -> String {
+    let mut text = String::new();
+    if let Some(run) = runs.first() {
+        text.push_str(&format!("{}\n", heading(run)));
+    }
+    text.push_str(&format!("{}\n{}\n", arrivals(runs), times(runs)));
+    for run in runs {
+        let about = match runs {
+            [_] => String::new(),
+            _ => format!("{} subscribers: ", count(run.subscribers)),
+        };
+        let incomplete = run.incomplete.as_ref().map(|why| format!("incomplete: {why}"));
+        for note in incomplete.iter().chain(&run.notes) {
+            text.push_str(&format!("{about}{note}\n"));
+        }
+    }
+    text
+}
+
+/// What the runs of one call have in common.
+fn heading(run: &RunRecord) -> String {
+    let rate = match run.rate_hz {
+        Some(rate_hz) => format!("{} messages/s each", number(rate_hz)),
+        None => "flood".into(),
+    };
+    let publishers = match run.publishers {
+        1 => "1 publisher".into(),
+        publishers => format!("{} publishers", count(publishers)),
+    };
+    format!(
+        "{} mode, {}, sessions {}, {publishers}, {rate}, {} bytes",
+        run.mode,
+        run.transport,
+        run.sessions,
+        count(run.size_bytes)
+    )
+}
+
+/// What was sent and what became of it, a line for each run.
+fn arrivals(runs: &[RunRecord]) -> Table {
+    let mut table = table(&[
+        "sub-\nscribers",
+        "messages",
+        "deliveries",
+        "gaps",
+        "lost",
+        "again",
+        "late",
+        "damaged",
+        "deliveries\n/ second",
+        "CPU /\ndelivery",
+        "broker\nRSS",
+    ]);
+    for run in runs {
+        table.add_row(
+            [
+                count(run.subscribers),
+                count(run.messages_sent),
+                count(run.deliveries),
+                count(run.gaps_reported),
+                count(run.lost),
+                count(run.duplicated),
+                count(run.reordered),
+                count(run.corrupted),
+                count(run.deliveries_per_s.round() as u64),
+                run.broker.cpu_ns_per_delivery.map_or_else(|| "-".into(), |ns| duration(ns / 1000.0)),
+                run.broker.rss_bytes.map_or_else(|| "-".into(), bytes),
+            ]
+            .map(right),
+        );
+    }
+    table
+}
+
+/// How long it took, three lines for each run.
+fn times(runs: &[RunRecord]) -> Table {
+    let mut table = table(&[
+        "sub-\nscribers",
+        "time to",
+        "min",
+        "Q1",
+        "median",
+        "Q3",
+        "p99",
+        "p99.9",
+        "max",
+        "mean",
+        "std dev",
+    ]);
+    for run in runs {
+        let distributions = [
+            ("each", &run.latency_us),
+            ("the first", &run.first_subscriber_us),
+            ("the last", &run.last_subscriber_us),
+        ];
+        for (what, summary) in distributions {
+            let figures = match summary {
+                Some(summary) => figures(summary).map(duration),
+                None => std::array::from_fn(|_| "-".into()),
+            };
+            let start = [right(count(run.subscribers)), Cell::new(what)];
+            table.add_row(start.into_iter().chain(figures.map(right)));
+        }
+    }
+    table
+}
+
+fn figures(summary: &Summary) -> [f64; 9] {
+    let Summary { min, q1, median, q3, p99, p99_9, max, mean, stddev } = *summary;
+    [min, q1, median, q3, p99, p99_9, max, mean, stddev]
+}
+
+/// A table without lines between its columns, which are right-aligned but for words.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    let header = header.iter().map(|name| match *name {
+        "time to" => Cell::new(name),
+        name => right(name.to_owned()),
+    });
+    table.load_style(STYLE).set_header(header);
+    table
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// A count with its thousands set apart: `51,200`.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number without needless decimals: `20`, `0.5`.
+pub(crate) fn number(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 1e15 { count(number as u64) } else { format!("{number}") }
+}
+
+/// Microseconds with three digits, in the unit that fits: `812 us`, `2.41 ms`, `1.20 s`.
+pub(crate) fn duration(us: f64) -> String {
+    let units = [(1e-3, "ns"), (1.0, "us"), (1e3, "ms"), (1e6, "s")];
+    // The bound is where three digits round to a thousand, which is one of the next unit.
+    let (unit_us, name) = units.into_iter().find(|(unit_us, _)| us < 999.5 * unit_us).unwrap_or((1e6, "s"));
+    let amount = us / unit_us;
+    let decimals = match amount {
+        amount if name == "ns" || amount >= 99.95 => 0,
+        amount if amount >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{amount:.decimals$} {name}")
+}
+
+/// Bytes in MB (a million bytes), the unit of the limits that it is compared with.
+fn bytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::sample_run;
+    use super::*;
+
+    #[test]
+    fn counts_are_set_in_thousands() {
+        let counts = [0, 999, 1000, 51_200, 10_240_000].map(count);
+        assert_eq!(counts, ["0", "999", "1,000", "51,200", "10,240,000"]);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        let durations =
+            [0.0, 0.5, 0.9996, 4.0, 12.34, 99.96, 999.4, 999.6, 2_410.0, 107_354.0, 1_204_000.0, 4e9]
+                .map(duration);
+        let wanted = [
+            "0 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
+            "107 ms", "1.20 s", "4000 s",
+        ];
+        assert_eq!(durations, wanted);
+    }
+
+    #[test]
+    fn everything_is_in_the_tables() {
+        let interrupted = RunRecord {
+            rate_hz: None,
+            latency_us: None,
+            lost: 3,
+            incomplete: Some("interrupted".into()),
+            notes: vec!["latency is that of a saturated system".into()],
+            ..sample_run()
+        };
+        let text = render(&[sample_run(), interrupted]);
+        for wanted in [
+            "proxy mode, tcp, sessions per-subscriber, 1 publisher, 20 messages/s each, 64 bytes",
+            "51,200",
+            "20.0 MB",
+            "4.00 us",
+            "1.23 ms",
+            "512 subscribers: incomplete: interrupted",
+            "512 subscribers: latency is that of a saturated system",
+        ] {
+            assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
+        }
+    }
+
+    #[test]
+    fn they_fit_a_terminal() {
+        let largest = Summary {
+            min: 1e8,
+            q1: 1e8,
+            median: 1e8,
+            q3: 1e8,
+            p99: 1e8,
+            p99_9: 1e8,
+            max: 1e8,
+            ..Summary::default()
+        };
+        let run = RunRecord {
+            deliveries: 10_240_000,
+            gaps_reported: 5_000_000,
+            deliveries_per_s: 44e6,
+            latency_us: Some(largest),
+            ..sample_run()
+        };
+        let text = render(&[run]);
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 100, "{widest} columns:\n{text}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The swarm: publishers and subscribers on pinned executors, and what they measure.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`topics`] | the names that a run publishes under |
+//! | [`schedule`] | when each message should be sent |
+//! | [`subscribers`] | the executors that receive |
+//! | [`publishers`] | the executors that send |
+//! | [`reports`] | what executors tell whoever drives them |
+//!
+//! Publishers have executors of their own: a publisher's pace must not depend on how much the subscribers beside
+//! it have to read. Whoever drives a swarm does so from a plain thread, by commands and reports.
+
+pub mod publishers;
+pub mod reports;
+pub mod schedule;
+pub mod subscribers;
+pub mod topics;
+
+use crate::measure::payload::RunId;
+use corecast::{ClientConfig, Endpoint, OverflowPolicy, Sessions};
+use std::time::Duration;
+
+/// Commands that may wait for an executor. One is on its way at a time, but for the stop after a look.
+const COMMANDS_MAX: usize = 8;
+
+/// What publishers and subscribers of a run share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Where the broker is.
+    pub broker: Endpoint,
+    /// Which run this is.
+    pub run: RunId,
+    /// How many publishers there are, on all hosts and executors together.
+    pub publishers: usize,
+    /// A session for each subscriber, or one for each executor.
+    pub sessions: Sessions,
+    /// What subscribers ask the broker to do when their queue is full; `None` leaves it to the broker.
+    pub overflow: Option<OverflowPolicy>,
+    /// How long connecting, subscribing and waiting for everybody may take.
+    pub setup_timeout: Duration,
+}
+
+impl Common {
+    fn client_config(&self, name: &str) -> ClientConfig {
+        let mut config = ClientConfig::new(self.broker.clone());
+        config.name = name.to_owned();
+        config.sessions = self.sessions;
+        config.overflow = self.overflow;
+        config.connect_timeout = self.setup_timeout;
+        config
+    }
+}
+
+/// How many of `total` the executor at `index` of `executors` takes: as even as can be, the first ones one more.
+fn share(total: usize, index: usize, executors: usize) -> usize {
+    total / executors + usize::from(index < total % executors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_complete() {
+        for (total, executors) in [(512, 2), (512, 3), (1, 4), (0, 2), (7, 7)] {
+            let shares: Vec<usize> = (0..executors).map(|index| share(total, index, executors)).collect();
+            assert_eq!(shares.iter().sum::<usize>(), total);
+            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+            assert!(most - least <= 1, "{shares:?}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Owns the executors that send: each has its share of the publishers, every one a task that keeps to its schedule
+//! or floods. Driven from a plain thread by [`Publishers`].
+
+use super::reports::{Failure, PublisherDone, Report};
+use super::schedule::{Amount, Rate, Schedule};
+use super::topics::Topics;
+use super::{COMMANDS_MAX, Common, share};
+use crate::measure::payload::{Payload, PublisherIndex};
+use corecast::{LocalClient, LocalPublisher, Topic};
+use corecast_executors::{
+    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, end_turn,
+    spawn_local, start,
+};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Messages that a publisher which never has to wait sends in one turn of its executor.
+const MESSAGES_PER_TURN: u64 = 64;
+/// How long a publisher that waits for its next message may stay deaf to a stop.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
+
+/// What the publishers of a run are made of.
+#[derive(Clone, Debug)]
+pub struct PublishersConfig {
+    /// What they share with the subscribers.
+    pub common: Common,
+    /// How many subscribers each publisher waits for.
+    pub subscribers: usize,
+    /// The size of a payload, in bytes.
+    pub size_bytes: usize,
+    /// How fast each of them sends.
+    pub rate: Rate,
+    /// How much each of them sends.
+    pub amount: Amount,
+    /// How long the broker may take for what was published last.
+    pub flush_timeout: Duration,
+    /// One executor on each of these, but no more than there are publishers.
+    pub cores: Vec<CoreId>,
+    /// What an executor does between two messages.
+    pub idle: Idle,
+}
+
+/// What an executor of publishers is told.
+#[derive(Clone, Copy, Debug)]
+enum Command {
+    /// Send, from then on.
+    Go { start: MonotonicNs },
+    /// Report how many messages went out.
+    Look,
+    /// Send no more.
+    Halt,
+}
+
+/// Running publishers. Dropped, they go away by themselves; [`Publishers::stop`] waits for it.
+#[derive(Debug)]
+pub struct Publishers {
+    pool: Pool<Command>,
+    commands: Vec<Link<Command>>,
+}
+
+impl Publishers {
+    /// Starts the executors. Each makes its share, waits until every publisher sees all subscribers and then
+    /// reports [`Report::PublishersReady`], or [`Report::Failed`].
+    pub fn start(config: PublishersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
+        let executors = config.cores.len().min(config.common.publishers);
+        let pool_config = PoolConfig {
+            name: "bench-pub".into(),
+            cores: config.cores.clone(),
+            shards: executors,
+            idle: config.idle,
+            link_capacity: COMMANDS_MAX,
+        };
+        let config = Arc::new(config);
+        let pool = start(&pool_config, move |context| {
+            let (config, reports) = (config.clone(), reports.clone());
+            async move { run_executor(context, config, reports).await }
+        })?;
+        let commands = (0..executors).map(|shard| pool.commands(ShardId(shard as u16))).collect();
+        Ok(Publishers { pool, commands })
+    }
+
+    /// How many executors there are.
+    pub fn executors(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Lets all publishers send from `start` on. Each ends with a [`Report::PublisherDone`].
+    pub fn go(&self, start: MonotonicNs) {
+        for commands in &self.commands {
+            let _ = commands.send_blocking(Command::Go { start });
+        }
+    }
+
+    /// Asks each executor for a [`Report::Sent`]; one that has not answered the last time is not asked again.
+    pub fn look(&self) {
+        for commands in self.commands.iter().filter(|commands| commands.depth() == 0) {
+            // Refused only by an executor that is gone, which its missing reports will show.
+            let _ = commands.try_send(Command::Look);
+        }
+    }
+
+    /// Lets no publisher send another message. They report that they are done.
+    pub fn halt(&self) {
+        for commands in &self.commands {
+            let _ = commands.try_send(Command::Halt);
+        }
+    }
+
+    /// Waits until the executors have stopped.
+    pub fn stop(self) -> Result<(), PoolError> {
+        drop(self.commands);
+        self.pool.stop()
+    }
+}
+
+/// What the publishers of an executor and the one that is told things share.
+#[derive(Debug, Default)]
+struct Shared {
+    halted: Cell<bool>,
+    sent: Cell<u64>,
+}
+
+async fn run_executor(
+    mut context: ShardContext<Command>,
+    config: Arc<PublishersConfig>,
+    reports: Link<Report>,
+) {
+    let executor = context.shard.0 as usize;
+    let client =
+        LocalClient::start(config.common.client_config(&format!("bench-pub-{executor}")), context.ticks);
+    let mut publishers = Vec::new();
+    let report = match make(&client, executor, context.shards, &config).await {
+        Ok(made) => {
+            publishers = made;
+            Report::PublishersReady
+        }
+        Err(failure) => Report::Failed(failure),
+    };
+    let _ = reports.send(report).await;
+
+    let shared = Rc::new(Shared::default());
+    let mut reported = 0;
+    let mut tasks = Vec::new();
+    while let Some(command) = context.commands.recv().await {
+        match command {
+            Command::Go { start } => {
+                for publisher in publishers.drain(..) {
+                    let (config, reports, shared) = (config.clone(), reports.clone(), shared.clone());
+                    tasks.push(spawn_local(async move {
+                        let (publisher, done) = publisher.send_all(start, &config, &shared).await;
+                        let _ = reports.send(Report::PublisherDone(done)).await;
+                        publisher
+                    }));
+                }
+            }
+            Command::Look => {
+                let sent = shared.sent.get();
+                let _ = reports.send(Report::Sent(sent - reported)).await;
+                reported = sent;
+            }
+            Command::Halt => shared.halted.set(true),
+        }
+    }
+    // A publisher that still waits for room is given up: whoever drives the swarm has stopped waiting for it.
+    drop(tasks);
+    client.close().await;
+}
+
+/// One publisher, and what it sends.
+struct BenchPublisher {
+    index: PublisherIndex,
+    publisher: LocalPublisher,
+    topic: Topic,
+    payload: Payload,
+}
+
+async fn make(
+    client: &LocalClient,
+    executor: usize,
+    executors: usize,
+    config: &PublishersConfig,
+) -> Result<Vec<BenchPublisher>, Failure> {
+    let common = &config.common;
+    let topics = Topics::new(common.run, common.publishers);
+    let mut publishers = Vec::with_capacity(share(common.publishers, executor, executors));
+    for index in (executor..common.publishers).step_by(executors) {
+        let index = PublisherIndex(index as u32);
+        let failed =
+            |error: corecast::Error| Failure::of(format!("publisher {} cannot start", index.0), &error);
+        let payload = Payload::new(common.run, index, config.size_bytes);
+        let payload = payload.expect("whoever starts a swarm has checked the size");
+        let mut publisher = client.publisher().await.map_err(failed)?;
+        let topic = topics.of(index);
+        publisher
+            .wait_for_subscribers(&topic, config.subscribers, common.setup_timeout)
+            .await
+            .map_err(failed)?;
+        publishers.push(BenchPublisher { index, publisher, topic, payload });
+    }
+    Ok(publishers)
+}
+
+impl BenchPublisher {
+    /// Sends everything, then waits until the broker has taken it.
+    async fn send_all(
+        mut self,
+        start: MonotonicNs,
+        config: &PublishersConfig,
+        shared: &Shared,
+    ) -> (Self, PublisherDone) {
+        let mut done = PublisherDone {
+            publisher: self.index,
+            sent: 0,
+            late: 0,
+            intended: 0,
+            started: start,
+            failure: None,
+        };
+        let sent = match config.rate {
+            Rate::Hz(rate_hz) => {
+                let place = (self.index.0 as usize, config.common.publishers);
+                let schedule = Schedule::new(start, rate_hz, config.amount, place);
+                self.keep_to(&schedule, shared, &mut done).await
+            }
+            Rate::Flood => self.flood(start, config.amount, shared, &mut done).await,
+        };
+        let flushed = match sent {
+            Ok(()) => self.publisher.flush(config.flush_timeout).await.map_err(|error| {
+                Failure::of(format!("the broker did not take all of publisher {}", self.index.0), &error)
+            }),
+            Err(failure) => Err(failure),
+        };
+        done.failure = flushed.err();
+        (self, done)
+    }
+
+    /// Sends each message when it is due, or as soon as it can be after that.
+    async fn keep_to(
+        &mut self,
+        schedule: &Schedule,
+        shared: &Shared,
+        done: &mut PublisherDone,
+    ) -> Result<(), Failure> {
+        let index = self.index.0;
+        let cannot_wait = |error: std::io::Error| Failure {
+            what: format!("publisher {index} cannot wait for its next message"),
+            why: error.to_string(),
+            timed_out: false,
+        };
+        let mut pacer = Pacer::new().map_err(cannot_wait)?;
+        done.started = schedule.due(0);
+        done.intended = schedule.messages();
+        for sequence in 0..schedule.messages() {
+            let due = schedule.due(sequence);
+            let mut now = MonotonicNs::now();
+            while now < due && !shared.halted.get() {
+                pacer.until(due.min(now + STOP_WITHIN)).await.map_err(cannot_wait)?;
+                now = MonotonicNs::now();
+            }
+            if shared.halted.get() {
+                done.intended = sequence;
+                return Ok(());
+            }
+            self.publish(sequence, due, shared, done).await?;
+            done.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
+            if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
+                end_turn().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends as fast as messages are taken. A message is due when it is handed over.
+    async fn flood(
+        &mut self,
+        start: MonotonicNs,
+        amount: Amount,
+        shared: &Shared,
+        done: &mut PublisherDone,
+    ) -> Result<(), Failure> {
+        let (messages, until) = match amount {
+            Amount::Messages(messages) => (messages, None),
+            Amount::Duration(duration) => (u64::MAX, Some(start + duration)),
+        };
+        let mut now = MonotonicNs::now();
+        done.started = now;
+        for sequence in 0..messages {
+            if shared.halted.get() || until.is_some_and(|until| now >= until) {
+                break;
+            }
+            self.publish(sequence, now, shared, done).await?;
+            done.intended += 1;
+            if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
+                end_turn().await;
+            }
+            now = MonotonicNs::now();
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &mut self,
+        sequence: u64,
+        due: MonotonicNs,
+        shared: &Shared,
+        done: &mut PublisherDone,
+    ) -> Result<(), Failure> {
+        let payload = self.payload.stamp(sequence, due);
+        match self.publisher.publish(&self.topic, payload).await {
+            Ok(_) => {
+                done.sent += 1;
+                shared.sent.set(shared.sent.get() + 1);
+                Ok(())
+            }
+            Err(error) => Err(Failure::of(format!("publisher {} cannot send", self.index.0), &error)),
+        }
+    }
+}

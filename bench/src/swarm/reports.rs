@@ -1,0 +1,89 @@
+//! Owns what executors tell whoever drives the swarm. One channel carries the reports of all of them.
+
+use crate::measure::oracle::Settling;
+use crate::measure::payload::PublisherIndex;
+use crate::measure::tally::Tally;
+use corecast_executors::{Inbox, Link, MonotonicNs, link};
+
+/// Reports that may wait: two for each of 65,536 executors would not fit, but nobody runs so many, and an executor
+/// that has to wait a moment loses nothing.
+const REPORTS_MAX: usize = 1024;
+
+/// Who reports, and what.
+#[derive(Debug)]
+pub enum Report {
+    /// All subscriptions of this subscribers' executor are in force.
+    SubscribersReady,
+    /// How far a subscribers' executor is.
+    Received(Received),
+    /// All that a subscribers' executor has measured. It is the last of its reports.
+    Measured {
+        /// Which executor.
+        executor: usize,
+        /// What it measured.
+        tally: Box<Tally>,
+    },
+    /// All publishers of this publishers' executor are there, and see every subscriber.
+    PublishersReady,
+    /// How many messages a publishers' executor has sent since its last such report.
+    Sent(u64),
+    /// A publisher has sent all, and the broker has taken it; or it could not.
+    PublisherDone(PublisherDone),
+    /// An executor could not do its part.
+    Failed(Failure),
+}
+
+/// How far one executor's subscribers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// Which executor.
+    pub executor: usize,
+    /// Messages that arrived intact.
+    pub delivered: u64,
+    /// Messages that arrived or were reported as missed.
+    pub accounted: u64,
+    /// How many subscribers have all; only if it was said what was sent.
+    pub settling: Option<Settling>,
+}
+
+/// What one publisher did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PublisherDone {
+    /// Which.
+    pub publisher: PublisherIndex,
+    /// Messages that were taken.
+    pub sent: u64,
+    /// Of these, how many later than they should have been.
+    pub late: u64,
+    /// Messages that should have been sent; as many as were sent in a flood.
+    pub intended: u64,
+    /// When the first message should have been sent.
+    pub started: MonotonicNs,
+    /// Why it ended before it should have.
+    pub failure: Option<Failure>,
+}
+
+/// What went wrong in an executor.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct Failure {
+    /// What was being done.
+    pub what: String,
+    /// What the client said.
+    pub why: String,
+    /// Whether it is only that it took too long.
+    pub timed_out: bool,
+}
+
+impl Failure {
+    /// The client's `error`, and what was being done.
+    pub fn of(what: impl Into<String>, error: &corecast::Error) -> Self {
+        let timed_out = error.kind() == corecast::ErrorKind::TimedOut;
+        Failure { what: what.into(), why: error.to_string(), timed_out }
+    }
+}
+
+/// A channel for the reports of a run.
+pub fn reports() -> (Link<Report>, Inbox<Report>) {
+    link(REPORTS_MAX)
+}

@@ -1,0 +1,197 @@
+//! Owns the executors that receive: each has its share of the subscribers, and one tally that their sinks write.
+//! Driven from a plain thread by [`Subscribers`].
+
+use super::reports::{Failure, Received, Report};
+use super::topics::Topics;
+use super::{COMMANDS_MAX, Common, share};
+use crate::measure::tally::Tally;
+use corecast::{EventRef, LocalClient, Subscription};
+use corecast_executors::{
+    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId,
+    spawn_local, start,
+};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Subscriptions that an executor asks for at once. With one at a time 512 of them would wait for as many round
+/// trips; with all at once a broker's accept queue would be the thing measured.
+const SUBSCRIBE_AT_ONCE: usize = 32;
+
+/// What the subscribers of a run are made of.
+#[derive(Clone, Debug)]
+pub struct SubscribersConfig {
+    /// What they share with the publishers.
+    pub common: Common,
+    /// How many there are, on all executors together.
+    pub subscribers: usize,
+    /// One executor on each of these.
+    pub cores: Vec<CoreId>,
+    /// What an executor does when nothing arrives.
+    pub idle: Idle,
+}
+
+/// What an executor of subscribers is told.
+#[derive(Debug)]
+enum Command {
+    /// Report how far you are; `sent` says what each publisher has sent, once it is known.
+    Look { sent: Option<Arc<[u64]>> },
+    /// Report what you have measured.
+    Finish,
+}
+
+/// Running subscribers. Dropped, they go away by themselves; [`Subscribers::stop`] waits for it.
+#[derive(Debug)]
+pub struct Subscribers {
+    pool: Pool<Command>,
+    commands: Vec<Link<Command>>,
+}
+
+impl Subscribers {
+    /// Starts the executors. Each subscribes its share and then reports [`Report::SubscribersReady`], or
+    /// [`Report::Failed`].
+    pub fn start(config: SubscribersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
+        let executors = config.cores.len().min(config.subscribers.max(1));
+        let pool_config = PoolConfig {
+            name: "bench-sub".into(),
+            cores: config.cores.clone(),
+            shards: executors,
+            idle: config.idle,
+            link_capacity: COMMANDS_MAX,
+        };
+        let config = Arc::new(config);
+        let pool = start(&pool_config, move |context| {
+            let (config, reports) = (config.clone(), reports.clone());
+            async move { run_executor(context, &config, &reports).await }
+        })?;
+        let commands = (0..executors).map(|shard| pool.commands(ShardId(shard as u16))).collect();
+        Ok(Subscribers { pool, commands })
+    }
+
+    /// How many executors there are.
+    pub fn executors(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Asks each executor for a [`Report::Received`]; one that has not answered the last time is not asked again.
+    pub fn look(&self, sent: Option<&Arc<[u64]>>) {
+        for commands in self.commands.iter().filter(|commands| commands.depth() == 0) {
+            // Refused only by an executor that is gone, which its missing reports will show.
+            let _ = commands.try_send(Command::Look { sent: sent.cloned() });
+        }
+    }
+
+    /// Asks each executor for a [`Report::Measured`].
+    pub fn finish(&self) {
+        for commands in &self.commands {
+            let _ = commands.send_blocking(Command::Finish);
+        }
+    }
+
+    /// Ends all subscriptions and waits until the executors have stopped.
+    pub fn stop(self) -> Result<(), PoolError> {
+        drop(self.commands);
+        self.pool.stop()
+    }
+}
+
+async fn run_executor(
+    mut context: ShardContext<Command>,
+    config: &SubscribersConfig,
+    reports: &Link<Report>,
+) {
+    let executor = context.shard.0 as usize;
+    let common = &config.common;
+    let subscribers = share(config.subscribers, executor, context.shards);
+    let tally = Rc::new(RefCell::new(Tally::new(common.run, subscribers, common.publishers)));
+    let client = LocalClient::start(common.client_config(&format!("bench-sub-{executor}")), context.ticks);
+
+    let topics = Rc::new(Topics::new(common.run, common.publishers));
+    let subscriptions = subscribe(&client, subscribers, &topics, &tally).await;
+    let report = match &subscriptions {
+        Ok(_) => Report::SubscribersReady,
+        Err(failure) => Report::Failed(failure.clone()),
+    };
+    let _ = reports.send(report).await;
+
+    while let Some(command) = context.commands.recv().await {
+        let report = answer(command, executor, &tally);
+        let _ = reports.send(report).await;
+    }
+    drop(subscriptions);
+    client.close().await;
+}
+
+fn answer(command: Command, executor: usize, tally: &RefCell<Tally>) -> Report {
+    match command {
+        Command::Look { sent } => {
+            let tally = tally.borrow();
+            Report::Received(Received {
+                executor,
+                delivered: tally.oracle().delivered(),
+                accounted: tally.oracle().accounted(),
+                settling: sent.map(|sent| tally.oracle().settling(&sent)),
+            })
+        }
+        Command::Finish => {
+            let mut tally = tally.borrow_mut();
+            let nothing = tally.empty_copy();
+            Report::Measured { executor, tally: Box::new(std::mem::replace(&mut tally, nothing)) }
+        }
+    }
+}
+
+/// Makes this executor's subscribers, some at a time.
+async fn subscribe(
+    client: &LocalClient,
+    subscribers: usize,
+    topics: &Rc<Topics>,
+    tally: &Rc<RefCell<Tally>>,
+) -> Result<Vec<Subscription>, Failure> {
+    let lanes: Vec<LocalTask<_>> = (0..SUBSCRIBE_AT_ONCE.min(subscribers))
+        .map(|lane| {
+            let (client, topics, tally) = (client.clone(), topics.clone(), tally.clone());
+            spawn_local(async move {
+                let mut subscriptions = Vec::new();
+                for subscriber in (lane..subscribers).step_by(SUBSCRIBE_AT_ONCE) {
+                    subscriptions.push(subscribe_one(&client, subscriber, &topics, &tally).await?);
+                }
+                Ok::<_, Failure>(subscriptions)
+            })
+        })
+        .collect();
+    let mut subscriptions = Vec::with_capacity(subscribers);
+    for lane in lanes {
+        subscriptions.extend(lane.await?);
+    }
+    Ok(subscriptions)
+}
+
+async fn subscribe_one(
+    client: &LocalClient,
+    subscriber: usize,
+    topics: &Rc<Topics>,
+    tally: &Rc<RefCell<Tally>>,
+) -> Result<Subscription, Failure> {
+    let filters = [topics.filter()];
+    let (topics, tally) = (topics.clone(), tally.clone());
+    let sink = move |event: EventRef<'_>| {
+        let now = MonotonicNs::now();
+        let mut tally = tally.borrow_mut();
+        match event {
+            EventRef::Message(message) => {
+                if !tally.message(subscriber, message.payload, now) {
+                    tally.corrupted(subscriber, topics.publisher_of(message.topic));
+                }
+            }
+            EventRef::Gap(gap) => {
+                let publisher = gap.topic.and_then(|topic| topics.publisher_of(topic));
+                tally.gap(subscriber, publisher, gap.missed, now);
+            }
+        }
+    };
+    let subscription = client.subscribe_with(&filters, sink).await;
+    subscription.map_err(|error| {
+        Failure::of(format!("cannot subscribe (subscriber {subscriber} of an executor)"), &error)
+    })
+}
