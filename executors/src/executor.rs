@@ -78,8 +78,8 @@ pub(crate) fn pin(core: CoreId) -> Result<(), ExecutorError> {
     sched_setaffinity(Pid::from_raw(0), &mask).map_err(refused)
 }
 
-/// Makes the runtime of the calling thread, which is pinned to `core` already.
-pub(crate) fn make(core: CoreId, idle: Idle) -> Result<LocalExecutor, ExecutorError> {
+/// Makes the runtime of the calling thread, which is pinned to `core` already, if to any.
+pub(crate) fn make(core: Option<CoreId>, idle: Idle) -> Result<LocalExecutor, ExecutorError> {
     // The runtime looks at the same limit, but its error loses what it was about on the way out.
     let (limit_bytes, _hard) =
         getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|e| ExecutorError::Rings(e.into()))?;
@@ -105,11 +105,12 @@ pub(crate) fn run(executor: &LocalExecutor, body: impl Future<Output = ()>) {
     });
 }
 
-/// A fence of the one core the thread is on already.
+/// A fence of the one core the thread is on already, if it is pinned.
 ///
 /// The runtime ignores its spin time when it is unbound, and asks sysfs for every CPU of the host
 /// when it is fixed. A fence does neither; the places in it beside the CPU number are never read.
-fn placement(core: CoreId) -> Placement {
+fn placement(core: Option<CoreId>) -> Placement {
+    let Some(core) = core else { return Placement::Unbound };
     let place = CpuLocation { cpu: core.index(), core: 0, package: 0, numa_node: 0, cache_domain: 0 };
     Placement::Fenced(CpuSet::from_iter([place]))
 }

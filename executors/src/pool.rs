@@ -19,7 +19,8 @@ use crate::tick::{Tick, TickSource, Ticks, ticks};
 pub struct PoolConfig {
     /// The pool's name: its threads are `{name}-{shard}` (the kernel shows 15 characters).
     pub name: String,
-    /// The CPUs to run on. Shard i gets the i-th, and from the first again when they run out.
+    /// The CPUs to run on. Shard i gets the i-th, and from the first again when they run out. With none named,
+    /// executors are not pinned: the scheduler puts them on any CPU that this process may use.
     pub cores: Vec<CoreId>,
     /// How many shards.
     pub shards: usize,
@@ -36,8 +37,8 @@ pub struct ShardContext<M> {
     pub shard: ShardId,
     /// How many there are.
     pub shards: usize,
-    /// The CPU this one is pinned to.
-    pub core: CoreId,
+    /// The CPU this one is pinned to, if it is.
+    pub core: Option<CoreId>,
     /// A link to each shard, by shard; `None` for this one.
     pub links: Vec<Option<Link<M>>>,
     /// An inbox from each shard, by shard; `None` for this one.
@@ -52,7 +53,7 @@ pub struct ShardContext<M> {
 #[derive(Debug, Error)]
 pub enum PoolError {
     /// The configuration asks for nothing, or for more shards than a [`ShardId`] counts.
-    #[error("a pool needs at least one core, 1 to 65536 shards and room on its links")]
+    #[error("a pool needs 1 to 65536 shards and room on its links")]
     Config,
     /// The kernel has no room for another thread.
     #[error("cannot make the thread of shard {shard}")]
@@ -89,7 +90,7 @@ type Started = (ShardId, Result<(), ExecutorError>);
 /// Running executors. Drop it and they stop by themselves; [`Pool::stop`] waits for them.
 #[derive(Debug)]
 pub struct Pool<M> {
-    cores: Vec<CoreId>,
+    cores: Vec<Option<CoreId>>,
     commands: Vec<Link<M>>,
     threads: Vec<JoinHandle<()>>,
     tick_source: TickSource,
@@ -106,7 +107,7 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let shards_max = usize::from(u16::MAX) + 1;
-    if config.cores.is_empty() || !(1..=shards_max).contains(&config.shards) || config.link_capacity == 0 {
+    if !(1..=shards_max).contains(&config.shards) || config.link_capacity == 0 {
         return Err(PoolError::Config);
     }
     install_panic_hook();
@@ -146,10 +147,10 @@ impl<M> Pool<M> {
         self.cores.len()
     }
 
-    /// The CPU of each shard, by shard.
+    /// The CPU of each shard, by shard; empty if they are not pinned.
     #[must_use]
     pub fn cores(&self) -> Vec<CoreId> {
-        self.cores.clone()
+        self.cores.iter().flatten().copied().collect()
     }
 
     /// A link to a shard from outside. A clone that lives on keeps that shard from stopping.
@@ -210,7 +211,7 @@ fn plan<M>(config: &PoolConfig) -> Plan<M> {
         contexts.push(ShardContext {
             shard: shard_at(index),
             shards,
-            core: config.cores[index % config.cores.len()],
+            core: config.cores.get(index % config.cores.len().max(1)).copied(),
             links: (0..shards).map(|_| None).collect(),
             inboxes: (0..shards).map(|_| None).collect(),
             commands: command_inbox,
@@ -281,7 +282,7 @@ where
 {
     let (shard, core) = (context.shard, context.core);
     let Beginning { idle, started, mut go } = begin;
-    let executor = match executor::pin(core).and_then(|()| executor::make(core, idle)) {
+    let executor = match core.map_or(Ok(()), executor::pin).and_then(|()| executor::make(core, idle)) {
         Ok(executor) => executor,
         Err(error) => {
             // There is room for one report of each shard, and `start` waits for it.
@@ -297,7 +298,7 @@ where
         if go.recv().await.is_none() {
             return;
         }
-        debug!(%shard, %core, "executor runs");
+        debug!(%shard, core = core.map(|core| core.0), "executor runs");
         body(context).await;
         debug!(%shard, "shard has ended");
     });
@@ -330,7 +331,7 @@ fn warn_of_shared_cores(config: &PoolConfig) {
     let mut distinct = config.cores.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    if config.shards > distinct.len() {
+    if !distinct.is_empty() && config.shards > distinct.len() {
         warn!(
             pool = config.name,
             shards = config.shards,
