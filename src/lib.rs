@@ -23,7 +23,7 @@
 //! `limits, ids <- wire <- topic <- fanout <- {broker, client} <- cli`, never the other way.
 
 pub mod broker;
-//pub mod cli;
+pub mod cli;
 pub mod client;
 pub mod endpoint;
 pub mod error;

@@ -43,7 +43,8 @@ pub struct LocalTask<T> {
     key: u64,
 }
 
-/// Runs `future` on this executor, next to the one that calls.
+/// Runs `future` on this executor, next to the one that calls. Its first poll comes once the caller
+/// waits, never inside this call: a borrow may be held across it.
 ///
 /// # Panics
 /// Outside an executor of this crate.
@@ -52,10 +53,13 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Loc
     NEXT_KEY.set(key + 1);
     TASKS.with_borrow_mut(|tasks| tasks.insert(key, None));
     let alive = Alive { key };
-    let task = glommio::spawn_local(async move {
+    let body = async move {
         let _alive = alive;
         future.await
-    });
+    };
+    // The runtime's plain spawn polls the future at once, inside the call; this one queues it.
+    let task = glommio::spawn_local_into(body, glommio::TaskQueueHandle::default())
+        .expect("the default queue is there as long as the executor is");
     LocalTask { task, key }
 }
 

@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
 
+mod watchdog;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use corecast_executors::{
-    CoreId, Idle, Pool, PoolConfig, ShardContext, ShardId, Topology, end_turn, link, on_executor,
+    CoreId, Idle, Link, Pool, PoolConfig, ShardContext, ShardId, Topology, end_turn, link, on_executor,
     spawn_local, start,
 };
 
@@ -36,7 +42,7 @@ fn shards_talk_to_each_other_and_stop_when_commands_end() {
             while let Some(command) = context.commands.recv().await {
                 heard += command as usize;
             }
-            report.send((context.shard, context.core, heard)).await.unwrap();
+            report.send((context.shard, context.core.unwrap(), heard)).await.unwrap();
         }
     })
     .unwrap();
@@ -52,8 +58,18 @@ fn shards_talk_to_each_other_and_stop_when_commands_end() {
     assert_eq!(all, [(ShardId(0), cores[0], 3), (ShardId(1), cores[1], 2), (ShardId(2), cores[2], 101)]);
 }
 
+/// Uses the executor as it is dropped, as a session that says goodbye would.
+struct SaysGoodbye(Link<()>);
+
+impl Drop for SaysGoodbye {
+    fn drop(&mut self) {
+        let goodbye = self.0.clone();
+        spawn_local(async move { goodbye.send(()).await }).detach();
+    }
+}
+
 #[test]
-fn tasks_left_behind_are_dropped_with_what_they_own() {
+fn tasks_left_behind_are_dropped_while_their_executor_still_runs() {
     let (kept, mut witness) = link::<()>(1);
     let pool: Pool<()> = start(&config(1), move |_context| {
         let kept = kept.clone();
@@ -62,7 +78,7 @@ fn tasks_left_behind_are_dropped_with_what_they_own() {
             // would leak both.
             let (outer, mut inbox) = link::<()>(1);
             spawn_local(async move {
-                let _kept = kept;
+                let _kept = SaysGoodbye(kept);
                 inbox.recv().await
             })
             .detach();
@@ -76,6 +92,51 @@ fn tasks_left_behind_are_dropped_with_what_they_own() {
         }
     })
     .unwrap();
+    let _watchdog = watchdog::watch("tasks_left_behind_are_dropped", Duration::from_secs(30));
     pool.join().unwrap();
-    assert_eq!(witness.recv_blocking(), None);
+    // It closes: everything that kept it is gone.
+    while witness.recv_blocking().is_some() {}
+}
+
+#[test]
+fn a_task_gives_its_value_is_cancelled_when_dropped_and_goes_on_when_detached() {
+    let (report, mut reports) = link::<&str>(4);
+    let pool: Pool<()> = start(&config(1), move |_context| {
+        let report = report.clone();
+        async move {
+            let polled = Rc::new(Cell::new(false));
+            let inside = polled.clone();
+            let sum = spawn_local(async move {
+                inside.set(true);
+                1 + 2
+            });
+            assert!(!polled.get(), "a task is not polled inside the spawn");
+            assert_eq!((sum.await, polled.get()), (3, true));
+            let (first, second, third) = (report.clone(), report.clone(), report.clone());
+            drop(spawn_local(async move { first.send("dropped").await }));
+            let (told, mut heard) = link(1);
+            spawn_local(async move {
+                second.send("detached").await.unwrap();
+                told.send(()).await.unwrap();
+            })
+            .detach();
+            assert_eq!(heard.recv().await, Some(()));
+            // Over before it is detached.
+            let over = spawn_local(async move { third.send("over").await.unwrap() });
+            while report.depth() < 2 {
+                end_turn().await;
+            }
+            over.detach();
+            let pending = spawn_local(std::future::pending::<()>());
+            end_turn().await;
+            assert_eq!(pending.cancel().await, None);
+            let done = spawn_local(async { "value" });
+            end_turn().await;
+            assert_eq!(done.cancel().await, Some("value"));
+        }
+    })
+    .unwrap();
+    pool.join().unwrap();
+    let said = [reports.recv_blocking(), reports.recv_blocking(), reports.recv_blocking()];
+    assert_eq!(said, [Some("detached"), Some("over"), None]);
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use corecast_executors::{CoreSet, Idle, TerminationSignals, spawn_plain};
+use corecast_executors::{CoreSet, Idle, TerminationSignals, raise_open_files, spawn_plain};
 use serde::Serialize;
 
 use super::output::{Format, note, print};
@@ -108,7 +108,6 @@ impl BrokerArgs {
             egress_frames_max: self.egress_frames,
             frame_bytes_max: self.frame_bytes_max.0,
             heartbeat: self.heartbeat.0,
-            ..BrokerConfig::default()
         }
     }
 }
@@ -118,6 +117,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     config.validate()?;
     let mut signals = TerminationSignals::install()
         .map_err(|e| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}")))?;
+    raise_limit_of_connections();
     // Before the shards, which register with what is there.
     let metrics = args.metrics.map(telemetry::serve).transpose()?;
     let broker = Broker::start(config)?;
@@ -131,6 +131,14 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     broker.stop(if told.is_ok() { args.drain_timeout.0 } else { Duration::ZERO })?;
     told?;
     Ok(Exit::Fine)
+}
+
+/// Each session is a file descriptor, and the usual soft limit of 1,024 is for programs that use `select`.
+fn raise_limit_of_connections() {
+    match raise_open_files(u64::MAX) {
+        Ok(limit) => tracing::info!("at most {limit} open files, so somewhat fewer sessions"),
+        Err(e) => tracing::warn!("cannot raise the limit of open files: {e}"),
+    }
 }
 
 /// From now on a signal ends the process at once: whoever sends it has seen the first one do too little.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Inbox, Link, link};
+use corecast_executors::pause;
 
 /// How far a schedule that may slip runs after its time: bursts to make up for late wake-ups, and no more than
 /// a tenth of a second's worth.
@@ -20,8 +20,6 @@ pub(super) struct Pace {
     start: Instant,
     due: Instant,
     may_slip: bool,
-    /// Nobody ever sends on it: waiting for it until a deadline is waiting for the deadline.
-    silence: (Link<()>, Inbox<()>),
 }
 
 impl Pace {
@@ -29,20 +27,14 @@ impl Pace {
     /// that have a pace of their own; the other makes up for all delays.
     pub(super) fn start(rate_hz: f64, may_slip: bool) -> Self {
         let now = Instant::now();
-        Pace {
-            period: Duration::from_secs_f64(1.0 / rate_hz),
-            start: now,
-            due: now,
-            may_slip,
-            silence: link(1),
-        }
+        Pace { period: Duration::from_secs_f64(1.0 / rate_hz), start: now, due: now, may_slip }
     }
 
     /// Returns when the next message is due.
     pub(super) fn wait(&mut self) {
         let now = Instant::now();
         if self.due > now {
-            let _ = self.silence.1.recv_deadline(self.due);
+            pause(self.due - now);
         } else if self.may_slip {
             self.due = self.due.max(now.checked_sub(CATCH_UP_MAX).unwrap_or(now));
         }

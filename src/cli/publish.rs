@@ -94,10 +94,9 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     }
     let sent = publish_all(&mut publisher, &args, payloads);
     // What was sent before an error is delivered all the same.
-    let taken = publisher.flush(timeout);
+    let taken = publisher.close_within(timeout);
     let sent = sent?;
     taken?;
-    publisher.close()?;
     if sent.rate_kept {
         return Ok(Exit::Fine);
     }

@@ -1,7 +1,7 @@
 //! `corecast sub`: prints what is published.
 
 use std::io::{self, BufWriter, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 
@@ -9,7 +9,7 @@ use super::event_writer::{EventFormat, EventWriter};
 use super::output::write_failed;
 use super::quantity::Span;
 use super::{Exit, Failure};
-use crate::{ClientConfig, Endpoint, Event, Filter, OverflowPolicy, Subscriber};
+use crate::{ClientConfig, Endpoint, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +60,8 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let mut config = ClientConfig::new(args.broker);
     config.name = "corecast-sub".to_owned();
     config.overflow = args.overflow;
+    // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
+    config.sessions = Sessions::PerSubscriber;
     if let Some(timeout) = args.timeout {
         config.connect_timeout = config.connect_timeout.min(timeout.0);
     }
@@ -78,7 +80,7 @@ fn print_events<W: Write, N: Write>(
 ) -> Result<Exit, Failure> {
     let mut messages = 0;
     while count.is_none_or(|count| messages < count) {
-        let event = match subscriber.recv_timeout(Duration::ZERO)? {
+        let event = match subscriber.try_recv()? {
             Some(event) => event,
             None => {
                 // Nothing more waits, so whoever reads our output gets what there is.

@@ -5,7 +5,7 @@ use std::io::{ErrorKind as IoErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use corecast_executors::spawn_plain;
+use corecast_executors::{pause, spawn_plain};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use socket2::SockRef;
 
@@ -93,7 +93,7 @@ fn accept_for_ever(listener: &TcpListener, page: &PrometheusHandle) {
             Err(e) if matches!(e.kind(), IoErrorKind::WouldBlock | IoErrorKind::Interrupted) => {}
             Err(e) => {
                 tracing::warn!("cannot accept a reader of metrics: {e}");
-                std::thread::park_timeout(ACCEPT_BACK_OFF);
+                pause(ACCEPT_BACK_OFF);
             }
         }
         let now = Instant::now();

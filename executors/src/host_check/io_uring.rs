@@ -15,7 +15,7 @@ const NAME: &str = "io_uring";
 /// Makes an executor on a thread of its own, since making one pins the thread.
 pub(super) fn check(core: Option<CoreId>) -> Finding {
     let core = core.unwrap_or(CoreId(0));
-    let probe = spawn_plain("io-uring-probe", move || executor::make(core, Idle::Park).map(drop));
+    let probe = spawn_plain("io-uring-probe", move || executor::make(Some(core), Idle::Park).map(drop));
     let made = match probe.map(std::thread::JoinHandle::join) {
         Ok(Ok(made)) => made,
         Ok(Err(_panic)) => Err(ExecutorError::Rings(io::Error::other("the runtime panicked"))),
