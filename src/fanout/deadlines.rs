@@ -18,6 +18,7 @@ impl Shard {
         if self.recount && !self.watches.is_empty() {
             self.recount_watches();
         }
+        self.expire_leases();
         let slots = self.sessions.slots();
         let part = slots.div_ceil(SWEEP_TICKS);
         for _ in 0..part {
@@ -51,7 +52,7 @@ impl Shard {
 
     fn check_deadlines(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        if session.held_by > 0 {
+        if session.held_by > 0 || session.is_local {
             return;
         }
         let late = session.deadline.is_some_and(|deadline| deadline <= self.now);
