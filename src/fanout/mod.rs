@@ -41,7 +41,7 @@ mod watches;
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use outbox::{LinkItem, Outbox};
-pub use publishers::{RegistryAsk, RegistryChange};
 pub use policy::{OverflowPolicy, QueueBounds};
+pub use publishers::{RegistryAsk, RegistryChange};
 pub use session::Phase;
 pub use shard::{Shard, ShardConfig};

@@ -12,7 +12,9 @@ use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::SUBSCRIPTIONS_PER_SESSION_MAX;
-use crate::registry::{Directory, Gone, LeaseError, Registration, Registry, lines_to_endpoints, lines_to_filters, to_lines};
+use crate::registry::{
+    Directory, Gone, LeaseError, Registration, Registry, lines_to_endpoints, lines_to_filters, to_lines,
+};
 use crate::topic::Filter;
 use crate::wire::{Frame, encode, encode_to_vec};
 
@@ -105,7 +107,8 @@ impl Shard {
                     self.refuse_request(id, request, ErrorCode::EndpointRefused, text);
                     return true;
                 };
-                let registration = Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
+                let registration =
+                    Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
                 self.ask_registry(id, RegistryAsk::Register { request, registration });
             }
             Frame::Renew { publisher, epoch, request } => {
@@ -140,7 +143,8 @@ impl Shard {
         }
         session.publisher_watches.push((request, filter.clone()));
         self.publishers.watching.insert(id);
-        let there: Vec<Vec<u8>> = self.publishers.directory.matching(&filter).map(|r| up_frame(r, 0)).collect();
+        let there: Vec<Vec<u8>> =
+            self.publishers.directory.matching(&filter).map(|r| up_frame(r, 0)).collect();
         for frame in there {
             self.answer_raw(id, frame);
         }
@@ -201,7 +205,11 @@ impl Shard {
 
     fn refuse_lease(&mut self, shard: ShardId, session: SessionId, request: RequestId, error: &LeaseError) {
         let (text, code) = (error.to_string(), error.code().number());
-        self.answer_at(shard, session, encode_to_vec(&Frame::Error { text: &text, request: request.0, code }));
+        self.answer_at(
+            shard,
+            session,
+            encode_to_vec(&Frame::Error { text: &text, request: request.0, code }),
+        );
     }
 
     fn refuse_request(&mut self, id: SessionId, request: RequestId, code: ErrorCode, text: &str) {

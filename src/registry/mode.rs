@@ -67,7 +67,8 @@ impl ModeRules {
             let text = format!("`{text}` is no rule; write FILTER=proxy or FILTER=direct");
             return Err(Error::new(ErrorKind::Invalid, text));
         };
-        let parsed = Filter::parse(filter).map_err(|e| Error::new(ErrorKind::Invalid, format!("`{filter}`: {e}")))?;
+        let parsed =
+            Filter::parse(filter).map_err(|e| Error::new(ErrorKind::Invalid, format!("`{filter}`: {e}")))?;
         Ok((parsed, mode.parse()?))
     }
 

@@ -44,7 +44,9 @@ fn unreachable(endpoint: &Endpoint) -> Option<String> {
     let Endpoint::Tcp { host, port } = endpoint else { return None };
     let any = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     if any {
-        return Some(format!("{endpoint} stands for every address of a host, and cannot be connected to: advertise one"));
+        return Some(format!(
+            "{endpoint} stands for every address of a host, and cannot be connected to: advertise one"
+        ));
     }
     (*port == 0).then(|| format!("{endpoint} has no port"))
 }

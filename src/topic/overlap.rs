@@ -7,12 +7,15 @@ impl Filter {
     /// Whether there is a topic that both match.
     pub fn overlaps(&self, other: &Filter) -> bool {
         match (self, other) {
-            (Filter::Exact(topic), filter) | (filter, Filter::Exact(topic)) => filter.matches(topic.as_bytes()),
+            (Filter::Exact(topic), filter) | (filter, Filter::Exact(topic)) => {
+                filter.matches(topic.as_bytes())
+            }
             (Filter::Pattern(a), Filter::Pattern(b)) => levels_overlap(a.levels(), b.levels()),
             (Filter::Prefix(a), Filter::Prefix(b)) => {
                 a.as_bytes().starts_with(b.as_bytes()) || b.as_bytes().starts_with(a.as_bytes())
             }
-            (Filter::Prefix(prefix), Filter::Pattern(pattern)) | (Filter::Pattern(pattern), Filter::Prefix(prefix)) => {
+            (Filter::Prefix(prefix), Filter::Pattern(pattern))
+            | (Filter::Pattern(pattern), Filter::Prefix(prefix)) => {
                 prefix_overlaps(prefix.as_bytes(), pattern.levels())
             }
         }
@@ -63,7 +66,9 @@ mod tests {
 
     #[test]
     fn filters_that_share_a_topic_overlap() {
-        for (a, b) in [("a", "a"), ("a.*", "*.b"), (">", "a.b.c"), ("a.>", "a.*.c"), ("*", ">"), ("a.>", "*.b")] {
+        for (a, b) in
+            [("a", "a"), ("a.*", "*.b"), (">", "a.b.c"), ("a.>", "a.*.c"), ("*", ">"), ("a.>", "*.b")]
+        {
             assert!(filter(a).overlaps(&filter(b)) && filter(b).overlaps(&filter(a)), "{a} {b}");
         }
         for (a, b) in [("a", "b"), ("a.*", "a"), ("a.>", "a"), ("a.>", "b.>"), ("*", "a.b"), ("*.b", "a.c")] {
