@@ -27,7 +27,9 @@ const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 const START_LEAD: Duration = Duration::from_millis(50);
 /// How long nothing may arrive until a subscriber that was told of a gap of unknown size is taken to have all.
 const UNKNOWN_GAP_QUIET: Duration = Duration::from_secs(1);
-/// How long executors may take to stop sending and to hand over what they measured.
+/// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
+const HALT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long executors may take to hand over what they measured.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a run went to its end.
@@ -170,15 +172,15 @@ impl<'a> Drive<'a> {
 
     /// Waits for publishers that are on their last message, then for everything that was measured.
     fn collect(&mut self, watch: &mut Watch<'_>) {
-        let deadline = Instant::now() + COLLECT_TIMEOUT;
-        let patience = Instant::now() + self.plan.timeout.min(COLLECT_TIMEOUT) / 2;
+        let deadline = Instant::now() + HALT_TIMEOUT;
         while !watch.all_sent() {
-            match self.inbox.recv_deadline(patience) {
+            match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
                 Err(_) => break,
             }
         }
         self.subscribers.finish();
+        let deadline = Instant::now() + COLLECT_TIMEOUT;
         while watch.tallies.len() < self.subscribers.executors() {
             match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
@@ -244,9 +246,10 @@ struct Watch<'a> {
     failure: Option<Failure>,
     interrupted: bool,
     started: Instant,
-    /// When something was last seen to move, and what had moved by then.
+    /// When something was last seen to arrive, and how much had arrived by then. What is sent does not count: it
+    /// may wait in this process, or in the kernel, for a broker that hangs.
     moved: Instant,
-    moved_to: (u64, u64),
+    moved_to: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -262,7 +265,7 @@ impl<'a> Watch<'a> {
             interrupted: false,
             started: now,
             moved: now,
-            moved_to: (0, 0),
+            moved_to: 0,
         }
     }
 
@@ -281,7 +284,7 @@ impl<'a> Watch<'a> {
             Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
             Report::SubscribersReady | Report::PublishersReady => {}
         }
-        let moved_to = (self.sent, self.accounted());
+        let moved_to = self.accounted();
         if moved_to != self.moved_to {
             self.moved = Instant::now();
             self.moved_to = moved_to;
@@ -344,7 +347,7 @@ impl<'a> Watch<'a> {
         let seconds = self.plan.timeout.as_secs_f64();
         let unsent = self.done.iter().filter(|done| done.is_none()).count();
         if unsent > 0 {
-            return format!("nothing has moved for {seconds} s, and {unsent} publishers have not sent all");
+            return format!("nothing has arrived for {seconds} s, and {unsent} publishers have not sent all");
         }
         let settled = self.settling().unwrap_or_default().settled;
         let missing = self.plan.subscribers - settled;
