@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long nothing may arrive after an interruption until what was on its way is taken to be gone.
 const INTERRUPTED_QUIET: Duration = Duration::from_millis(500);
+/// How long it may go on arriving after an interruption: a flood can have a minute's work in the broker's queues.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(3);
 /// How often executors are asked how far they are, while messages are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same once all is sent: the run ends sooner, and there is nothing left to disturb.
@@ -143,8 +145,9 @@ impl<'a> Drive<'a> {
             if let Some(what) = broken() {
                 break Ending::Failed(what);
             }
-            if self.interrupt.is_set() && !watch.interrupted {
-                watch.interrupted = true;
+            if self.interrupt.is_set() && watch.interrupted.is_none() {
+                watch.interrupted = Some(Instant::now());
+                progress.phase("interrupted, waiting for what is on its way");
                 self.publishers.halt();
             }
         };
@@ -244,7 +247,7 @@ struct Watch<'a> {
     received: Vec<Received>,
     tallies: Vec<(usize, Tally)>,
     failure: Option<Failure>,
-    interrupted: bool,
+    interrupted: Option<Instant>,
     started: Instant,
     /// When something was last seen to arrive, and how much had arrived by then. What is sent does not count: it
     /// may wait in this process, or in the kernel, for a broker that hangs.
@@ -262,7 +265,7 @@ impl<'a> Watch<'a> {
             received: vec![Received::default(); executors],
             tallies: Vec::new(),
             failure: None,
-            interrupted: false,
+            interrupted: None,
             started: now,
             moved: now,
             moved_to: 0,
@@ -329,8 +332,9 @@ impl<'a> Watch<'a> {
             Some(Settling { waiting: 0, .. }) => quiet >= UNKNOWN_GAP_QUIET,
             _ => false,
         };
-        if self.interrupted {
-            return (settled || quiet >= INTERRUPTED_QUIET).then_some(Ending::Interrupted);
+        if let Some(since) = self.interrupted {
+            let over = settled || quiet >= INTERRUPTED_QUIET || since.elapsed() >= INTERRUPTED_MAX;
+            return over.then_some(Ending::Interrupted);
         }
         if settled {
             return Some(Ending::Complete);
@@ -361,17 +365,15 @@ impl<'a> Watch<'a> {
         let elapsed = self.started.elapsed();
         let deliveries = self.received.iter().map(|received| received.delivered).sum();
         let accounted = self.accounted();
-        let expected =
-            self.plan.messages().map(|messages| messages.saturating_mul(self.plan.subscribers as u64));
+        let messages = self.sent().map(|sent| sent.iter().sum()).or(self.plan.messages());
+        let expected = messages.map(|messages: u64| messages.saturating_mul(self.plan.subscribers as u64));
         let by_count = expected.map(|expected| accounted as f64 / expected as f64);
         let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
-        let done = by_count.or(by_time).unwrap_or(0.0);
+        let done = by_count.or(by_time).unwrap_or(0.0).min(1.0);
         let left = match self.plan.sending_time() {
-            Some(time) => Some(time.saturating_sub(elapsed)),
-            None if done > 0.0 => {
-                Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()
-            }
-            None => None,
+            Some(time) if elapsed < time => Some(time.saturating_sub(elapsed)),
+            _ if done > 0.0 => Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done) / done).ok(),
+            _ => None,
         };
         Position { sent: self.sent, deliveries, gaps: accounted.saturating_sub(deliveries), done, left }
     }

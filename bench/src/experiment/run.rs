@@ -200,6 +200,9 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
         broker: broker_record(usage, totals.delivered),
         incomplete: match &driven.ending {
             Ending::Complete => None,
+            Ending::Interrupted if totals.lost > 0 => {
+                Some("interrupted, and what was still on its way counts as lost".into())
+            }
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
