@@ -45,7 +45,7 @@ pub struct ShardContext<M> {
     pub inboxes: Vec<Option<Inbox<M>>>,
     /// Messages from outside the pool. Its end is the signal to stop.
     pub commands: Inbox<M>,
-    /// The time.
+    /// The time. Wait for it as long as the shard runs: it also ends a stall of the runtime (`tick`).
     pub ticks: Ticks,
 }
 
