@@ -21,7 +21,7 @@ use crate::limits::{
     ACK_PERIOD, FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, UNACKED_TOPICS_MAX,
 };
 use crate::topic::Filter;
-use crate::wire::{Frame, greeting};
+use crate::wire::Frame;
 
 /// How far the session has come.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl State {
         self.refusal = None;
         self.last_heard = now;
         self.last_said = now;
-        self.out.push_bytes(&greeting::ours());
+        self.out.push_greeting();
         let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
         self.out.push(&Frame::Hello { name: &config.name, overflow });
     }
@@ -175,7 +175,7 @@ impl State {
                 self.unacked.insert(Bytes::copy_from_slice(topic));
             }
         }
-        self.out.push_bytes(&held);
+        self.out.push_frames(&held);
         mem::replace(&mut self.was_open, true)
     }
 
