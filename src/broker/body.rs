@@ -51,6 +51,7 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
         count += 1;
         if count.is_multiple_of(TICKS_PER_EXPORT) {
             runtime.export();
+            runtime.log_overdue();
         }
         runtime.end_if_drained(tick.now);
     }

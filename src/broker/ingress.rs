@@ -7,7 +7,7 @@ use corecast_executors::{MonotonicNs, ReadySocket, Wake};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
-use crate::fanout::{Holder, Phase, Shard};
+use crate::fanout::{Phase, Shard};
 use crate::ids::SessionId;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Reader, Slab, Span, split};
@@ -106,7 +106,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             Turn::Ended(io_failed) => break io_failed,
             Turn::More => runtime.settle().await,
         }
-        while runtime.shard.borrow().is_held(Holder::Session(id)) && !connection.ended.get() {
+        while runtime.shard.borrow().is_held(id) && !connection.ended.get() {
             connection.wake.wait().await;
         }
     };

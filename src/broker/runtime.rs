@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
+use tracing::info;
 
 use super::Item;
 use super::listener::Placement;
-use crate::fanout::{Holder, Shard};
+use crate::fanout::Shard;
 use crate::ids::{SessionId, ShardId};
-use crate::telemetry::{Exported, OncePerSecond};
+use crate::telemetry::{CloseReason, Exported, OncePerSecond};
 use crate::wire::{Reader, Slab, Span};
 
 /// One live connection of this executor.
@@ -36,8 +37,6 @@ pub(super) struct Runtime {
     pub(super) links: Vec<Option<Link<Item>>>,
     /// By target shard: a task waits for room on that link, so nobody else may send on it.
     pub(super) link_waits: Vec<Cell<bool>>,
-    /// By source shard: raised when that link may be drained again.
-    pub(super) link_wakes: Vec<Wake>,
     pub(super) clock: TickClock,
     pub(super) log_limit: RefCell<OncePerSecond>,
     pub(super) exported: RefCell<Exported>,
@@ -63,7 +62,6 @@ impl Runtime {
             spans: RefCell::default(),
             connections: RefCell::default(),
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
-            link_wakes: links.iter().map(|_| Wake::new()).collect(),
             links,
             clock: TickClock::new(now),
             log_limit: RefCell::default(),
@@ -92,7 +90,12 @@ impl Runtime {
         if let Some(slot) = self.connections.borrow_mut().get_mut(id.slot as usize) {
             *slot = None;
         }
-        self.shard.borrow_mut().on_closed(id, io_failed);
+        let closed = self.shard.borrow_mut().on_closed(id, io_failed);
+        if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
+            self.log_limited(reason.label(), |more| {
+                info!(shard = %self.id, session = %id, reason = reason.label(), more, "session ended");
+            });
+        }
     }
 
     /// Ends sessions and lets go of held ones, as the shard has decided.
@@ -108,14 +111,9 @@ impl Runtime {
                 connection.end();
             }
         }
-        for holder in std::mem::take(&mut shard.outbox.resumed) {
-            match holder {
-                Holder::Link(from) => self.link_wakes[usize::from(from.0)].raise(),
-                Holder::Session(id) => {
-                    if let Some(connection) = self.connection(id) {
-                        connection.wake.raise();
-                    }
-                }
+        for id in std::mem::take(&mut shard.outbox.resumed) {
+            if let Some(connection) = self.connection(id) {
+                connection.wake.raise();
             }
         }
     }
@@ -125,6 +123,13 @@ impl Runtime {
         if let Some(suppressed) = self.log_limit.borrow_mut().allow(reason, self.clock.now()) {
             line(suppressed);
         }
+    }
+
+    /// On ticks: tells how many lines were left out since the last of their reason.
+    pub(super) fn log_overdue(&self) {
+        self.log_limit.borrow_mut().overdue(self.clock.now(), |reason, more| {
+            info!(shard = %self.id, reason, more, "left out of the log");
+        });
     }
 }
 

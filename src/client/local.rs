@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use corecast_executors::{Ticks, end_turn};
+use corecast_executors::{TICK, Ticks, end_turn};
 
 use super::config::{ClientConfig, Sessions};
 use super::message::{Event, EventRef};
@@ -108,6 +108,16 @@ impl LocalClient {
         };
         let subscription = subscribe(used, filters, Box::new(sink)).await?;
         Ok(LocalSubscriber { subscription, queue })
+    }
+
+    /// Waits, for 2 s at the most, until the sessions that nobody uses any more have sent what was queued and are
+    /// closed in order. Call it before the executor's body returns.
+    pub async fn close(&self) {
+        let clock = &self.inner.runtime.clock;
+        let deadline = clock.now() + LINGER;
+        while clock.now() < deadline && self.inner.runtime.is_closing() {
+            clock.until(clock.now() + TICK).await;
+        }
     }
 
     /// Calls `sink` in place with every event, in the turn of the session's pump; ready when the filters are in

@@ -39,6 +39,11 @@ impl ClientRuntime {
         self.sessions.borrow_mut().push(Rc::downgrade(session));
     }
 
+    /// Whether sessions that nobody uses are still on their way out.
+    pub(super) fn is_closing(&self) -> bool {
+        self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())
+    }
+
     fn tick(&self, now: MonotonicNs) {
         self.clock.advance(now);
         self.sessions.borrow_mut().retain(|session| match session.upgrade() {

@@ -144,6 +144,11 @@ impl Session {
         .detach();
     }
 
+    /// Whether it is on its way out.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get() && self.state.borrow().alive().is_ok()
+    }
+
     async fn finish(self: &Rc<Self>) {
         self.send.raise();
         let deadline = self.runtime.clock.now() + LINGER;

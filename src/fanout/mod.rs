@@ -36,7 +36,7 @@ mod watches;
 
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
-pub use outbox::{Holder, LinkItem, Outbox};
+pub use outbox::{LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub use session::Phase;
 pub use shard::{Shard, ShardConfig};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::batch::{Batch, Chunk};
 use super::egress::Offer;
-use super::outbox::{Holder, LinkItem};
+use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::router::Route;
 use super::shard::Shard;
@@ -29,13 +29,13 @@ struct Run {
 impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
     /// that wants them. `origin` is held if somebody has no room.
-    pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Holder) {
+    pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Origin) {
         let mut shards: Vec<ShardId> = Vec::new();
         let Some(messages) = self.pick(bytes, spans, origin, &mut shards) else { return };
-        if let Holder::Session(_) = origin {
+        if let Origin::Here(publisher) = origin {
             self.counters.messages_in += messages;
             if !shards.is_empty() {
-                self.publish_to_shards(bytes, spans, &shards, origin);
+                self.publish_to_shards(bytes, spans, &shards, publisher);
             }
         }
         for group in std::mem::take(&mut self.touched) {
@@ -49,7 +49,7 @@ impl Shard {
         &mut self,
         bytes: &Bytes,
         spans: &[Span],
-        origin: Holder,
+        origin: Origin,
         shards: &mut Vec<ShardId>,
     ) -> Option<u64> {
         let mut last_topic: &[u8] = &[];
@@ -108,17 +108,18 @@ impl Shard {
         }
     }
 
-    fn refuse_topic(&mut self, origin: Holder, topic_bytes: usize) {
-        if let Holder::Session(id) = origin {
+    fn refuse_topic(&mut self, origin: Origin, topic_bytes: usize) {
+        if let Origin::Here(id) = origin {
             let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
             self.close(id, ErrorCode::BadTopic, &text);
         }
     }
 
-    fn publish_to_shards(&mut self, bytes: &Bytes, spans: &[Span], shards: &[ShardId], origin: Holder) {
+    fn publish_to_shards(&mut self, bytes: &Bytes, spans: &[Span], shards: &[ShardId], publisher: SessionId) {
         let batch = Arc::new(Batch { bytes: bytes.clone(), spans: spans.into() });
+        let origin = Origin::Here(publisher);
         for shard in shards {
-            self.send_link(*shard, LinkItem::Batch(Arc::clone(&batch)));
+            self.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
             let peer = &mut self.peers[usize::from(shard.0)];
             if peer.pending.len() > LINK_ITEMS_PER_TURN && !peer.holds.contains(&origin) {
                 peer.holds.push(origin);
@@ -127,7 +128,7 @@ impl Shard {
         }
     }
 
-    fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Holder) {
+    fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Origin) {
         let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
         let chunks: Vec<Rc<Chunk>> =
             picked.drain(..).map(|(range, frames)| Rc::new(Chunk::cut(bytes, range, frames))).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
-use super::outbox::Holder;
+use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
@@ -48,7 +48,7 @@ pub(super) struct Session {
     /// As a publisher: how many full queues and links hold it.
     pub(super) held_by: u32,
     /// As a subscriber with the policy `block`: whom its full queue holds.
-    pub(super) holds: Vec<Holder>,
+    pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
     /// Watches it has asked for.

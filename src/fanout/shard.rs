@@ -9,7 +9,7 @@ use corecast_executors::MonotonicNs;
 use super::egress::EgressQueue;
 use super::groups::Groups;
 use super::interest::Interest;
-use super::outbox::{Holder, LinkItem, Outbox};
+use super::outbox::{LinkItem, Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
 use super::router::{Router, Target};
 use super::session::{Phase, Session};
@@ -59,7 +59,7 @@ impl Default for ShardConfig {
 pub(super) struct Peer {
     pub(super) pending: VecDeque<LinkItem>,
     /// Publishers held because too much waits.
-    pub(super) holds: Vec<Holder>,
+    pub(super) holds: Vec<Origin>,
     /// It has sent its last batch.
     pub(super) ended: bool,
 }
@@ -79,8 +79,6 @@ pub struct Shard {
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
-    /// By source shard: how many full queues hold that link.
-    pub(super) links_held_by: Vec<u32>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     pub(super) sweep_at: usize,
@@ -107,7 +105,6 @@ impl Shard {
             watches: Watches::default(),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
-            links_held_by: vec![0; shards],
             draining: false,
             sweep_at: 0,
             touched: Vec::new(),
@@ -170,7 +167,7 @@ impl Shard {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, &spans[from..from + run], Holder::Session(id));
+                self.publish(bytes, &spans[from..from + run], Origin::Here(id));
                 from += run;
             }
             if let Some(span) = spans.get(from) {
@@ -188,7 +185,11 @@ impl Shard {
     /// Another shard tells something.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match item {
-            LinkItem::Batch(batch) => self.publish(&batch.bytes, &batch.spans, Holder::Link(from)),
+            LinkItem::Batch { batch, publisher } => {
+                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+            }
+            LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
+            LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
                 if wanted {
                     self.router.insert(&filter, Target::Shard(from));
@@ -269,12 +270,9 @@ impl Shard {
         self.release(&holds);
     }
 
-    /// Whether this publisher or link is not to be read now.
-    pub fn is_held(&self, holder: Holder) -> bool {
-        match holder {
-            Holder::Session(id) => self.sessions.get(id).is_some_and(|s| s.held_by > 0),
-            Holder::Link(from) => self.links_held_by[usize::from(from.0)] > 0,
-        }
+    /// Whether this publisher is not to be read now.
+    pub fn is_held(&self, publisher: SessionId) -> bool {
+        self.sessions.get(publisher).is_some_and(|s| s.held_by > 0)
     }
 
     /// Which shard this is.

@@ -2,7 +2,7 @@
 //! written about them.
 
 use super::Exit;
-use super::output::{print, write_file};
+use super::output::{complain, print, write_file};
 use crate::experiment::drive::{DriveError, Ending};
 use crate::experiment::plan::{BrokerChoice, BrokerOptions, Mode, Plan, Transport};
 use crate::experiment::run::{RunError, run};
@@ -15,6 +15,7 @@ use crate::report::table;
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::Context;
 use clap::Args;
+use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
@@ -112,14 +113,18 @@ pub struct RunArgs {
     /// How long nothing may happen before a run is given up
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
     pub timeout: Duration,
+    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    pub log: String,
 }
 
 /// Makes the runs, prints their tables, writes their record, and says how it went.
 pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
-    let plans = match plans(args) {
+    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
+    let plans = match logs.and_then(|()| plans(args)) {
         Ok(plans) => plans,
         Err(error) => {
-            super::output::complain(&error);
+            complain(&error);
             return Ok(Exit::Usage);
         }
     };
@@ -135,7 +140,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
             }
             Err(error) => {
                 exit = worse(exit, exit_of_error(&error));
-                super::output::complain(&anyhow::Error::new(error));
+                complain(&anyhow::Error::new(error));
                 break;
             }
         }
@@ -173,7 +178,7 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
 fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
     let mut exit = Exit::Fine;
     for failed in runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))) {
-        super::output::complain(&anyhow::anyhow!(failed));
+        complain(&anyhow::anyhow!(failed));
         exit = Exit::Usage;
     }
     exit

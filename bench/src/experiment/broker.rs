@@ -141,9 +141,10 @@ impl BrokerProcess {
         self.child.id()
     }
 
-    /// How it ended, if it has: then what it said, for an error message.
+    /// How it ended, if it has, and what it said, for an error message; said once.
     pub fn failure(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
+        self.stderr.as_ref()?;
         Some(format!("the broker has ended ({status}){}", self.read_stderr()))
     }
 

@@ -122,7 +122,10 @@ impl<'a> Drive<'a> {
     }
 
     /// Sends everything and waits until it is accounted for, or until there is no point in waiting.
-    pub fn go(&mut self, progress: &mut Progress) -> Driven {
+    ///
+    /// `broken` says, whenever it is asked, whether something that the swarm needs is gone.
+    pub fn go(&mut self, progress: &mut Progress, mut broken: impl FnMut() -> Option<String>) -> Driven {
+        progress.phase("sending");
         let start = MonotonicNs::now() + START_LEAD;
         self.publishers.go(start);
         let mut watch = Watch::new(self.plan, self.subscribers.executors());
@@ -135,12 +138,14 @@ impl<'a> Drive<'a> {
             if let Some(ending) = watch.ending() {
                 break ending;
             }
+            if let Some(what) = broken() {
+                break Ending::Failed(what);
+            }
             if self.interrupt.is_set() && !watch.interrupted {
                 watch.interrupted = true;
                 self.publishers.halt();
             }
         };
-        progress.phase("collecting");
         self.publishers.halt();
         self.collect(&mut watch);
         watch.driven(start, ending)

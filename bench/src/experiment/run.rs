@@ -82,12 +82,12 @@ fn run_through(
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
     let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
-        .map_err(|error| RunError::Drive { error, broker: broker.failure() })?;
+        .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let before = broker.usage()?;
-    let mut driven = drive.go(progress);
+    let mut driven = drive.go(progress, || broker.failure());
     let after = broker.usage().ok().flatten();
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
-        said.push_str(&broker.failure());
+        said.push_str(&broker.failure_suffix());
     }
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven, before.zip(after));
@@ -129,13 +129,17 @@ impl Broker {
         pid.map(usage_of).transpose()
     }
 
-    /// What is to be added to an error: nothing, or that the broker has ended.
-    fn failure(&mut self) -> String {
-        let failure = match self {
+    /// How it ended, if it has and was not known to have.
+    fn failure(&mut self) -> Option<String> {
+        match self {
             Broker::Started(process) => process.failure(),
             Broker::Running { .. } => None,
-        };
-        failure.map(|said| format!("; {said}")).unwrap_or_default()
+        }
+    }
+
+    /// The same as the end of a sentence, or nothing.
+    fn failure_suffix(&mut self) -> String {
+        self.failure().map(|said| format!("; {said}")).unwrap_or_default()
     }
 
     fn stop(self) {

@@ -41,18 +41,17 @@ impl Progress {
     pub fn start(title: String) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| new_bar(&title));
         let now = Instant::now();
-        let progress = Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 };
-        if progress.bar.is_none() {
-            progress.line("starting");
-        }
-        progress
+        Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 }
     }
 
-    /// Says what is being waited for, before and after the messages flow.
+    /// Says what the run is about now.
     pub fn phase(&self, phase: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(phase.to_owned());
-            bar.tick();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(phase.to_owned());
+                bar.tick();
+            }
+            None => self.line(phase),
         }
     }
 

@@ -164,8 +164,6 @@ async fn run_executor(
         }
     }
     // A publisher that still waits for room is given up: whoever drives the swarm has stopped waiting for it.
-    drop(tasks);
-    client.close().await;
 }
 
 /// One publisher, and what it sends.
@@ -261,6 +259,9 @@ impl BenchPublisher {
             }
             if shared.halted.get() {
                 done.intended = sequence;
+                return Ok(());
+            }
+            if schedule.is_over(now) {
                 return Ok(());
             }
             self.publish(sequence, due, shared, done).await?;
