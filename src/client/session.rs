@@ -202,6 +202,8 @@ impl Session {
         let mut was_open = false;
         while !self.closing.get() {
             let error = match self.connect().await {
+                // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
+                Ok(_) if self.closing.get() => break,
                 Ok(socket) => self.serve(socket).await,
                 Err(error) => error,
             };
