@@ -47,10 +47,6 @@ impl Sinks {
         table.sinks.remove(&id).flatten()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.table.borrow().sinks.len()
-    }
-
     /// Who receives a topic: one look-up when it was asked before.
     pub(super) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
         let mut table = self.table.borrow_mut();
