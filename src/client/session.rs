@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use super::config::ClientConfig;
 use super::message::{EventRef, GapReason, GapRef};
@@ -15,7 +15,7 @@ use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
 use super::waiters::Waiters;
-use crate::endpoint::finish_connect;
+use crate::endpoint::{begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::SubscriberId;
 use crate::limits::{
@@ -227,17 +227,28 @@ impl Session {
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }
 
+    /// Connects to the first address of the broker that answers: `localhost` may be two.
     async fn connect(&self) -> Result<Rc<ReadySocket>> {
         let broker = &self.config.broker;
-        let fd = broker.begin_connect()?;
-        let socket = ReadySocket::adopt(fd).map_err(|e| broker.unreachable(e))?;
+        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in broker.connect_addresses()? {
+            match self.connect_to(&address).await {
+                Ok(socket) => return Ok(Rc::new(socket)),
+                Err(error) => failed = error,
+            }
+        }
+        Err(broker.unreachable(failed))
+    }
+
+    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+        let socket = ReadySocket::adopt(begin_connect(address)?)?;
         let deadline = self.runtime.clock.now() + CONNECT_ATTEMPT;
         match first(socket.writable(), self.runtime.clock.until(deadline)).await {
-            Either::Left(writable) => writable.map_err(|e| broker.unreachable(e))?,
-            Either::Right(()) => return Err(broker.unreachable(std::io::ErrorKind::TimedOut.into())),
+            Either::Left(writable) => writable?,
+            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
-        finish_connect(SockRef::from(&socket)).map_err(|e| broker.unreachable(e))?;
-        Ok(Rc::new(socket))
+        finish_connect(SockRef::from(&socket))?;
+        Ok(socket)
     }
 
     /// Serves one connection until it ends, and says why it did.
