@@ -42,6 +42,8 @@ pub(super) struct Session {
     resume: Wake,
     /// Everybody has left.
     closing: Cell<bool>,
+    /// How long the first connection is tried; later ones are tried until it is closed.
+    give_up: Cell<Option<MonotonicNs>>,
 }
 
 /// What became of a turn of reading.
@@ -60,6 +62,7 @@ enum Heard {
 impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
+        let give_up = runtime.clock.now() + config.connect_timeout;
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
             config,
@@ -72,6 +75,7 @@ impl Session {
             paused: Cell::new(false),
             resume: Wake::new(),
             closing: Cell::new(false),
+            give_up: Cell::new(Some(give_up)),
         });
         runtime.file(&session);
         spawn_local(Rc::clone(&session).run()).detach();
@@ -197,9 +201,7 @@ impl Session {
 
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
-        let give_up = self.runtime.clock.now() + self.config.connect_timeout;
         let mut pause = RECONNECT_PAUSE_MIN;
-        let mut was_open = false;
         while !self.closing.get() {
             let error = match self.connect().await {
                 // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
@@ -209,12 +211,13 @@ impl Session {
             };
             let opened = self.state.borrow().is_open();
             if opened {
-                was_open = true;
+                self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
             }
             self.state.borrow_mut().on_disconnected();
             self.changed.wake_all();
-            if is_final(&error) || (!was_open && self.runtime.clock.now() >= give_up) {
+            let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
+            if is_final(&error) || given_up {
                 return self.end(&error);
             }
             if self.closing.get() {
@@ -242,13 +245,19 @@ impl Session {
 
     async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
         let socket = ReadySocket::adopt(begin_connect(address)?)?;
-        let deadline = self.runtime.clock.now() + CONNECT_ATTEMPT;
+        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
         match first(socket.writable(), self.runtime.clock.until(deadline)).await {
             Either::Left(writable) => writable?,
             Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
         finish_connect(SockRef::from(&socket))?;
         Ok(socket)
+    }
+
+    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
+    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
+        let deadline = self.runtime.clock.now() + time;
+        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
     }
 
     /// Serves one connection until it ends, and says why it did.
@@ -268,7 +277,7 @@ impl Session {
 
     async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
         let clock = &self.runtime.clock;
-        let handshake_deadline = clock.now() + HANDSHAKE_DEADLINE;
+        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
         let mut reader = Reader::default();
         let mut heard = Heard::Nothing;
         loop {
@@ -279,7 +288,7 @@ impl Session {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
                         let text = format!("{} took the connection and said nothing", self.config.broker);
-                        return Error::new(ErrorKind::TimedOut, text);
+                        return Error::new(ErrorKind::Unreachable, text);
                     }
                 }
             };

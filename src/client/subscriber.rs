@@ -101,7 +101,8 @@ impl Subscriber {
     /// As for [`Subscriber::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
         if self.ready.is_empty() {
-            match self.events.recv_deadline(Instant::now() + timeout) {
+            let Some(deadline) = Instant::now().checked_add(timeout) else { return self.recv().map(Some) };
+            match self.events.recv_deadline(deadline) {
                 Ok(events) => self.hand_over(Some(events))?,
                 Err(RecvTimeout::TimedOut) => return Ok(None),
                 Err(RecvTimeout::Closed) => self.hand_over(None)?,
