@@ -46,6 +46,9 @@ pub(super) struct Session {
     give_up: Cell<Option<MonotonicNs>>,
 }
 
+/// What nobody knows of while a session was not connected.
+const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
+
 /// What became of a turn of reading.
 enum Turn {
     More,
@@ -355,19 +358,32 @@ impl Session {
     /// Gives whether it was an answer, for which somebody may wait.
     fn on_frame(&self, frame: Frame<'_>) -> bool {
         let Some(event) = EventRef::of_frame(frame) else {
-            let returned = self.state.borrow_mut().on_control(frame);
-            if returned {
-                let gap = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
-                self.sinks.deliver(&self.sinks.everyone(), EventRef::Gap(gap));
-            }
+            self.state.borrow_mut().on_control(frame);
+            self.tell_returned();
             return true;
         };
         let receivers: Rc<[SubscriberId]> = match event.topic() {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),
         };
-        self.sinks.deliver(&receivers, event);
+        let any_untold = self.state.borrow().has_untold();
+        for id in &*receivers {
+            let untold = any_untold && self.state.borrow_mut().tell_before_event(*id);
+            if untold {
+                self.sinks.deliver(*id, EventRef::Gap(RECONNECTED));
+            }
+            self.sinks.deliver(*id, event);
+        }
         false
+    }
+
+    /// Tells a gap to those who are back since a connection was lost: not before they would receive what comes, or
+    /// who asks elsewhere for what was missed would miss what came between.
+    fn tell_returned(&self) {
+        loop {
+            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
+            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
+        }
     }
 
     fn lost(&self, what: &str) -> Error {
