@@ -40,6 +40,10 @@ const _: () =
 /// it routes in well under a millisecond, so that neighbours wait no longer than that.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
+/// Frames one turn of a session reads at most: what it kept of the last turn and what it reads now, in the shortest
+/// frames that there are (41 bytes of body). They reach a queue together, so no queue may take fewer.
+pub const FRAMES_PER_TURN_MAX: usize = (PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN) / (LENGTH_BYTES + 41);
+
 /// Bytes of a read slab: four turns, so that allocation is a quarter of the turns at most.
 pub const SLAB_BYTES: usize = 4 * READ_BYTES_PER_TURN;
 
@@ -209,6 +213,7 @@ const _: () = {
     assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
+    assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
     assert!(SLAB_BYTES >= 2 * READ_BYTES_PER_TURN);
     assert!(PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN <= SLAB_BYTES);
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);

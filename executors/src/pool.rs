@@ -14,7 +14,7 @@ use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
 use crate::link::{Inbox, Link, link};
 use crate::thread::install_panic_hook;
-use crate::tick::{Tick, TickSource, Ticks, ticks};
+use crate::tick::{TickLink, TickSource, Ticks, ticks};
 
 /// What a pool is made of.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ where
     }
     install_panic_hook();
     warn_of_shared_cores(config);
-    let Plan { contexts, commands, tick_links } = plan(config);
+    let Plan { contexts, commands, tick_links } = plan(config).map_err(PoolError::TickThread)?;
     let cores = contexts.iter().map(|context| context.core).collect();
 
     let launch = launch::launch(config, contexts, body);
@@ -193,18 +193,18 @@ impl<M> Pool<M> {
 struct Plan<M> {
     contexts: Vec<ShardContext<M>>,
     commands: Vec<Link<M>>,
-    tick_links: Vec<Link<Tick>>,
+    tick_links: Vec<TickLink>,
 }
 
 /// Makes the links: one for each ordered pair of shards, and one from outside to each.
-fn plan<M>(config: &PoolConfig) -> Plan<M> {
+fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     let shards = config.shards;
     let mut contexts: Vec<ShardContext<M>> = Vec::with_capacity(shards);
     let mut commands = Vec::with_capacity(shards);
     let mut tick_links = Vec::with_capacity(shards);
     for index in 0..shards {
         let (command_link, command_inbox) = link(config.link_capacity);
-        let (tick_link, ticks) = ticks();
+        let (tick_link, ticks) = ticks()?;
         commands.push(command_link);
         tick_links.push(tick_link);
         contexts.push(ShardContext {
@@ -224,7 +224,7 @@ fn plan<M>(config: &PoolConfig) -> Plan<M> {
             contexts[target].inboxes[source] = Some(inbox);
         }
     }
-    Plan { contexts, commands, tick_links }
+    Ok(Plan { contexts, commands, tick_links })
 }
 
 /// Two shards on one core take turns at the mercy of the scheduler: allowed, and worth a line.

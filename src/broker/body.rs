@@ -30,7 +30,8 @@ pub(super) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
                 for (fd, endpoint) in listeners {
-                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint)).detach();
+                    let stop = runtime.add_acceptor();
+                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint, stop)).detach();
                 }
             }
             Some(Item::Drain { time }) => break runtime.begin_drain(time),
@@ -68,7 +69,7 @@ impl Runtime {
     }
 
     fn begin_drain(&self, time: Duration) {
-        self.stop_accepting.raise();
+        self.stop_accepting();
         self.drain_until.set(Some(self.clock.now() + time));
         self.shard.borrow_mut().on_drain();
     }

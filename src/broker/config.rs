@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT,
-    HEARTBEAT_DEFAULT, HEARTBEAT_MIN, READ_BYTES_PER_TURN, SHARDS_MAX,
+    FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, READ_BYTES_PER_TURN, SHARDS_MAX,
 };
 
 /// Everything that can be chosen about a broker.
@@ -75,8 +75,12 @@ impl BrokerConfig {
                 self.egress_bytes_max, self.frame_bytes_max
             ));
         }
-        if self.egress_frames_max == 0 {
-            return invalid("--egress-frames must be at least 1".into());
+        if self.egress_frames_max < FRAMES_PER_TURN_MAX {
+            return invalid(format!(
+                "--egress-frames {} is too little: {FRAMES_PER_TURN_MAX} small frames may come in one read, and a queue \
+                 that does not take them would deliver none",
+                self.egress_frames_max
+            ));
         }
         if self.heartbeat < HEARTBEAT_MIN {
             return invalid(format!("--heartbeat must be at least {} ms", HEARTBEAT_MIN.as_millis()));
@@ -114,7 +118,7 @@ mod tests {
             BrokerConfig { listen: vec![], ..Default::default() },
             BrokerConfig { shards: Some(0), ..Default::default() },
             BrokerConfig { egress_bytes_max: 1 << 20, ..Default::default() },
-            BrokerConfig { egress_frames_max: 0, ..Default::default() },
+            BrokerConfig { egress_frames_max: FRAMES_PER_TURN_MAX - 1, ..Default::default() },
             BrokerConfig { frame_bytes_max: 1 << 40, ..Default::default() },
             BrokerConfig { heartbeat: Duration::ZERO, ..Default::default() },
         ];

@@ -99,6 +99,9 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
     runtime.settle().await;
     let io_failed = loop {
+        if connection.is_cut_off() {
+            break false;
+        }
         if connection.socket.readable().await.is_err() {
             break true;
         }

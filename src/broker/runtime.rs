@@ -42,8 +42,8 @@ pub(super) struct Runtime {
     pub(super) exported: RefCell<Exported>,
     /// On the first shard: where the acceptor puts connections.
     pub(super) placement: RefCell<Placement>,
-    /// Raised when acceptors must end.
-    pub(super) stop_accepting: Wake,
+    /// One for each listener: raised when its acceptor must end.
+    acceptors: RefCell<Vec<Rc<Wake>>>,
     /// Raised when this executor may end.
     pub(super) ended: Wake,
     /// When draining must be over.
@@ -56,7 +56,7 @@ impl Runtime {
         Rc::new(Runtime {
             id,
             placement: RefCell::new(Placement::new(links.len())),
-            stop_accepting: Wake::new(),
+            acceptors: RefCell::default(),
             shard: RefCell::new(shard),
             slab: RefCell::default(),
             spans: RefCell::default(),
@@ -69,6 +69,19 @@ impl Runtime {
             ended: Wake::new(),
             drain_until: Cell::new(None),
         })
+    }
+
+    /// What ends an acceptor that is about to start.
+    pub(super) fn add_acceptor(&self) -> Rc<Wake> {
+        let stop = Rc::new(Wake::new());
+        self.acceptors.borrow_mut().push(Rc::clone(&stop));
+        stop
+    }
+
+    pub(super) fn stop_accepting(&self) {
+        for stop in self.acceptors.take() {
+            stop.raise();
+        }
     }
 
     pub(super) fn file(&self, connection: &Rc<Connection>) {
@@ -134,6 +147,12 @@ impl Runtime {
 }
 
 impl Connection {
+    /// Whether it is cut off: what it still sends is not read, or it could send for ever. After a failed send, what
+    /// had come before is read to its end.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.ended.get() && !self.io_failed.get()
+    }
+
     /// Makes the pump see the end of the stream now, whatever it waits for.
     pub(super) fn end(&self) {
         self.ended.set(true);

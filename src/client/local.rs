@@ -64,6 +64,10 @@ impl LocalClient {
             Sessions::PerExecutor => {
                 let shared =
                     inner.shared.borrow().upgrade().filter(|u| u.session.state.borrow().alive().is_ok());
+                if let Some(used) = &shared {
+                    // Whoever paused it alone is not alone any more: at its next event it will see.
+                    used.session.set_paused(false);
+                }
                 shared.unwrap_or_else(|| {
                     let made = fresh();
                     *inner.shared.borrow_mut() = Rc::downgrade(&made);
@@ -92,16 +96,17 @@ impl LocalClient {
         let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames));
         let filled = Rc::clone(&queue);
         let used = self.session();
-        let session = Rc::downgrade(&used.session);
+        let shared = Rc::downgrade(&used);
         let sink = move |event: EventRef<'_>| {
-            let Some(session) = session.upgrade() else { return };
+            let Some(used) = shared.upgrade() else { return };
             if !filled.push(event) {
                 return;
             }
-            // On a shared session a slow subscriber may not hold the others, unless that was asked for.
-            let alone = session.sinks.len() == 1;
-            if alone || session.state.borrow().terms.overflow == OverflowPolicy::Block {
-                session.set_paused(true);
+            // On a shared session a slow subscriber may not hold the others, publishers among them, whose answers
+            // come over it: unless that was asked for. One use is the subscriber's, one is this sink's.
+            let alone = Rc::strong_count(&used) <= 2;
+            if alone || used.session.state.borrow().terms.overflow == OverflowPolicy::Block {
+                used.session.set_paused(true);
             } else {
                 filled.drop_oldest();
             }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use super::config::ClientConfig;
 use super::message::{EventRef, GapReason, GapRef};
@@ -15,7 +15,7 @@ use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
 use super::waiters::Waiters;
-use crate::endpoint::finish_connect;
+use crate::endpoint::{begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::SubscriberId;
 use crate::limits::{
@@ -42,7 +42,12 @@ pub(super) struct Session {
     resume: Wake,
     /// Everybody has left.
     closing: Cell<bool>,
+    /// How long the first connection is tried; later ones are tried until it is closed.
+    give_up: Cell<Option<MonotonicNs>>,
 }
+
+/// What nobody knows of while a session was not connected.
+const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
 
 /// What became of a turn of reading.
 enum Turn {
@@ -60,6 +65,7 @@ enum Heard {
 impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
+        let give_up = runtime.clock.now() + config.connect_timeout;
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
             config,
@@ -72,6 +78,7 @@ impl Session {
             paused: Cell::new(false),
             resume: Wake::new(),
             closing: Cell::new(false),
+            give_up: Cell::new(Some(give_up)),
         });
         runtime.file(&session);
         spawn_local(Rc::clone(&session).run()).detach();
@@ -197,22 +204,23 @@ impl Session {
 
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
-        let give_up = self.runtime.clock.now() + self.config.connect_timeout;
         let mut pause = RECONNECT_PAUSE_MIN;
-        let mut was_open = false;
         while !self.closing.get() {
             let error = match self.connect().await {
+                // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
+                Ok(_) if self.closing.get() => break,
                 Ok(socket) => self.serve(socket).await,
                 Err(error) => error,
             };
             let opened = self.state.borrow().is_open();
             if opened {
-                was_open = true;
+                self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
             }
             self.state.borrow_mut().on_disconnected();
             self.changed.wake_all();
-            if is_final(&error) || (!was_open && self.runtime.clock.now() >= give_up) {
+            let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
+            if is_final(&error) || given_up {
                 return self.end(&error);
             }
             if self.closing.get() {
@@ -225,17 +233,34 @@ impl Session {
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }
 
+    /// Connects to the first address of the broker that answers: `localhost` may be two.
     async fn connect(&self) -> Result<Rc<ReadySocket>> {
         let broker = &self.config.broker;
-        let fd = broker.begin_connect()?;
-        let socket = ReadySocket::adopt(fd).map_err(|e| broker.unreachable(e))?;
-        let deadline = self.runtime.clock.now() + CONNECT_ATTEMPT;
-        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
-            Either::Left(writable) => writable.map_err(|e| broker.unreachable(e))?,
-            Either::Right(()) => return Err(broker.unreachable(std::io::ErrorKind::TimedOut.into())),
+        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in broker.connect_addresses()? {
+            match self.connect_to(&address).await {
+                Ok(socket) => return Ok(Rc::new(socket)),
+                Err(error) => failed = error,
+            }
         }
-        finish_connect(SockRef::from(&socket)).map_err(|e| broker.unreachable(e))?;
-        Ok(Rc::new(socket))
+        Err(broker.unreachable(failed))
+    }
+
+    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+        let socket = ReadySocket::adopt(begin_connect(address)?)?;
+        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
+        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
+            Either::Left(writable) => writable?,
+            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
+        }
+        finish_connect(SockRef::from(&socket))?;
+        Ok(socket)
+    }
+
+    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
+    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
+        let deadline = self.runtime.clock.now() + time;
+        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
     }
 
     /// Serves one connection until it ends, and says why it did.
@@ -255,7 +280,7 @@ impl Session {
 
     async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
         let clock = &self.runtime.clock;
-        let handshake_deadline = clock.now() + HANDSHAKE_DEADLINE;
+        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
         let mut reader = Reader::default();
         let mut heard = Heard::Nothing;
         loop {
@@ -266,7 +291,7 @@ impl Session {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
                         let text = format!("{} took the connection and said nothing", self.config.broker);
-                        return Error::new(ErrorKind::TimedOut, text);
+                        return Error::new(ErrorKind::Unreachable, text);
                     }
                 }
             };
@@ -333,19 +358,32 @@ impl Session {
     /// Gives whether it was an answer, for which somebody may wait.
     fn on_frame(&self, frame: Frame<'_>) -> bool {
         let Some(event) = EventRef::of_frame(frame) else {
-            let returned = self.state.borrow_mut().on_control(frame);
-            if returned {
-                let gap = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
-                self.sinks.deliver(&self.sinks.everyone(), EventRef::Gap(gap));
-            }
+            self.state.borrow_mut().on_control(frame);
+            self.tell_returned();
             return true;
         };
         let receivers: Rc<[SubscriberId]> = match event.topic() {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),
         };
-        self.sinks.deliver(&receivers, event);
+        let any_untold = self.state.borrow().has_untold();
+        for id in &*receivers {
+            let untold = any_untold && self.state.borrow_mut().tell_before_event(*id);
+            if untold {
+                self.sinks.deliver(*id, EventRef::Gap(RECONNECTED));
+            }
+            self.sinks.deliver(*id, event);
+        }
         false
+    }
+
+    /// Tells a gap to those who are back since a connection was lost: not before they would receive what comes, or
+    /// who asks elsewhere for what was missed would miss what came between.
+    fn tell_returned(&self) {
+        loop {
+            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
+            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
+        }
     }
 
     fn lost(&self, what: &str) -> Error {

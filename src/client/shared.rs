@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::{
-    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, end_turn, link, spawn_local, start,
+    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, end_turn, first, link, spawn_local, start,
 };
 
 use super::config::ClientConfig;
@@ -52,6 +52,8 @@ pub(super) struct SubscriberEnds {
     pub(super) events: Inbox<Vec<Event>>,
     /// Why the subscriber has ended, when no more events come.
     pub(super) failure: Inbox<Error>,
+    /// Nothing is sent on it: that it is gone tells the executor that the thread's end is, while no event comes.
+    pub(super) alive: Link<()>,
 }
 
 /// The way to the executor of this process, which is started when nobody has asked before.
@@ -110,8 +112,10 @@ async fn serve(client: LocalClient, command: Command) {
             Ok(subscriber) => {
                 let (events_link, events) = link(HANDOVERS_MAX);
                 let (failed, failure) = link(1);
-                if reply.try_send(Ok(SubscriberEnds { events, failure })).is_ok() {
-                    receive(subscriber, events_link, failed).await;
+                let (alive, gone) = link(1);
+                if reply.try_send(Ok(SubscriberEnds { events, failure, alive })).is_ok() {
+                    // Dropped by either, the subscriber is unsubscribed.
+                    let _ = first(receive(subscriber, events_link, failed), until_gone(gone)).await;
                 }
             }
             Err(error) => drop(reply.try_send(Err(error))),
@@ -121,8 +125,8 @@ async fn serve(client: LocalClient, command: Command) {
 
 /// Does what a thread asks of its publisher, until it is closed, dropped, or its session has failed.
 async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, failed: Link<Error>) {
-    while let Some(first) = items.recv().await {
-        let mut next = Some(first);
+    while let Some(item) = items.recv().await {
+        let mut next = Some(item);
         for _ in 0..PUBLISHES_PER_TURN {
             let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
             match item {
@@ -146,14 +150,18 @@ async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, f
     }
 }
 
+/// Waits until the thread has dropped its end.
+async fn until_gone(mut alive: Inbox<()>) {
+    while alive.recv().await.is_some() {}
+}
+
 /// Hands events to a thread, as many at a time as there are, until it has gone or the session has failed.
 async fn receive(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, failed: Link<Error>) {
     loop {
-        let first = match subscriber.recv().await {
-            Ok(event) => event,
+        let mut batch = match subscriber.recv().await {
+            Ok(event) => vec![event],
             Err(error) => return drop(failed.try_send(error)),
         };
-        let mut batch = vec![first];
         while batch.len() < EVENTS_PER_HANDOVER
             && let Some(event) = subscriber.try_recv()
         {

@@ -21,7 +21,7 @@ use crate::limits::{
     ACK_PERIOD, FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, UNACKED_TOPICS_MAX,
 };
 use crate::topic::Filter;
-use crate::wire::{Frame, greeting};
+use crate::wire::Frame;
 
 /// How far the session has come.
 #[derive(Clone, Debug)]
@@ -47,6 +47,20 @@ struct Subscribed {
     filters: Vec<Filter>,
     /// Subscriptions not yet in force.
     outstanding: usize,
+    /// All were in force once: what is missed from now on is told.
+    was_in_force: bool,
+    back: Back,
+}
+
+/// What a subscriber is to be told of a connection that was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Back {
+    /// Nothing.
+    Told,
+    /// A gap before its next event, and when all its subscriptions are in force again.
+    Untold,
+    /// An event came, and the gap before it; what its other subscriptions miss until they are in force is not told.
+    InPart,
 }
 
 /// What an unanswered request was for.
@@ -78,11 +92,13 @@ pub(super) struct State {
     held: Vec<u8>,
     /// The last error frame of the broker.
     pub(super) refusal: Option<(ErrorCode, String)>,
-    /// It was open before: the next opening is a return.
-    was_open: bool,
     /// How often a connection was lost with messages not known to be taken.
     pub(super) losses: u64,
     subscribers: BTreeMap<SubscriberId, Subscribed>,
+    /// How many of them have something to be told of a lost connection: mostly none, so that events need one look.
+    untold: usize,
+    /// Subscribers whose subscriptions are in force again, to be told of the gap now.
+    returned: Vec<SubscriberId>,
     watches: BTreeMap<RequestId, Watched>,
     asked: BTreeMap<RequestId, Asked>,
     next_request: u32,
@@ -108,9 +124,10 @@ impl State {
             out: OutBuffer::default(),
             held: Vec::new(),
             refusal: None,
-            was_open: false,
             losses: 0,
             subscribers: BTreeMap::new(),
+            untold: 0,
+            returned: Vec::new(),
             watches: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_request: 1,
@@ -146,16 +163,19 @@ impl State {
         self.refusal = None;
         self.last_heard = now;
         self.last_said = now;
-        self.out.push_bytes(&greeting::ours());
+        self.out.push_greeting();
         let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
         self.out.push(&Frame::Hello { name: &config.name, overflow });
     }
 
-    /// The broker's welcome: asks again for all that must be in force, then goes on with what was held. Gives
-    /// whether this is a return, so that subscribers are to be told of a gap.
-    fn on_welcome(&mut self, terms: Terms) -> bool {
+    /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
+    fn on_welcome(&mut self, terms: Terms) {
         self.terms = terms;
         self.phase = Phase::Open;
+        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force) {
+            subscribed.back = Back::Untold;
+        }
+        self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
         for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
             self.ask_subscriptions(id);
         }
@@ -175,8 +195,7 @@ impl State {
                 self.unacked.insert(Bytes::copy_from_slice(topic));
             }
         }
-        self.out.push_bytes(&held);
-        mem::replace(&mut self.was_open, true)
+        self.out.push_frames(&held);
     }
 
     /// The connection is gone. Flushes under way are lost; everything else is asked again after the next welcome.
@@ -203,16 +222,14 @@ impl State {
         self.phase = Phase::Failed(error.kind(), error.to_string());
     }
 
-    /// A frame that is meant for this end. Gives whether the session has just come back.
-    pub(super) fn on_control(&mut self, frame: Frame<'_>) -> bool {
+    /// A frame that is meant for this end.
+    pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
-            Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => {
-                return self.on_welcome(Terms {
-                    frame_bytes_max: frame_bytes_max as usize,
-                    heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
-                    overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
-                });
-            }
+            Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => self.on_welcome(Terms {
+                frame_bytes_max: frame_bytes_max as usize,
+                heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
+                overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
+            }),
             Frame::Done { request } => self.on_done(RequestId(request)),
             Frame::Error { text, code, .. } => {
                 self.refusal = Some((ErrorCode::from_number(code), text.to_owned()));
@@ -225,7 +242,27 @@ impl State {
             Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
             _ => {}
         }
-        false
+    }
+
+    /// Whether some subscriber is still to be told of a lost connection.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold > 0
+    }
+
+    /// Whether this subscriber is to be told of a gap before the event that has come for it.
+    pub(super) fn tell_before_event(&mut self, id: SubscriberId) -> bool {
+        match self.subscribers.get_mut(&id) {
+            Some(subscribed) if subscribed.back == Back::Untold => {
+                subscribed.back = Back::InPart;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
+    pub(super) fn pop_returned(&mut self) -> Option<SubscriberId> {
+        self.returned.pop()
     }
 
     fn on_done(&mut self, request: RequestId) {
@@ -233,6 +270,13 @@ impl State {
             Some(Asked::Subscribe(id)) => {
                 if let Some(subscribed) = self.subscribers.get_mut(&id) {
                     subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
+                    if subscribed.outstanding == 0 {
+                        subscribed.was_in_force = true;
+                        if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
+                            self.untold -= 1;
+                            self.returned.push(id);
+                        }
+                    }
                 }
             }
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
@@ -255,7 +299,9 @@ impl State {
     pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
         let id = SubscriberId(self.next_subscriber);
         self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        self.subscribers.insert(id, Subscribed { filters: filters.to_vec(), outstanding: filters.len() });
+        let (filters, outstanding) = (filters.to_vec(), filters.len());
+        let subscribed = Subscribed { filters, outstanding, was_in_force: false, back: Back::Told };
+        self.subscribers.insert(id, subscribed);
         if self.is_open() {
             self.ask_subscriptions(id);
         }
@@ -275,6 +321,7 @@ impl State {
 
     pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
         let Some(subscribed) = self.subscribers.remove(&id) else { return };
+        self.untold -= usize::from(subscribed.back != Back::Told);
         if !self.is_open() {
             return;
         }
@@ -363,5 +410,60 @@ impl State {
             self.last_heard = now;
         }
         now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::splitter;
+
+    const WELCOME: Frame<'static> =
+        Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1 << 20, heartbeat_ms: 15_000, overflow: 1 };
+
+    /// A state that has said hello and was welcomed.
+    fn open(mut state: State) -> State {
+        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+        state.out.sent(state.out.unsent().len());
+        state.on_control(WELCOME);
+        state
+    }
+
+    /// The requests that are unsent, which leave with this.
+    fn requests(state: &mut State) -> Vec<u32> {
+        let unsent = Bytes::copy_from_slice(state.out.unsent());
+        state.out.sent(unsent.len());
+        let requests = splitter::frames(&unsent).filter_map(|(_, frame)| match frame {
+            Frame::Subscribe { request, .. } => Some(request),
+            _ => None,
+        });
+        requests.collect()
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
+        let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
+        let mut state = open(State::new(MonotonicNs(1)));
+        let id = state.subscribe(&filters);
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(state.is_in_force(id) && !state.has_untold());
+        assert_eq!(state.pop_returned(), None, "it was never away");
+
+        state.on_disconnected();
+        let mut state = open(state);
+        let late = state.subscribe(&filters[..1]);
+        assert!(state.tell_before_event(id) && !state.tell_before_event(id));
+        assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
+        let requests = requests(&mut state);
+        assert_eq!(requests.len(), 3);
+        state.on_control(Frame::Done { request: requests[0] });
+        assert_eq!(state.pop_returned(), None, "the other subscription may still miss messages");
+        state.on_control(Frame::Done { request: requests[1] });
+        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
+        state.on_control(Frame::Done { request: requests[2] });
+        assert_eq!(state.pop_returned(), None);
+        assert!(!state.has_untold() && state.is_in_force(late));
     }
 }
