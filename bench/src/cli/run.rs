@@ -83,7 +83,7 @@ pub struct RunArgs {
     /// Cores of the publishers' executors [default: those of --cores]
     #[arg(long, value_name = "SET", env = "CORECAST_BENCH_PUBLISHER_CORES")]
     pub publisher_cores: Option<CoreSet>,
-    /// What the swarm's executors do when there is nothing to do: park, spin:<us>, busy
+    /// What the swarm's executors do when there is nothing to do: park, spin:MICROSECONDS, busy
     #[arg(long, default_value = "park", env = "CORECAST_BENCH_IDLE")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH

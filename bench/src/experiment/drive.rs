@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between everybody being ready and the first message: the command to go must have reached every executor.
 const START_LEAD: Duration = Duration::from_millis(50);
+/// How much longer everybody is waited for than a client tries to connect: what the client says is worth more.
+const SET_UP_GRACE: Duration = Duration::from_secs(1);
 /// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long executors may take to hand over what they measured.
@@ -196,6 +198,7 @@ fn wait_until_ready(
     timeout: Duration,
     interrupt: &Interrupt,
 ) -> Result<(), DriveError> {
+    let timeout = timeout + SET_UP_GRACE;
     let deadline = Instant::now() + timeout;
     let mut waiting = executors;
     while waiting > 0 {
