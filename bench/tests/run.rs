@@ -282,11 +282,8 @@ fn a_broker_that_does_not_answer_is_a_failure_that_says_where() {
     let url = format!("tcp://{}", listener.local_addr().unwrap());
     let output = run(&["--broker", &url, "--subscribers", "2", "--timeout", "1", "--json", "-"]);
     assert_exit(&output, 1);
-    assert!(
-        text(&output.stderr).contains(&format!("no broker answers at {url}")),
-        "{}",
-        text(&output.stderr)
-    );
+    let said = text(&output.stderr);
+    assert!(said.contains("cannot subscribe") && said.contains(&url), "{said}");
 }
 
 #[test]
