@@ -255,9 +255,8 @@ fn nothing_from_before_the_subscription(ground: &Ground) {
 
 fn everything_from_the_subscription_on(ground: &Ground) {
     // Publisher and subscriber are on any two of the shards, and the subscription has only just returned.
-    let mut publishers: Vec<Publisher> = (0..3)
-        .map(|_| Publisher::with_config(ground.own_sessions()).expect("a publisher"))
-        .collect();
+    let mut publishers: Vec<Publisher> =
+        (0..3).map(|_| Publisher::with_config(ground.own_sessions()).expect("a publisher")).collect();
     for round in 0..200 {
         let (filter, name) = match round % 3 {
             0 => (format!("round.{round}"), format!("round.{round}")),
@@ -299,9 +298,8 @@ fn who_unsubscribes_gets_nothing_and_the_others_all(ground: &Ground) {
 
 fn messages_up_to_the_frame_limit(ground: &Ground) {
     let t = topic("large");
-    let most = corecast::limits::FRAME_BYTES_MAX_DEFAULT
-        - corecast::wire::FRAME_BODY_BYTES_MIN
-        - t.as_bytes().len();
+    let most =
+        corecast::limits::FRAME_BYTES_MAX_DEFAULT - corecast::wire::FRAME_BODY_BYTES_MIN - t.as_bytes().len();
     let mut subscriber = ground.subscriber(&["large"]);
     let mut publisher = Publisher::with_config(ground.own_sessions()).expect("a publisher");
     let payload: Vec<u8> = (0..=most).map(|i| (i % 251) as u8).collect();

@@ -68,7 +68,14 @@ impl BrokerProcess {
         line.extend(args.iter().map(|arg| (*arg).to_owned()));
         let log = dir.path().join("log");
         let (child, ready) = launch(&line, &endpoint, &log);
-        BrokerProcess { child, ended: false, args: line, endpoint: ready.endpoint, metrics: ready.metrics, dir }
+        BrokerProcess {
+            child,
+            ended: false,
+            args: line,
+            endpoint: ready.endpoint,
+            metrics: ready.metrics,
+            dir,
+        }
     }
 
     /// Starts it again at the same address, after it has ended.

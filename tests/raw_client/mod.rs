@@ -17,12 +17,24 @@ use super::watchdog::LIMIT;
 /// What the broker said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
-    Welcome { frame_bytes_max: u32, overflow: u8, epoch: u64 },
+    Welcome {
+        frame_bytes_max: u32,
+        overflow: u8,
+        epoch: u64,
+    },
     Done(u32),
     Error(ErrorCode, String),
     Count(u32),
-    Message { topic: Vec<u8>, payload: Vec<u8>, sequence: u64 },
-    Gap { topic: Vec<u8>, missed: u64, reason: u8 },
+    Message {
+        topic: Vec<u8>,
+        payload: Vec<u8>,
+        sequence: u64,
+    },
+    Gap {
+        topic: Vec<u8>,
+        missed: u64,
+        reason: u8,
+    },
     Ping(u64),
     Pong(u64),
     /// The end of the stream, in order.
@@ -113,6 +125,11 @@ impl RawClient {
         self.stream.write_all(bytes)
     }
 
+    /// Another handle to the connection, for a thread that only sends.
+    pub(crate) fn writer(&self) -> TcpStream {
+        self.stream.try_clone().expect("a descriptor")
+    }
+
     /// Nothing more is sent; what is said is still read.
     pub(crate) fn end_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("it is connected");
@@ -120,7 +137,9 @@ impl RawClient {
 
     /// Ends the connection as a killed process does: with a reset, and whatever was unsent is lost.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).expect("a TCP socket");
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("a TCP socket");
     }
 
     /// The next thing that the broker says.
@@ -174,7 +193,9 @@ impl RawClient {
                 self.received.extend_from_slice(&bytes[..n]);
                 None
             }
-            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Some(Said::Reset),
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                Some(Said::Reset)
+            }
             Err(e) => panic!("the broker says nothing: {e}"),
         }
     }
