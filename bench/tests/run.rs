@@ -48,6 +48,13 @@ fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
 }
 
+/// It went well, but for the pace: on a machine that does other things too, some messages may have gone out late.
+#[track_caller]
+fn assert_fine_or_late(output: &Output) {
+    let code = if output.status.code() == Some(3) { 3 } else { 0 };
+    assert_exit(output, code);
+}
+
 /// The record on stdout.
 fn record(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
@@ -154,7 +161,7 @@ fn every_message_is_accounted_for_on_every_kind_of_session_and_transport() {
             "--assert",
             "broker.rss_bytes > 1e5",
         ]);
-        assert_exit(&output, 0);
+        assert_fine_or_late(&output);
         let record = record(&output);
         assert_eq!(record["schema"], "corecast-bench/1");
         assert_eq!(record["runs"].as_array().unwrap().len(), 2);
@@ -205,7 +212,7 @@ fn the_tables_and_the_file_say_the_same() {
     let file = folder.path().join("r.json");
     let output =
         run(&["--subscribers", "4", "--messages", "5", "--rate", "100", "--json", file.to_str().unwrap()]);
-    assert_exit(&output, 0);
+    assert_fine_or_late(&output);
     let record: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(record["runs"][0]["deliveries"], 20);
     let stdout = text(&output.stdout);
@@ -343,7 +350,7 @@ fn no_broker_outlives_a_bench_that_is_killed() {
 
 #[test]
 fn a_closed_pipe_and_a_full_disk_are_no_panic() {
-    let arguments = ["run", "--subscribers", "1", "--messages", "1"];
+    let arguments = ["run", "--subscribers", "1", "--messages", "1", "--rate", "flood"];
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = bench(&arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();

@@ -11,19 +11,19 @@ use crate::wire::{Span, splitter};
 /// Whole, checked, routable frames that came in one read: what one shard hands to another.
 #[derive(Debug)]
 pub struct Batch {
-    /// The bytes that the spans are of.
-    pub bytes: Bytes,
+    /// The bytes that the spans are of. Not public: frames are read unchecked by them.
+    pub(super) bytes: Bytes,
     /// The frames, in order.
-    pub spans: Box<[Span]>,
+    pub(super) spans: Box<[Span]>,
 }
 
 /// Consecutive frames as they wait in egress queues; sessions of one shard share it by `Rc`.
 #[derive(Debug)]
 pub struct Chunk {
-    /// Whole frames, as they came.
-    pub bytes: Bytes,
+    /// Whole, checked frames, as they came. Not public: they are read unchecked.
+    pub(super) bytes: Bytes,
     /// How many.
-    pub frames: u32,
+    pub(super) frames: u32,
 }
 
 impl Chunk {

@@ -154,8 +154,9 @@ impl Shard {
         }
     }
 
-    /// Bytes came that made these whole, checked frames (perhaps none). `spans` are of `bytes`.
-    pub fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
+    /// Bytes came that made these whole, checked frames (perhaps none). `spans` are of `bytes`: they are read
+    /// unchecked, so that from outside the crate the way in is [`crate::broker::ingest`].
+    pub(crate) fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard = self.now;
         self.counters.bytes_in += bytes.len() as u64;

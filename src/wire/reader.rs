@@ -40,10 +40,9 @@ impl Reader {
         self.filled = held;
         self.in_own = held > PARTIAL_BYTES_IN_SLAB;
         if self.in_own {
-            // Doubles with what has arrived, and never past what was announced plus one turn.
-            let missing = announced_bytes(&self.partial).map_or(0, |all| all.saturating_sub(held));
-            let more = missing.clamp(READ_BYTES_PER_TURN, held.max(READ_BYTES_PER_TURN));
-            self.partial.resize(held + more, 0);
+            // The buffer doubles when it is full; the space does not grow with it, because a turn reads so much
+            // at the most, and a peer that sends byte by byte should not have megabytes zeroed for each.
+            self.partial.resize(held + READ_BYTES_PER_TURN, 0);
             &mut self.partial[held..]
         } else {
             slab.reserve(held + READ_BYTES_PER_TURN);
@@ -102,11 +101,17 @@ impl Reader {
         announced_bytes(&self.partial)
     }
 
-    /// Keeps what follows the whole frames in the slab; a connection with nothing begun keeps no memory.
+    /// Memory of this connection's own, in bytes: it follows what has arrived, not what was announced.
+    pub fn memory_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Keeps what follows the whole frames in the slab; a connection with nothing begun keeps no memory, and one
+    /// with little begun keeps little.
     fn keep_rest(&mut self, slab: &Slab, whole: usize) {
         let rest = &slab.buf[whole..self.filled];
-        if rest.is_empty() {
-            self.partial = BytesMut::new();
+        if self.partial.capacity() > 4 * rest.len() {
+            self.partial = BytesMut::from(rest);
         } else {
             self.partial.clear();
             self.partial.extend_from_slice(rest);

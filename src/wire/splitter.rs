@@ -7,8 +7,8 @@ use super::frame::{FRAME_BODY_BYTES_MIN, Frame};
 use crate::error::ErrorCode;
 use crate::limits::LENGTH_BYTES;
 
-/// One whole, checked frame within the bytes that were split. Only [`split`] makes them, so whoever holds a span
-/// and those bytes may read the frame unchecked.
+/// One whole, checked frame within the bytes that were split. Only [`split`] makes them, and only this crate reads
+/// unchecked by them: it keeps a span and the bytes that it is of together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     start: u32,
@@ -28,13 +28,13 @@ impl Span {
 
     /// The frame, out of the bytes that were split (or an unchanged copy of them).
     #[inline]
-    pub fn frame(self, bytes: &[u8]) -> Frame<'_> {
+    pub(crate) fn frame(self, bytes: &[u8]) -> Frame<'_> {
         CheckedFrame::trusted(&bytes[self.start() + LENGTH_BYTES..self.end()]).frame()
     }
 }
 
 /// Walks bytes that are whole checked frames, such as those a queue holds, and yields each with its own bytes.
-pub fn frames(bytes: &Bytes) -> impl Iterator<Item = (Bytes, Frame<'_>)> {
+pub(crate) fn frames(bytes: &Bytes) -> impl Iterator<Item = (Bytes, Frame<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let length = bytes.get(at..at + LENGTH_BYTES)?;

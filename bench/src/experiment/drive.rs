@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long nothing may arrive after an interruption until what was on its way is taken to be gone.
 const INTERRUPTED_QUIET: Duration = Duration::from_millis(500);
+/// How long it may go on arriving after an interruption: a flood can have a minute's work in the broker's queues.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(3);
 /// How often executors are asked how far they are, while messages are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same once all is sent: the run ends sooner, and there is nothing left to disturb.
@@ -27,7 +29,9 @@ const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 const START_LEAD: Duration = Duration::from_millis(50);
 /// How long nothing may arrive until a subscriber that was told of a gap of unknown size is taken to have all.
 const UNKNOWN_GAP_QUIET: Duration = Duration::from_secs(1);
-/// How long executors may take to stop sending and to hand over what they measured.
+/// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
+const HALT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long executors may take to hand over what they measured.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a run went to its end.
@@ -141,8 +145,9 @@ impl<'a> Drive<'a> {
             if let Some(what) = broken() {
                 break Ending::Failed(what);
             }
-            if self.interrupt.is_set() && !watch.interrupted {
-                watch.interrupted = true;
+            if self.interrupt.is_set() && watch.interrupted.is_none() {
+                watch.interrupted = Some(Instant::now());
+                progress.phase("interrupted, waiting for what is on its way");
                 self.publishers.halt();
             }
         };
@@ -170,15 +175,15 @@ impl<'a> Drive<'a> {
 
     /// Waits for publishers that are on their last message, then for everything that was measured.
     fn collect(&mut self, watch: &mut Watch<'_>) {
-        let deadline = Instant::now() + COLLECT_TIMEOUT;
-        let patience = Instant::now() + self.plan.timeout.min(COLLECT_TIMEOUT) / 2;
+        let deadline = Instant::now() + HALT_TIMEOUT;
         while !watch.all_sent() {
-            match self.inbox.recv_deadline(patience) {
+            match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
                 Err(_) => break,
             }
         }
         self.subscribers.finish();
+        let deadline = Instant::now() + COLLECT_TIMEOUT;
         while watch.tallies.len() < self.subscribers.executors() {
             match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
@@ -242,11 +247,12 @@ struct Watch<'a> {
     received: Vec<Received>,
     tallies: Vec<(usize, Tally)>,
     failure: Option<Failure>,
-    interrupted: bool,
+    interrupted: Option<Instant>,
     started: Instant,
-    /// When something was last seen to move, and what had moved by then.
+    /// When something was last seen to arrive, and how much had arrived by then. What is sent does not count: it
+    /// may wait in this process, or in the kernel, for a broker that hangs.
     moved: Instant,
-    moved_to: (u64, u64),
+    moved_to: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -259,10 +265,10 @@ impl<'a> Watch<'a> {
             received: vec![Received::default(); executors],
             tallies: Vec::new(),
             failure: None,
-            interrupted: false,
+            interrupted: None,
             started: now,
             moved: now,
-            moved_to: (0, 0),
+            moved_to: 0,
         }
     }
 
@@ -281,7 +287,7 @@ impl<'a> Watch<'a> {
             Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
             Report::SubscribersReady | Report::PublishersReady => {}
         }
-        let moved_to = (self.sent, self.accounted());
+        let moved_to = self.accounted();
         if moved_to != self.moved_to {
             self.moved = Instant::now();
             self.moved_to = moved_to;
@@ -326,8 +332,9 @@ impl<'a> Watch<'a> {
             Some(Settling { waiting: 0, .. }) => quiet >= UNKNOWN_GAP_QUIET,
             _ => false,
         };
-        if self.interrupted {
-            return (settled || quiet >= INTERRUPTED_QUIET).then_some(Ending::Interrupted);
+        if let Some(since) = self.interrupted {
+            let over = settled || quiet >= INTERRUPTED_QUIET || since.elapsed() >= INTERRUPTED_MAX;
+            return over.then_some(Ending::Interrupted);
         }
         if settled {
             return Some(Ending::Complete);
@@ -344,7 +351,7 @@ impl<'a> Watch<'a> {
         let seconds = self.plan.timeout.as_secs_f64();
         let unsent = self.done.iter().filter(|done| done.is_none()).count();
         if unsent > 0 {
-            return format!("nothing has moved for {seconds} s, and {unsent} publishers have not sent all");
+            return format!("nothing has arrived for {seconds} s, and {unsent} publishers have not sent all");
         }
         let settled = self.settling().unwrap_or_default().settled;
         let missing = self.plan.subscribers - settled;
@@ -358,17 +365,15 @@ impl<'a> Watch<'a> {
         let elapsed = self.started.elapsed();
         let deliveries = self.received.iter().map(|received| received.delivered).sum();
         let accounted = self.accounted();
-        let expected =
-            self.plan.messages().map(|messages| messages.saturating_mul(self.plan.subscribers as u64));
+        let messages = self.sent().map(|sent| sent.iter().sum()).or(self.plan.messages());
+        let expected = messages.map(|messages: u64| messages.saturating_mul(self.plan.subscribers as u64));
         let by_count = expected.map(|expected| accounted as f64 / expected as f64);
         let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
-        let done = by_count.or(by_time).unwrap_or(0.0);
+        let done = by_count.or(by_time).unwrap_or(0.0).min(1.0);
         let left = match self.plan.sending_time() {
-            Some(time) => Some(time.saturating_sub(elapsed)),
-            None if done > 0.0 => {
-                Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()
-            }
-            None => None,
+            Some(time) if elapsed < time => Some(time.saturating_sub(elapsed)),
+            _ if done > 0.0 => Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done) / done).ok(),
+            _ => None,
         };
         Position { sent: self.sent, deliveries, gaps: accounted.saturating_sub(deliveries), done, left }
     }

@@ -65,7 +65,10 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
     let mut broker = Broker::get(plan, guard)?;
     let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
     progress.finish();
-    broker.stop();
+    if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
+        broker.stop();
+    }
+    // A broker that something went wrong with is ended without patience, by being dropped.
     outcome
 }
 
@@ -197,6 +200,9 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
         broker: broker_record(usage, totals.delivered),
         incomplete: match &driven.ending {
             Ending::Complete => None,
+            Ending::Interrupted if totals.lost > 0 => {
+                Some("interrupted, and what was still on its way counts as lost".into())
+            }
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },

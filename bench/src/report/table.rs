@@ -171,7 +171,7 @@ pub(crate) fn duration(us: f64) -> String {
     let (unit_us, name) = units.into_iter().find(|(unit_us, _)| us < 999.5 * unit_us).unwrap_or((1e6, "s"));
     let amount = us / unit_us;
     let decimals = match amount {
-        amount if name == "ns" || amount >= 99.95 => 0,
+        amount if amount >= 99.95 => 0,
         amount if amount >= 9.995 => 1,
         _ => 2,
     };
@@ -200,7 +200,7 @@ mod tests {
             [0.0, 0.5, 0.9996, 4.0, 12.34, 99.96, 999.4, 999.6, 2_410.0, 107_354.0, 1_204_000.0, 4e9]
                 .map(duration);
         let wanted = [
-            "0 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
+            "0.00 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
             "107 ms", "1.20 s", "4000 s",
         ];
         assert_eq!(durations, wanted);

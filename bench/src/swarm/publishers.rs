@@ -164,6 +164,8 @@ async fn run_executor(
         }
     }
     // A publisher that still waits for room is given up: whoever drives the swarm has stopped waiting for it.
+    drop(tasks);
+    client.close().await;
 }
 
 /// One publisher, and what it sends.

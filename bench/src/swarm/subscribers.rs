@@ -118,6 +118,8 @@ async fn run_executor(
         let report = answer(command, executor, &tally);
         let _ = reports.send(report).await;
     }
+    drop(subscriptions);
+    client.close().await;
 }
 
 fn answer(command: Command, executor: usize, tally: &RefCell<Tally>) -> Report {

@@ -1,0 +1,80 @@
+//! Owns what random frames are made of. The tests of the wire draw parts, and borrow frames from them.
+
+use corecast::wire::Frame;
+use proptest::prelude::*;
+
+/// How many variants a frame has; `tests/golden.rs` says when that changes.
+pub(crate) const VARIANTS: u8 = 14;
+
+/// What any frame can be made of.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Parts {
+    /// Which frame.
+    pub(crate) variant: u8,
+    /// Its topic or filter.
+    pub(crate) bytes: Vec<u8>,
+    /// Its payload.
+    pub(crate) payload: Vec<u8>,
+    /// Its name or text.
+    pub(crate) text: String,
+    /// Its numbers, cut to the size of their fields.
+    pub(crate) numbers: [u64; 4],
+}
+
+impl Parts {
+    /// Parts that any value can be in.
+    pub(crate) fn any(payload_bytes_max: usize) -> impl Strategy<Value = Parts> {
+        let bytes = prop::collection::vec(any::<u8>(), 0..40);
+        let payload = prop::collection::vec(any::<u8>(), 0..payload_bytes_max);
+        (0..VARIANTS, bytes, payload, "\\PC{0,20}", any::<[u64; 4]>()).prop_map(
+            |(variant, bytes, payload, text, numbers)| Parts { variant, bytes, payload, text, numbers },
+        )
+    }
+
+    /// Parts drawn from a seeded generator, for tests that count in millions.
+    pub(crate) fn random(rng: &mut fastrand::Rng, payload_bytes_max: usize) -> Parts {
+        let some = |rng: &mut fastrand::Rng, max: usize| -> Vec<u8> {
+            let bytes = rng.usize(0..=max);
+            std::iter::repeat_with(|| rng.u8(..)).take(bytes).collect()
+        };
+        let letters = rng.usize(0..20);
+        Parts {
+            variant: rng.u8(0..VARIANTS),
+            bytes: some(rng, 30),
+            payload: some(rng, payload_bytes_max),
+            text: std::iter::repeat_with(|| rng.char(..)).take(letters).collect(),
+            numbers: [rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..)],
+        }
+    }
+
+    /// The frame of these parts.
+    pub(crate) fn frame(&self) -> Frame<'_> {
+        let [a, b, c, d] = self.numbers;
+        let (bytes, text) = (&self.bytes[..], &self.text[..]);
+        match self.variant {
+            0 => {
+                let payload = &self.payload;
+                Frame::Message { topic: bytes, payload, publisher: a, sequence: b, sent_at_ns: c }
+            }
+            1 => Frame::Gap { topic: bytes, missed: a, reason: b as u8 },
+            2 => Frame::Hello { name: text, overflow: a as u8 },
+            3 => Frame::Welcome {
+                session: a,
+                epoch: b,
+                frame_bytes_max: c as u32,
+                heartbeat_ms: d as u32,
+                overflow: d as u8,
+            },
+            4 => Frame::Subscribe { filter: bytes, request: a as u32, subscriber: b as u32, kind: c as u8 },
+            5 => Frame::Unsubscribe { filter: bytes, request: a as u32, subscriber: b as u32, kind: c as u8 },
+            6 => Frame::Done { request: a as u32 },
+            7 => Frame::Error { text, request: a as u32, code: b as u16 },
+            8 => Frame::WatchSubscribers { topic: bytes, request: a as u32 },
+            9 => Frame::UnwatchSubscribers { request: a as u32 },
+            10 => Frame::SubscriberCount { request: a as u32, count: b as u32 },
+            11 => Frame::Flush { request: a as u32 },
+            12 => Frame::Ping { token: a },
+            _ => Frame::Pong { token: a },
+        }
+    }
+}

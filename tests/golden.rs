@@ -1,0 +1,164 @@
+//! Golden bytes: protocol version 1 as it stands on the wire. A change of the frame enum, of rkyv or of its
+//! features that moves a byte fails here, and is then a new protocol version or a mistake.
+//!
+//! How to read a row: the length of the body, what stands before the root (bytes and text), the root. The root is
+//! 41 bytes: the variant's number, then its fields in order, then zeros. A slice in the root is the distance from
+//! there to its first byte (`i32`) and its length (`u32`). `00*3` are three zeros; `|` only divides.
+
+use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, encode_to_vec, greeting};
+
+/// A number in which every byte is `byte`.
+const fn all(byte: u64) -> u64 {
+    byte * 0x0101_0101_0101_0101
+}
+
+const ROWS: &[(Frame<'static>, &str)] = &[
+    (
+        Frame::Message {
+            topic: b"a.b",
+            payload: b"hi",
+            publisher: all(0x11),
+            sequence: all(0x22),
+            sent_at_ns: all(0x33),
+        },
+        "2e000000 | 612e62 6869 | 00 faffffff 03000000 f5ffffff 02000000
+         11111111 11111111 22222222 22222222 33333333 33333333",
+    ),
+    (
+        Frame::Message { topic: b"a", payload: b"", publisher: 1, sequence: 2, sent_at_ns: 3 },
+        "2a000000 | 61 | 00 feffffff 01000000 f7ffffff 00000000
+         01000000 00000000 02000000 00000000 03000000 00000000",
+    ),
+    (
+        Frame::Gap { topic: b"a.b", missed: all(0x44), reason: 1 },
+        "2c000000 | 612e62 | 01 fcffffff 03000000 44444444 44444444 01 00*23",
+    ),
+    (
+        Frame::Gap { topic: b"", missed: 7, reason: 2 },
+        "29000000 | 01 ffffffff 00000000 07000000 00000000 02 00*23",
+    ),
+    (Frame::Hello { name: "me", overflow: 5 }, "2b000000 | 6d65 | 02 fdffffff 02000000 05 00*31"),
+    (
+        Frame::Welcome {
+            session: all(0x11),
+            epoch: all(0x22),
+            frame_bytes_max: 0x3333_3333,
+            heartbeat_ms: 0x4444_4444,
+            overflow: 1,
+        },
+        "29000000 | 03 11111111 11111111 22222222 22222222 33333333 44444444 01 00*15",
+    ),
+    (
+        Frame::Subscribe { filter: b"a.>", request: 0x1111_1111, subscriber: 0x2222_2222, kind: 1 },
+        "2c000000 | 612e3e | 04 fcffffff 03000000 11111111 22222222 01 00*23",
+    ),
+    (
+        Frame::Unsubscribe { filter: b"a.>", request: 0x1111_1111, subscriber: 0x2222_2222, kind: 2 },
+        "2c000000 | 612e3e | 05 fcffffff 03000000 11111111 22222222 02 00*23",
+    ),
+    (Frame::Done { request: 0x1111_1111 }, "29000000 | 06 11111111 00*36"),
+    (
+        Frame::Error { text: "no", request: 0x1111_1111, code: 0x2222 },
+        "2b000000 | 6e6f | 07 fdffffff 02000000 11111111 2222 00*26",
+    ),
+    (
+        Frame::WatchSubscribers { topic: b"a.b", request: 0x1111_1111 },
+        "2c000000 | 612e62 | 08 fcffffff 03000000 11111111 00*28",
+    ),
+    (Frame::UnwatchSubscribers { request: 0x1111_1111 }, "29000000 | 09 11111111 00*36"),
+    (
+        Frame::SubscriberCount { request: 0x1111_1111, count: 0x2222_2222 },
+        "29000000 | 0a 11111111 22222222 00*32",
+    ),
+    (Frame::Flush { request: 0x1111_1111 }, "29000000 | 0b 11111111 00*36"),
+    (Frame::Ping { token: all(0x11) }, "29000000 | 0c 11111111 11111111 00*32"),
+    (Frame::Pong { token: all(0x11) }, "29000000 | 0d 11111111 11111111 00*32"),
+];
+
+/// The bytes that a row writes down.
+fn bytes_of(row: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in row.split_whitespace().filter(|word| *word != "|") {
+        let (digits, times) = word.split_once('*').unwrap_or((word, "1"));
+        let times: usize = times.parse().expect("a number of times");
+        for _ in 0..times {
+            let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
+            bytes.extend(pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hex digits")));
+        }
+    }
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_frame_has_the_bytes_of_version_1() {
+    for (frame, row) in ROWS {
+        let golden = bytes_of(row);
+        let ours = encode_to_vec(frame);
+        assert_eq!(hex(&ours), hex(&golden), "{frame:?}");
+        let read = CheckedFrame::check(&golden[4..]).expect("version 1 is an archive").frame();
+        assert_eq!(read, *frame);
+    }
+}
+
+/// A variant without a row would not be frozen. The match has no wildcard: a new variant fails to compile here.
+#[test]
+fn every_variant_has_a_row() {
+    let number = |frame: &Frame<'_>| match frame {
+        Frame::Message { .. } => 0,
+        Frame::Gap { .. } => 1,
+        Frame::Hello { .. } => 2,
+        Frame::Welcome { .. } => 3,
+        Frame::Subscribe { .. } => 4,
+        Frame::Unsubscribe { .. } => 5,
+        Frame::Done { .. } => 6,
+        Frame::Error { .. } => 7,
+        Frame::WatchSubscribers { .. } => 8,
+        Frame::UnwatchSubscribers { .. } => 9,
+        Frame::SubscriberCount { .. } => 10,
+        Frame::Flush { .. } => 11,
+        Frame::Ping { .. } => 12,
+        Frame::Pong { .. } => 13,
+    };
+    let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
+    there.dedup();
+    assert_eq!(there, (0..14).collect::<Vec<u8>>());
+    for (frame, row) in ROWS {
+        let golden = bytes_of(row);
+        let root = golden.len() - FRAME_BODY_BYTES_MIN;
+        assert_eq!(golden[root], number(frame), "the root begins with the variant's number");
+    }
+}
+
+#[test]
+fn the_least_body_is_a_root_alone() {
+    assert_eq!(FRAME_BODY_BYTES_MIN, 41);
+    let least = ROWS.iter().map(|(frame, _)| encode_to_vec(frame).len() - 4).min().unwrap();
+    assert_eq!(least, FRAME_BODY_BYTES_MIN, "frames without bytes are the shortest");
+    let done = encode_to_vec(&Frame::Done { request: 1 });
+    for bytes in 0..FRAME_BODY_BYTES_MIN {
+        assert!(CheckedFrame::check(&done[4..4 + bytes]).is_none());
+    }
+}
+
+/// Where a frame stands in a buffer does not change its bytes, and what stood there before stays.
+#[test]
+fn a_frame_is_appended_at_any_place() {
+    let mut out = vec![0xee; 5];
+    for (frame, _) in ROWS {
+        encode(frame, &mut out);
+    }
+    let apart: Vec<u8> = ROWS.iter().flat_map(|(_, row)| bytes_of(row)).collect();
+    assert_eq!(out[..5], [0xee; 5]);
+    assert_eq!(hex(&out[5..]), hex(&apart));
+}
+
+#[test]
+fn the_greeting_has_the_bytes_of_version_1() {
+    // "CORECAST", highest and lowest version, zeros.
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
+    assert_eq!(greeting::GREETING_BYTES, 16);
+}
