@@ -2,6 +2,7 @@
 //! against the real command. A new mode is a new [`Ground`].
 
 mod broker_process;
+mod one_executor;
 mod watchdog;
 
 use std::cell::{Cell, RefCell};
@@ -16,8 +17,9 @@ use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
     Topic,
 };
-use corecast_executors::{Idle, PoolConfig, ShardContext, Wake, link, pause, start};
+use corecast_executors::{Wake, pause};
 use futures_lite::future::block_on;
+use one_executor::OneExecutor;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -358,33 +360,11 @@ fn poll_by_hand<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Runs `body` on an executor of its own and gives what it gives.
-fn on_an_executor<T: Send + 'static, Fut: Future<Output = T> + 'static>(
-    body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static,
-) -> T {
-    let config = PoolConfig {
-        name: "test".to_owned(),
-        cores: Vec::new(),
-        shards: 1,
-        idle: Idle::default(),
-        link_capacity: 1,
-    };
-    let (done, mut result) = link(1);
-    let pool = start(&config, move |context| {
-        let (body, done) = (body.clone(), done.clone());
-        async move { done.try_send(body(context).await).expect("there is room for one") }
-    });
-    let pool = pool.expect("an executor");
-    let value = result.recv_blocking().expect("the body has ended");
-    pool.stop().expect("it ends in order");
-    value
-}
-
 fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
     for sessions in [Sessions::PerExecutor, Sessions::PerSubscriber] {
         let config = ClientConfig { sessions, ..ground.broker.client() };
-        let seen = on_an_executor(move |context| {
+        let executor = OneExecutor::start(move |context| {
             let config = config.clone();
             async move {
                 let client = LocalClient::start(config, context.ticks);
@@ -418,13 +398,13 @@ fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
                 seen.get()
             }
         });
-        assert_eq!(seen, MESSAGES, "{sessions}");
+        assert_eq!(executor.result(), MESSAGES, "{sessions}");
     }
 }
 
 fn a_subscription_ends_inside_an_executor(ground: &Ground) {
     let config = ground.broker.client();
-    let seen = on_an_executor(move |context| {
+    let executor = OneExecutor::start(move |context| {
         let config = config.clone();
         async move {
             let client = LocalClient::start(config, context.ticks);
@@ -446,7 +426,7 @@ fn a_subscription_ends_inside_an_executor(ground: &Ground) {
             seen.take()
         }
     });
-    assert_eq!(seen, [1]);
+    assert_eq!(executor.result(), [1]);
 }
 
 fn a_subscriber_that_is_dropped_is_gone_at_once(ground: &Ground) {
