@@ -233,7 +233,7 @@ mod tests {
                     --idle spin:100 --overflow block --egress-bytes 1MiB --egress-frames 7 \
                     --frame-bytes-max 64KiB --heartbeat 500ms";
         let args = typed(&line.split_whitespace().collect::<Vec<_>>()).expect("as it should be typed");
-        let config = args.config();
+        let config = args.config().unwrap();
         let listen: Vec<String> = config.listen.iter().map(Endpoint::to_string).collect();
         assert_eq!(listen, ["tcp://127.0.0.1:0", "uds:///run/x", "tcp://[::1]:1"]);
         assert_eq!((config.shards, config.overflow), (Some(3), OverflowPolicy::Block));

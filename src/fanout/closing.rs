@@ -64,12 +64,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) {
-        for watch in self.watches.remove(ends) {
+    /// Ends the watches that `ends` says, and gives how many they were.
+    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) -> u32 {
+        let ended = self.watches.remove(ends);
+        for watch in &ended {
             for shard in self.others() {
-                self.send_link(shard, LinkItem::Unwatch { watch });
+                self.send_link(shard, LinkItem::Unwatch { watch: *watch });
             }
         }
+        u32::try_from(ended.len()).expect("a session has few watches")
     }
 
     /// `origin` waits until this session's queue has room again.

@@ -57,14 +57,15 @@ impl Shard {
             }
             Frame::WatchSubscribers { topic, request } => self.on_watch(id, topic, RequestId(request)),
             Frame::UnwatchSubscribers { request } => {
-                self.end_watches(|w| w.session == id && w.request == RequestId(request));
+                let ended = self.end_watches(|w| w.session == id && w.request == RequestId(request));
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.watches = session.watches.saturating_sub(1);
+                    session.watches -= ended;
                 }
             }
             Frame::Flush { request } => self.on_flush(id, RequestId(request)),
             Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
+            Frame::Hello { .. } => self.close(id, ErrorCode::Unexpected, "a second hello"),
             other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
@@ -139,7 +140,12 @@ impl Shard {
         self.recount_watches();
     }
 
+    /// While the shard stops, messages may have come before this that were not taken: no answer is the true one,
+    /// and the client will see that the session has ended.
     fn on_flush(&mut self, id: SessionId, request: RequestId) {
+        if self.draining {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.held_by > 0 {
             session.flushes.push(request);
