@@ -206,6 +206,10 @@ pub const EVENTS_PER_HANDOVER: usize = 256;
 /// Hand-overs that may wait for a subscriber's thread; more wait in its queue.
 pub const HANDOVERS_MAX: usize = 16;
 
+/// Bytes of payload after which an application's thread asks its client executor whether those before have been taken
+/// over: with the limit of messages alone, 4,096 of 4 MiB were 16 GiB.
+pub const PUBLISH_BYTES_AHEAD: usize = 4 * PUBLISH_BYTES_MAX;
+
 /// Messages that may wait between an application's thread and its client executor.
 pub const PUBLISH_ITEMS_MAX: usize = 4096;
 

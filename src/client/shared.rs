@@ -32,10 +32,28 @@ pub(super) enum Command {
 
 /// What a thread asks of its publisher, in order.
 pub(super) enum PublishItem {
-    Publish { topic: Topic, payload: Bytes },
-    Wait { topic: Topic, n: usize, timeout: Duration, reply: Link<Result<usize>> },
-    Flush { timeout: Duration, reply: Link<Result<()>> },
-    Close { timeout: Duration, reply: Link<Result<()>> },
+    Publish {
+        topic: Topic,
+        payload: Bytes,
+    },
+    /// All that was published before this has been taken over: it waits here no more.
+    Taken {
+        reply: Link<()>,
+    },
+    Wait {
+        topic: Topic,
+        n: usize,
+        timeout: Duration,
+        reply: Link<Result<usize>>,
+    },
+    Flush {
+        timeout: Duration,
+        reply: Link<Result<()>>,
+    },
+    Close {
+        timeout: Duration,
+        reply: Link<Result<()>>,
+    },
 }
 
 /// The thread's ends of a publisher.
@@ -137,6 +155,7 @@ async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, f
                         return;
                     }
                 }
+                PublishItem::Taken { reply } => drop(reply.try_send(())),
                 PublishItem::Wait { topic, n, timeout, reply } => {
                     drop(reply.try_send(publisher.wait_for_subscribers(&topic, n, timeout).await));
                 }
