@@ -93,7 +93,7 @@ impl LocalClient {
     /// # Errors
     /// As for [`LocalClient::publisher`]; `Invalid` without a filter.
     pub async fn subscriber(&self, filters: &[Filter]) -> Result<LocalSubscriber> {
-        let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames));
+        let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames, self.inner.config.queue_bytes));
         let filled = Rc::clone(&queue);
         let used = self.session();
         let shared = Rc::downgrade(&used);

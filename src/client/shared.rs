@@ -20,7 +20,8 @@ use crate::broker::chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{
-    COMMANDS_MAX, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX,
+    PUBLISHES_PER_TURN,
 };
 use crate::topic::{Filter, Topic};
 
@@ -181,9 +182,12 @@ async fn receive(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, fail
             Ok(event) => vec![event],
             Err(error) => return drop(failed.try_send(error)),
         };
+        let mut bytes = batch[0].bytes();
         while batch.len() < EVENTS_PER_HANDOVER
+            && bytes < EVENT_BYTES_PER_HANDOVER
             && let Some(event) = subscriber.try_recv()
         {
+            bytes += event.bytes();
             batch.push(event);
         }
         if events.send(batch).await.is_err() {
