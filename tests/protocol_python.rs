@@ -33,7 +33,12 @@ struct Python(Child);
 impl Python {
     fn start(arguments: &[&str]) -> Python {
         let mut command = Command::new("python3");
-        command.arg(CLIENT).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg(CLIENT)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         Python(command.spawn().expect("this test needs python3 (3.8 or newer) on the PATH"))
     }
 
@@ -68,7 +73,8 @@ fn broker(folder: &tempfile::TempDir) -> (Broker, String, String) {
         "tcp://127.0.0.1:0".parse().expect("an endpoint"),
         Endpoint::Uds { path: folder.path().join("broker.sock") },
     ];
-    let broker = Broker::start(BrokerConfig { listen, ..BrokerConfig::default() }).expect("this host runs brokers");
+    let broker =
+        Broker::start(BrokerConfig { listen, ..BrokerConfig::default() }).expect("this host runs brokers");
     let (tcp, uds) = (broker.endpoints()[0].to_string(), broker.endpoints()[1].to_string());
     (broker, tcp, uds)
 }
@@ -89,14 +95,19 @@ fn python_and_rust_understand_each_other() {
     }
     assert_eq!(python.end(), (Some(0), "1.0842\n\nné\n".into(), String::new()));
 
-    let mut subscriber = Subscriber::connect(&tcp, &[Filter::parse("news.>").expect("a filter")]).expect("as above");
+    let mut subscriber =
+        Subscriber::connect(&tcp, &[Filter::parse("news.>").expect("a filter")]).expect("as above");
     let python = Python::start(&["pub", &uds, "news.sport.chess", "e4", "", "né"]);
     assert_eq!(python.end(), (Some(0), String::new(), String::new()));
     for (sequence, payload) in (1..).zip(["e4", "", "né"]) {
-        let Some(Event::Message(message)) = subscriber.recv_timeout(LIMIT).expect("the session is open") else {
+        let Some(Event::Message(message)) = subscriber.recv_timeout(LIMIT).expect("the session is open")
+        else {
             panic!("a message was published");
         };
-        assert_eq!((&message.topic[..], &message.payload[..]), (&b"news.sport.chess"[..], payload.as_bytes()));
+        assert_eq!(
+            (&message.topic[..], &message.payload[..]),
+            (&b"news.sport.chess"[..], payload.as_bytes())
+        );
         assert_eq!(message.sequence, sequence);
     }
     broker.stop(LIMIT).expect("the executors are well");
