@@ -50,6 +50,7 @@ impl Shard {
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
+        self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         self.counters.subscriptions -= session.subscription_count() as u64;
@@ -63,12 +64,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) {
-        for watch in self.watches.remove(ends) {
+    /// Ends the watches that `ends` says, and gives how many they were.
+    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) -> u32 {
+        let ended = self.watches.remove(ends);
+        for watch in &ended {
             for shard in self.others() {
-                self.send_link(shard, LinkItem::Unwatch { watch });
+                self.send_link(shard, LinkItem::Unwatch { watch: *watch });
             }
         }
+        u32::try_from(ended.len()).expect("a session has few watches")
     }
 
     /// `origin` waits until this session's queue has room again.

@@ -16,6 +16,10 @@ impl Shard {
     /// Whether routable frames of this session are taken now; if they may not come yet, it is closed.
     pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
         match self.phase(id) {
+            Some(Phase::Open) if self.config.direct.is_some() && !self.is_local(id) => {
+                self.close(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
+                false
+            }
             Some(Phase::Open) => !self.draining,
             Some(Phase::Greeting | Phase::Hello) => {
                 self.close(id, ErrorCode::Unexpected, "a message came before the hello");
@@ -42,7 +46,7 @@ impl Shard {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
                 if self.subscribe(id, filter, SubscriberId(subscriber)) {
-                    self.interest.wait(id, RequestId(request));
+                    self.interest.acks.wait((id, RequestId(request)));
                     self.answer_done_subscriptions();
                 }
             }
@@ -53,14 +57,16 @@ impl Shard {
             }
             Frame::WatchSubscribers { topic, request } => self.on_watch(id, topic, RequestId(request)),
             Frame::UnwatchSubscribers { request } => {
-                self.end_watches(|w| w.session == id && w.request == RequestId(request));
+                let ended = self.end_watches(|w| w.session == id && w.request == RequestId(request));
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.watches = session.watches.saturating_sub(1);
+                    session.watches -= ended;
                 }
             }
             Frame::Flush { request } => self.on_flush(id, RequestId(request)),
             Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
+            Frame::Hello { .. } => self.close(id, ErrorCode::Unexpected, "a second hello"),
+            other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
         let asks_only = self.sessions.get(id).is_some_and(|s| s.egress.kept_bytes() > CONTROL_BYTES_MAX);
@@ -92,6 +98,11 @@ impl Shard {
             session.deadline = None;
             session.policy = policy;
         }
+        match self.config.direct {
+            Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),
+            None if self.config.modes.is_all_proxy() => {}
+            None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
+        }
         let welcome = Frame::Welcome {
             session: u64::from(self.id.0) << 48 | u64::from(id.slot),
             epoch: self.config.epoch,
@@ -102,7 +113,7 @@ impl Shard {
         self.answer(id, &welcome);
     }
 
-    fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
+    pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
         match Filter::from_wire(kind, bytes) {
             Ok(filter) => Some(filter),
             Err(error) => {
@@ -129,7 +140,12 @@ impl Shard {
         self.recount_watches();
     }
 
+    /// While the shard stops, messages may have come before this that were not taken: no answer is the true one,
+    /// and the client will see that the session has ended.
     fn on_flush(&mut self, id: SessionId, request: RequestId) {
+        if self.draining {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.held_by > 0 {
             session.flushes.push(request);
@@ -138,9 +154,13 @@ impl Shard {
         }
     }
 
+    fn is_local(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|s| s.is_local)
+    }
+
     /// Answers the subscriptions that all shards have seen.
     pub(super) fn answer_done_subscriptions(&mut self) {
-        while let Some((id, request)) = self.interest.pop_done() {
+        while let Some((id, request)) = self.interest.acks.pop_done() {
             self.answer(id, &Frame::Done { request: request.0 });
         }
     }
