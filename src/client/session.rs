@@ -499,6 +499,9 @@ impl Session {
     fn send_now(&self) -> bool {
         let Some(socket) = self.socket.borrow().clone() else { return true };
         let mut state = self.state.borrow_mut();
+        if state.out.unsent().is_empty() {
+            return true;
+        }
         while !state.out.unsent().is_empty() {
             match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
                 Ok(Some(sent)) => state.out.sent(sent),
