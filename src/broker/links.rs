@@ -29,7 +29,9 @@ impl Runtime {
             Item::Link(item) => self.shard.borrow_mut().on_link(from, item),
             Item::Adopt { fd } => self.adopt_or_refuse(fd),
             Item::Left => self.placement.borrow_mut().left(from),
-            Item::Listen { .. } | Item::Drain { .. } => debug_assert!(false, "commands come from outside"),
+            Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
+                debug_assert!(false, "commands come from outside")
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `flush` | egress queues to the kernel, pending items to links |
 //! | `links` | what comes from other shards |
 //! | `listener` | accepting and placing connections |
+//! | `local` | the other way in: messages from the local API of a direct publisher |
 //! | `body` | what an executor of the pool runs, from start to drain |
 
 mod body;
@@ -17,16 +18,20 @@ mod flush;
 mod ingress;
 mod links;
 mod listener;
+mod local;
 mod runtime;
 
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{CoreId, Pool, PoolConfig, Topology, start};
+use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Topology, start};
 
+pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
 pub use ingress::ingest;
+pub(crate) use local::LocalHost;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,12 +55,17 @@ pub(crate) enum Item {
         /// The listeners, with what they are for.
         listeners: Vec<(OwnedFd, Endpoint)>,
     },
+    /// To the first shard of a direct publisher's own executors: run this there.
+    Begin(Begin),
     /// Stop: drain for so long, then end.
     Drain {
         /// How long.
         time: Duration,
     },
 }
+
+/// What the first executor of a pool is to run.
+pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {

@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::Item;
 use super::listener::Placement;
+use super::local::LocalPort;
 use crate::fanout::Shard;
 use crate::ids::{SessionId, ShardId};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
@@ -44,6 +45,8 @@ pub(super) struct Runtime {
     pub(super) placement: RefCell<Placement>,
     /// One for each listener: raised when its acceptor must end.
     acceptors: RefCell<Vec<Rc<Wake>>>,
+    /// The local API of a direct publisher, if this is one.
+    pub(super) local: RefCell<Option<Rc<LocalPort>>>,
     /// Raised when this executor may end.
     pub(super) ended: Wake,
     /// When draining must be over.
@@ -66,6 +69,7 @@ impl Runtime {
             clock: TickClock::new(now),
             log_limit: RefCell::default(),
             exported: RefCell::new(Exported::new(id)),
+            local: RefCell::default(),
             ended: Wake::new(),
             drain_until: Cell::new(None),
         })
@@ -127,6 +131,8 @@ impl Runtime {
         for id in std::mem::take(&mut shard.outbox.resumed) {
             if let Some(connection) = self.connection(id) {
                 connection.wake.raise();
+            } else if let Some(local) = &*self.local.borrow() {
+                local.resumed(id);
             }
         }
     }

@@ -2,7 +2,9 @@
 //! publishers and subscribers of its executor.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,14 +12,15 @@ use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_lo
 use socket2::{SockAddr, SockRef};
 
 use super::config::ClientConfig;
+use super::introductions::Introduced;
 use super::message::{EventRef, GapReason, GapRef};
 use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
 use super::waiters::Waiters;
-use crate::endpoint::{begin_connect, finish_connect};
+use crate::endpoint::{Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::ids::SubscriberId;
+use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{
     CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE, LINGER, PUBLISH_BYTES_MAX,
     READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
@@ -29,9 +32,13 @@ pub(super) struct Session {
     pub(super) runtime: Rc<ClientRuntime>,
     pub(super) config: ClientConfig,
     pub(super) state: RefCell<State>,
-    pub(super) sinks: Sinks,
+    pub(super) peer: Peer,
+    /// Shared with the sessions to direct publishers.
+    pub(super) sinks: Rc<Sinks>,
+    /// Sessions to direct publishers, which the broker has introduced.
+    pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
-    pub(super) changed: Waiters,
+    pub(super) changed: Rc<Waiters>,
     socket: RefCell<Option<Rc<ReadySocket>>>,
     /// Raised when there is something to send.
     send: Wake,
@@ -42,12 +49,25 @@ pub(super) struct Session {
     resume: Wake,
     /// Everybody has left.
     closing: Cell<bool>,
+    /// A lost connection is tried again.
+    keeps_trying: Cell<bool>,
+    /// It was open, and its connection ended without a farewell.
+    cut_off: Cell<bool>,
+    /// The address from which the broker is reached, while it is.
+    pub(super) local_ip: Cell<Option<IpAddr>>,
     /// How long the first connection is tried; later ones are tried until it is closed.
     give_up: Cell<Option<MonotonicNs>>,
 }
 
 /// What nobody knows of while a session was not connected.
 const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    Broker,
+    Publisher(PublisherId),
+}
 
 /// What became of a turn of reading.
 enum Turn {
@@ -66,19 +86,41 @@ impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
+        Self::spawn(runtime, config, Peer::Broker, Some(give_up), (Rc::default(), Rc::default()))
+    }
+
+    /// A session to a direct publisher for the subscribers of this one.
+    pub(super) fn start_direct(&self, endpoint: Endpoint, publisher: PublisherId) -> Rc<Self> {
+        let config = ClientConfig { broker: endpoint, ..self.config.clone() };
+        let shared = (Rc::clone(&self.sinks), Rc::clone(&self.changed));
+        Self::spawn(&self.runtime, config, Peer::Publisher(publisher), None, shared)
+    }
+
+    fn spawn(
+        runtime: &Rc<ClientRuntime>,
+        config: ClientConfig,
+        peer: Peer,
+        give_up: Option<MonotonicNs>,
+        (sinks, changed): (Rc<Sinks>, Rc<Waiters>),
+    ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
             config,
+            peer,
+            introduced: RefCell::default(),
+            keeps_trying: Cell::new(true),
+            cut_off: Cell::new(false),
+            local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
-            sinks: Sinks::default(),
-            changed: Waiters::default(),
+            sinks,
+            changed,
             socket: RefCell::default(),
             send: Wake::new(),
             send_waits: Cell::new(false),
             paused: Cell::new(false),
             resume: Wake::new(),
             closing: Cell::new(false),
-            give_up: Cell::new(Some(give_up)),
+            give_up: Cell::new(give_up),
         });
         runtime.file(&session);
         spawn_local(Rc::clone(&session).run()).detach();
@@ -157,6 +199,7 @@ impl Session {
     }
 
     async fn finish(self: &Rc<Self>) {
+        self.part_from_all();
         self.send.raise();
         let deadline = self.runtime.clock.now() + LINGER;
         let sent = self.changed.until(|| self.state.borrow().out.unsent().is_empty().then_some(()));
@@ -182,9 +225,25 @@ impl Session {
         if self.paused.replace(paused) && !paused {
             self.resume.raise();
         }
+        self.introduced.borrow().values().for_each(|known| known.session.set_paused(paused));
+    }
+
+    /// Whether a lost connection is tried again.
+    pub(super) fn keep_trying(&self, keep: bool) {
+        self.keeps_trying.set(keep);
+    }
+
+    pub(super) fn keeps_trying(&self) -> bool {
+        self.keeps_trying.get()
+    }
+
+    /// Whether it was open and has ended without a farewell.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.cut_off.get()
     }
 
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
+        self.check_introductions(now);
         let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
@@ -216,11 +275,14 @@ impl Session {
             if opened {
                 self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
+                self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
             }
             self.state.borrow_mut().on_disconnected();
+            self.doubt_introductions();
+            self.warn_unreachable(&error);
             self.changed.wake_all();
             let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
-            if is_final(&error) || given_up {
+            if is_final(&error) || given_up || !self.keeps_trying() {
                 return self.end(&error);
             }
             if self.closing.get() {
@@ -254,6 +316,8 @@ impl Session {
             Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
         finish_connect(SockRef::from(&socket))?;
+        let local = SockRef::from(&socket).local_addr()?.as_socket();
+        self.local_ip.set(local.map(|address| address.ip()));
         Ok(socket)
     }
 
@@ -301,6 +365,10 @@ impl Session {
             if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
                 return error;
             }
+            if let Err(error) = self.check_identity() {
+                return error;
+            }
+            self.hear_news();
             if !self.state.borrow().out.unsent().is_empty() {
                 self.send_later();
             }
@@ -386,6 +454,18 @@ impl Session {
         }
     }
 
+    /// A direct publisher must be the one that was introduced: its port may be somebody else's by now.
+    fn check_identity(&self) -> Result<()> {
+        let state = self.state.borrow();
+        match self.peer {
+            Peer::Publisher(publisher) if state.is_open() && state.identity != Some(publisher) => {
+                let text = format!("{} is not publisher {publisher}", self.config.broker);
+                Err(Error::new(ErrorKind::Protocol, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn lost(&self, what: &str) -> Error {
         Error::new(ErrorKind::Lost, format!("{what} ({})", self.config.broker))
     }
@@ -419,6 +499,9 @@ impl Session {
     fn send_now(&self) -> bool {
         let Some(socket) = self.socket.borrow().clone() else { return true };
         let mut state = self.state.borrow_mut();
+        if state.out.unsent().is_empty() {
+            return true;
+        }
         while !state.out.unsent().is_empty() {
             match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
                 Ok(Some(sent)) => state.out.sent(sent),

@@ -11,15 +11,17 @@ use ahash::AHashSet;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::announcement::Announcement;
 use super::config::ClientConfig;
 use super::message::GapReason;
 use super::out::OutBuffer;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
-use crate::ids::{RequestId, SubscriberId};
+use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{
     ACK_PERIOD, FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, UNACKED_TOPICS_MAX,
 };
+use crate::registry::{Mode, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
@@ -45,7 +47,9 @@ pub(super) struct Terms {
 /// A subscriber of this session.
 struct Subscribed {
     filters: Vec<Filter>,
-    /// Subscriptions not yet in force.
+    /// Watches of direct publishers.
+    watches: Vec<RequestId>,
+    /// Subscriptions and watches not yet in force.
     outstanding: usize,
     /// All were in force once: what is missed from now on is told.
     was_in_force: bool,
@@ -70,6 +74,8 @@ enum Asked {
     Flush(Rc<Cell<Option<Flushed>>>),
     /// The session's own, for its set of unacknowledged topics.
     Ack,
+    /// The announcement's: a registration or a renewal.
+    Announce,
 }
 
 /// How a flush ended.
@@ -77,6 +83,12 @@ enum Asked {
 pub(super) enum Flushed {
     Done,
     Lost,
+}
+
+/// What the broker says of direct publishers.
+pub(super) enum News {
+    Up(Registration),
+    Down(PublisherId, u64),
 }
 
 struct Watched {
@@ -100,6 +112,14 @@ pub(super) struct State {
     /// Subscribers whose subscriptions are in force again, to be told of the gap now.
     returned: Vec<SubscriberId>,
     watches: BTreeMap<RequestId, Watched>,
+    /// Which topics go direct, by the broker's word.
+    pub(super) modes: Rc<ModeRules>,
+    /// Who this direct publisher is, by its own word.
+    pub(super) identity: Option<PublisherId>,
+    /// What this client's own direct publisher has to say to the broker.
+    pub(super) announcement: Option<Announcement>,
+    /// Of direct publishers, not yet acted on.
+    news: Vec<News>,
     asked: BTreeMap<RequestId, Asked>,
     next_request: u32,
     next_subscriber: u32,
@@ -109,6 +129,8 @@ pub(super) struct State {
     ack_asked: bool,
     last_ack: MonotonicNs,
     pub(super) last_heard: MonotonicNs,
+    /// Since when it is open, by the clock of the last tick.
+    open_since: Option<MonotonicNs>,
     last_said: MonotonicNs,
 }
 
@@ -129,6 +151,10 @@ impl State {
             untold: 0,
             returned: Vec::new(),
             watches: BTreeMap::new(),
+            modes: Rc::default(),
+            identity: None,
+            announcement: None,
+            news: Vec::new(),
             asked: BTreeMap::new(),
             next_request: 1,
             next_subscriber: 1,
@@ -137,6 +163,7 @@ impl State {
             ack_asked: false,
             last_ack: now,
             last_heard: now,
+            open_since: None,
             last_said: now,
         }
     }
@@ -147,6 +174,11 @@ impl State {
             Phase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Since when it is open.
+    pub(super) fn open_since(&self) -> Option<MonotonicNs> {
+        self.open_since.filter(|_| self.is_open())
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -161,6 +193,8 @@ impl State {
     /// A connection stands: what to say first.
     pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
+        self.identity = None;
+        self.modes = Rc::default();
         self.last_heard = now;
         self.last_said = now;
         self.out.push_greeting();
@@ -172,7 +206,10 @@ impl State {
     fn on_welcome(&mut self, terms: Terms) {
         self.terms = terms;
         self.phase = Phase::Open;
-        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force) {
+        self.open_since = Some(self.last_heard);
+        let modes = Rc::clone(&self.modes);
+        let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
+        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force && proxied(s)) {
             subscribed.back = Back::Untold;
         }
         self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
@@ -183,6 +220,10 @@ impl State {
             watched.count = None;
             self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
         }
+        if let Some(announcement) = &mut self.announcement {
+            announcement.on_lease_lost();
+        }
+        self.announce();
         let lost = self.unacked.iter().chain(&self.unacked_before);
         for topic in lost {
             self.out.push(&Frame::Gap { topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
@@ -231,8 +272,11 @@ impl State {
                 overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
             }),
             Frame::Done { request } => self.on_done(RequestId(request)),
-            Frame::Error { text, code, .. } => {
+            Frame::Error { text, code, request: 0 } => {
                 self.refusal = Some((ErrorCode::from_number(code), text.to_owned()));
+            }
+            Frame::Error { text, code, request } => {
+                self.on_request_refused(RequestId(request), ErrorCode::from_number(code), text);
             }
             Frame::SubscriberCount { request, count } => {
                 if let Some(watched) = self.watches.get_mut(&RequestId(request)) {
@@ -240,8 +284,60 @@ impl State {
                 }
             }
             Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
+            other => self.on_registry_frame(other),
+        }
+    }
+
+    fn on_registry_frame(&mut self, frame: Frame<'_>) {
+        match frame {
+            // Rules that cannot be read are those of a later version: to this one all is proxied.
+            Frame::Modes { rules } => self.modes = Rc::new(ModeRules::from_text(rules).unwrap_or_default()),
+            Frame::Identity { publisher } => self.identity = Some(PublisherId(publisher)),
+            Frame::Registered { request, lease_ms } => {
+                self.asked.remove(&RequestId(request));
+                if let Some(announcement) = &mut self.announcement {
+                    announcement.on_registered(request, Duration::from_millis(u64::from(lease_ms)));
+                }
+            }
+            Frame::PublisherUp { endpoints, topics, publisher, epoch, .. } => {
+                let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
+                if let (Some(endpoints), Some(topics)) = read {
+                    let publisher = PublisherId(publisher);
+                    self.news.push(News::Up(Registration { publisher, epoch, endpoints, topics }));
+                }
+            }
+            Frame::PublisherDown { publisher, epoch, .. } => {
+                self.news.push(News::Down(PublisherId(publisher), epoch));
+            }
             _ => {}
         }
+    }
+
+    /// What is to be acted on now.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        mem::take(&mut self.news)
+    }
+
+    fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
+        if let Some(Asked::Announce) = self.asked.remove(&request)
+            && let Some(announcement) = &mut self.announcement
+        {
+            announcement.on_refused(code, text);
+            self.announce();
+        }
+    }
+
+    /// Says what the announcement has to say now.
+    pub(super) fn announce(&mut self) {
+        if !self.is_open() {
+            return;
+        }
+        let Some(mut announcement) = self.announcement.take() else { return };
+        if announcement.wants_to_register() {
+            let request = self.next_request(Asked::Announce).0;
+            announcement.register(request, &mut self.out);
+        }
+        self.announcement = Some(announcement);
     }
 
     /// Whether some subscriber is still to be told of a lost connection.
@@ -284,7 +380,7 @@ impl State {
                 self.ack_asked = false;
                 self.unacked_before.clear();
             }
-            None => {}
+            Some(Asked::Announce) | None => {}
         }
     }
 
@@ -299,13 +395,33 @@ impl State {
     pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
         let id = SubscriberId(self.next_subscriber);
         self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        let (filters, outstanding) = (filters.to_vec(), filters.len());
-        let subscribed = Subscribed { filters, outstanding, was_in_force: false, back: Back::Told };
+        self.subscribe_as(id, filters);
+        id
+    }
+
+    /// Subscribes under an id that another session of this client has given.
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter]) {
+        let subscribed = Subscribed {
+            filters: filters.to_vec(),
+            watches: Vec::new(),
+            outstanding: filters.len(),
+            was_in_force: false,
+            back: Back::Told,
+        };
         self.subscribers.insert(id, subscribed);
         if self.is_open() {
             self.ask_subscriptions(id);
         }
-        id
+    }
+
+    /// Whether this subscriber is one of this session.
+    pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
+        self.subscribers.contains_key(&id)
+    }
+
+    /// Every subscriber with its filters.
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
+        self.subscribers.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
     }
 
     fn ask_subscriptions(&mut self, id: SubscriberId) {
@@ -317,6 +433,23 @@ impl State {
             let kind = filter.wire_kind();
             self.out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
         }
+        self.ask_publishers(id, &filters);
+    }
+
+    /// Asks to hear of the direct publishers of these filters.
+    fn ask_publishers(&mut self, id: SubscriberId, filters: &[Filter]) {
+        let modes = Rc::clone(&self.modes);
+        let mut watches = Vec::new();
+        for filter in filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
+            let request = self.next_request(Asked::Subscribe(id));
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
+            watches.push(request);
+        }
+        if let Some(subscribed) = self.subscribers.get_mut(&id) {
+            subscribed.outstanding += watches.len();
+            subscribed.watches = watches;
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
@@ -324,6 +457,9 @@ impl State {
         self.untold -= usize::from(subscribed.back != Back::Told);
         if !self.is_open() {
             return;
+        }
+        for watch in &subscribed.watches {
+            self.out.push(&Frame::UnwatchPublishers { request: watch.0 });
         }
         for filter in &subscribed.filters {
             let kind = filter.wire_kind();
@@ -398,6 +534,13 @@ impl State {
             self.unacked_before = mem::take(&mut self.unacked);
             let request = self.next_request(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
+        }
+        if let Some(mut announcement) = self.announcement.take() {
+            if announcement.wants_to_renew(now) {
+                let request = self.next_request(Asked::Announce).0;
+                announcement.renew(now, request, &mut self.out);
+            }
+            self.announcement = Some(announcement);
         }
         if !self.out.unsent().is_empty() {
             self.last_said = now;

@@ -50,6 +50,7 @@ impl Shard {
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
+        self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         self.counters.subscriptions -= session.subscription_count() as u64;

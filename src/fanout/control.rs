@@ -16,6 +16,10 @@ impl Shard {
     /// Whether routable frames of this session are taken now; if they may not come yet, it is closed.
     pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
         match self.phase(id) {
+            Some(Phase::Open) if self.config.direct.is_some() && !self.is_local(id) => {
+                self.close(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
+                false
+            }
             Some(Phase::Open) => !self.draining,
             Some(Phase::Greeting | Phase::Hello) => {
                 self.close(id, ErrorCode::Unexpected, "a message came before the hello");
@@ -42,7 +46,7 @@ impl Shard {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
                 if self.subscribe(id, filter, SubscriberId(subscriber)) {
-                    self.interest.wait(id, RequestId(request));
+                    self.interest.acks.wait((id, RequestId(request)));
                     self.answer_done_subscriptions();
                 }
             }
@@ -62,6 +66,7 @@ impl Shard {
             Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
             Frame::Hello { .. } => self.close(id, ErrorCode::Unexpected, "a second hello"),
+            other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
         let asks_only = self.sessions.get(id).is_some_and(|s| s.egress.kept_bytes() > CONTROL_BYTES_MAX);
@@ -93,6 +98,11 @@ impl Shard {
             session.deadline = None;
             session.policy = policy;
         }
+        match self.config.direct {
+            Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),
+            None if self.config.modes.is_all_proxy() => {}
+            None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
+        }
         let welcome = Frame::Welcome {
             session: u64::from(self.id.0) << 48 | u64::from(id.slot),
             epoch: self.config.epoch,
@@ -103,7 +113,7 @@ impl Shard {
         self.answer(id, &welcome);
     }
 
-    fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
+    pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
         match Filter::from_wire(kind, bytes) {
             Ok(filter) => Some(filter),
             Err(error) => {
@@ -144,9 +154,13 @@ impl Shard {
         }
     }
 
+    fn is_local(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|s| s.is_local)
+    }
+
     /// Answers the subscriptions that all shards have seen.
     pub(super) fn answer_done_subscriptions(&mut self) {
-        while let Some((id, request)) = self.interest.pop_done() {
+        while let Some((id, request)) = self.interest.acks.pop_done() {
             self.answer(id, &Frame::Done { request: request.0 });
         }
     }

@@ -19,6 +19,7 @@ impl Shard {
         if self.recount && !self.watches.is_empty() {
             self.recount_watches();
         }
+        self.expire_leases();
         let slots = self.sessions.slots();
         let part = slots.div_ceil(SWEEP_TICKS);
         for _ in 0..part {
@@ -52,6 +53,9 @@ impl Shard {
 
     fn check_deadlines(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.is_local {
+            return;
+        }
         if session.held_by > 0 {
             // Its pings are not read, so they are not answered: without a word from here it would give us up, and
             // lose what is under way.

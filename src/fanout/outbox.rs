@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::Batch;
+use super::publishers::{RegistryAsk, RegistryChange};
 use crate::ids::{SessionId, ShardId};
 use crate::topic::Filter;
 
@@ -62,6 +63,32 @@ pub enum LinkItem {
         watch: u64,
         /// Subscribers of the sending shard.
         count: u32,
+    },
+    /// A session of the sending shard asks the registry.
+    Registry {
+        /// Which.
+        session: SessionId,
+        /// What.
+        ask: RegistryAsk,
+    },
+    /// The registry has changed.
+    Publisher {
+        /// Counts the changes, from 1.
+        seq: u64,
+        /// What.
+        change: RegistryChange,
+    },
+    /// The sending shard knows of all changes of the registry up to this one.
+    PublisherSeen {
+        /// As in `Publisher`.
+        seq: u64,
+    },
+    /// Frames for a session of the receiving shard.
+    Answer {
+        /// Which.
+        session: SessionId,
+        /// Whole frames.
+        bytes: Bytes,
     },
     /// The sending shard takes no more frames from publishers: no batch follows.
     LastBatch,

@@ -51,6 +51,10 @@ pub(super) struct Session {
     pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
+    /// Which publishers it wants to hear of.
+    pub(super) publisher_watches: Vec<(RequestId, Filter)>,
+    /// It is the local API of a direct publisher: no connection, no deadlines.
+    pub(super) is_local: bool,
     /// Watches it has asked for.
     pub(super) watches: u32,
 }
@@ -76,6 +80,8 @@ impl Session {
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
+            publisher_watches: Vec::new(),
+            is_local: false,
             watches: 0,
         }
     }

@@ -2,6 +2,8 @@
 //! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
@@ -11,16 +13,18 @@ use super::groups::Groups;
 use super::interest::Interest;
 use super::outbox::{LinkItem, Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
+use super::publishers::Publishers;
 use super::router::{Router, Target};
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
 use crate::error::ErrorCode;
-use crate::ids::{GroupId, SessionId, ShardId, SubscriberId};
+use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINK_ITEMS_PER_TURN,
+    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, LINK_ITEMS_PER_TURN,
     SESSIONS_PER_SHARD_MAX,
 };
+use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
 use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
 
@@ -36,9 +40,16 @@ pub struct ShardConfig {
     /// Policy of sessions that ask for none; `Block` is granted only if it is this.
     pub overflow: OverflowPolicy,
     /// What clients are told.
-    pub heartbeat: std::time::Duration,
+    pub heartbeat: Duration,
     /// Tells one start of the broker from the next.
     pub epoch: u64,
+    /// Which topics go direct.
+    pub modes: Arc<ModeRules>,
+    /// How long a direct publisher is known without a word.
+    pub lease: Duration,
+    /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
+    /// keep no registry.
+    pub direct: Option<PublisherId>,
 }
 
 impl Default for ShardConfig {
@@ -50,6 +61,9 @@ impl Default for ShardConfig {
             overflow: OverflowPolicy::default(),
             heartbeat: HEARTBEAT_DEFAULT,
             epoch: 0,
+            modes: Arc::default(),
+            lease: LEASE_DEFAULT,
+            direct: None,
         }
     }
 }
@@ -76,6 +90,7 @@ pub struct Shard {
     pub(super) router: Router,
     pub(super) interest: Interest,
     pub(super) watches: Watches,
+    pub(super) publishers: Publishers,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
@@ -103,6 +118,7 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
             draining: false,
@@ -128,6 +144,19 @@ impl Shard {
         self.counters.sessions += 1;
         self.answer_raw(id, greeting::ours().to_vec());
         Some(id)
+    }
+
+    /// The local API of a direct publisher: a session that is open, has no connection and never times out.
+    pub fn on_open_local(&mut self) -> SessionId {
+        let (policy, now) = (self.config.overflow, self.now);
+        let id = self.sessions.insert(|generation| Session::new(generation, policy, now, now));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.phase = Phase::Open;
+            session.deadline = None;
+            session.is_local = true;
+        }
+        self.counters.sessions += 1;
+        id
     }
 
     /// How far a session has come; `None` if it has ended.
@@ -200,7 +229,7 @@ impl Shard {
                 self.send_link(from, LinkItem::InterestSeen { seq });
             }
             LinkItem::InterestSeen { seq } => {
-                self.interest.seen_by(from, seq);
+                self.interest.acks.seen_by(from, seq);
                 self.answer_done_subscriptions();
             }
             LinkItem::Watch { watch, topic } => {
@@ -212,6 +241,13 @@ impl Shard {
                 self.watches.counted(from, watch, count);
                 self.tell_watches();
             }
+            LinkItem::Registry { session, ask } => self.on_registry_ask(from, session, ask),
+            LinkItem::Publisher { seq, change } => {
+                self.on_registry_change(change);
+                self.send_link(from, LinkItem::PublisherSeen { seq });
+            }
+            LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
+            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes.to_vec()),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();

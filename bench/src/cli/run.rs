@@ -3,9 +3,10 @@
 
 use super::Exit;
 use super::output::{complain, print, write_file};
-use crate::experiment::drive::{DriveError, Ending};
+use crate::experiment::drive::DriveError;
 use crate::experiment::plan::{BrokerChoice, BrokerOptions, Mode, Plan, Transport};
 use crate::experiment::run::{RunError, run};
+use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::measure::payload::SIZE_BYTES_MIN;
@@ -82,7 +83,7 @@ pub struct RunArgs {
     /// Cores of the publishers' executors [default: those of --cores]
     #[arg(long, value_name = "SET", env = "CORECAST_BENCH_PUBLISHER_CORES")]
     pub publisher_cores: Option<CoreSet>,
-    /// What the swarm's executors do when there is nothing to do: park, spin:<us>, busy
+    /// What the swarm's executors do when there is nothing to do: park, spin:MICROSECONDS, busy
     #[arg(long, default_value = "park", env = "CORECAST_BENCH_IDLE")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
@@ -101,9 +102,9 @@ pub struct RunArgs {
     /// [default: the broker's]
     #[arg(long, value_name = "POLICY", env = "CORECAST_BENCH_OVERFLOW")]
     pub overflow: Option<OverflowPolicy>,
-    /// Bytes that the broker queues for a subscriber [default: the broker's]
+    /// Bytes that the broker queues for a subscriber, such as 16MiB [default: the broker's]
     #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
-    pub egress_bytes: Option<u64>,
+    pub egress_bytes: Option<String>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
     pub json: Option<PathBuf>,
@@ -266,7 +267,7 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,
             overflow: args.overflow,
-            egress_bytes: args.egress_bytes,
+            egress_bytes: args.egress_bytes.clone(),
         }),
     }
 }

@@ -2,8 +2,9 @@
 
 use super::broker::{BrokerError, BrokerProcess};
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, Driven, Ending};
+use super::drive::{Drive, DriveError, with_causes};
 use super::plan::{BrokerChoice, Plan, PlanError};
+use super::watch::{Driven, Ending};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
@@ -95,7 +96,8 @@ fn run_through(
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven, before.zip(after));
     if let Err(error) = stopped {
-        outcome.ending = Ending::Failed(format!("the swarm did not end as it should: {error}"));
+        outcome.ending =
+            Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
     }
     Ok(outcome)
 }
