@@ -39,19 +39,20 @@ impl Shard {
         }
         if !partial {
             session.deadline = None;
-        } else if completed || session.deadline.is_none() {
-            let more = announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
-            session.deadline = Some(now + FRAME_DEADLINE + Duration::from_secs(more));
-        } else if let Some(bytes) = announced {
-            // The length came later than the frame's first byte: extend, from when it began at the earliest.
-            let more = Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SEC_MIN);
-            session.deadline = session.deadline.map(|d| d.max(now + more));
+            return;
         }
+        if completed || session.deadline.is_none() {
+            session.frame_begun = now;
+        }
+        // Counted from the frame's begin, however often more of it comes: a byte a second buys no time.
+        let more = announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
+        session.deadline = Some(session.frame_begun + FRAME_DEADLINE + Duration::from_secs(more));
     }
 
     fn check_deadlines(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        if session.held_by > 0 {
+        // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
+        if session.held_by > 0 && session.is_listening() {
             return;
         }
         let late = session.deadline.is_some_and(|deadline| deadline <= self.now);

@@ -1,7 +1,7 @@
 //! Which filters this shard's sessions have, and how far the other shards know of it: a subscription is in force
 //! when all of them route by it. Owned by a shard.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ahash::AHashMap;
 
@@ -24,6 +24,11 @@ impl Interest {
         let mut seen = vec![0; shards];
         seen[usize::from(me.0)] = u64::MAX;
         Interest { wanted: AHashMap::new(), seq: 0, seen, waiting: VecDeque::new() }
+    }
+
+    /// How many groups have each filter.
+    pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
+        self.wanted.iter().map(|(filter, groups)| (filter, *groups)).collect()
     }
 
     /// One more group has this filter. Gives the change's number if the other shards must be told.
