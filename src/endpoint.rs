@@ -87,7 +87,8 @@ impl Endpoint {
     fn addresses(&self) -> Result<Vec<SockAddr>> {
         match self {
             Endpoint::Uds { path } => {
-                let addr = SockAddr::unix(path).map_err(|e| Error::io(format!("{self}"), e))?;
+                let addr = SockAddr::unix(path)
+                    .map_err(|e| Error::new(ErrorKind::Invalid, format!("{self} cannot be a socket: {e}")))?;
                 Ok(vec![addr])
             }
             Endpoint::Tcp { host, port } => {
@@ -138,21 +139,13 @@ impl Endpoint {
         Ok((OwnedFd::from(socket), at))
     }
 
-    /// Starts a non-blocking connection to each address in turn: the caller waits until it is writable and then
-    /// asks [`finish_connect`]. The look-up of a host name blocks; an address in digits does not.
+    /// The addresses to try, one after the other, with [`begin_connect`]. The look-up of a host name blocks; an
+    /// address in digits does not.
     ///
     /// # Errors
-    /// `Invalid` for a host that has no address, `Unreachable` when no address could even be tried.
-    pub fn begin_connect(&self) -> Result<OwnedFd> {
-        let mut last = None;
-        for addr in self.addresses()? {
-            match begin_one(&addr) {
-                Ok(fd) => return Ok(fd),
-                Err(e) => last = Some(e),
-            }
-        }
-        let source = last.unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable));
-        Err(self.unreachable(source))
+    /// `Io` for a host that is not known, `Invalid` for a path that is too long.
+    pub fn connect_addresses(&self) -> Result<Vec<SockAddr>> {
+        self.addresses()
     }
 
     /// The error for a connection that failed with `source`.
@@ -182,7 +175,11 @@ impl Endpoint {
     }
 }
 
-fn begin_one(addr: &SockAddr) -> io::Result<OwnedFd> {
+/// Starts a non-blocking connection: the caller waits until it is writable and then asks [`finish_connect`].
+///
+/// # Errors
+/// Those of `connect(2)` that are known at once.
+pub fn begin_connect(addr: &SockAddr) -> io::Result<OwnedFd> {
     let socket = Socket::new(addr.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
     if addr.domain() != Domain::UNIX {
         socket.set_tcp_nodelay(true)?;

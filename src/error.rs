@@ -138,6 +138,14 @@ error_codes! {
     ShuttingDown = 14, "shutting_down";
     /// An overflow policy that this broker does not grant.
     PolicyRefused = 15, "policy_refused";
+    /// A registration whose endpoints cannot be: none, one that nobody could reach, or another publisher's.
+    EndpointRefused = 16, "endpoint_refused";
+    /// A renewal of a lease that has run out: register again, under a new epoch.
+    LeaseLost = 17, "lease_lost";
+    /// A registration older than one that is known.
+    StaleEpoch = 18, "stale_epoch";
+    /// More registrations than the registry holds.
+    TooManyPublishers = 19, "too_many_publishers";
 }
 
 impl fmt::Display for ErrorCode {

@@ -15,6 +15,7 @@
 //! | [`wire`] | greeting, splitter, checked frames, rkyv bodies |
 //! | [`topic`] | names, filters, and the index that turns a topic into a route |
 //! | [`fanout`] | the hot path: router, egress groups, egress queues and their overflow policies |
+//! | [`registry`] | who publishes what where, under leases; which topics go direct |
 //! | [`broker`] | the shard logic and the pumps that move bytes for it |
 //! | [`client`] | sessions, publishers, subscribers |
 //! | [`telemetry`] | every counter in one list, the exporter, the logs |
@@ -30,6 +31,7 @@ pub mod error;
 pub mod fanout;
 pub mod ids;
 pub mod limits;
+pub mod registry;
 pub mod telemetry;
 pub mod topic;
 pub mod wire;

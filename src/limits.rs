@@ -40,6 +40,10 @@ const _: () =
 /// it routes in well under a millisecond, so that neighbours wait no longer than that.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
+/// Frames one turn of a session reads at most: what it kept of the last turn and what it reads now, in the shortest
+/// frames that there are (41 bytes of body). They reach a queue together, so no queue may take fewer.
+pub const FRAMES_PER_TURN_MAX: usize = (PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN) / (LENGTH_BYTES + 41);
+
 /// Bytes of a read slab: four turns, so that allocation is a quarter of the turns at most.
 pub const SLAB_BYTES: usize = 4 * READ_BYTES_PER_TURN;
 
@@ -99,6 +103,37 @@ pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
 
 /// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
+
+// ---------------------------------------------------------------- Registry
+
+/// Default for how long a direct publisher is known without a word from it: long enough for a stall that is none
+/// of its fault, short enough that its subscribers hear of its death while they still care.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The least lease that may be chosen: a renewal each third of it, each worth some ticks.
+pub const LEASE_MIN: Duration = Duration::from_millis(300);
+
+/// A lease is renewed so often in its time: two renewals may be lost.
+pub const RENEWALS_PER_LEASE: u32 = 3;
+
+/// Direct publishers one registry holds, at about 500 bytes each in every shard.
+pub const PUBLISHERS_MAX: usize = 64 << 10;
+
+/// Endpoints of one registration.
+pub const ENDPOINTS_PER_PUBLISHER_MAX: usize = 8;
+
+/// Topics one registration lists; a publisher of more registers the filters of the rules that made them direct.
+pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
+
+/// Epochs remembered of publishers that are gone, so that what was sent before they left is known as stale.
+pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
+
+/// Rules of modes one broker has.
+pub const MODE_RULES_MAX: usize = 256;
+
+/// How long the first publish on a direct topic waits for the subscribers that the broker knows of, and a
+/// subscription for the direct publishers that are there: connecting takes a thousandth of it on a LAN.
+pub const DIRECT_SETTLE: Duration = Duration::from_secs(1);
 
 // ---------------------------------------------------------------- Links
 
@@ -209,6 +244,7 @@ const _: () = {
     assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
+    assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
     assert!(SLAB_BYTES >= 2 * READ_BYTES_PER_TURN);
     assert!(PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN <= SLAB_BYTES);
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);

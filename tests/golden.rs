@@ -73,6 +73,52 @@ const ROWS: &[(Frame<'static>, &str)] = &[
     (Frame::Flush { request: 0x1111_1111 }, "29000000 | 0b 11111111 00*36"),
     (Frame::Ping { token: all(0x11) }, "29000000 | 0c 11111111 11111111 00*32"),
     (Frame::Pong { token: all(0x11) }, "29000000 | 0d 11111111 11111111 00*32"),
+    (Frame::Modes { rules: ">=direct" }, "31000000 | 3e3d646972656374 | 0e f7ffffff 08000000 00*32"),
+    (Frame::Identity { publisher: all(0x11) }, "29000000 | 0f 11111111 11111111 00*32"),
+    (
+        Frame::Register {
+            endpoints: "e",
+            topics: "tt",
+            publisher: all(0x11),
+            epoch: all(0x22),
+            request: 0x3333_3333,
+        },
+        "2c000000 | 65 7474 | 10 fcffffff 01000000 f5ffffff 02000000
+         11111111 11111111 22222222 22222222 33333333 00*4",
+    ),
+    (
+        Frame::Registered { request: 0x1111_1111, lease_ms: 0x2222_2222 },
+        "29000000 | 11 11111111 22222222 00*32",
+    ),
+    (
+        Frame::Renew { publisher: all(0x11), epoch: all(0x22), request: 0x3333_3333 },
+        "29000000 | 12 11111111 11111111 22222222 22222222 33333333 00*20",
+    ),
+    (
+        Frame::Unregister { publisher: all(0x11), epoch: all(0x22) },
+        "29000000 | 13 11111111 11111111 22222222 22222222 00*24",
+    ),
+    (
+        Frame::WatchPublishers { filter: b"a.>", request: 0x1111_1111, kind: 1 },
+        "2c000000 | 612e3e | 14 fcffffff 03000000 11111111 01 00*27",
+    ),
+    (Frame::UnwatchPublishers { request: 0x1111_1111 }, "29000000 | 15 11111111 00*36"),
+    (
+        Frame::PublisherUp {
+            endpoints: "e",
+            topics: "tt",
+            publisher: all(0x11),
+            epoch: all(0x22),
+            lease_left_ms: 0x3333_3333,
+        },
+        "2c000000 | 65 7474 | 16 fcffffff 01000000 f5ffffff 02000000
+         11111111 11111111 22222222 22222222 33333333 00*4",
+    ),
+    (
+        Frame::PublisherDown { publisher: all(0x11), epoch: all(0x22), reason: 1 },
+        "29000000 | 17 11111111 11111111 22222222 22222222 01 00*23",
+    ),
+    (Frame::ListPublishers { request: 0x1111_1111 }, "29000000 | 18 11111111 00*36"),
 ];
 
 /// The bytes that a row writes down.
@@ -122,10 +168,21 @@ fn every_variant_has_a_row() {
         Frame::Flush { .. } => 11,
         Frame::Ping { .. } => 12,
         Frame::Pong { .. } => 13,
+        Frame::Modes { .. } => 14,
+        Frame::Identity { .. } => 15,
+        Frame::Register { .. } => 16,
+        Frame::Registered { .. } => 17,
+        Frame::Renew { .. } => 18,
+        Frame::Unregister { .. } => 19,
+        Frame::WatchPublishers { .. } => 20,
+        Frame::UnwatchPublishers { .. } => 21,
+        Frame::PublisherUp { .. } => 22,
+        Frame::PublisherDown { .. } => 23,
+        Frame::ListPublishers { .. } => 24,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..14).collect::<Vec<u8>>());
+    assert_eq!(there, (0..25).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;

@@ -28,8 +28,9 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 
 /// Entries of each of the executor's three rings: how many waits go to the kernel in one call.
 ///
-/// 1,024 pairs of sockets that echo to each other on one core of a 2-core VM: 219,000 echoes a
-/// second with the runtime's 128, 300,000 with 512, 357,000 with 2,048. Costs 200 KiB a ring.
+/// 1,024 pairs of sockets that echo to each other in turns, on one core of a loaded 2-core VM:
+/// 267,000 echoes a second with the runtime's 128, 347,000 with 512, 357,000 with 2,048. By the
+/// sizes of its entries a ring costs 200 KiB.
 const RING_DEPTH: usize = 2048;
 
 /// The least memlock limit the runtime starts with, in bytes.

@@ -93,7 +93,8 @@ impl HostCheck {
         findings
     }
 
-    /// The CPUs that are allowed against those asked for, and which those are; none on an error.
+    /// The CPUs that are allowed against those asked for, and which to go on with: those asked for,
+    /// else those allowed, else none.
     fn cpus(&self) -> (Vec<Finding>, Vec<CoreId>) {
         const FIX: &str = "name CPUs from that list with --cores, or widen it: taskset, the cpuset of the \
                            container, AllowedCPUs of the systemd unit";
@@ -105,7 +106,9 @@ impl HostCheck {
         let asked = self.cores.clone().unwrap_or_default();
         let cores = match asked.resolve(&topology) {
             Ok(cores) => cores,
-            Err(error) => return (vec![Finding::error("cpus", error.to_string(), FIX)], Vec::new()),
+            Err(error) => {
+                return (vec![Finding::error("cpus", error.to_string(), FIX)], topology.allowed().to_vec());
+            }
         };
         let found =
             format!("asked for {asked}: {} of {} allowed ({allowed})", cores.len(), topology.allowed().len());

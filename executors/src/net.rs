@@ -31,7 +31,7 @@ impl ReadySocket {
     /// Takes a socket over and makes it non-blocking.
     ///
     /// # Errors
-    /// When this thread is no executor, or the descriptor is no socket. The descriptor is closed.
+    /// When this thread is no executor, or the flag cannot be set. The descriptor is closed then.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
         if !on_executor() {
             return Err(io::Error::other("a socket can be adopted only on an executor thread"));

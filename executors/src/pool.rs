@@ -1,18 +1,20 @@
 //! A pool: pinned executors, the links between their shards, commands from outside, and ticks.
 
+mod launch;
+
 use std::future::Future;
 use std::io;
 use std::thread::JoinHandle;
 
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::executor::{self, ExecutorError};
+use crate::executor::ExecutorError;
 use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
 use crate::link::{Inbox, Link, link};
-use crate::thread::{become_executor, install_panic_hook};
-use crate::tick::{Tick, TickSource, Ticks, ticks};
+use crate::thread::install_panic_hook;
+use crate::tick::{TickLink, TickSource, Ticks, ticks};
 
 /// What a pool is made of.
 #[derive(Debug, Clone)]
@@ -45,7 +47,7 @@ pub struct ShardContext<M> {
     pub inboxes: Vec<Option<Inbox<M>>>,
     /// Messages from outside the pool. Its end is the signal to stop.
     pub commands: Inbox<M>,
-    /// The time.
+    /// The time. Wait for it as long as the shard runs: it also ends a stall of the runtime (`tick`).
     pub ticks: Ticks,
 }
 
@@ -84,9 +86,6 @@ pub enum PoolError {
     },
 }
 
-/// What an executor reports once, before any body runs.
-type Started = (ShardId, Result<(), ExecutorError>);
-
 /// Running executors. Drop it and they stop by themselves; [`Pool::stop`] waits for them.
 #[derive(Debug)]
 pub struct Pool<M> {
@@ -112,13 +111,13 @@ where
     }
     install_panic_hook();
     warn_of_shared_cores(config);
-    let Plan { contexts, commands, tick_links } = plan(config);
+    let Plan { contexts, commands, tick_links } = plan(config).map_err(PoolError::TickThread)?;
     let cores = contexts.iter().map(|context| context.core).collect();
 
-    let launch = launch(config, contexts, body);
+    let launch = launch::launch(config, contexts, body);
     let ready = launch.failed.map_or(Ok(()), Err);
     let tick_source = ready.and_then(|()| {
-        wait_until_started(launch.started, &launch.threads)?;
+        launch::wait_until_started(launch.started, &launch.threads)?;
         TickSource::start(&format!("{}-tick", config.name), tick_links).map_err(PoolError::TickThread)
     });
     match tick_source {
@@ -194,18 +193,18 @@ impl<M> Pool<M> {
 struct Plan<M> {
     contexts: Vec<ShardContext<M>>,
     commands: Vec<Link<M>>,
-    tick_links: Vec<Link<Tick>>,
+    tick_links: Vec<TickLink>,
 }
 
 /// Makes the links: one for each ordered pair of shards, and one from outside to each.
-fn plan<M>(config: &PoolConfig) -> Plan<M> {
+fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     let shards = config.shards;
     let mut contexts: Vec<ShardContext<M>> = Vec::with_capacity(shards);
     let mut commands = Vec::with_capacity(shards);
     let mut tick_links = Vec::with_capacity(shards);
     for index in 0..shards {
         let (command_link, command_inbox) = link(config.link_capacity);
-        let (tick_link, ticks) = ticks();
+        let (tick_link, ticks) = ticks()?;
         commands.push(command_link);
         tick_links.push(tick_link);
         contexts.push(ShardContext {
@@ -225,105 +224,7 @@ fn plan<M>(config: &PoolConfig) -> Plan<M> {
             contexts[target].inboxes[source] = Some(inbox);
         }
     }
-    Plan { contexts, commands, tick_links }
-}
-
-/// Threads on their way: each reports once, then waits for its go link.
-struct Launch {
-    threads: Vec<JoinHandle<()>>,
-    go_links: Vec<Link<()>>,
-    started: Inbox<Started>,
-    failed: Option<PoolError>,
-}
-
-/// How a shard's thread reports and what it waits for before its body.
-struct Beginning {
-    idle: Idle,
-    started: Link<Started>,
-    go: Inbox<()>,
-}
-
-/// Makes the thread of each shard, up to the first that cannot be made.
-fn launch<M, F, Fut>(config: &PoolConfig, contexts: Vec<ShardContext<M>>, body: F) -> Launch
-where
-    M: Send + 'static,
-    F: Fn(ShardContext<M>) -> Fut + Send + Clone + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let (started_link, started) = link(config.shards);
-    let mut launch = Launch { threads: Vec::new(), go_links: Vec::new(), started, failed: None };
-    for context in contexts {
-        let shard = context.shard;
-        let (go_link, go) = link(1);
-        let begin = Beginning { idle: config.idle, started: started_link.clone(), go };
-        let body = body.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("{}-{shard}", config.name))
-            .spawn(move || run_shard(context, begin, body));
-        match thread {
-            Ok(thread) => {
-                launch.threads.push(thread);
-                launch.go_links.push(go_link);
-            }
-            Err(source) => {
-                launch.failed = Some(PoolError::Thread { shard, source });
-                break;
-            }
-        }
-    }
-    launch
-}
-
-/// The whole life of a shard's thread.
-fn run_shard<M, F, Fut>(context: ShardContext<M>, begin: Beginning, body: F)
-where
-    F: Fn(ShardContext<M>) -> Fut,
-    Fut: Future<Output = ()> + 'static,
-{
-    let (shard, core) = (context.shard, context.core);
-    let Beginning { idle, started, mut go } = begin;
-    let executor = match core.map_or(Ok(()), executor::pin).and_then(|()| executor::make(core, idle)) {
-        Ok(executor) => executor,
-        Err(error) => {
-            // There is room for one report of each shard, and `start` waits for it.
-            let _ = started.try_send((shard, Err(error)));
-            return;
-        }
-    };
-    become_executor();
-    executor::run(&executor, async move {
-        // Sent from inside: this executor does run.
-        let _ = started.try_send((shard, Ok(())));
-        drop(started);
-        if go.recv().await.is_none() {
-            return;
-        }
-        debug!(%shard, core = core.map(|core| core.0), "executor runs");
-        body(context).await;
-        debug!(%shard, "shard has ended");
-    });
-}
-
-/// Takes one report of each shard. The error is that of the lowest shard that failed.
-fn wait_until_started(mut started: Inbox<Started>, threads: &[JoinHandle<()>]) -> Result<(), PoolError> {
-    let mut failed: Option<(ShardId, ExecutorError)> = None;
-    let mut reports = 0;
-    while let Some((shard, result)) = started.recv_blocking() {
-        reports += 1;
-        if let Err(error) = result
-            && failed.as_ref().is_none_or(|(lowest, _)| shard < *lowest)
-        {
-            failed = Some((shard, error));
-        }
-    }
-    if let Some((shard, source)) = failed {
-        return Err(PoolError::Executor { shard, source });
-    }
-    if reports < threads.len() {
-        let gone = threads.iter().position(JoinHandle::is_finished).unwrap_or(0);
-        return Err(PoolError::Lost { shard: shard_at(gone) });
-    }
-    Ok(())
+    Ok(Plan { contexts, commands, tick_links })
 }
 
 /// Two shards on one core take turns at the mercy of the scheduler: allowed, and worth a line.

@@ -1,51 +1,106 @@
 //! The pulse that brings time to shards: one plain thread serves a whole pool.
+//!
+//! It is also a net. The runtime parks with runnable tasks when a wake-up meant for its last sleep
+//! is delivered late, between its poll and its tasks: a foreign thread was taken off its core in
+//! the middle of waking it. The next wake-up puts that right, so there must always be one that
+//! cannot be lost in the same way. A message on a link is not: the link stays full, and a full link
+//! wakes nobody. A tick is therefore a count in an eventfd that the shard polls through its ring:
+//! the kernel ends the sleep, whatever state the wake-ups of user space are in.
 
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use glommio::io::PollableFd;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::error;
 
 use crate::clock::MonotonicNs;
-use crate::link::{Inbox, Link, RecvTimeout, Refused, link};
+use crate::link::{Inbox, Link, RecvTimeout, link};
 use crate::thread::spawn_plain;
 
 /// How often every shard hears the time. Every deadline of the product is a multiple of this, or
 /// late by at most this.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// One tick waits at most: a shard that is late needs to hear the time once, not ten times.
-const TICKS_WAITING_MAX: usize = 1;
-
-/// The time, as sent to a shard.
+/// The time, as a shard hears it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// When the tick was sent. Never earlier than the tick before it.
+    /// When the tick was heard. Never earlier than the tick before it.
     pub now: MonotonicNs,
 }
 
-/// A shard's ticks. A test makes its own with [`Ticks::from`] an inbox and so owns the clock.
+/// A shard's ticks. Those that it was too late for have become one.
 #[derive(Debug)]
-pub struct Ticks(Inbox<Tick>);
+pub struct Ticks(Source);
+
+#[derive(Debug)]
+enum Source {
+    /// From a pool's tick thread.
+    Pulse(Arc<EventFd>),
+    /// From whoever owns the clock: a test, or an executor that passes its own ticks on.
+    Inbox(Inbox<Tick>),
+}
+
+/// The descriptor in the form the runtime takes.
+#[derive(Debug)]
+struct Count(Arc<EventFd>);
+
+impl AsRawFd for Count {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
 
 impl Ticks {
-    /// Waits for the next tick. `None`: the pool's tick thread is gone.
+    /// Waits for the next tick. `None`: whoever owned the clock is gone.
+    ///
+    /// # Panics
+    /// Outside an executor, for the ticks of a pool.
     pub async fn next(&mut self) -> Option<Tick> {
-        self.0.recv().await
+        match &mut self.0 {
+            Source::Inbox(inbox) => inbox.recv().await,
+            Source::Pulse(count) => {
+                // Made anew each time: it belongs to an executor, and ticks are made before theirs.
+                let polled = PollableFd::new(Count(Arc::clone(count))).ok()?;
+                polled.readable().await.ok()?;
+                // Nothing to read means that another poll has read it: the time has come all the same.
+                let _ = count.read();
+                Some(Tick { now: MonotonicNs::now() })
+            }
+        }
     }
 }
 
 impl From<Inbox<Tick>> for Ticks {
     fn from(inbox: Inbox<Tick>) -> Self {
-        Self(inbox)
+        Self(Source::Inbox(inbox))
+    }
+}
+
+/// The sending end of one shard's ticks.
+#[derive(Debug)]
+pub(crate) struct TickLink(Arc<EventFd>);
+
+impl TickLink {
+    /// Adds a tick to those that wait. `false`: the shard is gone.
+    fn send(&self) -> bool {
+        // Full only after 2^64 ticks.
+        let _ = self.0.write(1);
+        Arc::strong_count(&self.0) > 1
     }
 }
 
 /// The sending end and the receiving end of one shard's ticks.
-pub(crate) fn ticks() -> (Link<Tick>, Ticks) {
-    let (link, inbox) = link(TICKS_WAITING_MAX);
-    (link, Ticks(inbox))
+///
+/// # Errors
+/// When no descriptor is left.
+pub(crate) fn ticks() -> std::io::Result<(TickLink, Ticks)> {
+    let count = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+    Ok((TickLink(Arc::clone(&count)), Ticks(Source::Pulse(count))))
 }
 
-/// A running tick thread. It ends when this is dropped, or when the last shard is gone.
+/// A running tick thread. It ends when it is stopped, or else with the last shard.
 #[derive(Debug)]
 pub(crate) struct TickSource {
     thread: std::thread::JoinHandle<()>,
@@ -54,27 +109,32 @@ pub(crate) struct TickSource {
 
 impl TickSource {
     /// Starts to send a tick on each of `links` every [`TICK`].
-    pub(crate) fn start(name: &str, links: Vec<Link<Tick>>) -> std::io::Result<Self> {
+    pub(crate) fn start(name: &str, links: Vec<TickLink>) -> std::io::Result<Self> {
         let (stop, stopped) = link(1);
-        let thread = spawn_plain(name, move || pulse(links, stopped))?;
+        // Kept by the thread too: shards whose pool was dropped still need the time to end well.
+        let open = stop.clone();
+        let thread = spawn_plain(name, move || {
+            pulse(links, stopped);
+            drop(open);
+        })?;
         Ok(Self { thread, stop })
     }
 
     /// Ends the thread and waits for it.
     pub(crate) fn stop(self) {
-        drop(self.stop);
+        // Refused only when the thread has ended by itself.
+        let _ = self.stop.try_send(());
         if self.thread.join().is_err() {
             error!("the tick thread panicked");
         }
     }
 }
 
-/// Sends ticks until the stop link or every shard is gone.
-fn pulse(mut links: Vec<Link<Tick>>, mut stopped: Inbox<()>) {
+/// Sends ticks until it is told to stop or every shard is gone.
+fn pulse(mut links: Vec<TickLink>, mut stopped: Inbox<()>) {
     let mut due = Instant::now() + TICK;
     while !links.is_empty() && stopped.recv_deadline(due) == Err(RecvTimeout::TimedOut) {
-        let now = MonotonicNs::now();
-        links.retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
+        links.retain(TickLink::send);
         // After a pause of the host the missed ticks are skipped, not sent in a burst.
         due = (due + TICK).max(Instant::now());
     }
@@ -83,41 +143,71 @@ fn pulse(mut links: Vec<Link<Tick>>, mut stopped: Inbox<()>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor;
+    use crate::idle::Idle;
+    use crate::thread::become_executor;
+
+    /// Runs `body` on an executor in a thread of its own.
+    fn on_an_executor<T: Send + 'static>(body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+        let thread = spawn_plain("tick-test", move || {
+            let executor = executor::make(None, Idle::Park).unwrap();
+            become_executor();
+            executor.run(body())
+        });
+        thread.unwrap().join().unwrap()
+    }
 
     #[test]
     fn ticks_come_in_order_and_about_every_ten_milliseconds() {
-        let (link, mut ticks) = ticks();
+        let (link, mut ticks) = ticks().unwrap();
         let source = TickSource::start("test-tick", vec![link]).unwrap();
-        let first = ticks.0.recv_blocking().unwrap();
-        let mut last = first;
-        for _ in 0..10 {
-            let tick = ticks.0.recv_blocking().unwrap();
-            assert!(tick.now > last.now);
-            last = tick;
-        }
+        let elapsed = on_an_executor(async move || {
+            let first = ticks.next().await.unwrap();
+            let mut last = first;
+            for _ in 0..10 {
+                let tick = ticks.next().await.unwrap();
+                assert!(tick.now > last.now);
+                last = tick;
+            }
+            last.now.saturating_since(first.now)
+        });
         // Late ticks are the host's business; early ones would be ours.
-        let elapsed = last.now.saturating_since(first.now);
         assert!(elapsed >= TICK * 8, "ten ticks took {elapsed:?}");
         source.stop();
-        assert_eq!(ticks.0.recv_blocking().map(|_| ()), None.or(ticks.0.try_recv().map(|_| ())));
     }
 
     #[test]
     fn ticks_coalesce_for_a_shard_that_is_late() {
-        let (link, mut ticks) = ticks();
-        assert!(link.try_send(Tick { now: MonotonicNs(1) }).is_ok());
-        assert!(matches!(link.try_send(Tick { now: MonotonicNs(2) }), Err(Refused::Full(_))));
-        assert_eq!(ticks.0.try_recv(), Some(Tick { now: MonotonicNs(1) }));
-        assert_eq!(ticks.0.try_recv(), None);
+        let (link, mut ticks) = ticks().unwrap();
+        for _ in 0..3 {
+            assert!(link.send());
+        }
+        let left = on_an_executor(async move || {
+            ticks.next().await.unwrap();
+            let Source::Pulse(count) = &ticks.0 else { unreachable!() };
+            count.read()
+        });
+        assert_eq!(left, Err(nix::errno::Errno::EAGAIN), "the three have become one");
     }
 
     #[test]
     fn the_thread_ends_by_itself_when_every_shard_is_gone() {
-        let (link, ticks) = ticks();
+        let (link, ticks) = ticks().unwrap();
         let source = TickSource::start("test-tick", vec![link]).unwrap();
         drop(ticks);
-        // The stop link is still held: only the closed ticks can end it.
+        // The stop link is still held: only the shards' end can end it.
         source.thread.join().unwrap();
         assert!(source.stop.is_closed());
+    }
+
+    #[test]
+    fn a_source_that_is_dropped_goes_on_while_a_shard_is_there() {
+        let (link, mut ticks) = ticks().unwrap();
+        drop(TickSource::start("test-tick", vec![link]).unwrap());
+        on_an_executor(async move || {
+            for _ in 0..3 {
+                assert!(ticks.next().await.is_some());
+            }
+        });
     }
 }

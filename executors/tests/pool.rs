@@ -42,7 +42,7 @@ fn shards_talk_to_each_other_and_stop_when_commands_end() {
             while let Some(command) = context.commands.recv().await {
                 heard += command as usize;
             }
-            report.send((context.shard, context.core, heard)).await.unwrap();
+            report.send((context.shard, context.core.unwrap(), heard)).await.unwrap();
         }
     })
     .unwrap();

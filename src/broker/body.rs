@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_executors::{MonotonicNs, ShardContext, Ticks, spawn_local};
+use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, spawn_local};
 
 use super::runtime::Runtime;
 use super::{Item, links, listener};
@@ -15,10 +15,16 @@ use crate::ids::ShardId;
 const TICKS_PER_EXPORT: u64 = 10;
 
 /// Runs one shard until it is told to drain, and has.
-pub(super) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
-    let ShardContext { shard: id, links, inboxes, mut commands, ticks, .. } = context;
+pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
+    let (runtime, commands) = begin(context, &config);
+    serve(runtime, commands).await;
+}
+
+/// Starts the pumps of one shard. Its commands are for [`serve`].
+pub(super) fn begin(context: ShardContext<Item>, config: &ShardConfig) -> (Rc<Runtime>, Inbox<Item>) {
+    let ShardContext { shard: id, links, inboxes, commands, ticks, .. } = context;
     let now = MonotonicNs::now();
-    let runtime = Runtime::new(Shard::new(id, ShardConfig::clone(&config), now), links, now);
+    let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, now);
     for (from, inbox) in inboxes.into_iter().enumerate() {
         if let Some(inbox) = inbox {
             let from = ShardId(u16::try_from(from).expect("shards are counted in 16 bits"));
@@ -26,11 +32,17 @@ pub(super) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
         }
     }
     spawn_local(tick(Rc::clone(&runtime), ticks)).detach();
+    (runtime, commands)
+}
+
+/// Does what the shard is told from outside, until it has drained.
+pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     loop {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
                 for (fd, endpoint) in listeners {
-                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint)).detach();
+                    let stop = runtime.add_acceptor();
+                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint, stop)).detach();
                 }
             }
             Some(Item::Drain { time }) => break runtime.begin_drain(time),
@@ -51,6 +63,7 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
         count += 1;
         if count.is_multiple_of(TICKS_PER_EXPORT) {
             runtime.export();
+            runtime.log_overdue();
         }
         runtime.end_if_drained(tick.now);
     }
@@ -67,7 +80,7 @@ impl Runtime {
     }
 
     fn begin_drain(&self, time: Duration) {
-        self.stop_accepting.raise();
+        self.stop_accepting();
         self.drain_until.set(Some(self.clock.now() + time));
         self.shard.borrow_mut().on_drain();
     }

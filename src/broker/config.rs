@@ -1,5 +1,6 @@
 //! What a broker is started with. Made from flags by the command or by hand; checked before anything starts.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
@@ -9,8 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT,
-    HEARTBEAT_DEFAULT, HEARTBEAT_MIN, READ_BYTES_PER_TURN, SHARDS_MAX,
+    FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN, READ_BYTES_PER_TURN,
+    SHARDS_MAX,
 };
+use crate::registry::ModeRules;
 
 /// Everything that can be chosen about a broker.
 #[derive(Clone, Debug)]
@@ -33,6 +36,10 @@ pub struct BrokerConfig {
     pub frame_bytes_max: usize,
     /// How often a silent client says that it lives.
     pub heartbeat: Duration,
+    /// Which topics go direct.
+    pub modes: ModeRules,
+    /// How long a direct publisher is known without a word from it.
+    pub lease: Duration,
 }
 
 impl Default for BrokerConfig {
@@ -47,6 +54,8 @@ impl Default for BrokerConfig {
             egress_frames_max: EGRESS_FRAMES_MAX_DEFAULT,
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
             heartbeat: HEARTBEAT_DEFAULT,
+            modes: ModeRules::default(),
+            lease: LEASE_DEFAULT,
         }
     }
 }
@@ -75,11 +84,18 @@ impl BrokerConfig {
                 self.egress_bytes_max, self.frame_bytes_max
             ));
         }
-        if self.egress_frames_max == 0 {
-            return invalid("--egress-frames must be at least 1".into());
+        if self.egress_frames_max < FRAMES_PER_TURN_MAX {
+            return invalid(format!(
+                "--egress-frames {} is too little: {FRAMES_PER_TURN_MAX} small frames may come in one read, and a queue \
+                 that does not take them would deliver none",
+                self.egress_frames_max
+            ));
         }
         if self.heartbeat < HEARTBEAT_MIN {
             return invalid(format!("--heartbeat must be at least {} ms", HEARTBEAT_MIN.as_millis()));
+        }
+        if self.lease < LEASE_MIN {
+            return invalid(format!("--lease must be at least {} ms", LEASE_MIN.as_millis()));
         }
         Ok(())
     }
@@ -99,6 +115,9 @@ impl BrokerConfig {
             overflow: self.overflow,
             heartbeat: self.heartbeat,
             epoch,
+            modes: Arc::new(self.modes.clone()),
+            lease: self.lease,
+            direct: None,
         }
     }
 }
@@ -114,9 +133,10 @@ mod tests {
             BrokerConfig { listen: vec![], ..Default::default() },
             BrokerConfig { shards: Some(0), ..Default::default() },
             BrokerConfig { egress_bytes_max: 1 << 20, ..Default::default() },
-            BrokerConfig { egress_frames_max: 0, ..Default::default() },
+            BrokerConfig { egress_frames_max: FRAMES_PER_TURN_MAX - 1, ..Default::default() },
             BrokerConfig { frame_bytes_max: 1 << 40, ..Default::default() },
             BrokerConfig { heartbeat: Duration::ZERO, ..Default::default() },
+            BrokerConfig { lease: Duration::ZERO, ..Default::default() },
         ];
         for config in wrong {
             assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Invalid);

@@ -37,7 +37,10 @@ impl Runtime {
         self.send_links(&mut shard);
         for _ in 0..FLUSH_SESSIONS_PER_TURN {
             let Some(id) = shard.outbox.dirty.pop_front() else { break };
-            let Some(connection) = self.connection(id) else { continue };
+            let Some(connection) = self.connection(id) else {
+                self.answer_local(&mut shard, id);
+                continue;
+            };
             match visit(&mut shard, &connection) {
                 Visit::Done => {}
                 Visit::Again => shard.outbox.dirty.push_back(id),

@@ -7,10 +7,11 @@ use corecast_executors::{MonotonicNs, ReadySocket, Wake};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
-use crate::fanout::{Holder, Phase, Shard};
+use crate::error::ErrorCode;
+use crate::fanout::{Phase, Shard};
 use crate::ids::SessionId;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Reader, Slab, Span, split};
+use crate::wire::{Reader, Slab, Span, WireError, split};
 
 /// What a turn of reading came to.
 enum Turn {
@@ -99,23 +100,41 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
     runtime.settle().await;
     let io_failed = loop {
+        if connection.is_cut_off() {
+            break false;
+        }
         if connection.socket.readable().await.is_err() {
             break true;
         }
         match runtime.turn(&connection) {
-            Turn::Ended(io_failed) => break io_failed,
+            Turn::Ended(io_failed) => {
+                runtime.refuse_half_frame(&connection);
+                break io_failed;
+            }
             Turn::More => runtime.settle().await,
         }
-        while runtime.shard.borrow().is_held(Holder::Session(id)) && !connection.ended.get() {
+        while runtime.shard.borrow().is_held(id) && !connection.ended.get() {
             connection.wake.wait().await;
         }
     };
+    // A farewell that has just been said leaves now or never.
+    runtime.settle().await;
     runtime.unfile(id, io_failed || connection.io_failed.get());
     runtime.settle().await;
     runtime.tell_acceptor().await;
 }
 
 impl Runtime {
+    /// The stream is over, and not where a frame is: a peer that only shut its side down can still read of it.
+    fn refuse_half_frame(&self, connection: &Connection) {
+        let mut shard = self.shard.borrow_mut();
+        let begun = connection.reader.borrow().partial_bytes() > 0;
+        if begun && matches!(shard.phase(connection.id), Some(Phase::Hello | Phase::Open)) {
+            let error = WireError::new(ErrorCode::Malformed, "the stream ended within a frame");
+            shard.on_wire_error(connection.id, &error);
+        }
+    }
+
     /// Placement counts the sessions of each shard; one of ours has ended.
     pub(super) async fn tell_acceptor(&self) {
         match &self.links[0] {

@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use corecast_executors::{Either, ReadySocket, end_turn, first, spawn_local};
+use corecast_executors::{Either, ReadySocket, Wake, end_turn, first, spawn_local};
 use socket2::SockRef;
 use tracing::warn;
 
@@ -45,21 +45,18 @@ impl Placement {
     }
 }
 
-/// Accepts on one listener until the broker drains.
-pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint) {
+/// Accepts on one listener until `stop` is raised.
+pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint, stop: Rc<Wake>) {
     let socket = match ReadySocket::adopt(fd) {
         Ok(socket) => socket,
         Err(error) => return warn!(%endpoint, %error, "cannot listen"),
     };
     let mut pause = ACCEPT_BACKOFF_MIN;
     loop {
-        match first(socket.readable(), runtime.stop_accepting.wait()).await {
+        match first(socket.readable(), stop.wait()).await {
             Either::Left(Ok(())) => {}
             Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
-            Either::Right(()) => {
-                // Another listener's acceptor waits for the same.
-                return runtime.stop_accepting.raise();
-            }
+            Either::Right(()) => return,
         }
         match runtime.accept_turn(&socket, &endpoint).await {
             Ok(()) => {
@@ -71,7 +68,10 @@ pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint
                 runtime.log_limited("accept_error", |more| {
                     warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
                 });
-                runtime.clock.until(runtime.clock.now() + pause).await;
+                let pause_over = runtime.clock.until(runtime.clock.now() + pause);
+                if let Either::Right(()) = first(pause_over, stop.wait()).await {
+                    return;
+                }
                 pause = (pause * 2).min(ACCEPT_BACKOFF_MAX);
             }
         }

@@ -9,6 +9,7 @@
 //! | `flush` | egress queues to the kernel, pending items to links |
 //! | `links` | what comes from other shards |
 //! | `listener` | accepting and placing connections |
+//! | `local` | the other way in: messages from the local API of a direct publisher |
 //! | `body` | what an executor of the pool runs, from start to drain |
 
 mod body;
@@ -17,16 +18,20 @@ mod flush;
 mod ingress;
 mod links;
 mod listener;
+mod local;
 mod runtime;
 
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{CoreId, Pool, PoolConfig, Topology, start};
+use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Topology, start};
 
+pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
 pub use ingress::ingest;
+pub(crate) use local::LocalHost;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +55,8 @@ pub(crate) enum Item {
         /// The listeners, with what they are for.
         listeners: Vec<(OwnedFd, Endpoint)>,
     },
+    /// To the first shard of a direct publisher's own executors: run this there.
+    Begin(Begin),
     /// Stop: drain for so long, then end.
     Drain {
         /// How long.
@@ -57,11 +64,36 @@ pub(crate) enum Item {
     },
 }
 
+/// What the first executor of a pool is to run.
+pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
     pool: Option<Pool<Item>>,
-    endpoints: Vec<Endpoint>,
+    addresses: Addresses,
     cores: Vec<CoreId>,
+}
+
+/// Where a broker listens. Takes its socket files away while it still listens there: later it could be the file of
+/// the next broker, which takes the place of one that nobody listens on.
+#[derive(Default)]
+struct Addresses {
+    endpoints: Vec<Endpoint>,
+    removed: bool,
+}
+
+impl Addresses {
+    fn remove_files(&mut self) {
+        if !std::mem::replace(&mut self.removed, true) {
+            self.endpoints.iter().for_each(Endpoint::unlisten);
+        }
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        self.remove_files();
+    }
 }
 
 impl Broker {
@@ -75,8 +107,13 @@ impl Broker {
         let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let cores = config.cores.resolve(&topology).map_err(|e| Error::new(ErrorKind::Invalid, chain(&e)))?;
         let shards = config.shards.unwrap_or(cores.len());
-        let listeners = config.listen.iter().map(listen_patiently).collect::<Result<Vec<_>>>()?;
-        let endpoints = listeners.iter().map(|(_, at)| at.clone()).collect();
+        let mut listeners = Vec::new();
+        let mut addresses = Addresses::default();
+        for endpoint in &config.listen {
+            let (fd, at) = listen_patiently(endpoint)?;
+            addresses.endpoints.push(at.clone());
+            listeners.push((fd, at));
+        }
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
             cores,
@@ -92,12 +129,12 @@ impl Broker {
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), endpoints, cores })
+        Ok(Broker { pool: Some(pool), addresses, cores })
     }
 
     /// Where it listens, with the real ports.
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        &self.addresses.endpoints
     }
 
     /// How many shards it has.
@@ -121,16 +158,13 @@ impl Broker {
 
     fn end(&mut self, drain: Duration) -> Result<()> {
         let Some(pool) = self.pool.take() else { return Ok(()) };
+        self.addresses.remove_files();
         for shard in 0..pool.shards() {
             let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             // A shard that has ended needs no telling.
             let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain });
         }
-        let joined = pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)));
-        for endpoint in &self.endpoints {
-            endpoint.unlisten();
-        }
-        joined
+        pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))
     }
 }
 

@@ -5,12 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
+use tracing::info;
 
 use super::Item;
 use super::listener::Placement;
-use crate::fanout::{Holder, Shard};
+use super::local::LocalPort;
+use crate::fanout::Shard;
 use crate::ids::{SessionId, ShardId};
-use crate::telemetry::{Exported, OncePerSecond};
+use crate::telemetry::{CloseReason, Exported, OncePerSecond};
 use crate::wire::{Reader, Slab, Span};
 
 /// One live connection of this executor.
@@ -36,15 +38,15 @@ pub(super) struct Runtime {
     pub(super) links: Vec<Option<Link<Item>>>,
     /// By target shard: a task waits for room on that link, so nobody else may send on it.
     pub(super) link_waits: Vec<Cell<bool>>,
-    /// By source shard: raised when that link may be drained again.
-    pub(super) link_wakes: Vec<Wake>,
     pub(super) clock: TickClock,
     pub(super) log_limit: RefCell<OncePerSecond>,
     pub(super) exported: RefCell<Exported>,
     /// On the first shard: where the acceptor puts connections.
     pub(super) placement: RefCell<Placement>,
-    /// Raised when acceptors must end.
-    pub(super) stop_accepting: Wake,
+    /// One for each listener: raised when its acceptor must end.
+    acceptors: RefCell<Vec<Rc<Wake>>>,
+    /// The local API of a direct publisher, if this is one.
+    pub(super) local: RefCell<Option<Rc<LocalPort>>>,
     /// Raised when this executor may end.
     pub(super) ended: Wake,
     /// When draining must be over.
@@ -57,20 +59,33 @@ impl Runtime {
         Rc::new(Runtime {
             id,
             placement: RefCell::new(Placement::new(links.len())),
-            stop_accepting: Wake::new(),
+            acceptors: RefCell::default(),
             shard: RefCell::new(shard),
             slab: RefCell::default(),
             spans: RefCell::default(),
             connections: RefCell::default(),
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
-            link_wakes: links.iter().map(|_| Wake::new()).collect(),
             links,
             clock: TickClock::new(now),
             log_limit: RefCell::default(),
             exported: RefCell::new(Exported::new(id)),
+            local: RefCell::default(),
             ended: Wake::new(),
             drain_until: Cell::new(None),
         })
+    }
+
+    /// What ends an acceptor that is about to start.
+    pub(super) fn add_acceptor(&self) -> Rc<Wake> {
+        let stop = Rc::new(Wake::new());
+        self.acceptors.borrow_mut().push(Rc::clone(&stop));
+        stop
+    }
+
+    pub(super) fn stop_accepting(&self) {
+        for stop in self.acceptors.take() {
+            stop.raise();
+        }
     }
 
     pub(super) fn file(&self, connection: &Rc<Connection>) {
@@ -92,7 +107,12 @@ impl Runtime {
         if let Some(slot) = self.connections.borrow_mut().get_mut(id.slot as usize) {
             *slot = None;
         }
-        self.shard.borrow_mut().on_closed(id, io_failed);
+        let closed = self.shard.borrow_mut().on_closed(id, io_failed);
+        if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
+            self.log_limited(reason.label(), |more| {
+                info!(shard = %self.id, session = %id, reason = reason.label(), more, "session ended");
+            });
+        }
     }
 
     /// Ends sessions and lets go of held ones, as the shard has decided.
@@ -108,14 +128,11 @@ impl Runtime {
                 connection.end();
             }
         }
-        for holder in std::mem::take(&mut shard.outbox.resumed) {
-            match holder {
-                Holder::Link(from) => self.link_wakes[usize::from(from.0)].raise(),
-                Holder::Session(id) => {
-                    if let Some(connection) = self.connection(id) {
-                        connection.wake.raise();
-                    }
-                }
+        for id in std::mem::take(&mut shard.outbox.resumed) {
+            if let Some(connection) = self.connection(id) {
+                connection.wake.raise();
+            } else if let Some(local) = &*self.local.borrow() {
+                local.resumed(id);
             }
         }
     }
@@ -126,9 +143,22 @@ impl Runtime {
             line(suppressed);
         }
     }
+
+    /// On ticks: tells how many lines were left out since the last of their reason.
+    pub(super) fn log_overdue(&self) {
+        self.log_limit.borrow_mut().overdue(self.clock.now(), |reason, more| {
+            info!(shard = %self.id, reason, more, "left out of the log");
+        });
+    }
 }
 
 impl Connection {
+    /// Whether it is cut off: what it still sends is not read, or it could send for ever. After a failed send, what
+    /// had come before is read to its end.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.ended.get() && !self.io_failed.get()
+    }
+
     /// Makes the pump see the end of the stream now, whatever it waits for.
     pub(super) fn end(&self) {
         self.ended.set(true);

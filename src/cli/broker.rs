@@ -13,9 +13,10 @@ use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
 use crate::limits::{
     DRAIN_DEFAULT, EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
-    HEARTBEAT_DEFAULT,
+    HEARTBEAT_DEFAULT, LEASE_DEFAULT,
 };
-use crate::{Endpoint, OverflowPolicy, telemetry};
+use crate::registry::{Mode, ModeRules};
+use crate::{Endpoint, Filter, OverflowPolicy, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +24,7 @@ Examples:
   corecast broker --listen tcp://0.0.0.0:6680 --listen uds:///run/corecast.sock --cores 2-15
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, and which it is
   corecast broker --overflow block --metrics 127.0.0.1:9680
+  corecast broker --mode-rule 'video.>=direct'              # video from publisher to subscriber, all else proxied
 
 When it serves, it prints one line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM or SIGINT ends it in order; a second one ends it at once, with exit code 1.";
@@ -83,6 +85,25 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "SECS", env = "CORECAST_HEARTBEAT", default_value_t = Span(HEARTBEAT_DEFAULT))]
     heartbeat: Span,
 
+    /// How messages travel where no rule says it: proxy (through the broker) or direct (from publisher to subscriber).
+    #[arg(long, value_name = "MODE", env = "CORECAST_MODE", default_value_t = Mode::default())]
+    mode: Mode,
+
+    /// A rule for some topics, such as 'video.>=direct'; several times, or with commas between. The first that
+    /// matches a topic holds.
+    #[arg(
+        long,
+        value_name = "FILTER=MODE",
+        env = "CORECAST_MODE_RULE",
+        value_delimiter = ',',
+        value_parser = ModeRules::parse_rule,
+    )]
+    mode_rule: Vec<(Filter, Mode)>,
+
+    /// How long a direct publisher is known without a word from it.
+    #[arg(long, value_name = "SECS", env = "CORECAST_LEASE", default_value_t = Span(LEASE_DEFAULT))]
+    lease: Span,
+
     /// How long to go on sending what waits, when asked to stop.
     #[arg(long, value_name = "SECS", env = "CORECAST_DRAIN_TIMEOUT", default_value_t = Span(DRAIN_DEFAULT))]
     drain_timeout: Span,
@@ -97,8 +118,8 @@ pub(super) struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    fn config(&self) -> BrokerConfig {
-        BrokerConfig {
+    fn config(&self) -> Result<BrokerConfig, Failure> {
+        Ok(BrokerConfig {
             listen: self.listen.clone(),
             cores: self.cores.clone(),
             shards: self.shards,
@@ -108,12 +129,14 @@ impl BrokerArgs {
             egress_frames_max: self.egress_frames,
             frame_bytes_max: self.frame_bytes_max.0,
             heartbeat: self.heartbeat.0,
-        }
+            modes: ModeRules::new(self.mode_rule.clone(), self.mode)?,
+            lease: self.lease.0,
+        })
     }
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
-    let config = args.config();
+    let config = args.config()?;
     config.validate()?;
     let mut signals = TerminationSignals::install()
         .map_err(|e| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}")))?;
@@ -210,7 +233,7 @@ mod tests {
                     --idle spin:100 --overflow block --egress-bytes 1MiB --egress-frames 7 \
                     --frame-bytes-max 64KiB --heartbeat 500ms";
         let args = typed(&line.split_whitespace().collect::<Vec<_>>()).expect("as it should be typed");
-        let config = args.config();
+        let config = args.config().unwrap();
         let listen: Vec<String> = config.listen.iter().map(Endpoint::to_string).collect();
         assert_eq!(listen, ["tcp://127.0.0.1:0", "uds:///run/x", "tcp://[::1]:1"]);
         assert_eq!((config.shards, config.overflow), (Some(3), OverflowPolicy::Block));

@@ -93,9 +93,7 @@ impl From<Error> for Failure {
         };
         let failure = Failure::new(exit, error.to_string());
         match error.kind() {
-            ErrorKind::Unreachable => {
-                failure.hint("start a broker with `corecast broker`, or name another with --broker")
-            }
+            ErrorKind::Unreachable => failure.hint("another broker is named with --broker"),
             ErrorKind::AddressInUse => failure.hint(
                 "stop the process that listens there, or choose another address; port 0 takes a free one",
             ),

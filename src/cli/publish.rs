@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use corecast_executors::CoreSet;
 
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
 use super::quantity::{Size, Span, parse_rate_hz};
 use super::{Exit, Failure};
-use crate::{ClientConfig, Endpoint, Error, Publisher, Topic};
+use crate::{ClientConfig, Endpoint, Error, OverflowPolicy, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +62,24 @@ pub(super) struct PubArgs {
     #[arg(long, value_name = "SECS", env = "CORECAST_TIMEOUT", default_value_t = Span(Duration::from_secs(60)))]
     timeout: Span,
 
+    /// On topics that go direct: cores for executors of its own [default: it shares its client's].
+    #[arg(long, value_name = "SET", env = "CORECAST_CORES")]
+    cores: Option<CoreSet>,
+
+    /// On topics that go direct: where to listen for subscribers [default: a free port of the address from which
+    /// the broker is reached].
+    #[arg(long, value_name = "URL", env = "CORECAST_PUB_LISTEN")]
+    pub_listen: Option<Endpoint>,
+
+    /// On topics that go direct: what subscribers are told to connect to, when it is not where this listens; port 0
+    /// is the one that it listens on.
+    #[arg(long, value_name = "URL", env = "CORECAST_ADVERTISE")]
+    advertise: Option<Endpoint>,
+
+    /// On topics that go direct: what gives way when a subscriber does not keep up.
+    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW", default_value_t = OverflowPolicy::default())]
+    overflow: OverflowPolicy,
+
     /// The broker.
     #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]
     broker: Endpoint,
@@ -88,6 +107,10 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let timeout = args.timeout.0;
     let mut config = ClientConfig::new(args.broker.clone());
     config.name = "corecast-pub".to_owned();
+    config.direct.cores = args.cores.as_ref().map(ToString::to_string);
+    config.direct.listen = args.pub_listen.clone();
+    config.direct.advertise = args.advertise.clone();
+    config.direct.overflow = args.overflow;
     let mut publisher = Publisher::with_config(config)?;
     if let Some(wanted) = args.wait_subscribers {
         publisher.wait_for_subscribers(&args.topic, wanted, timeout)?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::OverflowPolicy;
-use crate::limits::{CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT};
+use crate::fanout::{OverflowPolicy, QueueBounds};
+use crate::limits::{CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FRAME_BYTES_MAX_DEFAULT};
 
 /// How subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -59,6 +59,39 @@ pub struct ClientConfig {
     pub queue_frames: usize,
     /// How long the first connection is tried. Later ones are tried until the client is closed.
     pub connect_timeout: Duration,
+    /// Of publishers, for topics that go direct.
+    pub direct: DirectConfig,
+}
+
+/// What a publisher is started with for topics that the broker makes direct.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct DirectConfig {
+    /// Where it listens for subscribers; `None`: on a free port of the address from which it reaches the broker, or
+    /// beside the broker's socket file.
+    pub listen: Option<Endpoint>,
+    /// What subscribers are told to connect to; `None`: where it listens.
+    pub advertise: Option<Endpoint>,
+    /// Cores for executors of its own, as `--cores` is written; `None`: it shares its client's executor.
+    pub cores: Option<String>,
+    /// Policy of subscribers that ask for none.
+    pub overflow: OverflowPolicy,
+    /// Bytes and frames that may wait for one subscriber.
+    pub bounds: QueueBounds,
+    /// Longest frame body, in bytes.
+    pub frame_bytes_max: usize,
+}
+
+impl Default for DirectConfig {
+    fn default() -> Self {
+        DirectConfig {
+            listen: None,
+            advertise: None,
+            cores: None,
+            overflow: OverflowPolicy::default(),
+            bounds: QueueBounds::default(),
+            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+        }
+    }
 }
 
 impl ClientConfig {
@@ -71,6 +104,7 @@ impl ClientConfig {
             overflow: None,
             queue_frames: CLIENT_QUEUE_FRAMES_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            direct: DirectConfig::default(),
         }
     }
 }

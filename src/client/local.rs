@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use corecast_executors::{Ticks, end_turn};
+use ahash::AHashSet;
+use corecast_executors::{TICK, Ticks, end_turn, spawn_local};
 
 use super::config::{ClientConfig, Sessions};
+use super::direct_host::{DirectHost, Placed};
 use super::message::{Event, EventRef};
 use super::queue::EventQueue;
 use super::runtime::ClientRuntime;
@@ -16,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::LINGER;
+use crate::registry::Mode;
 use crate::topic::{Filter, Topic};
 use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
 
@@ -30,16 +33,26 @@ struct Inner {
     config: ClientConfig,
     /// The session that all share, while somebody uses it.
     shared: RefCell<Weak<Use>>,
+    /// For a direct publisher with executors of its own: where its first shard runs.
+    placed: RefCell<Option<Placed>>,
 }
 
 /// A use of a session: the last one to go closes it.
 struct Use {
     session: Rc<Session>,
+    /// Its publishers' own shards, once one of them has a topic that goes direct.
+    direct: RefCell<Option<Rc<DirectHost>>>,
 }
 
 impl Drop for Use {
     fn drop(&mut self) {
-        self.session.close();
+        let Some(direct) = self.direct.take() else { return self.session.close() };
+        let session = Rc::clone(&self.session);
+        spawn_local(async move {
+            direct.end(&session, LINGER).await;
+            session.close();
+        })
+        .detach();
     }
 }
 
@@ -53,17 +66,30 @@ impl LocalClient {
     }
 
     pub(super) fn with_runtime(config: ClientConfig, runtime: Rc<ClientRuntime>) -> LocalClient {
-        LocalClient { inner: Rc::new(Inner { runtime, config, shared: RefCell::default() }) }
+        let (shared, placed) = (RefCell::default(), RefCell::default());
+        LocalClient { inner: Rc::new(Inner { runtime, config, shared, placed }) }
+    }
+
+    /// This client's direct publisher has executors of its own, and this is the first of them.
+    pub(super) fn place(&self, placed: Placed) {
+        *self.inner.placed.borrow_mut() = Some(placed);
     }
 
     fn session(&self) -> Rc<Use> {
         let inner = &self.inner;
-        let fresh = || Rc::new(Use { session: Session::start(&inner.runtime, inner.config.clone()) });
+        let fresh = || {
+            let session = Session::start(&inner.runtime, inner.config.clone());
+            Rc::new(Use { session, direct: RefCell::default() })
+        };
         match inner.config.sessions {
             Sessions::PerSubscriber => fresh(),
             Sessions::PerExecutor => {
                 let shared =
                     inner.shared.borrow().upgrade().filter(|u| u.session.state.borrow().alive().is_ok());
+                if let Some(used) = &shared {
+                    // Whoever paused it alone is not alone any more: at its next event it will see.
+                    used.session.set_paused(false);
+                }
                 shared.unwrap_or_else(|| {
                     let made = fresh();
                     *inner.shared.borrow_mut() = Rc::downgrade(&made);
@@ -81,7 +107,15 @@ impl LocalClient {
         let used = self.session();
         used.session.until(|state| state.is_open().then_some(())).await?;
         let losses_told = used.session.state.borrow().losses;
-        Ok(LocalPublisher { used, id: PublisherId(fastrand::u64(1..)), sequence: 0, losses_told })
+        Ok(LocalPublisher {
+            client: self.clone(),
+            used,
+            id: PublisherId(fastrand::u64(1..)),
+            sequence: 0,
+            losses_told,
+            begun: AHashSet::new(),
+            proxied: false,
+        })
     }
 
     /// A subscriber with a queue, when its filters are in force on every shard of the broker.
@@ -92,22 +126,33 @@ impl LocalClient {
         let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames));
         let filled = Rc::clone(&queue);
         let used = self.session();
-        let session = Rc::downgrade(&used.session);
+        let shared = Rc::downgrade(&used);
         let sink = move |event: EventRef<'_>| {
-            let Some(session) = session.upgrade() else { return };
+            let Some(used) = shared.upgrade() else { return };
             if !filled.push(event) {
                 return;
             }
-            // On a shared session a slow subscriber may not hold the others, unless that was asked for.
-            let alone = session.sinks.len() == 1;
-            if alone || session.state.borrow().terms.overflow == OverflowPolicy::Block {
-                session.set_paused(true);
+            // On a shared session a slow subscriber may not hold the others, publishers among them, whose answers
+            // come over it: unless that was asked for. One use is the subscriber's, one is this sink's.
+            let alone = Rc::strong_count(&used) <= 2;
+            if alone || used.session.state.borrow().terms.overflow == OverflowPolicy::Block {
+                used.session.set_paused(true);
             } else {
                 filled.drop_oldest();
             }
         };
         let subscription = subscribe(used, filters, Box::new(sink)).await?;
         Ok(LocalSubscriber { subscription, queue })
+    }
+
+    /// Waits, for 2 s at the most, until the sessions that nobody uses any more have sent what was queued and are
+    /// closed in order. Call it before the executor's body returns.
+    pub async fn close(&self) {
+        let clock = &self.inner.runtime.clock;
+        let deadline = clock.now() + LINGER;
+        while clock.now() < deadline && self.inner.runtime.is_closing() {
+            clock.until(clock.now() + TICK).await;
+        }
     }
 
     /// Calls `sink` in place with every event, in the turn of the session's pump; ready when the filters are in
@@ -133,10 +178,11 @@ async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: super::sinks::Sink) 
     }
     let session = Rc::clone(&used.session);
     let id = session.state.borrow_mut().subscribe(&filters);
+    session.introduce_everywhere(id, &filters);
     session.sinks.insert(id, &filters, sink);
     let subscription = Subscription { used, id, filters };
     session.send_soon();
-    session.until(|state| state.is_in_force(id).then_some(())).await?;
+    session.until(|state| (state.is_in_force(id) && session.is_settled(id)).then_some(())).await?;
     Ok(subscription)
 }
 
@@ -159,9 +205,8 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let session = &self.used.session;
         drop(session.sinks.remove(self.id, &self.filters));
-        session.state.borrow_mut().unsubscribe(self.id);
+        session.unsubscribe_everywhere(self.id);
         session.set_paused(false);
-        session.send_soon();
     }
 }
 
@@ -205,11 +250,16 @@ impl LocalSubscriber {
 
 /// A publisher.
 pub struct LocalPublisher {
+    client: LocalClient,
     used: Rc<Use>,
     id: PublisherId,
     sequence: u64,
     /// The session's losses that this publisher's flushes have reported.
     losses_told: u64,
+    /// Direct topics that are known to the broker, and whose subscribers were waited for.
+    begun: AHashSet<Topic>,
+    /// Messages went through the broker since the last flush.
+    proxied: bool,
 }
 
 impl LocalPublisher {
@@ -224,11 +274,14 @@ impl LocalPublisher {
     }
 
     /// Queues a message and gives its sequence number. Waits while too much is queued, also while the session is
-    /// connecting again.
+    /// connecting again; and at the first message of a topic that goes direct, for its subscribers to come.
     ///
     /// # Errors
     /// `Invalid` for a message longer than the broker takes; what the session has failed with.
     pub async fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        if let Some(direct) = self.direct_for(topic).await? {
+            return self.publish_direct(&direct, topic, payload).await;
+        }
         let session = &self.used.session;
         let ready = {
             let state = session.state.borrow();
@@ -241,20 +294,65 @@ impl LocalPublisher {
             session.until(|state| Session::has_room(state).then_some(())).await?;
         }
         self.sequence += 1;
+        self.proxied = true;
         let name = topic.to_bytes();
-        let frame = Frame::Message {
-            topic: &name,
-            payload,
-            publisher: self.id.0,
-            sequence: self.sequence,
-            sent_at_ns: unix_ns(),
-        };
+        let frame = self.message(topic, payload);
         session.state.borrow_mut().publish(&frame, &name);
         if session.send_soon() {
             // A turn's worth has been sent: the reactor and the others have theirs.
             end_turn().await;
         }
         Ok(self.sequence)
+    }
+
+    async fn publish_direct(&mut self, direct: &DirectHost, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        check_length(topic, payload, self.client.inner.config.direct.frame_bytes_max)?;
+        self.sequence += 1;
+        direct.publish(&self.message(topic, payload)).await;
+        Ok(self.sequence)
+    }
+
+    fn message<'a>(&self, topic: &'a Topic, payload: &'a [u8]) -> Frame<'a> {
+        Frame::Message {
+            topic: topic.as_bytes(),
+            payload,
+            publisher: self.id.0,
+            sequence: self.sequence,
+            sent_at_ns: unix_ns(),
+        }
+    }
+
+    /// The shards for a topic that goes direct, with the topic begun; `None` for one that is proxied.
+    async fn direct_for(&mut self, topic: &Topic) -> Result<Option<Rc<DirectHost>>> {
+        let session = &self.used.session;
+        {
+            let state = session.state.borrow();
+            if state.modes.is_all_proxy() && self.begun.is_empty() {
+                return Ok(None);
+            }
+        }
+        if self.begun.contains(topic) {
+            return Ok(self.used.direct.borrow().clone());
+        }
+        // Only an open session knows the modes; one that was never open gives no publisher.
+        session.until(|state| state.is_open().then_some(())).await?;
+        let mode = session.state.borrow().modes.mode_of(topic.as_bytes());
+        if mode == Mode::Proxy {
+            return Ok(None);
+        }
+        let there = self.used.direct.borrow().clone();
+        let direct = match there {
+            Some(direct) => direct,
+            None => {
+                let placed = self.client.inner.placed.borrow_mut().take();
+                let made = DirectHost::start(session, self.id, &self.client.inner.config.direct, placed)?;
+                *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
+                made
+            }
+        };
+        direct.begin_topic(session, topic).await?;
+        self.begun.insert(topic.clone());
+        Ok(Some(direct))
     }
 
     /// Waits until at least `n` subscribers of this topic are in force on every shard, and gives how many are.
@@ -267,6 +365,10 @@ impl LocalPublisher {
         n: usize,
         timeout: Duration,
     ) -> Result<usize> {
+        if let Some(direct) = self.direct_for(topic).await? {
+            let count = direct.wait_for_subscribers(&self.used.session, topic, n, timeout).await;
+            return if count >= n { Ok(count) } else { Err(too_few(topic, count, n, timeout)) };
+        }
         let session = &self.used.session;
         let request = session.state.borrow_mut().watch(topic.to_bytes());
         session.send_soon();
@@ -280,11 +382,7 @@ impl LocalPublisher {
         session.state.borrow_mut().unwatch(request);
         session.send_soon();
         waited.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => {
-                let text =
-                    format!("{last} of {n} subscribers of `{topic}` came within {} ms", timeout.as_millis());
-                Error::new(ErrorKind::TimedOut, text)
-            }
+            ErrorKind::TimedOut => too_few(topic, last, n, timeout),
             _ => error,
         })
     }
@@ -296,6 +394,19 @@ impl LocalPublisher {
     /// subscribers were told of a gap. `TimedOut`; what the session has failed with.
     pub async fn flush(&mut self, timeout: Duration) -> Result<()> {
         let session = &self.used.session;
+        let direct = self.used.direct.borrow().clone();
+        if let Some(direct) = direct {
+            let clock = &session.runtime.clock;
+            let flushed = corecast_executors::first(direct.flush(), clock.until(clock.now() + timeout)).await;
+            if let corecast_executors::Either::Right(()) = flushed {
+                let text = "a subscriber with the policy `block` has not taken all in time";
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+        }
+        if !self.proxied {
+            // Nothing went through the broker: it need not be there.
+            return Ok(());
+        }
         let mut asked = None;
         let flushed = session
             .until_in(timeout, "the broker has not taken all", |state| {
@@ -306,6 +417,7 @@ impl LocalPublisher {
                 asked.as_ref().and_then(|flushed| flushed.get())
             })
             .await?;
+        self.proxied = false;
         let losses = session.state.borrow().losses;
         if flushed == Flushed::Lost || losses != self.losses_told {
             self.losses_told = losses;
@@ -323,6 +435,11 @@ impl LocalPublisher {
         let flushed = self.flush(timeout).await;
         let session = Rc::clone(&self.used.session);
         let last = Rc::strong_count(&self.used) == 1;
+        let direct = self.used.direct.borrow().clone().filter(|_| last);
+        if let Some(direct) = direct {
+            direct.end(&session, timeout).await;
+            *self.used.direct.borrow_mut() = None;
+        }
         drop(self);
         if last {
             let clock = &session.runtime.clock;
@@ -330,6 +447,11 @@ impl LocalPublisher {
         }
         flushed
     }
+}
+
+fn too_few(topic: &Topic, there: usize, n: usize, timeout: Duration) -> Error {
+    let text = format!("{there} of {n} subscribers of `{topic}` came within {} ms", timeout.as_millis());
+    Error::new(ErrorKind::TimedOut, text)
 }
 
 /// The longest payload of a message of this topic that fits a frame body of `frame_bytes_max` bytes.

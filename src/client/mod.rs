@@ -10,12 +10,18 @@
 //! | `sinks` | who receives which topic |
 //! | `session` | one connection and its pumps: connect, serve, reconnect |
 //! | `runtime` | what all sessions of one executor share |
+//! | `introductions` | sessions to the direct publishers that the broker names |
+//! | `announcement` | what a direct publisher says of itself to the broker |
+//! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
 //! | `local` | publishers and subscribers inside an executor |
 //! | `queue` | what waits for a subscriber in its own process |
 //! | `shared` | the executor that serves publishers and subscribers of other threads |
 //! | `publisher`, `subscriber` | their handles |
 
+mod announcement;
 mod config;
+mod direct_host;
+mod introductions;
 mod local;
 mod message;
 mod out;
@@ -29,7 +35,7 @@ mod state;
 mod subscriber;
 mod waiters;
 
-pub use config::{ClientConfig, Sessions};
+pub use config::{ClientConfig, DirectConfig, Sessions};
 pub use local::{LocalClient, LocalPublisher, LocalSubscriber, Subscription};
 pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
 pub use publisher::Publisher;

@@ -1,21 +1,32 @@
-//! Bytes on their way to the broker. Begins at a frame's start, so that after a lost connection the frames that
-//! did not leave whole can be told from those that did.
+//! Bytes on their way to the broker: the greeting, then frames. It is known where frames begin, so that after a lost
+//! connection those that did not leave whole can be told from those that did.
 
 use crate::limits::{LENGTH_BYTES, PUBLISH_BYTES_MAX};
+use crate::wire::greeting::{self, GREETING_BYTES};
 use crate::wire::{Frame, encode, splitter};
 
 #[derive(Default, Debug)]
 pub(super) struct OutBuffer {
     bytes: Vec<u8>,
     sent: usize,
+    /// Where the first frame begins: behind a greeting that has not left yet, or at the start.
+    frames_from: usize,
 }
 
 impl OutBuffer {
+    /// The first bytes of a connection. Nothing may wait before them.
+    pub(super) fn push_greeting(&mut self) {
+        debug_assert!(self.bytes.is_empty(), "a connection begins with its greeting");
+        self.bytes.extend_from_slice(&greeting::ours());
+        self.frames_from = GREETING_BYTES;
+    }
+
     pub(super) fn push(&mut self, frame: &Frame<'_>) {
         encode(frame, &mut self.bytes);
     }
 
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+    /// Frames that were written before.
+    pub(super) fn push_frames(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -27,19 +38,25 @@ impl OutBuffer {
         self.sent += bytes;
         debug_assert!(self.sent <= self.bytes.len());
         if self.sent == self.bytes.len() {
-            self.bytes.clear();
+            self.clear();
             self.bytes.shrink_to(PUBLISH_BYTES_MAX);
-            self.sent = 0;
         } else if self.sent > PUBLISH_BYTES_MAX {
             let whole = self.first_unsent_frame();
             self.bytes.drain(..whole);
             self.sent -= whole;
+            self.frames_from = 0;
         }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.frames_from = 0;
     }
 
     /// Where the first frame starts that has not left whole.
     fn first_unsent_frame(&self) -> usize {
-        let mut at = 0;
+        let mut at = self.frames_from;
         while let Some(length) = splitter::announced_bytes(&self.bytes[at..])
             && at + length <= self.sent
         {
@@ -53,8 +70,7 @@ impl OutBuffer {
     pub(super) fn take_unsent_publishes(&mut self) -> Vec<u8> {
         let from = self.first_unsent_frame();
         let rest = bytes::Bytes::copy_from_slice(&self.bytes[from..]);
-        self.bytes.clear();
-        self.sent = 0;
+        self.clear();
         let mut publishes = Vec::new();
         for (bytes, frame) in splitter::frames(&rest) {
             if matches!(frame, Frame::Message { .. } | Frame::Gap { .. }) {
@@ -90,8 +106,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_is_lost_within_its_greeting_keeps_what_was_to_be_published() {
+        for sent in 0..GREETING_BYTES + 8 {
+            let mut out = OutBuffer::default();
+            out.push_greeting();
+            out.push(&Frame::Hello { name: "", overflow: 0 });
+            out.push(&message(1));
+            out.sent(sent);
+            let kept = bytes::Bytes::from(out.take_unsent_publishes());
+            let kept: Vec<Frame<'_>> = splitter::frames(&kept).map(|(_, frame)| frame).collect();
+            assert_eq!(kept, [message(1)]);
+            out.push_greeting();
+            assert_eq!(out.unsent().len(), GREETING_BYTES, "the next connection begins anew");
+        }
+    }
+
+    #[test]
     fn what_has_left_is_not_kept_for_long() {
         let mut out = OutBuffer::default();
+        out.push_greeting();
         for sequence in 0..50_000 {
             out.push(&message(sequence));
             out.push(&message(sequence));

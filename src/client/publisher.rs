@@ -7,7 +7,7 @@ use corecast_executors::{Inbox, Link, link};
 
 use super::config::ClientConfig;
 use super::local::check_length;
-use super::shared::{Command, PublishItem, PublisherEnds, commands};
+use super::shared::{PublishItem, PublisherEnds, publisher_command};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
@@ -62,8 +62,7 @@ impl Publisher {
     /// As for [`Publisher::connect`].
     pub fn with_config(config: ClientConfig) -> Result<Publisher> {
         let (reply, mut answer) = link(1);
-        let asked = commands()?.send_blocking(Command::Publisher { config, reply });
-        asked.map_err(|_| executor_gone())?;
+        publisher_command(config, reply)?.send_blocking()?;
         Self::of(answer.recv_blocking())
     }
 
@@ -73,8 +72,7 @@ impl Publisher {
     /// As for [`Publisher::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<Publisher> {
         let (reply, mut answer) = link(1);
-        let asked = commands()?.send(Command::Publisher { config, reply }).await;
-        asked.map_err(|_| executor_gone())?;
+        publisher_command(config, reply)?.send().await?;
         Self::of(answer.recv().await)
     }
 

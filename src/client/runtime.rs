@@ -3,15 +3,19 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use corecast_executors::{MonotonicNs, TickClock, Ticks, spawn_local};
+use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
 
 use super::session::Session;
+use crate::telemetry::OncePerSecond;
 use crate::wire::{Slab, Span};
 
 pub(super) struct ClientRuntime {
     pub(super) clock: TickClock,
     pub(super) slab: RefCell<Slab>,
     pub(super) spans: RefCell<Vec<Span>>,
+    pub(super) log_limit: RefCell<OncePerSecond>,
+    /// Executors' own ticks, passed on to the shards of direct publishers here.
+    pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
     sessions: RefCell<Vec<Weak<Session>>>,
 }
 
@@ -22,6 +26,8 @@ impl ClientRuntime {
             clock: TickClock::new(MonotonicNs::now()),
             slab: RefCell::default(),
             spans: RefCell::default(),
+            log_limit: RefCell::default(),
+            tick_links: RefCell::default(),
             sessions: RefCell::default(),
         });
         let ticked = Rc::downgrade(&runtime);
@@ -39,8 +45,17 @@ impl ClientRuntime {
         self.sessions.borrow_mut().push(Rc::downgrade(session));
     }
 
+    /// Whether sessions that nobody uses are still on their way out.
+    pub(super) fn is_closing(&self) -> bool {
+        self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())
+    }
+
     fn tick(&self, now: MonotonicNs) {
         self.clock.advance(now);
+        // A shard that is late hears the next one.
+        self.tick_links
+            .borrow_mut()
+            .retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
         self.sessions.borrow_mut().retain(|session| match session.upgrade() {
             Some(session) => {
                 session.on_tick(now);

@@ -2,22 +2,25 @@
 //! publishers and subscribers of its executor.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use super::config::ClientConfig;
+use super::introductions::Introduced;
 use super::message::{EventRef, GapReason, GapRef};
 use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
 use super::waiters::Waiters;
-use crate::endpoint::finish_connect;
+use crate::endpoint::{Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::ids::SubscriberId;
+use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{
     CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE, LINGER, PUBLISH_BYTES_MAX,
     READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
@@ -29,9 +32,13 @@ pub(super) struct Session {
     pub(super) runtime: Rc<ClientRuntime>,
     pub(super) config: ClientConfig,
     pub(super) state: RefCell<State>,
-    pub(super) sinks: Sinks,
+    pub(super) peer: Peer,
+    /// Shared with the sessions to direct publishers.
+    pub(super) sinks: Rc<Sinks>,
+    /// Sessions to direct publishers, which the broker has introduced.
+    pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
-    pub(super) changed: Waiters,
+    pub(super) changed: Rc<Waiters>,
     socket: RefCell<Option<Rc<ReadySocket>>>,
     /// Raised when there is something to send.
     send: Wake,
@@ -42,6 +49,24 @@ pub(super) struct Session {
     resume: Wake,
     /// Everybody has left.
     closing: Cell<bool>,
+    /// A lost connection is tried again.
+    keeps_trying: Cell<bool>,
+    /// It was open, and its connection ended without a farewell.
+    cut_off: Cell<bool>,
+    /// The address from which the broker is reached, while it is.
+    pub(super) local_ip: Cell<Option<IpAddr>>,
+    /// How long the first connection is tried; later ones are tried until it is closed.
+    give_up: Cell<Option<MonotonicNs>>,
+}
+
+/// What nobody knows of while a session was not connected.
+const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    Broker,
+    Publisher(PublisherId),
 }
 
 /// What became of a turn of reading.
@@ -60,18 +85,42 @@ enum Heard {
 impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
+        let give_up = runtime.clock.now() + config.connect_timeout;
+        Self::spawn(runtime, config, Peer::Broker, Some(give_up), (Rc::default(), Rc::default()))
+    }
+
+    /// A session to a direct publisher for the subscribers of this one.
+    pub(super) fn start_direct(&self, endpoint: Endpoint, publisher: PublisherId) -> Rc<Self> {
+        let config = ClientConfig { broker: endpoint, ..self.config.clone() };
+        let shared = (Rc::clone(&self.sinks), Rc::clone(&self.changed));
+        Self::spawn(&self.runtime, config, Peer::Publisher(publisher), None, shared)
+    }
+
+    fn spawn(
+        runtime: &Rc<ClientRuntime>,
+        config: ClientConfig,
+        peer: Peer,
+        give_up: Option<MonotonicNs>,
+        (sinks, changed): (Rc<Sinks>, Rc<Waiters>),
+    ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
             config,
+            peer,
+            introduced: RefCell::default(),
+            keeps_trying: Cell::new(true),
+            cut_off: Cell::new(false),
+            local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
-            sinks: Sinks::default(),
-            changed: Waiters::default(),
+            sinks,
+            changed,
             socket: RefCell::default(),
             send: Wake::new(),
             send_waits: Cell::new(false),
             paused: Cell::new(false),
             resume: Wake::new(),
             closing: Cell::new(false),
+            give_up: Cell::new(give_up),
         });
         runtime.file(&session);
         spawn_local(Rc::clone(&session).run()).detach();
@@ -144,7 +193,13 @@ impl Session {
         .detach();
     }
 
+    /// Whether it is on its way out.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get() && self.state.borrow().alive().is_ok()
+    }
+
     async fn finish(self: &Rc<Self>) {
+        self.part_from_all();
         self.send.raise();
         let deadline = self.runtime.clock.now() + LINGER;
         let sent = self.changed.until(|| self.state.borrow().out.unsent().is_empty().then_some(()));
@@ -170,9 +225,25 @@ impl Session {
         if self.paused.replace(paused) && !paused {
             self.resume.raise();
         }
+        self.introduced.borrow().values().for_each(|known| known.session.set_paused(paused));
+    }
+
+    /// Whether a lost connection is tried again.
+    pub(super) fn keep_trying(&self, keep: bool) {
+        self.keeps_trying.set(keep);
+    }
+
+    pub(super) fn keeps_trying(&self) -> bool {
+        self.keeps_trying.get()
+    }
+
+    /// Whether it was open and has ended without a farewell.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.cut_off.get()
     }
 
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
+        self.check_introductions(now);
         let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
@@ -192,22 +263,26 @@ impl Session {
 
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
-        let give_up = self.runtime.clock.now() + self.config.connect_timeout;
         let mut pause = RECONNECT_PAUSE_MIN;
-        let mut was_open = false;
         while !self.closing.get() {
             let error = match self.connect().await {
+                // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
+                Ok(_) if self.closing.get() => break,
                 Ok(socket) => self.serve(socket).await,
                 Err(error) => error,
             };
             let opened = self.state.borrow().is_open();
             if opened {
-                was_open = true;
+                self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
+                self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
             }
             self.state.borrow_mut().on_disconnected();
+            self.doubt_introductions();
+            self.warn_unreachable(&error);
             self.changed.wake_all();
-            if is_final(&error) || (!was_open && self.runtime.clock.now() >= give_up) {
+            let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
+            if is_final(&error) || given_up || !self.keeps_trying() {
                 return self.end(&error);
             }
             if self.closing.get() {
@@ -220,17 +295,36 @@ impl Session {
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }
 
+    /// Connects to the first address of the broker that answers: `localhost` may be two.
     async fn connect(&self) -> Result<Rc<ReadySocket>> {
         let broker = &self.config.broker;
-        let fd = broker.begin_connect()?;
-        let socket = ReadySocket::adopt(fd).map_err(|e| broker.unreachable(e))?;
-        let deadline = self.runtime.clock.now() + CONNECT_ATTEMPT;
-        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
-            Either::Left(writable) => writable.map_err(|e| broker.unreachable(e))?,
-            Either::Right(()) => return Err(broker.unreachable(std::io::ErrorKind::TimedOut.into())),
+        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in broker.connect_addresses()? {
+            match self.connect_to(&address).await {
+                Ok(socket) => return Ok(Rc::new(socket)),
+                Err(error) => failed = error,
+            }
         }
-        finish_connect(SockRef::from(&socket)).map_err(|e| broker.unreachable(e))?;
-        Ok(Rc::new(socket))
+        Err(broker.unreachable(failed))
+    }
+
+    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+        let socket = ReadySocket::adopt(begin_connect(address)?)?;
+        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
+        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
+            Either::Left(writable) => writable?,
+            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
+        }
+        finish_connect(SockRef::from(&socket))?;
+        let local = SockRef::from(&socket).local_addr()?.as_socket();
+        self.local_ip.set(local.map(|address| address.ip()));
+        Ok(socket)
+    }
+
+    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
+    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
+        let deadline = self.runtime.clock.now() + time;
+        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
     }
 
     /// Serves one connection until it ends, and says why it did.
@@ -250,7 +344,7 @@ impl Session {
 
     async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
         let clock = &self.runtime.clock;
-        let handshake_deadline = clock.now() + HANDSHAKE_DEADLINE;
+        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
         let mut reader = Reader::default();
         let mut heard = Heard::Nothing;
         loop {
@@ -261,7 +355,7 @@ impl Session {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
                         let text = format!("{} took the connection and said nothing", self.config.broker);
-                        return Error::new(ErrorKind::TimedOut, text);
+                        return Error::new(ErrorKind::Unreachable, text);
                     }
                 }
             };
@@ -271,6 +365,10 @@ impl Session {
             if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
                 return error;
             }
+            if let Err(error) = self.check_identity() {
+                return error;
+            }
+            self.hear_news();
             if !self.state.borrow().out.unsent().is_empty() {
                 self.send_later();
             }
@@ -328,19 +426,44 @@ impl Session {
     /// Gives whether it was an answer, for which somebody may wait.
     fn on_frame(&self, frame: Frame<'_>) -> bool {
         let Some(event) = EventRef::of_frame(frame) else {
-            let returned = self.state.borrow_mut().on_control(frame);
-            if returned {
-                let gap = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
-                self.sinks.deliver(&self.sinks.everyone(), EventRef::Gap(gap));
-            }
+            self.state.borrow_mut().on_control(frame);
+            self.tell_returned();
             return true;
         };
         let receivers: Rc<[SubscriberId]> = match event.topic() {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),
         };
-        self.sinks.deliver(&receivers, event);
+        let any_untold = self.state.borrow().has_untold();
+        for id in &*receivers {
+            let untold = any_untold && self.state.borrow_mut().tell_before_event(*id);
+            if untold {
+                self.sinks.deliver(*id, EventRef::Gap(RECONNECTED));
+            }
+            self.sinks.deliver(*id, event);
+        }
         false
+    }
+
+    /// Tells a gap to those who are back since a connection was lost: not before they would receive what comes, or
+    /// who asks elsewhere for what was missed would miss what came between.
+    fn tell_returned(&self) {
+        loop {
+            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
+            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
+        }
+    }
+
+    /// A direct publisher must be the one that was introduced: its port may be somebody else's by now.
+    fn check_identity(&self) -> Result<()> {
+        let state = self.state.borrow();
+        match self.peer {
+            Peer::Publisher(publisher) if state.is_open() && state.identity != Some(publisher) => {
+                let text = format!("{} is not publisher {publisher}", self.config.broker);
+                Err(Error::new(ErrorKind::Protocol, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lost(&self, what: &str) -> Error {

@@ -3,24 +3,30 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::{
-    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, end_turn, link, spawn_local, start,
+    CoreSet, Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, Topology, end_turn, first, link,
+    spawn_local, start,
 };
 
 use super::config::ClientConfig;
+use super::direct_host::{Placed, shard_config};
 use super::local::{LocalClient, LocalPublisher, LocalSubscriber};
 use super::message::Event;
+use super::publisher::executor_gone;
 use super::runtime::ClientRuntime;
-use crate::broker::chain;
+use crate::broker::{Item, chain, run_shard};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{
-    COMMANDS_MAX, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+    COMMANDS_MAX, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINK_ITEMS_MAX, PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
 };
 use crate::topic::{Filter, Topic};
 
@@ -52,6 +58,8 @@ pub(super) struct SubscriberEnds {
     pub(super) events: Inbox<Vec<Event>>,
     /// Why the subscriber has ended, when no more events come.
     pub(super) failure: Inbox<Error>,
+    /// Nothing is sent on it: that it is gone tells the executor that the thread's end is, while no event comes.
+    pub(super) alive: Link<()>,
 }
 
 /// The way to the executor of this process, which is started when nobody has asked before.
@@ -59,6 +67,89 @@ pub(super) fn commands() -> Result<Link<Command>> {
     static COMMANDS: OnceLock<std::result::Result<Link<Command>, String>> = OnceLock::new();
     let started = COMMANDS.get_or_init(|| start_executor().map_err(|e| e.to_string()));
     started.clone().map_err(|text| Error::new(ErrorKind::Executor, text))
+}
+
+/// Asks for a publisher: of the executor that all share, or of executors of its own if it is to have some.
+pub(super) fn publisher_command(config: ClientConfig, reply: Link<Result<PublisherEnds>>) -> Result<Asked> {
+    let command = Command::Publisher { config: config.clone(), reply };
+    match &config.direct.cores {
+        None => Ok(Asked { commands: Some(commands()?), command: Some(command) }),
+        Some(cores) => {
+            start_own_executors(cores, config.clone(), command)?;
+            Ok(Asked { commands: None, command: None })
+        }
+    }
+}
+
+/// A command and whom to send it to, if it is not under way already.
+pub(super) struct Asked {
+    commands: Option<Link<Command>>,
+    command: Option<Command>,
+}
+
+impl Asked {
+    pub(super) fn send_blocking(self) -> Result<()> {
+        let (Some(commands), Some(command)) = (self.commands, self.command) else { return Ok(()) };
+        commands.send_blocking(command).map_err(|_| executor_gone())
+    }
+
+    pub(super) async fn send(self) -> Result<()> {
+        let (Some(commands), Some(command)) = (self.commands, self.command) else { return Ok(()) };
+        commands.send(command).await.map_err(|_| executor_gone())
+    }
+}
+
+/// Executors for one direct publisher: the first runs its client and its first shard, so that no message crosses
+/// to another core unless a subscriber is there.
+fn start_own_executors(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
+    let invalid = |e: &dyn std::error::Error| Error::new(ErrorKind::Invalid, chain(e));
+    let set: CoreSet = cores.parse().map_err(|e: corecast_executors::CoreSetError| invalid(&e))?;
+    let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+    let cores = set.resolve(&topology).map_err(|e| invalid(&e))?;
+    let id = PublisherId(fastrand::u64(1..));
+    let shard_config = Arc::new(shard_config(&config.direct, id, cores.len()));
+    let pool_config = PoolConfig {
+        name: "corecast-pub".to_owned(),
+        shards: cores.len(),
+        cores,
+        idle: Idle::default(),
+        link_capacity: LINK_ITEMS_MAX,
+    };
+    let pool = start(&pool_config, move |context| own_shard(context, Arc::clone(&shard_config)))
+        .map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+    let shards = u16::try_from(pool.shards()).expect("shards are counted in 16 bits");
+    let links: Vec<Link<Item>> = (0..shards).map(|shard| pool.commands(ShardId(shard))).collect();
+    let first = links[0].clone();
+    let begin = move |context| -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(run_own(context, links, id, config, command))
+    };
+    // The executors end when the publisher does: the pool itself is not needed.
+    first.send_blocking(Item::Begin(Box::new(begin))).map_err(|_| executor_gone())
+}
+
+async fn own_shard(mut context: ShardContext<Item>, config: Arc<ShardConfig>) {
+    if context.shard != ShardId(0) {
+        return run_shard(context, config).await;
+    }
+    if let Some(Item::Begin(begin)) = context.commands.recv().await {
+        begin(context).await;
+    }
+}
+
+async fn run_own(
+    mut context: ShardContext<Item>,
+    commands: Vec<Link<Item>>,
+    id: PublisherId,
+    config: ClientConfig,
+    command: Command,
+) {
+    let (tick_link, ticks) = link(1);
+    let runtime = ClientRuntime::start(std::mem::replace(&mut context.ticks, Ticks::from(ticks)));
+    runtime.tick_links.borrow_mut().push(tick_link);
+    let client = LocalClient::with_runtime(config, runtime);
+    client.place(Placed { context, commands, id });
+    serve(client.clone(), command).await;
+    client.close().await;
 }
 
 fn start_executor() -> Result<Link<Command>> {
@@ -110,8 +201,10 @@ async fn serve(client: LocalClient, command: Command) {
             Ok(subscriber) => {
                 let (events_link, events) = link(HANDOVERS_MAX);
                 let (failed, failure) = link(1);
-                if reply.try_send(Ok(SubscriberEnds { events, failure })).is_ok() {
-                    receive(subscriber, events_link, failed).await;
+                let (alive, gone) = link(1);
+                if reply.try_send(Ok(SubscriberEnds { events, failure, alive })).is_ok() {
+                    // Dropped by either, the subscriber is unsubscribed.
+                    let _ = first(receive(subscriber, events_link, failed), until_gone(gone)).await;
                 }
             }
             Err(error) => drop(reply.try_send(Err(error))),
@@ -121,8 +214,8 @@ async fn serve(client: LocalClient, command: Command) {
 
 /// Does what a thread asks of its publisher, until it is closed, dropped, or its session has failed.
 async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, failed: Link<Error>) {
-    while let Some(first) = items.recv().await {
-        let mut next = Some(first);
+    while let Some(item) = items.recv().await {
+        let mut next = Some(item);
         for _ in 0..PUBLISHES_PER_TURN {
             let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
             match item {
@@ -146,14 +239,18 @@ async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, f
     }
 }
 
+/// Waits until the thread has dropped its end.
+async fn until_gone(mut alive: Inbox<()>) {
+    while alive.recv().await.is_some() {}
+}
+
 /// Hands events to a thread, as many at a time as there are, until it has gone or the session has failed.
 async fn receive(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, failed: Link<Error>) {
     loop {
-        let first = match subscriber.recv().await {
-            Ok(event) => event,
+        let mut batch = match subscriber.recv().await {
+            Ok(event) => vec![event],
             Err(error) => return drop(failed.try_send(error)),
         };
-        let mut batch = vec![first];
         while batch.len() < EVENTS_PER_HANDOVER
             && let Some(event) = subscriber.try_recv()
         {

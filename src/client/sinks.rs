@@ -47,10 +47,6 @@ impl Sinks {
         table.sinks.remove(&id).flatten()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.table.borrow().sinks.len()
-    }
-
     /// Who receives a topic: one look-up when it was asked before.
     pub(super) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
         let mut table = self.table.borrow_mut();
@@ -74,16 +70,14 @@ impl Sinks {
         all.into()
     }
 
-    /// Gives the event to each of these that is still there.
-    pub(super) fn deliver(&self, receivers: &[SubscriberId], event: EventRef<'_>) {
-        for id in receivers {
-            let taken = self.table.borrow_mut().sinks.get_mut(id).and_then(Option::take);
-            let Some(mut sink) = taken else { continue };
-            sink(event);
-            // It may have ended its own subscription: then there is no place to put it back.
-            if let Some(place) = self.table.borrow_mut().sinks.get_mut(id) {
-                *place = Some(sink);
-            }
+    /// Gives the event to this subscriber, if it is still there.
+    pub(super) fn deliver(&self, id: SubscriberId, event: EventRef<'_>) {
+        let taken = self.table.borrow_mut().sinks.get_mut(&id).and_then(Option::take);
+        let Some(mut sink) = taken else { return };
+        sink(event);
+        // It may have ended its own subscription: then there is no place to put it back.
+        if let Some(place) = self.table.borrow_mut().sinks.get_mut(&id) {
+            *place = Some(sink);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Inbox, RecvTimeout, link};
+use corecast_executors::{Inbox, Link, RecvTimeout, link};
 
 use super::config::ClientConfig;
 use super::message::Event;
@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::topic::Filter;
 
 /// Receives the messages of the topics that its filters match, and a [`Gap`](super::Gap) wherever some are missing.
+/// Dropped, it is unsubscribed.
 ///
 /// ```no_run
 /// use corecast::{Event, Filter, Subscriber};
@@ -34,6 +35,7 @@ pub struct Subscriber {
     failure: Inbox<Error>,
     /// Handed over, and not yet given out.
     ready: VecDeque<Event>,
+    _alive: Link<()>,
 }
 
 impl Subscriber {
@@ -77,8 +79,8 @@ impl Subscriber {
     }
 
     fn of(answer: Option<Result<SubscriberEnds>>) -> Result<Subscriber> {
-        let SubscriberEnds { events, failure } = answer.ok_or_else(executor_gone)??;
-        Ok(Subscriber { events, failure, ready: VecDeque::new() })
+        let SubscriberEnds { events, failure, alive } = answer.ok_or_else(executor_gone)??;
+        Ok(Subscriber { events, failure, ready: VecDeque::new(), _alive: alive })
     }
 
     /// The next event; waits for it.
@@ -99,7 +101,8 @@ impl Subscriber {
     /// As for [`Subscriber::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
         if self.ready.is_empty() {
-            match self.events.recv_deadline(Instant::now() + timeout) {
+            let Some(deadline) = Instant::now().checked_add(timeout) else { return self.recv().map(Some) };
+            match self.events.recv_deadline(deadline) {
                 Ok(events) => self.hand_over(Some(events))?,
                 Err(RecvTimeout::TimedOut) => return Ok(None),
                 Err(RecvTimeout::Closed) => self.hand_over(None)?,

@@ -1,6 +1,6 @@
 //! How sessions end, who is held and let go, and how a shard drains.
 
-use super::outbox::{Holder, LinkItem};
+use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
 use super::shard::Shard;
 use super::watches::Watch;
@@ -31,10 +31,11 @@ impl Shard {
         self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
     }
 
-    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system.
-    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) {
+    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
+    /// session ended, if it was there.
+    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<CloseReason> {
         self.leave_fan_out(id);
-        let Some(mut session) = self.sessions.remove(id) else { return };
+        let mut session = self.sessions.remove(id)?;
         let (sent, unsent) = session.egress.abandon();
         self.count_sent(sent);
         self.counters.drops[DropReason::Draining] += unsent;
@@ -45,10 +46,12 @@ impl Shard {
             None => CloseReason::PeerClosed,
         };
         self.counters.closes[reason] += 1;
+        Some(reason)
     }
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
+        self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         self.counters.subscriptions -= session.subscription_count as u64;
@@ -63,19 +66,19 @@ impl Shard {
         }
     }
 
-    /// Gives how many have ended.
-    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) -> usize {
+    /// Ends the watches that `ends` says, and gives how many they were.
+    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) -> u32 {
         let ended = self.watches.remove(ends);
         for watch in &ended {
             for shard in self.others() {
                 self.send_link(shard, LinkItem::Unwatch { watch: *watch });
             }
         }
-        ended.len()
+        u32::try_from(ended.len()).expect("a session has few watches")
     }
 
     /// `origin` waits while too much waits for that shard.
-    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Holder) {
+    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Origin) {
         let peer = &mut self.peers[usize::from(to.0)];
         if peer.is_backed_up() && !peer.holds.contains(&origin) {
             peer.holds.push(origin);
@@ -84,7 +87,7 @@ impl Shard {
     }
 
     /// `origin` waits until this session's queue has room again.
-    pub(super) fn hold_for(&mut self, id: SessionId, origin: Holder) {
+    pub(super) fn hold_for(&mut self, id: SessionId, origin: Origin) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if !session.holds.contains(&origin) {
             session.holds.push(origin);
@@ -92,30 +95,26 @@ impl Shard {
         }
     }
 
-    pub(super) fn hold(&mut self, origin: Holder) {
-        self.counters.link_held += 1;
+    /// A publisher is not read until it is released as often as it was held. Links are never held: what came over
+    /// one before its publisher heard of it is taken, so queues may be over their bound by what links hold.
+    pub(super) fn hold(&mut self, origin: Origin) {
         match origin {
-            Holder::Session(id) => {
+            Origin::Here(id) => {
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.held_by += 1;
+                    self.counters.link_held += 1;
                 }
             }
-            Holder::Link(from) => self.links_held_by[usize::from(from.0)] += 1,
+            Origin::There(shard, publisher) => self.send_link(shard, LinkItem::Hold { publisher }),
         }
     }
 
     /// Each of these is held by one less; who is held by nobody goes on, and its flushes are answered.
-    pub(super) fn release(&mut self, holds: &[Holder]) {
-        for holder in holds {
-            match *holder {
-                Holder::Link(from) => {
-                    let held_by = &mut self.links_held_by[usize::from(from.0)];
-                    *held_by -= 1;
-                    if *held_by == 0 {
-                        self.outbox.resumed.push(*holder);
-                    }
-                }
-                Holder::Session(id) => self.release_session(id),
+    pub(super) fn release(&mut self, held: &[Origin]) {
+        for origin in held {
+            match *origin {
+                Origin::Here(id) => self.release_session(id),
+                Origin::There(shard, publisher) => self.send_link(shard, LinkItem::Release { publisher }),
             }
         }
     }
@@ -132,7 +131,7 @@ impl Shard {
             session.frame_begins_again(self.now);
         }
         let flushes = std::mem::take(&mut session.flushes);
-        self.outbox.resumed.push(Holder::Session(id));
+        self.outbox.resumed.push(id);
         for request in flushes {
             self.answer(id, &Frame::Done { request: request.0 });
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::outbox::{Holder, LinkItem};
+use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::session::Phase;
 use super::shard::{Peer, Shard};
@@ -16,6 +16,10 @@ impl Shard {
     /// Whether routable frames of this session are taken now; if they may not come yet, it is closed.
     pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
         match self.phase(id) {
+            Some(Phase::Open) if self.config.direct.is_some() && !self.is_local(id) => {
+                self.close(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
+                false
+            }
             Some(Phase::Open) => !self.draining,
             Some(Phase::Greeting | Phase::Hello) => {
                 self.close(id, ErrorCode::Unexpected, "a message came before the hello");
@@ -60,12 +64,14 @@ impl Shard {
             Frame::Flush { request } => self.on_flush(id, RequestId(request)),
             Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
+            Frame::Hello { .. } => self.close(id, ErrorCode::Unexpected, "a second hello"),
+            other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
         self.close_if_answers_pile_up(id);
         // What it asked for may be news for shards that take none for now: it is not to make more of them.
         for shard in self.others() {
-            self.hold_if_backed_up(shard, Holder::Session(id));
+            self.hold_if_backed_up(shard, Origin::Here(id));
         }
     }
 
@@ -99,6 +105,11 @@ impl Shard {
             session.deadline = None;
             session.policy = policy;
         }
+        match self.config.direct {
+            Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),
+            None if self.config.modes.is_all_proxy() => {}
+            None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
+        }
         let welcome = Frame::Welcome {
             session: u64::from(self.id.0) << 48 | u64::from(id.slot),
             epoch: self.config.epoch,
@@ -109,7 +120,7 @@ impl Shard {
         self.answer(id, &welcome);
     }
 
-    fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
+    pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
         match Filter::from_wire(kind, bytes) {
             Ok(filter) => Some(filter),
             Err(error) => {
@@ -124,7 +135,7 @@ impl Shard {
             return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.watches >= WATCHES_PER_SESSION_MAX {
+        if session.watches as usize >= WATCHES_PER_SESSION_MAX {
             return self.close(id, ErrorCode::Unexpected, "too many watches");
         }
         session.watches += 1;
@@ -136,9 +147,10 @@ impl Shard {
         self.recount_watches();
     }
 
+    /// While the shard stops, messages may have come before this that were not taken: no answer is the true one,
+    /// and the client will see that the session has ended.
     fn on_flush(&mut self, id: SessionId, request: RequestId) {
         if self.draining {
-            // Messages before it may not have been taken. The farewell is the answer.
             return;
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -149,9 +161,13 @@ impl Shard {
         }
     }
 
+    fn is_local(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|s| s.is_local)
+    }
+
     /// Answers the subscriptions that all shards have seen.
     pub(super) fn answer_done_subscriptions(&mut self) {
-        while let Some((id, request)) = self.interest.pop_done() {
+        while let Some((id, request)) = self.interest.acks.pop_done() {
             if let Some(session) = self.sessions.get_mut(id) {
                 session.subscribing -= 1;
             }
@@ -163,7 +179,7 @@ impl Shard {
         if let Some(session) = self.sessions.get_mut(id) {
             session.subscribing += 1;
         }
-        self.interest.wait(id, request);
+        self.interest.acks.wait((id, request));
         self.answer_done_subscriptions();
     }
 

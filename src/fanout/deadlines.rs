@@ -9,6 +9,7 @@ use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::{FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HEARTBEATS_MISSED_MAX, SWEEP_TICKS};
+use crate::wire::Frame;
 
 impl Shard {
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks.
@@ -18,6 +19,7 @@ impl Shard {
         if self.recount && !self.watches.is_empty() {
             self.recount_watches();
         }
+        self.expire_leases();
         let slots = self.sessions.slots();
         let part = slots.div_ceil(SWEEP_TICKS);
         for _ in 0..part {
@@ -50,9 +52,19 @@ impl Shard {
     }
 
     fn check_deadlines(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.is_local {
+            return;
+        }
         // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
         if session.held_by > 0 && session.is_listening() {
+            // Its pings are not read, so they are not answered: without a word from here it would give us up, and
+            // lose what is under way.
+            let due = self.now.saturating_since(session.heard) >= self.config.heartbeat;
+            if due && session.phase == Phase::Open {
+                session.heard = self.now;
+                self.answer(id, &Frame::Ping { token: self.now.0 });
+            }
             return;
         }
         let late = session.deadline.is_some_and(|deadline| deadline <= self.now);

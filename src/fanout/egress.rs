@@ -128,9 +128,9 @@ impl EgressQueue {
     }
 
     /// Queues an answer of so many frames. It is not dropped; the shard closes who lets too many wait.
-    pub fn push_answer(&mut self, encoded: Vec<u8>, frames: u32) {
+    pub fn push_answer(&mut self, encoded: Bytes, frames: u32) {
         self.answer_bytes += encoded.len();
-        let chunk = Chunk { bytes: Bytes::from(encoded), frames, messages: 0 };
+        let chunk = Chunk { bytes: encoded, frames, messages: 0 };
         self.items.push_back(Item::Answer(Box::new(chunk)));
     }
 

@@ -11,11 +11,14 @@
 //! | `gaps` | what a session missed, until it is told |
 //! | `session`, `sessions` | one connection's state, and the table of them |
 //! | `interest` | which subscriptions the other shards know of |
+//! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
+//! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
 //! | | `membership` (subscriptions), `closing`, `deadlines`, `audit` (what is always true) |
 
+mod acks;
 mod audit;
 mod batch;
 mod closing;
@@ -29,6 +32,7 @@ mod membership;
 mod outbox;
 mod policy;
 mod publish;
+mod publishers;
 mod router;
 mod session;
 mod sessions;
@@ -37,7 +41,8 @@ mod watches;
 
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
-pub use outbox::{Holder, LinkItem, Outbox};
+pub use outbox::{LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
+pub use publishers::{RegistryAsk, RegistryChange};
 pub use session::Phase;
 pub use shard::{Shard, ShardConfig};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::Batch;
+use super::publishers::{RegistryAsk, RegistryChange};
 use crate::ids::{SessionId, ShardId};
 use crate::topic::Filter;
 
@@ -14,7 +15,22 @@ use crate::topic::Filter;
 #[derive(Clone, Debug)]
 pub enum LinkItem {
     /// Frames that a publisher of the sending shard published, and that somebody here wants.
-    Batch(Arc<Batch>),
+    Batch {
+        /// The frames.
+        batch: Arc<Batch>,
+        /// Who published them: a session of the sending shard.
+        publisher: SessionId,
+    },
+    /// A `block` queue of the sending shard is over its bound: do not read this publisher of yours.
+    Hold {
+        /// A session of the receiving shard.
+        publisher: SessionId,
+    },
+    /// The queue that the `Hold` was for has room again.
+    Release {
+        /// As in `Hold`.
+        publisher: SessionId,
+    },
     /// The sending shard now has, or no longer has, sessions with this filter.
     Interest {
         /// Counts the sender's changes, from 1.
@@ -48,17 +64,43 @@ pub enum LinkItem {
         /// Subscribers of the sending shard.
         count: u32,
     },
+    /// A session of the sending shard asks the registry.
+    Registry {
+        /// Which.
+        session: SessionId,
+        /// What.
+        ask: RegistryAsk,
+    },
+    /// The registry has changed.
+    Publisher {
+        /// Counts the changes, from 1.
+        seq: u64,
+        /// What.
+        change: RegistryChange,
+    },
+    /// The sending shard knows of all changes of the registry up to this one.
+    PublisherSeen {
+        /// As in `Publisher`.
+        seq: u64,
+    },
+    /// Frames for a session of the receiving shard.
+    Answer {
+        /// Which.
+        session: SessionId,
+        /// Whole frames.
+        bytes: Bytes,
+    },
     /// The sending shard takes no more frames from publishers: no batch follows.
     LastBatch,
 }
 
-/// Who is held until there is room.
+/// Where frames come from: the publisher that is held when there is no room for them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum Holder {
-    /// A publisher's session of this shard: it is not read.
-    Session(SessionId),
-    /// The link from that shard: it is not drained.
-    Link(ShardId),
+pub(super) enum Origin {
+    /// A session of this shard.
+    Here(SessionId),
+    /// A session of another shard.
+    There(ShardId, SessionId),
 }
 
 /// What is to be done.
@@ -70,8 +112,8 @@ pub struct Outbox {
     pub shut: Vec<SessionId>,
     /// Sessions to end now, whatever is unsent.
     pub abort: Vec<SessionId>,
-    /// Who may go on.
-    pub resumed: Vec<Holder>,
+    /// Publishers that may be read again.
+    pub resumed: Vec<SessionId>,
     /// Shards with items waiting for their link.
     pub links: Vec<ShardId>,
 }

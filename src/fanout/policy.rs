@@ -79,7 +79,7 @@ impl FromStr for OverflowPolicy {
 }
 
 /// How much may wait for one session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct QueueBounds {
     /// Bytes, behind what the kernel has taken.
     pub bytes_max: usize,

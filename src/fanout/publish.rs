@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::batch::{Batch, Chunk, Picked};
 use super::egress::Offer;
-use super::outbox::{Holder, LinkItem};
+use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::router::Route;
 use super::shard::Shard;
@@ -39,12 +39,12 @@ impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
     /// that wants them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after
     /// what stood before that is sent.
-    pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Holder) {
+    pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Origin) {
         let found = self.pick(bytes, spans);
-        if let Holder::Session(_) = origin {
+        if let Origin::Here(publisher) = origin {
             self.counters.messages_in += found.messages;
             if !found.shards.is_empty() {
-                self.publish_to_shards(bytes, &spans[..found.good], &found.shards, origin);
+                self.publish_to_shards(bytes, &spans[..found.good], &found.shards, publisher);
             }
         }
         let mut touched = std::mem::take(&mut self.touched);
@@ -53,7 +53,7 @@ impl Shard {
         }
         // The scratch keeps its room for the next batch.
         self.touched = touched;
-        if let (Some(topic_bytes), Holder::Session(id)) = (found.bad_topic_bytes, origin) {
+        if let (Some(topic_bytes), Origin::Here(id)) = (found.bad_topic_bytes, origin) {
             let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
             self.close(id, ErrorCode::BadTopic, &text);
         }
@@ -120,15 +120,16 @@ impl Shard {
         }
     }
 
-    fn publish_to_shards(&mut self, bytes: &Bytes, spans: &[Span], shards: &[ShardId], origin: Holder) {
+    fn publish_to_shards(&mut self, bytes: &Bytes, spans: &[Span], shards: &[ShardId], publisher: SessionId) {
         let batch = Arc::new(Batch { bytes: bytes.clone(), spans: spans.into() });
+        let origin = Origin::Here(publisher);
         for shard in shards {
-            self.send_link(*shard, LinkItem::Batch(Arc::clone(&batch)));
+            self.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
             self.hold_if_backed_up(*shard, origin);
         }
     }
 
-    fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Holder) {
+    fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Origin) {
         let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
         let chunks: Vec<Rc<Chunk>> =
             picked.drain(..).map(|picked| Rc::new(Chunk::cut(bytes, picked))).collect();

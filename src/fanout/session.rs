@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
-use super::outbox::Holder;
+use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
@@ -54,11 +54,15 @@ pub(super) struct Session {
     /// As a publisher: how many full queues and links hold it.
     pub(super) held_by: u32,
     /// As a subscriber with the policy `block`: whom its full queue holds.
-    pub(super) holds: Vec<Holder>,
+    pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
+    /// Which publishers it wants to hear of.
+    pub(super) publisher_watches: Vec<(RequestId, Filter)>,
+    /// It is the local API of a direct publisher: no connection, no deadlines.
+    pub(super) is_local: bool,
     /// Watches it has asked for.
-    pub(super) watches: usize,
+    pub(super) watches: u32,
 }
 
 impl Session {
@@ -85,6 +89,8 @@ impl Session {
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
+            publisher_watches: Vec::new(),
+            is_local: false,
             watches: 0,
         }
     }

@@ -2,6 +2,8 @@
 //! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
@@ -9,20 +11,22 @@ use corecast_executors::MonotonicNs;
 use super::egress::{EgressQueue, Sent};
 use super::groups::Groups;
 use super::interest::Interest;
-use super::outbox::{Holder, LinkItem, Outbox};
+use super::outbox::{LinkItem, Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
+use super::publishers::Publishers;
 use super::router::{Router, Target};
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
 use crate::error::ErrorCode;
-use crate::ids::{GroupId, SessionId, ShardId, SubscriberId};
+use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINK_ITEMS_PER_TURN,
+    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, LINK_ITEMS_PER_TURN,
     SESSIONS_PER_SHARD_MAX,
 };
+use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
+use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting, splitter};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -36,9 +40,16 @@ pub struct ShardConfig {
     /// Policy of sessions that ask for none; `Block` is granted only if it is this.
     pub overflow: OverflowPolicy,
     /// What clients are told.
-    pub heartbeat: std::time::Duration,
+    pub heartbeat: Duration,
     /// Tells one start of the broker from the next.
     pub epoch: u64,
+    /// Which topics go direct.
+    pub modes: Arc<ModeRules>,
+    /// How long a direct publisher is known without a word.
+    pub lease: Duration,
+    /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
+    /// keep no registry.
+    pub direct: Option<PublisherId>,
 }
 
 impl Default for ShardConfig {
@@ -50,6 +61,9 @@ impl Default for ShardConfig {
             overflow: OverflowPolicy::default(),
             heartbeat: HEARTBEAT_DEFAULT,
             epoch: 0,
+            modes: Arc::default(),
+            lease: LEASE_DEFAULT,
+            direct: None,
         }
     }
 }
@@ -59,7 +73,7 @@ impl Default for ShardConfig {
 pub(super) struct Peer {
     pub(super) pending: VecDeque<LinkItem>,
     /// Publishers held because too much waits.
-    pub(super) holds: Vec<Holder>,
+    pub(super) holds: Vec<Origin>,
     /// It has sent its last batch.
     pub(super) ended: bool,
 }
@@ -83,11 +97,10 @@ pub struct Shard {
     pub(super) router: Router,
     pub(super) interest: Interest,
     pub(super) watches: Watches,
+    pub(super) publishers: Publishers,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
-    /// By source shard: how many full queues hold that link.
-    pub(super) links_held_by: Vec<u32>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     pub(super) sweep_at: usize,
@@ -112,9 +125,9 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
-            links_held_by: vec![0; shards],
             draining: false,
             sweep_at: 0,
             touched: Vec::new(),
@@ -138,6 +151,19 @@ impl Shard {
         self.counters.sessions += 1;
         self.queue(id, greeting::ours().to_vec(), 0);
         Some(id)
+    }
+
+    /// The local API of a direct publisher: a session that is open, has no connection and never times out.
+    pub fn on_open_local(&mut self) -> SessionId {
+        let (policy, now) = (self.config.overflow, self.now);
+        let id = self.sessions.insert(|generation| Session::new(generation, policy, now, now));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.phase = Phase::Open;
+            session.deadline = None;
+            session.is_local = true;
+        }
+        self.counters.sessions += 1;
+        id
     }
 
     /// How far a session has come; `None` if it has ended.
@@ -178,7 +204,7 @@ impl Shard {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, &spans[from..from + run], Holder::Session(id));
+                self.publish(bytes, &spans[from..from + run], Origin::Here(id));
                 from += run;
             }
             if let Some(span) = spans.get(from) {
@@ -196,7 +222,11 @@ impl Shard {
     /// Another shard tells something.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match item {
-            LinkItem::Batch(batch) => self.publish(&batch.bytes, &batch.spans, Holder::Link(from)),
+            LinkItem::Batch { batch, publisher } => {
+                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+            }
+            LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
+            LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
                 if wanted {
                     self.router.insert(&filter, Target::Shard(from));
@@ -206,7 +236,7 @@ impl Shard {
                 self.tell_seen(from, seq);
             }
             LinkItem::InterestSeen { seq } => {
-                self.interest.seen_by(from, seq);
+                self.interest.acks.seen_by(from, seq);
                 self.answer_done_subscriptions();
             }
             LinkItem::Watch { watch, topic } => {
@@ -218,6 +248,13 @@ impl Shard {
                 self.watches.counted(from, watch, count);
                 self.tell_watches();
             }
+            LinkItem::Registry { session, ask } => self.on_registry_ask(from, session, ask),
+            LinkItem::Publisher { seq, change } => {
+                self.on_registry_change(change);
+                self.send_link(from, LinkItem::PublisherSeen { seq });
+            }
+            LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
+            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();
@@ -283,12 +320,9 @@ impl Shard {
         self.release(&holds);
     }
 
-    /// Whether this publisher or link is not to be read now.
-    pub fn is_held(&self, holder: Holder) -> bool {
-        match holder {
-            Holder::Session(id) => self.sessions.get(id).is_some_and(|s| s.held_by > 0),
-            Holder::Link(from) => self.links_held_by[usize::from(from.0)] > 0,
-        }
+    /// Whether this publisher is not to be read now.
+    pub fn is_held(&self, publisher: SessionId) -> bool {
+        self.sessions.get(publisher).is_some_and(|s| s.held_by > 0)
     }
 
     /// Which shard this is.
@@ -349,10 +383,19 @@ impl Shard {
         }
     }
 
+    /// Answers a session with these whole frames.
+    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            let bytes = bytes.into();
+            let frames = splitter::frames(&bytes).count();
+            self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
+        }
+    }
+
     /// Queues bytes of so many frames that are not dropped.
-    pub(super) fn queue(&mut self, id: SessionId, bytes: Vec<u8>, frames: u32) {
+    pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.egress.push_answer(bytes, frames);
+        session.egress.push_answer(bytes.into(), frames);
         if !session.listed {
             session.listed = true;
             self.outbox.dirty.push_back(id);

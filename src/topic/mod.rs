@@ -4,6 +4,7 @@
 mod filter;
 mod index;
 mod name;
+mod overlap;
 mod pattern_trie;
 mod prefix_tree;
 mod targets;

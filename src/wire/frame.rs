@@ -133,6 +133,101 @@ pub enum Frame<'a> {
         /// Of the ping.
         token: u64,
     },
+    /// Broker -> client, before the welcome: which topics are proxied and which go direct.
+    Modes {
+        /// A line `FILTER=proxy` or `FILTER=direct` for each rule; the first that matches a topic holds.
+        #[rkyv(with = InlineAsBox)]
+        rules: &'a str,
+    },
+    /// Direct publisher -> client, before the welcome: who this is.
+    Identity {
+        /// As in its registration.
+        publisher: u64,
+    },
+    /// Direct publisher -> broker: where I am and what I publish; again to add topics, or after the lease ran out.
+    /// Answered by `Registered` when every shard knows.
+    Register {
+        /// A line for each endpoint that subscribers can reach.
+        #[rkyv(with = InlineAsBox)]
+        endpoints: &'a str,
+        /// A line for each filter of topics.
+        #[rkyv(with = InlineAsBox)]
+        topics: &'a str,
+        /// Who: random, the same for the publisher's whole life.
+        publisher: u64,
+        /// Grows with each new registration; one that is lower than known is stale.
+        epoch: u64,
+        /// The answer carries it.
+        request: u32,
+    },
+    /// Broker -> direct publisher.
+    Registered {
+        /// Of the `Register` or `Renew`.
+        request: u32,
+        /// Renew before so many milliseconds have passed.
+        lease_ms: u32,
+    },
+    /// Direct publisher -> broker: I am still here. Answered by `Registered`, or by an error with code 17.
+    Renew {
+        /// As in `Register`.
+        publisher: u64,
+        /// As in `Register`.
+        epoch: u64,
+        /// The answer carries it.
+        request: u32,
+    },
+    /// Direct publisher -> broker: I am leaving.
+    Unregister {
+        /// As in `Register`.
+        publisher: u64,
+        /// As in `Register`.
+        epoch: u64,
+    },
+    /// Client -> broker: tell me of direct publishers of these topics, now and from now on. Answered by `Done` behind
+    /// those that are there now.
+    WatchPublishers {
+        /// As in `Subscribe`.
+        #[rkyv(with = InlineAsBox)]
+        filter: &'a [u8],
+        /// The answer carries it.
+        request: u32,
+        /// As in `Subscribe`.
+        kind: u8,
+    },
+    /// Client -> broker: no more of that.
+    UnwatchPublishers {
+        /// Of the `WatchPublishers`.
+        request: u32,
+    },
+    /// Broker -> client: a direct publisher of watched topics is there, or has more of them.
+    PublisherUp {
+        /// As in `Register`.
+        #[rkyv(with = InlineAsBox)]
+        endpoints: &'a str,
+        /// As in `Register`.
+        #[rkyv(with = InlineAsBox)]
+        topics: &'a str,
+        /// As in `Register`.
+        publisher: u64,
+        /// As in `Register`.
+        epoch: u64,
+        /// What is left of its lease, in milliseconds, in the answer to a list; else 0.
+        lease_left_ms: u32,
+    },
+    /// Broker -> client: a direct publisher has left, or its lease ran out.
+    PublisherDown {
+        /// As in `Register`.
+        publisher: u64,
+        /// As in `Register`.
+        epoch: u64,
+        /// 1: it left, 2: its lease ran out.
+        reason: u8,
+    },
+    /// Client -> broker: every direct publisher, as `PublisherUp` frames and a `Done` behind them.
+    ListPublishers {
+        /// The answer carries it.
+        request: u32,
+    },
 }
 
 /// A frame's variant, without its fields.
@@ -242,6 +337,56 @@ impl ArchivedFrame<'_> {
             ArchivedFrame::Flush { request } => Frame::Flush { request: request.to_native() },
             ArchivedFrame::Ping { token } => Frame::Ping { token: token.to_native() },
             ArchivedFrame::Pong { token } => Frame::Pong { token: token.to_native() },
+            other => other.as_registry_frame(),
+        }
+    }
+
+    fn as_registry_frame(&self) -> Frame<'_> {
+        match self {
+            ArchivedFrame::Modes { rules } => Frame::Modes { rules },
+            ArchivedFrame::Identity { publisher } => Frame::Identity { publisher: publisher.to_native() },
+            ArchivedFrame::Register { endpoints, topics, publisher, epoch, request } => Frame::Register {
+                endpoints,
+                topics,
+                publisher: publisher.to_native(),
+                epoch: epoch.to_native(),
+                request: request.to_native(),
+            },
+            ArchivedFrame::Registered { request, lease_ms } => {
+                Frame::Registered { request: request.to_native(), lease_ms: lease_ms.to_native() }
+            }
+            ArchivedFrame::Renew { publisher, epoch, request } => Frame::Renew {
+                publisher: publisher.to_native(),
+                epoch: epoch.to_native(),
+                request: request.to_native(),
+            },
+            ArchivedFrame::Unregister { publisher, epoch } => {
+                Frame::Unregister { publisher: publisher.to_native(), epoch: epoch.to_native() }
+            }
+            ArchivedFrame::WatchPublishers { filter, request, kind } => {
+                Frame::WatchPublishers { filter, request: request.to_native(), kind: *kind }
+            }
+            ArchivedFrame::UnwatchPublishers { request } => {
+                Frame::UnwatchPublishers { request: request.to_native() }
+            }
+            ArchivedFrame::PublisherUp { endpoints, topics, publisher, epoch, lease_left_ms } => {
+                Frame::PublisherUp {
+                    endpoints,
+                    topics,
+                    publisher: publisher.to_native(),
+                    epoch: epoch.to_native(),
+                    lease_left_ms: lease_left_ms.to_native(),
+                }
+            }
+            ArchivedFrame::PublisherDown { publisher, epoch, reason } => Frame::PublisherDown {
+                publisher: publisher.to_native(),
+                epoch: epoch.to_native(),
+                reason: *reason,
+            },
+            ArchivedFrame::ListPublishers { request } => {
+                Frame::ListPublishers { request: request.to_native() }
+            }
+            other => other.as_frame(),
         }
     }
 }

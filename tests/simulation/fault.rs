@@ -61,8 +61,8 @@ impl Armed {
     /// How often this item reaches the other shard.
     pub(crate) fn copies(&mut self, item: &LinkItem) -> usize {
         match item {
-            LinkItem::Batch(_) if self.strikes(Fault::LoseBatch) => 0,
-            LinkItem::Batch(_) if self.strikes(Fault::RepeatBatch) => 2,
+            LinkItem::Batch { .. } if self.strikes(Fault::LoseBatch) => 0,
+            LinkItem::Batch { .. } if self.strikes(Fault::RepeatBatch) => 2,
             LinkItem::Interest { wanted: true, .. } if self.strikes(Fault::LoseInterest) => 0,
             _ => 1,
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use corecast::broker::ingest;
-use corecast::fanout::{Holder, LinkItem, Phase, Shard};
+use corecast::fanout::{LinkItem, Phase, Shard};
 use corecast::ids::{SessionId, ShardId};
 use corecast::limits::{FLUSH_BYTES_PER_VISIT, FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
 use corecast::wire::{Reader, Slab, Span};
@@ -93,7 +93,7 @@ impl World {
             self.end(client, false);
             return true;
         }
-        if host.shard.is_held(Holder::Session(id)) {
+        if host.shard.is_held(id) {
             return false;
         }
         let said = &mut self.clients[client].to_broker;
@@ -123,7 +123,8 @@ impl World {
         let connection = &mut self.connections[client];
         connection.has_ended = true;
         self.by_session.remove(&(connection.shard, connection.session));
-        self.hosts[connection.shard].shard.on_closed(connection.session, io_failed);
+        let reason = self.hosts[connection.shard].shard.on_closed(connection.session, io_failed);
+        assert!(reason.is_some(), "a session ends once");
         // What it had said and nobody read is gone with it, and whoever has no connection says nothing.
         self.clients[client].to_broker.clear();
         self.clients[client].has_left = true;
@@ -264,12 +265,8 @@ impl World {
         let from_shard = ShardId(u16::try_from(from).expect("few shards"));
         let mut drained = false;
         for _ in 0..items.min(LINK_ITEMS_PER_TURN) {
-            let host = &mut self.hosts[to];
-            if host.shard.is_held(Holder::Link(from_shard)) {
-                break;
-            }
             let Some(item) = self.links[from][to].pop_front() else { break };
-            host.shard.on_link(from_shard, item);
+            self.hosts[to].shard.on_link(from_shard, item);
             drained = true;
         }
         drained

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use corecast::OverflowPolicy;
-use corecast::fanout::{Holder, LinkItem, Shard};
+use corecast::fanout::{LinkItem, Shard};
 use corecast::ids::{SessionId, ShardId};
+use corecast::limits::LINK_ITEMS_PER_TURN;
 use corecast::telemetry::{CloseReason, DropReason, ShardCounters};
 use corecast_executors::MonotonicNs;
 
@@ -106,9 +107,11 @@ impl World {
         for (client, connection) in self.connections.iter().enumerate() {
             let shard = &mut self.hosts[connection.shard].shard;
             let Some(egress) = shard.egress(connection.session) else { continue };
-            // One batch that has begun to leave, one that has just come; with `block`, one of each that is held.
-            let batches =
-                if self.plan.config.overflow == OverflowPolicy::Block { CLIENTS_MAX + 4 } else { 2 };
+            // One batch that has begun to leave, one that has just come; with `block`, one of each that is held
+            // and what was on the links before their publishers heard of it.
+            let on_links = self.plan.config.shards * (self.plan.link_items + 2 * LINK_ITEMS_PER_TURN);
+            let blocks = self.plan.config.overflow == OverflowPolicy::Block;
+            let batches = if blocks { CLIENTS_MAX + on_links } else { 2 };
             let bytes_max = bounds.bytes_max + batches * self.plan.batch_bytes_max();
             let frames_max = bounds.frames_max + batches * self.plan.batch_bytes_max() / 45;
             let text = || format!("client {client}: {} bytes, {} frames", egress.bytes(), egress.frames());
@@ -194,8 +197,9 @@ impl World {
         for client in 0..self.clients.len() {
             let connection = &self.connections[client];
             let shard = &mut self.hosts[connection.shard].shard;
-            let holder = Holder::Session(connection.session);
-            ensure(!shard.is_held(holder), Kind::Stuck, || format!("client {client} is held by nobody"))?;
+            ensure(!shard.is_held(connection.session), Kind::Stuck, || {
+                format!("client {client} is held by nobody")
+            })?;
             let left = shard.egress(connection.session).map_or(0, |egress| usize::from(!egress.is_empty()));
             let unread = self.clients[client].to_broker.len();
             ensure(left == 0 && unread == 0, Kind::Stuck, || {

@@ -2,10 +2,11 @@
 //! written about them.
 
 use super::Exit;
-use super::output::{print, write_file};
-use crate::experiment::drive::{DriveError, Ending};
+use super::output::{complain, print, write_file};
+use crate::experiment::drive::DriveError;
 use crate::experiment::plan::{BrokerChoice, BrokerOptions, Mode, Plan, Transport};
 use crate::experiment::run::{RunError, run};
+use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::measure::payload::SIZE_BYTES_MIN;
@@ -15,6 +16,7 @@ use crate::report::table;
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::Context;
 use clap::Args;
+use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
@@ -81,7 +83,7 @@ pub struct RunArgs {
     /// Cores of the publishers' executors [default: those of --cores]
     #[arg(long, value_name = "SET", env = "CORECAST_BENCH_PUBLISHER_CORES")]
     pub publisher_cores: Option<CoreSet>,
-    /// What the swarm's executors do when there is nothing to do: park, spin:<us>, busy
+    /// What the swarm's executors do when there is nothing to do: park, spin:MICROSECONDS, busy
     #[arg(long, default_value = "park", env = "CORECAST_BENCH_IDLE")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
@@ -100,9 +102,9 @@ pub struct RunArgs {
     /// [default: the broker's]
     #[arg(long, value_name = "POLICY", env = "CORECAST_BENCH_OVERFLOW")]
     pub overflow: Option<OverflowPolicy>,
-    /// Bytes that the broker queues for a subscriber [default: the broker's]
+    /// Bytes that the broker queues for a subscriber, such as 16MiB [default: the broker's]
     #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
-    pub egress_bytes: Option<u64>,
+    pub egress_bytes: Option<String>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
     pub json: Option<PathBuf>,
@@ -112,14 +114,18 @@ pub struct RunArgs {
     /// How long nothing may happen before a run is given up
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
     pub timeout: Duration,
+    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    pub log: String,
 }
 
 /// Makes the runs, prints their tables, writes their record, and says how it went.
 pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
-    let plans = match plans(args) {
+    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
+    let plans = match logs.and_then(|()| plans(args)) {
         Ok(plans) => plans,
         Err(error) => {
-            super::output::complain(&error);
+            complain(&error);
             return Ok(Exit::Usage);
         }
     };
@@ -135,7 +141,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
             }
             Err(error) => {
                 exit = worse(exit, exit_of_error(&error));
-                super::output::complain(&anyhow::Error::new(error));
+                complain(&anyhow::Error::new(error));
                 break;
             }
         }
@@ -173,7 +179,7 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
 fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
     let mut exit = Exit::Fine;
     for failed in runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))) {
-        super::output::complain(&anyhow::anyhow!(failed));
+        complain(&anyhow::anyhow!(failed));
         exit = Exit::Usage;
     }
     exit
@@ -261,7 +267,7 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,
             overflow: args.overflow,
-            egress_bytes: args.egress_bytes,
+            egress_bytes: args.egress_bytes.clone(),
         }),
     }
 }

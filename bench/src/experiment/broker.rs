@@ -141,9 +141,10 @@ impl BrokerProcess {
         self.child.id()
     }
 
-    /// How it ended, if it has: then what it said, for an error message.
+    /// How it ended, if it has, and what it said, for an error message; said once.
     pub fn failure(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
+        self.stderr.as_ref()?;
         Some(format!("the broker has ended ({status}){}", self.read_stderr()))
     }
 
@@ -250,7 +251,7 @@ fn arguments(options: &BrokerOptions, listen: &Endpoint) -> Vec<OsString> {
     option("--cores", options.cores.as_ref().map(ToString::to_string));
     option("--idle", options.idle.as_ref().map(ToString::to_string));
     option("--overflow", options.overflow.as_ref().map(ToString::to_string));
-    option("--egress-bytes", options.egress_bytes.as_ref().map(ToString::to_string));
+    option("--egress-bytes", options.egress_bytes.clone());
     arguments
 }
 
@@ -312,10 +313,10 @@ mod tests {
         let options = BrokerOptions {
             cores: Some("0".parse().unwrap()),
             idle: Some("busy".parse().unwrap()),
-            egress_bytes: Some(4096),
+            egress_bytes: Some("5MB".into()),
             ..BrokerOptions::default()
         };
-        let wanted = ["--cores", "0", "--idle", "busy", "--egress-bytes", "4096"];
+        let wanted = ["--cores", "0", "--idle", "busy", "--egress-bytes", "5MB"];
         assert_eq!(arguments(&options, &listen)[5..], wanted);
     }
 

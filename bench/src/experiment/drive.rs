@@ -2,53 +2,37 @@
 //! accounted for, asked for what it measured. Runs on a plain thread.
 
 use super::plan::Plan;
+use super::watch::{Driven, Ending, Watch};
 use crate::interrupt::Interrupt;
-use crate::measure::oracle::Settling;
-use crate::measure::payload::{PublisherIndex, RunId};
-use crate::measure::tally::Tally;
-use crate::report::progress::{Position, Progress};
+use crate::measure::payload::RunId;
+use crate::report::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
-use crate::swarm::reports::{Failure, PublisherDone, Received, Report, reports};
-use crate::swarm::schedule::Rate;
+use crate::swarm::reports::{Failure, Report, reports};
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
 use corecast::{Endpoint, OverflowPolicy};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long nothing may arrive after an interruption until what was on its way is taken to be gone.
-const INTERRUPTED_QUIET: Duration = Duration::from_millis(500);
 /// How often executors are asked how far they are, while messages are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same once all is sent: the run ends sooner, and there is nothing left to disturb.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between everybody being ready and the first message: the command to go must have reached every executor.
 const START_LEAD: Duration = Duration::from_millis(50);
-/// How long nothing may arrive until a subscriber that was told of a gap of unknown size is taken to have all.
-const UNKNOWN_GAP_QUIET: Duration = Duration::from_secs(1);
-/// How long executors may take to stop sending and to hand over what they measured.
+/// How much longer everybody is waited for than a client tries to connect: what the client says is worth more.
+const SET_UP_GRACE: Duration = Duration::from_secs(1);
+/// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
+const HALT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long executors may take to hand over what they measured.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How a run went to its end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// Everything is accounted for.
-    Complete,
-    /// Somebody asked to stop.
-    Interrupted,
-    /// Nothing happened for too long: the sentence says what was waited for.
-    TimedOut(String),
-    /// Something broke: the sentence says what.
-    Failed(String),
-}
 
 /// Why there is nothing to show of a swarm.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The executors did not start.
-    #[error("cannot start the swarm")]
-    Pool(#[from] PoolError),
+    #[error("cannot start the swarm: {}", with_causes(.0))]
+    Pool(PoolError),
     /// Somebody asked to stop.
     #[error("interrupted before the first message")]
     Interrupted,
@@ -67,6 +51,18 @@ pub enum DriveError {
     },
 }
 
+impl From<PoolError> for DriveError {
+    fn from(error: PoolError) -> Self {
+        DriveError::Pool(error)
+    }
+}
+
+/// An error in a sentence, with everything that led to it.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+}
+
 /// A swarm that is ready to go.
 #[derive(Debug)]
 pub struct Drive<'a> {
@@ -75,23 +71,6 @@ pub struct Drive<'a> {
     inbox: Inbox<Report>,
     subscribers: Subscribers,
     publishers: Publishers,
-}
-
-/// What a swarm did.
-#[derive(Debug)]
-pub struct Driven {
-    /// When the first message should have been sent.
-    pub started: MonotonicNs,
-    /// Messages sent, by publisher.
-    pub sent: Vec<u64>,
-    /// Messages that should have been sent.
-    pub intended: u64,
-    /// Of these, how many were sent in time.
-    pub in_time: u64,
-    /// What each executor measured, with its number.
-    pub tallies: Vec<(usize, Tally)>,
-    /// How it ended.
-    pub ending: Ending,
 }
 
 impl<'a> Drive<'a> {
@@ -122,7 +101,10 @@ impl<'a> Drive<'a> {
     }
 
     /// Sends everything and waits until it is accounted for, or until there is no point in waiting.
-    pub fn go(&mut self, progress: &mut Progress) -> Driven {
+    ///
+    /// `broken` says, whenever it is asked, whether something that the swarm needs is gone.
+    pub fn go(&mut self, progress: &mut Progress, mut broken: impl FnMut() -> Option<String>) -> Driven {
+        progress.phase("sending");
         let start = MonotonicNs::now() + START_LEAD;
         self.publishers.go(start);
         let mut watch = Watch::new(self.plan, self.subscribers.executors());
@@ -135,12 +117,15 @@ impl<'a> Drive<'a> {
             if let Some(ending) = watch.ending() {
                 break ending;
             }
-            if self.interrupt.is_set() && !watch.interrupted {
-                watch.interrupted = true;
+            if let Some(what) = broken() {
+                break Ending::Failed(what);
+            }
+            if self.interrupt.is_set() && !watch.is_interrupted() {
+                watch.interrupt();
+                progress.phase("interrupted, waiting for what is on its way");
                 self.publishers.halt();
             }
         };
-        progress.phase("collecting");
         self.publishers.halt();
         self.collect(&mut watch);
         watch.driven(start, ending)
@@ -165,16 +150,16 @@ impl<'a> Drive<'a> {
 
     /// Waits for publishers that are on their last message, then for everything that was measured.
     fn collect(&mut self, watch: &mut Watch<'_>) {
-        let deadline = Instant::now() + COLLECT_TIMEOUT;
-        let patience = Instant::now() + self.plan.timeout.min(COLLECT_TIMEOUT) / 2;
+        let deadline = Instant::now() + HALT_TIMEOUT;
         while !watch.all_sent() {
-            match self.inbox.recv_deadline(patience) {
+            match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
                 Err(_) => break,
             }
         }
         self.subscribers.finish();
-        while watch.tallies.len() < self.subscribers.executors() {
+        let deadline = Instant::now() + COLLECT_TIMEOUT;
+        while watch.measured() < self.subscribers.executors() {
             match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
                 Err(_) => break,
@@ -213,6 +198,7 @@ fn wait_until_ready(
     timeout: Duration,
     interrupt: &Interrupt,
 ) -> Result<(), DriveError> {
+    let timeout = timeout + SET_UP_GRACE;
     let deadline = Instant::now() + timeout;
     let mut waiting = executors;
     while waiting > 0 {
@@ -227,170 +213,4 @@ fn wait_until_ready(
         }
     }
     Ok(())
-}
-
-/// What has been reported of a run so far.
-struct Watch<'a> {
-    plan: &'a Plan,
-    done: Vec<Option<PublisherDone>>,
-    sent: u64,
-    received: Vec<Received>,
-    tallies: Vec<(usize, Tally)>,
-    failure: Option<Failure>,
-    interrupted: bool,
-    started: Instant,
-    /// When something was last seen to move, and what had moved by then.
-    moved: Instant,
-    moved_to: (u64, u64),
-}
-
-impl<'a> Watch<'a> {
-    fn new(plan: &'a Plan, executors: usize) -> Self {
-        let now = Instant::now();
-        Watch {
-            plan,
-            done: vec![None; plan.publishers],
-            sent: 0,
-            received: vec![Received::default(); executors],
-            tallies: Vec::new(),
-            failure: None,
-            interrupted: false,
-            started: now,
-            moved: now,
-            moved_to: (0, 0),
-        }
-    }
-
-    fn take(&mut self, report: Report) {
-        match report {
-            Report::Received(received) => self.received[received.executor] = received,
-            Report::Sent(more) => self.sent += more,
-            Report::PublisherDone(done) => {
-                if let Some(failure) = &done.failure {
-                    self.failure.get_or_insert_with(|| failure.clone());
-                }
-                let publisher = done.publisher.0 as usize;
-                self.done[publisher] = Some(done);
-            }
-            Report::Measured { executor, tally } => self.tallies.push((executor, *tally)),
-            Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
-            Report::SubscribersReady | Report::PublishersReady => {}
-        }
-        let moved_to = (self.sent, self.accounted());
-        if moved_to != self.moved_to {
-            self.moved = Instant::now();
-            self.moved_to = moved_to;
-        }
-    }
-
-    fn accounted(&self) -> u64 {
-        self.received.iter().map(|received| received.accounted).sum()
-    }
-
-    fn all_sent(&self) -> bool {
-        self.done.iter().all(Option::is_some)
-    }
-
-    /// What each publisher has sent, once all are done.
-    fn sent(&self) -> Option<Arc<[u64]>> {
-        self.done.iter().map(|done| done.as_ref().map(|done| done.sent)).collect()
-    }
-
-    /// How the subscribers stand, once every executor has said so.
-    fn settling(&self) -> Option<Settling> {
-        let mut sum = Settling::default();
-        for received in &self.received {
-            sum += received.settling?;
-        }
-        Some(sum)
-    }
-
-    fn is_over(&self) -> bool {
-        self.failure.is_some() || self.settling().is_some_and(|sum| sum.unknown + sum.waiting == 0)
-    }
-
-    /// Whether and how the run is at its end.
-    fn ending(&self) -> Option<Ending> {
-        if let Some(failure) = &self.failure {
-            let said = failure.to_string();
-            return Some(if failure.timed_out { Ending::TimedOut(said) } else { Ending::Failed(said) });
-        }
-        let quiet = self.moved.elapsed();
-        let settled = match self.settling() {
-            Some(Settling { unknown: 0, waiting: 0, .. }) => true,
-            Some(Settling { waiting: 0, .. }) => quiet >= UNKNOWN_GAP_QUIET,
-            _ => false,
-        };
-        if self.interrupted {
-            return (settled || quiet >= INTERRUPTED_QUIET).then_some(Ending::Interrupted);
-        }
-        if settled {
-            return Some(Ending::Complete);
-        }
-        // A publisher that waits for its next message is not stuck.
-        let interval = match self.plan.rate {
-            Rate::Hz(rate_hz) if !self.all_sent() => Duration::from_secs_f64(1.0 / rate_hz),
-            _ => Duration::ZERO,
-        };
-        (quiet >= self.plan.timeout + interval).then(|| Ending::TimedOut(self.waiting_for()))
-    }
-
-    fn waiting_for(&self) -> String {
-        let seconds = self.plan.timeout.as_secs_f64();
-        let unsent = self.done.iter().filter(|done| done.is_none()).count();
-        if unsent > 0 {
-            return format!("nothing has moved for {seconds} s, and {unsent} publishers have not sent all");
-        }
-        let settled = self.settling().unwrap_or_default().settled;
-        let missing = self.plan.subscribers - settled;
-        format!(
-            "nothing has arrived for {seconds} s, and {missing} of {} subscribers miss messages",
-            self.plan.subscribers
-        )
-    }
-
-    fn position(&self) -> Position {
-        let elapsed = self.started.elapsed();
-        let deliveries = self.received.iter().map(|received| received.delivered).sum();
-        let accounted = self.accounted();
-        let expected =
-            self.plan.messages().map(|messages| messages.saturating_mul(self.plan.subscribers as u64));
-        let by_count = expected.map(|expected| accounted as f64 / expected as f64);
-        let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
-        let done = by_count.or(by_time).unwrap_or(0.0);
-        let left = match self.plan.sending_time() {
-            Some(time) => Some(time.saturating_sub(elapsed)),
-            None if done > 0.0 => {
-                Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()
-            }
-            None => None,
-        };
-        Position { sent: self.sent, deliveries, gaps: accounted.saturating_sub(deliveries), done, left }
-    }
-
-    fn driven(self, start: MonotonicNs, mut ending: Ending) -> Driven {
-        if self.tallies.len() < self.received.len() && ending == Ending::Complete {
-            ending = Ending::Failed("an executor did not say what it measured".into());
-        }
-        let (mut sent, mut intended, mut late) = (Vec::with_capacity(self.done.len()), 0, 0);
-        let mut started: Option<MonotonicNs> = None;
-        for (index, done) in self.done.iter().enumerate() {
-            match done {
-                Some(done) => {
-                    sent.push(done.sent);
-                    intended += done.intended;
-                    late += done.late;
-                    started = Some(started.map_or(done.started, |started| started.min(done.started)));
-                }
-                // It is stuck in a send: going by what arrived is the best there is.
-                None => {
-                    let publisher = PublisherIndex(index as u32);
-                    let seen = self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher));
-                    sent.push(seen.max().unwrap_or(0));
-                }
-            }
-        }
-        let in_time = sent.iter().sum::<u64>().saturating_sub(late);
-        Driven { started: started.unwrap_or(start), sent, intended, in_time, tallies: self.tallies, ending }
-    }
 }

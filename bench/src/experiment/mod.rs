@@ -7,7 +7,8 @@
 //! | [`guard`] | that no broker outlives this process |
 //! | [`descriptors`] | whether there are files enough for it |
 //! | [`run`] | one run, from the first connection to the record |
-//! | [`drive`] | the swarm of a run: set up, started, watched until all is accounted for |
+//! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
+//! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
 
 pub mod broker;
 pub mod descriptors;
@@ -15,3 +16,4 @@ pub mod drive;
 pub mod guard;
 pub mod plan;
 pub mod run;
+pub mod watch;

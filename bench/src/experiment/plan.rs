@@ -113,8 +113,8 @@ pub struct BrokerOptions {
     pub idle: Option<Idle>,
     /// `--overflow`.
     pub overflow: Option<OverflowPolicy>,
-    /// `--egress-bytes`.
-    pub egress_bytes: Option<u64>,
+    /// `--egress-bytes`, in the broker's own words.
+    pub egress_bytes: Option<String>,
 }
 
 /// One run.

@@ -2,8 +2,9 @@
 
 use super::broker::{BrokerError, BrokerProcess};
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, Driven, Ending};
+use super::drive::{Drive, DriveError, with_causes};
 use super::plan::{BrokerChoice, Plan, PlanError};
+use super::watch::{Driven, Ending};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
@@ -65,7 +66,10 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
     let mut broker = Broker::get(plan, guard)?;
     let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
     progress.finish();
-    broker.stop();
+    if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
+        broker.stop();
+    }
+    // A broker that something went wrong with is ended without patience, by being dropped.
     outcome
 }
 
@@ -82,17 +86,18 @@ fn run_through(
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
     let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
-        .map_err(|error| RunError::Drive { error, broker: broker.failure() })?;
+        .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let before = broker.usage()?;
-    let mut driven = drive.go(progress);
+    let mut driven = drive.go(progress, || broker.failure());
     let after = broker.usage().ok().flatten();
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
-        said.push_str(&broker.failure());
+        said.push_str(&broker.failure_suffix());
     }
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven, before.zip(after));
     if let Err(error) = stopped {
-        outcome.ending = Ending::Failed(format!("the swarm did not end as it should: {error}"));
+        outcome.ending =
+            Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
     }
     Ok(outcome)
 }
@@ -129,13 +134,17 @@ impl Broker {
         pid.map(usage_of).transpose()
     }
 
-    /// What is to be added to an error: nothing, or that the broker has ended.
-    fn failure(&mut self) -> String {
-        let failure = match self {
+    /// How it ended, if it has and was not known to have.
+    fn failure(&mut self) -> Option<String> {
+        match self {
             Broker::Started(process) => process.failure(),
             Broker::Running { .. } => None,
-        };
-        failure.map(|said| format!("; {said}")).unwrap_or_default()
+        }
+    }
+
+    /// The same as the end of a sentence, or nothing.
+    fn failure_suffix(&mut self) -> String {
+        self.failure().map(|said| format!("; {said}")).unwrap_or_default()
     }
 
     fn stop(self) {
@@ -193,6 +202,9 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
         broker: broker_record(usage, totals.delivered),
         incomplete: match &driven.ending {
             Ending::Complete => None,
+            Ending::Interrupted if totals.lost > 0 => {
+                Some("interrupted, and what was still on its way counts as lost".into())
+            }
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },

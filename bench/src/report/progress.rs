@@ -41,18 +41,17 @@ impl Progress {
     pub fn start(title: String) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| new_bar(&title));
         let now = Instant::now();
-        let progress = Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 };
-        if progress.bar.is_none() {
-            progress.line("starting");
-        }
-        progress
+        Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 }
     }
 
-    /// Says what is being waited for, before and after the messages flow.
+    /// Says what the run is about now.
     pub fn phase(&self, phase: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(phase.to_owned());
-            bar.tick();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(phase.to_owned());
+                bar.tick();
+            }
+            None => self.line(phase),
         }
     }
 
@@ -107,18 +106,20 @@ fn new_bar(title: &str) -> ProgressBar {
     bar
 }
 
+/// What matters most first: a narrow terminal cuts the end off.
 fn describe(position: &Position, rate_per_s: f64) -> String {
-    let mut text = format!(
-        "{} sent, {} deliveries, {}/s",
-        count(position.sent),
+    let mut text = String::new();
+    if let Some(left) = position.left {
+        text.push_str(&format!("{} s left, ", left.as_secs_f64().ceil()));
+    }
+    text.push_str(&format!(
+        "{} deliveries, {}/s, {} sent",
         count(position.deliveries),
-        count(rate_per_s.round() as u64)
-    );
+        count(rate_per_s.round() as u64),
+        count(position.sent)
+    ));
     if position.gaps > 0 {
         text.push_str(&format!(", {} in gaps", count(position.gaps)));
-    }
-    if let Some(left) = position.left {
-        text.push_str(&format!(", {} s left", left.as_secs_f64().ceil()));
     }
     text
 }
@@ -130,10 +131,10 @@ mod tests {
     #[test]
     fn a_position_in_words() {
         let mut position = Position { sent: 20, deliveries: 10_240, ..Position::default() };
-        assert_eq!(describe(&position, 5120.4), "20 sent, 10,240 deliveries, 5,120/s");
+        assert_eq!(describe(&position, 5120.4), "10,240 deliveries, 5,120/s, 20 sent");
         position.gaps = 7;
         position.left = Some(Duration::from_millis(2_500));
-        assert_eq!(describe(&position, 0.0), "20 sent, 10,240 deliveries, 0/s, 7 in gaps, 3 s left");
+        assert_eq!(describe(&position, 0.0), "3 s left, 10,240 deliveries, 0/s, 20 sent, 7 in gaps");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub fn render(runs: &[RunRecord]) -> String {
     if let Some(run) = runs.first() {
         text.push_str(&format!("{}\n", heading(run)));
     }
-    text.push_str(&format!("{}\n{}\n", arrivals(runs), times(runs)));
+    text.push_str(&format!("{}\n\n{}\n", arrivals(runs).trim_fmt(), times(runs).trim_fmt()));
     for run in runs {
         let about = match runs {
             [_] => String::new(),
@@ -56,9 +56,9 @@ fn arrivals(runs: &[RunRecord]) -> Table {
         "deliveries",
         "gaps",
         "lost",
-        "again",
-        "late",
-        "damaged",
+        "dupli-\ncated",
+        "re-\nordered",
+        "cor-\nrupted",
         "deliveries\n/ second",
         "CPU /\ndelivery",
         "broker\nRSS",
@@ -81,7 +81,7 @@ fn arrivals(runs: &[RunRecord]) -> Table {
             .map(right),
         );
     }
-    table
+    tighten(table)
 }
 
 /// How long it took, three lines for each run.
@@ -102,8 +102,8 @@ fn times(runs: &[RunRecord]) -> Table {
     for run in runs {
         let distributions = [
             ("each", &run.latency_us),
-            ("the first", &run.first_subscriber_us),
-            ("the last", &run.last_subscriber_us),
+            ("first", &run.first_subscriber_us),
+            ("last", &run.last_subscriber_us),
         ];
         for (what, summary) in distributions {
             let figures = match summary {
@@ -114,7 +114,7 @@ fn times(runs: &[RunRecord]) -> Table {
             table.add_row(start.into_iter().chain(figures.map(right)));
         }
     }
-    table
+    tighten(table)
 }
 
 fn figures(summary: &Summary) -> [f64; 9] {
@@ -130,6 +130,15 @@ fn table(header: &[&str]) -> Table {
         name => right(name.to_owned()),
     });
     table.load_style(STYLE).set_header(header);
+    table
+}
+
+/// Two blanks between columns instead of three, for a terminal of 100 columns.
+fn tighten(mut table: Table) -> Table {
+    let last = table.column_count() - 1;
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, u16::from(index < last)));
+    }
     table
 }
 
@@ -162,7 +171,7 @@ pub(crate) fn duration(us: f64) -> String {
     let (unit_us, name) = units.into_iter().find(|(unit_us, _)| us < 999.5 * unit_us).unwrap_or((1e6, "s"));
     let amount = us / unit_us;
     let decimals = match amount {
-        amount if name == "ns" || amount >= 99.95 => 0,
+        amount if amount >= 99.95 => 0,
         amount if amount >= 9.995 => 1,
         _ => 2,
     };
@@ -191,7 +200,7 @@ mod tests {
             [0.0, 0.5, 0.9996, 4.0, 12.34, 99.96, 999.4, 999.6, 2_410.0, 107_354.0, 1_204_000.0, 4e9]
                 .map(duration);
         let wanted = [
-            "0 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
+            "0.00 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
             "107 ms", "1.20 s", "4000 s",
         ];
         assert_eq!(durations, wanted);
@@ -235,7 +244,7 @@ mod tests {
         };
         let run = RunRecord {
             deliveries: 10_240_000,
-            gaps_reported: 5_000_000,
+            gaps_reported: 99_999,
             deliveries_per_s: 44e6,
             latency_us: Some(largest),
             ..sample_run()

@@ -263,6 +263,9 @@ impl BenchPublisher {
                 done.intended = sequence;
                 return Ok(());
             }
+            if schedule.is_over(now) {
+                return Ok(());
+            }
             self.publish(sequence, due, shared, done).await?;
             done.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
             if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {

@@ -65,6 +65,8 @@ pub struct Schedule {
     first: MonotonicNs,
     rate_hz: f64,
     messages: u64,
+    /// When a publisher that is behind gives up what is left; never, if it was told how many to send.
+    end: Option<MonotonicNs>,
 }
 
 impl Schedule {
@@ -74,11 +76,12 @@ impl Schedule {
     pub fn new(start: MonotonicNs, rate_hz: f64, amount: Amount, place: (usize, usize)) -> Self {
         let (index, publishers) = place;
         let offset_ns = 1e9 / rate_hz * index as f64 / publishers as f64;
-        let messages = match amount {
-            Amount::Messages(messages) => messages,
-            Amount::Duration(duration) => messages_in(duration, rate_hz),
+        let first = MonotonicNs(start.0 + offset_ns as u64);
+        let (messages, end) = match amount {
+            Amount::Messages(messages) => (messages, None),
+            Amount::Duration(duration) => (messages_in(duration, rate_hz), Some(first + duration)),
         };
-        Schedule { first: MonotonicNs(start.0 + offset_ns as u64), rate_hz, messages }
+        Schedule { first, rate_hz, messages, end }
     }
 
     /// How many messages there are.
@@ -94,8 +97,17 @@ impl Schedule {
     /// Whether a message that was due then and taken at `taken` is late: by an interval, and by no less than what
     /// shows at any rate.
     pub fn is_late(&self, due: MonotonicNs, taken: MonotonicNs) -> bool {
-        let interval = Duration::from_secs_f64(1.0 / self.rate_hz);
-        taken.saturating_since(due) > interval.max(LATE_AFTER_MIN)
+        taken > due + self.tolerance()
+    }
+
+    /// Whether the time to send is over, however much is left: a rate that cannot be reached must not make a run of
+    /// five seconds one of an hour.
+    pub fn is_over(&self, now: MonotonicNs) -> bool {
+        self.end.is_some_and(|end| now > end + self.tolerance())
+    }
+
+    fn tolerance(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate_hz).max(LATE_AFTER_MIN)
     }
 }
 
@@ -148,6 +160,16 @@ mod tests {
         assert_eq!(messages(1.0, 0.1), 1);
         assert_eq!(messages(0.25, 3.0), 1);
         assert_eq!(messages(0.35, 3.0), 2);
+    }
+
+    #[test]
+    fn only_a_duration_comes_to_an_end() {
+        let over = |amount: Amount, after_ms: u64| {
+            Schedule::new(START, 1000.0, amount, (0, 1)).is_over(START + Duration::from_millis(after_ms))
+        };
+        let second = Amount::Duration(Duration::from_secs(1));
+        assert!(!over(second, 1_009) && over(second, 1_011));
+        assert!(!over(Amount::Messages(1), 1_000_000));
     }
 
     #[test]

@@ -48,7 +48,10 @@ fn longest_pauses(time: Duration) -> Vec<Duration> {
             (span_end, longest) = (now + SPAN, Duration::ZERO);
         }
     }
-    pauses.push(longest);
+    // The end may fall on that of a span: an empty span is no sample.
+    if !longest.is_zero() || pauses.is_empty() {
+        pauses.push(longest);
+    }
     pauses
 }
 

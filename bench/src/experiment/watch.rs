@@ -1,0 +1,337 @@
+//! Owns what is known of a run while it goes on: put together from reports, asked whether the run is at its end.
+
+use super::plan::Plan;
+use crate::measure::oracle::Settling;
+use crate::measure::payload::PublisherIndex;
+use crate::measure::tally::Tally;
+use crate::report::progress::Position;
+use crate::swarm::reports::{Failure, PublisherDone, Received, Report};
+use crate::swarm::schedule::Rate;
+use corecast_executors::MonotonicNs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long nothing may arrive until a subscriber that was told of a gap of unknown size is taken to have all.
+const UNKNOWN_GAP_QUIET: Duration = Duration::from_secs(1);
+/// How long nothing may arrive after an interruption until what was on its way is taken to be gone.
+const INTERRUPTED_QUIET: Duration = Duration::from_millis(500);
+/// How long it may go on arriving after an interruption: a flood can have a minute's work in the broker's queues.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(3);
+
+/// How a run went to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Everything is accounted for.
+    Complete,
+    /// Somebody asked to stop.
+    Interrupted,
+    /// Nothing happened for too long: the sentence says what was waited for.
+    TimedOut(String),
+    /// Something broke: the sentence says what.
+    Failed(String),
+}
+
+/// What a swarm did.
+#[derive(Debug)]
+pub struct Driven {
+    /// When the first message should have been sent.
+    pub started: MonotonicNs,
+    /// Messages sent, by publisher.
+    pub sent: Vec<u64>,
+    /// Messages that should have been sent.
+    pub intended: u64,
+    /// Of these, how many were sent in time.
+    pub in_time: u64,
+    /// What each executor measured, with its number.
+    pub tallies: Vec<(usize, Tally)>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// What has been reported of a run so far.
+pub(super) struct Watch<'a> {
+    plan: &'a Plan,
+    done: Vec<Option<PublisherDone>>,
+    sent: u64,
+    received: Vec<Received>,
+    tallies: Vec<(usize, Tally)>,
+    failure: Option<Failure>,
+    interrupted: Option<Instant>,
+    started: Instant,
+    /// When something was last seen to arrive, and how much had arrived by then. What is sent does not count: it
+    /// may wait in this process, or in the kernel, for a broker that hangs.
+    moved: Instant,
+    moved_to: u64,
+}
+
+impl<'a> Watch<'a> {
+    /// A run of this plan, about to start, with so many executors of subscribers.
+    pub(super) fn new(plan: &'a Plan, executors: usize) -> Self {
+        let now = Instant::now();
+        Watch {
+            plan,
+            done: vec![None; plan.publishers],
+            sent: 0,
+            received: vec![Received::default(); executors],
+            tallies: Vec::new(),
+            failure: None,
+            interrupted: None,
+            started: now,
+            moved: now,
+            moved_to: 0,
+        }
+    }
+
+    /// Takes in what an executor says.
+    pub(super) fn take(&mut self, report: Report) {
+        match report {
+            Report::Received(received) => self.received[received.executor] = received,
+            Report::Sent(more) => self.sent += more,
+            Report::PublisherDone(done) => {
+                if let Some(failure) = &done.failure {
+                    self.failure.get_or_insert_with(|| failure.clone());
+                }
+                let publisher = done.publisher.0 as usize;
+                self.done[publisher] = Some(done);
+            }
+            Report::Measured { executor, tally } => self.tallies.push((executor, *tally)),
+            Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
+            Report::SubscribersReady | Report::PublishersReady => {}
+        }
+        let moved_to = self.accounted();
+        if moved_to != self.moved_to {
+            self.moved = Instant::now();
+            self.moved_to = moved_to;
+        }
+    }
+
+    /// From now on it waits only for what is on its way.
+    pub(super) fn interrupt(&mut self) {
+        self.interrupted = Some(Instant::now());
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
+    /// How many executors have handed over what they measured.
+    pub(super) fn measured(&self) -> usize {
+        self.tallies.len()
+    }
+
+    fn accounted(&self) -> u64 {
+        self.received.iter().map(|received| received.accounted).sum()
+    }
+
+    /// Whether every publisher is done.
+    pub(super) fn all_sent(&self) -> bool {
+        self.done.iter().all(Option::is_some)
+    }
+
+    /// What each publisher has sent, once all are done.
+    pub(super) fn sent(&self) -> Option<Arc<[u64]>> {
+        self.done.iter().map(|done| done.as_ref().map(|done| done.sent)).collect()
+    }
+
+    /// How the subscribers stand, once every executor has said so.
+    fn settling(&self) -> Option<Settling> {
+        let mut sum = Settling::default();
+        for received in &self.received {
+            sum += received.settling?;
+        }
+        Some(sum)
+    }
+
+    /// Whether there is no point in waiting for more reports.
+    pub(super) fn is_over(&self) -> bool {
+        self.failure.is_some() || self.settling().is_some_and(|sum| sum.unknown + sum.waiting == 0)
+    }
+
+    /// Whether and how the run is at its end.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        if let Some(failure) = &self.failure {
+            let said = failure.to_string();
+            return Some(if failure.timed_out { Ending::TimedOut(said) } else { Ending::Failed(said) });
+        }
+        let quiet = self.moved.elapsed();
+        let settled = match self.settling() {
+            Some(Settling { unknown: 0, waiting: 0, .. }) => true,
+            Some(Settling { waiting: 0, .. }) => quiet >= UNKNOWN_GAP_QUIET,
+            _ => false,
+        };
+        if let Some(since) = self.interrupted {
+            let over = settled || quiet >= INTERRUPTED_QUIET || since.elapsed() >= INTERRUPTED_MAX;
+            return over.then_some(Ending::Interrupted);
+        }
+        if settled {
+            return Some(Ending::Complete);
+        }
+        // A publisher that waits for its next message is not stuck.
+        let interval = match self.plan.rate {
+            Rate::Hz(rate_hz) if !self.all_sent() => Duration::from_secs_f64(1.0 / rate_hz),
+            _ => Duration::ZERO,
+        };
+        (quiet >= self.plan.timeout + interval).then(|| Ending::TimedOut(self.waiting_for()))
+    }
+
+    fn waiting_for(&self) -> String {
+        let seconds = self.plan.timeout.as_secs_f64();
+        let unsent = self.done.iter().filter(|done| done.is_none()).count();
+        if unsent > 0 {
+            return format!("nothing has arrived for {seconds} s, and {unsent} publishers have not sent all");
+        }
+        let settled = self.settling().unwrap_or_default().settled;
+        let missing = self.plan.subscribers - settled;
+        format!(
+            "nothing has arrived for {seconds} s, and {missing} of {} subscribers miss messages",
+            self.plan.subscribers
+        )
+    }
+
+    /// What a person wants to see.
+    pub(super) fn position(&self) -> Position {
+        let elapsed = self.started.elapsed();
+        let deliveries = self.received.iter().map(|received| received.delivered).sum();
+        let accounted = self.accounted();
+        let messages = self.sent().map(|sent| sent.iter().sum()).or(self.plan.messages());
+        let expected = messages.map(|messages: u64| messages.saturating_mul(self.plan.subscribers as u64));
+        let by_count = expected.map(|expected| accounted as f64 / expected as f64);
+        let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
+        let done = by_count.or(by_time).unwrap_or(0.0).min(1.0);
+        let left = match self.plan.sending_time() {
+            Some(time) if elapsed < time => Some(time.saturating_sub(elapsed)),
+            _ if done > 0.0 => Duration::try_from_secs_f64(elapsed.as_secs_f64() * (1.0 - done) / done).ok(),
+            _ => None,
+        };
+        Position { sent: self.sent, deliveries, gaps: accounted.saturating_sub(deliveries), done, left }
+    }
+
+    /// All of it, when it has ended so.
+    pub(super) fn driven(self, start: MonotonicNs, mut ending: Ending) -> Driven {
+        if self.tallies.len() < self.received.len() && ending == Ending::Complete {
+            ending = Ending::Failed("an executor did not say what it measured".into());
+        }
+        let (mut sent, mut intended, mut late) = (Vec::with_capacity(self.done.len()), 0, 0);
+        let mut started: Option<MonotonicNs> = None;
+        for (index, done) in self.done.iter().enumerate() {
+            match done {
+                Some(done) => {
+                    sent.push(done.sent);
+                    intended += done.intended;
+                    late += done.late;
+                    started = Some(started.map_or(done.started, |started| started.min(done.started)));
+                }
+                // It is stuck in a send: going by what arrived is the best there is.
+                None => {
+                    let publisher = PublisherIndex(index as u32);
+                    let seen = self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher));
+                    sent.push(seen.max().unwrap_or(0));
+                }
+            }
+        }
+        let in_time = sent.iter().sum::<u64>().saturating_sub(late);
+        Driven { started: started.unwrap_or(start), sent, intended, in_time, tallies: self.tallies, ending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::sample_plan;
+    use super::*;
+    use crate::measure::payload::RunId;
+
+    /// A plan of one publisher and two executors with a subscriber each, which gives up at once.
+    fn plan() -> Plan {
+        Plan { publishers: 1, subscribers: 2, timeout: Duration::ZERO, rate: Rate::Flood, ..sample_plan() }
+    }
+
+    fn done(sent: u64, failure: Option<Failure>) -> Report {
+        let (late, intended, started) = (1, sent, MonotonicNs(5));
+        Report::PublisherDone(PublisherDone {
+            publisher: PublisherIndex(0),
+            sent,
+            late,
+            intended,
+            started,
+            failure,
+        })
+    }
+
+    fn received(executor: usize, accounted: u64, settling: Option<(usize, usize, usize)>) -> Report {
+        let settling = settling.map(|(settled, unknown, waiting)| Settling { settled, unknown, waiting });
+        Report::Received(Received { executor, delivered: accounted, accounted, settling })
+    }
+
+    fn watch(plan: &Plan, reports: Vec<Report>) -> Watch<'_> {
+        let mut watch = Watch::new(plan, 2);
+        reports.into_iter().for_each(|report| watch.take(report));
+        watch
+    }
+
+    #[test]
+    fn a_run_is_complete_when_every_executor_has_settled() {
+        let plan = Plan { timeout: Duration::from_secs(1000), ..plan() };
+        let mut watch = watch(&plan, vec![done(3, None), received(0, 3, Some((1, 0, 0)))]);
+        assert_eq!((watch.ending(), watch.is_over()), (None, false));
+        watch.take(received(1, 2, Some((0, 0, 1))));
+        assert_eq!((watch.ending(), watch.is_over()), (None, false));
+        watch.take(received(1, 3, Some((1, 0, 0))));
+        assert_eq!((watch.ending(), watch.is_over()), (Some(Ending::Complete), true));
+    }
+
+    #[test]
+    fn a_gap_of_unknown_size_is_waited_for_a_while() {
+        let plan = Plan { timeout: Duration::from_secs(1000), ..plan() };
+        let reports = vec![done(3, None), received(0, 3, Some((1, 0, 0))), received(1, 2, Some((0, 1, 0)))];
+        let mut watch = watch(&plan, reports);
+        assert_eq!(watch.ending(), None);
+        watch.moved = watch.moved.checked_sub(UNKNOWN_GAP_QUIET).unwrap();
+        assert_eq!(watch.ending(), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn silence_is_a_time_out_that_says_what_is_missing() {
+        let plan = plan();
+        let sending = watch(&plan, vec![received(0, 3, None)]);
+        let Some(Ending::TimedOut(said)) = sending.ending() else { panic!("{:?}", sending.ending()) };
+        assert!(said.contains("1 publishers have not sent all"), "{said}");
+        let reports = vec![done(3, None), received(0, 3, Some((1, 0, 0))), received(1, 2, Some((0, 0, 1)))];
+        let settling = watch(&plan, reports);
+        let Some(Ending::TimedOut(said)) = settling.ending() else { panic!("{:?}", settling.ending()) };
+        assert!(said.contains("1 of 2 subscribers miss messages"), "{said}");
+    }
+
+    #[test]
+    fn a_failure_ends_a_run_and_a_slow_one_is_a_time_out() {
+        let plan = plan();
+        for (timed_out, wanted) in
+            [(true, Ending::TimedOut("a: b".into())), (false, Ending::Failed("a: b".into()))]
+        {
+            let failure = Failure { what: "a".into(), why: "b".into(), timed_out };
+            let watch = watch(&plan, vec![done(3, Some(failure))]);
+            assert_eq!((watch.ending(), watch.is_over()), (Some(wanted), true));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_ends_when_it_is_quiet_or_for_too_long() {
+        let plan = Plan { timeout: Duration::from_secs(1000), ..plan() };
+        let mut watch = watch(&plan, vec![received(0, 3, None)]);
+        watch.interrupt();
+        assert_eq!(watch.ending(), None);
+        watch.interrupted = Instant::now().checked_sub(INTERRUPTED_MAX);
+        assert_eq!(watch.ending(), Some(Ending::Interrupted));
+    }
+
+    #[test]
+    fn what_a_stuck_publisher_sent_is_told_by_what_arrived() {
+        let plan = plan();
+        let mut tally = Tally::new(RunId(1), 1, 1);
+        let mut payload = crate::measure::payload::Payload::new(RunId(1), PublisherIndex(0), 64).unwrap();
+        assert!(tally.message(0, payload.stamp(6, MonotonicNs(0)), MonotonicNs(1)));
+        let mut watch = Watch::new(&plan, 1);
+        watch.take(Report::Measured { executor: 0, tally: Box::new(tally) });
+        let driven = watch.driven(MonotonicNs(9), Ending::Interrupted);
+        assert_eq!((driven.sent, driven.started), (vec![7], MonotonicNs(9)));
+    }
+}

@@ -1,0 +1,379 @@
+//! `corecast-bench run` as a person or a script calls it, against the real broker.
+#![expect(clippy::unwrap_used, reason = "a test that cannot read what it wants to check has failed")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+const BENCH: &str = env!("CARGO_BIN_EXE_corecast-bench");
+/// A watchdog, not a measure: nothing here takes longer unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command, with a broker to start: the `corecast` command is built beside it if it is not there yet.
+fn bench(arguments: &[&str]) -> Command {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let beside = Path::new(BENCH).with_file_name("corecast");
+        if !beside.is_file() {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--package", "corecast", "--bin", "corecast"]);
+            if !cfg!(debug_assertions) {
+                cargo.arg("--release");
+            }
+            assert!(cargo.status().unwrap().success(), "corecast does not build");
+        }
+    });
+    let mut command = Command::new(BENCH);
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let mut arguments = arguments.to_vec();
+    arguments.insert(0, "run");
+    bench(&arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn assert_exit(output: &Output, code: i32) {
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
+}
+
+/// It went well, but for the pace: on a machine that does other things too, some messages may have gone out late.
+#[track_caller]
+fn assert_fine_or_late(output: &Output) {
+    let code = if output.status.code() == Some(3) { 3 } else { 0 };
+    assert_exit(output, code);
+}
+
+/// The record on stdout.
+fn record(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Children of a process, by the parent that procfs names.
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let parent_of = |pid: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    processes.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// Whether it runs: a zombie does not.
+fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| {
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    })
+}
+
+/// Looks until it is so.
+#[track_caller]
+fn until(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "it never came to be that {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal).unwrap();
+}
+
+/// A run of a minute that has sent its first messages.
+struct Underway {
+    bench: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    broker: u32,
+}
+
+impl Underway {
+    fn start(arguments: &[&str]) -> Self {
+        let mut all = vec!["run", "--subscribers", "8", "--rate", "200", "--duration", "60", "--json", "-"];
+        all.extend(arguments);
+        let mut bench = bench(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(bench.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.ends_with("sending\n") {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+        }
+        let broker = *children_of(bench.id()).first().unwrap();
+        Underway { bench, stderr, broker }
+    }
+
+    /// What it printed, when it has ended.
+    fn finish(mut self) -> Output {
+        let mut stderr = Vec::new();
+        self.stderr.read_to_end(&mut stderr).unwrap();
+        let mut output = self.bench.wait_with_output().unwrap();
+        output.stderr = stderr;
+        output
+    }
+}
+
+#[test]
+fn every_message_is_accounted_for_on_every_kind_of_session_and_transport() {
+    for (transport, sessions) in [("tcp", "per-subscriber"), ("uds", "per-executor"), ("tcp", "per-executor")]
+    {
+        let output = run(&[
+            "--subscribers",
+            "3,24",
+            "--publishers",
+            "3",
+            "--messages",
+            "50",
+            "--rate",
+            "500",
+            "--size",
+            "200",
+            "--transport",
+            transport,
+            "--sessions",
+            sessions,
+            "--json",
+            "-",
+            "--assert",
+            "lost == 0",
+            "--assert",
+            "deliveries == deliveries_expected",
+            "--assert",
+            "messages_sent == 150",
+            "--assert",
+            "duplicated + reordered + corrupted == 0",
+            "--assert",
+            "latency_us.max <= last_subscriber_us.max",
+            "--assert",
+            "first_subscriber_us.min > 0",
+            "--assert",
+            "broker.rss_bytes > 1e5",
+        ]);
+        assert_fine_or_late(&output);
+        let record = record(&output);
+        assert_eq!(record["schema"], "corecast-bench/1");
+        assert_eq!(record["runs"].as_array().unwrap().len(), 2);
+        let run = &record["runs"][1];
+        assert_eq!((&run["transport"], &run["sessions"]), (&Value::from(transport), &Value::from(sessions)));
+        assert_eq!(run["deliveries_expected"], 24 * 150);
+        assert_eq!(run["incomplete"], Value::Null);
+    }
+}
+
+#[test]
+fn a_flood_is_accounted_for_under_every_policy_that_keeps_the_session() {
+    for policy in ["drop-oldest", "drop-newest", "latest", "block"] {
+        let output = run(&[
+            "--subscribers",
+            "16",
+            "--rate",
+            "flood",
+            "--messages",
+            "20000",
+            "--overflow",
+            policy,
+            "--size",
+            "2000",
+            "--egress-bytes",
+            "5000000",
+            "--json",
+            "-",
+            "--assert",
+            "lost == 0",
+            "--assert",
+            "deliveries + gaps_reported == deliveries_expected",
+            "--assert",
+            "messages_sent == 20000",
+        ]);
+        assert_exit(&output, 0);
+        let run = record(&output)["runs"][0].clone();
+        assert_eq!(run["rate_hz"], Value::Null);
+        if policy == "block" {
+            assert_eq!(run["gaps_reported"], 0);
+        }
+    }
+}
+
+#[test]
+fn the_tables_and_the_file_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.json");
+    let output =
+        run(&["--subscribers", "4", "--messages", "5", "--rate", "100", "--json", file.to_str().unwrap()]);
+    assert_fine_or_late(&output);
+    let record: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(record["runs"][0]["deliveries"], 20);
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("proxy mode, tcp, sessions per-subscriber"), "{stdout}");
+    assert!(stdout.contains("median"), "{stdout}");
+}
+
+#[test]
+fn an_assertion_that_fails_is_two_and_keeps_the_record() {
+    let output = run(&[
+        "--subscribers",
+        "2",
+        "--messages",
+        "3",
+        "--json",
+        "-",
+        "--rate",
+        "100",
+        "--assert",
+        "lost > 0",
+    ]);
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("--assert 'lost > 0' does not hold"), "{}", text(&output.stderr));
+    assert_eq!(record(&output)["runs"][0]["lost"], 0);
+}
+
+#[test]
+fn wrong_usage_is_two_and_starts_nothing() {
+    for (arguments, says) in [
+        (vec!["--assert", "losst==0"], "deliveries_expected"),
+        (vec!["--size", "8"], "it takes 40"),
+        (vec!["--mode", "direct"], "it has `proxy`"),
+        (vec!["--subscribers", "90000000"], "ulimit -Hn"),
+        (vec!["--cores", "4095"], "4095"),
+        (vec!["--log", "loud=very=much"], "--log"),
+    ] {
+        let output = run(&arguments);
+        assert_exit(&output, 2);
+        assert!(text(&output.stderr).contains(says), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_rate_that_cannot_be_reached_is_three_and_ends_in_time() {
+    let output = run(&[
+        "--subscribers",
+        "2",
+        "--rate",
+        "1e8",
+        "--duration",
+        "0.2",
+        "--overflow",
+        "block",
+        "--json",
+        "-",
+    ]);
+    assert_exit(&output, 3);
+    let run = record(&output)["runs"][0].clone();
+    assert_eq!(run["lost"], 0);
+    assert!(run["notes"][0].as_str().unwrap().contains("asked rate was not reached"), "{run}");
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_a_failure_that_says_where() {
+    // It takes connections, as the kernel does for it, and never says a word.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let output = run(&["--broker", &url, "--subscribers", "2", "--timeout", "1", "--json", "-"]);
+    assert_exit(&output, 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("cannot subscribe") && said.contains(&url), "{said}");
+}
+
+#[test]
+fn no_broker_to_start_is_an_error_that_says_what_to_do() {
+    let output = bench(&["run"]).env("CORECAST_BIN", "/nowhere/corecast").output().unwrap();
+    assert_exit(&output, 1);
+    assert!(
+        text(&output.stderr).contains("CORECAST_BIN names /nowhere/corecast"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = bench(&["run"]).env("CORECAST_BIN", "/bin/false").output().unwrap();
+    assert_exit(&output, 1);
+    assert!(text(&output.stderr).contains("the broker ended before it served"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_the_broker_says_against_its_options_is_passed_on() {
+    let output = run(&["--egress-bytes", "0", "--subscribers", "1", "--messages", "1"]);
+    assert_exit(&output, 1);
+    assert!(text(&output.stderr).contains("egress-bytes"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_interruption_keeps_what_was_measured_and_leaves_no_broker() {
+    let underway = Underway::start(&[]);
+    let broker = underway.broker;
+    signal(underway.bench.id(), nix::sys::signal::Signal::SIGINT);
+    let output = underway.finish();
+    assert_exit(&output, 1);
+    let run = record(&output)["runs"][0].clone();
+    assert_eq!((&run["incomplete"], &run["lost"]), (&Value::from("interrupted"), &Value::from(0)));
+    assert!(!runs(broker));
+}
+
+#[test]
+fn a_broker_that_dies_is_a_failure_that_says_so_and_keeps_what_was_measured() {
+    let underway = Underway::start(&[]);
+    signal(underway.broker, nix::sys::signal::Signal::SIGKILL);
+    let output = underway.finish();
+    assert_exit(&output, 1);
+    let run = record(&output)["runs"][0].clone();
+    assert!(run["incomplete"].as_str().unwrap().contains("the broker has ended (signal: 9"), "{run}");
+}
+
+#[test]
+fn a_broker_that_hangs_is_a_time_out() {
+    let underway = Underway::start(&["--timeout", "1", "--overflow", "block"]);
+    signal(underway.broker, nix::sys::signal::Signal::SIGSTOP);
+    let broker = underway.broker;
+    let output = underway.finish();
+    assert_exit(&output, 27);
+    assert!(!runs(broker));
+}
+
+#[test]
+fn no_broker_outlives_a_bench_that_is_killed() {
+    let underway = Underway::start(&[]);
+    let broker = underway.broker;
+    assert!(runs(broker));
+    signal(underway.bench.id(), nix::sys::signal::Signal::SIGKILL);
+    underway.finish();
+    until("the broker has gone", || !runs(broker));
+}
+
+#[test]
+fn a_closed_pipe_and_a_full_disk_are_no_panic() {
+    let arguments = ["run", "--subscribers", "1", "--messages", "1", "--rate", "flood"];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = bench(&arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_exit(&output, 0);
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = bench(&arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_exit(&output, 1);
+    assert!(text(&output.stderr).contains("cannot write to stdout"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn help_completions_and_man_pages_come_from_one_definition() {
+    let help = bench(&["run", "--help"]).output().unwrap();
+    assert_exit(&help, 0);
+    assert!(
+        text(&help.stdout).contains("Examples:") && text(&help.stdout).contains("CORECAST_BENCH_SUBSCRIBERS")
+    );
+    let completions = bench(&["completions", "bash"]).output().unwrap();
+    assert_exit(&completions, 0);
+    assert!(text(&completions.stdout).contains("--subscribers"));
+    assert!(text(&bench(&["man"]).output().unwrap().stdout).contains("corecast-bench"));
+    let pages = tempfile::tempdir().unwrap().path().join("man");
+    assert_exit(&bench(&["man", "--out", pages.to_str().unwrap()]).output().unwrap(), 0);
+    assert!(pages.join("corecast-bench-run.1").is_file());
+}

@@ -1,0 +1,135 @@
+//! The other way in: a direct publisher's own messages. To the shard it is a session without a connection, so all
+//! that holds for publishers holds for it.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_executors::{Inbox, Link, ShardContext, Wake, spawn_local};
+
+use super::runtime::Runtime;
+use super::{Item, body};
+use crate::endpoint::Endpoint;
+use crate::fanout::{Shard, ShardConfig};
+use crate::ids::SessionId;
+use crate::limits::SEND_SLICES_MAX;
+use crate::wire::split;
+
+/// The session of the local API.
+pub(super) struct LocalPort {
+    session: SessionId,
+    /// Frames for it that nobody has taken yet.
+    answers: RefCell<Vec<u8>>,
+    answered: Wake,
+    resume: Wake,
+}
+
+impl LocalPort {
+    /// The shard lets this publisher go on.
+    pub(super) fn resumed(&self, id: SessionId) {
+        if id == self.session {
+            self.resume.raise();
+        }
+    }
+}
+
+impl Runtime {
+    /// What the shard says to the local API, if that is who this is.
+    pub(super) fn answer_local(&self, shard: &mut Shard, id: SessionId) {
+        let local = self.local.borrow();
+        let Some(local) = local.as_ref().filter(|local| local.session == id) else { return };
+        let mut answers = local.answers.borrow_mut();
+        while let Some(egress) = shard.egress(id) {
+            let mut slices = [IoSlice::new(&[]); SEND_SLICES_MAX];
+            let (filled, bytes) = egress.slices(&mut slices);
+            if filled == 0 {
+                break;
+            }
+            slices[..filled].iter().for_each(|slice| answers.extend_from_slice(slice));
+            shard.on_sent(id, bytes);
+        }
+        shard.on_flushed(id);
+        local.answered.raise();
+    }
+}
+
+/// The first shard of a direct publisher, in the executor of its publisher.
+pub(crate) struct LocalHost {
+    runtime: Rc<Runtime>,
+    port: Rc<LocalPort>,
+    /// By shard; the first is this one's own.
+    commands: Vec<Link<Item>>,
+    stopped: Rc<Wake>,
+}
+
+impl LocalHost {
+    /// Starts the shard and accepts on these listeners. `commands` lead to every shard, `context` is the first's.
+    pub(crate) fn start(
+        context: ShardContext<Item>,
+        commands: Vec<Link<Item>>,
+        config: &ShardConfig,
+        listeners: Vec<(OwnedFd, Endpoint)>,
+    ) -> LocalHost {
+        let (runtime, inbox) = body::begin(context, config);
+        let session = runtime.shard.borrow_mut().on_open_local();
+        let port = Rc::new(LocalPort {
+            session,
+            answers: RefCell::default(),
+            answered: Wake::new(),
+            resume: Wake::new(),
+        });
+        *runtime.local.borrow_mut() = Some(Rc::clone(&port));
+        let stopped = Rc::new(Wake::new());
+        spawn_local(serve(Rc::clone(&runtime), inbox, Rc::clone(&stopped))).detach();
+        let host = LocalHost { runtime, port, commands, stopped };
+        host.tell(0, Item::Listen { listeners });
+        host
+    }
+
+    fn tell(&self, shard: usize, item: Item) {
+        // A shard that has ended needs no telling; its commands are never many.
+        let _ = self.commands[shard].try_send(item);
+    }
+
+    /// Takes whole frames, and waits while a `block` queue or a link is full.
+    pub(crate) async fn take(&self, frames: Vec<u8>) {
+        let bytes = Bytes::from(frames);
+        let mut spans = Vec::new();
+        let found = split(&bytes, usize::MAX, &mut spans);
+        debug_assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
+        self.runtime.shard.borrow_mut().on_frames(self.port.session, &bytes, &spans);
+        self.runtime.settle().await;
+        while self.runtime.shard.borrow().is_held(self.port.session) {
+            self.port.resume.wait().await;
+        }
+    }
+
+    /// Waits for answers to such frames, and gives them.
+    pub(crate) async fn answers(&self) -> Bytes {
+        self.port.answered.wait().await;
+        Bytes::from(std::mem::take(&mut *self.port.answers.borrow_mut()))
+    }
+
+    /// Lets go who waits for answers.
+    pub(crate) fn stop_answers(&self) {
+        self.port.answered.raise();
+    }
+
+    /// Sends what was taken, for so long at the most, tells every subscriber, and ends.
+    pub(crate) async fn end(&self, drain: Duration) {
+        // Gone first, or the shard would wait for it to leave.
+        let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session, false);
+        for shard in 0..self.commands.len() {
+            self.tell(shard, Item::Drain { time: drain });
+        }
+        self.stopped.wait().await;
+    }
+}
+
+async fn serve(runtime: Rc<Runtime>, commands: Inbox<Item>, stopped: Rc<Wake>) {
+    body::serve(runtime, commands).await;
+    stopped.raise();
+}

@@ -1,0 +1,175 @@
+//! What a direct publisher says of itself to the broker, and the lease under which the broker believes it. Pure;
+//! part of a session's state.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
+
+use super::out::OutBuffer;
+use crate::endpoint::Endpoint;
+use crate::error::ErrorCode;
+use crate::ids::PublisherId;
+use crate::limits::{RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
+use crate::registry::{ModeRules, to_lines};
+use crate::topic::{Filter, Topic};
+use crate::wire::Frame;
+
+/// A direct publisher's registration, from its own side.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    publisher: PublisherId,
+    epoch: u64,
+    endpoints: String,
+    topics: BTreeSet<Filter>,
+    /// Topics have been added, or the lease was lost, since the last registration was sent.
+    changed: bool,
+    /// The last registration that was sent and is not answered.
+    asked: Option<u32>,
+    /// How long the broker believes it; known with its first answer.
+    lease: Option<Duration>,
+    renewed: MonotonicNs,
+    /// The broker does not take it, and why.
+    pub(super) refused: Option<String>,
+}
+
+impl Announcement {
+    pub(super) fn new(publisher: PublisherId, endpoint: &Endpoint, now: MonotonicNs) -> Self {
+        Announcement {
+            publisher,
+            epoch: 1,
+            endpoints: endpoint.to_string(),
+            topics: BTreeSet::new(),
+            changed: false,
+            asked: None,
+            lease: None,
+            renewed: now,
+            refused: None,
+        }
+    }
+
+    /// Whether the broker is told of this topic, or is being told.
+    pub(super) fn covers(&self, topic: &Topic) -> bool {
+        self.topics.iter().any(|filter| filter.matches(topic.as_bytes()))
+    }
+
+    /// From now on it publishes this topic, too. Very many topics become the filters of the rules behind them.
+    pub(super) fn add(&mut self, topic: &Topic, modes: &ModeRules) {
+        if self.covers(topic) {
+            return;
+        }
+        self.changed = true;
+        if self.topics.len() < TOPICS_PER_PUBLISHER_MAX {
+            self.topics.insert(Filter::from(topic.clone()));
+            return;
+        }
+        // An epoch's topics only grow, so this is a new one.
+        let wide = modes.direct_filter_of(topic.as_bytes());
+        self.topics.retain(|narrow| !narrow.overlaps(&wide));
+        self.topics.insert(wide);
+        self.epoch += 1;
+    }
+
+    /// Whether the broker knows of all topics.
+    pub(super) fn is_known(&self) -> bool {
+        !self.changed && self.asked.is_none() && self.lease.is_some()
+    }
+
+    pub(super) fn wants_to_register(&self) -> bool {
+        self.changed && !self.topics.is_empty() && self.refused.is_none()
+    }
+
+    pub(super) fn register(&mut self, request: u32, out: &mut OutBuffer) {
+        self.changed = false;
+        self.asked = Some(request);
+        let topics: Vec<&Filter> = self.topics.iter().collect();
+        out.push(&Frame::Register {
+            endpoints: &self.endpoints,
+            topics: &to_lines(&topics),
+            publisher: self.publisher.0,
+            epoch: self.epoch,
+            request,
+        });
+    }
+
+    pub(super) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
+        let Some(lease) = self.lease else { return false };
+        self.refused.is_none() && now.saturating_since(self.renewed) >= lease / RENEWALS_PER_LEASE
+    }
+
+    pub(super) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
+        self.renewed = now;
+        out.push(&Frame::Renew { publisher: self.publisher.0, epoch: self.epoch, request });
+    }
+
+    /// It leaves.
+    pub(super) fn unregister(&self, out: &mut OutBuffer) {
+        out.push(&Frame::Unregister { publisher: self.publisher.0, epoch: self.epoch });
+    }
+
+    /// The broker knows it, for so long.
+    pub(super) fn on_registered(&mut self, request: u32, lease: Duration) {
+        self.lease = Some(lease);
+        if self.asked == Some(request) {
+            self.asked = None;
+        }
+    }
+
+    /// Another start of the broker, or a lease that has run out: all is to be said again, under a new epoch.
+    pub(super) fn on_lease_lost(&mut self) {
+        self.epoch += 1;
+        self.changed = true;
+        self.asked = None;
+        self.lease = None;
+        self.refused = None;
+    }
+
+    pub(super) fn on_refused(&mut self, code: ErrorCode, text: &str) {
+        match code {
+            ErrorCode::LeaseLost | ErrorCode::StaleEpoch => self.on_lease_lost(),
+            _ => {
+                self.asked = None;
+                self.refused = Some(text.to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str) -> Topic {
+        Topic::new(name).unwrap()
+    }
+
+    #[test]
+    fn many_topics_become_the_filter_of_their_rule() {
+        let rules =
+            ModeRules::new(vec![ModeRules::parse_rule("video.>=direct").unwrap()], Default::default())
+                .unwrap();
+        let mut said = Announcement::new(PublisherId(1), &Endpoint::default(), MonotonicNs(0));
+        for n in 0..=TOPICS_PER_PUBLISHER_MAX {
+            assert!(!said.covers(&topic(&format!("video.{n}"))));
+            said.add(&topic(&format!("video.{n}")), &rules);
+        }
+        assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "video.>");
+        assert_eq!(said.epoch, 2);
+    }
+
+    #[test]
+    fn a_lost_lease_is_asked_for_again_under_a_new_epoch() {
+        let mut out = OutBuffer::default();
+        let mut said = Announcement::new(PublisherId(1), &Endpoint::default(), MonotonicNs(0));
+        said.add(&topic("a"), &ModeRules::default());
+        assert!(said.wants_to_register());
+        said.register(7, &mut out);
+        assert!(!said.wants_to_register() && !said.is_known());
+        said.on_registered(7, Duration::from_secs(3));
+        assert!(said.is_known() && said.wants_to_renew(MonotonicNs(1_000_000_000)));
+        said.on_refused(ErrorCode::LeaseLost, "");
+        assert!(said.wants_to_register() && said.epoch == 2);
+        said.on_refused(ErrorCode::EndpointRefused, "taken");
+        assert!(!said.wants_to_register() && said.refused.as_deref() == Some("taken"));
+    }
+}

@@ -1,0 +1,301 @@
+//! A direct publisher's own shards: the broker's fan-out core with its messages put in by hand. Used by the
+//! publishers of one client that have topics which go direct.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::mem;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_executors::{Either, Link, ShardContext, ShardId, TICK, Ticks, Wake, first, link, spawn_local};
+
+use super::announcement::Announcement;
+use super::config::DirectConfig;
+use super::session::Session;
+use super::waiters::Waiters;
+use crate::broker::{Item, LocalHost};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::ShardConfig;
+use crate::ids::PublisherId;
+use crate::limits::{COMMANDS_MAX, DIRECT_SETTLE, PUBLISH_BYTES_MAX};
+use crate::topic::Topic;
+use crate::wire::{Frame, encode, splitter};
+
+/// The first shard's place in a pool of executors that was made for this publisher.
+pub(crate) struct Placed {
+    pub(crate) context: ShardContext<Item>,
+    pub(crate) commands: Vec<Link<Item>>,
+    /// Who this is on every shard.
+    pub(crate) id: PublisherId,
+}
+
+/// The direct publishers of one client.
+pub(super) struct DirectHost {
+    id: PublisherId,
+    host: LocalHost,
+    /// Messages of this turn.
+    out: RefCell<Vec<u8>>,
+    /// Messages are on their way into the shard.
+    taking: Cell<bool>,
+    send: Wake,
+    changed: Waiters,
+    /// By request: subscribers of a watched topic.
+    counts: RefCell<BTreeMap<u32, u32>>,
+    next_request: Cell<u32>,
+    ended: Cell<bool>,
+    /// Where it listens, to be removed when it ends.
+    listens_on: Endpoint,
+}
+
+impl DirectHost {
+    /// Listens, starts the shard, and has the session announce it.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::listen`].
+    pub(super) fn start(
+        session: &Session,
+        id: PublisherId,
+        config: &DirectConfig,
+        placed: Option<Placed>,
+    ) -> Result<Rc<DirectHost>> {
+        let Placed { context, commands, id } = placed.unwrap_or_else(|| alone(session, id));
+        let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
+        let (fd, listens_on) = listen.listen()?;
+        let shard_config = shard_config(config, id, context.shards);
+        let host = LocalHost::start(context, commands, &shard_config, vec![(fd, listens_on.clone())]);
+        let advertised = config.advertise.clone().unwrap_or_else(|| listens_on.clone());
+        let advertised = with_port(advertised, &listens_on);
+        let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
+        session.state.borrow_mut().announcement = Some(announcement);
+        let direct = Rc::new(DirectHost {
+            id,
+            host,
+            out: RefCell::default(),
+            taking: Cell::new(false),
+            send: Wake::new(),
+            changed: Waiters::default(),
+            counts: RefCell::default(),
+            next_request: Cell::new(1),
+            ended: Cell::new(false),
+            listens_on,
+        });
+        spawn_local(Rc::clone(&direct).take_pump()).detach();
+        spawn_local(Rc::clone(&direct).answer_pump()).detach();
+        Ok(direct)
+    }
+
+    /// Makes a topic known, and waits until the subscribers that the broker knows of are here: so the first message
+    /// reaches them all, as it would through the broker. Whoever does not come within [`DIRECT_SETTLE`], or while
+    /// the broker is away, is not waited for.
+    ///
+    /// # Errors
+    /// `Refused` when the broker does not take the registration.
+    pub(super) async fn begin_topic(&self, session: &Session, topic: &Topic) -> Result<()> {
+        {
+            let mut state = session.state.borrow_mut();
+            let modes = Rc::clone(&state.modes);
+            if let Some(announcement) = &mut state.announcement {
+                announcement.add(topic, &modes);
+            }
+            state.announce();
+        }
+        session.send_later();
+        let expected = session.state.borrow_mut().watch(topic.to_bytes());
+        let here = self.watch(topic).await;
+        let settled = session.until(|state| {
+            let announcement = state.announcement.as_ref()?;
+            if let Some(refused) = &announcement.refused {
+                return Some(Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("the broker refuses {}: {refused}", self.id),
+                )));
+            }
+            let known = announcement.is_known();
+            let expected = state.watched(expected)?;
+            (known && self.count(here) >= expected).then_some(Ok(()))
+        });
+        let clock = &session.runtime.clock;
+        let deadline = clock.now() + DIRECT_SETTLE;
+        let done = first(settled, async {
+            // Counts change on both sides: look again on each tick.
+            while clock.now() < deadline {
+                clock.until(clock.now() + TICK).await;
+                session.changed.wake_all();
+            }
+        })
+        .await;
+        session.state.borrow_mut().unwatch(expected);
+        session.send_later();
+        self.unwatch(here).await;
+        match done {
+            Either::Left(settled) => settled?,
+            Either::Right(()) => Ok(()),
+        }
+    }
+
+    /// Whether a publisher may put in more.
+    fn has_room(&self) -> bool {
+        self.out.borrow().len() < PUBLISH_BYTES_MAX
+    }
+
+    /// Puts a message in; it leaves when this turn is over.
+    pub(super) async fn publish(&self, frame: &Frame<'_>) {
+        if !self.has_room() {
+            self.changed.until(|| self.has_room().then_some(())).await;
+        }
+        encode(frame, &mut self.out.borrow_mut());
+        self.send.raise();
+    }
+
+    async fn take_pump(self: Rc<Self>) {
+        loop {
+            self.send.wait().await;
+            if self.ended.get() {
+                return;
+            }
+            loop {
+                let frames = mem::take(&mut *self.out.borrow_mut());
+                if frames.is_empty() {
+                    break;
+                }
+                self.taking.set(true);
+                self.host.take(frames).await;
+                self.taking.set(false);
+                self.changed.wake_all();
+            }
+        }
+    }
+
+    async fn answer_pump(self: Rc<Self>) {
+        loop {
+            let answers = self.host.answers().await;
+            if self.ended.get() {
+                return;
+            }
+            for (_, frame) in splitter::frames(&answers) {
+                if let Frame::SubscriberCount { request, count } = frame {
+                    self.counts.borrow_mut().insert(request, count);
+                }
+            }
+            self.changed.wake_all();
+        }
+    }
+
+    async fn ask(&self, frame: &Frame<'_>) {
+        let mut bytes = Vec::new();
+        encode(frame, &mut bytes);
+        self.host.take(bytes).await;
+    }
+
+    async fn watch(&self, topic: &Topic) -> u32 {
+        let request = self.next_request.get();
+        self.next_request.set(request + 1);
+        self.ask(&Frame::WatchSubscribers { topic: topic.as_bytes(), request }).await;
+        request
+    }
+
+    async fn unwatch(&self, request: u32) {
+        self.counts.borrow_mut().remove(&request);
+        self.ask(&Frame::UnwatchSubscribers { request }).await;
+    }
+
+    fn count(&self, request: u32) -> u32 {
+        self.counts.borrow().get(&request).copied().unwrap_or(0)
+    }
+
+    /// Waits until so many subscribers of a topic are here; gives how many are, the wait over or not.
+    pub(super) async fn wait_for_subscribers(
+        &self,
+        session: &Session,
+        topic: &Topic,
+        n: usize,
+        timeout: Duration,
+    ) -> usize {
+        let clock = &session.runtime.clock;
+        let deadline = clock.now() + timeout;
+        let request = self.watch(topic).await;
+        let there = self.changed.until(|| (self.count(request) as usize >= n).then_some(()));
+        first(there, clock.until(deadline)).await;
+        let count = self.count(request) as usize;
+        self.unwatch(request).await;
+        count
+    }
+
+    /// Waits until all that was put in has been taken for delivery.
+    pub(super) async fn flush(&self) {
+        self.changed.until(|| (self.out.borrow().is_empty() && !self.taking.get()).then_some(())).await;
+    }
+
+    /// Leaves the registry, sends what was taken, tells every subscriber, and ends; all in so long.
+    pub(super) async fn end(&self, session: &Session, drain: Duration) {
+        {
+            let mut state = session.state.borrow_mut();
+            if let Some(announcement) = state.announcement.take()
+                && state.is_open()
+            {
+                announcement.unregister(&mut state.out);
+            }
+        }
+        session.send_later();
+        self.host.end(drain).await;
+        self.ended.set(true);
+        self.send.raise();
+        self.host.stop_answers();
+        self.listens_on.unlisten();
+    }
+}
+
+/// One shard in the executor that calls, with its ticks passed on.
+fn alone(session: &Session, id: PublisherId) -> Placed {
+    let (commands, inbox) = link(COMMANDS_MAX);
+    let (tick_link, ticks) = link(1);
+    session.runtime.tick_links.borrow_mut().push(tick_link);
+    let context = ShardContext {
+        shard: ShardId(0),
+        shards: 1,
+        core: None,
+        links: vec![None],
+        inboxes: vec![None],
+        commands: inbox,
+        ticks: Ticks::from(ticks),
+    };
+    Placed { context, commands: vec![commands], id }
+}
+
+/// What the shards of a direct publisher share.
+pub(super) fn shard_config(config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
+    ShardConfig {
+        shards,
+        bounds: config.bounds,
+        frame_bytes_max: config.frame_bytes_max,
+        overflow: config.overflow,
+        direct: Some(id),
+        ..ShardConfig::default()
+    }
+}
+
+/// Where to listen unless told: on the address from which the broker is reached, which is one that others reach
+/// too; or beside the broker's socket file.
+fn beside(session: &Session, id: PublisherId) -> Endpoint {
+    match &session.config.broker {
+        Endpoint::Tcp { .. } => {
+            let host = session.local_ip.get().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
+            Endpoint::Tcp { host, port: 0 }
+        }
+        Endpoint::Uds { path } => {
+            let mut beside = path.clone().into_os_string();
+            beside.push(format!(".{id}"));
+            Endpoint::Uds { path: PathBuf::from(beside) }
+        }
+    }
+}
+
+/// An advertised port of 0 is the port that it listens on.
+fn with_port(advertised: Endpoint, listens_on: &Endpoint) -> Endpoint {
+    match (advertised, listens_on) {
+        (Endpoint::Tcp { host, port: 0 }, Endpoint::Tcp { port, .. }) => Endpoint::Tcp { host, port: *port },
+        (advertised, _) => advertised,
+    }
+}

@@ -1,0 +1,12 @@
+//! CONTROL: who publishes what where, for topics that go direct. Pure: time comes in, nothing goes out but answers.
+//! The first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that follows it.
+
+mod directory;
+mod mode;
+mod registration;
+mod registry;
+
+pub use directory::Directory;
+pub use mode::{Mode, ModeRules};
+pub use registration::{Registration, lines_to_endpoints, lines_to_filters, to_lines};
+pub use registry::{Gone, LeaseError, Registry};

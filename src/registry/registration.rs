@@ -1,0 +1,70 @@
+//! What a direct publisher says of itself, and the text in which frames carry it.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+
+use crate::endpoint::Endpoint;
+use crate::ids::PublisherId;
+use crate::limits::{ENDPOINTS_PER_PUBLISHER_MAX, TOPICS_PER_PUBLISHER_MAX};
+use crate::topic::Filter;
+
+/// Where a direct publisher is and what it publishes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// Who.
+    pub publisher: PublisherId,
+    /// Grows with each new registration of the same publisher.
+    pub epoch: u64,
+    /// Where; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// What; sorted, without duplicates, at least one.
+    pub topics: Vec<Filter>,
+}
+
+impl Registration {
+    /// Whether it publishes something that a filter asks for.
+    pub fn overlaps(&self, filter: &Filter) -> bool {
+        self.topics.iter().any(|topic| topic.overlaps(filter))
+    }
+
+    /// What is wrong with it, by itself.
+    pub(super) fn fault(&self) -> Option<String> {
+        if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_PER_PUBLISHER_MAX {
+            return Some(format!("a registration has 1 to {ENDPOINTS_PER_PUBLISHER_MAX} endpoints"));
+        }
+        if self.topics.is_empty() || self.topics.len() > TOPICS_PER_PUBLISHER_MAX {
+            return Some(format!("a registration has 1 to {TOPICS_PER_PUBLISHER_MAX} topics"));
+        }
+        self.endpoints.iter().find_map(unreachable)
+    }
+}
+
+/// Why nobody could reach an endpoint that reads so, if that can be told.
+fn unreachable(endpoint: &Endpoint) -> Option<String> {
+    let Endpoint::Tcp { host, port } = endpoint else { return None };
+    let any = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    if any {
+        return Some(format!(
+            "{endpoint} stands for every address of a host, and cannot be connected to: advertise one"
+        ));
+    }
+    (*port == 0).then(|| format!("{endpoint} has no port"))
+}
+
+/// A line for each.
+pub fn to_lines<T: Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The endpoints of such lines; `None` if one is none.
+pub fn lines_to_endpoints(text: &str) -> Option<Vec<Endpoint>> {
+    text.lines().map(|line| line.parse().ok()).collect()
+}
+
+/// The filters of such lines, sorted; `None` if one is none.
+pub fn lines_to_filters(text: &str) -> Option<Vec<Filter>> {
+    let mut filters = text.lines().map(|line| Filter::parse(line).ok()).collect::<Option<Vec<_>>>()?;
+    filters.sort_unstable();
+    filters.dedup();
+    Some(filters)
+}

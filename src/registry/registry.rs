@@ -1,0 +1,259 @@
+//! The registrations and their leases. Owned by the first shard of a broker.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::AHashMap;
+use corecast_executors::MonotonicNs;
+use thiserror::Error;
+
+use super::registration::Registration;
+use crate::endpoint::Endpoint;
+use crate::error::ErrorCode;
+use crate::ids::PublisherId;
+use crate::limits::{GONE_PUBLISHERS_MAX, PUBLISHERS_MAX, TOPICS_PER_PUBLISHER_MAX};
+
+/// Why a registration or a renewal is refused.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum LeaseError {
+    /// It cannot be, by itself.
+    #[error("{0}")]
+    Faulty(String),
+    /// Another publisher that is there has this endpoint.
+    #[error("{endpoint} is the endpoint of publisher {holder}")]
+    Taken {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// Whose it is.
+        holder: PublisherId,
+    },
+    /// A later epoch of this publisher is known.
+    #[error("epoch {epoch} of publisher {publisher} is over: {known} is known")]
+    Stale {
+        /// Who.
+        publisher: PublisherId,
+        /// The epoch that came.
+        epoch: u64,
+        /// The epoch that is known.
+        known: u64,
+    },
+    /// The lease has run out, or never was.
+    #[error("publisher {publisher} has no lease of epoch {epoch}: register again")]
+    Lost {
+        /// Who.
+        publisher: PublisherId,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// The registry is full.
+    #[error("the registry holds {PUBLISHERS_MAX} publishers")]
+    Full,
+}
+
+impl LeaseError {
+    /// What the publisher is told.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            LeaseError::Faulty(_) | LeaseError::Taken { .. } => ErrorCode::EndpointRefused,
+            LeaseError::Stale { .. } => ErrorCode::StaleEpoch,
+            LeaseError::Lost { .. } => ErrorCode::LeaseLost,
+            LeaseError::Full => ErrorCode::TooManyPublishers,
+        }
+    }
+}
+
+/// A publisher that is not there any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// Who.
+    pub publisher: PublisherId,
+    /// Its last epoch.
+    pub epoch: u64,
+    /// Its lease ran out; else it left.
+    pub expired: bool,
+}
+
+struct Lease {
+    registration: Arc<Registration>,
+    until: MonotonicNs,
+}
+
+/// Who publishes what where, as long as each says that it is there.
+pub struct Registry {
+    lease: Duration,
+    leases: AHashMap<PublisherId, Lease>,
+    holders: AHashMap<Endpoint, PublisherId>,
+    /// By when they end: a tick looks at the first only.
+    by_end: BTreeSet<(MonotonicNs, PublisherId)>,
+    /// The last epochs of publishers that are gone, oldest first out.
+    gone: AHashMap<PublisherId, u64>,
+    gone_order: VecDeque<PublisherId>,
+}
+
+impl Registry {
+    /// Nobody is there. Each registration holds for `lease`.
+    pub fn new(lease: Duration) -> Self {
+        Registry {
+            lease,
+            leases: AHashMap::new(),
+            holders: AHashMap::new(),
+            by_end: BTreeSet::new(),
+            gone: AHashMap::new(),
+            gone_order: VecDeque::new(),
+        }
+    }
+
+    /// How long a registration holds.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// How many publishers are there.
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// Registers, or renews and adds topics. `Some`: what all shards are to know now; `None`: it is known already,
+    /// because the same registration came twice.
+    ///
+    /// # Errors
+    /// [`LeaseError`]; nothing has changed.
+    pub fn register(
+        &mut self,
+        now: MonotonicNs,
+        mut new: Registration,
+    ) -> Result<Option<Arc<Registration>>, LeaseError> {
+        if let Some(fault) = new.fault() {
+            return Err(LeaseError::Faulty(fault));
+        }
+        let known = self.leases.get(&new.publisher).map(|lease| Arc::clone(&lease.registration));
+        let known_epoch = known.as_ref().map(|r| r.epoch).or_else(|| self.gone.get(&new.publisher).copied());
+        if let Some(epoch) = known_epoch
+            && (new.epoch < epoch || (known.is_none() && new.epoch == epoch))
+        {
+            return Err(LeaseError::Stale { publisher: new.publisher, epoch: new.epoch, known: epoch });
+        }
+        if known.is_none() && self.leases.len() >= PUBLISHERS_MAX {
+            return Err(LeaseError::Full);
+        }
+        self.check_holders(&new)?;
+        if let Some(known) = &known {
+            if known.epoch == new.epoch {
+                // Within an epoch topics only grow, so that an earlier registration that arrives late takes none.
+                new.topics.extend_from_slice(&known.topics);
+                new.topics.sort_unstable();
+                new.topics.dedup();
+                new.topics.truncate(TOPICS_PER_PUBLISHER_MAX);
+            }
+            if **known == new {
+                self.set_end(new.publisher, now + self.lease);
+                return Ok(None);
+            }
+            self.remove(new.publisher);
+        }
+        Ok(Some(self.insert(now, new)))
+    }
+
+    fn check_holders(&self, new: &Registration) -> Result<(), LeaseError> {
+        let taken = new.endpoints.iter().find_map(|endpoint| {
+            let holder = *self.holders.get(endpoint)?;
+            (holder != new.publisher).then(|| LeaseError::Taken { endpoint: endpoint.clone(), holder })
+        });
+        taken.map_or(Ok(()), Err)
+    }
+
+    fn insert(&mut self, now: MonotonicNs, new: Registration) -> Arc<Registration> {
+        let registration = Arc::new(new);
+        let publisher = registration.publisher;
+        let until = now + self.lease;
+        for endpoint in &registration.endpoints {
+            self.holders.insert(endpoint.clone(), publisher);
+        }
+        self.by_end.insert((until, publisher));
+        self.leases.insert(publisher, Lease { registration: Arc::clone(&registration), until });
+        registration
+    }
+
+    fn remove(&mut self, publisher: PublisherId) -> Option<Lease> {
+        let lease = self.leases.remove(&publisher)?;
+        self.by_end.remove(&(lease.until, publisher));
+        for endpoint in &lease.registration.endpoints {
+            self.holders.remove(endpoint);
+        }
+        Some(lease)
+    }
+
+    fn set_end(&mut self, publisher: PublisherId, until: MonotonicNs) {
+        if let Some(lease) = self.leases.get_mut(&publisher) {
+            self.by_end.remove(&(lease.until, publisher));
+            lease.until = until;
+            self.by_end.insert((until, publisher));
+        }
+    }
+
+    /// Renews a lease.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] when it has run out, or is of another epoch.
+    pub fn renew(&mut self, now: MonotonicNs, publisher: PublisherId, epoch: u64) -> Result<(), LeaseError> {
+        match self.leases.get(&publisher) {
+            Some(lease) if lease.registration.epoch == epoch => {
+                self.set_end(publisher, now + self.lease);
+                Ok(())
+            }
+            _ => Err(LeaseError::Lost { publisher, epoch }),
+        }
+    }
+
+    /// A publisher leaves. `None`: that epoch of it was not there.
+    pub fn unregister(&mut self, publisher: PublisherId, epoch: u64) -> Option<Gone> {
+        if self.leases.get(&publisher)?.registration.epoch != epoch {
+            return None;
+        }
+        self.remove(publisher);
+        self.remember_gone(publisher, epoch);
+        Some(Gone { publisher, epoch, expired: false })
+    }
+
+    /// Takes those away whose lease has run out.
+    pub fn expire(&mut self, now: MonotonicNs) -> Vec<Gone> {
+        let mut expired = Vec::new();
+        while let Some((until, publisher)) = self.by_end.first().copied()
+            && until <= now
+        {
+            let Some(lease) = self.remove(publisher) else { break };
+            let epoch = lease.registration.epoch;
+            self.remember_gone(publisher, epoch);
+            expired.push(Gone { publisher, epoch, expired: true });
+        }
+        expired
+    }
+
+    fn remember_gone(&mut self, publisher: PublisherId, epoch: u64) {
+        if self.gone.insert(publisher, epoch).is_none() {
+            self.gone_order.push_back(publisher);
+        }
+        if self.gone_order.len() > GONE_PUBLISHERS_MAX
+            && let Some(oldest) = self.gone_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
+    }
+
+    /// Everybody, with what is left of each lease, by publisher.
+    pub fn list(&self, now: MonotonicNs) -> Vec<(Arc<Registration>, Duration)> {
+        let mut all: Vec<_> = self
+            .leases
+            .values()
+            .map(|lease| (Arc::clone(&lease.registration), lease.until.saturating_since(now)))
+            .collect();
+        all.sort_unstable_by_key(|(registration, _)| registration.publisher);
+        all
+    }
+}

@@ -1,0 +1,99 @@
+//! Whether two filters can match the same topic. For introducing subscribers to publishers; never on the hot path.
+
+use super::Filter;
+use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
+
+impl Filter {
+    /// Whether there is a topic that both match.
+    pub fn overlaps(&self, other: &Filter) -> bool {
+        match (self, other) {
+            (Filter::Exact(topic), filter) | (filter, Filter::Exact(topic)) => {
+                filter.matches(topic.as_bytes())
+            }
+            (Filter::Pattern(a), Filter::Pattern(b)) => levels_overlap(a.levels(), b.levels()),
+            (Filter::Prefix(a), Filter::Prefix(b)) => {
+                a.as_bytes().starts_with(b.as_bytes()) || b.as_bytes().starts_with(a.as_bytes())
+            }
+            (Filter::Prefix(prefix), Filter::Pattern(pattern))
+            | (Filter::Pattern(pattern), Filter::Prefix(prefix)) => {
+                prefix_overlaps(prefix.as_bytes(), pattern.levels())
+            }
+        }
+    }
+}
+
+fn levels_overlap<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<Item = &'a [u8]>) -> bool {
+    for left in a {
+        let Some(right) = b.next() else { return false };
+        if left == [ALL_THE_REST] || right == [ALL_THE_REST] {
+            return true;
+        }
+        if left != [ANY_LEVEL] && right != [ANY_LEVEL] && left != right {
+            return false;
+        }
+    }
+    b.next().is_none()
+}
+
+/// The last level of a prefix may go on; those before it are whole.
+fn prefix_overlaps<'a>(prefix: &[u8], mut pattern: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut levels = prefix.split(|b| *b == SEPARATOR).peekable();
+    while let Some(level) = levels.next() {
+        let Some(asked) = pattern.next() else { return false };
+        let whole = levels.peek().is_some();
+        let fits = match asked {
+            [ALL_THE_REST] => return true,
+            [ANY_LEVEL] => true,
+            name if whole => name == level,
+            name => name.starts_with(level),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> Filter {
+        Filter::parse(text).unwrap()
+    }
+
+    #[test]
+    fn filters_that_share_a_topic_overlap() {
+        for (a, b) in
+            [("a", "a"), ("a.*", "*.b"), (">", "a.b.c"), ("a.>", "a.*.c"), ("*", ">"), ("a.>", "*.b")]
+        {
+            assert!(filter(a).overlaps(&filter(b)) && filter(b).overlaps(&filter(a)), "{a} {b}");
+        }
+        for (a, b) in [("a", "b"), ("a.*", "a"), ("a.>", "a"), ("a.>", "b.>"), ("*", "a.b"), ("*.b", "a.c")] {
+            assert!(!filter(a).overlaps(&filter(b)) && !filter(b).overlaps(&filter(a)), "{a} {b}");
+        }
+        let prefix = |bytes: &str| Filter::prefix(bytes.as_bytes()).unwrap();
+        assert!(prefix("").overlaps(&filter("a.*")));
+        assert!(prefix("a.b").overlaps(&filter("a.*")));
+        assert!(prefix("a.b").overlaps(&filter("a.bc")));
+        assert!(prefix("a").overlaps(&prefix("ab")));
+        assert!(!prefix("a.b.").overlaps(&filter("a.*")));
+        assert!(!prefix("b").overlaps(&filter("a.*")));
+    }
+
+    proptest! {
+        #[test]
+        fn a_topic_that_both_match_means_that_they_overlap(
+            a in "[ab*](\\.[ab*]){0,2}(\\.>)?",
+            b in "[ab*](\\.[ab*]){0,2}(\\.>)?",
+            topic in "[ab](\\.[ab]){0,3}",
+        ) {
+            let (a, b) = (filter(&a), filter(&b));
+            if a.matches(topic.as_bytes()) && b.matches(topic.as_bytes()) {
+                prop_assert!(a.overlaps(&b) && b.overlaps(&a));
+            }
+        }
+    }
+}

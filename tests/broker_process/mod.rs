@@ -1,0 +1,219 @@
+//! A broker as users run it: the real command as a process, on a free port or a socket file of its own. Ended by its
+//! own pid when it is dropped; its counters are how tests see what is counted.
+#![allow(dead_code, reason = "not every test file asks for all of it")]
+
+mod page;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use corecast::{ClientConfig, Endpoint};
+use corecast_executors::pause;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+pub(crate) use page::Page;
+
+/// Between two looks at something that no signal tells of: counters, which are exported ten times a second.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What clients and broker meet over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Transport {
+    Tcp,
+    Uds,
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub(crate) struct BrokerProcess {
+    child: Child,
+    /// It was ended on purpose.
+    ended: bool,
+    args: Vec<String>,
+    endpoint: String,
+    metrics: SocketAddr,
+    dir: TempDir,
+}
+
+/// The command under test, without what the environment would choose for it.
+pub(crate) fn corecast() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CORECAST_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl BrokerProcess {
+    /// Starts one with these options and returns when it serves.
+    pub(crate) fn start(transport: Transport, args: &[&str]) -> Self {
+        Self::start_under(&[], transport, args)
+    }
+
+    /// As [`BrokerProcess::start`], run by another command, such as a shell that sets limits.
+    pub(crate) fn start_under(runner: &[&str], transport: Transport, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the socket and the log");
+        let endpoint = match transport {
+            Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Transport::Uds => format!("uds://{}", dir.path().join("broker.sock").display()),
+        };
+        let mut line: Vec<String> = runner.iter().map(|part| (*part).to_owned()).collect();
+        line.push(env!("CARGO_BIN_EXE_corecast").to_owned());
+        line.extend(["broker", "-o", "json", "--metrics", "127.0.0.1:0"].map(str::to_owned));
+        line.extend(args.iter().map(|arg| (*arg).to_owned()));
+        let log = dir.path().join("log");
+        let (child, ready) = launch(&line, &endpoint, &log);
+        BrokerProcess {
+            child,
+            ended: false,
+            args: line,
+            endpoint: ready.endpoint,
+            metrics: ready.metrics,
+            dir,
+        }
+    }
+
+    /// Starts it again at the same address, after it has ended.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.ended, "the one before must have ended");
+        let (child, ready) = launch(&self.args, &self.endpoint, &self.log_path());
+        assert_eq!(ready.endpoint, self.endpoint);
+        (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Where it listens, for a socket of the test's own.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.endpoint.strip_prefix("tcp://").expect("a broker on TCP");
+        address.parse().expect("an address in digits")
+    }
+
+    /// What a client of it begins with.
+    pub(crate) fn client(&self) -> ClientConfig {
+        ClientConfig::new(self.endpoint.parse::<Endpoint>().expect("the broker's own address"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// Memory that is really there, in bytes.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux counts it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// Its counters, as Prometheus reads them.
+    pub(crate) fn page(&self) -> Page {
+        let mut peer = TcpStream::connect(self.metrics).expect("it serves metrics");
+        peer.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).expect("an answer, and its end");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        Page::parse(body)
+    }
+
+    /// Waits until its counters are so, and gives them.
+    pub(crate) fn until(&self, is_so: impl Fn(&Page) -> bool) -> Page {
+        loop {
+            let page = self.page();
+            if is_so(&page) {
+                return page;
+            }
+            pause(LOOK_PAUSE);
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("Linux has no longer pids");
+        kill(Pid::from_raw(pid), signal).expect("it is there until it is waited for");
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.ended = true;
+        self.child.wait().expect("a child can be waited for")
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Ends it at once, with kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.ended = true;
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for BrokerProcess {
+    fn drop(&mut self) {
+        let by_itself = self.child.try_wait().ok().flatten().filter(|_| !self.ended);
+        // Gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "the broker's log:\n{}", self.log());
+        } else {
+            assert_eq!(by_itself, None, "the broker ended by itself:\n{}", self.log());
+        }
+    }
+}
+
+/// What a broker says when it serves.
+struct Ready {
+    endpoint: String,
+    metrics: SocketAddr,
+}
+
+/// Starts the process and waits for the line that says that it serves.
+fn launch(line: &[String], endpoint: &str, log: &std::path::Path) -> (Child, Ready) {
+    let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
+    let mut command = Command::new(&line[0]);
+    for (name, _) in corecast().get_envs() {
+        command.env_remove(name);
+    }
+    let mut child = command
+        .args(&line[1..])
+        .args(["--listen", endpoint])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .expect("the command can be started");
+    let mut ready = String::new();
+    let stdout = child.stdout.take().expect("it is piped");
+    let read = BufReader::new(stdout).read_line(&mut ready);
+    if !read.is_ok_and(|bytes| bytes > 0) {
+        let status = child.wait().expect("a child can be waited for");
+        panic!("the broker did not start: {status}\n{}", std::fs::read_to_string(log).unwrap_or_default());
+    }
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
+    let endpoint = ready["endpoints"][0].as_str().expect("it says where it listens").to_owned();
+    let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
+    (child, Ready { endpoint, metrics: metrics.parse().expect("an address in digits") })
+}

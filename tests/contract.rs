@@ -1,0 +1,462 @@
+//! What publish/subscribe promises, written once and run for each way to meet: over TCP and over Unix sockets,
+//! against the real command. A new mode is a new [`Ground`].
+
+mod broker_process;
+mod one_executor;
+mod watchdog;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use broker_process::{BrokerProcess, Transport};
+use corecast::{
+    ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
+    Topic,
+};
+use corecast_executors::{Wake, pause};
+use futures_lite::future::block_on;
+use one_executor::OneExecutor;
+
+/// Long enough for whatever is on its way; the watchdog ends what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A broker, and how clients reach it.
+struct Ground {
+    broker: BrokerProcess,
+    _watchdog: watchdog::Watchdog,
+}
+
+impl Ground {
+    fn new(transport: Transport, name: &'static str) -> Self {
+        let _watchdog = watchdog::watch(name);
+        // Three shards, whatever the machine has: publisher, subscriber and neither.
+        Ground { broker: BrokerProcess::start(transport, &["--shards", "3"]), _watchdog }
+    }
+
+    fn publisher(&self) -> Publisher {
+        Publisher::with_config(self.broker.client()).expect("a publisher")
+    }
+
+    /// A subscriber that shares a session with everybody here.
+    fn subscriber(&self, filters: &[&str]) -> Subscriber {
+        Subscriber::with_config(self.broker.client(), &parsed(filters)).expect("a subscriber")
+    }
+
+    fn own_sessions(&self) -> ClientConfig {
+        ClientConfig { sessions: Sessions::PerSubscriber, ..self.broker.client() }
+    }
+
+    /// A subscriber with a session of its own.
+    fn subscriber_alone(&self, filters: &[&str]) -> Subscriber {
+        Subscriber::with_config(self.own_sessions(), &parsed(filters)).expect("a subscriber")
+    }
+}
+
+fn parsed(filters: &[&str]) -> Vec<Filter> {
+    filters.iter().map(|text| Filter::parse(text).expect("a filter")).collect()
+}
+
+fn topic(name: &str) -> Topic {
+    Topic::new(name).expect("a topic")
+}
+
+/// The next message; a gap would be a loss.
+fn next(subscriber: &mut Subscriber) -> Message {
+    match subscriber.recv_timeout(PATIENCE) {
+        Ok(Some(Event::Message(message))) => message,
+        other => panic!("a message, not {other:?}"),
+    }
+}
+
+fn assert_silent(subscriber: &mut Subscriber) {
+    assert_eq!(subscriber.recv_timeout(SHORT).expect("it is well"), None);
+}
+
+/// The text of the payload.
+fn text(message: &Message) -> String {
+    String::from_utf8(message.payload.to_vec()).expect("this test's payloads are text")
+}
+
+/// Publishes the numbers from 1 and flushes.
+fn publish_numbers(publisher: &mut Publisher, topics: &[Topic], messages: u64) {
+    for number in 1..=messages {
+        let topic = &topics[number as usize % topics.len()];
+        let sequence = publisher.publish(topic, number.to_string().as_bytes()).expect("it is taken");
+        assert_eq!(sequence, number);
+    }
+    publisher.flush(PATIENCE).expect("all is taken");
+}
+
+/// Defines each function below as a test on each ground.
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod proxy_over_tcp {
+            $( #[test] fn $name() { super::$name(&super::Ground::new(super::Transport::Tcp, stringify!($name))); } )*
+        }
+        mod proxy_over_uds {
+            $( #[test] fn $name() { super::$name(&super::Ground::new(super::Transport::Uds, stringify!($name))); } )*
+        }
+    };
+}
+
+contract! {
+    every_subscriber_has_each_publishers_messages_in_order,
+    overlapping_filters_give_each_message_once,
+    filters_choose_topics,
+    subscribers_share_a_session_or_have_their_own,
+    a_publisher_waits_for_subscribers,
+    nothing_from_before_the_subscription,
+    everything_from_the_subscription_on,
+    who_unsubscribes_gets_nothing_and_the_others_all,
+    messages_up_to_the_frame_limit,
+    an_empty_payload_is_a_message,
+    the_async_forms_need_no_particular_runtime,
+    inside_an_executor_there_is_no_other_thread,
+    a_subscription_ends_inside_an_executor,
+    a_subscriber_that_is_dropped_is_gone_at_once,
+    a_slow_subscriber_does_not_hold_a_publisher_of_its_process,
+}
+
+fn every_subscriber_has_each_publishers_messages_in_order(ground: &Ground) {
+    const MESSAGES: u64 = 20_000;
+    let topics = ["prices.eur", "prices.usd", "news"].map(topic);
+    let mut subscribers: Vec<Subscriber> = (0..2).map(|_| ground.subscriber(&["prices.*", "news"])).collect();
+    subscribers.extend((0..2).map(|_| ground.subscriber_alone(&[">"])));
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| publish_numbers(&mut ground.publisher(), &topics, MESSAGES));
+        }
+        for subscriber in &mut subscribers {
+            threads.spawn(|| {
+                let mut seen = std::collections::HashMap::new();
+                for _ in 0..3 * MESSAGES {
+                    let message = next(subscriber);
+                    let last = seen.entry(message.publisher).or_insert(0);
+                    assert_eq!(message.sequence, *last + 1, "of {}", message.publisher);
+                    assert_eq!(text(&message), message.sequence.to_string());
+                    assert_eq!(message.topic, topics[message.sequence as usize % 3].to_bytes());
+                    *last = message.sequence;
+                }
+                assert!(seen.len() == 3 && seen.values().all(|last| *last == MESSAGES));
+                assert_silent(subscriber);
+            });
+        }
+    });
+}
+
+fn overlapping_filters_give_each_message_once(ground: &Ground) {
+    const MESSAGES: u64 = 3_000;
+    let filters = ["a.b", "a.*", "a.>", "*.b", ">", "a.b"];
+    let mut subscribers = [ground.subscriber(&filters), ground.subscriber_alone(&filters)];
+    publish_numbers(&mut ground.publisher(), &[topic("a.b"), topic("a.b.c")], MESSAGES);
+    for subscriber in &mut subscribers {
+        for number in 1..=MESSAGES {
+            assert_eq!(next(subscriber).sequence, number);
+        }
+        assert_silent(subscriber);
+    }
+}
+
+fn filters_choose_topics(ground: &Ground) {
+    let topics = ["a", "a.b", "a.c", "a.b.c", "b", "b.b", "ab", "a.bc", "\u{e4}.b"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["a"], &["a"]),
+        (&["a.b"], &["a.b"]),
+        (&["*"], &["a", "b", "ab"]),
+        (&["a.*"], &["a.b", "a.c", "a.bc"]),
+        (&["*.b"], &["a.b", "b.b", "\u{e4}.b"]),
+        (&["a.>"], &["a.b", "a.c", "a.b.c", "a.bc"]),
+        (&["*.*.>"], &["a.b.c"]),
+        (&[">"], &topics),
+        (&["b", "a.b.c", "nobody.says.this"], &["a.b.c", "b"]),
+    ];
+    let mut subscribers: Vec<Subscriber> =
+        cases.iter().map(|(filters, _)| ground.subscriber_alone(filters)).collect();
+    let mut publisher = ground.publisher();
+    for name in topics {
+        publisher.publish(&topic(name), name.as_bytes()).expect("it is taken");
+    }
+    publisher.flush(PATIENCE).expect("all is taken");
+    for ((filters, wanted), subscriber) in cases.iter().zip(&mut subscribers) {
+        let got: Vec<String> = wanted.iter().map(|_| text(&next(subscriber))).collect();
+        assert_eq!(&got, wanted, "{filters:?}");
+        assert_eq!(subscriber.try_recv().expect("it is well"), None, "{filters:?}");
+    }
+    for subscriber in &mut subscribers {
+        assert_silent(subscriber);
+    }
+}
+
+fn subscribers_share_a_session_or_have_their_own(ground: &Ground) {
+    const MESSAGES: u64 = 500;
+    let mut subscribers: Vec<Subscriber> = (0..5).map(|_| ground.subscriber(&["t"])).collect();
+    ground.broker.until(|page| page.sum("corecast_sessions") == 1 && page.sum("corecast_subscriptions") == 5);
+    subscribers.extend((0..5).map(|_| ground.subscriber_alone(&["t"])));
+    ground.broker.until(|page| page.sum("corecast_sessions") == 6);
+    publish_numbers(&mut ground.publisher(), &[topic("t")], MESSAGES);
+    for subscriber in &mut subscribers {
+        for number in 1..=MESSAGES {
+            assert_eq!(next(subscriber).sequence, number);
+        }
+        assert_eq!(subscriber.try_recv().expect("it is well"), None);
+    }
+    // Each frame goes over each session once, however many subscribers wait at its end.
+    ground.broker.until(|page| page.sum("corecast_deliveries_total") >= 6 * MESSAGES);
+    assert_eq!(ground.broker.page().sum("corecast_deliveries_total"), 6 * MESSAGES);
+}
+
+fn a_publisher_waits_for_subscribers(ground: &Ground) {
+    let (here, elsewhere) = (topic("t.here"), topic("elsewhere"));
+    let mut publisher = ground.publisher();
+    let error = publisher.wait_for_subscribers(&here, 1, SHORT).expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("0 of 1"), "{error}");
+    assert_eq!(publisher.wait_for_subscribers(&here, 0, SHORT).expect("0 are there"), 0);
+
+    // Subscribers are counted, not sessions and not filters.
+    let shared: Vec<Subscriber> = (0..3).map(|_| ground.subscriber(&["t.*", "t.here", ">"])).collect();
+    let alone = [ground.subscriber_alone(&["t.here"]), ground.subscriber_alone(&["t.>"])];
+    let _not_of_this_topic = ground.subscriber(&["t.there"]);
+    assert_eq!(publisher.wait_for_subscribers(&here, 5, PATIENCE).expect("5 are there"), 5);
+    assert_eq!(publisher.wait_for_subscribers(&elsewhere, 1, PATIENCE).expect("3 are there"), 3);
+    let error = publisher.wait_for_subscribers(&here, 6, SHORT).expect_err("there is no sixth");
+    assert!(error.to_string().contains("5 of 6"), "{error}");
+
+    // Who comes while it waits ends the wait.
+    std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| publisher.wait_for_subscribers(&here, 7, PATIENCE));
+        let _two = (ground.subscriber(&["t.here"]), ground.subscriber_alone(&["t.here"]));
+        assert_eq!(waiting.join().expect("no panic").expect("they have come"), 7);
+    });
+    drop((shared, alone));
+    ground.broker.until(|page| page.sum("corecast_subscriptions") == 1);
+    let error = publisher.wait_for_subscribers(&here, 1, SHORT).expect_err("all have left");
+    assert!(error.to_string().contains("0 of 1"), "{error}");
+}
+
+fn nothing_from_before_the_subscription(ground: &Ground) {
+    let t = topic("t");
+    let mut publisher = ground.publisher();
+    for _ in 0..1000 {
+        publisher.publish(&t, b"before").expect("it is taken");
+    }
+    publisher.flush(PATIENCE).expect("all is taken");
+    let mut subscribers = [ground.subscriber(&["t"]), ground.subscriber_alone(&["t"])];
+    publisher.publish(&t, b"after").expect("it is taken");
+    for subscriber in &mut subscribers {
+        assert_eq!(text(&next(subscriber)), "after");
+    }
+}
+
+fn everything_from_the_subscription_on(ground: &Ground) {
+    // Publisher and subscriber are on any two of the shards, and the subscription has only just returned.
+    let mut publishers: Vec<Publisher> =
+        (0..3).map(|_| Publisher::with_config(ground.own_sessions()).expect("a publisher")).collect();
+    for round in 0..200 {
+        let (filter, name) = match round % 3 {
+            0 => (format!("round.{round}"), format!("round.{round}")),
+            1 => (format!("round.{round}.*"), format!("round.{round}.x")),
+            _ => (">".to_owned(), format!("round.{round}")),
+        };
+        let mut subscriber =
+            if round % 2 == 0 { ground.subscriber_alone(&[&filter]) } else { ground.subscriber(&[&filter]) };
+        let publisher = &mut publishers[round % 3];
+        publisher.publish(&topic(&name), b"the first").expect("it is taken");
+        assert_eq!(next(&mut subscriber).topic, name.as_bytes(), "round {round}");
+    }
+}
+
+fn who_unsubscribes_gets_nothing_and_the_others_all(ground: &Ground) {
+    const MESSAGES: u64 = 2_000;
+    let t = topic("t");
+    let mut stays = ground.subscriber(&["t"]);
+    let mut leaves = ground.subscriber(&["t", "other"]);
+    let mut publisher = ground.publisher();
+    publisher.publish(&t, b"1").expect("it is taken");
+    assert_eq!((text(&next(&mut stays)), text(&next(&mut leaves))), ("1".into(), "1".into()));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for number in 2..=MESSAGES {
+                publisher.publish(&t, number.to_string().as_bytes()).expect("it is taken");
+            }
+        });
+        drop(leaves);
+        for number in 2..=MESSAGES {
+            assert_eq!(text(&next(&mut stays)), number.to_string());
+        }
+    });
+    ground.broker.until(|page| page.sum("corecast_subscriptions") == 1);
+    let mut comes = ground.subscriber(&["t"]);
+    publisher.publish(&t, b"last").expect("it is taken");
+    assert_eq!((text(&next(&mut stays)), text(&next(&mut comes))), ("last".into(), "last".into()));
+}
+
+fn messages_up_to_the_frame_limit(ground: &Ground) {
+    let t = topic("large");
+    let most =
+        corecast::limits::FRAME_BYTES_MAX_DEFAULT - corecast::wire::FRAME_BODY_BYTES_MIN - t.as_bytes().len();
+    let mut subscriber = ground.subscriber(&["large"]);
+    let mut publisher = Publisher::with_config(ground.own_sessions()).expect("a publisher");
+    let payload: Vec<u8> = (0..=most).map(|i| (i % 251) as u8).collect();
+    for round in 1..=3 {
+        let error = publisher.publish(&t, &payload).expect_err("one byte too many");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(&most.to_string()), "{error}");
+        for bytes in [most, 1, most - 1] {
+            publisher.publish(&t, &payload[..bytes]).expect("it fits");
+            let message = next(&mut subscriber);
+            assert!(message.payload == payload[..bytes], "{bytes} bytes in round {round}");
+        }
+    }
+    publisher.close().expect("the connection is as good as new");
+}
+
+fn an_empty_payload_is_a_message(ground: &Ground) {
+    let mut subscriber = ground.subscriber(&["t"]);
+    let mut publisher = ground.publisher();
+    for payload in [&b""[..], b"", b"x", b""] {
+        publisher.publish(&topic("t"), payload).expect("it is taken");
+        assert_eq!(next(&mut subscriber).payload, payload);
+    }
+}
+
+fn the_async_forms_need_no_particular_runtime(ground: &Ground) {
+    let (endpoint, t) = (ground.broker.endpoint(), topic("t"));
+    let all_of_it = || async {
+        let mut subscriber = Subscriber::connect_async(endpoint, &parsed(&["t"])).await?;
+        let mut publisher = Publisher::connect_async(endpoint).await?;
+        assert_eq!(publisher.wait_for_subscribers_async(&t, 1, PATIENCE).await?, 1);
+        for number in 1..=1000_u64 {
+            assert_eq!(publisher.publish_async(&t, number.to_string().as_bytes()).await?, number);
+        }
+        publisher.flush_async(PATIENCE).await?;
+        for number in 1..=1000 {
+            let Event::Message(message) = subscriber.recv_async().await? else { panic!("a gap") };
+            assert_eq!((message.sequence, text(&message)), (number, number.to_string()));
+        }
+        publisher.close_async().await
+    };
+    block_on(all_of_it()).expect("in a small executor");
+    ground.broker.until(|page| page.sum("corecast_subscriptions") == 0);
+    poll_by_hand(all_of_it()).expect("in no executor at all");
+}
+
+/// Polls again and again, with a waker that wakes nobody.
+fn poll_by_hand<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        pause(Duration::from_micros(50));
+    }
+}
+
+fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
+    const MESSAGES: u64 = 20_000;
+    for sessions in [Sessions::PerExecutor, Sessions::PerSubscriber] {
+        let config = ClientConfig { sessions, ..ground.broker.client() };
+        let executor = OneExecutor::start(move |context| {
+            let config = config.clone();
+            async move {
+                let client = LocalClient::start(config, context.ticks);
+                let (seen, all) = (Rc::new(Cell::new(0)), Rc::new(Wake::new()));
+                let (counted, told) = (Rc::clone(&seen), Rc::clone(&all));
+                let sink = move |event: EventRef<'_>| {
+                    let EventRef::Message(message) = event else { panic!("a gap") };
+                    counted.set(counted.get() + 1);
+                    assert_eq!((message.sequence, message.payload), (counted.get(), &b"payload"[..]));
+                    if counted.get() == MESSAGES {
+                        told.raise();
+                    }
+                };
+                let _subscription = client.subscribe_with(&parsed(&["t"]), sink).await.expect("a sink");
+                let mut queued = client.subscriber(&parsed(&["t"])).await.expect("a subscriber");
+                let mut publisher = client.publisher().await.expect("a publisher");
+                let waited = publisher.wait_for_subscribers(&topic("t"), 2, PATIENCE).await;
+                assert_eq!(waited.expect("they are there"), 2);
+                for number in 1..=MESSAGES {
+                    let sequence = publisher.publish(&topic("t"), b"payload").await.expect("it is taken");
+                    assert_eq!(sequence, number);
+                }
+                publisher.close(PATIENCE).await.expect("all is taken");
+                for number in 1..=MESSAGES {
+                    let Event::Message(message) = queued.recv().await.expect("it is well") else {
+                        panic!("a gap")
+                    };
+                    assert_eq!(message.sequence, number);
+                }
+                all.wait().await;
+                seen.get()
+            }
+        });
+        assert_eq!(executor.result(), MESSAGES, "{sessions}");
+    }
+}
+
+fn a_subscription_ends_inside_an_executor(ground: &Ground) {
+    let config = ground.broker.client();
+    let executor = OneExecutor::start(move |context| {
+        let config = config.clone();
+        async move {
+            let client = LocalClient::start(config, context.ticks);
+            let seen: Rc<RefCell<Vec<u64>>> = Rc::default();
+            let noted = Rc::clone(&seen);
+            let sink = move |event: EventRef<'_>| {
+                if let EventRef::Message(message) = event {
+                    noted.borrow_mut().push(message.sequence);
+                }
+            };
+            let mut other = client.subscriber(&parsed(&["t"])).await.expect("a subscriber");
+            let mut publisher = client.publisher().await.expect("a publisher");
+            let subscription = client.subscribe_with(&parsed(&["t"]), sink).await.expect("a sink");
+            publisher.publish(&topic("t"), b"").await.expect("it is taken");
+            other.recv().await.expect("it has come");
+            drop(subscription);
+            publisher.publish(&topic("t"), b"").await.expect("it is taken");
+            other.recv().await.expect("it has come");
+            seen.take()
+        }
+    });
+    assert_eq!(executor.result(), [1]);
+}
+
+fn a_subscriber_that_is_dropped_is_gone_at_once(ground: &Ground) {
+    let mut publisher = ground.publisher();
+    for _ in 0..3 {
+        let subscriber = ground.subscriber(&["t"]);
+        assert_eq!(publisher.wait_for_subscribers(&topic("t"), 1, PATIENCE).expect("one"), 1);
+        drop(subscriber);
+        // Nothing is published: nothing else could tell.
+        ground.broker.until(|page| page.sum("corecast_subscriptions") == 0);
+    }
+}
+
+fn a_slow_subscriber_does_not_hold_a_publisher_of_its_process(ground: &Ground) {
+    const MESSAGES: u64 = 20_000;
+    let config = ClientConfig { queue_frames: 64, ..ground.broker.client() };
+    let mut slow = Subscriber::with_config(config.clone(), &parsed(&["t"])).expect("a subscriber");
+    let mut publisher = Publisher::with_config(config).expect("a publisher, on the same session");
+    publish_numbers(&mut publisher, &[topic("t")], MESSAGES);
+    publisher.close().expect("all is taken");
+    // What the subscriber missed it is told, exactly.
+    let mut seen = 0;
+    while seen < MESSAGES {
+        match slow.recv_timeout(PATIENCE).expect("it is well").expect("there is more") {
+            Event::Message(message) => {
+                seen += 1;
+                assert_eq!(message.sequence, seen);
+            }
+            Event::Gap(gap) => seen += gap.missed.expect("it is counted here"),
+        }
+    }
+    assert_eq!(seen, MESSAGES);
+}

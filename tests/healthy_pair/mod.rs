@@ -1,0 +1,57 @@
+//! A publisher and a subscriber that behave, beside whatever a test does to their broker: all their messages arrive,
+//! in order, and nobody tells them of a gap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use corecast::{ClientConfig, Event, Filter, Publisher, Sessions, Subscriber, Topic};
+use corecast_executors::{pause, spawn_plain};
+
+/// Between two messages: 500 a second show a disturbance, and leave the machine to the test.
+const PERIOD: Duration = Duration::from_millis(2);
+
+/// How long a message may be on its way on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// They publish and receive until they are asked whether all was well.
+#[derive(Debug)]
+pub(crate) struct HealthyPair {
+    stop: Arc<AtomicBool>,
+    pair: JoinHandle<u64>,
+}
+
+impl HealthyPair {
+    /// Starts them at this broker, each on a session of its own.
+    pub(crate) fn start(broker: &ClientConfig) -> Self {
+        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.clone() };
+        let filters = [Filter::parse("healthy.*").expect("a filter")];
+        let mut subscriber = Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
+        let mut publisher = Publisher::with_config(config).expect("a publisher");
+        let topic = Topic::new("healthy.pair").expect("a topic");
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let run = move || {
+            let mut sent = 0;
+            while !told.load(Ordering::Relaxed) {
+                sent = publisher.publish(&topic, b"well").expect("the broker takes it");
+                match subscriber.recv_timeout(PATIENCE).expect("the session stands") {
+                    Some(Event::Message(message)) => assert_eq!(message.sequence, sent),
+                    other => panic!("message {sent}, not {other:?}"),
+                }
+                pause(PERIOD);
+            }
+            publisher.close().expect("all was taken");
+            sent
+        };
+        HealthyPair { stop, pair: spawn_plain("healthy", run).expect("a thread") }
+    }
+
+    /// Ends them, and fails if anything was not as it should be.
+    pub(crate) fn assert_well(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let messages = self.pair.join().expect("the healthy pair is not touched");
+        assert!(messages > 0, "they have published something");
+    }
+}

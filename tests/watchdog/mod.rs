@@ -1,0 +1,44 @@
+//! Ends a test that hangs, and says which. Tests wait for signals, never for a while; this is what stands behind them
+//! when the signal never comes.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use corecast_executors::{Link, RecvTimeout, link, spawn_plain};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a test may take on a machine that is busy with something else.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+
+/// While this lives the test may run; after [`LIMIT`] the test process and all that it started end.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    _alive: Link<()>,
+}
+
+/// Starts to watch the test `name`.
+#[must_use]
+pub(crate) fn watch(name: &'static str) -> Watchdog {
+    let (alive, mut inbox) = link::<()>(1);
+    let bark = move || {
+        if inbox.recv_deadline(Instant::now() + LIMIT) == Err(RecvTimeout::TimedOut) {
+            let _ = writeln!(std::io::stderr(), "watchdog: {name} still runs after {LIMIT:?}");
+            end_children();
+            std::process::exit(101);
+        }
+    };
+    spawn_plain("watchdog", bark).expect("a test can make a thread");
+    Watchdog { _alive: alive }
+}
+
+/// Nothing that tests of this process started outlives it.
+fn end_children() {
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // Gone already is as good.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
