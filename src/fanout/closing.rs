@@ -157,7 +157,12 @@ impl Shard {
             return;
         }
         for id in self.sessions.ids() {
-            self.close(id, ErrorCode::ShuttingDown, "the broker is shutting down");
+            let text = if self.config.direct.is_some() {
+                "the publisher leaves"
+            } else {
+                "the broker is shutting down"
+            };
+            self.close(id, ErrorCode::ShuttingDown, text);
         }
     }
 
