@@ -11,6 +11,7 @@ use super::message::{EventRef, GapReason, GapRef};
 use super::session::{Peer, Session};
 use super::state::News;
 use crate::endpoint::Endpoint;
+use crate::error::{ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
 use crate::registry::Registration;
@@ -191,6 +192,10 @@ impl Session {
     /// Says that a publisher cannot be reached, by its name: once a second at the most.
     pub(super) fn warn_unreachable(&self, error: &crate::Error) {
         let Peer::Publisher(publisher) = self.peer else { return };
+        // Who takes leave in order is not missed.
+        if error.kind() == ErrorKind::Refused(ErrorCode::ShuttingDown) {
+            return;
+        }
         let now = self.runtime.clock.now();
         if self.runtime.log_limit.borrow_mut().allow("publisher_unreachable", now).is_some() {
             warn!(%publisher, endpoint = %self.config.broker, %error, "a direct publisher cannot be reached");

@@ -264,6 +264,7 @@ impl Session {
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
         let mut pause = RECONNECT_PAUSE_MIN;
+        let mut previous = None;
         while !self.closing.get() {
             let error = match self.connect().await {
                 // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
@@ -283,8 +284,11 @@ impl Session {
             self.changed.wake_all();
             let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
             if is_final(&error) || given_up || !self.keeps_trying() {
-                return self.end(&error);
+                // The last attempt may only have run out of time: the one before it says what is wrong.
+                let why = previous.filter(|_| given_up && !is_final(&error));
+                return self.end(why.as_ref().unwrap_or(&error));
             }
+            previous = Some(error);
             if self.closing.get() {
                 break;
             }

@@ -41,14 +41,14 @@ impl Shard {
         }
         if !partial {
             session.deadline = None;
-        } else if completed || session.deadline.is_none() {
-            let more = announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
-            session.deadline = Some(now + FRAME_DEADLINE + Duration::from_secs(more));
-        } else if let Some(bytes) = announced {
-            // The length came later than the frame's first byte: extend, from when it began at the earliest.
-            let more = Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SEC_MIN);
-            session.deadline = session.deadline.map(|d| d.max(now + more));
+            return;
         }
+        if completed || session.deadline.is_none() {
+            session.frame_begun = now;
+        }
+        // Counted from the frame's begin, however often more of it comes: a byte a second buys no time.
+        let more = announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
+        session.deadline = Some(session.frame_begun + FRAME_DEADLINE + Duration::from_secs(more));
     }
 
     fn check_deadlines(&mut self, id: SessionId) {
@@ -56,7 +56,8 @@ impl Shard {
         if session.is_local {
             return;
         }
-        if session.held_by > 0 {
+        // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
+        if session.held_by > 0 && session.is_listening() {
             // Its pings are not read, so they are not answered: without a word from here it would give us up, and
             // lose what is under way.
             let due = self.now.saturating_since(session.heard) >= self.config.heartbeat;

@@ -1,11 +1,10 @@
 //! Egress groups: the sessions of a shard that have the same subscriptions, so that what to send is worked out
 //! once for all of them. Owned by a shard.
 
-use std::ops::Range;
-
 use ahash::AHashMap;
 use slab::Slab;
 
+use super::batch::Picked;
 use crate::ids::{GroupId, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
 use crate::topic::Filter;
@@ -19,8 +18,8 @@ pub(super) struct Group {
     pub(super) members: Vec<SessionId>,
     /// A session with so many filters that nobody else is let in.
     private: bool,
-    /// Scratch of one publish: ranges of the batch to send, and the frames in each.
-    pub(super) picked: Vec<(Range<usize>, u32)>,
+    /// Scratch of one publish: what of the batch to send.
+    pub(super) picked: Vec<Picked>,
 }
 
 /// All groups of a shard.
@@ -46,6 +45,10 @@ impl Groups {
 
     pub(super) fn get_mut(&mut self, id: GroupId) -> &mut Group {
         &mut self.groups[id.0 as usize]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().map(|(_, group)| group)
     }
 
     /// The group of exactly these filters (sorted, no duplicates, at least one).

@@ -15,16 +15,15 @@ impl Shard {
     /// session has too many and is being closed.
     pub(super) fn subscribe(&mut self, id: SessionId, filter: Filter, subscriber: SubscriberId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
-        let new_filter = !session.subscriptions.contains_key(&filter);
-        if new_filter && session.subscriptions.len() >= SUBSCRIPTIONS_PER_SESSION_MAX {
+        if session.subscription_count.max(session.subscribing as usize) >= SUBSCRIPTIONS_PER_SESSION_MAX {
             self.close(id, ErrorCode::TooManySubscriptions, "one session may hold 131,072 subscriptions");
             return false;
         }
+        let new_filter = !session.subscriptions.contains_key(&filter);
         let subscribers = session.subscriptions.entry(filter.clone()).or_default();
-        if subscribers.contains(&subscriber) {
-            return true;
-        }
-        subscribers.push(subscriber);
+        let Err(place) = subscribers.binary_search(&subscriber) else { return true };
+        subscribers.insert(place, subscriber);
+        session.subscription_count += 1;
         self.counters.subscriptions += 1;
         self.recount = true;
         if new_filter {
@@ -37,14 +36,13 @@ impl Shard {
     pub(super) fn unsubscribe(&mut self, id: SessionId, filter: &Filter, subscriber: SubscriberId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(subscribers) = session.subscriptions.get_mut(filter) else { return };
-        let before = subscribers.len();
-        subscribers.retain(|s| *s != subscriber);
-        if subscribers.len() == before {
-            return;
-        }
+        let Ok(place) = subscribers.binary_search(&subscriber) else { return };
+        subscribers.remove(place);
+        let was_last = subscribers.is_empty();
+        session.subscription_count -= 1;
         self.counters.subscriptions -= 1;
         self.recount = true;
-        if subscribers.is_empty() {
+        if was_last {
             session.subscriptions.remove(filter);
             self.regroup(id, filter);
         }

@@ -16,9 +16,10 @@
 //! | `watches` | publishers that wait for subscribers |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `closing`, `deadlines` |
+//! | | `membership` (subscriptions), `closing`, `deadlines`, `audit` (what is always true) |
 
 mod acks;
+mod audit;
 mod batch;
 mod closing;
 mod control;

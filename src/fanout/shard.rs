@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
-use super::egress::EgressQueue;
+use super::egress::{EgressQueue, Sent};
 use super::groups::Groups;
 use super::interest::Interest;
 use super::outbox::{LinkItem, Origin, Outbox};
@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
+use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting, splitter};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -76,6 +76,13 @@ pub(super) struct Peer {
     pub(super) holds: Vec<Origin>,
     /// It has sent its last batch.
     pub(super) ended: bool,
+}
+
+impl Peer {
+    /// Whether too much waits for it: nothing more should be made that can be made later.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.pending.len() > LINK_ITEMS_PER_TURN
+    }
 }
 
 /// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
@@ -142,7 +149,7 @@ impl Shard {
             .insert(|generation| Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE));
         self.counters.accepts += 1;
         self.counters.sessions += 1;
-        self.answer_raw(id, greeting::ours().to_vec());
+        self.queue(id, greeting::ours().to_vec(), 0);
         Some(id)
     }
 
@@ -226,7 +233,7 @@ impl Shard {
                 } else {
                     self.router.remove(&filter, Target::Shard(from));
                 }
-                self.send_link(from, LinkItem::InterestSeen { seq });
+                self.tell_seen(from, seq);
             }
             LinkItem::InterestSeen { seq } => {
                 self.interest.acks.seen_by(from, seq);
@@ -247,7 +254,7 @@ impl Shard {
                 self.send_link(from, LinkItem::PublisherSeen { seq });
             }
             LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
-            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes.to_vec()),
+            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();
@@ -264,13 +271,19 @@ impl Shard {
     pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
-        self.counters.bytes_out += bytes as u64;
-        self.counters.frames_out += sent.frames + sent.kept;
-        self.counters.deliveries += sent.frames;
+        let mut holds = Vec::new();
         if !session.holds.is_empty() && below_low_water(&session.egress, self.config.bounds) {
-            let holds = std::mem::take(&mut session.holds);
-            self.release(&holds);
+            holds = std::mem::take(&mut session.holds);
         }
+        self.counters.bytes_out += bytes as u64;
+        self.count_sent(sent);
+        self.release(&holds);
+    }
+
+    pub(super) fn count_sent(&mut self, sent: Sent) {
+        self.counters.frames_out += sent.frames;
+        self.counters.deliveries += sent.messages;
+        self.counters.gaps_told += sent.gaps;
     }
 
     /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
@@ -354,13 +367,35 @@ impl Shard {
         (0..shards).map(ShardId).filter(move |shard| *shard != me)
     }
 
-    pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
-        self.answer_raw(id, encode_to_vec(frame));
+    /// That shard's changes of interest are known here up to this one. If the last that waits for it says so of
+    /// an earlier one, it now says so of this.
+    fn tell_seen(&mut self, to: ShardId, change: u64) {
+        match self.peers[usize::from(to.0)].pending.back_mut() {
+            Some(LinkItem::InterestSeen { seq }) => *seq = change,
+            _ => self.send_link(to, LinkItem::InterestSeen { seq: change }),
+        }
     }
 
-    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: Vec<u8>) {
+    /// Answers a session. Nothing comes after a farewell.
+    pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            self.queue(id, encode_to_vec(frame), 1);
+        }
+    }
+
+    /// Answers a session with these whole frames.
+    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            let bytes = bytes.into();
+            let frames = splitter::frames(&bytes).count();
+            self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
+        }
+    }
+
+    /// Queues bytes of so many frames that are not dropped.
+    pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.egress.push_answer(bytes);
+        session.egress.push_answer(bytes.into(), frames);
         if !session.listed {
             session.listed = true;
             self.outbox.dirty.push_back(id);
@@ -372,7 +407,7 @@ fn is_routable(frame: Frame<'_>) -> bool {
     matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
 }
 
-fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
+pub(super) fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
     use crate::limits::LOW_WATER_DIVISOR as PART;
     egress.bytes() <= bounds.bytes_max / PART && egress.frames() <= bounds.frames_max / PART
 }

@@ -60,6 +60,11 @@ impl Watches {
         self.asked.retain(|asked| (asked.from, asked.id) != (from, id));
     }
 
+    /// How many watches sessions of this shard have asked for.
+    pub(super) fn own_count(&self) -> usize {
+        self.own.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.own.is_empty() && self.asked.is_empty()
     }
@@ -71,29 +76,36 @@ impl Watches {
         }
     }
 
-    /// Asks `count` for each topic again. Answers to other shards that have changed go to `answer`.
+    /// Asks `count` for each topic again. Answers to other shards that have changed go to `answer`, which may
+    /// refuse them (`false`). Gives whether it took all.
     pub(super) fn recount(
         &mut self,
         me: ShardId,
         mut count: impl FnMut(&[u8]) -> u32,
-        mut answer: impl FnMut(ShardId, u64, u32),
-    ) {
+        mut answer: impl FnMut(ShardId, u64, u32) -> bool,
+    ) -> bool {
         for watch in &mut self.own {
             watch.counts[usize::from(me.0)] = Some(count(&watch.topic));
         }
+        let mut all = true;
         for asked in &mut self.asked {
             let now = count(&asked.topic);
             if asked.answered != Some(now) {
-                asked.answered = Some(now);
-                answer(asked.from, asked.id, now);
+                if answer(asked.from, asked.id, now) {
+                    asked.answered = Some(now);
+                } else {
+                    all = false;
+                }
             }
         }
+        all
     }
 
     /// Gives `tell` each sum that is complete and not what was told before.
     pub(super) fn tell(&mut self, mut tell: impl FnMut(SessionId, RequestId, u32)) {
         for watch in &mut self.own {
-            let sum: Option<u32> = watch.counts.iter().copied().sum();
+            let mut counts = watch.counts.iter().copied();
+            let sum = counts.try_fold(0_u32, |sum, count| count.map(|count| sum.saturating_add(count)));
             if let Some(sum) = sum
                 && watch.told != Some(sum)
             {
