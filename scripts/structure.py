@@ -66,7 +66,8 @@ def files():
 
 
 def lengths(name, text):
-    lines = text.count("\n")
+    # Unit tests stand at the end of what they test, and count for nobody's reading of it.
+    lines = text.split("\n#[cfg(test)]\n")[0].count("\n")
     if name.startswith("docs/") and lines >= DOC_LINES_MAX:
         yield f"{name}: {lines} lines; a page has under {DOC_LINES_MAX}"
     if lines > FILE_LINES_MAX:

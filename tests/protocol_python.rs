@@ -1,6 +1,8 @@
 //! A client written from docs/PROTOCOL.md alone, in another language, against a real broker. What it proves is the
 //! page: if a stranger's client works, the page is enough.
 
+mod watchdog;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
