@@ -222,6 +222,10 @@ pub const ACK_PERIOD: Duration = Duration::from_millis(500);
 /// Default for the events that wait for one subscriber in its own process.
 pub const CLIENT_QUEUE_FRAMES_DEFAULT: usize = 64 << 10;
 
+/// Default for their bytes: a second of a 64 MB/s stream, and what an application hardly notices. Without it as many
+/// of the longest frames were 256 GiB.
+pub const CLIENT_QUEUE_BYTES_DEFAULT: usize = 64 << 20;
+
 /// Bytes a publisher's session gathers before `publish` waits for the kernel.
 pub const PUBLISH_BYTES_MAX: usize = 256 << 10;
 
@@ -234,8 +238,15 @@ pub const PUBLISHES_PER_TURN: usize = 256;
 /// Events handed to a subscriber's thread at a time, at the most.
 pub const EVENTS_PER_HANDOVER: usize = 256;
 
+/// Bytes after which a hand-over takes no more events: 16 of them are 4 MiB, and a message each.
+pub const EVENT_BYTES_PER_HANDOVER: usize = 256 << 10;
+
 /// Hand-overs that may wait for a subscriber's thread; more wait in its queue.
 pub const HANDOVERS_MAX: usize = 16;
+
+/// Bytes of payload after which an application's thread asks its client executor whether those before have been taken
+/// over: with the limit of messages alone, 4,096 of 4 MiB were 16 GiB.
+pub const PUBLISH_BYTES_AHEAD: usize = 4 * PUBLISH_BYTES_MAX;
 
 /// Messages that may wait between an application's thread and its client executor.
 pub const PUBLISH_ITEMS_MAX: usize = 4096;

@@ -2,8 +2,11 @@
 //! in pumps; logic without I/O gets its ticks directly.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::clock::MonotonicNs;
 
@@ -11,14 +14,16 @@ use crate::clock::MonotonicNs;
 #[derive(Debug)]
 pub struct TickClock {
     now: Cell<MonotonicNs>,
-    waiting: RefCell<Vec<(MonotonicNs, Waker)>>,
+    /// One entry for each wait that is under way, however often it is polled; the number tells equals apart.
+    waiting: RefCell<BTreeMap<(MonotonicNs, u64), Waker>>,
+    next_number: Cell<u64>,
 }
 
 impl TickClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: MonotonicNs) -> Self {
-        TickClock { now: Cell::new(now), waiting: RefCell::default() }
+        TickClock { now: Cell::new(now), waiting: RefCell::default(), next_number: Cell::new(0) }
     }
 
     /// The time of the last tick.
@@ -29,31 +34,55 @@ impl TickClock {
     /// A tick has come: wakes whose time it is.
     pub fn advance(&self, now: MonotonicNs) {
         self.now.set(now);
-        self.waiting.borrow_mut().retain(|(deadline, waker)| {
-            if *deadline <= now {
-                waker.wake_by_ref();
-            }
-            *deadline > now
-        });
+        // The later ones stay. A wake may end a task, and with it a wait: nothing is borrowed by then.
+        let due = {
+            let mut waiting = self.waiting.borrow_mut();
+            let later = waiting.split_off(&(now + Duration::from_nanos(1), 0));
+            std::mem::replace(&mut *waiting, later)
+        };
+        due.into_values().for_each(Waker::wake);
     }
 
     /// Waits for the first tick at or after `deadline`.
-    pub async fn until(&self, deadline: MonotonicNs) {
-        poll_fn(|cx| {
-            if self.now.get() >= deadline {
-                return Poll::Ready(());
-            }
-            self.waiting.borrow_mut().push((deadline, cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+    pub fn until(&self, deadline: MonotonicNs) -> Until<'_> {
+        Until { clock: self, deadline, number: None }
+    }
+}
+
+/// A wait for a point in time. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Until<'a> {
+    clock: &'a TickClock,
+    deadline: MonotonicNs,
+    /// Its entry's number, once it has one.
+    number: Option<u64>,
+}
+
+impl Future for Until<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let clock = self.clock;
+        if clock.now.get() >= self.deadline {
+            return Poll::Ready(());
+        }
+        let number =
+            *self.number.get_or_insert_with(|| clock.next_number.replace(clock.next_number.get() + 1));
+        clock.waiting.borrow_mut().insert((self.deadline, number), cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.clock.waiting.borrow_mut().remove(&(self.deadline, number));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_lite::future::{block_on, poll_once};
 
     use super::*;
@@ -70,5 +99,21 @@ mod tests {
         assert!(block_on(poll_once(&mut wait)).is_none());
         clock.advance(start + Duration::from_millis(20));
         assert!(block_on(poll_once(&mut wait)).is_some());
+    }
+
+    #[test]
+    fn a_wait_has_one_entry_however_often_it_is_polled_and_none_when_it_is_over() {
+        let clock = TickClock::new(MonotonicNs(0));
+        let mut waits: Vec<_> = (0..3).map(|_| Box::pin(clock.until(MonotonicNs(5)))).collect();
+        for _ in 0..100 {
+            for wait in &mut waits {
+                assert!(block_on(poll_once(wait)).is_none());
+            }
+        }
+        assert_eq!(clock.waiting.borrow().len(), 3);
+        waits.pop();
+        assert_eq!(clock.waiting.borrow().len(), 2);
+        clock.advance(MonotonicNs(5));
+        assert!(clock.waiting.borrow().is_empty());
     }
 }

@@ -9,7 +9,9 @@ use corecast_executors::Idle;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
-use crate::limits::{CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FRAME_BYTES_MAX_DEFAULT};
+use crate::limits::{
+    CLIENT_QUEUE_BYTES_DEFAULT, CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
+};
 
 /// How subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -59,6 +61,8 @@ pub struct ClientConfig {
     /// Events that may wait for one subscriber in this process. When they do, a session of its own is read no
     /// further, and the broker's overflow policy decides; on a shared session the oldest give way, and are told.
     pub queue_frames: usize,
+    /// The same, in bytes of topics and payloads: whichever is reached first.
+    pub queue_bytes: usize,
     /// How long the first connection is tried. Later ones are tried until the client is closed.
     pub connect_timeout: Duration,
     /// Of publishers, for topics that go direct.
@@ -110,6 +114,7 @@ impl ClientConfig {
             sessions: Sessions::default(),
             overflow: None,
             queue_frames: CLIENT_QUEUE_FRAMES_DEFAULT,
+            queue_bytes: CLIENT_QUEUE_BYTES_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             direct: DirectConfig::default(),
         }

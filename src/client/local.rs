@@ -126,7 +126,7 @@ impl LocalClient {
     /// # Errors
     /// As for [`LocalClient::publisher`]; `Invalid` without a filter.
     pub async fn subscriber(&self, filters: &[Filter]) -> Result<LocalSubscriber> {
-        let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames));
+        let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames, self.inner.config.queue_bytes));
         let filled = Rc::clone(&queue);
         let used = self.session();
         let shared = Rc::downgrade(&used);
@@ -427,7 +427,10 @@ impl LocalPublisher {
             .until_in(timeout, "the broker has not taken all", |state| {
                 if asked.is_none() {
                     asked = state.flush();
-                    session.send_later();
+                    // Only when there is something to send: what is sent wakes whoever looks here.
+                    if asked.is_some() {
+                        session.send_later();
+                    }
                 }
                 asked.as_ref().and_then(|flushed| flushed.get())
             })

@@ -119,6 +119,16 @@ impl fmt::Display for GapReason {
     }
 }
 
+impl Event {
+    /// Bytes of it that grow with what was published.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Event::Message(message) => message.topic.len() + message.payload.len(),
+            Event::Gap(gap) => gap.topic.as_ref().map_or(0, Bytes::len),
+        }
+    }
+}
+
 impl<'a> EventRef<'a> {
     /// The event of a frame that travels by topic.
     pub(super) fn of_frame(frame: Frame<'a>) -> Option<Self> {

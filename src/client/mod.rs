@@ -6,6 +6,7 @@
 //! | `config` | what a client is started with |
 //! | `message` | what a subscriber receives |
 //! | `state` | a session's logic, without I/O: what is asked, what is in force, what is unsent |
+//! | `subscriptions`, `unacked` | its subscribers; its messages not known to be taken |
 //! | `out` | bytes on their way to the broker |
 //! | `sinks` | who receives which topic |
 //! | `session` | one connection and its pumps: connect, serve, reconnect |
@@ -35,6 +36,8 @@ mod shared;
 mod sinks;
 mod state;
 mod subscriber;
+mod subscriptions;
+mod unacked;
 mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};

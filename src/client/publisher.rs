@@ -11,7 +11,7 @@ use super::shared::{PublishItem, PublisherEnds, publisher_command};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
-use crate::limits::CLOSE_TIMEOUT_DEFAULT;
+use crate::limits::{CLOSE_TIMEOUT_DEFAULT, PUBLISH_BYTES_AHEAD};
 use crate::topic::Topic;
 
 /// Publishes messages through a broker.
@@ -37,6 +37,9 @@ pub struct Publisher {
     sequence: u64,
     items: Link<PublishItem>,
     failure: Inbox<Error>,
+    /// Bytes of payload since the last question whether all was taken over, and where its answer comes.
+    asked_bytes_ago: usize,
+    taken: Option<Inbox<()>>,
 }
 
 impl Publisher {
@@ -78,7 +81,7 @@ impl Publisher {
 
     fn of(answer: Option<Result<PublisherEnds>>) -> Result<Publisher> {
         let PublisherEnds { id, frame_bytes_max, items, failure } = answer.ok_or_else(executor_gone)??;
-        Ok(Publisher { id, frame_bytes_max, sequence: 0, items, failure })
+        Ok(Publisher { id, frame_bytes_max, sequence: 0, items, failure, asked_bytes_ago: 0, taken: None })
     }
 
     /// Who this is in the messages.
@@ -92,6 +95,14 @@ impl Publisher {
     /// `Invalid` for a payload longer than the broker takes; else what the session has failed with.
     pub fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         let item = self.item(topic, payload)?;
+        if self.is_ahead(payload) {
+            if let Some(mut taken) = self.taken.take() {
+                let _ = taken.recv_blocking();
+            }
+            // Refused only by an executor that is gone, as the message will be.
+            let question = self.ask_taken();
+            let _ = self.items.send_blocking(question);
+        }
         let sent = self.items.send_blocking(item).is_ok();
         self.published(sent)
     }
@@ -102,8 +113,29 @@ impl Publisher {
     /// As for [`Publisher::publish`].
     pub async fn publish_async(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         let item = self.item(topic, payload)?;
+        if self.is_ahead(payload) {
+            if let Some(mut taken) = self.taken.take() {
+                let _ = taken.recv().await;
+            }
+            let question = self.ask_taken();
+            let _ = self.items.send(question).await;
+        }
         let sent = self.items.send(item).await.is_ok();
         self.published(sent)
+    }
+
+    /// Counts this payload, and gives whether another [`PUBLISH_BYTES_AHEAD`] have been published: then those before
+    /// them must have been taken over, so that twice as much waits at the most, and a message.
+    fn is_ahead(&mut self, payload: &[u8]) -> bool {
+        self.asked_bytes_ago += payload.len();
+        self.asked_bytes_ago > PUBLISH_BYTES_AHEAD
+    }
+
+    fn ask_taken(&mut self) -> PublishItem {
+        let (reply, taken) = link(1);
+        self.asked_bytes_ago = 0;
+        self.taken = Some(taken);
+        PublishItem::Taken { reply }
     }
 
     fn item(&self, topic: &Topic, payload: &[u8]) -> Result<PublishItem> {

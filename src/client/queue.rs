@@ -1,6 +1,6 @@
 //! What waits for one subscriber in its own process. Filled by its session's pump, emptied by the subscriber.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -9,12 +9,15 @@ use super::message::{Event, EventRef, Gap, GapReason};
 use super::waiters::Waiters;
 use crate::limits::GAP_TOPICS_MAX;
 
-/// A bounded queue of events. At its bound it either asks for its session to be paused, or drops the oldest and
-/// tells: who fills it decides.
+/// A queue of events that is bounded in number and in bytes. At its bound it either asks for its session to be paused,
+/// or drops the oldest and tells: who fills it decides.
 #[derive(Debug)]
 pub(super) struct EventQueue {
     events: RefCell<VecDeque<Event>>,
+    /// Bytes of the events.
+    bytes: Cell<usize>,
     frames_max: usize,
+    bytes_max: usize,
     /// Dropped here, by topic; told before the next event.
     dropped: RefCell<BTreeMap<Option<Bytes>, Dropped>>,
     pub(super) changed: Waiters,
@@ -28,10 +31,12 @@ struct Dropped {
 }
 
 impl EventQueue {
-    pub(super) fn new(frames_max: usize) -> Self {
+    pub(super) fn new(frames_max: usize, bytes_max: usize) -> Self {
         EventQueue {
             events: RefCell::default(),
+            bytes: Cell::new(0),
             frames_max: frames_max.max(1),
+            bytes_max: bytes_max.max(1),
             dropped: RefCell::default(),
             changed: Waiters::default(),
         }
@@ -39,19 +44,31 @@ impl EventQueue {
 
     /// Adds an event and gives whether the queue is now at its bound.
     pub(super) fn push(&self, event: EventRef<'_>) -> bool {
+        let event = event.to_event();
+        self.bytes.set(self.bytes.get() + event.bytes());
         let mut events = self.events.borrow_mut();
-        events.push_back(event.to_event());
-        let full = events.len() >= self.frames_max;
+        events.push_back(event);
+        let full = events.len() >= self.frames_max || self.bytes.get() >= self.bytes_max;
         drop(events);
         self.changed.wake_all();
         full
     }
 
-    /// Drops the oldest events over the bound, to be told.
+    fn pop_oldest(&self) -> Option<Event> {
+        let event = self.events.borrow_mut().pop_front()?;
+        self.bytes.set(self.bytes.get() - event.bytes());
+        Some(event)
+    }
+
+    /// Drops the oldest events over the bound, to be told. The newest stays, however long it is.
     pub(super) fn drop_oldest(&self) {
-        let mut events = self.events.borrow_mut();
-        while events.len() > self.frames_max {
-            let (topic, missed, reason) = match events.pop_front() {
+        loop {
+            let waiting = self.events.borrow().len();
+            let over = waiting > self.frames_max || self.bytes.get() > self.bytes_max;
+            if !over || waiting == 1 {
+                return;
+            }
+            let (topic, missed, reason) = match self.pop_oldest() {
                 Some(Event::Message(message)) => (Some(message.topic), Some(1), GapReason::Subscriber),
                 Some(Event::Gap(gap)) => (gap.topic, gap.missed, gap.reason),
                 None => return,
@@ -68,7 +85,7 @@ impl EventQueue {
 
     /// The next event; gaps of what was dropped come first.
     pub(super) fn pop(&self) -> Option<Event> {
-        self.pop_dropped().map(Event::Gap).or_else(|| self.events.borrow_mut().pop_front())
+        self.pop_dropped().map(Event::Gap).or_else(|| self.pop_oldest())
     }
 
     fn pop_dropped(&self) -> Option<Gap> {
@@ -85,7 +102,7 @@ impl EventQueue {
 
     /// Whether a paused session may go on: half is free again.
     pub(super) fn has_room(&self) -> bool {
-        self.events.borrow().len() <= self.frames_max / 2
+        self.events.borrow().len() <= self.frames_max / 2 && self.bytes.get() <= self.bytes_max / 2
     }
 }
 
@@ -95,13 +112,29 @@ mod tests {
     use crate::client::MessageRef;
     use crate::ids::PublisherId;
 
+    fn push(queue: &EventQueue, sequence: u64, payload: &[u8]) -> bool {
+        let message = MessageRef { topic: b"t", payload, publisher: PublisherId(1), sequence, sent_at_ns: 0 };
+        queue.push(EventRef::Message(message))
+    }
+
+    #[test]
+    fn bytes_bound_it_as_well() {
+        let queue = EventQueue::new(1000, 100);
+        assert!(!push(&queue, 1, &[0; 30]) && queue.has_room());
+        assert!(!push(&queue, 2, &[0; 60]) && !queue.has_room());
+        assert!(push(&queue, 3, &[0; 200]));
+        queue.drop_oldest();
+        let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(2), reason: GapReason::Subscriber };
+        assert_eq!(queue.pop(), Some(Event::Gap(gap)));
+        assert!(matches!(queue.pop(), Some(Event::Message(message)) if message.sequence == 3));
+        assert_eq!((queue.pop(), queue.bytes.get()), (None, 0));
+    }
+
     #[test]
     fn what_is_dropped_is_told_before_what_is_kept() {
-        let queue = EventQueue::new(2);
+        let queue = EventQueue::new(2, usize::MAX);
         for sequence in 1..=5 {
-            let (topic, payload) = (b"t", b"p");
-            let message = MessageRef { topic, payload, publisher: PublisherId(1), sequence, sent_at_ns: 0 };
-            queue.push(EventRef::Message(message));
+            push(&queue, sequence, b"p");
             queue.drop_oldest();
         }
         let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(3), reason: GapReason::Subscriber };

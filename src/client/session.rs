@@ -288,6 +288,7 @@ impl Session {
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
         let mut pause = RECONNECT_PAUSE_MIN;
+        let mut previous = None;
         while !self.closing.get() {
             let error = match self.connect().await {
                 // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
@@ -307,8 +308,11 @@ impl Session {
             self.changed.wake_all();
             let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
             if is_final(&error) || given_up || !self.keeps_trying() {
-                return self.end(&error);
+                // The last attempt may only have run out of time: the one before it says what is wrong.
+                let why = previous.filter(|_| given_up && !is_final(&error));
+                return self.end(why.as_ref().unwrap_or(&error));
             }
+            previous = Some(error);
             if self.closing.get() {
                 break;
             }
@@ -523,6 +527,9 @@ impl Session {
     fn send_now(&self) -> bool {
         let Some(socket) = self.socket.borrow().clone() else { return true };
         let mut state = self.state.borrow_mut();
+        if state.out.unsent().is_empty() {
+            return true;
+        }
         while !state.out.unsent().is_empty() {
             match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
                 Ok(Some(sent)) => state.out.sent(sent),

@@ -23,7 +23,8 @@ use crate::broker::{Begin, Item, chain, run_shard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{
-    COMMANDS_MAX, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX,
+    PUBLISHES_PER_TURN,
 };
 use crate::topic::{Filter, Topic};
 
@@ -35,10 +36,28 @@ pub(super) enum Command {
 
 /// What a thread asks of its publisher, in order.
 pub(super) enum PublishItem {
-    Publish { topic: Topic, payload: Bytes },
-    Wait { topic: Topic, n: usize, timeout: Duration, reply: Link<Result<usize>> },
-    Flush { timeout: Duration, reply: Link<Result<()>> },
-    Close { timeout: Duration, reply: Link<Result<()>> },
+    Publish {
+        topic: Topic,
+        payload: Bytes,
+    },
+    /// All that was published before this has been taken over: it waits here no more.
+    Taken {
+        reply: Link<()>,
+    },
+    Wait {
+        topic: Topic,
+        n: usize,
+        timeout: Duration,
+        reply: Link<Result<usize>>,
+    },
+    Flush {
+        timeout: Duration,
+        reply: Link<Result<()>>,
+    },
+    Close {
+        timeout: Duration,
+        reply: Link<Result<()>>,
+    },
 }
 
 /// The thread's ends of a publisher.
@@ -203,6 +222,7 @@ async fn publish(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, f
                         return;
                     }
                 }
+                PublishItem::Taken { reply } => drop(reply.try_send(())),
                 PublishItem::Wait { topic, n, timeout, reply } => {
                     drop(reply.try_send(publisher.wait_for_subscribers(&topic, n, timeout).await));
                 }
@@ -228,9 +248,12 @@ async fn receive(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, fail
             Ok(event) => vec![event],
             Err(error) => return drop(failed.try_send(error)),
         };
+        let mut bytes = batch[0].bytes();
         while batch.len() < EVENTS_PER_HANDOVER
+            && bytes < EVENT_BYTES_PER_HANDOVER
             && let Some(event) = subscriber.try_recv()
         {
+            bytes += event.bytes();
             batch.push(event);
         }
         if events.send(batch).await.is_err() {

@@ -34,10 +34,10 @@ pub(crate) struct BrokerProcess {
     child: Child,
     /// It was ended on purpose.
     ended: bool,
-    args: Vec<String>,
+    line: Line,
     endpoint: String,
     metrics: SocketAddr,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 /// The command under test, without what the environment would choose for it.
@@ -62,26 +62,23 @@ impl BrokerProcess {
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Transport::Uds => format!("uds://{}", dir.path().join("broker.sock").display()),
         };
-        let mut line: Vec<String> = runner.iter().map(|part| (*part).to_owned()).collect();
-        line.push(env!("CARGO_BIN_EXE_corecast").to_owned());
-        line.extend(["broker", "-o", "json", "--metrics", "127.0.0.1:0"].map(str::to_owned));
-        line.extend(args.iter().map(|arg| (*arg).to_owned()));
-        let log = dir.path().join("log");
-        let (child, ready) = launch(&line, &endpoint, &log);
+        let owned = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        let line = Line { runner: owned(runner), args: owned(args), log: dir.path().join("log") };
+        let (child, ready) = line.launch(&endpoint);
         BrokerProcess {
             child,
             ended: false,
-            args: line,
+            line,
             endpoint: ready.endpoint,
             metrics: ready.metrics,
-            dir,
+            _dir: dir,
         }
     }
 
     /// Starts it again at the same address, after it has ended.
     pub(crate) fn start_again(&mut self) {
         assert!(self.ended, "the one before must have ended");
-        let (child, ready) = launch(&self.args, &self.endpoint, &self.log_path());
+        let (child, ready) = self.line.launch(&self.endpoint);
         assert_eq!(ready.endpoint, self.endpoint);
         (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
     }
@@ -108,11 +105,7 @@ impl BrokerProcess {
 
     /// All that it has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.dir.path().join("log")
+        self.line.log()
     }
 
     /// Memory that is really there, in bytes.
@@ -190,30 +183,40 @@ struct Ready {
     metrics: SocketAddr,
 }
 
-/// Starts the process and waits for the line that says that it serves.
-fn launch(line: &[String], endpoint: &str, log: &std::path::Path) -> (Child, Ready) {
-    let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
-    let mut command = Command::new(&line[0]);
-    for (name, _) in corecast().get_envs() {
-        command.env_remove(name);
+/// How a broker is started.
+#[derive(Debug)]
+struct Line {
+    runner: Vec<String>,
+    args: Vec<String>,
+    log: PathBuf,
+}
+
+impl Line {
+    /// Starts the process and waits for the line that says that it serves.
+    fn launch(&self, endpoint: &str) -> (Child, Ready) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
+        let mut words = self.runner.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_corecast")]);
+        let mut command = Command::new(words.next().expect("at least the broker's own name"));
+        command.args(words).args(["broker", "-o", "json", "--metrics", "127.0.0.1:0", "--listen", endpoint]);
+        for (name, _) in corecast().get_envs() {
+            command.env_remove(name);
+        }
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().expect("the command can be started");
+        let mut ready = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        let read = BufReader::new(stdout).read_line(&mut ready);
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            let status = child.wait().expect("a child can be waited for");
+            panic!("the broker did not start: {status}\n{}", self.log());
+        }
+        let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
+        let endpoint = ready["endpoints"][0].as_str().expect("it says where it listens").to_owned();
+        let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
+        (child, Ready { endpoint, metrics: metrics.parse().expect("an address in digits") })
     }
-    let mut child = command
-        .args(&line[1..])
-        .args(["--listen", endpoint])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log_file)
-        .spawn()
-        .expect("the command can be started");
-    let mut ready = String::new();
-    let stdout = child.stdout.take().expect("it is piped");
-    let read = BufReader::new(stdout).read_line(&mut ready);
-    if !read.is_ok_and(|bytes| bytes > 0) {
-        let status = child.wait().expect("a child can be waited for");
-        panic!("the broker did not start: {status}\n{}", std::fs::read_to_string(log).unwrap_or_default());
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-    let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
-    let endpoint = ready["endpoints"][0].as_str().expect("it says where it listens").to_owned();
-    let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
-    (child, Ready { endpoint, metrics: metrics.parse().expect("an address in digits") })
 }

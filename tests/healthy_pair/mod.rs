@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct HealthyPair {
     stop: Arc<AtomicBool>,
-    pair: JoinHandle<u64>,
+    pair: JoinHandle<()>,
 }
 
 impl HealthyPair {
@@ -33,17 +33,17 @@ impl HealthyPair {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let run = move || {
-            let mut sent = 0;
-            while !told.load(Ordering::Relaxed) {
-                sent = publisher.publish(&topic, b"well").expect("the broker takes it");
+            loop {
+                let sent = publisher.publish(&topic, b"well").expect("the broker takes it");
                 match subscriber.recv_timeout(PATIENCE).expect("the session stands") {
                     Some(Event::Message(message)) => assert_eq!(message.sequence, sent),
                     other => panic!("message {sent}, not {other:?}"),
                 }
+                if told.load(Ordering::Relaxed) {
+                    return publisher.close().expect("all was taken");
+                }
                 pause(PERIOD);
             }
-            publisher.close().expect("all was taken");
-            sent
         };
         HealthyPair { stop, pair: spawn_plain("healthy", run).expect("a thread") }
     }
@@ -51,7 +51,6 @@ impl HealthyPair {
     /// Ends them, and fails if anything was not as it should be.
     pub(crate) fn assert_well(self) {
         self.stop.store(true, Ordering::Relaxed);
-        let messages = self.pair.join().expect("the healthy pair is not touched");
-        assert!(messages > 0, "they have published something");
+        self.pair.join().expect("the healthy pair is not touched");
     }
 }

@@ -82,7 +82,7 @@ impl RawClient {
     }
 
     /// The broker greets whoever comes, at once.
-    fn take_greeting(&mut self) {
+    pub(crate) fn take_greeting(&mut self) {
         while self.received.len() < GREETING_BYTES {
             assert_eq!(self.read_some(), None, "in place of a greeting");
         }
@@ -140,6 +140,14 @@ impl RawClient {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(std::time::Duration::ZERO))
             .expect("a TCP socket");
+    }
+
+    /// Whether the broker says anything within this time; what it says stays to be read.
+    pub(crate) fn is_answered_within(&self, time: std::time::Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("a watchdog");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+        peeked.is_ok_and(|bytes| bytes > 0)
     }
 
     /// The next thing that the broker says.
