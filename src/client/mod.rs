@@ -41,6 +41,7 @@ mod unacked;
 mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};
+pub use direct_shards::DIRECT_POOL;
 pub use local::{LocalClient, LocalPublisher, LocalSubscriber, Subscription};
 pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
 pub use publisher::Publisher;
