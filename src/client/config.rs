@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use corecast_executors::Idle;
+
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
@@ -75,8 +77,12 @@ pub struct DirectConfig {
     pub listen: Option<Endpoint>,
     /// What subscribers are told to connect to; `None`: where it listens.
     pub advertise: Option<Endpoint>,
-    /// Cores for executors of its own, as `--cores` is written; `None`: it shares its client's executor.
+    /// Cores to send from, as `--cores` is written: a [`Publisher`](super::Publisher) has an executor of its own on
+    /// each; a [`LocalPublisher`](super::LocalPublisher) stays where it is, with an executor more on each other
+    /// one. `None`: it sends from its client's executor alone.
     pub cores: Option<String>,
+    /// What those executors do when there is nothing to do.
+    pub idle: Idle,
     /// Policy of subscribers that ask for none.
     pub overflow: OverflowPolicy,
     /// Bytes and frames that may wait for one subscriber.
@@ -91,6 +97,7 @@ impl Default for DirectConfig {
             listen: None,
             advertise: None,
             cores: None,
+            idle: Idle::default(),
             overflow: OverflowPolicy::default(),
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,

@@ -8,7 +8,8 @@ use ahash::AHashSet;
 use corecast_executors::{TICK, Ticks, end_turn, spawn_local};
 
 use super::config::{ClientConfig, Sessions};
-use super::direct_host::{DirectHost, Placed};
+use super::direct_host::DirectHost;
+use super::direct_shards::{Placed, place};
 use super::message::{Event, EventRef};
 use super::queue::EventQueue;
 use super::runtime::ClientRuntime;
@@ -48,9 +49,11 @@ impl Drop for Use {
     fn drop(&mut self) {
         let Some(direct) = self.direct.take() else { return self.session.close() };
         let session = Rc::clone(&self.session);
+        let ending = session.runtime.begin_ending();
         spawn_local(async move {
             direct.end(&session, LINGER).await;
             session.close();
+            drop(ending);
         })
         .detach();
     }
@@ -343,16 +346,28 @@ impl LocalPublisher {
         let there = self.used.direct.borrow().clone();
         let direct = match there {
             Some(direct) => direct,
-            None => {
-                let placed = self.client.inner.placed.borrow_mut().take();
-                let made = DirectHost::start(session, self.id, &self.client.inner.config.direct, placed)?;
-                *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
-                made
-            }
+            None => self.start_direct().await?,
         };
         direct.begin_topic(session, topic).await?;
         self.begun.insert(topic.clone());
         Ok(Some(direct))
+    }
+
+    async fn start_direct(&self) -> Result<Rc<DirectHost>> {
+        let (session, config) = (&self.used.session, &self.client.inner.config.direct);
+        let given = self.client.inner.placed.borrow_mut().take();
+        let placed = match given {
+            Some(placed) => placed,
+            None => place(session, self.id, config).await?,
+        };
+        // Another publisher of this session may have been quicker. Executors without a publisher end.
+        let there = self.used.direct.borrow().clone();
+        if let Some(direct) = there {
+            return Ok(direct);
+        }
+        let made = DirectHost::start(session, config, placed)?;
+        *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
+        Ok(made)
     }
 
     /// Waits until at least `n` subscribers of this topic are in force on every shard, and gives how many are.

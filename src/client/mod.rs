@@ -14,6 +14,7 @@
 //! | `introductions` | sessions to the direct publishers that the broker names |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
+//! | `direct_shards` | which executors those run on |
 //! | `local` | publishers and subscribers inside an executor |
 //! | `queue` | what waits for a subscriber in its own process |
 //! | `shared` | the executor that serves publishers and subscribers of other threads |
@@ -22,6 +23,7 @@
 mod announcement;
 mod config;
 mod direct_host;
+mod direct_shards;
 mod introductions;
 mod local;
 mod message;

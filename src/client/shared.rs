@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -11,23 +10,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::{
-    CoreSet, Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, Topology, end_turn, first, link,
-    spawn_local, start,
+    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, end_turn, first, link, spawn_local, start,
 };
 
 use super::config::ClientConfig;
-use super::direct_host::{Placed, shard_config};
+use super::direct_shards::{Placed, cores_of, shard_config, start_executors};
 use super::local::{LocalClient, LocalPublisher, LocalSubscriber};
 use super::message::Event;
 use super::publisher::executor_gone;
 use super::runtime::ClientRuntime;
-use crate::broker::{Item, chain, run_shard};
+use crate::broker::{Begin, Item, chain, run_shard};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{
-    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINK_ITEMS_MAX,
-    PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX,
+    PUBLISHES_PER_TURN,
 };
 use crate::topic::{Filter, Topic};
 
@@ -118,41 +115,21 @@ impl Asked {
     }
 }
 
-/// Executors for one direct publisher: the first runs its client and its first shard, so that no message crosses
-/// to another core unless a subscriber is there.
+/// Executors for one direct publisher: the first runs its client, too.
 fn start_own_executors(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
-    let invalid = |e: &dyn std::error::Error| Error::new(ErrorKind::Invalid, chain(e));
-    let set: CoreSet = cores.parse().map_err(|e: corecast_executors::CoreSetError| invalid(&e))?;
-    let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-    let cores = set.resolve(&topology).map_err(|e| invalid(&e))?;
+    let cores = cores_of(cores)?;
     let id = PublisherId(fastrand::u64(1..));
     let shard_config = Arc::new(shard_config(&config.direct, id, cores.len()));
-    let pool_config = PoolConfig {
-        name: "corecast-pub".to_owned(),
-        shards: cores.len(),
-        cores,
-        idle: Idle::default(),
-        link_capacity: LINK_ITEMS_MAX,
-    };
-    let pool = start(&pool_config, move |context| own_shard(context, Arc::clone(&shard_config)))
-        .map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-    let shards = u16::try_from(pool.shards()).expect("shards are counted in 16 bits");
-    let links: Vec<Link<Item>> = (0..shards).map(|shard| pool.commands(ShardId(shard))).collect();
-    let first = links[0].clone();
-    let begin = move |context| -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(run_own(context, links, id, config, command))
-    };
-    // The executors end when the publisher does: the pool itself is not needed.
-    first.send_blocking(Item::Begin(Box::new(begin))).map_err(|_| executor_gone())
-}
-
-async fn own_shard(mut context: ShardContext<Item>, config: Arc<ShardConfig>) {
-    if context.shard != ShardId(0) {
-        return run_shard(context, config).await;
+    let commands = start_executors(cores, &config.direct)?;
+    let (first, others) = commands.split_first().expect("a set of cores has one");
+    for other in others {
+        let config = Arc::clone(&shard_config);
+        let begin: Begin = Box::new(move |context| Box::pin(run_shard(context, config)));
+        other.send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())?;
     }
-    if let Some(Item::Begin(begin)) = context.commands.recv().await {
-        begin(context).await;
-    }
+    let all = commands.clone();
+    let begin: Begin = Box::new(move |context| Box::pin(run_own(context, all, id, config, command)));
+    first.send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())
 }
 
 async fn run_own(
