@@ -1,48 +1,65 @@
 #!/usr/bin/env python3
-"""A corecast client on a plain socket, written from docs/PROTOCOL.md alone. Python 3.8, standard library only.
+"""A corecast client on plain sockets, written from docs/PROTOCOL.md alone. Python 3.8, standard library only.
 
     raw_client.py sub BROKER FILTER [COUNT]     prints payloads; "ready" on stderr once the subscription is in force
     raw_client.py pub BROKER TOPIC MESSAGE...   waits for a subscriber, publishes, ends when the broker has taken all
+    raw_client.py decode                        reads frames as hex, one a line, and prints them
 
-BROKER is tcp://HOST:PORT or uds://PATH. Not a library: it shows the protocol in one page, one thread, one session.
+BROKER is tcp://HOST:PORT or uds://PATH. Not a library: it shows the protocol in little code. `sub` also hears
+publishers that are direct; `pub` always goes through the broker.
 """
 
+import queue
 import random
 import socket
 import struct
 import sys
+import threading
 import time
 
 GREETING = b"CORECAST" + struct.pack("<HHI", 1, 1, 0)
 ROOT_BYTES = 41
 
-# Tag, and the fields in order: "v" is variable bytes, the others are struct's codes.
-FRAMES = {
-    "Message": (0, [("topic", "v"), ("payload", "v"), ("publisher", "Q"), ("sequence", "Q"), ("sent_at_ns", "Q")]),
-    "Gap": (1, [("topic", "v"), ("missed", "Q"), ("reason", "B")]),
-    "Hello": (2, [("name", "v"), ("overflow", "B")]),
-    "Welcome": (3, [("session", "Q"), ("epoch", "Q"), ("frame_bytes_max", "I"), ("heartbeat_ms", "I"), ("overflow", "B")]),
-    "Subscribe": (4, [("filter", "v"), ("request", "I"), ("subscriber", "I"), ("kind", "B")]),
-    "Unsubscribe": (5, [("filter", "v"), ("request", "I"), ("subscriber", "I"), ("kind", "B")]),
-    "Done": (6, [("request", "I")]),
-    "Error": (7, [("text", "v"), ("request", "I"), ("code", "H")]),
-    "WatchSubscribers": (8, [("topic", "v"), ("request", "I")]),
-    "UnwatchSubscribers": (9, [("request", "I")]),
-    "SubscriberCount": (10, [("request", "I"), ("count", "I")]),
-    "Flush": (11, [("request", "I")]),
-    "Ping": (12, [("token", "Q")]),
-    "Pong": (13, [("token", "Q")]),
-}
-BY_TAG = {tag: (name, fields) for name, (tag, fields) in FRAMES.items()}
+# Tag by tag: the name, and the fields in order. "v" is variable bytes, the others are struct's codes.
+FRAMES = [
+    ("Message", "topic:v payload:v publisher:Q sequence:Q sent_at_ns:Q"),
+    ("Gap", "topic:v missed:Q reason:B"),
+    ("Hello", "name:v overflow:B"),
+    ("Welcome", "session:Q epoch:Q frame_bytes_max:I heartbeat_ms:I overflow:B"),
+    ("Subscribe", "filter:v request:I subscriber:I kind:B"),
+    ("Unsubscribe", "filter:v request:I subscriber:I kind:B"),
+    ("Done", "request:I"),
+    ("Error", "text:v request:I code:H"),
+    ("WatchSubscribers", "topic:v request:I"),
+    ("UnwatchSubscribers", "request:I"),
+    ("SubscriberCount", "request:I count:I"),
+    ("Flush", "request:I"),
+    ("Ping", "token:Q"),
+    ("Pong", "token:Q"),
+    ("Modes", "rules:v"),
+    ("Identity", "publisher:Q"),
+    ("Register", "endpoints:v topics:v publisher:Q epoch:Q request:I"),
+    ("Registered", "request:I lease_ms:I"),
+    ("Renew", "publisher:Q epoch:Q request:I"),
+    ("Unregister", "publisher:Q epoch:Q"),
+    ("WatchPublishers", "filter:v request:I kind:B"),
+    ("UnwatchPublishers", "request:I"),
+    ("PublisherUp", "endpoints:v topics:v publisher:Q epoch:Q lease_left_ms:I"),
+    ("PublisherDown", "publisher:Q epoch:Q reason:B"),
+    ("ListPublishers", "request:I"),
+]
+FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
+TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}
 
 
 class ProtocolError(Exception):
-    """The broker said no, or is no broker."""
+    """The other end said no, or does not speak this protocol."""
 
 
-def encode(name, /, **values):
+def encode(frame, /, **values):
     """One frame, length first: the variable bytes in order, then the root of 41 bytes."""
-    tag, fields = FRAMES[name]
+    tag = TAGS[frame]
+    fields = FRAMES[tag][1]
     variable = b"".join(values[field] for field, code in fields if code == "v")
     root_at, bytes_at = len(variable), 0
     root = bytes([tag])
@@ -60,9 +77,9 @@ def encode(name, /, **values):
 def decode(body):
     """A body as (name, {field: value}); follows pointers and checks that they stay inside."""
     root_at = len(body) - ROOT_BYTES
-    if root_at < 0 or body[root_at] not in BY_TAG:
+    if root_at < 0 or body[root_at] >= len(FRAMES):
         raise ProtocolError("a body that is no frame of version 1")
-    name, fields = BY_TAG[body[root_at]]
+    frame, fields = FRAMES[body[root_at]]
     at, values = root_at + 1, {}
     for field, code in fields:
         if code == "v":
@@ -75,14 +92,14 @@ def decode(body):
         else:
             (values[field],) = struct.unpack_from("<" + code, body, at)
             at += struct.calcsize("<" + code)
-    return name, values
+    return frame, values
 
 
 class Session:
-    """One connection to a broker: opened, and kept alive while something is waited for."""
+    """One connection, to a broker or a direct publisher: opened, and kept alive while something is waited for."""
 
-    def __init__(self, broker):
-        self.socket = connect(broker)
+    def __init__(self, endpoint):
+        self.socket = connect(endpoint)
         self.buffer = b""
         self.heartbeat_s = 15.0
         self.frame_bytes_max = 1 << 20  # until the welcome says it
@@ -91,22 +108,27 @@ class Session:
         greeting = self.read(16)
         highest, lowest = struct.unpack_from("<HH", greeting, 8)
         if greeting[:8] != GREETING[:8] or not lowest <= 1 <= highest:
-            raise ProtocolError("this is no corecast broker of version 1")
-        welcome = self.wait_for("Welcome")
-        self.frame_bytes_max = welcome["frame_bytes_max"]
-        self.heartbeat_s = welcome["heartbeat_ms"] / 1000
+            raise ProtocolError(f"{endpoint} does not speak version 1 of corecast")
+        before = {}
+        while "Welcome" not in before:
+            frame, values = self.receive()
+            before[frame] = values
+        self.frame_bytes_max = before["Welcome"]["frame_bytes_max"]
+        self.heartbeat_s = before["Welcome"]["heartbeat_ms"] / 1000
+        self.identity = before.get("Identity", {}).get("publisher")
+        self.has_direct_topics = b"=direct" in before.get("Modes", {}).get("rules", b"")
 
-    def send(self, name, /, **values):
+    def send(self, frame, /, **values):
         self.socket.settimeout(None)  # a broker that blocks us is one to wait for
-        self.socket.sendall(encode(name, **values))
+        self.socket.sendall(encode(frame, **values))
         self.said_at = time.monotonic()
 
     def read(self, count):
-        """So many bytes. Meanwhile it says that we live, however much comes in; gives a silent broker up."""
+        """So many bytes. Meanwhile it says that we live, however much comes in; gives a silent peer up."""
         while len(self.buffer) < count:
             now = time.monotonic()
             if now - self.heard_at > 3 * self.heartbeat_s:
-                raise ProtocolError("the broker is silent")
+                raise ProtocolError("the other end is silent")
             if now - self.said_at >= self.heartbeat_s:
                 self.send("Ping", token=0)
             self.socket.settimeout(max(self.said_at + self.heartbeat_s - now, 0.001))
@@ -115,7 +137,7 @@ class Session:
             except socket.timeout:
                 continue
             if not received:
-                raise EOFError("the broker closed the connection")
+                raise EOFError("the other end closed the connection")
             self.heard_at = time.monotonic()
             self.buffer += received
         taken, self.buffer = self.buffer[:count], self.buffer[count:]
@@ -127,19 +149,19 @@ class Session:
             (length,) = struct.unpack("<I", self.read(4))
             if not ROOT_BYTES <= length <= self.frame_bytes_max:
                 raise ProtocolError(f"a frame of {length} bytes")
-            name, values = decode(self.read(length))
-            if name == "Error":
+            frame, values = decode(self.read(length))
+            if frame == "Error":
                 raise ProtocolError(f"{values['text'].decode()} (code {values['code']})")
-            if name == "Ping":
+            if frame == "Ping":
                 self.send("Pong", token=values["token"])
-            elif name != "Pong":
-                return name, values
+            elif frame != "Pong":
+                return frame, values
 
     def wait_for(self, wanted):
         """The next frame of that name; for callers that expect no messages meanwhile."""
         while True:
-            name, values = self.receive()
-            if name == wanted:
+            frame, values = self.receive()
+            if frame == wanted:
                 return values
 
     def close(self):
@@ -154,35 +176,75 @@ class Session:
         self.socket.close()
 
 
-def connect(broker):
-    if broker.startswith("uds://"):
+def connect(endpoint):
+    if endpoint.startswith("uds://"):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(broker[len("uds://") :])
+        connection.connect(endpoint[len("uds://") :])
         return connection
-    if not broker.startswith("tcp://"):
-        raise ProtocolError(f"{broker} is no endpoint: tcp://HOST:PORT or uds://PATH")
-    host, port = broker[len("tcp://") :].rsplit(":", 1)
+    if not endpoint.startswith("tcp://"):
+        raise ProtocolError(f"{endpoint} is no endpoint: tcp://HOST:PORT or uds://PATH")
+    host, port = endpoint[len("tcp://") :].rsplit(":", 1)
     connection = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
+def follow(session, events):
+    """Hands on all that comes to a session, to its end."""
+    try:
+        while True:
+            events.put(session.receive())
+    except (ProtocolError, EOFError, OSError) as error:
+        events.put(("Ended", {"error": error, "publisher": session.identity}))
+
+
+def follow_publisher(endpoint, publisher, pattern, events):
+    """A session to a direct publisher that the broker has named."""
+    try:
+        session = Session(endpoint)
+        if session.identity != publisher:  # its port may be somebody else's by now
+            raise ProtocolError(f"{endpoint} is not publisher {publisher:016x}")
+        session.send("Subscribe", filter=pattern, request=3, subscriber=1, kind=1)
+    except (ProtocolError, EOFError, OSError) as error:
+        events.put(("Ended", {"error": error, "publisher": publisher}))
+    else:
+        follow(session, events)
+
+
 def subscribe(broker, pattern, count):
+    pattern, events, publishers = pattern.encode(), queue.Queue(), {}
     session = Session(broker)
-    session.send("Subscribe", filter=pattern.encode(), request=1, subscriber=1, kind=1)
+    session.send("Subscribe", filter=pattern, request=1, subscriber=1, kind=1)
+    waiting = {1}
+    if session.has_direct_topics:
+        session.send("WatchPublishers", filter=pattern, request=2, kind=1)
+        waiting.add(2)
+    threading.Thread(target=follow, args=(session, events), daemon=True).start()
     printed = 0
     while count is None or printed < count:
-        name, values = session.receive()
-        if name == "Message":
+        frame, values = events.get()
+        if frame == "Message":
             sys.stdout.buffer.write(values["payload"] + b"\n")
             sys.stdout.buffer.flush()
             printed += 1
-        elif name == "Gap":
+        elif frame == "Gap":
             missed = values["missed"] or "an unknown number of"
-            print(f"gap: {missed} messages of {values['topic'].decode(errors='replace') or 'any topic'} missed", file=sys.stderr)
-        elif name == "Done":
-            print("ready", file=sys.stderr, flush=True)
-    session.close()
+            topic = values["topic"].decode(errors="replace") or "any topic"
+            print(f"gap: {missed} messages of {topic} missed", file=sys.stderr)
+        elif frame == "Done" and values["request"] in waiting:
+            waiting.remove(values["request"])
+            if not waiting:
+                print("ready", file=sys.stderr, flush=True)
+        elif frame == "PublisherUp" and values["publisher"] not in publishers:
+            endpoint = values["endpoints"].decode().splitlines()[0]
+            publishers[values["publisher"]] = endpoint
+            start = (endpoint, values["publisher"], pattern, events)
+            threading.Thread(target=follow_publisher, args=start, daemon=True).start()
+        elif frame == "Ended" and values["publisher"] is not None:
+            endpoint = publishers.pop(values["publisher"], None)
+            print(f"note: publisher at {endpoint}: {values['error']}", file=sys.stderr)
+        elif frame == "Ended":
+            raise values["error"]
 
 
 def publish(broker, topic, messages):
@@ -194,13 +256,25 @@ def publish(broker, topic, messages):
     session.send("UnwatchSubscribers", request=1)
     publisher = random.getrandbits(64)
     for sequence, message in enumerate(messages, 1):
-        payload = message.encode()
+        payload, now = message.encode(), time.time_ns()
         session.send(
-            "Message", topic=topic, payload=payload, publisher=publisher, sequence=sequence, sent_at_ns=time.time_ns()
+            "Message", topic=topic, payload=payload, publisher=publisher, sequence=sequence, sent_at_ns=now
         )
     session.send("Flush", request=2)
     session.wait_for("Done")
     session.close()
+
+
+def print_frames():
+    """Decodes each line and encodes it again: a line that comes out different is no frame as a writer makes it."""
+    for line in sys.stdin:
+        data = bytes.fromhex(line)
+        if struct.unpack_from("<I", data)[0] != len(data) - 4:
+            raise ProtocolError("a length that is not that of its body")
+        frame, values = decode(data[4:])
+        if encode(frame, **values) != data:
+            raise ProtocolError(f"a {frame} that is not as it should be written")
+        print(frame, values)
 
 
 def main(arguments):
@@ -209,6 +283,8 @@ def main(arguments):
             subscribe(arguments[1], arguments[2], int(arguments[3]) if len(arguments) == 4 else None)
         elif len(arguments) >= 4 and arguments[0] == "pub":
             publish(arguments[1], arguments[2], arguments[3:])
+        elif arguments == ["decode"]:
+            print_frames()
         else:
             print(__doc__, file=sys.stderr)
             return 2

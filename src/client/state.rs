@@ -7,7 +7,6 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ahash::AHashSet;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
@@ -15,14 +14,13 @@ use super::announcement::Announcement;
 use super::config::ClientConfig;
 use super::message::GapReason;
 use super::out::OutBuffer;
+use super::subscriptions::Subscribed;
+use super::unacked::Unacked;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
-use crate::limits::{
-    ACK_PERIOD, FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, UNACKED_TOPICS_MAX,
-};
-use crate::registry::{Mode, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
-use crate::topic::Filter;
+use crate::limits::{FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX};
+use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::wire::Frame;
 
 /// How far the session has come.
@@ -44,31 +42,8 @@ pub(super) struct Terms {
     pub(super) overflow: OverflowPolicy,
 }
 
-/// A subscriber of this session.
-struct Subscribed {
-    filters: Vec<Filter>,
-    /// Watches of direct publishers.
-    watches: Vec<RequestId>,
-    /// Subscriptions and watches not yet in force.
-    outstanding: usize,
-    /// All were in force once: what is missed from now on is told.
-    was_in_force: bool,
-    back: Back,
-}
-
-/// What a subscriber is to be told of a connection that was lost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Back {
-    /// Nothing.
-    Told,
-    /// A gap before its next event, and when all its subscriptions are in force again.
-    Untold,
-    /// An event came, and the gap before it; what its other subscriptions miss until they are in force is not told.
-    InPart,
-}
-
 /// What an unanswered request was for.
-enum Asked {
+pub(super) enum Asked {
     Subscribe(SubscriberId),
     /// Somebody waits for it: set when it is done, or when the connection is lost.
     Flush(Rc<Cell<Option<Flushed>>>),
@@ -106,11 +81,11 @@ pub(super) struct State {
     pub(super) refusal: Option<(ErrorCode, String)>,
     /// How often a connection was lost with messages not known to be taken.
     pub(super) losses: u64,
-    subscribers: BTreeMap<SubscriberId, Subscribed>,
+    pub(super) subscribers: BTreeMap<SubscriberId, Subscribed>,
     /// How many of them have something to be told of a lost connection: mostly none, so that events need one look.
-    untold: usize,
+    pub(super) untold: usize,
     /// Subscribers whose subscriptions are in force again, to be told of the gap now.
-    returned: Vec<SubscriberId>,
+    pub(super) returned: Vec<SubscriberId>,
     watches: BTreeMap<RequestId, Watched>,
     /// Which topics go direct, by the broker's word.
     pub(super) modes: Rc<ModeRules>,
@@ -122,12 +97,8 @@ pub(super) struct State {
     news: Vec<News>,
     asked: BTreeMap<RequestId, Asked>,
     next_request: u32,
-    next_subscriber: u32,
-    /// Topics published since the last acknowledgement that was asked for, and before it.
-    unacked: AHashSet<Bytes>,
-    unacked_before: AHashSet<Bytes>,
-    ack_asked: bool,
-    last_ack: MonotonicNs,
+    pub(super) next_subscriber: u32,
+    unacked: Unacked,
     pub(super) last_heard: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
@@ -158,10 +129,7 @@ impl State {
             asked: BTreeMap::new(),
             next_request: 1,
             next_subscriber: 1,
-            unacked: AHashSet::new(),
-            unacked_before: AHashSet::new(),
-            ack_asked: false,
-            last_ack: now,
+            unacked: Unacked::new(now),
             last_heard: now,
             open_since: None,
             last_said: now,
@@ -207,15 +175,7 @@ impl State {
         self.terms = terms;
         self.phase = Phase::Open;
         self.open_since = Some(self.last_heard);
-        let modes = Rc::clone(&self.modes);
-        let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
-        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force && proxied(s)) {
-            subscribed.back = Back::Untold;
-        }
-        self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
-        for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
-            self.ask_subscriptions(id);
-        }
+        self.resubscribe();
         for (request, watched) in &mut self.watches {
             watched.count = None;
             self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
@@ -224,16 +184,13 @@ impl State {
             announcement.on_lease_lost();
         }
         self.announce();
-        let lost = self.unacked.iter().chain(&self.unacked_before);
-        for topic in lost {
-            self.out.push(&Frame::Gap { topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
+        for topic in self.unacked.take() {
+            self.out.push(&Frame::Gap { topic: &topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
         }
-        self.unacked_before.clear();
-        self.unacked.clear();
         let held = mem::take(&mut self.held);
         for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
             if let Frame::Message { topic, .. } = frame {
-                self.unacked.insert(Bytes::copy_from_slice(topic));
+                self.unacked.add(&Bytes::copy_from_slice(topic));
             }
         }
         self.out.push_frames(&held);
@@ -244,8 +201,7 @@ impl State {
         let mut kept = self.out.take_unsent_publishes();
         kept.append(&mut self.held);
         self.held = kept;
-        self.ack_asked = false;
-        if !self.unacked.is_empty() || !self.unacked_before.is_empty() {
+        if self.unacked.on_disconnected() {
             self.losses += 1;
         }
         for (_, asked) in mem::take(&mut self.asked) {
@@ -340,141 +296,21 @@ impl State {
         self.announcement = Some(announcement);
     }
 
-    /// Whether some subscriber is still to be told of a lost connection.
-    pub(super) fn has_untold(&self) -> bool {
-        self.untold > 0
-    }
-
-    /// Whether this subscriber is to be told of a gap before the event that has come for it.
-    pub(super) fn tell_before_event(&mut self, id: SubscriberId) -> bool {
-        match self.subscribers.get_mut(&id) {
-            Some(subscribed) if subscribed.back == Back::Untold => {
-                subscribed.back = Back::InPart;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
-    pub(super) fn pop_returned(&mut self) -> Option<SubscriberId> {
-        self.returned.pop()
-    }
-
     fn on_done(&mut self, request: RequestId) {
         match self.asked.remove(&request) {
-            Some(Asked::Subscribe(id)) => {
-                if let Some(subscribed) = self.subscribers.get_mut(&id) {
-                    subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
-                    if subscribed.outstanding == 0 {
-                        subscribed.was_in_force = true;
-                        if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
-                            self.untold -= 1;
-                            self.returned.push(id);
-                        }
-                    }
-                }
-            }
+            Some(Asked::Subscribe(id)) => self.on_subscribed(id),
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
-            Some(Asked::Ack) => {
-                self.ack_asked = false;
-                self.unacked_before.clear();
-            }
+            Some(Asked::Ack) => self.unacked.on_ack(),
             Some(Asked::Announce) | None => {}
         }
     }
 
-    fn next_request(&mut self, asked: Asked) -> RequestId {
+    pub(super) fn next_request(&mut self, asked: Asked) -> RequestId {
         let id = RequestId(self.next_request);
         // 0 means the session itself in an error frame; a number comes again after four billion.
         self.next_request = self.next_request.wrapping_add(1).max(1);
         self.asked.insert(id, asked);
         id
-    }
-
-    pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
-        let id = SubscriberId(self.next_subscriber);
-        self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        self.subscribe_as(id, filters);
-        id
-    }
-
-    /// Subscribes under an id that another session of this client has given.
-    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter]) {
-        let subscribed = Subscribed {
-            filters: filters.to_vec(),
-            watches: Vec::new(),
-            outstanding: filters.len(),
-            was_in_force: false,
-            back: Back::Told,
-        };
-        self.subscribers.insert(id, subscribed);
-        if self.is_open() {
-            self.ask_subscriptions(id);
-        }
-    }
-
-    /// Whether this subscriber is one of this session.
-    pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
-        self.subscribers.contains_key(&id)
-    }
-
-    /// Every subscriber with its filters.
-    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
-        self.subscribers.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
-    }
-
-    fn ask_subscriptions(&mut self, id: SubscriberId) {
-        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
-        let filters = subscribed.filters.clone();
-        subscribed.outstanding = filters.len();
-        for filter in &filters {
-            let request = self.next_request(Asked::Subscribe(id)).0;
-            let kind = filter.wire_kind();
-            self.out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
-        }
-        self.ask_publishers(id, &filters);
-    }
-
-    /// Asks to hear of the direct publishers of these filters.
-    fn ask_publishers(&mut self, id: SubscriberId, filters: &[Filter]) {
-        let modes = Rc::clone(&self.modes);
-        let mut watches = Vec::new();
-        for filter in filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
-            let request = self.next_request(Asked::Subscribe(id));
-            let kind = filter.wire_kind();
-            self.out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
-            watches.push(request);
-        }
-        if let Some(subscribed) = self.subscribers.get_mut(&id) {
-            subscribed.outstanding += watches.len();
-            subscribed.watches = watches;
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
-        let Some(subscribed) = self.subscribers.remove(&id) else { return };
-        self.untold -= usize::from(subscribed.back != Back::Told);
-        if !self.is_open() {
-            return;
-        }
-        for watch in &subscribed.watches {
-            self.out.push(&Frame::UnwatchPublishers { request: watch.0 });
-        }
-        for filter in &subscribed.filters {
-            let kind = filter.wire_kind();
-            self.out.push(&Frame::Unsubscribe {
-                filter: filter.as_bytes(),
-                request: 0,
-                subscriber: id.0,
-                kind,
-            });
-        }
-    }
-
-    /// Whether all of a subscriber's filters are in force on every shard.
-    pub(super) fn is_in_force(&self, id: SubscriberId) -> bool {
-        self.is_open() && self.subscribers.get(&id).is_some_and(|s| s.outstanding == 0)
     }
 
     pub(super) fn watch(&mut self, topic: Bytes) -> RequestId {
@@ -501,9 +337,7 @@ impl State {
     /// Queues a message; the caller has seen that there is room and that it is not too long.
     pub(super) fn publish(&mut self, frame: &Frame<'_>, topic: &Bytes) {
         if self.is_open() {
-            if !self.unacked.contains(topic) {
-                self.unacked.insert(topic.clone());
-            }
+            self.unacked.add(topic);
             self.out.push(frame);
         } else {
             crate::wire::encode(frame, &mut self.held);
@@ -526,12 +360,7 @@ impl State {
         if !self.is_open() {
             return false;
         }
-        let full = self.unacked.len() >= UNACKED_TOPICS_MAX;
-        let due = now.saturating_since(self.last_ack) >= ACK_PERIOD || full;
-        if due && !self.ack_asked && !self.unacked.is_empty() {
-            self.last_ack = now;
-            self.ack_asked = true;
-            self.unacked_before = mem::take(&mut self.unacked);
+        if self.unacked.wants_ack(now) {
             let request = self.next_request(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
         }
@@ -553,60 +382,5 @@ impl State {
             self.last_heard = now;
         }
         now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::splitter;
-
-    const WELCOME: Frame<'static> =
-        Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1 << 20, heartbeat_ms: 15_000, overflow: 1 };
-
-    /// A state that has said hello and was welcomed.
-    fn open(mut state: State) -> State {
-        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
-        state.out.sent(state.out.unsent().len());
-        state.on_control(WELCOME);
-        state
-    }
-
-    /// The requests that are unsent, which leave with this.
-    fn requests(state: &mut State) -> Vec<u32> {
-        let unsent = Bytes::copy_from_slice(state.out.unsent());
-        state.out.sent(unsent.len());
-        let requests = splitter::frames(&unsent).filter_map(|(_, frame)| match frame {
-            Frame::Subscribe { request, .. } => Some(request),
-            _ => None,
-        });
-        requests.collect()
-    }
-
-    #[test]
-    fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
-        let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
-        let mut state = open(State::new(MonotonicNs(1)));
-        let id = state.subscribe(&filters);
-        for request in requests(&mut state) {
-            state.on_control(Frame::Done { request });
-        }
-        assert!(state.is_in_force(id) && !state.has_untold());
-        assert_eq!(state.pop_returned(), None, "it was never away");
-
-        state.on_disconnected();
-        let mut state = open(state);
-        let late = state.subscribe(&filters[..1]);
-        assert!(state.tell_before_event(id) && !state.tell_before_event(id));
-        assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
-        let requests = requests(&mut state);
-        assert_eq!(requests.len(), 3);
-        state.on_control(Frame::Done { request: requests[0] });
-        assert_eq!(state.pop_returned(), None, "the other subscription may still miss messages");
-        state.on_control(Frame::Done { request: requests[1] });
-        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
-        state.on_control(Frame::Done { request: requests[2] });
-        assert_eq!(state.pop_returned(), None);
-        assert!(!state.has_untold() && state.is_in_force(late));
     }
 }

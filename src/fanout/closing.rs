@@ -8,7 +8,7 @@ use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::LINGER;
 use crate::telemetry::{CloseReason, DropReason};
-use crate::wire::Frame;
+use crate::wire::{Frame, encode_to_vec};
 
 impl Shard {
     /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
@@ -28,7 +28,7 @@ impl Shard {
             self.counters.drops[reason] += dropped;
         }
         self.leave_fan_out(id);
-        self.answer(id, &Frame::Error { text, request: 0, code: code.number() });
+        self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
     }
 
     /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
@@ -36,7 +36,8 @@ impl Shard {
     pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<CloseReason> {
         self.leave_fan_out(id);
         let mut session = self.sessions.remove(id)?;
-        let unsent = session.egress.clear();
+        let (sent, unsent) = session.egress.abandon();
+        self.count_sent(sent);
         self.counters.drops[DropReason::Draining] += unsent;
         self.counters.sessions -= 1;
         let reason = match session.closing {
@@ -53,8 +54,9 @@ impl Shard {
         self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
-        self.counters.subscriptions -= session.subscription_count() as u64;
-        self.recount |= !session.subscriptions.is_empty();
+        self.counters.subscriptions -= session.subscription_count as u64;
+        self.recount |= session.subscription_count > 0;
+        session.subscription_count = 0;
         session.subscriptions.clear();
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
@@ -117,7 +119,7 @@ impl Shard {
         // While it was held it was not read: its silence and its begun frame are not its fault.
         session.heard = self.now;
         if session.phase == Phase::Open {
-            session.deadline = None;
+            session.frame_begins_again(self.now);
         }
         let flushes = std::mem::take(&mut session.flushes);
         self.outbox.resumed.push(id);
@@ -146,7 +148,12 @@ impl Shard {
             return;
         }
         for id in self.sessions.ids() {
-            self.close(id, ErrorCode::ShuttingDown, "the broker is shutting down");
+            let text = if self.config.direct.is_some() {
+                "the publisher leaves"
+            } else {
+                "the broker is shutting down"
+            };
+            self.close(id, ErrorCode::ShuttingDown, text);
         }
     }
 

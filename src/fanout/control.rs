@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::outbox::LinkItem;
+use super::linking::Peer;
+use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::session::Phase;
 use super::shard::Shard;
@@ -42,12 +43,15 @@ impl Shard {
     }
 
     fn on_request(&mut self, id: SessionId, frame: Frame<'_>) {
+        // Before, not after: one long answer is not a peer's fault, not reading it is.
+        if self.close_if_answers_pile_up(id) {
+            return;
+        }
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
                 if self.subscribe(id, filter, SubscriberId(subscriber)) {
-                    self.interest.acks.wait((id, RequestId(request)));
-                    self.answer_done_subscriptions();
+                    self.await_interest(id, RequestId(request));
                 }
             }
             Frame::Unsubscribe { filter, request, subscriber, kind } => {
@@ -69,10 +73,19 @@ impl Shard {
             other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
-        let asks_only = self.sessions.get(id).is_some_and(|s| s.egress.kept_bytes() > CONTROL_BYTES_MAX);
-        if asks_only {
+        // What it asked for may be news for shards that take none for now: it is not to make more of them.
+        for shard in self.others() {
+            self.hold_if_backed_up(shard, Origin::Here(id));
+        }
+    }
+
+    /// Answers are not dropped, so who lets too many wait is closed.
+    fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
+        let too_many = self.sessions.get(id).is_some_and(|s| s.egress.answer_bytes() > CONTROL_BYTES_MAX);
+        if too_many {
             self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
         }
+        too_many
     }
 
     fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8) {
@@ -161,20 +174,39 @@ impl Shard {
     /// Answers the subscriptions that all shards have seen.
     pub(super) fn answer_done_subscriptions(&mut self) {
         while let Some((id, request)) = self.interest.acks.pop_done() {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.subscribing -= 1;
+            }
             self.answer(id, &Frame::Done { request: request.0 });
         }
     }
 
-    /// Counts the subscribers of watched topics again, and tells whom it concerns.
+    fn await_interest(&mut self, id: SessionId, request: RequestId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.subscribing += 1;
+        }
+        self.interest.acks.wait((id, request));
+        self.answer_done_subscriptions();
+    }
+
+    /// Counts the subscribers of watched topics again, and tells whom it concerns. A shard that takes nothing for
+    /// now is told with a later tick, what is true then.
     pub(super) fn recount_watches(&mut self) {
-        self.recount = false;
         let mut watches = std::mem::take(&mut self.watches);
+        let backed_up: Vec<bool> = self.peers.iter().map(Peer::is_backed_up).collect();
         let mut answers = Vec::new();
-        watches.recount(
+        let told_all = watches.recount(
             self.id,
             |topic| self.count_subscribers(topic),
-            |to, watch, count| answers.push((to, LinkItem::Count { watch, count })),
+            |to, watch, count| {
+                let takes = !backed_up[usize::from(to.0)];
+                if takes {
+                    answers.push((to, LinkItem::Count { watch, count }));
+                }
+                takes
+            },
         );
+        self.recount = !told_all;
         self.watches = watches;
         for (to, answer) in answers {
             self.send_link(to, answer);
@@ -187,6 +219,7 @@ impl Shard {
         self.watches.tell(|session, request, count| told.push((session, request, count)));
         for (id, request, count) in told {
             self.answer(id, &Frame::SubscriberCount { request: request.0, count });
+            self.close_if_answers_pile_up(id);
         }
     }
 

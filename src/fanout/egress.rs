@@ -1,6 +1,10 @@
 //! What waits for one session, behind what the kernel has taken, and what gives way when that is too much.
 //! Offered to by the shard, emptied by the flush pump; both only through here.
 
+mod latest;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -30,22 +34,36 @@ pub enum Offer {
 enum Item {
     /// Frames that may be dropped.
     Data(Rc<Chunk>),
-    /// Frames that may not: answers, and gap notices once they are written.
-    Kept(Rc<Chunk>),
+    /// Frames that may not.
+    Answer(Box<Chunk>),
     /// What was dropped here.
     Gap(Box<GapTally>),
 }
 
+impl Item {
+    /// What is sent of it: for a gap, once its notices are written.
+    fn chunk(&self) -> Option<&Chunk> {
+        match self {
+            Item::Data(chunk) => Some(chunk),
+            Item::Answer(chunk) => Some(chunk),
+            Item::Gap(tally) => tally.notices(),
+        }
+    }
+}
+
 /// The frames that wait for one session. Bounds count the frames that may be dropped; sharing is not counted,
-/// so 512 queues full of the same frames hold them once.
+/// so 512 queues full of the same frames hold them once. A queue in which no such frame waits takes any batch,
+/// so that one that is over the bounds by itself can be delivered at all.
 #[derive(Default, Debug)]
 pub struct EgressQueue {
     items: VecDeque<Item>,
-    /// Bytes of the front item that the kernel has taken.
+    /// Bytes of the front item that the kernel has taken. An item that has begun to leave is not changed.
     front_sent: usize,
     bytes: usize,
     frames: usize,
-    kept_bytes: usize,
+    answer_bytes: usize,
+    /// How many of the items are gaps.
+    gaps: usize,
     /// `latest` only: where each topic's newest message waits. Positions count from the first item ever.
     newest: Option<Box<AHashMap<Bytes, u64>>>,
     /// How many items have left at the front, so that positions in `newest` stay true.
@@ -56,9 +74,11 @@ pub struct EgressQueue {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sent {
     /// Messages.
+    pub messages: u64,
+    /// Notices of what was dropped here.
+    pub gaps: u64,
+    /// Frames of any kind, these among them.
     pub frames: u64,
-    /// Gap notices and answers.
-    pub kept: u64,
 }
 
 impl EgressQueue {
@@ -78,15 +98,16 @@ impl EgressQueue {
     }
 
     /// Bytes of answers that wait.
-    pub fn kept_bytes(&self) -> usize {
-        self.kept_bytes
+    pub fn answer_bytes(&self) -> usize {
+        self.answer_bytes
     }
 
     /// Queues frames that a route leads here.
     #[inline]
     pub fn offer(&mut self, chunk: &Rc<Chunk>, policy: OverflowPolicy, bounds: QueueBounds) -> Offer {
-        let fits = self.bytes + chunk.bytes.len() <= bounds.bytes_max
-            && self.frames + chunk.frames as usize <= bounds.frames_max;
+        let fits = self.frames == 0
+            || (self.bytes + chunk.bytes.len() <= bounds.bytes_max
+                && self.frames + chunk.frames as usize <= bounds.frames_max);
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
             _ if fits => {
@@ -106,43 +127,63 @@ impl EgressQueue {
         }
     }
 
-    /// Queues an answer. It is not dropped; the shard closes who lets too many wait.
-    pub fn push_answer(&mut self, encoded: Vec<u8>) {
-        self.kept_bytes += encoded.len();
-        self.items.push_back(Item::Kept(Rc::new(Chunk::answer(encoded))));
+    /// Queues an answer of so many frames. It is not dropped; the shard closes who lets too many wait.
+    pub fn push_answer(&mut self, encoded: Bytes, frames: u32) {
+        self.answer_bytes += encoded.len();
+        let chunk = Chunk { bytes: encoded, frames, messages: 0 };
+        self.items.push_back(Item::Answer(Box::new(chunk)));
     }
 
-    /// Forgets all that waits but what has begun to leave, and gives the number of messages that were in it.
+    /// Forgets what waits but answers and what has begun to leave, and gives the number of messages in it.
     pub fn clear(&mut self) -> u64 {
-        let begun = if self.front_sent > 0 { self.items.pop_front() } else { None };
+        let begun = self.begun();
         let mut dropped = 0;
-        for item in self.items.drain(..) {
-            if let Item::Data(chunk) = item {
-                chunk.for_each_topic(|_, n| dropped += n.max(1));
-            }
-        }
-        (self.bytes, self.frames, self.kept_bytes) = (0, 0, 0);
-        self.newest = None;
-        if let Some(item) = begun {
-            match &item {
+        for item in self.items.split_off(begun) {
+            match item {
                 Item::Data(chunk) => {
-                    self.bytes = chunk.bytes.len();
-                    self.frames = chunk.frames as usize;
+                    self.uncount(&chunk);
+                    dropped += u64::from(chunk.messages);
                 }
-                Item::Kept(chunk) => self.kept_bytes = chunk.bytes.len(),
-                Item::Gap(_) => {}
+                Item::Gap(_) => self.gaps -= 1,
+                Item::Answer(_) => self.items.push_back(item),
             }
-            self.items.push_front(item);
         }
+        self.newest = None;
         dropped
+    }
+
+    /// The connection is gone: what of the front item had left whole, and how many messages had not.
+    pub fn abandon(&mut self) -> (Sent, u64) {
+        let mut dropped = self.clear();
+        let mut sent = Sent::default();
+        let front = self.items.front().filter(|item| !matches!(item, Item::Answer(_)));
+        let mut left = self.front_sent;
+        for (bytes, frame) in
+            front.and_then(Item::chunk).map(|c| splitter::frames(&c.bytes)).into_iter().flatten()
+        {
+            let is_whole = bytes.len() <= left;
+            left = left.saturating_sub(bytes.len());
+            sent.frames += u64::from(is_whole);
+            if matches!(frame, Frame::Message { .. }) {
+                sent.messages += u64::from(is_whole);
+                dropped += u64::from(!is_whole);
+            } else if matches!(front, Some(Item::Gap(_))) {
+                sent.gaps += u64::from(is_whole);
+            }
+        }
+        *self = EgressQueue::default();
+        (sent, dropped)
     }
 
     /// Fills `slices` with what leaves next and gives how many it filled and their bytes.
     pub fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
-        self.write_gaps(slices.len());
+        for item in self.items.iter_mut().take(slices.len()) {
+            if let Item::Gap(tally) = item {
+                tally.write_notices();
+            }
+        }
         let (mut filled, mut bytes) = (0, 0);
-        for (slot, item) in slices.iter_mut().zip(&self.items) {
-            let (Item::Data(chunk) | Item::Kept(chunk)) = item else { break };
+        for (slot, chunk) in slices.iter_mut().zip(self.items.iter().map_while(Item::chunk)) {
             let from = if filled == 0 { self.front_sent } else { 0 };
             *slot = IoSlice::new(&chunk.bytes[from..]);
             bytes += chunk.bytes.len() - from;
@@ -155,7 +196,7 @@ impl EgressQueue {
     pub fn sent(&mut self, mut bytes: usize) -> Sent {
         let mut sent = Sent::default();
         while bytes > 0 {
-            let Some(Item::Data(chunk) | Item::Kept(chunk)) = self.items.front() else {
+            let Some(chunk) = self.items.front().and_then(Item::chunk) else {
                 debug_assert!(false, "more was sent than was given");
                 return sent;
             };
@@ -166,11 +207,12 @@ impl EgressQueue {
             }
             bytes -= left;
             self.front_sent = 0;
-            match self.pop_front() {
-                Some(Item::Data(chunk)) => sent.frames += u64::from(chunk.frames),
-                Some(Item::Kept(chunk)) => sent.kept += u64::from(chunk.frames),
-                _ => {}
+            sent.frames += u64::from(chunk.frames);
+            sent.messages += u64::from(chunk.messages);
+            if let Item::Gap(tally) = &self.items[0] {
+                sent.gaps += u64::from(tally.notices().map_or(0, |chunk| chunk.frames));
             }
+            self.pop_front();
         }
         if self.items.is_empty() {
             self.give_back();
@@ -184,18 +226,19 @@ impl EgressQueue {
         self.items.push_back(Item::Data(Rc::clone(chunk)));
     }
 
-    fn pop_front(&mut self) -> Option<Item> {
-        let item = self.items.pop_front()?;
+    fn uncount(&mut self, chunk: &Chunk) {
+        self.bytes -= chunk.bytes.len();
+        self.frames -= chunk.frames as usize;
+    }
+
+    fn pop_front(&mut self) {
         self.popped += 1;
-        match &item {
-            Item::Data(chunk) => {
-                self.bytes -= chunk.bytes.len();
-                self.frames -= chunk.frames as usize;
-            }
-            Item::Kept(chunk) => self.kept_bytes -= chunk.bytes.len(),
-            Item::Gap(_) => {}
+        match self.items.pop_front() {
+            Some(Item::Data(chunk)) => self.uncount(&chunk),
+            Some(Item::Answer(chunk)) => self.answer_bytes -= chunk.bytes.len(),
+            Some(Item::Gap(_)) => self.gaps -= 1,
+            None => {}
         }
-        Some(item)
     }
 
     /// A queue that was long and is empty keeps no memory.
@@ -206,185 +249,87 @@ impl EgressQueue {
         }
     }
 
-    /// Where the first item stands that may be dropped: not one that has begun to leave.
-    fn first_droppable(&self) -> Option<usize> {
-        let begun = usize::from(self.front_sent > 0);
+    /// How many items, at the front, have begun to leave.
+    fn begun(&self) -> usize {
+        usize::from(self.front_sent > 0)
+    }
+
+    /// Whether the queue is over its bounds, and where the oldest item stands that may give way: neither one that
+    /// has begun to leave nor the one that came last.
+    fn excess(&self, bounds: QueueBounds) -> Option<usize> {
+        if self.bytes <= bounds.bytes_max && self.frames <= bounds.frames_max {
+            return None;
+        }
+        let begun = self.begun();
         let found = self.items.iter().skip(begun).position(|item| matches!(item, Item::Data(_)))?;
-        Some(begun + found)
+        Some(begun + found).filter(|at| at + 1 < self.items.len())
     }
 
     fn drop_oldest(&mut self, bounds: QueueBounds) -> Offer {
         let mut dropped = 0;
-        while self.bytes > bounds.bytes_max || self.frames > bounds.frames_max {
-            let Some(at) = self.first_droppable() else { break };
+        while let Some(at) = self.excess(bounds) {
             dropped += self.drop_at(at);
         }
         if dropped == 0 { Offer::Queued } else { Offer::Dropped(dropped) }
     }
 
-    /// Turns the data item at `at` into (part of) the gap before it, and counts its messages.
+    /// Makes the data item at `at` (part of) the gap before it, and counts its messages.
     fn drop_at(&mut self, at: usize) -> u64 {
-        let chunk = match self.items.get(at) {
-            Some(Item::Data(chunk)) => Rc::clone(chunk),
-            _ => return 0,
-        };
-        self.bytes -= chunk.bytes.len();
-        self.frames -= chunk.frames as usize;
-        let joins = at > 0 && matches!(self.items[at - 1], Item::Gap(_));
-        if joins {
-            self.items.remove(at);
-        } else {
-            self.items[at] = Item::Gap(Box::default());
+        let joins = at > self.begun() && matches!(self.items[at - 1], Item::Gap(_));
+        if !joins {
+            return self.drop_in_place(at);
         }
-        let gap_at = if joins { at - 1 } else { at };
-        match &mut self.items[gap_at] {
-            Item::Gap(tally) => tally_chunk(tally, &chunk),
-            _ => 0,
+        let Some(Item::Data(chunk)) = self.items.remove(at) else { return 0 };
+        self.uncount(&chunk);
+        if let Item::Gap(tally) = &mut self.items[at - 1] {
+            tally.add_chunk(&chunk);
         }
+        u64::from(chunk.messages)
+    }
+
+    /// Makes the data item at `at` a gap, and counts its messages. Moves nobody, so that positions stay true.
+    fn drop_in_place(&mut self, at: usize) -> u64 {
+        let mut tally = Box::<GapTally>::default();
+        let Item::Data(chunk) = &self.items[at] else { return 0 };
+        let chunk = Rc::clone(chunk);
+        tally.add_chunk(&chunk);
+        self.uncount(&chunk);
+        self.items[at] = Item::Gap(tally);
+        self.gaps += 1;
+        u64::from(chunk.messages)
     }
 
     fn drop_newest(&mut self, chunk: &Chunk) -> Offer {
-        if !matches!(self.items.back(), Some(Item::Gap(_))) {
+        let joins = self.items.len() > self.begun() && matches!(self.items.back(), Some(Item::Gap(_)));
+        if !joins {
             self.items.push_back(Item::Gap(Box::default()));
+            self.gaps += 1;
         }
-        match self.items.back_mut() {
-            Some(Item::Gap(tally)) => Offer::Dropped(tally_chunk(tally, chunk)),
-            _ => Offer::Dropped(0),
+        if let Some(Item::Gap(tally)) = self.items.back_mut() {
+            tally.add_chunk(chunk);
         }
+        Offer::Dropped(u64::from(chunk.messages))
     }
 
-    /// One frame a topic: a newer message takes the place of the one that waits, with a gap of one before it.
-    fn offer_latest(&mut self, chunk: &Rc<Chunk>, bounds: QueueBounds) -> Offer {
-        let mut dropped = if self.newest.is_none() { self.begin_latest() } else { 0 };
-        dropped += self.push_singles(chunk);
-        self.compact_if_sparse();
-        dropped += self.drop_oldest_latest(bounds);
-        if dropped == 0 { Offer::Queued } else { Offer::Dropped(dropped) }
-    }
-
-    /// Takes what waits apart, frame by frame, as if each had been offered to a `latest` queue.
-    fn begin_latest(&mut self) -> u64 {
-        self.newest = Some(Box::default());
-        let begun = usize::from(self.front_sent > 0);
-        let mut dropped = 0;
-        for item in self.items.split_off(begun) {
+    /// Counts again what waits.
+    pub(super) fn audit(&self) {
+        let (mut bytes, mut frames, mut answer_bytes, mut gaps) = (0, 0, 0, 0);
+        for item in &self.items {
             match item {
                 Item::Data(chunk) => {
-                    self.bytes -= chunk.bytes.len();
-                    self.frames -= chunk.frames as usize;
-                    dropped += self.push_singles(&chunk);
+                    bytes += chunk.bytes.len();
+                    frames += chunk.frames as usize;
                 }
-                other => self.items.push_back(other),
+                Item::Answer(chunk) => answer_bytes += chunk.bytes.len(),
+                Item::Gap(_) => gaps += 1,
             }
         }
-        dropped
-    }
-
-    fn push_singles(&mut self, chunk: &Chunk) -> u64 {
-        let mut dropped = 0;
-        for (bytes, frame) in splitter::frames(&chunk.bytes) {
-            let (Frame::Message { topic, .. } | Frame::Gap { topic, .. }) = frame else { continue };
-            let position = self.popped + self.items.len() as u64;
-            let newest = self.newest.get_or_insert_default();
-            let older = newest.insert(Bytes::copy_from_slice(topic), position);
-            if let Some(at) = older.and_then(|at| self.replaceable(at)) {
-                dropped += self.drop_in_place(at);
-            }
-            self.push(&Rc::new(Chunk::cut(&bytes, 0..bytes.len(), 1)));
-        }
-        dropped
-    }
-
-    /// The index of the item at this position, if it still waits and has not begun to leave.
-    fn replaceable(&self, position: u64) -> Option<usize> {
-        let at = usize::try_from(position.checked_sub(self.popped)?).ok()?;
-        let begun = at == 0 && self.front_sent > 0;
-        (!begun && matches!(self.items.get(at), Some(Item::Data(_)))).then_some(at)
-    }
-
-    /// As [`EgressQueue::drop_at`], but moves nobody, so that positions stay true.
-    fn drop_in_place(&mut self, at: usize) -> u64 {
-        let gap = Item::Gap(Box::default());
-        let Item::Data(chunk) = std::mem::replace(&mut self.items[at], gap) else { return 0 };
-        self.bytes -= chunk.bytes.len();
-        self.frames -= chunk.frames as usize;
-        match &mut self.items[at] {
-            Item::Gap(tally) => tally_chunk(tally, &chunk),
-            _ => 0,
-        }
-    }
-
-    fn drop_oldest_latest(&mut self, bounds: QueueBounds) -> u64 {
-        let mut dropped = 0;
-        while self.bytes > bounds.bytes_max || self.frames > bounds.frames_max {
-            let Some(at) = self.first_droppable() else { break };
-            dropped += self.drop_in_place(at);
-        }
-        dropped
-    }
-
-    /// Joins the gaps of `latest` when they are most of the queue, so that a stalled subscriber of one topic
-    /// holds one message and one gap, not one gap a message.
-    fn compact_if_sparse(&mut self) {
-        if self.items.len() < COMPACT_ITEMS || self.items.len() < 4 * self.frames {
-            return;
-        }
-        let begun = if self.front_sent > 0 { self.items.pop_front() } else { None };
-        let mut kept: VecDeque<Item> = begun.into_iter().collect();
-        let mut missed = GapTally::default();
-        let mut any = false;
-        for item in std::mem::take(&mut self.items) {
-            match item {
-                Item::Gap(tally) => {
-                    missed.absorb(&tally);
-                    any = true;
-                }
-                other => kept.push_back(other),
-            }
-        }
-        if any {
-            // What is missed is older than all that is kept of its topic.
-            let front = usize::from(self.front_sent > 0);
-            kept.insert(front, Item::Gap(Box::new(missed)));
-        }
-        self.items = kept;
-        self.find_newest_again();
-    }
-
-    fn find_newest_again(&mut self) {
-        let mut newest = AHashMap::new();
-        for (at, item) in self.items.iter().enumerate() {
-            let Item::Data(chunk) = item else { continue };
-            chunk.for_each_topic(|topic, _| {
-                newest.insert(Bytes::copy_from_slice(topic), self.popped + at as u64);
-            });
-        }
-        self.newest = Some(Box::new(newest));
-    }
-
-    /// Writes the gaps among the first `items` items as frames: they are about to leave.
-    fn write_gaps(&mut self, items: usize) {
-        for item in self.items.iter_mut().take(items) {
-            if let Item::Gap(tally) = item {
-                let (encoded, frames) = tally.encode();
-                self.kept_bytes += encoded.len();
-                *item = Item::Kept(Rc::new(Chunk { bytes: Bytes::from(encoded), frames }));
-            }
-        }
+        let counted = (self.bytes, self.frames, self.answer_bytes, self.gaps);
+        assert_eq!(counted, (bytes, frames, answer_bytes, gaps), "bytes, frames, bytes of answers, gaps");
+        let front = self.items.front().and_then(Item::chunk).map_or(1, |chunk| chunk.bytes.len());
+        assert!(self.front_sent < front, "what has left whole is gone");
     }
 }
 
 /// Items an empty queue may keep room for: 64 of 16 bytes, so that a busy session does not allocate each turn.
 const KEEP_ITEMS: usize = 64;
-
-/// Items from which on a `latest` queue is looked at for gaps to join.
-const COMPACT_ITEMS: usize = 64;
-
-fn tally_chunk(tally: &mut GapTally, chunk: &Chunk) -> u64 {
-    let mut messages = 0;
-    chunk.for_each_topic(|topic, n| {
-        tally.add(topic, n);
-        messages += n;
-    });
-    messages
-}

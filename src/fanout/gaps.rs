@@ -3,6 +3,7 @@
 use ahash::AHashMap;
 use bytes::Bytes;
 
+use super::batch::Chunk;
 use crate::limits::GAP_TOPICS_MAX;
 use crate::wire::{Frame, encode};
 
@@ -15,6 +16,8 @@ pub(super) struct GapTally {
     by_topic: AHashMap<Bytes, Missed>,
     /// Of topics beyond [`GAP_TOPICS_MAX`].
     others: Missed,
+    /// The notices that tell it; made when they are about to leave, and again if more is missed before they do.
+    notices: Option<Chunk>,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -25,42 +28,51 @@ struct Missed {
 }
 
 impl Missed {
+    /// Saturates: a publisher may tell a gap of any size.
     fn add(&mut self, messages: u64) {
         match messages {
             0 => self.unknown = true,
-            n => self.messages += n,
+            n => self.messages = self.messages.saturating_add(n),
         }
+    }
+
+    fn absorb(&mut self, other: Missed) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.unknown |= other.unknown;
     }
 }
 
 impl GapTally {
-    /// `messages` of `topic` are missed; 0 is an unknown number.
-    pub(super) fn add(&mut self, topic: &[u8], messages: u64) {
-        if let Some(missed) = self.by_topic.get_mut(topic) {
-            missed.add(messages);
-        } else if self.by_topic.len() < GAP_TOPICS_MAX {
-            self.by_topic.entry(Bytes::copy_from_slice(topic)).or_default().add(messages);
-        } else {
-            self.others.add(messages);
-        }
+    /// The frames of `chunk` are missed: each message, and what each gap notice among them tells.
+    pub(super) fn add_chunk(&mut self, chunk: &Chunk) {
+        chunk.for_each_topic(|topic, messages| self.missed(topic).add(messages));
     }
 
     /// What `other` tells is missed here as well.
     pub(super) fn absorb(&mut self, other: &GapTally) {
         for (topic, missed) in &other.by_topic {
-            if missed.unknown {
-                self.add(topic, 0);
-            }
-            if missed.messages > 0 {
-                self.add(topic, missed.messages);
-            }
+            self.missed(topic).absorb(*missed);
         }
-        self.others.messages += other.others.messages;
-        self.others.unknown |= other.others.unknown;
+        self.others.absorb(other.others);
+        self.notices = None;
     }
 
-    /// The notices that tell it, and how many frames they are.
-    pub(super) fn encode(&self) -> (Vec<u8>, u32) {
+    fn missed(&mut self, topic: &[u8]) -> &mut Missed {
+        self.notices = None;
+        if !self.by_topic.contains_key(topic) {
+            if self.by_topic.len() >= GAP_TOPICS_MAX {
+                return &mut self.others;
+            }
+            self.by_topic.insert(Bytes::copy_from_slice(topic), Missed::default());
+        }
+        self.by_topic.get_mut(topic).expect("it was just looked for, or put there")
+    }
+
+    /// Writes the notices that tell it.
+    pub(super) fn write_notices(&mut self) {
+        if self.notices.is_some() {
+            return;
+        }
         let mut out = Vec::new();
         let mut frames = 0;
         let others = std::iter::once((&[][..], &self.others));
@@ -71,6 +83,88 @@ impl GapTally {
                 frames += 1;
             }
         }
-        (out, frames)
+        self.notices = Some(Chunk { bytes: Bytes::from(out), frames, messages: 0 });
+    }
+
+    /// The notices, once they are written.
+    pub(super) fn notices(&self) -> Option<&Chunk> {
+        self.notices.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::fanout::batch::tests::chunk_of;
+    use crate::wire::splitter;
+
+    fn message(topic: &[u8]) -> Frame<'_> {
+        Frame::Message { topic, payload: b"payload", publisher: 1, sequence: 1, sent_at_ns: 1 }
+    }
+
+    fn gap(topic: &[u8], missed: u64) -> Frame<'_> {
+        Frame::Gap { topic, missed, reason: 2 }
+    }
+
+    /// What is told: by topic, the numbers in rising order.
+    fn told(tally: &mut GapTally) -> BTreeMap<Vec<u8>, Vec<u64>> {
+        tally.write_notices();
+        let chunk = tally.notices().expect("they were just written");
+        let mut told: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
+        let mut frames = 0;
+        for (_, frame) in splitter::frames(&chunk.bytes) {
+            let Frame::Gap { topic, missed, reason: REASON_OVERFLOW } = frame else { panic!("{frame:?}") };
+            told.entry(topic.to_vec()).or_default().push(missed);
+            frames += 1;
+        }
+        assert_eq!(chunk.frames, frames);
+        told.values_mut().for_each(|numbers| numbers.sort_unstable());
+        told
+    }
+
+    #[test]
+    fn each_topic_is_told_once_with_its_number() {
+        let mut tally = GapTally::default();
+        tally.add_chunk(&chunk_of(&[message(b"a"), message(b"b"), message(b"a")]));
+        assert_eq!(told(&mut tally), [(b"a".to_vec(), vec![2]), (b"b".to_vec(), vec![1])].into());
+        tally.add_chunk(&chunk_of(&[message(b"b")]));
+        assert_eq!(told(&mut tally), [(b"a".to_vec(), vec![2]), (b"b".to_vec(), vec![2])].into());
+    }
+
+    #[test]
+    fn a_dropped_notice_is_told_again_an_unknown_number_as_unknown() {
+        let mut tally = GapTally::default();
+        tally.add_chunk(&chunk_of(&[message(b"a"), gap(b"a", 40), gap(b"b", 0), gap(b"a", 0)]));
+        assert_eq!(told(&mut tally), [(b"a".to_vec(), vec![0, 41]), (b"b".to_vec(), vec![0])].into());
+    }
+
+    #[test]
+    fn a_publisher_may_tell_any_number() {
+        let mut tally = GapTally::default();
+        tally.add_chunk(&chunk_of(&[gap(b"a", u64::MAX), gap(b"a", u64::MAX), message(b"a")]));
+        let mut other = GapTally::default();
+        other.absorb(&tally);
+        other.absorb(&tally);
+        assert_eq!(told(&mut other), [(b"a".to_vec(), vec![u64::MAX])].into());
+    }
+
+    #[test]
+    fn topics_beyond_the_limit_are_told_as_one_sum() {
+        let mut tally = GapTally::default();
+        for n in 0..GAP_TOPICS_MAX + 10 {
+            let topic = format!("t.{n}");
+            tally.add_chunk(&chunk_of(&[message(topic.as_bytes()), message(topic.as_bytes())]));
+        }
+        let first = told(&mut tally);
+        assert_eq!(first.len(), GAP_TOPICS_MAX + 1);
+        assert_eq!(first[&b""[..]], [20]);
+        assert_eq!(first[&b"t.0"[..]], [2]);
+        let mut twice = GapTally::default();
+        twice.absorb(&tally);
+        twice.absorb(&tally);
+        let sum: u64 = told(&mut twice).values().flatten().sum();
+        assert_eq!(sum, 4 * (GAP_TOPICS_MAX as u64 + 10));
     }
 }

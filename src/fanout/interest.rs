@@ -1,6 +1,8 @@
 //! Which filters this shard's sessions have, and how far the other shards know of it: a subscription is in force
 //! when all of them route by it. Owned by a shard.
 
+use std::collections::BTreeMap;
+
 use ahash::AHashMap;
 
 use super::acks::Acks;
@@ -17,6 +19,11 @@ pub(super) struct Interest {
 impl Interest {
     pub(super) fn new(me: ShardId, shards: usize) -> Self {
         Interest { wanted: AHashMap::new(), acks: Acks::new(me, shards) }
+    }
+
+    /// How many groups have each filter.
+    pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
+        self.wanted.iter().map(|(filter, groups)| (filter, *groups)).collect()
     }
 
     /// One more group has this filter. Gives the change's number if the other shards must be told.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Chunk};
+use super::batch::{Batch, Chunk, Picked};
 use super::egress::Offer;
 use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
@@ -14,76 +14,88 @@ use super::router::Route;
 use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, SessionId, ShardId};
-use crate::limits::{LINK_ITEMS_PER_TURN, TOPIC_BYTES_MAX};
+use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
 use crate::wire::{Frame, Span};
 
 /// Consecutive frames of one topic.
 struct Run {
     route: Rc<Route>,
-    start: usize,
-    end: usize,
-    frames: u32,
+    picked: Picked,
+}
+
+/// What a look at a whole batch found.
+#[derive(Default)]
+struct Found {
+    messages: u64,
+    /// Which other shards want any of it.
+    shards: Vec<ShardId>,
+    /// How many frames are good: all, or those before one whose topic is of this length.
+    good: usize,
+    bad_topic_bytes: Option<usize>,
 }
 
 impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
-    /// that wants them. `origin` is held if somebody has no room.
+    /// that wants them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after
+    /// what stood before that is sent.
     pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Origin) {
-        let mut shards: Vec<ShardId> = Vec::new();
-        let Some(messages) = self.pick(bytes, spans, origin, &mut shards) else { return };
+        let found = self.pick(bytes, spans);
         if let Origin::Here(publisher) = origin {
-            self.counters.messages_in += messages;
-            if !shards.is_empty() {
-                self.publish_to_shards(bytes, spans, &shards, publisher);
+            self.counters.messages_in += found.messages;
+            if !found.shards.is_empty() {
+                self.publish_to_shards(bytes, &spans[..found.good], &found.shards, publisher);
             }
         }
-        for group in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for group in touched.drain(..) {
             self.publish_to_group(bytes, group, origin);
+        }
+        // The scratch keeps its room for the next batch.
+        self.touched = touched;
+        if let (Some(topic_bytes), Origin::Here(id)) = (found.bad_topic_bytes, origin) {
+            let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
+            self.close(id, ErrorCode::BadTopic, &text);
         }
     }
 
-    /// Notes in each group what of the batch it gets, and which shards want any of it. `None`: the publisher
-    /// broke a rule and is being closed; what stood before that is picked.
-    fn pick(
-        &mut self,
-        bytes: &Bytes,
-        spans: &[Span],
-        origin: Origin,
-        shards: &mut Vec<ShardId>,
-    ) -> Option<u64> {
+    /// Notes in each group what of the batch it gets. Closes nobody: the groups must stay while they are noted.
+    fn pick(&mut self, bytes: &Bytes, spans: &[Span]) -> Found {
+        let mut found = Found::default();
         let mut last_topic: &[u8] = &[];
         let mut run: Option<Run> = None;
-        let mut messages = 0;
         for span in spans {
-            let (Frame::Message { topic, .. } | Frame::Gap { topic, .. }) = span.frame(bytes) else {
-                continue;
+            let (topic, messages) = match span.frame(bytes) {
+                Frame::Message { topic, .. } => (topic, 1),
+                Frame::Gap { topic, .. } => (topic, 0),
+                _ => continue,
             };
-            if let Some(run) = &mut run
-                && run.end == span.start()
-                && topic == last_topic
-            {
-                run.end = span.end();
-                run.frames += 1;
-                messages += 1;
-                continue;
-            }
             if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
-                self.refuse_topic(origin, topic.len());
+                found.bad_topic_bytes = Some(topic.len());
                 break;
             }
+            found.messages += u64::from(messages);
+            found.good += 1;
+            if let Some(Run { picked, .. }) = &mut run
+                && picked.range.end == span.start()
+                && topic == last_topic
+            {
+                picked.range.end = span.end();
+                picked.frames += 1;
+                picked.messages += messages;
+                continue;
+            }
             if let Some(done) = run.take() {
-                self.pick_run(&done, shards);
+                self.pick_run(&done, &mut found.shards);
             }
             last_topic = topic;
-            let route = self.router.route(topic);
-            run = Some(Run { route, start: span.start(), end: span.end(), frames: 1 });
-            messages += 1;
+            let picked = Picked { range: span.start()..span.end(), frames: 1, messages };
+            run = Some(Run { route: self.router.route(topic), picked });
         }
         if let Some(done) = run {
-            self.pick_run(&done, shards);
+            self.pick_run(&done, &mut found.shards);
         }
-        (messages > 0).then_some(messages)
+        found
     }
 
     fn pick_run(&mut self, run: &Run, shards: &mut Vec<ShardId>) {
@@ -94,24 +106,17 @@ impl Shard {
         }
         for id in &run.route.groups {
             let picked = &mut self.groups.get_mut(*id).picked;
-            match picked.last_mut() {
-                Some((range, frames)) if range.end == run.start => {
-                    range.end = run.end;
-                    *frames += run.frames;
-                }
-                Some(_) => picked.push((run.start..run.end, run.frames)),
-                None => {
-                    picked.push((run.start..run.end, run.frames));
-                    self.touched.push(*id);
-                }
+            if picked.is_empty() {
+                self.touched.push(*id);
             }
-        }
-    }
-
-    fn refuse_topic(&mut self, origin: Origin, topic_bytes: usize) {
-        if let Origin::Here(id) = origin {
-            let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
-            self.close(id, ErrorCode::BadTopic, &text);
+            match picked.last_mut() {
+                Some(last) if last.range.end == run.picked.range.start => {
+                    last.range.end = run.picked.range.end;
+                    last.frames += run.picked.frames;
+                    last.messages += run.picked.messages;
+                }
+                _ => picked.push(run.picked.clone()),
+            }
         }
     }
 
@@ -120,18 +125,14 @@ impl Shard {
         let origin = Origin::Here(publisher);
         for shard in shards {
             self.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
-            let peer = &mut self.peers[usize::from(shard.0)];
-            if peer.pending.len() > LINK_ITEMS_PER_TURN && !peer.holds.contains(&origin) {
-                peer.holds.push(origin);
-                self.hold(origin);
-            }
+            self.hold_if_backed_up(*shard, origin);
         }
     }
 
     fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Origin) {
         let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
         let chunks: Vec<Rc<Chunk>> =
-            picked.drain(..).map(|(range, frames)| Rc::new(Chunk::cut(bytes, range, frames))).collect();
+            picked.drain(..).map(|picked| Rc::new(Chunk::cut(bytes, picked))).collect();
         // The scratch keeps its room for the next batch.
         self.groups.get_mut(group).picked = picked;
         let mut full: Vec<SessionId> = Vec::new();
@@ -142,7 +143,7 @@ impl Shard {
                 debug_assert!(false, "members are sessions");
                 continue;
             };
-            for chunk in &chunks {
+            for (at, chunk) in chunks.iter().enumerate() {
                 match session.egress.offer(chunk, session.policy, bounds) {
                     Offer::Queued => {}
                     Offer::QueuedOver => over.push(*id),
@@ -150,6 +151,8 @@ impl Shard {
                         self.counters.drops[drop_reason(session.policy)] += messages;
                     }
                     Offer::Full => {
+                        let refused = chunks[at..].iter().map(|chunk| u64::from(chunk.messages));
+                        self.counters.drops[DropReason::Disconnect] += refused.sum::<u64>();
                         full.push(*id);
                         break;
                     }

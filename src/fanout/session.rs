@@ -37,14 +37,20 @@ pub(super) struct Session {
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
     pub(super) egress: EgressQueue,
-    /// Which subscribers asked for which filter; its keys are the group's filters.
+    /// Which subscribers, in order, asked for which filter; its keys are the group's filters.
     pub(super) subscriptions: BTreeMap<Filter, Vec<SubscriberId>>,
+    /// How many subscriptions those are.
+    pub(super) subscription_count: usize,
+    /// Subscriptions asked for and not yet in force on every shard.
+    pub(super) subscribing: u32,
     /// The egress group and the place in it.
     pub(super) group: Option<(GroupId, usize)>,
     /// When something last came, by the last tick.
     pub(super) heard: MonotonicNs,
     /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`), or the begun frame whole (`Open`).
     pub(super) deadline: Option<MonotonicNs>,
+    /// When the frame began whose end `deadline` is, in `Open`.
+    pub(super) frame_begun: MonotonicNs,
     /// As a publisher: how many full queues and links hold it.
     pub(super) held_by: u32,
     /// As a subscriber with the policy `block`: whom its full queue holds.
@@ -74,9 +80,12 @@ impl Session {
             listed: false,
             egress: EgressQueue::default(),
             subscriptions: BTreeMap::new(),
+            subscription_count: 0,
+            subscribing: 0,
             group: None,
             heard: now,
             deadline: Some(deadline),
+            frame_begun: now,
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
@@ -104,7 +113,10 @@ impl Session {
         scratch.len()
     }
 
-    pub(super) fn subscription_count(&self) -> usize {
-        self.subscriptions.values().map(Vec::len).sum()
+    /// The begun frame, if there is one, has all of its time again.
+    pub(super) fn frame_begins_again(&mut self, now: MonotonicNs) {
+        let time = |deadline: MonotonicNs| deadline.saturating_since(self.frame_begun);
+        self.deadline = self.deadline.map(|deadline| now + time(deadline));
+        self.frame_begun = now;
     }
 }

@@ -51,6 +51,13 @@ impl Sessions {
         Some(SessionId { slot: u32::try_from(slot).ok()?, generation: session.generation })
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.slots.iter().map(|(slot, session)| {
+            let slot = u32::try_from(slot).expect("SESSIONS_PER_SHARD_MAX fits");
+            (SessionId { slot, generation: session.generation }, session)
+        })
+    }
+
     pub(super) fn ids(&self) -> Vec<SessionId> {
         self.slots.iter().filter_map(|(slot, _)| self.in_slot(slot)).collect()
     }

@@ -1,32 +1,31 @@
 //! The state that one executor owns, and what can happen to it. Synchronous, without I/O: each `on_…` takes what
 //! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
-use super::egress::EgressQueue;
+use super::egress::{EgressQueue, Sent};
 use super::groups::Groups;
 use super::interest::Interest;
-use super::outbox::{LinkItem, Origin, Outbox};
+use super::linking::Peer;
+use super::outbox::{Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
 use super::publishers::Publishers;
-use super::router::{Router, Target};
+use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, LINK_ITEMS_PER_TURN,
-    SESSIONS_PER_SHARD_MAX,
+    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX,
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
+use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting, splitter};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -66,16 +65,6 @@ impl Default for ShardConfig {
             direct: None,
         }
     }
-}
-
-/// What waits to go to one other shard.
-#[derive(Default)]
-pub(super) struct Peer {
-    pub(super) pending: VecDeque<LinkItem>,
-    /// Publishers held because too much waits.
-    pub(super) holds: Vec<Origin>,
-    /// It has sent its last batch.
-    pub(super) ended: bool,
 }
 
 /// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
@@ -142,7 +131,7 @@ impl Shard {
             .insert(|generation| Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE));
         self.counters.accepts += 1;
         self.counters.sessions += 1;
-        self.answer_raw(id, greeting::ours().to_vec());
+        self.queue(id, greeting::ours().to_vec(), 0);
         Some(id)
     }
 
@@ -212,49 +201,6 @@ impl Shard {
         self.close(id, error.code, &error.text);
     }
 
-    /// Another shard tells something.
-    pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
-        match item {
-            LinkItem::Batch { batch, publisher } => {
-                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
-            }
-            LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
-            LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
-            LinkItem::Interest { seq, filter, wanted } => {
-                if wanted {
-                    self.router.insert(&filter, Target::Shard(from));
-                } else {
-                    self.router.remove(&filter, Target::Shard(from));
-                }
-                self.send_link(from, LinkItem::InterestSeen { seq });
-            }
-            LinkItem::InterestSeen { seq } => {
-                self.interest.acks.seen_by(from, seq);
-                self.answer_done_subscriptions();
-            }
-            LinkItem::Watch { watch, topic } => {
-                self.watches.add_asked(from, watch, topic);
-                self.recount_watches();
-            }
-            LinkItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
-            LinkItem::Count { watch, count } => {
-                self.watches.counted(from, watch, count);
-                self.tell_watches();
-            }
-            LinkItem::Registry { session, ask } => self.on_registry_ask(from, session, ask),
-            LinkItem::Publisher { seq, change } => {
-                self.on_registry_change(change);
-                self.send_link(from, LinkItem::PublisherSeen { seq });
-            }
-            LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
-            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes.to_vec()),
-            LinkItem::LastBatch => {
-                self.peers[usize::from(from.0)].ended = true;
-                self.farewell_when_drained();
-            }
-        }
-    }
-
     /// What waits for a session, to be sent; `None` if it has ended.
     pub fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
         self.sessions.get_mut(id).map(|s| &mut s.egress)
@@ -264,13 +210,19 @@ impl Shard {
     pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
-        self.counters.bytes_out += bytes as u64;
-        self.counters.frames_out += sent.frames + sent.kept;
-        self.counters.deliveries += sent.frames;
+        let mut holds = Vec::new();
         if !session.holds.is_empty() && below_low_water(&session.egress, self.config.bounds) {
-            let holds = std::mem::take(&mut session.holds);
-            self.release(&holds);
+            holds = std::mem::take(&mut session.holds);
         }
+        self.counters.bytes_out += bytes as u64;
+        self.count_sent(sent);
+        self.release(&holds);
+    }
+
+    pub(super) fn count_sent(&mut self, sent: Sent) {
+        self.counters.frames_out += sent.frames;
+        self.counters.deliveries += sent.messages;
+        self.counters.gaps_told += sent.gaps;
     }
 
     /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
@@ -285,26 +237,6 @@ impl Shard {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
         }
-    }
-
-    /// The next item for another shard's link.
-    pub fn link_next(&mut self, to: ShardId) -> Option<LinkItem> {
-        self.peers[usize::from(to.0)].pending.pop_front()
-    }
-
-    /// The link had no room for the item that [`Shard::link_next`] gave: it stays first.
-    pub fn link_put_back(&mut self, to: ShardId, item: LinkItem) {
-        self.peers[usize::from(to.0)].pending.push_front(item);
-    }
-
-    /// Items have gone to another shard: publishers that waited for that may go on.
-    pub fn on_link_room(&mut self, to: ShardId) {
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.holds.is_empty() || peer.pending.len() > LINK_ITEMS_PER_TURN / 2 {
-            return;
-        }
-        let holds = std::mem::take(&mut peer.holds);
-        self.release(&holds);
     }
 
     /// Whether this publisher is not to be read now.
@@ -339,28 +271,26 @@ impl Shard {
         queues.fold((0, 0), |(b, f), q| (b + q.bytes() as u64, f + q.frames() as u64))
     }
 
-    pub(super) fn send_link(&mut self, to: ShardId, item: LinkItem) {
-        debug_assert_ne!(to, self.id);
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.pending.is_empty() {
-            self.outbox.links.push(to);
-        }
-        peer.pending.push_back(item);
-    }
-
-    pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
-        let me = self.id;
-        let shards = u16::try_from(self.config.shards).expect("shards are counted in 16 bits");
-        (0..shards).map(ShardId).filter(move |shard| *shard != me)
-    }
-
+    /// Answers a session. Nothing comes after a farewell.
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
-        self.answer_raw(id, encode_to_vec(frame));
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            self.queue(id, encode_to_vec(frame), 1);
+        }
     }
 
-    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: Vec<u8>) {
+    /// Answers a session with these whole frames.
+    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            let bytes = bytes.into();
+            let frames = splitter::frames(&bytes).count();
+            self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
+        }
+    }
+
+    /// Queues bytes of so many frames that are not dropped.
+    pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.egress.push_answer(bytes);
+        session.egress.push_answer(bytes.into(), frames);
         if !session.listed {
             session.listed = true;
             self.outbox.dirty.push_back(id);
@@ -372,7 +302,7 @@ fn is_routable(frame: Frame<'_>) -> bool {
     matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
 }
 
-fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
+pub(super) fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
     use crate::limits::LOW_WATER_DIVISOR as PART;
     egress.bytes() <= bounds.bytes_max / PART && egress.frames() <= bounds.frames_max / PART
 }

@@ -2,11 +2,11 @@
 //! The first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that follows it.
 
 mod directory;
+mod leases;
 mod mode;
 mod registration;
-mod registry;
 
 pub use directory::Directory;
+pub use leases::{Gone, LeaseError, Registry};
 pub use mode::{Mode, ModeRules};
 pub use registration::{Registration, lines_to_endpoints, lines_to_filters, to_lines};
-pub use registry::{Gone, LeaseError, Registry};

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Everything about the code that needs no run: format, lints, documentation, structure.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/check.sh [-h]
+
+cargo fmt --check, clippy and rustdoc with warnings denied, the syntax of the scripts (with shellcheck, where it is
+installed), and what scripts/structure.py knows of crates, locks and the length of files.
+TEXT
+}
+
+case ${1-} in
+    -h | --help) usage; exit 0 ;;
+    ?*) usage >&2; exit 2 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/needs.sh
+. scripts/needs.sh
+need cargo cc python3
+
+echo "== structure"
+python3 scripts/structure.py
+
+echo "== scripts"
+scripts=(scripts/*.sh .ci/run)
+for script in "${scripts[@]}"; do
+    bash -n "$script"
+done
+if command -v shellcheck >/dev/null; then
+    shellcheck -x "${scripts[@]}"
+fi
+
+echo "== cargo fmt --check"
+cargo fmt --all --check
+
+echo "== cargo clippy"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+echo "== cargo doc"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+echo "checks: ok"

@@ -1,0 +1,21 @@
+# Sourced by the other scripts: says what is missing before anything is built, and how to get it.
+
+# need COMMAND...: ends the script when one of them is not there.
+need() {
+    local missing=0 command
+    for command in "$@"; do
+        if command -v "$command" >/dev/null; then
+            continue
+        fi
+        missing=1
+        case $command in
+            cargo) echo "missing: cargo, the Rust toolchain (rustc 1.92 or newer): https://rustup.rs" >&2 ;;
+            cc) echo "missing: cc, a C linker for Rust: apt-get install gcc, dnf install gcc, apk add gcc musl-dev" >&2 ;;
+            python3) echo "missing: python3 (3.8 or newer): apt-get install python3, dnf install python3" >&2 ;;
+            *) echo "missing: $command" >&2 ;;
+        esac
+    done
+    if [ "$missing" -ne 0 ]; then
+        exit 1
+    fi
+}

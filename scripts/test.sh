@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# All tests of all three crates.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/test.sh [-h] [ARGUMENT...]
+
+Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
+(scripts/test.sh --test wire). Needs a Rust toolchain, cc, python3 for the client written in Python, and a host
+that runs executors: `corecast doctor` says so first.
+TEXT
+}
+
+case ${1-} in
+    -h | --help) usage; exit 0 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/needs.sh
+. scripts/needs.sh
+need cargo cc python3
+
+target=${CARGO_TARGET_DIR:-target}
+log=$target/test.log
+cargo build --workspace --bins --examples --locked
+if ! "$target/debug/corecast" doctor --jitter 0; then
+    echo "error: this host runs no executors, so most tests would fail: see the fixes above" >&2
+    exit 1
+fi
+
+code=0
+cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log" || code=$?
+
+echo
+echo "== what the runners said"
+grep -E '^ +(Running|Doc-tests) |^test result: |^error: |^test .* FAILED$' "$log" || true
+passed=$(sed -n 's/^test result: .* \([0-9]*\) passed;.*/\1/p' "$log" | paste -sd+ - | { read -r sum || sum=0; echo $((sum)); })
+if [ "$code" -ne 0 ]; then
+    echo "tests: FAILED ($passed passed), exit code $code; the whole log is in $log"
+    exit "$code"
+fi
+echo "tests: ok, $passed passed"

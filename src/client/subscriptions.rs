@@ -1,0 +1,229 @@
+//! A session's subscribers: what each asked for, whether it is in force, and what it is to be told of a connection
+//! that was lost. Part of [`State`].
+
+use std::mem;
+use std::rc::Rc;
+
+use super::state::{Asked, State};
+use crate::ids::{RequestId, SubscriberId};
+use crate::registry::Mode;
+use crate::topic::Filter;
+use crate::wire::Frame;
+
+/// A subscriber of this session.
+pub(super) struct Subscribed {
+    filters: Vec<Filter>,
+    /// Watches of direct publishers.
+    watches: Vec<RequestId>,
+    /// Subscriptions and watches not yet in force.
+    outstanding: usize,
+    /// All were in force once: what is missed from now on is told.
+    was_in_force: bool,
+    back: Back,
+}
+
+/// What a subscriber is to be told of a connection that was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Back {
+    /// Nothing.
+    Told,
+    /// A gap before its next event, and when all its subscriptions are in force again.
+    Untold,
+    /// An event came, and the gap before it; what its other subscriptions miss until they are in force is not told.
+    InPart,
+}
+
+impl State {
+    /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
+    /// from direct publishers alone, may have missed something of the broker's.
+    pub(super) fn resubscribe(&mut self) {
+        let modes = Rc::clone(&self.modes);
+        let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
+        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force && proxied(s)) {
+            subscribed.back = Back::Untold;
+        }
+        self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
+        for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
+            self.ask_subscriptions(id);
+        }
+    }
+
+    /// One of a subscriber's subscriptions or watches is in force.
+    pub(super) fn on_subscribed(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
+        subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
+        if subscribed.outstanding > 0 {
+            return;
+        }
+        subscribed.was_in_force = true;
+        if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
+            self.untold -= 1;
+            self.returned.push(id);
+        }
+    }
+
+    /// Whether some subscriber is still to be told of a lost connection.
+    pub(super) fn has_untold(&self) -> bool {
+        self.untold > 0
+    }
+
+    /// Whether this subscriber is to be told of a gap before the event that has come for it.
+    pub(super) fn tell_before_event(&mut self, id: SubscriberId) -> bool {
+        match self.subscribers.get_mut(&id) {
+            Some(subscribed) if subscribed.back == Back::Untold => {
+                subscribed.back = Back::InPart;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
+    pub(super) fn pop_returned(&mut self) -> Option<SubscriberId> {
+        self.returned.pop()
+    }
+
+    pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
+        let id = SubscriberId(self.next_subscriber);
+        self.next_subscriber = self.next_subscriber.wrapping_add(1);
+        self.subscribe_as(id, filters);
+        id
+    }
+
+    /// Subscribes under an id that another session of this client has given.
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter]) {
+        let subscribed = Subscribed {
+            filters: filters.to_vec(),
+            watches: Vec::new(),
+            outstanding: filters.len(),
+            was_in_force: false,
+            back: Back::Told,
+        };
+        self.subscribers.insert(id, subscribed);
+        if self.is_open() {
+            self.ask_subscriptions(id);
+        }
+    }
+
+    /// Whether this subscriber is one of this session.
+    pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
+        self.subscribers.contains_key(&id)
+    }
+
+    /// Every subscriber with its filters.
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
+        self.subscribers.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
+    }
+
+    fn ask_subscriptions(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
+        let filters = subscribed.filters.clone();
+        subscribed.outstanding = filters.len();
+        for filter in &filters {
+            let request = self.next_request(Asked::Subscribe(id)).0;
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
+        }
+        self.ask_publishers(id, &filters);
+    }
+
+    /// Asks to hear of the direct publishers of these filters.
+    fn ask_publishers(&mut self, id: SubscriberId, filters: &[Filter]) {
+        let modes = Rc::clone(&self.modes);
+        let mut watches = Vec::new();
+        for filter in filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
+            let request = self.next_request(Asked::Subscribe(id));
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
+            watches.push(request);
+        }
+        if let Some(subscribed) = self.subscribers.get_mut(&id) {
+            subscribed.outstanding += watches.len();
+            subscribed.watches = watches;
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.subscribers.remove(&id) else { return };
+        self.untold -= usize::from(subscribed.back != Back::Told);
+        if !self.is_open() {
+            return;
+        }
+        for watch in &subscribed.watches {
+            self.out.push(&Frame::UnwatchPublishers { request: watch.0 });
+        }
+        for filter in &subscribed.filters {
+            let kind = filter.wire_kind();
+            self.out.push(&Frame::Unsubscribe {
+                filter: filter.as_bytes(),
+                request: 0,
+                subscriber: id.0,
+                kind,
+            });
+        }
+    }
+
+    /// Whether all of a subscriber's filters are in force on every shard.
+    pub(super) fn is_in_force(&self, id: SubscriberId) -> bool {
+        self.is_open() && self.subscribers.get(&id).is_some_and(|s| s.outstanding == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use corecast_executors::MonotonicNs;
+
+    use super::*;
+    use crate::ClientConfig;
+    use crate::wire::splitter;
+
+    const WELCOME: Frame<'static> =
+        Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1 << 20, heartbeat_ms: 15_000, overflow: 1 };
+
+    /// A state that has said hello and was welcomed.
+    fn open(mut state: State) -> State {
+        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+        state.out.sent(state.out.unsent().len());
+        state.on_control(WELCOME);
+        state
+    }
+
+    /// The requests that are unsent, which leave with this.
+    fn requests(state: &mut State) -> Vec<u32> {
+        let unsent = Bytes::copy_from_slice(state.out.unsent());
+        state.out.sent(unsent.len());
+        let requests = splitter::frames(&unsent).filter_map(|(_, frame)| match frame {
+            Frame::Subscribe { request, .. } => Some(request),
+            _ => None,
+        });
+        requests.collect()
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
+        let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
+        let mut state = open(State::new(MonotonicNs(1)));
+        let id = state.subscribe(&filters);
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(state.is_in_force(id) && !state.has_untold());
+        assert_eq!(state.pop_returned(), None, "it was never away");
+
+        state.on_disconnected();
+        let mut state = open(state);
+        let late = state.subscribe(&filters[..1]);
+        assert!(state.tell_before_event(id) && !state.tell_before_event(id));
+        assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
+        let requests = requests(&mut state);
+        assert_eq!(requests.len(), 3);
+        state.on_control(Frame::Done { request: requests[0] });
+        assert_eq!(state.pop_returned(), None, "the other subscription may still miss messages");
+        state.on_control(Frame::Done { request: requests[1] });
+        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
+        state.on_control(Frame::Done { request: requests[2] });
+        assert_eq!(state.pop_returned(), None);
+        assert!(!state.has_untold() && state.is_in_force(late));
+    }
+}

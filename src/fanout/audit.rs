@@ -1,0 +1,97 @@
+//! What must be true of a shard between any two events. For simulations and tests: it looks at everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::outbox::Origin;
+use super::session::Session;
+use super::shard::Shard;
+use crate::ids::SessionId;
+
+impl Shard {
+    /// Goes through all of its state.
+    ///
+    /// # Panics
+    /// If the parts of it contradict each other.
+    pub fn audit(&self) {
+        self.audit_egress();
+        self.audit_holds();
+        self.audit_groups();
+        self.audit_counts();
+    }
+
+    /// Who has something to send is listed, once, or a flush waits for it.
+    fn audit_egress(&self) {
+        let dirty: BTreeSet<SessionId> = self.outbox.dirty.iter().copied().collect();
+        assert_eq!(dirty.len(), self.outbox.dirty.len(), "a session is listed twice");
+        for (id, session) in self.sessions.iter() {
+            session.egress.audit();
+            assert!(
+                session.listed || session.egress.is_empty(),
+                "{id} has something to send, and nobody knows"
+            );
+            assert!(session.listed || !dirty.contains(&id), "{id} is listed, and does not know");
+        }
+    }
+
+    /// Who is held here is held, and who holds is full. Other shards hold by message, which this one cannot see.
+    fn audit_holds(&self) {
+        let mut held: BTreeMap<Origin, u32> = BTreeMap::new();
+        for (id, session) in self.sessions.iter() {
+            for origin in &session.holds {
+                *held.entry(*origin).or_default() += 1;
+            }
+            let full = !super::shard::below_low_water(&session.egress, self.config.bounds);
+            assert!(session.holds.is_empty() || full, "{id} holds publishers, and has room");
+        }
+        for origin in self.peers.iter().flat_map(|peer| &peer.holds) {
+            *held.entry(*origin).or_default() += 1;
+        }
+        for (id, session) in self.sessions.iter() {
+            let by = held.get(&Origin::Here(id)).copied().unwrap_or(0);
+            assert!(session.held_by >= by, "{id} is held by {by}, and thinks {}", session.held_by);
+            let waits = !session.flushes.is_empty();
+            assert!(!waits || session.held_by > 0, "{id} waits for a flush, and nobody holds it");
+        }
+    }
+
+    /// Each session is in the group of its filters, and interest is the sum of the groups.
+    fn audit_groups(&self) {
+        assert!(self.touched.is_empty(), "a publish has left groups touched");
+        for (id, session) in self.sessions.iter() {
+            assert!(
+                session.is_listening() || session.subscriptions.is_empty(),
+                "{id} is closing, and subscribed"
+            );
+            let Some((group, place)) = session.group else {
+                assert!(session.subscriptions.is_empty(), "{id} is subscribed, and in no group");
+                continue;
+            };
+            let group = self.groups.get(group);
+            assert_eq!(group.members.get(place), Some(&id), "a member knows its place");
+            assert!(group.filters.iter().eq(session.subscriptions.keys()), "{id} is in another's group");
+        }
+        let mut wanted = BTreeMap::new();
+        let mut members = 0;
+        for group in self.groups.iter() {
+            assert!(group.picked.is_empty(), "a publish has left frames picked");
+            assert!(!group.members.is_empty(), "an empty group was left");
+            members += group.members.len();
+            for filter in &group.filters {
+                *wanted.entry(filter).or_insert(0_u32) += 1;
+            }
+        }
+        let grouped = self.sessions.iter().filter(|(_, session)| session.group.is_some());
+        assert_eq!(members, grouped.count(), "members are sessions, each once");
+        assert_eq!(wanted, self.interest.wanted(), "interest is what the groups want");
+    }
+
+    fn audit_counts(&self) {
+        assert_eq!(self.counters.sessions, self.sessions.len() as u64);
+        let counted = |s: &Session| s.subscriptions.values().map(Vec::len).sum::<usize>();
+        assert!(self.sessions.iter().all(|(_, s)| s.subscription_count == counted(s)));
+        let subscriptions: usize = self.sessions.iter().map(|(_, s)| s.subscription_count).sum();
+        assert_eq!(self.counters.subscriptions, subscriptions as u64);
+        let watches: usize = self.sessions.iter().map(|(_, s)| s.watches as usize).sum();
+        assert_eq!(self.watches.own_count(), watches, "watches are their sessions'");
+    }
+}

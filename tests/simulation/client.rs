@@ -1,0 +1,138 @@
+//! Owns the other end of one connection: what it has said and not yet been heard, what has come and not yet been
+//! read. It speaks the wire's bytes and nothing else, as a real client does.
+
+use std::collections::VecDeque;
+
+use corecast::OverflowPolicy;
+use corecast::error::ErrorCode;
+use corecast::wire::greeting::{self, GREETING_BYTES, Greeting};
+use corecast::wire::{CheckedFrame, Frame, encode};
+
+use crate::violation::{Checked, Kind, Violation};
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) topic: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) publisher: u64,
+    pub(crate) sequence: u64,
+    pub(crate) sent_at_ns: u64,
+}
+
+/// A frame that came.
+#[derive(Clone, Debug)]
+pub(crate) enum Incoming {
+    Welcome(OverflowPolicy),
+    Message(Arrived),
+    Gap { topic: Vec<u8>, missed: u64, reason: u8 },
+    Done(u32),
+    Error { request: u32, code: ErrorCode },
+    Count { request: u32, count: u32 },
+    Pong(u64),
+}
+
+/// One client and its connection's bytes.
+#[derive(Default)]
+pub(crate) struct Client {
+    /// Said, and not yet read by the shard.
+    pub(crate) to_broker: VecDeque<u8>,
+    /// Bytes said since it connected.
+    pub(crate) said: u64,
+    /// Sent by the shard, and not yet read: what the kernel holds.
+    pub(crate) from_broker: VecDeque<u8>,
+    /// Read, and not yet a whole frame.
+    begun: Vec<u8>,
+    greeted: bool,
+    /// It does not read for now.
+    pub(crate) stalled: bool,
+    /// It says nothing more; what it has said is still read.
+    pub(crate) has_left: bool,
+    /// It publishes.
+    pub(crate) publishes: bool,
+    /// The policy that its hello asks for, as the wire has it.
+    pub(crate) overflow: u8,
+    last_sequence: u64,
+    last_request: u32,
+}
+
+impl Client {
+    /// Says greeting and hello.
+    pub(crate) fn greet(&mut self, overflow: u8) {
+        self.overflow = overflow;
+        self.say_bytes(&greeting::ours());
+        self.say(&Frame::Hello { name: "simulated", overflow });
+    }
+
+    /// Says a frame.
+    pub(crate) fn say(&mut self, frame: &Frame<'_>) {
+        let mut bytes = Vec::new();
+        encode(frame, &mut bytes);
+        self.say_bytes(&bytes);
+    }
+
+    /// Says any bytes.
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
+        assert!(!self.has_left, "who has left says nothing");
+        self.to_broker.extend(bytes);
+        self.said += bytes.len() as u64;
+    }
+
+    /// A number for its next message.
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.last_sequence += 1;
+        self.last_sequence
+    }
+
+    /// A number for its next request.
+    pub(crate) fn next_request(&mut self) -> u32 {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    /// Reads up to `bytes` of what the kernel holds, and gives the frames that are whole with it.
+    pub(crate) fn read(&mut self, bytes: usize) -> Checked<Vec<Incoming>> {
+        let bytes = bytes.min(self.from_broker.len());
+        self.begun.extend(self.from_broker.drain(..bytes));
+        let mut at = 0;
+        if !self.greeted {
+            match greeting::parse(&self.begun) {
+                Ok(Greeting::NeedMore) => return Ok(Vec::new()),
+                Ok(Greeting::Version(_)) => (self.greeted, at) = (true, GREETING_BYTES),
+                Err(code) => {
+                    return Err(Violation::new(Kind::Corrupted, format!("the broker's greeting: {code}")));
+                }
+            }
+        }
+        let mut came = Vec::new();
+        while let Some(length) = self.begun.get(at..at + 4) {
+            let body = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+            let Some(body) = self.begun.get(at + 4..at + 4 + body) else { break };
+            let frame = CheckedFrame::check(body)
+                .ok_or_else(|| Violation::new(Kind::Corrupted, format!("no archive: {body:?}")))?;
+            came.push(incoming(&frame.frame())?);
+            at += 4 + body.len();
+        }
+        self.begun.drain(..at);
+        Ok(came)
+    }
+}
+
+fn incoming(frame: &Frame<'_>) -> Checked<Incoming> {
+    Ok(match *frame {
+        Frame::Message { topic, payload, publisher, sequence, sent_at_ns } => {
+            let (topic, payload) = (topic.to_vec(), payload.to_vec());
+            Incoming::Message(Arrived { topic, payload, publisher, sequence, sent_at_ns })
+        }
+        Frame::Gap { topic, missed, reason } => Incoming::Gap { topic: topic.to_vec(), missed, reason },
+        Frame::Welcome { overflow, .. } => {
+            let policy = OverflowPolicy::from_wire(overflow);
+            Incoming::Welcome(policy.ok_or_else(|| Violation::new(Kind::Corrupted, "an unknown policy"))?)
+        }
+        Frame::Done { request } => Incoming::Done(request),
+        Frame::Error { request, code, .. } => Incoming::Error { request, code: ErrorCode::from_number(code) },
+        Frame::SubscriberCount { request, count } => Incoming::Count { request, count },
+        Frame::Pong { token } => Incoming::Pong(token),
+        other => return Err(Violation::new(Kind::Corrupted, format!("a broker never sends {other:?}"))),
+    })
+}

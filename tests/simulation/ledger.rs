@@ -1,0 +1,278 @@
+//! Owns the oracle's books: every message that was said, and for every session what it asked for and since when.
+//! Written from what clients say and read, never from what a shard thinks.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use corecast::error::ErrorCode;
+use corecast::{Filter, OverflowPolicy};
+
+use crate::plan::{TOPICS, TOPICS_OWNED};
+
+/// A message that a client said.
+pub(crate) struct Message {
+    /// Which client.
+    pub(crate) publisher: usize,
+    pub(crate) topic: usize,
+    pub(crate) sequence: u64,
+    pub(crate) payload: Vec<u8>,
+    /// The step in which it was said, and how often the world had been at rest before.
+    pub(crate) said_at: u64,
+    pub(crate) epoch: u64,
+    /// Where it ends in what the client said.
+    ends_at: u64,
+    /// A shard has read it to its end, from an open session, and was not stopping.
+    pub(crate) taken: bool,
+    /// How many messages its topic had before.
+    pub(crate) place: usize,
+}
+
+/// One subscription.
+pub(crate) struct Subscribed {
+    pub(crate) filter: Filter,
+    pub(crate) subscriber: u32,
+    /// The epoch in which it was asked for.
+    asked_in: u64,
+    /// The step in which it was known to be in force.
+    pub(crate) since: Option<u64>,
+    /// The epoch in which it was taken back.
+    ended_in: Option<u64>,
+    /// The step in which it was known to be gone.
+    over: Option<u64>,
+}
+
+impl Subscribed {
+    /// Whether it is in force, and nobody has taken it back.
+    pub(crate) fn stands(&self) -> bool {
+        self.since.is_some() && self.ended_in.is_none()
+    }
+}
+
+/// What an unanswered request was for.
+pub(crate) enum Request {
+    Subscribe(usize),
+    Unsubscribe(usize),
+    /// The client had said so many bytes.
+    Flush(u64),
+}
+
+/// A watch for subscribers.
+pub(crate) struct Watch {
+    pub(crate) topic: usize,
+    pub(crate) told: Option<u32>,
+    /// It was taken back; counts may still be under way.
+    pub(crate) has_ended: bool,
+}
+
+/// How exactly the stream of one topic can be followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Follow {
+    /// Nothing was asked for yet.
+    #[default]
+    NotAsked,
+    /// Asked for; exact from the answer on if nothing is published in between.
+    Asked,
+    /// The next message must be the one at this place, or the gap before it is told.
+    From(usize),
+    /// Messages came while it was being asked for or taken back: only the sums are known.
+    Sums,
+}
+
+/// What one session received of one topic.
+#[derive(Default)]
+pub(crate) struct TopicBook {
+    /// Indices of messages.
+    pub(crate) received: HashSet<usize>,
+    /// By publisher: the last sequence.
+    pub(crate) last: HashMap<usize, u64>,
+    pub(crate) told: u64,
+    pub(crate) told_since_last: u64,
+    pub(crate) follow: Follow,
+}
+
+/// One session, as its client sees it.
+#[derive(Default)]
+pub(crate) struct SessionBook {
+    pub(crate) policy: Option<OverflowPolicy>,
+    pub(crate) subscribed: Vec<Subscribed>,
+    pub(crate) topics: Vec<TopicBook>,
+    pub(crate) requests: BTreeMap<u32, Request>,
+    /// By request.
+    pub(crate) watches: BTreeMap<u32, Watch>,
+    /// Its broken rule will be told as this.
+    pub(crate) expects: Option<ErrorCode>,
+    /// The broker ended it.
+    pub(crate) closed: Option<ErrorCode>,
+    /// The client has left.
+    pub(crate) left: bool,
+}
+
+impl SessionBook {
+    fn new() -> Self {
+        SessionBook { topics: TOPICS.iter().map(|_| TopicBook::default()).collect(), ..Default::default() }
+    }
+
+    /// Whether a message must reach this session, or be told.
+    pub(crate) fn is_owed(&self, message: &Message) -> bool {
+        let owes = |s: &Subscribed| {
+            s.since.is_some_and(|since| since < message.said_at)
+                && s.ended_in.is_none_or(|ended| message.epoch < ended)
+        };
+        message.taken && self.matching(message.topic).any(owes)
+    }
+
+    /// Whether a message may have reached this session, ever.
+    pub(crate) fn may_have(&self, message: &Message) -> bool {
+        let was =
+            |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none_or(|over| message.said_at < over);
+        message.taken && self.matching(message.topic).any(was)
+    }
+
+    /// Whether a message may reach this session now.
+    pub(crate) fn may_get(&self, message: &Message) -> bool {
+        let stands = |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none();
+        message.taken && self.matching(message.topic).any(stands)
+    }
+
+    /// Whether a gap of this topic may be told now.
+    pub(crate) fn may_miss(&self, topic: usize) -> bool {
+        self.matching(topic).any(|s| s.over.is_none())
+    }
+
+    fn matching(&self, topic: usize) -> impl Iterator<Item = &Subscribed> {
+        self.subscribed.iter().filter(move |s| s.filter.matches(TOPICS[topic].as_bytes()))
+    }
+
+    /// How many subscribers ask for a topic, when all is at rest.
+    pub(crate) fn subscribers_of(&self, topic: usize) -> usize {
+        let asking: HashSet<u32> =
+            self.matching(topic).filter(|s| s.over.is_none()).map(|s| s.subscriber).collect();
+        if self.closed.is_some() || self.left { 0 } else { asking.len() }
+    }
+
+    fn follow(&mut self, filter: &Filter, next: impl Fn(Follow) -> Follow) {
+        for (topic, book) in self.topics.iter_mut().enumerate() {
+            if filter.matches(TOPICS[topic].as_bytes()) {
+                book.follow = next(book.follow);
+            }
+        }
+    }
+}
+
+/// All books.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) step: u64,
+    /// How often the world has been at rest.
+    pub(crate) epoch: u64,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) by_topic: Vec<Vec<usize>>,
+    /// By client: its messages in order, and those of them that no shard has read.
+    by_publisher: Vec<Vec<usize>>,
+    unread: Vec<VecDeque<usize>>,
+    owners: [Option<usize>; TOPICS_OWNED],
+    pub(crate) sessions: Vec<SessionBook>,
+}
+
+impl Ledger {
+    /// A client connects.
+    pub(crate) fn open(&mut self) {
+        self.by_topic.resize_with(TOPICS.len(), Vec::new);
+        self.by_publisher.push(Vec::new());
+        self.unread.push(VecDeque::new());
+        self.sessions.push(SessionBook::new());
+    }
+
+    /// Whether this client may publish on the topic; if nobody owns it, it does from now on.
+    pub(crate) fn owns(&mut self, client: usize, topic: usize) -> bool {
+        self.owners.get_mut(topic).is_none_or(|owner| *owner.get_or_insert(client) == client)
+    }
+
+    /// A client says a message, its bytes ending at `ends_at` of what it says.
+    pub(crate) fn said(&mut self, publisher: usize, topic: usize, payload: &[u8], ends_at: u64) {
+        let index = self.messages.len();
+        self.messages.push(Message {
+            publisher,
+            topic,
+            sequence: self.by_publisher[publisher].len() as u64 + 1,
+            payload: payload.to_vec(),
+            said_at: self.step,
+            epoch: self.epoch,
+            ends_at,
+            taken: false,
+            place: self.by_topic[topic].len(),
+        });
+        self.by_topic[topic].push(index);
+        self.by_publisher[publisher].push(index);
+        self.unread[publisher].push_back(index);
+        for book in &mut self.sessions {
+            let follow = &mut book.topics[topic].follow;
+            *follow = if *follow == Follow::Asked { Follow::Sums } else { *follow };
+        }
+    }
+
+    /// A shard has read what a client said up to `heard`; `taken`: and takes it.
+    pub(crate) fn read(&mut self, publisher: usize, heard: u64, taken: bool) {
+        while let Some(index) = self.unread[publisher].front()
+            && self.messages[*index].ends_at <= heard
+        {
+            self.messages[*index].taken = taken;
+            self.unread[publisher].pop_front();
+        }
+    }
+
+    /// The message of that client and sequence.
+    pub(crate) fn message(&self, publisher: u64, sequence: u64) -> Option<usize> {
+        let of = self.by_publisher.get(usize::try_from(publisher).ok()?.checked_sub(1)?)?;
+        of.get(usize::try_from(sequence).ok()?.checked_sub(1)?).copied()
+    }
+
+    /// Whether all that a client said up to there has been taken.
+    pub(crate) fn is_taken(&self, publisher: usize, up_to: u64) -> bool {
+        let said = self.by_publisher[publisher].iter().map(|index| &self.messages[*index]);
+        said.take_while(|message| message.ends_at <= up_to).all(|message| message.taken)
+    }
+
+    /// A client asks for a filter.
+    pub(crate) fn subscribe(&mut self, client: usize, request: u32, filter: Filter, subscriber: u32) {
+        let (asked_in, epoch) = (self.epoch, self.epoch);
+        let (messages, by_topic) = (&self.messages, &self.by_topic);
+        let book = &mut self.sessions[client];
+        for (topic, topic_book) in book.topics.iter_mut().enumerate() {
+            let asks = filter.matches(TOPICS[topic].as_bytes());
+            if asks && topic_book.follow == Follow::NotAsked {
+                // What was said since the last rest may still be on its way here.
+                let on_the_way = by_topic[topic].last().is_some_and(|last| messages[*last].epoch == epoch);
+                topic_book.follow = if on_the_way { Follow::Sums } else { Follow::Asked };
+            }
+        }
+        book.requests.insert(request, Request::Subscribe(book.subscribed.len()));
+        let subscribed = Subscribed { filter, subscriber, asked_in, since: None, ended_in: None, over: None };
+        book.subscribed.push(subscribed);
+    }
+
+    /// A client takes a subscription back.
+    pub(crate) fn unsubscribe(&mut self, client: usize, request: u32, at: usize) {
+        let book = &mut self.sessions[client];
+        book.subscribed[at].ended_in = Some(self.epoch);
+        let filter = book.subscribed[at].filter.clone();
+        book.follow(&filter, |_| Follow::Sums);
+        book.requests.insert(request, Request::Unsubscribe(at));
+    }
+
+    /// A subscription is known to be in force.
+    pub(crate) fn in_force(&mut self, client: usize, at: usize) {
+        let book = &mut self.sessions[client];
+        book.subscribed[at].since = Some(self.step);
+        let filter = book.subscribed[at].filter.clone();
+        for (topic, topic_book) in book.topics.iter_mut().enumerate() {
+            if filter.matches(TOPICS[topic].as_bytes()) && topic_book.follow == Follow::Asked {
+                topic_book.follow = Follow::From(self.by_topic[topic].len());
+            }
+        }
+    }
+
+    /// A subscription is known to be gone.
+    pub(crate) fn gone(&mut self, client: usize, at: usize) {
+        self.sessions[client].subscribed[at].over = Some(self.step);
+    }
+}

@@ -1,0 +1,215 @@
+//! Owns what must be true. It is told what clients say and what they read, and knows nothing of shards, groups or
+//! queues: only what was promised to a subscriber.
+
+use corecast::OverflowPolicy;
+use corecast::error::ErrorCode;
+
+use crate::client::{Arrived, Incoming};
+use crate::ledger::{Follow, Ledger, Request};
+use crate::plan::{Plan, TOPICS, TOPICS_OWNED};
+use crate::violation::{Checked, Kind, Violation, ensure};
+
+/// The wire's reason of a gap that an egress queue made.
+const REASON_OVERFLOW: u8 = 1;
+
+/// What every simulated ping carries.
+pub(crate) const PING_TOKEN: u64 = 0x0123_4567_89ab_cdef;
+
+/// The judge of one run.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    pub(crate) ledger: Ledger,
+    /// A drain has begun.
+    pub(crate) draining: bool,
+    /// Messages that clients read, messages that they were told to have missed, and notices of it.
+    pub(crate) received: u64,
+    pub(crate) told: u64,
+    pub(crate) notices: u64,
+}
+
+impl Oracle {
+    /// A client reads a frame.
+    pub(crate) fn incoming(&mut self, client: usize, incoming: &Incoming) -> Checked {
+        let book = &mut self.ledger.sessions[client];
+        let after = || format!("client {client}: {incoming:?} after its farewell");
+        ensure(book.closed.is_none(), Kind::WrongClose, after)?;
+        match incoming {
+            Incoming::Welcome(policy) => {
+                let first = book.policy.replace(*policy).is_none();
+                ensure(first, Kind::Corrupted, || format!("client {client}: two welcomes"))
+            }
+            Incoming::Message(arrived) => self.message(client, arrived),
+            Incoming::Gap { topic, missed, reason } => self.gap(client, topic, *missed, *reason),
+            Incoming::Done(request) => self.done(client, *request),
+            Incoming::Error { request, code } => self.closed(client, *request, *code),
+            Incoming::Count { request, count } => match book.watches.get_mut(request) {
+                Some(watch) => {
+                    let news = watch.told.replace(*count) != Some(*count);
+                    ensure(news, Kind::WrongCount, || format!("client {client}: {count} was told before"))
+                }
+                None => Err(Violation::new(Kind::WrongCount, format!("client {client} watches nothing"))),
+            },
+            Incoming::Pong(token) => {
+                ensure(*token == PING_TOKEN, Kind::Corrupted, || format!("client {client}: pong {token}"))
+            }
+        }
+    }
+
+    fn message(&mut self, client: usize, arrived: &Arrived) -> Checked {
+        let wrong = |kind, what: &str| {
+            let Arrived { publisher, sequence, topic, .. } = arrived;
+            let topic = String::from_utf8_lossy(topic);
+            let text = format!("client {client}: {publisher}'s message {sequence} on {topic} {what}");
+            Err(Violation::new(kind, text))
+        };
+        let Some(index) = self.ledger.message(arrived.publisher, arrived.sequence) else {
+            return wrong(Kind::Corrupted, "was never said");
+        };
+        let message = &self.ledger.messages[index];
+        let as_said = arrived.topic == TOPICS[message.topic].as_bytes()
+            && arrived.payload == message.payload
+            && arrived.sent_at_ns == message.sequence * 3;
+        if !as_said {
+            return wrong(Kind::Corrupted, "has changed on the way");
+        }
+        let book = &mut self.ledger.sessions[client];
+        if !book.may_get(message) {
+            return wrong(Kind::Unasked, if message.taken { "was not asked for" } else { "was not taken" });
+        }
+        let policy = book.policy;
+        let topic = &mut book.topics[message.topic];
+        if !topic.received.insert(index) {
+            return wrong(Kind::Duplicated, "arrived twice");
+        }
+        if topic.last.insert(message.publisher, message.sequence).is_some_and(|last| last > message.sequence)
+        {
+            return wrong(Kind::Reordered, "arrived after a later one");
+        }
+        self.received += 1;
+        if let Follow::From(next) = topic.follow
+            && message.topic < TOPICS_OWNED
+        {
+            let missing = message.place.saturating_sub(next) as u64;
+            let told = topic.told_since_last;
+            // `latest` may tell at the front of the queue what is missing further back, so early, never late.
+            let is_told = match policy {
+                Some(OverflowPolicy::Latest) => missing <= told,
+                _ => missing == told,
+            };
+            if !is_told {
+                return wrong(Kind::Misplaced, &format!("comes after {missing} missing ones, {told} told"));
+            }
+            topic.told_since_last -= missing;
+            topic.follow = Follow::From(message.place + 1);
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, client: usize, topic: &[u8], missed: u64, reason: u8) -> Checked {
+        let book = &mut self.ledger.sessions[client];
+        let name = String::from_utf8_lossy(topic).into_owned();
+        let text = || format!("client {client}, {:?}: a gap of {missed} on {name}", book.policy);
+        let is_known = TOPICS.iter().position(|there| there.as_bytes() == topic);
+        let Some(index) = is_known.filter(|_| missed > 0 && reason == REASON_OVERFLOW) else {
+            return Err(Violation::new(Kind::Corrupted, format!("{}, for reason {reason}", text())));
+        };
+        let drops = !matches!(book.policy, Some(OverflowPolicy::Block | OverflowPolicy::Disconnect) | None);
+        ensure(drops, Kind::DroppedDespitePolicy, text)?;
+        ensure(book.may_miss(index), Kind::Unasked, text)?;
+        book.topics[index].told += missed;
+        book.topics[index].told_since_last += missed;
+        self.told += missed;
+        self.notices += 1;
+        Ok(())
+    }
+
+    fn done(&mut self, client: usize, request: u32) -> Checked {
+        match self.ledger.sessions[client].requests.remove(&request) {
+            Some(Request::Subscribe(at)) => self.ledger.in_force(client, at),
+            Some(Request::Unsubscribe(at)) => self.ledger.gone(client, at),
+            Some(Request::Flush(said)) => {
+                let taken = self.ledger.is_taken(client, said);
+                ensure(taken, Kind::EarlyDone, || format!("client {client}: the flush of {said} bytes"))?;
+            }
+            None => {
+                let text = format!("client {client}: request {request} is done, and was not asked");
+                return Err(Violation::new(Kind::Unanswered, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn closed(&mut self, client: usize, request: u32, code: ErrorCode) -> Checked {
+        let book = &mut self.ledger.sessions[client];
+        let meant = book.expects == Some(code)
+            || (self.draining && code == ErrorCode::ShuttingDown)
+            || (book.policy == Some(OverflowPolicy::Disconnect) && code == ErrorCode::SlowSubscriber);
+        ensure(request == 0 && meant, Kind::WrongClose, || format!("client {client}: {code} ({request})"))?;
+        book.closed = Some(code);
+        Ok(())
+    }
+
+    /// Nothing moves any more and everybody has read everything: now the sums must be right.
+    pub(crate) fn at_rest(&mut self, plan: &Plan) -> Checked {
+        for client in 0..self.ledger.sessions.len() {
+            let book = &self.ledger.sessions[client];
+            let expected = match book.closed {
+                // What it was owed was dropped with it; who is told to leave in a drain has had all before.
+                Some(code) => code == ErrorCode::ShuttingDown && book.policy.is_some(),
+                None => !book.left,
+            };
+            if expected {
+                self.sums(client, plan)?;
+            }
+            if expected && book.closed.is_none() {
+                ensure(book.requests.is_empty(), Kind::Unanswered, || format!("client {client}: a request"))?;
+                ensure(book.expects.is_none(), Kind::WrongClose, || {
+                    format!("client {client} should be gone")
+                })?;
+                self.counts(client)?;
+            }
+        }
+        self.ledger.epoch += 1;
+        Ok(())
+    }
+
+    fn sums(&self, client: usize, plan: &Plan) -> Checked {
+        let book = &self.ledger.sessions[client];
+        for (topic, topic_book) in book.topics.iter().enumerate() {
+            let all = || self.ledger.by_topic[topic].iter().copied();
+            let missing = |index: &usize| !topic_book.received.contains(index);
+            let owed: Vec<usize> =
+                all().filter(|index| book.is_owed(&self.ledger.messages[*index])).collect();
+            let lost = owed.iter().filter(|index| missing(index)).count() as u64;
+            let not_had =
+                all().filter(missing).filter(|index| book.may_have(&self.ledger.messages[*index])).count();
+            let told = topic_book.told;
+            let text = || {
+                let name = TOPICS[topic];
+                format!("client {client}, {:?}: on {name} {lost} missing, {told} told", book.policy)
+            };
+            ensure(lost <= told, Kind::Lost, text)?;
+            ensure(told <= not_had as u64, Kind::Overtold, text)?;
+            if let Follow::From(next) = topic_book.follow
+                && topic < TOPICS_OWNED
+            {
+                let after = all().skip(next).filter(|index| self.ledger.messages[*index].taken).count();
+                ensure(after as u64 == topic_book.told_since_last, Kind::Lost, text)?;
+            }
+            let newest = owed.last().filter(|_| topic < TOPICS_OWNED);
+            let keeps_newest = book.policy == Some(OverflowPolicy::Latest) && plan.has_room_for_every_topic();
+            let has_newest = newest.is_none_or(|index| !missing(index));
+            ensure(!keeps_newest || has_newest, Kind::NotNewest, text)?;
+        }
+        Ok(())
+    }
+
+    fn counts(&self, client: usize) -> Checked {
+        for (request, watch) in self.ledger.sessions[client].watches.iter().filter(|(_, w)| !w.has_ended) {
+            let there: usize = self.ledger.sessions.iter().map(|book| book.subscribers_of(watch.topic)).sum();
+            let text = || format!("client {client}, watch {request}: {there} there, {:?} told", watch.told);
+            ensure(watch.told == u32::try_from(there).ok(), Kind::WrongCount, text)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Owns what a seed decides before the first step: how large the world is, how narrow its queues, and what happens
+//! in it how often.
+
+use corecast::OverflowPolicy;
+use corecast::fanout::{QueueBounds, ShardConfig};
+
+/// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
+/// of a stream can be counted; anybody publishes on the others.
+pub(crate) const TOPICS: [&str; 8] = ["x.0", "x.1", "x.2", "y.0", "y.1", "y.2", "x.s", "y.s"];
+
+/// How many topics have a publisher of their own.
+pub(crate) const TOPICS_OWNED: usize = 6;
+
+/// Filters that are asked for: exact names, patterns, and (from the second on that begins so) prefixes.
+pub(crate) const FILTERS: [&str; 14] = [
+    "x.0",
+    "x.1",
+    "x.2",
+    "y.0",
+    "y.1",
+    "y.2",
+    "x.s",
+    "x.*",
+    "y.>",
+    ">",
+    "*.1",
+    "prefix:x.",
+    "prefix:",
+    "none.here",
+];
+
+/// Longest payload, in bytes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 200;
+
+/// What a seed decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) config: ShardConfig,
+    /// Items a link between two shards holds.
+    pub(crate) link_items: usize,
+    /// Bytes that the kernel holds for a client that does not read.
+    pub(crate) kernel_bytes: usize,
+    /// The most that one turn reads from a publisher, in bytes.
+    pub(crate) read_bytes: usize,
+    /// Buffers of one vectored send.
+    pub(crate) send_slices: usize,
+    /// Publishers and subscribers before the first publish.
+    pub(crate) publishers: usize,
+    pub(crate) subscribers: usize,
+    /// Steps before the end begins.
+    pub(crate) steps: u64,
+    /// Of 1,000 steps: how many toggle whether a client reads.
+    pub(crate) stalls: u32,
+    /// Nobody leaves and nobody is thrown out before the end, so that the counters can be exact.
+    pub(crate) calm: bool,
+    /// It ends with a drain, not with everybody leaving.
+    pub(crate) drains: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn draw(seed: u64) -> Plan {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x706c_616e);
+        let tight = rng.bool();
+        let bounds = if tight {
+            QueueBounds { bytes_max: rng.usize(100..4_000), frames_max: rng.usize(1..40) }
+        } else {
+            QueueBounds { bytes_max: rng.usize(8_000..16_000), frames_max: rng.usize(120..300) }
+        };
+        // Every policy has its turn as the default; `block` also decides whether clients may ask for it.
+        let policies: Vec<OverflowPolicy> = OverflowPolicy::all().collect();
+        let overflow = if rng.bool() { OverflowPolicy::Block } else { policies[rng.usize(..policies.len())] };
+        let shards = rng.usize(1..=4);
+        Plan {
+            seed,
+            config: ShardConfig { shards, bounds, overflow, epoch: seed, ..ShardConfig::default() },
+            link_items: rng.usize(1..12),
+            kernel_bytes: rng.usize(60..3_000),
+            read_bytes: rng.usize(40..2_000),
+            send_slices: rng.usize(1..=64),
+            publishers: rng.usize(1..=4),
+            subscribers: rng.usize(1..=8),
+            steps: rng.u64(1_000..5_000),
+            stalls: [2, 10, 40][rng.usize(..3)],
+            calm: rng.bool(),
+            drains: rng.bool(),
+        }
+    }
+
+    /// Whether the newest message of every topic has room behind a batch that has begun to leave, so that `latest`
+    /// drops nothing but what is replaced.
+    pub(crate) fn has_room_for_every_topic(&self) -> bool {
+        let frame_bytes = PAYLOAD_BYTES_MAX + 60;
+        self.config.bounds.bytes_max >= TOPICS.len() * frame_bytes + self.batch_bytes_max()
+            && self.config.bounds.frames_max >= TOPICS.len() + self.batch_bytes_max() / 45
+    }
+
+    /// The most bytes that one batch has: a read, and a frame that had begun.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        self.read_bytes + PAYLOAD_BYTES_MAX + 60
+    }
+
+    /// A policy for a new client, as its hello asks for it.
+    pub(crate) fn draw_policy(&self, rng: &mut fastrand::Rng) -> u8 {
+        loop {
+            let number = rng.u8(0..=5);
+            let policy = OverflowPolicy::from_wire(number).unwrap_or(self.config.overflow);
+            let granted = policy != OverflowPolicy::Block || self.config.overflow == OverflowPolicy::Block;
+            let ends_nobody = !self.calm || policy != OverflowPolicy::Disconnect;
+            if granted && ends_nobody {
+                return number;
+            }
+            if self.calm && self.config.overflow == OverflowPolicy::Disconnect {
+                return OverflowPolicy::DropOldest.to_wire();
+            }
+        }
+    }
+}

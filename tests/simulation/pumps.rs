@@ -1,0 +1,274 @@
+//! What the broker's pumps do for a shard, without I/O: reading turns (`broker/ingress.rs`), flushes and link sends
+//! (`broker/flush.rs`), link receives (`broker/links.rs`). Where those wait, this returns and is called again.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use corecast::broker::ingest;
+use corecast::fanout::{LinkItem, Phase, Shard};
+use corecast::ids::{SessionId, ShardId};
+use corecast::limits::{FLUSH_BYTES_PER_VISIT, FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
+use corecast::wire::{Reader, Slab, Span};
+
+use crate::fault::Fault;
+use crate::world::World;
+
+/// One shard and what its executor holds for it.
+pub(crate) struct Host {
+    pub(crate) shard: Shard,
+    slab: Slab,
+    spans: Vec<Span>,
+    /// By target: a send waits for room on that link, with an item in hand or about to take one.
+    sends: Vec<Option<Waiting>>,
+    pub(crate) draining: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    in_hand: Option<LinkItem>,
+}
+
+impl Host {
+    pub(crate) fn new(shard: Shard, shards: usize) -> Self {
+        let sends = (0..shards).map(|_| None).collect();
+        Host { shard, slab: Slab::default(), spans: Vec::new(), sends, draining: false }
+    }
+
+    /// Whether an item waits for room on a link.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.sends.iter().any(Option::is_some)
+    }
+}
+
+/// The shard's end of one client's connection.
+pub(crate) struct Connection {
+    pub(crate) shard: usize,
+    pub(crate) session: SessionId,
+    reader: Reader,
+    /// Bytes read of what the client said.
+    pub(crate) heard: u64,
+    /// A flush waits for the kernel to take more.
+    pub(crate) flush_waits: bool,
+    /// Our side is shut: the client will see the end.
+    pub(crate) is_shut: bool,
+    /// To be ended, whatever is under way.
+    pub(crate) is_aborted: bool,
+    /// The pump has ended.
+    pub(crate) has_ended: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(shard: usize, session: SessionId) -> Self {
+        Connection {
+            shard,
+            session,
+            reader: Reader::default(),
+            heard: 0,
+            flush_waits: false,
+            is_shut: false,
+            is_aborted: false,
+            has_ended: false,
+        }
+    }
+}
+
+/// How a visit to a session's queue ended.
+#[derive(PartialEq, Eq)]
+enum Visit {
+    Done,
+    Again,
+    Full,
+}
+
+impl World {
+    /// One turn of reading from a client, of at most `bytes`. `false`: there was nothing to do.
+    pub(crate) fn read_turn(&mut self, client: usize, bytes: usize) -> bool {
+        let connection = &mut self.connections[client];
+        let id = connection.session;
+        let host = &mut self.hosts[connection.shard];
+        if connection.has_ended {
+            return false;
+        }
+        if connection.is_aborted {
+            self.end(client, false);
+            return true;
+        }
+        if host.shard.is_held(id) {
+            return false;
+        }
+        let said = &mut self.clients[client].to_broker;
+        if said.is_empty() {
+            if self.clients[client].has_left {
+                self.end(client, false);
+                return true;
+            }
+            return false;
+        }
+        let space = connection.reader.space(&mut host.slab);
+        let bytes = bytes.min(said.len()).min(space.len());
+        for (to, byte) in space.iter_mut().zip(said.drain(..bytes)) {
+            *to = byte;
+        }
+        connection.reader.received(bytes);
+        connection.heard += bytes as u64;
+        let phase = host.shard.phase(id);
+        let listens = matches!(phase, Some(Phase::Greeting | Phase::Hello | Phase::Open));
+        ingest(&mut host.shard, id, &mut connection.reader, &mut host.slab, &mut host.spans);
+        self.oracle.ledger.read(client, connection.heard, listens && !host.draining);
+        true
+    }
+
+    /// The connection is gone: its pump tells the shard.
+    pub(crate) fn end(&mut self, client: usize, io_failed: bool) {
+        let connection = &mut self.connections[client];
+        connection.has_ended = true;
+        self.by_session.remove(&(connection.shard, connection.session));
+        let reason = self.hosts[connection.shard].shard.on_closed(connection.session, io_failed);
+        assert!(reason.is_some(), "a session ends once");
+        // What it had said and nobody read is gone with it, and whoever has no connection says nothing.
+        self.clients[client].to_broker.clear();
+        self.clients[client].has_left = true;
+        self.oracle.ledger.sessions[client].left = true;
+    }
+
+    /// One turn of doing what a shard left to be done; `true` if there is more.
+    pub(crate) fn settle_turn(&mut self, shard: usize) -> bool {
+        self.send_links(shard);
+        for _ in 0..FLUSH_SESSIONS_PER_TURN {
+            let Some(id) = self.hosts[shard].shard.outbox.dirty.pop_front() else { break };
+            let Some(client) = self.by_session.get(&(shard, id)).copied() else { continue };
+            if self.fault.strikes(Fault::ForgetFlush) {
+                continue;
+            }
+            match self.visit(client) {
+                Visit::Done => {}
+                Visit::Again => self.hosts[shard].shard.outbox.dirty.push_back(id),
+                Visit::Full => self.connections[client].flush_waits = true,
+            }
+        }
+        self.apply(shard);
+        self.send_links(shard);
+        !self.hosts[shard].shard.outbox.dirty.is_empty()
+    }
+
+    /// The kernel takes more for a client, if a flush waits for that. `false`: none did, or there is no room.
+    pub(crate) fn writable(&mut self, client: usize) -> bool {
+        let room = self.clients[client].from_broker.len() < self.plan.kernel_bytes;
+        let waits = self.connections[client].flush_waits && !self.connections[client].has_ended;
+        if !waits || !room {
+            return false;
+        }
+        if self.visit(client) == Visit::Done {
+            self.connections[client].flush_waits = false;
+        }
+        true
+    }
+
+    fn visit(&mut self, client: usize) -> Visit {
+        let (shard, id) = (self.connections[client].shard, self.connections[client].session);
+        let shard = &mut self.hosts[shard].shard;
+        let kernel = &mut self.clients[client].from_broker;
+        let mut visited = 0;
+        while visited < FLUSH_BYTES_PER_VISIT {
+            let Some(egress) = shard.egress(id) else { return Visit::Done };
+            let mut slices = vec![IoSlice::new(&[]); self.plan.send_slices];
+            let (filled, bytes) = egress.slices(&mut slices);
+            if filled == 0 {
+                shard.on_flushed(id);
+                return Visit::Done;
+            }
+            let room = self.plan.kernel_bytes.saturating_sub(kernel.len());
+            if room == 0 {
+                return Visit::Full;
+            }
+            let sent = room.min(bytes);
+            kernel.extend(slices[..filled].iter().flat_map(|slice| slice.iter()).take(sent));
+            shard.on_sent(id, sent);
+            visited += sent;
+            if sent < bytes {
+                return Visit::Full;
+            }
+        }
+        if shard.egress(id).is_none_or(|egress| egress.is_empty()) {
+            shard.on_flushed(id);
+            return Visit::Done;
+        }
+        Visit::Again
+    }
+
+    /// Ends sessions as the shard has decided. Who may go on is asked when it is read.
+    fn apply(&mut self, shard: usize) {
+        let outbox = &mut self.hosts[shard].shard.outbox;
+        let (shut, abort) = (std::mem::take(&mut outbox.shut), std::mem::take(&mut outbox.abort));
+        outbox.resumed.clear();
+        for id in shut {
+            if let Some(client) = self.by_session.get(&(shard, id)) {
+                self.connections[*client].is_shut = true;
+            }
+        }
+        for id in abort {
+            if let Some(client) = self.by_session.get(&(shard, id)) {
+                self.connections[*client].is_aborted = true;
+            }
+        }
+    }
+
+    fn send_links(&mut self, shard: usize) {
+        while let Some(to) = self.hosts[shard].shard.outbox.links.pop() {
+            let waits = self.hosts[shard].sends[usize::from(to.0)].is_some();
+            if !waits && !self.send_link(shard, to) {
+                self.hosts[shard].sends[usize::from(to.0)] = Some(Waiting::default());
+            }
+        }
+    }
+
+    fn send_link(&mut self, from: usize, to: ShardId) -> bool {
+        let host = &mut self.hosts[from];
+        let link = &mut self.links[from][usize::from(to.0)];
+        while let Some(item) = host.shard.link_next(to) {
+            if link.len() >= self.plan.link_items {
+                host.shard.link_put_back(to, item);
+                return false;
+            }
+            let copies = self.fault.copies(&item);
+            link.extend(std::iter::repeat_n(item, copies));
+        }
+        host.shard.on_link_room(to);
+        true
+    }
+
+    /// A send that waits for room on a link goes on. `false`: none did, or there is no room.
+    pub(crate) fn link_room(&mut self, from: usize, to: usize) -> bool {
+        let to_shard = ShardId(u16::try_from(to).expect("few shards"));
+        let link: &mut VecDeque<LinkItem> = &mut self.links[from][to];
+        let host = &mut self.hosts[from];
+        let Some(waiting) = &mut host.sends[to] else { return false };
+        loop {
+            if waiting.in_hand.is_none() {
+                waiting.in_hand = host.shard.link_next(to_shard);
+            }
+            let Some(item) = waiting.in_hand.take() else { break };
+            if link.len() >= self.plan.link_items {
+                waiting.in_hand = Some(item);
+                return false;
+            }
+            let copies = self.fault.copies(&item);
+            link.extend(std::iter::repeat_n(item, copies));
+            host.shard.on_link_room(to_shard);
+        }
+        host.sends[to] = None;
+        true
+    }
+
+    /// A turn of the pump that drains the link between two shards, of at most `items`. `false`: nothing to do.
+    pub(crate) fn drain_link(&mut self, from: usize, to: usize, items: usize) -> bool {
+        let from_shard = ShardId(u16::try_from(from).expect("few shards"));
+        let mut drained = false;
+        for _ in 0..items.min(LINK_ITEMS_PER_TURN) {
+            let Some(item) = self.links[from][to].pop_front() else { break };
+            self.hosts[to].shard.on_link(from_shard, item);
+            drained = true;
+        }
+        drained
+    }
+}

@@ -1,0 +1,216 @@
+//! What may happen next. Each step is one thing that one party does; the seed decides which.
+
+use crate::client::Client;
+use crate::plan::{PAYLOAD_BYTES_MAX, TOPICS};
+use crate::pumps::Connection;
+use crate::violation::Checked;
+use crate::world::{CLIENTS_MAX, World};
+use corecast::OverflowPolicy;
+use corecast::wire::Frame;
+
+impl World {
+    /// The publishers and the first subscribers are there, and their subscriptions are in force.
+    pub(crate) fn begin(&mut self) -> Checked {
+        for _ in 0..self.plan.publishers {
+            self.connect_publisher();
+        }
+        for _ in 0..self.plan.subscribers {
+            let Some(client) = self.connect() else { continue };
+            for _ in 0..self.rng.usize(1..4) {
+                self.subscribe(client);
+            }
+        }
+        self.rest()
+    }
+
+    /// One thing happens.
+    pub(crate) fn step(&mut self) -> Checked {
+        self.oracle.ledger.step += 1;
+        match self.rng.u32(0..1_000) {
+            0..250 => self.publish(),
+            250..450 => self.somebody_is_read(),
+            450..600 => self.some_link_is_drained(),
+            600..700 => {
+                let shard = self.any_shard();
+                self.settle_turn(shard);
+            }
+            700..900 => self.somebody_reads()?,
+            900..930 => self.tick(),
+            // Not all requests are answered once a drain has begun.
+            930..934 if !self.oracle.draining => self.rest()?,
+            934..936 if !self.plan.calm => self.stranger(),
+            936..948 => self.ask()?,
+            948..951 => self.come_or_go(),
+            951..1_000 if self.rng.u32(0..49) < self.plan.stalls => {
+                if let Some(client) = self.any_client() {
+                    self.clients[client].stalled ^= true;
+                }
+            }
+            _ => {}
+        }
+        for shard in 0..self.hosts.len() {
+            self.audit(shard)?;
+        }
+        Ok(())
+    }
+
+    /// One shard after the other is told to stop, while everything goes on.
+    pub(crate) fn drain(&mut self) -> Checked {
+        self.oracle.draining = true;
+        let mut order: Vec<usize> = (0..self.hosts.len()).collect();
+        self.rng.shuffle(&mut order);
+        for shard in order {
+            self.hosts[shard].draining = true;
+            self.hosts[shard].shard.on_drain();
+            for _ in 0..self.rng.u32(0..200) {
+                self.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody says nothing more.
+    pub(crate) fn everybody_leaves(&mut self) {
+        for client in 0..self.clients.len() {
+            self.leave(client);
+        }
+    }
+
+    fn leave(&mut self, client: usize) {
+        self.clients[client].has_left = true;
+        self.oracle.ledger.sessions[client].left = true;
+    }
+
+    fn any_shard(&mut self) -> usize {
+        self.rng.usize(..self.hosts.len())
+    }
+
+    fn any_client(&mut self) -> Option<usize> {
+        let there: Vec<usize> = (0..self.clients.len()).filter(|c| !self.connections[*c].has_ended).collect();
+        self.rng.choice(there)
+    }
+
+    /// A client that may still say something, and breaks no rule.
+    pub(crate) fn any_speaker(&mut self) -> Option<usize> {
+        let client = self.any_client()?;
+        let book = &self.oracle.ledger.sessions[client];
+        let speaks = !self.clients[client].has_left && book.expects.is_none() && book.closed.is_none();
+        speaks.then_some(client)
+    }
+
+    /// A pump settles after its turn; now and then another turn comes first.
+    fn settle_soon(&mut self, shard: usize) {
+        if self.rng.u8(0..10) > 0 {
+            self.settle_turn(shard);
+        }
+    }
+
+    fn somebody_is_read(&mut self) {
+        let Some(client) = self.any_client() else { return };
+        let bytes = self.rng.usize(1..=self.plan.read_bytes);
+        self.read_turn(client, bytes);
+        self.settle_soon(self.connections[client].shard);
+    }
+
+    fn some_link_is_drained(&mut self) {
+        let (from, to) = (self.any_shard(), self.any_shard());
+        self.link_room(from, to);
+        let items = self.rng.usize(1..20);
+        self.drain_link(from, to, items);
+        self.settle_soon(to);
+    }
+
+    fn somebody_reads(&mut self) -> Checked {
+        let Some(client) = self.any_client().filter(|client| !self.clients[*client].stalled) else {
+            return Ok(());
+        };
+        let bytes = self.rng.usize(1..2_000);
+        self.client_reads(client, bytes)?;
+        self.writable(client);
+        self.settle_soon(self.connections[client].shard);
+        Ok(())
+    }
+
+    /// A client connects and says greeting and hello.
+    pub(crate) fn connect(&mut self) -> Option<usize> {
+        let client = self.accept()?;
+        let policy = self.plan.draw_policy(&mut self.rng);
+        self.clients[client].greet(policy);
+        Some(client)
+    }
+
+    fn connect_publisher(&mut self) {
+        let Some(client) = self.accept() else { return };
+        let asked = self.plan.draw_policy(&mut self.rng);
+        let policy = OverflowPolicy::from_wire(asked).unwrap_or(self.plan.config.overflow);
+        // A publisher that is thrown out in the middle of a read would have some of it taken, and some not.
+        let throws_out = policy == OverflowPolicy::Disconnect;
+        let asked = if throws_out { OverflowPolicy::DropOldest.to_wire() } else { asked };
+        self.clients[client].greet(asked);
+        self.clients[client].publishes = true;
+    }
+
+    /// A connection comes, and has said nothing yet.
+    pub(crate) fn accept(&mut self) -> Option<usize> {
+        let shard = self.any_shard();
+        let Some(session) = self.hosts[shard].shard.on_open() else {
+            assert!(self.hosts[shard].draining, "only a shard that stops takes nobody");
+            return None;
+        };
+        let client = self.clients.len();
+        self.clients.push(Client::default());
+        self.connections.push(Connection::new(shard, session));
+        self.by_session.insert((shard, session), client);
+        self.oracle.ledger.open();
+        Some(client)
+    }
+
+    fn publish(&mut self) {
+        let Some(client) = self.any_speaker().filter(|client| self.clients[*client].publishes) else {
+            return;
+        };
+        for _ in 0..self.rng.usize(1..8) {
+            self.say_message(client);
+        }
+    }
+
+    /// A client says a message, on a topic of its own or of all.
+    pub(crate) fn say_message(&mut self, publisher: usize) {
+        let topic = self.rng.usize(..TOPICS.len());
+        if !self.oracle.ledger.owns(publisher, topic) {
+            return;
+        }
+        let bytes = self.rng.usize(0..PAYLOAD_BYTES_MAX);
+        let payload: Vec<u8> = std::iter::repeat_with(|| self.rng.u8(..)).take(bytes).collect();
+        let client = &mut self.clients[publisher];
+        let sequence = client.next_sequence();
+        client.say(&Frame::Message {
+            topic: TOPICS[topic].as_bytes(),
+            payload: &payload,
+            publisher: publisher as u64 + 1,
+            sequence,
+            sent_at_ns: sequence * 3,
+        });
+        self.oracle.ledger.said(publisher, topic, &payload, client.said);
+    }
+
+    /// Somebody comes, and if nobody is to be missed, somebody goes.
+    fn come_or_go(&mut self) {
+        let there = self.connections.iter().filter(|connection| !connection.has_ended).count();
+        if there < CLIENTS_MAX && self.rng.bool() {
+            if self.rng.u8(0..4) == 0 {
+                return self.connect_publisher();
+            }
+            if let Some(client) = self.connect() {
+                self.subscribe(client);
+            }
+            return;
+        }
+        let Some(client) = self.any_speaker().filter(|_| !self.plan.calm) else { return };
+        if self.rng.bool() {
+            self.leave(client);
+        } else {
+            self.end(client, true);
+        }
+    }
+}
