@@ -1,6 +1,8 @@
 //! The `corecast` command as a user runs it: exit codes, what goes to stdout and what to stderr, full disks, closed
 //! pipes, and files that arrive as they were.
 
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
 mod broker_process;
 mod watchdog;
 
