@@ -1,5 +1,7 @@
 //! Direct publishers inside an executor: on executors more than that of their client, and their end with it.
 
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
 mod broker_process;
 mod one_executor;
 mod watchdog;
