@@ -1,31 +1,18 @@
 //! A client written from docs/PROTOCOL.md alone, in another language, against a real broker. What it proves is the
 //! page: if a stranger's client works, the page is enough.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+mod watchdog;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use corecast::broker::{Broker, BrokerConfig};
+use corecast::registry::{Mode, ModeRules};
+use corecast::wire::{Frame, encode_to_vec};
 use corecast::{Endpoint, Event, Filter, Publisher, Subscriber, Topic};
-use corecast_executors::{Link, RecvTimeout, link, spawn_plain};
+use watchdog::{LIMIT, watch};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/raw_client.py");
-
-/// Far more than a test takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Ends the test process when a test hangs. While the link lives, the test may run.
-fn watchdog(test: &'static str) -> Link<()> {
-    let (alive, mut inbox) = link::<()>(1);
-    let body = move || {
-        if inbox.recv_deadline(Instant::now() + LIMIT) == Err(RecvTimeout::TimedOut) {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{test} hangs\n").as_bytes());
-            std::process::exit(101);
-        }
-    };
-    spawn_plain("watchdog", body).expect("a test can make a thread");
-    alive
-}
 
 /// A Python client, ended with the test.
 struct Python(Child);
@@ -36,7 +23,7 @@ impl Python {
         command
             .arg(CLIENT)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Python(command.spawn().expect("this test needs python3 (3.8 or newer) on the PATH"))
@@ -67,23 +54,24 @@ impl Drop for Python {
     }
 }
 
-/// A broker on a free port and a Unix socket in `folder`, and where it is.
-fn broker(folder: &tempfile::TempDir) -> (Broker, String, String) {
+/// A broker on a free port and a Unix socket in `folder`, on which all topics have this mode; and where it is.
+fn broker(folder: &tempfile::TempDir, mode: Mode) -> (Broker, String, String) {
     let listen = vec![
         "tcp://127.0.0.1:0".parse().expect("an endpoint"),
         Endpoint::Uds { path: folder.path().join("broker.sock") },
     ];
-    let broker =
-        Broker::start(BrokerConfig { listen, ..BrokerConfig::default() }).expect("this host runs brokers");
+    let modes = ModeRules::new(Vec::new(), mode).expect("few rules");
+    let config = BrokerConfig { listen, modes, ..BrokerConfig::default() };
+    let broker = Broker::start(config).expect("this host runs brokers");
     let (tcp, uds) = (broker.endpoints()[0].to_string(), broker.endpoints()[1].to_string());
     (broker, tcp, uds)
 }
 
 #[test]
 fn python_and_rust_understand_each_other() {
-    let _watched = watchdog("python_and_rust_understand_each_other");
+    let _watched = watch("python_and_rust_understand_each_other");
     let folder = tempfile::tempdir().expect("a folder");
-    let (broker, tcp, uds) = broker(&folder);
+    let (broker, tcp, uds) = broker(&folder, Mode::Proxy);
 
     let mut python = Python::start(&["sub", &tcp, "prices.*", "3"]);
     assert_eq!(python.note(), "ready\n");
@@ -115,9 +103,9 @@ fn python_and_rust_understand_each_other() {
 
 #[test]
 fn python_is_told_why_and_when_to_go() {
-    let _watched = watchdog("python_is_told_why_and_when_to_go");
+    let _watched = watch("python_is_told_why_and_when_to_go");
     let folder = tempfile::tempdir().expect("a folder");
-    let (broker, tcp, uds) = broker(&folder);
+    let (broker, tcp, uds) = broker(&folder, Mode::Proxy);
 
     let (code, _, notes) = Python::start(&["sub", &uds, "pri*"]).end();
     assert_eq!(code, Some(1));
@@ -129,4 +117,53 @@ fn python_is_told_why_and_when_to_go() {
     let (code, out, notes) = python.end();
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(notes.contains("(code 14)"), "{notes}");
+}
+
+#[test]
+fn python_hears_a_publisher_that_is_direct() {
+    let _watched = watch("python_hears_a_publisher_that_is_direct");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (broker, tcp, uds) = broker(&folder, Mode::Direct);
+
+    let mut python = Python::start(&["sub", &tcp, "video.>", "2"]);
+    assert_eq!(python.note(), "ready\n");
+    let mut publisher = Publisher::connect(&uds).expect("the broker serves");
+    let topic = Topic::new("video.a").expect("a topic");
+    assert_eq!(publisher.wait_for_subscribers(&topic, 1, LIMIT).expect("it is there"), 1);
+    for payload in ["one", "two"] {
+        publisher.publish(&topic, payload.as_bytes()).expect("the session is open");
+    }
+    assert_eq!(python.end(), (Some(0), "one\ntwo\n".into(), String::new()));
+    publisher.close().expect("all is taken");
+    broker.stop(LIMIT).expect("the executors are well");
+}
+
+#[test]
+fn python_reads_and_writes_frames_as_rust_does() {
+    let _watched = watch("python_reads_and_writes_frames_as_rust_does");
+    let frames = [
+        Frame::Message { topic: b"a.b", payload: b"", publisher: u64::MAX, sequence: 1, sent_at_ns: 2 },
+        Frame::Gap { topic: b"", missed: 0, reason: 2 },
+        Frame::Hello { name: "", overflow: 5 },
+        Frame::Subscribe { filter: b"\xff", request: u32::MAX, subscriber: 7, kind: 2 },
+        Frame::Error { text: "n\u{e9}", request: 0, code: u16::MAX },
+        Frame::SubscriberCount { request: 1, count: u32::MAX },
+        Frame::Register { endpoints: "uds:///x", topics: "a\nb", publisher: 1, epoch: 2, request: 3 },
+        Frame::PublisherUp { endpoints: "", topics: "", publisher: 1, epoch: 2, lease_left_ms: 3 },
+        Frame::PublisherDown { publisher: 1, epoch: 2, reason: 3 },
+        Frame::ListPublishers { request: 9 },
+    ];
+    let hex = |frame| encode_to_vec(frame).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines: Vec<String> = frames.iter().map(hex).collect();
+    let mut python = Python::start(&["decode"]);
+    let mut stdin = python.0.stdin.take().expect("it is piped");
+    stdin.write_all(lines.join("\n").as_bytes()).expect("a pipe can be written");
+    drop(stdin);
+    let (code, out, notes) = python.end();
+    assert_eq!((code, notes.as_str()), (Some(0), ""));
+    for (frame, line) in frames.iter().zip(out.lines()) {
+        let name = format!("{frame:?}").split(' ').next().map(str::to_owned);
+        assert_eq!(line.split(' ').next(), name.as_deref());
+    }
+    assert_eq!(out.lines().count(), frames.len());
 }

@@ -13,7 +13,7 @@ const SPIN_US_MAX: u64 = 1_000_000;
 ///
 /// A wake-up of a parked shard costs 60-90 us on a virtual machine; one of a spinning shard costs
 /// 10-12 us, and the core meanwhile does nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Idle {
     /// Sleep in the kernel at once.
     #[default]

@@ -70,7 +70,7 @@ pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use signal::{SignalWaker, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
-pub use thread::{on_executor, pause, spawn_plain};
+pub use thread::{core_here, on_executor, pause, spawn_plain};
 pub use tick::{TICK, Tick, Ticks};
 pub use tick_clock::TickClock;
 pub use topology::{Topology, TopologyError};

@@ -10,11 +10,13 @@ use nix::sched::sched_setaffinity;
 use nix::unistd::Pid;
 use tracing::error;
 
+use crate::ids::CoreId;
 use crate::topology::process_mask;
 
 thread_local! {
     /// Set for good on the threads that carry an executor.
     static ON_EXECUTOR: Cell<bool> = const { Cell::new(false) };
+    static CORE: Cell<Option<CoreId>> = const { Cell::new(None) };
 }
 
 static PANIC_HOOK: Once = Once::new();
@@ -25,9 +27,16 @@ pub fn on_executor() -> bool {
     ON_EXECUTOR.get()
 }
 
-/// Marks this thread as an executor's. Called once, by the thread itself.
-pub(crate) fn become_executor() {
+/// The CPU that this thread's executor is pinned to; `None` if it is not pinned, or there is none.
+#[must_use]
+pub fn core_here() -> Option<CoreId> {
+    CORE.get()
+}
+
+/// Marks this thread as an executor's, pinned to `core`. Called once, by the thread itself.
+pub(crate) fn become_executor(core: Option<CoreId>) {
     ON_EXECUTOR.set(true);
+    CORE.set(core);
 }
 
 /// Starts a plain thread, which may run on every CPU of the process even when an executor starts

@@ -151,7 +151,7 @@ mod tests {
     fn on_an_executor<T: Send + 'static>(body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
         let thread = spawn_plain("tick-test", move || {
             let executor = executor::make(None, Idle::Park).unwrap();
-            become_executor();
+            become_executor(None);
             executor.run(body())
         });
         thread.unwrap().join().unwrap()

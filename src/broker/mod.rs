@@ -55,7 +55,7 @@ pub(crate) enum Item {
         /// The listeners, with what they are for.
         listeners: Vec<(OwnedFd, Endpoint)>,
     },
-    /// To the first shard of a direct publisher's own executors: run this there.
+    /// To an executor of a direct publisher: run this there.
     Begin(Begin),
     /// Stop: drain for so long, then end.
     Drain {
@@ -64,7 +64,7 @@ pub(crate) enum Item {
     },
 }
 
-/// What the first executor of a pool is to run.
+/// What an executor of a direct publisher is to run.
 pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use corecast_executors::Idle;
+
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
@@ -75,10 +77,15 @@ pub struct DirectConfig {
     pub listen: Option<Endpoint>,
     /// What subscribers are told to connect to; `None`: where it listens.
     pub advertise: Option<Endpoint>,
-    /// Cores for executors of its own, as `--cores` is written; `None`: it shares its client's executor.
+    /// Cores to send from, as `--cores` is written: a [`Publisher`](super::Publisher) has an executor of its own on
+    /// each; a [`LocalPublisher`](super::LocalPublisher) stays where it is, with an executor more on each other
+    /// one. `None`: it sends from its client's executor alone.
     pub cores: Option<String>,
-    /// Policy of subscribers that ask for none.
-    pub overflow: OverflowPolicy,
+    /// What those executors do when there is nothing to do.
+    pub idle: Idle,
+    /// Policy of subscribers that ask for none; `None`: the broker's, so that a topic that goes direct is treated as
+    /// it was.
+    pub overflow: Option<OverflowPolicy>,
     /// Bytes and frames that may wait for one subscriber.
     pub bounds: QueueBounds,
     /// Longest frame body, in bytes.
@@ -91,7 +98,8 @@ impl Default for DirectConfig {
             listen: None,
             advertise: None,
             cores: None,
-            overflow: OverflowPolicy::default(),
+            idle: Idle::default(),
+            overflow: None,
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
         }

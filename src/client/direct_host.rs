@@ -8,28 +8,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Either, Link, ShardContext, ShardId, TICK, Ticks, Wake, first, link, spawn_local};
+use corecast_executors::{Either, TICK, Wake, first, spawn_local};
 
 use super::announcement::Announcement;
 use super::config::DirectConfig;
+use super::direct_shards::Placed;
 use super::session::Session;
 use super::waiters::Waiters;
-use crate::broker::{Item, LocalHost};
+use crate::broker::LocalHost;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
-use crate::limits::{COMMANDS_MAX, DIRECT_SETTLE, PUBLISH_BYTES_MAX};
+use crate::limits::{DIRECT_SETTLE, PUBLISH_BYTES_MAX};
 use crate::topic::Topic;
 use crate::wire::{Frame, encode, splitter};
-
-/// The first shard's place in a pool of executors that was made for this publisher.
-pub(crate) struct Placed {
-    pub(crate) context: ShardContext<Item>,
-    pub(crate) commands: Vec<Link<Item>>,
-    /// Who this is on every shard.
-    pub(crate) id: PublisherId,
-}
 
 /// The direct publishers of one client.
 pub(super) struct DirectHost {
@@ -50,20 +42,14 @@ pub(super) struct DirectHost {
 }
 
 impl DirectHost {
-    /// Listens, starts the shard, and has the session announce it.
+    /// Listens, starts the first shard, and has the session announce it.
     ///
     /// # Errors
     /// As for [`Endpoint::listen`].
-    pub(super) fn start(
-        session: &Session,
-        id: PublisherId,
-        config: &DirectConfig,
-        placed: Option<Placed>,
-    ) -> Result<Rc<DirectHost>> {
-        let Placed { context, commands, id } = placed.unwrap_or_else(|| alone(session, id));
+    pub(super) fn start(session: &Session, config: &DirectConfig, placed: Placed) -> Result<Rc<DirectHost>> {
+        let Placed { context, commands, config: shard_config, id } = placed;
         let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
         let (fd, listens_on) = listen.listen()?;
-        let shard_config = shard_config(config, id, context.shards);
         let host = LocalHost::start(context, commands, &shard_config, vec![(fd, listens_on.clone())]);
         let advertised = config.advertise.clone().unwrap_or_else(|| listens_on.clone());
         let advertised = with_port(advertised, &listens_on);
@@ -244,35 +230,6 @@ impl DirectHost {
         self.send.raise();
         self.host.stop_answers();
         self.listens_on.unlisten();
-    }
-}
-
-/// One shard in the executor that calls, with its ticks passed on.
-fn alone(session: &Session, id: PublisherId) -> Placed {
-    let (commands, inbox) = link(COMMANDS_MAX);
-    let (tick_link, ticks) = link(1);
-    session.runtime.tick_links.borrow_mut().push(tick_link);
-    let context = ShardContext {
-        shard: ShardId(0),
-        shards: 1,
-        core: None,
-        links: vec![None],
-        inboxes: vec![None],
-        commands: inbox,
-        ticks: Ticks::from(ticks),
-    };
-    Placed { context, commands: vec![commands], id }
-}
-
-/// What the shards of a direct publisher share.
-pub(super) fn shard_config(config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
-    ShardConfig {
-        shards,
-        bounds: config.bounds,
-        frame_bytes_max: config.frame_bytes_max,
-        overflow: config.overflow,
-        direct: Some(id),
-        ..ShardConfig::default()
     }
 }
 

@@ -11,7 +11,7 @@ use super::message::{EventRef, GapReason, GapRef};
 use super::session::{Peer, Session};
 use super::state::News;
 use crate::endpoint::Endpoint;
-use crate::error::{ErrorCode, ErrorKind};
+use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
 use crate::registry::Registration;
@@ -189,16 +189,22 @@ impl Session {
         all.values().for_each(|known| known.session.close());
     }
 
-    /// Says that a publisher cannot be reached, by its name: once a second at the most.
-    pub(super) fn warn_unreachable(&self, error: &crate::Error) {
+    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name: once a second at the
+    /// most. An end in order is not worth a line.
+    pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
-        // Who takes leave in order is not missed.
-        if error.kind() == ErrorKind::Refused(ErrorCode::ShuttingDown) {
+        let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
+        if in_order || self.is_left() {
             return;
         }
-        let now = self.runtime.clock.now();
-        if self.runtime.log_limit.borrow_mut().allow("publisher_unreachable", now).is_some() {
-            warn!(%publisher, endpoint = %self.config.broker, %error, "a direct publisher cannot be reached");
+        let (now, endpoint) = (self.runtime.clock.now(), &self.config.broker);
+        let mut limit = self.runtime.log_limit.borrow_mut();
+        if opened {
+            if limit.allow("publisher_lost", now).is_some() {
+                warn!(%publisher, %endpoint, %error, "the stream of a direct publisher was cut off");
+            }
+        } else if limit.allow("publisher_unreachable", now).is_some() {
+            warn!(%publisher, %endpoint, %error, "a direct publisher cannot be reached");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What all sessions of one executor share: the clock, the read slab, and the tick that drives them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
@@ -17,6 +17,17 @@ pub(super) struct ClientRuntime {
     /// Executors' own ticks, passed on to the shards of direct publishers here.
     pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
     sessions: RefCell<Vec<Weak<Session>>>,
+    /// Direct publishers that nobody holds any more, on their way out; their sessions close after them.
+    ending: Cell<usize>,
+}
+
+/// A direct publisher is on its way out for as long as this lives.
+pub(super) struct Ending(Rc<ClientRuntime>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.update(|ending| ending - 1);
+    }
 }
 
 impl ClientRuntime {
@@ -29,6 +40,7 @@ impl ClientRuntime {
             log_limit: RefCell::default(),
             tick_links: RefCell::default(),
             sessions: RefCell::default(),
+            ending: Cell::new(0),
         });
         let ticked = Rc::downgrade(&runtime);
         spawn_local(async move {
@@ -45,9 +57,16 @@ impl ClientRuntime {
         self.sessions.borrow_mut().push(Rc::downgrade(session));
     }
 
-    /// Whether sessions that nobody uses are still on their way out.
+    /// A direct publisher begins to end.
+    pub(super) fn begin_ending(self: &Rc<Self>) -> Ending {
+        self.ending.update(|ending| ending + 1);
+        Ending(Rc::clone(self))
+    }
+
+    /// Whether sessions or direct publishers that nobody uses are still on their way out.
     pub(super) fn is_closing(&self) -> bool {
-        self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())
+        self.ending.get() > 0
+            || self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())
     }
 
     fn tick(&self, now: MonotonicNs) {

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -67,6 +68,24 @@ const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapR
 pub(super) enum Peer {
     Broker,
     Publisher(PublisherId),
+}
+
+impl Peer {
+    fn role(self) -> &'static str {
+        match self {
+            Peer::Broker => "broker",
+            Peer::Publisher(_) => "publisher",
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Broker => f.write_str("the broker"),
+            Peer::Publisher(publisher) => write!(f, "publisher {publisher}"),
+        }
+    }
 }
 
 /// What became of a turn of reading.
@@ -228,6 +247,11 @@ impl Session {
         self.introduced.borrow().values().for_each(|known| known.session.set_paused(paused));
     }
 
+    /// Whether everybody has left.
+    pub(super) fn is_left(&self) -> bool {
+        self.closing.get()
+    }
+
     /// Whether a lost connection is tried again.
     pub(super) fn keep_trying(&self, keep: bool) {
         self.keeps_trying.set(keep);
@@ -280,7 +304,7 @@ impl Session {
             }
             self.state.borrow_mut().on_disconnected();
             self.doubt_introductions();
-            self.warn_unreachable(&error);
+            self.warn_of_end(&error, opened);
             self.changed.wake_all();
             let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
             if is_final(&error) || given_up || !self.keeps_trying() {
@@ -385,7 +409,7 @@ impl Session {
     fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
         let mut slab = self.runtime.slab.borrow_mut();
         let received = match socket.try_recv(reader.space(&mut slab)) {
-            Ok(Some(0)) => return Turn::Ended(self.lost("the broker closed the connection")),
+            Ok(Some(0)) => return Turn::Ended(self.lost()),
             Ok(received) => received.unwrap_or(0),
             Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
         };
@@ -470,14 +494,14 @@ impl Session {
         }
     }
 
-    fn lost(&self, what: &str) -> Error {
-        Error::new(ErrorKind::Lost, format!("{what} ({})", self.config.broker))
+    fn lost(&self) -> Error {
+        Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
     }
 
     fn stranger(&self, code: ErrorCode) -> Error {
         let text = match code {
             ErrorCode::Version => format!("{} speaks another version of the protocol", self.config.broker),
-            _ => format!("{} answers, but is no corecast broker", self.config.broker),
+            _ => format!("{} answers, but is no corecast {}", self.config.broker, self.peer.role()),
         };
         Error::new(ErrorKind::Protocol, text)
     }

@@ -3,31 +3,29 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::{
-    CoreSet, Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, Topology, end_turn, first, link,
-    spawn_local, start,
+    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, end_turn, first, link, spawn_local, start,
 };
 
 use super::config::ClientConfig;
-use super::direct_host::{Placed, shard_config};
-use super::local::{LocalClient, LocalPublisher, LocalSubscriber};
+use super::direct_shards::{cores_of, start_executors};
+use super::local::LocalClient;
+use super::local_publisher::LocalPublisher;
+use super::local_subscriber::LocalSubscriber;
 use super::message::Event;
 use super::publisher::executor_gone;
 use super::runtime::ClientRuntime;
-use crate::broker::{Item, chain, run_shard};
+use crate::broker::{Begin, Item, chain};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{
-    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINK_ITEMS_MAX,
-    PUBLISH_ITEMS_MAX, PUBLISHES_PER_TURN,
+    COMMANDS_MAX, EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, PUBLISH_ITEMS_MAX,
+    PUBLISHES_PER_TURN,
 };
 use crate::topic::{Filter, Topic};
 
@@ -88,13 +86,13 @@ pub(super) fn commands() -> Result<Link<Command>> {
     started.clone().map_err(|text| Error::new(ErrorKind::Executor, text))
 }
 
-/// Asks for a publisher: of the executor that all share, or of executors of its own if it is to have some.
+/// Asks for a publisher: of the executor that all share, or of one of its own if it is to have some.
 pub(super) fn publisher_command(config: ClientConfig, reply: Link<Result<PublisherEnds>>) -> Result<Asked> {
     let command = Command::Publisher { config: config.clone(), reply };
     match &config.direct.cores {
         None => Ok(Asked { commands: Some(commands()?), command: Some(command) }),
         Some(cores) => {
-            start_own_executors(cores, config.clone(), command)?;
+            start_own_executor(cores, config.clone(), command)?;
             Ok(Asked { commands: None, command: None })
         }
     }
@@ -118,55 +116,18 @@ impl Asked {
     }
 }
 
-/// Executors for one direct publisher: the first runs its client and its first shard, so that no message crosses
-/// to another core unless a subscriber is there.
-fn start_own_executors(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
-    let invalid = |e: &dyn std::error::Error| Error::new(ErrorKind::Invalid, chain(e));
-    let set: CoreSet = cores.parse().map_err(|e: corecast_executors::CoreSetError| invalid(&e))?;
-    let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-    let cores = set.resolve(&topology).map_err(|e| invalid(&e))?;
-    let id = PublisherId(fastrand::u64(1..));
-    let shard_config = Arc::new(shard_config(&config.direct, id, cores.len()));
-    let pool_config = PoolConfig {
-        name: "corecast-pub".to_owned(),
-        shards: cores.len(),
-        cores,
-        idle: Idle::default(),
-        link_capacity: LINK_ITEMS_MAX,
-    };
-    let pool = start(&pool_config, move |context| own_shard(context, Arc::clone(&shard_config)))
-        .map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-    let shards = u16::try_from(pool.shards()).expect("shards are counted in 16 bits");
-    let links: Vec<Link<Item>> = (0..shards).map(|shard| pool.commands(ShardId(shard))).collect();
-    let first = links[0].clone();
-    let begin = move |context| -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(run_own(context, links, id, config, command))
-    };
-    // The executors end when the publisher does: the pool itself is not needed.
-    first.send_blocking(Item::Begin(Box::new(begin))).map_err(|_| executor_gone())
+/// An executor for one direct publisher on the first of its cores. Those on the others are started when it has a
+/// topic that goes direct.
+fn start_own_executor(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
+    let cores = cores_of(cores)?;
+    let first = *cores.first().expect("a set of cores has one");
+    let commands = start_executors(vec![first], &config.direct)?;
+    let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, command)));
+    commands[0].send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())
 }
 
-async fn own_shard(mut context: ShardContext<Item>, config: Arc<ShardConfig>) {
-    if context.shard != ShardId(0) {
-        return run_shard(context, config).await;
-    }
-    if let Some(Item::Begin(begin)) = context.commands.recv().await {
-        begin(context).await;
-    }
-}
-
-async fn run_own(
-    mut context: ShardContext<Item>,
-    commands: Vec<Link<Item>>,
-    id: PublisherId,
-    config: ClientConfig,
-    command: Command,
-) {
-    let (tick_link, ticks) = link(1);
-    let runtime = ClientRuntime::start(std::mem::replace(&mut context.ticks, Ticks::from(ticks)));
-    runtime.tick_links.borrow_mut().push(tick_link);
-    let client = LocalClient::with_runtime(config, runtime);
-    client.place(Placed { context, commands, id });
+async fn run_own(ticks: Ticks, config: ClientConfig, command: Command) {
+    let client = LocalClient::start(config, ticks);
     serve(client.clone(), command).await;
     client.close().await;
 }

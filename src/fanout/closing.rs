@@ -5,7 +5,7 @@ use super::session::Phase;
 use super::shard::Shard;
 use super::watches::Watch;
 use crate::error::ErrorCode;
-use crate::ids::{SessionId, ShardId};
+use crate::ids::SessionId;
 use crate::limits::LINGER;
 use crate::telemetry::{CloseReason, DropReason};
 use crate::wire::{Frame, encode_to_vec};
@@ -75,15 +75,6 @@ impl Shard {
             }
         }
         u32::try_from(ended.len()).expect("a session has few watches")
-    }
-
-    /// `origin` waits while too much waits for that shard.
-    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Origin) {
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.is_backed_up() && !peer.holds.contains(&origin) {
-            peer.holds.push(origin);
-            self.hold(origin);
-        }
     }
 
     /// `origin` waits until this session's queue has room again.

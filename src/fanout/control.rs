@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use super::linking::Peer;
 use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::session::Phase;
-use super::shard::{Peer, Shard};
+use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId, SubscriberId};
 use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
@@ -42,6 +43,10 @@ impl Shard {
     }
 
     fn on_request(&mut self, id: SessionId, frame: Frame<'_>) {
+        // Before, not after: one long answer is not a peer's fault, not reading it is.
+        if self.close_if_answers_pile_up(id) {
+            return;
+        }
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
@@ -68,7 +73,6 @@ impl Shard {
             other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
-        self.close_if_answers_pile_up(id);
         // What it asked for may be news for shards that take none for now: it is not to make more of them.
         for shard in self.others() {
             self.hold_if_backed_up(shard, Origin::Here(id));
@@ -76,10 +80,12 @@ impl Shard {
     }
 
     /// Answers are not dropped, so who lets too many wait is closed.
-    fn close_if_answers_pile_up(&mut self, id: SessionId) {
-        if self.sessions.get(id).is_some_and(|s| s.egress.answer_bytes() > CONTROL_BYTES_MAX) {
+    fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
+        let too_many = self.sessions.get(id).is_some_and(|s| s.egress.answer_bytes() > CONTROL_BYTES_MAX);
+        if too_many {
             self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
         }
+        too_many
     }
 
     fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8) {

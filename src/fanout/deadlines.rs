@@ -85,3 +85,172 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::{OverflowPolicy, QueueBounds};
+    use super::super::rig::{Rig, message, subscribe};
+    use super::super::shard::ShardConfig;
+    use super::*;
+    use crate::ids::ShardId;
+    use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A sweep looks at everybody once in so long.
+    fn sweep() -> Duration {
+        corecast_executors::TICK * u32::try_from(SWEEP_TICKS + 1).unwrap()
+    }
+
+    #[test]
+    fn a_handshake_has_its_time_from_the_accept_whatever_comes_of_it() {
+        let mut rig = Rig::with_shards(1);
+        let silent = rig.shards[0].on_open().unwrap();
+        let greeted = rig.shards[0].on_open().unwrap();
+        rig.shards[0].on_greeting(greeted, Ok(()));
+        let open = rig.open(0, OverflowPolicy::DropOldest);
+        for _ in 0..HANDSHAKE_DEADLINE.as_secs() - 1 {
+            rig.wait(SECOND);
+            // A byte a second of a hello.
+            rig.shards[0].on_partial(greeted, true, false, Some(100));
+        }
+        rig.wait(SECOND - sweep());
+        assert_eq!(rig.hears(0, silent), "");
+        rig.wait(2 * sweep());
+        assert_eq!(rig.hears(0, silent), "handshake_timeout");
+        assert_eq!(rig.hears(0, greeted), "handshake_timeout");
+        assert_eq!(rig.hears(0, open), "");
+    }
+
+    #[test]
+    fn a_byte_a_second_buys_no_time() {
+        for announced in [None, Some(100), Some(1 << 20)] {
+            let mut rig = Rig::with_shards(1);
+            let slow = rig.open(0, OverflowPolicy::DropOldest);
+            let time = FRAME_DEADLINE.as_secs() + announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
+            rig.shards[0].on_partial(slow, true, false, None);
+            for _ in 0..time - 1 {
+                rig.wait(SECOND);
+                rig.shards[0].on_partial(slow, true, false, announced);
+            }
+            rig.wait(SECOND - sweep());
+            assert_eq!(rig.hears(0, slow), "", "{announced:?}");
+            rig.wait(2 * sweep());
+            assert_eq!(rig.hears(0, slow), "frame_timeout", "{announced:?}");
+        }
+    }
+
+    #[test]
+    fn each_frame_has_its_own_time() {
+        let mut rig = Rig::with_shards(1);
+        let busy = rig.open(0, OverflowPolicy::DropOldest);
+        for _ in 0..5 {
+            // The end of one frame and the begin of the next come together.
+            rig.shards[0].on_partial(busy, true, true, Some(100));
+            rig.wait(FRAME_DEADLINE - SECOND);
+        }
+        rig.shards[0].on_partial(busy, false, true, None);
+        rig.wait(2 * FRAME_DEADLINE);
+        assert_eq!(rig.hears(0, busy), "");
+    }
+
+    #[test]
+    fn who_says_nothing_is_given_up_after_the_heartbeats_it_may_miss() {
+        let mut rig = Rig::with_shards(1);
+        let silent = rig.open(0, OverflowPolicy::DropOldest);
+        let alive = rig.open(0, OverflowPolicy::DropOldest);
+        for _ in 0..HEARTBEATS_MISSED_MAX {
+            rig.say(0, alive, &[Frame::Ping { token: 1 }]);
+            rig.wait(HEARTBEAT_DEFAULT - sweep());
+        }
+        assert_eq!(rig.hears(0, silent), "");
+        rig.wait(sweep() * (HEARTBEATS_MISSED_MAX + 2));
+        assert_eq!(rig.hears(0, silent), "idle_timeout");
+        assert!(!rig.hears(0, alive).contains("timeout"));
+    }
+
+    /// A publisher that is held, by a subscriber that stalls, with a begun frame.
+    fn held() -> (Rig, SessionId, SessionId) {
+        let bounds = QueueBounds { frames_max: 2, ..QueueBounds::default() };
+        let mut rig =
+            Rig::new(&ShardConfig { bounds, overflow: OverflowPolicy::Block, ..ShardConfig::default() });
+        let subscriber = rig.open(0, OverflowPolicy::Block);
+        let publisher = rig.open(0, OverflowPolicy::Block);
+        rig.say(0, subscriber, &[subscribe("a", 1)]);
+        for sequence in 1..4 {
+            assert!(!rig.shards[0].is_held(publisher));
+            rig.say(0, publisher, &[message("a", sequence)]);
+        }
+        rig.shards[0].on_partial(publisher, true, false, Some(100));
+        assert!(rig.shards[0].is_held(publisher));
+        (rig, subscriber, publisher)
+    }
+
+    #[test]
+    fn while_it_is_held_no_time_is_counted() {
+        let (mut rig, subscriber, publisher) = held();
+        for _ in 0..20 {
+            rig.wait(FRAME_DEADLINE);
+            rig.say(0, subscriber, &[Frame::Pong { token: 1 }]);
+        }
+        assert!(!rig.hears(0, publisher).contains("timeout"));
+        assert_eq!(rig.hears(0, subscriber), "!1 a=1 a=2 a=3");
+        assert!(!rig.shards[0].is_held(publisher));
+        // The begun frame has all of its time from now on, and no more.
+        rig.wait(FRAME_DEADLINE - SECOND);
+        assert_eq!(rig.hears(0, publisher), "");
+        rig.wait(SECOND + sweep());
+        assert_eq!(rig.hears(0, publisher), "frame_timeout");
+    }
+
+    #[test]
+    fn a_farewell_has_its_time_though_its_session_is_held() {
+        let (mut rig, _, publisher) = held();
+        rig.shards[0].close(publisher, ErrorCode::Malformed, "wrong");
+        rig.wait(LINGER - sweep());
+        assert!(rig.shards[0].outbox.abort.is_empty());
+        rig.wait(2 * sweep());
+        assert!(rig.shards[0].outbox.abort.contains(&publisher));
+    }
+
+    #[test]
+    fn who_does_not_take_its_farewell_is_cut_off() {
+        let mut rig = Rig::with_shards(1);
+        let stalled = rig.open(0, OverflowPolicy::DropOldest);
+        let reads = rig.open(0, OverflowPolicy::DropOldest);
+        for id in [stalled, reads] {
+            rig.say(0, id, &[Frame::Done { request: 1 }]);
+        }
+        assert_eq!(rig.hears(0, reads), "unexpected");
+        assert_eq!(rig.shards[0].outbox.shut, [reads], "its side is shut, so that it sees the end");
+        let _ = rig.shards[0].on_closed(reads, false);
+        rig.wait(LINGER + sweep());
+        assert!(rig.shards[0].outbox.abort.contains(&stalled));
+        assert!(!rig.shards[0].outbox.abort.contains(&reads));
+    }
+
+    #[test]
+    fn a_publisher_of_another_shard_is_held_and_released_by_message() {
+        let bounds = QueueBounds { frames_max: 2, ..QueueBounds::default() };
+        let config =
+            ShardConfig { shards: 2, bounds, overflow: OverflowPolicy::Block, ..ShardConfig::default() };
+        let mut rig = Rig::new(&config);
+        let subscriber = rig.open(0, OverflowPolicy::Block);
+        let publisher = rig.open(1, OverflowPolicy::Block);
+        rig.say(0, subscriber, &[subscribe("a", 1)]);
+        rig.travel();
+        for sequence in 1..4 {
+            rig.say(1, publisher, &[message("a", sequence), Frame::Flush { request: 9 }]);
+            rig.travel();
+        }
+        assert!(rig.shards[1].is_held(publisher));
+        assert_eq!(rig.hears(1, publisher), "!9 !9 !9", "taken, and then it was held");
+        rig.say(1, publisher, &[Frame::Flush { request: 10 }]);
+        assert_eq!(rig.hears(1, publisher), "");
+        assert_eq!(rig.hears(0, subscriber), "!1 a=1 a=2 a=3");
+        assert!(rig.shards[1].is_held(publisher), "it has not heard of it");
+        assert!(rig.travel_once(ShardId(0).0.into(), 1));
+        assert!(!rig.shards[1].is_held(publisher));
+        assert_eq!(rig.hears(1, publisher), "!10");
+    }
+}

@@ -97,3 +97,54 @@ impl Groups {
         Some(group)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(count: usize) -> Vec<Filter> {
+        (0..count).map(|n| Filter::parse(&format!("f.{n:03}")).unwrap()).collect()
+    }
+
+    fn session(slot: u32) -> SessionId {
+        SessionId { slot, generation: 1 }
+    }
+
+    #[test]
+    fn sessions_with_the_same_filters_meet() {
+        let mut groups = Groups::default();
+        let Join::Made(first) = groups.join(filters(2)) else { panic!("nobody was there") };
+        assert_eq!(groups.join(filters(2)), Join::Found(first));
+        let Join::Made(other) = groups.join(filters(3)) else { panic!("others are not the same") };
+        assert_ne!(first, other);
+    }
+
+    #[test]
+    fn members_know_their_places() {
+        let mut groups = Groups::default();
+        let Join::Made(group) = groups.join(filters(1)) else { panic!("nobody was there") };
+        for slot in 0..3 {
+            assert_eq!(groups.add_member(group, session(slot)), slot as usize);
+        }
+        assert_eq!(groups.remove_member(group, 0), Some(session(2)), "the last takes the free place");
+        assert_eq!(groups.remove_member(group, 1), None, "nobody stood behind it");
+        assert!(groups.remove_if_empty(group).is_none());
+        assert_eq!(groups.remove_member(group, 0), None);
+        let gone = groups.remove_if_empty(group).expect("nobody is left");
+        assert_eq!(gone.filters, filters(1));
+        assert!(matches!(groups.join(filters(1)), Join::Made(_)), "it is forgotten by its filters, too");
+    }
+
+    #[test]
+    fn who_has_very_many_filters_is_alone() {
+        let mut groups = Groups::default();
+        let many = filters(GROUP_FILTERS_MAX + 1);
+        let Join::Made(first) = groups.join(many.clone()) else { panic!("nobody was there") };
+        let Join::Made(second) = groups.join(many) else { panic!("nobody is let in") };
+        assert!(groups.is_private(first) && groups.is_private(second));
+        let Join::Made(shared) = groups.join(filters(GROUP_FILTERS_MAX)) else { panic!("nobody was there") };
+        assert!(!groups.is_private(shared));
+        assert!(groups.remove_if_empty(first).is_some());
+        assert_eq!(groups.get(second).filters.len(), GROUP_FILTERS_MAX + 1);
+    }
+}

@@ -16,7 +16,7 @@
 //! | `watches` | publishers that wait for subscribers |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `closing`, `deadlines`, `audit` (what is always true) |
+//! | | `membership` (subscriptions), `linking` (other shards), `closing`, `deadlines`, `audit` (what is always true) |
 
 mod acks;
 mod audit;
@@ -28,11 +28,14 @@ mod egress;
 mod gaps;
 mod groups;
 mod interest;
+mod linking;
 mod membership;
 mod outbox;
 mod policy;
 mod publish;
 mod publishers;
+#[cfg(test)]
+mod rig;
 mod router;
 mod session;
 mod sessions;

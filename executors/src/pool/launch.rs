@@ -77,7 +77,7 @@ where
             return;
         }
     };
-    become_executor();
+    become_executor(core);
     executor::run(&executor, async move {
         // Sent from inside: this executor does run.
         let _ = started.try_send((shard, Ok(())));

@@ -1,0 +1,155 @@
+//! Which executors the shards of a direct publisher run on, and how those start. The first shard is always in the
+//! executor of the publisher's client, so that no message crosses to another core unless a subscriber is there.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use corecast_executors::{
+    CoreId, CoreSet, CoreSetError, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, Topology,
+    core_here, link, spawn_plain, start,
+};
+
+use super::config::DirectConfig;
+use super::publisher::executor_gone;
+use super::session::Session;
+use crate::broker::{Begin, Item, chain, run_shard};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::ShardConfig;
+use crate::ids::PublisherId;
+use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
+
+/// The first shard's place among the executors of a direct publisher.
+pub(super) struct Placed {
+    pub(super) context: ShardContext<Item>,
+    /// To every shard.
+    pub(super) commands: Vec<Link<Item>>,
+    /// What all shards share.
+    pub(super) config: Arc<ShardConfig>,
+    /// Who this is on every shard.
+    pub(super) id: PublisherId,
+}
+
+/// What the shards of a direct publisher share.
+fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
+    let terms = session.state.borrow().terms;
+    ShardConfig {
+        shards,
+        bounds: config.bounds,
+        frame_bytes_max: config.frame_bytes_max,
+        overflow: config.overflow.unwrap_or(terms.overflow),
+        heartbeat: terms.heartbeat,
+        direct: Some(id),
+        ..ShardConfig::default()
+    }
+}
+
+/// A shard in the executor that calls, and, if cores are chosen, one on each of them that is not its own.
+///
+/// # Errors
+/// `Invalid` for cores that are none of this process; `Executor`.
+pub(super) async fn place(session: &Session, id: PublisherId, config: &DirectConfig) -> Result<Placed> {
+    let mut others = match &config.cores {
+        Some(cores) => cores_of(cores)?,
+        None => Vec::new(),
+    };
+    others.retain(|core| Some(*core) != core_here());
+    let elsewhere = if others.is_empty() { Vec::new() } else { start_elsewhere(others, config).await? };
+    let (placed, begins) = join(session, id, config, elsewhere);
+    for (commands, begin) in placed.commands[1..].iter().zip(begins) {
+        commands.send(Item::Begin(begin)).await.map_err(|_| executor_gone())?;
+    }
+    Ok(placed)
+}
+
+/// One set of shards, of which the first is here: links between here and each, beside those that they have.
+fn join(
+    session: &Session,
+    id: PublisherId,
+    config: &DirectConfig,
+    elsewhere: Vec<Link<Item>>,
+) -> (Placed, Vec<Begin>) {
+    let (own_commands, inbox) = link(COMMANDS_MAX);
+    let (tick_link, ticks) = link(1);
+    session.runtime.tick_links.borrow_mut().push(tick_link);
+    let shards = 1 + elsewhere.len();
+    let config = Arc::new(shard_config(session, config, id, shards));
+    let mut context = ShardContext {
+        shard: ShardId(0),
+        shards,
+        core: core_here(),
+        links: vec![None],
+        inboxes: vec![None],
+        commands: inbox,
+        ticks: Ticks::from(ticks),
+    };
+    let mut begins = Vec::with_capacity(elsewhere.len());
+    for _ in &elsewhere {
+        let (there, from_here) = link(LINK_ITEMS_MAX);
+        let (here, from_there) = link(LINK_ITEMS_MAX);
+        context.links.push(Some(there));
+        context.inboxes.push(Some(from_there));
+        begins.push(begin_behind(here, from_here, Arc::clone(&config)));
+    }
+    let commands = std::iter::once(own_commands).chain(elsewhere).collect();
+    (Placed { context, commands, config, id }, begins)
+}
+
+/// Runs a shard of a pool as one of a set that begins with one that is not in the pool.
+fn begin_behind(first: Link<Item>, from_first: Inbox<Item>, config: Arc<ShardConfig>) -> Begin {
+    Box::new(move |mut context| {
+        context.shard.0 += 1;
+        context.shards += 1;
+        context.links.insert(0, Some(first));
+        context.inboxes.insert(0, Some(from_first));
+        Box::pin(run_shard(context, config))
+    })
+}
+
+/// As [`start_executors`], without holding up the executor that calls.
+async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Vec<Link<Item>>> {
+    let (done, mut started) = link(1);
+    let config = config.clone();
+    // Nobody joins it: it ends when they have started.
+    spawn_plain("corecast-pub", move || drop(done.try_send(start_executors(cores, &config))))
+        .map_err(|e| Error::io("cannot make a thread", e))?;
+    started.recv().await.unwrap_or_else(|| Err(executor_gone()))
+}
+
+/// Starts an executor on each of these cores, and gives the way to each. Each waits for its
+/// [`Begin`](Item::Begin), and ends when that has, or with the way to it. Blocks until they run.
+///
+/// # Errors
+/// `Executor`, with the limit that stands in the way.
+pub(super) fn start_executors(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Vec<Link<Item>>> {
+    let pool_config = PoolConfig {
+        name: "corecast-pub".to_owned(),
+        shards: cores.len(),
+        cores,
+        idle: config.idle,
+        link_capacity: LINK_ITEMS_MAX,
+    };
+    let pool =
+        start(&pool_config, run_what_begins).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+    let shards = u16::try_from(pool.shards()).expect("shards are counted in 16 bits");
+    // They end when the publisher does: the pool itself is not needed.
+    Ok((0..shards).map(|shard| pool.commands(ShardId(shard))).collect())
+}
+
+fn run_what_begins(mut context: ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        if let Some(Item::Begin(begin)) = context.commands.recv().await {
+            begin(context).await;
+        }
+    })
+}
+
+/// The cores that a set names.
+///
+/// # Errors
+/// `Invalid`, naming the one that this process may not use.
+pub(super) fn cores_of(set: &str) -> Result<Vec<CoreId>> {
+    let invalid = |e: CoreSetError| Error::new(ErrorKind::Invalid, chain(&e));
+    let set: CoreSet = set.parse().map_err(invalid)?;
+    let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+    set.resolve(&topology).map_err(invalid)
+}

@@ -1,0 +1,124 @@
+//! What shards tell each other: what waits for a link, what comes over one, and who is held while too much waits.
+
+use std::collections::VecDeque;
+
+use super::outbox::{LinkItem, Origin};
+use super::router::Target;
+use super::shard::Shard;
+use crate::ids::ShardId;
+use crate::limits::LINK_ITEMS_PER_TURN;
+
+/// What waits to go to one other shard.
+#[derive(Default)]
+pub(super) struct Peer {
+    pub(super) pending: VecDeque<LinkItem>,
+    /// Publishers held because too much waits.
+    pub(super) holds: Vec<Origin>,
+    /// It has sent its last batch.
+    pub(super) ended: bool,
+}
+
+impl Peer {
+    /// Whether too much waits for it: nothing more should be made that can be made later.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.pending.len() > LINK_ITEMS_PER_TURN
+    }
+}
+
+impl Shard {
+    /// Another shard tells something.
+    pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
+        match item {
+            LinkItem::Batch { batch, publisher } => {
+                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+            }
+            LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
+            LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
+            LinkItem::Interest { seq, filter, wanted } => {
+                if wanted {
+                    self.router.insert(&filter, Target::Shard(from));
+                } else {
+                    self.router.remove(&filter, Target::Shard(from));
+                }
+                self.tell_seen(from, seq);
+            }
+            LinkItem::InterestSeen { seq } => {
+                self.interest.acks.seen_by(from, seq);
+                self.answer_done_subscriptions();
+            }
+            LinkItem::Watch { watch, topic } => {
+                self.watches.add_asked(from, watch, topic);
+                self.recount_watches();
+            }
+            LinkItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
+            LinkItem::Count { watch, count } => {
+                self.watches.counted(from, watch, count);
+                self.tell_watches();
+            }
+            LinkItem::Registry { session, ask } => self.on_registry_ask(from, session, ask),
+            LinkItem::Publisher { seq, change } => {
+                self.on_registry_change(change);
+                self.send_link(from, LinkItem::PublisherSeen { seq });
+            }
+            LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
+            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes),
+            LinkItem::LastBatch => {
+                self.peers[usize::from(from.0)].ended = true;
+                self.farewell_when_drained();
+            }
+        }
+    }
+
+    /// The next item for another shard's link.
+    pub fn link_next(&mut self, to: ShardId) -> Option<LinkItem> {
+        self.peers[usize::from(to.0)].pending.pop_front()
+    }
+
+    /// The link had no room for the item that [`Shard::link_next`] gave: it stays first.
+    pub fn link_put_back(&mut self, to: ShardId, item: LinkItem) {
+        self.peers[usize::from(to.0)].pending.push_front(item);
+    }
+
+    /// Items have gone to another shard: publishers that waited for that may go on.
+    pub fn on_link_room(&mut self, to: ShardId) {
+        let peer = &mut self.peers[usize::from(to.0)];
+        if peer.holds.is_empty() || peer.pending.len() > LINK_ITEMS_PER_TURN / 2 {
+            return;
+        }
+        let holds = std::mem::take(&mut peer.holds);
+        self.release(&holds);
+    }
+
+    pub(super) fn send_link(&mut self, to: ShardId, item: LinkItem) {
+        debug_assert_ne!(to, self.id);
+        let peer = &mut self.peers[usize::from(to.0)];
+        if peer.pending.is_empty() {
+            self.outbox.links.push(to);
+        }
+        peer.pending.push_back(item);
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let me = self.id;
+        let shards = u16::try_from(self.config.shards).expect("shards are counted in 16 bits");
+        (0..shards).map(ShardId).filter(move |shard| *shard != me)
+    }
+
+    /// That shard's changes of interest are known here up to this one. If the last that waits for it says so of
+    /// an earlier one, it now says so of this.
+    fn tell_seen(&mut self, to: ShardId, change: u64) {
+        match self.peers[usize::from(to.0)].pending.back_mut() {
+            Some(LinkItem::InterestSeen { seq }) => *seq = change,
+            _ => self.send_link(to, LinkItem::InterestSeen { seq: change }),
+        }
+    }
+
+    /// `origin` waits while too much waits for that shard.
+    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Origin) {
+        let peer = &mut self.peers[usize::from(to.0)];
+        if peer.is_backed_up() && !peer.holds.contains(&origin) {
+            peer.holds.push(origin);
+            self.hold(origin);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Shards with clients that need no bytes in between, for the unit tests of this folder. What they hear is text.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_executors::{MonotonicNs, TICK};
+
+use super::policy::OverflowPolicy;
+use super::shard::{Shard, ShardConfig};
+use crate::error::ErrorCode;
+use crate::ids::{SessionId, ShardId};
+use crate::limits::FRAME_BYTES_MAX_LIMIT;
+use crate::wire::greeting::GREETING_BYTES;
+use crate::wire::{Frame, encode, split, splitter};
+
+/// Some shards, whose links never fill.
+pub(super) struct Rig {
+    pub(super) shards: Vec<Shard>,
+    pub(super) now: MonotonicNs,
+}
+
+impl Rig {
+    pub(super) fn new(config: &ShardConfig) -> Rig {
+        let now = MonotonicNs(1);
+        let shard = |id| Shard::new(ShardId(u16::try_from(id).unwrap()), config.clone(), now);
+        Rig { shards: (0..config.shards).map(shard).collect(), now }
+    }
+
+    pub(super) fn with_shards(shards: usize) -> Rig {
+        Rig::new(&ShardConfig { shards, ..ShardConfig::default() })
+    }
+
+    /// A client that is open, and has read its welcome.
+    pub(super) fn open(&mut self, shard: usize, policy: OverflowPolicy) -> SessionId {
+        let id = self.shards[shard].on_open().unwrap();
+        self.shards[shard].on_greeting(id, Ok(()));
+        self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire() }]);
+        self.take(shard, id);
+        id
+    }
+
+    /// A client says frames, in one read.
+    pub(super) fn say(&mut self, shard: usize, id: SessionId, frames: &[Frame<'_>]) {
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| encode(frame, &mut bytes));
+        let bytes = Bytes::from(bytes);
+        let mut spans = Vec::new();
+        assert_eq!(split(&bytes, FRAME_BYTES_MAX_LIMIT, &mut spans).error, None);
+        self.shards[shard].on_frames(id, &bytes, &spans);
+        self.shards[shard].on_partial(id, false, true, None);
+        self.audit();
+    }
+
+    /// What was said goes from shard to shard, until nothing does.
+    pub(super) fn travel(&mut self) {
+        let mut moves = true;
+        while moves {
+            moves = false;
+            for from in 0..self.shards.len() {
+                for to in 0..self.shards.len() {
+                    moves |= self.travel_once(from, to);
+                }
+            }
+        }
+        self.audit();
+    }
+
+    /// One item goes from a shard to another; `false`: there was none.
+    pub(super) fn travel_once(&mut self, from: usize, to: usize) -> bool {
+        let id = |shard| ShardId(u16::try_from(shard).unwrap());
+        let Some(item) = self.shards[from].link_next(id(to)) else { return false };
+        self.shards[to].on_link(id(from), item);
+        self.shards[from].on_link_room(id(to));
+        true
+    }
+
+    /// Time goes on, tick by tick.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now = self.now + TICK;
+            self.shards.iter_mut().for_each(|shard| shard.on_tick(self.now));
+        }
+        self.audit();
+    }
+
+    fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
+        let shard = &mut self.shards[shard];
+        let mut taken = Vec::new();
+        while let Some(egress) = shard.egress(id) {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let (filled, bytes) = egress.slices(&mut slices);
+            if filled == 0 {
+                break;
+            }
+            slices[..filled].iter().for_each(|slice| taken.extend_from_slice(slice));
+            shard.on_sent(id, bytes);
+        }
+        shard.outbox.dirty.retain(|dirty| *dirty != id);
+        shard.on_flushed(id);
+        taken
+    }
+
+    /// What a client hears: it reads everything. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
+    /// an answer to request 3, `3:4` the count four for it.
+    pub(super) fn hears(&mut self, shard: usize, id: SessionId) -> String {
+        let taken = Bytes::from(self.take(shard, id));
+        self.audit();
+        let greeted = if taken.starts_with(b"CORECAST") { GREETING_BYTES } else { 0 };
+        let frames = taken.slice(greeted..);
+        let texts = splitter::frames(&frames).map(|(_, frame)| match frame {
+            Frame::Message { topic, sequence, .. } => {
+                format!("{}={sequence}", String::from_utf8_lossy(topic))
+            }
+            Frame::Gap { topic, missed, .. } => format!("{}-{missed}", String::from_utf8_lossy(topic)),
+            Frame::Done { request } => format!("!{request}"),
+            Frame::SubscriberCount { request, count } => format!("{request}:{count}"),
+            Frame::Error { code, .. } => ErrorCode::from_number(code).to_string(),
+            other => format!("{other:?}"),
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn audit(&self) {
+        self.shards.iter().for_each(Shard::audit);
+    }
+}
+
+/// A message of a topic.
+pub(super) fn message(topic: &str, sequence: u64) -> Frame<'_> {
+    let topic = topic.as_bytes();
+    Frame::Message { topic, payload: b"payload", publisher: 1, sequence, sent_at_ns: 0 }
+}
+
+/// A subscription to a filter, by the subscriber 1.
+pub(super) fn subscribe(filter: &str, request: u32) -> Frame<'_> {
+    Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: 1, kind: 1 }
+}
+
+/// And no more of it.
+pub(super) fn unsubscribe(filter: &str, request: u32) -> Frame<'_> {
+    Frame::Unsubscribe { filter: filter.as_bytes(), request, subscriber: 1, kind: 1 }
+}

@@ -1,0 +1,229 @@
+//! The pages stay true: they name what the code has, with its values, and their examples are real.
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use corecast::error::ErrorCode;
+use corecast::limits;
+use corecast::telemetry::{CloseReason, DropReason, Label, METRICS};
+use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, encode_to_vec, greeting};
+
+fn page(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The bytes of such a block: hexadecimal pairs, or `00*23`, up to what is no such thing on each line.
+fn bytes_of(block: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in block.lines() {
+        for word in line.split(' ') {
+            let (pair, times) = word.split_once('*').unwrap_or((word, "1"));
+            let read = (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten();
+            let (Some(byte), Ok(times)) = (read, times.parse()) else { break };
+            bytes.extend(std::iter::repeat_n(byte, times));
+        }
+    }
+    bytes
+}
+
+/// Every block of the pages that is marked ```` ```hex NAME ````.
+fn hex_blocks() -> Vec<(String, Vec<u8>)> {
+    let pages = page("docs/PROTOCOL.md") + &page("docs/PROTOCOL_FRAMES.md");
+    let blocks = pages.split("```hex ").skip(1).map(|rest| {
+        let (name, rest) = rest.split_once('\n').expect("a name, then lines");
+        let (block, _) = rest.split_once("```").expect("a block that ends");
+        (name.to_owned(), bytes_of(block))
+    });
+    blocks.collect()
+}
+
+#[test]
+fn every_frame_of_the_protocol_has_an_example_that_is_right() {
+    let mut tags = Vec::new();
+    for (name, bytes) in hex_blocks() {
+        if name == "greeting" {
+            assert_eq!(bytes, greeting::ours());
+            continue;
+        }
+        let (length, body) = bytes.split_at(limits::LENGTH_BYTES);
+        assert_eq!(length, u32::try_from(body.len()).expect("it is short").to_le_bytes(), "{name}");
+        let frame = CheckedFrame::check(body).unwrap_or_else(|| panic!("{name} is no frame")).frame();
+        assert_eq!(format!("{frame:?}").split(' ').next(), Some(name.as_str()));
+        assert_eq!(encode_to_vec(&frame), bytes, "{name}");
+        tags.push(bytes[bytes.len() - FRAME_BODY_BYTES_MIN]);
+    }
+    tags.sort_unstable();
+    let all: Vec<u8> = (0..).take_while(|tag| is_a_tag(*tag)).collect();
+    assert_eq!(tags, all, "each frame has one example");
+}
+
+/// Whether this version knows a frame of this tag; its fields may all be zero, but for pointers.
+fn is_a_tag(tag: u8) -> bool {
+    let mut body = [0; FRAME_BODY_BYTES_MIN];
+    body[0] = tag;
+    for at in [1, 9] {
+        // Where a pointer may stand: to the root itself, of no bytes. A field of another kind is any number.
+        body[at..at + 4].copy_from_slice(&i32::try_from(at).expect("small").wrapping_neg().to_le_bytes());
+    }
+    let both = CheckedFrame::check(&body).is_some();
+    body[9..13].fill(0);
+    let first = CheckedFrame::check(&body).is_some();
+    body[1..5].fill(0);
+    both || first || CheckedFrame::check(&body).is_some()
+}
+
+#[test]
+fn the_protocol_names_every_error_code() {
+    let page = page("docs/PROTOCOL.md");
+    for code in ErrorCode::ALL {
+        let row = format!("| {} | `{}` | ", code.number(), code.label());
+        assert!(page.contains(&row), "no row begins with {row}");
+    }
+}
+
+#[test]
+fn operations_names_every_metric_and_reason() {
+    let page = page("docs/OPERATIONS.md");
+    let reasons = DropReason::names().into_iter().chain(CloseReason::names());
+    for name in METRICS.iter().map(|metric| metric.name).chain(reasons) {
+        assert!(page.contains(&format!("`{name}`")), "{name} is missing");
+    }
+    for word in page.split('`').filter(|word| word.starts_with("corecast_")) {
+        assert!(METRICS.iter().any(|metric| metric.name == word), "there is no metric {word}");
+    }
+}
+
+#[test]
+fn operations_names_every_option_of_the_broker() {
+    let page = page("docs/OPERATIONS.md");
+    let mut command = corecast::cli::Cli::command();
+    command.build();
+    let broker = command.find_subcommand("broker").expect("it is one");
+    for option in broker.get_arguments().filter_map(|argument| argument.get_long()) {
+        let is_own = matches!(option, "help" | "version");
+        assert!(is_own || page.contains(&format!("| `--{option}` |")), "--{option} is missing");
+    }
+}
+
+/// A number with commas between its thousands.
+fn count(number: impl Into<i128>) -> String {
+    let digits = number.into().to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn bytes(number: impl Into<i128>) -> String {
+    let number = number.into();
+    let units = [(1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    let (factor, unit) = units.into_iter().find(|(factor, _)| number % factor == 0).expect("one divides all");
+    format!("{} {unit}", count(number / factor))
+}
+
+fn time(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms => format!("{ms} ms"),
+    }
+}
+
+/// Rows of the table of limits: how the value is written, and of which constants.
+macro_rules! rows {
+    ($( $written:ident: $( $name:ident )*; )*) => {
+        vec![$( $( (stringify!($name), $written(rows!(@ $written $name))), )* )*]
+    };
+    (@ time $name:ident) => { limits::$name };
+    (@ $written:ident $name:ident) => { i128::try_from(limits::$name).expect("it is small") };
+}
+
+#[test]
+fn operations_has_every_limit_with_its_value() {
+    let rows: Vec<(&str, String)> = rows! {
+        bytes: FRAME_BYTES_MAX_DEFAULT FRAME_BYTES_MAX_LIMIT LENGTH_BYTES TEXT_BYTES_MAX TOPIC_BYTES_MAX
+            READ_BYTES_PER_TURN SLAB_BYTES PARTIAL_BYTES_IN_SLAB COPY_BELOW_BYTES EGRESS_BYTES_MAX_DEFAULT
+            CONTROL_BYTES_MAX FLUSH_BYTES_PER_VISIT FRAME_BYTES_PER_SEC_MIN PUBLISH_BYTES_MAX CLIENT_QUEUE_BYTES_DEFAULT
+            EVENT_BYTES_PER_HANDOVER PUBLISH_BYTES_AHEAD;
+        count: TOPIC_LEVELS_MAX FRAMES_PER_TURN_MAX EGRESS_FRAMES_MAX_DEFAULT GAP_TOPICS_MAX SEND_SLICES_MAX
+            FLUSH_SESSIONS_PER_TURN LOW_WATER_DIVISOR SUBSCRIPTIONS_PER_SESSION_MAX GROUP_FILTERS_MAX
+            WATCHES_PER_SESSION_MAX SESSIONS_PER_SHARD_MAX ROUTE_CACHE_MAX LINK_ITEMS_MAX COMMANDS_MAX
+            LINK_ITEMS_PER_TURN SHARDS_MAX RENEWALS_PER_LEASE PUBLISHERS_MAX ENDPOINTS_PER_PUBLISHER_MAX
+            TOPICS_PER_PUBLISHER_MAX GONE_PUBLISHERS_MAX MODE_RULES_MAX HEARTBEATS_MISSED_MAX SWEEP_TICKS
+            ACCEPTS_PER_TURN LISTEN_BACKLOG UNACKED_TOPICS_MAX CLIENT_QUEUE_FRAMES_DEFAULT PUBLISHES_PER_TURN
+            EVENTS_PER_HANDOVER HANDOVERS_MAX PUBLISH_ITEMS_MAX;
+        time: LEASE_DEFAULT LEASE_MIN DIRECT_SETTLE HEARTBEAT_MIN ADDRESS_IN_USE_RETRY ADDRESS_IN_USE_RETRY_PAUSE
+            HEARTBEAT_DEFAULT HANDSHAKE_DEADLINE FRAME_DEADLINE LINGER DRAIN_DEFAULT ACCEPT_BACKOFF_MIN
+            ACCEPT_BACKOFF_MAX CONNECT_TIMEOUT_DEFAULT RECONNECT_PAUSE_MIN RECONNECT_PAUSE_MAX CONNECT_ATTEMPT
+            ACK_PERIOD CLOSE_TIMEOUT_DEFAULT;
+    };
+    let page = page("docs/OPERATIONS.md");
+    for (name, value) in &rows {
+        let row = format!("| `{name}` | {value} | ");
+        assert!(page.contains(&row), "no row begins with {row}");
+    }
+    let source = self::page("src/limits.rs");
+    let declared = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    for name in declared {
+        assert!(rows.iter().any(|(row, _)| *row == name), "{name} is new: add it here and to the page");
+    }
+}
+
+#[test]
+fn architecture_gives_a_reason_for_every_dependency() {
+    let page = page("docs/ARCHITECTURE.md");
+    for manifest in ["Cargo.toml", "executors/Cargo.toml", "bench/Cargo.toml"] {
+        let text = self::page(manifest);
+        let names = text.lines().filter_map(|line| line.strip_suffix(".workspace = true"));
+        let crates = names.filter(|name| !name.starts_with("corecast"));
+        let fields = ["version", "edition", "rust-version", "license", "publish"];
+        for name in crates.filter(|name| !fields.contains(name)) {
+            assert!(page.contains(&format!("`{name}`")), "{name} of {manifest} is missing");
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_the_examples_as_they_are() {
+    let readme = page("README.md");
+    for example in ["examples/publisher.rs", "examples/subscriber.rs"] {
+        let block = format!("```rust\n{}```\n", page(example));
+        assert!(readme.contains(&block), "README.md does not show {example} as it is");
+    }
+}
+
+const PAGES: [&str; 6] = [
+    "README.md",
+    "docs/ARCHITECTURE.md",
+    "docs/OPERATIONS.md",
+    "docs/PERFORMANCE.md",
+    "docs/PROTOCOL.md",
+    "docs/PROTOCOL_FRAMES.md",
+];
+
+#[test]
+fn links_and_paths_lead_to_files() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    for name in PAGES {
+        let folder = root.join(name).parent().expect("it is in one").to_owned();
+        let text = page(name);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_file = !target.contains("://") && !target.starts_with('#');
+            assert!(!is_file || folder.join(target).exists(), "{name} links to {target}");
+        }
+        for path in
+            text.split('`').filter(|word| word.contains('/') && !word.contains([' ', '\n', ':', '\'']))
+        {
+            let is_source = [".rs", ".py", ".sh"].iter().any(|end| path.ends_with(end));
+            let exists = root.join(path).exists() || root.join("src").join(path).exists();
+            assert!(!is_source || exists, "{name} names {path}");
+        }
+    }
+}
