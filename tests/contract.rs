@@ -1,6 +1,8 @@
 //! What publish/subscribe promises, written once and run for each way to meet: over TCP and over Unix sockets,
 //! against the real command. A new mode is a new [`Ground`].
 
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
 mod broker_process;
 mod one_executor;
 mod watchdog;

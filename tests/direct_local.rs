@@ -108,7 +108,7 @@ fn what_a_dropped_publisher_has_taken_arrives_and_nobody_is_told_of_a_gap() {
     let config = broker.client();
     let executor = OneExecutor::start(move |context| {
         let mut config = config.clone();
-        config.direct.overflow = corecast::OverflowPolicy::Block;
+        config.direct.overflow = Some(corecast::OverflowPolicy::Block);
         async move {
             let client = LocalClient::start(config, context.ticks);
             let mut publisher = client.publisher().await.expect("a publisher");

@@ -199,16 +199,31 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
+const PAGES: [&str; 6] = [
+    "README.md",
+    "docs/ARCHITECTURE.md",
+    "docs/OPERATIONS.md",
+    "docs/PERFORMANCE.md",
+    "docs/PROTOCOL.md",
+    "docs/PROTOCOL_FRAMES.md",
+];
+
 #[test]
-fn links_lead_to_files() {
+fn links_and_paths_lead_to_files() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["README.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "docs/PERFORMANCE.md"];
-    for name in pages.into_iter().chain(["docs/PROTOCOL.md", "docs/PROTOCOL_FRAMES.md"]) {
+    for name in PAGES {
         let folder = root.join(name).parent().expect("it is in one").to_owned();
         let text = page(name);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let is_file = !target.contains("://") && !target.starts_with('#');
             assert!(!is_file || folder.join(target).exists(), "{name} links to {target}");
+        }
+        for path in
+            text.split('`').filter(|word| word.contains('/') && !word.contains([' ', '\n', ':', '\'']))
+        {
+            let is_source = [".rs", ".py", ".sh"].iter().any(|end| path.ends_with(end));
+            let exists = root.join(path).exists() || root.join("src").join(path).exists();
+            assert!(!is_source || exists, "{name} names {path}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Subscribers that do not keep up: what they miss they are told, exactly, and nobody else notices; or, under `block`,
 //! nothing is lost and the publisher waits.
 
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
 mod broker_process;
 mod one_executor;
 mod raw_client;

@@ -1,6 +1,8 @@
 //! What can happen to a broker and its clients: killed, started again, stopped, out of descriptors, cut off in the
 //! middle of a frame. Whole messages arrive, what is missed is told, and who is not concerned does not notice.
 
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
 mod broker_process;
 mod healthy_pair;
 mod raw_client;

@@ -76,9 +76,9 @@ pub(super) struct PubArgs {
     #[arg(long, value_name = "URL", env = "CORECAST_ADVERTISE")]
     advertise: Option<Endpoint>,
 
-    /// On topics that go direct: what gives way when a subscriber does not keep up.
-    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW", default_value_t = OverflowPolicy::default())]
-    overflow: OverflowPolicy,
+    /// On topics that go direct: what gives way when a subscriber does not keep up [default: the broker's policy].
+    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW")]
+    overflow: Option<OverflowPolicy>,
 
     /// The broker.
     #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]

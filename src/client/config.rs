@@ -83,8 +83,9 @@ pub struct DirectConfig {
     pub cores: Option<String>,
     /// What those executors do when there is nothing to do.
     pub idle: Idle,
-    /// Policy of subscribers that ask for none.
-    pub overflow: OverflowPolicy,
+    /// Policy of subscribers that ask for none; `None`: the broker's, so that a topic that goes direct is treated as
+    /// it was.
+    pub overflow: Option<OverflowPolicy>,
     /// Bytes and frames that may wait for one subscriber.
     pub bounds: QueueBounds,
     /// Longest frame body, in bytes.
@@ -98,7 +99,7 @@ impl Default for DirectConfig {
             advertise: None,
             cores: None,
             idle: Idle::default(),
-            overflow: OverflowPolicy::default(),
+            overflow: None,
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
         }

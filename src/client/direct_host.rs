@@ -12,7 +12,7 @@ use corecast_executors::{Either, TICK, Wake, first, spawn_local};
 
 use super::announcement::Announcement;
 use super::config::DirectConfig;
-use super::direct_shards::{Placed, shard_config};
+use super::direct_shards::Placed;
 use super::session::Session;
 use super::waiters::Waiters;
 use crate::broker::LocalHost;
@@ -47,10 +47,9 @@ impl DirectHost {
     /// # Errors
     /// As for [`Endpoint::listen`].
     pub(super) fn start(session: &Session, config: &DirectConfig, placed: Placed) -> Result<Rc<DirectHost>> {
-        let Placed { context, commands, id } = placed;
+        let Placed { context, commands, config: shard_config, id } = placed;
         let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
         let (fd, listens_on) = listen.listen()?;
-        let shard_config = shard_config(config, id, context.shards);
         let host = LocalHost::start(context, commands, &shard_config, vec![(fd, listens_on.clone())]);
         let advertised = config.advertise.clone().unwrap_or_else(|| listens_on.clone());
         let advertised = with_port(advertised, &listens_on);

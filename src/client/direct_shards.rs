@@ -26,17 +26,21 @@ pub(super) struct Placed {
     pub(super) context: ShardContext<Item>,
     /// To every shard.
     pub(super) commands: Vec<Link<Item>>,
+    /// What all shards share.
+    pub(super) config: Arc<ShardConfig>,
     /// Who this is on every shard.
     pub(super) id: PublisherId,
 }
 
 /// What the shards of a direct publisher share.
-pub(super) fn shard_config(config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
+fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
+    let terms = session.state.borrow().terms;
     ShardConfig {
         shards,
         bounds: config.bounds,
         frame_bytes_max: config.frame_bytes_max,
-        overflow: config.overflow,
+        overflow: config.overflow.unwrap_or(terms.overflow),
+        heartbeat: terms.heartbeat,
         direct: Some(id),
         ..ShardConfig::default()
     }
@@ -71,7 +75,7 @@ fn join(
     let (tick_link, ticks) = link(1);
     session.runtime.tick_links.borrow_mut().push(tick_link);
     let shards = 1 + elsewhere.len();
-    let shard_config = Arc::new(shard_config(config, id, shards));
+    let config = Arc::new(shard_config(session, config, id, shards));
     let mut context = ShardContext {
         shard: ShardId(0),
         shards,
@@ -87,10 +91,10 @@ fn join(
         let (here, from_there) = link(LINK_ITEMS_MAX);
         context.links.push(Some(there));
         context.inboxes.push(Some(from_there));
-        begins.push(begin_behind(here, from_here, Arc::clone(&shard_config)));
+        begins.push(begin_behind(here, from_here, Arc::clone(&config)));
     }
     let commands = std::iter::once(own_commands).chain(elsewhere).collect();
-    (Placed { context, commands, id }, begins)
+    (Placed { context, commands, config, id }, begins)
 }
 
 /// Runs a shard of a pool as one of a set that begins with one that is not in the pool.

@@ -15,7 +15,7 @@
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
 //! | `direct_shards` | which executors those run on |
-//! | `local` | publishers and subscribers inside an executor |
+//! | `local` | a client inside an executor, with `local_publisher` and `local_subscriber` |
 //! | `queue` | what waits for a subscriber in its own process |
 //! | `shared` | the executor that serves publishers and subscribers of other threads |
 //! | `publisher`, `subscriber` | their handles |
@@ -26,6 +26,8 @@ mod direct_host;
 mod direct_shards;
 mod introductions;
 mod local;
+mod local_publisher;
+mod local_subscriber;
 mod message;
 mod out;
 mod publisher;
@@ -42,7 +44,9 @@ mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};
 pub use direct_shards::DIRECT_POOL;
-pub use local::{LocalClient, LocalPublisher, LocalSubscriber, Subscription};
+pub use local::LocalClient;
+pub use local_publisher::LocalPublisher;
+pub use local_subscriber::{LocalSubscriber, Subscription};
 pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;

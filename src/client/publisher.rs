@@ -6,7 +6,7 @@ use bytes::Bytes;
 use corecast_executors::{Inbox, Link, link};
 
 use super::config::ClientConfig;
-use super::local::check_length;
+use super::local_publisher::check_length;
 use super::shared::{PublishItem, PublisherEnds, publisher_command};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -14,12 +13,14 @@ use corecast_executors::{
 };
 
 use super::config::ClientConfig;
-use super::direct_shards::{Placed, cores_of, shard_config, start_executors};
-use super::local::{LocalClient, LocalPublisher, LocalSubscriber};
+use super::direct_shards::{cores_of, start_executors};
+use super::local::LocalClient;
+use super::local_publisher::LocalPublisher;
+use super::local_subscriber::LocalSubscriber;
 use super::message::Event;
 use super::publisher::executor_gone;
 use super::runtime::ClientRuntime;
-use crate::broker::{Begin, Item, chain, run_shard};
+use crate::broker::{Begin, Item, chain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{
@@ -85,13 +86,13 @@ pub(super) fn commands() -> Result<Link<Command>> {
     started.clone().map_err(|text| Error::new(ErrorKind::Executor, text))
 }
 
-/// Asks for a publisher: of the executor that all share, or of executors of its own if it is to have some.
+/// Asks for a publisher: of the executor that all share, or of one of its own if it is to have some.
 pub(super) fn publisher_command(config: ClientConfig, reply: Link<Result<PublisherEnds>>) -> Result<Asked> {
     let command = Command::Publisher { config: config.clone(), reply };
     match &config.direct.cores {
         None => Ok(Asked { commands: Some(commands()?), command: Some(command) }),
         Some(cores) => {
-            start_own_executors(cores, config.clone(), command)?;
+            start_own_executor(cores, config.clone(), command)?;
             Ok(Asked { commands: None, command: None })
         }
     }
@@ -115,35 +116,18 @@ impl Asked {
     }
 }
 
-/// Executors for one direct publisher: the first runs its client, too.
-fn start_own_executors(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
+/// An executor for one direct publisher on the first of its cores. Those on the others are started when it has a
+/// topic that goes direct.
+fn start_own_executor(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
     let cores = cores_of(cores)?;
-    let id = PublisherId(fastrand::u64(1..));
-    let shard_config = Arc::new(shard_config(&config.direct, id, cores.len()));
-    let commands = start_executors(cores, &config.direct)?;
-    let (first, others) = commands.split_first().expect("a set of cores has one");
-    for other in others {
-        let config = Arc::clone(&shard_config);
-        let begin: Begin = Box::new(move |context| Box::pin(run_shard(context, config)));
-        other.send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())?;
-    }
-    let all = commands.clone();
-    let begin: Begin = Box::new(move |context| Box::pin(run_own(context, all, id, config, command)));
-    first.send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())
+    let first = *cores.first().expect("a set of cores has one");
+    let commands = start_executors(vec![first], &config.direct)?;
+    let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, command)));
+    commands[0].send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())
 }
 
-async fn run_own(
-    mut context: ShardContext<Item>,
-    commands: Vec<Link<Item>>,
-    id: PublisherId,
-    config: ClientConfig,
-    command: Command,
-) {
-    let (tick_link, ticks) = link(1);
-    let runtime = ClientRuntime::start(std::mem::replace(&mut context.ticks, Ticks::from(ticks)));
-    runtime.tick_links.borrow_mut().push(tick_link);
-    let client = LocalClient::with_runtime(config, runtime);
-    client.place(Placed { context, commands, id });
+async fn run_own(ticks: Ticks, config: ClientConfig, command: Command) {
+    let client = LocalClient::start(config, ticks);
     serve(client.clone(), command).await;
     client.close().await;
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -49,6 +50,11 @@ impl fmt::Display for LogFormat {
 pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
     let wrong =
         |why: String| Error::new(ErrorKind::Invalid, format!("the log level '{level}' is not one: {why}"));
+    // A word that is no level would be the name of a module, and all else would fall silent.
+    let is_level = |word: &str| word.contains('=') || word.trim().parse::<LevelFilter>().is_ok();
+    if let Some(word) = level.split(',').find(|word| !is_level(word)) {
+        return Err(wrong(format!("'{word}' is none of error, warn, info, debug, trace and off")));
+    }
     let filter = EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))?;
     // A full disk under stderr must not end the process: by default a line that cannot be written is reported
     // with `eprintln!`, which panics.
@@ -80,8 +86,10 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_an_error() {
-        let error = install_logs("info,corecast=loud", LogFormat::Text).expect_err("no such level");
-        assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.to_string().contains("loud"), "{error}");
+        for level in ["info,corecast=loud", "loud", "info,loud"] {
+            let error = install_logs(level, LogFormat::Text).expect_err("no such level");
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains(level), "{error}");
+        }
     }
 }

@@ -8,13 +8,15 @@ use corecast::{Filter, OverflowPolicy};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
 
-/// A message that a client said.
+/// A message that a client said, or a gap that it told.
 pub(crate) struct Message {
     /// Which client.
     pub(crate) publisher: usize,
     pub(crate) topic: usize,
     pub(crate) sequence: u64,
     pub(crate) payload: Vec<u8>,
+    /// How many messages the gap is of; 0: it is a message.
+    pub(crate) gap: u64,
     /// The step in which it was said, and how often the world had been at rest before.
     pub(crate) said_at: u64,
     pub(crate) epoch: u64,
@@ -189,12 +191,35 @@ impl Ledger {
 
     /// A client says a message, its bytes ending at `ends_at` of what it says.
     pub(crate) fn said(&mut self, publisher: usize, topic: usize, payload: &[u8], ends_at: u64) {
+        let sequence = self.by_publisher[publisher].len() as u64 + 1;
+        let index = self.note(publisher, topic, ends_at);
+        self.by_publisher[publisher].push(index);
+        self.messages[index].sequence = sequence;
+        self.messages[index].payload = payload.to_vec();
+        for book in &mut self.sessions {
+            let follow = &mut book.topics[topic].follow;
+            *follow = if *follow == Follow::Asked { Follow::Sums } else { *follow };
+        }
+    }
+
+    /// A client says that so many of its messages are missing.
+    pub(crate) fn said_gap(&mut self, publisher: usize, topic: usize, missed: u64, ends_at: u64) {
+        let index = self.note(publisher, topic, ends_at);
+        self.messages[index].gap = missed;
+        for book in &mut self.sessions {
+            let follow = &mut book.topics[topic].follow;
+            *follow = if *follow == Follow::NotAsked { Follow::NotAsked } else { Follow::Sums };
+        }
+    }
+
+    fn note(&mut self, publisher: usize, topic: usize, ends_at: u64) -> usize {
         let index = self.messages.len();
         self.messages.push(Message {
             publisher,
             topic,
-            sequence: self.by_publisher[publisher].len() as u64 + 1,
-            payload: payload.to_vec(),
+            sequence: 0,
+            payload: Vec::new(),
+            gap: 0,
             said_at: self.step,
             epoch: self.epoch,
             ends_at,
@@ -202,12 +227,8 @@ impl Ledger {
             place: self.by_topic[topic].len(),
         });
         self.by_topic[topic].push(index);
-        self.by_publisher[publisher].push(index);
         self.unread[publisher].push_back(index);
-        for book in &mut self.sessions {
-            let follow = &mut book.topics[topic].follow;
-            *follow = if *follow == Follow::Asked { Follow::Sums } else { *follow };
-        }
+        index
     }
 
     /// A shard has read what a client said up to `heard`; `taken`: and takes it.

@@ -34,7 +34,7 @@ use violation::Kind;
 use world::World;
 
 /// Runs without the variables: about 20 s in the dev profile on one 3 GHz core.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

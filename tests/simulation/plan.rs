@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) stalls: u32,
     /// Nobody leaves and nobody is thrown out before the end, so that the counters can be exact.
     pub(crate) calm: bool,
+    /// Publishers tell gaps of their own, so that what is told is more than what was dropped.
+    pub(crate) tells_gaps: bool,
     /// It ends with a drain, not with everybody leaving.
     pub(crate) drains: bool,
 }
@@ -84,6 +86,7 @@ impl Plan {
             steps: rng.u64(1_000..5_000),
             stalls: [2, 10, 40][rng.usize(..3)],
             calm: rng.bool(),
+            tells_gaps: rng.u8(0..4) == 0,
             drains: rng.bool(),
         }
     }

@@ -1,6 +1,7 @@
 //! What may happen next. Each step is one thing that one party does; the seed decides which.
 
 use crate::client::Client;
+use crate::oracle::REASON_PUBLISHER;
 use crate::plan::{PAYLOAD_BYTES_MAX, TOPICS};
 use crate::pumps::Connection;
 use crate::violation::Checked;
@@ -180,6 +181,9 @@ impl World {
         if !self.oracle.ledger.owns(publisher, topic) {
             return;
         }
+        if self.plan.tells_gaps && self.rng.u8(0..20) == 0 {
+            return self.say_gap(publisher, topic);
+        }
         let bytes = self.rng.usize(0..PAYLOAD_BYTES_MAX);
         let payload: Vec<u8> = std::iter::repeat_with(|| self.rng.u8(..)).take(bytes).collect();
         let client = &mut self.clients[publisher];
@@ -192,6 +196,14 @@ impl World {
             sent_at_ns: sequence * 3,
         });
         self.oracle.ledger.said(publisher, topic, &payload, client.said);
+    }
+
+    /// A publisher says that some of its messages got lost before.
+    fn say_gap(&mut self, publisher: usize, topic: usize) {
+        let missed = self.rng.u64(1..5);
+        let client = &mut self.clients[publisher];
+        client.say(&Frame::Gap { topic: TOPICS[topic].as_bytes(), missed, reason: REASON_PUBLISHER });
+        self.oracle.ledger.said_gap(publisher, topic, missed, client.said);
     }
 
     /// Somebody comes, and if nobody is to be missed, somebody goes.

@@ -211,7 +211,7 @@ impl Plan {
             }
             BrokerChoice::Running { overflow, .. } => *overflow,
         };
-        direct.overflow = overflow.unwrap_or_default();
+        direct.overflow = overflow;
         direct
     }
 
@@ -293,7 +293,7 @@ pub(crate) mod tests {
         };
         let plan = Plan { broker: BrokerChoice::Started(options), ..sample_plan() };
         let direct = plan.direct();
-        assert_eq!((direct.overflow, direct.bounds.bytes_max), (OverflowPolicy::Block, 5_000_000));
+        assert_eq!((direct.overflow, direct.bounds.bytes_max), (Some(OverflowPolicy::Block), 5_000_000));
         assert_eq!(direct.idle, Idle::Busy);
         assert_eq!(sample_plan().direct(), DirectConfig::default());
     }

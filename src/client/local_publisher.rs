@@ -1,0 +1,279 @@
+//! Publishers inside an executor: through the broker, or, for topics that go direct, through shards of their own.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ahash::AHashSet;
+use corecast_executors::{Either, end_turn, first};
+
+use super::direct_host::DirectHost;
+use super::direct_shards::place;
+use super::local::{LocalClient, Use};
+use super::session::Session;
+use super::state::Flushed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::PublisherId;
+use crate::limits::LINGER;
+use crate::registry::Mode;
+use crate::topic::Topic;
+use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
+
+/// A publisher.
+pub struct LocalPublisher {
+    client: LocalClient,
+    used: Rc<Use>,
+    id: PublisherId,
+    sequence: u64,
+    /// The session's losses that this publisher's flushes have reported.
+    losses_told: u64,
+    /// Direct topics that are known to the broker, and whose subscribers were waited for.
+    begun: AHashSet<Topic>,
+    /// Messages went through the broker since the last flush.
+    proxied: bool,
+}
+
+impl LocalPublisher {
+    /// A publisher of an open session.
+    pub(super) fn new(client: LocalClient, used: Rc<Use>) -> Self {
+        let losses_told = used.session.state.borrow().losses;
+        LocalPublisher {
+            client,
+            used,
+            id: PublisherId(fastrand::u64(1..)),
+            sequence: 0,
+            losses_told,
+            begun: AHashSet::new(),
+            proxied: false,
+        }
+    }
+
+    /// Who this is in the messages.
+    pub fn id(&self) -> PublisherId {
+        self.id
+    }
+
+    /// Longest frame body that the broker takes, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        self.used.session.state.borrow().terms.frame_bytes_max
+    }
+
+    /// How messages of this topic travel, by the broker's last word.
+    pub fn mode_of(&self, topic: &Topic) -> Mode {
+        self.used.session.state.borrow().modes.mode_of(topic.as_bytes())
+    }
+
+    /// Queues a message and gives its sequence number. Waits while too much is queued, also while the session is
+    /// connecting again; and at the first message of a topic that goes direct, for its subscribers to come.
+    ///
+    /// # Errors
+    /// `Invalid` for a message longer than the broker takes; what the session has failed with.
+    pub async fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        if let Some(direct) = self.direct_for(topic).await? {
+            return self.publish_direct(&direct, topic, payload).await;
+        }
+        let session = &self.used.session;
+        let ready = {
+            let state = session.state.borrow();
+            state.alive()?;
+            check_length(topic, payload, state.terms.frame_bytes_max)?;
+            Session::has_room(&state)
+        };
+        if !ready {
+            session.send_soon();
+            session.until(|state| Session::has_room(state).then_some(())).await?;
+        }
+        self.sequence += 1;
+        self.proxied = true;
+        let name = topic.to_bytes();
+        let frame = self.message(topic, payload);
+        session.state.borrow_mut().publish(&frame, &name);
+        if session.send_soon() {
+            // A turn's worth has been sent: the reactor and the others have theirs.
+            end_turn().await;
+        }
+        Ok(self.sequence)
+    }
+
+    async fn publish_direct(&mut self, direct: &DirectHost, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        check_length(topic, payload, self.client.inner.config.direct.frame_bytes_max)?;
+        self.sequence += 1;
+        direct.publish(&self.message(topic, payload)).await;
+        Ok(self.sequence)
+    }
+
+    fn message<'a>(&self, topic: &'a Topic, payload: &'a [u8]) -> Frame<'a> {
+        Frame::Message {
+            topic: topic.as_bytes(),
+            payload,
+            publisher: self.id.0,
+            sequence: self.sequence,
+            sent_at_ns: unix_ns(),
+        }
+    }
+
+    /// The shards for a topic that goes direct, with the topic begun; `None` for one that is proxied.
+    async fn direct_for(&mut self, topic: &Topic) -> Result<Option<Rc<DirectHost>>> {
+        let session = &self.used.session;
+        {
+            let state = session.state.borrow();
+            if state.modes.is_all_proxy() && self.begun.is_empty() {
+                return Ok(None);
+            }
+        }
+        if self.begun.contains(topic) {
+            return Ok(self.used.direct.borrow().clone());
+        }
+        // Only an open session knows the modes; one that was never open gives no publisher.
+        session.until(|state| state.is_open().then_some(())).await?;
+        let mode = session.state.borrow().modes.mode_of(topic.as_bytes());
+        if mode == Mode::Proxy {
+            return Ok(None);
+        }
+        let there = self.used.direct.borrow().clone();
+        let direct = match there {
+            Some(direct) => direct,
+            None => self.start_direct().await?,
+        };
+        direct.begin_topic(session, topic).await?;
+        self.begun.insert(topic.clone());
+        Ok(Some(direct))
+    }
+
+    async fn start_direct(&self) -> Result<Rc<DirectHost>> {
+        let (session, config) = (&self.used.session, &self.client.inner.config.direct);
+        let placed = place(session, self.id, config).await?;
+        // Another publisher of this session may have been quicker. Executors without a publisher end.
+        let there = self.used.direct.borrow().clone();
+        if let Some(direct) = there {
+            return Ok(direct);
+        }
+        let made = DirectHost::start(session, config, placed)?;
+        *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
+        Ok(made)
+    }
+
+    /// Waits until at least `n` subscribers of this topic are in force on every shard, and gives how many are.
+    ///
+    /// # Errors
+    /// `TimedOut`, saying how many there were; what the session has failed with.
+    pub async fn wait_for_subscribers(
+        &mut self,
+        topic: &Topic,
+        n: usize,
+        timeout: Duration,
+    ) -> Result<usize> {
+        if let Some(direct) = self.direct_for(topic).await? {
+            let count = direct.wait_for_subscribers(&self.used.session, topic, n, timeout).await;
+            return if count >= n { Ok(count) } else { Err(too_few(topic, count, n, timeout)) };
+        }
+        let session = &self.used.session;
+        let request = session.state.borrow_mut().watch(topic.to_bytes());
+        session.send_soon();
+        let mut last = 0;
+        let waited = session
+            .until_in(timeout, "the subscribers are not there", |state| {
+                last = state.watched(request).unwrap_or(0) as usize;
+                (last >= n).then_some(last)
+            })
+            .await;
+        session.state.borrow_mut().unwatch(request);
+        session.send_soon();
+        waited.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => too_few(topic, last, n, timeout),
+            _ => error,
+        })
+    }
+
+    /// Waits until the broker has taken for delivery all that was published.
+    ///
+    /// # Errors
+    /// `Lost` if the connection was lost since the last flush with messages not known to be taken: their
+    /// subscribers were told of a gap. `TimedOut`; what the session has failed with.
+    pub async fn flush(&mut self, timeout: Duration) -> Result<()> {
+        let session = &self.used.session;
+        let direct = self.used.direct.borrow().clone();
+        if let Some(direct) = direct {
+            let clock = &session.runtime.clock;
+            let flushed = first(direct.flush(), clock.until(clock.now() + timeout)).await;
+            if let Either::Right(()) = flushed {
+                let text = "a subscriber with the policy `block` has not taken all in time";
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+        }
+        if !self.proxied {
+            // Nothing went through the broker: it need not be there.
+            return Ok(());
+        }
+        let mut asked = None;
+        let flushed = session
+            .until_in(timeout, "the broker has not taken all", |state| {
+                if asked.is_none() {
+                    asked = state.flush();
+                    // Only when there is something to send: what is sent wakes whoever looks here.
+                    if asked.is_some() {
+                        session.send_later();
+                    }
+                }
+                asked.as_ref().and_then(|flushed| flushed.get())
+            })
+            .await?;
+        self.proxied = false;
+        let losses = session.state.borrow().losses;
+        if flushed == Flushed::Lost || losses != self.losses_told {
+            self.losses_told = losses;
+            let text = "the connection was lost; messages sent just before may not have been taken";
+            return Err(Error::new(ErrorKind::Lost, text));
+        }
+        Ok(())
+    }
+
+    /// Flushes, and ends the session if nobody else uses it.
+    ///
+    /// # Errors
+    /// As for [`LocalPublisher::flush`].
+    pub async fn close(mut self, timeout: Duration) -> Result<()> {
+        let flushed = self.flush(timeout).await;
+        let session = Rc::clone(&self.used.session);
+        let last = Rc::strong_count(&self.used) == 1;
+        let direct = self.used.direct.borrow().clone().filter(|_| last);
+        if let Some(direct) = direct {
+            direct.end(&session, timeout).await;
+            *self.used.direct.borrow_mut() = None;
+        }
+        drop(self);
+        if last {
+            let clock = &session.runtime.clock;
+            first(session.closed(), clock.until(clock.now() + LINGER)).await;
+        }
+        flushed
+    }
+}
+
+fn too_few(topic: &Topic, there: usize, n: usize, timeout: Duration) -> Error {
+    let text = format!("{there} of {n} subscribers of `{topic}` came within {} ms", timeout.as_millis());
+    Error::new(ErrorKind::TimedOut, text)
+}
+
+/// The longest payload of a message of this topic that fits a frame body of `frame_bytes_max` bytes.
+pub(super) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize {
+    frame_bytes_max.saturating_sub(FRAME_BODY_BYTES_MIN + topic.as_bytes().len())
+}
+
+pub(super) fn check_length(topic: &Topic, payload: &[u8], frame_bytes_max: usize) -> Result<()> {
+    let most = payload_bytes_max(topic, frame_bytes_max);
+    if payload.len() <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "a payload of {} bytes is too long: with this topic the broker takes {most} (--frame-bytes-max {frame_bytes_max})",
+        payload.len()
+    );
+    Err(Error::new(ErrorKind::Invalid, text))
+}
+
+/// The wall clock, in nanoseconds since 1970-01-01 UTC.
+fn unix_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+}

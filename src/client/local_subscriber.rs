@@ -1,0 +1,93 @@
+//! Subscribers inside an executor: a sink that is called in place, or a queue that such a sink fills.
+
+use std::rc::Rc;
+
+use corecast_executors::{Either, first};
+
+use super::local::Use;
+use super::message::Event;
+use super::queue::EventQueue;
+use super::sinks::Sink;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::SubscriberId;
+use crate::topic::Filter;
+
+/// Adds a sink to a session; ready when its filters are in force.
+pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> Result<Subscription> {
+    let mut filters = filters.to_vec();
+    filters.sort_unstable();
+    filters.dedup();
+    if filters.is_empty() {
+        return Err(Error::new(ErrorKind::Invalid, "a subscriber needs a filter"));
+    }
+    let session = Rc::clone(&used.session);
+    let id = session.state.borrow_mut().subscribe(&filters);
+    session.introduce_everywhere(id, &filters);
+    session.sinks.insert(id, &filters, sink);
+    let subscription = Subscription { used, id, filters };
+    session.send_soon();
+    session.until(|state| (state.is_in_force(id) && session.is_settled(id)).then_some(())).await?;
+    Ok(subscription)
+}
+
+/// A sink's place at its session. Dropped, it is unsubscribed.
+pub struct Subscription {
+    used: Rc<Use>,
+    id: SubscriberId,
+    filters: Vec<Filter>,
+}
+
+impl Subscription {
+    /// Waits until the session has failed for good, and says why.
+    pub async fn failed(&self) -> Error {
+        let ended = self.used.session.until(|_| None::<()>).await;
+        ended.err().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the session has ended"))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let session = &self.used.session;
+        drop(session.sinks.remove(self.id, &self.filters));
+        session.unsubscribe_everywhere(self.id);
+        session.set_paused(false);
+    }
+}
+
+/// A subscriber with a queue.
+pub struct LocalSubscriber {
+    pub(super) subscription: Subscription,
+    pub(super) queue: Rc<EventQueue>,
+}
+
+impl LocalSubscriber {
+    /// The next event.
+    ///
+    /// # Errors
+    /// When the session has failed for good and the queue is empty.
+    pub async fn recv(&mut self) -> Result<Event> {
+        if let Some(event) = self.try_recv() {
+            return Ok(event);
+        }
+        let session = &self.subscription.used.session;
+        let queued = self.queue.changed.until(|| self.queue.pop().map(Ok));
+        let ended = async { Err(self.subscription.failed().await) };
+        let event = match first(queued, ended).await {
+            Either::Left(event) => event,
+            Either::Right(error) => self.queue.pop().map_or(error, Ok),
+        };
+        if self.queue.has_room() {
+            session.set_paused(false);
+        }
+        event
+    }
+
+    /// An event that is there now.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        let event = self.queue.pop();
+        if self.queue.has_room() {
+            self.subscription.used.session.set_paused(false);
+        }
+        event
+    }
+}
