@@ -300,8 +300,8 @@ impl EgressQueue {
     }
 
     fn drop_newest(&mut self, chunk: &Chunk) -> Offer {
-        let joins = self.items.len() > self.begun() && matches!(self.items.back(), Some(Item::Gap(_)));
-        if !joins {
+        // A gap at the back has not begun to leave: nothing else would wait, and this would have been queued.
+        if !matches!(self.items.back(), Some(Item::Gap(_))) {
             self.items.push_back(Item::Gap(Box::default()));
             self.gaps += 1;
         }
