@@ -138,7 +138,7 @@ error_codes! {
     ShuttingDown = 14, "shutting_down";
     /// An overflow policy that this broker does not grant.
     PolicyRefused = 15, "policy_refused";
-    /// A registration whose endpoints cannot be: none, one that nobody could reach, or another publisher's.
+    /// A registration that cannot be: no endpoint or one that nobody could reach, no topic or too many.
     EndpointRefused = 16, "endpoint_refused";
     /// A renewal of a lease that has run out: register again, under a new epoch.
     LeaseLost = 17, "lease_lost";
@@ -146,6 +146,8 @@ error_codes! {
     StaleEpoch = 18, "stale_epoch";
     /// More registrations than the registry holds.
     TooManyPublishers = 19, "too_many_publishers";
+    /// A registration with an endpoint of another publisher, which is there or has a lease that still runs.
+    EndpointTaken = 20, "endpoint_taken";
 }
 
 impl fmt::Display for ErrorCode {

@@ -122,6 +122,9 @@ pub const PUBLISHERS_MAX: usize = 64 << 10;
 /// Endpoints of one registration.
 pub const ENDPOINTS_PER_PUBLISHER_MAX: usize = 8;
 
+/// Longest endpoint in a registration, in bytes: a host name has 253 at the most, a socket's path 107.
+pub const ENDPOINT_BYTES_MAX: usize = 300;
+
 /// Topics one registration lists; a publisher of more registers the filters of the rules that made them direct.
 pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 

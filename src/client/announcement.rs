@@ -2,6 +2,7 @@
 //! part of a session's state.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
@@ -14,6 +15,9 @@ use crate::limits::{RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
 use crate::registry::{ModeRules, to_lines};
 use crate::topic::{Filter, Topic};
 use crate::wire::Frame;
+
+/// The filter of all topics.
+const ALL: &str = ">";
 
 /// A direct publisher's registration, from its own side.
 #[derive(Debug)]
@@ -64,10 +68,25 @@ impl Announcement {
             return;
         }
         // An epoch's topics only grow, so this is a new one.
-        let wide = modes.direct_filter_of(topic.as_bytes());
-        self.topics.retain(|narrow| !narrow.overlaps(&wide));
-        self.topics.insert(wide);
         self.epoch += 1;
+        for narrow in mem::take(&mut self.topics) {
+            self.widen_with(match &narrow {
+                Filter::Exact(topic) => modes.direct_filter_of(topic.as_bytes()),
+                _ => narrow,
+            });
+        }
+        self.widen_with(modes.direct_filter_of(topic.as_bytes()));
+        if self.topics.len() > TOPICS_PER_PUBLISHER_MAX {
+            // More rules than a registration lists: then it may publish anything.
+            self.widen_with(Filter::parse(ALL).expect("it is one"));
+        }
+    }
+
+    fn widen_with(&mut self, wide: Filter) {
+        if !self.topics.iter().any(|there| there.covers(&wide)) {
+            self.topics.retain(|narrow| !wide.covers(narrow));
+            self.topics.insert(wide);
+        }
     }
 
     /// Whether the broker knows of all topics.
@@ -155,6 +174,38 @@ mod tests {
         }
         assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "video.>");
         assert_eq!(said.epoch, 2);
+    }
+
+    fn rules_of(lines: &[String]) -> ModeRules {
+        let rules = lines.iter().map(|line| ModeRules::parse_rule(line).unwrap());
+        ModeRules::new(rules.collect(), Default::default()).unwrap()
+    }
+
+    #[test]
+    fn a_wide_filter_takes_the_place_of_those_it_covers_and_of_no_other() {
+        let rules = rules_of(&["a.>=direct".into(), "*.b=direct".into(), "n.*=direct".into()]);
+        let mut said = Announcement::new(PublisherId(1), &Endpoint::default(), MonotonicNs(0));
+        for n in 1..TOPICS_PER_PUBLISHER_MAX {
+            said.add(&topic(&format!("n.{n}")), &rules);
+        }
+        let mut all = vec![topic("x.b"), topic("a.1"), topic("y.b"), topic("a.2"), topic("n.new")];
+        all.extend((1..TOPICS_PER_PUBLISHER_MAX).map(|n| topic(&format!("n.{n}"))));
+        for one in &all {
+            said.add(one, &rules);
+        }
+        assert!(all.iter().all(|one| said.covers(one)));
+        assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "*.b\na.>\nn.*");
+    }
+
+    #[test]
+    fn more_rules_than_a_registration_lists_become_all_topics() {
+        let lines: Vec<String> = (0..200).map(|n| format!("r{n}.*=direct")).collect();
+        let rules = rules_of(&lines);
+        let mut said = Announcement::new(PublisherId(1), &Endpoint::default(), MonotonicNs(0));
+        for n in 0..200 {
+            said.add(&topic(&format!("r{n}.a")), &rules);
+            assert!(said.topics.len() <= TOPICS_PER_PUBLISHER_MAX && said.covers(&topic(&format!("r{n}.a"))));
+        }
     }
 
     #[test]

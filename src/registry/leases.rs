@@ -20,7 +20,7 @@ pub enum LeaseError {
     /// It cannot be, by itself.
     #[error("{0}")]
     Faulty(String),
-    /// Another publisher that is there has this endpoint.
+    /// Another publisher that is there has this endpoint: perhaps one that died, and whose lease runs.
     #[error("{endpoint} is the endpoint of publisher {holder}")]
     Taken {
         /// The endpoint.
@@ -55,12 +55,29 @@ impl LeaseError {
     /// What the publisher is told.
     pub fn code(&self) -> ErrorCode {
         match self {
-            LeaseError::Faulty(_) | LeaseError::Taken { .. } => ErrorCode::EndpointRefused,
+            LeaseError::Faulty(_) => ErrorCode::EndpointRefused,
+            LeaseError::Taken { .. } => ErrorCode::EndpointTaken,
             LeaseError::Stale { .. } => ErrorCode::StaleEpoch,
             LeaseError::Lost { .. } => ErrorCode::LeaseLost,
             LeaseError::Full => ErrorCode::TooManyPublishers,
         }
     }
+}
+
+/// What a publisher says and what is known of it in the same epoch. Topics only grow, so that an earlier registration
+/// that arrives late takes none, and none is dropped for want of room: nobody would tell who subscribes to it.
+fn joined(known: &Registration, mut new: Registration) -> Result<Registration, LeaseError> {
+    let needs_new_epoch = |what| Err(LeaseError::Faulty(format!("{what} needs a new epoch")));
+    if known.endpoints != new.endpoints {
+        return needs_new_epoch("another endpoint");
+    }
+    new.topics.extend_from_slice(&known.topics);
+    new.topics.sort_unstable();
+    new.topics.dedup();
+    if new.topics.len() > TOPICS_PER_PUBLISHER_MAX {
+        return needs_new_epoch("a list of topics that would be too long with those before");
+    }
+    Ok(new)
 }
 
 /// A publisher that is not there any more.
@@ -145,11 +162,7 @@ impl Registry {
         self.check_holders(&new)?;
         if let Some(known) = &known {
             if known.epoch == new.epoch {
-                // Within an epoch topics only grow, so that an earlier registration that arrives late takes none.
-                new.topics.extend_from_slice(&known.topics);
-                new.topics.sort_unstable();
-                new.topics.dedup();
-                new.topics.truncate(TOPICS_PER_PUBLISHER_MAX);
+                new = joined(known, new)?;
             }
             if **known == new {
                 self.set_end(new.publisher, now + self.lease);
@@ -257,3 +270,6 @@ impl Registry {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

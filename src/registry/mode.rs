@@ -84,10 +84,18 @@ impl ModeRules {
         rule.map_or_else(|| Filter::parse(">").expect("`>` is a filter"), |(filter, _)| filter.clone())
     }
 
-    /// Whether some topic that the filter matches may have this mode. It may say yes where a rule before hides it.
+    /// Whether some topic that the filter matches may have this mode. It may say yes where several rules before
+    /// hide together what none of them hides alone.
     pub fn may_have(&self, mode: Mode, filter: &Filter) -> bool {
-        let by_rule = self.rules.iter().any(|(rule, of)| *of == mode && rule.overlaps(filter));
-        by_rule || (self.default == mode && !self.rules.iter().any(|(rule, _)| rule == filter))
+        for (rule, of) in &self.rules {
+            if *of == mode && rule.overlaps(filter) {
+                return true;
+            }
+            if rule.covers(filter) {
+                return false;
+            }
+        }
+        self.default == mode
     }
 
     /// Whether every topic is proxied.
@@ -142,6 +150,16 @@ mod tests {
         assert!(rules.may_have(Mode::Direct, &filter(">")));
         assert!(rules.may_have(Mode::Direct, &filter("*.a")));
         assert!(!rules.may_have(Mode::Direct, &filter("prices.>")));
+        assert!(!rules.may_have(Mode::Direct, &filter("video.low.a")));
+        assert!(
+            rules.may_have(Mode::Proxy, &filter("video.>")) && rules.may_have(Mode::Proxy, &filter("*.a"))
+        );
+        assert!(
+            !rules.may_have(Mode::Proxy, &filter("video.a"))
+                && !rules.may_have(Mode::Proxy, &filter("video.high.>"))
+        );
+        let all_direct = ModeRules::new(Vec::new(), Mode::Direct).unwrap();
+        assert!(!all_direct.may_have(Mode::Proxy, &filter(">")));
         assert!(!rules.is_all_proxy());
     }
 

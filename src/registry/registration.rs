@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
-use crate::limits::{ENDPOINTS_PER_PUBLISHER_MAX, TOPICS_PER_PUBLISHER_MAX};
+use crate::limits::{ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, TOPICS_PER_PUBLISHER_MAX};
 use crate::topic::Filter;
 
 /// Where a direct publisher is and what it publishes.
@@ -35,6 +35,11 @@ impl Registration {
         if self.topics.is_empty() || self.topics.len() > TOPICS_PER_PUBLISHER_MAX {
             return Some(format!("a registration has 1 to {TOPICS_PER_PUBLISHER_MAX} topics"));
         }
+        let long = self.endpoints.iter().find(|endpoint| endpoint.to_string().len() > ENDPOINT_BYTES_MAX);
+        if let Some(endpoint) = long {
+            let bytes = endpoint.to_string().len();
+            return Some(format!("an endpoint of {bytes} bytes; the most is {ENDPOINT_BYTES_MAX}"));
+        }
         self.endpoints.iter().find_map(unreachable)
     }
 }
@@ -42,13 +47,13 @@ impl Registration {
 /// Why nobody could reach an endpoint that reads so, if that can be told.
 fn unreachable(endpoint: &Endpoint) -> Option<String> {
     let Endpoint::Tcp { host, port } = endpoint else { return None };
-    let any = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    let any = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified());
     if any {
         return Some(format!(
-            "{endpoint} stands for every address of a host, and cannot be connected to: advertise one"
+            "{endpoint} stands for every address of a host, and cannot be connected to: advertise one of them"
         ));
     }
-    (*port == 0).then(|| format!("{endpoint} has no port"))
+    (*port == 0).then(|| format!("{endpoint} has no port to connect to"))
 }
 
 /// A line for each.

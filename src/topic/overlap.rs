@@ -1,4 +1,5 @@
-//! Whether two filters can match the same topic. For introducing subscribers to publishers; never on the hot path.
+//! Whether two filters can match the same topic, and whether one matches all that another does. For introducing
+//! subscribers to publishers; never on the hot path.
 
 use super::Filter;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
@@ -20,6 +21,34 @@ impl Filter {
             }
         }
     }
+
+    /// Whether every topic that the other matches is matched by this one, too. It may say no where only the names that
+    /// are allowed for topics make it so.
+    pub fn covers(&self, other: &Filter) -> bool {
+        match (self, other) {
+            (filter, Filter::Exact(topic)) => filter.matches(topic.as_bytes()),
+            (Filter::Exact(_), _) => false,
+            (Filter::Pattern(a), Filter::Pattern(b)) => levels_cover(a.levels(), b.levels()),
+            (Filter::Prefix(a), Filter::Prefix(b)) => b.as_bytes().starts_with(a.as_bytes()),
+            (Filter::Prefix(prefix), Filter::Pattern(_)) => prefix.as_bytes().is_empty(),
+            // Whatever the bytes of a topic are, it has a level.
+            (Filter::Pattern(pattern), Filter::Prefix(_)) => pattern.levels().eq([&[ALL_THE_REST][..]]),
+        }
+    }
+}
+
+fn levels_cover<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<Item = &'a [u8]>) -> bool {
+    for left in a {
+        let Some(right) = b.next() else { return false };
+        if left == [ALL_THE_REST] {
+            return true;
+        }
+        let fits = left == [ANY_LEVEL] && right != [ALL_THE_REST];
+        if !fits && left != right {
+            return false;
+        }
+    }
+    b.next().is_none()
 }
 
 fn levels_overlap<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -83,7 +112,57 @@ mod tests {
         assert!(!prefix("b").overlaps(&filter("a.*")));
     }
 
+    #[test]
+    fn a_filter_covers_what_asks_for_no_more() {
+        for (wide, narrow) in [
+            ("a", "a"),
+            ("*", "a"),
+            (">", "a"),
+            (">", "*"),
+            (">", ">"),
+            ("*.>", "a.*"),
+            ("a.>", "a.*.>"),
+            ("a.*", "a.b"),
+            ("*.*", "*.b"),
+            ("a.>", "a.b.c"),
+            ("*.>", "*.*.*"),
+        ] {
+            assert!(filter(wide).covers(&filter(narrow)), "{wide} {narrow}");
+        }
+        for (not, narrow) in [
+            ("a", "*"),
+            ("*", ">"),
+            ("a.*", "a.>"),
+            ("*.>", ">"),
+            ("a.*", "*.b"),
+            ("*.b", "*.*"),
+            ("a", "b"),
+            ("*.*", "*"),
+            ("*", "*.*"),
+            ("a.>", "a"),
+        ] {
+            assert!(!filter(not).covers(&filter(narrow)), "{not} {narrow}");
+        }
+        let prefix = |bytes: &str| Filter::prefix(bytes.as_bytes()).unwrap();
+        assert!(prefix("").covers(&filter(">")) && filter(">").covers(&prefix("")));
+        assert!(prefix("a").covers(&prefix("ab")) && prefix("a").covers(&filter("ab.c")));
+        assert!(!prefix("ab").covers(&prefix("a")) && !filter("a.>").covers(&prefix("a.")));
+    }
+
     proptest! {
+        #[test]
+        fn what_a_covered_filter_matches_is_matched(
+            a in "[ab*](\\.[ab*]){0,2}(\\.>)?",
+            b in "[ab*](\\.[ab*]){0,2}(\\.>)?",
+            topic in "[ab](\\.[ab]){0,3}",
+        ) {
+            let (a, b) = (filter(&a), filter(&b));
+            if a.covers(&b) {
+                prop_assert!(a.overlaps(&b));
+                prop_assert!(a.matches(topic.as_bytes()) || !b.matches(topic.as_bytes()));
+            }
+        }
+
         #[test]
         fn a_topic_that_both_match_means_that_they_overlap(
             a in "[ab*](\\.[ab*]){0,2}(\\.>)?",

@@ -1,5 +1,5 @@
 //! The wire: greeting, frame layers, rkyv bodies. Knows bytes, not sockets; the only `unsafe` of the crate is in
-//! [`checked`]. `docs/PROTOCOL.md` describes what is here to a stranger.
+//! `checked`. `docs/PROTOCOL.md` describes what is here to a stranger.
 //!
 //! A connection begins with a 16-byte [`greeting`] each way. After it come frames: a `u32` little-endian length
 //! and an rkyv archive of one [`Frame`]. [`splitter::split`] finds and checks whole frames in what has arrived,
