@@ -83,7 +83,7 @@ pub const FLUSH_SESSIONS_PER_TURN: usize = 64;
 pub const FLUSH_BYTES_PER_VISIT: usize = 256 << 10;
 
 /// A publisher that was held by a full `block` queue goes on when the queue has drained to this part of its
-/// bound: a half, so that it neither starves the subscriber nor wakes for each frame.
+/// bound: a half, so that it neither starves the subscriber nor wakes for each frame. So does `drop-newest`.
 pub const LOW_WATER_DIVISOR: usize = 2;
 
 // ---------------------------------------------------------------- Sessions
