@@ -185,7 +185,7 @@ fn every_subscriber_has_each_publishers_messages_in_order(ground: &Ground) {
                 for _ in 0..3 * MESSAGES {
                     let message = next(subscriber);
                     let number = message.sequence;
-                    let first = if number % 3 == 0 { 3 } else { number % 3 };
+                    let first = if number.is_multiple_of(3) { 3 } else { number % 3 };
                     let due = seen.entry((message.publisher, number % 3)).or_insert(first);
                     assert_eq!(number, *due, "of {}", message.publisher);
                     assert_eq!(text(&message), number.to_string());
