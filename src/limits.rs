@@ -69,6 +69,10 @@ pub const EGRESS_FRAMES_MAX_DEFAULT: usize = 256 << 10;
 /// that asks and never reads is closed at this.
 pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of what the registry says that may wait for one session besides: the usual size of all registrations that it
+/// holds. A subscriber of everything is told of all of them at once.
+pub const NEWS_BYTES_MAX: usize = 32 << 20;
+
 /// Topics told apart in one gap notice; what was missed beyond them is told as one sum. Bounds the memory of a
 /// stalled subscriber of very many topics to about 100 KiB.
 pub const GAP_TOPICS_MAX: usize = 1024;

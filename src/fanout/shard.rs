@@ -233,6 +233,7 @@ impl Shard {
             return;
         }
         session.listed = false;
+        session.news_bytes = 0;
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
