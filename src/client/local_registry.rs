@@ -28,16 +28,19 @@ impl LocalRegistryView {
     pub(super) async fn open(used: Rc<Use>) -> Result<Self> {
         let session = &used.session;
         session.state.borrow_mut().registry = Some(RegistryFeed::default());
-        let identity = session
+        let opened = session
             .until(|state| {
                 let whole = state.registry.as_ref().is_some_and(RegistryFeed::is_whole);
-                (state.is_open() && whole).then_some(state.identity)
+                (state.is_open() && whole).then_some(())
             })
-            .await?;
+            .await;
+        // A direct publisher says who it is, and then refuses what only a broker answers.
+        let identity = session.state.borrow().identity;
         if let Some(publisher) = identity {
             let text = format!("{} is publisher {publisher}, and keeps no registry", session.config.broker);
             return Err(Error::new(ErrorKind::Protocol, text));
         }
+        opened?;
         Ok(LocalRegistryView { used, lists: Cell::new(0) })
     }
 
