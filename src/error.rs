@@ -146,6 +146,12 @@ error_codes! {
     StaleEpoch = 18, "stale_epoch";
     /// More registrations than the registry holds.
     TooManyPublishers = 19, "too_many_publishers";
+    /// The first bytes are no ZMTP greeting, on a port for ZeroMQ sockets.
+    NotZmtp = 20, "not_zmtp";
+    /// A ZMTP greeting that asks for another mechanism than NULL.
+    Mechanism = 21, "mechanism";
+    /// A ZeroMQ socket of a type that this port does not take.
+    SocketType = 22, "socket_type";
 }
 
 impl fmt::Display for ErrorCode {

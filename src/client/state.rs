@@ -232,7 +232,7 @@ impl State {
         self.unacked.clear();
         let held = mem::take(&mut self.held);
         for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
-            if let Frame::Message { topic, .. } = frame {
+            if let Frame::Message { topic, .. } | Frame::Parts { topic, .. } = frame {
                 self.unacked.insert(Bytes::copy_from_slice(topic));
             }
         }

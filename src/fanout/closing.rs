@@ -18,6 +18,7 @@ impl Shard {
         if !session.is_listening() {
             return;
         }
+        let is_zmtp = session.zmtp.is_some();
         session.phase = Phase::Closing;
         session.closing = Some(code);
         session.deadline = Some(self.now + LINGER);
@@ -28,7 +29,12 @@ impl Shard {
             self.counters.drops[reason] += dropped;
         }
         self.leave_fan_out(id);
-        self.answer(id, &Frame::Error { text, request: 0, code: code.number() });
+        if is_zmtp {
+            let farewell = self.zmtp_farewell(id, text);
+            self.answer_raw(id, farewell);
+        } else {
+            self.answer(id, &Frame::Error { text, request: 0, code: code.number() });
+        }
     }
 
     /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
@@ -51,6 +57,7 @@ impl Shard {
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
         self.publishers.forget_session(id);
+        self.upstream.publishers.retain(|publisher| *publisher != id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         self.counters.subscriptions -= session.subscription_count() as u64;

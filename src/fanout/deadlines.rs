@@ -56,6 +56,13 @@ impl Shard {
         if session.is_local {
             return;
         }
+        if session.zmtp.is_some() && session.phase == Phase::Open && self.is_zmtp_silent(id) {
+            return self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.held_by > 0 && session.zmtp.is_some() {
+            return;
+        }
         if session.held_by > 0 {
             // Its pings are not read, so they are not answered: without a word from here it would give us up, and
             // lose what is under way.
@@ -76,7 +83,7 @@ impl Shard {
             Phase::Open if late => {
                 self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished")
             }
-            Phase::Open if silent > idle_max => {
+            Phase::Open if silent > idle_max && session.zmtp.is_none() => {
                 self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
             }
             Phase::Closing | Phase::Shut if late && !self.draining => self.outbox.abort.push(id),

@@ -9,9 +9,9 @@ use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::batch::Chunk;
+use super::encoding::Encoding;
 use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
-use crate::wire::{Frame, splitter};
 
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +50,8 @@ pub struct EgressQueue {
     newest: Option<Box<AHashMap<Bytes, u64>>>,
     /// How many items have left at the front, so that positions in `newest` stay true.
     popped: u64,
+    /// Of the session; one that is not native cannot be told of gaps.
+    encoding: Encoding,
 }
 
 /// What the kernel took, in what was whole with it.
@@ -62,6 +64,11 @@ pub struct Sent {
 }
 
 impl EgressQueue {
+    /// The queue of a session of this encoding.
+    pub fn of(encoding: Encoding) -> Self {
+        EgressQueue { encoding, ..EgressQueue::default() }
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -107,9 +114,10 @@ impl EgressQueue {
     }
 
     /// Queues an answer. It is not dropped; the shard closes who lets too many wait.
-    pub fn push_answer(&mut self, encoded: Vec<u8>) {
+    pub fn push_answer(&mut self, encoded: impl Into<Bytes>) {
+        let encoded = encoded.into();
         self.kept_bytes += encoded.len();
-        self.items.push_back(Item::Kept(Rc::new(Chunk::answer(encoded))));
+        self.items.push_back(Item::Kept(Rc::new(Chunk::opaque(encoded, 1))));
     }
 
     /// Forgets all that waits but what has begun to leave, and gives the number of messages that were in it.
@@ -140,15 +148,33 @@ impl EgressQueue {
     /// Fills `slices` with what leaves next and gives how many it filled and their bytes.
     pub fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
         self.write_gaps(slices.len());
+        self.pop_empty();
         let (mut filled, mut bytes) = (0, 0);
-        for (slot, item) in slices.iter_mut().zip(&self.items) {
+        for item in &self.items {
             let (Item::Data(chunk) | Item::Kept(chunk)) = item else { break };
+            if chunk.bytes.is_empty() {
+                continue;
+            }
+            let Some(slot) = slices.get_mut(filled) else { break };
             let from = if filled == 0 { self.front_sent } else { 0 };
             *slot = IoSlice::new(&chunk.bytes[from..]);
             bytes += chunk.bytes.len() - from;
             filled += 1;
         }
         (filled, bytes)
+    }
+
+    /// Lets go what nothing is to be sent of: gaps that cannot be told.
+    fn pop_empty(&mut self) {
+        let is_empty = |item: &Item| matches!(item, Item::Kept(chunk) if chunk.bytes.is_empty());
+        let mut popped = false;
+        while self.items.front().is_some_and(is_empty) {
+            self.pop_front();
+            popped = true;
+        }
+        if popped && self.items.is_empty() {
+            self.give_back();
+        }
     }
 
     /// The kernel took so many bytes of what [`EgressQueue::slices`] gave.
@@ -282,16 +308,15 @@ impl EgressQueue {
 
     fn push_singles(&mut self, chunk: &Chunk) -> u64 {
         let mut dropped = 0;
-        for (bytes, frame) in splitter::frames(&chunk.bytes) {
-            let (Frame::Message { topic, .. } | Frame::Gap { topic, .. }) = frame else { continue };
+        chunk.for_each_message(|range, topic, _| {
             let position = self.popped + self.items.len() as u64;
             let newest = self.newest.get_or_insert_default();
             let older = newest.insert(Bytes::copy_from_slice(topic), position);
             if let Some(at) = older.and_then(|at| self.replaceable(at)) {
                 dropped += self.drop_in_place(at);
             }
-            self.push(&Rc::new(Chunk::cut(&bytes, 0..bytes.len(), 1)));
-        }
+            self.push(&Rc::new(chunk.single(range)));
+        });
         dropped
     }
 
@@ -366,9 +391,12 @@ impl EgressQueue {
     fn write_gaps(&mut self, items: usize) {
         for item in self.items.iter_mut().take(items) {
             if let Item::Gap(tally) = item {
-                let (encoded, frames) = tally.encode();
+                let (encoded, frames) = match self.encoding {
+                    Encoding::Native => tally.encode(),
+                    Encoding::Zmtp => (Vec::new(), 0),
+                };
                 self.kept_bytes += encoded.len();
-                *item = Item::Kept(Rc::new(Chunk { bytes: Bytes::from(encoded), frames }));
+                *item = Item::Kept(Rc::new(Chunk::opaque(Bytes::from(encoded), frames)));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use ahash::AHashMap;
 use slab::Slab;
 
+use super::encoding::Encoding;
 use crate::ids::{GroupId, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
 use crate::topic::Filter;
@@ -13,21 +14,23 @@ use crate::topic::Filter;
 /// One group.
 #[derive(Default, Debug)]
 pub(super) struct Group {
+    /// How all members are written to.
+    pub(super) encoding: Encoding,
     /// What all members subscribe, sorted.
     pub(super) filters: Vec<Filter>,
     /// Who they are, in no order; each knows its place here.
     pub(super) members: Vec<SessionId>,
     /// A session with so many filters that nobody else is let in.
     private: bool,
-    /// Scratch of one publish: ranges of the batch to send, and the frames in each.
-    pub(super) picked: Vec<(Range<usize>, u32)>,
+    /// Scratch of one publish: which messages of the batch to send.
+    pub(super) picked: Vec<Range<usize>>,
 }
 
 /// All groups of a shard.
 #[derive(Default, Debug)]
 pub(super) struct Groups {
     groups: Slab<Group>,
-    by_filters: AHashMap<Vec<Filter>, GroupId>,
+    by_filters: AHashMap<(Encoding, Vec<Filter>), GroupId>,
 }
 
 /// What a change did to the set of groups.
@@ -48,17 +51,18 @@ impl Groups {
         &mut self.groups[id.0 as usize]
     }
 
-    /// The group of exactly these filters (sorted, no duplicates, at least one).
-    pub(super) fn join(&mut self, filters: Vec<Filter>) -> Join {
+    /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
+    pub(super) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
         debug_assert!(filters.is_sorted() && !filters.is_empty());
         let private = filters.len() > GROUP_FILTERS_MAX;
-        if !private && let Some(id) = self.by_filters.get(&filters) {
+        let key = (encoding, filters);
+        if !private && let Some(id) = self.by_filters.get(&key) {
             return Join::Found(*id);
         }
-        let group = Group { filters: filters.clone(), private, ..Group::default() };
+        let group = Group { encoding, filters: key.1.clone(), private, ..Group::default() };
         let id = GroupId(u32::try_from(self.groups.insert(group)).expect("fewer groups than sessions"));
         if !private {
-            self.by_filters.insert(filters, id);
+            self.by_filters.insert(key, id);
         }
         Join::Made(id)
     }
@@ -87,9 +91,11 @@ impl Groups {
         if !self.get(id).members.is_empty() {
             return None;
         }
-        let group = self.groups.remove(id.0 as usize);
+        let mut group = self.groups.remove(id.0 as usize);
         if !group.private {
-            self.by_filters.remove(&group.filters);
+            let key = (group.encoding, group.filters);
+            self.by_filters.remove(&key);
+            group.filters = key.1;
         }
         Some(group)
     }

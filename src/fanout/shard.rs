@@ -18,6 +18,8 @@ use super::router::{Router, Target};
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
+use super::zmtp::Upstream;
+use super::encoding::Messages;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
@@ -26,7 +28,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting};
+use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub struct Shard {
     pub(super) interest: Interest,
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
+    /// What ZeroMQ publishers are asked for.
+    pub(super) upstream: Upstream,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
@@ -118,6 +122,7 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            upstream: Upstream::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
@@ -192,12 +197,12 @@ impl Shard {
         self.counters.frames_in += spans.len() as u64;
         let mut from = 0;
         while from < spans.len() {
-            let run = spans[from..].iter().take_while(|s| is_routable(s.frame(bytes))).count();
+            let run = spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, &spans[from..from + run], Origin::Here(id));
+                self.publish(bytes, Messages::Native(&spans[from..from + run]), Origin::Here(id));
                 from += run;
             }
             if let Some(span) = spans.get(from) {
@@ -216,7 +221,7 @@ impl Shard {
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match item {
             LinkItem::Batch { batch, publisher } => {
-                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+                self.publish(&batch.bytes, batch.spans.messages(), Origin::There(from, publisher));
             }
             LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
             LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
@@ -226,6 +231,7 @@ impl Shard {
                 } else {
                     self.router.remove(&filter, Target::Shard(from));
                 }
+                self.tell_upstream(&filter, wanted);
                 self.send_link(from, LinkItem::InterestSeen { seq });
             }
             LinkItem::InterestSeen { seq } => {
@@ -247,7 +253,7 @@ impl Shard {
                 self.send_link(from, LinkItem::PublisherSeen { seq });
             }
             LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
-            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes.to_vec()),
+            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();
@@ -355,10 +361,11 @@ impl Shard {
     }
 
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
+        debug_assert!(self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()), "a ZeroMQ peer would not understand");
         self.answer_raw(id, encode_to_vec(frame));
     }
 
-    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: Vec<u8>) {
+    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.egress.push_answer(bytes);
         if !session.listed {
@@ -366,10 +373,6 @@ impl Shard {
             self.outbox.dirty.push_back(id);
         }
     }
-}
-
-fn is_routable(frame: Frame<'_>) -> bool {
-    matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
 }
 
 fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
