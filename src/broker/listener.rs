@@ -8,8 +8,8 @@ use corecast_executors::{Either, ReadySocket, Wake, end_turn, first, spawn_local
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
-use super::{Item, Listener};
 use super::runtime::Runtime;
+use super::{Item, Listener};
 use crate::endpoint::Endpoint;
 use crate::fanout::Door;
 use crate::ids::ShardId;

@@ -33,8 +33,8 @@ use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Topology, start
 pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
 pub use ingress::ingest;
-pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 pub(crate) use local::LocalHost;
+pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
 use tracing::info;
 
-use super::{Item, ZmtpScratch};
 use super::listener::Placement;
 use super::local::LocalPort;
+use super::{Item, ZmtpScratch};
 use crate::fanout::{Door, Shard};
 use crate::ids::{SessionId, ShardId};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};

@@ -189,7 +189,8 @@ impl<'a> MessageRef<'a> {
 }
 
 fn parts_of(payload: &[u8], multipart: bool) -> impl Iterator<Item = &[u8]> {
-    let (one, several) = if multipart { (None, parts::iter(payload)) } else { (Some(payload), parts::iter(&[])) };
+    let (one, several) =
+        if multipart { (None, parts::iter(payload)) } else { (Some(payload), parts::iter(&[])) };
     one.into_iter().chain(several)
 }
 

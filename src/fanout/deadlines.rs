@@ -57,7 +57,11 @@ impl Shard {
             return;
         }
         if session.zmtp.is_some() && session.phase == Phase::Open && self.is_zmtp_silent(id) {
-            return self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
+            return self.close(
+                id,
+                ErrorCode::IdleTimeout,
+                "nothing was heard for too long, heartbeats neither",
+            );
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.held_by > 0 && session.zmtp.is_some() {

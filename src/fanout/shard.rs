@@ -9,6 +9,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
+use super::encoding::Messages;
 use super::groups::Groups;
 use super::interest::Interest;
 use super::outbox::{LinkItem, Origin, Outbox};
@@ -19,7 +20,6 @@ use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
 use super::zmtp::Upstream;
-use super::encoding::Messages;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
@@ -197,7 +197,8 @@ impl Shard {
         self.counters.frames_in += spans.len() as u64;
         let mut from = 0;
         while from < spans.len() {
-            let run = spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
+            let run =
+                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
                 if !self.may_publish(id) {
                     return;
@@ -361,7 +362,10 @@ impl Shard {
     }
 
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
-        debug_assert!(self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()), "a ZeroMQ peer would not understand");
+        debug_assert!(
+            self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()),
+            "a ZeroMQ peer would not understand"
+        );
         self.answer_raw(id, encode_to_vec(frame));
     }
 

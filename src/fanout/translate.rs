@@ -39,7 +39,8 @@ fn to_zmtp(bytes: &Bytes, spans: &[Span]) -> Batch {
 
 /// The first part becomes the topic; a second that is the last is the payload, else the others are kept apart.
 fn to_native(bytes: &Bytes, spans: &[MessageSpan], author: Author) -> Batch {
-    let mut out = Vec::with_capacity(spans.iter().map(|span| span.native_bytes() + crate::limits::LENGTH_BYTES).sum());
+    let mut out =
+        Vec::with_capacity(spans.iter().map(|span| span.native_bytes() + crate::limits::LENGTH_BYTES).sum());
     let mut payload = Vec::new();
     for (sequence, span) in (author.first_sequence..).zip(spans) {
         let mut others = span.parts(bytes);

@@ -14,7 +14,8 @@ use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::{
-    CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX, ZMTP_UPSTREAM_BYTES_MAX,
+    CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX,
+    ZMTP_UPSTREAM_BYTES_MAX,
 };
 use crate::topic::Filter;
 use crate::zmtp::machine::Read;
@@ -29,8 +30,6 @@ pub(super) struct ZmtpPeer {
     /// `None` while it reads.
     machine: Option<Machine>,
     role: Option<Role>,
-    /// Of filters that it asked for more than once: how often beyond the first.
-    repeats: AHashMap<Filter, u32>,
     /// Who it is to native subscribers.
     publisher: u64,
     next_sequence: u64,
@@ -60,7 +59,6 @@ impl Shard {
             session.be_zmtp(ZmtpPeer {
                 machine: Some(machine),
                 role: None,
-                repeats: AHashMap::new(),
                 publisher: mixed(publisher ^ u64::from(generation)),
                 next_sequence: 1,
                 time_to_live: None,
@@ -160,34 +158,18 @@ impl Shard {
         }
     }
 
-    /// Two subscriptions of the same prefix need two cancels; a cancel of what is not there is nothing.
+    /// A session's prefixes are a set, as those of one pipe are to libzmq's XPUB. Sockets count for themselves: libzmq
+    /// sends each of two subscriptions on, but of two cancels only the last.
     fn on_prefix(&mut self, id: SessionId, prefix: &[u8], wanted: bool) {
         if self.phase(id) != Some(Phase::Open) {
             return;
         }
-        let filter = match Filter::prefix(prefix) {
-            Ok(filter) => filter,
-            Err(error) => return self.close(id, ErrorCode::BadFilter, &error.to_string()),
-        };
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(peer) = &mut session.zmtp else { return };
-        if !session.subscriptions.contains_key(&filter) {
-            if wanted {
+        match Filter::prefix(prefix) {
+            Ok(filter) if wanted => {
                 self.subscribe(id, filter, SUBSCRIBER);
             }
-            return;
-        }
-        if wanted {
-            let repeats = peer.repeats.entry(filter).or_insert(0);
-            *repeats = repeats.saturating_add(1);
-            return;
-        }
-        match peer.repeats.get_mut(&filter) {
-            Some(repeats) if *repeats > 1 => *repeats -= 1,
-            Some(_) => {
-                peer.repeats.remove(&filter);
-            }
-            None => self.unsubscribe(id, &filter, SUBSCRIBER),
+            Ok(filter) => self.unsubscribe(id, &filter, SUBSCRIBER),
+            Err(error) => self.close(id, ErrorCode::BadFilter, &error.to_string()),
         }
     }
 
@@ -198,7 +180,8 @@ impl Shard {
         if !self.upstream.change(prefix, wanted) || self.upstream.publishers.is_empty() {
             return;
         }
-        let frames = [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
+        let frames =
+            [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
         for id in self.upstream.publishers.clone() {
             let Some(session) = self.sessions.get(id) else { continue };
             let commands = session.zmtp.as_ref().is_some_and(|peer| peer.knows_commands());

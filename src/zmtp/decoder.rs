@@ -87,7 +87,8 @@ impl Decoder {
         let announced = usize::try_from(head.body_bytes).unwrap_or(usize::MAX);
         if head.command {
             if announced > ZMTP_COMMAND_BYTES_MAX {
-                let text = format!("a command announces {announced} bytes; the limit is {ZMTP_COMMAND_BYTES_MAX}");
+                let text =
+                    format!("a command announces {announced} bytes; the limit is {ZMTP_COMMAND_BYTES_MAX}");
                 return Err(WireError::new(ErrorCode::TooLarge, text));
             }
             return Ok(announced);
