@@ -3,6 +3,8 @@ import asyncio
 import json
 import os
 import random
+import socket as plain
+import subprocess
 import sys
 import threading
 import time
@@ -327,8 +329,52 @@ def slow():
         assert len(got) < 1000
 
 
+def mute():
+    """A thousand peers that connect and say nothing, and one that speaks HTTP, do not slow a good one."""
+    with Broker() as broker:
+        host, port = broker.url.removeprefix("tcp://").split(":")
+        strangers = [plain.create_connection((host, int(port))) for _ in range(1000)]
+        strangers[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        sub = socket(zmq.SUB, broker.url, subscribe=[b""])
+        pub = socket(zmq.XPUB, broker.url)
+        asked(pub, b"\x01")
+        pub.send(b"x")
+        is_(sub.recv(), b"x")
+        broker.until(lambda n: n == 1, "corecast_closes_total", 'reason="not_zmtp"')
+        broker.until(lambda n: n == 999, "corecast_closes_total", 'reason="handshake_timeout"')
+
+
+def notifier():
+    """One part, `topic:id:timestamp`; subscribers by prefix. A second subscription needs a second cancel."""
+    with Broker() as broker:
+        sub = socket(zmq.SUB, broker.url, subscribe=[b"orders:", b"orders:"])
+        pub = socket(zmq.XPUB, broker.url)
+        asked(pub, b"\x01orders:")
+        sub.unsubscribe(b"orders:")
+        pub.send(b"order:0:1")
+        pub.send(b"orders:1:2")
+        is_(sub.recv(), b"orders:1:2")
+        sub.unsubscribe(b"orders:")
+        asked(pub, b"\x00orders:")
+
+
+def examples():
+    folder = os.path.join(os.path.dirname(__file__), "../../examples/python/")
+    def python(*args):
+        return subprocess.Popen([sys.executable, folder + args[0], *args[1:]], stdout=subprocess.PIPE, text=True)
+    with Broker() as broker:
+        source = python("weather.py", "publish", broker.url, "10")
+        try:
+            average = python("weather.py", "average", broker.url, "1", "5").communicate(timeout=30)[0]
+            assert average.startswith("average at 1: "), average
+            one = python("subscribe.py", broker.url, "3 ").communicate(timeout=30)[0]
+            assert one.startswith("3 "), one
+        finally:
+            source.kill()
+
+
 CASES = {f.__name__: f for f in (pub_sub, xpub_xsub, multipart, many_subscriptions, churn, chained, reconnect, heartbeat,
-                                 conflate, limit, many_sockets, with_asyncio, ipc, native, slow)}
+                                 conflate, limit, many_sockets, with_asyncio, ipc, native, slow, mute, notifier, examples)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:
