@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let xpub = ready("XPUB");
-        assert_eq!(xpub, b"\x04\x28\x05READY\x0bSocket-Type\0\0\0\x04XPUB\x08Identity\0\0\0\0");
+        assert_eq!(xpub, b"\x04\x27\x05READY\x0bSocket-Type\0\0\0\x04XPUB\x08Identity\0\0\0\0");
         let metadata = Metadata { socket_type: Some(b"XPUB"), identity: b"" };
         assert_eq!(parse(body(&xpub)), Ok(Command::Ready(metadata)));
         assert_eq!(parse(body(&subscription(true, b"a", true))), Ok(Command::Subscribe(b"a")));
