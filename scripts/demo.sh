@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job on this machine: 512 subscribers with a socket each, at 4 messages a second and as fast as it goes.
+# The main job on this machine: 512 subscribers with a socket each, at 4 messages a second and as fast as it goes,
+# through the broker (proxy) and straight from the publisher (direct), side by side.
 set -euo pipefail
 
 usage() {
@@ -7,9 +8,9 @@ usage() {
 usage: scripts/demo.sh [-h] [SUBSCRIBERS]
 
 Builds the commands in release mode, says what this host allows (corecast doctor), and runs
-    corecast-bench run --mode proxy --subscribers 512 --rate 4 --duration 10 --size 64
-    corecast-bench run --mode proxy --subscribers 512 --rate flood --messages 20000 --size 64
-Each starts a broker of its own. Prints a table of what arrived and one of how long it took.
+    corecast-bench run --mode both --subscribers 512 --rate 4 --duration 10 --size 64
+    corecast-bench run --mode both --subscribers 512 --rate flood --messages 20000 --size 64
+Each starts a broker of its own. Prints, mode by mode, what arrived and how long it took.
 
 SUBSCRIBERS takes the place of 512. Needs a Rust toolchain (with a linker, cc) and nothing else.
 Exit code: 0 when every message is accounted for, else that of the command that failed.
@@ -48,7 +49,7 @@ run() {
         worst=$code
     fi
 }
-run --mode proxy --subscribers "$subscribers" --rate 4 --duration 10 --size 64 \
+run --mode both --subscribers "$subscribers" --rate 4 --duration 10 --size 64 \
     --assert 'lost==0' --assert 'deliveries==deliveries_expected'
-run --mode proxy --subscribers "$subscribers" --rate flood --messages 20000 --size 64 --assert 'lost==0'
+run --mode both --subscribers "$subscribers" --rate flood --messages 20000 --size 64 --assert 'lost==0'
 exit "$worst"

@@ -69,6 +69,10 @@ pub const EGRESS_FRAMES_MAX_DEFAULT: usize = 256 << 10;
 /// that asks and never reads is closed at this.
 pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of what the registry says that may wait for one session besides: the usual size of all registrations that it
+/// holds. A subscriber of everything is told of all of them at once.
+pub const NEWS_BYTES_MAX: usize = 32 << 20;
+
 /// Topics told apart in one gap notice; what was missed beyond them is told as one sum. Bounds the memory of a
 /// stalled subscriber of very many topics to about 100 KiB.
 pub const GAP_TOPICS_MAX: usize = 1024;
@@ -83,7 +87,7 @@ pub const FLUSH_SESSIONS_PER_TURN: usize = 64;
 pub const FLUSH_BYTES_PER_VISIT: usize = 256 << 10;
 
 /// A publisher that was held by a full `block` queue goes on when the queue has drained to this part of its
-/// bound: a half, so that it neither starves the subscriber nor wakes for each frame.
+/// bound: a half, so that it neither starves the subscriber nor wakes for each frame. So does `drop-newest`.
 pub const LOW_WATER_DIVISOR: usize = 2;
 
 // ---------------------------------------------------------------- Sessions

@@ -1,5 +1,6 @@
-//! What publish/subscribe promises, written once and run for each way to meet: over TCP and over Unix sockets,
-//! against the real command. A new mode is a new [`Ground`].
+//! What publish/subscribe promises, written once and run for each way to meet: through the broker, from publisher to
+//! subscriber, or both in one session, over TCP and over Unix sockets, against the real command. A new mode is a new
+//! [`Ground`].
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -32,30 +33,63 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
+/// How messages travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Proxy,
+    Direct,
+    /// As `Direct`, from executors of the publisher's own.
+    DirectFromOwnExecutors,
+    /// Some of the topics of each test are proxied, some go direct.
+    Mixed,
+}
+
+impl Mode {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Mode::Proxy => &[],
+            Mode::Direct | Mode::DirectFromOwnExecutors => &["--mode", "direct"],
+            Mode::Mixed => {
+                &["--mode", "direct", "--mode-rule", "news=proxy,a.c=proxy,b=proxy,*.*.x=proxy,t.>=proxy"]
+            }
+        }
+    }
+}
+
 /// A broker, and how clients reach it.
 struct Ground {
     broker: BrokerProcess,
+    mode: Mode,
     _watchdog: watchdog::Watchdog,
 }
 
 impl Ground {
-    fn new(transport: Transport, name: &'static str) -> Self {
+    fn new(mode: Mode, transport: Transport, name: &'static str) -> Self {
         let _watchdog = watchdog::watch(name);
         // Three shards, whatever the machine has: publisher, subscriber and neither.
-        Ground { broker: BrokerProcess::start(transport, &["--shards", "3"]), _watchdog }
+        let args = [&["--shards", "3"], mode.args()].concat();
+        Ground { broker: BrokerProcess::start(transport, &args), mode, _watchdog }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = self.broker.client();
+        if self.mode == Mode::DirectFromOwnExecutors {
+            client.direct.cores = Some("all".to_owned());
+        }
+        client
     }
 
     fn publisher(&self) -> Publisher {
-        Publisher::with_config(self.broker.client()).expect("a publisher")
+        Publisher::with_config(self.client()).expect("a publisher")
     }
 
     /// A subscriber that shares a session with everybody here.
     fn subscriber(&self, filters: &[&str]) -> Subscriber {
-        Subscriber::with_config(self.broker.client(), &parsed(filters)).expect("a subscriber")
+        Subscriber::with_config(self.client(), &parsed(filters)).expect("a subscriber")
     }
 
     fn own_sessions(&self) -> ClientConfig {
-        ClientConfig { sessions: Sessions::PerSubscriber, ..self.broker.client() }
+        ClientConfig { sessions: Sessions::PerSubscriber, ..self.client() }
     }
 
     /// A subscriber with a session of its own.
@@ -102,11 +136,20 @@ fn publish_numbers(publisher: &mut Publisher, topics: &[Topic], messages: u64) {
 /// Defines each function below as a test on each ground.
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
-        mod proxy_over_tcp {
-            $( #[test] fn $name() { super::$name(&super::Ground::new(super::Transport::Tcp, stringify!($name))); } )*
-        }
-        mod proxy_over_uds {
-            $( #[test] fn $name() { super::$name(&super::Ground::new(super::Transport::Uds, stringify!($name))); } )*
+        contract! { @on proxy_over_tcp Proxy Tcp $($name)* }
+        contract! { @on proxy_over_uds Proxy Uds $($name)* }
+        contract! { @on direct_over_tcp Direct Tcp $($name)* }
+        contract! { @on direct_over_uds Direct Uds $($name)* }
+        contract! { @on direct_from_own_executors DirectFromOwnExecutors Tcp $($name)* }
+        contract! { @on mixed_over_tcp Mixed Tcp $($name)* }
+        contract! { @on mixed_over_uds Mixed Uds $($name)* }
+    };
+    (@on $ground:ident $mode:ident $transport:ident $($name:ident)*) => {
+        mod $ground {
+            $( #[test] fn $name() {
+                let name = concat!(stringify!($ground), "::", stringify!($name));
+                super::$name(&super::Ground::new(super::Mode::$mode, super::Transport::$transport, name));
+            } )*
         }
     };
 }
@@ -141,16 +184,19 @@ fn every_subscriber_has_each_publishers_messages_in_order(ground: &Ground) {
         }
         for subscriber in &mut subscribers {
             threads.spawn(|| {
+                // Order is kept for each publisher and topic: two topics may travel in two ways.
                 let mut seen = std::collections::HashMap::new();
                 for _ in 0..3 * MESSAGES {
                     let message = next(subscriber);
-                    let last = seen.entry(message.publisher).or_insert(0);
-                    assert_eq!(message.sequence, *last + 1, "of {}", message.publisher);
-                    assert_eq!(text(&message), message.sequence.to_string());
-                    assert_eq!(message.topic, topics[message.sequence as usize % 3].to_bytes());
-                    *last = message.sequence;
+                    let number = message.sequence;
+                    let first = if number.is_multiple_of(3) { 3 } else { number % 3 };
+                    let due = seen.entry((message.publisher, number % 3)).or_insert(first);
+                    assert_eq!(number, *due, "of {}", message.publisher);
+                    assert_eq!(text(&message), number.to_string());
+                    assert_eq!(message.topic, topics[number as usize % 3].to_bytes());
+                    *due += 3;
                 }
-                assert!(seen.len() == 3 && seen.values().all(|last| *last == MESSAGES));
+                assert!(seen.len() == 9 && seen.values().all(|due| *due > MESSAGES));
                 assert_silent(subscriber);
             });
         }
@@ -191,8 +237,13 @@ fn filters_choose_topics(ground: &Ground) {
     }
     publisher.flush(PATIENCE).expect("all is taken");
     for ((filters, wanted), subscriber) in cases.iter().zip(&mut subscribers) {
-        let got: Vec<String> = wanted.iter().map(|_| text(&next(subscriber))).collect();
-        assert_eq!(&got, wanted, "{filters:?}");
+        let mut got: Vec<String> = wanted.iter().map(|_| text(&next(subscriber))).collect();
+        let mut wanted = wanted.to_vec();
+        if ground.mode == Mode::Mixed {
+            got.sort_unstable();
+            wanted.sort_unstable();
+        }
+        assert_eq!(got, wanted, "{filters:?}");
         assert_eq!(subscriber.try_recv().expect("it is well"), None, "{filters:?}");
     }
     for subscriber in &mut subscribers {
@@ -214,8 +265,12 @@ fn subscribers_share_a_session_or_have_their_own(ground: &Ground) {
         assert_eq!(subscriber.try_recv().expect("it is well"), None);
     }
     // Each frame goes over each session once, however many subscribers wait at its end.
-    ground.broker.until(|page| page.sum("corecast_deliveries_total") >= 6 * MESSAGES);
-    assert_eq!(ground.broker.page().sum("corecast_deliveries_total"), 6 * MESSAGES);
+    if ground.mode == Mode::Proxy {
+        ground.broker.until(|page| page.sum("corecast_deliveries_total") >= 6 * MESSAGES);
+        assert_eq!(ground.broker.page().sum("corecast_deliveries_total"), 6 * MESSAGES);
+    } else {
+        assert_eq!(ground.broker.page().sum("corecast_deliveries_total"), 0, "it only introduces them");
+    }
 }
 
 fn a_publisher_waits_for_subscribers(ground: &Ground) {
@@ -369,7 +424,7 @@ fn poll_by_hand<T>(future: impl Future<Output = T>) -> T {
 fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
     for sessions in [Sessions::PerExecutor, Sessions::PerSubscriber] {
-        let config = ClientConfig { sessions, ..ground.broker.client() };
+        let config = ClientConfig { sessions, ..ground.client() };
         let executor = OneExecutor::start(move |context| {
             let config = config.clone();
             async move {
@@ -409,7 +464,7 @@ fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
 }
 
 fn a_subscription_ends_inside_an_executor(ground: &Ground) {
-    let config = ground.broker.client();
+    let config = ground.client();
     let executor = OneExecutor::start(move |context| {
         let config = config.clone();
         async move {
@@ -476,7 +531,7 @@ fn who_leaves_while_connecting_is_not_served(ground: &Ground) {
 
 fn a_slow_subscriber_does_not_hold_a_publisher_of_its_process(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
-    let config = ClientConfig { queue_frames: 64, ..ground.broker.client() };
+    let config = ClientConfig { queue_frames: 64, ..ground.client() };
     let mut slow = Subscriber::with_config(config.clone(), &parsed(&["t"])).expect("a subscriber");
     let mut publisher = Publisher::with_config(config).expect("a publisher, on the same session");
     publish_numbers(&mut publisher, &[topic("t")], MESSAGES);

@@ -1,64 +1,17 @@
 //! `corecast-bench run` as a person or a script calls it, against the real broker.
 #![expect(clippy::unwrap_used, reason = "a test that cannot read what it wants to check has failed")]
 
+mod command;
+
+use command::{assert_exit, assert_fine_or_late, bench, record, run, text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const BENCH: &str = env!("CARGO_BIN_EXE_corecast-bench");
 /// A watchdog, not a measure: nothing here takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The command, with a broker to start: the `corecast` command is built beside it if it is not there yet.
-fn bench(arguments: &[&str]) -> Command {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let beside = Path::new(BENCH).with_file_name("corecast");
-        if !beside.is_file() {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--package", "corecast", "--bin", "corecast"]);
-            if !cfg!(debug_assertions) {
-                cargo.arg("--release");
-            }
-            assert!(cargo.status().unwrap().success(), "corecast does not build");
-        }
-    });
-    let mut command = Command::new(BENCH);
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    let mut arguments = arguments.to_vec();
-    arguments.insert(0, "run");
-    bench(&arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn assert_exit(output: &Output, code: i32) {
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
-}
-
-/// It went well, but for the pace: on a machine that does other things too, some messages may have gone out late.
-#[track_caller]
-fn assert_fine_or_late(output: &Output) {
-    let code = if output.status.code() == Some(3) { 3 } else { 0 };
-    assert_exit(output, code);
-}
-
-/// The record on stdout.
-fn record(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Children of a process, by the parent that procfs names.
 fn children_of(parent: u32) -> Vec<u32> {
@@ -244,7 +197,8 @@ fn wrong_usage_is_two_and_starts_nothing() {
     for (arguments, says) in [
         (vec!["--assert", "losst==0"], "deliveries_expected"),
         (vec!["--size", "8"], "it takes 40"),
-        (vec!["--mode", "direct"], "it has `proxy`"),
+        (vec!["--mode", "fast"], "it has `proxy`, `direct` and `both`"),
+        (vec!["--mode", "both", "--broker", "tcp://127.0.0.1:1"], "leave --broker out"),
         (vec!["--subscribers", "90000000"], "ulimit -Hn"),
         (vec!["--cores", "4095"], "4095"),
         (vec!["--log", "loud=very=much"], "--log"),

@@ -66,6 +66,9 @@ pub enum PoolError {
         #[source]
         source: io::Error,
     },
+    /// No descriptor is left for a shard's ticks.
+    #[error("cannot make a shard's ticks: raise the limit of open files (ulimit -n)")]
+    Ticks(#[source] io::Error),
     /// The thread for ticks could not be made.
     #[error("cannot make the tick thread")]
     TickThread(#[source] io::Error),
@@ -111,7 +114,7 @@ where
     }
     install_panic_hook();
     warn_of_shared_cores(config);
-    let Plan { contexts, commands, tick_links } = plan(config).map_err(PoolError::TickThread)?;
+    let Plan { contexts, commands, tick_links } = plan(config).map_err(PoolError::Ticks)?;
     let cores = contexts.iter().map(|context| context.core).collect();
 
     let launch = launch::launch(config, contexts, body);

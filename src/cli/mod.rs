@@ -18,6 +18,7 @@ mod utc;
 use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
+pub use quantity::Size;
 
 use crate::telemetry::{LogFormat, install_logs};
 

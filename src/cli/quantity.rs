@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A number of bytes: a whole number with a unit, or without for bytes. K, M and G alone are binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Size(pub(super) usize);
+pub struct Size(pub usize);
 
 /// What a size can be counted in. The first of two with the same factor is how it is printed.
 const SIZE_UNITS: &[(&str, usize)] = &[

@@ -18,6 +18,9 @@ use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
 
+/// What the threads of a direct publisher's own executors are called, with the number of the executor behind it.
+pub const DIRECT_POOL: &str = "corecast-pub";
+
 /// The first shard's place among the executors of a direct publisher.
 pub(super) struct Placed {
     pub(super) context: ShardContext<Item>,
@@ -110,7 +113,7 @@ async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Ve
     let (done, mut started) = link(1);
     let config = config.clone();
     // Nobody joins it: it ends when they have started.
-    spawn_plain("corecast-pub", move || drop(done.try_send(start_executors(cores, &config))))
+    spawn_plain("corecast-start", move || drop(done.try_send(start_executors(cores, &config))))
         .map_err(|e| Error::io("cannot make a thread", e))?;
     started.recv().await.unwrap_or_else(|| Err(executor_gone()))
 }
@@ -122,7 +125,7 @@ async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Ve
 /// `Executor`, with the limit that stands in the way.
 pub(super) fn start_executors(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Vec<Link<Item>>> {
     let pool_config = PoolConfig {
-        name: "corecast-pub".to_owned(),
+        name: DIRECT_POOL.to_owned(),
         shards: cores.len(),
         cores,
         idle: config.idle,

@@ -57,6 +57,11 @@ impl LocalPublisher {
         self.used.session.state.borrow().terms.frame_bytes_max
     }
 
+    /// How messages of this topic travel, by the broker's last word.
+    pub fn mode_of(&self, topic: &Topic) -> Mode {
+        self.used.session.state.borrow().modes.mode_of(topic.as_bytes())
+    }
+
     /// Queues a message and gives its sequence number. Waits while too much is queued, also while the session is
     /// connecting again; and at the first message of a topic that goes direct, for its subscribers to come.
     ///

@@ -43,6 +43,7 @@ mod unacked;
 mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};
+pub use direct_shards::DIRECT_POOL;
 pub use local::LocalClient;
 pub use local_publisher::LocalPublisher;
 pub use local_subscriber::{LocalSubscriber, Subscription};

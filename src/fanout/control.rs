@@ -9,7 +9,9 @@ use super::session::Phase;
 use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId, SubscriberId};
-use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
+use crate::limits::{
+    CONTROL_BYTES_MAX, NEWS_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX,
+};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
@@ -80,8 +82,11 @@ impl Shard {
     }
 
     /// Answers are not dropped, so who lets too many wait is closed.
-    fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
-        let too_many = self.sessions.get(id).is_some_and(|s| s.egress.answer_bytes() > CONTROL_BYTES_MAX);
+    pub(super) fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
+        let too_many = self.sessions.get(id).is_some_and(|session| {
+            let may_wait = CONTROL_BYTES_MAX + session.news_bytes.min(NEWS_BYTES_MAX);
+            session.egress.answer_bytes() > may_wait
+        });
         if too_many {
             self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
         }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::batch::Chunk;
 use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
+use crate::limits::LOW_WATER_DIVISOR;
 use crate::wire::{Frame, splitter};
 
 /// What became of an offer.
@@ -64,6 +65,8 @@ pub struct EgressQueue {
     answer_bytes: usize,
     /// How many of the items are gaps.
     gaps: usize,
+    /// `drop-newest` only: it has dropped, and there is no room yet.
+    is_dropping: bool,
     /// `latest` only: where each topic's newest message waits. Positions count from the first item ever.
     newest: Option<Box<AHashMap<Bytes, u64>>>,
     /// How many items have left at the front, so that positions in `newest` stay true.
@@ -102,6 +105,14 @@ impl EgressQueue {
         self.answer_bytes
     }
 
+    /// Whether it has drained so far that it may fill again: publishers that it held go on, and `drop-newest` keeps
+    /// messages again.
+    pub fn has_room(&self, bounds: QueueBounds) -> bool {
+        self.frames == 0
+            || (self.bytes <= bounds.bytes_max / LOW_WATER_DIVISOR
+                && self.frames <= bounds.frames_max / LOW_WATER_DIVISOR)
+    }
+
     /// Queues frames that a route leads here.
     #[inline]
     pub fn offer(&mut self, chunk: &Rc<Chunk>, policy: OverflowPolicy, bounds: QueueBounds) -> Offer {
@@ -110,7 +121,13 @@ impl EgressQueue {
                 && self.frames + chunk.frames as usize <= bounds.frames_max);
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
+            // A small batch that would fit behind the large one that did not would break the past that is kept,
+            // and a gap for each of them would cost more than they do.
+            OverflowPolicy::DropNewest if self.is_dropping && !self.has_room(bounds) => {
+                self.drop_newest(chunk)
+            }
             _ if fits => {
+                self.is_dropping = false;
                 self.push(chunk);
                 Offer::Queued
             }
@@ -301,6 +318,7 @@ impl EgressQueue {
 
     fn drop_newest(&mut self, chunk: &Chunk) -> Offer {
         // A gap at the back has not begun to leave: nothing else would wait, and this would have been queued.
+        self.is_dropping = true;
         if !matches!(self.items.back(), Some(Item::Gap(_))) {
             self.items.push_back(Item::Gap(Box::default()));
             self.gaps += 1;

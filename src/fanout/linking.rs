@@ -61,7 +61,7 @@ impl Shard {
                 self.send_link(from, LinkItem::PublisherSeen { seq });
             }
             LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
-            LinkItem::Answer { session, bytes } => self.answer_raw(session, bytes),
+            LinkItem::Answer { session, bytes } => self.on_registry_answer(session, bytes),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();

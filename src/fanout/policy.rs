@@ -12,7 +12,8 @@ pub enum OverflowPolicy {
     /// The oldest messages that wait are dropped and told: the subscriber sees the newest.
     #[default]
     DropOldest,
-    /// New messages are dropped and told until there is room: the subscriber sees an unbroken past.
+    /// New messages are dropped and told until half of the queue has left: the subscriber sees an unbroken past,
+    /// one gap, and goes on from there.
     DropNewest,
     /// Of each topic only the newest message waits: the subscriber sees the current state.
     Latest,

@@ -1,7 +1,7 @@
 //! Direct publishers, as shards deal with them: the first shard keeps the registry, every shard follows it in a
 //! directory and tells the sessions that watch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,8 +75,9 @@ pub(super) struct Publishers {
     registry: Option<Registry>,
     directory: Directory,
     acks: Acks<Asker>,
-    /// Sessions that watch.
-    watching: BTreeSet<SessionId>,
+    /// Sessions that watch, and which publishers each has been told of and follows. Told once, however many of its
+    /// watches match: hundreds of subscribers share a session.
+    watching: BTreeMap<SessionId, BTreeSet<PublisherId>>,
 }
 
 impl Publishers {
@@ -86,7 +87,7 @@ impl Publishers {
             registry,
             directory: Directory::default(),
             acks: Acks::new(me, shards),
-            watching: BTreeSet::new(),
+            watching: BTreeMap::new(),
         }
     }
 
@@ -96,8 +97,12 @@ impl Publishers {
 }
 
 impl Shard {
-    /// One of the frames that deal with direct publishers; `false`: it is none of them.
+    /// One of the frames that deal with direct publishers; `false`: it is none of them, or this is a direct publisher,
+    /// which keeps no registry.
     pub(super) fn on_registry_frame(&mut self, id: SessionId, frame: Frame<'_>) -> bool {
+        if self.config.direct.is_some() {
+            return false;
+        }
         match frame {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
@@ -141,14 +146,25 @@ impl Shard {
         if session.publisher_watches.len() >= SUBSCRIPTIONS_PER_SESSION_MAX {
             return self.close(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
         }
-        session.publisher_watches.push((request, filter.clone()));
-        self.publishers.watching.insert(id);
-        let there: Vec<Vec<u8>> =
-            self.publishers.directory.matching(&filter).map(|r| up_frame(r, 0)).collect();
-        for frame in there {
-            self.answer_raw(id, frame);
+        let mut news = Vec::new();
+        let told = self.publishers.watching.entry(id).or_default();
+        for registration in self.publishers.directory.matching(&filter) {
+            if told.insert(registration.publisher) {
+                news.extend_from_slice(&up_frame(registration, 0));
+            }
         }
+        session.publisher_watches.push((request, filter));
+        self.tell_news(id, news);
         self.answer(id, &Frame::Done { request: request.0 });
+    }
+
+    /// Tells a session what the registry knows. It may be more than answers usually are, and is not its fault.
+    fn tell_news(&mut self, id: SessionId, frames: impl Into<Bytes>) {
+        let frames = frames.into();
+        let Some(session) = self.sessions.get_mut(id).filter(|_| !frames.is_empty()) else { return };
+        session.news_bytes += frames.len();
+        self.answer_raw(id, frames);
+        self.close_if_answers_pile_up(id);
     }
 
     fn ask_registry(&mut self, session: SessionId, ask: RegistryAsk) {
@@ -163,8 +179,7 @@ impl Shard {
     pub(super) fn on_registry_ask(&mut self, shard: ShardId, session: SessionId, ask: RegistryAsk) {
         let now = self.now;
         let Some(registry) = &mut self.publishers.registry else {
-            debug_assert!(self.config.direct.is_some(), "a broker's first shard keeps the registry");
-            return self.refuse_registry(shard, session);
+            return debug_assert!(false, "a broker's first shard keeps the registry");
         };
         match ask {
             RegistryAsk::Register { request, registration } => match registry.register(now, registration) {
@@ -198,11 +213,6 @@ impl Shard {
         }
     }
 
-    fn refuse_registry(&mut self, shard: ShardId, session: SessionId) {
-        let (text, code) = ("a direct publisher keeps no registry", ErrorCode::Unexpected.number());
-        self.answer_at(shard, session, encode_to_vec(&Frame::Error { text, request: 0, code }));
-    }
-
     fn refuse_lease(&mut self, shard: ShardId, session: SessionId, request: RequestId, error: &LeaseError) {
         let (text, code) = (error.to_string(), error.code().number());
         self.answer_at(
@@ -224,7 +234,7 @@ impl Shard {
 
     fn answer_at(&mut self, shard: ShardId, session: SessionId, bytes: Vec<u8>) {
         if shard == self.id {
-            self.answer_raw(session, bytes);
+            self.tell_news(session, bytes);
         } else {
             self.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
         }
@@ -238,28 +248,47 @@ impl Shard {
         self.on_registry_change(change);
     }
 
-    /// The registry has changed: tells the sessions here that watch.
+    /// An answer of the registry has come for a session of this shard.
+    pub(super) fn on_registry_answer(&mut self, session: SessionId, frames: Bytes) {
+        self.tell_news(session, frames);
+    }
+
+    /// The registry has changed: tells the sessions here whom it concerns.
     pub(super) fn on_registry_change(&mut self, change: RegistryChange) {
-        let (registration, frame) = match change {
-            RegistryChange::Up(registration) => {
-                self.publishers.directory.up(Arc::clone(&registration));
-                let frame = up_frame(&registration, 0);
-                (registration, frame)
-            }
-            RegistryChange::Down(gone) => {
-                let Some(known) = self.publishers.directory.down(gone.publisher, gone.epoch) else { return };
-                let reason = if gone.expired { DOWN_EXPIRED } else { DOWN_LEFT };
-                let frame = Frame::PublisherDown { publisher: gone.publisher.0, epoch: gone.epoch, reason };
-                (known, encode_to_vec(&frame))
-            }
-        };
-        let watching: Vec<SessionId> = self.publishers.watching.iter().copied().collect();
-        for id in watching {
-            let Some(session) = self.sessions.get(id) else { continue };
-            if session.publisher_watches.iter().any(|(_, filter)| registration.overlaps(filter)) {
-                self.answer_raw(id, frame.clone());
+        match change {
+            RegistryChange::Up(registration) => self.on_up(&registration),
+            RegistryChange::Down(gone) => self.on_down(gone),
+        }
+    }
+
+    /// Who was told of the publisher hears of the change, too, whatever it publishes now.
+    fn on_up(&mut self, registration: &Arc<Registration>) {
+        self.publishers.directory.up(Arc::clone(registration));
+        let frame = Bytes::from(up_frame(registration, 0));
+        let (sessions, mut concerned) = (&self.sessions, Vec::new());
+        for (id, told) in &mut self.publishers.watching {
+            let Some(session) = sessions.get(*id) else { continue };
+            let mut watches = session.publisher_watches.iter();
+            if told.contains(&registration.publisher) || watches.any(|(_, f)| registration.overlaps(f)) {
+                told.insert(registration.publisher);
+                concerned.push(*id);
             }
         }
+        concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
+    }
+
+    fn on_down(&mut self, Gone { publisher, epoch, expired }: Gone) {
+        let known = self.publishers.directory.down(publisher, epoch);
+        debug_assert!(known.is_some(), "a directory follows the registry");
+        let reason = if expired { DOWN_EXPIRED } else { DOWN_LEFT };
+        let frame = encode_to_vec(&Frame::PublisherDown { publisher: publisher.0, epoch, reason });
+        let mut concerned = Vec::new();
+        for (id, told) in &mut self.publishers.watching {
+            if told.remove(&publisher) {
+                concerned.push(*id);
+            }
+        }
+        concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
     }
 
     /// That shard knows of all changes up to `seq`.
@@ -297,3 +326,6 @@ fn up_frame(registration: &Registration, lease_left_ms: u32) -> Vec<u8> {
         lease_left_ms,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,8 @@ impl Rig {
     }
 
     /// What a client hears: it reads everything. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
-    /// an answer to request 3, `3:4` the count four for it.
+    /// an answer to request 3, `3:4` the count four for it. `+1.2` is the publisher 1 in its epoch 2 that is there,
+    /// `-1.2` one that has left, `x1.2` one whose lease has run out.
     pub(super) fn hears(&mut self, shard: usize, id: SessionId) -> String {
         let taken = Bytes::from(self.take(shard, id));
         self.audit();
@@ -116,6 +117,11 @@ impl Rig {
             Frame::Gap { topic, missed, .. } => format!("{}-{missed}", String::from_utf8_lossy(topic)),
             Frame::Done { request } => format!("!{request}"),
             Frame::SubscriberCount { request, count } => format!("{request}:{count}"),
+            Frame::Registered { request, .. } => format!("!{request}"),
+            Frame::PublisherUp { publisher, epoch, .. } => format!("+{publisher}.{epoch}"),
+            Frame::PublisherDown { publisher, epoch, reason } => {
+                format!("{}{publisher}.{epoch}", if reason == 1 { '-' } else { 'x' })
+            }
             Frame::Error { code, .. } => ErrorCode::from_number(code).to_string(),
             other => format!("{other:?}"),
         });

@@ -59,6 +59,8 @@ pub(super) struct Session {
     pub(super) flushes: Vec<RequestId>,
     /// Which publishers it wants to hear of.
     pub(super) publisher_watches: Vec<(RequestId, Filter)>,
+    /// Bytes of what the registry said, since nothing waited last.
+    pub(super) news_bytes: usize,
     /// It is the local API of a direct publisher: no connection, no deadlines.
     pub(super) is_local: bool,
     /// Watches it has asked for.
@@ -90,6 +92,7 @@ impl Session {
             holds: Vec::new(),
             flushes: Vec::new(),
             publisher_watches: Vec::new(),
+            news_bytes: 0,
             is_local: false,
             watches: 0,
         }

@@ -211,7 +211,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
         let mut holds = Vec::new();
-        if !session.holds.is_empty() && below_low_water(&session.egress, self.config.bounds) {
+        if !session.holds.is_empty() && session.egress.has_room(self.config.bounds) {
             holds = std::mem::take(&mut session.holds);
         }
         self.counters.bytes_out += bytes as u64;
@@ -233,6 +233,7 @@ impl Shard {
             return;
         }
         session.listed = false;
+        session.news_bytes = 0;
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
@@ -300,9 +301,4 @@ impl Shard {
 
 fn is_routable(frame: Frame<'_>) -> bool {
     matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
-}
-
-pub(super) fn below_low_water(egress: &EgressQueue, bounds: QueueBounds) -> bool {
-    use crate::limits::LOW_WATER_DIVISOR as PART;
-    egress.bytes() <= bounds.bytes_max / PART && egress.frames() <= bounds.frames_max / PART
 }

@@ -33,8 +33,8 @@ use plan::Plan;
 use violation::Kind;
 use world::World;
 
-/// Runs without the variables: about 20 s in the dev profile on one 3 GHz core.
-const SEEDS: u64 = 2_000;
+/// Runs without the variables: about 15 s of one core in the dev profile.
+const SEEDS: u64 = 1_500;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

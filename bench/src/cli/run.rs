@@ -4,7 +4,7 @@
 use super::Exit;
 use super::output::{complain, print, write_file};
 use crate::experiment::drive::DriveError;
-use crate::experiment::plan::{BrokerChoice, BrokerOptions, Mode, Plan, Transport};
+use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Transport};
 use crate::experiment::run::{RunError, run};
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
@@ -14,8 +14,10 @@ use crate::report::assertion::Assertion;
 use crate::report::record::{Record, RunRecord};
 use crate::report::table;
 use crate::swarm::schedule::{Amount, Rate};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use corecast::cli::Size;
+use corecast::registry::Mode;
 use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
@@ -26,6 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   The main job: 512 subscribers with a socket each, 20 messages a second for 5 seconds
     corecast-bench run --subscribers 512 --rate 20 --duration 5
+  The same through the broker and past it, and by how much it differs
+    corecast-bench run --mode both --subscribers 512 --rate 20 --duration 5 --json both.json
   As fast as it goes, with every delivery accounted for; results for a script
     corecast-bench run --subscribers 512 --rate flood --messages 20000 --json flood.json --assert 'lost==0'
   How it grows, over Unix sockets and shared sessions
@@ -44,9 +48,10 @@ an interval, or 10 ms if that is longer, of their time), 27 timed out.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// How messages get from publishers to subscribers: proxy
-    #[arg(long, default_value = "proxy", env = "CORECAST_BENCH_MODE")]
-    pub mode: Mode,
+    /// How messages get from publishers to subscribers: proxy (through the broker), direct (from publisher to
+    /// subscriber), or both, one after the other
+    #[arg(long, default_value = "proxy", value_name = "MODE", env = "CORECAST_BENCH_MODE")]
+    pub mode: Modes,
     /// How many subscribers; several counts with commas are several runs
     #[arg(
         long,
@@ -92,19 +97,20 @@ pub struct RunArgs {
     /// The process of --broker, if its cost shall be measured
     #[arg(long, value_name = "PID", requires = "broker", env = "CORECAST_BENCH_BROKER_PID")]
     pub broker_pid: Option<u32>,
-    /// Cores of the broker's shards [default: all]
+    /// Cores that messages are fanned out from: of the broker's shards, or in direct mode of the publishers' own
+    /// [default: all]
     #[arg(long, value_name = "SET", env = "CORECAST_BENCH_BROKER_CORES")]
     pub broker_cores: Option<CoreSet>,
-    /// What the broker's shards do when there is nothing to do [default: the broker's]
+    /// What the shards on those cores do when there is nothing to do [default: the broker's]
     #[arg(long, value_name = "IDLE", env = "CORECAST_BENCH_BROKER_IDLE")]
     pub broker_idle: Option<Idle>,
     /// What happens when a subscriber's queue is full: drop-oldest, drop-newest, latest, disconnect, block
     /// [default: the broker's]
     #[arg(long, value_name = "POLICY", env = "CORECAST_BENCH_OVERFLOW")]
     pub overflow: Option<OverflowPolicy>,
-    /// Bytes that the broker queues for a subscriber, such as 16MiB [default: the broker's]
+    /// Bytes that may wait for a subscriber at whoever fans out, such as 16MiB [default: the broker's]
     #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
-    pub egress_bytes: Option<String>,
+    pub egress_bytes: Option<Size>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
     pub json: Option<PathBuf>,
@@ -229,8 +235,12 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         (None, Some(messages)) => Amount::Messages(messages),
         (None, None) => Amount::Duration(DURATION_DEFAULT),
     };
-    let plan = |subscribers: usize| Plan {
-        mode: args.mode,
+    let fan_out_cores = match &args.broker_cores {
+        Some(set) => cores(set, "--broker-cores")?,
+        None => topology.allowed().to_vec(),
+    };
+    let plan = |(subscribers, mode): (usize, Mode)| Plan {
+        mode,
         broker: broker(args),
         sessions: args.sessions,
         subscribers,
@@ -240,10 +250,18 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         amount,
         subscriber_cores: subscriber_cores.clone(),
         publisher_cores: publisher_cores.clone(),
+        fan_out_cores: fan_out_cores.clone(),
         idle: args.idle,
         timeout: args.timeout,
     };
-    let plans: Vec<Plan> = args.subscribers.iter().copied().map(plan).collect();
+    if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {
+        bail!("--broker {broker} has one mode, and --mode both needs one of each: leave --broker out");
+    }
+    let counts = args.subscribers.iter().copied();
+    let plans: Vec<Plan> = counts
+        .flat_map(|count| args.mode.each().into_iter().map(move |mode| (count, mode)))
+        .map(plan)
+        .collect();
     for plan in &plans {
         plan.check()?;
         // Before the first run, not after an hour of smaller ones.
@@ -267,7 +285,7 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,
             overflow: args.overflow,
-            egress_bytes: args.egress_bytes.clone(),
+            egress_bytes: args.egress_bytes,
         }),
     }
 }
@@ -326,10 +344,20 @@ mod tests {
     }
 
     #[test]
+    fn both_modes_are_two_runs_of_each_count() {
+        let args = parse("--mode both --subscribers 1,8 --broker-cores 0 --egress-bytes 8MiB").unwrap();
+        let plans = plans(&args).unwrap();
+        let runs: Vec<_> = plans.iter().map(|plan| (plan.subscribers, plan.mode)).collect();
+        assert_eq!(runs, [(1, Mode::Proxy), (1, Mode::Direct), (8, Mode::Proxy), (8, Mode::Direct)]);
+        assert_eq!(plans[1].fan_out_cores, [corecast_executors::CoreId(0)]);
+        assert_eq!(plans[1].direct().bounds.bytes_max, 8 << 20);
+    }
+
+    #[test]
     fn wrong_words_are_refused_with_a_reason() {
         refused("--size 39", "it takes 40");
         refused("--size big", "write bytes");
-        refused("--mode direct", "it has `proxy`");
+        refused("--mode fast", "it has `proxy`, `direct` and `both`");
         refused("--rate 0", "write messages a second");
         refused("--duration 1 --messages 1", "cannot be used with");
         refused("--duration 0", "seconds above 0");
@@ -346,6 +374,7 @@ mod tests {
         assert!(said("--subscribers 1,0").contains("subscribers must be at least 1"));
         assert!(said("--subscribers 99000000").contains("hard limit of this process"));
         assert!(said("--cores 9999").contains("9999"));
+        assert!(said("--mode both --broker tcp://h:1").contains("leave --broker out"));
     }
 
     #[test]

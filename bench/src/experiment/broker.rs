@@ -4,6 +4,7 @@
 use super::guard;
 use super::plan::{BrokerOptions, Transport};
 use corecast::Endpoint;
+use corecast::registry::Mode;
 use corecast_executors::{RecvTimeout, link, spawn_plain};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -95,7 +96,7 @@ pub struct BrokerProcess {
 impl BrokerProcess {
     /// Starts the `corecast` command as a broker and waits until it serves. With `guard`, the file of this command,
     /// it is ended even if this process is killed.
-    pub fn start(options: &BrokerOptions, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    pub fn start(options: &BrokerOptions, mode: Mode, guard: Option<&Path>) -> Result<Self, BrokerError> {
         let program = find_program()?;
         let failed = |source| BrokerError::Spawn { program: program.clone(), source };
         let folder = match options.transport {
@@ -108,7 +109,7 @@ impl BrokerProcess {
             Some(folder) => Endpoint::Uds { path: folder.path().join("broker.sock") },
             None => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
         };
-        let mut child = command(&program, guard, arguments(options, &listen))
+        let mut child = command(&program, guard, arguments(options, mode, &listen))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -239,7 +240,7 @@ fn command(program: &Path, guard: Option<&Path>, arguments: Vec<OsString>) -> Co
     command
 }
 
-fn arguments(options: &BrokerOptions, listen: &Endpoint) -> Vec<OsString> {
+fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["broker".into(), "-o".into(), "json".into()];
     let mut option = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -248,10 +249,11 @@ fn arguments(options: &BrokerOptions, listen: &Endpoint) -> Vec<OsString> {
         }
     };
     option("--listen", Some(listen.to_string()));
+    option("--mode", Some(mode.to_string()));
     option("--cores", options.cores.as_ref().map(ToString::to_string));
     option("--idle", options.idle.as_ref().map(ToString::to_string));
     option("--overflow", options.overflow.as_ref().map(ToString::to_string));
-    option("--egress-bytes", options.egress_bytes.clone());
+    option("--egress-bytes", options.egress_bytes.as_ref().map(ToString::to_string));
     arguments
 }
 
@@ -308,16 +310,16 @@ mod tests {
     #[test]
     fn the_arguments_are_those_that_were_asked_for() {
         let listen = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
-        let plain = arguments(&BrokerOptions::default(), &listen);
-        assert_eq!(plain, ["broker", "-o", "json", "--listen", "tcp://127.0.0.1:0"]);
+        let plain = arguments(&BrokerOptions::default(), Mode::Direct, &listen);
+        assert_eq!(plain, ["broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--mode", "direct"]);
         let options = BrokerOptions {
             cores: Some("0".parse().unwrap()),
             idle: Some("busy".parse().unwrap()),
-            egress_bytes: Some("5MB".into()),
+            egress_bytes: Some("5MB".parse().unwrap()),
             ..BrokerOptions::default()
         };
-        let wanted = ["--cores", "0", "--idle", "busy", "--egress-bytes", "5MB"];
-        assert_eq!(arguments(&options, &listen)[5..], wanted);
+        let wanted = ["--mode", "proxy", "--cores", "0", "--idle", "busy", "--egress-bytes", "5000000"];
+        assert_eq!(arguments(&options, Mode::Proxy, &listen)[5..], wanted);
     }
 
     #[test]

@@ -56,23 +56,36 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     if needed <= limit {
         return Ok(());
     }
-    let most = limit.saturating_sub(needed - plan.subscribers as u64);
     let advice = match plan.sessions {
-        Sessions::PerSubscriber => format!(
-            "at most {most} subscribers with a session each, or any number with --sessions per-executor"
-        ),
+        Sessions::PerSubscriber => {
+            let each = files_per_subscriber(plan);
+            let most = limit.saturating_sub(needed - plan.subscribers as u64 * each) / each;
+            format!(
+                "at most {most} subscribers with a session each, or any number with --sessions per-executor"
+            )
+        }
         Sessions::PerExecutor => "raise the limit or use fewer executors (--cores)".to_owned(),
     };
     Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
 }
 
-/// What the needier of the two processes needs: the sessions have an end in each.
+/// What the needier of the two processes needs. Sessions with the broker have an end in each; those with direct
+/// publishers, which are in this process as their subscribers are, have both ends here.
 fn needed(plan: &Plan) -> u64 {
     let executors = (plan.subscriber_cores.len() + plan.publisher_cores.len()) as u64;
+    let hosts = plan.direct_hosts() as u64;
     let sessions = match plan.sessions {
-        Sessions::PerSubscriber => (plan.subscribers + plan.publishers) as u64 + executors,
-        Sessions::PerExecutor => executors,
+        Sessions::PerSubscriber => {
+            plan.subscribers as u64 * files_per_subscriber(plan) + plan.publishers as u64 + executors
+        }
+        Sessions::PerExecutor => executors + 2 * hosts * plan.subscriber_cores.len() as u64,
     };
+    // A listener each, and an executor on each core that they send from.
+    let (listeners, own_executors) = match hosts {
+        0 => (0, 0),
+        hosts => (hosts, plan.fan_out_cores.len() as u64),
+    };
+    let executors = executors + own_executors;
     let shards = match &plan.broker {
         // A shard for each core of this machine, unless the broker is told less.
         BrokerChoice::Started(_) => {
@@ -80,13 +93,20 @@ fn needed(plan: &Plan) -> u64 {
         }
         BrokerChoice::Running { .. } => 0,
     };
-    sessions + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
+    sessions + listeners + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
+}
+
+/// Files that a subscriber with a session of its own has in this process: one to the broker, and in direct mode both
+/// ends of one to each publisher.
+fn files_per_subscriber(plan: &Plan) -> u64 {
+    1 + 2 * plan.direct_hosts() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::plan::tests::sample_plan;
     use super::*;
+    use corecast::registry::Mode;
 
     #[test]
     fn what_fits_fits() {
@@ -119,5 +139,19 @@ mod tests {
         assert_eq!(check(&plan, 20_000), Ok(()));
         plan.subscribers += 1;
         assert!(check(&plan, 20_000).is_err());
+    }
+
+    #[test]
+    fn direct_publishers_have_their_ends_here_too() {
+        let mut plan = Plan { mode: Mode::Direct, publishers: 3, subscribers: 60_000, ..sample_plan() };
+        let said = check(&plan, 20_000).unwrap_err().to_string();
+        assert!(said.starts_with("60000 subscribers need 420"), "{said}");
+        assert!(said.contains("at most 28"), "{said}");
+        plan.subscribers = 2_800;
+        assert_eq!(check(&plan, 20_000), Ok(()));
+        plan.subscribers = 2_900;
+        assert!(check(&plan, 20_000).is_err());
+        plan = Plan { sessions: Sessions::PerExecutor, subscribers: 60_000, ..plan };
+        assert_eq!(check(&plan, 1_000), Ok(()));
     }
 }

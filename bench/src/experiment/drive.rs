@@ -88,6 +88,7 @@ impl<'a> Drive<'a> {
             publishers: plan.publishers,
             sessions: plan.sessions,
             overflow,
+            direct: plan.direct(),
             setup_timeout: plan.timeout,
         };
         let (link, mut inbox) = reports();
@@ -181,12 +182,14 @@ fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result
 fn start_publishers(plan: &Plan, common: Common, link: Link<Report>) -> Result<Publishers, PoolError> {
     let config = PublishersConfig {
         common,
+        mode: plan.mode,
         subscribers: plan.subscribers,
         size_bytes: plan.size_bytes,
         rate: plan.rate,
         amount: plan.amount,
         flush_timeout: plan.timeout,
         cores: plan.publisher_cores.clone(),
+        fan_out_cores: plan.fan_out_cores.clone(),
         idle: plan.idle,
     };
     Publishers::start(config, link)

@@ -2,19 +2,22 @@
 
 use crate::measure::payload::{self, SizeError};
 use crate::swarm::schedule::{Amount, Rate, messages_in};
+use corecast::cli::Size;
+use corecast::client::DirectConfig;
+use corecast::registry::Mode;
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreId, CoreSet, Idle};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How messages get from publishers to subscribers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum Mode {
-    /// Through a broker.
-    #[default]
-    Proxy,
+/// The modes of a call: one, or both in one record, so that they can be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Modes {
+    /// This one.
+    One(Mode),
+    /// Proxy, then direct.
+    Both,
 }
 
 /// What carries the bytes.
@@ -36,21 +39,27 @@ pub struct UnknownWord {
     known: &'static str,
 }
 
-impl FromStr for Mode {
+impl FromStr for Modes {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
         match word {
-            "proxy" => Ok(Mode::Proxy),
-            _ => Err(UnknownWord { word: word.to_owned(), what: "mode", known: "`proxy`" }),
+            "both" => Ok(Modes::Both),
+            word => word.parse().map(Modes::One).map_err(|_| UnknownWord {
+                word: word.to_owned(),
+                what: "mode",
+                known: "`proxy`, `direct` and `both`",
+            }),
         }
     }
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Modes {
+    /// Each, in the order in which they are run.
+    pub fn each(self) -> Vec<Mode> {
         match self {
-            Mode::Proxy => f.write_str("proxy"),
+            Modes::One(mode) => vec![mode],
+            Modes::Both => vec![Mode::Proxy, Mode::Direct],
         }
     }
 }
@@ -86,7 +95,7 @@ impl Transport {
     }
 }
 
-/// Which broker a run goes through.
+/// Which broker a run has.
 #[derive(Clone, Debug)]
 pub enum BrokerChoice {
     /// One of its own, started for it and stopped after it.
@@ -113,8 +122,8 @@ pub struct BrokerOptions {
     pub idle: Option<Idle>,
     /// `--overflow`.
     pub overflow: Option<OverflowPolicy>,
-    /// `--egress-bytes`, in the broker's own words.
-    pub egress_bytes: Option<String>,
+    /// `--egress-bytes`.
+    pub egress_bytes: Option<Size>,
 }
 
 /// One run.
@@ -140,6 +149,9 @@ pub struct Plan {
     pub subscriber_cores: Vec<CoreId>,
     /// The cores of the publishers' executors.
     pub publisher_cores: Vec<CoreId>,
+    /// The cores that messages are fanned out from: of the broker that is started, or, in direct mode, of the
+    /// publishers' own shards.
+    pub fan_out_cores: Vec<CoreId>,
     /// What executors do when there is nothing to do.
     pub idle: Idle,
     /// How long nothing may happen before the run is given up.
@@ -186,6 +198,32 @@ impl Plan {
         }
     }
 
+    /// How publishers of topics that go direct fan out: as the broker would in their place.
+    pub fn direct(&self) -> DirectConfig {
+        let mut direct = DirectConfig::default();
+        let overflow = match &self.broker {
+            BrokerChoice::Started(options) => {
+                direct.idle = options.idle.unwrap_or_default();
+                if let Some(Size(bytes)) = options.egress_bytes {
+                    direct.bounds.bytes_max = bytes;
+                }
+                options.overflow
+            }
+            BrokerChoice::Running { overflow, .. } => *overflow,
+        };
+        direct.overflow = overflow;
+        direct
+    }
+
+    /// Publishers that have shards, and a listener, of their own: in direct mode those that have a session.
+    pub fn direct_hosts(&self) -> usize {
+        match (self.mode, self.sessions) {
+            (Mode::Proxy, _) => 0,
+            (Mode::Direct, Sessions::PerSubscriber) => self.publishers,
+            (Mode::Direct, Sessions::PerExecutor) => self.publishers.min(self.publisher_cores.len()),
+        }
+    }
+
     /// Messages that all publishers together should send, if that is known beforehand.
     pub fn messages(&self) -> Option<u64> {
         let each = match (self.amount, self.rate) {
@@ -229,6 +267,7 @@ pub(crate) mod tests {
             amount: Amount::Duration(Duration::from_secs(5)),
             subscriber_cores: vec![CoreId(0), CoreId(1)],
             publisher_cores: vec![CoreId(0), CoreId(1)],
+            fan_out_cores: vec![CoreId(0), CoreId(1)],
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
         }
@@ -236,11 +275,27 @@ pub(crate) mod tests {
 
     #[test]
     fn words_and_their_errors() {
-        assert_eq!("proxy".parse(), Ok(Mode::Proxy));
-        let error = "direct".parse::<Mode>().unwrap_err();
-        assert_eq!(error.to_string(), "`direct` is no mode that this version has: it has `proxy`");
+        assert_eq!("proxy".parse(), Ok(Modes::One(Mode::Proxy)));
+        assert_eq!("both".parse::<Modes>().unwrap().each(), [Mode::Proxy, Mode::Direct]);
+        let error = "fast".parse::<Modes>().unwrap_err().to_string();
+        assert_eq!(error, "`fast` is no mode that this version has: it has `proxy`, `direct` and `both`");
         assert_eq!("uds".parse(), Ok(Transport::Uds));
         assert!("udp".parse::<Transport>().is_err());
+    }
+
+    #[test]
+    fn direct_publishers_fan_out_as_the_broker_would() {
+        let options = BrokerOptions {
+            overflow: Some(OverflowPolicy::Block),
+            egress_bytes: Some(Size(5_000_000)),
+            idle: Some(Idle::Busy),
+            ..BrokerOptions::default()
+        };
+        let plan = Plan { broker: BrokerChoice::Started(options), ..sample_plan() };
+        let direct = plan.direct();
+        assert_eq!((direct.overflow, direct.bounds.bytes_max), (Some(OverflowPolicy::Block), 5_000_000));
+        assert_eq!(direct.idle, Idle::Busy);
+        assert_eq!(sample_plan().direct(), DirectConfig::default());
     }
 
     #[test]

@@ -8,12 +8,15 @@ use super::watch::{Driven, Ending};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
-use crate::measure::process::{Usage, UsageError, usage_of};
+use crate::measure::process::{CpuNs, Usage, UsageError, cpu_of_own_threads, usage_of};
 use crate::measure::spread::Spread;
 use crate::report::progress::Progress;
-use crate::report::record::{BrokerRecord, RunRecord};
+use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
+use crate::swarm::publishers;
 use crate::swarm::schedule::Rate;
 use corecast::Endpoint;
+use corecast::client::DIRECT_POOL;
+use corecast::registry::Mode;
 use corecast_executors::MonotonicNs;
 use std::path::Path;
 
@@ -87,14 +90,15 @@ fn run_through(
     };
     let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
-    let before = broker.usage()?;
+    let before = (broker.usage()?, publishers_cpu());
     let mut driven = drive.go(progress, || broker.failure());
-    let after = broker.usage().ok().flatten();
+    let after = (broker.usage().ok().flatten(), publishers_cpu());
+    let cost = Cost { broker: before.0.zip(after.0), publishers: (before.1, after.1) };
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
         said.push_str(&broker.failure_suffix());
     }
     let stopped = drive.stop();
-    let mut outcome = outcome(plan, &driven, before.zip(after));
+    let mut outcome = outcome(plan, &driven, &cost);
     if let Err(error) = stopped {
         outcome.ending =
             Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
@@ -111,7 +115,9 @@ enum Broker {
 impl Broker {
     fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
         Ok(match &plan.broker {
-            BrokerChoice::Started(options) => Broker::Started(BrokerProcess::start(options, guard)?),
+            BrokerChoice::Started(options) => {
+                Broker::Started(BrokerProcess::start(options, plan.mode, guard)?)
+            }
             BrokerChoice::Running { endpoint, pid, .. } => {
                 Broker::Running { endpoint: endpoint.clone(), pid: *pid }
             }
@@ -155,7 +161,38 @@ impl Broker {
     }
 }
 
-fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outcome {
+/// What processes and threads had used before a run and after it.
+struct Cost {
+    broker: Option<(Usage, Usage)>,
+    publishers: (CpuNs, CpuNs),
+}
+
+impl Cost {
+    fn of_broker(&self, delivered: u64) -> BrokerRecord {
+        let Some((before, after)) = self.broker else { return BrokerRecord::default() };
+        BrokerRecord {
+            cpu_ns_per_delivery: cpu_per_delivery(before.cpu, after.cpu, delivered),
+            rss_bytes: Some(after.rss_bytes),
+        }
+    }
+
+    fn of_publishers(&self, delivered: u64) -> ExecutorsRecord {
+        let (before, after) = self.publishers;
+        ExecutorsRecord { cpu_ns_per_delivery: cpu_per_delivery(before, after, delivered) }
+    }
+}
+
+fn cpu_per_delivery(before: CpuNs, after: CpuNs, delivered: u64) -> Option<f64> {
+    let cpu_ns = after.0.saturating_sub(before.0) as f64;
+    (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64))
+}
+
+/// Of the publishers' executors, and of those that the library gives to direct publishers.
+fn publishers_cpu() -> CpuNs {
+    cpu_of_own_threads(|name| name.starts_with(publishers::POOL) || name.starts_with(DIRECT_POOL))
+}
+
+fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
     let (mut totals, mut latencies, mut spread) =
         (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
     let mut last_arrival: Option<MonotonicNs> = None;
@@ -199,7 +236,8 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
         } else {
             0.0
         },
-        broker: broker_record(usage, totals.delivered),
+        broker: cost.of_broker(totals.delivered),
+        publisher_executors: cost.of_publishers(totals.delivered),
         incomplete: match &driven.ending {
             Ending::Complete => None,
             Ending::Interrupted if totals.lost > 0 => {
@@ -213,17 +251,11 @@ fn outcome(plan: &Plan, driven: &Driven, usage: Option<(Usage, Usage)>) -> Outco
     Outcome { record, ending: driven.ending.clone(), rate_reached }
 }
 
-fn broker_record(usage: Option<(Usage, Usage)>, delivered: u64) -> BrokerRecord {
-    let Some((before, after)) = usage else { return BrokerRecord::default() };
-    let cpu_ns = after.cpu.0.saturating_sub(before.cpu.0) as f64;
-    BrokerRecord {
-        cpu_ns_per_delivery: (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64)),
-        rss_bytes: Some(after.rss_bytes),
-    }
-}
-
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
     let mut notes = Vec::new();
+    if plan.mode == Mode::Direct {
+        notes.push("direct: the publishers fan out; the broker's figures are those of a registry".into());
+    }
     if plan.rate == Rate::Flood {
         notes
             .push("flood: the latencies are those of a saturated system, from the call of publish on".into());

@@ -44,6 +44,25 @@ pub fn usage_of(pid: u32) -> Result<Usage, UsageError> {
     usage_in(&Path::new("/proc").join(pid.to_string()), ticks_per_s())
 }
 
+/// CPU time that those of this process's threads have used that have such a name. What cannot be read counts as none:
+/// a thread may end while it is looked at.
+pub fn cpu_of_own_threads(named: impl Fn(&str) -> bool) -> CpuNs {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return CpuNs(0) };
+    let folders = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    let cpu = folders.filter_map(|folder| {
+        let name = std::fs::read_to_string(folder.join("comm")).ok()?;
+        if !named(name.trim_end()) {
+            return None;
+        }
+        let precise = std::fs::read_to_string(folder.join("schedstat")).ok();
+        precise.and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).or_else(|| {
+            let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+            Some(cpu_ticks(&stat)? * (1_000_000_000 / ticks_per_s()))
+        })
+    });
+    CpuNs(cpu.sum())
+}
+
 fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
     let stat = read(folder.join("stat"))?;
     let ticks =
@@ -107,6 +126,18 @@ mod tests {
         std::fs::write(folder.path().join("status"), "Name:\tx\nVmRSS:\t  2048 kB\nThreads:\t3\n").unwrap();
         let usage = usage_in(folder.path(), 100).unwrap();
         assert_eq!(usage, Usage { cpu: CpuNs(3_000_000_000), rss_bytes: 2 << 20 });
+    }
+
+    #[test]
+    fn threads_are_told_apart_by_name() {
+        let thread = corecast_executors::spawn_plain("burns-cpu", || {
+            let begun = std::time::Instant::now();
+            while cpu_of_own_threads(|name| name == "burns-cpu") == CpuNs(0) {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it uses none");
+            }
+        });
+        thread.unwrap().join().unwrap();
+        assert_eq!(cpu_of_own_threads(|name| name == "nobody"), CpuNs(0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Owns `--assert` over runs: which fields a run has, and whether every run keeps what was asserted.
 
 use super::assert_expr::{Expression, SyntaxError};
-use super::record::{BrokerRecord, RunRecord};
+use super::record::{BrokerRecord, ExecutorsRecord, RunRecord};
 use crate::measure::latency::Summary;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ impl Assertion {
             None => format!("{name} was not measured"),
         };
         let figures: Vec<String> = self.expression.fields().into_iter().map(figure).collect();
-        let run = format!("{} subscribers, {} bytes", run.subscribers, run.size_bytes);
+        let run = format!("{} mode, {} subscribers, {} bytes", run.mode, run.subscribers, run.size_bytes);
         Some(format!("--assert '{}' {verdict} ({run}): {}", self.text, figures.join(", ")))
     }
 }
@@ -100,6 +100,7 @@ fn full_run() -> RunRecord {
         first_subscriber_us: Some(Summary::default()),
         last_subscriber_us: Some(Summary::default()),
         broker: BrokerRecord { cpu_ns_per_delivery: Some(0.0), rss_bytes: Some(0) },
+        publisher_executors: ExecutorsRecord { cpu_ns_per_delivery: Some(0.0) },
         ..RunRecord::default()
     }
 }
@@ -134,7 +135,7 @@ mod tests {
         let run = RunRecord { lost: 3, ..sample_run() };
         assert_eq!(
             check("lost==0", &run).unwrap(),
-            "--assert 'lost==0' does not hold (512 subscribers, 64 bytes): lost = 3"
+            "--assert 'lost==0' does not hold (proxy mode, 512 subscribers, 64 bytes): lost = 3"
         );
     }
 

@@ -29,7 +29,7 @@ impl Record {
 /// One run.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// `proxy`.
+    /// `proxy` or `direct`.
     pub mode: String,
     /// `tcp` or `uds`.
     pub transport: String,
@@ -69,8 +69,11 @@ pub struct RunRecord {
     pub last_subscriber_us: Option<Summary>,
     /// Deliveries over the duration.
     pub deliveries_per_s: f64,
-    /// What it cost the broker.
+    /// What it cost the broker. In direct mode that only introduces: what fans out is `publisher_executors`.
     pub broker: BrokerRecord,
+    /// What it cost the executors of the publishers; in direct mode the fan-out is theirs.
+    #[serde(default)]
+    pub publisher_executors: ExecutorsRecord,
     /// Present if the run was not finished: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
@@ -86,6 +89,13 @@ pub struct BrokerRecord {
     pub cpu_ns_per_delivery: Option<f64>,
     /// Resident memory at the end of the run, with every subscriber still there.
     pub rss_bytes: Option<u64>,
+}
+
+/// What a run cost some executors of the process that measured; absent if nothing was delivered.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ExecutorsRecord {
+    /// User and system time of their threads during the run over deliveries, in nanoseconds.
+    pub cpu_ns_per_delivery: Option<f64>,
 }
 
 #[cfg(test)]
@@ -113,6 +123,7 @@ pub(crate) mod tests {
             last_subscriber_us: Some(summary),
             deliveries_per_s: 10_240.5,
             broker: BrokerRecord { cpu_ns_per_delivery: Some(4_000.25), rss_bytes: Some(20_000_000) },
+            publisher_executors: ExecutorsRecord { cpu_ns_per_delivery: Some(250.0) },
             ..RunRecord::default()
         }
     }
@@ -150,10 +161,12 @@ pub(crate) mod tests {
             "last_subscriber_us",
             "deliveries_per_s",
             "broker",
+            "publisher_executors",
         ];
         wanted.sort_unstable();
         assert_eq!(keys(run), wanted);
         assert_eq!(keys(&run["broker"]), ["cpu_ns_per_delivery", "rss_bytes"]);
+        assert_eq!(keys(&run["publisher_executors"]), ["cpu_ns_per_delivery"]);
         for distribution in ["latency_us", "first_subscriber_us", "last_subscriber_us"] {
             let wanted = ["max", "mean", "median", "min", "p99", "p99_9", "q1", "q3", "stddev"];
             assert_eq!(keys(&run[distribution]), wanted);

@@ -13,24 +13,67 @@ const LINE: LineStyle = LineStyle::none().fill('─').junction('─');
 pub fn render(runs: &[RunRecord]) -> String {
     let mut text = String::new();
     if let Some(run) = runs.first() {
-        text.push_str(&format!("{}\n", heading(run)));
+        text.push_str(&format!("{}\n", heading(run, runs)));
     }
     text.push_str(&format!("{}\n\n{}\n", arrivals(runs).trim_fmt(), times(runs).trim_fmt()));
     for run in runs {
         let about = match runs {
             [_] => String::new(),
-            _ => format!("{} subscribers: ", count(run.subscribers)),
+            _ => format!("{}: ", name(run)),
         };
         let incomplete = run.incomplete.as_ref().map(|why| format!("incomplete: {why}"));
-        for note in incomplete.iter().chain(&run.notes) {
+        for note in incomplete.iter().chain(wrong(run).iter()).chain(&run.notes) {
             text.push_str(&format!("{about}{note}\n"));
         }
+    }
+    for comparison in comparisons(runs) {
+        text.push_str(&format!("{comparison}\n"));
     }
     text
 }
 
+/// What tells the runs of one call apart.
+fn name(run: &RunRecord) -> String {
+    format!("{} {}", run.mode, count(run.subscribers))
+}
+
+/// What came that should not have, if any did.
+fn wrong(run: &RunRecord) -> Option<String> {
+    (wrong_count(run) > 0).then(|| {
+        format!(
+            "wrong: {} duplicated, {} reordered, {} corrupted",
+            run.duplicated, run.reordered, run.corrupted
+        )
+    })
+}
+
+fn wrong_count(run: &RunRecord) -> u64 {
+    run.duplicated + run.reordered + run.corrupted
+}
+
+/// A line for each direct run that has a proxied one to stand beside.
+fn comparisons(runs: &[RunRecord]) -> Vec<String> {
+    let of = |mode: &'static str| runs.iter().filter(move |run| run.mode == mode);
+    let lines = of("direct").filter_map(|direct| {
+        let proxy = of("proxy").find(|proxy| proxy.subscribers == direct.subscribers)?;
+        let median = |run: &RunRecord| run.last_subscriber_us.map(|summary| summary.median);
+        let (direct_us, proxy_us) = (median(direct)?, median(proxy)?);
+        Some(format!(
+            "{} subscribers: median time to the last, direct {} / proxy {} = {:.2}",
+            count(direct.subscribers),
+            duration(direct_us),
+            duration(proxy_us),
+            direct_us / proxy_us
+        ))
+    });
+    lines.collect()
+}
+
 /// What the runs of one call have in common.
-fn heading(run: &RunRecord) -> String {
+fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
+    let mut modes: Vec<&str> = runs.iter().map(|run| &run.mode[..]).collect();
+    modes.sort_unstable_by(|one, other| other.cmp(one));
+    modes.dedup();
     let rate = match run.rate_hz {
         Some(rate_hz) => format!("{} messages/s each", number(rate_hz)),
         None => "flood".into(),
@@ -41,41 +84,42 @@ fn heading(run: &RunRecord) -> String {
     };
     format!(
         "{} mode, {}, sessions {}, {publishers}, {rate}, {} bytes",
-        run.mode,
+        modes.join(" and "),
         run.transport,
         run.sessions,
         count(run.size_bytes)
     )
 }
 
+/// The header over the names of runs.
+const RUN: &str = "mode, sub-\nscribers";
+
 /// What was sent and what became of it, a line for each run.
 fn arrivals(runs: &[RunRecord]) -> Table {
     let mut table = table(&[
-        "sub-\nscribers",
+        RUN,
         "messages",
         "deliveries",
         "gaps",
         "lost",
-        "dupli-\ncated",
-        "re-\nordered",
-        "cor-\nrupted",
+        "wrong",
         "deliveries\n/ second",
-        "CPU /\ndelivery",
+        "CPU / de-\nlivery of:\nbroker",
+        "publish-\ning exe-\ncutors",
         "broker\nRSS",
     ]);
     for run in runs {
         table.add_row(
             [
-                count(run.subscribers),
+                name(run),
                 count(run.messages_sent),
                 count(run.deliveries),
                 count(run.gaps_reported),
                 count(run.lost),
-                count(run.duplicated),
-                count(run.reordered),
-                count(run.corrupted),
+                count(wrong_count(run)),
                 count(run.deliveries_per_s.round() as u64),
-                run.broker.cpu_ns_per_delivery.map_or_else(|| "-".into(), |ns| duration(ns / 1000.0)),
+                cpu(run.broker.cpu_ns_per_delivery),
+                cpu(run.publisher_executors.cpu_ns_per_delivery),
                 run.broker.rss_bytes.map_or_else(|| "-".into(), bytes),
             ]
             .map(right),
@@ -84,21 +128,14 @@ fn arrivals(runs: &[RunRecord]) -> Table {
     tighten(table)
 }
 
-/// How long it took, three lines for each run.
+fn cpu(ns: Option<f64>) -> String {
+    ns.map_or_else(|| "-".into(), |ns| duration(ns / 1000.0))
+}
+
+/// How long it took to each subscriber, to the first and to the last, a line each for each run.
 fn times(runs: &[RunRecord]) -> Table {
-    let mut table = table(&[
-        "sub-\nscribers",
-        "time to",
-        "min",
-        "Q1",
-        "median",
-        "Q3",
-        "p99",
-        "p99.9",
-        "max",
-        "mean",
-        "std dev",
-    ]);
+    let mut table =
+        table(&[RUN, "to", "min", "Q1", "median", "Q3", "p99", "p99.9", "max", "mean", "std dev"]);
     for run in runs {
         let distributions = [
             ("each", &run.latency_us),
@@ -110,7 +147,7 @@ fn times(runs: &[RunRecord]) -> Table {
                 Some(summary) => figures(summary).map(duration),
                 None => std::array::from_fn(|_| "-".into()),
             };
-            let start = [right(count(run.subscribers)), Cell::new(what)];
+            let start = [right(name(run)), Cell::new(what)];
             table.add_row(start.into_iter().chain(figures.map(right)));
         }
     }
@@ -126,7 +163,7 @@ fn figures(summary: &Summary) -> [f64; 9] {
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     let header = header.iter().map(|name| match *name {
-        "time to" => Cell::new(name),
+        "to" => Cell::new(name),
         name => right(name.to_owned()),
     });
     table.load_style(STYLE).set_header(header);
@@ -212,6 +249,7 @@ mod tests {
             rate_hz: None,
             latency_us: None,
             lost: 3,
+            duplicated: 2,
             incomplete: Some("interrupted".into()),
             notes: vec!["latency is that of a saturated system".into()],
             ..sample_run()
@@ -223,11 +261,25 @@ mod tests {
             "20.0 MB",
             "4.00 us",
             "1.23 ms",
-            "512 subscribers: incomplete: interrupted",
-            "512 subscribers: latency is that of a saturated system",
+            "proxy 512: incomplete: interrupted",
+            "proxy 512: wrong: 2 duplicated, 0 reordered, 0 corrupted",
+            "proxy 512: latency is that of a saturated system",
         ] {
             assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
         }
+    }
+
+    #[test]
+    fn modes_are_compared_where_both_were_run() {
+        let last = |median| Some(Summary { median, ..Summary::default() });
+        let proxy = RunRecord { last_subscriber_us: last(4_400.0), ..sample_run() };
+        let direct = RunRecord { mode: "direct".into(), last_subscriber_us: last(3_300.0), ..sample_run() };
+        let alone = RunRecord { subscribers: 8, ..direct.clone() };
+        let text = render(&[proxy, direct, alone]);
+        assert!(text.starts_with("proxy and direct mode, tcp"), "{text}");
+        let compared: Vec<&str> = text.lines().filter(|line| line.contains("median time")).collect();
+        let wanted = "512 subscribers: median time to the last, direct 3.30 ms / proxy 4.40 ms = 0.75";
+        assert_eq!(compared, [wanted]);
     }
 
     #[test]
@@ -243,6 +295,7 @@ mod tests {
             ..Summary::default()
         };
         let run = RunRecord {
+            mode: "direct".into(),
             deliveries: 10_240_000,
             gaps_reported: 99_999,
             deliveries_per_s: 44e6,

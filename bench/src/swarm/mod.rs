@@ -18,6 +18,7 @@ pub mod subscribers;
 pub mod topics;
 
 use crate::measure::payload::RunId;
+use corecast::client::DirectConfig;
 use corecast::{ClientConfig, Endpoint, OverflowPolicy, Sessions};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Common {
     pub sessions: Sessions,
     /// What subscribers ask the broker to do when their queue is full; `None` leaves it to the broker.
     pub overflow: Option<OverflowPolicy>,
+    /// How publishers of topics that go direct fan out; their cores are chosen for each executor.
+    pub direct: DirectConfig,
     /// How long connecting, subscribing and waiting for everybody may take.
     pub setup_timeout: Duration,
 }
@@ -47,6 +50,7 @@ impl Common {
         config.name = name.to_owned();
         config.sessions = self.sessions;
         config.overflow = self.overflow;
+        config.direct = self.direct.clone();
         config.connect_timeout = self.setup_timeout;
         config
     }

@@ -6,6 +6,7 @@ use super::schedule::{Amount, Rate, Schedule};
 use super::topics::Topics;
 use super::{COMMANDS_MAX, Common, share};
 use crate::measure::payload::{Payload, PublisherIndex};
+use corecast::registry::Mode;
 use corecast::{LocalClient, LocalPublisher, Topic};
 use corecast_executors::{
     CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, end_turn,
@@ -16,6 +17,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What the threads of these executors are called, with the number of the executor behind it.
+pub const POOL: &str = "bench-pub";
 /// Messages that a publisher which never has to wait sends in one turn of its executor.
 const MESSAGES_PER_TURN: u64 = 64;
 /// How long a publisher that waits for its next message may stay deaf to a stop.
@@ -26,6 +29,8 @@ const STOP_WITHIN: Duration = Duration::from_millis(100);
 pub struct PublishersConfig {
     /// What they share with the subscribers.
     pub common: Common,
+    /// How the broker is expected to let messages travel: a run under the wrong name is worse than none.
+    pub mode: Mode,
     /// How many subscribers each publisher waits for.
     pub subscribers: usize,
     /// The size of a payload, in bytes.
@@ -38,8 +43,21 @@ pub struct PublishersConfig {
     pub flush_timeout: Duration,
     /// One executor on each of these, but no more than there are publishers.
     pub cores: Vec<CoreId>,
+    /// The cores that direct publishers send from, shared out among executors with one publisher each. Where
+    /// there are more publishers than executors, each sends from its own.
+    pub fan_out_cores: Vec<CoreId>,
     /// What an executor does between two messages.
     pub idle: Idle,
+}
+
+impl PublishersConfig {
+    /// The share of the cores that the direct publisher of an executor sends from, as `--cores` is written.
+    fn fan_out_cores_of(&self, executor: usize, executors: usize) -> Option<String> {
+        let alone = self.common.publishers == executors;
+        let share = self.fan_out_cores.iter().skip(executor).step_by(executors);
+        let share: Vec<String> = share.map(ToString::to_string).collect();
+        (alone && !share.is_empty()).then(|| share.join(","))
+    }
 }
 
 /// What an executor of publishers is told.
@@ -66,7 +84,7 @@ impl Publishers {
     pub fn start(config: PublishersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
         let executors = config.cores.len().min(config.common.publishers);
         let pool_config = PoolConfig {
-            name: "bench-pub".into(),
+            name: POOL.into(),
             cores: config.cores.clone(),
             shards: executors,
             idle: config.idle,
@@ -128,8 +146,9 @@ async fn run_executor(
     reports: Link<Report>,
 ) {
     let executor = context.shard.0 as usize;
-    let client =
-        LocalClient::start(config.common.client_config(&format!("bench-pub-{executor}")), context.ticks);
+    let mut client_config = config.common.client_config(&format!("bench-pub-{executor}"));
+    client_config.direct.cores = config.fan_out_cores_of(executor, context.shards);
+    let client = LocalClient::start(client_config, context.ticks);
     let mut publishers = Vec::new();
     let report = match make(&client, executor, context.shards, &config).await {
         Ok(made) => {
@@ -193,6 +212,7 @@ async fn make(
         let payload = payload.expect("whoever starts a swarm has checked the size");
         let mut publisher = client.publisher().await.map_err(failed)?;
         let topic = topics.of(index);
+        check_mode(config.mode, publisher.mode_of(&topic))?;
         publisher
             .wait_for_subscribers(&topic, config.subscribers, common.setup_timeout)
             .await
@@ -200,6 +220,17 @@ async fn make(
         publishers.push(BenchPublisher { index, publisher, topic, payload });
     }
     Ok(publishers)
+}
+
+fn check_mode(asked: Mode, found: Mode) -> Result<(), Failure> {
+    if asked == found {
+        return Ok(());
+    }
+    Err(Failure {
+        what: format!("the run is to be {asked}"),
+        why: format!("the broker makes its topics {found} (its --mode and --mode-rule): say --mode {found}"),
+        timed_out: false,
+    })
 }
 
 impl BenchPublisher {
@@ -228,7 +259,7 @@ impl BenchPublisher {
         };
         let flushed = match sent {
             Ok(()) => self.publisher.flush(config.flush_timeout).await.map_err(|error| {
-                Failure::of(format!("the broker did not take all of publisher {}", self.index.0), &error)
+                Failure::of(format!("not all of publisher {} was taken", self.index.0), &error)
             }),
             Err(failure) => Err(failure),
         };
