@@ -37,8 +37,9 @@ pub mod topic;
 pub mod wire;
 
 pub use client::{
-    ClientConfig, Event, EventRef, Gap, GapReason, GapRef, LocalClient, LocalPublisher, LocalSubscriber,
-    Message, MessageRef, Publisher, Sessions, Subscriber, Subscription,
+    ClientConfig, DownReason, Event, EventRef, Gap, GapReason, GapRef, Listed, LocalClient, LocalPublisher,
+    LocalRegistryView, LocalSubscriber, Message, MessageRef, Publisher, PublisherChange, RegistryView,
+    Sessions, Subscriber, Subscription,
 };
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};

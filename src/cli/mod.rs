@@ -12,6 +12,7 @@ mod pace;
 mod payloads;
 mod publish;
 mod quantity;
+mod registry;
 mod subscribe;
 mod utc;
 
@@ -49,6 +50,7 @@ enum Command {
     Broker(broker::BrokerArgs),
     Pub(publish::PubArgs),
     Sub(subscribe::SubArgs),
+    Registry(registry::RegistryArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -89,6 +91,7 @@ impl Cli {
             Command::Broker(args) => broker::run(args),
             Command::Pub(args) => publish::run(args),
             Command::Sub(args) => subscribe::run(args),
+            Command::Registry(args) => registry::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

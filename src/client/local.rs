@@ -8,6 +8,7 @@ use corecast_executors::{TICK, Ticks, spawn_local};
 use super::config::{ClientConfig, Sessions};
 use super::direct_host::DirectHost;
 use super::local_publisher::LocalPublisher;
+use super::local_registry::LocalRegistryView;
 use super::local_subscriber::{LocalSubscriber, Subscription, subscribe};
 use super::message::EventRef;
 use super::queue::EventQueue;
@@ -97,6 +98,15 @@ impl LocalClient {
         let used = self.session();
         used.session.until(|state| state.is_open().then_some(())).await?;
         Ok(LocalPublisher::new(self.clone(), used))
+    }
+
+    /// A view of the broker's registry, on a session of its own.
+    ///
+    /// # Errors
+    /// As for [`LocalClient::publisher`].
+    pub async fn registry_view(&self) -> Result<LocalRegistryView> {
+        let session = Session::start(&self.inner.runtime, self.inner.config.clone());
+        LocalRegistryView::open(Rc::new(Use { session, direct: RefCell::default() })).await
     }
 
     /// A subscriber with a queue, when its filters are in force on every shard of the broker.

@@ -15,10 +15,11 @@
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
 //! | `direct_shards` | which executors those run on |
-//! | `local` | a client inside an executor, with `local_publisher` and `local_subscriber` |
+//! | `local` | a client inside an executor, with `local_publisher`, `local_subscriber` and `local_registry` |
 //! | `queue` | what waits for a subscriber in its own process |
 //! | `shared` | the executor that serves publishers and subscribers of other threads |
 //! | `publisher`, `subscriber` | their handles |
+//! | `registry_view`, `registry_feed` | looking at the registry: the handle, and what it has not been told |
 
 mod announcement;
 mod config;
@@ -27,11 +28,14 @@ mod direct_shards;
 mod introductions;
 mod local;
 mod local_publisher;
+mod local_registry;
 mod local_subscriber;
 mod message;
 mod out;
 mod publisher;
 mod queue;
+mod registry_feed;
+mod registry_view;
 mod runtime;
 mod session;
 mod shared;
@@ -46,7 +50,9 @@ pub use config::{ClientConfig, DirectConfig, Sessions};
 pub use direct_shards::DIRECT_POOL;
 pub use local::LocalClient;
 pub use local_publisher::LocalPublisher;
+pub use local_registry::LocalRegistryView;
 pub use local_subscriber::{LocalSubscriber, Subscription};
 pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
 pub use publisher::Publisher;
+pub use registry_view::{DownReason, Listed, PublisherChange, RegistryView};
 pub use subscriber::Subscriber;

@@ -16,9 +16,11 @@ use super::config::ClientConfig;
 use super::direct_shards::{cores_of, start_executors};
 use super::local::LocalClient;
 use super::local_publisher::LocalPublisher;
+use super::local_registry::LocalRegistryView;
 use super::local_subscriber::LocalSubscriber;
 use super::message::Event;
 use super::publisher::executor_gone;
+use super::registry_view::{Listed, PublisherChange};
 use super::runtime::ClientRuntime;
 use crate::broker::{Begin, Item, chain};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +35,23 @@ use crate::topic::{Filter, Topic};
 pub(super) enum Command {
     Publisher { config: ClientConfig, reply: Link<Result<PublisherEnds>> },
     Subscriber { config: ClientConfig, filters: Vec<Filter>, reply: Link<Result<SubscriberEnds>> },
+    Registry { config: ClientConfig, reply: Link<Result<RegistryEnds>> },
+}
+
+/// A thread asks for a list.
+pub(super) struct ListAsk {
+    pub(super) timeout: Duration,
+    /// With how many lists were given.
+    pub(super) reply: Link<Result<(u64, Vec<Listed>)>>,
+}
+
+/// The thread's ends of a view of the registry.
+pub(super) struct RegistryEnds {
+    pub(super) asks: Link<ListAsk>,
+    /// With how many lists were given before.
+    pub(super) changes: Inbox<(u64, Vec<PublisherChange>)>,
+    /// Why the view has ended, when no more changes come.
+    pub(super) failure: Inbox<Error>,
 }
 
 /// What a thread asks of its publisher, in order.
@@ -152,7 +171,9 @@ async fn run(context: ShardContext<Command>) {
     // Those with the same configuration share a client, and so, per executor, a session.
     let clients: Rc<RefCell<HashMap<ClientConfig, LocalClient>>> = Rc::default();
     while let Some(command) = commands.recv().await {
-        let (Command::Publisher { config, .. } | Command::Subscriber { config, .. }) = &command;
+        let (Command::Publisher { config, .. }
+        | Command::Subscriber { config, .. }
+        | Command::Registry { config, .. }) = &command;
         let client = clients
             .borrow_mut()
             .entry(config.clone())
@@ -189,6 +210,47 @@ async fn serve(client: LocalClient, command: Command) {
             }
             Err(error) => drop(reply.try_send(Err(error))),
         },
+        Command::Registry { reply, .. } => match client.registry_view().await {
+            Ok(view) => {
+                let (asks_link, asks) = link(1);
+                let (changes_link, changes) = link(HANDOVERS_MAX);
+                let (failed, failure) = link(1);
+                if reply.try_send(Ok(RegistryEnds { asks: asks_link, changes, failure })).is_ok() {
+                    let _ = first(tell_changes(&view, changes_link, failed), answer_lists(&view, asks)).await;
+                }
+            }
+            Err(error) => drop(reply.try_send(Err(error))),
+        },
+    }
+}
+
+/// Answers a thread that asks for lists, until it has gone.
+async fn answer_lists(view: &LocalRegistryView, mut asks: Inbox<ListAsk>) {
+    while let Some(ListAsk { timeout, reply }) = asks.recv().await {
+        let list = view.list(timeout).await;
+        drop(reply.try_send(list.map(|list| (view.lists.get(), list))));
+    }
+}
+
+/// Tells a thread what changes, as much at a time as there is, until it has gone or the session has failed.
+async fn tell_changes(
+    view: &LocalRegistryView,
+    changes: Link<(u64, Vec<PublisherChange>)>,
+    failed: Link<Error>,
+) {
+    loop {
+        let mut batch = match view.next_change().await {
+            Ok(change) => vec![change],
+            Err(error) => return drop(failed.try_send(error)),
+        };
+        while batch.len() < EVENTS_PER_HANDOVER
+            && let Some(change) = view.try_next_change()
+        {
+            batch.push(change);
+        }
+        if changes.send((view.lists.get(), batch)).await.is_err() {
+            return;
+        }
     }
 }
 

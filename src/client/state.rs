@@ -12,8 +12,11 @@ use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
 use super::config::ClientConfig;
+use super::local_registry::ListSlot;
 use super::message::GapReason;
 use super::out::OutBuffer;
+use super::registry_feed::RegistryFeed;
+use super::registry_view::DownReason;
 use super::subscriptions::Subscribed;
 use super::unacked::Unacked;
 use crate::error::{Error, ErrorCode, ErrorKind};
@@ -51,6 +54,10 @@ pub(super) enum Asked {
     Ack,
     /// The announcement's: a registration or a renewal.
     Announce,
+    /// The registry's: everybody, and from then on each change.
+    Registry,
+    /// Somebody waits for a list.
+    List(ListSlot),
 }
 
 /// How a flush ended.
@@ -95,6 +102,8 @@ pub(super) struct State {
     pub(super) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
     news: Vec<News>,
+    /// Of a session that views the registry: it takes the news, and nobody acts on them.
+    pub(super) registry: Option<RegistryFeed>,
     asked: BTreeMap<RequestId, Asked>,
     next_request: u32,
     pub(super) next_subscriber: u32,
@@ -126,6 +135,7 @@ impl State {
             identity: None,
             announcement: None,
             news: Vec::new(),
+            registry: None,
             asked: BTreeMap::new(),
             next_request: 1,
             next_subscriber: 1,
@@ -184,6 +194,7 @@ impl State {
             announcement.on_lease_lost();
         }
         self.announce();
+        self.watch_registry();
         for topic in self.unacked.take() {
             self.out.push(&Frame::Gap { topic: &topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
         }
@@ -205,8 +216,10 @@ impl State {
             self.losses += 1;
         }
         for (_, asked) in mem::take(&mut self.asked) {
-            if let Asked::Flush(flushed) = asked {
-                flushed.set(Some(Flushed::Lost));
+            match asked {
+                Asked::Flush(flushed) => flushed.set(Some(Flushed::Lost)),
+                Asked::List(slot) => *slot.borrow_mut() = Some(None),
+                _ => {}
             }
         }
         if !matches!(self.phase, Phase::Failed(..)) {
@@ -255,16 +268,21 @@ impl State {
                     announcement.on_registered(request, Duration::from_millis(u64::from(lease_ms)));
                 }
             }
-            Frame::PublisherUp { endpoints, topics, publisher, epoch, .. } => {
+            Frame::PublisherUp { endpoints, topics, publisher, epoch, lease_left_ms } => {
                 let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
-                if let (Some(endpoints), Some(topics)) = read {
-                    let publisher = PublisherId(publisher);
-                    self.news.push(News::Up(Registration { publisher, epoch, endpoints, topics }));
+                let (Some(endpoints), Some(topics)) = read else { return };
+                let registration =
+                    Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
+                let lease_left = (lease_left_ms > 0).then(|| Duration::from_millis(lease_left_ms.into()));
+                match &mut self.registry {
+                    Some(feed) => feed.on_up(registration, lease_left),
+                    None => self.news.push(News::Up(registration)),
                 }
             }
-            Frame::PublisherDown { publisher, epoch, .. } => {
-                self.news.push(News::Down(PublisherId(publisher), epoch));
-            }
+            Frame::PublisherDown { publisher, epoch, reason } => match &mut self.registry {
+                Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
+                None => self.news.push(News::Down(PublisherId(publisher), epoch)),
+            },
             _ => {}
         }
     }
@@ -301,6 +319,10 @@ impl State {
             Some(Asked::Subscribe(id)) => self.on_subscribed(id),
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
             Some(Asked::Ack) => self.unacked.on_ack(),
+            Some(Asked::Registry) => self.registry.iter_mut().for_each(RegistryFeed::on_watched),
+            Some(Asked::List(slot)) => {
+                *slot.borrow_mut() = Some(self.registry.as_mut().map(RegistryFeed::on_listed));
+            }
             Some(Asked::Announce) | None => {}
         }
     }

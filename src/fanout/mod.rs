@@ -46,6 +46,7 @@ pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use outbox::{LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
+pub(crate) use publishers::DOWN_LEFT;
 pub use publishers::{RegistryAsk, RegistryChange};
 pub use session::Phase;
 pub use shard::{Shard, ShardConfig};

@@ -314,7 +314,7 @@ impl Shard {
 }
 
 /// The numbers on the wire of why a publisher is not there any more.
-const DOWN_LEFT: u8 = 1;
+pub(crate) const DOWN_LEFT: u8 = 1;
 const DOWN_EXPIRED: u8 = 2;
 
 fn up_frame(registration: &Registration, lease_left_ms: u32) -> Vec<u8> {

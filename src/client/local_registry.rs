@@ -1,0 +1,113 @@
+//! A view of a broker's registry inside an executor. It has a session of its own, which connects to no publisher.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::local::Use;
+use super::registry_feed::RegistryFeed;
+use super::registry_view::{Listed, PublisherChange};
+use super::session::Session;
+use super::state::{Asked, State};
+use crate::error::{Error, ErrorKind, Result};
+use crate::topic::Filter;
+use crate::wire::Frame;
+
+/// Where the answer to a list is put; `None` in it: the connection was lost before.
+pub(super) type ListSlot = Rc<RefCell<Option<Option<Vec<Listed>>>>>;
+
+/// A view of a broker's registry; see [`RegistryView`](super::RegistryView).
+pub struct LocalRegistryView {
+    used: Rc<Use>,
+    /// How many lists were given.
+    pub(super) lists: Cell<u64>,
+}
+
+impl LocalRegistryView {
+    /// Makes the view of a session that has just been made.
+    pub(super) async fn open(used: Rc<Use>) -> Result<Self> {
+        let session = &used.session;
+        session.state.borrow_mut().registry = Some(RegistryFeed::default());
+        let identity = session
+            .until(|state| {
+                let whole = state.registry.as_ref().is_some_and(RegistryFeed::is_whole);
+                (state.is_open() && whole).then_some(state.identity)
+            })
+            .await?;
+        if let Some(publisher) = identity {
+            let text = format!("{} is publisher {publisher}, and keeps no registry", session.config.broker);
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
+        Ok(LocalRegistryView { used, lists: Cell::new(0) })
+    }
+
+    fn session(&self) -> &Session {
+        &self.used.session
+    }
+
+    /// As [`RegistryView::list`](super::RegistryView::list).
+    ///
+    /// # Errors
+    /// `TimedOut`; what the session has failed with.
+    pub async fn list(&self, timeout: Duration) -> Result<Vec<Listed>> {
+        let session = self.session();
+        let mut asked: Option<ListSlot> = None;
+        let list = session
+            .until_in(timeout, "the broker has not listed its publishers", |state| {
+                let answer = asked.as_ref().and_then(|slot| slot.borrow_mut().take());
+                match answer {
+                    Some(Some(list)) => return Some(list),
+                    // Asked again when it is open again.
+                    Some(None) => asked = None,
+                    None => {}
+                }
+                if asked.is_none() {
+                    asked = state.list_publishers();
+                    session.send_later();
+                }
+                None
+            })
+            .await?;
+        if let Some(feed) = &mut session.state.borrow_mut().registry {
+            feed.told_by_list(&list);
+        }
+        self.lists.set(self.lists.get() + 1);
+        Ok(list)
+    }
+
+    /// As [`RegistryView::next_change`](super::RegistryView::next_change).
+    ///
+    /// # Errors
+    /// When the session has failed for good.
+    pub async fn next_change(&self) -> Result<PublisherChange> {
+        self.session().until(|state| state.registry.as_mut()?.pop()).await
+    }
+
+    /// A change that is there now.
+    pub fn try_next_change(&self) -> Option<PublisherChange> {
+        self.session().state.borrow_mut().registry.as_mut()?.pop()
+    }
+}
+
+impl State {
+    /// The session has just opened: asks for everybody, and for each change from then on.
+    pub(super) fn watch_registry(&mut self) {
+        let Some(feed) = &mut self.registry else { return };
+        feed.on_open();
+        let all = Filter::parse(">").expect("`>` is a filter");
+        let request = self.next_request(Asked::Registry).0;
+        let kind = all.wire_kind();
+        self.out.push(&Frame::WatchPublishers { filter: all.as_bytes(), request, kind });
+    }
+
+    /// Asks for everybody who is registered. `None`: not open now.
+    pub(super) fn list_publishers(&mut self) -> Option<ListSlot> {
+        if !self.is_open() {
+            return None;
+        }
+        let slot = ListSlot::default();
+        let request = self.next_request(Asked::List(Rc::clone(&slot))).0;
+        self.out.push(&Frame::ListPublishers { request });
+        Some(slot)
+    }
+}

@@ -1,0 +1,207 @@
+//! What a session that views the registry knows of it, and what of that its viewer has not been told. Pure; part of
+//! a session's state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::registry_view::{DownReason, Listed, PublisherChange};
+use crate::ids::PublisherId;
+use crate::registry::Registration;
+
+/// Two pictures of the registry, the broker's and the viewer's: what differs is to be told. So a viewer that is slow
+/// holds no more than both of them, however often publishers come and go.
+#[derive(Default, Debug)]
+pub(super) struct RegistryFeed {
+    known: BTreeMap<PublisherId, Rc<Registration>>,
+    told: BTreeMap<PublisherId, Rc<Registration>>,
+    /// Who differs.
+    changed: BTreeSet<PublisherId>,
+    /// Why those are gone that were told and are not known any more.
+    gone: BTreeMap<PublisherId, DownReason>,
+    /// Whom the broker has named since this connection stands.
+    named: BTreeSet<PublisherId>,
+    /// It has named all.
+    whole: bool,
+    /// The answer to a list, as far as it has come.
+    listing: Vec<Listed>,
+}
+
+impl RegistryFeed {
+    /// A connection stands, maybe to another start of the broker: it will name everybody again.
+    pub(super) fn on_open(&mut self) {
+        self.named.clear();
+        self.whole = false;
+        self.listing.clear();
+    }
+
+    /// Whether the broker has named everybody since the connection stands.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// A publisher is there, or has changed; with a lease it belongs to the answer to a list.
+    pub(super) fn on_up(&mut self, registration: Registration, lease_left: Option<Duration>) {
+        if lease_left.is_some() {
+            self.listing.push(Listed::of(&registration, lease_left));
+            return;
+        }
+        let publisher = registration.publisher;
+        self.named.insert(publisher);
+        self.known.insert(publisher, Rc::new(registration));
+        self.compare(publisher);
+    }
+
+    /// A publisher is not there any more.
+    pub(super) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
+        if self.known.get(&publisher).is_some_and(|known| known.epoch <= epoch) {
+            self.remove(publisher, reason);
+        }
+    }
+
+    /// The broker has named everybody: whom it has not is not there any more.
+    pub(super) fn on_watched(&mut self) {
+        self.whole = true;
+        let forgotten: Vec<PublisherId> =
+            self.known.keys().filter(|publisher| !self.named.contains(publisher)).copied().collect();
+        for publisher in forgotten {
+            self.remove(publisher, DownReason::Forgotten);
+        }
+    }
+
+    /// A list has come whole.
+    pub(super) fn on_listed(&mut self) -> Vec<Listed> {
+        std::mem::take(&mut self.listing)
+    }
+
+    /// The viewer takes this list for what is there: from now on it is told what differs from it.
+    pub(super) fn told_by_list(&mut self, list: &[Listed]) {
+        self.told = list.iter().map(|listed| (listed.publisher, Rc::new(listed.registration()))).collect();
+        let everybody: BTreeSet<PublisherId> = self.known.keys().chain(self.told.keys()).copied().collect();
+        self.changed.clear();
+        self.gone.retain(|publisher, _| everybody.contains(publisher));
+        for publisher in everybody {
+            self.compare(publisher);
+        }
+    }
+
+    /// What the viewer is to be told next.
+    pub(super) fn pop(&mut self) -> Option<PublisherChange> {
+        let publisher = self.changed.pop_first()?;
+        if let Some(known) = self.known.get(&publisher) {
+            self.told.insert(publisher, Rc::clone(known));
+            return Some(PublisherChange::Up(Listed::of(known, None)));
+        }
+        let epoch = self.told.remove(&publisher).map_or(0, |told| told.epoch);
+        let reason = self.gone.remove(&publisher).unwrap_or(DownReason::Forgotten);
+        Some(PublisherChange::Down { publisher, epoch, reason })
+    }
+
+    fn remove(&mut self, publisher: PublisherId, reason: DownReason) {
+        self.known.remove(&publisher);
+        self.gone.insert(publisher, reason);
+        self.compare(publisher);
+    }
+
+    fn compare(&mut self, publisher: PublisherId) {
+        let (known, told) = (self.known.get(&publisher), self.told.get(&publisher));
+        if known == told {
+            self.changed.remove(&publisher);
+        } else {
+            self.changed.insert(publisher);
+        }
+        if known.is_some() || told.is_none() {
+            self.gone.remove(&publisher);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Filter;
+
+    fn registration(publisher: u64, epoch: u64) -> Registration {
+        Registration {
+            publisher: PublisherId(publisher),
+            epoch,
+            endpoints: vec![format!("tcp://127.0.0.1:{publisher}").parse().unwrap()],
+            topics: vec![Filter::parse("a").unwrap()],
+        }
+    }
+
+    fn up(publisher: u64, epoch: u64) -> PublisherChange {
+        PublisherChange::Up(Listed::of(&registration(publisher, epoch), None))
+    }
+
+    fn down(publisher: u64, epoch: u64, reason: DownReason) -> PublisherChange {
+        PublisherChange::Down { publisher: PublisherId(publisher), epoch, reason }
+    }
+
+    /// A feed of publishers 1 and 2, which were told.
+    fn feed() -> RegistryFeed {
+        let mut feed = RegistryFeed::default();
+        feed.on_open();
+        feed.on_up(registration(1, 1), None);
+        feed.on_up(registration(2, 1), None);
+        assert!(!feed.is_whole());
+        feed.on_watched();
+        assert!(feed.is_whole());
+        assert_eq!([feed.pop(), feed.pop(), feed.pop()], [Some(up(1, 1)), Some(up(2, 1)), None]);
+        feed
+    }
+
+    #[test]
+    fn what_changes_is_told_once() {
+        let mut feed = feed();
+        feed.on_up(registration(1, 1), None);
+        assert_eq!(feed.pop(), None);
+        feed.on_up(registration(1, 2), None);
+        feed.on_down(PublisherId(1), 1, DownReason::Expired);
+        feed.on_down(PublisherId(2), 1, DownReason::Left);
+        let told = [feed.pop(), feed.pop(), feed.pop()];
+        assert_eq!(told, [Some(up(1, 2)), Some(down(2, 1, DownReason::Left)), None]);
+    }
+
+    #[test]
+    fn who_comes_and_goes_unseen_costs_nothing() {
+        let mut feed = feed();
+        for publisher in 100..10_000 {
+            feed.on_up(registration(publisher, 1), None);
+            feed.on_down(PublisherId(publisher), 1, DownReason::Left);
+        }
+        assert_eq!(feed.pop(), None);
+        assert!(feed.gone.is_empty() && feed.known.len() == 2);
+        feed.on_down(PublisherId(1), 1, DownReason::Expired);
+        feed.on_up(registration(1, 1), None);
+        assert_eq!(feed.pop(), None, "the viewer knows no other");
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_tells_only_what_is_new() {
+        let mut feed = feed();
+        feed.on_open();
+        feed.on_up(registration(2, 1), None);
+        assert_eq!(feed.pop(), None, "who is not named yet may be named");
+        feed.on_watched();
+        assert_eq!([feed.pop(), feed.pop()], [Some(down(1, 1, DownReason::Forgotten)), None]);
+    }
+
+    #[test]
+    fn a_list_is_what_is_there_and_changes_begin_behind_it() {
+        let mut feed = feed();
+        feed.on_up(registration(3, 1), None);
+        feed.on_down(PublisherId(1), 1, DownReason::Left);
+        let left = Some(Duration::from_secs(3));
+        feed.on_up(registration(2, 1), left);
+        feed.on_up(registration(3, 1), left);
+        let list = feed.on_listed();
+        // It came, and before the viewer takes it there is more.
+        feed.on_up(registration(4, 1), None);
+        feed.on_down(PublisherId(2), 1, DownReason::Expired);
+        feed.told_by_list(&list);
+        let told = [feed.pop(), feed.pop(), feed.pop()];
+        assert_eq!(told, [Some(down(2, 1, DownReason::Expired)), Some(up(4, 1)), None]);
+        assert_eq!(list.iter().map(|listed| listed.lease_left).collect::<Vec<_>>(), [left, left]);
+    }
+}

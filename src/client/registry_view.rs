@@ -1,0 +1,260 @@
+//! The registry of a broker as anybody may look at it: who publishes what where, and who comes and goes. A handle
+//! for any thread and any async runtime.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use corecast_executors::{Inbox, Link, RecvTimeout, link};
+
+use super::config::{ClientConfig, Sessions};
+use super::publisher::executor_gone;
+use super::shared::{Command, ListAsk, RegistryEnds, commands};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::DOWN_LEFT;
+use crate::ids::PublisherId;
+use crate::registry::Registration;
+use crate::topic::Filter;
+
+/// A publisher that is registered: one with topics that go direct.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Who.
+    pub publisher: PublisherId,
+    /// Grows with each new registration of the same publisher.
+    pub epoch: u64,
+    /// Where its subscribers connect to.
+    pub endpoints: Vec<Endpoint>,
+    /// What it publishes: names, and filters where there are very many.
+    pub topics: Vec<Filter>,
+    /// How long the broker believes it without another word; only in a list.
+    pub lease_left: Option<Duration>,
+}
+
+impl Listed {
+    pub(super) fn of(registration: &Registration, lease_left: Option<Duration>) -> Self {
+        let Registration { publisher, epoch, endpoints, topics } = registration.clone();
+        Listed { publisher, epoch, endpoints, topics, lease_left }
+    }
+
+    pub(super) fn registration(&self) -> Registration {
+        let Listed { publisher, epoch, endpoints, topics, .. } = self.clone();
+        Registration { publisher, epoch, endpoints, topics }
+    }
+}
+
+/// Why a publisher is not registered any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// It said so.
+    Left,
+    /// Its lease ran out: it has died, hangs, or is cut off.
+    Expired,
+    /// The broker was away, and does not know of it since it is back.
+    Forgotten,
+}
+
+impl DownReason {
+    pub(super) fn from_wire(number: u8) -> Self {
+        match number {
+            DOWN_LEFT => DownReason::Left,
+            // What a later version may add is a kind of not being believed any more.
+            _ => DownReason::Expired,
+        }
+    }
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DownReason::Left => "left",
+            DownReason::Expired => "expired",
+            DownReason::Forgotten => "forgotten",
+        })
+    }
+}
+
+/// What has changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PublisherChange {
+    /// It is there, or has changed.
+    Up(Listed),
+    /// It is not there any more.
+    Down {
+        /// Who.
+        publisher: PublisherId,
+        /// Its last epoch.
+        epoch: u64,
+        /// Why.
+        reason: DownReason,
+    },
+}
+
+/// A view of a broker's registry. It goes on when the broker comes back after it was away.
+///
+/// ```no_run
+/// use corecast::RegistryView;
+/// use std::time::Duration;
+///
+/// let mut view = RegistryView::connect("tcp://127.0.0.1:6680")?;
+/// for listed in view.list(Duration::from_secs(5))? {
+///     println!("{} at {:?}", listed.publisher, listed.endpoints);
+/// }
+/// loop {
+///     println!("{:?}", view.next_change()?);
+/// }
+/// # #[expect(unreachable_code)]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RegistryView {
+    asks: Link<ListAsk>,
+    changes: Inbox<(u64, Vec<PublisherChange>)>,
+    failure: Inbox<Error>,
+    /// Handed over, and not yet given out.
+    ready: VecDeque<PublisherChange>,
+    /// How many lists were given: changes from before the last are in it.
+    lists: u64,
+}
+
+impl RegistryView {
+    /// A view of this broker's registry, such as that of `tcp://127.0.0.1:6680`.
+    ///
+    /// # Errors
+    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `Refused`, `Protocol`, `Executor`.
+    pub fn connect(broker: &str) -> Result<RegistryView> {
+        Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?))
+    }
+
+    /// As [`RegistryView::connect`].
+    ///
+    /// # Errors
+    /// As for [`RegistryView::connect`].
+    pub async fn connect_async(broker: &str) -> Result<RegistryView> {
+        Self::with_config_async(ClientConfig::new(broker.parse::<Endpoint>()?)).await
+    }
+
+    /// As [`RegistryView::connect`], with everything chosen. It has a session of its own, whatever is chosen.
+    ///
+    /// # Errors
+    /// As for [`RegistryView::connect`].
+    pub fn with_config(config: ClientConfig) -> Result<RegistryView> {
+        let (reply, mut answer) = link(1);
+        commands()?.send_blocking(command(config, reply)).map_err(|_| executor_gone())?;
+        Self::of(answer.recv_blocking())
+    }
+
+    /// As [`RegistryView::with_config`].
+    ///
+    /// # Errors
+    /// As for [`RegistryView::connect`].
+    pub async fn with_config_async(config: ClientConfig) -> Result<RegistryView> {
+        let (reply, mut answer) = link(1);
+        commands()?.send(command(config, reply)).await.map_err(|_| executor_gone())?;
+        Self::of(answer.recv().await)
+    }
+
+    fn of(answer: Option<Result<RegistryEnds>>) -> Result<RegistryView> {
+        let RegistryEnds { asks, changes, failure } = answer.ok_or_else(executor_gone)??;
+        Ok(RegistryView { asks, changes, failure, ready: VecDeque::new(), lists: 0 })
+    }
+
+    /// Everybody who is registered, by publisher, with what is left of each lease. What it gives,
+    /// [`RegistryView::next_change`] does not tell again.
+    ///
+    /// # Errors
+    /// `TimedOut`; what the session has failed with.
+    pub fn list(&mut self, timeout: Duration) -> Result<Vec<Listed>> {
+        let (reply, mut answer) = link(1);
+        if self.asks.send_blocking(ListAsk { timeout, reply }).is_err() {
+            return Err(self.failed());
+        }
+        let answer = answer.recv_blocking();
+        self.listed(answer)
+    }
+
+    /// As [`RegistryView::list`].
+    ///
+    /// # Errors
+    /// As for [`RegistryView::list`].
+    pub async fn list_async(&mut self, timeout: Duration) -> Result<Vec<Listed>> {
+        let (reply, mut answer) = link(1);
+        if self.asks.send(ListAsk { timeout, reply }).await.is_err() {
+            return Err(self.failed());
+        }
+        let answer = answer.recv().await;
+        self.listed(answer)
+    }
+
+    fn listed(&mut self, answer: Option<Result<(u64, Vec<Listed>)>>) -> Result<Vec<Listed>> {
+        let (lists, list) = answer.unwrap_or_else(|| Err(self.failed()))?;
+        self.lists = lists;
+        self.ready.clear();
+        Ok(list)
+    }
+
+    /// The next change: first of all, everybody who is there, unless a list has given them. Whoever comes and goes
+    /// while nobody asks is not told of.
+    ///
+    /// # Errors
+    /// When the session has failed for good.
+    pub fn next_change(&mut self) -> Result<PublisherChange> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Ok(change);
+            }
+            let handed = self.changes.recv_blocking();
+            self.hand_over(handed)?;
+        }
+    }
+
+    /// As [`RegistryView::next_change`], for so long; `None` if nothing has changed.
+    ///
+    /// # Errors
+    /// As for [`RegistryView::next_change`].
+    pub fn next_change_timeout(&mut self, timeout: Duration) -> Result<Option<PublisherChange>> {
+        let Some(deadline) = Instant::now().checked_add(timeout) else { return self.next_change().map(Some) };
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Ok(Some(change));
+            }
+            match self.changes.recv_deadline(deadline) {
+                Ok(handed) => self.hand_over(Some(handed))?,
+                Err(RecvTimeout::TimedOut) => return Ok(None),
+                Err(RecvTimeout::Closed) => self.hand_over(None)?,
+            }
+        }
+    }
+
+    /// As [`RegistryView::next_change`].
+    ///
+    /// # Errors
+    /// As for [`RegistryView::next_change`].
+    pub async fn next_change_async(&mut self) -> Result<PublisherChange> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Ok(change);
+            }
+            let handed = self.changes.recv().await;
+            self.hand_over(handed)?;
+        }
+    }
+
+    fn hand_over(&mut self, handed: Option<(u64, Vec<PublisherChange>)>) -> Result<()> {
+        let (lists, changes) = handed.ok_or_else(|| self.failed())?;
+        if lists >= self.lists {
+            self.ready.extend(changes);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self) -> Error {
+        self.failure.try_recv().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the view has ended"))
+    }
+}
+
+fn command(config: ClientConfig, reply: Link<Result<RegistryEnds>>) -> Command {
+    Command::Registry { config: ClientConfig { sessions: Sessions::PerSubscriber, ..config }, reply }
+}
