@@ -12,16 +12,19 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
+use corecast::limits::HANDSHAKE_DEADLINE;
 use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
     Topic,
 };
-use corecast_executors::{Wake, pause};
-use futures_lite::future::block_on;
+use corecast_executors::{Either, Wake, end_turn, first, pause};
+use futures_lite::future::{block_on, yield_now};
 use one_executor::OneExecutor;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
@@ -166,6 +169,7 @@ contract! {
     inside_an_executor_there_is_no_other_thread,
     a_subscription_ends_inside_an_executor,
     a_subscriber_that_is_dropped_is_gone_at_once,
+    who_leaves_while_connecting_is_not_served,
     a_slow_subscriber_does_not_hold_a_publisher_of_its_process,
 }
 
@@ -495,6 +499,34 @@ fn a_subscriber_that_is_dropped_is_gone_at_once(ground: &Ground) {
         // Nothing is published: nothing else could tell.
         ground.broker.until(|page| page.sum("corecast_subscriptions") == 0);
     }
+}
+
+fn who_leaves_while_connecting_is_not_served(ground: &Ground) {
+    const TIMES: u64 = 5;
+    let config = ground.own_sessions();
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let executor = OneExecutor::start(move |context| {
+        let (config, told) = (config.clone(), Arc::clone(&told));
+        async move {
+            let client = LocalClient::start(config, context.ticks);
+            for _ in 0..TIMES {
+                // One turn of the others is enough to begin, and not enough to be connected.
+                let filters = parsed(&["t"]);
+                let begun = first(client.subscriber(&filters), yield_now()).await;
+                assert!(matches!(begun, Either::Right(())));
+            }
+            while !told.load(Ordering::Relaxed) {
+                end_turn().await;
+            }
+        }
+    });
+    let start = Instant::now();
+    let came = |page: &broker_process::Page| page.sum("corecast_accepts_total");
+    ground.broker.until(|page| came(page) == TIMES && page.sum("corecast_sessions") == 0);
+    assert!(start.elapsed() < HANDSHAKE_DEADLINE, "they end by themselves, not by their deadline");
+    stop.store(true, Ordering::Relaxed);
+    executor.result();
 }
 
 fn a_slow_subscriber_does_not_hold_a_publisher_of_its_process(ground: &Ground) {

@@ -240,3 +240,25 @@ impl Shard {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::{Rig, message};
+    use super::*;
+
+    #[test]
+    fn a_flush_is_not_answered_behind_messages_that_a_stopping_shard_did_not_take() {
+        let mut rig = Rig::with_shards(2);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, publisher, &[message("a", 1), Frame::Flush { request: 1 }]);
+        assert_eq!(rig.hears(0, publisher), "!1");
+        // The other shard may still have batches for this one: the farewell waits for its last.
+        rig.shards[0].on_drain();
+        rig.say(0, publisher, &[message("a", 2)]);
+        rig.say(0, publisher, &[Frame::Flush { request: 2 }]);
+        assert_eq!(rig.hears(0, publisher), "");
+        rig.shards[1].on_drain();
+        rig.travel();
+        assert_eq!(rig.hears(0, publisher), "shutting_down");
+    }
+}

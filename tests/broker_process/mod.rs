@@ -13,6 +13,7 @@ use std::time::Duration;
 use corecast::{ClientConfig, Endpoint};
 use corecast_executors::pause;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -139,8 +140,18 @@ impl BrokerProcess {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).expect("Linux has no longer pids");
-        kill(Pid::from_raw(pid), signal).expect("it is there until it is waited for");
+        kill(self.nix_pid(), signal).expect("it is there until it is waited for");
+    }
+
+    fn nix_pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid()).expect("Linux has no longer pids"))
+    }
+
+    /// Stops it where it is, with every thread, and returns when it has.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stopped = waitpid(self.nix_pid(), Some(WaitPidFlag::WUNTRACED));
+        assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
     }
 
     /// Waits until it ends by itself.
