@@ -135,6 +135,13 @@ pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 /// Epochs remembered of publishers that are gone, so that what was sent before they left is known as stale.
 pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
 
+/// How long a publisher whose endpoint is another's tries to register: the default lease, after which one that was
+/// killed and started again has its own back, and a second more.
+pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The pause between those.
+pub const CONTESTED_PAUSE: Duration = Duration::from_millis(100);
+
 /// Rules of modes one broker has.
 pub const MODE_RULES_MAX: usize = 256;
 
@@ -268,4 +275,5 @@ const _: () = {
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
+    assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
 };

@@ -75,12 +75,12 @@ impl ClientRuntime {
         self.tick_links
             .borrow_mut()
             .retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
-        self.sessions.borrow_mut().retain(|session| match session.upgrade() {
-            Some(session) => {
-                session.on_tick(now);
-                true
-            }
-            None => false,
-        });
+        // Sessions may end subscriptions, tell gaps and start other sessions: nobody holds the list meanwhile.
+        let sessions: Vec<Rc<Session>> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+        for session in &sessions {
+            session.on_tick(now);
+        }
+        drop(sessions);
+        self.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
     }
 }

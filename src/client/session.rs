@@ -26,6 +26,7 @@ use crate::limits::{
     CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE, LINGER, PUBLISH_BYTES_MAX,
     READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
+use crate::registry::{Directory, Registration};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Frame, Reader, split};
 
@@ -34,9 +35,13 @@ pub(super) struct Session {
     pub(super) config: ClientConfig,
     pub(super) state: RefCell<State>,
     pub(super) peer: Peer,
+    /// Where the peer is; the first that answers.
+    endpoints: Vec<Endpoint>,
     /// Shared with the sessions to direct publishers.
     pub(super) sinks: Rc<Sinks>,
-    /// Sessions to direct publishers, which the broker has introduced.
+    /// Direct publishers that the broker has told of, since the session to it opened.
+    pub(super) told: RefCell<Directory>,
+    /// Sessions to those that subscribers need.
     pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
     pub(super) changed: Rc<Waiters>,
@@ -52,8 +57,10 @@ pub(super) struct Session {
     closing: Cell<bool>,
     /// A lost connection is tried again.
     keeps_trying: Cell<bool>,
-    /// It was open, and its connection ended without a farewell.
+    /// When it last was open, its connection ended without a farewell.
     cut_off: Cell<bool>,
+    /// Since when it is not open, if it is not.
+    down_since: Cell<MonotonicNs>,
     /// The address from which the broker is reached, while it is.
     pub(super) local_ip: Cell<Option<IpAddr>>,
     /// How long the first connection is tried; later ones are tried until it is closed.
@@ -105,20 +112,24 @@ impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
-        Self::spawn(runtime, config, Peer::Broker, Some(give_up), (Rc::default(), Rc::default()))
+        let broker = (Peer::Broker, vec![config.broker.clone()]);
+        Self::spawn(runtime, config, broker, Some(give_up), (Rc::default(), Rc::default()))
     }
 
     /// A session to a direct publisher for the subscribers of this one.
-    pub(super) fn start_direct(&self, endpoint: Endpoint, publisher: PublisherId) -> Rc<Self> {
-        let config = ClientConfig { broker: endpoint, ..self.config.clone() };
+    pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
+        let endpoints = &registration.endpoints;
+        let mut config = self.config.clone();
+        config.broker = endpoints.first().cloned().unwrap_or_default();
         let shared = (Rc::clone(&self.sinks), Rc::clone(&self.changed));
-        Self::spawn(&self.runtime, config, Peer::Publisher(publisher), None, shared)
+        let peer = Peer::Publisher(registration.publisher);
+        Self::spawn(&self.runtime, config, (peer, endpoints.clone()), None, shared)
     }
 
     fn spawn(
         runtime: &Rc<ClientRuntime>,
         config: ClientConfig,
-        peer: Peer,
+        (peer, endpoints): (Peer, Vec<Endpoint>),
         give_up: Option<MonotonicNs>,
         (sinks, changed): (Rc<Sinks>, Rc<Waiters>),
     ) -> Rc<Self> {
@@ -126,9 +137,12 @@ impl Session {
             runtime: Rc::clone(runtime),
             config,
             peer,
+            endpoints,
+            told: RefCell::default(),
             introduced: RefCell::default(),
             keeps_trying: Cell::new(true),
             cut_off: Cell::new(false),
+            down_since: Cell::new(runtime.clock.now()),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
             sinks,
@@ -263,11 +277,17 @@ impl Session {
 
     /// Whether it was open and has ended without a farewell.
     pub(super) fn was_cut_off(&self) -> bool {
-        self.cut_off.get()
+        self.cut_off.get() && !self.state.borrow().is_open()
+    }
+
+    /// Since when it is not open, if it is not.
+    pub(super) fn down_since(&self) -> MonotonicNs {
+        self.down_since.get()
     }
 
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
         self.check_introductions(now);
+        self.warn_of_complaint(now);
         let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
@@ -301,6 +321,7 @@ impl Session {
                 self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
                 self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
+                self.down_since.set(self.runtime.clock.now());
             }
             self.state.borrow_mut().on_disconnected();
             self.doubt_introductions();
@@ -323,17 +344,26 @@ impl Session {
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }
 
-    /// Connects to the first address of the broker that answers: `localhost` may be two.
+    /// Connects to the first address of the peer that answers: `localhost` may be two.
     async fn connect(&self) -> Result<Rc<ReadySocket>> {
-        let broker = &self.config.broker;
-        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in broker.connect_addresses()? {
-            match self.connect_to(&address).await {
-                Ok(socket) => return Ok(Rc::new(socket)),
-                Err(error) => failed = error,
+        let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
+        for endpoint in &self.endpoints {
+            let mut unanswered = std::io::ErrorKind::AddrNotAvailable.into();
+            for address in endpoint.connect_addresses()? {
+                match self.connect_to(&address).await {
+                    Ok(socket) => return Ok(Rc::new(socket)),
+                    Err(error) => unanswered = error,
+                }
             }
+            failed = match self.peer {
+                Peer::Broker => endpoint.unreachable(unanswered),
+                peer => Error::new(
+                    ErrorKind::Unreachable,
+                    format!("{peer} does not answer at {endpoint} ({unanswered})"),
+                ),
+            };
         }
-        Err(broker.unreachable(failed))
+        Err(failed)
     }
 
     async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
@@ -458,6 +488,10 @@ impl Session {
             self.tell_returned();
             return true;
         };
+        if self.closing.get() {
+            // Its subscribers have left. Others, with the same sinks, have their own stream of the same publisher.
+            return false;
+        }
         let receivers: Rc<[SubscriberId]> = match event.topic() {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),

@@ -3,6 +3,9 @@
 
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
 
 use super::state::{Asked, State};
 use crate::ids::{RequestId, SubscriberId};
@@ -17,9 +20,22 @@ pub(super) struct Subscribed {
     watches: Vec<RequestId>,
     /// Subscriptions and watches not yet in force.
     outstanding: usize,
-    /// All were in force once: what is missed from now on is told.
-    was_in_force: bool,
+    /// What is missed from now on is told: all were in force once, or it was said that they are.
+    promised: bool,
     back: Back,
+    /// Since when it is here.
+    since: MonotonicNs,
+}
+
+impl Subscribed {
+    /// Nothing is missed unless it is told. Gives whether that is to be told at once.
+    fn promise(&mut self) -> bool {
+        let new = !mem::replace(&mut self.promised, true) && self.back == Back::Told;
+        if new {
+            self.back = Back::Untold;
+        }
+        new
+    }
 }
 
 /// What a subscriber is to be told of a connection that was lost.
@@ -39,7 +55,7 @@ impl State {
     pub(super) fn resubscribe(&mut self) {
         let modes = Rc::clone(&self.modes);
         let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
-        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force && proxied(s)) {
+        for subscribed in self.subscribers.values_mut().filter(|s| s.promised && proxied(s)) {
             subscribed.back = Back::Untold;
         }
         self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
@@ -55,7 +71,7 @@ impl State {
         if subscribed.outstanding > 0 {
             return;
         }
-        subscribed.was_in_force = true;
+        subscribed.promised = true;
         if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
             self.untold -= 1;
             self.returned.push(id);
@@ -83,21 +99,62 @@ impl State {
         self.returned.pop()
     }
 
-    pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
+    /// Somebody relies on this subscriber's filters from now on, in force or not: what it misses until then is told.
+    pub(super) fn promise(&mut self, id: SubscriberId) {
+        let in_force = self.is_in_force(id);
+        if let Some(subscribed) = self.subscribers.get_mut(&id)
+            && !in_force
+        {
+            self.untold += usize::from(subscribed.promise());
+        }
+    }
+
+    /// As [`State::promise`], for all that are here for so long. Gives whether others are neither in force nor promised.
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> bool {
+        let open = self.is_open();
+        let mut others = false;
+        for subscribed in self.subscribers.values_mut() {
+            let in_force = open && subscribed.outstanding == 0;
+            if in_force || subscribed.promised {
+                continue;
+            }
+            if now.saturating_since(subscribed.since) >= after {
+                self.untold += usize::from(subscribed.promise());
+            } else {
+                others = true;
+            }
+        }
+        others
+    }
+
+    /// Whether a publisher that this subscriber hears of only now, in this epoch, may have published what the subscriber
+    /// was promised: when it has registered before, or when the subscriber itself is only coming back.
+    pub(super) fn may_have_missed(&self, id: SubscriberId, epoch: u64) -> bool {
+        self.subscribers.get(&id).is_some_and(|s| s.promised && (s.outstanding > 0 || epoch > 1))
+    }
+
+    /// Who has missed something, now that this session ends and does not come back. `cut_off`: without a farewell.
+    pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
+        let missed = |s: &Subscribed| s.back != Back::Told || (cut_off && s.promised);
+        self.subscribers.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn subscribe(&mut self, filters: &[Filter], now: MonotonicNs) -> SubscriberId {
         let id = SubscriberId(self.next_subscriber);
         self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        self.subscribe_as(id, filters);
+        self.subscribe_as(id, filters, now);
         id
     }
 
     /// Subscribes under an id that another session of this client has given.
-    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter]) {
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter], now: MonotonicNs) {
         let subscribed = Subscribed {
             filters: filters.to_vec(),
             watches: Vec::new(),
             outstanding: filters.len(),
-            was_in_force: false,
+            promised: false,
             back: Back::Told,
+            since: now,
         };
         self.subscribers.insert(id, subscribed);
         if self.is_open() {
@@ -108,6 +165,11 @@ impl State {
     /// Whether this subscriber is one of this session.
     pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
         self.subscribers.contains_key(&id)
+    }
+
+    /// Whether nobody subscribes any more.
+    pub(super) fn has_nobody(&self) -> bool {
+        self.subscribers.is_empty()
     }
 
     /// Every subscriber with its filters.
@@ -172,7 +234,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use corecast_executors::MonotonicNs;
 
     use super::*;
     use crate::ClientConfig;
@@ -204,7 +265,7 @@ mod tests {
     fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
         let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
         let mut state = open(State::new(MonotonicNs(1)));
-        let id = state.subscribe(&filters);
+        let id = state.subscribe(&filters, MonotonicNs(1));
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
@@ -213,7 +274,7 @@ mod tests {
 
         state.on_disconnected();
         let mut state = open(state);
-        let late = state.subscribe(&filters[..1]);
+        let late = state.subscribe(&filters[..1], MonotonicNs(1));
         assert!(state.tell_before_event(id) && !state.tell_before_event(id));
         assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
         let requests = requests(&mut state);
@@ -225,5 +286,40 @@ mod tests {
         state.on_control(Frame::Done { request: requests[2] });
         assert_eq!(state.pop_returned(), None);
         assert!(!state.has_untold() && state.is_in_force(late));
+    }
+
+    #[test]
+    fn who_relies_on_what_is_not_in_force_is_told_of_what_that_missed() {
+        let second = Duration::from_secs(1);
+        let filters = [Filter::parse("a").expect("a filter")];
+        let mut state = open(State::new(MonotonicNs(1)));
+        let [settled, late] = [1, 2].map(SubscriberId);
+        state.subscribe_as(settled, &filters, MonotonicNs(1));
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        state.promise(settled);
+        assert!(!state.has_untold(), "it has missed nothing");
+        state.subscribe_as(late, &filters, MonotonicNs(1));
+        assert!(state.promise_overdue(MonotonicNs(1), second) && !state.has_untold(), "it has some time");
+        assert!(!state.promise_overdue(MonotonicNs(1) + second, second) && state.has_untold());
+        assert_eq!(state.who_missed(false), [late], "should it end now");
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(late), None));
+        assert_eq!((state.who_missed(false), state.who_missed(true)), (vec![], vec![settled, late]));
+
+        // Promised while nobody answers, it is told when somebody does.
+        let mut state = State::new(MonotonicNs(1));
+        state.subscribe_as(late, &filters, MonotonicNs(1));
+        state.promise(late);
+        assert!(!state.may_have_missed(settled, 2) && state.may_have_missed(late, 1));
+        let mut state = open(state);
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert_eq!(state.pop_returned(), Some(late));
+        assert!(state.may_have_missed(late, 2) && !state.may_have_missed(late, 1));
     }
 }
