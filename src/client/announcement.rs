@@ -107,9 +107,9 @@ impl Announcement {
         !self.changed && self.asked.is_none() && self.lease.is_some()
     }
 
-    /// Whether it was refused, and is tried again.
-    pub(super) fn is_contested(&self) -> bool {
-        self.contested.is_some()
+    /// Whether it was never taken and is tried again, to be given up some day: worth waiting for.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.contested.is_some() && !self.was_known
     }
 
     /// A tick: whether it is time to try again. One that was never taken is given up after [`CONTESTED_PATIENCE`].
@@ -297,13 +297,13 @@ mod tests {
                 break;
             }
         }
-        assert!((10..100).contains(&asked) && !said.is_contested(), "{asked} times");
+        assert!((10..100).contains(&asked) && !said.is_undecided(), "{asked} times");
 
         let mut said = refused_with(ErrorCode::EndpointTaken);
         assert!(said.tries_again(start) && said.wants_to_register());
         said.register(8, &mut OutBuffer::default());
         said.on_registered(8, Duration::from_secs(3));
-        assert!(said.is_known() && !said.is_contested());
+        assert!(said.is_known() && !said.is_undecided());
     }
 
     #[test]
@@ -317,6 +317,7 @@ mod tests {
             let later = MonotonicNs(0) + 10 * CONTESTED_PATIENCE * round;
             assert!(said.tries_again(later) && said.wants_to_register() && said.refused.is_none());
             assert_eq!(said.complaint(), Some("not now"));
+            assert!(!said.is_undecided(), "whoever begins a topic need not wait for it");
         }
     }
 }

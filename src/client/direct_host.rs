@@ -90,9 +90,10 @@ impl DirectHost {
             state.announce();
         }
         session.send_later();
-        let deadline = session.runtime.clock.now() + DIRECT_SETTLE;
-        if self.is_registered(session, deadline).await? {
-            self.subscribers_are_here(session, topic, deadline).await;
+        let clock = &session.runtime.clock;
+        if self.is_registered(session, clock.now() + DIRECT_SETTLE).await? {
+            // Subscribers have their time from when they hear of it.
+            self.subscribers_are_here(session, topic, clock.now() + DIRECT_SETTLE).await;
         }
         Ok(())
     }
@@ -106,7 +107,7 @@ impl DirectHost {
                 let text = format!("the broker refuses publisher {}: {refused}", self.id);
                 return Some(Err(Error::new(ErrorKind::Invalid, text)));
             }
-            let too_late = clock.now() >= deadline && !announcement.is_contested();
+            let too_late = clock.now() >= deadline && !announcement.is_undecided();
             (announcement.is_known() || too_late).then(|| Ok(announcement.is_known()))
         });
         let ticks = async {

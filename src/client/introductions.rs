@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use corecast_executors::{MonotonicNs, first};
 use tracing::warn;
@@ -14,11 +15,14 @@ use super::state::News;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
-use crate::registry::{Directory, Registration};
+use crate::registry::{Directory, Registration, to_lines};
 use crate::topic::Filter;
 
 /// What subscribers are told when a publisher has died with their connection to it.
 const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
+
+/// Hundreds of sessions may fail to reach the same publisher, again and again.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// In which a publisher has not registered before.
 const FIRST_EPOCH: u64 = 1;
@@ -69,6 +73,8 @@ impl Session {
         if has_moved {
             self.part_from(publisher);
         }
+        // One that is news may have begun before, or at the broker before this one.
+        let has_begun = has_moved || (is_news && registration.epoch > FIRST_EPOCH);
         let wanting: Vec<(SubscriberId, Vec<Filter>)> = {
             let state = self.state.borrow();
             let subscribers = state.subscribers();
@@ -76,18 +82,18 @@ impl Session {
             wanting.map(|(id, filters)| (id, filters.to_vec())).collect()
         };
         for (id, filters) in wanting {
-            self.introduce(&registration, id, &filters, is_news);
+            self.introduce(&registration, id, &filters, has_begun);
         }
     }
 
-    /// Subscribes at that publisher as well. A topic that is new to a publisher which is known waits for who asks for
-    /// it; a publisher that is news may have begun before, or at the broker before this one.
+    /// Subscribes at that publisher as well. One that has not begun, or a topic that is new to it, waits for who asks
+    /// for it; of one that has begun, who relies on its filters may have missed something.
     fn introduce(
         self: &Rc<Self>,
         registration: &Arc<Registration>,
         id: SubscriberId,
         filters: &[Filter],
-        is_news: bool,
+        has_begun: bool,
     ) {
         let mut introduced = self.introduced.borrow_mut();
         let known = introduced.entry(registration.publisher).or_insert_with(|| Introduced {
@@ -101,8 +107,7 @@ impl Session {
             return;
         }
         state.subscribe_as(id, filters, self.runtime.clock.now());
-        let epoch = if is_news { registration.epoch } else { FIRST_EPOCH };
-        if self.state.borrow().may_have_missed(id, epoch) {
+        if self.state.borrow().may_have_missed(id, has_begun) {
             state.promise(id);
         }
         drop(state);
@@ -151,6 +156,7 @@ impl Session {
         for known in self.introduced.borrow().values() {
             known.session.state.borrow_mut().promise(id);
         }
+        self.state.borrow_mut().settled(id);
     }
 
     /// The broker says that a publisher is gone. A stream that flows goes on for as long as it does: the publisher
@@ -169,14 +175,22 @@ impl Session {
     }
 
     /// Ends the session to a publisher. Who had a stream from it that ended without a farewell is told of a gap, and
-    /// so is who never had one that was promised.
+    /// so is who never had one that was promised, or cannot have one.
     fn part_from(&self, publisher: PublisherId) {
         let Some(known) = self.introduced.borrow_mut().remove(&publisher) else { return };
-        let missed = known.session.state.borrow().who_missed(known.session.was_cut_off());
+        let missed = known.session.who_missed();
         known.session.close();
         for id in missed {
             self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
         }
+    }
+
+    fn who_missed(&self) -> Vec<SubscriberId> {
+        let state = self.state.borrow();
+        if self.is_barred() {
+            return state.subscribers().map(|(id, _)| id).collect();
+        }
+        state.who_missed(self.was_cut_off())
     }
 
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
@@ -218,22 +232,30 @@ impl Session {
         all.values().for_each(|known| known.session.close());
     }
 
-    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name: once a second at the
-    /// most. An end in order is not worth a line.
+    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
+    /// [`TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
     pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
         let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
-        if in_order || self.is_left() {
+        if in_order || self.is_left() || !self.is_worth_telling(publisher, error.kind()) {
             return;
         }
-        let (now, endpoint) = (self.runtime.clock.now(), &self.config.broker);
-        let mut limit = self.runtime.log_limit.borrow_mut();
+        let endpoint = to_lines(&self.endpoints).replace('\n', " ");
         if opened {
-            if limit.allow("publisher_lost", now).is_some() {
-                warn!(%publisher, %endpoint, %error, "the stream of a direct publisher was cut off");
-            }
-        } else if limit.allow("publisher_unreachable", now).is_some() {
-            warn!(%publisher, %endpoint, %error, "a direct publisher cannot be reached");
+            warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
+        } else {
+            warn!(%publisher, endpoint, %error, "a direct publisher cannot be reached");
         }
+    }
+
+    fn is_worth_telling(&self, publisher: PublisherId, what: ErrorKind) -> bool {
+        let now = self.runtime.clock.now();
+        let mut told = self.runtime.publishers_told.borrow_mut();
+        told.retain(|_, at| now.saturating_since(*at) < TOLD_AGAIN_AFTER);
+        let is_new = !told.contains_key(&(publisher, what));
+        if is_new {
+            told.insert((publisher, what), now);
+        }
+        is_new
     }
 }

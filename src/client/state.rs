@@ -104,6 +104,10 @@ pub(super) struct State {
     next_modes: ModeRules,
     /// Who this direct publisher is, by its own word.
     pub(super) identity: Option<PublisherId>,
+    /// Who it must be. Nothing is asked of anybody else.
+    pub(super) wanted: Option<PublisherId>,
+    /// Somebody else has welcomed us.
+    pub(super) is_imposter: bool,
     /// What this client's own direct publisher has to say to the broker.
     pub(super) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
@@ -140,6 +144,8 @@ impl State {
             modes: Rc::default(),
             next_modes: ModeRules::default(),
             identity: None,
+            wanted: None,
+            is_imposter: false,
             announcement: None,
             news: Vec::new(),
             registry: None,
@@ -179,6 +185,7 @@ impl State {
     pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
         self.identity = None;
+        self.is_imposter = false;
         self.next_modes = ModeRules::default();
         self.last_heard = now;
         self.last_said = now;
@@ -246,6 +253,9 @@ impl State {
     /// A frame that is meant for this end.
     pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
+            Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
+                self.is_imposter = true;
+            }
             Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => self.on_welcome(Terms {
                 frame_bytes_max: frame_bytes_max as usize,
                 heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),

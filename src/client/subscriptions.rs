@@ -22,7 +22,11 @@ pub(super) struct Subscribed {
     outstanding: usize,
     /// What is missed from now on is told: all were in force once, or it was said that they are.
     promised: bool,
-    back: Back,
+    /// It has missed something: a gap is due when all its subscriptions are in force, and what comes before that has
+    /// holes and is not handed out. So one loss is one gap, and behind it nothing is missing.
+    untold: bool,
+    /// Whoever subscribes has been told that all is in force, at direct publishers too.
+    is_settled: bool,
     /// Since when it is here.
     since: MonotonicNs,
 }
@@ -30,23 +34,10 @@ pub(super) struct Subscribed {
 impl Subscribed {
     /// Nothing is missed unless it is told. Gives whether that is to be told at once.
     fn promise(&mut self) -> bool {
-        let new = !mem::replace(&mut self.promised, true) && self.back == Back::Told;
-        if new {
-            self.back = Back::Untold;
-        }
+        let new = !mem::replace(&mut self.promised, true) && !self.untold;
+        self.untold |= new;
         new
     }
-}
-
-/// What a subscriber is to be told of a connection that was lost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Back {
-    /// Nothing.
-    Told,
-    /// A gap before its next event, and when all its subscriptions are in force again.
-    Untold,
-    /// An event came, and the gap before it; what its other subscriptions miss until they are in force is not told.
-    InPart,
 }
 
 impl State {
@@ -56,9 +47,9 @@ impl State {
         let modes = Rc::clone(&self.modes);
         let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
         for subscribed in self.subscribers.values_mut().filter(|s| s.promised && proxied(s)) {
-            subscribed.back = Back::Untold;
+            subscribed.untold = true;
         }
-        self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
+        self.untold = self.subscribers.values().filter(|s| s.untold).count();
         for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
             self.ask_subscriptions(id);
         }
@@ -72,7 +63,7 @@ impl State {
             return;
         }
         subscribed.promised = true;
-        if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
+        if mem::replace(&mut subscribed.untold, false) {
             self.untold -= 1;
             self.returned.push(id);
         }
@@ -83,15 +74,9 @@ impl State {
         self.untold > 0
     }
 
-    /// Whether this subscriber is to be told of a gap before the event that has come for it.
-    pub(super) fn tell_before_event(&mut self, id: SubscriberId) -> bool {
-        match self.subscribers.get_mut(&id) {
-            Some(subscribed) if subscribed.back == Back::Untold => {
-                subscribed.back = Back::InPart;
-                true
-            }
-            _ => false,
-        }
+    /// Whether this one is.
+    pub(super) fn is_untold(&self, id: SubscriberId) -> bool {
+        self.subscribers.get(&id).is_some_and(|s| s.untold)
     }
 
     /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
@@ -127,15 +112,22 @@ impl State {
         others
     }
 
-    /// Whether a publisher that this subscriber hears of only now, in this epoch, may have published what the subscriber
-    /// was promised: when it has registered before, or when the subscriber itself is only coming back.
-    pub(super) fn may_have_missed(&self, id: SubscriberId, epoch: u64) -> bool {
-        self.subscribers.get(&id).is_some_and(|s| s.promised && (s.outstanding > 0 || epoch > 1))
+    /// Whoever subscribes is told that all is in force.
+    pub(super) fn settled(&mut self, id: SubscriberId) {
+        if let Some(subscribed) = self.subscribers.get_mut(&id) {
+            subscribed.is_settled = true;
+        }
+    }
+
+    /// Whether a publisher that this subscriber hears of only now may have published what the subscriber was promised:
+    /// when it has begun before, or when the subscriber itself is only coming back.
+    pub(super) fn may_have_missed(&self, id: SubscriberId, has_begun: bool) -> bool {
+        self.subscribers.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
     }
 
     /// Who has missed something, now that this session ends and does not come back. `cut_off`: without a farewell.
     pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
-        let missed = |s: &Subscribed| s.back != Back::Told || (cut_off && s.promised);
+        let missed = |s: &Subscribed| s.untold || (cut_off && s.promised);
         self.subscribers.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
     }
 
@@ -153,7 +145,8 @@ impl State {
             watches: Vec::new(),
             outstanding: filters.len(),
             promised: false,
-            back: Back::Told,
+            untold: false,
+            is_settled: false,
             since: now,
         };
         self.subscribers.insert(id, subscribed);
@@ -207,7 +200,7 @@ impl State {
 
     pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
         let Some(subscribed) = self.subscribers.remove(&id) else { return };
-        self.untold -= usize::from(subscribed.back != Back::Told);
+        self.untold -= usize::from(subscribed.untold);
         if !self.is_open() {
             return;
         }
@@ -262,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
+    fn a_lost_connection_is_told_once_when_all_is_in_force_again() {
         let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
         let mut state = open(State::new(MonotonicNs(1)));
         let id = state.subscribe(&filters, MonotonicNs(1));
@@ -275,8 +268,8 @@ mod tests {
         state.on_disconnected();
         let mut state = open(state);
         let late = state.subscribe(&filters[..1], MonotonicNs(1));
-        assert!(state.tell_before_event(id) && !state.tell_before_event(id));
-        assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
+        assert!(state.is_untold(id), "what comes now has holes");
+        assert!(!state.is_untold(late), "it misses nothing that it was promised");
         let requests = requests(&mut state);
         assert_eq!(requests.len(), 3);
         state.on_control(Frame::Done { request: requests[0] });
@@ -314,12 +307,31 @@ mod tests {
         let mut state = State::new(MonotonicNs(1));
         state.subscribe_as(late, &filters, MonotonicNs(1));
         state.promise(late);
-        assert!(!state.may_have_missed(settled, 2) && state.may_have_missed(late, 1));
         let mut state = open(state);
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
         assert_eq!(state.pop_returned(), Some(late));
-        assert!(state.may_have_missed(late, 2) && !state.may_have_missed(late, 1));
+    }
+
+    #[test]
+    fn who_is_only_beginning_has_missed_nothing_of_whom_it_hears_of() {
+        let filters = [Filter::parse("a").expect("a filter")];
+        let mut state = open(State::new(MonotonicNs(1)));
+        let id = state.subscribe(&filters, MonotonicNs(1));
+        assert!(!state.may_have_missed(id, true));
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(!state.may_have_missed(id, true), "its publishers are still being asked");
+        state.settled(id);
+        assert!(state.may_have_missed(id, true) && !state.may_have_missed(id, false));
+        state.on_disconnected();
+        let mut state = open(state);
+        assert!(state.may_have_missed(id, false), "who began while it was away did not wait for it");
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(!state.may_have_missed(id, false));
     }
 }

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::watchdog::LIMIT;
 
-/// What the broker said.
+/// What the broker said, or a direct publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Welcome {
@@ -22,6 +22,8 @@ pub(crate) enum Said {
         overflow: u8,
         epoch: u64,
     },
+    /// Of a direct publisher, before its welcome.
+    Identity(u64),
     Done(u32),
     Error(ErrorCode, String),
     Count(u32),
@@ -100,7 +102,11 @@ impl RawClient {
         let mut client = self.greet();
         let overflow = overflow.map_or(0, OverflowPolicy::to_wire);
         client.send(&Frame::Hello { name: "raw", overflow });
-        match client.next() {
+        let mut said = client.next();
+        if matches!(said, Said::Identity(_)) {
+            said = client.next();
+        }
+        match said {
             Said::Welcome { .. } => client,
             other => panic!("a welcome, not {other:?}"),
         }
@@ -215,6 +221,7 @@ impl Said {
             Frame::Welcome { frame_bytes_max, overflow, epoch, .. } => {
                 Said::Welcome { frame_bytes_max, overflow, epoch }
             }
+            Frame::Identity { publisher } => Said::Identity(publisher),
             Frame::Done { request } => Said::Done(request),
             Frame::Error { text, code, .. } => Said::Error(ErrorCode::from_number(code), text.to_owned()),
             Frame::SubscriberCount { count, .. } => Said::Count(count),
