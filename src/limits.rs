@@ -14,6 +14,10 @@ pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 << 20;
 /// should not hold a shard for longer than a tick or two of copying.
 pub const FRAME_BYTES_MAX_LIMIT: usize = 256 << 20;
 
+/// The least it may be set to, in bytes: with less, the longest filter, or the longest name in a hello, would be too
+/// long for the broker that is to take it.
+pub const FRAME_BYTES_MAX_LEAST: usize = 2 << 10;
+
 /// Bytes of the length that stands before each frame body.
 pub const LENGTH_BYTES: usize = 4;
 
@@ -104,6 +108,9 @@ pub const WATCHES_PER_SESSION_MAX: usize = 64;
 
 /// Sessions one shard may hold: a sanity bound above what descriptors allow.
 pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
+
+/// Sessions more that a full shard takes at a time, only to say that it is full.
+pub const REFUSALS_PER_SHARD_MAX: usize = 64;
 
 /// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
@@ -266,7 +273,9 @@ pub const PUBLISH_BYTES_AHEAD: usize = 4 * PUBLISH_BYTES_MAX;
 pub const PUBLISH_ITEMS_MAX: usize = 4096;
 
 const _: () = {
-    assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
+    assert!(
+        FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT && FRAME_BYTES_MAX_LEAST <= FRAME_BYTES_MAX_DEFAULT
+    );
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
     assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);

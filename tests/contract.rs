@@ -307,7 +307,8 @@ fn subscribers_are_counted_while_others_come_and_go(ground: &Ground) {
     const STAY: usize = 3;
     let here = topic("t.here");
     let mut publisher = ground.publisher();
-    let _stay: [Subscriber; STAY] = [ground.subscriber(&["t.*"]), ground.subscriber_alone(&[">"]), ground.subscriber(&[">"])];
+    let _stay: [Subscriber; STAY] =
+        [ground.subscriber(&["t.*"]), ground.subscriber_alone(&[">"]), ground.subscriber(&[">"])];
     let over = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let churn: Vec<_> = (0..2)
@@ -331,7 +332,8 @@ fn subscribers_are_counted_while_others_come_and_go(ground: &Ground) {
     });
     // All others have left, and sooner or later that is known.
     loop {
-        let error = publisher.wait_for_subscribers(&here, 1_000, SHORT).expect_err("so many never came").to_string();
+        let error =
+            publisher.wait_for_subscribers(&here, 1_000, SHORT).expect_err("so many never came").to_string();
         let there: usize = error.split(' ').next().and_then(|n| n.parse().ok()).expect("it says how many");
         assert!(there >= STAY, "{error}");
         if there == STAY {

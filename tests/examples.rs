@@ -60,7 +60,9 @@ fn ten_prices(broker: &BrokerProcess) {
 #[test]
 fn one_price_goes_round_on_any_runtime_and_inside_an_executor() {
     let _watchdog = watchdog::watch("one_price_goes_round_on_any_runtime_and_inside_an_executor");
-    for (transport, mode) in [(Transport::Tcp, MODES[0]), (Transport::Uds, MODES[0]), (Transport::Tcp, MODES[1])] {
+    for (transport, mode) in
+        [(Transport::Tcp, MODES[0]), (Transport::Uds, MODES[0]), (Transport::Tcp, MODES[1])]
+    {
         let broker = BrokerProcess::start(transport, mode);
         for name in ["any_runtime", "in_executor"] {
             let output = example(name, &broker).output().expect("the example can be started");

@@ -113,7 +113,7 @@ impl Runtime {
         let closed = self.shard.borrow_mut().on_closed(id, io_failed);
         if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
             self.log_limited(reason.label(), |more| {
-                info!(shard = %self.id, session = %id, reason = reason.label(), more, "session ended");
+                info!(shard = %self.id, session = %id.number(self.id), reason = reason.label(), more, "session ended");
             });
         }
     }

@@ -171,7 +171,10 @@ fn an_address_that_is_taken_is_refused_with_the_name_of_who_has_it() {
     let mut second = ClientProcess::publish(&broker, "t.second", &["--advertise", &endpoint]);
     let (status, said) = second.wait();
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("{endpoint} is the endpoint of publisher {}", listed.publisher)), "{said}");
+    assert!(
+        said.contains(&format!("{endpoint} is the endpoint of publisher {}", listed.publisher)),
+        "{said}"
+    );
     follower.read_more(listed.publisher, 100);
     assert_eq!(follower.gaps, []);
     // It has asked again meanwhile, in case that the other was dead: some times, not all the time.
@@ -182,9 +185,11 @@ fn an_address_that_is_taken_is_refused_with_the_name_of_who_has_it() {
 fn an_address_that_stands_for_all_is_refused_at_once() {
     let _watchdog = watchdog::watch("an_address_that_stands_for_all_is_refused_at_once");
     let broker = BrokerProcess::start(Transport::Tcp, DIRECT);
-    for (option, endpoint) in
-        [("--advertise", "tcp://0.0.0.0:0"), ("--advertise", "tcp://[::]:7"), ("--pub-listen", "tcp://[::]:0")]
-    {
+    for (option, endpoint) in [
+        ("--advertise", "tcp://0.0.0.0:0"),
+        ("--advertise", "tcp://[::]:7"),
+        ("--pub-listen", "tcp://[::]:0"),
+    ] {
         let (status, said) = ClientProcess::publish(&broker, "t", &[option, endpoint]).wait();
         assert_eq!(status.code(), Some(1), "{said}");
         let host = endpoint.rsplit_once(':').expect("a port").0;

@@ -115,7 +115,8 @@ fn a_publisher_frozen_for_longer_than_its_lease_keeps_its_subscribers() {
 
 #[test]
 fn a_publisher_frozen_until_nobody_believes_in_it_has_its_subscribers_again() {
-    let _watchdog = watchdog::watch("a_publisher_frozen_until_nobody_believes_in_it_has_its_subscribers_again");
+    let _watchdog =
+        watchdog::watch("a_publisher_frozen_until_nobody_believes_in_it_has_its_subscribers_again");
     for follower in frozen(&["--heartbeat", "200ms"]) {
         assert!(!follower.gaps.is_empty(), "what was missed is told");
     }

@@ -69,7 +69,9 @@ fn who_does_not_read_costs_a_direct_publisher_nothing_and_the_others_neither() {
     while last < MESSAGES {
         match stalled.next() {
             // Gaps stand where the messages would.
-            Said::Message { sequence, .. } => assert_eq!(std::mem::replace(&mut last, sequence) + 1, sequence),
+            Said::Message { sequence, .. } => {
+                assert_eq!(std::mem::replace(&mut last, sequence) + 1, sequence)
+            }
             Said::Gap { topic, missed: here, reason } => {
                 assert_eq!((&topic[..], reason), (&b"t"[..], 1));
                 (last, missed) = (last + here, missed + here);

@@ -18,6 +18,7 @@ use super::watchdog::LIMIT;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Welcome {
+        session: u64,
         frame_bytes_max: u32,
         overflow: u8,
         epoch: u64,
@@ -218,8 +219,8 @@ impl RawClient {
 impl Said {
     fn of(frame: Frame<'_>) -> Self {
         match frame {
-            Frame::Welcome { frame_bytes_max, overflow, epoch, .. } => {
-                Said::Welcome { frame_bytes_max, overflow, epoch }
+            Frame::Welcome { session, frame_bytes_max, overflow, epoch, .. } => {
+                Said::Welcome { session, frame_bytes_max, overflow, epoch }
             }
             Frame::Identity { publisher } => Said::Identity(publisher),
             Frame::Done { request } => Said::Done(request),
