@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -161,6 +161,7 @@ contract! {
     subscribers_share_a_session_or_have_their_own,
     a_publisher_waits_for_subscribers,
     subscribers_are_counted_while_others_come_and_go,
+    more_publishers_wait_than_a_session_may_ask_counts,
     nothing_from_before_the_subscription,
     everything_from_the_subscription_on,
     who_unsubscribes_gets_nothing_and_the_others_all,
@@ -341,6 +342,30 @@ fn subscribers_are_counted_while_others_come_and_go(ground: &Ground) {
         }
     }
     assert_eq!(publisher.wait_for_subscribers(&here, STAY, PATIENCE).expect("they stay"), STAY);
+}
+
+fn more_publishers_wait_than_a_session_may_ask_counts(ground: &Ground) {
+    const WAITING: usize = corecast::limits::WATCHES_PER_SESSION_MAX + 8;
+    let (begun, may_come) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        let waiting: Vec<_> = (0..WAITING)
+            .map(|number| {
+                let (begun, may_come) = (&begun, &may_come);
+                threads.spawn(move || {
+                    let (mut publisher, topic) = (ground.publisher(), topic(&format!("t.{number}")));
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    let there = publisher.wait_for_subscribers(&topic, 1, PATIENCE).expect("it comes");
+                    assert!(may_come.load(Ordering::Relaxed) && there == 1);
+                })
+            })
+            .collect();
+        while begun.load(Ordering::Relaxed) < WAITING {
+            pause(SHORT / 100);
+        }
+        may_come.store(true, Ordering::Relaxed);
+        let _subscriber = ground.subscriber_alone(&["t.*"]);
+        waiting.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    });
 }
 
 fn nothing_from_before_the_subscription(ground: &Ground) {
