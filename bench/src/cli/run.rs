@@ -253,6 +253,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         fan_out_cores: fan_out_cores.clone(),
         idle: args.idle,
         timeout: args.timeout,
+        keep_samples: false,
     };
     if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {
         bail!("--broker {broker} has one mode, and --mode both needs one of each: leave --broker out");

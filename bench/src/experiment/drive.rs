@@ -175,6 +175,7 @@ fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result
         subscribers: plan.subscribers,
         cores: plan.subscriber_cores.clone(),
         idle: plan.idle,
+        keep_samples: plan.keep_samples,
     };
     Subscribers::start(config, link)
 }

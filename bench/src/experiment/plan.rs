@@ -156,6 +156,8 @@ pub struct Plan {
     pub idle: Idle,
     /// How long nothing may happen before the run is given up.
     pub timeout: Duration,
+    /// Whether every delivery is kept by itself, for the files of each subscriber.
+    pub keep_samples: bool,
 }
 
 /// A run that makes no sense.
@@ -270,6 +272,7 @@ pub(crate) mod tests {
             fan_out_cores: vec![CoreId(0), CoreId(1)],
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
+            keep_samples: false,
         }
     }
 

@@ -9,9 +9,11 @@ use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
 use crate::measure::process::{CpuNs, Usage, UsageError, cpu_of_own_threads, usage_of};
+use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
 use crate::report::progress::Progress;
 use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
+use crate::results::Raw;
 use crate::swarm::publishers;
 use crate::swarm::schedule::Rate;
 use corecast::Endpoint;
@@ -51,10 +53,12 @@ pub enum RunError {
 }
 
 /// What a run gave.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// For the reader.
     pub record: RunRecord,
+    /// The measurements that the record sums up.
+    pub raw: Raw,
     /// How it ended.
     pub ending: Ending,
     /// Whether the messages were sent when they should have been.
@@ -196,7 +200,13 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
     let (mut totals, mut latencies, mut spread) =
         (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
     let mut last_arrival: Option<MonotonicNs> = None;
+    let mut samples: Option<Samples> = None;
+    let mut subscribers = 0;
     for (_, tally) in &driven.tallies {
+        if let Some(kept) = tally.samples() {
+            samples.get_or_insert_default().append(kept, subscribers);
+        }
+        subscribers += tally.oracle().subscribers() as u32;
         totals += tally.totals(&driven.sent);
         latencies.merge(tally.latencies());
         spread.merge(tally.spread());
@@ -247,8 +257,10 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
         notes: notes(plan, driven, &totals, rate_reached),
+        ..RunRecord::default()
     };
-    Outcome { record, ending: driven.ending.clone(), rate_reached }
+    let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
+    Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
