@@ -42,22 +42,29 @@ impl Unit {
         }
     }
 
-    /// As short as it goes, for the ticks of an axis: `10 ms`, `2 M`.
-    pub(crate) fn tick(self, value: f64) -> String {
-        if value == 0.0 {
-            return "0".to_owned();
-        }
-        let text = match self {
-            Unit::PerS => scaled(value, ""),
-            unit => unit.text(value),
+    /// What the ticks of an axis up to `greatest` count in: a factor, and its name for the axis' title.
+    pub(crate) fn of_axis(self, greatest: f64) -> (f64, &'static str) {
+        let factors: &[(f64, &str)] = match self {
+            Unit::Us => &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")],
+            Unit::Ns => &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms")],
+            Unit::Bytes => &[(1.0, "bytes"), (1e3, "kB"), (1e6, "MB")],
+            Unit::PerS => &[(1.0, ""), (1e3, "thousands"), (1e6, "millions")],
+            Unit::Share => &[(0.01, "%")],
+            Unit::Count | Unit::Ratio => &[(1.0, "")],
         };
-        let (number, rest) = text.find([' ', '×']).map_or((&text[..], ""), |at| text.split_at(at));
-        if number.contains('.') {
-            format!("{}{rest}", number.trim_end_matches('0').trim_end_matches('.'))
-        } else {
-            text
-        }
+        // A little less than a whole is better said in the unit below.
+        let fits = |(factor, _): &&(f64, &str)| *factor <= greatest * 1.001;
+        factors.iter().rfind(fits).or(factors.first()).copied().unwrap_or((1.0, ""))
     }
+}
+
+/// The number at a tick, without needless decimals: `0.5`, `2,000`.
+pub(crate) fn tick(value: f64) -> String {
+    if value.abs() >= 999.5 {
+        return count(value.round() as u64);
+    }
+    let text = digits(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Three digits and a factor of thousands.
@@ -72,14 +79,14 @@ fn scaled(value: f64, unit: &str) -> String {
 /// Three significant digits, without an exponent.
 pub(crate) fn digits(value: f64) -> String {
     let decimals = match value.abs() {
-        small if small < 0.001 => 5,
+        none if none == 0.0 => 0,
+        small if small < 0.000_995 => 5,
         small if small < 0.0995 => 3,
         value if value < 9.995 => 2,
         value if value < 99.95 => 1,
         _ => 0,
     };
-    let text = format!("{value:.decimals$}");
-    if value.fract() == 0.0 && value.abs() < 100.0 { format!("{value:.0}") } else { text }
+    format!("{value:.decimals$}")
 }
 
 /// Bytes as people name payloads: `64 B`, `1 KiB`, `256 KiB`.
@@ -109,18 +116,19 @@ mod tests {
         assert_eq!(Unit::Bytes.text(5_300.0), "5.30 kB");
         assert_eq!(Unit::Ratio.text(0.75), "0.75×");
         assert_eq!(Unit::Ratio.text(0.012_34), "0.012×");
-        assert_eq!(Unit::Share.text(0.01), "1 %");
+        assert_eq!(Unit::Share.text(0.01), "1.00 %");
         assert_eq!(Unit::Count.text(9_000.0), "9,000");
     }
 
     #[test]
-    fn ticks_are_short() {
-        let ticks = [1.0, 10.0, 200.0, 1_000.0, 50_000.0].map(|us| Unit::Us.tick(us));
-        assert_eq!(ticks, ["1 µs", "10 µs", "200 µs", "1 ms", "50 ms"]);
-        assert_eq!(Unit::PerS.tick(2e6), "2 M");
-        assert_eq!(Unit::Ratio.tick(0.5), "0.5×");
-        assert_eq!(Unit::Ratio.tick(100.0), "100×");
-        assert_eq!(Unit::Us.tick(0.0), "0");
+    fn an_axis_has_one_unit_and_short_ticks() {
+        assert_eq!(Unit::Us.of_axis(5_000.0), (1e3, "ms"));
+        assert_eq!(Unit::Us.of_axis(500.0), (1.0, "µs"));
+        assert_eq!(Unit::PerS.of_axis(4e7), (1e6, "millions"));
+        assert_eq!(Unit::Ratio.of_axis(0.5), (1.0, ""));
+        assert_eq!(Unit::Share.of_axis(0.6), (0.01, "%"));
+        let ticks = [0.0, 0.001, 0.05, 0.5, 1.0, 2.5, 20.0, 500.0, 2_000.0].map(tick);
+        assert_eq!(ticks, ["0", "0.001", "0.05", "0.5", "1", "2.5", "20", "500", "2,000"]);
     }
 
     #[test]

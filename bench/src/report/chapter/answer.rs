@@ -25,7 +25,13 @@ pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
         sentences = last(runs);
     }
     sentences.push(accounted(runs));
-    sentences
+    sentences.iter().map(|sentence| capital(sentence)).collect()
+}
+
+/// The same with a capital at its beginning.
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// At the largest number of subscribers, how long it takes to the last.
@@ -49,8 +55,8 @@ fn last(runs: &[&Entry]) -> Vec<String> {
         let subscribers = counted(count as usize, "subscriber");
         let words = words.join(" and ");
         Some(format!(
-            "A message reaches the last of {subscribers} in {words}, in the median{ratio}{}.",
-            family.behind()
+            "{}a message reaches the last of {subscribers} in {words}, in the median{ratio}.",
+            family.before()
         ))
     };
     families(&paced).iter().filter_map(sentence).collect()
@@ -149,8 +155,8 @@ fn scaling(runs: &[&Entry]) -> Vec<String> {
             let (least, most) = (Unit::Count.text(least as f64), Unit::Count.text(most as f64));
             let modes = modes.join(", ");
             format!(
-                "From {least} to {most} subscribers CPU time for each delivery goes {modes}{}.",
-                family.behind()
+                "{}from {least} to {most} subscribers CPU time for each delivery goes {modes}.",
+                family.before()
             )
         })
     };

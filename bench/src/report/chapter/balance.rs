@@ -4,6 +4,7 @@
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::bars::{Bar, Bars, Group, key};
+use super::super::plot::frame::Axis;
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
 use super::super::unit::{Unit, counted};
@@ -45,8 +46,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         slug: "balance".into(),
         title: "Balance between shards".into(),
         chart: Chart::Bars(Bars {
-            title: "share of all (%)".into(),
-            scale: Scale::linear(values, Unit::Share),
+            axis: Axis::new("share of all", Scale::linear(values, Unit::Share)),
             keys: vec![key("sessions", SESSIONS), key("deliveries", DELIVERIES)],
             groups,
         }),

@@ -46,7 +46,7 @@ pub(crate) fn about_latencies(runs: &[&Entry]) -> String {
 
 /// The axis of subscribers of a family.
 pub(crate) fn count_axis(family: &Family<'_>) -> Axis {
-    Axis { title: SUBSCRIBERS.to_owned(), scale: Scale::counts(&family.counts()) }
+    Axis::new(SUBSCRIBERS, Scale::counts(&family.counts()))
 }
 
 fn boxes(source: &Source, family: &Family<'_>) -> Option<Figure> {
@@ -87,7 +87,7 @@ fn boxes(source: &Source, family: &Family<'_>) -> Option<Figure> {
     let chart = Boxes {
         title: SUBSCRIBERS.to_owned(),
         categories: counts.iter().map(|count| Unit::Count.text(*count as f64)).collect(),
-        y: Axis { title: "latency at every subscriber (log)".into(), scale: Scale::log(ends, Unit::Us) },
+        y: Axis::new("latency at every subscriber", Scale::log(ends, Unit::Us)),
         series,
     };
     Some(Figure {
@@ -157,7 +157,7 @@ fn latency_figure(
     if values.is_empty() {
         return None;
     }
-    let y = Axis { title: "latency (log)".into(), scale: Scale::log(values, Unit::Us) };
+    let y = Axis::new("latency", Scale::log(values, Unit::Us));
     let chart = Lines { x: count_axis(family), y, lines, rules: Vec::new(), named: Vec::new() };
     Some(Figure {
         slug: slug_of(slug, family),

@@ -4,10 +4,10 @@ use super::super::document::{Block, Cell, Figure, Table};
 use super::super::plot::Chart;
 use super::super::plot::frame::Axis;
 use super::super::plot::lines::{Line, Lines, Named, Rule};
-use super::super::plot::scale::{Scale, plain};
+use super::super::plot::scale::Scale;
 use super::super::source::Source;
 use super::super::table::count;
-use super::super::unit::{Unit, payload};
+use super::super::unit::{Unit, digits, payload};
 use super::counts::{SUBSCRIBERS, about_latencies};
 use super::family::{Family, Look, families, name_runs, one_way, over_rounds};
 use crate::results::Entry;
@@ -72,11 +72,8 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         ratios.iter().flat_map(|one| &one.points).map(|(count, _)| *count as u64).collect();
     let values = ratios.iter().flat_map(|one| &one.points).map(|(_, ratio)| *ratio).chain([0.9, 1.1]);
     let chart = Lines {
-        x: Axis { title: SUBSCRIBERS.into(), scale: Scale::counts(&counts) },
-        y: Axis {
-            title: "time to the last, direct / proxy (log)".into(),
-            scale: Scale::log(values, Unit::Ratio),
-        },
+        x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
+        y: Axis::new("time to the last, direct / proxy", Scale::log(values, Unit::Ratio)),
         lines: ratios.iter().enumerate().map(|(number, one)| line(one, number)).collect(),
         rules: vec![Rule { at: 1.0, words: "below: direct is first".into() }],
         named: ratios.iter().enumerate().flat_map(|(number, one)| named(one, number)).collect(),
@@ -107,8 +104,12 @@ fn line(ratios: &Ratios, number: usize) -> Line {
 }
 
 fn named(ratios: &Ratios, number: usize) -> Vec<Named> {
-    let name =
-        |x: f64| Named { x, y: 1.0, series: number, words: format!("≈ {}", count(x.round() as u64)) };
+    let name = |x: f64| Named {
+        x,
+        y: 1.0,
+        series: number,
+        words: format!("{} ≈ {}", ratios.name, count(x.round() as u64)),
+    };
     ratios.crossings().into_iter().map(name).collect()
 }
 
@@ -117,7 +118,7 @@ fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
     counts.sort_unstable();
     counts.dedup();
     let headings: Vec<String> = counts.iter().map(|number| format!("#{}", count(*number))).collect();
-    let mut columns = vec!["payload"];
+    let mut columns = vec!["runs"];
     columns.extend(headings.iter().map(String::as_str));
     columns.push("#passes 1 at");
     let mut table = Table::new(
@@ -128,7 +129,7 @@ fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
     for one in ratios {
         let at = |number: &u64| {
             let point = one.points.iter().find(|(count, _)| *count as u64 == *number);
-            Cell::text(point.map_or_else(|| "–".into(), |(_, ratio)| plain(*ratio)))
+            Cell::text(point.map_or_else(|| "–".into(), |(_, ratio)| digits(*ratio)))
         };
         let crossings: Vec<String> = one.crossings().iter().map(|at| count(at.round() as u64)).collect();
         let crossings = if crossings.is_empty() { "never".to_owned() } else { crossings.join(", ") };

@@ -83,6 +83,14 @@ impl<'a> Family<'a> {
         rounds
     }
 
+    /// `Title: `, to set before a sentence; nothing if there is no other family.
+    pub(crate) fn before(&self) -> String {
+        let mut letters = self.title.chars();
+        letters
+            .next()
+            .map_or_else(String::new, |first| format!("{}{}: ", first.to_uppercase(), letters.as_str()))
+    }
+
     /// ` (title)`, to set behind something; nothing if there is no other family.
     pub(crate) fn behind(&self) -> String {
         if self.title.is_empty() { String::new() } else { format!(" ({})", self.title) }

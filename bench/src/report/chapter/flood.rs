@@ -26,8 +26,8 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     let lines = lines(&floods);
     let values = lines.iter().flat_map(|line| &line.points).map(|(_, per_s)| *per_s);
     let chart = Lines {
-        x: Axis { title: SUBSCRIBERS.into(), scale: Scale::counts(&counts) },
-        y: Axis { title: "deliveries a second (log)".into(), scale: Scale::log(values, Unit::PerS) },
+        x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
+        y: Axis::new("deliveries a second", Scale::log(values, Unit::PerS)),
         lines,
         rules: Vec::new(),
         named: Vec::new(),

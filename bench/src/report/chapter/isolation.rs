@@ -3,6 +3,7 @@
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::bars::{Bar, Bars, Group, key};
+use super::super::plot::frame::Axis;
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
 use super::super::unit::{Unit, counted, digits, payload};
@@ -113,8 +114,10 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         slug: "isolation".into(),
         title: "What slow subscribers cost the healthy ones".into(),
         chart: Chart::Bars(Bars {
-            title: "99th percentile of latency at healthy subscribers".into(),
-            scale: Scale::linear(ends, Unit::Us),
+            axis: Axis::new(
+                "99th percentile of latency at healthy subscribers",
+                Scale::linear(ends, Unit::Us),
+            ),
             keys: vec![key("all healthy", WITHOUT), key("beside slow ones", WITH)],
             groups,
         }),

@@ -3,6 +3,7 @@
 use super::super::document::{Block, Cell, Figure, Table};
 use super::super::plot::Chart;
 use super::super::plot::bars::{Bar, Bars, Group, key};
+use super::super::plot::frame::Axis;
 use super::super::plot::scale::Scale;
 use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
 use super::super::record::RunRecord;
@@ -194,8 +195,7 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
         slug: metric.slug.into(),
         title: metric.title.into(),
         chart: Chart::Bars(Bars {
-            title: metric.axis.into(),
-            scale: Scale::linear(ends, metric.unit),
+            axis: Axis::new(metric.axis, Scale::linear(ends, metric.unit)),
             keys,
             groups,
         }),

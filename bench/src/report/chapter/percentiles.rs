@@ -51,8 +51,8 @@ fn figure(source: &Source, family: &Family<'_>) -> Option<Figure> {
         return None;
     }
     let greatest = (1.0 - 1.0 / longest.max(1) as f64).clamp(QUANTILE_MIN, QUANTILE_MAX);
-    let x = Axis { title: "percentile".into(), scale: Scale::percentiles(greatest) };
-    let y = Axis { title: "latency (log)".into(), scale: Scale::log(values, Unit::Us) };
+    let x = Axis::new("percentile", Scale::percentiles(greatest));
+    let y = Axis::new("latency", Scale::log(values, Unit::Us));
     let subscribers = counted(count as usize, "subscriber");
     Some(Figure {
         slug: slug_of("percentiles", family),

@@ -20,13 +20,13 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         let title = "CPU time for each delivery";
         let words = "User and system time of whoever fans out (the broker, or the publishers in direct mode) over \
                      deliveries. Flat is linear growth; falling is what batches and shared sessions save.";
-        figure(source, family, ("cpu", title, "CPU time / delivery (log)", words), Unit::Ns, super::runs::cpu)
+        figure(source, family, ("cpu", title, "CPU time / delivery", words), Unit::Ns, super::runs::cpu)
     });
     let memory = families.iter().filter_map(|family| {
         let title = "Memory for each subscriber";
         let words = "Resident memory of whoever fans out with every subscriber there and idle, less that before the \
                      first one came, over subscribers.";
-        let labels = ("memory", title, "resident memory / subscriber (log)", words);
+        let labels = ("memory", title, "resident memory / subscriber", words);
         figure(source, family, labels, Unit::Bytes, |run| run.rss_per_subscriber_bytes)
     });
     cost.chain(memory).map(Block::Figure).collect()
@@ -45,8 +45,8 @@ fn figure(
         return None;
     }
     let chart = Lines {
-        x: Axis { title: SUBSCRIBERS.into(), scale: Scale::counts(&family.counts()) },
-        y: Axis { title: axis.into(), scale: Scale::log(values, unit) },
+        x: Axis::new(SUBSCRIBERS, Scale::counts(&family.counts())),
+        y: Axis::new(axis, Scale::log(values, unit)),
         lines,
         rules: Vec::new(),
         named: Vec::new(),

@@ -1,7 +1,6 @@
 //! Owns bars that lie one below the other, each with its figure in words and with the spread of several rounds.
 
-use super::frame::{Frame, Key, LINE, Look};
-use super::scale::Scale;
+use super::frame::{Axis, Frame, Key, LINE, Look};
 use super::theme::{Ink, Theme};
 use super::{Drawing, Form, Px, text_width};
 use maud::{Markup, html};
@@ -9,9 +8,8 @@ use maud::{Markup, html};
 /// Bars, one below the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Bars {
-    /// What they show, with its unit.
-    pub(crate) title: String,
-    pub(crate) scale: Scale,
+    /// What they show.
+    pub(crate) axis: Axis,
     /// What the colours mean; none if each bar says it.
     pub(crate) keys: Vec<Key>,
     pub(crate) groups: Vec<Group>,
@@ -61,9 +59,9 @@ impl Bars {
         let heading = letters * LINE + 6.0;
         let bars: usize = self.groups.iter().map(|group| group.bars.len()).sum();
         let headings = self.groups.iter().filter(|group| !group.heading.is_empty()).count();
-        let mut frame = Frame::new(form, theme, &self.keys, &self.scale);
+        let mut frame = Frame::new(form, theme, &self.keys, &self.axis.scale);
         // The title of the figures stands below, with the axis that they are read from.
-        frame.top -= letters * LINE;
+        frame.top -= letters * LINE * 1.15;
         frame.bottom = frame.top + bars as f64 * row + headings as f64 * heading + 4.0;
         let names = self.groups.iter().flat_map(|group| &group.bars);
         let widest = names.map(|bar| text_width(&bar.name, letters)).fold(0.0, f64::max);
@@ -77,7 +75,7 @@ impl Bars {
             (super::frame::legend_of(&self.keys, form, theme))
             (self.grid(&frame))
             (self.rows(&rows))
-            (frame.level(&self.title, &frame.ticks(&self.scale)))
+            (frame.level(&self.axis.title, &frame.ticks(&self.axis.scale)))
         };
         Drawing { height: frame.bottom + letters * LINE * 2.0 + 8.0, content }
     }
@@ -85,7 +83,7 @@ impl Bars {
     fn grid(&self, frame: &Frame) -> Markup {
         let grid = frame.theme.paint(Ink::Grid);
         html! {
-            @for (x, _) in frame.ticks(&self.scale) {
+            @for (x, _) in frame.ticks(&self.axis.scale) {
                 line x1=(Px(x)) x2=(Px(x)) y1=(Px(frame.top)) y2=(Px(frame.bottom)) stroke=(grid) {}
             }
         }
@@ -96,7 +94,8 @@ impl Bars {
         html! {
             @for group in &self.groups {
                 @if !group.heading.is_empty() {
-                    text x="4" y=(Px(y + rows.heading * 0.7)) font-weight="bold" { (group.heading) }
+                    text x="4" y=(Px(y + rows.heading * 0.7)) font-weight="bold" paint-order="stroke"
+                        stroke=(rows.frame.theme.paint(Ink::Paper)) stroke-width="4" { (group.heading) }
                     @let () = y += rows.heading;
                 }
                 @for bar in &group.bars {
@@ -110,7 +109,7 @@ impl Bars {
     fn bar(&self, bar: &Bar, top: f64, rows: &Rows) -> Markup {
         let (frame, letters) = (&rows.frame, rows.frame.form.letters);
         let ink = frame.theme.paint(Ink::Series(bar.series));
-        let x = |value: f64| frame.x(self.scale.place(value).unwrap_or(0.0).clamp(0.0, 1.0));
+        let x = |value: f64| frame.x(self.axis.scale.place(value).unwrap_or(0.0).clamp(0.0, 1.0));
         let bar_top = if rows.beside { top } else { top + letters * LINE };
         let middle = bar_top + BAR_HEIGHT / 2.0;
         let end = bar.spread.map_or(x(bar.value), |(_, high)| x(high).max(x(bar.value)));
@@ -125,7 +124,7 @@ impl Bars {
                 }
             }
             rect x=(Px(frame.left)) y=(Px(bar_top)) width=(Px((x(bar.value) - frame.left).max(1.0)))
-                height=(Px(BAR_HEIGHT)) fill=(ink) fill-opacity="0.75" {
+                height=(Px(BAR_HEIGHT)) fill=(ink) {
                 title { (bar.name) ": " (self.figure(bar)) }
             }
             @if let Some((low, high)) = bar.spread {
@@ -141,7 +140,7 @@ impl Bars {
 
     /// The bar's figure in words: its value, and what is said behind it.
     fn figure(&self, bar: &Bar) -> String {
-        let value = self.scale.text(bar.value);
+        let value = self.axis.scale.text(bar.value);
         if bar.words.is_empty() { value } else { format!("{value}, {}", bar.words) }
     }
 }

@@ -12,6 +12,13 @@ pub(crate) struct Axis {
     pub(crate) scale: Scale,
 }
 
+impl Axis {
+    /// With unit and kind of the scale behind the title.
+    pub(crate) fn new(title: &str, scale: Scale) -> Self {
+        Axis { title: format!("{title}{}", scale.in_words()), scale }
+    }
+}
+
 /// How a line is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dash {
@@ -79,7 +86,7 @@ impl Frame {
             left: EDGE + widest + 8.0,
             right: form.width - EDGE - form.letters,
             // The legend, the title of the upright axis, and half a label.
-            top: EDGE + line * (legend_rows as f64 + 1.0) + form.letters * 0.7,
+            top: EDGE + line * (legend_rows as f64 + 1.15) + form.letters * 0.7,
             bottom: form.height - EDGE - line * 2.0 - 4.0,
             legend_rows,
         }
@@ -98,7 +105,7 @@ impl Frame {
     /// The legend, both titles, and the upright axis with its lines.
     pub(crate) fn upright(&self, keys: &[Key], title: &str, scale: &Scale) -> Markup {
         let (soft, grid) = (self.theme.paint(Ink::Soft), self.theme.paint(Ink::Grid));
-        let title_at = EDGE + self.form.letters * LINE * (self.legend_rows as f64 + 0.7);
+        let title_at = EDGE + self.form.letters * LINE * (self.legend_rows as f64 + 0.85);
         html! {
             (legend_of(keys, self.form, self.theme))
             text x=(Px(EDGE)) y=(Px(title_at)) fill=(soft) { (title) }

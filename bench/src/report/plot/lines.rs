@@ -93,7 +93,8 @@ impl Lines {
             @if let Some(y) = self.y.scale.place(rule.at).map(|place| frame.y(place)) {
                 line x1=(Px(frame.left)) x2=(Px(frame.right)) y1=(Px(y)) y2=(Px(y)) stroke=(ink)
                     stroke-width="1.5" {}
-                text x=(Px(frame.right)) y=(Px(y - 5.0)) text-anchor="end" fill=(ink) { (rule.words) }
+                text x=(Px(frame.right)) y=(Px(y + RULE_WORDS * frame.form.letters)) text-anchor="end" fill=(ink)
+                    paint-order="stroke" stroke=(frame.theme.paint(Ink::Paper)) stroke-width="3" { (rule.words) }
             }
         }
     }
@@ -117,6 +118,9 @@ impl Lines {
         }
     }
 }
+
+/// Words of a rule stand so many letters below it; those of points stand above.
+const RULE_WORDS: f64 = 1.3;
 
 /// Where words of a point go: above it to the right, or further up, row by row, until they cover no others.
 fn free_place(taken: &[(f64, f64, f64)], (x, y): (f64, f64), words: &str, frame: &Frame) -> (f64, f64) {

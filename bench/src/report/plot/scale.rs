@@ -1,6 +1,6 @@
 //! Owns the way from a value to a place on an axis, and where an axis has its ticks.
 
-use super::super::unit::{Unit, digits};
+use super::super::unit::{Unit, tick};
 
 /// An axis' scale: what it spans, and its ticks.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,7 +11,7 @@ pub(crate) struct Scale {
     /// In rising order, all of them in the span.
     pub(crate) ticks: Vec<Tick>,
     /// What its values are.
-    pub(crate) unit: Unit,
+    unit: Unit,
 }
 
 /// A place of an axis that has a line, and a label.
@@ -34,6 +34,8 @@ enum Kind {
 const LINEAR_TICKS: f64 = 5.0;
 /// From so many decades on, a logarithmic axis has labels at powers of ten only.
 const DECADES_WITH_FINE_LABELS: f64 = 2.2;
+/// Up to so many decades, it has labels at every digit.
+const DECADES_WITH_ALL_LABELS: f64 = 0.75;
 /// How much of the span is left free at each end, so that no mark stands on the edge.
 const MARGIN: f64 = 0.03;
 
@@ -45,21 +47,27 @@ impl Scale {
         let step = nice_step(greatest / LINEAR_TICKS);
         let high = (greatest / step).ceil() * step;
         let ticks = (0..=(high / step).round() as u32).map(|number| f64::from(number) * step);
-        let ticks = ticks.map(|at| Tick { at, label: unit.tick(at) }).collect();
+        let (factor, _) = unit.of_axis(high);
+        let ticks = ticks.map(|at| Tick { at, label: tick(at / factor) }).collect();
         Scale { kind: Kind::Linear, low: 0.0, high, ticks, unit }
     }
 
     /// Logarithmic, around all of `values`; those that are not above 0 have no place on it.
     pub(crate) fn log(values: impl IntoIterator<Item = f64>, unit: Unit) -> Self {
         let (low, high) = log_span(values);
-        let fine = (high / low).log10() < DECADES_WITH_FINE_LABELS;
+        let decades = (high / low).log10();
+        let (factor, _) = unit.of_axis(high);
         let mut ticks = Vec::new();
         for exponent in low.log10().floor() as i32..=high.log10().ceil() as i32 {
             for digit in 1..10u8 {
                 let at = f64::from(digit) * 10f64.powi(exponent);
-                let labelled = digit == 1 || (fine && matches!(digit, 2 | 5));
+                let labelled = match digit {
+                    1 => true,
+                    2 | 5 => decades < DECADES_WITH_FINE_LABELS,
+                    _ => decades < DECADES_WITH_ALL_LABELS,
+                };
                 if at >= low * 0.999 && at <= high * 1.001 {
-                    let label = if labelled { unit.tick(at) } else { String::new() };
+                    let label = if labelled { tick(at / factor) } else { String::new() };
                     ticks.push(Tick { at, label });
                 }
             }
@@ -75,8 +83,8 @@ impl Scale {
         let least = counts.first().copied().unwrap_or(1) as f64;
         let greatest = counts.last().copied().unwrap_or(2) as f64;
         let room = (greatest / least).max(2.0).powf(MARGIN);
-        let tick = |count: &u64| Tick { at: *count as f64, label: Unit::Count.tick(*count as f64) };
-        let ticks = counts.iter().map(tick).collect();
+        let ticks = counts.iter().map(|count| *count as f64);
+        let ticks = ticks.map(|at| Tick { at, label: tick(at) }).collect();
         Scale { kind: Kind::Log, low: least / room, high: greatest * room, ticks, unit: Unit::Count }
     }
 
@@ -100,19 +108,31 @@ impl Scale {
         place.is_finite().then_some(place)
     }
 
-    /// The value as its axis would label it, in three digits.
+    /// What stands behind the title of its axis: unit and kind.
+    pub(crate) fn in_words(&self) -> String {
+        let (_, unit) = self.unit.of_axis(self.high);
+        let words = match (self.kind, unit) {
+            (Kind::Percentile, _) => "%, log towards 100".to_owned(),
+            (Kind::Linear, unit) => unit.to_owned(),
+            (Kind::Log, "") => "log".to_owned(),
+            (Kind::Log, unit) => format!("{unit}, log"),
+        };
+        if words.is_empty() { words } else { format!(" ({words})") }
+    }
+
+    /// The value in words, in three digits.
     pub(crate) fn text(&self, value: f64) -> String {
         match self.kind {
-            Kind::Percentile => percent(value),
+            Kind::Percentile => format!("{} %", percent(value)),
             Kind::Linear | Kind::Log => self.unit.text(value),
         }
     }
 }
 
-/// The tick's label of a quantile: `99.9 %`.
+/// A quantile in percent: `99.9`.
 fn percent(quantile: f64) -> String {
     let text = format!("{:.4}", quantile * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Ends at 1, 2 or 5 times a power of ten.
@@ -140,11 +160,6 @@ fn nice_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A ratio as words beside a point: `0.75`.
-pub(crate) fn plain(value: f64) -> String {
-    digits(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,10 +171,10 @@ mod tests {
     #[test]
     fn a_logarithmic_axis_spans_its_values() {
         let scale = Scale::log([230.0, 4_400.0], Unit::Us);
-        assert_eq!(labels(&scale), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]);
+        assert_eq!(labels(&scale), ["0.2", "0.5", "1", "2", "5"]);
         assert_eq!((scale.place(200.0), scale.place(5_000.0)), (Some(0.0), Some(1.0)));
-        let wide = Scale::log([1.0, 1e6], Unit::Us);
-        assert_eq!(labels(&wide), ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]);
+        let wide = Scale::log([1.0, 1e6 - 1.0], Unit::Us);
+        assert_eq!(labels(&wide), ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]);
         assert_eq!(scale.place(0.0), None);
     }
 
@@ -174,13 +189,13 @@ mod tests {
 
     #[test]
     fn a_linear_axis_begins_at_nothing() {
-        assert_eq!(labels(&Scale::linear([4.4e6], Unit::PerS)), ["0", "1 M", "2 M", "3 M", "4 M", "5 M"]);
+        assert_eq!(labels(&Scale::linear([4.4e6], Unit::PerS)), ["0", "1", "2", "3", "4", "5"]);
     }
 
     #[test]
     fn percentiles_are_stretched_towards_the_last() {
         let scale = Scale::percentiles(0.9999);
-        assert_eq!(labels(&scale), ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+        assert_eq!(labels(&scale), ["0", "50", "90", "99", "99.9", "99.99"]);
         let place = |quantile| scale.place(quantile).unwrap();
         assert!((place(0.99) - place(0.9) - (place(0.999) - place(0.99))).abs() < 1e-9);
         assert_eq!(scale.place(1.0), None);
