@@ -4,10 +4,12 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
+//! | [`experiment`] | `corecast-bench experiment` |
 //! | [`report`] | `corecast-bench report` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod experiment;
 pub mod output;
 pub mod pages;
 pub mod report;
@@ -57,6 +59,8 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
+    /// Carry out an experiment: many runs, one question, a folder of results
+    Experiment(Box<experiment::ExperimentArgs>),
     /// Write a report of results: a page, Markdown, and plots
     Report(report::ReportArgs),
     /// Print a completion script for a shell
@@ -81,6 +85,7 @@ impl Cli {
     pub fn execute(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(args) => run::execute(&args),
+            Command::Experiment(args) => experiment::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),

@@ -92,6 +92,16 @@ fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) 
     }
 }
 
+/// Figures in `extra` that can be asked about. A run that has one not says so when it is asked.
+const EXTRA: [&str; 6] = [
+    "cpu_user_ns_per_delivery",
+    "cpu_system_ns_per_delivery",
+    "cpu_cores",
+    "syscalls_per_delivery",
+    "isolation_ratio",
+    "whole",
+];
+
 /// A run in which every number is there: its names are the names there are.
 fn full_run() -> RunRecord {
     RunRecord {
@@ -101,6 +111,13 @@ fn full_run() -> RunRecord {
         last_subscriber_us: Some(Summary::default()),
         broker: BrokerRecord { cpu_ns_per_delivery: Some(0.0), rss_bytes: Some(0) },
         publisher_executors: ExecutorsRecord { cpu_ns_per_delivery: Some(0.0) },
+        round: Some(0),
+        cpu_ns_per_delivery: Some(0.0),
+        rss_per_subscriber_bytes: Some(0.0),
+        slow_subscribers: Some(0),
+        slow_delay_s: Some(0.0),
+        clock_error_us: Some(0.0),
+        extra: EXTRA.iter().map(|name| ((*name).to_owned(), 0.0)).collect(),
         ..RunRecord::default()
     }
 }
