@@ -17,6 +17,7 @@ pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
         (Kind::Peers, _) => super::peers::answers(runs),
         (_, "crossover") => crossover(runs),
         (_, "flood") => flood(runs),
+        (_, "idle") => super::idle::answers(runs),
         (_, "isolation") => isolation(runs),
         (_, "scaling") => scaling(runs),
         _ => Vec::new(),

@@ -5,7 +5,7 @@ use super::super::plot::frame::{Dash, SHAPES, Shape};
 use super::super::plot::lines::Line;
 use super::super::plot::theme::{DIRECT, PROXY};
 use super::super::record::RunRecord;
-use super::super::unit::payload;
+use super::super::unit::{counted, payload, tick};
 use crate::measure::latency::Summary;
 use crate::results::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,24 +18,76 @@ pub(crate) struct Family<'a> {
     pub(crate) runs: Vec<&'a Entry>,
 }
 
-/// The parts of a family's name.
-fn traits(run: &RunRecord) -> [String; 7] {
-    let rate = run.rate_hz.map_or_else(|| "flood".into(), |rate_hz| format!("{rate_hz} messages/s"));
-    [
+/// The name of a figure in `extra` of runs that look for a rate: 1 if all was delivered at theirs.
+pub(crate) const WHOLE: &str = "whole";
+
+/// The parts of a family's name; one that says nothing is empty.
+type Traits = Vec<String>;
+
+/// What sets runs apart, but for mode, number of subscribers and round.
+fn traits(run: &RunRecord) -> Traits {
+    let word = |word: &Option<String>, what: &str| {
+        word.as_ref().map_or_else(String::new, |word| format!("{what}{word}"))
+    };
+    vec![
         format!("sessions {}", run.sessions),
         run.transport.clone(),
         payload(run.size_bytes),
-        rate,
-        format!("{} publishers", run.publishers),
-        run.clients.clone().map_or_else(String::new, |clients| format!("{clients} clients")),
-        run.slow_subscribers.filter(|slow| *slow > 0).map_or_else(String::new, |_| "some slow".into()),
+        rate(run),
+        counted(run.publishers as usize, "publisher"),
+        word(&run.clients, "clients "),
+        slow(run).unwrap_or_default(),
+        word(&run.idle, "idle "),
+        word(&run.overflow, "overflow "),
     ]
 }
 
-/// The families of these runs, in the order in which they appear.
+/// How fast it was sent. A search for a rate has a family of its own, whatever it tried.
+pub(crate) fn rate(run: &RunRecord) -> String {
+    match run.rate_hz {
+        _ if run.extra.contains_key(WHOLE) => "a search for the rate".into(),
+        Some(rate_hz) => format!("{rate_hz} messages/s"),
+        None => "flood".into(),
+    }
+}
+
+/// How many were slow, and how; `None` if none was.
+pub(crate) fn slow(run: &RunRecord) -> Option<String> {
+    let slow = run.slow_subscribers.filter(|slow| *slow > 0)?;
+    Some(match run.extra.get("slow_delay_ms") {
+        Some(ms) if *ms > 0.0 => format!("{slow} slow by {} ms", tick(*ms)),
+        Some(_) => format!("{slow} stalled"),
+        None => format!("{slow} slow"),
+    })
+}
+
+/// The families of these runs, in the order in which they appear; numbers of shards are apart.
 pub(crate) fn families<'a>(runs: &[&'a Entry]) -> Vec<Family<'a>> {
-    let mut order: Vec<[String; 7]> = Vec::new();
-    let mut by_traits: BTreeMap<[String; 7], Vec<&Entry>> = BTreeMap::new();
+    let apart = shards_differ(runs);
+    families_by(runs, |run| {
+        let mut traits = traits(run);
+        traits.push(if apart { counted(run.shards.len(), "shard") } else { String::new() });
+        traits
+    })
+}
+
+/// The families of these runs, with all numbers of shards in one.
+pub(crate) fn families_of_any_shards<'a>(runs: &[&'a Entry]) -> Vec<Family<'a>> {
+    families_by(runs, traits)
+}
+
+/// Whether one mode was run with different numbers of shards.
+pub(crate) fn shards_differ(runs: &[&Entry]) -> bool {
+    let known = runs.iter().filter(|entry| !entry.record.shards.is_empty());
+    let kinds: BTreeSet<(&str, usize)> =
+        known.map(|entry| (&entry.record.mode[..], entry.record.shards.len())).collect();
+    let modes: BTreeSet<&str> = kinds.iter().map(|(mode, _)| *mode).collect();
+    kinds.len() > modes.len()
+}
+
+fn families_by<'a>(runs: &[&'a Entry], traits: impl Fn(&RunRecord) -> Traits) -> Vec<Family<'a>> {
+    let mut order: Vec<Traits> = Vec::new();
+    let mut by_traits: BTreeMap<Traits, Vec<&Entry>> = BTreeMap::new();
     for entry in runs {
         let traits = traits(&entry.record);
         if !order.contains(&traits) {
@@ -43,10 +95,10 @@ pub(crate) fn families<'a>(runs: &[&'a Entry]) -> Vec<Family<'a>> {
         }
         by_traits.entry(traits).or_default().push(entry);
     }
-    let differs: Vec<bool> = (0..7)
-        .map(|part| order.iter().map(|traits| &traits[part]).collect::<BTreeSet<_>>().len() > 1)
-        .collect();
-    let title = |traits: &[String; 7]| {
+    let parts = order.first().map_or(0, Vec::len);
+    let differs = |part: usize| order.iter().map(|traits| &traits[part]).collect::<BTreeSet<_>>().len() > 1;
+    let differs: Vec<bool> = (0..parts).map(differs).collect();
+    let title = |traits: &Traits| {
         let parts = traits.iter().zip(&differs).filter(|(text, differs)| **differs && !text.is_empty());
         parts.map(|(text, _)| text.clone()).collect::<Vec<_>>().join(", ")
     };

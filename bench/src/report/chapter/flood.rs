@@ -2,15 +2,17 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::frame::{Axis, Dash};
+use super::super::plot::frame::{Axis, Dash, Shape};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
+use super::super::plot::theme::OTHERS;
+use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::unit::{Unit, payload};
 use super::counts::SUBSCRIBERS;
-use super::family::{Look, line_over_counts, mode_look, name_runs};
+use super::family::{Look, WHOLE, line_over_counts, mode_look, name_runs};
 use crate::results::Entry;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The plot, if floods were run at several numbers of subscribers.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
@@ -19,11 +21,13 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         .copied()
         .filter(|entry| entry.record.rate_hz.is_none() && entry.record.peer.is_none())
         .collect();
+    let searches: Vec<&Entry> = runs.iter().copied().filter(|entry| is_whole(&entry.record)).collect();
     let counts: Vec<u64> = floods.iter().map(|entry| entry.record.subscribers).collect();
     if counts.iter().collect::<BTreeSet<_>>().len() < 2 {
         return Vec::new();
     }
-    let lines = lines(&floods);
+    let mut lines = lines(&floods);
+    lines.extend(paced(&searches));
     let values = lines.iter().flat_map(|line| &line.points).map(|(_, per_s)| *per_s);
     let chart = Lines {
         x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
@@ -36,11 +40,38 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         slug: "flood".into(),
         title: "Deliveries a second, as fast as it goes".into(),
         chart: Chart::Lines(chart),
-        caption: "Messages are published as fast as they are taken. Deliveries over the time from the start to the \
-                  last arrival."
+        caption: "Floods are published as fast as messages are taken; the overflow policy `block` holds publishers \
+                  back, so that all of it is delivered. Paced is the highest rate of a search at which nobody was \
+                  held back and nothing was dropped. Deliveries over the time from the start to the last arrival."
             .into(),
-        runs: name_runs(&source.name, &floods),
+        runs: name_runs(&source.name, &floods.iter().chain(&searches).copied().collect::<Vec<_>>()),
     })]
+}
+
+/// Whether it is a run of a search, at a rate that was delivered whole.
+fn is_whole(run: &RunRecord) -> bool {
+    run.extra.get(WHOLE).is_some_and(|whole| *whole == 1.0)
+}
+
+/// The highest rate of each search, over the number of subscribers; a line for each mode.
+fn paced(searches: &[&Entry]) -> Vec<Line> {
+    let modes: BTreeSet<&str> = searches.iter().map(|entry| &entry.record.mode[..]).collect();
+    let line = |mode: &str| {
+        let mut best: BTreeMap<u64, f64> = BTreeMap::new();
+        for run in searches.iter().map(|entry| &entry.record).filter(|run| run.mode == mode) {
+            let most = best.entry(run.subscribers).or_default();
+            *most = most.max(run.deliveries_per_s);
+        }
+        let size = searches.first().map_or(0, |entry| entry.record.size_bytes);
+        Line {
+            name: format!("{mode}, {}, paced", payload(size)),
+            series: OTHERS,
+            dash: Dash::Dashed,
+            shape: Some(Shape::Diamond),
+            points: best.into_iter().map(|(count, per_s)| (count as f64, per_s)).collect(),
+        }
+    };
+    modes.into_iter().map(line).collect()
 }
 
 /// One line for each mode, sessions and payload: colour by payload where there are several, else by mode.

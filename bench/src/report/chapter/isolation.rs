@@ -8,7 +8,7 @@ use super::super::plot::scale::Scale;
 use super::super::source::Source;
 use super::super::unit::{Unit, counted, digits, payload};
 use super::counts::about_latencies;
-use super::family::{OverRounds, name_runs, one_way, over_rounds};
+use super::family::{OverRounds, name_runs, one_way, over_rounds, rate, slow};
 use super::quartiles::name_of;
 use crate::results::Entry;
 
@@ -41,7 +41,7 @@ impl With {
 pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
     let kind = |entry: &Entry| {
         let run = &entry.record;
-        let rate = run.rate_hz.map_or_else(|| "flood".into(), |rate_hz| format!("{rate_hz} messages/s"));
+        let rate = rate(run);
         let (who, sessions, size) = (name_of(run), &run.sessions, payload(run.size_bytes));
         let subscribers = counted(run.subscribers as usize, "subscriber");
         format!("{who}, sessions {sessions}, {subscribers}, {size}, {rate}")
@@ -55,14 +55,14 @@ pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
     let pair = |heading: String| {
         let alike: Vec<&Entry> = runs.iter().copied().filter(|entry| kind(entry) == heading).collect();
         let mut names: Vec<String> = Vec::new();
-        for name in alike.iter().filter_map(|entry| slow_name(entry)) {
+        for name in alike.iter().filter_map(|entry| slow(&entry.record)) {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        let p99 = |slow: Option<&String>| {
+        let p99 = |kind: Option<&String>| {
             let rounds: Vec<&Entry> =
-                alike.iter().copied().filter(|entry| slow_name(entry).as_ref() == slow).collect();
+                alike.iter().copied().filter(|entry| slow(&entry.record).as_ref() == kind).collect();
             over_rounds(&rounds, |run| one_way(run, run.latency_us, |summary| summary.p99))
         };
         let with: Vec<With> = names
@@ -73,16 +73,6 @@ pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
         (!with.is_empty()).then_some(Pair { heading, without, with, runs: alike })
     };
     kinds.into_iter().filter_map(pair).collect()
-}
-
-/// How many were slow, and by how much if the record says so; `None` if none was.
-fn slow_name(entry: &Entry) -> Option<String> {
-    let slow = entry.record.slow_subscribers.filter(|slow| *slow > 0)?;
-    let delay = entry.record.extra.get("slow_delay_ms");
-    let delay = delay.map_or_else(String::new, |ms| {
-        if *ms > 0.0 { format!(" by {} ms", digits(*ms)) } else { " (stalled)".into() }
-    });
-    Some(format!("{slow} slow{delay}"))
 }
 
 /// The plot.

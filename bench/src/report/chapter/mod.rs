@@ -12,11 +12,14 @@
 //! | [`peers`] | ours beside others |
 //! | [`isolation`] | what slow subscribers cost the others |
 //! | [`scaling`] | CPU for each delivery, memory for each subscriber |
+//! | [`idle`] | latency and CPU time by what a broker does when idle |
+//! | [`ancestor`] | ours beside the ancestor's published figures |
 //! | [`balance`] | between shards |
 //! | [`quartiles`] | the table in the ancestor's shape |
 //! | [`runs`] | every run |
 //! | [`environment`] | the machine, and how to do it again |
 
+pub(crate) mod ancestor;
 pub(crate) mod answer;
 pub(crate) mod balance;
 pub(crate) mod counts;
@@ -24,6 +27,7 @@ pub(crate) mod crossover;
 pub(crate) mod environment;
 pub(crate) mod family;
 pub(crate) mod flood;
+pub(crate) mod idle;
 pub(crate) mod isolation;
 pub(crate) mod peers;
 pub(crate) mod percentiles;
@@ -54,6 +58,9 @@ fn chapter(source: &Source) -> Chapter {
         }
     };
     section("Results", plots(source, &runs));
+    if source.results.name == "canonical" {
+        section("Beside the ancestor", ancestor::blocks(source, &runs));
+    }
     section("Quartiles", quartiles::blocks(source));
     section("Every run", runs::blocks(source));
     sections.extend(environment::sections(source));
@@ -79,6 +86,7 @@ fn plots(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     match &source.results.name[..] {
         "crossover" => blocks.extend(crossover::blocks(source, runs)),
         "flood" => blocks.extend(flood::blocks(source, runs)),
+        "idle" => blocks.extend(idle::blocks(source, runs)),
         "isolation" => blocks.extend(isolation::blocks(source, runs)),
         "scaling" => {
             blocks.extend(scaling::blocks(source, runs));

@@ -9,7 +9,7 @@ use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
 use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::unit::{Unit, counted, digits, payload};
-use super::family::{OverRounds, name_runs, one_way, over_rounds};
+use super::family::{OverRounds, name_runs, one_way, over_rounds, rate};
 use crate::results::Entry;
 
 /// What ours is called where a record names it.
@@ -102,7 +102,7 @@ fn cases<'a>(runs: &[&'a Entry]) -> Vec<Case<'a>> {
     let mut cases: Vec<Case<'a>> = Vec::new();
     for entry in runs {
         let run = &entry.record;
-        let rate = run.rate_hz.map_or_else(|| "flood".into(), |rate_hz| format!("{rate_hz} messages/s"));
+        let rate = rate(run);
         let heading = format!(
             "{}, {}, {rate}",
             counted(run.subscribers as usize, "subscriber"),

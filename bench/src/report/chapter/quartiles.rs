@@ -5,25 +5,30 @@ use super::super::document::{Block, Cell, Table};
 use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::count;
-use super::family::{clock_error, families};
+use super::super::unit::counted;
+use super::family::{clock_error, families_of_any_shards, shards_differ};
 use crate::measure::latency::Summary;
 use crate::results::Entry;
 
 /// The table of one family: its columns are those of the ancestor's published figures, and five more.
 pub(crate) fn blocks(source: &Source) -> Vec<Block> {
     let runs: Vec<&Entry> = source.results.runs.iter().collect();
-    families(&runs)
+    families_of_any_shards(&runs)
         .iter()
         .map(|family| {
             let error = clock_error(&family.runs);
             let mut table = Table::new(&family.title, &COLUMNS, &caption(error));
+            let shards = shards_differ(&family.runs);
             let mut rows = family.runs.clone();
             // As the ancestor's table: by mode, then by number of subscribers.
             rows.sort_by(|one, other| {
-                let key = |entry: &Entry| (name_of(&entry.record), entry.record.subscribers);
+                let key = |entry: &Entry| {
+                    let run = &entry.record;
+                    (name_of(run), run.shards.len() * usize::from(shards), run.subscribers)
+                };
                 key(one).cmp(&key(other))
             });
-            rows.iter().for_each(|entry| table.row(row(entry)));
+            rows.iter().for_each(|entry| table.row(row(entry, shards)));
             Block::Table(table)
         })
         .collect()
@@ -63,16 +68,20 @@ pub(crate) fn name_of(run: &RunRecord) -> String {
     }
 }
 
-fn row(entry: &Entry) -> Vec<Cell> {
+fn row(entry: &Entry, shards: bool) -> Vec<Cell> {
     let run = &entry.record;
+    let mut name = name_of(run);
+    if shards {
+        name += &format!(", {}", counted(run.shards.len(), "shard"));
+    }
     let each = |figure: fn(&Summary) -> f64| ms(run, run.latency_us, figure);
     let last = |figure: fn(&Summary) -> f64| ms(run, run.last_subscriber_us, figure);
     // A difference to all others alike, as clocks have it, is no deviation.
     let deviation = run.latency_us.map_or_else(nothing, |summary| Cell::text(in_ms(summary.stddev)));
     vec![
         match &run.incomplete {
-            Some(_) => Cell::Alarm(format!("{}, incomplete", name_of(run))),
-            None => Cell::text(name_of(run)),
+            Some(_) => Cell::Alarm(format!("{name}, incomplete")),
+            None => Cell::text(name),
         },
         Cell::text(count(run.subscribers)),
         each(|summary| summary.q1),

@@ -4,7 +4,7 @@ use super::super::document::{Block, Cell, Table};
 use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::count;
-use super::super::unit::{Unit, payload};
+use super::super::unit::{Unit, digits, payload};
 use super::quartiles::name_of;
 use crate::results::Entry;
 
@@ -60,7 +60,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
         Cell::text(format!("{} over {}", run.sessions, run.transport)),
         Cell::text(count(run.subscribers)),
         Cell::text(payload(run.size_bytes)),
-        Cell::text(run.rate_hz.map_or_else(|| "flood".into(), |rate_hz| format!("{rate_hz}/s"))),
+        Cell::text(rate_of(run)),
         Cell::text(count(run.messages_sent)),
         Cell::text(count(run.deliveries)),
         Cell::text(count(run.gaps_reported)),
@@ -68,6 +68,15 @@ fn row(entry: &Entry) -> Vec<Cell> {
         Cell::text(count(run.deliveries_per_s.round().max(0.0) as u64)),
         Cell::text(cpu(run).map_or_else(|| "–".into(), |ns| Unit::Ns.text(ns))),
     ]
+}
+
+/// Messages a second, or how it floods.
+fn rate_of(run: &RunRecord) -> String {
+    let policy = run.overflow.as_ref().map_or_else(String::new, |policy| format!(", {policy}"));
+    match run.rate_hz {
+        Some(rate_hz) => format!("{}/s", digits(rate_hz)),
+        None => format!("flood{policy}"),
+    }
 }
 
 /// CPU time of whoever fans out over deliveries, wherever it stands in the record.

@@ -9,12 +9,12 @@ use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::unit::{Unit, counted};
 use super::counts::SUBSCRIBERS;
-use super::family::{Family, Look, families, line_over_counts, mode_look, name_runs};
+use super::family::{Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs};
 use crate::results::Entry;
 
 /// CPU for each delivery and memory for each subscriber, for each family with several numbers of subscribers.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let families = families(runs);
+    let families = families_of_any_shards(runs);
     let families: Vec<&Family<'_>> = families.iter().filter(|family| family.counts().len() > 1).collect();
     let cost = families.iter().filter_map(|family| {
         let title = "CPU time for each delivery";
