@@ -107,14 +107,14 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        let run = command.find_subcommand("run").unwrap();
-        for argument in
-            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-        {
-            let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-            let wanted =
-                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
-            assert_eq!(name, Some(wanted));
+        for name in ["run", "experiment"] {
+            let options = command.find_subcommand(name).unwrap().get_opts();
+            for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
+            {
+                let env = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                let wanted = argument.get_long().unwrap().replace('-', "_").to_uppercase();
+                assert_eq!(env, Some(format!("CORECAST_BENCH_{wanted}")), "{name}");
+            }
         }
     }
 }

@@ -28,6 +28,9 @@ const IN_TIME_MIN: f64 = 0.99;
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
 
+/// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
+const SLOW_DELAY_MS: &str = "slow_delay_ms";
+
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -292,7 +295,7 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             0.0
         },
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
-        slow_delay_s: plan.slow.and_then(|slow| slow.delay).map(|delay| delay.as_secs_f64()),
+        extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
         idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
         overflow: options(plan).and_then(|options| options.overflow).map(|policy| policy.to_string()),
         incomplete: match &driven.ending {
@@ -308,6 +311,11 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     };
     let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
     Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
+}
+
+/// How long a slow subscriber takes for a message, for the record; 0 for one that takes none.
+fn slow_delay_ms(slow: Slow) -> (String, f64) {
+    (SLOW_DELAY_MS.to_owned(), slow.delay.map_or(0.0, |delay| thousandths(delay.as_secs_f64() * 1e3)))
 }
 
 /// How its broker was started, if it was.

@@ -93,11 +93,12 @@ fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) 
 }
 
 /// Figures in `extra` that can be asked about. A run that has one not says so when it is asked.
-const EXTRA: [&str; 6] = [
+const EXTRA: [&str; 7] = [
     "cpu_user_ns_per_delivery",
     "cpu_system_ns_per_delivery",
     "cpu_cores",
     "syscalls_per_delivery",
+    "slow_delay_ms",
     "isolation_ratio",
     "whole",
 ];
@@ -115,7 +116,6 @@ fn full_run() -> RunRecord {
         cpu_ns_per_delivery: Some(0.0),
         rss_per_subscriber_bytes: Some(0.0),
         slow_subscribers: Some(0),
-        slow_delay_s: Some(0.0),
         clock_error_us: Some(0.0),
         extra: EXTRA.iter().map(|name| ((*name).to_owned(), 0.0)).collect(),
         ..RunRecord::default()

@@ -95,9 +95,6 @@ pub struct RunRecord {
     /// Of the subscribers, those that were slow on purpose. What they got, and when, is in none of the figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_subscribers: Option<u64>,
-    /// How long a slow one took for a message, in seconds; absent if it took none, as where there are no slow ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slow_delay_s: Option<f64>,
     /// What the shards of whoever fans out do when there is nothing to do: `park`, `spin:100`, `busy`; absent if it was
     /// left to the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
