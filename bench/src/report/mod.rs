@@ -6,6 +6,7 @@
 //! | [`record`] | the record `corecast-bench/1` |
 //! | [`table`], [`progress`] | what a terminal shows |
 //! | [`assertion`], [`assert_expr`] | `--assert` |
+//! | [`compare`] | two results side by side |
 //! | [`source`] | reading what is to be reported |
 //! | `chapter` | what a report says about it |
 //! | `document` | the report as figures, tables and words |
@@ -17,6 +18,7 @@
 pub mod assert_expr;
 pub mod assertion;
 mod chapter;
+pub mod compare;
 mod document;
 mod html;
 mod markdown;
