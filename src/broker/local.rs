@@ -11,9 +11,9 @@ use bytes::Bytes;
 use corecast_executors::{Inbox, Link, ShardContext, Wake, spawn_local};
 
 use super::runtime::Runtime;
-use super::{Item, body};
+use super::{Item, Listener, body};
 use crate::endpoint::Endpoint;
-use crate::fanout::{Shard, ShardConfig};
+use crate::fanout::{Door, Shard, ShardConfig};
 use crate::ids::SessionId;
 use crate::limits::SEND_SLICES_MAX;
 use crate::wire::split;
@@ -85,7 +85,8 @@ impl LocalHost {
         let stopped = Rc::new(Wake::new());
         spawn_local(serve(Rc::clone(&runtime), inbox, Rc::clone(&stopped))).detach();
         let host = LocalHost { runtime, port, commands, stopped };
-        host.tell(0, Item::Listen { listeners });
+        let native = |(fd, endpoint)| Listener { fd, endpoint, door: Door::Native };
+        host.tell(0, Item::Listen { listeners: listeners.into_iter().map(native).collect() });
         host
     }
 

@@ -18,6 +18,7 @@ impl Shard {
         if !session.is_listening() {
             return;
         }
+        let is_zmtp = session.zmtp.is_some();
         session.phase = Phase::Closing;
         session.closing = Some(code);
         session.deadline = Some(self.now + LINGER);
@@ -28,7 +29,12 @@ impl Shard {
             self.counters.drops[reason] += dropped;
         }
         self.leave_fan_out(id);
-        self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
+        if is_zmtp {
+            let farewell = self.zmtp_farewell(id, text);
+            self.queue(id, farewell, 1);
+        } else {
+            self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
+        }
     }
 
     /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
@@ -54,6 +60,9 @@ impl Shard {
         self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.zmtp.is_some() {
+            self.upstream.publishers.retain(|publisher| *publisher != id);
+        }
         self.counters.subscriptions -= session.subscription_count as u64;
         self.recount |= session.subscription_count > 0;
         session.subscription_count = 0;

@@ -56,6 +56,9 @@ impl Shard {
         if session.is_local {
             return;
         }
+        if session.zmtp.is_some() && session.phase == Phase::Open {
+            return self.check_zmtp_deadlines(id);
+        }
         // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
         if session.held_by > 0 && session.is_listening() {
             // Its pings are not read, so they are not answered: without a word from here it would give us up, and

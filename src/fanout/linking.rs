@@ -30,7 +30,7 @@ impl Shard {
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match item {
             LinkItem::Batch { batch, publisher } => {
-                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+                self.publish(&batch.bytes, batch.spans.messages(), Origin::There(from, publisher));
             }
             LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
             LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
@@ -40,6 +40,7 @@ impl Shard {
                 } else {
                     self.router.remove(&filter, Target::Shard(from));
                 }
+                self.tell_upstream(&filter, wanted);
                 self.tell_seen(from, seq);
             }
             LinkItem::InterestSeen { seq } => {

@@ -4,6 +4,9 @@
 //! | file | owns |
 //! |---|---|
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
+//! | `encoding` | native or ZMTP: messages as the router sees them |
+//! | `translate` | a batch in the other encoding |
+//! | `zmtp` | sessions of ZeroMQ sockets, and what their publishers are asked for |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
@@ -25,6 +28,7 @@ mod closing;
 mod control;
 mod deadlines;
 mod egress;
+mod encoding;
 mod gaps;
 mod groups;
 mod interest;
@@ -40,10 +44,13 @@ mod router;
 mod session;
 mod sessions;
 mod shard;
+mod translate;
 mod watches;
+mod zmtp;
 
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
+pub use encoding::{Author, Door, Encoding};
 pub use outbox::{LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use publishers::DOWN_LEFT;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::egress::{EgressQueue, Sent};
+use super::encoding::Messages;
 use super::groups::Groups;
 use super::interest::Interest;
 use super::linking::Peer;
@@ -18,6 +19,7 @@ use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
+use super::zmtp::Upstream;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
@@ -25,7 +27,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting, splitter};
+use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting, splitter};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct ShardConfig {
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
+    /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
+    pub zmtp_publishers: bool,
 }
 
 impl Default for ShardConfig {
@@ -63,6 +67,7 @@ impl Default for ShardConfig {
             modes: Arc::default(),
             lease: LEASE_DEFAULT,
             direct: None,
+            zmtp_publishers: false,
         }
     }
 }
@@ -80,6 +85,8 @@ pub struct Shard {
     pub(super) interest: Interest,
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
+    /// What ZeroMQ publishers are asked for.
+    pub(super) upstream: Upstream,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
@@ -107,6 +114,7 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            upstream: Upstream::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
@@ -181,12 +189,13 @@ impl Shard {
         self.counters.frames_in += spans.len() as u64;
         let mut from = 0;
         while from < spans.len() {
-            let run = spans[from..].iter().take_while(|s| is_routable(s.frame(bytes))).count();
+            let run =
+                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, &spans[from..from + run], Origin::Here(id));
+                self.publish(bytes, Messages::Native(&spans[from..from + run]), Origin::Here(id));
                 from += run;
             }
             if let Some(span) = spans.get(from) {
@@ -274,6 +283,10 @@ impl Shard {
 
     /// Answers a session. Nothing comes after a farewell.
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
+        debug_assert!(
+            self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()),
+            "a ZeroMQ peer would not understand"
+        );
         if self.sessions.get(id).is_some_and(Session::is_listening) {
             self.queue(id, encode_to_vec(frame), 1);
         }
@@ -291,14 +304,13 @@ impl Shard {
     /// Queues bytes of so many frames that are not dropped.
     pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.egress.push_answer(bytes.into(), frames);
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            session.egress.push_answer(bytes, frames);
+        }
         if !session.listed {
             session.listed = true;
             self.outbox.dirty.push_back(id);
         }
     }
-}
-
-fn is_routable(frame: Frame<'_>) -> bool {
-    matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
 }
