@@ -8,7 +8,7 @@ const LIMIT: usize = 1 << 16;
 
 fn ready(kind: &str) -> Vec<u8> {
     let mut body = b"\x05READY\x0bSocket-Type".to_vec();
-    body.extend_from_slice(&u32::try_from(kind.len()).unwrap().to_be_bytes());
+    body.extend_from_slice(&u32::try_from(kind.len()).expect("short").to_be_bytes());
     body.extend_from_slice(kind.as_bytes());
     let mut out = Vec::new();
     frame::put_frame(&mut out, frame::COMMAND, &body);

@@ -173,6 +173,7 @@ def chained():
         is_([sub.recv_multipart() for _ in range(1000)], [[b"a", b"%d" % n, b""] for n in range(1000)])
         sub.unsubscribe(b"a")
         asked(pub, b"\x00a")
+        broker.__exit__()
         os._exit(0)  # The proxies have no other end.
 
 
