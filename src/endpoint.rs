@@ -156,6 +156,14 @@ impl Endpoint {
         self.addresses()
     }
 
+    /// Whether its addresses are known without a look-up.
+    pub(crate) fn is_in_digits(&self) -> bool {
+        match self {
+            Endpoint::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_ok(),
+            Endpoint::Uds { .. } => true,
+        }
+    }
+
     /// The error for a connection that failed with `source`.
     pub fn unreachable(&self, source: io::Error) -> Error {
         Error::new(

@@ -131,6 +131,10 @@ pub const ZMTP_UPSTREAM_BYTES_MAX: usize = 1 << 20;
 /// asked otherwise.
 pub const ZMTP_KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Pause before a broker connects again to a direct publisher that its ZeroMQ subscribers want to hear: as long as a
+/// client's longest, since nobody waits for it with a message in hand.
+pub const RELAY_PAUSE: Duration = RECONNECT_PAUSE_MAX;
+
 // ---------------------------------------------------------------- Registry
 
 /// Default for how long a direct publisher is known without a word from it: long enough for a stall that is none

@@ -141,6 +141,7 @@ impl BrokerConfig {
             lease: self.lease,
             direct: None,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
+            zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         }
     }
 }

@@ -62,8 +62,15 @@ impl Runtime {
         let opened = match door {
             Door::Native => self.shard.borrow_mut().on_open(),
             Door::Zmtp(sides) => self.shard.borrow_mut().on_open_zmtp(sides),
+            Door::Relay => return false,
         };
         let Some(id) = opened else { return false };
+        self.serve(id, socket, door);
+        true
+    }
+
+    /// Files the connection of a session that the shard has, and starts its pump.
+    pub(super) fn serve(self: &Rc<Self>, id: SessionId, socket: ReadySocket, door: Door) {
         let connection = Rc::new(Connection {
             id,
             door,
@@ -75,7 +82,6 @@ impl Runtime {
         });
         self.file(&connection);
         corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
-        true
     }
 
     fn turn(&self, connection: &Connection) -> Turn {
@@ -96,7 +102,9 @@ impl Runtime {
         let mut shard = self.shard.borrow_mut();
         let (shard_ref, id) = (&mut *shard, connection.id);
         match connection.door {
-            Door::Native => ingest(shard_ref, id, &mut reader, &mut slab, &mut self.spans.borrow_mut()),
+            Door::Native | Door::Relay => {
+                ingest(shard_ref, id, &mut reader, &mut slab, &mut self.spans.borrow_mut())
+            }
             Door::Zmtp(_) => {
                 ingest_zmtp(shard_ref, id, &mut reader, &mut slab, &mut self.zmtp.borrow_mut(), unix_ns());
             }
@@ -133,7 +141,10 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     runtime.settle().await;
     runtime.unfile(id, io_failed || connection.io_failed.get());
     runtime.settle().await;
-    runtime.tell_acceptor().await;
+    // Nobody placed a connection that was made from here.
+    if connection.door != Door::Relay {
+        runtime.tell_acceptor().await;
+    }
 }
 
 impl Runtime {

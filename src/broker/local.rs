@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use corecast_executors::{Inbox, Link, ShardContext, Wake, spawn_local};
 
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
-use crate::endpoint::Endpoint;
-use crate::fanout::{Door, Shard, ShardConfig};
+use crate::fanout::{Shard, ShardConfig};
 use crate::ids::SessionId;
 use crate::limits::SEND_SLICES_MAX;
 use crate::wire::split;
@@ -71,7 +69,7 @@ impl LocalHost {
         context: ShardContext<Item>,
         commands: Vec<Link<Item>>,
         config: &ShardConfig,
-        listeners: Vec<(OwnedFd, Endpoint)>,
+        listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config);
         let session = runtime.shard.borrow_mut().on_open_local();
@@ -85,8 +83,7 @@ impl LocalHost {
         let stopped = Rc::new(Wake::new());
         spawn_local(serve(Rc::clone(&runtime), inbox, Rc::clone(&stopped))).detach();
         let host = LocalHost { runtime, port, commands, stopped };
-        let native = |(fd, endpoint)| Listener { fd, endpoint, door: Door::Native };
-        host.tell(0, Item::Listen { listeners: listeners.into_iter().map(native).collect() });
+        host.tell(0, Item::Listen { listeners });
         host
     }
 

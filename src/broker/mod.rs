@@ -9,12 +9,14 @@
 //! | `zmtp_ingress` | the same for ZeroMQ sockets |
 //! | `flush` | egress queues to the kernel, pending items to links |
 //! | `links` | what comes from other shards |
+//! | `dial` | connecting to direct publishers, for ZeroMQ subscribers |
 //! | `listener` | accepting and placing connections |
 //! | `local` | the other way in: messages from the local API of a direct publisher |
 //! | `body` | what an executor of the pool runs, from start to drain |
 
 mod body;
 mod config;
+mod dial;
 mod flush;
 mod ingress;
 mod links;

@@ -28,6 +28,8 @@ pub enum Door {
     Native,
     /// ZeroMQ's, with who may come.
     Zmtp(Sides),
+    /// This project's own, from the other end: a session to a direct publisher.
+    Relay,
 }
 
 /// Who sent the messages of a ZeroMQ session, which do not say it themselves.

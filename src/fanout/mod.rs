@@ -6,6 +6,7 @@
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
 //! | `encoding` | native or ZMTP: messages as the router sees them |
 //! | `translate` | a batch in the other encoding |
+//! | `relays` | direct publishers for ZeroMQ subscribers |
 //! | `zmtp` | sessions of ZeroMQ sockets, and what their publishers are asked for |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
@@ -38,6 +39,7 @@ mod outbox;
 mod policy;
 mod publish;
 mod publishers;
+mod relays;
 #[cfg(test)]
 mod rig;
 mod router;
@@ -51,7 +53,7 @@ mod zmtp;
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Door, Encoding};
-pub use outbox::{LinkItem, Outbox};
+pub use outbox::{Dial, LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use publishers::DOWN_LEFT;
 pub use publishers::{RegistryAsk, RegistryChange};

@@ -19,6 +19,15 @@ use crate::ids::{GroupId, SessionId, ShardId};
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
 
+/// Whom messages are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audience {
+    /// Everybody who wants them.
+    All,
+    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
+    ZmtpHere,
+}
+
 /// Consecutive frames of one topic.
 struct Run {
     route: Rc<Route>,
@@ -40,7 +49,13 @@ impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
     /// that wants them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after
     /// what stood before that is sent.
-    pub(super) fn publish(&mut self, bytes: &Bytes, messages: Messages<'_>, origin: Origin) {
+    pub(super) fn publish(
+        &mut self,
+        bytes: &Bytes,
+        messages: Messages<'_>,
+        origin: Origin,
+        audience: Audience,
+    ) {
         let found = match messages {
             Messages::Native(spans) => self.pick(bytes, spans),
             Messages::Zmtp(spans, _) => self.pick(bytes, spans),
@@ -48,7 +63,7 @@ impl Shard {
         let good = messages.first(found.good);
         if let Origin::Here(publisher) = origin {
             self.counters.messages_in += found.messages;
-            if !found.shards.is_empty() {
+            if !found.shards.is_empty() && audience == Audience::All {
                 self.publish_to_shards(bytes, good, &found.shards, publisher);
             }
         }
@@ -57,6 +72,9 @@ impl Shard {
         let mut touched = std::mem::take(&mut self.touched);
         for group in touched.drain(..) {
             let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
+            if audience == Audience::ZmtpHere && self.groups.get(group).encoding == Encoding::Native {
+                continue;
+            }
             let chunks = if self.groups.get(group).encoding == good.encoding() {
                 cut(bytes, &mut picked, good.encoding())
             } else {

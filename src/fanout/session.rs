@@ -8,6 +8,7 @@ use super::egress::EgressQueue;
 use super::encoding::Encoding;
 use super::outbox::Origin;
 use super::policy::OverflowPolicy;
+use super::relays::RelayPeer;
 use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
@@ -37,6 +38,8 @@ pub(super) struct Session {
     pub(super) encoding: Encoding,
     /// What it has as a ZeroMQ socket, if it is one.
     pub(super) zmtp: Option<Box<ZmtpPeer>>,
+    /// What it has as a session of ours to a direct publisher, if it is one.
+    pub(super) relay: Option<Box<RelayPeer>>,
     pub(super) policy: OverflowPolicy,
     /// Why it is being closed, in `Closing` and `Shut`.
     pub(super) closing: Option<ErrorCode>,
@@ -85,6 +88,7 @@ impl Session {
             phase: Phase::Greeting,
             encoding: Encoding::default(),
             zmtp: None,
+            relay: None,
             policy,
             closing: None,
             listed: false,

@@ -14,7 +14,9 @@ use super::interest::Interest;
 use super::linking::Peer;
 use super::outbox::{Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
+use super::publish::Audience;
 use super::publishers::Publishers;
+use super::relays::Relays;
 use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
@@ -53,6 +55,8 @@ pub struct ShardConfig {
     pub direct: Option<PublisherId>,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
     pub zmtp_publishers: bool,
+    /// ZeroMQ subscribers may come: direct publishers are relayed to them.
+    pub zmtp_subscribers: bool,
 }
 
 impl Default for ShardConfig {
@@ -68,6 +72,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             direct: None,
             zmtp_publishers: false,
+            zmtp_subscribers: false,
         }
     }
 }
@@ -87,6 +92,8 @@ pub struct Shard {
     pub(super) publishers: Publishers,
     /// What ZeroMQ publishers are asked for.
     pub(super) upstream: Upstream,
+    /// Direct publishers that ZeroMQ subscribers hear through this shard.
+    pub(super) relays: Relays,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
@@ -115,6 +122,7 @@ impl Shard {
             interest: Interest::new(id, shards),
             watches: Watches::default(),
             upstream: Upstream::default(),
+            relays: Relays::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
@@ -187,6 +195,9 @@ impl Shard {
         session.heard = self.now;
         self.counters.bytes_in += bytes.len() as u64;
         self.counters.frames_in += spans.len() as u64;
+        if session.relay.is_some() {
+            return self.on_relay_frames(id, bytes, spans);
+        }
         let mut from = 0;
         while from < spans.len() {
             let run =
@@ -195,7 +206,8 @@ impl Shard {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, Messages::Native(&spans[from..from + run]), Origin::Here(id));
+                let messages = Messages::Native(&spans[from..from + run]);
+                self.publish(bytes, messages, Origin::Here(id), Audience::All);
                 from += run;
             }
             if let Some(span) = spans.get(from) {

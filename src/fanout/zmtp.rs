@@ -9,6 +9,7 @@ use corecast_executors::MonotonicNs;
 
 use super::encoding::{Author, Encoding, Messages};
 use super::outbox::Origin;
+use super::publish::Audience;
 use super::session::{Phase, Session};
 use super::shard::Shard;
 use crate::error::ErrorCode;
@@ -143,7 +144,7 @@ impl Shard {
         let Some(peer) = self.sessions.get_mut(id).and_then(|session| session.zmtp.as_mut()) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
-        self.publish(bytes, Messages::Zmtp(spans, author), Origin::Here(id));
+        self.publish(bytes, Messages::Zmtp(spans, author), Origin::Here(id), Audience::All);
     }
 
     fn on_zmtp_ready(&mut self, id: SessionId, role: Role) {
@@ -168,9 +169,14 @@ impl Shard {
         }
         match Filter::prefix(prefix) {
             Ok(filter) if wanted => {
-                self.subscribe(id, filter, SUBSCRIBER);
+                if self.subscribe(id, filter.clone(), SUBSCRIBER) {
+                    self.relay_subscription(id, &filter, true);
+                }
             }
-            Ok(filter) => self.unsubscribe(id, &filter, SUBSCRIBER),
+            Ok(filter) => {
+                self.unsubscribe(id, &filter, SUBSCRIBER);
+                self.relay_subscription(id, &filter, false);
+            }
             Err(error) => self.close(id, ErrorCode::BadFilter, &error.to_string()),
         }
     }

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket as plain
+import struct
 import subprocess
 import sys
 import threading
@@ -31,6 +32,54 @@ def socket(kind, url, *, subscribe=(), connect=True, **options):
         made.subscribe(prefix)
     made.connect(url) if connect else made.bind(url)
     return made
+
+
+class Peer:
+    """A ZMTP peer on a plain socket, of 3.1 or, with minor=0, of 3.0."""
+
+    def __init__(self, url, kind, minor=1):
+        host, port = url.removeprefix("tcp://").split(":")
+        self.socket = plain.create_connection((host, int(port)))
+        self.socket.settimeout(PATIENCE_MS / 1000)
+        self.socket.sendall(b"\xff" + bytes(7) + b"\x01\x7f\x03" + bytes([minor]) + b"NULL".ljust(20, b"\0") + bytes(32))
+        self.command(b"READY", b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind.encode())
+        self.greeting = self.read(64)
+        flags, body = self.frame()
+        is_((flags, body[:6]), (4, b"\x05READY"))
+
+    def read(self, size):
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError(data)
+            data += more
+        return data
+
+    def frame(self):
+        flags, size = self.read(2)
+        if flags & 2:
+            size = struct.unpack(">Q", bytes([size]) + self.read(7))[0]
+        return flags, self.read(size)
+
+    def message(self, patience):
+        """The parts of the next message, or None."""
+        self.socket.settimeout(patience)
+        parts = []
+        try:
+            while True:
+                flags, body = self.frame()
+                parts += [] if flags & 4 else [body]
+                if not flags & 5:
+                    return parts
+        except TimeoutError:
+            return None
+
+    def send(self, body, flags=0):
+        self.socket.sendall(bytes([flags, len(body)]) + body)
+
+    def command(self, name, data=b""):
+        self.send(bytes([len(name)]) + name + data, 4)
 
 
 def is_(found, expected):
@@ -311,6 +360,97 @@ def native():
         is_(sub.recv_multipart(), [b"a.b", b"hello"])
 
 
+def direct():
+    """Topics that go direct: ZeroMQ subscribers hear direct publishers through the broker, of both shards, from the
+    first message on, and direct subscribers hear ZeroMQ publishers. Nobody hears anything twice."""
+    with Broker("--mode", "direct") as broker:
+        subs = [socket(zmq.SUB, broker.url, subscribe=[b"video."]) for _ in range(4)]
+        broker.until(lambda n: n == 4, "corecast_subscriptions")
+        native = corecast("sub", "video.>", "--broker", broker.native, "--count", "12", "--timeout", "30", text=True)
+        broker.until(lambda n: n == 5, "corecast_subscriptions")
+        # All five are waited for, though they come in two ways.
+        publisher = corecast("pub", "video.a", "--lines", "-", "--broker", broker.native, "--wait-subscribers", "5",
+                             stdin=subprocess.PIPE, text=True)
+        publisher.stdin.write("".join(f"{n}\n" for n in range(10)))
+        publisher.stdin.flush()
+        for sub in subs:
+            is_([sub.recv_multipart() for _ in range(10)], [[b"video.a", b"%d" % n] for n in range(10)])
+        late = socket(zmq.SUB, broker.url, subscribe=[b"video.a"])
+        broker.until(lambda n: n == 6, "corecast_subscriptions")
+        while not late.poll(20):
+            publisher.stdin.write("late\n")
+            publisher.stdin.flush()
+        is_(late.recv_multipart(), [b"video.a", b"late"])
+        pub = socket(zmq.XPUB, broker.url)
+        told = {pub.recv() for _ in range(2)}
+        assert told == {b"\x01video.", b"\x01video.a"}, told
+        pub.send_multipart([b"video.b", b"by zmq"])
+        publisher.stdin.close()
+        is_(publisher.wait(30), 0)
+        lines = native.communicate(timeout=30)[0].split()
+        is_(lines[:10], [str(n) for n in range(10)])
+        for sub in subs:
+            rest = []
+            while sub.poll(300):
+                rest.append(sub.recv_multipart())
+            assert [b"video.b", b"by zmq"] in rest and rest.count([b"video.b", b"by zmq"]) == 1, rest
+
+
+def direct_door():
+    """A direct publisher's own ZeroMQ endpoint: subscribers connect to it as to any PUB socket."""
+    path = f"ipc:///tmp/corecast-pub-{os.getpid()}.sock"
+    with Broker("--mode", "direct") as broker:
+        publisher = corecast("pub", "video.a", "--lines", "-", "--broker", broker.native, "--zmtp", path,
+                             stdin=subprocess.PIPE, text=True)
+        sub = socket(zmq.SUB, path, subscribe=[b"video."], reconnect_ivl=20)
+        while not sub.poll(20):
+            publisher.stdin.write("hello\n")
+            publisher.stdin.flush()
+        is_(sub.recv_multipart(), [b"video.a", b"hello"])
+        # It takes no messages from others.
+        pub = socket(zmq.PUB, path)
+        monitor = pub.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED)
+        assert monitor.poll(PATIENCE_MS)
+        pub.close()
+        # Nor does the broker send anything twice: it hears the publisher, who hears it not.
+        other = socket(zmq.SUB, broker.url, subscribe=[b"video."])
+        while not other.poll(20):
+            publisher.stdin.write("again\n")
+            publisher.stdin.flush()
+        is_(other.recv_multipart(), [b"video.a", b"again"])
+        publisher.stdin.close()
+        is_(publisher.wait(30), 0)
+        assert not os.path.exists(path.removeprefix("ipc://"))
+
+
+def as_libzmq():
+    """What a raw peer is told and sent by this door and by libzmq's proxy is the same: subscriptions of one connection
+    are a set, since libzmq's sockets count for themselves, and of two cancels send one."""
+    front, back = CONTEXT.socket(zmq.XSUB), CONTEXT.socket(zmq.XPUB)
+    urls = [f"tcp://127.0.0.1:{s.bind_to_random_port('tcp://127.0.0.1')}" for s in (front, back)]
+    threading.Thread(target=zmq.proxy, args=(front, back), daemon=True).start()
+
+    def script(up, down):
+        said = []
+        pub = socket(zmq.XPUB, up)
+        pub.rcvtimeo = 500
+        peer = Peer(down, "XSUB")
+        for command in (b"\x01a", b"\x01a", b"\x00a", b"\x00a", b"\x01b", b"\x01", b"\x00b", b"\x00"):
+            peer.send(command)
+            try:
+                said.append(pub.recv())
+            except zmq.Again:
+                said.append(None)
+            pub.send_multipart([b"ab", b"", b"x"])
+            said.append(peer.message(0.5))
+        pub.close()
+        return said
+    with Broker(doors=("--zmtp-xsub", "--zmtp-xpub")) as broker:
+        is_(script(*broker.zmtp), script(*urls))
+        broker.__exit__()
+        os._exit(0)  # The proxy has no other end.
+
+
 def slow():
     """A subscriber that does not read loses messages; it cannot be told, so it is counted. The other has all."""
     with Broker("--egress-bytes", "8MiB") as broker:
@@ -375,7 +515,7 @@ def examples():
 
 
 CASES = {f.__name__: f for f in (pub_sub, xpub_xsub, multipart, many_subscriptions, churn, chained, reconnect, heartbeat,
-                                 conflate, limit, many_sockets, with_asyncio, ipc, native, slow, mute, notifier, examples)}
+                                 conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, as_libzmq, slow, mute, notifier, examples)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:
