@@ -4,14 +4,17 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
+//! | [`peers`] | `corecast-bench peers` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
 pub mod output;
 pub mod pages;
+pub mod peers;
 pub mod run;
 
 use crate::experiment::guard;
+use crate::peer::floor;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
@@ -55,10 +58,15 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
+    /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
+    Peers(Box<peers::PeersArgs>),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
     Man(pages::ManArgs),
+    /// Be the floor of a comparison with peers
+    #[command(name = floor::SUBCOMMAND, hide = true)]
+    Floor(floor::FloorArgs),
     /// Become PROGRAM, to be ended with process PARENT
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard {
@@ -79,6 +87,8 @@ impl Cli {
             Command::Run(args) => run::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
+            Command::Peers(args) => peers::execute(&args),
+            Command::Floor(args) => floor::be_the_floor(&args).map(|()| Exit::Fine),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
         }
     }
@@ -97,9 +107,11 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        let run = command.find_subcommand("run").unwrap();
-        for argument in
-            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        let arguments = ["run", "peers"].map(|name| command.find_subcommand(name).unwrap().get_arguments());
+        for argument in arguments
+            .into_iter()
+            .flatten()
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
         {
             let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
             let wanted =

@@ -69,6 +69,7 @@ mod tests {
         let wanted = [
             "corecast-bench-completions.1",
             "corecast-bench-man.1",
+            "corecast-bench-peers.1",
             "corecast-bench-run.1",
             "corecast-bench.1",
         ];

@@ -3,6 +3,7 @@
 
 pub mod assert_expr;
 pub mod assertion;
+pub mod peer_record;
 pub mod progress;
 pub mod record;
 pub mod table;
