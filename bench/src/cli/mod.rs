@@ -4,9 +4,11 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
+//! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod agent;
 pub mod output;
 pub mod pages;
 pub mod run;
@@ -55,6 +57,8 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
+    /// Wait on a host for whoever runs experiments, and play their subscribers
+    Agent(agent::AgentArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -77,6 +81,7 @@ impl Cli {
     pub fn execute(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(args) => run::execute(&args),
+            Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
@@ -97,10 +102,11 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        let run = command.find_subcommand("run").unwrap();
-        for argument in
-            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-        {
+        let arguments = ["run", "agent"]
+            .into_iter()
+            .flat_map(|name| command.find_subcommand(name).unwrap().get_arguments())
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()));
+        for argument in arguments {
             let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
             let wanted =
                 format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());

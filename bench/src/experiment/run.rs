@@ -2,9 +2,10 @@
 
 use super::broker::{BrokerError, BrokerProcess};
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, with_causes};
+use super::drive::{Drive, DriveError};
 use super::plan::{BrokerChoice, Plan, PlanError};
 use super::watch::{Driven, Ending};
+use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
@@ -12,9 +13,10 @@ use crate::measure::process::{CpuNs, Usage, UsageError, cpu_of_own_threads, usag
 use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
 use crate::report::progress::Progress;
-use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
+use crate::report::record::{BrokerRecord, ExecutorsRecord, HostRecord, RunRecord};
 use crate::results::Raw;
 use crate::swarm::publishers;
+use crate::swarm::reports::with_causes;
 use crate::swarm::schedule::Rate;
 use corecast::Endpoint;
 use corecast::client::DIRECT_POOL;
@@ -36,6 +38,9 @@ pub enum RunError {
     /// There are not enough open files for it.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
+    /// The hosts that should play subscribers do not.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// There is no broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -70,8 +75,15 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start(plan.title());
-    let mut broker = Broker::get(plan, guard)?;
-    let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
+    let fleet = match &plan.hosts {
+        Some(hosts) => {
+            progress.phase("connecting to the hosts");
+            Some(Fleet::connect(hosts, plan.subscribers)?)
+        }
+        None => None,
+    };
+    let mut broker = Broker::get(plan, fleet.as_ref(), guard)?;
+    let outcome = run_through(plan, (&mut broker, fleet), interrupt, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
@@ -82,7 +94,7 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
 
 fn run_through(
     plan: &Plan,
-    broker: &mut Broker,
+    (broker, fleet): (&mut Broker, Option<Fleet>),
     interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
@@ -92,7 +104,7 @@ fn run_through(
         BrokerChoice::Started(_) => None,
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
-    let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
+    let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let before = (broker.usage()?, publishers_cpu());
     let mut driven = drive.go(progress, || broker.failure());
@@ -112,15 +124,21 @@ fn run_through(
 
 /// The broker of a run.
 enum Broker {
-    Started(BrokerProcess),
+    Started {
+        process: BrokerProcess,
+        /// What everybody connects to.
+        endpoint: Endpoint,
+    },
     Running { endpoint: Endpoint, pid: Option<u32> },
 }
 
 impl Broker {
-    fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    fn get(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Self, BrokerError> {
         Ok(match &plan.broker {
             BrokerChoice::Started(options) => {
-                Broker::Started(BrokerProcess::start(options, plan.mode, guard)?)
+                let process = BrokerProcess::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
+                let endpoint = fleet.and_then(Fleet::advertise).unwrap_or(process.endpoint()).clone();
+                Broker::Started { process, endpoint }
             }
             BrokerChoice::Running { endpoint, pid, .. } => {
                 Broker::Running { endpoint: endpoint.clone(), pid: *pid }
@@ -130,15 +148,14 @@ impl Broker {
 
     fn endpoint(&self) -> &Endpoint {
         match self {
-            Broker::Started(process) => process.endpoint(),
-            Broker::Running { endpoint, .. } => endpoint,
+            Broker::Started { endpoint, .. } | Broker::Running { endpoint, .. } => endpoint,
         }
     }
 
     /// What its process has used; `None` if it is not known which one that is.
     fn usage(&self) -> Result<Option<Usage>, UsageError> {
         let pid = match self {
-            Broker::Started(process) => Some(process.pid()),
+            Broker::Started { process, .. } => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
         };
         pid.map(usage_of).transpose()
@@ -147,7 +164,7 @@ impl Broker {
     /// How it ended, if it has and was not known to have.
     fn failure(&mut self) -> Option<String> {
         match self {
-            Broker::Started(process) => process.failure(),
+            Broker::Started { process, .. } => process.failure(),
             Broker::Running { .. } => None,
         }
     }
@@ -158,7 +175,7 @@ impl Broker {
     }
 
     fn stop(self) {
-        if let Broker::Started(process) = self {
+        if let Broker::Started { process, .. } = self {
             // Its last words are of no use to the run: that has ended.
             let _ = process.stop();
         }
@@ -256,11 +273,18 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
+        clock_error_us: clock_error_us(&driven.hosts),
+        hosts: driven.hosts.clone(),
         notes: notes(plan, driven, &totals, rate_reached),
         ..RunRecord::default()
     };
     let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
     Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
+}
+
+/// By how much a latency may be wrong at the host of which least is known.
+fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
+    hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
@@ -275,6 +299,12 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
     if !rate_reached {
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
         notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
+    }
+    if subscribers_of(driven) < plan.subscribers {
+        notes.push(format!(
+            "{} subscribers did not say what they got: they are in no figure",
+            plan.subscribers - subscribers_of(driven)
+        ));
     }
     if totals.gaps_of_unknown_size > 0 {
         notes.push(format!(
@@ -295,6 +325,11 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         }
     }
     notes
+}
+
+/// How many subscribers there is an account of.
+fn subscribers_of(driven: &Driven) -> usize {
+    driven.tallies.iter().map(|(_, tally)| tally.oracle().subscribers()).sum()
 }
 
 /// With three decimals.
