@@ -226,7 +226,9 @@ fn wait_until_ready(
             return Err(DriveError::Interrupted);
         }
         match inbox.recv_deadline(deadline.min(Instant::now() + LOOK_EVERY)) {
-            Ok(Report::Failed(failure) | Report::Gone { failure, .. }) => return Err(DriveError::Failed(failure)),
+            Ok(Report::Failed(failure) | Report::Gone { failure, .. }) => {
+                return Err(DriveError::Failed(failure));
+            }
             Ok(_) => waiting -= 1,
             Err(RecvTimeout::TimedOut) if Instant::now() < deadline => {}
             Err(_) => return Err(DriveError::TimedOut { timeout, waiting, executors }),

@@ -129,7 +129,10 @@ enum Broker {
         /// What everybody connects to.
         endpoint: Endpoint,
     },
-    Running { endpoint: Endpoint, pid: Option<u32> },
+    Running {
+        endpoint: Endpoint,
+        pid: Option<u32>,
+    },
 }
 
 impl Broker {

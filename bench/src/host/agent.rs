@@ -82,12 +82,16 @@ impl Greeter {
             Err(error) => Some((false, error.to_string())),
             Ok(theirs) if theirs != Version::ours() => {
                 let ours = Version::ours();
-                Some((false, format!("this agent is of {ours}, whoever asks of {theirs}: use the same on both")))
+                Some((
+                    false,
+                    format!("this agent is of {ours}, whoever asks of {theirs}: use the same on both"),
+                ))
             }
             // Only this thread sets it, only the one that serves resets it.
-            Ok(_) if self.busy.load(Ordering::Acquire) => {
-                Some((true, "it serves another controller; it serves one at a time: wait for that one, or end it".into()))
-            }
+            Ok(_) if self.busy.load(Ordering::Acquire) => Some((
+                true,
+                "it serves another controller; it serves one at a time: wait for that one, or end it".into(),
+            )),
             Ok(_) => None,
         };
         if let Some((busy, why)) = refusal {

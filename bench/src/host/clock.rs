@@ -96,8 +96,11 @@ impl Exchange {
     ) -> Option<Self> {
         let least_ns = answered.0.checked_signed_diff(returned.0)?;
         let most_ns = received.0.checked_signed_diff(sent.0)?;
-        (returned >= sent && answered >= received && least_ns <= most_ns && most_ns.checked_sub(least_ns).is_some())
-            .then_some(Exchange { range: Range { least_ns, most_ns } })
+        (returned >= sent
+            && answered >= received
+            && least_ns <= most_ns
+            && most_ns.checked_sub(least_ns).is_some())
+        .then_some(Exchange { range: Range { least_ns, most_ns } })
     }
 
     fn round_trip_ns(&self) -> u64 {
@@ -213,7 +216,8 @@ mod tests {
         let sent = 10 * HOUR_NS as u64;
         let there = |ns: u64| MonotonicNs(ns.saturating_add_signed(ahead_ns));
         let (received, answered) = (sent + there_ns, sent + there_ns + 7_000);
-        Exchange::new(MonotonicNs(sent), there(received), there(answered), MonotonicNs(answered + back_ns)).unwrap()
+        Exchange::new(MonotonicNs(sent), there(received), there(answered), MonotonicNs(answered + back_ns))
+            .unwrap()
     }
 
     fn apart(before: Exchange) -> HostClock {

@@ -5,7 +5,9 @@
 use super::clock::Exchange;
 use super::frames::{self, FrameError};
 use super::hosts_file::Host;
-use super::protocol::{Answer, HANDSHAKE_TIMEOUT, PULSE, Request, SILENCE_MAX, TALLY_BYTES_MAX, Version, Welcome};
+use super::protocol::{
+    Answer, HANDSHAKE_TIMEOUT, PULSE, Request, SILENCE_MAX, TALLY_BYTES_MAX, Version, Welcome,
+};
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::swarm::reports::{Failure, Received, Report};
@@ -33,7 +35,9 @@ const EXCHANGES_MAX: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// Nobody answers.
-    #[error("host {host}: no agent answers at {agent} ({why}): start one there with `corecast-bench agent --listen {agent}`")]
+    #[error(
+        "host {host}: no agent answers at {agent} ({why}): start one there with `corecast-bench agent --listen {agent}`"
+    )]
     Unreachable {
         /// Its name.
         host: String,
@@ -43,7 +47,9 @@ pub enum HostError {
         why: String,
     },
     /// Somebody answers, but no agent.
-    #[error("host {host}: what answers at {agent} is no agent of corecast-bench ({why}): look at `agent` in the file of hosts")]
+    #[error(
+        "host {host}: what answers at {agent} is no agent of corecast-bench ({why}): look at `agent` in the file of hosts"
+    )]
     NotAnAgent {
         /// Its name.
         host: String,
@@ -53,7 +59,9 @@ pub enum HostError {
         why: FrameError,
     },
     /// An agent of another version.
-    #[error("host {host}: the agent at {agent} is of {theirs}, this command of {ours}: use the same corecast-bench on both")]
+    #[error(
+        "host {host}: the agent at {agent} is of {theirs}, this command of {ours}: use the same corecast-bench on both"
+    )]
     OtherVersion {
         /// Its name.
         host: String,
@@ -85,7 +93,9 @@ pub enum HostError {
         timeout: Duration,
     },
     /// The agent has gone.
-    #[error("host {host}: the agent at {agent} has gone ({why}): look at what it said there, and start it again")]
+    #[error(
+        "host {host}: the agent at {agent} has gone ({why}): look at what it said there, and start it again"
+    )]
     Gone {
         /// Its name.
         host: String,
@@ -141,7 +151,8 @@ impl Who {
 
     fn unexpected(&self, answer: &Answer) -> HostError {
         let said = format!("{answer:?}");
-        let why = format!("it said what nobody asked for: {}", said.split([' ', '(']).next().unwrap_or_default());
+        let why =
+            format!("it said what nobody asked for: {}", said.split([' ', '(']).next().unwrap_or_default());
         HostError::Gone { host: self.host.clone(), agent: self.agent.clone(), why }
     }
 }
@@ -261,8 +272,15 @@ impl Greeted {
         let (requests, inbox) = link(REQUESTS_MAX);
         let (exchanges, exchanged) = link(EXCHANGES_MAX);
         let count = executors.len();
-        let reader =
-            Reader { who: who.clone(), stream, run, executors, reports, exchanges, texts: vec![String::new(); count] };
+        let reader = Reader {
+            who: who.clone(),
+            stream,
+            run,
+            executors,
+            reports,
+            exchanges,
+            texts: vec![String::new(); count],
+        };
         let writer = spawn_plain("bench-host-out", move || write_all(&writer_stream, inbox));
         writer.map_err(thread_failed)?;
         let reader = spawn_plain("bench-host-in", move || reader.read_all()).map_err(thread_failed)?;
@@ -408,16 +426,16 @@ impl Reader {
                     // The agent closes when it is ready for the next controller.
                     frames::close(&self.stream);
                     let Some(why) = failure else { return Ok(()) };
-                    let failure = Failure { what: "its swarm did not end as it should".into(), why, timed_out: false };
+                    let failure =
+                        Failure { what: "its swarm did not end as it should".into(), why, timed_out: false };
                     return Err(HostError::Failed { host: self.who.host, failure });
                 }
                 Err(error) => {
                     let error = self.who.lost(error, SILENCE_MAX);
-                    let failure = Failure {
-                        what: format!("host {} is lost", self.who.host),
-                        why: error.to_string(),
-                        timed_out: error.timed_out(),
-                    };
+                    let said = error.to_string();
+                    let why = said.split_once(": ").map_or(&said[..], |(_, why)| why).to_owned();
+                    let what = format!("host {} is lost", self.who.host);
+                    let failure = Failure { what, why, timed_out: error.timed_out() };
                     let _ = self.stream.shutdown(Shutdown::Both);
                     let executors = self.executors.len();
                     let told = self.reports.send_blocking(Report::Gone { executors, failure });
@@ -450,7 +468,9 @@ impl Reader {
                 Report::Failed(Failure { what: format!("host {}: {what}", self.who.host), why, timed_out })
             }
             Answer::Stopped { failure } => return Ok(Some(failure)),
-            Answer::Welcome(_) | Answer::Refused { .. } | Answer::Started { .. } => return Err(nonsense("twice")),
+            Answer::Welcome(_) | Answer::Refused { .. } | Answer::Started { .. } => {
+                return Err(nonsense("twice"));
+            }
         };
         // Nobody takes reports any more: the run is over.
         let _ = self.reports.send_blocking(report);

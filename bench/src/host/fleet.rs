@@ -27,7 +27,9 @@ pub enum FleetError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// This host has several faces, and the broker would listen on one.
-    #[error("host {one} is reached from {one_from} and host {other} from {other_from}: say broker_listen in the file of hosts, an address that both reach")]
+    #[error(
+        "host {one} is reached from {one_from} and host {other} from {other_from}: say broker_listen in the file of hosts, an address that both reach"
+    )]
     Addresses {
         /// One host.
         one: String,
@@ -39,7 +41,9 @@ pub enum FleetError {
         other_from: IpAddr,
     },
     /// A host may not open as many files as its subscribers need.
-    #[error("host {host}: {subscribers} subscribers need {needed} open files, and its agent may have {limit} (ulimit -Hn): raise that, give it less weight, or use --sessions per-executor")]
+    #[error(
+        "host {host}: {subscribers} subscribers need {needed} open files, and its agent may have {limit} (ulimit -Hn): raise that, give it less weight, or use --sessions per-executor"
+    )]
     OpenFiles {
         /// Its name.
         host: String,
@@ -113,7 +117,12 @@ impl Fleet {
     }
 
     /// Starts the executors of every host. Each reports as one of this host's would.
-    pub fn start(self, common: &Common, shared: Shared, reports: &Link<Report>) -> Result<FleetSwarm, FleetError> {
+    pub fn start(
+        self,
+        common: &Common,
+        shared: Shared,
+        reports: &Link<Report>,
+    ) -> Result<FleetSwarm, FleetError> {
         let here = ClockIdentity::here();
         let mut started = Vec::with_capacity(self.members.len());
         for member in self.members {
@@ -131,7 +140,14 @@ impl Fleet {
             let (name, environment) = (greeted.host().to_owned(), greeted.welcome.environment.clone());
             let run = (common.run, common.publishers);
             let conversation = greeted.carry(run, first..executors, reports.clone())?;
-            members.push(Playing { name, environment, subscribers, executors: first..executors, clock, conversation });
+            members.push(Playing {
+                name,
+                environment,
+                subscribers,
+                executors: first..executors,
+                clock,
+                conversation,
+            });
         }
         Ok(FleetSwarm { members, executors })
     }
@@ -238,8 +254,9 @@ impl FleetSwarm {
                 member.clock.after(exchange);
             }
             let executors = member.executors.clone();
-            let of_member =
-                || tallies.iter().filter(|(executor, _)| executors.contains(executor)).map(|(_, tally)| tally);
+            let of_member = || {
+                tallies.iter().filter(|(executor, _)| executors.contains(executor)).map(|(_, tally)| tally)
+            };
             let verdict = member.clock.verdict(of_member().all(Tally::can_shift));
             if verdict.shift_ns != 0 {
                 let of_member = tallies.iter_mut().filter(|(executor, _)| executors.contains(executor));

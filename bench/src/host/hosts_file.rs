@@ -175,8 +175,10 @@ impl Hosts {
     /// are farthest below their part, the first of equals.
     pub fn shares(&self, subscribers: usize) -> Vec<usize> {
         let whole: f64 = self.hosts.iter().map(|host| host.weight).sum();
-        let parts: Vec<f64> = self.hosts.iter().map(|host| subscribers as f64 * (host.weight / whole)).collect();
-        let mut shares: Vec<usize> = parts.iter().map(|part| (part.floor() as usize).min(subscribers)).collect();
+        let parts: Vec<f64> =
+            self.hosts.iter().map(|host| subscribers as f64 * (host.weight / whole)).collect();
+        let mut shares: Vec<usize> =
+            parts.iter().map(|part| (part.floor() as usize).min(subscribers)).collect();
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by(|one, other| parts[*other].fract().total_cmp(&parts[*one].fract()));
         let mut rest = subscribers.saturating_sub(shares.iter().sum());

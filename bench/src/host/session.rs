@@ -133,9 +133,8 @@ impl<'a> Session<'a> {
     fn start(&mut self, start: &Start) -> Result<(), FrameError> {
         let subscribers = config(start).and_then(|config| {
             let (link, inbox) = reports();
-            let subscribers = Subscribers::start(config, link).map_err(|error| {
-                failure("cannot start the executors", with_causes(&error))
-            })?;
+            let subscribers = Subscribers::start(config, link)
+                .map_err(|error| failure("cannot start the executors", with_causes(&error)))?;
             forward(inbox, self.events.clone())
                 .map_err(|error| failure("cannot start a thread", error.to_string()))?;
             Ok(subscribers)
@@ -164,7 +163,9 @@ impl<'a> Session<'a> {
                 self.say(&Answer::Failed { what, why, timed_out })
             }
             // Publishers and other hosts are none of an agent's.
-            Report::PublishersReady | Report::Sent(_) | Report::PublisherDone(_) | Report::Gone { .. } => Ok(()),
+            Report::PublishersReady | Report::Sent(_) | Report::PublisherDone(_) | Report::Gone { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -268,11 +269,14 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
         let (subscribers, publishers) = (start.subscribers, start.publishers);
         return Err(failure(
             "cannot account for the share of this host",
-            format!("{subscribers} subscribers of {publishers} publishers; their product is 1 to {STREAMS_MAX}"),
+            format!(
+                "{subscribers} subscribers of {publishers} publishers; their product is 1 to {STREAMS_MAX}"
+            ),
         ));
     }
     let cores: CoreSet = parse("the cores", &start.cores)?;
-    let topology = Topology::detect().map_err(|error| failure("cannot find out which cores there are", error.to_string()))?;
+    let topology = Topology::detect()
+        .map_err(|error| failure("cannot find out which cores there are", error.to_string()))?;
     let cores = cores
         .resolve(&topology)
         .map_err(|error| failure(&format!("cannot use the cores {}", start.cores), error.to_string()))?;

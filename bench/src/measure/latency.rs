@@ -232,7 +232,8 @@ mod tests {
     fn a_shift_moves_all_and_nothing_below_zero() {
         let mut latencies = Latencies::new();
         [10_000, 50_000, 1_000_000].into_iter().for_each(|ns| latencies.record_ns(ns));
-        let ends = |latencies: &Latencies| latencies.summary().map(|summary| (summary.min, summary.max)).unwrap();
+        let ends =
+            |latencies: &Latencies| latencies.summary().map(|summary| (summary.min, summary.max)).unwrap();
         let near = |found: (f64, f64), wanted: (f64, f64)| {
             assert!((found.0 - wanted.0).abs() < 0.1 && (found.1 - wanted.1).abs() < 2.0, "{found:?}");
         };

@@ -93,8 +93,10 @@ impl Serialize for Spread {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rows = self.publishers.iter().map(|chunks| {
             let messages = chunks.iter().flat_map(|chunk| chunk.iter());
-            let mut row: Vec<(u64, u64)> = messages.map(|message| (message.first_ns, message.last_ns)).collect();
-            let got = row.iter().rposition(|(first_ns, _)| *first_ns != NOBODY.first_ns).map_or(0, |last| last + 1);
+            let mut row: Vec<(u64, u64)> =
+                messages.map(|message| (message.first_ns, message.last_ns)).collect();
+            let got =
+                row.iter().rposition(|(first_ns, _)| *first_ns != NOBODY.first_ns).map_or(0, |last| last + 1);
             row.truncate(got);
             row
         });
