@@ -45,6 +45,13 @@ if [ -z "$bin" ]; then
 fi
 bin=$(cd "$bin" && pwd)
 work=$(mktemp -d)
+# What is copied five times need not carry its symbols.
+mkdir "$work/bin"
+for command in corecast corecast-bench; do
+    cp "$bin/$command" "$work/bin/"
+    ! command -v strip >/dev/null || strip "$work/bin/$command"
+done
+bin=$work/bin
 testbed=scripts/testbed.sh
 clean_up() {
     local code=$?
@@ -57,14 +64,14 @@ trap 'exit 1' INT TERM
 
 # Nothing of the testbed, and no process that was started in it.
 assert_gone() {
-    ! ip netns list | grep -q "^$CORECAST_TESTBED" || fail "a namespace is left: $(ip netns list)"
-    ! ip link show type bridge 2>/dev/null | grep -q . || [ "$bridges" = "$(ip link show type bridge)" ] || fail "a bridge is left"
     local pid
+    ! ip netns list | grep -q "^$CORECAST_TESTBED" || fail "a namespace is left: $(ip netns list)"
+    [ "$bridges" = "$(ip -o link show type bridge)" ] || fail "a bridge is left: $(ip -o link show type bridge)"
     for pid in "$@"; do
         ! kill -0 "$pid" 2>/dev/null || fail "process $pid is left: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
     done
 }
-bridges=$(ip link show type bridge 2>/dev/null || true)
+bridges=$(ip -o link show type bridge)
 # All processes of the three hosts.
 processes() {
     local role
@@ -211,7 +218,7 @@ test_fleet() {
     for signal in TERM KILL; do
         setsid "${fleet[@]}" --admin worker1 --results "$work/$signal" w2=worker2 -- run --subscribers 8 --rate 50 --duration 100 --json r.json 2>"$work/$signal.err" >/dev/null &
         fleet_pid=$!
-        wait_for 'deliveries' "$work/$signal.err"
+        wait_for 'sending' "$work/$signal.err"
         kill "-$signal" "$fleet_pid"
         code=0
         wait "$fleet_pid" || code=$?
