@@ -2,7 +2,7 @@
 
 use super::broker::{BrokerError, BrokerProcess};
 use super::cost::{Cost, Reading, thousandths};
-use super::counters;
+use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
 use super::drive::{Drive, DriveError, with_causes};
 use super::plan::{BrokerChoice, BrokerOptions, Plan, PlanError, Slow};
@@ -15,7 +15,7 @@ use crate::measure::process::{Usage, UsageError, usage_of};
 use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
 use crate::report::progress::{Place, Progress};
-use crate::report::record::{RunRecord, ShardRecord};
+use crate::report::record::RunRecord;
 use crate::results::Raw;
 use crate::swarm::schedule::Rate;
 use corecast::registry::Mode;
@@ -30,6 +30,8 @@ const NAMED_MAX: usize = 3;
 
 /// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
 const SLOW_DELAY_MS: &str = "slow_delay_ms";
+/// Another: messages that the broker dropped because a slow subscriber's queue was full.
+const SLOW_DROPPED: &str = "slow_dropped";
 
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
@@ -126,15 +128,15 @@ fn run_through(
         said.push_str(&broker.failure_suffix());
     }
     // Direct publishers have no page of counters.
-    let shards = match plan.mode {
-        Mode::Proxy => broker.shards(sends(plan, &driven)),
-        Mode::Direct => Vec::new(),
+    let counters = match plan.mode {
+        Mode::Proxy => broker.counters(sends(plan, &driven)),
+        Mode::Direct => Counters::default(),
     };
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven);
     let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
     cost.describe(plan, &mut outcome.record);
-    outcome.record.shards = shards;
+    note_counters(plan, counters, &mut outcome.record);
     note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
         outcome.ending =
@@ -161,6 +163,15 @@ fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> 
         (Mode::Proxy, None) => Err("it is not known which process the broker is".into()),
         (Mode::Proxy, Some(pid)) => SyscallCount::start(pid),
     }
+}
+
+/// What shards did; and what was dropped for slow subscribers, which shows that they did get behind.
+fn note_counters(plan: &Plan, counters: Counters, record: &mut RunRecord) {
+    if plan.slow.is_some() && !counters.shards.is_empty() {
+        let dropped = counters.drops.saturating_sub(record.gaps_reported);
+        record.extra.insert(SLOW_DROPPED.to_owned(), dropped as f64);
+    }
+    record.shards = counters.shards;
 }
 
 fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
@@ -211,16 +222,14 @@ impl Broker {
         }
     }
 
-    /// What each of its shards did, once all together have done so much; empty if it does not say.
-    fn shards(&self, deliveries: u64) -> Vec<ShardRecord> {
-        match self {
-            // One that has ended says nothing any more.
-            Broker::Started(process) => process
-                .metrics()
-                .map(|address| counters::shards_after(address, deliveries))
-                .unwrap_or_default(),
-            Broker::Running { .. } => Vec::new(),
-        }
+    /// What its shards did, once all together have made so many deliveries; nothing if it does not say.
+    fn counters(&self, deliveries: u64) -> Counters {
+        let address = match self {
+            Broker::Started(process) => process.metrics(),
+            Broker::Running { .. } => None,
+        };
+        // One that has ended says nothing any more.
+        address.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
     }
 
     /// How it ended, if it has and was not known to have.
@@ -277,7 +286,7 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             Rate::Hz(rate_hz) => Some(rate_hz),
             Rate::Flood => None,
         },
-        duration_s: thousandths(duration_s * 1000.0) / 1000.0,
+        duration_s: (duration_s * 1e6).round() / 1e6,
         messages_sent: driven.sent.iter().sum(),
         deliveries_expected: totals.expected,
         deliveries: totals.delivered,
