@@ -5,12 +5,16 @@
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
 //! | [`experiment`] | `corecast-bench experiment` |
+//! | [`compare`] | `corecast-bench compare` |
+//! | [`report`] | `corecast-bench report` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod compare;
 pub mod experiment;
 pub mod output;
 pub mod pages;
+pub mod report;
 pub mod run;
 
 use crate::experiment::guard;
@@ -59,6 +63,10 @@ pub enum Command {
     Run(Box<run::RunArgs>),
     /// Carry out an experiment: many runs, one question, a folder of results
     Experiment(Box<experiment::ExperimentArgs>),
+    /// Write a report of results: a page, Markdown, and plots
+    Report(report::ReportArgs),
+    /// Set one result over another: a ratio for each figure, with its interval
+    Compare(compare::CompareArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -82,6 +90,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::execute(&args),
             Command::Experiment(args) => experiment::execute(&args),
+            Command::Report(args) => report::execute(&args),
+            Command::Compare(args) => compare::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),

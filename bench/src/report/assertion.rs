@@ -71,7 +71,7 @@ impl Assertion {
 }
 
 /// Every number of a run under its dotted name; `None` for one that was not measured.
-fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
+pub(crate) fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
     let mut numbers = BTreeMap::new();
     // A run is always representable; should it not be, no assertion about it can be told.
     collect("", &serde_json::to_value(run).unwrap_or_default(), &mut numbers);
@@ -103,6 +103,11 @@ const EXTRA: [&str; 8] = [
     "isolation_ratio",
     "whole",
 ];
+
+/// The name of every number that a run can have.
+pub(crate) fn known_numbers() -> Vec<String> {
+    numbers_of(&full_run()).into_keys().collect()
+}
 
 /// A run in which every number is there: its names are the names there are.
 fn full_run() -> RunRecord {
