@@ -4,10 +4,11 @@ use super::broker::{BrokerError, BrokerProcess};
 use super::cost::{Cost, Reading, thousandths};
 use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, with_causes};
+use super::drive::{Drive, DriveError};
 use super::plan::{BrokerChoice, BrokerOptions, Plan, PlanError, Slow};
 use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
+use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
@@ -15,8 +16,9 @@ use crate::measure::process::{Usage, UsageError, usage_of};
 use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
 use crate::report::progress::{Place, Progress};
-use crate::report::record::RunRecord;
+use crate::report::record::{HostRecord, RunRecord};
 use crate::results::Raw;
+use crate::swarm::reports::with_causes;
 use crate::swarm::schedule::Rate;
 use corecast::registry::Mode;
 use corecast::{Endpoint, Sessions};
@@ -42,6 +44,9 @@ pub enum RunError {
     /// There are not enough open files for it.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
+    /// The hosts that should play subscribers do not.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// There is no broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -94,8 +99,15 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start_at(surroundings.place, plan.title());
-    let mut broker = Broker::get(plan, surroundings.guard)?;
-    let outcome = run_through(plan, &mut broker, surroundings, &mut progress);
+    let fleet = match &plan.hosts {
+        Some(hosts) => {
+            progress.phase("connecting to the hosts");
+            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
+        }
+        None => None,
+    };
+    let mut broker = Broker::get(plan, fleet.as_ref(), surroundings.guard)?;
+    let outcome = run_through(plan, (&mut broker, fleet), surroundings, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
@@ -106,7 +118,7 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
 
 fn run_through(
     plan: &Plan,
-    broker: &mut Broker,
+    (broker, fleet): (&mut Broker, Option<Fleet>),
     surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
@@ -117,7 +129,7 @@ fn run_through(
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
     let empty = broker.usage()?;
-    let mut drive = Drive::set_up(plan, (&endpoint, overflow), surroundings.interrupt, progress)
+    let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
@@ -187,15 +199,24 @@ fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
 
 /// The broker of a run.
 enum Broker {
-    Started(BrokerProcess),
-    Running { endpoint: Endpoint, pid: Option<u32> },
+    Started {
+        process: BrokerProcess,
+        /// What everybody connects to.
+        endpoint: Endpoint,
+    },
+    Running {
+        endpoint: Endpoint,
+        pid: Option<u32>,
+    },
 }
 
 impl Broker {
-    fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    fn get(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Self, BrokerError> {
         Ok(match &plan.broker {
             BrokerChoice::Started(options) => {
-                Broker::Started(BrokerProcess::start(options, plan.mode, guard)?)
+                let process = BrokerProcess::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
+                let endpoint = fleet.and_then(Fleet::advertise).unwrap_or(process.endpoint()).clone();
+                Broker::Started { process, endpoint }
             }
             BrokerChoice::Running { endpoint, pid, .. } => {
                 Broker::Running { endpoint: endpoint.clone(), pid: *pid }
@@ -205,8 +226,7 @@ impl Broker {
 
     fn endpoint(&self) -> &Endpoint {
         match self {
-            Broker::Started(process) => process.endpoint(),
-            Broker::Running { endpoint, .. } => endpoint,
+            Broker::Started { endpoint, .. } | Broker::Running { endpoint, .. } => endpoint,
         }
     }
 
@@ -217,7 +237,7 @@ impl Broker {
 
     fn pid(&self) -> Option<u32> {
         match self {
-            Broker::Started(process) => Some(process.pid()),
+            Broker::Started { process, .. } => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
         }
     }
@@ -225,7 +245,7 @@ impl Broker {
     /// What its shards did, once all together have made so many deliveries; nothing if it does not say.
     fn counters(&self, deliveries: u64) -> Counters {
         let address = match self {
-            Broker::Started(process) => process.metrics(),
+            Broker::Started { process, .. } => process.metrics(),
             Broker::Running { .. } => None,
         };
         // One that has ended says nothing any more.
@@ -235,7 +255,7 @@ impl Broker {
     /// How it ended, if it has and was not known to have.
     fn failure(&mut self) -> Option<String> {
         match self {
-            Broker::Started(process) => process.failure(),
+            Broker::Started { process, .. } => process.failure(),
             Broker::Running { .. } => None,
         }
     }
@@ -246,7 +266,7 @@ impl Broker {
     }
 
     fn stop(self) {
-        if let Broker::Started(process) = self {
+        if let Broker::Started { process, .. } = self {
             // Its last words are of no use to the run: that has ended.
             let _ = process.stop();
         }
@@ -315,6 +335,8 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
+        clock_error_us: clock_error_us(&driven.hosts),
+        hosts: driven.hosts.clone(),
         notes: notes(plan, driven, &totals, rate_reached),
         ..RunRecord::default()
     };
@@ -333,6 +355,11 @@ fn options(plan: &Plan) -> Option<&BrokerOptions> {
         BrokerChoice::Started(options) => Some(options),
         BrokerChoice::Running { .. } => None,
     }
+}
+
+/// By how much a latency may be wrong at the host of which least is known.
+fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
+    hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
@@ -357,6 +384,12 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
         notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
     }
+    if subscribers_of(driven) < plan.measured_subscribers() {
+        notes.push(format!(
+            "{} subscribers did not say what they got: they are in no figure",
+            plan.measured_subscribers() - subscribers_of(driven)
+        ));
+    }
     if totals.gaps_of_unknown_size > 0 {
         notes.push(format!(
             "{} gap notices were of unknown size: what their subscribers missed at the end counts as gaps",
@@ -376,4 +409,9 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         }
     }
     notes
+}
+
+/// How many subscribers there is an account of.
+fn subscribers_of(driven: &Driven) -> usize {
+    driven.tallies.iter().map(|(_, tally)| tally.oracle().subscribers()).sum()
 }
