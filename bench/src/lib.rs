@@ -12,6 +12,7 @@
 //! | [`experiment`] | plans, the broker's process, runs |
 //! | [`report`] | the record, the tables, progress, assertions |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
+//! | [`reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
@@ -22,6 +23,7 @@ pub mod experiment;
 pub mod host;
 pub mod interrupt;
 pub mod measure;
+pub mod reference;
 pub mod report;
 pub mod results;
 pub mod swarm;

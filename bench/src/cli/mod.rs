@@ -4,13 +4,19 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
+//! | [`experiment`] | `corecast-bench experiment` |
+//! | [`compare`] | `corecast-bench compare` |
+//! | [`report`] | `corecast-bench report` |
 //! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
 pub mod agent;
+pub mod compare;
+pub mod experiment;
 pub mod output;
 pub mod pages;
+pub mod report;
 pub mod run;
 
 use crate::experiment::guard;
@@ -57,6 +63,12 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
+    /// Carry out an experiment: many runs, one question, a folder of results
+    Experiment(Box<experiment::ExperimentArgs>),
+    /// Write a report of results: a page, Markdown, and plots
+    Report(report::ReportArgs),
+    /// Set one result over another: a ratio for each figure, with its interval
+    Compare(compare::CompareArgs),
     /// Wait on a host for whoever runs experiments, and play their subscribers
     Agent(agent::AgentArgs),
     /// Print a completion script for a shell
@@ -81,6 +93,9 @@ impl Cli {
     pub fn execute(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(args) => run::execute(&args),
+            Command::Experiment(args) => experiment::execute(&args),
+            Command::Report(args) => report::execute(&args),
+            Command::Compare(args) => compare::execute(&args),
             Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
@@ -102,15 +117,14 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        let arguments = ["run", "agent"]
-            .into_iter()
-            .flat_map(|name| command.find_subcommand(name).unwrap().get_arguments())
-            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()));
-        for argument in arguments {
-            let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-            let wanted =
-                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
-            assert_eq!(name, Some(wanted));
+        for name in ["run", "experiment", "agent"] {
+            let options = command.find_subcommand(name).unwrap().get_opts();
+            for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
+            {
+                let env = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                let wanted = argument.get_long().unwrap().replace('-', "_").to_uppercase();
+                assert_eq!(env, Some(format!("CORECAST_BENCH_{wanted}")), "{name}");
+            }
         }
     }
 }

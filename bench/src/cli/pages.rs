@@ -69,6 +69,7 @@ mod tests {
         let wanted = [
             "corecast-bench-agent.1",
             "corecast-bench-completions.1",
+            "corecast-bench-experiment.1",
             "corecast-bench-man.1",
             "corecast-bench-run.1",
             "corecast-bench.1",

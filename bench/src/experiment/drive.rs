@@ -2,7 +2,7 @@
 //! accounted for, asked for what it measured. Runs on a plain thread.
 
 use super::descriptors::files_per_subscriber_elsewhere;
-use super::plan::Plan;
+use super::plan::{Plan, Slow};
 use super::receivers::Receivers;
 use super::watch::{Driven, Ending, Watch};
 use crate::host::fleet::{Fleet, FleetError, Shared};
@@ -12,6 +12,7 @@ use crate::report::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
 use crate::swarm::reports::{Failure, Report, reports, with_causes};
+use crate::swarm::slow::{SlowConfig, SlowSubscribers};
 use crate::swarm::subscribers::SubscribersConfig;
 use corecast::{Endpoint, OverflowPolicy};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
@@ -70,6 +71,8 @@ pub struct Drive<'a> {
     interrupt: &'a Interrupt,
     inbox: Inbox<Report>,
     subscribers: Receivers,
+    /// They are in nothing that is watched or measured.
+    slow: Option<SlowSubscribers>,
     publishers: Publishers,
 }
 
@@ -99,10 +102,14 @@ impl<'a> Drive<'a> {
             None => start_subscribers(plan, &common, link.clone())?,
         };
         wait_until_ready(&mut inbox, subscribers.executors(), plan.timeout, interrupt)?;
+        let slow = start_slow(plan, &common, link.clone())?;
+        if let Some(slow) = &slow {
+            wait_until_ready(&mut inbox, slow.executors(), plan.timeout, interrupt)?;
+        }
         progress.phase("connecting publishers");
         let publishers = start_publishers(plan, common, link)?;
         wait_until_ready(&mut inbox, publishers.executors(), plan.timeout, interrupt)?;
-        Ok(Drive { plan, interrupt, inbox, subscribers, publishers })
+        Ok(Drive { plan, interrupt, inbox, subscribers, slow, publishers })
     }
 
     /// Sends everything and waits until it is accounted for, or until there is no point in waiting.
@@ -143,7 +150,8 @@ impl<'a> Drive<'a> {
         // A report that nobody takes must not keep an executor from stopping.
         drop(self.inbox);
         self.publishers.stop()?;
-        self.subscribers.stop()
+        self.subscribers.stop()?;
+        Ok(self.slow.map_or(Ok(()), SlowSubscribers::stop)?)
     }
 
     fn take_reports(&mut self, watch: &mut Watch<'_>, until: Instant) {
@@ -187,13 +195,22 @@ fn shared(plan: &Plan) -> Shared {
 fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result<Receivers, PoolError> {
     let config = SubscribersConfig {
         common: common.clone(),
-        subscribers: plan.subscribers,
+        subscribers: plan.measured_subscribers(),
         cores: plan.subscriber_cores.clone(),
         idle: plan.idle,
         keep_samples: plan.keep_samples,
         clock_ahead_ns: 0,
     };
     Receivers::start(config, link)
+}
+
+fn start_slow(
+    plan: &Plan,
+    common: &Common,
+    link: Link<Report>,
+) -> Result<Option<SlowSubscribers>, PoolError> {
+    let Some(Slow { subscribers, delay }) = plan.slow else { return Ok(None) };
+    SlowSubscribers::start(SlowConfig { common: common.clone(), subscribers, delay }, link).map(Some)
 }
 
 fn start_publishers(plan: &Plan, common: Common, link: Link<Report>) -> Result<Publishers, PoolError> {
