@@ -8,9 +8,11 @@
 //! | [`compare`] | `corecast-bench compare` |
 //! | [`report`] | `corecast-bench report` |
 //! | [`peers`] | `corecast-bench peers` |
+//! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod agent;
 pub mod compare;
 pub mod experiment;
 pub mod output;
@@ -72,6 +74,8 @@ pub enum Command {
     Compare(compare::CompareArgs),
     /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
     Peers(Box<peers::PeersArgs>),
+    /// Wait on a host for whoever runs experiments, and play their subscribers
+    Agent(agent::AgentArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -100,6 +104,7 @@ impl Cli {
             Command::Experiment(args) => experiment::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Compare(args) => compare::execute(&args),
+            Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Peers(args) => peers::execute(&args),
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        for name in ["run", "experiment", "peers"] {
+        for name in ["run", "experiment", "peers", "agent"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {
