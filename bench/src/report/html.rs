@@ -102,7 +102,7 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
         div.table {
             @if !table.title.is_empty() { h4 { (table.title) } }
             div.scroll tabindex="0" role="region" aria-label=(name) {
-                table.facts-table[table.columns.len() == 2] {
+                table class=(if table.columns.len() == 2 { "facts-table" } else { "figures" }) {
                     thead { tr { @for column in &table.columns { (heading(column)) } } }
                     tbody { @for row in &table.rows { (self::row(row, table, chapter)) } }
                 }
@@ -136,8 +136,8 @@ fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
                     Cell::Alarm(text) => {
                         td class=[column.numbers.then_some("n")] { span.alarmed { (text) } }
                     }
-                    Cell::Run(run) if table.is_index => { td.run { (run) } }
-                    Cell::Run(run) => { td.run { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
+                    Cell::Run(run) if table.is_index => { td { (run) } }
+                    Cell::Run(run) => { td { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
                 }
             }
         }

@@ -3,8 +3,7 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
 use corecast_bench::measure::environment::{Environment, Limits};
-use corecast_bench::measure::latency::Latencies;
-use corecast_bench::report::record::{BrokerRecord, ExecutorsRecord, RunRecord, ShardRecord};
+use corecast_bench::report::record::{BrokerRecord, ExecutorsRecord, Record, RunRecord, ShardRecord};
 use corecast_bench::results::{Kind, Raw, Results, ResultsFolder};
 use std::path::Path;
 
@@ -110,6 +109,33 @@ fn folder(path: &Path, kind: Kind, name: &str, question: &str, planned: u64) -> 
     ResultsFolder::create(path, results).unwrap()
 }
 
+/// A record as `run --json` writes it.
+pub(crate) fn record(path: &Path) -> Record {
+    let runs = ["proxy", "direct"].map(|mode| run(&made(mode, 8), 8).0);
+    let record = Record::new(environment(), runs.into());
+    std::fs::write(path, serde_json::to_vec(&record).unwrap()).unwrap();
+    record
+}
+
+/// Two counts in both modes, that many rounds, all of it that much slower.
+pub(crate) fn small(path: &Path, rounds: u32, slower: f64) -> Results {
+    let question = "How long does it take?";
+    let mut folder = folder(path, Kind::Experiment, "canonical", question, u64::from(rounds) * 4);
+    for round in 1..=rounds {
+        for subscribers in [8, 64] {
+            for mode in ["proxy", "direct"] {
+                let mut made = made(mode, subscribers);
+                made.base_ns *= slower;
+                made.step_ns *= slower;
+                let (mut record, raw) = run(&made, u64::from(round));
+                record.round = (rounds > 1).then_some(round);
+                folder.add(record, &raw).unwrap();
+            }
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
 /// `canonical`: both modes, 1 to 512 subscribers, both kinds of sessions.
 pub(crate) fn canonical(path: &Path) -> Results {
     let question = "How long does a message take to every one of 1 to 512 subscribers, in both modes?";
@@ -150,7 +176,7 @@ pub(crate) fn crossover(path: &Path) -> Results {
 /// `peers`: three rounds, flood and a rate.
 pub(crate) fn peers(path: &Path) -> Results {
     let question = "What does the same fan-out take through others?";
-    let mut folder = folder(path, Kind::Peers, "peers", question, 36);
+    let mut folder = folder(path, Kind::Peers, "peers", question, 42);
     let others = [("libzmq", 1.4), ("nats", 1.6), ("redis", 1.5), ("mosquitto", 20.0), ("floor-tcp", 0.6)];
     for round in 1..=3u32 {
         for rate_hz in [None, Some(20.0)] {
@@ -179,7 +205,7 @@ pub(crate) fn peers(path: &Path) -> Results {
 /// `isolation`: 5 of 512 slow.
 pub(crate) fn isolation(path: &Path) -> Results {
     let question = "What do slow subscribers cost the healthy ones?";
-    let mut folder = folder(path, Kind::Experiment, "isolation", question, 8);
+    let mut folder = folder(path, Kind::Experiment, "isolation", question, 6);
     for mode in ["proxy", "direct"] {
         for (slow, delay_ms) in [(None, 0.0), (Some(5), 0.0), (Some(5), 50.0)] {
             let mut made = Made { rate_hz: Some(20.0), ..made(mode, 512) };
@@ -209,11 +235,4 @@ pub(crate) fn broken_off(path: &Path) -> Results {
         folder.add(record, &raw).unwrap();
     }
     folder.finish(Some("interrupted".into())).unwrap()
-}
-
-/// Latencies of these microseconds.
-pub(crate) fn latencies(us: impl IntoIterator<Item = u64>) -> Latencies {
-    let mut latencies = Latencies::new();
-    us.into_iter().for_each(|us| latencies.record_ns(us * 1000));
-    latencies
 }

@@ -8,9 +8,18 @@ use crate::measure::environment::Environment;
 use crate::results::Entry;
 
 /// The machine in full, the hosts if there were any, and the call.
-pub(crate) fn sections(source: &Source) -> Vec<Section> {
+pub(crate) fn sections(source: &Source, before: &[Source]) -> Vec<Section> {
     let environment = &source.results.environment;
-    let mut blocks = vec![Block::Table(table("", environment))];
+    let mut blocks = match before.iter().find(|other| is_same(&other.results.environment, environment)) {
+        Some(other) => vec![
+            Block::Words(format!(
+                "The machine, its limits and the build are those of {}, above. The command line was:",
+                other.name
+            )),
+            Block::Command(command_line(environment)),
+        ],
+        None => vec![Block::Table(table("", environment))],
+    };
     for host in hosts(&source.results.runs) {
         blocks.push(Block::Table(table(&format!("Host {}", host.name), &host.environment)));
     }
@@ -22,6 +31,12 @@ pub(crate) fn sections(source: &Source) -> Vec<Section> {
         Section { title: "Environment".into(), blocks },
         Section { title: "How to reproduce".into(), blocks: call.into() },
     ]
+}
+
+/// Whether it differs in nothing but the call.
+fn is_same(one: &Environment, other: &Environment) -> bool {
+    Environment { command_line: Vec::new(), ..one.clone() }
+        == Environment { command_line: Vec::new(), ..other.clone() }
 }
 
 /// Each host of the runs, once.

@@ -76,19 +76,22 @@ const METRICS: [Metric; 5] = [
     },
 ];
 
-/// Who is in a bar: a peer, or ours in one mode.
+/// Who is in a bar: a peer by its name, or ours in one mode where the record names nobody.
 fn bar_name(run: &RunRecord) -> String {
-    let clients = run.clients.as_deref().filter(|clients| *clients != "raw");
-    let clients = clients.map_or_else(String::new, |clients| format!(", {clients} clients"));
-    let transport = if run.transport == "uds" { ", Unix sockets" } else { "" };
-    match run.peer.as_deref().filter(|peer| !is_ours(peer)) {
-        Some(peer) => format!("{peer}{}{transport}", if run.mode == "direct" { " direct" } else { "" }),
-        None => format!("{OURS} {}{transport}{clients}", run.mode),
+    let ours = || format!("{OURS} {}", run.mode);
+    let mut name = run.peer.clone().unwrap_or_else(ours);
+    if run.transport == "uds" && !name.ends_with("-uds") {
+        name += ", Unix sockets";
     }
+    // Everybody has the same raw sockets, unless it says so.
+    if is_ours(&name) && run.clients.as_deref() == Some("native") {
+        name += ", native clients";
+    }
+    name
 }
 
 fn is_ours(peer: &str) -> bool {
-    peer == OURS || peer.starts_with("corecast-")
+    peer.starts_with(OURS)
 }
 
 /// One question that all peers were asked: how many, how large, how fast.
@@ -143,7 +146,8 @@ fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)>
 /// What others are set beside: ours in proxy mode if there is one, else ours, else the first.
 fn reference(bars: &[(String, usize, OverRounds)]) -> Option<&(String, usize, OverRounds)> {
     let of = |wanted: usize| bars.iter().find(|(_, series, _)| *series == wanted);
-    of(PROXY).or_else(|| of(DIRECT)).or(bars.first())
+    let plain = bars.iter().find(|(name, ..)| name == OURS);
+    plain.or_else(|| of(PROXY)).or_else(|| of(DIRECT)).or(bars.first())
 }
 
 /// A plot for each figure, and the table of ours over theirs.
@@ -187,7 +191,7 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
     let bars = || groups.iter().flat_map(|group| &group.bars);
     bars().next()?;
     let ends: Vec<f64> = bars().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
-    let keys = [("corecast proxy", PROXY), ("corecast direct", DIRECT), ("others", OTHERS)];
+    let keys = [("corecast, proxy mode", PROXY), ("corecast, direct mode", DIRECT), ("others", OTHERS)];
     let keys = keys.into_iter().filter(|(_, series)| bars().any(|bar| bar.series == *series));
     let keys = keys.map(|(name, series)| key(name, series)).collect();
     let rounds = shown.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
@@ -201,7 +205,7 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
         }),
         caption: format!(
             "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind \
-             the figure, how many times ours (proxy, if it is there) it is.",
+             the figure, how many times ours it is.",
             metric.words,
             counted(rounds as usize, "round")
         ),
