@@ -199,13 +199,14 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
+    "docs/REPORT.md",
 ];
 
 #[test]
