@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
         spawn_plain("agent-in", move || read_all(&its_stream, &said))?;
         let mut session = Session { stream, interrupt, events, inbox, swarm: Swarm::None };
         let end = session.run();
-        if !matches!(end, End::Done) {
+        if !matches!(end, End::Done) && !matches!(session.swarm, Swarm::None) {
             // Cut at once, so that the controller knows; what is left to stop is nobody's to wait for but ours.
             let _ = stream.shutdown(Shutdown::Both);
         }
