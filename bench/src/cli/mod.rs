@@ -7,9 +7,11 @@
 //! | [`experiment`] | `corecast-bench experiment` |
 //! | [`compare`] | `corecast-bench compare` |
 //! | [`report`] | `corecast-bench report` |
+//! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod agent;
 pub mod compare;
 pub mod experiment;
 pub mod output;
@@ -67,6 +69,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Set one result over another: a ratio for each figure, with its interval
     Compare(compare::CompareArgs),
+    /// Wait on a host for whoever runs experiments, and play their subscribers
+    Agent(agent::AgentArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -92,6 +96,7 @@ impl Cli {
             Command::Experiment(args) => experiment::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Compare(args) => compare::execute(&args),
+            Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
@@ -112,7 +117,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        for name in ["run", "experiment", "report", "compare"] {
+        for name in ["run", "experiment", "report", "compare", "agent"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {

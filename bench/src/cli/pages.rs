@@ -67,6 +67,7 @@ mod tests {
             std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
         let wanted = [
+            "corecast-bench-agent.1",
             "corecast-bench-compare.1",
             "corecast-bench-completions.1",
             "corecast-bench-experiment.1",
