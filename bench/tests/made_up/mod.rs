@@ -221,6 +221,71 @@ pub(crate) fn isolation(path: &Path) -> Results {
     folder.finish(None).unwrap()
 }
 
+/// `flood`: two payloads held back, and a search for the rate of the small one.
+pub(crate) fn flood(path: &Path) -> Results {
+    let question = "Which rate is delivered whole?";
+    let mut folder = folder(path, Kind::Experiment, "flood", question, 17);
+    for subscribers in [1, 64, 512] {
+        for (size_bytes, per_s) in [(64, 9e6), (16_384, 2e5)] {
+            for mode in ["proxy", "direct"] {
+                let made = Made { size_bytes, rate_hz: None, ..made(mode, subscribers) };
+                let (mut record, raw) = run(&made, subscribers);
+                record.overflow = Some("block".into());
+                record.deliveries_per_s = per_s * (1.0 - 1.0 / (subscribers as f64 + 1.0));
+                folder.add(record, &raw).unwrap();
+            }
+        }
+        for (rate_hz, whole) in
+            [(4_000.0, 1.0), (9_000.0, 0.0)].into_iter().take(if subscribers == 1 { 1 } else { 2 })
+        {
+            let (mut record, raw) = run(&Made { rate_hz: Some(rate_hz), ..made("proxy", subscribers) }, 3);
+            record.overflow = Some("drop-oldest".into());
+            record.deliveries_per_s = rate_hz * subscribers as f64;
+            record.extra.insert("whole".into(), whole);
+            folder.add(record, &raw).unwrap();
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
+/// `scaling`: two numbers of shards.
+pub(crate) fn scaling(path: &Path) -> Results {
+    let question = "What do a delivery and a subscriber cost?";
+    let mut folder = folder(path, Kind::Experiment, "scaling", question, 6);
+    for shards in [1, 2] {
+        for subscribers in [512, 1024, 2048] {
+            let (mut record, raw) = run(&made("proxy", subscribers), subscribers);
+            record.shards.truncate(shards);
+            record.cpu_ns_per_delivery = Some(shards as f64 * 10_000.0 / (subscribers as f64 / 512.0));
+            record.extra.insert("cpu_user_ns_per_delivery".into(), 700.0);
+            record.extra.insert("cpu_system_ns_per_delivery".into(), 6_300.0);
+            record.extra.insert("syscalls_per_delivery".into(), 1.25);
+            folder.add(record, &raw).unwrap();
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
+/// `idle`: three ways, two rounds.
+pub(crate) fn idle(path: &Path) -> Results {
+    let question = "What does it cost not to sleep?";
+    let mut folder = folder(path, Kind::Experiment, "idle", question, 12);
+    for round in 1..=2u32 {
+        for subscribers in [1, 16] {
+            for (idle, factor, cores) in [("park", 1.0, 0.02), ("spin:100", 0.6, 0.3), ("busy", 0.5, 1.0)] {
+                let mut made = Made { rate_hz: Some(100.0), ..made("proxy", subscribers) };
+                made.base_ns *= factor;
+                let (mut record, raw) = run(&made, u64::from(round));
+                record.idle = Some(idle.into());
+                record.round = Some(round);
+                record.extra.insert("cpu_cores".into(), cores);
+                folder.add(record, &raw).unwrap();
+            }
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
 /// `canonical` over hosts, broken off: clocks that differ by 300 microseconds, a run unfinished, messages lost.
 pub(crate) fn broken_off(path: &Path) -> Results {
     let question = "How long does a message take over hosts?";
