@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        for name in ["run", "experiment", "peers", "agent"] {
+        for name in ["run", "experiment", "peers", "report", "compare", "agent"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {
