@@ -14,6 +14,10 @@ pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 << 20;
 /// should not hold a shard for longer than a tick or two of copying.
 pub const FRAME_BYTES_MAX_LIMIT: usize = 256 << 20;
 
+/// The least it may be set to, in bytes: with less, the longest filter, or the longest name in a hello, would be too
+/// long for the broker that is to take it.
+pub const FRAME_BYTES_MAX_LEAST: usize = 2 << 10;
+
 /// Bytes of the length that stands before each frame body.
 pub const LENGTH_BYTES: usize = 4;
 
@@ -105,8 +109,38 @@ pub const WATCHES_PER_SESSION_MAX: usize = 64;
 /// Sessions one shard may hold: a sanity bound above what descriptors allow.
 pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
 
+/// Sessions more that a full shard takes at a time, only to say that it is full.
+pub const REFUSALS_PER_SHARD_MAX: usize = 64;
+
 /// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
+
+// ---------------------------------------------------------------- ZeroMQ
+
+/// Longest ZMTP command taken, in bytes: the longest subscription, and room for metadata that nobody here reads.
+pub const ZMTP_COMMAND_BYTES_MAX: usize = 8 << 10;
+
+/// Longest identity in a READY, in bytes: RFC 37's.
+pub const ZMTP_IDENTITY_BYTES_MAX: usize = 255;
+
+/// Longest context of a PING, in bytes: RFC 37's.
+pub const ZMTP_PING_CONTEXT_BYTES_MAX: usize = 16;
+
+/// Commands that may stand within one message, between its parts: libzmq sends heartbeats there, some a second, and a
+/// message has to be whole within [`FRAME_DEADLINE`] and a little.
+pub const ZMTP_COMMANDS_WITHIN_MAX: usize = 1024;
+
+/// Bytes of subscriptions that may wait for a ZeroMQ publisher beyond all that there are: as [`CONTROL_BYTES_MAX`] for
+/// answers. One that does not read them is closed.
+pub const ZMTP_UPSTREAM_BYTES_MAX: usize = 1 << 20;
+
+/// Seconds without a word after which the kernel asks whether a ZeroMQ peer's host is there: those of 3.0 cannot be
+/// asked otherwise.
+pub const ZMTP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Pause before a broker connects again to a direct publisher that its ZeroMQ subscribers want to hear: as long as a
+/// client's longest, since nobody waits for it with a message in hand.
+pub const RELAY_PAUSE: Duration = RECONNECT_PAUSE_MAX;
 
 // ---------------------------------------------------------------- Registry
 
@@ -134,6 +168,13 @@ pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 
 /// Epochs remembered of publishers that are gone, so that what was sent before they left is known as stale.
 pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
+
+/// How long a publisher whose endpoint is another's tries to register: the default lease, after which one that was
+/// killed and started again has its own back, and a second more.
+pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The pause between those.
+pub const CONTESTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Rules of modes one broker has.
 pub const MODE_RULES_MAX: usize = 256;
@@ -259,7 +300,9 @@ pub const PUBLISH_BYTES_AHEAD: usize = 4 * PUBLISH_BYTES_MAX;
 pub const PUBLISH_ITEMS_MAX: usize = 4096;
 
 const _: () = {
-    assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
+    assert!(
+        FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT && FRAME_BYTES_MAX_LEAST <= FRAME_BYTES_MAX_DEFAULT
+    );
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
     assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
@@ -268,4 +311,6 @@ const _: () = {
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
+    assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
+    assert!(ZMTP_COMMAND_BYTES_MAX >= TOPIC_BYTES_MAX + 16); // a name and a prefix
 };

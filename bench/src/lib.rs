@@ -12,6 +12,7 @@
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |
 //! | [`report`] | the record, the tables, progress, assertions |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
+//! | [`reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
@@ -21,7 +22,11 @@ pub mod cli;
 pub mod experiment;
 pub mod interrupt;
 pub mod measure;
+<<<<<<< HEAD
 pub mod peer;
+=======
+pub mod reference;
+>>>>>>> main
 pub mod report;
 pub mod results;
 pub mod swarm;

@@ -40,9 +40,9 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     loop {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
-                for (fd, endpoint) in listeners {
+                for listener in listeners {
                     let stop = runtime.add_acceptor();
-                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint, stop)).detach();
+                    spawn_local(listener::accept(Rc::clone(&runtime), listener, stop)).detach();
                 }
             }
             Some(Item::Drain { time }) => break runtime.begin_drain(time),
@@ -52,17 +52,22 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     }
     runtime.settle().await;
     runtime.ended.wait().await;
+    runtime.over.set(true);
 }
 
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
     let mut count: u64 = 0;
     while let Some(tick) = ticks.next().await {
+        if runtime.over.get() {
+            return;
+        }
         runtime.clock.advance(tick.now);
         runtime.shard.borrow_mut().on_tick(tick.now);
         runtime.settle().await;
         count += 1;
         if count.is_multiple_of(TICKS_PER_EXPORT) {
             runtime.export();
+            runtime.log_untold();
             runtime.log_overdue();
         }
         runtime.end_if_drained(tick.now);

@@ -99,11 +99,13 @@ list! {
     Counter drops: By<DropReason>, "corecast_drops_total", Count;
     /// Gap notices given to sessions.
     Counter gaps_told: u64, "corecast_gaps_told_total", Count;
+    /// Messages dropped of ZeroMQ subscribers, which cannot be told of it.
+    Counter gaps_untold: u64, "corecast_gaps_untold_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.
     Gauge egress_frames: u64, "corecast_egress_frames", Count;
-    /// Batches waiting in this shard's inboxes now.
+    /// Items waiting on this shard's links to others now.
     Gauge link_depth: u64, "corecast_link_depth", Count;
     /// Times that a publisher was held because a link or a blocking egress queue was full.
     Counter link_held: u64, "corecast_link_held_total", Count;

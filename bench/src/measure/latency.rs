@@ -75,6 +75,11 @@ impl Latencies {
         self.histogram.is_empty()
     }
 
+    /// So much (0 to 1) of all are at most this, in microseconds.
+    pub fn at_quantile_us(&self, quantile: f64) -> f64 {
+        us(self.histogram.value_at_quantile(quantile) as f64)
+    }
+
     /// The nine figures, or `None` if none was counted.
     pub fn summary(&self) -> Option<Summary> {
         if self.is_empty() {

@@ -53,7 +53,7 @@ pub struct RunRecord {
     pub transport: String,
     /// `per-subscriber` or `per-executor`.
     pub sessions: String,
-    /// How many subscribers.
+    /// How many subscribers, slow ones among them.
     pub subscribers: u64,
     /// How many publishers.
     pub publishers: u64,
@@ -65,7 +65,7 @@ pub struct RunRecord {
     pub duration_s: f64,
     /// By all publishers together.
     pub messages_sent: u64,
-    /// Messages sent, times subscribers.
+    /// Messages sent, times subscribers that are not slow on purpose.
     pub deliveries_expected: u64,
     /// Messages that arrived intact, each counted once at each subscriber.
     pub deliveries: u64,
@@ -109,9 +109,16 @@ pub struct RunRecord {
     /// came, over subscribers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rss_per_subscriber_bytes: Option<f64>,
-    /// Of the subscribers, those that were slow on purpose. They are in none of the other figures.
+    /// Of the subscribers, those that were slow on purpose. What they got, and when, is in none of the figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_subscribers: Option<u64>,
+    /// What the shards of whoever fans out do when there is nothing to do: `park`, `spin:100`, `busy`; absent if it was
+    /// left to the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<String>,
+    /// What happens when a subscriber's queue is full: `drop-oldest`, `block`, …; absent if it was left to the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<String>,
     /// What each shard of whoever fans out had to do, in the order of the shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRecord>,

@@ -164,7 +164,7 @@ pub fn read_raw(folder: &Path, id: &str, samples: bool) -> Result<Raw, ResultsEr
 }
 
 /// Sorts as the runs were made, and says what was run.
-fn id_of(number: usize, record: &RunRecord) -> String {
+pub(crate) fn id_of(number: usize, record: &RunRecord) -> String {
     let who = record.peer.as_deref().unwrap_or(&record.mode);
     let round = record.round.map(|round| format!("-round{round}")).unwrap_or_default();
     let (sessions, subscribers, size_bytes) = (&record.sessions, record.subscribers, record.size_bytes);
