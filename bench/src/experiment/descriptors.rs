@@ -58,8 +58,7 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     }
     let advice = match plan.sessions {
         Sessions::PerSubscriber => {
-            let each = files_per_subscriber(plan);
-            let most = limit.saturating_sub(needed - plan.subscribers as u64 * each) / each;
+            let most = most(plan, limit);
             format!(
                 "at most {most} subscribers with a session each, or any number with --sessions per-executor"
             )
@@ -69,16 +68,40 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
 }
 
+/// How many subscribers of this plan the hard limit allows.
+pub fn subscribers_max(plan: &Plan) -> usize {
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
+    match plan.sessions {
+        Sessions::PerSubscriber => usize::try_from(most(plan, hard)).unwrap_or(usize::MAX),
+        Sessions::PerExecutor => usize::MAX,
+    }
+}
+
+/// How many subscribers with a session each such a limit allows.
+fn most(plan: &Plan, limit: u64) -> u64 {
+    let each = files_per_subscriber(plan);
+    limit.saturating_sub(needed(plan) - plan.subscribers as u64 * each) / each
+}
+
 /// What the needier of the two processes needs. Sessions with the broker have an end in each; those with direct
-/// publishers, which are in this process as their subscribers are, have both ends here.
+/// publishers, which are in this process as their subscribers are, have both ends here. Where subscribers are on
+/// other hosts, one end of each is there.
 fn needed(plan: &Plan) -> u64 {
     let executors = (plan.subscriber_cores.len() + plan.publisher_cores.len()) as u64;
     let hosts = plan.direct_hosts() as u64;
+    // Slow subscribers have an executor more, a timer each, and sessions of their own in any case.
+    let slow = plan.slow.map_or(0, |slow| {
+        let each = match plan.sessions {
+            Sessions::PerSubscriber => 1,
+            Sessions::PerExecutor => 1 + files_per_subscriber(plan),
+        };
+        FILES_PER_EXECUTOR + slow.subscribers as u64 * each
+    });
     let sessions = match plan.sessions {
         Sessions::PerSubscriber => {
             plan.subscribers as u64 * files_per_subscriber(plan) + plan.publishers as u64 + executors
         }
-        Sessions::PerExecutor => executors + 2 * hosts * plan.subscriber_cores.len() as u64,
+        Sessions::PerExecutor => executors + ends_here(plan) * hosts * plan.subscriber_cores.len() as u64,
     };
     // A listener each, and an executor on each core that they send from.
     let (listeners, own_executors) = match hosts {
@@ -93,13 +116,24 @@ fn needed(plan: &Plan) -> u64 {
         }
         BrokerChoice::Running { .. } => 0,
     };
-    sessions + listeners + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
+    sessions + slow + listeners + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
 }
 
 /// Files that a subscriber with a session of its own has in this process: one to the broker, and in direct mode both
-/// ends of one to each publisher.
+/// ends of one to each publisher. One on another host has none here but the publishers' ends, and one at the broker.
 fn files_per_subscriber(plan: &Plan) -> u64 {
-    1 + 2 * plan.direct_hosts() as u64
+    let hosts = plan.direct_hosts() as u64;
+    if plan.hosts.is_some() { hosts.max(1) } else { 1 + ends_here(plan) * hosts }
+}
+
+/// Files that the same subscriber has on its own host, if that is another one.
+pub(super) fn files_per_subscriber_elsewhere(plan: &Plan) -> u64 {
+    1 + plan.direct_hosts() as u64
+}
+
+/// Ends of a session with a direct publisher that are in this process.
+fn ends_here(plan: &Plan) -> u64 {
+    if plan.hosts.is_some() { 1 } else { 2 }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Owns what one run is to be. Made by the command, checked before anything starts, read by everybody.
 
+use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
 use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::cli::Size;
@@ -9,6 +10,7 @@ use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreId, CoreSet, Idle};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The modes of a call: one, or both in one record, so that they can be compared.
@@ -124,6 +126,19 @@ pub struct BrokerOptions {
     pub overflow: Option<OverflowPolicy>,
     /// `--egress-bytes`.
     pub egress_bytes: Option<Size>,
+    /// `--frame-bytes-max`.
+    pub frame_bytes_max: Option<Size>,
+    /// Whether it serves its counters, so that what each shard did can be told.
+    pub metrics: bool,
+}
+
+/// Subscribers that are slow on purpose, with a session each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slow {
+    /// How many.
+    pub subscribers: usize,
+    /// How long each takes for a message; `None`: it reads nothing at all.
+    pub delay: Option<Duration>,
 }
 
 /// One run.
@@ -135,8 +150,10 @@ pub struct Plan {
     pub broker: BrokerChoice,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
-    /// How many subscribers.
+    /// How many subscribers, slow ones among them.
     pub subscribers: usize,
+    /// Those of them that are slow on purpose.
+    pub slow: Option<Slow>,
     /// How many publishers.
     pub publishers: usize,
     /// Payload, in bytes.
@@ -156,6 +173,10 @@ pub struct Plan {
     pub idle: Idle,
     /// How long nothing may happen before the run is given up.
     pub timeout: Duration,
+    /// Whether every delivery is kept by itself, for the files of each subscriber.
+    pub keep_samples: bool,
+    /// The hosts that play the subscribers; `None`: this one.
+    pub hosts: Option<Arc<Hosts>>,
 }
 
 /// A run that makes no sense.
@@ -167,6 +188,17 @@ pub enum PlanError {
         /// Of what there is none.
         what: &'static str,
     },
+    /// More subscribers are to be slow than there are, or all of them.
+    #[error("{slow} of {subscribers} subscribers are to be slow: at least one must not be")]
+    AllSlow {
+        /// How many are to be slow.
+        slow: usize,
+        /// How many there are.
+        subscribers: usize,
+    },
+    /// Unix sockets, and hosts that have no file system in common.
+    #[error("Unix sockets do not leave a host: with --hosts the transport is tcp")]
+    UdsToHosts,
     /// The payload cannot be so small, or so large.
     #[error(transparent)]
     Size(#[from] SizeError),
@@ -184,10 +216,27 @@ impl Plan {
             ("the number of publishers", self.publishers as u64),
             ("what is sent", messages),
         ];
-        match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((what, _)) => Err(PlanError::Nothing { what }),
-            None => Ok(payload::check_size(self.size_bytes)?),
+        if self.hosts.is_some() && self.transport() == Transport::Uds {
+            return Err(PlanError::UdsToHosts);
         }
+        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(PlanError::Nothing { what });
+        }
+        let (slow, subscribers) = (self.slow_subscribers(), self.subscribers);
+        if slow >= subscribers {
+            return Err(PlanError::AllSlow { slow, subscribers });
+        }
+        Ok(payload::check_size(self.size_bytes)?)
+    }
+
+    /// Subscribers that are slow on purpose.
+    pub fn slow_subscribers(&self) -> usize {
+        self.slow.map_or(0, |slow| slow.subscribers)
+    }
+
+    /// Subscribers that are measured: all but the slow ones.
+    pub fn measured_subscribers(&self) -> usize {
+        self.subscribers - self.slow_subscribers()
     }
 
     /// What carries the bytes.
@@ -206,6 +255,9 @@ impl Plan {
                 direct.idle = options.idle.unwrap_or_default();
                 if let Some(Size(bytes)) = options.egress_bytes {
                     direct.bounds.bytes_max = bytes;
+                }
+                if let Some(Size(bytes)) = options.frame_bytes_max {
+                    direct.frame_bytes_max = bytes;
                 }
                 options.overflow
             }
@@ -261,6 +313,7 @@ pub(crate) mod tests {
             broker: BrokerChoice::Started(BrokerOptions::default()),
             sessions: Sessions::PerSubscriber,
             subscribers: 512,
+            slow: None,
             publishers: 2,
             size_bytes: 64,
             rate: Rate::Hz(20.0),
@@ -270,6 +323,8 @@ pub(crate) mod tests {
             fan_out_cores: vec![CoreId(0), CoreId(1)],
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
+            keep_samples: false,
+            hosts: None,
         }
     }
 
@@ -321,6 +376,12 @@ pub(crate) mod tests {
         assert_eq!(without(|plan| plan.subscribers = 0), "the number of subscribers must be at least 1");
         assert_eq!(without(|plan| plan.publishers = 0), "the number of publishers must be at least 1");
         assert_eq!(without(|plan| plan.amount = Amount::Messages(0)), "what is sent must be at least 1");
+        let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
+        let mut elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..sample_plan() };
+        assert_eq!(elsewhere.check(), Ok(()));
+        let uds = BrokerOptions { transport: Transport::Uds, ..BrokerOptions::default() };
+        elsewhere.broker = BrokerChoice::Started(uds);
+        assert_eq!(elsewhere.check(), Err(PlanError::UdsToHosts));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
     }
 }

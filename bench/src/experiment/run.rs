@@ -1,22 +1,27 @@
 //! Owns one run: a broker, a swarm, and the record of what it did.
 
 use super::broker::{BrokerError, BrokerProcess};
+use super::cost::{Cost, Reading, thousandths};
+use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, with_causes};
-use super::plan::{BrokerChoice, Plan, PlanError};
+use super::drive::{Drive, DriveError};
+use super::plan::{BrokerChoice, BrokerOptions, Plan, PlanError, Slow};
+use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
+use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
-use crate::measure::process::{CpuNs, Usage, UsageError, cpu_of_own_threads, usage_of};
+use crate::measure::process::{Usage, UsageError, usage_of};
+use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
-use crate::report::progress::Progress;
-use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
-use crate::swarm::publishers;
+use crate::report::progress::{Place, Progress};
+use crate::report::record::{HostRecord, RunRecord};
+use crate::results::Raw;
+use crate::swarm::reports::with_causes;
 use crate::swarm::schedule::Rate;
-use corecast::Endpoint;
-use corecast::client::DIRECT_POOL;
 use corecast::registry::Mode;
+use corecast::{Endpoint, Sessions};
 use corecast_executors::MonotonicNs;
 use std::path::Path;
 
@@ -24,6 +29,11 @@ use std::path::Path;
 const IN_TIME_MIN: f64 = 0.99;
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
+
+/// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
+const SLOW_DELAY_MS: &str = "slow_delay_ms";
+/// Another: messages that the broker dropped because a slow subscriber's queue was full.
+const SLOW_DROPPED: &str = "slow_dropped";
 
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +44,9 @@ pub enum RunError {
     /// There are not enough open files for it.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
+    /// The hosts that should play subscribers do not.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// There is no broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -51,23 +64,50 @@ pub enum RunError {
 }
 
 /// What a run gave.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// For the reader.
     pub record: RunRecord,
+    /// The measurements that the record sums up.
+    pub raw: Raw,
     /// How it ended.
     pub ending: Ending,
     /// Whether the messages were sent when they should have been.
     pub rate_reached: bool,
 }
 
+/// What a run needs from whoever makes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The file of this command: with it, a broker that is started cannot outlive this process.
+    pub guard: Option<&'a Path>,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+    /// Where the run stands among several, for who watches.
+    pub place: Option<Place>,
+    /// Whether the system calls of the broker are counted, which costs it time.
+    pub counts_syscalls: bool,
+}
+
 /// Makes one run. With `guard`, the file of this command, its broker cannot outlive this process.
 pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, RunError> {
+    run_in(plan, &Surroundings { guard, interrupt, place: None, counts_syscalls: false })
+}
+
+/// Makes one run.
+pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, RunError> {
     plan.check()?;
     descriptors::ensure(plan)?;
-    let mut progress = Progress::start(plan.title());
-    let mut broker = Broker::get(plan, guard)?;
-    let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
+    let mut progress = Progress::start_at(surroundings.place, plan.title());
+    let begun = begin(plan, surroundings.guard, &progress);
+    let (mut broker, fleet) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            progress.finish();
+            return Err(error);
+        }
+    };
+    let outcome = run_through(plan, (&mut broker, fleet), surroundings, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
@@ -76,10 +116,27 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
     outcome
 }
 
+/// The broker, and the agents of other hosts, if there are any: they say where it is to listen.
+fn begin(
+    plan: &Plan,
+    guard: Option<&Path>,
+    progress: &Progress,
+) -> Result<(Broker, Option<Fleet>), RunError> {
+    let fleet = match &plan.hosts {
+        Some(hosts) => {
+            progress.phase("connecting to the hosts");
+            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
+        }
+        None => None,
+    };
+    let broker = Broker::get(plan, fleet.as_ref(), guard)?;
+    Ok((broker, fleet))
+}
+
 fn run_through(
     plan: &Plan,
-    broker: &mut Broker,
-    interrupt: &Interrupt,
+    (broker, fleet): (&mut Broker, Option<Fleet>),
+    surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
     let endpoint = broker.endpoint().clone();
@@ -88,17 +145,28 @@ fn run_through(
         BrokerChoice::Started(_) => None,
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
-    let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
+    let empty = broker.usage()?;
+    let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
-    let before = (broker.usage()?, publishers_cpu());
+    let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
+    let before = Reading::now(broker.usage()?);
     let mut driven = drive.go(progress, || broker.failure());
-    let after = (broker.usage().ok().flatten(), publishers_cpu());
-    let cost = Cost { broker: before.0.zip(after.0), publishers: (before.1, after.1) };
+    let after = Reading::now(broker.usage().ok().flatten());
+    let syscalls = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
         said.push_str(&broker.failure_suffix());
     }
+    // Direct publishers have no page of counters.
+    let counters = match plan.mode {
+        Mode::Proxy => broker.counters(sends(plan, &driven)),
+        Mode::Direct => Counters::default(),
+    };
     let stopped = drive.stop();
-    let mut outcome = outcome(plan, &driven, &cost);
+    let mut outcome = outcome(plan, &driven);
+    let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
+    cost.describe(plan, &mut outcome.record);
+    note_counters(plan, counters, &mut outcome.record);
+    note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
         outcome.ending =
             Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
@@ -106,17 +174,66 @@ fn run_through(
     Ok(outcome)
 }
 
+/// What the kernel will have taken from the broker, if nobody is slow and nothing is dropped: of each message one for
+/// each session.
+fn sends(plan: &Plan, driven: &Driven) -> u64 {
+    let sessions = match plan.sessions {
+        Sessions::PerSubscriber => plan.measured_subscribers(),
+        Sessions::PerExecutor => driven.tallies.len(),
+    };
+    driven.sent.iter().sum::<u64>().saturating_mul(sessions as u64)
+}
+
+fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> {
+    match (plan.mode, broker.pid()) {
+        (Mode::Direct, _) => {
+            Err("direct publishers share a process with their subscribers, which call the system too".into())
+        }
+        (Mode::Proxy, None) => Err("it is not known which process the broker is".into()),
+        (Mode::Proxy, Some(pid)) => SyscallCount::start(pid),
+    }
+}
+
+/// What shards did; and what was dropped for slow subscribers, which shows that they did get behind.
+fn note_counters(plan: &Plan, counters: Counters, record: &mut RunRecord) {
+    if plan.slow.is_some() && !counters.shards.is_empty() {
+        let dropped = counters.drops.saturating_sub(record.gaps_reported);
+        record.extra.insert(SLOW_DROPPED.to_owned(), dropped as f64);
+    }
+    record.shards = counters.shards;
+}
+
+fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
+    match counted {
+        Some(Ok(count)) if record.deliveries > 0 => {
+            let each = thousandths(count as f64 / record.deliveries as f64);
+            record.extra.insert(syscalls::PER_DELIVERY.to_owned(), each);
+        }
+        Some(Err(why)) => record.notes.push(format!("no system calls were counted: {why}")),
+        Some(Ok(_)) | None => {}
+    }
+}
+
 /// The broker of a run.
 enum Broker {
-    Started(BrokerProcess),
-    Running { endpoint: Endpoint, pid: Option<u32> },
+    Started {
+        process: BrokerProcess,
+        /// What everybody connects to.
+        endpoint: Endpoint,
+    },
+    Running {
+        endpoint: Endpoint,
+        pid: Option<u32>,
+    },
 }
 
 impl Broker {
-    fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    fn get(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Self, BrokerError> {
         Ok(match &plan.broker {
             BrokerChoice::Started(options) => {
-                Broker::Started(BrokerProcess::start(options, plan.mode, guard)?)
+                let process = BrokerProcess::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
+                let endpoint = fleet.and_then(Fleet::advertise).unwrap_or(process.endpoint()).clone();
+                Broker::Started { process, endpoint }
             }
             BrokerChoice::Running { endpoint, pid, .. } => {
                 Broker::Running { endpoint: endpoint.clone(), pid: *pid }
@@ -126,24 +243,36 @@ impl Broker {
 
     fn endpoint(&self) -> &Endpoint {
         match self {
-            Broker::Started(process) => process.endpoint(),
-            Broker::Running { endpoint, .. } => endpoint,
+            Broker::Started { endpoint, .. } | Broker::Running { endpoint, .. } => endpoint,
         }
     }
 
     /// What its process has used; `None` if it is not known which one that is.
     fn usage(&self) -> Result<Option<Usage>, UsageError> {
-        let pid = match self {
-            Broker::Started(process) => Some(process.pid()),
+        self.pid().map(usage_of).transpose()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Broker::Started { process, .. } => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
+        }
+    }
+
+    /// What its shards did, once all together have made so many deliveries; nothing if it does not say.
+    fn counters(&self, deliveries: u64) -> Counters {
+        let address = match self {
+            Broker::Started { process, .. } => process.metrics(),
+            Broker::Running { .. } => None,
         };
-        pid.map(usage_of).transpose()
+        // One that has ended says nothing any more.
+        address.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
     }
 
     /// How it ended, if it has and was not known to have.
     fn failure(&mut self) -> Option<String> {
         match self {
-            Broker::Started(process) => process.failure(),
+            Broker::Started { process, .. } => process.failure(),
             Broker::Running { .. } => None,
         }
     }
@@ -154,49 +283,24 @@ impl Broker {
     }
 
     fn stop(self) {
-        if let Broker::Started(process) = self {
+        if let Broker::Started { process, .. } = self {
             // Its last words are of no use to the run: that has ended.
             let _ = process.stop();
         }
     }
 }
 
-/// What processes and threads had used before a run and after it.
-struct Cost {
-    broker: Option<(Usage, Usage)>,
-    publishers: (CpuNs, CpuNs),
-}
-
-impl Cost {
-    fn of_broker(&self, delivered: u64) -> BrokerRecord {
-        let Some((before, after)) = self.broker else { return BrokerRecord::default() };
-        BrokerRecord {
-            cpu_ns_per_delivery: cpu_per_delivery(before.cpu, after.cpu, delivered),
-            rss_bytes: Some(after.rss_bytes),
-        }
-    }
-
-    fn of_publishers(&self, delivered: u64) -> ExecutorsRecord {
-        let (before, after) = self.publishers;
-        ExecutorsRecord { cpu_ns_per_delivery: cpu_per_delivery(before, after, delivered) }
-    }
-}
-
-fn cpu_per_delivery(before: CpuNs, after: CpuNs, delivered: u64) -> Option<f64> {
-    let cpu_ns = after.0.saturating_sub(before.0) as f64;
-    (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64))
-}
-
-/// Of the publishers' executors, and of those that the library gives to direct publishers.
-fn publishers_cpu() -> CpuNs {
-    cpu_of_own_threads(|name| name.starts_with(publishers::POOL) || name.starts_with(DIRECT_POOL))
-}
-
-fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
+fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     let (mut totals, mut latencies, mut spread) =
         (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
     let mut last_arrival: Option<MonotonicNs> = None;
+    let mut samples: Option<Samples> = None;
+    let mut subscribers = 0;
     for (_, tally) in &driven.tallies {
+        if let Some(kept) = tally.samples() {
+            samples.get_or_insert_default().append(kept, subscribers);
+        }
+        subscribers += tally.oracle().subscribers() as u32;
         totals += tally.totals(&driven.sent);
         latencies.merge(tally.latencies());
         spread.merge(tally.spread());
@@ -219,7 +323,7 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
             Rate::Hz(rate_hz) => Some(rate_hz),
             Rate::Flood => None,
         },
-        duration_s: thousandths(duration_s * 1000.0) / 1000.0,
+        duration_s: (duration_s * 1e6).round() / 1e6,
         messages_sent: driven.sent.iter().sum(),
         deliveries_expected: totals.expected,
         deliveries: totals.delivered,
@@ -236,8 +340,10 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
         } else {
             0.0
         },
-        broker: cost.of_broker(totals.delivered),
-        publisher_executors: cost.of_publishers(totals.delivered),
+        slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
+        extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
+        idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
+        overflow: options(plan).and_then(|options| options.overflow).map(|policy| policy.to_string()),
         incomplete: match &driven.ending {
             Ending::Complete => None,
             Ending::Interrupted if totals.lost > 0 => {
@@ -246,9 +352,31 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
+        clock_error_us: clock_error_us(&driven.hosts),
+        hosts: driven.hosts.clone(),
         notes: notes(plan, driven, &totals, rate_reached),
+        ..RunRecord::default()
     };
-    Outcome { record, ending: driven.ending.clone(), rate_reached }
+    let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
+    Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
+}
+
+/// How long a slow subscriber takes for a message, for the record; 0 for one that takes none.
+fn slow_delay_ms(slow: Slow) -> (String, f64) {
+    (SLOW_DELAY_MS.to_owned(), slow.delay.map_or(0.0, |delay| thousandths(delay.as_secs_f64() * 1e3)))
+}
+
+/// How its broker was started, if it was.
+fn options(plan: &Plan) -> Option<&BrokerOptions> {
+    match &plan.broker {
+        BrokerChoice::Started(options) => Some(options),
+        BrokerChoice::Running { .. } => None,
+    }
+}
+
+/// By how much a latency may be wrong at the host of which least is known.
+fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
+    hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
@@ -260,9 +388,24 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         notes
             .push("flood: the latencies are those of a saturated system, from the call of publish on".into());
     }
+    if let Some(Slow { subscribers, delay }) = plan.slow {
+        let pace = match delay {
+            Some(delay) => format!("take {} ms for each message", delay.as_secs_f64() * 1e3),
+            None => "read nothing".into(),
+        };
+        notes.push(format!(
+            "{subscribers} of the subscribers {pace}, and the figures are those of the others"
+        ));
+    }
     if !rate_reached {
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
         notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
+    }
+    if subscribers_of(driven) < plan.measured_subscribers() {
+        notes.push(format!(
+            "{} subscribers did not say what they got: they are in no figure",
+            plan.measured_subscribers() - subscribers_of(driven)
+        ));
     }
     if totals.gaps_of_unknown_size > 0 {
         notes.push(format!(
@@ -285,7 +428,7 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
     notes
 }
 
-/// With three decimals.
-fn thousandths(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
+/// How many subscribers there is an account of.
+fn subscribers_of(driven: &Driven) -> usize {
+    driven.tallies.iter().map(|(_, tally)| tally.oracle().subscribers()).sum()
 }

@@ -2,6 +2,7 @@
 //! One histogram belongs to one executor; they are merged when the run is over.
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ const LATENCY_NS_MAX: u64 = 600_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Many latencies, in constant memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Latencies {
     histogram: Histogram<u64>,
 }
@@ -64,6 +65,18 @@ impl Latencies {
         self.histogram.add(&other.histogram).expect("all histograms have the bounds above");
     }
 
+    /// All latencies, longer by so much; shorter if it is negative, but never below the shortest that can be counted.
+    /// What was counted within 0.1 % moves as one.
+    #[must_use]
+    pub fn shifted(&self, by_ns: i64) -> Self {
+        let mut shifted = Latencies::new();
+        for bucket in self.histogram.iter_recorded() {
+            let latency_ns = bucket.value_iterated_to().saturating_add_signed(by_ns);
+            shifted.histogram.saturating_record_n(latency_ns, bucket.count_at_value());
+        }
+        shifted
+    }
+
     /// How many were counted.
     pub fn len(&self) -> u64 {
         self.histogram.len()
@@ -72,6 +85,11 @@ impl Latencies {
     /// Whether none was counted.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
+    }
+
+    /// So much (0 to 1) of all are at most this, in microseconds.
+    pub fn at_quantile_us(&self, quantile: f64) -> f64 {
+        us(self.histogram.value_at_quantile(quantile) as f64)
     }
 
     /// The nine figures, or `None` if none was counted.
@@ -91,6 +109,61 @@ impl Latencies {
             mean: us(self.histogram.mean()),
             stddev: us(self.histogram.stdev()),
         })
+    }
+}
+
+/// Bytes that are not a histogram as this version writes it.
+#[derive(Debug, thiserror::Error)]
+pub enum HdrError {
+    /// They are not what HdrHistogram's V2 format is.
+    #[error("not a histogram in HdrHistogram's compressed V2 format: {0}")]
+    Malformed(String),
+    /// It is one, but with other bounds, so that it cannot be merged without loss.
+    #[error("a histogram with other bounds than 1 ns to 600 s in {SIGNIFICANT_DIGITS} digits")]
+    OtherBounds,
+}
+
+impl Latencies {
+    /// The histogram in HdrHistogram's compressed V2 format, nanoseconds: what an `.hdr` file holds.
+    pub fn to_hdr(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.histogram, &mut bytes);
+        written.expect("memory takes all that is written, and the bounds above fit the format");
+        bytes
+    }
+
+    /// What [`Latencies::to_hdr`] wrote, here or on another host.
+    pub fn from_hdr(bytes: &[u8]) -> Result<Self, HdrError> {
+        let mut reader = bytes;
+        let histogram: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut reader)
+            .map_err(|error| HdrError::Malformed(format!("{error:?}")))?;
+        let ours = Latencies::new();
+        let same = (histogram.low(), histogram.high(), histogram.sigfig())
+            == (ours.histogram.low(), ours.histogram.high(), ours.histogram.sigfig());
+        if same { Ok(Latencies { histogram }) } else { Err(HdrError::OtherBounds) }
+    }
+
+    /// The percentile curve: pairs of quantile (0 to 1) and the latency that so many are at most, in microseconds,
+    /// denser towards 1, as HdrHistogram's tools print it.
+    pub fn curve(&self) -> Vec<(f64, f64)> {
+        /// Points in each halving of the distance to 1: HdrHistogram's tools take 5.
+        const POINTS_PER_HALVING: u32 = 5;
+        let points = self.histogram.iter_quantiles(POINTS_PER_HALVING);
+        points.map(|point| (point.quantile_iterated_to(), us(point.value_iterated_to() as f64))).collect()
+    }
+}
+
+/// As the bytes of an `.hdr` file.
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_hdr().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Latencies::from_hdr(&Vec::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -134,6 +207,44 @@ mod tests {
         near(summary.max, 1000.0);
         near(summary.mean, 500.5);
         near(summary.stddev, 288.675);
+    }
+
+    #[test]
+    fn a_file_of_latencies_is_read_back_and_another_is_not() {
+        let mut latencies = Latencies::new();
+        (1..=1000u64).for_each(|us| latencies.record_ns(us * 1000));
+        let read = Latencies::from_hdr(&latencies.to_hdr()).unwrap();
+        assert_eq!(read.summary(), latencies.summary());
+        assert!(matches!(Latencies::from_hdr(b"no histogram"), Err(HdrError::Malformed(_))));
+        let other = Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
+        assert!(matches!(Latencies::from_hdr(&bytes), Err(HdrError::OtherBounds)));
+    }
+
+    #[test]
+    fn the_curve_rises_to_the_greatest() {
+        let mut latencies = Latencies::new();
+        (1..=1000u64).for_each(|us| latencies.record_ns(us * 1000));
+        let curve = latencies.curve();
+        assert!(curve.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1), "{curve:?}");
+        let (quantile, greatest) = *curve.last().unwrap();
+        assert!((quantile - 1.0).abs() < 1e-9 && (greatest - 1000.0).abs() <= 1.0, "{quantile} {greatest}");
+        assert!(Latencies::new().curve().is_empty());
+    }
+
+    #[test]
+    fn a_shift_moves_all_and_nothing_below_zero() {
+        let mut latencies = Latencies::new();
+        [10_000, 50_000, 1_000_000].into_iter().for_each(|ns| latencies.record_ns(ns));
+        let ends =
+            |latencies: &Latencies| latencies.summary().map(|summary| (summary.min, summary.max)).unwrap();
+        let near = |found: (f64, f64), wanted: (f64, f64)| {
+            assert!((found.0 - wanted.0).abs() < 0.1 && (found.1 - wanted.1).abs() < 2.0, "{found:?}");
+        };
+        near(ends(&latencies.shifted(5_000)), (15.0, 1_005.0));
+        near(ends(&latencies.shifted(-20_000)), (0.0, 980.0));
+        assert_eq!(latencies.shifted(-20_000).len(), 3);
     }
 
     #[test]

@@ -1,0 +1,151 @@
+//! Owns what it costs, and brings, not to sleep: latency and CPU time of the broker by what it does when idle.
+
+use super::super::document::{Block, Figure};
+use super::super::plot::Chart;
+use super::super::plot::bars::{Bar, Bars, Group};
+use super::super::plot::frame::Axis;
+use super::super::plot::scale::Scale;
+use super::super::record::RunRecord;
+use super::super::source::Source;
+use super::super::unit::{Unit, counted};
+use super::counts::about_latencies;
+use super::family::{name_runs, one_way, over_rounds};
+use super::quartiles::name_of;
+use crate::results::Entry;
+
+/// The name of a figure in `extra`: cores that whoever fans out kept busy.
+const CORES: &str = "cpu_cores";
+/// The colours of figures.
+const MEDIAN: usize = 0;
+const P99: usize = 3;
+const BUSY: usize = 2;
+
+/// The plots, if it was measured with several kinds of idling.
+pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
+    let known: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.idle.is_some()).collect();
+    if policies(&known).len() < 2 {
+        return Vec::new();
+    }
+    let words = about_latencies(&known);
+    let latency = |slug, title, part: Part| {
+        let caption =
+            format!("One-way, over every delivery. A parked shard has to be woken for each message.{words}");
+        figure(source, &known, part, Labels { slug, title, axis: "latency", unit: Unit::Us, caption })
+    };
+    let busy = Labels {
+        slug: "idle-cpu",
+        title: "Cores that the broker keeps busy",
+        axis: "cores busy",
+        unit: Unit::Plain,
+        caption: "CPU time of whoever fans out over the time from the start to the last arrival.".into(),
+    };
+    let plots = [
+        latency(
+            "idle-median",
+            "Median latency by what the broker does when idle",
+            (MEDIAN, |run| one_way(run, run.latency_us, |summary| summary.median)),
+        ),
+        latency(
+            "idle-p99",
+            "99th percentile by what the broker does when idle",
+            (P99, |run| one_way(run, run.latency_us, |summary| summary.p99)),
+        ),
+        figure(source, &known, (BUSY, |run| run.extra.get(CORES).copied()), busy),
+    ];
+    plots.into_iter().flatten().map(Block::Figure).collect()
+}
+
+/// A figure of a run: its colour, and where it is.
+type Part = (usize, fn(&RunRecord) -> Option<f64>);
+
+struct Labels {
+    slug: &'static str,
+    title: &'static str,
+    axis: &'static str,
+    unit: Unit,
+    caption: String,
+}
+
+/// What was done when idle, in the order in which it was run.
+pub(crate) fn policies(runs: &[&Entry]) -> Vec<String> {
+    let mut policies: Vec<String> = Vec::new();
+    for policy in runs.iter().filter_map(|entry| entry.record.idle.as_ref()) {
+        if !policies.contains(policy) {
+            policies.push(policy.clone());
+        }
+    }
+    policies
+}
+
+/// The runs of one policy at one number of subscribers.
+pub(crate) fn of_policy<'a>(runs: &[&'a Entry], count: u64, policy: &str) -> Vec<&'a Entry> {
+    let alike =
+        |entry: &&Entry| entry.record.subscribers == count && entry.record.idle.as_deref() == Some(policy);
+    runs.iter().copied().filter(alike).collect()
+}
+
+/// The numbers of subscribers, rising.
+pub(crate) fn counts(runs: &[&Entry]) -> Vec<u64> {
+    let mut counts: Vec<u64> = runs.iter().map(|entry| entry.record.subscribers).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    counts
+}
+
+fn figure(source: &Source, runs: &[&Entry], (series, value): Part, labels: Labels) -> Option<Figure> {
+    let bars = |count: u64| {
+        let bar = |policy: String| {
+            let over = over_rounds(&of_policy(runs, count, &policy), value)?;
+            Some(Bar {
+                name: policy,
+                series,
+                value: over.median,
+                spread: over.spread(),
+                words: String::new(),
+            })
+        };
+        policies(runs).into_iter().filter_map(bar).collect::<Vec<_>>()
+    };
+    let mode = runs.first().map_or_else(String::new, |entry| name_of(&entry.record));
+    let group = |count: u64| Group {
+        heading: format!("{mode}, {}", counted(count as usize, "subscriber")),
+        bars: bars(count),
+    };
+    let groups: Vec<Group> = counts(runs).into_iter().map(group).collect();
+    let all = || groups.iter().flat_map(|group| &group.bars);
+    all().next()?;
+    let ends: Vec<f64> = all().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
+    Some(Figure {
+        slug: labels.slug.into(),
+        title: labels.title.into(),
+        chart: Chart::Bars(Bars {
+            axis: Axis::new(labels.axis, Scale::linear(ends, labels.unit)),
+            keys: Vec::new(),
+            groups,
+        }),
+        caption: labels.caption,
+        runs: name_runs(&source.name, runs),
+    })
+}
+
+/// What it is in a sentence for each number of subscribers.
+pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
+    let sentence = |count: u64| {
+        let of = |policy: String| {
+            let rounds = of_policy(runs, count, &policy);
+            let median = over_rounds(&rounds, |run| one_way(run, run.latency_us, |summary| summary.median))?;
+            let cores = over_rounds(&rounds, |run| run.extra.get(CORES).copied());
+            let cores = cores.map_or_else(String::new, |cores| format!(" for {:.2} cores", cores.median));
+            Some(format!("{policy} {}{cores}", Unit::Us.text(median.median)))
+        };
+        let words: Vec<String> = policies(runs).into_iter().filter_map(of).collect();
+        (!words.is_empty()).then(|| {
+            format!(
+                "With {}, median latency is: {}.",
+                counted(count as usize, "subscriber"),
+                words.join(", ")
+            )
+        })
+    };
+    counts(runs).into_iter().filter_map(sentence).collect()
+}
