@@ -212,10 +212,12 @@ const IN_PROGRESS: i32 = 115;
 
 /// Whether the connection that was begun on this socket, now writable, stands.
 pub fn finish_connect(socket: socket2::SockRef<'_>) -> io::Result<()> {
-    match socket.take_error()? {
-        Some(e) => Err(e),
-        None => socket.peer_addr().map(|_| ()),
+    if let Some(e) = socket.take_error()? {
+        return Err(e);
     }
+    let (peer, own) = (socket.peer_addr()?.as_socket(), socket.local_addr()?.as_socket());
+    // Who asks again and again for a free port of its own host may be given that port to ask from, and meet itself.
+    if peer.is_some() && peer == own { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
 }
 
 /// A socket file that nobody listens on is left by a broker that was killed: it may go. One that answers, or a
@@ -261,6 +263,16 @@ mod tests {
         let error = at.listen().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse);
         assert!(error.to_string().contains(&at.to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_none() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        // The kernel lets a socket that is bound connect to its own address.
+        socket.connect(&socket.local_addr().unwrap()).unwrap();
+        let error = finish_connect(socket2::SockRef::from(&socket)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]

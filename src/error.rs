@@ -14,7 +14,7 @@ pub struct Error {
 }
 
 /// The kinds of [`Error`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// An endpoint, filter, topic, option or file that is not of the right form.

@@ -21,6 +21,24 @@ impl fmt::Display for SessionId {
     }
 }
 
+impl SessionId {
+    /// What it is called outside its shard: in welcomes and logs.
+    pub fn number(self, shard: ShardId) -> SessionNumber {
+        let generation = u64::from(self.generation) & 0xffff;
+        SessionNumber(u64::from(shard.0) << 48 | generation << 32 | u64::from(self.slot))
+    }
+}
+
+/// A session, within the run of its broker. A slot's sessions have the same number again after 65,536.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SessionNumber(pub u64);
+
+impl fmt::Display for SessionNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// One publisher, for as long as it lives and over all its reconnects: random, drawn by the client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PublisherId(pub u64);

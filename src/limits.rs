@@ -14,6 +14,10 @@ pub const FRAME_BYTES_MAX_DEFAULT: usize = 4 << 20;
 /// should not hold a shard for longer than a tick or two of copying.
 pub const FRAME_BYTES_MAX_LIMIT: usize = 256 << 20;
 
+/// The least it may be set to, in bytes: with less, the longest filter, or the longest name in a hello, would be too
+/// long for the broker that is to take it.
+pub const FRAME_BYTES_MAX_LEAST: usize = 2 << 10;
+
 /// Bytes of the length that stands before each frame body.
 pub const LENGTH_BYTES: usize = 4;
 
@@ -105,6 +109,9 @@ pub const WATCHES_PER_SESSION_MAX: usize = 64;
 /// Sessions one shard may hold: a sanity bound above what descriptors allow.
 pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
 
+/// Sessions more that a full shard takes at a time, only to say that it is full.
+pub const REFUSALS_PER_SHARD_MAX: usize = 64;
+
 /// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
 
@@ -161,6 +168,13 @@ pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 
 /// Epochs remembered of publishers that are gone, so that what was sent before they left is known as stale.
 pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
+
+/// How long a publisher whose endpoint is another's tries to register: the default lease, after which one that was
+/// killed and started again has its own back, and a second more.
+pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The pause between those.
+pub const CONTESTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Rules of modes one broker has.
 pub const MODE_RULES_MAX: usize = 256;
@@ -286,7 +300,9 @@ pub const PUBLISH_BYTES_AHEAD: usize = 4 * PUBLISH_BYTES_MAX;
 pub const PUBLISH_ITEMS_MAX: usize = 4096;
 
 const _: () = {
-    assert!(FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT);
+    assert!(
+        FRAME_BYTES_MAX_DEFAULT <= FRAME_BYTES_MAX_LIMIT && FRAME_BYTES_MAX_LEAST <= FRAME_BYTES_MAX_DEFAULT
+    );
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
     assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
@@ -295,5 +311,6 @@ const _: () = {
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
+    assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
     assert!(ZMTP_COMMAND_BYTES_MAX >= TOPIC_BYTES_MAX + 16); // a name and a prefix
 };

@@ -395,3 +395,31 @@ fn memory_grows_with_what_has_come_not_with_what_was_announced() {
     drop(clients);
     broker.until(|page| page.sum("corecast_sessions") == 1);
 }
+
+#[test]
+fn a_session_has_one_number_in_its_welcome_and_in_the_log_and_a_name() {
+    let _watchdog = watchdog::watch("a_session_has_one_number_in_its_welcome_and_in_the_log_and_a_name");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--log-level", "debug"]);
+    let mut numbers = std::collections::HashSet::new();
+    for round in 0..6 {
+        let mut client = RawClient::connect(broker.address()).greet();
+        let name = format!("client-{round}");
+        client.send(&Frame::Hello { name: &name, overflow: 0 });
+        let Said::Welcome { session, .. } = client.next() else { panic!("no welcome") };
+        assert!(numbers.insert(session), "slots are reused, numbers are not");
+        client.send_bytes(&[0xff; 8]);
+        assert_eq!(client.refused().0, ErrorCode::TooLarge);
+        let number = format!("session={session:016x}");
+        broker.until(|page| page.closes("too_large") == round + 1);
+        let log = broker.log();
+        let opened = log.lines().find(|line| line.contains("session opened") && line.contains(&number));
+        assert!(opened.is_some_and(|line| line.contains(&name)), "{number} of {name} in {log}");
+        if round == 0 {
+            // Others within a second are left out.
+            assert!(
+                log.lines().any(|line| line.contains("session ended") && line.contains(&number)),
+                "{log}"
+            );
+        }
+    }
+}

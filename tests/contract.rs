@@ -160,6 +160,7 @@ contract! {
     filters_choose_topics,
     subscribers_share_a_session_or_have_their_own,
     a_publisher_waits_for_subscribers,
+    subscribers_are_counted_while_others_come_and_go,
     nothing_from_before_the_subscription,
     everything_from_the_subscription_on,
     who_unsubscribes_gets_nothing_and_the_others_all,
@@ -300,6 +301,46 @@ fn a_publisher_waits_for_subscribers(ground: &Ground) {
     ground.broker.until(|page| page.sum("corecast_subscriptions") == 1);
     let error = publisher.wait_for_subscribers(&here, 1, SHORT).expect_err("all have left");
     assert!(error.to_string().contains("0 of 1"), "{error}");
+}
+
+fn subscribers_are_counted_while_others_come_and_go(ground: &Ground) {
+    const STAY: usize = 3;
+    let here = topic("t.here");
+    let mut publisher = ground.publisher();
+    let _stay: [Subscriber; STAY] =
+        [ground.subscriber(&["t.*"]), ground.subscriber_alone(&[">"]), ground.subscriber(&[">"])];
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let churn: Vec<_> = (0..2)
+            .map(|_| {
+                threads.spawn(|| {
+                    for round in 0..20 {
+                        let _shared = ground.subscriber(&["t.here", "t.*"]);
+                        let _alone = (round % 2 == 0).then(|| ground.subscriber_alone(&["t.here"]));
+                    }
+                })
+            })
+            .collect();
+        threads.spawn(|| {
+            churn.into_iter().for_each(|thread| thread.join().expect("no panic"));
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            let there = publisher.wait_for_subscribers(&here, STAY, PATIENCE).expect("they stay");
+            assert!(there >= STAY, "{there}");
+        }
+    });
+    // All others have left, and sooner or later that is known.
+    loop {
+        let error =
+            publisher.wait_for_subscribers(&here, 1_000, SHORT).expect_err("so many never came").to_string();
+        let there: usize = error.split(' ').next().and_then(|n| n.parse().ok()).expect("it says how many");
+        assert!(there >= STAY, "{error}");
+        if there == STAY {
+            break;
+        }
+    }
+    assert_eq!(publisher.wait_for_subscribers(&here, STAY, PATIENCE).expect("they stay"), STAY);
 }
 
 fn nothing_from_before_the_subscription(ground: &Ground) {

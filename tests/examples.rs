@@ -31,13 +31,26 @@ fn printed(output: Output) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// Brokers in each mode: the examples are the same for all.
+const MODES: [&[&str]; 3] =
+    [&[], &["--mode", "direct"], &["--mode", "direct", "--mode-rule", "prices.>=proxy"]];
+
 #[test]
 fn ten_prices_go_from_the_publisher_to_the_subscribers() {
     let _watchdog = watchdog::watch("ten_prices_go_from_the_publisher_to_the_subscribers");
-    let broker = BrokerProcess::start(Transport::Tcp, &[]);
+    for mode in MODES {
+        let broker = BrokerProcess::start(Transport::Tcp, mode);
+        ten_prices(&broker);
+        let through_it = if mode == MODES[1] { 0 } else { 10 };
+        let page = broker.until(|page| page.closes("peer_closed") == 2);
+        assert_eq!(page.sum("corecast_messages_in_total"), through_it, "{mode:?}");
+    }
+}
+
+fn ten_prices(broker: &BrokerProcess) {
     // The publisher may come first: it waits for a subscriber.
-    let publisher = start(&mut example("publisher", &broker));
-    let subscriber = start(&mut example("subscriber", &broker));
+    let publisher = start(&mut example("publisher", broker));
+    let subscriber = start(&mut example("subscriber", broker));
     let prices: String =
         (10_840..10_850).map(|price| format!("{:.4}\n", f64::from(price) / 10_000.0)).collect();
     assert_eq!(printed(subscriber.wait_with_output().expect("its output")), prices);
@@ -47,8 +60,10 @@ fn ten_prices_go_from_the_publisher_to_the_subscribers() {
 #[test]
 fn one_price_goes_round_on_any_runtime_and_inside_an_executor() {
     let _watchdog = watchdog::watch("one_price_goes_round_on_any_runtime_and_inside_an_executor");
-    for transport in [Transport::Tcp, Transport::Uds] {
-        let broker = BrokerProcess::start(transport, &[]);
+    for (transport, mode) in
+        [(Transport::Tcp, MODES[0]), (Transport::Uds, MODES[0]), (Transport::Tcp, MODES[1])]
+    {
+        let broker = BrokerProcess::start(transport, mode);
         for name in ["any_runtime", "in_executor"] {
             let output = example(name, &broker).output().expect("the example can be started");
             assert_eq!(printed(output), "1.0842\n", "{name}");

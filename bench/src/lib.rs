@@ -10,14 +10,18 @@
 //! | [`swarm`] | publishers and subscribers on pinned executors |
 //! | [`experiment`] | plans, the broker's process, runs |
 //! | [`report`] | the record, the tables, progress, assertions |
+//! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
+//! | [`reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
-//! `measure <- {swarm, report} <- experiment <- cli`, never the other way.
+//! `measure <- {swarm, report} <- results <- experiment <- cli`, never the other way.
 
 pub mod cli;
 pub mod experiment;
 pub mod interrupt;
 pub mod measure;
+pub mod reference;
 pub mod report;
+pub mod results;
 pub mod swarm;

@@ -52,11 +52,15 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     }
     runtime.settle().await;
     runtime.ended.wait().await;
+    runtime.over.set(true);
 }
 
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
     let mut count: u64 = 0;
     while let Some(tick) = ticks.next().await {
+        if runtime.over.get() {
+            return;
+        }
         runtime.clock.advance(tick.now);
         runtime.shard.borrow_mut().on_tick(tick.now);
         runtime.settle().await;

@@ -9,11 +9,12 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{Door, OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
-    EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT,
-    FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN, READ_BYTES_PER_TURN,
-    SHARDS_MAX,
+    EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
+    FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
+    READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX,
 };
 use crate::registry::ModeRules;
+use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 
 /// Everything that can be chosen about a broker.
@@ -83,8 +84,11 @@ impl BrokerConfig {
         if self.shards.is_some_and(|n| n == 0 || n > SHARDS_MAX) {
             return invalid(format!("the number of shards must be 1 to {SHARDS_MAX}"));
         }
-        if self.frame_bytes_max == 0 || self.frame_bytes_max > FRAME_BYTES_MAX_LIMIT {
-            return invalid(format!("--frame-bytes-max must be 1 to {FRAME_BYTES_MAX_LIMIT}"));
+        if !(FRAME_BYTES_MAX_LEAST..=FRAME_BYTES_MAX_LIMIT).contains(&self.frame_bytes_max) {
+            return invalid(format!(
+                "--frame-bytes-max must be {FRAME_BYTES_MAX_LEAST} to {FRAME_BYTES_MAX_LIMIT}: less does not take every \
+                 filter, and more holds a shard for too long"
+            ));
         }
         let least = self.egress_bytes_least();
         if self.egress_bytes_max < least {
@@ -139,12 +143,16 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes.clone()),
             lease: self.lease,
+            sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         }
     }
 }
+
+const _: () = assert!(TEXT_BYTES_MAX <= TOPIC_BYTES_MAX);
+const _: () = assert!(FRAME_BODY_BYTES_MIN + TOPIC_BYTES_MAX <= FRAME_BYTES_MAX_LEAST);
 
 #[cfg(test)]
 mod tests {
@@ -159,9 +167,11 @@ mod tests {
             BrokerConfig { egress_bytes_max: 1 << 20, ..Default::default() },
             BrokerConfig { egress_frames_max: FRAMES_PER_TURN_MAX - 1, ..Default::default() },
             BrokerConfig { frame_bytes_max: 1 << 40, ..Default::default() },
+            BrokerConfig { frame_bytes_max: FRAME_BYTES_MAX_LEAST - 1, ..Default::default() },
             BrokerConfig { heartbeat: Duration::ZERO, ..Default::default() },
             BrokerConfig { lease: Duration::ZERO, ..Default::default() },
         ];
+        BrokerConfig { frame_bytes_max: FRAME_BYTES_MAX_LEAST, ..Default::default() }.validate().unwrap();
         for config in wrong {
             assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Invalid);
         }

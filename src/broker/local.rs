@@ -92,17 +92,22 @@ impl LocalHost {
         let _ = self.commands[shard].try_send(item);
     }
 
-    /// Takes whole frames, and waits while a `block` queue or a link is full.
+    /// Takes whole frames, and waits while a `block` queue or a link is full. One task at a time may wait.
     pub(crate) async fn take(&self, frames: Vec<u8>) {
+        self.ask(frames).await;
+        while self.runtime.shard.borrow().is_held(self.port.session) {
+            self.port.resume.wait().await;
+        }
+    }
+
+    /// Takes whole frames that ask something: whoever is held may ask all the same.
+    pub(crate) async fn ask(&self, frames: Vec<u8>) {
         let bytes = Bytes::from(frames);
         let mut spans = Vec::new();
         let found = split(&bytes, usize::MAX, &mut spans);
         debug_assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
         self.runtime.shard.borrow_mut().on_frames(self.port.session, &bytes, &spans);
         self.runtime.settle().await;
-        while self.runtime.shard.borrow().is_held(self.port.session) {
-            self.port.resume.wait().await;
-        }
     }
 
     /// Waits for answers to such frames, and gives them.
@@ -120,6 +125,8 @@ impl LocalHost {
     pub(crate) async fn end(&self, drain: Duration) {
         // Gone first, or the shard would wait for it to leave.
         let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session, false);
+        // Whoever is held would wait for ever.
+        self.port.resume.raise();
         for shard in 0..self.commands.len() {
             self.tell(shard, Item::Drain { time: drain });
         }

@@ -54,6 +54,8 @@ pub(super) struct Runtime {
     pub(super) local: RefCell<Option<Rc<LocalPort>>>,
     /// Raised when this executor may end.
     pub(super) ended: Wake,
+    /// It has ended; the executor may go on, if it is the client's of a direct publisher.
+    pub(super) over: Cell<bool>,
     /// When draining must be over.
     pub(super) drain_until: Cell<Option<MonotonicNs>>,
 }
@@ -78,6 +80,7 @@ impl Runtime {
             exported: RefCell::new(Exported::new(id)),
             local: RefCell::default(),
             ended: Wake::new(),
+            over: Cell::new(false),
             drain_until: Cell::new(None),
         })
     }
@@ -117,7 +120,7 @@ impl Runtime {
         let closed = self.shard.borrow_mut().on_closed(id, io_failed);
         if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
             self.log_limited(reason.label(), |more| {
-                info!(shard = %self.id, session = %id, reason = reason.label(), more, "session ended");
+                info!(shard = %self.id, session = %id.number(self.id), reason = reason.label(), more, "session ended");
             });
         }
     }

@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
 pub use quantity::Size;
+pub use utc::Utc;
 
 use crate::telemetry::{LogFormat, install_logs};
 

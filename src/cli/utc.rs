@@ -7,8 +7,9 @@ const S_PER_DAY: u64 = 24 * 3600;
 
 /// Nanoseconds since 1970-01-01 UTC; printed as `2026-01-02T03:04:05.123456789Z`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Utc {
-    pub(super) unix_ns: u64,
+pub struct Utc {
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub unix_ns: u64,
 }
 
 impl fmt::Display for Utc {

@@ -11,7 +11,7 @@ use super::out::OutBuffer;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
-use crate::limits::{RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
+use crate::limits::{CONTESTED_PATIENCE, CONTESTED_PAUSE, RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
 use crate::registry::{ModeRules, to_lines};
 use crate::topic::{Filter, Topic};
 use crate::wire::Frame;
@@ -33,8 +33,21 @@ pub(super) struct Announcement {
     /// How long the broker believes it; known with its first answer.
     lease: Option<Duration>,
     renewed: MonotonicNs,
+    /// The broker has taken a registration once.
+    was_known: bool,
+    /// The broker has not taken the last one, perhaps for now.
+    contested: Option<Contested>,
     /// The broker does not take it, and why.
     pub(super) refused: Option<String>,
+}
+
+/// A registration that is refused and tried again: another publisher's lease may run out, a full registry may have room.
+#[derive(Debug)]
+struct Contested {
+    why: String,
+    /// By the first tick after the first refusal.
+    since: Option<MonotonicNs>,
+    asked_again: MonotonicNs,
 }
 
 impl Announcement {
@@ -48,6 +61,8 @@ impl Announcement {
             asked: None,
             lease: None,
             renewed: now,
+            was_known: false,
+            contested: None,
             refused: None,
         }
     }
@@ -67,8 +82,6 @@ impl Announcement {
             self.topics.insert(Filter::from(topic.clone()));
             return;
         }
-        // An epoch's topics only grow, so this is a new one.
-        self.epoch += 1;
         for narrow in mem::take(&mut self.topics) {
             self.widen_with(match &narrow {
                 Filter::Exact(topic) => modes.direct_filter_of(topic.as_bytes()),
@@ -92,6 +105,27 @@ impl Announcement {
     /// Whether the broker knows of all topics.
     pub(super) fn is_known(&self) -> bool {
         !self.changed && self.asked.is_none() && self.lease.is_some()
+    }
+
+    /// Whether it was never taken and is tried again, to be given up some day: worth waiting for.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.contested.is_some() && !self.was_known
+    }
+
+    /// A tick: whether it is time to try again. One that was never taken is given up after [`CONTESTED_PATIENCE`].
+    pub(super) fn tries_again(&mut self, now: MonotonicNs) -> bool {
+        let Some(contested) = &mut self.contested else { return false };
+        let since = *contested.since.get_or_insert(now);
+        if !self.was_known && now.saturating_since(since) >= CONTESTED_PATIENCE {
+            self.refused = self.contested.take().map(|contested| contested.why);
+            return false;
+        }
+        if self.asked.is_some() || now.saturating_since(contested.asked_again) < CONTESTED_PAUSE {
+            return false;
+        }
+        contested.asked_again = now;
+        self.changed = true;
+        true
     }
 
     pub(super) fn wants_to_register(&self) -> bool {
@@ -129,8 +163,10 @@ impl Announcement {
     /// The broker knows it, for so long.
     pub(super) fn on_registered(&mut self, request: u32, lease: Duration) {
         self.lease = Some(lease);
+        self.was_known = true;
         if self.asked == Some(request) {
             self.asked = None;
+            self.contested = None;
         }
     }
 
@@ -146,11 +182,21 @@ impl Announcement {
     pub(super) fn on_refused(&mut self, code: ErrorCode, text: &str) {
         match code {
             ErrorCode::LeaseLost | ErrorCode::StaleEpoch => self.on_lease_lost(),
-            _ => {
+            ErrorCode::EndpointRefused if !self.was_known => {
                 self.asked = None;
                 self.refused = Some(text.to_owned());
             }
+            _ => {
+                self.asked = None;
+                let again = Contested { why: String::new(), since: None, asked_again: MonotonicNs(0) };
+                self.contested.get_or_insert(again).why = text.to_owned();
+            }
         }
+    }
+
+    /// Why the broker does not take it now, though it has before: for the log.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        self.contested.as_ref().filter(|_| self.was_known).map(|contested| &contested.why[..])
     }
 }
 
@@ -173,7 +219,7 @@ mod tests {
             said.add(&topic(&format!("video.{n}")), &rules);
         }
         assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "video.>");
-        assert_eq!(said.epoch, 2);
+        assert_eq!(said.epoch, 1, "what it published before it still does");
     }
 
     fn rules_of(lines: &[String]) -> ModeRules {
@@ -220,7 +266,58 @@ mod tests {
         assert!(said.is_known() && said.wants_to_renew(MonotonicNs(1_000_000_000)));
         said.on_refused(ErrorCode::LeaseLost, "");
         assert!(said.wants_to_register() && said.epoch == 2);
-        said.on_refused(ErrorCode::EndpointRefused, "taken");
-        assert!(!said.wants_to_register() && said.refused.as_deref() == Some("taken"));
+        assert_eq!(said.complaint(), None);
+    }
+
+    fn refused_with(code: ErrorCode) -> Announcement {
+        let mut said = Announcement::new(PublisherId(1), &Endpoint::default(), MonotonicNs(0));
+        said.add(&topic("a"), &ModeRules::default());
+        said.register(7, &mut OutBuffer::default());
+        said.on_refused(code, "not this one");
+        assert!(!said.wants_to_register() && !said.is_known());
+        said
+    }
+
+    #[test]
+    fn what_cannot_be_is_given_up_at_once_and_a_taken_endpoint_when_its_holder_must_be_gone() {
+        let said = refused_with(ErrorCode::EndpointRefused);
+        assert_eq!(said.refused.as_deref(), Some("not this one"));
+
+        let mut said = refused_with(ErrorCode::EndpointTaken);
+        let (start, mut asked) = (MonotonicNs(1_000_000_000), 0);
+        for tick in 0.. {
+            let now = start + corecast_executors::TICK * tick;
+            if said.tries_again(now) {
+                asked += 1;
+                said.register(7, &mut OutBuffer::default());
+                said.on_refused(ErrorCode::EndpointTaken, "not this one");
+            }
+            if said.refused.is_some() {
+                assert_eq!(now, start + CONTESTED_PATIENCE);
+                break;
+            }
+        }
+        assert!((10..100).contains(&asked) && !said.is_undecided(), "{asked} times");
+
+        let mut said = refused_with(ErrorCode::EndpointTaken);
+        assert!(said.tries_again(start) && said.wants_to_register());
+        said.register(8, &mut OutBuffer::default());
+        said.on_registered(8, Duration::from_secs(3));
+        assert!(said.is_known() && !said.is_undecided());
+    }
+
+    #[test]
+    fn who_was_known_once_never_gives_up() {
+        let mut said = refused_with(ErrorCode::TooManyPublishers);
+        said.on_registered(6, Duration::from_secs(3));
+        said.on_lease_lost();
+        for (round, code) in (1..).zip([ErrorCode::EndpointTaken, ErrorCode::EndpointRefused]) {
+            said.register(7, &mut OutBuffer::default());
+            said.on_refused(code, "not now");
+            let later = MonotonicNs(0) + 10 * CONTESTED_PATIENCE * round;
+            assert!(said.tries_again(later) && said.wants_to_register() && said.refused.is_none());
+            assert_eq!(said.complaint(), Some("not now"));
+            assert!(!said.is_undecided(), "whoever begins a topic need not wait for it");
+        }
     }
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Either, TICK, Wake, first, spawn_local};
-use tracing::info;
+use corecast_executors::{Either, MonotonicNs, TICK, Wake, end_turn, first, spawn_local};
+use tracing::{info, warn};
 
 use super::announcement::Announcement;
 use super::config::DirectConfig;
@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::Door;
 use crate::ids::PublisherId;
-use crate::limits::{DIRECT_SETTLE, PUBLISH_BYTES_MAX};
+use crate::limits::{DIRECT_SETTLE, READ_BYTES_PER_TURN};
 use crate::topic::Topic;
 use crate::wire::{Frame, encode, splitter};
 use crate::zmtp::Sides;
@@ -54,7 +54,7 @@ impl DirectHost {
         let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
         let (fd, at) = listen.listen()?;
         let advertised = config.advertise.clone().unwrap_or_else(|| at.clone());
-        let advertised = with_port(advertised, &at);
+        let advertised = as_seen_by_others(advertised, &at);
         let mut listens_on = vec![at.clone()];
         let mut listeners = vec![Listener { fd, endpoint: at, door: Door::Native }];
         for endpoint in &config.zmtp {
@@ -89,7 +89,7 @@ impl DirectHost {
     /// the broker is away, is not waited for.
     ///
     /// # Errors
-    /// `Refused` when the broker does not take the registration.
+    /// `Invalid` when the broker does not take the registration; what the session has failed with.
     pub(super) async fn begin_topic(&self, session: &Session, topic: &Topic) -> Result<()> {
         {
             let mut state = session.state.borrow_mut();
@@ -100,42 +100,68 @@ impl DirectHost {
             state.announce();
         }
         session.send_later();
-        let expected = session.state.borrow_mut().watch(topic.to_bytes());
-        let here = self.watch(topic).await;
-        let settled = session.until(|state| {
-            let announcement = state.announcement.as_ref()?;
-            if let Some(refused) = &announcement.refused {
-                return Some(Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("the broker refuses {}: {refused}", self.id),
-                )));
-            }
-            let known = announcement.is_known();
-            let expected = state.watched(expected)?;
-            (known && self.count(here) >= expected).then_some(Ok(()))
-        });
         let clock = &session.runtime.clock;
-        let deadline = clock.now() + DIRECT_SETTLE;
-        let done = first(settled, async {
-            // Counts change on both sides: look again on each tick.
-            while clock.now() < deadline {
+        if self.is_registered(session, clock.now() + DIRECT_SETTLE).await? {
+            // Subscribers have their time from when they hear of it.
+            self.subscribers_are_here(session, topic, clock.now() + DIRECT_SETTLE).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the broker has taken the registration; `false` if it has not answered by then.
+    async fn is_registered(&self, session: &Session, deadline: MonotonicNs) -> Result<bool> {
+        let clock = &session.runtime.clock;
+        let registered = session.until(|state| {
+            let Some(announcement) = &state.announcement else { return Some(Ok(false)) };
+            if let Some(refused) = &announcement.refused {
+                let text = format!("the broker refuses publisher {}: {refused}", self.id);
+                return Some(Err(Error::new(ErrorKind::Invalid, text)));
+            }
+            let too_late = clock.now() >= deadline && !announcement.is_undecided();
+            (announcement.is_known() || too_late).then(|| Ok(announcement.is_known()))
+        });
+        let ticks = async {
+            loop {
                 clock.until(clock.now() + TICK).await;
                 session.changed.wake_all();
             }
-        })
-        .await;
+        };
+        match first(registered, ticks).await {
+            Either::Left(registered) => registered?,
+            Either::Right(never) => never,
+        }
+    }
+
+    /// Waits until those that the broker counts are here. It is asked behind the registration: who subscribes later
+    /// than it counts has heard of this publisher before its subscription was in force, and waits for it.
+    async fn subscribers_are_here(&self, session: &Session, topic: &Topic, deadline: MonotonicNs) {
+        let expected = session.state.borrow_mut().watch(topic.to_bytes());
+        session.send_later();
+        let here = self.watch(topic).await;
+        let met = async {
+            let mut there = None;
+            // Until then the counts here are of no interest.
+            while there.is_none_or(|there| self.count(here) < there) {
+                let (was, count) = (there, self.count(here));
+                let elsewhere = session.changed.until(|| {
+                    let now = session.state.borrow().watched(expected);
+                    (now != was).then_some(now)
+                });
+                let more = self.changed.until(|| (self.count(here) != count).then_some(()));
+                if let Either::Left(now) = first(elsewhere, more).await {
+                    there = now;
+                }
+            }
+        };
+        first(met, session.runtime.clock.until(deadline)).await;
         session.state.borrow_mut().unwatch(expected);
         session.send_later();
         self.unwatch(here).await;
-        match done {
-            Either::Left(settled) => settled?,
-            Either::Right(()) => Ok(()),
-        }
     }
 
     /// Whether a publisher may put in more.
     fn has_room(&self) -> bool {
-        self.out.borrow().len() < PUBLISH_BYTES_MAX
+        self.out.borrow().len() < READ_BYTES_PER_TURN
     }
 
     /// Puts a message in; it leaves when this turn is over.
@@ -158,10 +184,15 @@ impl DirectHost {
                 if frames.is_empty() {
                     break;
                 }
+                let is_much = frames.len() >= READ_BYTES_PER_TURN;
                 self.taking.set(true);
                 self.host.take(frames).await;
                 self.taking.set(false);
                 self.changed.wake_all();
+                if is_much {
+                    // A publisher that never waits for anything else would let nobody else of this executor have a turn.
+                    end_turn().await;
+                }
             }
         }
     }
@@ -173,8 +204,10 @@ impl DirectHost {
                 return;
             }
             for (_, frame) in splitter::frames(&answers) {
-                if let Frame::SubscriberCount { request, count } = frame {
-                    self.counts.borrow_mut().insert(request, count);
+                if let Frame::SubscriberCount { request, count } = frame
+                    && let Some(known) = self.counts.borrow_mut().get_mut(&request)
+                {
+                    *known = count;
                 }
             }
             self.changed.wake_all();
@@ -184,12 +217,13 @@ impl DirectHost {
     async fn ask(&self, frame: &Frame<'_>) {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
-        self.host.take(bytes).await;
+        self.host.ask(bytes).await;
     }
 
     async fn watch(&self, topic: &Topic) -> u32 {
         let request = self.next_request.get();
-        self.next_request.set(request + 1);
+        self.next_request.set(request.wrapping_add(1));
+        self.counts.borrow_mut().insert(request, 0);
         self.ask(&Frame::WatchSubscribers { topic: topic.as_bytes(), request }).await;
         request
     }
@@ -226,7 +260,7 @@ impl DirectHost {
         self.changed.until(|| (self.out.borrow().is_empty() && !self.taking.get()).then_some(())).await;
     }
 
-    /// Leaves the registry, sends what was taken, tells every subscriber, and ends; all in so long.
+    /// Leaves the registry, sends what was put in, tells every subscriber, and ends; all in so long.
     pub(super) async fn end(&self, session: &Session, drain: Duration) {
         {
             let mut state = session.state.borrow_mut();
@@ -237,11 +271,26 @@ impl DirectHost {
             }
         }
         session.send_later();
-        self.host.end(drain).await;
+        let clock = &session.runtime.clock;
+        let deadline = clock.now() + drain;
+        first(self.flush(), clock.until(deadline)).await;
+        self.host.end(deadline.saturating_since(clock.now())).await;
         self.ended.set(true);
         self.send.raise();
         self.host.stop_answers();
         self.listens_on.iter().for_each(Endpoint::unlisten);
+    }
+}
+
+impl Session {
+    /// Says that the broker does not take this publisher's registration any more: subscribers that it has stay, new
+    /// ones do not find it.
+    pub(super) fn warn_of_complaint(&self, now: MonotonicNs) {
+        let state = self.state.borrow();
+        let Some(why) = state.announcement.as_ref().and_then(Announcement::complaint) else { return };
+        if self.runtime.log_limit.borrow_mut().allow("not_registered", now).is_some() {
+            warn!(broker = %self.config.broker, why, "the broker does not take the registration of a direct publisher");
+        }
     }
 }
 
@@ -261,10 +310,14 @@ fn beside(session: &Session, id: PublisherId) -> Endpoint {
     }
 }
 
-/// An advertised port of 0 is the port that it listens on.
-fn with_port(advertised: Endpoint, listens_on: &Endpoint) -> Endpoint {
+/// As others can connect to it: an advertised port of 0 is the port that it listens on.
+fn as_seen_by_others(advertised: Endpoint, listens_on: &Endpoint) -> Endpoint {
     match (advertised, listens_on) {
         (Endpoint::Tcp { host, port: 0 }, Endpoint::Tcp { port, .. }) => Endpoint::Tcp { host, port: *port },
+        (Endpoint::Uds { path }, _) => {
+            // To whoever is in another directory.
+            Endpoint::Uds { path: std::path::absolute(&path).unwrap_or(path) }
+        }
         (advertised, _) => advertised,
     }
 }

@@ -3,45 +3,47 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use corecast_executors::{MonotonicNs, TICK};
+use corecast_executors::{MonotonicNs, first};
 use tracing::warn;
 
 use super::message::{EventRef, GapReason, GapRef};
 use super::session::{Peer, Session};
 use super::state::News;
-use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
-use crate::registry::Registration;
+use crate::registry::{Directory, Registration, to_lines};
 use crate::topic::Filter;
 
 /// What subscribers are told when a publisher has died with their connection to it.
 const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
 
+/// Hundreds of sessions may fail to reach the same publisher, again and again.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// In which a publisher has not registered before.
+const FIRST_EPOCH: u64 = 1;
+
 /// A session to a direct publisher.
 pub(super) struct Introduced {
     pub(super) session: Rc<Session>,
-    registration: Registration,
-    since: MonotonicNs,
+    registration: Arc<Registration>,
     /// The broker knows of it. After the broker was away that is not sure until it says so.
     confirmed: Cell<bool>,
+    /// Some subscribers are not in force there yet, and not overdue.
+    settling: Cell<bool>,
 }
 
 impl Introduced {
-    fn endpoint(&self) -> &Endpoint {
-        &self.session.config.broker
-    }
-
     /// Whether a new subscriber need not wait for it: its subscription is in force there, or the publisher has
     /// not answered for so long that it is taken for dead.
     fn is_settled(&self, id: SubscriberId, now: MonotonicNs) -> bool {
         let state = self.session.state.borrow();
-        !state.has_subscriber(id)
-            || state.is_in_force(id)
-            || state.alive().is_err()
-            || now.saturating_since(self.since) >= DIRECT_SETTLE
+        let silent = !state.is_open() && now.saturating_since(self.session.down_since()) >= DIRECT_SETTLE;
+        !state.has_subscriber(id) || state.is_in_force(id) || state.alive().is_err() || silent
     }
 }
 
@@ -51,135 +53,176 @@ impl Session {
         let all = self.state.borrow_mut().take_news();
         for news in all {
             match news {
-                News::Up(registration) => self.on_publisher_up(registration),
+                News::Up(registration) => self.on_publisher_up(Arc::new(registration)),
                 News::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
             }
         }
     }
 
-    fn on_publisher_up(self: &Rc<Self>, registration: Registration) {
-        let Some(endpoint) = registration.endpoints.first().cloned() else { return };
+    fn on_publisher_up(self: &Rc<Self>, registration: Arc<Registration>) {
         let publisher = registration.publisher;
-        let known = self.introduced.borrow().get(&publisher).is_some_and(|known| {
-            *known.endpoint() == endpoint && known.session.state.borrow().alive().is_ok()
-        });
-        if !known {
-            self.part_from(publisher);
-            let session = self.start_direct(endpoint, publisher);
-            let since = self.runtime.clock.now();
-            let introduced =
-                Introduced { session, registration: registration.clone(), since, confirmed: Cell::new(true) };
-            self.introduced.borrow_mut().insert(publisher, introduced);
-        }
-        if let Some(known) = self.introduced.borrow_mut().get_mut(&publisher) {
+        let is_news = !self.told.borrow().knows(publisher);
+        self.told.borrow_mut().up(Arc::clone(&registration));
+        let has_moved = self.introduced.borrow_mut().get_mut(&publisher).is_some_and(|known| {
             known.confirmed.set(true);
             known.session.keep_trying(true);
-            known.registration = registration;
+            let moved = known.registration.endpoints != registration.endpoints;
+            known.registration = Arc::clone(&registration);
+            moved || known.session.state.borrow().alive().is_err()
+        });
+        if has_moved {
+            self.part_from(publisher);
         }
-        let subscribers: Vec<(SubscriberId, Vec<Filter>)> =
-            self.state.borrow().subscribers().map(|(id, filters)| (id, filters.to_vec())).collect();
-        for (id, filters) in subscribers {
-            self.introduce(publisher, id, &filters);
+        // One that is news may have begun before, or at the broker before this one.
+        let has_begun = has_moved || (is_news && registration.epoch > FIRST_EPOCH);
+        let wanting: Vec<(SubscriberId, Vec<Filter>)> = {
+            let state = self.state.borrow();
+            let subscribers = state.subscribers();
+            let wanting = subscribers.filter(|(_, all)| all.iter().any(|f| registration.overlaps(f)));
+            wanting.map(|(id, filters)| (id, filters.to_vec())).collect()
+        };
+        for (id, filters) in wanting {
+            self.introduce(&registration, id, &filters, has_begun);
         }
     }
 
-    /// Subscribes at that publisher as well, if it publishes what is asked for.
-    fn introduce(&self, publisher: PublisherId, id: SubscriberId, filters: &[Filter]) {
-        let introduced = self.introduced.borrow();
-        let Some(known) = introduced.get(&publisher) else { return };
-        let wanted = filters.iter().any(|filter| known.registration.overlaps(filter));
+    /// Subscribes at that publisher as well. One that has not begun, or a topic that is new to it, waits for who asks
+    /// for it; of one that has begun, who relies on its filters may have missed something.
+    fn introduce(
+        self: &Rc<Self>,
+        registration: &Arc<Registration>,
+        id: SubscriberId,
+        filters: &[Filter],
+        has_begun: bool,
+    ) {
+        let mut introduced = self.introduced.borrow_mut();
+        let known = introduced.entry(registration.publisher).or_insert_with(|| Introduced {
+            session: self.start_direct(registration),
+            registration: Arc::clone(registration),
+            confirmed: Cell::new(true),
+            settling: Cell::new(false),
+        });
         let mut state = known.session.state.borrow_mut();
-        if wanted && !state.has_subscriber(id) {
-            state.subscribe_as(id, filters);
-            drop(state);
-            known.session.send_later();
+        if state.has_subscriber(id) {
+            return;
+        }
+        state.subscribe_as(id, filters, self.runtime.clock.now());
+        if self.state.borrow().may_have_missed(id, has_begun) {
+            state.promise(id);
+        }
+        drop(state);
+        known.settling.set(true);
+        known.session.send_later();
+    }
+
+    /// A new subscriber: it is introduced to the publishers that are known, those among them whose stream flows while
+    /// the broker does not know of them again.
+    pub(super) fn introduce_everywhere(self: &Rc<Self>, id: SubscriberId, filters: &[Filter]) {
+        let mut publishers: Vec<Arc<Registration>> =
+            self.introduced.borrow().values().map(|known| Arc::clone(&known.registration)).collect();
+        let told = self.told.borrow();
+        publishers.extend(filters.iter().flat_map(|filter| told.matching(filter)).cloned());
+        for registration in publishers {
+            if filters.iter().any(|filter| registration.overlaps(filter)) {
+                self.introduce(&registration, id, filters, false);
+            }
         }
     }
 
-    /// A new subscriber: it is introduced to the publishers that are known.
-    pub(super) fn introduce_everywhere(&self, id: SubscriberId, filters: &[Filter]) {
-        let publishers: Vec<PublisherId> = self.introduced.borrow().keys().copied().collect();
-        for publisher in publishers {
-            self.introduce(publisher, id, filters);
-        }
-    }
-
-    /// A subscriber leaves.
+    /// A subscriber leaves, and with it the sessions to publishers that nobody else needs.
     pub(super) fn unsubscribe_everywhere(&self, id: SubscriberId) {
         self.state.borrow_mut().unsubscribe(id);
         self.send_later();
-        for known in self.introduced.borrow().values() {
+        self.introduced.borrow_mut().retain(|_, known| {
             known.session.state.borrow_mut().unsubscribe(id);
             known.session.send_later();
-        }
+            let needed = !known.session.state.borrow().has_nobody();
+            if !needed {
+                known.session.close();
+            }
+            needed
+        });
     }
 
-    /// Whether a subscriber's filters are in force at the broker and at every publisher that answers.
-    pub(super) fn is_settled(&self, id: SubscriberId) -> bool {
-        let now = self.runtime.clock.now();
-        self.introduced.borrow().values().all(|known| known.is_settled(id, now))
+    /// Waits until a subscriber's filters are in force at every publisher that is known, for [`DIRECT_SETTLE`] at the
+    /// most. What it misses of those that come later it is told.
+    pub(super) async fn settle(&self, id: SubscriberId) {
+        let clock = &self.runtime.clock;
+        let is_settled = || {
+            let now = clock.now();
+            self.introduced.borrow().values().all(|known| known.is_settled(id, now)).then_some(())
+        };
+        first(self.changed.until(is_settled), clock.until(clock.now() + DIRECT_SETTLE)).await;
+        for known in self.introduced.borrow().values() {
+            known.session.state.borrow_mut().promise(id);
+        }
+        self.state.borrow_mut().settled(id);
     }
 
     /// The broker says that a publisher is gone. A stream that flows goes on for as long as it does: the publisher
     /// may only have been cut off from the broker, or asleep.
     fn on_publisher_down(self: &Rc<Self>, publisher: PublisherId, epoch: u64) {
-        let open = {
-            let introduced = self.introduced.borrow();
-            let Some(known) = introduced.get(&publisher).filter(|k| k.registration.epoch <= epoch) else {
-                return;
-            };
+        if self.told.borrow_mut().down(publisher, epoch).is_none() {
+            return;
+        }
+        let flows = self.introduced.borrow().get(&publisher).is_some_and(|known| {
             known.session.keep_trying(false);
             known.session.state.borrow().is_open()
-        };
-        if !open {
+        });
+        if !flows {
             self.part_from(publisher);
         }
     }
 
-    /// Ends the session to a publisher. Who had a stream from it that ended without a farewell is told of a gap.
+    /// Ends the session to a publisher. Who had a stream from it that ended without a farewell is told of a gap, and
+    /// so is who never had one that was promised, or cannot have one.
     fn part_from(&self, publisher: PublisherId) {
         let Some(known) = self.introduced.borrow_mut().remove(&publisher) else { return };
-        let subscribers: Vec<SubscriberId> =
-            known.session.state.borrow().subscribers().map(|(id, _)| id).collect();
-        let lost = known.session.was_cut_off();
+        let missed = known.session.who_missed();
         known.session.close();
-        if lost {
-            for id in subscribers {
-                self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
-            }
+        for id in missed {
+            self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
         }
+    }
+
+    fn who_missed(&self) -> Vec<SubscriberId> {
+        let state = self.state.borrow();
+        if self.is_barred() {
+            return state.subscribers().map(|(id, _)| id).collect();
+        }
+        state.who_missed(self.was_cut_off())
     }
 
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
     pub(super) fn doubt_introductions(&self) {
+        self.told.replace(Directory::default());
         self.introduced.borrow().values().for_each(|known| known.confirmed.set(false));
     }
 
-    /// A tick: sessions to publishers that have ended, and those that a broker that came back does not confirm.
+    /// A tick: sessions to publishers that have ended, those that a broker that came back does not confirm, and those
+    /// that do not answer.
     pub(super) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
         if self.introduced.borrow().is_empty() {
             return;
         }
         let open_since = self.state.borrow().open_since();
         let overdue = open_since.is_some_and(|since| now.saturating_since(since) > LEASE_DEFAULT);
-        let settling = |known: &Introduced| now.saturating_since(known.since) <= DIRECT_SETTLE + 2 * TICK;
-        let mut wake = false;
         let mut ended = Vec::new();
         for (publisher, known) in &*self.introduced.borrow() {
-            wake |= settling(known);
             if overdue && !known.confirmed.get() {
                 known.session.keep_trying(false);
             }
-            let given_up = !known.session.keeps_trying() && !known.session.state.borrow().is_open();
-            if given_up || known.session.state.borrow().alive().is_err() {
+            let mut state = known.session.state.borrow_mut();
+            if known.settling.get() {
+                known.settling.set(state.promise_overdue(now, DIRECT_SETTLE));
+            }
+            let given_up = !known.session.keeps_trying() && !state.is_open();
+            if given_up || state.alive().is_err() {
                 ended.push(*publisher);
             }
         }
         for publisher in ended {
             self.part_from(publisher);
-        }
-        if wake {
-            self.changed.wake_all();
         }
     }
 
@@ -189,22 +232,30 @@ impl Session {
         all.values().for_each(|known| known.session.close());
     }
 
-    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name: once a second at the
-    /// most. An end in order is not worth a line.
+    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
+    /// [`TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
     pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
         let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
-        if in_order || self.is_left() {
+        if in_order || self.is_left() || !self.is_worth_telling(publisher, error.kind()) {
             return;
         }
-        let (now, endpoint) = (self.runtime.clock.now(), &self.config.broker);
-        let mut limit = self.runtime.log_limit.borrow_mut();
+        let endpoint = to_lines(&self.endpoints).replace('\n', " ");
         if opened {
-            if limit.allow("publisher_lost", now).is_some() {
-                warn!(%publisher, %endpoint, %error, "the stream of a direct publisher was cut off");
-            }
-        } else if limit.allow("publisher_unreachable", now).is_some() {
-            warn!(%publisher, %endpoint, %error, "a direct publisher cannot be reached");
+            warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
+        } else {
+            warn!(%publisher, endpoint, %error, "a direct publisher cannot be reached");
         }
+    }
+
+    fn is_worth_telling(&self, publisher: PublisherId, what: ErrorKind) -> bool {
+        let now = self.runtime.clock.now();
+        let mut told = self.runtime.publishers_told.borrow_mut();
+        told.retain(|_, at| now.saturating_since(*at) < TOLD_AGAIN_AFTER);
+        let is_new = !told.contains_key(&(publisher, what));
+        if is_new {
+            told.insert((publisher, what), now);
+        }
+        is_new
     }
 }

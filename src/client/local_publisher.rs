@@ -14,7 +14,7 @@ use super::state::Flushed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::LINGER;
-use crate::registry::Mode;
+use crate::registry::{Mode, ModeRules};
 use crate::topic::Topic;
 use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
 
@@ -26,6 +26,8 @@ pub struct LocalPublisher {
     sequence: u64,
     /// The session's losses that this publisher's flushes have reported.
     losses_told: u64,
+    /// The modes by which topics were begun: with others, all begin again.
+    modes: Rc<ModeRules>,
     /// Direct topics that are known to the broker, and whose subscribers were waited for.
     begun: AHashSet<Topic>,
     /// Messages went through the broker since the last flush.
@@ -35,13 +37,17 @@ pub struct LocalPublisher {
 impl LocalPublisher {
     /// A publisher of an open session.
     pub(super) fn new(client: LocalClient, used: Rc<Use>) -> Self {
-        let losses_told = used.session.state.borrow().losses;
+        let (losses_told, modes) = {
+            let state = used.session.state.borrow();
+            (state.losses, Rc::clone(&state.modes))
+        };
         LocalPublisher {
             client,
             used,
             id: PublisherId(fastrand::u64(1..)),
             sequence: 0,
             losses_told,
+            modes,
             begun: AHashSet::new(),
             proxied: false,
         }
@@ -52,9 +58,15 @@ impl LocalPublisher {
         self.id
     }
 
-    /// Longest frame body that the broker takes, in bytes.
+    /// Longest frame body that is taken, in bytes: by the broker, and, if some topics go direct, by this publisher's
+    /// own configuration.
     pub fn frame_bytes_max(&self) -> usize {
-        self.used.session.state.borrow().terms.frame_bytes_max
+        let state = self.used.session.state.borrow();
+        let by_broker = state.terms.frame_bytes_max;
+        if state.modes.is_all_proxy() {
+            return by_broker;
+        }
+        by_broker.min(self.client.inner.config.direct.frame_bytes_max)
     }
 
     /// How messages of this topic travel, by the broker's last word.
@@ -71,11 +83,11 @@ impl LocalPublisher {
         if let Some(direct) = self.direct_for(topic).await? {
             return self.publish_direct(&direct, topic, payload).await;
         }
+        check_length(topic, payload, self.frame_bytes_max())?;
         let session = &self.used.session;
         let ready = {
             let state = session.state.borrow();
             state.alive()?;
-            check_length(topic, payload, state.terms.frame_bytes_max)?;
             Session::has_room(&state)
         };
         if !ready {
@@ -95,7 +107,7 @@ impl LocalPublisher {
     }
 
     async fn publish_direct(&mut self, direct: &DirectHost, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        check_length(topic, payload, self.client.inner.config.direct.frame_bytes_max)?;
+        check_length(topic, payload, self.frame_bytes_max())?;
         self.sequence += 1;
         direct.publish(&self.message(topic, payload)).await;
         Ok(self.sequence)
@@ -116,17 +128,16 @@ impl LocalPublisher {
         let session = &self.used.session;
         {
             let state = session.state.borrow();
-            if state.modes.is_all_proxy() && self.begun.is_empty() {
-                return Ok(None);
+            if !Rc::ptr_eq(&state.modes, &self.modes) {
+                // Another start of the broker, with other rules.
+                self.modes = Rc::clone(&state.modes);
+                self.begun.clear();
             }
         }
         if self.begun.contains(topic) {
             return Ok(self.used.direct.borrow().clone());
         }
-        // Only an open session knows the modes; one that was never open gives no publisher.
-        session.until(|state| state.is_open().then_some(())).await?;
-        let mode = session.state.borrow().modes.mode_of(topic.as_bytes());
-        if mode == Mode::Proxy {
+        if self.modes.mode_of(topic.as_bytes()) == Mode::Proxy {
             return Ok(None);
         }
         let there = self.used.direct.borrow().clone();

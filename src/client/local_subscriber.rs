@@ -21,12 +21,13 @@ pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> 
         return Err(Error::new(ErrorKind::Invalid, "a subscriber needs a filter"));
     }
     let session = Rc::clone(&used.session);
-    let id = session.state.borrow_mut().subscribe(&filters);
+    let id = session.state.borrow_mut().subscribe(&filters, session.runtime.clock.now());
     session.introduce_everywhere(id, &filters);
     session.sinks.insert(id, &filters, sink);
     let subscription = Subscription { used, id, filters };
     session.send_soon();
-    session.until(|state| (state.is_in_force(id) && session.is_settled(id)).then_some(())).await?;
+    session.until(|state| state.is_in_force(id).then_some(())).await?;
+    session.settle(id).await;
     Ok(subscription)
 }
 

@@ -9,7 +9,8 @@
 //! | `subscriptions`, `unacked` | its subscribers; its messages not known to be taken |
 //! | `out` | bytes on their way to the broker |
 //! | `sinks` | who receives which topic |
-//! | `session` | one connection and its pumps: connect, serve, reconnect |
+//! | `session` | who uses a session, and one connection after another |
+//! | `connection` | one connection and its pumps |
 //! | `runtime` | what all sessions of one executor share |
 //! | `introductions` | sessions to the direct publishers that the broker names |
 //! | `announcement` | what a direct publisher says of itself to the broker |
@@ -23,6 +24,7 @@
 
 mod announcement;
 mod config;
+mod connection;
 mod direct_host;
 mod direct_shards;
 mod introductions;

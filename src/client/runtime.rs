@@ -3,9 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use ahash::AHashMap;
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
 
 use super::session::Session;
+use crate::error::ErrorKind;
+use crate::ids::PublisherId;
 use crate::telemetry::OncePerSecond;
 use crate::wire::{Slab, Span};
 
@@ -14,6 +17,8 @@ pub(super) struct ClientRuntime {
     pub(super) slab: RefCell<Slab>,
     pub(super) spans: RefCell<Vec<Span>>,
     pub(super) log_limit: RefCell<OncePerSecond>,
+    /// Direct publishers of which it was said lately that they cannot be reached, and why.
+    pub(super) publishers_told: RefCell<AHashMap<(PublisherId, ErrorKind), MonotonicNs>>,
     /// Executors' own ticks, passed on to the shards of direct publishers here.
     pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
     sessions: RefCell<Vec<Weak<Session>>>,
@@ -38,6 +43,7 @@ impl ClientRuntime {
             slab: RefCell::default(),
             spans: RefCell::default(),
             log_limit: RefCell::default(),
+            publishers_told: RefCell::default(),
             tick_links: RefCell::default(),
             sessions: RefCell::default(),
             ending: Cell::new(0),
@@ -75,12 +81,12 @@ impl ClientRuntime {
         self.tick_links
             .borrow_mut()
             .retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
-        self.sessions.borrow_mut().retain(|session| match session.upgrade() {
-            Some(session) => {
-                session.on_tick(now);
-                true
-            }
-            None => false,
-        });
+        // Sessions may end subscriptions, tell gaps and start other sessions: nobody holds the list meanwhile.
+        let sessions: Vec<Rc<Session>> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+        for session in &sessions {
+            session.on_tick(now);
+        }
+        drop(sessions);
+        self.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
     }
 }

@@ -1,67 +1,65 @@
-//! One connection to a broker and its pumps: connecting, reading, writing, connecting again. Its users are the
-//! publishers and subscribers of its executor.
+//! A session with a broker or a direct publisher: who uses it, and one connection after another until it is closed or
+//! refused for good. Its users are the publishers and subscribers of its executor.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::IoSlice;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
-use socket2::{SockAddr, SockRef};
 
 use super::config::ClientConfig;
 use super::introductions::Introduced;
-use super::message::{EventRef, GapReason, GapRef};
 use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
 use super::waiters::Waiters;
-use crate::endpoint::{Endpoint, begin_connect, finish_connect};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::ids::{PublisherId, SubscriberId};
+use crate::ids::PublisherId;
 use crate::limits::{
-    CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE, LINGER, PUBLISH_BYTES_MAX,
-    READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+    LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
-use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Frame, Reader, split};
+use crate::registry::{Directory, Registration};
 
 pub(super) struct Session {
     pub(super) runtime: Rc<ClientRuntime>,
     pub(super) config: ClientConfig,
     pub(super) state: RefCell<State>,
     pub(super) peer: Peer,
+    /// Where the peer is; the first that answers.
+    pub(super) endpoints: Vec<Endpoint>,
     /// Shared with the sessions to direct publishers.
     pub(super) sinks: Rc<Sinks>,
-    /// Sessions to direct publishers, which the broker has introduced.
+    /// Direct publishers that the broker has told of, since the session to it opened.
+    pub(super) told: RefCell<Directory>,
+    /// Sessions to those that subscribers need.
     pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
     pub(super) changed: Rc<Waiters>,
-    socket: RefCell<Option<Rc<ReadySocket>>>,
+    pub(super) socket: RefCell<Option<Rc<ReadySocket>>>,
     /// Raised when there is something to send.
-    send: Wake,
+    pub(super) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
-    send_waits: Cell<bool>,
+    pub(super) send_waits: Cell<bool>,
     /// A subscriber's queue is full: nothing is read until it has room.
-    paused: Cell<bool>,
-    resume: Wake,
+    pub(super) paused: Cell<bool>,
+    pub(super) resume: Wake,
     /// Everybody has left.
-    closing: Cell<bool>,
+    pub(super) closing: Cell<bool>,
     /// A lost connection is tried again.
     keeps_trying: Cell<bool>,
-    /// It was open, and its connection ended without a farewell.
+    /// When it last was open, its connection ended without a farewell.
     cut_off: Cell<bool>,
+    /// Since when it is not open, if it is not.
+    down_since: Cell<MonotonicNs>,
     /// The address from which the broker is reached, while it is.
     pub(super) local_ip: Cell<Option<IpAddr>>,
     /// How long the first connection is tried; later ones are tried until it is closed.
-    give_up: Cell<Option<MonotonicNs>>,
+    pub(super) give_up: Cell<Option<MonotonicNs>>,
 }
-
-/// What nobody knows of while a session was not connected.
-const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
 
 /// Who is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +69,7 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    fn role(self) -> &'static str {
+    pub(super) fn role(self) -> &'static str {
         match self {
             Peer::Broker => "broker",
             Peer::Publisher(_) => "publisher",
@@ -88,37 +86,28 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What became of a turn of reading.
-enum Turn {
-    More,
-    Ended(Error),
-}
-
-/// Where a connection's handshake stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Greeting,
-}
-
 impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
-        Self::spawn(runtime, config, Peer::Broker, Some(give_up), (Rc::default(), Rc::default()))
+        let broker = (Peer::Broker, vec![config.broker.clone()]);
+        Self::spawn(runtime, config, broker, Some(give_up), (Rc::default(), Rc::default()))
     }
 
     /// A session to a direct publisher for the subscribers of this one.
-    pub(super) fn start_direct(&self, endpoint: Endpoint, publisher: PublisherId) -> Rc<Self> {
-        let config = ClientConfig { broker: endpoint, ..self.config.clone() };
+    pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
+        let endpoints = &registration.endpoints;
+        let mut config = self.config.clone();
+        config.broker = endpoints.first().cloned().unwrap_or_default();
         let shared = (Rc::clone(&self.sinks), Rc::clone(&self.changed));
-        Self::spawn(&self.runtime, config, Peer::Publisher(publisher), None, shared)
+        let peer = Peer::Publisher(registration.publisher);
+        Self::spawn(&self.runtime, config, (peer, endpoints.clone()), None, shared)
     }
 
     fn spawn(
         runtime: &Rc<ClientRuntime>,
         config: ClientConfig,
-        peer: Peer,
+        (peer, endpoints): (Peer, Vec<Endpoint>),
         give_up: Option<MonotonicNs>,
         (sinks, changed): (Rc<Sinks>, Rc<Waiters>),
     ) -> Rc<Self> {
@@ -126,9 +115,12 @@ impl Session {
             runtime: Rc::clone(runtime),
             config,
             peer,
+            endpoints,
+            told: RefCell::default(),
             introduced: RefCell::default(),
             keeps_trying: Cell::new(true),
             cut_off: Cell::new(false),
+            down_since: Cell::new(runtime.clock.now()),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
             sinks,
@@ -141,6 +133,9 @@ impl Session {
             closing: Cell::new(false),
             give_up: Cell::new(give_up),
         });
+        if let Peer::Publisher(publisher) = peer {
+            session.state.borrow_mut().wanted = Some(publisher);
+        }
         runtime.file(&session);
         spawn_local(Rc::clone(&session).run()).detach();
         session
@@ -263,11 +258,22 @@ impl Session {
 
     /// Whether it was open and has ended without a farewell.
     pub(super) fn was_cut_off(&self) -> bool {
-        self.cut_off.get()
+        self.cut_off.get() && !self.state.borrow().is_open()
+    }
+
+    /// Whether trying again would only be refused again.
+    pub(super) fn is_barred(&self) -> bool {
+        self.state.borrow().alive().is_err_and(|error| is_final(&error))
+    }
+
+    /// Since when it is not open, if it is not.
+    pub(super) fn down_since(&self) -> MonotonicNs {
+        self.down_since.get()
     }
 
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
         self.check_introductions(now);
+        self.warn_of_complaint(now);
         let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
@@ -301,6 +307,7 @@ impl Session {
                 self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
                 self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
+                self.down_since.set(self.runtime.clock.now());
             }
             self.state.borrow_mut().on_disconnected();
             self.doubt_introductions();
@@ -321,229 +328,6 @@ impl Session {
             pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
         }
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
-    }
-
-    /// Connects to the first address of the broker that answers: `localhost` may be two.
-    async fn connect(&self) -> Result<Rc<ReadySocket>> {
-        let broker = &self.config.broker;
-        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in broker.connect_addresses()? {
-            match self.connect_to(&address).await {
-                Ok(socket) => return Ok(Rc::new(socket)),
-                Err(error) => failed = error,
-            }
-        }
-        Err(broker.unreachable(failed))
-    }
-
-    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
-        let socket = ReadySocket::adopt(begin_connect(address)?)?;
-        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
-        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
-            Either::Left(writable) => writable?,
-            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
-        }
-        finish_connect(SockRef::from(&socket))?;
-        let local = SockRef::from(&socket).local_addr()?.as_socket();
-        self.local_ip.set(local.map(|address| address.ip()));
-        Ok(socket)
-    }
-
-    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
-    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
-        let deadline = self.runtime.clock.now() + time;
-        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
-    }
-
-    /// Serves one connection until it ends, and says why it did.
-    async fn serve(self: &Rc<Self>, socket: Rc<ReadySocket>) -> Error {
-        self.state.borrow_mut().on_connected(&self.config, self.runtime.clock.now());
-        *self.socket.borrow_mut() = Some(Rc::clone(&socket));
-        self.send.raise();
-        let error = self.read_pump(&socket).await;
-        *self.socket.borrow_mut() = None;
-        // A send pump that waits for this socket is let go.
-        let _ = socket.shutdown_both();
-        let refusal = self.state.borrow_mut().refusal.take();
-        refusal.map_or(error, |(code, text)| {
-            Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.config.broker))
-        })
-    }
-
-    async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
-        let clock = &self.runtime.clock;
-        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
-        let mut reader = Reader::default();
-        let mut heard = Heard::Nothing;
-        loop {
-            let readable = if self.state.borrow().is_open() {
-                socket.readable().await
-            } else {
-                match first(socket.readable(), clock.until(handshake_deadline)).await {
-                    Either::Left(readable) => readable,
-                    Either::Right(()) => {
-                        let text = format!("{} took the connection and said nothing", self.config.broker);
-                        return Error::new(ErrorKind::Unreachable, text);
-                    }
-                }
-            };
-            if let Err(error) = readable {
-                return Error::io("the connection failed", error);
-            }
-            if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
-                return error;
-            }
-            if let Err(error) = self.check_identity() {
-                return error;
-            }
-            self.hear_news();
-            if !self.state.borrow().out.unsent().is_empty() {
-                self.send_later();
-            }
-            while self.paused.get() {
-                self.resume.wait().await;
-            }
-        }
-    }
-
-    fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
-        let mut slab = self.runtime.slab.borrow_mut();
-        let received = match socket.try_recv(reader.space(&mut slab)) {
-            Ok(Some(0)) => return Turn::Ended(self.lost()),
-            Ok(received) => received.unwrap_or(0),
-            Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
-        };
-        reader.received(received);
-        self.state.borrow_mut().last_heard = self.runtime.clock.now();
-        let mut greeted = 0;
-        if *heard == Heard::Nothing {
-            match greeting::parse(reader.filled(&slab)) {
-                Ok(Greeting::NeedMore) => {
-                    reader.discard(&mut slab, 0);
-                    return Turn::More;
-                }
-                Ok(Greeting::Version(_)) => {
-                    *heard = Heard::Greeting;
-                    greeted = GREETING_BYTES;
-                }
-                Err(code) => return Turn::Ended(self.stranger(code)),
-            }
-        }
-        let mut spans = self.runtime.spans.take();
-        spans.clear();
-        let bytes = &reader.filled(&slab)[greeted..];
-        let found = split(bytes, FRAME_BYTES_MAX_LIMIT, &mut spans);
-        let mut answered = false;
-        for span in &spans {
-            answered |= self.on_frame(span.frame(bytes));
-        }
-        if answered {
-            self.changed.wake_all();
-        }
-        self.runtime.spans.replace(spans);
-        reader.discard(&mut slab, greeted + found.whole_bytes);
-        match found.error {
-            None => Turn::More,
-            Some(error) => {
-                let text = format!("{} sent what is no frame: {}", self.config.broker, error.text);
-                Turn::Ended(Error::new(ErrorKind::Protocol, text))
-            }
-        }
-    }
-
-    /// Gives whether it was an answer, for which somebody may wait.
-    fn on_frame(&self, frame: Frame<'_>) -> bool {
-        let Some(event) = EventRef::of_frame(frame) else {
-            self.state.borrow_mut().on_control(frame);
-            self.tell_returned();
-            return true;
-        };
-        let receivers: Rc<[SubscriberId]> = match event.topic() {
-            Some(topic) => self.sinks.receivers(topic),
-            None => self.sinks.everyone(),
-        };
-        let any_untold = self.state.borrow().has_untold();
-        for id in &*receivers {
-            let untold = any_untold && self.state.borrow_mut().tell_before_event(*id);
-            if untold {
-                self.sinks.deliver(*id, EventRef::Gap(RECONNECTED));
-            }
-            self.sinks.deliver(*id, event);
-        }
-        false
-    }
-
-    /// Tells a gap to those who are back since a connection was lost: not before they would receive what comes, or
-    /// who asks elsewhere for what was missed would miss what came between.
-    fn tell_returned(&self) {
-        loop {
-            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
-            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
-        }
-    }
-
-    /// A direct publisher must be the one that was introduced: its port may be somebody else's by now.
-    fn check_identity(&self) -> Result<()> {
-        let state = self.state.borrow();
-        match self.peer {
-            Peer::Publisher(publisher) if state.is_open() && state.identity != Some(publisher) => {
-                let text = format!("{} is not publisher {publisher}", self.config.broker);
-                Err(Error::new(ErrorKind::Protocol, text))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn lost(&self) -> Error {
-        Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
-    }
-
-    fn stranger(&self, code: ErrorCode) -> Error {
-        let text = match code {
-            ErrorCode::Version => format!("{} speaks another version of the protocol", self.config.broker),
-            _ => format!("{} answers, but is no corecast {}", self.config.broker, self.peer.role()),
-        };
-        Error::new(ErrorKind::Protocol, text)
-    }
-
-    /// Sends when there is something to send, for as long as the session lives.
-    async fn send_pump(self: Rc<Self>) {
-        loop {
-            self.send.wait().await;
-            while !self.send_now() {
-                let Some(socket) = self.socket.borrow().clone() else { break };
-                self.send_waits.set(true);
-                // Failed or not, the next send tells.
-                let _ = socket.writable().await;
-                self.send_waits.set(false);
-            }
-            if self.state.borrow().alive().is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Hands the kernel what it takes; `true` if nothing is left to wait for.
-    fn send_now(&self) -> bool {
-        let Some(socket) = self.socket.borrow().clone() else { return true };
-        let mut state = self.state.borrow_mut();
-        if state.out.unsent().is_empty() {
-            return true;
-        }
-        while !state.out.unsent().is_empty() {
-            match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
-                Ok(Some(sent)) => state.out.sent(sent),
-                Ok(None) => return false,
-                Err(_) => {
-                    // The read pump sees the end and says why.
-                    let _ = socket.shutdown_both();
-                    return true;
-                }
-            }
-        }
-        drop(state);
-        self.changed.wake_all();
-        true
     }
 }
 

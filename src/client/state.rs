@@ -22,7 +22,9 @@ use super::unacked::Unacked;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
-use crate::limits::{FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX,
+};
 use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::wire::Frame;
 
@@ -75,6 +77,8 @@ pub(super) enum News {
 
 struct Watched {
     topic: Bytes,
+    /// The broker is asked: a session may ask for so many counts at a time.
+    asked: bool,
     count: Option<u32>,
 }
 
@@ -94,10 +98,16 @@ pub(super) struct State {
     /// Subscribers whose subscriptions are in force again, to be told of the gap now.
     pub(super) returned: Vec<SubscriberId>,
     watches: BTreeMap<RequestId, Watched>,
-    /// Which topics go direct, by the broker's word.
+    /// Which topics go direct, by the broker's last word: also while it is away.
     pub(super) modes: Rc<ModeRules>,
+    /// The same, of a broker that has not welcomed us yet.
+    next_modes: ModeRules,
     /// Who this direct publisher is, by its own word.
     pub(super) identity: Option<PublisherId>,
+    /// Who it must be. Nothing is asked of anybody else.
+    pub(super) wanted: Option<PublisherId>,
+    /// Somebody else has welcomed us.
+    pub(super) is_imposter: bool,
     /// What this client's own direct publisher has to say to the broker.
     pub(super) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
@@ -132,7 +142,10 @@ impl State {
             returned: Vec::new(),
             watches: BTreeMap::new(),
             modes: Rc::default(),
+            next_modes: ModeRules::default(),
             identity: None,
+            wanted: None,
+            is_imposter: false,
             announcement: None,
             news: Vec::new(),
             registry: None,
@@ -172,7 +185,8 @@ impl State {
     pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
         self.identity = None;
-        self.modes = Rc::default();
+        self.is_imposter = false;
+        self.next_modes = ModeRules::default();
         self.last_heard = now;
         self.last_said = now;
         self.out.push_greeting();
@@ -185,11 +199,15 @@ impl State {
         self.terms = terms;
         self.phase = Phase::Open;
         self.open_since = Some(self.last_heard);
-        self.resubscribe();
-        for (request, watched) in &mut self.watches {
-            watched.count = None;
-            self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
+        let modes = mem::take(&mut self.next_modes);
+        if *self.modes != modes {
+            self.modes = Rc::new(modes);
         }
+        self.resubscribe();
+        for watched in self.watches.values_mut() {
+            (watched.asked, watched.count) = (false, None);
+        }
+        self.ask_counts();
         if let Some(announcement) = &mut self.announcement {
             announcement.on_lease_lost();
         }
@@ -235,6 +253,9 @@ impl State {
     /// A frame that is meant for this end.
     pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
+            Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
+                self.is_imposter = true;
+            }
             Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => self.on_welcome(Terms {
                 frame_bytes_max: frame_bytes_max as usize,
                 heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
@@ -260,7 +281,7 @@ impl State {
     fn on_registry_frame(&mut self, frame: Frame<'_>) {
         match frame {
             // Rules that cannot be read are those of a later version: to this one all is proxied.
-            Frame::Modes { rules } => self.modes = Rc::new(ModeRules::from_text(rules).unwrap_or_default()),
+            Frame::Modes { rules } => self.next_modes = ModeRules::from_text(rules).unwrap_or_default(),
             Frame::Identity { publisher } => self.identity = Some(PublisherId(publisher)),
             Frame::Registered { request, lease_ms } => {
                 self.asked.remove(&RequestId(request));
@@ -339,11 +360,22 @@ impl State {
         let request = self.next_request(Asked::Ack);
         // Counts come unasked from now on: nothing is answered with `Done`.
         self.asked.remove(&request);
-        if self.is_open() {
-            self.out.push(&Frame::WatchSubscribers { topic: &topic, request: request.0 });
-        }
-        self.watches.insert(request, Watched { topic, count: None });
+        self.watches.insert(request, Watched { topic, asked: false, count: None });
+        self.ask_counts();
         request
+    }
+
+    /// Asks for as many counts as a session may ask for; the others have to wait.
+    fn ask_counts(&mut self) {
+        if !self.is_open() {
+            return;
+        }
+        let asked = self.watches.values().filter(|watched| watched.asked).count();
+        let waiting = self.watches.iter_mut().filter(|(_, watched)| !watched.asked);
+        for (request, watched) in waiting.take(WATCHES_PER_SESSION_MAX - asked) {
+            watched.asked = true;
+            self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
+        }
     }
 
     pub(super) fn watched(&self, request: RequestId) -> Option<u32> {
@@ -351,9 +383,11 @@ impl State {
     }
 
     pub(super) fn unwatch(&mut self, request: RequestId) {
-        if self.watches.remove(&request).is_some() && self.is_open() {
+        let Some(watched) = self.watches.remove(&request) else { return };
+        if watched.asked && self.is_open() {
             self.out.push(&Frame::UnwatchSubscribers { request: request.0 });
         }
+        self.ask_counts();
     }
 
     /// Queues a message; the caller has seen that there is room and that it is not too long.
@@ -385,6 +419,9 @@ impl State {
         if self.unacked.wants_ack(now) {
             let request = self.next_request(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
+        }
+        if self.announcement.as_mut().is_some_and(|announcement| announcement.tries_again(now)) {
+            self.announce();
         }
         if let Some(mut announcement) = self.announcement.take() {
             if announcement.wants_to_renew(now) {

@@ -3,6 +3,9 @@
 
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
 
 use super::state::{Asked, State};
 use crate::ids::{RequestId, SubscriberId};
@@ -17,20 +20,24 @@ pub(super) struct Subscribed {
     watches: Vec<RequestId>,
     /// Subscriptions and watches not yet in force.
     outstanding: usize,
-    /// All were in force once: what is missed from now on is told.
-    was_in_force: bool,
-    back: Back,
+    /// What is missed from now on is told: all were in force once, or it was said that they are.
+    promised: bool,
+    /// It has missed something: a gap is due when all its subscriptions are in force, and what comes before that has
+    /// holes and is not handed out. So one loss is one gap, and behind it nothing is missing.
+    untold: bool,
+    /// Whoever subscribes has been told that all is in force, at direct publishers too.
+    is_settled: bool,
+    /// Since when it is here.
+    since: MonotonicNs,
 }
 
-/// What a subscriber is to be told of a connection that was lost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Back {
-    /// Nothing.
-    Told,
-    /// A gap before its next event, and when all its subscriptions are in force again.
-    Untold,
-    /// An event came, and the gap before it; what its other subscriptions miss until they are in force is not told.
-    InPart,
+impl Subscribed {
+    /// Nothing is missed unless it is told. Gives whether that is to be told at once.
+    fn promise(&mut self) -> bool {
+        let new = !mem::replace(&mut self.promised, true) && !self.untold;
+        self.untold |= new;
+        new
+    }
 }
 
 impl State {
@@ -39,10 +46,10 @@ impl State {
     pub(super) fn resubscribe(&mut self) {
         let modes = Rc::clone(&self.modes);
         let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
-        for subscribed in self.subscribers.values_mut().filter(|s| s.was_in_force && proxied(s)) {
-            subscribed.back = Back::Untold;
+        for subscribed in self.subscribers.values_mut().filter(|s| s.promised && proxied(s)) {
+            subscribed.untold = true;
         }
-        self.untold = self.subscribers.values().filter(|s| s.back != Back::Told).count();
+        self.untold = self.subscribers.values().filter(|s| s.untold).count();
         for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
             self.ask_subscriptions(id);
         }
@@ -55,8 +62,8 @@ impl State {
         if subscribed.outstanding > 0 {
             return;
         }
-        subscribed.was_in_force = true;
-        if mem::replace(&mut subscribed.back, Back::Told) != Back::Told {
+        subscribed.promised = true;
+        if mem::replace(&mut subscribed.untold, false) {
             self.untold -= 1;
             self.returned.push(id);
         }
@@ -67,15 +74,9 @@ impl State {
         self.untold > 0
     }
 
-    /// Whether this subscriber is to be told of a gap before the event that has come for it.
-    pub(super) fn tell_before_event(&mut self, id: SubscriberId) -> bool {
-        match self.subscribers.get_mut(&id) {
-            Some(subscribed) if subscribed.back == Back::Untold => {
-                subscribed.back = Back::InPart;
-                true
-            }
-            _ => false,
-        }
+    /// Whether this one is.
+    pub(super) fn is_untold(&self, id: SubscriberId) -> bool {
+        self.subscribers.get(&id).is_some_and(|s| s.untold)
     }
 
     /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
@@ -83,21 +84,70 @@ impl State {
         self.returned.pop()
     }
 
-    pub(super) fn subscribe(&mut self, filters: &[Filter]) -> SubscriberId {
+    /// Somebody relies on this subscriber's filters from now on, in force or not: what it misses until then is told.
+    pub(super) fn promise(&mut self, id: SubscriberId) {
+        let in_force = self.is_in_force(id);
+        if let Some(subscribed) = self.subscribers.get_mut(&id)
+            && !in_force
+        {
+            self.untold += usize::from(subscribed.promise());
+        }
+    }
+
+    /// As [`State::promise`], for all that are here for so long. Gives whether others are neither in force nor promised.
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> bool {
+        let open = self.is_open();
+        let mut others = false;
+        for subscribed in self.subscribers.values_mut() {
+            let in_force = open && subscribed.outstanding == 0;
+            if in_force || subscribed.promised {
+                continue;
+            }
+            if now.saturating_since(subscribed.since) >= after {
+                self.untold += usize::from(subscribed.promise());
+            } else {
+                others = true;
+            }
+        }
+        others
+    }
+
+    /// Whoever subscribes is told that all is in force.
+    pub(super) fn settled(&mut self, id: SubscriberId) {
+        if let Some(subscribed) = self.subscribers.get_mut(&id) {
+            subscribed.is_settled = true;
+        }
+    }
+
+    /// Whether a publisher that this subscriber hears of only now may have published what the subscriber was promised:
+    /// when it has begun before, or when the subscriber itself is only coming back.
+    pub(super) fn may_have_missed(&self, id: SubscriberId, has_begun: bool) -> bool {
+        self.subscribers.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
+    }
+
+    /// Who has missed something, now that this session ends and does not come back. `cut_off`: without a farewell.
+    pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
+        let missed = |s: &Subscribed| s.untold || (cut_off && s.promised);
+        self.subscribers.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn subscribe(&mut self, filters: &[Filter], now: MonotonicNs) -> SubscriberId {
         let id = SubscriberId(self.next_subscriber);
         self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        self.subscribe_as(id, filters);
+        self.subscribe_as(id, filters, now);
         id
     }
 
     /// Subscribes under an id that another session of this client has given.
-    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter]) {
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter], now: MonotonicNs) {
         let subscribed = Subscribed {
             filters: filters.to_vec(),
             watches: Vec::new(),
             outstanding: filters.len(),
-            was_in_force: false,
-            back: Back::Told,
+            promised: false,
+            untold: false,
+            is_settled: false,
+            since: now,
         };
         self.subscribers.insert(id, subscribed);
         if self.is_open() {
@@ -108,6 +158,11 @@ impl State {
     /// Whether this subscriber is one of this session.
     pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
         self.subscribers.contains_key(&id)
+    }
+
+    /// Whether nobody subscribes any more.
+    pub(super) fn has_nobody(&self) -> bool {
+        self.subscribers.is_empty()
     }
 
     /// Every subscriber with its filters.
@@ -145,7 +200,7 @@ impl State {
 
     pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
         let Some(subscribed) = self.subscribers.remove(&id) else { return };
-        self.untold -= usize::from(subscribed.back != Back::Told);
+        self.untold -= usize::from(subscribed.untold);
         if !self.is_open() {
             return;
         }
@@ -172,7 +227,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use corecast_executors::MonotonicNs;
 
     use super::*;
     use crate::ClientConfig;
@@ -201,10 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_connection_is_told_when_all_is_in_force_again_and_before_what_comes_earlier() {
+    fn a_lost_connection_is_told_once_when_all_is_in_force_again() {
         let filters = ["a", "b"].map(|text| Filter::parse(text).expect(text));
         let mut state = open(State::new(MonotonicNs(1)));
-        let id = state.subscribe(&filters);
+        let id = state.subscribe(&filters, MonotonicNs(1));
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
@@ -213,9 +267,9 @@ mod tests {
 
         state.on_disconnected();
         let mut state = open(state);
-        let late = state.subscribe(&filters[..1]);
-        assert!(state.tell_before_event(id) && !state.tell_before_event(id));
-        assert!(!state.tell_before_event(late), "it misses nothing that it was promised");
+        let late = state.subscribe(&filters[..1], MonotonicNs(1));
+        assert!(state.is_untold(id), "what comes now has holes");
+        assert!(!state.is_untold(late), "it misses nothing that it was promised");
         let requests = requests(&mut state);
         assert_eq!(requests.len(), 3);
         state.on_control(Frame::Done { request: requests[0] });
@@ -225,5 +279,59 @@ mod tests {
         state.on_control(Frame::Done { request: requests[2] });
         assert_eq!(state.pop_returned(), None);
         assert!(!state.has_untold() && state.is_in_force(late));
+    }
+
+    #[test]
+    fn who_relies_on_what_is_not_in_force_is_told_of_what_that_missed() {
+        let second = Duration::from_secs(1);
+        let filters = [Filter::parse("a").expect("a filter")];
+        let mut state = open(State::new(MonotonicNs(1)));
+        let [settled, late] = [1, 2].map(SubscriberId);
+        state.subscribe_as(settled, &filters, MonotonicNs(1));
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        state.promise(settled);
+        assert!(!state.has_untold(), "it has missed nothing");
+        state.subscribe_as(late, &filters, MonotonicNs(1));
+        assert!(state.promise_overdue(MonotonicNs(1), second) && !state.has_untold(), "it has some time");
+        assert!(!state.promise_overdue(MonotonicNs(1) + second, second) && state.has_untold());
+        assert_eq!(state.who_missed(false), [late], "should it end now");
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(late), None));
+        assert_eq!((state.who_missed(false), state.who_missed(true)), (vec![], vec![settled, late]));
+
+        // Promised while nobody answers, it is told when somebody does.
+        let mut state = State::new(MonotonicNs(1));
+        state.subscribe_as(late, &filters, MonotonicNs(1));
+        state.promise(late);
+        let mut state = open(state);
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert_eq!(state.pop_returned(), Some(late));
+    }
+
+    #[test]
+    fn who_is_only_beginning_has_missed_nothing_of_whom_it_hears_of() {
+        let filters = [Filter::parse("a").expect("a filter")];
+        let mut state = open(State::new(MonotonicNs(1)));
+        let id = state.subscribe(&filters, MonotonicNs(1));
+        assert!(!state.may_have_missed(id, true));
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(!state.may_have_missed(id, true), "its publishers are still being asked");
+        state.settled(id);
+        assert!(state.may_have_missed(id, true) && !state.may_have_missed(id, false));
+        state.on_disconnected();
+        let mut state = open(state);
+        assert!(state.may_have_missed(id, false), "who began while it was away did not wait for it");
+        for request in requests(&mut state) {
+            state.on_control(Frame::Done { request });
+        }
+        assert!(!state.may_have_missed(id, false));
     }
 }

@@ -1,6 +1,7 @@
 //! What a client asks of its session: hello, subscriptions, counts, flushes, pings.
 
 use bytes::Bytes;
+use tracing::debug;
 
 use super::linking::Peer;
 use super::outbox::{LinkItem, Origin};
@@ -121,8 +122,10 @@ impl Shard {
             None if self.config.modes.is_all_proxy() => {}
             None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
         }
+        let number = id.number(self.id);
+        debug!(shard = %self.id, session = %number, name, policy = policy.name(), "session opened");
         let welcome = Frame::Welcome {
-            session: u64::from(self.id.0) << 48 | u64::from(id.slot),
+            session: number.0,
             epoch: self.config.epoch,
             frame_bytes_max: u32::try_from(self.config.frame_bytes_max).unwrap_or(u32::MAX),
             heartbeat_ms: u32::try_from(self.config.heartbeat.as_millis()).unwrap_or(u32::MAX),

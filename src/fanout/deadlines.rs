@@ -100,7 +100,7 @@ mod tests {
     use super::super::shard::ShardConfig;
     use super::*;
     use crate::ids::ShardId;
-    use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER};
+    use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER, REFUSALS_PER_SHARD_MAX};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,6 +127,22 @@ mod tests {
         assert_eq!(rig.hears(0, silent), "handshake_timeout");
         assert_eq!(rig.hears(0, greeted), "handshake_timeout");
         assert_eq!(rig.hears(0, open), "");
+    }
+
+    #[test]
+    fn who_comes_to_a_full_shard_is_told_and_finds_room_later() {
+        let mut rig = Rig::new(&ShardConfig { sessions_max: 2, ..ShardConfig::default() });
+        let open = [(); 2].map(|()| rig.open(0, OverflowPolicy::DropOldest));
+        let late: Vec<_> = (0..REFUSALS_PER_SHARD_MAX).filter_map(|_| rig.shards[0].on_open()).collect();
+        assert_eq!(late.len(), REFUSALS_PER_SHARD_MAX);
+        assert_eq!(rig.shards[0].on_open(), None, "so many at a time");
+        for id in late {
+            assert_eq!(rig.hears(0, id), "too_many_sessions");
+            let _ = rig.shards[0].on_closed(id, false);
+        }
+        let _ = rig.shards[0].on_closed(open[0], false);
+        rig.open(0, OverflowPolicy::DropOldest);
+        assert_eq!(rig.hears(0, open[1]), "");
     }
 
     #[test]

@@ -25,7 +25,8 @@ use super::zmtp::Upstream;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX,
+    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, REFUSALS_PER_SHARD_MAX,
+    SESSIONS_PER_SHARD_MAX,
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
@@ -50,6 +51,8 @@ pub struct ShardConfig {
     pub modes: Arc<ModeRules>,
     /// How long a direct publisher is known without a word.
     pub lease: Duration,
+    /// Sessions that each takes.
+    pub sessions_max: usize,
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
@@ -70,6 +73,7 @@ impl Default for ShardConfig {
             epoch: 0,
             modes: Arc::default(),
             lease: LEASE_DEFAULT,
+            sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             zmtp_publishers: false,
             zmtp_subscribers: false,
@@ -138,7 +142,8 @@ impl Shard {
 
     /// A connection has come. `None`: this shard is full or stopping, drop it.
     pub fn on_open(&mut self) -> Option<SessionId> {
-        if self.draining || self.sessions.len() >= SESSIONS_PER_SHARD_MAX {
+        let (there, most) = (self.sessions.len(), self.config.sessions_max);
+        if self.draining || there >= most + REFUSALS_PER_SHARD_MAX {
             return None;
         }
         let (policy, now) = (self.config.overflow, self.now);
@@ -148,6 +153,9 @@ impl Shard {
         self.counters.accepts += 1;
         self.counters.sessions += 1;
         self.queue(id, greeting::ours().to_vec(), 0);
+        if there >= most {
+            self.close(id, ErrorCode::TooManySessions, "as many sessions are open here as there may be");
+        }
         Some(id)
     }
 

@@ -14,6 +14,11 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Whether that publisher is there.
+    pub fn knows(&self, publisher: PublisherId) -> bool {
+        self.publishers.contains_key(&publisher)
+    }
+
     /// A publisher is there, or has changed.
     pub fn up(&mut self, registration: Arc<Registration>) {
         self.publishers.insert(registration.publisher, registration);

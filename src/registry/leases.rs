@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
 use crate::limits::{GONE_PUBLISHERS_MAX, PUBLISHERS_MAX, TOPICS_PER_PUBLISHER_MAX};
+use crate::topic::Filter;
 
 /// Why a registration or a renewal is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -65,18 +66,21 @@ impl LeaseError {
 }
 
 /// What a publisher says and what is known of it in the same epoch. Topics only grow, so that an earlier registration
-/// that arrives late takes none, and none is dropped for want of room: nobody would tell who subscribes to it.
+/// that arrives late takes none, and none is dropped for want of room: nobody would tell who subscribes to it. A wide
+/// filter takes the place of the topics that it covers.
 fn joined(known: &Registration, mut new: Registration) -> Result<Registration, LeaseError> {
     let needs_new_epoch = |what| Err(LeaseError::Faulty(format!("{what} needs a new epoch")));
     if known.endpoints != new.endpoints {
         return needs_new_epoch("another endpoint");
     }
-    new.topics.extend_from_slice(&known.topics);
-    new.topics.sort_unstable();
-    new.topics.dedup();
-    if new.topics.len() > TOPICS_PER_PUBLISHER_MAX {
+    let all: BTreeSet<&Filter> = known.topics.iter().chain(&new.topics).collect();
+    let covered = |topic: &Filter| all.iter().any(|wide| *wide != topic && wide.covers(topic));
+    let topics: Vec<Filter> =
+        all.iter().filter(|topic| !covered(topic)).map(|topic| (*topic).clone()).collect();
+    if topics.len() > TOPICS_PER_PUBLISHER_MAX {
         return needs_new_epoch("a list of topics that would be too long with those before");
     }
+    new.topics = topics;
     Ok(new)
 }
 

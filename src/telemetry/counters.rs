@@ -105,7 +105,7 @@ list! {
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.
     Gauge egress_frames: u64, "corecast_egress_frames", Count;
-    /// Batches waiting in this shard's inboxes now.
+    /// Items waiting on this shard's links to others now.
     Gauge link_depth: u64, "corecast_link_depth", Count;
     /// Times that a publisher was held because a link or a blocking egress queue was full.
     Counter link_held: u64, "corecast_link_held_total", Count;

@@ -14,14 +14,17 @@ use socket2::{Domain, Socket, Type};
 
 use super::watchdog::LIMIT;
 
-/// What the broker said.
+/// What the broker said, or a direct publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Welcome {
+        session: u64,
         frame_bytes_max: u32,
         overflow: u8,
         epoch: u64,
     },
+    /// Of a direct publisher, before its welcome.
+    Identity(u64),
     Done(u32),
     Error(ErrorCode, String),
     Count(u32),
@@ -100,7 +103,11 @@ impl RawClient {
         let mut client = self.greet();
         let overflow = overflow.map_or(0, OverflowPolicy::to_wire);
         client.send(&Frame::Hello { name: "raw", overflow });
-        match client.next() {
+        let mut said = client.next();
+        if matches!(said, Said::Identity(_)) {
+            said = client.next();
+        }
+        match said {
             Said::Welcome { .. } => client,
             other => panic!("a welcome, not {other:?}"),
         }
@@ -212,9 +219,10 @@ impl RawClient {
 impl Said {
     fn of(frame: Frame<'_>) -> Self {
         match frame {
-            Frame::Welcome { frame_bytes_max, overflow, epoch, .. } => {
-                Said::Welcome { frame_bytes_max, overflow, epoch }
+            Frame::Welcome { session, frame_bytes_max, overflow, epoch, .. } => {
+                Said::Welcome { session, frame_bytes_max, overflow, epoch }
             }
+            Frame::Identity { publisher } => Said::Identity(publisher),
             Frame::Done { request } => Said::Done(request),
             Frame::Error { text, code, .. } => Said::Error(ErrorCode::from_number(code), text.to_owned()),
             Frame::SubscriberCount { count, .. } => Said::Count(count),

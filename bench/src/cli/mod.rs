@@ -4,11 +4,17 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
+//! | [`experiment`] | `corecast-bench experiment` |
+//! | [`compare`] | `corecast-bench compare` |
+//! | [`report`] | `corecast-bench report` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod compare;
+pub mod experiment;
 pub mod output;
 pub mod pages;
+pub mod report;
 pub mod run;
 
 use crate::experiment::guard;
@@ -55,6 +61,12 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
+    /// Carry out an experiment: many runs, one question, a folder of results
+    Experiment(Box<experiment::ExperimentArgs>),
+    /// Write a report of results: a page, Markdown, and plots
+    Report(report::ReportArgs),
+    /// Set one result over another: a ratio for each figure, with its interval
+    Compare(compare::CompareArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -77,6 +89,9 @@ impl Cli {
     pub fn execute(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(args) => run::execute(&args),
+            Command::Experiment(args) => experiment::execute(&args),
+            Command::Report(args) => report::execute(&args),
+            Command::Compare(args) => compare::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
@@ -97,14 +112,14 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        let run = command.find_subcommand("run").unwrap();
-        for argument in
-            run.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-        {
-            let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-            let wanted =
-                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
-            assert_eq!(name, Some(wanted));
+        for name in ["run", "experiment"] {
+            let options = command.find_subcommand(name).unwrap().get_opts();
+            for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
+            {
+                let env = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                let wanted = argument.get_long().unwrap().replace('-', "_").to_uppercase();
+                assert_eq!(env, Some(format!("CORECAST_BENCH_{wanted}")), "{name}");
+            }
         }
     }
 }

@@ -68,6 +68,7 @@ mod tests {
         names.sort();
         let wanted = [
             "corecast-bench-completions.1",
+            "corecast-bench-experiment.1",
             "corecast-bench-man.1",
             "corecast-bench-run.1",
             "corecast-bench.1",

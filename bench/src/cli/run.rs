@@ -4,8 +4,9 @@
 use super::Exit;
 use super::output::{complain, print, write_file};
 use crate::experiment::drive::DriveError;
-use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Transport};
+use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Slow, Transport};
 use crate::experiment::run::{RunError, run};
+use crate::experiment::settings::{SlowShare, parse_time};
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
@@ -111,6 +112,12 @@ pub struct RunArgs {
     /// Bytes that may wait for a subscriber at whoever fans out, such as 16MiB [default: the broker's]
     #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
     pub egress_bytes: Option<Size>,
+    /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
+    #[arg(long, value_name = "N|SHARE", env = "CORECAST_BENCH_SLOW")]
+    pub slow: Option<SlowShare>,
+    /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "slow", env = "CORECAST_BENCH_SLOW_DELAY")]
+    pub slow_delay: Option<Duration>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
     pub json: Option<PathBuf>,
@@ -182,7 +189,7 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
+pub(super) fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
     let mut exit = Exit::Fine;
     for failed in runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))) {
         complain(&anyhow::anyhow!(failed));
@@ -191,7 +198,7 @@ fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
     exit
 }
 
-fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
+pub(super) fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
     match ending {
         Ending::Complete if rate_reached => Exit::Fine,
         Ending::Complete => Exit::RateMissed,
@@ -200,7 +207,7 @@ fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
     }
 }
 
-fn exit_of_error(error: &RunError) -> Exit {
+pub(super) fn exit_of_error(error: &RunError) -> Exit {
     match error {
         RunError::Plan(_) | RunError::Descriptors(_) => Exit::Usage,
         RunError::Drive { error: DriveError::TimedOut { .. }, .. } => Exit::TimedOut,
@@ -210,7 +217,7 @@ fn exit_of_error(error: &RunError) -> Exit {
 }
 
 /// The one that says more: nothing is as bad as having no result, and a missed rate may be why an assertion fails.
-fn worse(one: Exit, other: Exit) -> Exit {
+pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     let rank = |exit: Exit| match exit {
         Exit::Fine => 0,
         Exit::RateMissed => 1,
@@ -244,6 +251,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         broker: broker(args),
         sessions: args.sessions,
         subscribers,
+        slow: args.slow.map(|share| Slow { subscribers: share.of(subscribers), delay: args.slow_delay }),
         publishers: args.publishers,
         size_bytes: args.size,
         rate: args.rate,
@@ -253,6 +261,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         fan_out_cores: fan_out_cores.clone(),
         idle: args.idle,
         timeout: args.timeout,
+        keep_samples: false,
     };
     if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {
         bail!("--broker {broker} has one mode, and --mode both needs one of each: leave --broker out");
@@ -286,18 +295,20 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             idle: args.broker_idle,
             overflow: args.overflow,
             egress_bytes: args.egress_bytes,
+            frame_bytes_max: None,
+            metrics: true,
         }),
     }
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
         .filter(|seconds| !seconds.is_zero())
         .ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
 }
 
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize =
         text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
     crate::measure::payload::check_size(size).map_err(|error| error.to_string())?;

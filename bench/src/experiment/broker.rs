@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -87,6 +88,8 @@ pub enum BrokerError {
 #[derive(Debug)]
 pub struct BrokerProcess {
     endpoint: Endpoint,
+    /// Where its counters are served, if they are.
+    metrics: Option<SocketAddr>,
     child: Child,
     stderr: Option<JoinHandle<String>>,
     /// Where its Unix socket is, to be removed after it.
@@ -118,7 +121,8 @@ impl BrokerProcess {
             .spawn()
             .map_err(failed)?;
         let pipes = (child.stdout.take(), child.stderr.take());
-        let mut broker = BrokerProcess { endpoint: listen, child, stderr: None, _folder: folder };
+        let mut broker =
+            BrokerProcess { endpoint: listen, metrics: None, child, stderr: None, _folder: folder };
         let (Some(stdout), Some(stderr)) = pipes else {
             return Err(failed(io::Error::other("its pipes are not there")));
         };
@@ -128,6 +132,7 @@ impl BrokerProcess {
             FirstLineError::Ended => broker.ended(),
             FirstLineError::Silent => BrokerError::Silent { stderr: broker.end_and_read_stderr() },
         })?;
+        broker.metrics = metrics_in(&line);
         broker.endpoint = endpoint_in(&line).ok_or(BrokerError::NotReady { line })?;
         Ok(broker)
     }
@@ -135,6 +140,11 @@ impl BrokerProcess {
     /// Where it listens.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Where its counters are served, if that was asked for.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Its process.
@@ -254,6 +264,8 @@ fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsSt
     option("--idle", options.idle.as_ref().map(ToString::to_string));
     option("--overflow", options.overflow.as_ref().map(ToString::to_string));
     option("--egress-bytes", options.egress_bytes.as_ref().map(ToString::to_string));
+    option("--frame-bytes-max", options.frame_bytes_max.as_ref().map(ToString::to_string));
+    option("--metrics", options.metrics.then(|| "127.0.0.1:0".to_owned()));
     arguments
 }
 
@@ -269,6 +281,12 @@ fn find_program() -> Result<PathBuf, BrokerError> {
     let folders = std::iter::once(beside.clone()).chain(std::env::split_paths(&path));
     let mut files = folders.map(|folder| folder.join(PROGRAM));
     files.find(|file| file.is_file()).ok_or(BrokerError::NotFound { beside })
+}
+
+/// Where the ready object says that counters are served.
+fn metrics_in(line: &str) -> Option<SocketAddr> {
+    let ready: Value = serde_json::from_str(line).ok()?;
+    ready["metrics"].as_str()?.parse().ok()
 }
 
 /// The first endpoint that the ready object names.
@@ -332,6 +350,13 @@ mod tests {
         assert_eq!(endpoint(r#"{"ready":"uds:///tmp/x y"}"#).as_deref(), Some("uds:///tmp/x y"));
         assert_eq!(endpoint(r#"{"shards":2}"#), None);
         assert_eq!(endpoint("ready tcp://127.0.0.1:4711"), None);
+    }
+
+    #[test]
+    fn the_counters_are_where_the_ready_object_says() {
+        let line = r#"{"endpoints":["tcp://127.0.0.1:4711"],"metrics":"127.0.0.1:9680"}"#;
+        assert_eq!(metrics_in(line), Some(SocketAddr::from(([127, 0, 0, 1], 9680))));
+        assert_eq!(metrics_in(r#"{"endpoints":[],"metrics":null}"#), None);
     }
 
     #[test]

@@ -58,8 +58,7 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     }
     let advice = match plan.sessions {
         Sessions::PerSubscriber => {
-            let each = files_per_subscriber(plan);
-            let most = limit.saturating_sub(needed - plan.subscribers as u64 * each) / each;
+            let most = most(plan, limit);
             format!(
                 "at most {most} subscribers with a session each, or any number with --sessions per-executor"
             )
@@ -69,11 +68,34 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
 }
 
+/// How many subscribers of this plan the hard limit allows.
+pub fn subscribers_max(plan: &Plan) -> usize {
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
+    match plan.sessions {
+        Sessions::PerSubscriber => usize::try_from(most(plan, hard)).unwrap_or(usize::MAX),
+        Sessions::PerExecutor => usize::MAX,
+    }
+}
+
+/// How many subscribers with a session each such a limit allows.
+fn most(plan: &Plan, limit: u64) -> u64 {
+    let each = files_per_subscriber(plan);
+    limit.saturating_sub(needed(plan) - plan.subscribers as u64 * each) / each
+}
+
 /// What the needier of the two processes needs. Sessions with the broker have an end in each; those with direct
 /// publishers, which are in this process as their subscribers are, have both ends here.
 fn needed(plan: &Plan) -> u64 {
     let executors = (plan.subscriber_cores.len() + plan.publisher_cores.len()) as u64;
     let hosts = plan.direct_hosts() as u64;
+    // Slow subscribers have an executor more, a timer each, and sessions of their own in any case.
+    let slow = plan.slow.map_or(0, |slow| {
+        let each = match plan.sessions {
+            Sessions::PerSubscriber => 1,
+            Sessions::PerExecutor => 1 + files_per_subscriber(plan),
+        };
+        FILES_PER_EXECUTOR + slow.subscribers as u64 * each
+    });
     let sessions = match plan.sessions {
         Sessions::PerSubscriber => {
             plan.subscribers as u64 * files_per_subscriber(plan) + plan.publishers as u64 + executors
@@ -93,7 +115,7 @@ fn needed(plan: &Plan) -> u64 {
         }
         BrokerChoice::Running { .. } => 0,
     };
-    sessions + listeners + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
+    sessions + slow + listeners + executors.max(shards) * FILES_PER_EXECUTOR + FILES_BESIDES
 }
 
 /// Files that a subscriber with a session of its own has in this process: one to the broker, and in direct mode both

@@ -1,7 +1,7 @@
 //! Owns a swarm from its first connection to its last report: set up, let go, watched until every message is
 //! accounted for, asked for what it measured. Runs on a plain thread.
 
-use super::plan::Plan;
+use super::plan::{Plan, Slow};
 use super::watch::{Driven, Ending, Watch};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
@@ -9,6 +9,7 @@ use crate::report::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
 use crate::swarm::reports::{Failure, Report, reports};
+use crate::swarm::slow::{SlowConfig, SlowSubscribers};
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
 use corecast::{Endpoint, OverflowPolicy};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
@@ -70,6 +71,8 @@ pub struct Drive<'a> {
     interrupt: &'a Interrupt,
     inbox: Inbox<Report>,
     subscribers: Subscribers,
+    /// They are in nothing that is watched or measured.
+    slow: Option<SlowSubscribers>,
     publishers: Publishers,
 }
 
@@ -95,10 +98,14 @@ impl<'a> Drive<'a> {
         progress.phase("connecting subscribers");
         let subscribers = start_subscribers(plan, &common, link.clone())?;
         wait_until_ready(&mut inbox, subscribers.executors(), plan.timeout, interrupt)?;
+        let slow = start_slow(plan, &common, link.clone())?;
+        if let Some(slow) = &slow {
+            wait_until_ready(&mut inbox, slow.executors(), plan.timeout, interrupt)?;
+        }
         progress.phase("connecting publishers");
         let publishers = start_publishers(plan, common, link)?;
         wait_until_ready(&mut inbox, publishers.executors(), plan.timeout, interrupt)?;
-        Ok(Drive { plan, interrupt, inbox, subscribers, publishers })
+        Ok(Drive { plan, interrupt, inbox, subscribers, slow, publishers })
     }
 
     /// Sends everything and waits until it is accounted for, or until there is no point in waiting.
@@ -137,7 +144,8 @@ impl<'a> Drive<'a> {
         // A report that nobody takes must not keep an executor from stopping.
         drop(self.inbox);
         self.publishers.stop()?;
-        self.subscribers.stop()
+        self.subscribers.stop()?;
+        self.slow.map_or(Ok(()), SlowSubscribers::stop)
     }
 
     fn take_reports(&mut self, watch: &mut Watch<'_>, until: Instant) {
@@ -172,11 +180,21 @@ impl<'a> Drive<'a> {
 fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result<Subscribers, PoolError> {
     let config = SubscribersConfig {
         common: common.clone(),
-        subscribers: plan.subscribers,
+        subscribers: plan.measured_subscribers(),
         cores: plan.subscriber_cores.clone(),
         idle: plan.idle,
+        keep_samples: plan.keep_samples,
     };
     Subscribers::start(config, link)
+}
+
+fn start_slow(
+    plan: &Plan,
+    common: &Common,
+    link: Link<Report>,
+) -> Result<Option<SlowSubscribers>, PoolError> {
+    let Some(Slow { subscribers, delay }) = plan.slow else { return Ok(None) };
+    SlowSubscribers::start(SlowConfig { common: common.clone(), subscribers, delay }, link).map(Some)
 }
 
 fn start_publishers(plan: &Plan, common: Common, link: Link<Report>) -> Result<Publishers, PoolError> {

@@ -9,11 +9,31 @@
 //! | [`run`] | one run, from the first connection to the record |
 //! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
 //! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
+//! | [`cost`] | what a run costs whoever fans out |
+//! | [`counters`] | what each shard of a broker did, by its own counters |
+//! | [`syscalls`] | how many system calls a process makes, by `perf` |
+//! | [`catalogue`] | the experiments: the question of each, and its runs |
+//! | [`settings`] | what may be said about an experiment |
+//! | [`file`] | the same, read from a file |
+//! | [`base`] | what the runs of an experiment have in common |
+//! | [`step`] | what an experiment is made of |
+//! | [`search`] | the search for the highest rate that is delivered whole |
+//! | [`series`] | all runs of an experiment, one after another, into a folder of results |
 
+pub mod base;
 pub mod broker;
+pub mod catalogue;
+pub mod cost;
+pub mod counters;
 pub mod descriptors;
 pub mod drive;
+pub mod file;
 pub mod guard;
 pub mod plan;
 pub mod run;
+pub mod search;
+pub mod series;
+pub mod settings;
+pub mod step;
+pub mod syscalls;
 pub mod watch;

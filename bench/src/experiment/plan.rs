@@ -124,6 +124,19 @@ pub struct BrokerOptions {
     pub overflow: Option<OverflowPolicy>,
     /// `--egress-bytes`.
     pub egress_bytes: Option<Size>,
+    /// `--frame-bytes-max`.
+    pub frame_bytes_max: Option<Size>,
+    /// Whether it serves its counters, so that what each shard did can be told.
+    pub metrics: bool,
+}
+
+/// Subscribers that are slow on purpose, with a session each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slow {
+    /// How many.
+    pub subscribers: usize,
+    /// How long each takes for a message; `None`: it reads nothing at all.
+    pub delay: Option<Duration>,
 }
 
 /// One run.
@@ -135,8 +148,10 @@ pub struct Plan {
     pub broker: BrokerChoice,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
-    /// How many subscribers.
+    /// How many subscribers, slow ones among them.
     pub subscribers: usize,
+    /// Those of them that are slow on purpose.
+    pub slow: Option<Slow>,
     /// How many publishers.
     pub publishers: usize,
     /// Payload, in bytes.
@@ -156,6 +171,8 @@ pub struct Plan {
     pub idle: Idle,
     /// How long nothing may happen before the run is given up.
     pub timeout: Duration,
+    /// Whether every delivery is kept by itself, for the files of each subscriber.
+    pub keep_samples: bool,
 }
 
 /// A run that makes no sense.
@@ -166,6 +183,14 @@ pub enum PlanError {
     Nothing {
         /// Of what there is none.
         what: &'static str,
+    },
+    /// More subscribers are to be slow than there are, or all of them.
+    #[error("{slow} of {subscribers} subscribers are to be slow: at least one must not be")]
+    AllSlow {
+        /// How many are to be slow.
+        slow: usize,
+        /// How many there are.
+        subscribers: usize,
     },
     /// The payload cannot be so small, or so large.
     #[error(transparent)]
@@ -184,10 +209,24 @@ impl Plan {
             ("the number of publishers", self.publishers as u64),
             ("what is sent", messages),
         ];
-        match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((what, _)) => Err(PlanError::Nothing { what }),
-            None => Ok(payload::check_size(self.size_bytes)?),
+        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(PlanError::Nothing { what });
         }
+        let (slow, subscribers) = (self.slow_subscribers(), self.subscribers);
+        if slow >= subscribers {
+            return Err(PlanError::AllSlow { slow, subscribers });
+        }
+        Ok(payload::check_size(self.size_bytes)?)
+    }
+
+    /// Subscribers that are slow on purpose.
+    pub fn slow_subscribers(&self) -> usize {
+        self.slow.map_or(0, |slow| slow.subscribers)
+    }
+
+    /// Subscribers that are measured: all but the slow ones.
+    pub fn measured_subscribers(&self) -> usize {
+        self.subscribers - self.slow_subscribers()
     }
 
     /// What carries the bytes.
@@ -206,6 +245,9 @@ impl Plan {
                 direct.idle = options.idle.unwrap_or_default();
                 if let Some(Size(bytes)) = options.egress_bytes {
                     direct.bounds.bytes_max = bytes;
+                }
+                if let Some(Size(bytes)) = options.frame_bytes_max {
+                    direct.frame_bytes_max = bytes;
                 }
                 options.overflow
             }
@@ -261,6 +303,7 @@ pub(crate) mod tests {
             broker: BrokerChoice::Started(BrokerOptions::default()),
             sessions: Sessions::PerSubscriber,
             subscribers: 512,
+            slow: None,
             publishers: 2,
             size_bytes: 64,
             rate: Rate::Hz(20.0),
@@ -270,6 +313,7 @@ pub(crate) mod tests {
             fan_out_cores: vec![CoreId(0), CoreId(1)],
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
+            keep_samples: false,
         }
     }
 

@@ -1,22 +1,25 @@
 //! Owns one run: a broker, a swarm, and the record of what it did.
 
 use super::broker::{BrokerError, BrokerProcess};
+use super::cost::{Cost, Reading, thousandths};
+use super::counters;
 use super::descriptors::{self, DescriptorsError};
 use super::drive::{Drive, DriveError, with_causes};
-use super::plan::{BrokerChoice, Plan, PlanError};
+use super::plan::{BrokerChoice, BrokerOptions, Plan, PlanError, Slow};
+use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
-use crate::measure::process::{CpuNs, Usage, UsageError, cpu_of_own_threads, usage_of};
+use crate::measure::process::{Usage, UsageError, usage_of};
+use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
-use crate::report::progress::Progress;
-use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
-use crate::swarm::publishers;
+use crate::report::progress::{Place, Progress};
+use crate::report::record::{RunRecord, ShardRecord};
+use crate::results::Raw;
 use crate::swarm::schedule::Rate;
-use corecast::Endpoint;
-use corecast::client::DIRECT_POOL;
 use corecast::registry::Mode;
+use corecast::{Endpoint, Sessions};
 use corecast_executors::MonotonicNs;
 use std::path::Path;
 
@@ -24,6 +27,9 @@ use std::path::Path;
 const IN_TIME_MIN: f64 = 0.99;
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
+
+/// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
+const SLOW_DELAY_MS: &str = "slow_delay_ms";
 
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
@@ -51,23 +57,43 @@ pub enum RunError {
 }
 
 /// What a run gave.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// For the reader.
     pub record: RunRecord,
+    /// The measurements that the record sums up.
+    pub raw: Raw,
     /// How it ended.
     pub ending: Ending,
     /// Whether the messages were sent when they should have been.
     pub rate_reached: bool,
 }
 
+/// What a run needs from whoever makes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The file of this command: with it, a broker that is started cannot outlive this process.
+    pub guard: Option<&'a Path>,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+    /// Where the run stands among several, for who watches.
+    pub place: Option<Place>,
+    /// Whether the system calls of the broker are counted, which costs it time.
+    pub counts_syscalls: bool,
+}
+
 /// Makes one run. With `guard`, the file of this command, its broker cannot outlive this process.
 pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, RunError> {
+    run_in(plan, &Surroundings { guard, interrupt, place: None, counts_syscalls: false })
+}
+
+/// Makes one run.
+pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, RunError> {
     plan.check()?;
     descriptors::ensure(plan)?;
-    let mut progress = Progress::start(plan.title());
-    let mut broker = Broker::get(plan, guard)?;
-    let outcome = run_through(plan, &mut broker, interrupt, &mut progress);
+    let mut progress = Progress::start_at(surroundings.place, plan.title());
+    let mut broker = Broker::get(plan, surroundings.guard)?;
+    let outcome = run_through(plan, &mut broker, surroundings, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
@@ -79,7 +105,7 @@ pub fn run(plan: &Plan, guard: Option<&Path>, interrupt: &Interrupt) -> Result<O
 fn run_through(
     plan: &Plan,
     broker: &mut Broker,
-    interrupt: &Interrupt,
+    surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
     let endpoint = broker.endpoint().clone();
@@ -88,22 +114,64 @@ fn run_through(
         BrokerChoice::Started(_) => None,
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
-    let mut drive = Drive::set_up(plan, (&endpoint, overflow), interrupt, progress)
+    let empty = broker.usage()?;
+    let mut drive = Drive::set_up(plan, (&endpoint, overflow), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
-    let before = (broker.usage()?, publishers_cpu());
+    let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
+    let before = Reading::now(broker.usage()?);
     let mut driven = drive.go(progress, || broker.failure());
-    let after = (broker.usage().ok().flatten(), publishers_cpu());
-    let cost = Cost { broker: before.0.zip(after.0), publishers: (before.1, after.1) };
+    let after = Reading::now(broker.usage().ok().flatten());
+    let syscalls = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
         said.push_str(&broker.failure_suffix());
     }
+    // Direct publishers have no page of counters.
+    let shards = match plan.mode {
+        Mode::Proxy => broker.shards(sends(plan, &driven)),
+        Mode::Direct => Vec::new(),
+    };
     let stopped = drive.stop();
-    let mut outcome = outcome(plan, &driven, &cost);
+    let mut outcome = outcome(plan, &driven);
+    let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
+    cost.describe(plan, &mut outcome.record);
+    outcome.record.shards = shards;
+    note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
         outcome.ending =
             Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
     }
     Ok(outcome)
+}
+
+/// What the kernel will have taken from the broker, if nobody is slow and nothing is dropped: of each message one for
+/// each session.
+fn sends(plan: &Plan, driven: &Driven) -> u64 {
+    let sessions = match plan.sessions {
+        Sessions::PerSubscriber => plan.measured_subscribers(),
+        Sessions::PerExecutor => driven.tallies.len(),
+    };
+    driven.sent.iter().sum::<u64>().saturating_mul(sessions as u64)
+}
+
+fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> {
+    match (plan.mode, broker.pid()) {
+        (Mode::Direct, _) => {
+            Err("direct publishers share a process with their subscribers, which call the system too".into())
+        }
+        (Mode::Proxy, None) => Err("it is not known which process the broker is".into()),
+        (Mode::Proxy, Some(pid)) => SyscallCount::start(pid),
+    }
+}
+
+fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
+    match counted {
+        Some(Ok(count)) if record.deliveries > 0 => {
+            let each = thousandths(count as f64 / record.deliveries as f64);
+            record.extra.insert(syscalls::PER_DELIVERY.to_owned(), each);
+        }
+        Some(Err(why)) => record.notes.push(format!("no system calls were counted: {why}")),
+        Some(Ok(_)) | None => {}
+    }
 }
 
 /// The broker of a run.
@@ -133,11 +201,26 @@ impl Broker {
 
     /// What its process has used; `None` if it is not known which one that is.
     fn usage(&self) -> Result<Option<Usage>, UsageError> {
-        let pid = match self {
+        self.pid().map(usage_of).transpose()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        match self {
             Broker::Started(process) => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
-        };
-        pid.map(usage_of).transpose()
+        }
+    }
+
+    /// What each of its shards did, once all together have done so much; empty if it does not say.
+    fn shards(&self, deliveries: u64) -> Vec<ShardRecord> {
+        match self {
+            // One that has ended says nothing any more.
+            Broker::Started(process) => process
+                .metrics()
+                .map(|address| counters::shards_after(address, deliveries))
+                .unwrap_or_default(),
+            Broker::Running { .. } => Vec::new(),
+        }
     }
 
     /// How it ended, if it has and was not known to have.
@@ -161,42 +244,17 @@ impl Broker {
     }
 }
 
-/// What processes and threads had used before a run and after it.
-struct Cost {
-    broker: Option<(Usage, Usage)>,
-    publishers: (CpuNs, CpuNs),
-}
-
-impl Cost {
-    fn of_broker(&self, delivered: u64) -> BrokerRecord {
-        let Some((before, after)) = self.broker else { return BrokerRecord::default() };
-        BrokerRecord {
-            cpu_ns_per_delivery: cpu_per_delivery(before.cpu, after.cpu, delivered),
-            rss_bytes: Some(after.rss_bytes),
-        }
-    }
-
-    fn of_publishers(&self, delivered: u64) -> ExecutorsRecord {
-        let (before, after) = self.publishers;
-        ExecutorsRecord { cpu_ns_per_delivery: cpu_per_delivery(before, after, delivered) }
-    }
-}
-
-fn cpu_per_delivery(before: CpuNs, after: CpuNs, delivered: u64) -> Option<f64> {
-    let cpu_ns = after.0.saturating_sub(before.0) as f64;
-    (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64))
-}
-
-/// Of the publishers' executors, and of those that the library gives to direct publishers.
-fn publishers_cpu() -> CpuNs {
-    cpu_of_own_threads(|name| name.starts_with(publishers::POOL) || name.starts_with(DIRECT_POOL))
-}
-
-fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
+fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     let (mut totals, mut latencies, mut spread) =
         (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
     let mut last_arrival: Option<MonotonicNs> = None;
+    let mut samples: Option<Samples> = None;
+    let mut subscribers = 0;
     for (_, tally) in &driven.tallies {
+        if let Some(kept) = tally.samples() {
+            samples.get_or_insert_default().append(kept, subscribers);
+        }
+        subscribers += tally.oracle().subscribers() as u32;
         totals += tally.totals(&driven.sent);
         latencies.merge(tally.latencies());
         spread.merge(tally.spread());
@@ -236,8 +294,10 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
         } else {
             0.0
         },
-        broker: cost.of_broker(totals.delivered),
-        publisher_executors: cost.of_publishers(totals.delivered),
+        slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
+        extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
+        idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
+        overflow: options(plan).and_then(|options| options.overflow).map(|policy| policy.to_string()),
         incomplete: match &driven.ending {
             Ending::Complete => None,
             Ending::Interrupted if totals.lost > 0 => {
@@ -247,8 +307,23 @@ fn outcome(plan: &Plan, driven: &Driven, cost: &Cost) -> Outcome {
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
         notes: notes(plan, driven, &totals, rate_reached),
+        ..RunRecord::default()
     };
-    Outcome { record, ending: driven.ending.clone(), rate_reached }
+    let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
+    Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
+}
+
+/// How long a slow subscriber takes for a message, for the record; 0 for one that takes none.
+fn slow_delay_ms(slow: Slow) -> (String, f64) {
+    (SLOW_DELAY_MS.to_owned(), slow.delay.map_or(0.0, |delay| thousandths(delay.as_secs_f64() * 1e3)))
+}
+
+/// How its broker was started, if it was.
+fn options(plan: &Plan) -> Option<&BrokerOptions> {
+    match &plan.broker {
+        BrokerChoice::Started(options) => Some(options),
+        BrokerChoice::Running { .. } => None,
+    }
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
@@ -259,6 +334,15 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
     if plan.rate == Rate::Flood {
         notes
             .push("flood: the latencies are those of a saturated system, from the call of publish on".into());
+    }
+    if let Some(Slow { subscribers, delay }) = plan.slow {
+        let pace = match delay {
+            Some(delay) => format!("take {} ms for each message", delay.as_secs_f64() * 1e3),
+            None => "read nothing".into(),
+        };
+        notes.push(format!(
+            "{subscribers} of the subscribers {pace}, and the figures are those of the others"
+        ));
     }
     if !rate_reached {
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
@@ -283,9 +367,4 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         }
     }
     notes
-}
-
-/// With three decimals.
-fn thousandths(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }

@@ -181,10 +181,10 @@ impl<'a> Watch<'a> {
             return format!("nothing has arrived for {seconds} s, and {unsent} publishers have not sent all");
         }
         let settled = self.settling().unwrap_or_default().settled;
-        let missing = self.plan.subscribers - settled;
+        let subscribers = self.plan.measured_subscribers();
+        let missing = subscribers - settled;
         format!(
-            "nothing has arrived for {seconds} s, and {missing} of {} subscribers miss messages",
-            self.plan.subscribers
+            "nothing has arrived for {seconds} s, and {missing} of {subscribers} subscribers miss messages"
         )
     }
 
@@ -194,7 +194,8 @@ impl<'a> Watch<'a> {
         let deliveries = self.received.iter().map(|received| received.delivered).sum();
         let accounted = self.accounted();
         let messages = self.sent().map(|sent| sent.iter().sum()).or(self.plan.messages());
-        let expected = messages.map(|messages: u64| messages.saturating_mul(self.plan.subscribers as u64));
+        let expected =
+            messages.map(|messages: u64| messages.saturating_mul(self.plan.measured_subscribers() as u64));
         let by_count = expected.map(|expected| accounted as f64 / expected as f64);
         let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
         let done = by_count.or(by_time).unwrap_or(0.0).min(1.0);

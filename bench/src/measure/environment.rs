@@ -30,7 +30,7 @@ pub struct Environment {
     pub limits: Limits,
     /// The version of corecast.
     pub version: String,
-    /// The commit it was built from, or `unknown`.
+    /// The commit it was built from, with `-dirty` behind it if sources differ from it, or `unknown`.
     pub git_commit: String,
     /// `release` or `debug`.
     pub build: String,

@@ -2,6 +2,7 @@
 //! One histogram belongs to one executor; they are merged when the run is over.
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -74,6 +75,11 @@ impl Latencies {
         self.histogram.is_empty()
     }
 
+    /// So much (0 to 1) of all are at most this, in microseconds.
+    pub fn at_quantile_us(&self, quantile: f64) -> f64 {
+        us(self.histogram.value_at_quantile(quantile) as f64)
+    }
+
     /// The nine figures, or `None` if none was counted.
     pub fn summary(&self) -> Option<Summary> {
         if self.is_empty() {
@@ -91,6 +97,48 @@ impl Latencies {
             mean: us(self.histogram.mean()),
             stddev: us(self.histogram.stdev()),
         })
+    }
+}
+
+/// Bytes that are not a histogram as this version writes it.
+#[derive(Debug, thiserror::Error)]
+pub enum HdrError {
+    /// They are not what HdrHistogram's V2 format is.
+    #[error("not a histogram in HdrHistogram's compressed V2 format: {0}")]
+    Malformed(String),
+    /// It is one, but with other bounds, so that it cannot be merged without loss.
+    #[error("a histogram with other bounds than 1 ns to 600 s in {SIGNIFICANT_DIGITS} digits")]
+    OtherBounds,
+}
+
+impl Latencies {
+    /// The histogram in HdrHistogram's compressed V2 format, nanoseconds: what an `.hdr` file holds.
+    pub fn to_hdr(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.histogram, &mut bytes);
+        written.expect("memory takes all that is written, and the bounds above fit the format");
+        bytes
+    }
+
+    /// What [`Latencies::to_hdr`] wrote, here or on another host.
+    pub fn from_hdr(bytes: &[u8]) -> Result<Self, HdrError> {
+        let mut reader = bytes;
+        let histogram: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut reader)
+            .map_err(|error| HdrError::Malformed(format!("{error:?}")))?;
+        let ours = Latencies::new();
+        let same = (histogram.low(), histogram.high(), histogram.sigfig())
+            == (ours.histogram.low(), ours.histogram.high(), ours.histogram.sigfig());
+        if same { Ok(Latencies { histogram }) } else { Err(HdrError::OtherBounds) }
+    }
+
+    /// The percentile curve: pairs of quantile (0 to 1) and the latency that so many are at most, in microseconds,
+    /// denser towards 1, as HdrHistogram's tools print it.
+    pub fn curve(&self) -> Vec<(f64, f64)> {
+        /// Points in each halving of the distance to 1: HdrHistogram's tools take 5.
+        const POINTS_PER_HALVING: u32 = 5;
+        let points = self.histogram.iter_quantiles(POINTS_PER_HALVING);
+        points.map(|point| (point.quantile_iterated_to(), us(point.value_iterated_to() as f64))).collect()
     }
 }
 
@@ -134,6 +182,30 @@ mod tests {
         near(summary.max, 1000.0);
         near(summary.mean, 500.5);
         near(summary.stddev, 288.675);
+    }
+
+    #[test]
+    fn a_file_of_latencies_is_read_back_and_another_is_not() {
+        let mut latencies = Latencies::new();
+        (1..=1000u64).for_each(|us| latencies.record_ns(us * 1000));
+        let read = Latencies::from_hdr(&latencies.to_hdr()).unwrap();
+        assert_eq!(read.summary(), latencies.summary());
+        assert!(matches!(Latencies::from_hdr(b"no histogram"), Err(HdrError::Malformed(_))));
+        let other = Histogram::<u64>::new_with_bounds(1, 1_000, 2).unwrap();
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&other, &mut bytes).unwrap();
+        assert!(matches!(Latencies::from_hdr(&bytes), Err(HdrError::OtherBounds)));
+    }
+
+    #[test]
+    fn the_curve_rises_to_the_greatest() {
+        let mut latencies = Latencies::new();
+        (1..=1000u64).for_each(|us| latencies.record_ns(us * 1000));
+        let curve = latencies.curve();
+        assert!(curve.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1), "{curve:?}");
+        let (quantile, greatest) = *curve.last().unwrap();
+        assert!((quantile - 1.0).abs() < 1e-9 && (greatest - 1000.0).abs() <= 1.0, "{quantile} {greatest}");
+        assert!(Latencies::new().curve().is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod latency;
 pub mod oracle;
 pub mod payload;
 pub mod process;
+pub mod samples;
 pub mod spread;
 pub mod stream;
 pub mod tally;

@@ -5,6 +5,7 @@
 use super::latency::Latencies;
 use super::oracle::{Oracle, Totals};
 use super::payload::{self, PublisherIndex, RunId};
+use super::samples::{Sample, Samples};
 use super::spread::Spread;
 use corecast_executors::MonotonicNs;
 
@@ -16,6 +17,8 @@ pub struct Tally {
     latencies: Latencies,
     spread: Spread,
     last_arrival: Option<MonotonicNs>,
+    /// Every delivery by itself, if they are kept.
+    samples: Option<Samples>,
 }
 
 impl Tally {
@@ -27,7 +30,15 @@ impl Tally {
             latencies: Latencies::new(),
             spread: Spread::new(publishers),
             last_arrival: None,
+            samples: None,
         }
+    }
+
+    /// Keeps every delivery by itself too: see [`Samples`] for what that takes.
+    #[must_use]
+    pub fn keeping_samples(mut self) -> Self {
+        self.samples = Some(Samples::default());
+        self
     }
 
     /// A message has arrived at `subscriber`. Returns whether it is intact; if not, the caller finds out whose it
@@ -44,6 +55,15 @@ impl Tally {
             let latency_ns = now.0.saturating_sub(stamp.intended.0);
             self.latencies.record_ns(latency_ns);
             self.spread.record(stamp.publisher, stamp.sequence, latency_ns);
+            if let Some(samples) = &mut self.samples {
+                let subscriber = subscriber as u32;
+                samples.keep(Sample {
+                    subscriber,
+                    publisher: stamp.publisher.0,
+                    sequence: stamp.sequence,
+                    latency_ns,
+                });
+            }
         }
         true
     }
@@ -67,7 +87,13 @@ impl Tally {
 
     /// A tally of the same run in which nothing has been counted.
     pub fn empty_copy(&self) -> Self {
-        Tally::new(self.run, self.oracle.subscribers(), self.oracle.publishers())
+        let copy = Tally::new(self.run, self.oracle.subscribers(), self.oracle.publishers());
+        if self.samples.is_some() { copy.keeping_samples() } else { copy }
+    }
+
+    /// Every delivery by itself, if they were kept.
+    pub fn samples(&self) -> Option<&Samples> {
+        self.samples.as_ref()
     }
 
     /// The account.

@@ -71,7 +71,7 @@ impl Assertion {
 }
 
 /// Every number of a run under its dotted name; `None` for one that was not measured.
-fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
+pub(crate) fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
     let mut numbers = BTreeMap::new();
     // A run is always representable; should it not be, no assertion about it can be told.
     collect("", &serde_json::to_value(run).unwrap_or_default(), &mut numbers);
@@ -92,6 +92,22 @@ fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) 
     }
 }
 
+/// Figures in `extra` that can be asked about. A run that has one not says so when it is asked.
+const EXTRA: [&str; 7] = [
+    "cpu_user_ns_per_delivery",
+    "cpu_system_ns_per_delivery",
+    "cpu_cores",
+    "syscalls_per_delivery",
+    "slow_delay_ms",
+    "isolation_ratio",
+    "whole",
+];
+
+/// The name of every number that a run can have.
+pub(crate) fn known_numbers() -> Vec<String> {
+    numbers_of(&full_run()).into_keys().collect()
+}
+
 /// A run in which every number is there: its names are the names there are.
 fn full_run() -> RunRecord {
     RunRecord {
@@ -101,6 +117,12 @@ fn full_run() -> RunRecord {
         last_subscriber_us: Some(Summary::default()),
         broker: BrokerRecord { cpu_ns_per_delivery: Some(0.0), rss_bytes: Some(0) },
         publisher_executors: ExecutorsRecord { cpu_ns_per_delivery: Some(0.0) },
+        round: Some(0),
+        cpu_ns_per_delivery: Some(0.0),
+        rss_per_subscriber_bytes: Some(0.0),
+        slow_subscribers: Some(0),
+        clock_error_us: Some(0.0),
+        extra: EXTRA.iter().map(|name| ((*name).to_owned(), 0.0)).collect(),
         ..RunRecord::default()
     }
 }

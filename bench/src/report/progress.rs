@@ -26,10 +26,22 @@ pub struct Position {
     pub left: Option<Duration>,
 }
 
+/// Where a run stands among those of an experiment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which it is, from 1.
+    pub run: u64,
+    /// Of how many.
+    pub of: u64,
+    /// About how long those after it take.
+    pub left_after: Duration,
+}
+
 /// The display of one run.
 #[derive(Debug)]
 pub struct Progress {
     title: String,
+    place: Option<Place>,
     bar: Option<ProgressBar>,
     last: (Instant, u64),
     last_line: Instant,
@@ -39,9 +51,18 @@ pub struct Progress {
 impl Progress {
     /// Shows the run called `title`, as a bar if stderr is a terminal.
     pub fn start(title: String) -> Self {
+        Progress::start_at(None, title)
+    }
+
+    /// The same of a run that is one of several.
+    pub fn start_at(place: Option<Place>, title: String) -> Self {
+        let title = match place {
+            Some(Place { run, of, .. }) => format!("run {run} of {of}: {title}"),
+            None => title,
+        };
         let bar = std::io::stderr().is_terminal().then(|| new_bar(&title));
         let now = Instant::now();
-        Progress { title, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 }
+        Progress { title, place, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 }
     }
 
     /// Says what the run is about now.
@@ -59,7 +80,10 @@ impl Progress {
     pub fn update(&mut self, position: &Position) {
         let now = Instant::now();
         self.measure_rate(now, position.deliveries);
-        let text = describe(position, self.rate_per_s);
+        let text = match self.place {
+            Some(place) => format!("{}; {}", describe(position, self.rate_per_s), whole(place, position)),
+            None => describe(position, self.rate_per_s),
+        };
         match &self.bar {
             Some(bar) => {
                 bar.set_position((position.done.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
@@ -124,9 +148,27 @@ fn describe(position: &Position, rate_per_s: f64) -> String {
     text
 }
 
+/// What is left of the whole experiment.
+fn whole(place: Place, position: &Position) -> String {
+    let left_s = (place.left_after + position.left.unwrap_or_default()).as_secs_f64().ceil() as u64;
+    match (left_s / 60, left_s % 60) {
+        (0, s) => format!("{s} s left of all"),
+        (min, s) => format!("{min} min {s} s left of all"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_an_experiment() {
+        let place = Place { run: 2, of: 9, left_after: Duration::from_secs(100) };
+        let position = Position { left: Some(Duration::from_millis(4_500)), ..Position::default() };
+        assert_eq!(whole(place, &position), "1 min 45 s left of all");
+        let progress = Progress::start_at(Some(place), "proxy 4 subscribers".into());
+        assert_eq!(progress.title, "run 2 of 9: proxy 4 subscribers");
+    }
 
     #[test]
     fn a_position_in_words() {

@@ -4,6 +4,7 @@
 use crate::measure::environment::Environment;
 use crate::measure::latency::Summary;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The schema that this version writes.
 pub const SCHEMA: &str = "corecast-bench/1";
@@ -35,7 +36,7 @@ pub struct RunRecord {
     pub transport: String,
     /// `per-subscriber` or `per-executor`.
     pub sessions: String,
-    /// How many subscribers.
+    /// How many subscribers, slow ones among them.
     pub subscribers: u64,
     /// How many publishers.
     pub publishers: u64,
@@ -47,7 +48,7 @@ pub struct RunRecord {
     pub duration_s: f64,
     /// By all publishers together.
     pub messages_sent: u64,
-    /// Messages sent, times subscribers.
+    /// Messages sent, times subscribers that are not slow on purpose.
     pub deliveries_expected: u64,
     /// Messages that arrived intact, each counted once at each subscriber.
     pub deliveries: u64,
@@ -74,12 +75,77 @@ pub struct RunRecord {
     /// What it cost the executors of the publishers; in direct mode the fan-out is theirs.
     #[serde(default)]
     pub publisher_executors: ExecutorsRecord,
+    /// Who fanned out: `corecast` if absent, else the name of a peer, such as `libzmq` or `floor-tcp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Which round of several, from 1; absent where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
+    /// How the subscribers were played: `native` (the client library; if absent too) or `raw` (bare sockets, the
+    /// same for every peer).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<String>,
+    /// User and system time of whoever fans out (broker, or direct publishers) over deliveries, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ns_per_delivery: Option<f64>,
+    /// Resident memory of whoever fans out: with every subscriber there and idle, less that before the first one
+    /// came, over subscribers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rss_per_subscriber_bytes: Option<f64>,
+    /// Of the subscribers, those that were slow on purpose. What they got, and when, is in none of the figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_subscribers: Option<u64>,
+    /// What the shards of whoever fans out do when there is nothing to do: `park`, `spin:100`, `busy`; absent if it was
+    /// left to the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<String>,
+    /// What happens when a subscriber's queue is full: `drop-oldest`, `block`, …; absent if it was left to the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<String>,
+    /// What each shard of whoever fans out had to do, in the order of the shards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardRecord>,
+    /// By how much a one-way latency may be wrong because sender and receiver read different clocks, in
+    /// microseconds; absent where they read the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_error_us: Option<f64>,
+    /// The hosts that subscribers ran on; none if it was this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostRecord>,
+    /// Figures that one experiment has and others have not, by name with unit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, f64>,
     /// Present if the run was not finished: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
     /// Present if there is something to know about the figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// One shard of whoever fans out.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Sessions of subscribers that it owned when all were there.
+    pub sessions: u64,
+    /// Messages that it put into sessions' queues or sockets during the run.
+    pub deliveries: u64,
+}
+
+/// One host that subscribers ran on.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Its name in the file of hosts.
+    pub name: String,
+    /// How many subscribers it had.
+    pub subscribers: u64,
+    /// What its clock shows less what this host's shows, in microseconds; 0 if it is the same clock.
+    pub clock_offset_us: f64,
+    /// By how much that may be wrong; absent if it is the same clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_error_us: Option<f64>,
+    /// The machine.
+    pub environment: Environment,
 }
 
 /// What a run cost the broker's process; absent if it is not known which one that is.

@@ -6,7 +6,8 @@ use crate::measure::latency::Summary;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 /// A line above, below, and under the header.
-const STYLE: TableStyle = TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
+pub(crate) const STYLE: TableStyle =
+    TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
 const LINE: LineStyle = LineStyle::none().fill('─').junction('─');
 
 /// The tables of these runs, ready to print, and a line for everything that is worth knowing about them.
@@ -171,7 +172,7 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// Two blanks between columns instead of three, for a terminal of 100 columns.
-fn tighten(mut table: Table) -> Table {
+pub(crate) fn tighten(mut table: Table) -> Table {
     let last = table.column_count() - 1;
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, u16::from(index < last)));

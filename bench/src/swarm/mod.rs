@@ -5,6 +5,7 @@
 //! | [`topics`] | the names that a run publishes under |
 //! | [`schedule`] | when each message should be sent |
 //! | [`subscribers`] | the executors that receive |
+//! | [`slow`] | subscribers that are slow on purpose, and not measured |
 //! | [`publishers`] | the executors that send |
 //! | [`reports`] | what executors tell whoever drives them |
 //!
@@ -14,6 +15,7 @@
 pub mod publishers;
 pub mod reports;
 pub mod schedule;
+pub mod slow;
 pub mod subscribers;
 pub mod topics;
 

@@ -29,6 +29,8 @@ pub struct SubscribersConfig {
     pub cores: Vec<CoreId>,
     /// What an executor does when nothing arrives.
     pub idle: Idle,
+    /// Whether every delivery is kept by itself.
+    pub keep_samples: bool,
 }
 
 /// What an executor of subscribers is told.
@@ -103,7 +105,9 @@ async fn run_executor(
     let executor = context.shard.0 as usize;
     let common = &config.common;
     let subscribers = share(config.subscribers, executor, context.shards);
-    let tally = Rc::new(RefCell::new(Tally::new(common.run, subscribers, common.publishers)));
+    let tally = Tally::new(common.run, subscribers, common.publishers);
+    let tally = if config.keep_samples { tally.keeping_samples() } else { tally };
+    let tally = Rc::new(RefCell::new(tally));
     let client = LocalClient::start(common.client_config(&format!("bench-sub-{executor}")), context.ticks);
 
     let topics = Rc::new(Topics::new(common.run, common.publishers));

@@ -169,6 +169,10 @@ fn within_an_epoch_no_endpoint_changes_and_no_topic_is_dropped() {
     let more = registry.register(START, usual(1, 3, &["z"])).unwrap_err();
     assert!(more.to_string().contains("needs a new epoch"), "{more}");
     assert_eq!(topics_of(&registry, 1), names, "nothing has changed");
+    // Within the limit when those are gone that the wide one covers.
+    let wide = registry.register(START, usual(1, 3, &["t.*", "z"])).unwrap().expect("it has changed");
+    assert_eq!(wide.topics, filters(&["t.*", "z"]));
+    assert_eq!(registry.register(START, usual(1, 3, &names)), Ok(None), "said before, and come late");
     let moved = registration(1, 3, "tcp://10.0.0.1:9", &["t.00"]);
     assert!(registry.register(START, moved).unwrap_err().to_string().contains("needs a new epoch"));
     assert!(registry.register(START, registration(2, 1, "tcp://10.0.0.1:9", &["a"])).is_ok(), "it is free");
@@ -340,6 +344,8 @@ impl Oracle {
                 return Err(ErrorCode::EndpointRefused);
             }
             new.topics.extend(&known.topics);
+            let all = new.topics.clone();
+            new.topics.retain(|topic| !all.iter().any(|wide| wide != topic && covers(*wide, *topic)));
             changed = new.topics != known.topics;
         }
         self.there.insert(publisher, new);
@@ -376,6 +382,14 @@ fn filter_of(number: u8) -> Filter {
     const TEXTS: [&str; 12] =
         ["a", "b", "a.b", "a.c", "b.b", "a.*", "*.b", "*", "a.>", ">", "a.b.c", "*.*.c"];
     Filter::parse(TEXTS[usize::from(number)]).unwrap()
+}
+
+/// By trying: whether each topic of some that tell all of them apart is matched by both or by the first alone.
+fn covers(wide: u8, narrow: u8) -> bool {
+    const TRIED: [&str; 10] = ["a", "b", "z", "a.b", "a.c", "b.b", "z.z", "a.b.c", "a.z.z.z", "z.z.z.z"];
+    let (wide, narrow) = (filter_of(wide), filter_of(narrow));
+    let tried = || TRIED.iter().chain(&["z.b", "z.z.c", "a.z", "a.z.c"]).map(|text| text.as_bytes());
+    tried().all(|topic| wide.matches(topic) || !narrow.matches(topic))
 }
 
 impl Known {

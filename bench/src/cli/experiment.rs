@@ -1,0 +1,392 @@
+//! `corecast-bench experiment`: which experiment, what is said about it, and the folder that its results go to.
+
+use super::Exit;
+use super::output::{complain, print};
+use super::run::{check, exit_of, exit_of_error, parse_seconds, parse_size, worse};
+use crate::experiment::base::Base;
+use crate::experiment::catalogue::{self, Experiment};
+use crate::experiment::plan::{Modes, Transport};
+use crate::experiment::series::{Ended, Made, Series};
+use crate::experiment::settings::{SessionKinds, Settings, SlowShare, parse_time};
+use crate::experiment::step::Step;
+use crate::experiment::{descriptors, file};
+use crate::interrupt::Interrupt;
+use crate::measure::environment::Environment;
+use crate::report::assertion::Assertion;
+use crate::report::record::RunRecord;
+use crate::report::table;
+use crate::results::{Kind, Results, ResultsFolder};
+use crate::swarm::schedule::{Amount, Rate};
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use corecast::cli::Utc;
+use corecast::telemetry::{self, LogFormat};
+use corecast_executors::{CoreSet, Topology};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+const EXAMPLES: &str = "\
+Examples:
+  Which experiments there are, and what each asks
+    corecast-bench experiment --list
+  The ancestor's, in about a minute, and its report
+    corecast-bench experiment canonical --quick --out results/canonical
+    corecast-bench report results/canonical
+  As the ancestor did it: 1,000 messages in each run
+    corecast-bench experiment canonical --messages 1000 --sessions per-subscriber
+  What a hundredth of slow subscribers costs the others
+    corecast-bench experiment isolation --slow 1% --slow-delay 50ms --assert 'lost==0'
+  From a file, whose keys are the names of these options:
+    echo 'experiment = \"crossover\"
+    subscribers = [1, 64]' > small.toml
+    corecast-bench experiment ./small.toml --out results/small
+
+Each run is in the folder as soon as it has ended; an interruption keeps what was measured, marked as incomplete. Exit
+codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert, 3 an asked rate was not reached, 27 timed
+out.";
+
+/// Arguments of `corecast-bench experiment`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ExperimentArgs {
+    /// Its name, or a file (FILE.toml) that says which one and how
+    #[arg(value_name = "NAME|FILE.toml", required_unless_present = "list")]
+    pub experiment: Option<String>,
+    /// Say which experiments there are, and which question each answers
+    #[arg(long, env = "CORECAST_BENCH_LIST")]
+    pub list: bool,
+    /// The version that takes about a minute
+    #[arg(long, env = "CORECAST_BENCH_QUICK")]
+    pub quick: bool,
+    /// The folder of the results [default: results/NAME-TIME]
+    #[arg(long, value_name = "DIR", env = "CORECAST_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    said: Said,
+    /// What must hold for every run, such as 'lost==0'; may be given several times
+    #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
+    pub assertions: Vec<Assertion>,
+    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    pub log: String,
+}
+
+/// What an experiment would choose itself.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Instead of what the experiment chooses")]
+struct Said {
+    /// proxy, direct or both
+    #[arg(long, value_name = "MODE", env = "CORECAST_BENCH_MODE")]
+    mode: Option<Modes>,
+    /// Counts of subscribers
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count, env = "CORECAST_BENCH_SUBSCRIBERS")]
+    subscribers: Option<Vec<usize>>,
+    /// Payloads, in bytes
+    #[arg(long, value_name = "BYTES[,BYTES…]", value_delimiter = ',', value_parser = parse_size, env = "CORECAST_BENCH_SIZE")]
+    size: Option<Vec<usize>>,
+    /// Messages a second of each publisher, or `flood`
+    #[arg(long, value_name = "HZ|flood", env = "CORECAST_BENCH_RATE")]
+    rate: Option<Rate>,
+    /// How long each publisher sends, in each run
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages", env = "CORECAST_BENCH_DURATION")]
+    duration: Option<Duration>,
+    /// How many messages each publisher sends, in each run
+    #[arg(long, value_name = "N", env = "CORECAST_BENCH_MESSAGES")]
+    messages: Option<u64>,
+    /// A session for each subscriber, for each executor, or one after the other: per-subscriber, per-executor, both
+    #[arg(long, env = "CORECAST_BENCH_SESSIONS")]
+    sessions: Option<SessionKinds>,
+    /// How often all of it is done
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "CORECAST_BENCH_ROUNDS")]
+    rounds: Option<u32>,
+    /// Counts of shards that fan out (scaling)
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count, env = "CORECAST_BENCH_SHARDS")]
+    shards: Option<Vec<usize>>,
+    /// How many publishers
+    #[arg(long, value_name = "N", value_parser = parse_count, env = "CORECAST_BENCH_PUBLISHERS")]
+    publishers: Option<usize>,
+    /// What carries the bytes: tcp, uds
+    #[arg(long, env = "CORECAST_BENCH_TRANSPORT")]
+    transport: Option<Transport>,
+    /// Cores of the swarm's executors: all, physical, 0-3,8, numa:0
+    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_CORES")]
+    cores: Option<CoreSet>,
+    /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
+    #[arg(long, value_name = "N|SHARE", env = "CORECAST_BENCH_SLOW")]
+    slow: Option<SlowShare>,
+    /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
+    #[arg(long, value_name = "TIME", value_parser = parse_time, env = "CORECAST_BENCH_SLOW_DELAY")]
+    slow_delay: Option<Duration>,
+    /// How long nothing may happen before a run is given up
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    timeout: Option<Duration>,
+    /// Spread the subscribers over the hosts that this file names
+    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_HOSTS")]
+    hosts: Option<PathBuf>,
+}
+
+impl ExperimentArgs {
+    fn settings(&self) -> Settings {
+        let said = self.said.clone();
+        let duration = said.duration.map(Amount::Duration);
+        Settings {
+            quick: self.quick,
+            modes: said.mode,
+            subscribers: said.subscribers,
+            sizes_bytes: said.size,
+            rate: said.rate,
+            amount: duration.or(said.messages.map(Amount::Messages)),
+            sessions: said.sessions,
+            rounds: said.rounds,
+            shards: said.shards,
+            publishers: said.publishers,
+            transport: said.transport,
+            cores: said.cores,
+            slow: said.slow,
+            slow_delay: said.slow_delay,
+            timeout: said.timeout,
+            hosts: said.hosts,
+        }
+    }
+}
+
+/// An experiment that can be carried out.
+#[derive(Debug)]
+struct Ready {
+    experiment: &'static Experiment,
+    quick: bool,
+    steps: Vec<Step>,
+    assertions: Vec<Assertion>,
+}
+
+/// Lists experiments, or carries one out.
+pub fn execute(args: &ExperimentArgs) -> anyhow::Result<Exit> {
+    if args.list {
+        print(list().as_bytes())?;
+        return Ok(Exit::Fine);
+    }
+    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
+    let ready = match logs.and_then(|()| ready(args)) {
+        Ok(ready) => ready,
+        Err(error) => {
+            complain(&error);
+            return Ok(Exit::Usage);
+        }
+    };
+    let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
+    let guard = std::env::current_exe().context("cannot find this command's own file")?;
+    let results = nothing_yet(&ready)?;
+    let path = match &args.out {
+        Some(path) => path.clone(),
+        None => default_path(&results),
+    };
+    let folder = match ResultsFolder::create(&path, results) {
+        Ok(folder) => folder,
+        Err(error) => {
+            complain(&anyhow!(error));
+            return Ok(Exit::Usage);
+        }
+    };
+    let series = Series { steps: &ready.steps, guard: Some(&guard), interrupt: &interrupt };
+    let ended = series.carry_out(folder)?;
+    tell(&ended, &path)?;
+    let records: Vec<RunRecord> = ended.results.runs.iter().map(|entry| entry.record.clone()).collect();
+    Ok(worse(exit_of_series(&ended), check(&ready.assertions, &records)))
+}
+
+fn list() -> String {
+    catalogue::ALL
+        .iter()
+        .map(|experiment| format!("{:10} {}\n", experiment.name, experiment.question))
+        .collect()
+}
+
+/// What was typed, as runs that can be made.
+fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
+    let word = args.experiment.as_deref().unwrap_or_default();
+    let (name, settings, assertions) = if word.ends_with(".toml") {
+        let said = file::read(Path::new(word))?;
+        let assertions = args.assertions.iter().cloned().chain(said.assertions).collect();
+        (said.experiment, args.settings().or(said.settings), assertions)
+    } else {
+        (word.to_owned(), args.settings(), args.assertions.clone())
+    };
+    let Some(experiment) = catalogue::find(&name) else {
+        let names: Vec<&str> = catalogue::ALL.iter().map(|experiment| experiment.name).collect();
+        bail!("there is no experiment `{name}`: there are {} (or a file, FILE.toml)", names.join(", "));
+    };
+    if let Some(option) = settings.said_among(experiment.chooses) {
+        bail!("the experiment {name} chooses its {option} itself: leave --{option} out");
+    }
+    if let (Some(_), None) = (settings.slow_delay, settings.slow)
+        && experiment.name != catalogue::isolation::EXPERIMENT.name
+    {
+        bail!("--slow-delay says how slow, and --slow how many: say both");
+    }
+    if settings.hosts.is_some() {
+        bail!("--hosts is not there yet in this version: leave it out");
+    }
+    let topology = Topology::detect().context("cannot find out which cores there are")?;
+    if let Some(shards) = settings.shards.iter().flatten().find(|shards| **shards > topology.allowed().len())
+    {
+        bail!("--shards {shards} is more than the {} cores that there are", topology.allowed().len());
+    }
+    let quick = settings.quick;
+    let base = Base::new(settings, &topology).context("--cores")?;
+    let steps = (experiment.steps)(&base);
+    for step in &steps {
+        step.plan().check()?;
+        // Before the first run, not after an hour of smaller ones.
+        descriptors::ensure(step.plan())?;
+    }
+    Ok(Ready { experiment, quick, steps, assertions })
+}
+
+fn nothing_yet(ready: &Ready) -> anyhow::Result<Results> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    let Experiment { name, question, .. } = ready.experiment;
+    let mut results = Results::new(Kind::Experiment, name, question, Environment::read());
+    results.quick = ready.quick;
+    results.started_at =
+        Utc { unix_ns: u64::try_from(now.as_nanos()).context("the clock is after 2554")? }.to_string();
+    results.runs_planned = ready.steps.iter().map(Step::runs).sum();
+    Ok(results)
+}
+
+/// `results/canonical-20261125T031500Z`.
+fn default_path(results: &Results) -> PathBuf {
+    let to_the_second = results.started_at.split('.').next().unwrap_or_default();
+    let time: String = to_the_second.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    Path::new("results").join(format!("{}-{time}Z", results.name))
+}
+
+/// The tables of what was measured, where the rest is, and what went wrong.
+fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for group in groups(&ended.results) {
+        text.push_str(&table::render(&group));
+        text.push('\n');
+    }
+    let kept = ended.results.runs.len();
+    text.push_str(&format!("{kept} runs in {0}: corecast-bench report {0}\n", path.display()));
+    print(text.as_bytes())?;
+    for failure in ended.made.iter().filter_map(|made| match made {
+        Made::Failed { .. } => made.failure(),
+        Made::Recorded { .. } => None,
+    }) {
+        complain(&anyhow!(failure));
+    }
+    if let Some(incomplete) = &ended.results.incomplete {
+        // Nobody reads it: the folder says it too.
+        let _ = writeln!(std::io::stderr(), "corecast-bench: incomplete: {incomplete}");
+    }
+    Ok(())
+}
+
+/// Runs that differ in nothing but mode and count, in the order of their first ones.
+fn groups(results: &Results) -> Vec<Vec<RunRecord>> {
+    let key = |run: &RunRecord| {
+        let asked = (run.size_bytes, run.rate_hz.map(f64::to_bits), run.round, run.shards.len());
+        (run.sessions.clone(), run.overflow.clone(), run.idle.clone(), run.slow_subscribers, asked)
+    };
+    let mut groups: Vec<Vec<RunRecord>> = Vec::new();
+    for entry in &results.runs {
+        match groups.iter_mut().find(|group| key(&group[0]) == key(&entry.record)) {
+            Some(group) => group.push(entry.record.clone()),
+            None => groups.push(vec![entry.record.clone()]),
+        }
+    }
+    groups
+}
+
+fn exit_of_series(ended: &Ended) -> Exit {
+    let exits = ended.made.iter().map(|made| match made {
+        Made::Recorded { ending, rate_reached } => exit_of(ending, *rate_reached),
+        Made::Failed { error, .. } => exit_of_error(error),
+    });
+    let unfinished = if ended.results.incomplete.is_some() { Exit::Failed } else { Exit::Fine };
+    exits.fold(unfinished, worse)
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("`{text}` is no count: write a whole number above 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn parse(words: &str) -> Result<ExperimentArgs, clap::Error> {
+        let words = ["corecast-bench", "experiment"].into_iter().chain(words.split_whitespace());
+        match Cli::try_parse_from(words)?.command {
+            Command::Experiment(args) => Ok(*args),
+            _ => unreachable!("the words begin with experiment"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(words: &str, says: &str) {
+        let error = match parse(words) {
+            Ok(args) => format!("{:#}", ready(&args).unwrap_err()),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(says), "{words}: {error}");
+    }
+
+    #[test]
+    fn options_say_more_than_the_file_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.toml");
+        let text = "experiment = 'canonical'\nsubscribers = [3, 4]\nmode = 'direct'\nassert = 'lost==0'";
+        std::fs::write(&path, text).unwrap();
+        let words = format!("{} --subscribers 2 --sessions per-executor", path.display());
+        let ready = ready(&parse(&words).unwrap()).unwrap();
+        assert_eq!((ready.steps.len(), ready.assertions.len()), (1, 1));
+        assert_eq!(ready.steps[0].plan().subscribers, 2);
+        assert_eq!(ready.steps[0].plan().mode, corecast::registry::Mode::Direct);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_a_reason() {
+        refused("", "NAME|FILE.toml");
+        refused("canonicle", "there are canonical, crossover");
+        refused("flood --rate 3", "chooses its rate itself");
+        refused("crossover --mode direct", "leave --mode out");
+        refused("scaling --shards 4000", "more than the");
+        refused("canonical --subscribers 0", "above 0");
+        refused("canonical --subscribers 99000000", "hard limit of this process");
+        refused("canonical --size 8", "it takes 40");
+        refused("canonical --slow-delay 50ms", "say both");
+        refused("canonical --slow 9 --subscribers 9", "at least one must not be");
+        refused("canonical --duration 1 --messages 1", "cannot be used with");
+        refused("/nowhere/e.toml", "/nowhere/e.toml");
+    }
+
+    #[test]
+    fn the_list_says_what_each_asks() {
+        let list = list();
+        assert_eq!(list.lines().count(), catalogue::ALL.len());
+        assert!(list.starts_with("canonical  How does the time"), "{list}");
+    }
+
+    #[test]
+    fn results_have_a_folder_by_their_time() {
+        let mut results = Results::new(Kind::Experiment, "idle", "?", Environment::default());
+        results.started_at = "2026-11-25T03:15:00.123456789Z".into();
+        assert_eq!(default_path(&results), Path::new("results/idle-20261125T031500Z"));
+    }
+
+    #[test]
+    fn runs_that_differ_in_mode_and_count_stand_in_one_table() {
+        let mut results = Results::new(Kind::Experiment, "idle", "?", Environment::default());
+        for (sessions, subscribers) in [("a", 1), ("b", 1), ("a", 2)] {
+            let record = RunRecord { sessions: sessions.into(), subscribers, ..RunRecord::default() };
+            results.runs.push(crate::results::Entry { id: String::new(), record });
+        }
+        assert_eq!(groups(&results).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Owns what all runs of an experiment have in common: what was said about it, and the machine it is planned for.
+
+use super::plan::{BrokerChoice, BrokerOptions, Plan, Slow};
+use super::settings::Settings;
+use crate::swarm::schedule::{Amount, Rate};
+use corecast::registry::Mode;
+use corecast::{Sessions, cli::Size};
+use corecast_executors::{CoreId, CoreSet, CoreSetError, Idle, Topology};
+use std::time::Duration;
+
+/// How long nothing may happen before a run is given up, if nothing is said.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+
+/// What an experiment is planned from.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// What was said.
+    pub settings: Settings,
+    /// The cores that there are.
+    pub cores: Vec<CoreId>,
+    /// The cores of the swarm.
+    swarm_cores: Vec<CoreId>,
+}
+
+/// What an experiment chooses in the quick version, and in the whole one.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<T> {
+    /// For about a minute.
+    pub quick: T,
+    /// For figures that last.
+    pub full: T,
+}
+
+impl Base {
+    /// For the cores that this process may use.
+    pub fn new(settings: Settings, topology: &Topology) -> Result<Self, CoreSetError> {
+        let swarm_cores = match &settings.cores {
+            Some(set) => set.resolve(topology)?,
+            None => topology.allowed().to_vec(),
+        };
+        Ok(Base { settings, cores: topology.allowed().to_vec(), swarm_cores })
+    }
+
+    /// What the version that was asked for takes.
+    pub fn choose<T>(&self, choice: Choice<T>) -> T {
+        if self.settings.quick { choice.quick } else { choice.full }
+    }
+
+    /// The counts of subscribers.
+    pub fn subscribers(&self, choice: Choice<&[usize]>) -> Vec<usize> {
+        self.settings.subscribers.clone().unwrap_or_else(|| self.choose(choice).to_vec())
+    }
+
+    /// The payloads, in bytes.
+    pub fn sizes_bytes(&self, choice: Choice<&[usize]>) -> Vec<usize> {
+        self.settings.sizes_bytes.clone().unwrap_or_else(|| self.choose(choice).to_vec())
+    }
+
+    /// The modes.
+    pub fn modes(&self, default: &[Mode]) -> Vec<Mode> {
+        self.settings.modes.map_or_else(|| default.to_vec(), super::plan::Modes::each)
+    }
+
+    /// The ways to share sessions.
+    pub fn sessions(&self, default: &[Sessions]) -> Vec<Sessions> {
+        self.settings.sessions.map_or_else(|| default.to_vec(), super::settings::SessionKinds::each)
+    }
+
+    /// The rounds, from 1.
+    pub fn rounds(&self, choice: Choice<u32>) -> std::ops::RangeInclusive<u32> {
+        1..=self.settings.rounds.unwrap_or_else(|| self.choose(choice))
+    }
+
+    /// `round` for a record: nothing where there is only one.
+    pub fn round_of(&self, round: u32, choice: Choice<u32>) -> Option<u32> {
+        (*self.rounds(choice).end() > 1).then_some(round)
+    }
+
+    /// A run of so many subscribers, and of what was said; the rest is as follows: one publisher, 64 bytes, 4 messages
+    /// a second for so long, a session for each subscriber.
+    pub fn plan(&self, mode: Mode, subscribers: usize, duration: Choice<Duration>) -> Plan {
+        let settings = &self.settings;
+        Plan {
+            mode,
+            broker: BrokerChoice::Started(BrokerOptions {
+                transport: settings.transport.unwrap_or_default(),
+                metrics: true,
+                ..BrokerOptions::default()
+            }),
+            sessions: Sessions::PerSubscriber,
+            subscribers,
+            slow: settings
+                .slow
+                .map(|share| Slow { subscribers: share.of(subscribers), delay: settings.slow_delay }),
+            publishers: settings.publishers.unwrap_or(1),
+            size_bytes: 64,
+            rate: settings.rate.unwrap_or(Rate::Hz(4.0)),
+            amount: settings.amount.unwrap_or_else(|| Amount::Duration(self.choose(duration))),
+            subscriber_cores: self.swarm_cores.clone(),
+            publisher_cores: self.swarm_cores.clone(),
+            fan_out_cores: self.cores.clone(),
+            idle: Idle::default(),
+            timeout: settings.timeout.unwrap_or(TIMEOUT_DEFAULT),
+            keep_samples: false,
+        }
+    }
+}
+
+/// The plan, with other options of its broker.
+#[must_use]
+pub fn with_broker(mut plan: Plan, change: impl FnOnce(&mut BrokerOptions)) -> Plan {
+    if let BrokerChoice::Started(options) = &mut plan.broker {
+        change(options);
+    }
+    plan
+}
+
+/// The plan, fanned out from these cores.
+#[must_use]
+pub fn fanned_out_from(plan: Plan, cores: &[CoreId]) -> Plan {
+    let words: Vec<String> = cores.iter().map(ToString::to_string).collect();
+    let set: CoreSet = words.join(",").parse().expect("numbers with commas are a set of cores");
+    let plan = with_broker(plan, |options| options.cores = Some(set));
+    Plan { fan_out_cores: cores.to_vec(), ..plan }
+}
+
+/// The plan, with queues of so many bytes for frames of so many at whoever fans out.
+#[must_use]
+pub fn with_queues(plan: Plan, egress_bytes: usize, frame_bytes_max: usize) -> Plan {
+    with_broker(plan, |options| {
+        options.egress_bytes = Some(Size(egress_bytes));
+        options.frame_bytes_max = Some(Size(frame_bytes_max));
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A machine of so many cores, whatever this one has.
+    pub(crate) fn base(settings: Settings, cores: u32) -> Base {
+        let cores: Vec<CoreId> = (0..cores).map(CoreId).collect();
+        Base { settings, cores: cores.clone(), swarm_cores: cores }
+    }
+
+    #[test]
+    fn what_is_said_goes_before_what_an_experiment_chooses() {
+        let settings = Settings {
+            subscribers: Some(vec![7]),
+            rounds: Some(3),
+            slow: Some("2".parse().unwrap()),
+            amount: Some(Amount::Messages(5)),
+            ..Settings::default()
+        };
+        let base = base(settings, 2);
+        let duration = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(2) };
+        assert_eq!(base.subscribers(Choice { quick: &[1], full: &[1, 2] }), [7]);
+        assert_eq!(base.rounds(Choice { quick: 1, full: 1 }), 1..=3);
+        let plan = base.plan(Mode::Direct, 9, duration);
+        assert_eq!((plan.amount, plan.slow_subscribers()), (Amount::Messages(5), 2));
+    }
+
+    #[test]
+    fn the_quick_version_is_another_choice() {
+        let duration = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(2) };
+        let quick = base(Settings { quick: true, ..Settings::default() }, 2);
+        let full = base(Settings::default(), 2);
+        assert_eq!(quick.plan(Mode::Proxy, 1, duration).amount, Amount::Duration(duration.quick));
+        assert_eq!(full.plan(Mode::Proxy, 1, duration).amount, Amount::Duration(duration.full));
+        assert_eq!(full.round_of(1, Choice { quick: 1, full: 1 }), None);
+        assert_eq!(full.round_of(1, Choice { quick: 1, full: 2 }), Some(1));
+    }
+
+    #[test]
+    fn fan_out_cores_are_those_of_the_broker_and_of_direct_publishers() {
+        let base = base(Settings::default(), 4);
+        let duration = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(2) };
+        let plan = fanned_out_from(base.plan(Mode::Proxy, 1, duration), &base.cores[..2]);
+        assert_eq!(plan.fan_out_cores, [CoreId(0), CoreId(1)]);
+        let BrokerChoice::Started(options) = plan.broker else { panic!("it is to be started") };
+        assert_eq!(options.cores.unwrap().to_string(), "0,1");
+    }
+}

@@ -1,0 +1,151 @@
+//! `isolation`: what do slow subscribers cost the others? A hundredth of the subscribers reads nothing at all, or takes
+//! 50 ms for each message, which is less than it is sent; the figures are those of the others alone. Each round runs
+//! without them, with stalled ones and with slow ones, in turns, so that whatever the machine does meanwhile meets all
+//! three. `extra.isolation_ratio` is the p99 of the healthy subscribers over that of the run of the same round in which
+//! all are healthy: 1 is a broker that does not let anyone feel them.
+//!
+//! Queues are short (256 KiB), so that they do fill within seconds: it is the full queue that may cost others.
+
+use super::Experiment;
+use crate::experiment::base::{Base, Choice, with_queues};
+use crate::experiment::plan::{Plan, Slow};
+use crate::experiment::settings::SlowShare;
+use crate::experiment::step::{Planned, Step};
+use crate::report::record::RunRecord;
+use crate::results::Entry;
+use crate::swarm::schedule::Rate;
+use corecast::Sessions;
+use corecast::registry::Mode;
+use std::time::Duration;
+
+/// What it asks and runs.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "isolation",
+    question: "What do a few slow or stalled subscribers cost all the others?",
+    chooses: &["shards"],
+    steps,
+};
+
+/// The name of the figure in `extra`.
+pub const RATIO: &str = "isolation_ratio";
+
+const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[256], full: &[256, 512] };
+const SIZES_BYTES: Choice<&[usize]> = Choice { quick: &[4 << 10], full: &[4 << 10] };
+const RATE: Rate = Rate::Hz(40.0);
+const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(8), full: Duration::from_secs(20) };
+const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
+const SLOW: SlowShare = SlowShare::Percent(1.0);
+/// Twice what there is between two messages: a slow subscriber gets ever further behind.
+const SLOW_DELAY: Duration = Duration::from_millis(50);
+const EGRESS_BYTES: usize = 256 << 10;
+/// A queue takes a frame and 64 KiB, at least.
+const FRAME_BYTES_MAX: usize = 128 << 10;
+
+fn steps(base: &Base) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for round in base.rounds(ROUNDS) {
+        for mode in base.modes(&[Mode::Proxy]) {
+            for sessions in base.sessions(&[Sessions::PerSubscriber]) {
+                for size_bytes in base.sizes_bytes(SIZES_BYTES) {
+                    for subscribers in base.subscribers(SUBSCRIBERS) {
+                        let rate = base.settings.rate.unwrap_or(RATE);
+                        let plan = base.plan(mode, subscribers, DURATION);
+                        let plan = Plan { sessions, size_bytes, rate, ..plan };
+                        let runs = round_of(base, &queues(plan));
+                        steps.extend(runs.map(|step| step.in_round(base.round_of(round, ROUNDS))));
+                    }
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Short queues; longer where a frame would not fit.
+fn queues(plan: Plan) -> Plan {
+    let frame = FRAME_BYTES_MAX.max(plan.size_bytes.next_power_of_two() * 2);
+    with_queues(plan, EGRESS_BYTES.max(frame * 2), frame)
+}
+
+/// Without any, then with them.
+fn round_of(base: &Base, plan: &Plan) -> impl Iterator<Item = Step> + use<> {
+    let slow = base.settings.slow.unwrap_or(SLOW).of(plan.subscribers);
+    let delays = match base.settings.slow_delay {
+        Some(delay) => vec![Some(delay)],
+        None => vec![None, Some(SLOW_DELAY)],
+    };
+    let kinds = delays.into_iter().map(move |delay| Some(Slow { subscribers: slow, delay }));
+    let plan = plan.clone();
+    std::iter::once(None).chain(kinds).map(move |slow| {
+        let planned = Planned::new(Plan { slow, ..plan.clone() });
+        Step::Run(Planned { complete: slow.map(|_| ratio as fn(&[Entry], &mut RunRecord)), ..planned })
+    })
+}
+
+/// How the p99 of the healthy ones compares to that of the same run of the same round without slow ones.
+fn ratio(before: &[Entry], record: &mut RunRecord) {
+    let same = |other: &&Entry| {
+        let other = &other.record;
+        other.slow_subscribers.is_none()
+            && (&other.mode, &other.sessions) == (&record.mode, &record.sessions)
+            && (other.subscribers, other.size_bytes) == (record.subscribers, record.size_bytes)
+            && (other.round, &other.incomplete) == (record.round, &None)
+    };
+    let without = before.iter().rev().find(same).and_then(|entry| entry.record.latency_us);
+    match (without, record.latency_us) {
+        (Some(without), Some(with)) if without.p99 > 0.0 => {
+            record.extra.insert(RATIO.to_owned(), with.p99 / without.p99);
+        }
+        _ => record.notes.push("no run without slow subscribers to compare with".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::base::tests::base;
+    use crate::experiment::settings::Settings;
+    use crate::measure::latency::Summary;
+
+    #[test]
+    fn each_round_is_without_then_stalled_then_slow() {
+        let settings = Settings { subscribers: Some(vec![200]), rounds: Some(2), ..Settings::default() };
+        let steps = steps(&base(settings, 2));
+        let slow: Vec<_> =
+            steps.iter().map(|step| step.plan().slow.map(|slow| (slow.subscribers, slow.delay))).collect();
+        let round = [None, Some((2, None)), Some((2, Some(SLOW_DELAY)))];
+        assert_eq!(slow, [round, round].concat());
+    }
+
+    #[test]
+    fn a_delay_that_is_said_is_the_only_one() {
+        let settings = Settings {
+            slow: Some(SlowShare::Count(3)),
+            slow_delay: Some(Duration::from_millis(7)),
+            rounds: Some(1),
+            quick: true,
+            ..Settings::default()
+        };
+        let steps = steps(&base(settings, 2));
+        let wanted = Some(Slow { subscribers: 3, delay: Some(Duration::from_millis(7)) });
+        assert_eq!(steps.iter().map(|step| step.plan().slow).collect::<Vec<_>>(), [None, wanted]);
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_same_round() {
+        let run = |round, p99, slow| RunRecord {
+            round: Some(round),
+            slow_subscribers: slow,
+            latency_us: Some(Summary { p99, ..Summary::default() }),
+            ..RunRecord::default()
+        };
+        let entry = |record| Entry { id: String::new(), record };
+        let before = [entry(run(1, 100.0, None)), entry(run(1, 120.0, Some(2))), entry(run(2, 50.0, None))];
+        let mut second = run(2, 75.0, Some(2));
+        ratio(&before, &mut second);
+        assert_eq!(second.extra[RATIO], 1.5);
+        let mut third = run(3, 75.0, Some(2));
+        ratio(&before, &mut third);
+        assert!(third.extra.is_empty() && third.notes[0].contains("to compare with"));
+    }
+}

@@ -1,0 +1,124 @@
+//! `scaling`: what does a delivery cost, and what does a subscriber, and how do both grow with subscribers and shards?
+//! CPU time of whoever fans out in user and system mode, system calls, memory, and how evenly shards share the work. From
+//! 512 subscribers to as many as descriptors allow, each with a session; from one shard to one on each core.
+//!
+//! System calls are counted by `perf stat` in a short run before each, since counting them costs time; where there is no
+//! `perf`, or it may not count, the figure is absent and a note says why.
+
+use super::Experiment;
+use crate::experiment::base::{Base, Choice, fanned_out_from};
+use crate::experiment::descriptors;
+use crate::experiment::plan::Plan;
+use crate::experiment::step::{Planned, Step};
+use crate::swarm::schedule::Rate;
+use corecast::Sessions;
+use corecast::registry::Mode;
+use std::time::Duration;
+
+/// What it asks and runs.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "scaling",
+    question: "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
+    chooses: &[],
+    steps,
+};
+
+/// The whole one goes on in doubles, up to what descriptors allow.
+const SUBSCRIBERS: Choice<&[usize]> =
+    Choice { quick: &[512, 2_048, 8_192], full: &[512, 1_024, 2_048, 4_096, 8_192, 16_384] };
+/// Slow enough for thousands of subscribers: 2 messages to 8,192 are as many deliveries as 32 to 512.
+const RATE: Rate = Rate::Hz(2.0);
+const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(3), full: Duration::from_secs(15) };
+const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
+
+fn steps(base: &Base) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let sizes = base.sizes_bytes(Choice { quick: &[64], full: &[64] });
+    for round in base.rounds(ROUNDS) {
+        for mode in base.modes(&[Mode::Proxy]) {
+            for sessions in base.sessions(&[Sessions::PerSubscriber]) {
+                for &size_bytes in &sizes {
+                    for shards in shards(base) {
+                        let cores = &base.cores[..shards];
+                        let plan = |subscribers| {
+                            let rate = base.settings.rate.unwrap_or(RATE);
+                            let plan = base.plan(mode, subscribers, DURATION);
+                            fanned_out_from(Plan { sessions, size_bytes, rate, ..plan }, cores)
+                        };
+                        steps.extend(counts(base, &plan(1)).into_iter().map(|subscribers| {
+                            let planned = Planned::new(plan(subscribers));
+                            Step::Run(Planned { counts_syscalls: round == 1, ..planned })
+                                .in_round(base.round_of(round, ROUNDS))
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// 1, 2, 4… and one for each core; the quick version only the two ends.
+fn shards(base: &Base) -> Vec<usize> {
+    let cores = base.cores.len();
+    let doubles =
+        std::iter::successors(Some(1), |shards| Some(shards * 2)).take_while(|shards| *shards < cores);
+    let mut shards: Vec<usize> = match &base.settings.shards {
+        // More than there are cores is for the command to refuse.
+        Some(shards) => shards.iter().copied().map(|shards| shards.min(cores)).collect(),
+        None if base.settings.quick => vec![1, cores],
+        None => doubles.chain([cores]).collect(),
+    };
+    shards.dedup();
+    shards
+}
+
+/// The counts that were said, or those that descriptors allow, and the most that they do.
+fn counts(base: &Base, plan: &Plan) -> Vec<usize> {
+    if let Some(counts) = &base.settings.subscribers {
+        return counts.clone();
+    }
+    let most = descriptors::subscribers_max(plan);
+    let mut counts: Vec<usize> = base.choose(SUBSCRIBERS).to_vec();
+    counts.retain(|count| *count <= most);
+    if counts.is_empty() {
+        counts.push(most.max(1));
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::base::tests::base;
+    use crate::experiment::settings::Settings;
+    use corecast_executors::CoreId;
+
+    #[test]
+    fn shards_double_up_to_the_cores() {
+        let of = |quick, cores| shards(&base(Settings { quick, ..Settings::default() }, cores));
+        assert_eq!(of(false, 1), [1]);
+        assert_eq!(of(false, 2), [1, 2]);
+        assert_eq!(of(false, 6), [1, 2, 4, 6]);
+        assert_eq!(of(true, 16), [1, 16]);
+    }
+
+    #[test]
+    fn a_run_is_fanned_out_from_as_many_cores_as_it_has_shards() {
+        let settings = Settings { subscribers: Some(vec![10, 20]), rounds: Some(1), ..Settings::default() };
+        let steps = steps(&base(settings, 2));
+        let runs: Vec<_> =
+            steps.iter().map(|step| (step.plan().fan_out_cores.len(), step.plan().subscribers)).collect();
+        assert_eq!(runs, [(1, 10), (1, 20), (2, 10), (2, 20)]);
+        assert_eq!(steps[0].plan().fan_out_cores, [CoreId(0)]);
+    }
+
+    #[test]
+    fn no_more_subscribers_than_descriptors_allow() {
+        let plan = steps(&base(Settings { quick: true, ..Settings::default() }, 2))[0].plan().clone();
+        let most = descriptors::subscribers_max(&plan);
+        for count in counts(&base(Settings::default(), 2), &plan) {
+            assert!(count <= most, "{count} of {most}");
+        }
+    }
+}

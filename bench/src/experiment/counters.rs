@@ -1,0 +1,101 @@
+//! Owns reading what each shard of a broker did from the page that it serves for Prometheus.
+
+use crate::report::record::ShardRecord;
+use corecast_executors::pause;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long the page may take: it takes a millisecond; this is for a machine that is busy.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The page is less than this, for a thousand shards too; more is not read.
+const PAGE_BYTES_MAX: u64 = 16 << 20;
+/// Shards export ten times a second: after two of these and some more, everything is on the page.
+const EXPORTED_WITHIN: Duration = Duration::from_millis(250);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Messages that the kernel took, one for each session.
+const DELIVERIES: &str = "corecast_deliveries_total";
+/// In force now. Each session of subscribers of a run has one.
+const SUBSCRIPTIONS: &str = "corecast_subscriptions";
+
+/// What each shard did, once the page says that all together have made so many deliveries, or after as long as the page
+/// may lag behind. Empty if there is no such page.
+pub fn shards_after(address: SocketAddr, deliveries: u64) -> Vec<ShardRecord> {
+    let deadline = Instant::now() + EXPORTED_WITHIN;
+    loop {
+        let shards = page(address).map(|page| parse(&page)).unwrap_or_default();
+        let made: u64 = shards.iter().map(|shard| shard.deliveries).sum();
+        if made >= deliveries || Instant::now() >= deadline {
+            return shards;
+        }
+        pause(LOOK_EVERY);
+    }
+}
+
+fn page(address: SocketAddr) -> io::Result<String> {
+    let mut peer = TcpStream::connect_timeout(&address, PAGE_TIMEOUT)?;
+    peer.set_read_timeout(Some(PAGE_TIMEOUT))?;
+    peer.set_write_timeout(Some(PAGE_TIMEOUT))?;
+    peer.write_all(b"GET /metrics HTTP/1.1\r\nHost: corecast\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    peer.take(PAGE_BYTES_MAX).read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(io::Error::other("no page of metrics")),
+    }
+}
+
+/// By shard: what its lines say.
+fn parse(page: &str) -> Vec<ShardRecord> {
+    let mut shards: Vec<ShardRecord> = Vec::new();
+    for line in page.lines() {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let Some((shard, value)) = shard_and_value(rest) else { continue };
+        if name != DELIVERIES && name != SUBSCRIPTIONS {
+            continue;
+        }
+        if shards.len() <= shard {
+            shards.resize(shard + 1, ShardRecord::default());
+        }
+        match name {
+            DELIVERIES => shards[shard].deliveries += value as u64,
+            _ => shards[shard].sessions += value as u64,
+        }
+    }
+    shards
+}
+
+/// Of `shard="3",reason="x"} 17`.
+fn shard_and_value(rest: &str) -> Option<(usize, f64)> {
+    let (labels, value) = rest.rsplit_once("} ")?;
+    let shard = labels.split(',').find_map(|label| label.strip_prefix("shard=\"")?.strip_suffix('"'))?;
+    // Below the most shards that a broker has: a number of nonsense must not fill the memory.
+    let shard = shard.parse().ok().filter(|shard| *shard < corecast::limits::SHARDS_MAX)?;
+    Some((shard, value.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_has_its_own_lines() {
+        let page = "# HELP corecast_deliveries_total x\n\
+                    corecast_deliveries_total{shard=\"1\"} 30\n\
+                    corecast_deliveries_total{shard=\"0\"} 12\n\
+                    corecast_subscriptions{shard=\"1\"} 3\n\
+                    corecast_drops_total{reason=\"latest\",shard=\"9\"} 4\n\
+                    corecast_deliveries_total{shard=\"99999999\"} 1\n\
+                    nonsense{shard=\"1\"\n";
+        let wanted =
+            [ShardRecord { sessions: 0, deliveries: 12 }, ShardRecord { sessions: 3, deliveries: 30 }];
+        assert_eq!(parse(page), wanted);
+    }
+
+    #[test]
+    fn nobody_there_is_nothing_known() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(shards_after(nobody, 1), []);
+    }
+}

@@ -1,0 +1,272 @@
+//! Owns an experiment as it is carried out: its runs one after another, each kept as soon as it has ended, until all are
+//! done, somebody asks to stop, or there is no point in going on.
+
+use super::broker::BrokerError;
+use super::catalogue::flood;
+use super::drive::DriveError;
+use super::plan::Plan;
+use super::run::{Outcome, RunError, Surroundings, run_in};
+use super::search::{RateSearch, is_whole};
+use super::step::{Planned, Search, Step};
+use super::syscalls;
+use super::watch::Ending;
+use crate::interrupt::Interrupt;
+use crate::report::progress::Place;
+use crate::report::record::RunRecord;
+use crate::results::{Results, ResultsError, ResultsFolder};
+use crate::swarm::schedule::{Amount, Rate};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Runs that fail one after another until the rest is given up: what is wrong is wrong with all of them.
+const FAILED_IN_A_ROW_MAX: u32 = 3;
+/// What is sent while system calls are counted.
+const COUNTED: Duration = Duration::from_secs(2);
+
+/// What a series is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// What it is made of.
+    pub steps: &'a [Step],
+    /// The file of this command.
+    pub guard: Option<&'a Path>,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What became of one run.
+#[derive(Debug)]
+pub enum Made {
+    /// It was recorded.
+    Recorded {
+        /// How it ended.
+        ending: Ending,
+        /// Whether the messages were sent when they should have been; a search asks for more than there is.
+        rate_reached: bool,
+    },
+    /// There is nothing to record.
+    Failed {
+        /// Which run.
+        title: String,
+        /// Why.
+        error: RunError,
+    },
+}
+
+/// What became of a series.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was measured.
+    pub results: Results,
+    /// What became of each run, in order.
+    pub made: Vec<Made>,
+}
+
+impl Series<'_> {
+    /// Makes the runs and writes each into the folder.
+    pub fn carry_out(self, folder: ResultsFolder) -> Result<Ended, ResultsError> {
+        let mut course =
+            Course { series: self, folder, made: Vec::new(), failed_in_a_row: 0, begun: Instant::now() };
+        for (index, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Run(planned) => course.run_planned(index, planned)?,
+                Step::Search(search) => course.search(index, search)?,
+            }
+            if course.is_over() {
+                break;
+            }
+        }
+        let incomplete = course.incomplete();
+        Ok(Ended { results: course.folder.finish(incomplete)?, made: course.made })
+    }
+
+    fn runs(&self) -> u64 {
+        self.steps.iter().map(Step::runs).sum()
+    }
+}
+
+/// A series that is under way.
+struct Course<'a> {
+    series: Series<'a>,
+    folder: ResultsFolder,
+    made: Vec<Made>,
+    failed_in_a_row: u32,
+    begun: Instant,
+}
+
+impl Course<'_> {
+    fn run_planned(&mut self, index: usize, planned: &Planned) -> Result<(), ResultsError> {
+        let counted = if planned.counts_syscalls { self.count_syscalls(index, &planned.plan) } else { None };
+        let Some(mut outcome) = self.run(index, &planned.plan, planned.round, false) else { return Ok(()) };
+        if let Some(counted) = counted {
+            take_over_syscalls(&counted, &mut outcome.record);
+        }
+        if let Some(complete) = planned.complete {
+            complete(&self.folder.results().runs, &mut outcome.record);
+        }
+        let rate_reached = outcome.rate_reached;
+        self.keep(outcome, rate_reached)
+    }
+
+    /// Looks for the highest rate that is delivered whole, from that of the run before on.
+    fn search(&mut self, index: usize, search: &Search) -> Result<(), ResultsError> {
+        let Some(mut rates) = self.last_rate_hz().map(RateSearch::from) else { return Ok(()) };
+        for _ in 0..search.runs_max {
+            let Some(rate_hz) = rates.next_hz() else { break };
+            let plan = Plan { rate: Rate::Hz(rate_hz), ..search.plan.clone() };
+            let Some(mut outcome) = self.run(index, &plan, None, false) else { break };
+            let sending_s = plan.sending_time().unwrap_or_default().as_secs_f64();
+            let whole = outcome.rate_reached && is_whole(&outcome.record, sending_s);
+            rates.take(rate_hz, whole);
+            outcome.record.extra.insert(flood::WHOLE.to_owned(), f64::from(u8::from(whole)));
+            // That a rate is too high is what the search is for.
+            self.keep(outcome, true)?;
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages a second of each publisher in the run before, if it was recorded whole.
+    fn last_rate_hz(&self) -> Option<f64> {
+        let record = &self.folder.results().runs.last()?.record;
+        let rate_hz = record.messages_sent as f64 / record.duration_s / record.publishers as f64;
+        (record.incomplete.is_none() && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz)
+    }
+
+    /// A short run of the same plan, for this one figure.
+    fn count_syscalls(&mut self, index: usize, plan: &Plan) -> Option<RunRecord> {
+        let amount = match plan.amount {
+            Amount::Duration(duration) => Amount::Duration(duration.min(COUNTED)),
+            messages => messages,
+        };
+        let plan = Plan { amount, keep_samples: false, ..plan.clone() };
+        let outcome = self.run(index, &plan, None, true)?;
+        (outcome.ending == Ending::Complete).then_some(outcome.record)
+    }
+
+    /// Makes a run; what fails is told at once, and remembered.
+    fn run(
+        &mut self,
+        index: usize,
+        plan: &Plan,
+        round: Option<u32>,
+        counts_syscalls: bool,
+    ) -> Option<Outcome> {
+        let surroundings = Surroundings {
+            guard: self.series.guard,
+            interrupt: self.series.interrupt,
+            place: Some(self.place(index)),
+            counts_syscalls,
+        };
+        match run_in(plan, &surroundings) {
+            Ok(mut outcome) => {
+                outcome.record.round = round;
+                Some(outcome)
+            }
+            Err(error) => {
+                self.failed_in_a_row += 1;
+                self.made.push(Made::Failed { title: plan.title(), error });
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, outcome: Outcome, rate_reached: bool) -> Result<(), ResultsError> {
+        self.failed_in_a_row = match outcome.ending {
+            Ending::Complete | Ending::Interrupted => 0,
+            Ending::TimedOut(_) | Ending::Failed(_) => self.failed_in_a_row + 1,
+        };
+        self.folder.add(outcome.record, &outcome.raw)?;
+        self.made.push(Made::Recorded { ending: outcome.ending, rate_reached });
+        Ok(())
+    }
+
+    fn place(&self, index: usize) -> Place {
+        let estimate = |steps: &[Step]| steps.iter().map(Step::estimate).sum::<Duration>();
+        let done = estimate(&self.series.steps[..index]);
+        // As fast as it went so far.
+        let pace = if done.is_zero() { 1.0 } else { self.begun.elapsed().as_secs_f64() / done.as_secs_f64() };
+        let after = estimate(&self.series.steps[index + 1..]);
+        let left_after = Duration::try_from_secs_f64(after.as_secs_f64() * pace).unwrap_or(after);
+        Place { run: self.folder.results().runs.len() as u64 + 1, of: self.series.runs(), left_after }
+    }
+
+    fn is_over(&self) -> bool {
+        self.series.interrupt.is_set() || self.failed_in_a_row >= FAILED_IN_A_ROW_MAX || self.is_hopeless()
+    }
+
+    /// Whether the last run failed for a reason that the next one has too.
+    fn is_hopeless(&self) -> bool {
+        matches!(
+            self.made.last(),
+            Some(Made::Failed {
+                error: RunError::Plan(_)
+                    | RunError::Descriptors(_)
+                    | RunError::Broker(BrokerError::NotFound { .. } | BrokerError::NoSuchFile { .. }),
+                ..
+            })
+        )
+    }
+
+    /// Why it is not all that was planned.
+    fn incomplete(&self) -> Option<String> {
+        let failed = self.made.iter().filter(|made| !made.is_whole()).count();
+        let kept = self.folder.results().runs.len();
+        let of = self.series.runs();
+        if self.series.interrupt.is_set() {
+            return Some(format!("interrupted in run {} of {of}", self.interrupted_in()));
+        }
+        let first = self.made.iter().find_map(Made::failure)?;
+        if self.is_over() {
+            return Some(format!("given up after {kept} of {of} runs: {first}"));
+        }
+        Some(format!("{failed} of {of} runs failed, the first of them: {first}"))
+    }
+
+    /// Which run it was, from 1.
+    fn interrupted_in(&self) -> usize {
+        match self.made.last() {
+            Some(Made::Recorded { ending: Ending::Interrupted, .. })
+            | Some(Made::Failed { error: RunError::Drive { error: DriveError::Interrupted, .. }, .. }) => {
+                self.made.len()
+            }
+            _ => self.made.len() + 1,
+        }
+    }
+}
+
+impl Made {
+    fn is_whole(&self) -> bool {
+        self.failure().is_none()
+    }
+
+    /// What went wrong, if anything did.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Made::Recorded { ending: Ending::Complete, .. } => None,
+            Made::Recorded { ending: Ending::Interrupted, .. } => Some("interrupted".into()),
+            Made::Recorded { ending: Ending::TimedOut(said) | Ending::Failed(said), .. } => {
+                Some(said.clone())
+            }
+            Made::Failed { title, error } => Some(format!("{title}: {error}")),
+        }
+    }
+}
+
+/// The figure, or why there is none, of the run that counted.
+fn take_over_syscalls(counted: &RunRecord, record: &mut RunRecord) {
+    match counted.extra.get(syscalls::PER_DELIVERY) {
+        Some(figure) => {
+            record.extra.insert(syscalls::PER_DELIVERY.to_owned(), *figure);
+            let messages = counted.messages_sent;
+            record
+                .notes
+                .push(format!("system calls were counted in a run of its own, of {messages} messages"));
+        }
+        None => record
+            .notes
+            .extend(counted.notes.iter().filter(|note| note.starts_with("no system calls")).cloned()),
+    }
+}

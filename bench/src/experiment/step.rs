@@ -1,0 +1,111 @@
+//! Owns what an experiment is made of: runs that are known beforehand, and searches that decide their next run by the
+//! last one.
+
+use super::plan::Plan;
+use crate::report::record::RunRecord;
+use crate::results::Entry;
+use crate::swarm::schedule::{Amount, Rate};
+use std::time::Duration;
+
+/// What a run takes besides sending: processes, connections, the last deliveries, the end of all these.
+const BESIDES: Duration = Duration::from_millis(500);
+/// Subscribers that connect and go within a second, for the estimate of what is left.
+const SUBSCRIBERS_PER_S: f64 = 2_000.0;
+/// What a flood of so many messages is taken to be.
+const FLOOD: Duration = Duration::from_secs(3);
+
+/// A part of an experiment.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// One run.
+    Run(Planned),
+    /// Several runs in search of the highest rate that is delivered whole.
+    Search(Search),
+}
+
+/// One run, and what its record needs besides what every run has.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What is run.
+    pub plan: Plan,
+    /// Which round of several, from 1.
+    pub round: Option<u32>,
+    /// Whether a short run before it counts the system calls.
+    pub counts_syscalls: bool,
+    /// Completes the record, with what was recorded before it.
+    pub complete: Option<fn(&[Entry], &mut RunRecord)>,
+}
+
+/// A search for the highest rate that is delivered whole.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// What is run, at rates that the search chooses.
+    pub plan: Plan,
+    /// How many runs, at the most.
+    pub runs_max: u32,
+}
+
+impl Planned {
+    /// A run like any other.
+    pub fn new(plan: Plan) -> Self {
+        Planned { plan, round: None, counts_syscalls: false, complete: None }
+    }
+}
+
+impl Step {
+    /// What is run.
+    pub fn plan(&self) -> &Plan {
+        match self {
+            Step::Run(planned) => &planned.plan,
+            Step::Search(search) => &search.plan,
+        }
+    }
+
+    /// The same, in this round of several.
+    #[must_use]
+    pub fn in_round(self, round: Option<u32>) -> Self {
+        match self {
+            Step::Run(planned) => Step::Run(Planned { round, ..planned }),
+            search => search,
+        }
+    }
+
+    /// How many runs it is, at the most.
+    pub fn runs(&self) -> u64 {
+        match self {
+            Step::Run(_) => 1,
+            Step::Search(search) => u64::from(search.runs_max),
+        }
+    }
+
+    /// About how long it takes.
+    pub fn estimate(&self) -> Duration {
+        let plan = self.plan();
+        let sending = match (plan.amount, plan.rate) {
+            (Amount::Messages(_), Rate::Flood) => FLOOD,
+            _ => plan.sending_time().unwrap_or(FLOOD),
+        };
+        let connecting = Duration::from_secs_f64(plan.subscribers as f64 / SUBSCRIBERS_PER_S);
+        (sending + connecting + BESIDES) * u32::try_from(self.runs()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Every run of a list as a step.
+pub fn runs(plans: impl IntoIterator<Item = Plan>) -> Vec<Step> {
+    plans.into_iter().map(|plan| Step::Run(Planned::new(plan))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::sample_plan;
+    use super::*;
+
+    #[test]
+    fn the_estimate_counts_what_is_sent_and_who_connects() {
+        let plan = Plan { subscribers: 2_000, ..sample_plan() };
+        let run = Step::Run(Planned::new(plan.clone()));
+        assert_eq!(run.estimate(), Duration::from_millis(6_500));
+        let search = Step::Search(Search { plan, runs_max: 3 });
+        assert_eq!((search.runs(), search.estimate()), (3, run.estimate() * 3));
+    }
+}

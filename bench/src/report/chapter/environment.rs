@@ -1,0 +1,88 @@
+//! Owns the description of where and how it was measured, and how to do it again.
+
+use super::super::document::{Block, Cell, Section, Table};
+use super::super::source::Source;
+use super::super::table::count;
+use super::super::unit::Unit;
+use crate::measure::environment::Environment;
+use crate::results::Entry;
+
+/// The machine in full, the hosts if there were any, and the call.
+pub(crate) fn sections(source: &Source) -> Vec<Section> {
+    let environment = &source.results.environment;
+    let mut blocks = vec![Block::Table(table("", environment))];
+    for host in hosts(&source.results.runs) {
+        blocks.push(Block::Table(table(&format!("Host {}", host.name), &host.environment)));
+    }
+    let call = [
+        Block::Words("What was typed, and the report of it:".into()),
+        Block::Command(format!("{}\ncorecast-bench report {}", command_line(environment), source.name)),
+    ];
+    vec![
+        Section { title: "Environment".into(), blocks },
+        Section { title: "How to reproduce".into(), blocks: call.into() },
+    ]
+}
+
+/// Each host of the runs, once.
+fn hosts(runs: &[Entry]) -> Vec<&crate::report::record::HostRecord> {
+    let mut hosts: Vec<&crate::report::record::HostRecord> = Vec::new();
+    for host in runs.iter().flat_map(|entry| &entry.record.hosts) {
+        if !hosts.iter().any(|other| other.name == host.name) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+fn table(title: &str, of: &Environment) -> Table {
+    let mut table = Table::new(title, &["what", "value"], "");
+    let mut row = |what: &str, value: String| table.row([Cell::text(what), Cell::text(value)]);
+    let known = |value: Option<String>| value.unwrap_or_else(|| "unknown".into());
+    row("processor", known(of.cpu_model.clone()));
+    row("processors online", known(of.cpus_online.map(|cpus| cpus.to_string())));
+    row("processors allowed (executors are pinned to these)", known(of.cpus_allowed.clone()));
+    row("physical cores among them", known(of.physical_cores.map(|cores| cores.to_string())));
+    row("memory", known(of.memory_bytes.map(|bytes| Unit::Bytes.text(bytes as f64))));
+    row("kernel", known(of.kernel.clone()));
+    let governor =
+        of.governor.clone().unwrap_or_else(|| "none to be read, as on most virtual machines".into());
+    row("frequency governor", governor);
+    let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".into(), count);
+    let limits = of.limits;
+    row("open files (soft / hard)", format!("{} / {}", limit(limits.nofile_soft), limit(limits.nofile_hard)));
+    let locked = [limits.memlock_soft_bytes, limits.memlock_hard_bytes].map(limit);
+    row("locked memory in bytes (soft / hard)", locked.join(" / "));
+    row("version", of.version.clone());
+    row("commit", of.git_commit.clone());
+    row("build", of.build.clone());
+    row("clock", of.clock.clone());
+    row("command line", command_line(of));
+    table
+}
+
+/// The call as it can be typed, with the command's bare name.
+pub(crate) fn command_line(environment: &Environment) -> String {
+    let mut words = environment.command_line.iter();
+    let program =
+        words.next().map_or("corecast-bench", |program| program.rsplit('/').next().unwrap_or(program));
+    let quoted = words.map(|word| {
+        let plain =
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c));
+        if plain { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    });
+    std::iter::once(program.to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_can_be_typed_again() {
+        let words = ["/opt/x/corecast-bench", "run", "--assert", "lost==0 + it's"];
+        let environment =
+            Environment { command_line: words.map(str::to_owned).to_vec(), ..Environment::default() };
+        assert_eq!(command_line(&environment), r"corecast-bench run --assert 'lost==0 + it'\''s'");
+    }
+}

@@ -1,0 +1,269 @@
+//! Owns the comparison with peers: bars of each figure, with the spread over the rounds, and ours over theirs.
+
+use super::super::document::{Block, Cell, Figure, Table};
+use super::super::plot::Chart;
+use super::super::plot::bars::{Bar, Bars, Group, key};
+use super::super::plot::frame::Axis;
+use super::super::plot::scale::Scale;
+use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
+use super::super::record::RunRecord;
+use super::super::source::Source;
+use super::super::unit::{Unit, counted, digits, payload};
+use super::family::{OverRounds, name_runs, one_way, over_rounds, rate};
+use crate::results::Entry;
+
+/// What ours is called where a record names it.
+const OURS: &str = "corecast";
+
+/// A figure that peers are compared by.
+struct Metric {
+    slug: &'static str,
+    title: &'static str,
+    axis: &'static str,
+    unit: Unit,
+    /// Whether it is of floods; else of runs with a rate; `None`: of both, apart.
+    flood: Option<bool>,
+    figure: fn(&RunRecord) -> Option<f64>,
+    words: &'static str,
+}
+
+const METRICS: [Metric; 5] = [
+    Metric {
+        slug: "peers-flood",
+        title: "Flood: deliveries a second",
+        axis: "deliveries a second",
+        unit: Unit::PerS,
+        flood: Some(true),
+        figure: |run| Some(run.deliveries_per_s),
+        words: "As fast as messages are taken; more is better.",
+    },
+    Metric {
+        slug: "peers-last",
+        title: "Median time to the last subscriber",
+        axis: "time to the last subscriber",
+        unit: Unit::Us,
+        flood: Some(false),
+        figure: |run| one_way(run, run.last_subscriber_us, |summary| summary.median),
+        words: "Of each message; less is better.",
+    },
+    Metric {
+        slug: "peers-latency",
+        title: "Median latency at every subscriber",
+        axis: "latency",
+        unit: Unit::Us,
+        flood: Some(false),
+        figure: |run| one_way(run, run.latency_us, |summary| summary.median),
+        words: "Over every delivery; less is better.",
+    },
+    Metric {
+        slug: "peers-cpu",
+        title: "CPU time for each delivery",
+        axis: "CPU time / delivery",
+        unit: Unit::Ns,
+        flood: None,
+        figure: super::runs::cpu,
+        words: "User and system time of whoever fans out, over deliveries; less is better.",
+    },
+    Metric {
+        slug: "peers-memory",
+        title: "Memory for each subscriber",
+        axis: "resident memory / subscriber",
+        unit: Unit::Bytes,
+        flood: None,
+        figure: |run| run.rss_per_subscriber_bytes,
+        words: "Resident memory of whoever fans out, with every subscriber there and idle, less that before the \
+                first; less is better.",
+    },
+];
+
+/// Who is in a bar: a peer, or ours in one mode.
+fn bar_name(run: &RunRecord) -> String {
+    let clients = run.clients.as_deref().filter(|clients| *clients != "raw");
+    let clients = clients.map_or_else(String::new, |clients| format!(", {clients} clients"));
+    let transport = if run.transport == "uds" { ", Unix sockets" } else { "" };
+    match run.peer.as_deref().filter(|peer| !is_ours(peer)) {
+        Some(peer) => format!("{peer}{}{transport}", if run.mode == "direct" { " direct" } else { "" }),
+        None => format!("{OURS} {}{transport}{clients}", run.mode),
+    }
+}
+
+fn is_ours(peer: &str) -> bool {
+    peer == OURS || peer.starts_with("corecast-")
+}
+
+/// One question that all peers were asked: how many, how large, how fast.
+struct Case<'a> {
+    heading: String,
+    flood: bool,
+    runs: Vec<&'a Entry>,
+}
+
+fn cases<'a>(runs: &[&'a Entry]) -> Vec<Case<'a>> {
+    let mut cases: Vec<Case<'a>> = Vec::new();
+    for entry in runs {
+        let run = &entry.record;
+        let rate = rate(run);
+        let heading = format!(
+            "{}, {}, {rate}",
+            counted(run.subscribers as usize, "subscriber"),
+            payload(run.size_bytes)
+        );
+        match cases.iter_mut().find(|case| case.heading == heading) {
+            Some(case) => case.runs.push(entry),
+            None => cases.push(Case { heading, flood: run.rate_hz.is_none(), runs: vec![entry] }),
+        }
+    }
+    cases
+}
+
+/// The bars of a metric in one case: name, series, figure.
+fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in &case.runs {
+        let name = bar_name(&entry.record);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let bar = |name: String| {
+        let rounds: Vec<&Entry> =
+            case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect();
+        let over = over_rounds(&rounds, metric.figure)?;
+        let first = &rounds.first()?.record;
+        let series = match &first.peer {
+            Some(peer) if !is_ours(peer) => OTHERS,
+            _ if first.mode == "direct" => DIRECT,
+            _ => PROXY,
+        };
+        Some((name, series, over))
+    };
+    names.into_iter().filter_map(bar).collect()
+}
+
+/// What others are set beside: ours in proxy mode if there is one, else ours, else the first.
+fn reference(bars: &[(String, usize, OverRounds)]) -> Option<&(String, usize, OverRounds)> {
+    let of = |wanted: usize| bars.iter().find(|(_, series, _)| *series == wanted);
+    of(PROXY).or_else(|| of(DIRECT)).or(bars.first())
+}
+
+/// A plot for each figure, and the table of ours over theirs.
+pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
+    if !runs.iter().any(|entry| entry.record.peer.is_some()) {
+        return Vec::new();
+    }
+    let cases = cases(runs);
+    let mut blocks: Vec<Block> =
+        METRICS.iter().filter_map(|metric| figure(source, &cases, metric)).map(Block::Figure).collect();
+    blocks.extend(cases.iter().filter_map(ratios).map(Block::Table));
+    blocks
+}
+
+fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure> {
+    let wanted = |case: &&Case<'_>| metric.flood.is_none_or(|flood| flood == case.flood);
+    let mut groups = Vec::new();
+    let mut shown: Vec<&Entry> = Vec::new();
+    for case in cases.iter().filter(wanted) {
+        let mut bars = bars_of(case, metric);
+        let Some((name, _, ours)) = reference(&bars).cloned() else { continue };
+        // The best first.
+        bars.sort_by(|(_, _, one), (_, _, other)| one.median.total_cmp(&other.median));
+        if metric.unit == Unit::PerS {
+            bars.reverse();
+        }
+        let bar = |(bar_name, series, over): &(String, usize, OverRounds)| Bar {
+            name: bar_name.clone(),
+            series: *series,
+            value: over.median,
+            spread: over.spread(),
+            words: if *bar_name == name {
+                String::new()
+            } else {
+                Unit::Ratio.text(over.median / ours.median)
+            },
+        };
+        groups.push(Group { heading: case.heading.clone(), bars: bars.iter().map(bar).collect() });
+        shown.extend(&case.runs);
+    }
+    let bars = || groups.iter().flat_map(|group| &group.bars);
+    bars().next()?;
+    let ends: Vec<f64> = bars().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
+    let keys = [("corecast proxy", PROXY), ("corecast direct", DIRECT), ("others", OTHERS)];
+    let keys = keys.into_iter().filter(|(_, series)| bars().any(|bar| bar.series == *series));
+    let keys = keys.map(|(name, series)| key(name, series)).collect();
+    let rounds = shown.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
+    Some(Figure {
+        slug: metric.slug.into(),
+        title: metric.title.into(),
+        chart: Chart::Bars(Bars {
+            axis: Axis::new(metric.axis, Scale::linear(ends, metric.unit)),
+            keys,
+            groups,
+        }),
+        caption: format!(
+            "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind \
+             the figure, how many times ours (proxy, if it is there) it is.",
+            metric.words,
+            counted(rounds as usize, "round")
+        ),
+        runs: name_runs(&source.name, &shown),
+    })
+}
+
+/// Ours over each, with the least and the greatest over rounds that were made side by side.
+fn ratios(case: &Case<'_>) -> Option<Table> {
+    let metrics: Vec<&Metric> =
+        METRICS.iter().filter(|metric| metric.flood.is_none_or(|flood| flood == case.flood)).collect();
+    let first = METRICS.iter().find_map(|metric| reference(&bars_of(case, metric)).cloned())?;
+    let ours: Vec<&Entry> =
+        case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == first.0).collect();
+    let headings: Vec<String> = metrics.iter().map(|metric| format!("#{}", metric.axis)).collect();
+    let mut columns = vec!["beside"];
+    columns.extend(headings.iter().map(String::as_str));
+    let mut table = Table::new(
+        &format!("{} over each: {}", first.0, case.heading),
+        &columns,
+        "Median of the ratios round by round, with the least and the greatest. Above 1 ours is more.",
+    );
+    let mut names: Vec<String> = case.runs.iter().map(|entry| bar_name(&entry.record)).collect();
+    names.sort();
+    names.dedup();
+    for name in names.into_iter().filter(|name| *name != first.0) {
+        let theirs: Vec<&Entry> =
+            case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect();
+        let cell = |metric: &&Metric| Cell::text(ratio(&ours, &theirs, metric).unwrap_or_else(|| "–".into()));
+        table.row(std::iter::once(Cell::text(&name[..])).chain(metrics.iter().map(cell)));
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+fn ratio(ours: &[&Entry], theirs: &[&Entry], metric: &Metric) -> Option<String> {
+    let ratio = |our: &&Entry| {
+        let their = theirs.iter().find(|their| their.record.round == our.record.round)?;
+        let (our, their) = ((metric.figure)(&our.record)?, (metric.figure)(&their.record)?);
+        (their > 0.0).then_some(our / their)
+    };
+    let over = OverRounds::of(ours.iter().filter_map(ratio))?;
+    Some(match over.spread() {
+        Some((low, high)) => format!("{} ({}–{})", digits(over.median), digits(low), digits(high)),
+        None => digits(over.median),
+    })
+}
+
+/// Ours and theirs in words, for the answer: a sentence for each case that has peers.
+pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
+    let sentence = |case: &Case<'_>| {
+        let metric = if case.flood { &METRICS[0] } else { &METRICS[1] };
+        let bars = bars_of(case, metric);
+        let (name, _, ours) = reference(&bars)?;
+        let others = bars.iter().filter(|(_, series, _)| *series == OTHERS);
+        let others =
+            others.map(|(peer, _, over)| format!("{} {peer}'s", Unit::Ratio.text(ours.median / over.median)));
+        let others: Vec<String> = others.collect();
+        (!others.is_empty()).then(|| {
+            let what = if case.flood { "deliveries a second" } else { "median time to the last subscriber" };
+            let figure = metric.unit.text(ours.median);
+            format!("{}: {name} has {figure} ({what}), {}.", case.heading, others.join(", "))
+        })
+    };
+    cases(runs).iter().filter_map(sentence).collect()
+}

@@ -1,0 +1,140 @@
+//! Owns `--assert` about a comparison: each pair must keep it.
+
+use super::super::assert_expr::{Expression, SyntaxError};
+use super::super::assertion::known_numbers;
+use super::Pair;
+use std::str::FromStr;
+
+/// What stands behind the name of a figure: what is asked about it.
+const ASPECTS: [&str; 5] = ["a", "b", "ratio", "ratio_low", "ratio_high"];
+
+/// A comparison over ratios, such as `last_subscriber_us.median.ratio < 1.1`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Claim {
+    text: String,
+    expression: Expression,
+}
+
+/// Text that claims nothing about a comparison.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Not of the grammar.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// A name without one of the aspects.
+    #[error(
+        "`{text}` asks for `{field}`: write the name of a figure and one of .a, .b, .ratio, .ratio_low, .ratio_high, \
+         such as last_subscriber_us.median.ratio"
+    )]
+    NoAspect {
+        /// The claim.
+        text: String,
+        /// The name.
+        field: String,
+    },
+    /// A name that no run has a number for.
+    #[error("`{text}` asks for `{field}`, and `{figure}` is not a number of a run; those are: {}", .figures.join(", "))]
+    UnknownFigure {
+        /// The claim.
+        text: String,
+        /// The name.
+        field: String,
+        /// The part of it that is unknown.
+        figure: String,
+        /// Every figure that there is.
+        figures: Vec<String>,
+    },
+}
+
+impl FromStr for Claim {
+    type Err = ClaimError;
+
+    fn from_str(text: &str) -> Result<Self, ClaimError> {
+        let expression = Expression::parse(text)?;
+        let figures = known_numbers();
+        for field in expression.fields() {
+            let Some((figure, _)) = parts(field) else {
+                return Err(ClaimError::NoAspect { text: text.to_owned(), field: field.to_owned() });
+            };
+            if !figures.iter().any(|known| known == figure) {
+                let (text, field, figure) = (text.to_owned(), field.to_owned(), figure.to_owned());
+                return Err(ClaimError::UnknownFigure { text, field, figure, figures });
+            }
+        }
+        Ok(Claim { text: text.to_owned(), expression })
+    }
+}
+
+/// The figure and what is asked about it.
+fn parts(field: &str) -> Option<(&str, &str)> {
+    field.rsplit_once('.').filter(|(_, aspect)| ASPECTS.contains(aspect))
+}
+
+impl Claim {
+    /// What is wrong with this pair, if it does not keep the claim.
+    pub fn check(&self, pair: &Pair) -> Option<String> {
+        let value = |field: &str| {
+            let (figure, aspect) = parts(field)?;
+            let compared = pair.figures.get(figure)?;
+            match aspect {
+                "a" => Some(compared.a),
+                "b" => Some(compared.b),
+                "ratio" => compared.ratio,
+                "ratio_low" => Some(compared.interval?.low),
+                _ => Some(compared.interval?.high),
+            }
+        };
+        let verdict = match self.expression.holds(&value) {
+            Some(true) => return None,
+            Some(false) => "does not hold",
+            None => "cannot be told",
+        };
+        let figure = |field: &str| match value(field) {
+            Some(number) => format!("{field} = {number:.3}"),
+            None => format!("{field} is not known"),
+        };
+        let figures: Vec<String> = self.expression.fields().into_iter().map(figure).collect();
+        Some(format!("--assert '{}' {verdict} ({}): {}", self.text, pair.run, figures.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Compared;
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn pair() -> Pair {
+        let compared = Compared { a: 2.0, b: 3.0, ratio: Some(1.5), interval: None };
+        Pair {
+            run: "proxy, 8 subscribers".into(),
+            a_runs: vec![],
+            b_runs: vec![],
+            figures: BTreeMap::from([("latency_us.median".to_owned(), compared)]),
+        }
+    }
+
+    fn check(text: &str) -> Option<String> {
+        text.parse::<Claim>().unwrap().check(&pair())
+    }
+
+    #[test]
+    fn what_holds_says_nothing_and_what_does_not_names_the_figures() {
+        assert_eq!(check("latency_us.median.ratio < 1.6"), None);
+        assert_eq!(check("latency_us.median.b - latency_us.median.a == 1"), None);
+        let said = check("latency_us.median.ratio < 1.1").unwrap();
+        let wanted = "--assert 'latency_us.median.ratio < 1.1' does not hold (proxy, 8 subscribers): \
+                      latency_us.median.ratio = 1.500";
+        assert_eq!(said, wanted);
+        assert!(check("latency_us.median.ratio_high < 9").unwrap().contains("cannot be told"));
+        assert!(check("latency_us.p99.ratio < 9").unwrap().contains("is not known"));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused_with_what_can() {
+        let error = |text: &str| text.parse::<Claim>().unwrap_err().to_string();
+        assert!(error("latency_us.median < 2").contains("such as last_subscriber_us.median.ratio"));
+        assert!(error("latency_us.p98.ratio < 2").contains("latency_us.p99_9"));
+        assert!(error("latency_us.median.ratio = 2").contains("expected one of"));
+    }
+}

@@ -1,0 +1,216 @@
+//! Two results side by side: runs that were made alike are matched, and each figure of the second is set over that of
+//! the first, with an interval that says how far to trust it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`matching`] | which runs were made alike |
+//! | [`interval`] | how far a ratio may be trusted, and what that rests on |
+//! | [`claim`] | `--assert` about ratios |
+//! | [`text`] | the tables that a terminal shows |
+
+pub mod claim;
+pub mod interval;
+pub mod matching;
+pub mod text;
+
+use super::assertion::numbers_of;
+use super::source::Source;
+use crate::results::{Entry, Raw};
+use interval::{Basis, Interval, Sampled};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The schema of what `compare --json` writes.
+pub const SCHEMA: &str = "corecast-bench-compare/1";
+
+/// Two results, compared.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Comparison {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// What the others are set over.
+    pub a: Side,
+    /// What is set over it.
+    pub b: Side,
+    /// Runs that were made alike, in the order of A.
+    pub pairs: Vec<Pair>,
+    /// Runs of A that B has nothing alike for.
+    pub only_in_a: Vec<String>,
+    /// Runs of B that A has nothing alike for.
+    pub only_in_b: Vec<String>,
+    /// Runs that are in no pair because they say nothing on their own: unfinished, or tries of a search.
+    pub left_out: Vec<String>,
+    /// What differs between the machines and builds: name, in A, in B.
+    pub differs: Vec<Difference>,
+}
+
+/// One of the two.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Side {
+    /// The last part of its path.
+    pub name: String,
+    /// The experiment, or `run`.
+    pub experiment: String,
+    /// How many runs it has.
+    pub runs: usize,
+}
+
+/// A property of machine or build that is not the same in both.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Difference {
+    /// Which.
+    pub what: &'static str,
+    /// In A.
+    pub a: String,
+    /// In B.
+    pub b: String,
+}
+
+/// Runs that were made alike: one of each, or several rounds.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Pair {
+    /// What they have in common, in words.
+    pub run: String,
+    /// Their names in A.
+    pub a_runs: Vec<String>,
+    /// Their names in B.
+    pub b_runs: Vec<String>,
+    /// Every figure that both have, under its name in the record.
+    pub figures: BTreeMap<String, Compared>,
+}
+
+/// One figure of both.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub struct Compared {
+    /// In A: the median over its rounds.
+    pub a: f64,
+    /// In B.
+    pub b: f64,
+    /// B over A; absent if A is 0.
+    pub ratio: Option<f64>,
+    /// Between these the ratio is with 95 % confidence; absent where nothing is known about that.
+    pub interval: Option<Interval>,
+}
+
+/// Compares B with A.
+pub fn compare(a: &Source, b: &Source) -> Comparison {
+    let (a_groups, b_groups) = (matching::groups(a), matching::groups(b));
+    let pair = |(likeness, a_runs): &(matching::Likeness, Vec<&Entry>)| {
+        let (_, b_runs) = b_groups.iter().find(|(other, _)| other == likeness)?;
+        Some(Pair {
+            run: likeness.to_string(),
+            a_runs: names(a_runs),
+            b_runs: names(b_runs),
+            figures: figures((a, a_runs), (b, b_runs)),
+        })
+    };
+    let alone = |groups: &[(matching::Likeness, Vec<&Entry>)],
+                 others: &[(matching::Likeness, Vec<&Entry>)]| {
+        let lonely = groups.iter().filter(|(likeness, _)| !others.iter().any(|(other, _)| other == likeness));
+        lonely.map(|(likeness, runs)| format!("{likeness} ({})", names(runs).join(", "))).collect()
+    };
+    Comparison {
+        schema: SCHEMA,
+        a: side(a),
+        b: side(b),
+        pairs: a_groups.iter().filter_map(pair).collect(),
+        only_in_a: alone(&a_groups, &b_groups),
+        only_in_b: alone(&b_groups, &a_groups),
+        left_out: [a, b].into_iter().flat_map(matching::left_out).collect(),
+        differs: differs(a, b),
+    }
+}
+
+fn side(source: &Source) -> Side {
+    Side {
+        name: source.name.clone(),
+        experiment: source.results.name.clone(),
+        runs: source.results.runs.len(),
+    }
+}
+
+fn names(runs: &[&Entry]) -> Vec<String> {
+    runs.iter().map(|entry| entry.id.clone()).collect()
+}
+
+/// Every number that both have been measured for.
+fn figures(
+    (a, a_runs): (&Source, &[&Entry]),
+    (b, b_runs): (&Source, &[&Entry]),
+) -> BTreeMap<String, Compared> {
+    let (a_rounds, b_rounds) = (rounds(a_runs), rounds(b_runs));
+    let known: BTreeSet<&String> = a_rounds.keys().filter(|name| b_rounds.contains_key(*name)).collect();
+    let samples = match (a_runs, b_runs) {
+        ([a_run], [b_run]) => a.raw(&a_run.id).zip(b.raw(&b_run.id)),
+        _ => None,
+    };
+    let compared = |name: &String| {
+        let (in_a, in_b) = (&a_rounds[name], &b_rounds[name]);
+        let (median_a, median_b) = (interval::median(in_a), interval::median(in_b));
+        let of_samples = || {
+            let (raw_a, raw_b) = samples.as_ref()?;
+            interval::of_samples(sampled(name, raw_a)?, sampled(name, raw_b)?)
+        };
+        let interval = interval::of_rounds(in_a, in_b).or_else(of_samples);
+        let ratio = (median_a != 0.0).then(|| median_b / median_a);
+        (
+            name.clone(),
+            Compared { a: median_a, b: median_b, ratio, interval: interval.filter(|_| ratio.is_some()) },
+        )
+    };
+    known.into_iter().filter(|name| !IS_ASKED.contains(&&name[..])).map(compared).collect()
+}
+
+/// What was asked for, and not measured: the same in both.
+const IS_ASKED: [&str; 5] = ["subscribers", "publishers", "size_bytes", "round", "slow_subscribers"];
+
+/// The figures of each round by name.
+fn rounds(runs: &[&Entry]) -> BTreeMap<String, Vec<f64>> {
+    let mut rounds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for entry in runs {
+        for (name, value) in numbers_of(&entry.record) {
+            if let Some(value) = value {
+                rounds.entry(name).or_default().push(value);
+            }
+        }
+    }
+    rounds
+}
+
+/// The distribution that a figure is read from, and how.
+fn sampled<'a>(name: &str, raw: &'a Raw) -> Option<Sampled<'a>> {
+    let (distribution, figure) = name.split_once('.')?;
+    let latencies = match distribution {
+        "latency_us" => &raw.latency,
+        "first_subscriber_us" => &raw.first_subscriber,
+        "last_subscriber_us" => &raw.last_subscriber,
+        _ => return None,
+    };
+    let basis = match figure {
+        "q1" => Basis::Quantile(0.25),
+        "median" => Basis::Quantile(0.5),
+        "q3" => Basis::Quantile(0.75),
+        "p99" => Basis::Quantile(0.99),
+        "p99_9" => Basis::Quantile(0.999),
+        "mean" => Basis::Mean,
+        _ => return None,
+    };
+    // Deliveries of one message are late together: what counts is how many messages there were.
+    Some(Sampled { latencies, messages: raw.last_subscriber.len(), basis })
+}
+
+fn differs(a: &Source, b: &Source) -> Vec<Difference> {
+    let (one, other) = (&a.results.environment, &b.results.environment);
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    let all = [
+        ("processor", known(&one.cpu_model), known(&other.cpu_model)),
+        ("processors allowed", known(&one.cpus_allowed), known(&other.cpus_allowed)),
+        ("kernel", known(&one.kernel), known(&other.kernel)),
+        ("governor", known(&one.governor), known(&other.governor)),
+        ("version", one.version.clone(), other.version.clone()),
+        ("commit", one.git_commit.clone(), other.git_commit.clone()),
+        ("build", one.build.clone(), other.build.clone()),
+    ];
+    let differ = all.into_iter().filter(|(_, a, b)| a != b);
+    differ.map(|(what, a, b)| Difference { what, a, b }).collect()
+}

@@ -1,0 +1,86 @@
+//! Owns what `compare` prints: a table for each pair, and what has no pair.
+
+use super::super::table::{STYLE, tighten};
+use super::super::unit::{Unit, digits};
+use super::interval::{Ground, Interval};
+use super::{Compared, Comparison, Pair};
+use comfy_table::{Cell, CellAlignment, Table};
+use std::fmt::Write as _;
+
+/// The figures that are shown; the others are in the JSON. With words, and how they are written.
+const SHOWN: [(&str, &str, Unit); 10] = [
+    ("last_subscriber_us.median", "to the last: median", Unit::Us),
+    ("last_subscriber_us.p99", "to the last: p99", Unit::Us),
+    ("latency_us.median", "to each: median", Unit::Us),
+    ("latency_us.p99", "to each: p99", Unit::Us),
+    ("latency_us.p99_9", "to each: p99.9", Unit::Us),
+    ("first_subscriber_us.median", "to the first: median", Unit::Us),
+    ("deliveries_per_s", "deliveries / second", Unit::PerS),
+    ("cpu_ns_per_delivery", "CPU / delivery", Unit::Ns),
+    ("rss_per_subscriber_bytes", "memory / subscriber", Unit::Bytes),
+    ("lost", "lost", Unit::Count),
+];
+
+/// All of it, for a terminal.
+pub fn render(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let (a, b) = (&comparison.a, &comparison.b);
+    let mut line = |line: String| writeln!(text, "{line}").expect("memory takes all that is written");
+    for (letter, side) in [("A", a), ("B", b)] {
+        line(format!("{letter}: {} ({}, {} runs)", side.name, side.experiment, side.runs));
+    }
+    for difference in &comparison.differs {
+        line(format!("differs: {}: A {}, B {}", difference.what, difference.a, difference.b));
+    }
+    for pair in &comparison.pairs {
+        line(format!("\n{}{}\n{}", pair.run, rounds(pair), table(pair)));
+    }
+    if !comparison.pairs.is_empty() {
+        line(format!("\n{ABOUT}"));
+    }
+    for (what, runs) in [
+        ("only in A", &comparison.only_in_a),
+        ("only in B", &comparison.only_in_b),
+        ("left out (unfinished, or tries of a search)", &comparison.left_out),
+    ] {
+        runs.iter().for_each(|run| line(format!("{what}: {run}")));
+    }
+    text
+}
+
+const ABOUT: &str = "ratio: B / A. 95 % interval: from rounds, what changes from run to run is in it; from samples, \
+                     only what\nvaries within one run, and two runs of the same thing can differ by more.";
+
+fn rounds(pair: &Pair) -> String {
+    match (pair.a_runs.len(), pair.b_runs.len()) {
+        (1, 1) => String::new(),
+        (a, b) => format!(" (rounds: A {a}, B {b})"),
+    }
+}
+
+fn table(pair: &Pair) -> Table {
+    let mut table = Table::new();
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let header = ["A", "B", "ratio", "95 % interval", "from"].map(|name| right(name.to_owned()));
+    table.load_style(STYLE).set_header(std::iter::once(Cell::new("")).chain(header));
+    for (name, words, unit) in SHOWN {
+        let Some(compared) = pair.figures.get(name) else { continue };
+        let figures = [unit.text(compared.a), unit.text(compared.b), ratio(compared)];
+        let interval = compared.interval.as_ref().map_or_else(|| ["–".into(), "–".into()], interval);
+        table
+            .add_row(std::iter::once(Cell::new(words)).chain(figures.into_iter().chain(interval).map(right)));
+    }
+    tighten(table)
+}
+
+fn ratio(compared: &Compared) -> String {
+    compared.ratio.map_or_else(|| "–".into(), digits)
+}
+
+fn interval(interval: &Interval) -> [String; 2] {
+    let from = match interval.from {
+        Ground::Rounds => "rounds",
+        Ground::Samples => "samples",
+    };
+    [format!("{}–{}", digits(interval.low), digits(interval.high)), from.to_owned()]
+}

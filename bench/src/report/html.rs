@@ -1,0 +1,155 @@
+//! Owns the page: one file that needs nothing else, no network, no script. Each plot stands in it twice, for wide
+//! pages and for narrow ones; its colours are the page's.
+
+use super::document::{Block, Cell, Chapter, Column, Document, Figure, Section, Table, slug};
+use super::plot::theme::{Theme, variables};
+use super::plot::{NARROW, WIDE};
+use super::unit::counted;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// How it looks; `LIGHT` and `DARK` are where the colours go.
+const STYLE: &str = include_str!("page.css");
+/// A table of runs with more rows is folded until it is asked for.
+const ROWS_OPEN: usize = 12;
+
+/// The whole page.
+pub(crate) fn page(document: &Document) -> String {
+    let style = STYLE.replace("LIGHT", &variables(false)).replace("DARK", &variables(true));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (document.title) }
+                style { (PreEscaped(style)) }
+            }
+            body {
+                header {
+                    h1 { (document.title) }
+                    @if document.chapters.len() > 1 { (contents(document)) }
+                }
+                main { @for part in &document.chapters { (chapter(part)) } }
+                footer {
+                    "Made by corecast-bench report. Latency counts from when a message should have been sent. Every \
+                     figure names its runs; the tables hold them all."
+                }
+            }
+        }
+    };
+    let mut text = page.into_string();
+    text.push('\n');
+    text
+}
+
+fn contents(document: &Document) -> Markup {
+    html! {
+        nav aria-label="Contents" {
+            ul {
+                @for chapter in &document.chapters {
+                    li { a href={ "#" (chapter.slug) } { (chapter.title) } }
+                }
+            }
+        }
+    }
+}
+
+fn chapter(chapter: &Chapter) -> Markup {
+    html! {
+        section.chapter id=(chapter.slug) {
+            h2 { (chapter.title) }
+            p.facts { (chapter.facts.join(" · ")) }
+            @if !chapter.warnings.is_empty() {
+                ul.alarm { @for warning in &chapter.warnings { li { strong { (warning) } } } }
+            }
+            div.summary {
+                p.question { (chapter.question) }
+                @for sentence in &chapter.answer { p.answer { (sentence) } }
+            }
+            @for part in &chapter.sections { (section(part, chapter)) }
+        }
+    }
+}
+
+fn section(section: &Section, chapter: &Chapter) -> Markup {
+    html! {
+        h3 { (section.title) }
+        @for block in &section.blocks {
+            @match block {
+                Block::Words(words) => { p { (words) } }
+                Block::Figure(shown) => { (figure(shown, chapter)) }
+                Block::Table(shown) => { (table(shown, &section.title, chapter)) }
+                Block::Command(command) => { pre tabindex="0" { (command) } }
+            }
+        }
+    }
+}
+
+fn figure(figure: &Figure, chapter: &Chapter) -> Markup {
+    html! {
+        figure id={ (chapter.slug) "-" (figure.slug) } {
+            h4 { (figure.title) }
+            div.plot.wide { (figure.chart.draw(&figure.title, WIDE, Theme::Page)) }
+            div.plot.narrow { (figure.chart.draw(&figure.title, NARROW, Theme::Page)) }
+            figcaption { (figure.caption) span.runs { "Runs: " (figure.runs) } }
+        }
+    }
+}
+
+fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
+    let name = if table.title.is_empty() { section } else { &table.title };
+    let whole = html! {
+        div.table {
+            @if !table.title.is_empty() { h4 { (table.title) } }
+            div.scroll tabindex="0" role="region" aria-label=(name) {
+                table.facts-table[table.columns.len() == 2] {
+                    thead { tr { @for column in &table.columns { (heading(column)) } } }
+                    tbody { @for row in &table.rows { (self::row(row, table, chapter)) } }
+                }
+            }
+            @if !table.caption.is_empty() { p.about { (table.caption) } }
+        }
+    };
+    html! {
+        @if table.is_index && table.rows.len() > ROWS_OPEN {
+            details { summary { "All " (counted(table.rows.len(), "run")) } (whole) }
+        } @else {
+            (whole)
+        }
+    }
+}
+
+fn heading(column: &Column) -> Markup {
+    html! { th scope="col" class=[column.numbers.then_some("n")] { (column.heading) } }
+}
+
+fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
+    let id = row.first().filter(|_| table.is_index).and_then(|cell| match cell {
+        Cell::Run(run) => Some(anchor(chapter, run)),
+        _ => None,
+    });
+    html! {
+        tr id=[id] {
+            @for (cell, column) in row.iter().zip(&table.columns) {
+                @match cell {
+                    Cell::Text(text) => { td class=[column.numbers.then_some("n")] { (text) } }
+                    Cell::Alarm(text) => {
+                        td class=[column.numbers.then_some("n")] { span.alarmed { (text) } }
+                    }
+                    Cell::Run(run) if table.is_index => { td.run { (run) } }
+                    Cell::Run(run) => { td.run { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Where a run stands in the page.
+fn anchor(chapter: &Chapter, run: &str) -> String {
+    format!("{}-run-{}", chapter.slug, slug(run))
+}
+
+/// The number that a run's name begins with.
+fn short(run: &str) -> &str {
+    run.split('-').next().unwrap_or(run)
+}

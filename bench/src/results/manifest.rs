@@ -1,0 +1,72 @@
+//! Owns what stands in `results.json`, schema `corecast-bench-results/1`: fields may be added, never renamed or given
+//! another meaning.
+
+use crate::measure::environment::Environment;
+use crate::report::record::RunRecord;
+use serde::{Deserialize, Serialize};
+
+/// The schema that this version writes and reads.
+pub const SCHEMA: &str = "corecast-bench-results/1";
+
+/// All that an experiment, or a comparison with peers, gave.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// What made it.
+    pub kind: Kind,
+    /// The experiment's name, such as `canonical`; `peers` for a comparison with peers.
+    pub name: String,
+    /// The question that it answers, in a sentence.
+    pub question: String,
+    /// Whether it was the quick version.
+    pub quick: bool,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// The machine, the build, the call.
+    pub environment: Environment,
+    /// How many runs were planned.
+    pub runs_planned: u64,
+    /// Present if it was not finished: why. `running` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+    /// In the order in which they were made.
+    pub runs: Vec<Entry>,
+}
+
+/// What made results.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// `corecast-bench experiment`.
+    Experiment,
+    /// `corecast-bench peers`.
+    Peers,
+}
+
+/// One run, and where its raw measurements are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The name of its folder under `runs/`, unique here, such as `0003-proxy-per-subscriber-512x64`.
+    pub id: String,
+    /// What it measured.
+    pub record: RunRecord,
+}
+
+impl Results {
+    /// Nothing measured yet.
+    pub fn new(kind: Kind, name: &str, question: &str, environment: Environment) -> Self {
+        Results {
+            schema: SCHEMA.to_owned(),
+            kind,
+            name: name.to_owned(),
+            question: question.to_owned(),
+            quick: false,
+            started_at: String::new(),
+            environment,
+            runs_planned: 0,
+            incomplete: None,
+            runs: Vec::new(),
+        }
+    }
+}

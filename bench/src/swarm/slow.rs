@@ -1,0 +1,127 @@
+//! Owns subscribers that are slow on purpose: they stand beside those that are measured, and nothing of them is. Each has
+//! a session of its own, and one event at most waits for it in this process; when it does, its session is read no
+//! further, so its socket fills and then its queue at whoever fans out. They have an executor of their own, which is
+//! not pinned: nobody who is measured waits behind them.
+
+use super::reports::{Failure, Report};
+use super::topics::Topics;
+use super::{COMMANDS_MAX, Common};
+use corecast::{ClientConfig, LocalClient, LocalSubscriber, Sessions};
+use corecast_executors::{
+    Idle, Link, LocalTask, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, spawn_local, start,
+};
+use std::time::Duration;
+
+/// What the slow subscribers of a run are made of.
+#[derive(Clone, Debug)]
+pub struct SlowConfig {
+    /// What they share with all others.
+    pub common: Common,
+    /// How many there are.
+    pub subscribers: usize,
+    /// How long each takes for a message; `None`: it takes none.
+    pub delay: Option<Duration>,
+}
+
+/// Running slow subscribers. Dropped, they go away by themselves; [`SlowSubscribers::stop`] waits for it.
+#[derive(Debug)]
+pub struct SlowSubscribers {
+    pool: Pool<Never>,
+}
+
+/// Nothing is ever told to them.
+#[derive(Debug)]
+enum Never {}
+
+impl SlowSubscribers {
+    /// Starts their executor. It subscribes them and then reports [`Report::SubscribersReady`], or
+    /// [`Report::Failed`].
+    pub fn start(config: SlowConfig, reports: Link<Report>) -> Result<Self, PoolError> {
+        let pool_config = PoolConfig {
+            name: "bench-slow".into(),
+            cores: Vec::new(),
+            shards: 1,
+            idle: Idle::Park,
+            link_capacity: COMMANDS_MAX,
+        };
+        let pool = start(&pool_config, move |context| {
+            let (config, reports) = (config.clone(), reports.clone());
+            async move { run_executor(context, &config, &reports).await }
+        })?;
+        Ok(SlowSubscribers { pool })
+    }
+
+    /// How many executors there are.
+    pub fn executors(&self) -> usize {
+        self.pool.shards()
+    }
+
+    /// Ends all sessions and waits until the executor has stopped.
+    pub fn stop(self) -> Result<(), PoolError> {
+        self.pool.stop()
+    }
+}
+
+async fn run_executor(mut context: ShardContext<Never>, config: &SlowConfig, reports: &Link<Report>) {
+    let client = LocalClient::start(client_config(&config.common), context.ticks);
+    let report = match subscribe(&client, config).await {
+        Ok(subscribers) => {
+            let tasks = start_taking(subscribers, config.delay);
+            (Report::SubscribersReady, tasks)
+        }
+        Err(failure) => (Report::Failed(failure), Vec::new()),
+    };
+    let (report, tasks) = report;
+    let _ = reports.send(report).await;
+    while context.commands.recv().await.is_some() {}
+    drop(tasks);
+    client.close().await;
+}
+
+fn client_config(common: &Common) -> ClientConfig {
+    let mut config = common.client_config("bench-slow");
+    // A shared session would be read on, for the others that share it.
+    config.sessions = Sessions::PerSubscriber;
+    config.queue_frames = 1;
+    config
+}
+
+async fn subscribe(client: &LocalClient, config: &SlowConfig) -> Result<Vec<LocalSubscriber>, Failure> {
+    let topics = Topics::new(config.common.run, config.common.publishers);
+    let mut subscribers = Vec::with_capacity(config.subscribers);
+    for index in 0..config.subscribers {
+        let subscriber = client.subscriber(&[topics.filter()]).await;
+        subscribers.push(
+            subscriber.map_err(|error| {
+                Failure::of(format!("cannot subscribe (slow subscriber {index})"), &error)
+            })?,
+        );
+    }
+    Ok(subscribers)
+}
+
+/// A task for each: it takes its messages at its pace, or holds on to its session and takes none.
+fn start_taking(subscribers: Vec<LocalSubscriber>, delay: Option<Duration>) -> Vec<LocalTask<()>> {
+    let take = |subscriber: LocalSubscriber| {
+        spawn_local(async move {
+            match delay {
+                Some(delay) => take_slowly(subscriber, delay).await,
+                None => {
+                    let _held = subscriber;
+                    std::future::pending::<()>().await;
+                }
+            }
+        })
+    };
+    subscribers.into_iter().map(take).collect()
+}
+
+async fn take_slowly(mut subscriber: LocalSubscriber, delay: Duration) {
+    // Without a timer it takes nothing, which is slow enough.
+    let Ok(mut pacer) = Pacer::new() else { return std::future::pending().await };
+    while subscriber.recv().await.is_ok() {
+        if pacer.until(MonotonicNs::now() + delay).await.is_err() {
+            return;
+        }
+    }
+}

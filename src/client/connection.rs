@@ -1,0 +1,268 @@
+//! One connection of a session: made, greeted, read, written, until it ends. Its session makes the next.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_executors::{Either, MonotonicNs, ReadySocket, first};
+use socket2::{SockAddr, SockRef};
+
+use super::message::{EventRef, GapReason, GapRef};
+use super::session::{Peer, Session};
+use crate::endpoint::{begin_connect, finish_connect};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::ids::SubscriberId;
+use crate::limits::{CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE};
+use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
+use crate::wire::{Frame, Reader, split};
+
+/// What nobody knows of while a session was not connected.
+const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
+
+/// What became of a turn of reading.
+enum Turn {
+    More,
+    Ended(Error),
+}
+
+/// Where a connection's handshake stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Greeting,
+}
+
+impl Session {
+    /// Connects to the first address of the peer that answers: `localhost` may be two.
+    pub(super) async fn connect(&self) -> Result<Rc<ReadySocket>> {
+        let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
+        for endpoint in &self.endpoints {
+            let mut unanswered = std::io::ErrorKind::AddrNotAvailable.into();
+            for address in endpoint.connect_addresses()? {
+                match self.connect_to(&address).await {
+                    Ok(socket) => return Ok(Rc::new(socket)),
+                    Err(error) => unanswered = error,
+                }
+            }
+            failed = match self.peer {
+                Peer::Broker => endpoint.unreachable(unanswered),
+                peer => Error::new(
+                    ErrorKind::Unreachable,
+                    format!("{peer} does not answer at {endpoint} ({unanswered})"),
+                ),
+            };
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+        let socket = ReadySocket::adopt(begin_connect(address)?)?;
+        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
+        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
+            Either::Left(writable) => writable?,
+            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
+        }
+        finish_connect(SockRef::from(&socket))?;
+        let local = SockRef::from(&socket).local_addr()?.as_socket();
+        self.local_ip.set(local.map(|address| address.ip()));
+        Ok(socket)
+    }
+
+    /// When an attempt that may take so long is over: at the latest when the first connection is given up.
+    fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
+        let deadline = self.runtime.clock.now() + time;
+        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
+    }
+
+    /// Serves one connection until it ends, and says why it did.
+    pub(super) async fn serve(self: &Rc<Self>, socket: Rc<ReadySocket>) -> Error {
+        self.state.borrow_mut().on_connected(&self.config, self.runtime.clock.now());
+        *self.socket.borrow_mut() = Some(Rc::clone(&socket));
+        self.send.raise();
+        let error = self.read_pump(&socket).await;
+        *self.socket.borrow_mut() = None;
+        // A send pump that waits for this socket is let go.
+        let _ = socket.shutdown_both();
+        let refusal = self.state.borrow_mut().refusal.take();
+        refusal.map_or(error, |(code, text)| {
+            Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.config.broker))
+        })
+    }
+
+    async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
+        let clock = &self.runtime.clock;
+        let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
+        let mut reader = Reader::default();
+        let mut heard = Heard::Nothing;
+        loop {
+            let readable = if self.state.borrow().is_open() {
+                socket.readable().await
+            } else {
+                match first(socket.readable(), clock.until(handshake_deadline)).await {
+                    Either::Left(readable) => readable,
+                    Either::Right(()) => {
+                        let text = format!("{} took the connection and said nothing", self.config.broker);
+                        return Error::new(ErrorKind::Unreachable, text);
+                    }
+                }
+            };
+            if let Err(error) = readable {
+                return Error::io("the connection failed", error);
+            }
+            if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
+                return error;
+            }
+            if let Err(error) = self.check_identity() {
+                return error;
+            }
+            self.hear_news();
+            if !self.state.borrow().out.unsent().is_empty() {
+                self.send_later();
+            }
+            while self.paused.get() {
+                self.resume.wait().await;
+            }
+        }
+    }
+
+    fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
+        let mut slab = self.runtime.slab.borrow_mut();
+        let received = match socket.try_recv(reader.space(&mut slab)) {
+            Ok(Some(0)) => return Turn::Ended(self.lost()),
+            Ok(received) => received.unwrap_or(0),
+            Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
+        };
+        reader.received(received);
+        self.state.borrow_mut().last_heard = self.runtime.clock.now();
+        let mut greeted = 0;
+        if *heard == Heard::Nothing {
+            match greeting::parse(reader.filled(&slab)) {
+                Ok(Greeting::NeedMore) => {
+                    reader.discard(&mut slab, 0);
+                    return Turn::More;
+                }
+                Ok(Greeting::Version(_)) => {
+                    *heard = Heard::Greeting;
+                    greeted = GREETING_BYTES;
+                }
+                Err(code) => return Turn::Ended(self.stranger(code)),
+            }
+        }
+        let mut spans = self.runtime.spans.take();
+        spans.clear();
+        let bytes = &reader.filled(&slab)[greeted..];
+        let found = split(bytes, FRAME_BYTES_MAX_LIMIT, &mut spans);
+        let mut answered = false;
+        for span in &spans {
+            answered |= self.on_frame(span.frame(bytes));
+        }
+        if answered {
+            self.changed.wake_all();
+        }
+        self.runtime.spans.replace(spans);
+        reader.discard(&mut slab, greeted + found.whole_bytes);
+        match found.error {
+            None => Turn::More,
+            Some(error) => {
+                let text = format!("{} sent what is no frame: {}", self.config.broker, error.text);
+                Turn::Ended(Error::new(ErrorKind::Protocol, text))
+            }
+        }
+    }
+
+    /// Gives whether it was an answer, for which somebody may wait.
+    fn on_frame(&self, frame: Frame<'_>) -> bool {
+        let Some(event) = EventRef::of_frame(frame) else {
+            self.state.borrow_mut().on_control(frame);
+            self.tell_returned();
+            return true;
+        };
+        if self.closing.get() {
+            // Its subscribers have left. Others, with the same sinks, have their own stream of the same publisher.
+            return false;
+        }
+        let receivers: Rc<[SubscriberId]> = match event.topic() {
+            Some(topic) => self.sinks.receivers(topic),
+            None => self.sinks.everyone(),
+        };
+        let any_untold = self.state.borrow().has_untold();
+        for id in &*receivers {
+            // What comes before all of its subscriptions are in force again has holes: it is told as missed, too.
+            if any_untold && self.state.borrow().is_untold(*id) {
+                continue;
+            }
+            self.sinks.deliver(*id, event);
+        }
+        false
+    }
+
+    /// Tells a gap to those who are back since a connection was lost: not before they receive all that comes, or who
+    /// asks elsewhere for what was missed would miss what came between.
+    fn tell_returned(&self) {
+        loop {
+            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
+            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
+        }
+    }
+
+    /// A direct publisher must be the one that was introduced: its port may be somebody else's by now.
+    fn check_identity(&self) -> Result<()> {
+        if !self.state.borrow().is_imposter {
+            return Ok(());
+        }
+        let text = format!("{} is not {}", self.config.broker, self.peer);
+        Err(Error::new(ErrorKind::Protocol, text))
+    }
+
+    fn lost(&self) -> Error {
+        Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
+    }
+
+    fn stranger(&self, code: ErrorCode) -> Error {
+        let text = match code {
+            ErrorCode::Version => format!("{} speaks another version of the protocol", self.config.broker),
+            _ => format!("{} answers, but is no corecast {}", self.config.broker, self.peer.role()),
+        };
+        Error::new(ErrorKind::Protocol, text)
+    }
+
+    /// Sends when there is something to send, for as long as the session lives.
+    pub(super) async fn send_pump(self: Rc<Self>) {
+        loop {
+            self.send.wait().await;
+            while !self.send_now() {
+                let Some(socket) = self.socket.borrow().clone() else { break };
+                self.send_waits.set(true);
+                // Failed or not, the next send tells.
+                let _ = socket.writable().await;
+                self.send_waits.set(false);
+            }
+            if self.state.borrow().alive().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Hands the kernel what it takes; `true` if nothing is left to wait for.
+    pub(super) fn send_now(&self) -> bool {
+        let Some(socket) = self.socket.borrow().clone() else { return true };
+        let mut state = self.state.borrow_mut();
+        if state.out.unsent().is_empty() {
+            return true;
+        }
+        while !state.out.unsent().is_empty() {
+            match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
+                Ok(Some(sent)) => state.out.sent(sent),
+                Ok(None) => return false,
+                Err(_) => {
+                    // The read pump sees the end and says why.
+                    let _ = socket.shutdown_both();
+                    return true;
+                }
+            }
+        }
+        drop(state);
+        self.changed.wake_all();
+        true
+    }
+}

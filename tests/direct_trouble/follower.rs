@@ -1,0 +1,103 @@
+//! The oracle: a subscriber that knows of each publisher how far it is. Whatever is missing must have been told before
+//! the message behind it; nothing comes twice, and nothing out of order. Its publishers have one topic each, so that
+//! their sequence numbers have no holes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use corecast::ids::PublisherId;
+use corecast::{ClientConfig, Event, Filter, Gap, Subscriber};
+
+use super::{PATIENCE, SHORT};
+
+pub(crate) struct Follower {
+    subscriber: Subscriber,
+    /// The last message of each.
+    last: HashMap<PublisherId, u64>,
+    /// How many messages of each have come.
+    received: HashMap<PublisherId, u64>,
+    /// Of these something may be missing now: a gap was told, and no message of theirs has come since.
+    may_have_missed: HashSet<PublisherId>,
+    /// A publisher that is new here may have begun before.
+    is_late: bool,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+impl Follower {
+    /// Of publishers that begin later: it has all of their messages.
+    pub(crate) fn from_the_start(config: ClientConfig, filter: &str) -> Self {
+        Self::subscribe(config, filter, false)
+    }
+
+    /// Of publishers some of which have begun.
+    pub(crate) fn late(config: ClientConfig, filter: &str) -> Self {
+        Self::subscribe(config, filter, true)
+    }
+
+    fn subscribe(config: ClientConfig, filter: &str, is_late: bool) -> Self {
+        let filters = [Filter::parse(filter).expect("a filter")];
+        Follower {
+            subscriber: Subscriber::with_config(config, &filters).expect("a subscriber"),
+            last: HashMap::new(),
+            received: HashMap::new(),
+            may_have_missed: HashSet::new(),
+            is_late,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Takes the next event, and gives whether one came in time.
+    fn step(&mut self, patience: Duration) -> bool {
+        match self.subscriber.recv_timeout(patience).expect("the session stands") {
+            None => return false,
+            Some(Event::Gap(gap)) => {
+                self.gaps.push(gap);
+                self.may_have_missed.extend(self.last.keys());
+                self.is_late = true;
+            }
+            Some(Event::Message(message)) => self.take(message.publisher, message.sequence),
+        }
+        true
+    }
+
+    fn take(&mut self, publisher: PublisherId, sequence: u64) {
+        let may_jump = self.may_have_missed.remove(&publisher);
+        *self.received.entry(publisher).or_default() += 1;
+        match self.last.insert(publisher, sequence) {
+            Some(last) if may_jump => assert!(sequence > last, "{sequence} after {last}, of {publisher}"),
+            Some(last) => assert_eq!(sequence, last + 1, "of {publisher}: a loss that is not told"),
+            None => assert!(self.is_late || sequence == 1, "{publisher} begins with {sequence} here"),
+        }
+    }
+
+    /// Reads until so many more messages of a publisher have come.
+    pub(crate) fn read_more(&mut self, publisher: PublisherId, messages: u64) {
+        let wanted = self.received(publisher) + messages;
+        while self.received(publisher) < wanted {
+            assert!(self.step(PATIENCE), "{wanted} of {publisher} do not come: {:?}", self.received);
+        }
+    }
+
+    /// Reads until the message of this number has come.
+    pub(crate) fn read_until(&mut self, publisher: PublisherId, sequence: u64) {
+        while self.last.get(&publisher).is_none_or(|last| *last < sequence) {
+            assert!(self.step(PATIENCE), "{sequence} of {publisher} does not come: {:?}", self.last);
+        }
+    }
+
+    /// Reads until so many gaps have been told, ever.
+    pub(crate) fn read_until_told(&mut self, gaps: usize) {
+        while self.gaps.len() < gaps {
+            assert!(self.step(PATIENCE), "no gap is told");
+        }
+    }
+
+    /// Reads what there is, until nothing has come for a while.
+    pub(crate) fn read_all(&mut self) {
+        while self.step(SHORT) {}
+    }
+
+    fn received(&self, publisher: PublisherId) -> u64 {
+        self.received.get(&publisher).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,63 @@
+//! What can happen to direct mode: brokers, publishers and addresses that are gone, frozen, false or somebody else's.
+//! Against real processes; every message arrives or is told, and who is not concerned does not notice.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `broker_gone` | streams over the death of their broker, and who comes after it is back |
+//! | `publisher_gone` | publishers killed, leaving, frozen |
+//! | `addresses` | endpoints that nobody reaches, that are taken, that are somebody else's |
+//! | `strangers` | who speaks to a publisher's port and should not |
+//! | `slow` | subscribers that do not read |
+//! | `follower` | the oracle: a subscriber that knows what it may miss |
+//! | `client_process` | `corecast pub` and `corecast sub` as processes |
+//! | `book` | the registry, as a test asks it |
+//! | `port` | a listener that is no publisher, and counts who comes |
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+#[path = "../broker_process/mod.rs"]
+mod broker_process;
+#[path = "../raw_client/mod.rs"]
+mod raw_client;
+#[path = "../watchdog/mod.rs"]
+mod watchdog;
+
+mod addresses;
+mod book;
+mod broker_gone;
+mod client_process;
+mod follower;
+mod port;
+mod publisher_gone;
+mod slow;
+mod strangers;
+
+use std::time::Duration;
+
+use broker_process::BrokerProcess;
+use corecast::{ClientConfig, Gap, GapReason, Publisher, Sessions, Topic};
+
+/// Long enough for whatever is on its way; the watchdog ends what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A broker that only introduces, and gives up who says nothing for a second.
+const DIRECT: &[&str] = &["--mode", "direct", "--shards", "2", "--lease", "1s"];
+
+/// What subscribers of a publisher that has died are told.
+const PUBLISHER_LOST: Gap = Gap { topic: None, missed: None, reason: GapReason::Publisher };
+
+fn topic(name: &str) -> Topic {
+    Topic::new(name).expect("a topic")
+}
+
+fn own_sessions(broker: &BrokerProcess) -> ClientConfig {
+    ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() }
+}
+
+/// A publisher on a session, and so with a registration, of its own.
+fn publisher(broker: &BrokerProcess) -> Publisher {
+    Publisher::with_config(own_sessions(broker)).expect("a publisher")
+}
