@@ -22,11 +22,8 @@ pub mod cli;
 pub mod experiment;
 pub mod interrupt;
 pub mod measure;
-<<<<<<< HEAD
 pub mod peer;
-=======
 pub mod reference;
->>>>>>> main
 pub mod report;
 pub mod results;
 pub mod swarm;

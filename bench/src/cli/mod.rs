@@ -4,13 +4,10 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
-<<<<<<< HEAD
 //! | [`peers`] | `corecast-bench peers` |
-=======
 //! | [`experiment`] | `corecast-bench experiment` |
 //! | [`compare`] | `corecast-bench compare` |
 //! | [`report`] | `corecast-bench report` |
->>>>>>> main
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
@@ -18,11 +15,8 @@ pub mod compare;
 pub mod experiment;
 pub mod output;
 pub mod pages;
-<<<<<<< HEAD
 pub mod peers;
-=======
 pub mod report;
->>>>>>> main
 pub mod run;
 
 use crate::experiment::guard;
@@ -70,17 +64,14 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
-<<<<<<< HEAD
     /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
     Peers(Box<peers::PeersArgs>),
-=======
     /// Carry out an experiment: many runs, one question, a folder of results
     Experiment(Box<experiment::ExperimentArgs>),
     /// Write a report of results: a page, Markdown, and plots
     Report(report::ReportArgs),
     /// Set one result over another: a ratio for each figure, with its interval
     Compare(compare::CompareArgs),
->>>>>>> main
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -131,19 +122,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-<<<<<<< HEAD
-        let arguments = ["run", "peers"].map(|name| command.find_subcommand(name).unwrap().get_arguments());
-        for argument in arguments
-            .into_iter()
-            .flatten()
-            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
-        {
-            let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-            let wanted =
-                format!("CORECAST_BENCH_{}", argument.get_long().unwrap().replace('-', "_").to_uppercase());
-            assert_eq!(name, Some(wanted));
-=======
-        for name in ["run", "experiment"] {
+        for name in ["run", "experiment", "peers"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {
@@ -151,7 +130,6 @@ mod tests {
                 let wanted = argument.get_long().unwrap().replace('-', "_").to_uppercase();
                 assert_eq!(env, Some(format!("CORECAST_BENCH_{wanted}")), "{name}");
             }
->>>>>>> main
         }
     }
 }

@@ -17,16 +17,13 @@
 
 pub mod assert_expr;
 pub mod assertion;
-<<<<<<< HEAD
 pub mod peer_record;
-=======
 mod chapter;
 pub mod compare;
 mod document;
 mod html;
 mod markdown;
 mod plot;
->>>>>>> main
 pub mod progress;
 pub mod publish;
 mod raster;
