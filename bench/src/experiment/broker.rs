@@ -97,9 +97,14 @@ pub struct BrokerProcess {
 }
 
 impl BrokerProcess {
-    /// Starts the `corecast` command as a broker and waits until it serves. With `guard`, the file of this command,
-    /// it is ended even if this process is killed.
-    pub fn start(options: &BrokerOptions, mode: Mode, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    /// Starts the `corecast` command as a broker and waits until it serves: at `listen`, or else where only this host
+    /// reaches it. With `guard`, the file of this command, it is ended even if this process is killed.
+    pub fn start(
+        options: &BrokerOptions,
+        mode: Mode,
+        listen: Option<&Endpoint>,
+        guard: Option<&Path>,
+    ) -> Result<Self, BrokerError> {
         let program = find_program()?;
         let failed = |source| BrokerError::Spawn { program: program.clone(), source };
         let folder = match options.transport {
@@ -108,9 +113,10 @@ impl BrokerProcess {
             }
             Transport::Tcp => None,
         };
-        let listen = match &folder {
-            Some(folder) => Endpoint::Uds { path: folder.path().join("broker.sock") },
-            None => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
+        let listen = match (&folder, listen) {
+            (Some(folder), _) => Endpoint::Uds { path: folder.path().join("broker.sock") },
+            (None, Some(listen)) => listen.clone(),
+            (None, None) => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
         };
         let mut child = command(&program, guard, arguments(options, mode, &listen))
             .stdin(Stdio::null())
@@ -270,7 +276,7 @@ fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsSt
 }
 
 /// The command's file: what `CORECAST_BIN` says, else beside this executable, else on the PATH.
-fn find_program() -> Result<PathBuf, BrokerError> {
+pub(crate) fn find_program() -> Result<PathBuf, BrokerError> {
     if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
         return if path.is_file() { Ok(path) } else { Err(BrokerError::NoSuchFile { path }) };
@@ -303,7 +309,7 @@ fn endpoint_in(line: &str) -> Option<Endpoint> {
 }
 
 /// Reads to the end and keeps the last lines.
-fn last_lines(stderr: impl Read) -> String {
+pub(crate) fn last_lines(stderr: impl Read) -> String {
     let mut lines = VecDeque::with_capacity(STDERR_LINES_MAX);
     let mut stderr = BufReader::new(stderr);
     loop {
