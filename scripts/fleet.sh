@@ -64,7 +64,7 @@ build() {
     mkdir -p "$built/fleet"
     for command in corecast corecast-bench; do
         cp "$built/fleet-build/$target/$folder/$command" "$built/fleet/"
-        ! ldd "$built/fleet/$command" >/dev/null 2>&1 || fail "$command still needs shared libraries: see ldd $built/fleet/$command"
+        ! ldd "$built/fleet/$command" 2>&1 | grep -q '=>' || fail "$command still needs shared libraries: see ldd $built/fleet/$command"
     done
     say "static, for $target: $built/fleet"
 }

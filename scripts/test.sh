@@ -9,7 +9,8 @@ usage: scripts/test.sh [-h] [ARGUMENT...]
 Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
 (scripts/test.sh --test wire). Needs a Rust toolchain, cc, python3 for the client written in Python, a package index
 for pyzmq, which comes with its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host
-that runs executors: `corecast doctor` says so first.
+that runs executors: `corecast doctor` says so first. Comparisons with servers that are not there are left out, and
+their tests say so: scripts/peers.sh install gets them.
 TEXT
 }
 

@@ -72,6 +72,7 @@ mod tests {
             "corecast-bench-completions.1",
             "corecast-bench-experiment.1",
             "corecast-bench-man.1",
+            "corecast-bench-peers.1",
             "corecast-bench-report.1",
             "corecast-bench-run.1",
             "corecast-bench.1",

@@ -99,14 +99,14 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start_at(surroundings.place, plan.title());
-    let fleet = match &plan.hosts {
-        Some(hosts) => {
-            progress.phase("connecting to the hosts");
-            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
+    let begun = begin(plan, surroundings.guard, &progress);
+    let (mut broker, fleet) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            progress.finish();
+            return Err(error);
         }
-        None => None,
     };
-    let mut broker = Broker::get(plan, fleet.as_ref(), surroundings.guard)?;
     let outcome = run_through(plan, (&mut broker, fleet), surroundings, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
@@ -114,6 +114,23 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     }
     // A broker that something went wrong with is ended without patience, by being dropped.
     outcome
+}
+
+/// The broker, and the agents of other hosts, if there are any: they say where it is to listen.
+fn begin(
+    plan: &Plan,
+    guard: Option<&Path>,
+    progress: &Progress,
+) -> Result<(Broker, Option<Fleet>), RunError> {
+    let fleet = match &plan.hosts {
+        Some(hosts) => {
+            progress.phase("connecting to the hosts");
+            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
+        }
+        None => None,
+    };
+    let broker = Broker::get(plan, fleet.as_ref(), guard)?;
+    Ok((broker, fleet))
 }
 
 fn run_through(
