@@ -4,8 +4,9 @@
 use super::broker::BrokerError;
 use super::catalogue::flood;
 use super::drive::DriveError;
+use super::outcome::Outcome;
 use super::plan::Plan;
-use super::run::{Outcome, RunError, Surroundings, run_in};
+use super::run::{RunError, Surroundings, run_in};
 use super::search::{RateSearch, is_whole};
 use super::step::{Planned, Search, Step};
 use super::syscalls;
