@@ -13,7 +13,7 @@ use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
 use crate::measure::process::{Usage, UsageError, usage_of};
 use crate::report::progress::{Place, Progress};
-use crate::report::record::RunRecord;
+use crate::report::record::{RunRecord, ShardRecord};
 use crate::swarm::reports::with_causes;
 use corecast::registry::Mode;
 use corecast::{Endpoint, Sessions};
@@ -139,7 +139,7 @@ fn run_through(
     let mut outcome = outcome(plan, &driven);
     let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
     cost.describe(plan, &mut outcome.record);
-    note_counters(plan, counters, &mut outcome.record);
+    note_counters(plan, driven.tallies.len(), counters, &mut outcome.record);
     note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
         outcome.ending =
@@ -169,12 +169,24 @@ fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> 
 }
 
 /// What shards did; and what was dropped for slow subscribers, which shows that they did get behind.
-fn note_counters(plan: &Plan, counters: Counters, record: &mut RunRecord) {
+fn note_counters(plan: &Plan, executors: usize, counters: Counters, record: &mut RunRecord) {
     if plan.slow.is_some() && !counters.shards.is_empty() {
         let dropped = counters.drops.saturating_sub(record.gaps_reported);
         record.extra.insert(SLOW_DROPPED.to_owned(), dropped as f64);
     }
-    record.shards = counters.shards;
+    record.shards = match plan.sessions {
+        Sessions::PerSubscriber => counters.shards,
+        Sessions::PerExecutor => {
+            let session = plan.subscribers as f64 / executors.max(1) as f64;
+            counters.shards.into_iter().map(|shard| shared_sessions(shard, session)).collect()
+        }
+    };
+}
+
+/// The page counts subscriptions: of a session that an executor shares, as many as that has subscribers.
+fn shared_sessions(shard: ShardRecord, subscriptions_of_one: f64) -> ShardRecord {
+    let sessions = (shard.sessions as f64 / subscriptions_of_one).round() as u64;
+    ShardRecord { sessions, ..shard }
 }
 
 fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
@@ -261,5 +273,35 @@ impl Broker {
             // Its last words are of no use to the run: that has ended.
             let _ = process.stop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::sample_plan;
+    use super::*;
+
+    #[test]
+    fn a_shared_session_counts_once() {
+        let shards =
+            [(256, 6), (512, 12), (0, 0)].map(|(sessions, deliveries)| ShardRecord { sessions, deliveries });
+        let counters = Counters { shards: shards.to_vec(), drops: 0 };
+        let sessions = |sessions, subscribers| {
+            let mut record = RunRecord::default();
+            let plan = Plan { sessions, subscribers, ..sample_plan() };
+            note_counters(&plan, 3, counters.clone(), &mut record);
+            record.shards.iter().map(|shard| shard.sessions).collect::<Vec<_>>()
+        };
+        assert_eq!(sessions(Sessions::PerExecutor, 768), [1, 2, 0]);
+        assert_eq!(sessions(Sessions::PerSubscriber, 768), [256, 512, 0]);
+    }
+
+    #[test]
+    fn what_was_dropped_for_slow_ones_is_what_nobody_else_was_told() {
+        let slow = Some(super::super::plan::Slow { subscribers: 1, delay: None });
+        let counters = Counters { shards: vec![ShardRecord::default()], drops: 10 };
+        let mut record = RunRecord { gaps_reported: 4, ..RunRecord::default() };
+        note_counters(&Plan { slow, ..sample_plan() }, 1, counters, &mut record);
+        assert_eq!(record.extra[SLOW_DROPPED], 6.0);
     }
 }
