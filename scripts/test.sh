@@ -7,8 +7,10 @@ usage() {
 usage: scripts/test.sh [-h] [ARGUMENT...]
 
 Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
-(scripts/test.sh --test wire). Needs a Rust toolchain, cc, python3 for the client written in Python, and a host
-that runs executors: `corecast doctor` says so first.
+(scripts/test.sh --test wire). Needs a Rust toolchain, cc, python3 for the client written in Python, a package index
+for pyzmq, which comes with its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host
+that runs executors: `corecast doctor` says so first. Comparisons with servers that are not there are left out, and
+their tests say so: scripts/peers.sh install gets them.
 TEXT
 }
 
@@ -28,6 +30,9 @@ if ! "$target/debug/corecast" doctor --jitter 0; then
     echo "error: this host runs no executors, so most tests would fail: see the fixes above" >&2
     exit 1
 fi
+
+# The tests ask for it themselves; asked for here, what is missing is said first.
+scripts/python-env.sh >/dev/null
 
 code=0
 cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log" || code=$?

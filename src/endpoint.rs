@@ -27,7 +27,7 @@ pub enum Endpoint {
         /// Port; 0 asks the kernel for a free one when listening.
         port: u16,
     },
-    /// `uds://PATH`: a Unix stream socket.
+    /// `uds://PATH`: a Unix stream socket; read as `ipc://PATH`, too, which is what ZeroMQ calls it.
     Uds {
         /// Path of the socket file.
         path: PathBuf,
@@ -60,7 +60,7 @@ impl FromStr for Endpoint {
                 format!("`{text}` is no endpoint: {why}; write tcp://HOST:PORT or uds://PATH"),
             ))
         };
-        if let Some(path) = text.strip_prefix("uds://") {
+        if let Some(path) = text.strip_prefix("uds://").or_else(|| text.strip_prefix("ipc://")) {
             if path.is_empty() {
                 return invalid("the path is empty");
             }
@@ -84,6 +84,14 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
+    /// As ZeroMQ writes it.
+    pub fn to_zmq(&self) -> String {
+        match self {
+            Endpoint::Uds { path } => format!("ipc://{}", path.display()),
+            Endpoint::Tcp { .. } => self.to_string(),
+        }
+    }
+
     fn addresses(&self) -> Result<Vec<SockAddr>> {
         match self {
             Endpoint::Uds { path } => {
@@ -146,6 +154,14 @@ impl Endpoint {
     /// `Io` for a host that is not known, `Invalid` for a path that is too long.
     pub fn connect_addresses(&self) -> Result<Vec<SockAddr>> {
         self.addresses()
+    }
+
+    /// Whether its addresses are known without a look-up.
+    pub(crate) fn is_in_digits(&self) -> bool {
+        match self {
+            Endpoint::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_ok(),
+            Endpoint::Uds { .. } => true,
+        }
     }
 
     /// The error for a connection that failed with `source`.

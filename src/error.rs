@@ -148,6 +148,12 @@ error_codes! {
     TooManyPublishers = 19, "too_many_publishers";
     /// A registration with an endpoint of another publisher, which is there or has a lease that still runs.
     EndpointTaken = 20, "endpoint_taken";
+    /// The first bytes are no ZMTP greeting, on a port for ZeroMQ sockets.
+    NotZmtp = 21, "not_zmtp";
+    /// A ZMTP greeting that asks for another mechanism than NULL.
+    Mechanism = 22, "mechanism";
+    /// A ZeroMQ socket of a type that this port does not take.
+    SocketType = 23, "socket_type";
 }
 
 impl fmt::Display for ErrorCode {

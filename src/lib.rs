@@ -13,6 +13,7 @@
 //! | [`error`] | what an operation can fail with, and the codes that travel on the wire |
 //! | [`endpoint`] | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
 //! | [`wire`] | greeting, splitter, checked frames, rkyv bodies |
+//! | [`zmtp`] | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
 //! | [`topic`] | names, filters, and the index that turns a topic into a route |
 //! | [`fanout`] | the hot path: router, egress groups, egress queues and their overflow policies |
 //! | [`registry`] | who publishes what where, under leases; which topics go direct |
@@ -21,7 +22,7 @@
 //! | [`telemetry`] | every counter in one list, the exporter, the logs |
 //! | [`cli`] | the `corecast` command |
 //!
-//! `limits, ids <- wire <- topic <- fanout <- {broker, client} <- cli`, never the other way.
+//! `limits, ids <- {wire, zmtp} <- topic <- fanout <- {broker, client} <- cli`, never the other way.
 
 pub mod broker;
 pub mod cli;
@@ -35,6 +36,7 @@ pub mod registry;
 pub mod telemetry;
 pub mod topic;
 pub mod wire;
+pub mod zmtp;
 
 pub use client::{
     ClientConfig, DownReason, Event, EventRef, Gap, GapReason, GapRef, Listed, LocalClient, LocalPublisher,

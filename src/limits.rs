@@ -115,6 +115,33 @@ pub const REFUSALS_PER_SHARD_MAX: usize = 64;
 /// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
 
+// ---------------------------------------------------------------- ZeroMQ
+
+/// Longest ZMTP command taken, in bytes: the longest subscription, and room for metadata that nobody here reads.
+pub const ZMTP_COMMAND_BYTES_MAX: usize = 8 << 10;
+
+/// Longest identity in a READY, in bytes: RFC 37's.
+pub const ZMTP_IDENTITY_BYTES_MAX: usize = 255;
+
+/// Longest context of a PING, in bytes: RFC 37's.
+pub const ZMTP_PING_CONTEXT_BYTES_MAX: usize = 16;
+
+/// Commands that may stand within one message, between its parts: libzmq sends heartbeats there, some a second, and a
+/// message has to be whole within [`FRAME_DEADLINE`] and a little.
+pub const ZMTP_COMMANDS_WITHIN_MAX: usize = 1024;
+
+/// Bytes of subscriptions that may wait for a ZeroMQ publisher beyond all that there are: as [`CONTROL_BYTES_MAX`] for
+/// answers. One that does not read them is closed.
+pub const ZMTP_UPSTREAM_BYTES_MAX: usize = 1 << 20;
+
+/// Seconds without a word after which the kernel asks whether a ZeroMQ peer's host is there: those of 3.0 cannot be
+/// asked otherwise.
+pub const ZMTP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Pause before a broker connects again to a direct publisher that its ZeroMQ subscribers want to hear: as long as a
+/// client's longest, since nobody waits for it with a message in hand.
+pub const RELAY_PAUSE: Duration = RECONNECT_PAUSE_MAX;
+
 // ---------------------------------------------------------------- Registry
 
 /// Default for how long a direct publisher is known without a word from it: long enough for a stall that is none
@@ -285,4 +312,5 @@ const _: () = {
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
     assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
+    assert!(ZMTP_COMMAND_BYTES_MAX >= TOPIC_BYTES_MAX + 16); // a name and a prefix
 };

@@ -150,7 +150,8 @@ fn operations_has_every_limit_with_its_value() {
     let rows: Vec<(&str, String)> = rows! {
         bytes: FRAME_BYTES_MAX_DEFAULT FRAME_BYTES_MAX_LIMIT FRAME_BYTES_MAX_LEAST LENGTH_BYTES TEXT_BYTES_MAX TOPIC_BYTES_MAX
             ENDPOINT_BYTES_MAX READ_BYTES_PER_TURN SLAB_BYTES PARTIAL_BYTES_IN_SLAB COPY_BELOW_BYTES EGRESS_BYTES_MAX_DEFAULT
-            CONTROL_BYTES_MAX NEWS_BYTES_MAX FLUSH_BYTES_PER_VISIT FRAME_BYTES_PER_SEC_MIN PUBLISH_BYTES_MAX CLIENT_QUEUE_BYTES_DEFAULT
+            CONTROL_BYTES_MAX NEWS_BYTES_MAX ZMTP_COMMAND_BYTES_MAX
+            ZMTP_IDENTITY_BYTES_MAX ZMTP_PING_CONTEXT_BYTES_MAX ZMTP_UPSTREAM_BYTES_MAX FLUSH_BYTES_PER_VISIT FRAME_BYTES_PER_SEC_MIN PUBLISH_BYTES_MAX CLIENT_QUEUE_BYTES_DEFAULT
             EVENT_BYTES_PER_HANDOVER PUBLISH_BYTES_AHEAD;
         count: TOPIC_LEVELS_MAX FRAMES_PER_TURN_MAX EGRESS_FRAMES_MAX_DEFAULT GAP_TOPICS_MAX SEND_SLICES_MAX
             FLUSH_SESSIONS_PER_TURN LOW_WATER_DIVISOR SUBSCRIPTIONS_PER_SESSION_MAX GROUP_FILTERS_MAX
@@ -158,11 +159,11 @@ fn operations_has_every_limit_with_its_value() {
             LINK_ITEMS_PER_TURN SHARDS_MAX RENEWALS_PER_LEASE PUBLISHERS_MAX ENDPOINTS_PER_PUBLISHER_MAX
             TOPICS_PER_PUBLISHER_MAX GONE_PUBLISHERS_MAX MODE_RULES_MAX HEARTBEATS_MISSED_MAX SWEEP_TICKS
             ACCEPTS_PER_TURN LISTEN_BACKLOG UNACKED_TOPICS_MAX CLIENT_QUEUE_FRAMES_DEFAULT PUBLISHES_PER_TURN
-            EVENTS_PER_HANDOVER HANDOVERS_MAX PUBLISH_ITEMS_MAX;
+            EVENTS_PER_HANDOVER HANDOVERS_MAX PUBLISH_ITEMS_MAX ZMTP_COMMANDS_WITHIN_MAX;
         time: LEASE_DEFAULT LEASE_MIN CONTESTED_PATIENCE CONTESTED_PAUSE DIRECT_SETTLE HEARTBEAT_MIN ADDRESS_IN_USE_RETRY ADDRESS_IN_USE_RETRY_PAUSE
             HEARTBEAT_DEFAULT HANDSHAKE_DEADLINE FRAME_DEADLINE LINGER DRAIN_DEFAULT ACCEPT_BACKOFF_MIN
             ACCEPT_BACKOFF_MAX CONNECT_TIMEOUT_DEFAULT RECONNECT_PAUSE_MIN RECONNECT_PAUSE_MAX CONNECT_ATTEMPT
-            ACK_PERIOD CLOSE_TIMEOUT_DEFAULT;
+            ACK_PERIOD CLOSE_TIMEOUT_DEFAULT ZMTP_KEEPALIVE RELAY_PAUSE;
     };
     let page = page("docs/OPERATIONS.md");
     for (name, value) in &rows {
@@ -193,19 +194,26 @@ fn architecture_gives_a_reason_for_every_dependency() {
 #[test]
 fn the_readme_shows_the_examples_as_they_are() {
     let readme = page("README.md");
-    for example in ["examples/publisher.rs", "examples/subscriber.rs"] {
-        let block = format!("```rust\n{}```\n", page(example));
+    let examples = [
+        ("rust", "examples/publisher.rs"),
+        ("rust", "examples/subscriber.rs"),
+        ("python", "examples/python/subscribe.py"),
+    ];
+    for (language, example) in examples {
+        let block = format!("```{language}\n{}```\n", page(example));
         assert!(readme.contains(&block), "README.md does not show {example} as it is");
     }
 }
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
+    "docs/REPORT.md",
+    "docs/ZMTP.md",
 ];
 
 #[test]

@@ -119,6 +119,17 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         "29000000 | 17 11111111 11111111 22222222 22222222 01 00*23",
     ),
     (Frame::ListPublishers { request: 0x1111_1111 }, "29000000 | 18 11111111 00*36"),
+    (
+        Frame::Parts {
+            topic: b"a",
+            payload: b"\x01\0\0\0x\x02\0\0\0yz",
+            publisher: all(0x11),
+            sequence: all(0x22),
+            sent_at_ns: all(0x33),
+        },
+        "35000000 | 61 01000000 78 02000000 797a | 19 f3ffffff 01000000 ecffffff 0b000000
+         11111111 11111111 22222222 22222222 33333333 33333333",
+    ),
 ];
 
 /// The bytes that a row writes down.
@@ -179,10 +190,11 @@ fn every_variant_has_a_row() {
         Frame::PublisherUp { .. } => 22,
         Frame::PublisherDown { .. } => 23,
         Frame::ListPublishers { .. } => 24,
+        Frame::Parts { .. } => 25,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..25).collect::<Vec<u8>>());
+    assert_eq!(there, (0..26).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;

@@ -152,6 +152,7 @@ fn python_reads_and_writes_frames_as_rust_does() {
         Frame::PublisherUp { endpoints: "", topics: "", publisher: 1, epoch: 2, lease_left_ms: 3 },
         Frame::PublisherDown { publisher: 1, epoch: 2, reason: 3 },
         Frame::ListPublishers { request: 9 },
+        Frame::Parts { topic: b"", payload: b"\0\0\0\0", publisher: 1, sequence: 2, sent_at_ns: 3 },
     ];
     let hex = |frame| encode_to_vec(frame).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let lines: Vec<String> = frames.iter().map(hex).collect();

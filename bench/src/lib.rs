@@ -10,19 +10,21 @@
 //! | [`swarm`] | publishers and subscribers on pinned executors |
 //! | [`host`] | agents on other hosts, and how far their clocks can be trusted |
 //! | [`experiment`] | plans, the broker's process, runs |
+//! | [`peer`] | the same fan-out through other systems and through bare sockets |
 //! | [`report`] | the record, the tables, progress, assertions |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
 //! | [`reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
-//! `measure <- {swarm, report} <- {results, host} <- experiment <- cli`, never the other way.
+//! `measure <- {swarm, report} <- {results, host} <- experiment <- peer <- cli`, never the other way.
 
 pub mod cli;
 pub mod experiment;
 pub mod host;
 pub mod interrupt;
 pub mod measure;
+pub mod peer;
 pub mod reference;
 pub mod report;
 pub mod results;

@@ -47,6 +47,7 @@ FRAMES = [
     ("PublisherUp", "endpoints:v topics:v publisher:Q epoch:Q lease_left_ms:I"),
     ("PublisherDown", "publisher:Q epoch:Q reason:B"),
     ("ListPublishers", "request:I"),
+    ("Parts", "topic:v payload:v publisher:Q sequence:Q sent_at_ns:Q"),
 ]
 FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
 TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}
@@ -211,6 +212,16 @@ def follow_publisher(endpoint, publisher, pattern, events):
         follow(session, events)
 
 
+def parts(payload):
+    """The parts of a ZeroMQ message, behind its topic."""
+    while payload:
+        (length,) = struct.unpack("<I", payload[:4])
+        if length > len(payload) - 4:
+            raise ProtocolError("the parts of a message are not whole")
+        yield payload[4:4 + length]
+        payload = payload[4 + length:]
+
+
 def subscribe(broker, pattern, count):
     pattern, events, publishers = pattern.encode(), queue.Queue(), {}
     session = Session(broker)
@@ -223,8 +234,9 @@ def subscribe(broker, pattern, count):
     printed = 0
     while count is None or printed < count:
         frame, values = events.get()
-        if frame == "Message":
-            sys.stdout.buffer.write(values["payload"] + b"\n")
+        if frame in ("Message", "Parts"):
+            payload = values["payload"]
+            sys.stdout.buffer.write((payload if frame == "Message" else b"\t".join(parts(payload))) + b"\n")
             sys.stdout.buffer.flush()
             printed += 1
         elif frame == "Gap":

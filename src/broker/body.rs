@@ -40,9 +40,9 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     loop {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
-                for (fd, endpoint) in listeners {
+                for listener in listeners {
                     let stop = runtime.add_acceptor();
-                    spawn_local(listener::accept(Rc::clone(&runtime), fd, endpoint, stop)).detach();
+                    spawn_local(listener::accept(Rc::clone(&runtime), listener, stop)).detach();
                 }
             }
             Some(Item::Drain { time }) => break runtime.begin_drain(time),
@@ -67,6 +67,7 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
         count += 1;
         if count.is_multiple_of(TICKS_PER_EXPORT) {
             runtime.export();
+            runtime.log_untold();
             runtime.log_overdue();
         }
         runtime.end_if_drained(tick.now);

@@ -7,7 +7,7 @@ use corecast_executors::{CoreSet, Idle};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::{OverflowPolicy, QueueBounds, ShardConfig};
+use crate::fanout::{Door, OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
     FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
@@ -15,12 +15,19 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::wire::FRAME_BODY_BYTES_MIN;
+use crate::zmtp::Sides;
 
 /// Everything that can be chosen about a broker.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Where to listen; at least one.
+    /// Where to listen; at least one, of whatever kind.
     pub listen: Vec<Endpoint>,
+    /// Where to listen for ZeroMQ sockets of publishers and subscribers.
+    pub zmtp: Vec<Endpoint>,
+    /// Where to listen for ZeroMQ publishers, as an XSUB socket.
+    pub zmtp_xsub: Vec<Endpoint>,
+    /// Where to listen for ZeroMQ subscribers, as an XPUB socket.
+    pub zmtp_xpub: Vec<Endpoint>,
     /// On which cores.
     pub cores: CoreSet,
     /// How many shards; `None`: one for each core.
@@ -47,6 +54,9 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         BrokerConfig {
             listen: vec![Endpoint::default()],
+            zmtp: Vec::new(),
+            zmtp_xsub: Vec::new(),
+            zmtp_xpub: Vec::new(),
             cores: CoreSet::default(),
             shards: None,
             idle: Idle::default(),
@@ -68,7 +78,7 @@ impl BrokerConfig {
     /// `Invalid`, with what to change.
     pub fn validate(&self) -> Result<()> {
         let invalid = |text: String| Err(Error::new(ErrorKind::Invalid, text));
-        if self.listen.is_empty() {
+        if self.doors().next().is_none() {
             return invalid("a broker must listen somewhere: give --listen".into());
         }
         if self.shards.is_some_and(|n| n == 0 || n > SHARDS_MAX) {
@@ -104,6 +114,18 @@ impl BrokerConfig {
         Ok(())
     }
 
+    /// Every listener, with what it is for.
+    pub(super) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint)> {
+        [
+            (Door::Native, &self.listen),
+            (Door::Zmtp(Sides::Both), &self.zmtp),
+            (Door::Zmtp(Sides::Publishers), &self.zmtp_xsub),
+            (Door::Zmtp(Sides::Subscribers), &self.zmtp_xpub),
+        ]
+        .into_iter()
+        .flat_map(|(door, endpoints)| endpoints.iter().map(move |endpoint| (door, endpoint)))
+    }
+
     /// A queue must take the largest frame and one batch of a turn, or some frames could never be delivered.
     fn egress_bytes_least(&self) -> usize {
         self.frame_bytes_max.max(READ_BYTES_PER_TURN) + READ_BYTES_PER_TURN
@@ -123,6 +145,8 @@ impl BrokerConfig {
             lease: self.lease,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
+            zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
+            zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         }
     }
 }

@@ -35,6 +35,7 @@ impl Runtime {
     fn settle_turn(self: &Rc<Self>) -> bool {
         let mut shard = self.shard.borrow_mut();
         self.send_links(&mut shard);
+        self.dial_all(&mut shard);
         for _ in 0..FLUSH_SESSIONS_PER_TURN {
             let Some(id) = shard.outbox.dirty.pop_front() else { break };
             let Some(connection) = self.connection(id) else {

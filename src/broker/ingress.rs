@@ -7,8 +7,9 @@ use corecast_executors::{MonotonicNs, ReadySocket, Wake};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
+use super::zmtp_ingress::{ingest_zmtp, unix_ns};
 use crate::error::ErrorCode;
-use crate::fanout::{Phase, Shard};
+use crate::fanout::{Door, Phase, Shard};
 use crate::ids::SessionId;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Reader, Slab, Span, WireError, split};
@@ -50,17 +51,29 @@ pub fn ingest(shard: &mut Shard, id: SessionId, reader: &mut Reader, slab: &mut 
     shard.on_partial(id, reader.partial_bytes() > 0, !spans.is_empty(), reader.partial_announced_bytes());
 }
 
-fn discard_all(reader: &mut Reader, slab: &mut Slab) {
+pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) {
     let all = reader.filled(slab).len();
     reader.discard(slab, all);
 }
 
 impl Runtime {
     /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
-    pub(super) fn adopt(self: &Rc<Self>, socket: ReadySocket) -> bool {
-        let Some(id) = self.shard.borrow_mut().on_open() else { return false };
+    pub(super) fn adopt(self: &Rc<Self>, socket: ReadySocket, door: Door) -> bool {
+        let opened = match door {
+            Door::Native => self.shard.borrow_mut().on_open(),
+            Door::Zmtp(sides) => self.shard.borrow_mut().on_open_zmtp(sides),
+            Door::Relay => return false,
+        };
+        let Some(id) = opened else { return false };
+        self.serve(id, socket, door);
+        true
+    }
+
+    /// Files the connection of a session that the shard has, and starts its pump.
+    pub(super) fn serve(self: &Rc<Self>, id: SessionId, socket: ReadySocket, door: Door) {
         let connection = Rc::new(Connection {
             id,
+            door,
             socket,
             reader: Default::default(),
             wake: Wake::new(),
@@ -69,7 +82,6 @@ impl Runtime {
         });
         self.file(&connection);
         corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
-        true
     }
 
     fn turn(&self, connection: &Connection) -> Turn {
@@ -88,7 +100,15 @@ impl Runtime {
             return Turn::More;
         }
         let mut shard = self.shard.borrow_mut();
-        ingest(&mut shard, connection.id, &mut reader, &mut slab, &mut self.spans.borrow_mut());
+        let (shard_ref, id) = (&mut *shard, connection.id);
+        match connection.door {
+            Door::Native | Door::Relay => {
+                ingest(shard_ref, id, &mut reader, &mut slab, &mut self.spans.borrow_mut())
+            }
+            Door::Zmtp(_) => {
+                ingest_zmtp(shard_ref, id, &mut reader, &mut slab, &mut self.zmtp.borrow_mut(), unix_ns());
+            }
+        }
         let spent_us = MonotonicNs::now().saturating_since(begun).as_micros();
         shard.counters.turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
         Turn::More
@@ -121,7 +141,10 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     runtime.settle().await;
     runtime.unfile(id, io_failed || connection.io_failed.get());
     runtime.settle().await;
-    runtime.tell_acceptor().await;
+    // Nobody placed a connection that was made from here.
+    if connection.door != Door::Relay {
+        runtime.tell_acceptor().await;
+    }
 }
 
 impl Runtime {

@@ -27,7 +27,7 @@ impl Runtime {
     fn take(self: &Rc<Self>, from: ShardId, item: Item) {
         match item {
             Item::Link(item) => self.shard.borrow_mut().on_link(from, item),
-            Item::Adopt { fd } => self.adopt_or_refuse(fd),
+            Item::Adopt { fd, door } => self.adopt_or_refuse(fd, door),
             Item::Left => self.placement.borrow_mut().left(from),
             Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
                 debug_assert!(false, "commands come from outside")

@@ -5,14 +5,15 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use corecast_executors::{Either, ReadySocket, Wake, end_turn, first, spawn_local};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
-use super::Item;
 use super::runtime::Runtime;
+use super::{Item, Listener};
 use crate::endpoint::Endpoint;
+use crate::fanout::Door;
 use crate::ids::ShardId;
-use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN};
+use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN, ZMTP_KEEPALIVE};
 
 /// How many sessions each shard has, as far as the acceptor knows.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ impl Placement {
 }
 
 /// Accepts on one listener until `stop` is raised.
-pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint, stop: Rc<Wake>) {
+pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, stop: Rc<Wake>) {
+    let Listener { fd, endpoint, door } = listener;
     let socket = match ReadySocket::adopt(fd) {
         Ok(socket) => socket,
         Err(error) => return warn!(%endpoint, %error, "cannot listen"),
@@ -58,7 +60,7 @@ pub(super) async fn accept(runtime: Rc<Runtime>, fd: OwnedFd, endpoint: Endpoint
             Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
             Either::Right(()) => return,
         }
-        match runtime.accept_turn(&socket, &endpoint).await {
+        match runtime.accept_turn(&socket, &endpoint, door).await {
             Ok(()) => {
                 pause = ACCEPT_BACKOFF_MIN;
                 end_turn().await;
@@ -83,10 +85,11 @@ impl Runtime {
         self: &Rc<Self>,
         listener: &ReadySocket,
         endpoint: &Endpoint,
+        door: Door,
     ) -> std::io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
             match listener.try_accept() {
-                Ok(Some(fd)) => self.place(fd, endpoint).await,
+                Ok(Some(fd)) => self.place(fd, endpoint, door).await,
                 Ok(None) => return Ok(()),
                 // It went away before it was accepted: its problem, not ours.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -96,23 +99,28 @@ impl Runtime {
         Ok(())
     }
 
-    async fn place(self: &Rc<Self>, fd: OwnedFd, endpoint: &Endpoint) {
+    async fn place(self: &Rc<Self>, fd: OwnedFd, endpoint: &Endpoint, door: Door) {
         // A socket that cannot be tuned is one that has ended; its pump will see.
         let _ = endpoint.tune(SockRef::from(&fd));
+        if door != Door::Native {
+            // One of ZMTP 3.0 cannot be asked whether it lives: the kernel asks.
+            let keepalive = TcpKeepalive::new().with_time(ZMTP_KEEPALIVE);
+            let _ = SockRef::from(&fd).set_tcp_keepalive(&keepalive);
+        }
         let shard = self.placement.borrow_mut().place();
         match &self.links[usize::from(shard.0)] {
             Some(link) => {
-                if link.send(Item::Adopt { fd }).await.is_err() {
+                if link.send(Item::Adopt { fd, door }).await.is_err() {
                     self.placement.borrow_mut().left(shard);
                 }
             }
-            None => self.adopt_or_refuse(fd),
+            None => self.adopt_or_refuse(fd, door),
         }
     }
 
     /// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
-    pub(super) fn adopt_or_refuse(self: &Rc<Self>, fd: OwnedFd) {
-        let taken = ReadySocket::adopt(fd).is_ok_and(|socket| self.adopt(socket));
+    pub(super) fn adopt_or_refuse(self: &Rc<Self>, fd: OwnedFd, door: Door) {
+        let taken = ReadySocket::adopt(fd).is_ok_and(|socket| self.adopt(socket, door));
         if !taken {
             let runtime = Rc::clone(self);
             spawn_local(async move { runtime.tell_acceptor().await }).detach();

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,8 +10,7 @@ use bytes::Bytes;
 use corecast_executors::{Inbox, Link, ShardContext, Wake, spawn_local};
 
 use super::runtime::Runtime;
-use super::{Item, body};
-use crate::endpoint::Endpoint;
+use super::{Item, Listener, body};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::SessionId;
 use crate::limits::SEND_SLICES_MAX;
@@ -71,7 +69,7 @@ impl LocalHost {
         context: ShardContext<Item>,
         commands: Vec<Link<Item>>,
         config: &ShardConfig,
-        listeners: Vec<(OwnedFd, Endpoint)>,
+        listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config);
         let session = runtime.shard.borrow_mut().on_open_local();

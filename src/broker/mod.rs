@@ -6,20 +6,24 @@
 //! | `config` | what a broker is started with, checked |
 //! | `runtime` | one executor's shard, connections and outbox: the only one that touches all three |
 //! | `ingress` | a session's pump: read, split, hand to the shard |
+//! | `zmtp_ingress` | the same for ZeroMQ sockets |
 //! | `flush` | egress queues to the kernel, pending items to links |
 //! | `links` | what comes from other shards |
+//! | `dial` | connecting to direct publishers, for ZeroMQ subscribers |
 //! | `listener` | accepting and placing connections |
 //! | `local` | the other way in: messages from the local API of a direct publisher |
 //! | `body` | what an executor of the pool runs, from start to drain |
 
 mod body;
 mod config;
+mod dial;
 mod flush;
 mod ingress;
 mod links;
 mod listener;
 mod local;
 mod runtime;
+mod zmtp_ingress;
 
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -32,10 +36,11 @@ pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
 pub use ingress::ingest;
 pub(crate) use local::LocalHost;
+pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::LinkItem;
+use crate::fanout::{Door, LinkItem};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 
@@ -47,13 +52,15 @@ pub(crate) enum Item {
     Adopt {
         /// The connection, accepted and tuned.
         fd: OwnedFd,
+        /// Which protocol it speaks.
+        door: Door,
     },
     /// To the acceptor: one of my sessions has ended.
     Left,
     /// To the first shard: accept on these.
     Listen {
         /// The listeners, with what they are for.
-        listeners: Vec<(OwnedFd, Endpoint)>,
+        listeners: Vec<Listener>,
     },
     /// To an executor of a direct publisher: run this there.
     Begin(Begin),
@@ -64,6 +71,13 @@ pub(crate) enum Item {
     },
 }
 
+/// An open listener, and what it is for.
+pub(crate) struct Listener {
+    pub(crate) fd: OwnedFd,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) door: Door,
+}
+
 /// What an executor of a direct publisher is to run.
 pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
@@ -71,6 +85,7 @@ pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future
 pub struct Broker {
     pool: Option<Pool<Item>>,
     addresses: Addresses,
+    zmtp: Addresses,
     cores: Vec<CoreId>,
 }
 
@@ -109,10 +124,12 @@ impl Broker {
         let shards = config.shards.unwrap_or(cores.len());
         let mut listeners = Vec::new();
         let mut addresses = Addresses::default();
-        for endpoint in &config.listen {
+        let mut zmtp = Addresses::default();
+        for (door, endpoint) in config.doors() {
             let (fd, at) = listen_patiently(endpoint)?;
-            addresses.endpoints.push(at.clone());
-            listeners.push((fd, at));
+            let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
+            of.endpoints.push(at.clone());
+            listeners.push(Listener { fd, endpoint: at, door });
         }
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
@@ -129,12 +146,18 @@ impl Broker {
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), addresses, cores })
+        Ok(Broker { pool: Some(pool), addresses, zmtp, cores })
     }
 
     /// Where it listens, with the real ports.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.addresses.endpoints
+    }
+
+    /// Where it listens for ZeroMQ sockets, with the real ports: those for both sides, then those for publishers, then
+    /// those for subscribers, each in the order of the configuration.
+    pub fn zmtp_endpoints(&self) -> &[Endpoint] {
+        &self.zmtp.endpoints
     }
 
     /// How many shards it has.
@@ -159,6 +182,7 @@ impl Broker {
     fn end(&mut self, drain: Duration) -> Result<()> {
         let Some(pool) = self.pool.take() else { return Ok(()) };
         self.addresses.remove_files();
+        self.zmtp.remove_files();
         for shard in 0..pool.shards() {
             let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             // A shard that has ended needs no telling.

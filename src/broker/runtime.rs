@@ -7,10 +7,10 @@ use std::rc::Rc;
 use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
 use tracing::info;
 
-use super::Item;
 use super::listener::Placement;
 use super::local::LocalPort;
-use crate::fanout::Shard;
+use super::{Item, ZmtpScratch};
+use crate::fanout::{Door, Shard};
 use crate::ids::{SessionId, ShardId};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
 use crate::wire::{Reader, Slab, Span};
@@ -18,6 +18,8 @@ use crate::wire::{Reader, Slab, Span};
 /// One live connection of this executor.
 pub(super) struct Connection {
     pub(super) id: SessionId,
+    /// Which protocol it speaks.
+    pub(super) door: Door,
     pub(super) socket: ReadySocket,
     pub(super) reader: RefCell<Reader>,
     /// Raised when its pump may go on, or must end.
@@ -33,6 +35,9 @@ pub(super) struct Runtime {
     pub(super) shard: RefCell<Shard>,
     pub(super) slab: RefCell<Slab>,
     pub(super) spans: RefCell<Vec<Span>>,
+    pub(super) zmtp: RefCell<ZmtpScratch>,
+    /// How many messages could not be told to have been dropped, when that was last logged.
+    untold: Cell<u64>,
     /// By slot of the session.
     connections: RefCell<Vec<Option<Rc<Connection>>>>,
     pub(super) links: Vec<Option<Link<Item>>>,
@@ -65,6 +70,8 @@ impl Runtime {
             shard: RefCell::new(shard),
             slab: RefCell::default(),
             spans: RefCell::default(),
+            zmtp: RefCell::default(),
+            untold: Cell::new(0),
             connections: RefCell::default(),
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
             links,
@@ -144,6 +151,18 @@ impl Runtime {
     pub(super) fn log_limited(&self, reason: &'static str, line: impl FnOnce(u64)) {
         if let Some(suppressed) = self.log_limit.borrow_mut().allow(reason, self.clock.now()) {
             line(suppressed);
+        }
+    }
+
+    /// On ticks: ZeroMQ subscribers cannot be told what they missed, so the log is.
+    pub(super) fn log_untold(&self) {
+        let dropped = self.shard.borrow().counters.gaps_untold;
+        let new = dropped - self.untold.get();
+        if new > 0 {
+            self.log_limited("gaps_untold", |_| {
+                self.untold.set(dropped);
+                info!(shard = %self.id, messages = new, "dropped of ZeroMQ subscribers that did not keep up");
+            });
         }
     }
 

@@ -24,6 +24,7 @@ Examples:
   corecast broker --listen tcp://0.0.0.0:6680 --listen uds:///run/corecast.sock --cores 2-15
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, and which it is
   corecast broker --overflow block --metrics 127.0.0.1:9680
+  corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
   corecast broker --mode-rule 'video.>=direct'              # video from publisher to subscriber, all else proxied
 
 When it serves, it prints one line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
@@ -42,6 +43,19 @@ pub(super) struct BrokerArgs {
         default_values_t = [Endpoint::default()],
     )]
     listen: Vec<Endpoint>,
+
+    /// Where ZeroMQ sockets may connect, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; several times,
+    /// or with commas between.
+    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP", value_delimiter = ',')]
+    zmtp: Vec<Endpoint>,
+
+    /// Where only ZeroMQ publishers may connect, as to a proxy's XSUB socket.
+    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP_XSUB", value_delimiter = ',')]
+    zmtp_xsub: Vec<Endpoint>,
+
+    /// Where only ZeroMQ subscribers may connect, as to a proxy's XPUB socket.
+    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP_XPUB", value_delimiter = ',')]
+    zmtp_xpub: Vec<Endpoint>,
 
     /// The cores to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET", env = "CORECAST_CORES", default_value_t = CoreSet::default())]
@@ -121,6 +135,9 @@ impl BrokerArgs {
     fn config(&self) -> Result<BrokerConfig, Failure> {
         Ok(BrokerConfig {
             listen: self.listen.clone(),
+            zmtp: self.zmtp.clone(),
+            zmtp_xsub: self.zmtp_xsub.clone(),
+            zmtp_xpub: self.zmtp_xpub.clone(),
             cores: self.cores.clone(),
             shards: self.shards,
             idle: self.idle,
@@ -181,6 +198,8 @@ fn end_at_once_on(mut signals: TerminationSignals) -> Result<(), Failure> {
 #[derive(Serialize)]
 struct Ready {
     endpoints: Vec<String>,
+    /// For ZeroMQ sockets, as they write them.
+    zmtp: Vec<String>,
     shards: usize,
     cores: Vec<u32>,
     metrics: Option<SocketAddr>,
@@ -191,6 +210,7 @@ impl Ready {
     fn of(broker: &Broker, metrics: Option<SocketAddr>) -> Self {
         Ready {
             endpoints: broker.endpoints().iter().map(Endpoint::to_string).collect(),
+            zmtp: broker.zmtp_endpoints().iter().map(Endpoint::to_zmq).collect(),
             shards: broker.shards(),
             cores: broker.cores().iter().map(|core| core.0).collect(),
             metrics,
@@ -205,7 +225,8 @@ impl Ready {
                 let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
                 let metrics = self.metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
                 let endpoints = self.endpoints.join(" ");
-                format!("ready {endpoints} shards={} cores={}{metrics}\n", self.shards, cores.join(","))
+                let zmtp = self.zmtp.iter().map(|url| format!(" zmtp={url}")).collect::<String>();
+                format!("ready {endpoints} shards={} cores={}{zmtp}{metrics}\n", self.shards, cores.join(","))
             }
         }
     }
@@ -261,12 +282,16 @@ mod tests {
     fn the_line_that_says_that_it_serves() {
         let mut ready = Ready {
             endpoints: vec!["tcp://127.0.0.1:6680".into(), "uds:///run/x".into()],
+            zmtp: vec![],
             shards: 2,
             cores: vec![0, 1],
             metrics: None,
             pid: 5,
         };
         assert_eq!(ready.line(Format::Text), "ready tcp://127.0.0.1:6680 uds:///run/x shards=2 cores=0,1\n");
+        ready.zmtp = vec!["tcp://127.0.0.1:5555".into()];
+        assert!(ready.line(Format::Text).ends_with(" cores=0,1 zmtp=tcp://127.0.0.1:5555\n"));
+        ready.zmtp = vec![];
         ready.metrics = Some(SocketAddr::from(([127, 0, 0, 1], 9680)));
         assert!(ready.line(Format::Text).ends_with(" cores=0,1 metrics=127.0.0.1:9680\n"));
         let json: serde_json::Value = serde_json::from_str(&ready.line(Format::Json)).expect("JSON");

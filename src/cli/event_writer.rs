@@ -37,10 +37,10 @@ impl<W: Write, N: Write> EventWriter<W, N> {
     pub(super) fn write(&mut self, event: &Event) -> io::Result<()> {
         match (event, self.format) {
             (Event::Message(message), EventFormat::Text) => {
-                self.out.write_all(&message.payload)?;
+                self.parts(message, b"\t")?;
                 self.out.write_all(b"\n")
             }
-            (Event::Message(message), EventFormat::Raw) => self.out.write_all(&message.payload),
+            (Event::Message(message), EventFormat::Raw) => self.parts(message, b""),
             (Event::Message(message), EventFormat::Json) => self.line(&MessageObject::of(message)),
             (Event::Gap(gap), EventFormat::Json) => self.line(&GapObject::of(gap)),
             (Event::Gap(gap), EventFormat::Text | EventFormat::Raw) => {
@@ -56,13 +56,25 @@ impl<W: Write, N: Write> EventWriter<W, N> {
         self.out.flush()
     }
 
+    /// The payload; of a ZeroMQ message the parts behind the topic, and one of a single part is its topic.
+    fn parts(&mut self, message: &Message, between: &[u8]) -> io::Result<()> {
+        if message.multipart && message.payload.is_empty() {
+            return self.out.write_all(&message.topic);
+        }
+        for (at, part) in message.parts().enumerate() {
+            self.out.write_all(if at > 0 { between } else { b"" })?;
+            self.out.write_all(&part)?;
+        }
+        Ok(())
+    }
+
     fn line(&mut self, object: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, object)?;
         self.out.write_all(b"\n")
     }
 }
 
-/// A message as JSON. Of `topic` and `topic_base64` one is there, of `payload` and `payload_base64`, too.
+/// A message as JSON. Of `topic` and `topic_base64` one is there, of `payload`, `payload_base64` and `parts`, too.
 #[derive(Serialize)]
 struct MessageObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,11 +85,23 @@ struct MessageObject<'a> {
     payload: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
+    /// Of a ZeroMQ message in one part or in more than two: those behind the topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Vec<PartObject>>,
     /// In hexadecimal: JSON's numbers do not hold 64 bits everywhere.
     publisher: String,
     sequence: u64,
     /// RFC 3339, by the publisher's clock.
     time: String,
+}
+
+/// One part as JSON.
+#[derive(Serialize)]
+struct PartObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
 }
 
 /// A gap as JSON. A `topic` of null is any topic of the subscription.
@@ -99,12 +123,19 @@ struct GapFacts {
 impl<'a> MessageObject<'a> {
     fn of(message: &'a Message) -> Self {
         let (topic, topic_base64) = text_or_base64(&message.topic);
-        let (payload, payload_base64) = text_or_base64(&message.payload);
+        let (payload, payload_base64) =
+            if message.multipart { (None, None) } else { text_or_base64(&message.payload) };
+        let part = |part: bytes::Bytes| {
+            let (payload, payload_base64) = text_or_base64(&part);
+            PartObject { payload: payload.map(str::to_owned), payload_base64 }
+        };
+        let parts = message.multipart.then(|| message.parts().map(part).collect());
         MessageObject {
             topic,
             topic_base64,
             payload,
             payload_base64,
+            parts,
             publisher: message.publisher.to_string(),
             sequence: message.sequence,
             time: Utc { unix_ns: message.sent_at_ns }.to_string(),
@@ -154,6 +185,7 @@ mod tests {
         Event::Message(Message {
             topic: bytes::Bytes::from_static(topic),
             payload: bytes::Bytes::from_static(payload),
+            multipart: false,
             publisher: PublisherId(0xab),
             sequence: 7,
             sent_at_ns: 1_000_000_001,

@@ -77,6 +77,8 @@ pub struct DirectConfig {
     pub listen: Option<Endpoint>,
     /// What subscribers are told to connect to; `None`: where it listens.
     pub advertise: Option<Endpoint>,
+    /// Where it listens for ZeroMQ subscribers, too. Those of the broker hear it without.
+    pub zmtp: Vec<Endpoint>,
     /// Cores to send from, as `--cores` is written: a [`Publisher`](super::Publisher) has an executor of its own on
     /// each; a [`LocalPublisher`](super::LocalPublisher) stays where it is, with an executor more on each other
     /// one. `None`: it sends from its client's executor alone.
@@ -97,6 +99,7 @@ impl Default for DirectConfig {
         DirectConfig {
             listen: None,
             advertise: None,
+            zmtp: Vec::new(),
             cores: None,
             idle: Idle::default(),
             overflow: None,

@@ -9,21 +9,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, TICK, Wake, end_turn, first, spawn_local};
-
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::announcement::Announcement;
 use super::config::DirectConfig;
 use super::direct_shards::Placed;
 use super::session::Session;
 use super::waiters::Waiters;
-use crate::broker::LocalHost;
+use crate::broker::{Listener, LocalHost};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::Door;
 use crate::ids::PublisherId;
 use crate::limits::{DIRECT_SETTLE, READ_BYTES_PER_TURN};
 use crate::topic::Topic;
 use crate::wire::{Frame, encode, splitter};
+use crate::zmtp::Sides;
 
 /// The direct publishers of one client.
 pub(super) struct DirectHost {
@@ -40,7 +41,7 @@ pub(super) struct DirectHost {
     next_request: Cell<u32>,
     ended: Cell<bool>,
     /// Where it listens, to be removed when it ends.
-    listens_on: Endpoint,
+    listens_on: Vec<Endpoint>,
 }
 
 impl DirectHost {
@@ -51,10 +52,19 @@ impl DirectHost {
     pub(super) fn start(session: &Session, config: &DirectConfig, placed: Placed) -> Result<Rc<DirectHost>> {
         let Placed { context, commands, config: shard_config, id } = placed;
         let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
-        let (fd, listens_on) = listen.listen()?;
-        let host = LocalHost::start(context, commands, &shard_config, vec![(fd, listens_on.clone())]);
-        let advertised = config.advertise.clone().unwrap_or_else(|| listens_on.clone());
-        let advertised = as_seen_by_others(advertised, &listens_on);
+        let (fd, at) = listen.listen()?;
+        let advertised = config.advertise.clone().unwrap_or_else(|| at.clone());
+        let advertised = as_seen_by_others(advertised, &at);
+        let mut listens_on = vec![at.clone()];
+        let mut listeners = vec![Listener { fd, endpoint: at, door: Door::Native }];
+        for endpoint in &config.zmtp {
+            let opened = endpoint.listen();
+            let (fd, at) = opened.inspect_err(|_| listens_on.iter().for_each(Endpoint::unlisten))?;
+            info!(endpoint = at.to_zmq(), "ZeroMQ subscribers may connect");
+            listens_on.push(at.clone());
+            listeners.push(Listener { fd, endpoint: at, door: Door::Zmtp(Sides::Subscribers) });
+        }
+        let host = LocalHost::start(context, commands, &shard_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
         session.state.borrow_mut().announcement = Some(announcement);
         let direct = Rc::new(DirectHost {
@@ -268,7 +278,7 @@ impl DirectHost {
         self.ended.set(true);
         self.send.raise();
         self.host.stop_answers();
-        self.listens_on.unlisten();
+        self.listens_on.iter().for_each(Endpoint::unlisten);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::ids::PublisherId;
-use crate::wire::Frame;
+use crate::wire::{Frame, parts};
 
 /// Something that came, and is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,10 +28,12 @@ pub enum EventRef<'a> {
 /// A message. A clone is a refcount.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
-    /// Its topic.
+    /// Its topic. From a ZeroMQ peer it is the first part: any bytes, perhaps none or more than 1,024.
     pub topic: Bytes,
-    /// Its payload.
+    /// Its payload; if it is `multipart`, read it with [`Message::parts`].
     pub payload: Bytes,
+    /// It came from a ZeroMQ peer in one part or in more than two, so that the payload is a list of parts.
+    pub multipart: bool,
     /// Who published it.
     pub publisher: PublisherId,
     /// Counts the publisher's messages, over all its topics, from 1.
@@ -43,10 +45,12 @@ pub struct Message {
 /// As [`Message`], borrowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MessageRef<'a> {
-    /// Its topic.
+    /// Its topic, as in [`Message`].
     pub topic: &'a [u8],
-    /// Its payload.
+    /// Its payload, as in [`Message`].
     pub payload: &'a [u8],
+    /// As in [`Message`].
+    pub multipart: bool,
     /// Who published it.
     pub publisher: PublisherId,
     /// Counts the publisher's messages, over all its topics, from 1.
@@ -133,9 +137,12 @@ impl<'a> EventRef<'a> {
     /// The event of a frame that travels by topic.
     pub(super) fn of_frame(frame: Frame<'a>) -> Option<Self> {
         match frame {
-            Frame::Message { topic, payload, publisher, sequence, sent_at_ns } => {
+            Frame::Message { topic, payload, publisher, sequence, sent_at_ns }
+            | Frame::Parts { topic, payload, publisher, sequence, sent_at_ns } => {
+                let multipart = matches!(frame, Frame::Parts { .. });
                 let publisher = PublisherId(publisher);
-                Some(EventRef::Message(MessageRef { topic, payload, publisher, sequence, sent_at_ns }))
+                let message = MessageRef { topic, payload, multipart, publisher, sequence, sent_at_ns };
+                Some(EventRef::Message(message))
             }
             Frame::Gap { topic, missed, reason } => Some(EventRef::Gap(GapRef {
                 topic: (!topic.is_empty()).then_some(topic),
@@ -167,6 +174,26 @@ impl<'a> EventRef<'a> {
     }
 }
 
+impl Message {
+    /// What follows the topic: the payload, or each of its parts if there is another number of them than one.
+    pub fn parts(&self) -> impl Iterator<Item = Bytes> + '_ {
+        parts_of(&self.payload, self.multipart).map(|part| self.payload.slice_ref(part))
+    }
+}
+
+impl<'a> MessageRef<'a> {
+    /// As [`Message::parts`].
+    pub fn parts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        parts_of(self.payload, self.multipart)
+    }
+}
+
+fn parts_of(payload: &[u8], multipart: bool) -> impl Iterator<Item = &[u8]> {
+    let (one, several) =
+        if multipart { (None, parts::iter(payload)) } else { (Some(payload), parts::iter(&[])) };
+    one.into_iter().chain(several)
+}
+
 impl MessageRef<'_> {
     /// A copy to keep: one allocation, one copy.
     pub fn to_message(&self) -> Message {
@@ -178,6 +205,7 @@ impl MessageRef<'_> {
         Message {
             topic,
             payload,
+            multipart: self.multipart,
             publisher: self.publisher,
             sequence: self.sequence,
             sent_at_ns: self.sent_at_ns,

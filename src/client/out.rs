@@ -3,7 +3,7 @@
 
 use crate::limits::{LENGTH_BYTES, PUBLISH_BYTES_MAX};
 use crate::wire::greeting::{self, GREETING_BYTES};
-use crate::wire::{Frame, encode, splitter};
+use crate::wire::{Frame, FrameKind, encode, splitter};
 
 #[derive(Default, Debug)]
 pub(super) struct OutBuffer {
@@ -73,7 +73,7 @@ impl OutBuffer {
         self.clear();
         let mut publishes = Vec::new();
         for (bytes, frame) in splitter::frames(&rest) {
-            if matches!(frame, Frame::Message { .. } | Frame::Gap { .. }) {
+            if frame.kind() == FrameKind::Routable {
                 publishes.extend_from_slice(&bytes);
             }
         }

@@ -113,7 +113,14 @@ mod tests {
     use crate::ids::PublisherId;
 
     fn push(queue: &EventQueue, sequence: u64, payload: &[u8]) -> bool {
-        let message = MessageRef { topic: b"t", payload, publisher: PublisherId(1), sequence, sent_at_ns: 0 };
+        let message = MessageRef {
+            topic: b"t",
+            payload,
+            multipart: false,
+            publisher: PublisherId(1),
+            sequence,
+            sent_at_ns: 0,
+        };
         queue.push(EventRef::Message(message))
     }
 

@@ -218,7 +218,7 @@ impl State {
         }
         let held = mem::take(&mut self.held);
         for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
-            if let Frame::Message { topic, .. } = frame {
+            if let Frame::Message { topic, .. } | Frame::Parts { topic, .. } = frame {
                 self.unacked.add(&Bytes::copy_from_slice(topic));
             }
         }

@@ -1,5 +1,7 @@
 //! How sessions end, who is held and let go, and how a shard drains.
 
+use bytes::Bytes;
+
 use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
 use super::shard::Shard;
@@ -18,6 +20,7 @@ impl Shard {
         if !session.is_listening() {
             return;
         }
+        let (is_zmtp, is_relay) = (session.zmtp.is_some(), session.relay.is_some());
         session.phase = Phase::Closing;
         session.closing = Some(code);
         session.deadline = Some(self.now + LINGER);
@@ -28,7 +31,15 @@ impl Shard {
             self.counters.drops[reason] += dropped;
         }
         self.leave_fan_out(id);
-        self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
+        if is_relay {
+            // Only this end of a native session says why.
+            self.queue(id, Bytes::new(), 0);
+        } else if is_zmtp {
+            let farewell = self.zmtp_farewell(id, text);
+            self.queue(id, farewell, 1);
+        } else {
+            self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
+        }
     }
 
     /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
@@ -40,6 +51,7 @@ impl Shard {
         self.count_sent(sent);
         self.counters.drops[DropReason::Draining] += unsent;
         self.counters.sessions -= 1;
+        self.relay_on_closed(&session);
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),
             None if io_failed => CloseReason::IoError,
@@ -54,13 +66,20 @@ impl Shard {
         self.publishers.forget_session(id);
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.zmtp.is_some() {
+            self.upstream.publishers.retain(|publisher| *publisher != id);
+        }
         self.counters.subscriptions -= session.subscription_count as u64;
         self.recount |= session.subscription_count > 0;
         session.subscription_count = 0;
-        session.subscriptions.clear();
+        let subscriptions = std::mem::take(&mut session.subscriptions);
+        let is_zmtp = session.zmtp.is_some();
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
         self.release(&holds);
+        for filter in subscriptions.keys().filter(|_| is_zmtp) {
+            self.relay_subscription(id, filter, false);
+        }
         if watches > 0 {
             self.end_watches(|watch| watch.session == id);
         }

@@ -20,6 +20,7 @@ impl Shard {
             self.recount_watches();
         }
         self.expire_leases();
+        self.redial_relays();
         let slots = self.sessions.slots();
         let part = slots.div_ceil(SWEEP_TICKS);
         for _ in 0..part {
@@ -55,6 +56,12 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.is_local {
             return;
+        }
+        if session.zmtp.is_some() && session.phase == Phase::Open {
+            return self.check_zmtp_deadlines(id);
+        }
+        if session.relay.is_some() && session.phase == Phase::Open {
+            return self.check_relay_deadlines(id);
         }
         // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
         if session.held_by > 0 && session.is_listening() {

@@ -13,10 +13,10 @@ use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::batch::Chunk;
+use super::encoding::Encoding;
 use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
 use crate::limits::LOW_WATER_DIVISOR;
-use crate::wire::{Frame, splitter};
 
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ enum Item {
 }
 
 impl Item {
-    /// What is sent of it: for a gap, once its notices are written.
+    /// What is sent of it: for a gap, once its notices are written, which is never where it cannot be told.
     fn chunk(&self) -> Option<&Chunk> {
         match self {
             Item::Data(chunk) => Some(chunk),
@@ -71,6 +71,8 @@ pub struct EgressQueue {
     newest: Option<Box<AHashMap<Bytes, u64>>>,
     /// How many items have left at the front, so that positions in `newest` stay true.
     popped: u64,
+    /// Of the session. Only a native one can be told of gaps.
+    encoding: Encoding,
 }
 
 /// What the kernel took, in what was whole with it.
@@ -85,6 +87,11 @@ pub struct Sent {
 }
 
 impl EgressQueue {
+    /// The queue of a session of this encoding.
+    pub fn of(encoding: Encoding) -> Self {
+        EgressQueue { encoding, ..EgressQueue::default() }
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -147,8 +154,7 @@ impl EgressQueue {
     /// Queues an answer of so many frames. It is not dropped; the shard closes who lets too many wait.
     pub fn push_answer(&mut self, encoded: Bytes, frames: u32) {
         self.answer_bytes += encoded.len();
-        let chunk = Chunk { bytes: encoded, frames, messages: 0 };
-        self.items.push_back(Item::Answer(Box::new(chunk)));
+        self.items.push_back(Item::Answer(Box::new(Chunk::opaque(encoded, frames))));
     }
 
     /// Forgets what waits but answers and what has begun to leave, and gives the number of messages in it.
@@ -175,32 +181,30 @@ impl EgressQueue {
         let mut sent = Sent::default();
         let front = self.items.front().filter(|item| !matches!(item, Item::Answer(_)));
         let mut left = self.front_sent;
-        for (bytes, frame) in
-            front.and_then(Item::chunk).map(|c| splitter::frames(&c.bytes)).into_iter().flatten()
-        {
-            let is_whole = bytes.len() <= left;
-            left = left.saturating_sub(bytes.len());
-            sent.frames += u64::from(is_whole);
-            if matches!(frame, Frame::Message { .. }) {
-                sent.messages += u64::from(is_whole);
-                dropped += u64::from(!is_whole);
-            } else if matches!(front, Some(Item::Gap(_))) {
-                sent.gaps += u64::from(is_whole);
-            }
+        if let Some(chunk) = front.and_then(Item::chunk) {
+            chunk.for_each(|piece| {
+                let is_whole = piece.range.len() <= left;
+                left = left.saturating_sub(piece.range.len());
+                sent.frames += u64::from(is_whole);
+                if piece.is_message {
+                    sent.messages += u64::from(is_whole);
+                    dropped += u64::from(!is_whole);
+                } else if matches!(front, Some(Item::Gap(_))) {
+                    sent.gaps += u64::from(is_whole);
+                }
+            });
         }
-        *self = EgressQueue::default();
+        *self = EgressQueue::of(self.encoding);
         (sent, dropped)
     }
 
     /// Fills `slices` with what leaves next and gives how many it filled and their bytes.
     pub fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
-        for item in self.items.iter_mut().take(slices.len()) {
-            if let Item::Gap(tally) = item {
-                tally.write_notices();
-            }
+        if self.gaps > 0 {
+            self.write_notices(slices.len());
         }
         let (mut filled, mut bytes) = (0, 0);
-        for (slot, chunk) in slices.iter_mut().zip(self.items.iter().map_while(Item::chunk)) {
+        for (slot, chunk) in slices.iter_mut().zip(self.items.iter().filter_map(Item::chunk)) {
             let from = if filled == 0 { self.front_sent } else { 0 };
             *slot = IoSlice::new(&chunk.bytes[from..]);
             bytes += chunk.bytes.len() - from;
@@ -213,9 +217,13 @@ impl EgressQueue {
     pub fn sent(&mut self, mut bytes: usize) -> Sent {
         let mut sent = Sent::default();
         while bytes > 0 {
-            let Some(chunk) = self.items.front().and_then(Item::chunk) else {
+            let Some(front) = self.items.front() else {
                 debug_assert!(false, "more was sent than was given");
                 return sent;
+            };
+            let Some(chunk) = front.chunk() else {
+                self.pop_front();
+                continue;
             };
             let left = chunk.bytes.len() - self.front_sent;
             if bytes < left {
@@ -231,10 +239,32 @@ impl EgressQueue {
             }
             self.pop_front();
         }
+        if self.gaps > 0 {
+            self.pop_untold();
+        }
         if self.items.is_empty() {
             self.give_back();
         }
         sent
+    }
+
+    /// Writes the notices of the gaps among so many items, or lets those in front go that cannot be told.
+    fn write_notices(&mut self, items: usize) {
+        if self.encoding != Encoding::Native {
+            return self.pop_untold();
+        }
+        for item in self.items.iter_mut().take(items) {
+            if let Item::Gap(tally) = item {
+                tally.write_notices();
+            }
+        }
+    }
+
+    /// Of gaps that cannot be told nothing is sent, so nothing would ever take them from the front.
+    fn pop_untold(&mut self) {
+        while self.encoding != Encoding::Native && matches!(self.items.front(), Some(Item::Gap(_))) {
+            self.pop_front();
+        }
     }
 
     fn push(&mut self, chunk: &Rc<Chunk>) {

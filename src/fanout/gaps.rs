@@ -45,7 +45,7 @@ impl Missed {
 impl GapTally {
     /// The frames of `chunk` are missed: each message, and what each gap notice among them tells.
     pub(super) fn add_chunk(&mut self, chunk: &Chunk) {
-        chunk.for_each_topic(|topic, messages| self.missed(topic).add(messages));
+        chunk.for_each(|piece| self.missed(piece.topic).add(piece.missed));
     }
 
     /// What `other` tells is missed here as well.
@@ -83,7 +83,7 @@ impl GapTally {
                 frames += 1;
             }
         }
-        self.notices = Some(Chunk { bytes: Bytes::from(out), frames, messages: 0 });
+        self.notices = Some(Chunk::opaque(Bytes::from(out), frames));
     }
 
     /// The notices, once they are written.

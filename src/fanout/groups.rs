@@ -5,6 +5,7 @@ use ahash::AHashMap;
 use slab::Slab;
 
 use super::batch::Picked;
+use super::encoding::Encoding;
 use crate::ids::{GroupId, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
 use crate::topic::Filter;
@@ -12,6 +13,8 @@ use crate::topic::Filter;
 /// One group.
 #[derive(Default, Debug)]
 pub(super) struct Group {
+    /// How all members are written to.
+    pub(super) encoding: Encoding,
     /// What all members subscribe, sorted.
     pub(super) filters: Vec<Filter>,
     /// Who they are, in no order; each knows its place here.
@@ -26,7 +29,7 @@ pub(super) struct Group {
 #[derive(Default, Debug)]
 pub(super) struct Groups {
     groups: Slab<Group>,
-    by_filters: AHashMap<Vec<Filter>, GroupId>,
+    by_filters: AHashMap<(Encoding, Vec<Filter>), GroupId>,
 }
 
 /// What a change did to the set of groups.
@@ -51,17 +54,18 @@ impl Groups {
         self.groups.iter().map(|(_, group)| group)
     }
 
-    /// The group of exactly these filters (sorted, no duplicates, at least one).
-    pub(super) fn join(&mut self, filters: Vec<Filter>) -> Join {
+    /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
+    pub(super) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
         debug_assert!(filters.is_sorted() && !filters.is_empty());
         let private = filters.len() > GROUP_FILTERS_MAX;
-        if !private && let Some(id) = self.by_filters.get(&filters) {
+        let key = (encoding, filters);
+        if !private && let Some(id) = self.by_filters.get(&key) {
             return Join::Found(*id);
         }
-        let group = Group { filters: filters.clone(), private, ..Group::default() };
+        let group = Group { encoding, filters: key.1.clone(), private, ..Group::default() };
         let id = GroupId(u32::try_from(self.groups.insert(group)).expect("fewer groups than sessions"));
         if !private {
-            self.by_filters.insert(filters, id);
+            self.by_filters.insert(key, id);
         }
         Join::Made(id)
     }
@@ -90,9 +94,11 @@ impl Groups {
         if !self.get(id).members.is_empty() {
             return None;
         }
-        let group = self.groups.remove(id.0 as usize);
+        let mut group = self.groups.remove(id.0 as usize);
         if !group.private {
-            self.by_filters.remove(&group.filters);
+            let key = (group.encoding, group.filters);
+            self.by_filters.remove(&key);
+            group.filters = key.1;
         }
         Some(group)
     }
@@ -113,16 +119,22 @@ mod tests {
     #[test]
     fn sessions_with_the_same_filters_meet() {
         let mut groups = Groups::default();
-        let Join::Made(first) = groups.join(filters(2)) else { panic!("nobody was there") };
-        assert_eq!(groups.join(filters(2)), Join::Found(first));
-        let Join::Made(other) = groups.join(filters(3)) else { panic!("others are not the same") };
+        let Join::Made(first) = groups.join(Encoding::Native, filters(2)) else { panic!("nobody was there") };
+        assert_eq!(groups.join(Encoding::Native, filters(2)), Join::Found(first));
+        let Join::Made(other) = groups.join(Encoding::Native, filters(3)) else {
+            panic!("others are not the same")
+        };
         assert_ne!(first, other);
+        let Join::Made(foreign) = groups.join(Encoding::Zmtp, filters(2)) else {
+            panic!("nobody who is written to so")
+        };
+        assert_eq!(groups.join(Encoding::Zmtp, filters(2)), Join::Found(foreign));
     }
 
     #[test]
     fn members_know_their_places() {
         let mut groups = Groups::default();
-        let Join::Made(group) = groups.join(filters(1)) else { panic!("nobody was there") };
+        let Join::Made(group) = groups.join(Encoding::Native, filters(1)) else { panic!("nobody was there") };
         for slot in 0..3 {
             assert_eq!(groups.add_member(group, session(slot)), slot as usize);
         }
@@ -132,17 +144,24 @@ mod tests {
         assert_eq!(groups.remove_member(group, 0), None);
         let gone = groups.remove_if_empty(group).expect("nobody is left");
         assert_eq!(gone.filters, filters(1));
-        assert!(matches!(groups.join(filters(1)), Join::Made(_)), "it is forgotten by its filters, too");
+        assert!(
+            matches!(groups.join(Encoding::Native, filters(1)), Join::Made(_)),
+            "it is forgotten by its filters, too"
+        );
     }
 
     #[test]
     fn who_has_very_many_filters_is_alone() {
         let mut groups = Groups::default();
         let many = filters(GROUP_FILTERS_MAX + 1);
-        let Join::Made(first) = groups.join(many.clone()) else { panic!("nobody was there") };
-        let Join::Made(second) = groups.join(many) else { panic!("nobody is let in") };
+        let Join::Made(first) = groups.join(Encoding::Native, many.clone()) else {
+            panic!("nobody was there")
+        };
+        let Join::Made(second) = groups.join(Encoding::Native, many) else { panic!("nobody is let in") };
         assert!(groups.is_private(first) && groups.is_private(second));
-        let Join::Made(shared) = groups.join(filters(GROUP_FILTERS_MAX)) else { panic!("nobody was there") };
+        let Join::Made(shared) = groups.join(Encoding::Native, filters(GROUP_FILTERS_MAX)) else {
+            panic!("nobody was there")
+        };
         assert!(!groups.is_private(shared));
         assert!(groups.remove_if_empty(first).is_some());
         assert_eq!(groups.get(second).filters.len(), GROUP_FILTERS_MAX + 1);

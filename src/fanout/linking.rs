@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::outbox::{LinkItem, Origin};
+use super::publish::Audience;
 use super::router::Target;
 use super::shard::Shard;
 use crate::ids::ShardId;
@@ -30,7 +31,8 @@ impl Shard {
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         match item {
             LinkItem::Batch { batch, publisher } => {
-                self.publish(&batch.bytes, &batch.spans, Origin::There(from, publisher));
+                let origin = Origin::There(from, publisher);
+                self.publish(&batch.bytes, batch.spans.messages(), origin, Audience::All);
             }
             LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
             LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
@@ -40,6 +42,7 @@ impl Shard {
                 } else {
                     self.router.remove(&filter, Target::Shard(from));
                 }
+                self.tell_upstream(&filter, wanted);
                 self.tell_seen(from, seq);
             }
             LinkItem::InterestSeen { seq } => {

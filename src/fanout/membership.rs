@@ -60,7 +60,8 @@ impl Shard {
         }
         let filters: Vec<Filter> = session.subscriptions.keys().cloned().collect();
         // The new group first, so that a filter that both have is not withdrawn in between.
-        let new = (!filters.is_empty()).then(|| match self.groups.join(filters) {
+        let encoding = session.encoding;
+        let new = (!filters.is_empty()).then(|| match self.groups.join(encoding, filters) {
             Join::Found(group) => group,
             Join::Made(group) => {
                 for filter in self.groups.get(group).filters.clone() {
@@ -112,6 +113,7 @@ impl Shard {
         self.router.insert(filter, Target::Group(group));
         if let Some(seq) = self.interest.add(filter) {
             self.tell_interest(seq, filter, true);
+            self.tell_upstream(filter, true);
         }
     }
 
@@ -119,6 +121,7 @@ impl Shard {
         self.router.remove(filter, Target::Group(group));
         if let Some(seq) = self.interest.remove(filter) {
             self.tell_interest(seq, filter, false);
+            self.tell_upstream(filter, false);
         }
     }
 

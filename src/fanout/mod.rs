@@ -4,6 +4,10 @@
 //! | file | owns |
 //! |---|---|
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
+//! | `encoding` | native or ZMTP: messages as the router sees them |
+//! | `translate` | a batch in the other encoding |
+//! | `relays` | direct publishers for ZeroMQ subscribers |
+//! | `zmtp` | sessions of ZeroMQ sockets, and what their publishers are asked for |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
@@ -25,6 +29,7 @@ mod closing;
 mod control;
 mod deadlines;
 mod egress;
+mod encoding;
 mod gaps;
 mod groups;
 mod interest;
@@ -34,17 +39,21 @@ mod outbox;
 mod policy;
 mod publish;
 mod publishers;
+mod relays;
 #[cfg(test)]
 mod rig;
 mod router;
 mod session;
 mod sessions;
 mod shard;
+mod translate;
 mod watches;
+mod zmtp;
 
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
-pub use outbox::{LinkItem, Outbox};
+pub use encoding::{Author, Door, Encoding};
+pub use outbox::{Dial, LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use publishers::DOWN_LEFT;
 pub use publishers::{RegistryAsk, RegistryChange};

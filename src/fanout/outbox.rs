@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 use super::publishers::{RegistryAsk, RegistryChange};
-use crate::ids::{SessionId, ShardId};
+use crate::endpoint::Endpoint;
+use crate::ids::{PublisherId, SessionId, ShardId};
 use crate::topic::Filter;
 
 /// What one shard tells another. Order on a link is part of the meaning: a count or an acknowledgement speaks of
@@ -116,4 +117,15 @@ pub struct Outbox {
     pub resumed: Vec<SessionId>,
     /// Shards with items waiting for their link.
     pub links: Vec<ShardId>,
+    /// Direct publishers to connect to, for ZeroMQ subscribers.
+    pub dials: Vec<Dial>,
+}
+
+/// A connection to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dial {
+    /// To whom.
+    pub publisher: PublisherId,
+    /// Where it is.
+    pub endpoint: Endpoint,
 }

@@ -8,15 +8,25 @@ use bytes::Bytes;
 
 use super::batch::{Batch, Chunk, Picked};
 use super::egress::Offer;
+use super::encoding::{BadRoute, Encoding, Messages, Routable};
 use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::router::Route;
 use super::shard::Shard;
+use super::translate::translate;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, SessionId, ShardId};
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
-use crate::wire::{Frame, Span};
+
+/// Whom messages are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audience {
+    /// Everybody who wants them.
+    All,
+    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
+    ZmtpHere,
+}
 
 /// Consecutive frames of one topic.
 struct Run {
@@ -30,50 +40,73 @@ struct Found {
     messages: u64,
     /// Which other shards want any of it.
     shards: Vec<ShardId>,
-    /// How many frames are good: all, or those before one whose topic is of this length.
+    /// How many frames are good: all, or those before this one.
     good: usize,
-    bad_topic_bytes: Option<usize>,
+    bad: Option<BadRoute>,
 }
 
 impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
     /// that wants them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after
     /// what stood before that is sent.
-    pub(super) fn publish(&mut self, bytes: &Bytes, spans: &[Span], origin: Origin) {
-        let found = self.pick(bytes, spans);
+    pub(super) fn publish(
+        &mut self,
+        bytes: &Bytes,
+        messages: Messages<'_>,
+        origin: Origin,
+        audience: Audience,
+    ) {
+        let found = match messages {
+            Messages::Native(spans) => self.pick(bytes, spans),
+            Messages::Zmtp(spans, _) => self.pick(bytes, spans),
+        };
+        let good = messages.first(found.good);
         if let Origin::Here(publisher) = origin {
             self.counters.messages_in += found.messages;
-            if !found.shards.is_empty() {
-                self.publish_to_shards(bytes, &spans[..found.good], &found.shards, publisher);
+            if !found.shards.is_empty() && audience == Audience::All {
+                self.publish_to_shards(bytes, good, &found.shards, publisher);
             }
         }
+        // What came in the other encoding is translated once, for all groups here that want any of it.
+        let mut translated: Option<Batch> = None;
         let mut touched = std::mem::take(&mut self.touched);
         for group in touched.drain(..) {
-            self.publish_to_group(bytes, group, origin);
+            let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
+            if audience == Audience::ZmtpHere && self.groups.get(group).encoding == Encoding::Native {
+                continue;
+            }
+            let chunks = if self.groups.get(group).encoding == good.encoding() {
+                cut(bytes, &mut picked, good.encoding())
+            } else {
+                let batch = translated.get_or_insert_with(|| translate(bytes, good));
+                batch.spans.pick_same(&mut picked);
+                cut(&batch.bytes, &mut picked, batch.spans.encoding())
+            };
+            // The scratch keeps its room for the next batch.
+            self.groups.get_mut(group).picked = picked;
+            self.publish_to_group(&chunks, group, origin);
         }
         // The scratch keeps its room for the next batch.
         self.touched = touched;
-        if let (Some(topic_bytes), Origin::Here(id)) = (found.bad_topic_bytes, origin) {
-            let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
-            self.close(id, ErrorCode::BadTopic, &text);
+        if let (Some(bad), Origin::Here(id)) = (found.bad, origin) {
+            self.refuse(id, &bad);
         }
     }
 
     /// Notes in each group what of the batch it gets. Closes nobody: the groups must stay while they are noted.
-    fn pick(&mut self, bytes: &Bytes, spans: &[Span]) -> Found {
+    fn pick<S: Routable>(&mut self, bytes: &Bytes, spans: &[S]) -> Found {
         let mut found = Found::default();
         let mut last_topic: &[u8] = &[];
         let mut run: Option<Run> = None;
         for span in spans {
-            let (topic, messages) = match span.frame(bytes) {
-                Frame::Message { topic, .. } => (topic, 1),
-                Frame::Gap { topic, .. } => (topic, 0),
-                _ => continue,
+            let (topic, messages) = match span.topic(bytes) {
+                Ok(routable) => routable,
+                Err(bad) => {
+                    found.bad = Some(bad);
+                    break;
+                }
             };
-            if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
-                found.bad_topic_bytes = Some(topic.len());
-                break;
-            }
+            let first = u32::try_from(found.good).expect("a batch has few frames");
             found.messages += u64::from(messages);
             found.good += 1;
             if let Some(Run { picked, .. }) = &mut run
@@ -89,7 +122,7 @@ impl Shard {
                 self.pick_run(&done, &mut found.shards);
             }
             last_topic = topic;
-            let picked = Picked { range: span.start()..span.end(), frames: 1, messages };
+            let picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
             run = Some(Run { route: self.router.route(topic), picked });
         }
         if let Some(done) = run {
@@ -120,8 +153,24 @@ impl Shard {
         }
     }
 
-    fn publish_to_shards(&mut self, bytes: &Bytes, spans: &[Span], shards: &[ShardId], publisher: SessionId) {
-        let batch = Arc::new(Batch { bytes: bytes.clone(), spans: spans.into() });
+    fn refuse(&mut self, id: SessionId, bad: &BadRoute) {
+        match bad {
+            BadRoute::Topic(topic_bytes) => {
+                let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
+                self.close(id, ErrorCode::BadTopic, &text);
+            }
+            BadRoute::Parts => self.close(id, ErrorCode::Malformed, "the parts of a message are not whole"),
+        }
+    }
+
+    fn publish_to_shards(
+        &mut self,
+        bytes: &Bytes,
+        messages: Messages<'_>,
+        shards: &[ShardId],
+        publisher: SessionId,
+    ) {
+        let batch = Arc::new(Batch { bytes: bytes.clone(), spans: messages.to_spans() });
         let origin = Origin::Here(publisher);
         for shard in shards {
             self.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
@@ -129,12 +178,7 @@ impl Shard {
         }
     }
 
-    fn publish_to_group(&mut self, bytes: &Bytes, group: GroupId, origin: Origin) {
-        let mut picked = std::mem::take(&mut self.groups.get_mut(group).picked);
-        let chunks: Vec<Rc<Chunk>> =
-            picked.drain(..).map(|picked| Rc::new(Chunk::cut(bytes, picked))).collect();
-        // The scratch keeps its room for the next batch.
-        self.groups.get_mut(group).picked = picked;
+    fn publish_to_group(&mut self, chunks: &[Rc<Chunk>], group: GroupId, origin: Origin) {
         let mut full: Vec<SessionId> = Vec::new();
         let mut over: Vec<SessionId> = Vec::new();
         let bounds = self.config.bounds;
@@ -149,6 +193,9 @@ impl Shard {
                     Offer::QueuedOver => over.push(*id),
                     Offer::Dropped(messages) => {
                         self.counters.drops[drop_reason(session.policy)] += messages;
+                        if chunk.encoding != Encoding::Native {
+                            self.counters.gaps_untold += messages;
+                        }
                     }
                     Offer::Full => {
                         let refused = chunks[at..].iter().map(|chunk| u64::from(chunk.messages));
@@ -170,6 +217,10 @@ impl Shard {
             self.close(id, ErrorCode::SlowSubscriber, "the egress queue is full");
         }
     }
+}
+
+fn cut(bytes: &Bytes, picked: &mut Vec<Picked>, encoding: Encoding) -> Vec<Rc<Chunk>> {
+    picked.drain(..).map(|picked| Rc::new(Chunk::cut(bytes, picked, encoding))).collect()
 }
 
 fn drop_reason(policy: OverflowPolicy) -> DropReason {

@@ -73,7 +73,7 @@ struct Asker {
 pub(super) struct Publishers {
     /// On the first shard of a broker.
     registry: Option<Registry>,
-    directory: Directory,
+    pub(super) directory: Directory,
     acks: Acks<Asker>,
     /// Sessions that watch, and which publishers each has been told of and follows. Told once, however many of its
     /// watches match: hundreds of subscribers share a session.
@@ -275,6 +275,7 @@ impl Shard {
             }
         }
         concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
+        self.relay_on_up(registration);
     }
 
     fn on_down(&mut self, Gone { publisher, epoch, expired }: Gone) {
@@ -289,6 +290,7 @@ impl Shard {
             }
         }
         concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
+        self.relay_on_down(publisher);
     }
 
     /// That shard knows of all changes up to `seq`.

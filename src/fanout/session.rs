@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
+use super::encoding::Encoding;
 use super::outbox::Origin;
 use super::policy::OverflowPolicy;
+use super::relays::RelayPeer;
+use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
 use crate::topic::Filter;
@@ -31,6 +34,12 @@ pub enum Phase {
 pub(super) struct Session {
     pub(super) generation: u32,
     pub(super) phase: Phase,
+    /// How it is written to and read from.
+    pub(super) encoding: Encoding,
+    /// What it has as a ZeroMQ socket, if it is one.
+    pub(super) zmtp: Option<Box<ZmtpPeer>>,
+    /// What it has as a session of ours to a direct publisher, if it is one.
+    pub(super) relay: Option<Box<RelayPeer>>,
     pub(super) policy: OverflowPolicy,
     /// Why it is being closed, in `Closing` and `Shut`.
     pub(super) closing: Option<ErrorCode>,
@@ -77,6 +86,9 @@ impl Session {
         Session {
             generation,
             phase: Phase::Greeting,
+            encoding: Encoding::default(),
+            zmtp: None,
+            relay: None,
             policy,
             closing: None,
             listed: false,

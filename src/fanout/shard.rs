@@ -8,16 +8,20 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::egress::{EgressQueue, Sent};
+use super::encoding::Messages;
 use super::groups::Groups;
 use super::interest::Interest;
 use super::linking::Peer;
 use super::outbox::{Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
+use super::publish::Audience;
 use super::publishers::Publishers;
+use super::relays::Relays;
 use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::watches::Watches;
+use super::zmtp::Upstream;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
@@ -26,7 +30,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, Span, WireError, encode_to_vec, greeting, splitter};
+use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting, splitter};
 
 /// What all shards of a broker share: made at start-up, never changed.
 #[derive(Clone, Debug)]
@@ -52,6 +56,10 @@ pub struct ShardConfig {
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
+    /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
+    pub zmtp_publishers: bool,
+    /// ZeroMQ subscribers may come: direct publishers are relayed to them.
+    pub zmtp_subscribers: bool,
 }
 
 impl Default for ShardConfig {
@@ -67,6 +75,8 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
+            zmtp_publishers: false,
+            zmtp_subscribers: false,
         }
     }
 }
@@ -84,6 +94,10 @@ pub struct Shard {
     pub(super) interest: Interest,
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
+    /// What ZeroMQ publishers are asked for.
+    pub(super) upstream: Upstream,
+    /// Direct publishers that ZeroMQ subscribers hear through this shard.
+    pub(super) relays: Relays,
     /// Subscriptions have changed since the watches were counted.
     pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
@@ -111,6 +125,8 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            upstream: Upstream::default(),
+            relays: Relays::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
@@ -187,14 +203,19 @@ impl Shard {
         session.heard = self.now;
         self.counters.bytes_in += bytes.len() as u64;
         self.counters.frames_in += spans.len() as u64;
+        if session.relay.is_some() {
+            return self.on_relay_frames(id, bytes, spans);
+        }
         let mut from = 0;
         while from < spans.len() {
-            let run = spans[from..].iter().take_while(|s| is_routable(s.frame(bytes))).count();
+            let run =
+                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
                 if !self.may_publish(id) {
                     return;
                 }
-                self.publish(bytes, &spans[from..from + run], Origin::Here(id));
+                let messages = Messages::Native(&spans[from..from + run]);
+                self.publish(bytes, messages, Origin::Here(id), Audience::All);
                 from += run;
             }
             if let Some(span) = spans.get(from) {
@@ -282,6 +303,10 @@ impl Shard {
 
     /// Answers a session. Nothing comes after a farewell.
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
+        debug_assert!(
+            self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()),
+            "a ZeroMQ peer would not understand"
+        );
         if self.sessions.get(id).is_some_and(Session::is_listening) {
             self.queue(id, encode_to_vec(frame), 1);
         }
@@ -299,14 +324,13 @@ impl Shard {
     /// Queues bytes of so many frames that are not dropped.
     pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.egress.push_answer(bytes.into(), frames);
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            session.egress.push_answer(bytes, frames);
+        }
         if !session.listed {
             session.listed = true;
             self.outbox.dirty.push_back(id);
         }
     }
-}
-
-fn is_routable(frame: Frame<'_>) -> bool {
-    matches!(frame, Frame::Message { .. } | Frame::Gap { .. })
 }

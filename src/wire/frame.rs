@@ -228,6 +228,22 @@ pub enum Frame<'a> {
         /// The answer carries it.
         request: u32,
     },
+    /// As `Message`, of a topic and any number of parts but one: what a ZeroMQ peer sent in one part or in more than
+    /// two.
+    Parts {
+        /// The first part. From a ZeroMQ peer it may be empty, or longer than 1,024 bytes.
+        #[rkyv(with = InlineAsBox)]
+        topic: &'a [u8],
+        /// The other parts, each with its length before it: see [`super::parts`].
+        #[rkyv(with = InlineAsBox)]
+        payload: &'a [u8],
+        /// As in `Message`.
+        publisher: u64,
+        /// As in `Message`.
+        sequence: u64,
+        /// As in `Message`.
+        sent_at_ns: u64,
+    },
 }
 
 /// A frame's variant, without its fields.
@@ -243,7 +259,7 @@ impl Frame<'_> {
     /// Whether it travels by topic.
     pub fn kind(&self) -> FrameKind {
         match self {
-            Frame::Message { .. } | Frame::Gap { .. } => FrameKind::Routable,
+            Frame::Message { .. } | Frame::Gap { .. } | Frame::Parts { .. } => FrameKind::Routable,
             _ => FrameKind::Control,
         }
     }
@@ -292,13 +308,22 @@ impl ArchivedFrame<'_> {
             ArchivedFrame::Gap { topic, missed, reason } => {
                 Frame::Gap { topic, missed: missed.to_native(), reason: *reason }
             }
+            ArchivedFrame::Parts { topic, payload, publisher, sequence, sent_at_ns } => Frame::Parts {
+                topic,
+                payload,
+                publisher: publisher.to_native(),
+                sequence: sequence.to_native(),
+                sent_at_ns: sent_at_ns.to_native(),
+            },
             other => other.as_control_frame(),
         }
     }
 
     fn as_control_frame(&self) -> Frame<'_> {
         match self {
-            ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } => self.as_frame(),
+            ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } | ArchivedFrame::Parts { .. } => {
+                self.as_frame()
+            }
             ArchivedFrame::Hello { name, overflow } => Frame::Hello { name, overflow: *overflow },
             ArchivedFrame::Welcome { session, epoch, frame_bytes_max, heartbeat_ms, overflow } => {
                 Frame::Welcome {

@@ -8,6 +8,7 @@
 mod checked;
 mod frame;
 pub mod greeting;
+pub mod parts;
 mod reader;
 pub mod splitter;
 

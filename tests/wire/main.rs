@@ -254,7 +254,7 @@ fn mutate(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>, other: &[u8]) {
 /// The slices of a frame, which must lie within its body.
 fn slices<'a>(frame: &Frame<'a>) -> [&'a [u8]; 2] {
     match *frame {
-        Frame::Message { topic, payload, .. } => [topic, payload],
+        Frame::Message { topic, payload, .. } | Frame::Parts { topic, payload, .. } => [topic, payload],
         Frame::Gap { topic, .. } | Frame::WatchSubscribers { topic, .. } => [topic, &[]],
         Frame::Subscribe { filter, .. } | Frame::Unsubscribe { filter, .. } => [filter, &[]],
         Frame::Hello { name: text, .. } | Frame::Error { text, .. } => [text.as_bytes(), &[]],

@@ -7,6 +7,7 @@
 //! | [`experiment`] | `corecast-bench experiment` |
 //! | [`compare`] | `corecast-bench compare` |
 //! | [`report`] | `corecast-bench report` |
+//! | [`peers`] | `corecast-bench peers` |
 //! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
@@ -16,10 +17,12 @@ pub mod compare;
 pub mod experiment;
 pub mod output;
 pub mod pages;
+pub mod peers;
 pub mod report;
 pub mod run;
 
 use crate::experiment::guard;
+use crate::peer::floor;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
@@ -69,12 +72,17 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Set one result over another: a ratio for each figure, with its interval
     Compare(compare::CompareArgs),
+    /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
+    Peers(Box<peers::PeersArgs>),
     /// Wait on a host for whoever runs experiments, and play their subscribers
     Agent(agent::AgentArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
     Man(pages::ManArgs),
+    /// Be the floor of a comparison with peers
+    #[command(name = floor::SUBCOMMAND, hide = true)]
+    Floor(floor::FloorArgs),
     /// Become PROGRAM, to be ended with process PARENT
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard {
@@ -99,6 +107,8 @@ impl Cli {
             Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
+            Command::Peers(args) => peers::execute(&args),
+            Command::Floor(args) => floor::be_the_floor(&args).map(|()| Exit::Fine),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
         }
     }
@@ -117,7 +127,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        for name in ["run", "experiment", "agent"] {
+        for name in ["run", "experiment", "peers", "report", "compare", "agent"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {

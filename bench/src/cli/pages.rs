@@ -68,9 +68,12 @@ mod tests {
         names.sort();
         let wanted = [
             "corecast-bench-agent.1",
+            "corecast-bench-compare.1",
             "corecast-bench-completions.1",
             "corecast-bench-experiment.1",
             "corecast-bench-man.1",
+            "corecast-bench-peers.1",
+            "corecast-bench-report.1",
             "corecast-bench-run.1",
             "corecast-bench.1",
         ];

@@ -276,7 +276,7 @@ fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsSt
 }
 
 /// The command's file: what `CORECAST_BIN` says, else beside this executable, else on the PATH.
-fn find_program() -> Result<PathBuf, BrokerError> {
+pub(crate) fn find_program() -> Result<PathBuf, BrokerError> {
     if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
         return if path.is_file() { Ok(path) } else { Err(BrokerError::NoSuchFile { path }) };
@@ -309,7 +309,7 @@ fn endpoint_in(line: &str) -> Option<Endpoint> {
 }
 
 /// Reads to the end and keeps the last lines.
-fn last_lines(stderr: impl Read) -> String {
+pub(crate) fn last_lines(stderr: impl Read) -> String {
     let mut lines = VecDeque::with_capacity(STDERR_LINES_MAX);
     let mut stderr = BufReader::new(stderr);
     loop {

@@ -22,6 +22,7 @@ pub mod compare;
 mod document;
 mod html;
 mod markdown;
+pub mod peer_record;
 mod plot;
 pub mod progress;
 pub mod publish;

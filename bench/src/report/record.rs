@@ -1,6 +1,7 @@
 //! Owns the record `corecast-bench/1`: what `--json` writes, `--assert` asks about, and the tables show. The names of
 //! its fields are a promise to whoever reads the files: fields may be added, never renamed or given another meaning.
 
+use super::peer_record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::measure::environment::Environment;
 use crate::measure::latency::Summary;
 use serde::{Deserialize, Serialize};
@@ -18,12 +19,28 @@ pub struct Record {
     pub environment: Environment,
     /// In the order in which they were made.
     pub runs: Vec<RunRecord>,
+    /// Of a comparison: each peer over all its rounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerRecord>,
+    /// Of a comparison: ours over the best of the systems that others would use, figure by figure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ratio_to_best: BTreeMap<String, RatioRecord>,
+    /// Of a comparison: who was not measured, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRecord>,
 }
 
 impl Record {
     /// A record of these runs, made here.
     pub fn new(environment: Environment, runs: Vec<RunRecord>) -> Self {
-        Record { schema: SCHEMA.to_owned(), environment, runs }
+        Record {
+            schema: SCHEMA.to_owned(),
+            environment,
+            runs,
+            peers: Vec::new(),
+            ratio_to_best: BTreeMap::new(),
+            skipped: Vec::new(),
+        }
     }
 }
 

@@ -84,6 +84,11 @@ impl Schedule {
         Schedule { first, rate_hz, messages, end }
     }
 
+    /// Messages a second.
+    pub fn rate_hz(&self) -> f64 {
+        self.rate_hz
+    }
+
     /// How many messages there are.
     pub fn messages(&self) -> u64 {
         self.messages

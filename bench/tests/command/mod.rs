@@ -26,6 +26,7 @@ pub(crate) fn bench(arguments: &[&str]) -> Command {
     command
 }
 
+#[allow(dead_code, reason = "the tests of other subcommands call those")]
 pub(crate) fn run(arguments: &[&str]) -> Output {
     let mut arguments = arguments.to_vec();
     arguments.insert(0, "run");

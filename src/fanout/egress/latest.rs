@@ -6,11 +6,10 @@ use std::rc::Rc;
 use ahash::AHashMap;
 use bytes::Bytes;
 
-use super::super::batch::{Chunk, Picked};
+use super::super::batch::Chunk;
 use super::super::gaps::GapTally;
 use super::super::policy::QueueBounds;
 use super::{EgressQueue, Item, Offer};
-use crate::wire::{Frame, splitter};
 
 /// Gaps from which on a queue is looked at for gaps to join.
 const JOIN_GAPS: usize = 32;
@@ -52,22 +51,17 @@ impl EgressQueue {
 
     fn push_singles(&mut self, chunk: &Chunk) -> u64 {
         let mut dropped = 0;
-        let mut start = 0;
-        for (bytes, frame) in splitter::frames(&chunk.bytes) {
-            let range = start..start + bytes.len();
-            start = range.end;
-            let mut messages = 0;
-            if let Frame::Message { topic, .. } = frame {
-                messages = 1;
+        chunk.for_each(|piece| {
+            if piece.is_message {
                 let position = self.popped + self.items.len() as u64;
                 let newest = self.newest.get_or_insert_default();
-                let older = newest.insert(Bytes::copy_from_slice(topic), position);
+                let older = newest.insert(Bytes::copy_from_slice(piece.topic), position);
                 if let Some(at) = older.and_then(|at| self.replaceable(at)) {
                     dropped += self.drop_in_place(at);
                 }
             }
-            self.push(&Rc::new(Chunk::cut(&chunk.bytes, Picked { range, frames: 1, messages })));
-        }
+            self.push(&Rc::new(chunk.single(piece)));
+        });
         dropped
     }
 
@@ -110,11 +104,11 @@ impl EgressQueue {
         let mut newest = AHashMap::new();
         for (at, item) in self.items.iter().enumerate().skip(self.begun()) {
             let Item::Data(chunk) = item else { continue };
-            for (_, frame) in splitter::frames(&chunk.bytes) {
-                if let Frame::Message { topic, .. } = frame {
-                    newest.insert(Bytes::copy_from_slice(topic), self.popped + at as u64);
+            chunk.for_each(|piece| {
+                if piece.is_message {
+                    newest.insert(Bytes::copy_from_slice(piece.topic), self.popped + at as u64);
                 }
-            }
+            });
         }
         self.newest = Some(Box::new(newest));
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::fanout::batch::tests::chunk_of;
 use crate::limits::GAP_TOPICS_MAX;
-use crate::wire::encode_to_vec;
+use crate::wire::{Frame, encode_to_vec, splitter};
 
 const ROOM: QueueBounds = QueueBounds { bytes_max: 1 << 20, frames_max: 1 << 20 };
 

@@ -1,0 +1,353 @@
+//! `corecast-bench peers`: arguments as typed, then a plan that is checked, then the comparison, then what is printed
+//! and written about it.
+
+use super::Exit;
+use super::output::{complain, print, write_file};
+use crate::experiment::plan::Transport;
+use crate::interrupt::Interrupt;
+use crate::measure::environment::Environment;
+use crate::peer::assertion;
+use crate::peer::compare::{Comparison, compare};
+use crate::peer::elsewhere::parse_elsewhere;
+use crate::peer::name::PeerName;
+use crate::peer::outcome::RATE_MISSED;
+use crate::peer::plan::{Clients, Plan, window_default};
+use crate::peer::start::Elsewhere;
+use crate::peer::summary::{Summary, summarize};
+use crate::peer::table;
+use crate::report::assert_expr::Expression;
+use crate::report::record::{Record, RunRecord};
+use crate::results::{Kind, Results, ResultsError, ResultsFolder};
+use crate::swarm::schedule::Rate;
+use anyhow::{Context, bail};
+use clap::Args;
+use corecast::Sessions;
+use corecast::telemetry::{self, LogFormat};
+use corecast_executors::{CoreSet, Idle, Topology};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const QUESTION: &str = "How does the same fan-out go through other systems, and through bare sockets?";
+
+const EXAMPLES: &str = "\
+Examples:
+  What there is, side by side, three rounds
+    corecast-bench peers --subscribers 512 --size 64 --json peers.json
+  What is not there yet, got first (Debian packages, and a Python with pyzmq)
+    scripts/peers.sh install
+  Only ours, the best rival and the floor, with bounds on ratios
+    corecast-bench peers --peers corecast,libzmq,floor-tcp --rounds 5 \\
+      --assert 'ratio.libzmq.deliveries_per_s >= 10' \\
+      --assert 'ratio.floor_tcp.last_subscriber_us.median <= 1.2' --assert 'lost == 0'
+  Over Unix sockets, and both in one record
+    corecast-bench peers --transport uds
+    corecast-bench peers --peers corecast-uds,corecast-tcp,floor-uds,floor-tcp
+  Sessions that subscribers share, with our own library
+    corecast-bench peers --sessions per-executor --clients native --assert 'ratio.best.last_subscriber_us.median <= 0.1'
+  The ancestor's way
+    corecast-bench peers --peers corecast,pyzmq-proxy,pyzmq-direct --rate 4 --flood-messages 0
+  One that runs already
+    corecast-bench peers --peers corecast --peer redis=tcp://127.0.0.1:6379,pid=4711
+
+Peers: corecast, corecast-zmtp (our broker's ZeroMQ listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto,
+floor (a bare send() for each message and socket), floor-blocks (in the flood the same bytes in blocks of 64 KiB),
+pyzmq-proxy and pyzmq-direct (a process per core, a thread per subscriber). A name may say over what: floor-uds,
+floor-tcp-blocks, corecast-uds. One that is not there, or does not start, is skipped, and named with the reason.
+
+Each peer in each round is started afresh with a fair configuration (bench/peers/ in the source), the same raw sockets
+subscribe to each, and then come: memory with all of them idle; --rate for --duration; a flood of --flood-messages, or
+for --duration if that is over first, with at most --window messages on their way to the slowest subscriber, so that
+nobody has to drop any.
+
+--assert compares numbers of the whole comparison; dashes of names are written as underscores:
+  lost, gaps_reported, wrong, deliveries, deliveries_expected
+                                    over all peers and runs
+  PEER.deliveries_per_s             of one peer: median of the rounds; also cpu_ns_per_delivery,
+  PEER.latency_us.median            cpu_ns_per_delivery_flood, rss_per_subscriber_bytes, lost and its like;
+                                    latency_us, first_subscriber_us, last_subscriber_us with min, q1, median, q3,
+                                    p99, p99_9, max, mean, stddev
+  ratio.PEER.deliveries_per_s       ours (the first corecast of --peers) over theirs: median of the rounds' ratios;
+                                    with .min or .max behind it the least or greatest; also of latency_us.median,
+                                    latency_us.p99, first_subscriber_us.median, last_subscriber_us.median,
+                                    last_subscriber_us.p99, cpu_ns_per_delivery, cpu_ns_per_delivery_flood,
+                                    rss_per_subscriber_bytes
+  ratio.best.FIGURE                 the same over the best of libzmq, nats, redis and mosquitto in each round
+
+Exit codes: 0 fine (also with peers skipped), 1 failed or interrupted, or nothing was measured, 2 wrong usage or a
+failed --assert, 3 a paced run did not reach its rate.";
+
+/// Arguments of `corecast-bench peers`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PeersArgs {
+    /// How many subscribers
+    #[arg(long, value_name = "N", default_value_t = 512, env = "CORECAST_BENCH_SUBSCRIBERS")]
+    pub subscribers: usize,
+    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = super::run::parse_size, env = "CORECAST_BENCH_SIZE")]
+    pub size: usize,
+    /// Messages a second of the paced run
+    #[arg(long, value_name = "HZ", default_value = "20", env = "CORECAST_BENCH_RATE")]
+    pub rate: Rate,
+    /// How long the paced run is, and a flood at most
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = super::run::parse_seconds, env = "CORECAST_BENCH_DURATION")]
+    pub duration: Duration,
+    /// How many messages a flood is at most; 0: no flood
+    #[arg(long, value_name = "N", default_value_t = 200_000, env = "CORECAST_BENCH_FLOOD_MESSAGES")]
+    pub flood_messages: u64,
+    /// Messages of a flood on their way to the slowest subscriber at most [default: 4096 of 256 bytes or less, fewer
+    /// of larger ones]
+    #[arg(long, value_name = "N", env = "CORECAST_BENCH_WINDOW")]
+    pub window: Option<u64>,
+    /// How often each peer is measured
+    #[arg(long, value_name = "N", default_value_t = 3, env = "CORECAST_BENCH_ROUNDS")]
+    pub rounds: u32,
+    /// Who is compared [default: corecast,libzmq,nats,redis,mosquitto,floor,floor-blocks]
+    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',', env = "CORECAST_BENCH_PEERS")]
+    pub peers: Vec<PeerName>,
+    /// Use the peer that runs there instead of starting one; may be given several times
+    #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere, env = "CORECAST_BENCH_PEER")]
+    pub elsewhere: Vec<(PeerName, Elsewhere)>,
+    /// What carries the bytes, where a name does not say it: tcp, uds
+    #[arg(long, default_value = "tcp", env = "CORECAST_BENCH_TRANSPORT")]
+    pub transport: Transport,
+    /// Of ours: a session for each subscriber, or one for each thread of subscribers: per-subscriber, per-executor
+    #[arg(long, default_value = "per-subscriber", env = "CORECAST_BENCH_SESSIONS")]
+    pub sessions: Sessions,
+    /// Who subscribes to corecast: raw (the bare sockets of all peers), native (its own library)
+    #[arg(long, default_value = "raw", env = "CORECAST_BENCH_CLIENTS")]
+    pub clients: Clients,
+    /// Threads that the floor sends with, each to its share of the sockets
+    #[arg(long, value_name = "N", default_value_t = 1, env = "CORECAST_BENCH_FLOOR_THREADS")]
+    pub floor_threads: usize,
+    /// Cores of our broker's shards [default: all]
+    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_BROKER_CORES")]
+    pub broker_cores: Option<CoreSet>,
+    /// What they do when there is nothing to do: park, spin:MICROSECONDS, busy [default: the broker's]
+    #[arg(long, value_name = "IDLE", env = "CORECAST_BENCH_BROKER_IDLE")]
+    pub broker_idle: Option<Idle>,
+    /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
+    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
+    pub json: Option<PathBuf>,
+    /// Write all results into this folder, for `corecast-bench report`
+    #[arg(long, value_name = "DIR", env = "CORECAST_BENCH_OUT")]
+    pub out: Option<PathBuf>,
+    /// What must hold, such as 'lost == 0' or 'ratio.libzmq.deliveries_per_s >= 10'; may be given several times
+    #[arg(long = "assert", value_name = "EXPR", value_parser = parse_assertion, env = "CORECAST_BENCH_ASSERT")]
+    pub assertions: Vec<String>,
+    /// How long nothing may happen before a run is given up
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = super::run::parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    pub timeout: Duration,
+    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    pub log: String,
+}
+
+/// Makes the comparison, prints its tables, writes its record, and says how it went.
+pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
+    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
+    let plan = match logs.and_then(|()| plan(args)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            complain(&error);
+            return Ok(Exit::Usage);
+        }
+    };
+    let mut folder = match args.out.as_ref().map(|path| results(path, &plan)).transpose() {
+        Ok(folder) => folder,
+        Err(error @ ResultsError::Occupied(_)) => {
+            complain(&anyhow::Error::new(error));
+            return Ok(Exit::Usage);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
+    let guard = std::env::current_exe().context("cannot find this command's own file")?;
+    let comparison = compare(&plan, Some(&guard), &interrupt, |record, raw| match &mut folder {
+        Some(folder) => folder.add(record.clone(), raw).map(drop),
+        None => Ok(()),
+    })?;
+    let summary = summarize(&plan, &comparison);
+    if let Some(folder) = folder {
+        folder.finish(comparison.interrupted.then(|| "interrupted".to_owned()))?;
+    }
+    publish(args, &plan, &comparison, &summary)?;
+    Ok(exit_of(args, &comparison, &summary))
+}
+
+fn results(path: &Path, plan: &Plan) -> Result<ResultsFolder, ResultsError> {
+    let mut results = Results::new(Kind::Peers, "peers", QUESTION, Environment::read());
+    let runs_each = if plan.flood_messages > 0 { 2 } else { 1 };
+    results.runs_planned = u64::from(plan.rounds) * plan.peers.len() as u64 * runs_each;
+    ResultsFolder::create(path, results)
+}
+
+/// The tables on stdout, the record in its file.
+fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Summary) -> anyhow::Result<()> {
+    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
+    let runs: Vec<RunRecord> = comparison.runs.iter().map(|(record, _)| record.clone()).collect();
+    if !to_stdout {
+        let text = table::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
+        print(text.as_bytes())?;
+    }
+    let Some(path) = &args.json else { return Ok(()) };
+    let mut record = Record::new(Environment::read(), runs);
+    record.peers = summary.peers.clone();
+    record.ratio_to_best = summary.ratio_to_best.clone();
+    record.skipped = comparison.skipped.clone();
+    let mut text = serde_json::to_vec_pretty(&record).context("cannot write the record")?;
+    text.push(b'\n');
+    if to_stdout {
+        for skipped in &comparison.skipped {
+            complain(&anyhow::anyhow!("skipped {}: {}", skipped.peer, skipped.why));
+        }
+        print(&text)?;
+    } else {
+        write_file(path, &text)?;
+    }
+    Ok(())
+}
+
+/// What is to be known about runs, beside what every flood says.
+fn notes(runs: &[RunRecord], interrupted: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    for run in runs {
+        let name = run.peer.as_deref().unwrap_or_default();
+        let kind = if run.rate_hz.is_none() { "flood" } else { "paced run" };
+        let about = format!("{name}, {kind} of round {}", run.round.unwrap_or_default());
+        notes.extend(run.incomplete.iter().map(|why| format!("{about}: incomplete: {why}")));
+        let missed = run.notes.iter().filter(|note| note.starts_with(RATE_MISSED));
+        notes.extend(missed.map(|note| format!("{about}: {note}")));
+    }
+    notes.extend(interrupted.then(|| "interrupted: what was measured before is kept".to_owned()));
+    notes
+}
+
+fn exit_of(args: &PeersArgs, comparison: &Comparison, summary: &Summary) -> Exit {
+    let runs = || comparison.runs.iter().map(|(run, _)| run);
+    let numbers = assertion::numbers_of(summary);
+    let mut failed = false;
+    for what in args.assertions.iter().filter_map(|text| assertion::check(text, &numbers)) {
+        complain(&anyhow::anyhow!(what));
+        failed = true;
+    }
+    if comparison.interrupted || runs().next().is_none() || runs().any(|run| run.incomplete.is_some()) {
+        return Exit::Failed;
+    }
+    if failed {
+        return Exit::Usage;
+    }
+    let late = runs().any(|run| run.notes.iter().any(|note| note.starts_with(RATE_MISSED)));
+    if late { Exit::RateMissed } else { Exit::Fine }
+}
+
+/// What was typed, as a comparison that can be made.
+fn plan(args: &PeersArgs) -> anyhow::Result<Plan> {
+    let topology = Topology::detect().context("cannot find out which cores there are")?;
+    let rate_hz = match args.rate {
+        Rate::Hz(rate_hz) => rate_hz,
+        Rate::Flood => bail!("--rate flood: there is a flood anyway; --rate is that of the paced run"),
+    };
+    if let Some(cores) = &args.broker_cores {
+        cores.resolve(&topology).with_context(|| format!("--broker-cores {cores}"))?;
+    }
+    let mut peers = args.peers.clone();
+    if peers.is_empty() {
+        peers = default_peers(args.transport);
+    }
+    // Whoever runs somewhere is meant to be compared with, named or not.
+    let elsewhere = args.elsewhere.iter().map(|(name, _)| *name).filter(|name| !peers.contains(name));
+    let elsewhere: Vec<PeerName> = elsewhere.collect();
+    peers.extend(elsewhere);
+    let plan = Plan {
+        peers,
+        elsewhere: args.elsewhere.clone(),
+        rounds: args.rounds,
+        subscribers: args.subscribers,
+        size_bytes: args.size,
+        rate_hz,
+        duration: args.duration,
+        flood_messages: args.flood_messages,
+        window: args.window.unwrap_or_else(|| window_default(args.size)),
+        transport: args.transport,
+        sessions: args.sessions,
+        clients: args.clients,
+        threads: topology.allowed().len(),
+        floor_threads: args.floor_threads,
+        broker_cores: args.broker_cores.clone(),
+        broker_idle: args.broker_idle,
+        timeout: args.timeout,
+    };
+    plan.check()?;
+    for text in &args.assertions {
+        assertion::check_names(text, &plan.peers).map_err(anyhow::Error::msg)?;
+    }
+    Ok(plan)
+}
+
+/// Ours, those that others would use, and the floor.
+fn default_peers(transport: Transport) -> Vec<PeerName> {
+    let names = ["corecast", "libzmq", "nats", "redis", "mosquitto", "floor", "floor-blocks"];
+    let peers = names.into_iter().filter_map(|name| {
+        // A floor's name says over what it is: it is what figures of different runs are held against.
+        let named = match name.strip_prefix("floor") {
+            Some(blocks) => format!("floor-{transport}{blocks}"),
+            None => name.to_owned(),
+        };
+        named.parse().ok()
+    });
+    peers.collect()
+}
+
+fn parse_assertion(text: &str) -> Result<String, String> {
+    Expression::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn parse(words: &[&str]) -> Result<PeersArgs, clap::Error> {
+        let words = ["corecast-bench", "peers"].iter().chain(words);
+        match Cli::try_parse_from(words)?.command {
+            Command::Peers(args) => Ok(*args),
+            _ => unreachable!("the words begin with peers"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let plan = plan(&parse(&[]).unwrap()).unwrap();
+        let names: Vec<_> = plan.peers.iter().map(ToString::to_string).collect();
+        let wanted = ["corecast", "libzmq", "nats", "redis", "mosquitto", "floor-tcp", "floor-tcp-blocks"];
+        assert_eq!(names, wanted);
+        assert_eq!((plan.rounds, plan.window, plan.clients), (3, 4096, Clients::Raw));
+    }
+
+    #[test]
+    fn a_peer_that_runs_somewhere_is_compared_with() {
+        let args = parse(&["--peers", "corecast", "--peer", "redis=tcp://h:1,pid=7"]).unwrap();
+        let plan = plan(&args).unwrap();
+        assert_eq!(plan.peers.len(), 2);
+        assert_eq!(plan.elsewhere[0].1.pid, Some(7));
+    }
+
+    #[test]
+    fn wrong_words_are_refused_with_a_reason() {
+        let refused = |words: &[&str]| match parse(words) {
+            Err(error) => error.to_string(),
+            Ok(args) => format!("{:#}", plan(&args).unwrap_err()),
+        };
+        assert!(refused(&["--peers", "corecast,kafka"]).contains("`kafka` is no peer"));
+        assert!(refused(&["--peers", "redis,redis"]).contains("redis is named twice"));
+        assert!(refused(&["--peer", "redis"]).contains("write NAME=tcp://HOST:PORT"));
+        assert!(refused(&["--clients", "python"]).contains("`raw` and `native`"));
+        assert!(refused(&["--rate", "flood"]).contains("there is a flood anyway"));
+        assert!(refused(&["--assert", "ratio.kafka.deliveries_per_s > 1"]).contains("PEER is one of"));
+        assert!(refused(&["--assert", "lost = 0"]).contains("expected one of"));
+        assert!(refused(&["--subscribers", "99000000"]).contains("hard limit of this process"));
+        assert!(refused(&["--broker-cores", "9999"]).contains("9999"));
+    }
+}

@@ -1,0 +1,161 @@
+//! Owns what the subscribers of one thread have got: the tally of the run that goes on, and how far each session is.
+
+use super::dialect::Sink;
+use crate::measure::payload::{self, PublisherIndex, RunId};
+use crate::measure::tally::Tally;
+use corecast_executors::MonotonicNs;
+use std::ops::Range;
+
+/// There is one publisher.
+const PUBLISHER: PublisherIndex = PublisherIndex(0);
+
+/// The account of one thread.
+#[derive(Debug)]
+pub struct Account {
+    run: RunId,
+    /// Runs before this one: their messages may still come, and are none of its business.
+    earlier: Vec<RunId>,
+    tally: Tally,
+    subscribers: usize,
+    /// By session: messages of this run that it has got, or was told it missed.
+    received: Vec<u64>,
+    accounted: u64,
+}
+
+impl Account {
+    /// Of so many sessions and subscribers, before any run.
+    pub fn new(sessions: usize, subscribers: usize) -> Self {
+        let run = RunId(fastrand::u64(..));
+        Account {
+            run,
+            earlier: Vec::new(),
+            tally: Tally::new(run, subscribers, 1),
+            subscribers,
+            received: vec![0; sessions],
+            accounted: 0,
+        }
+    }
+
+    /// Another run begins; returns what was measured in the last one.
+    pub fn begin(&mut self, run: RunId) -> Tally {
+        self.earlier.push(std::mem::replace(&mut self.run, run));
+        self.received.fill(0);
+        self.accounted = 0;
+        std::mem::replace(&mut self.tally, Tally::new(run, self.subscribers, 1))
+    }
+
+    /// Messages accounted for, over all subscribers.
+    pub fn accounted(&self) -> u64 {
+        self.accounted
+    }
+
+    /// Messages accounted for at the session that has least.
+    pub fn least(&self) -> u64 {
+        self.received.iter().copied().min().unwrap_or(0)
+    }
+
+    fn is_of_earlier_run(&self, payload: &[u8]) -> bool {
+        self.earlier.iter().any(|run| payload::check(payload, *run).is_some())
+    }
+}
+
+/// The account, as one session writes to it while it reads.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    account: &'a mut Account,
+    session: usize,
+    subscribers: Range<usize>,
+    now: MonotonicNs,
+    ready: bool,
+}
+
+impl<'a> Entry<'a> {
+    /// For what this session has read at `now`, on behalf of those subscribers.
+    pub fn new(
+        account: &'a mut Account,
+        session: usize,
+        subscribers: Range<usize>,
+        now: MonotonicNs,
+    ) -> Self {
+        Entry { account, session, subscribers, now, ready: false }
+    }
+
+    /// Whether the session has become ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+}
+
+impl Sink for Entry<'_> {
+    fn ready(&mut self) {
+        self.ready = true;
+    }
+
+    #[inline]
+    fn message(&mut self, payload: &[u8]) {
+        for subscriber in self.subscribers.clone() {
+            if !self.account.tally.message(subscriber, payload, self.now) {
+                if self.account.is_of_earlier_run(payload) {
+                    return;
+                }
+                self.account.tally.corrupted(subscriber, Some(PUBLISHER));
+            }
+        }
+        self.account.received[self.session] += 1;
+        self.account.accounted += self.subscribers.len() as u64;
+    }
+
+    fn gap(&mut self, missed: Option<u64>) {
+        for subscriber in self.subscribers.clone() {
+            self.account.tally.gap(subscriber, Some(PUBLISHER), missed, self.now);
+        }
+        // One of unknown size is settled by the end of the run.
+        let missed = missed.unwrap_or(0);
+        self.account.received[self.session] += missed;
+        self.account.accounted += missed * self.subscribers.len() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::payload::Payload;
+
+    fn deliver(account: &mut Account, session: usize, payload: &[u8]) {
+        Entry::new(account, session, session..session + 1, MonotonicNs(9)).message(payload);
+    }
+
+    #[test]
+    fn what_comes_late_from_an_earlier_run_is_not_held_against_this_one() {
+        let (one, two) = (RunId(1), RunId(2));
+        let mut account = Account::new(2, 2);
+        account.begin(one);
+        let mut payload = Payload::new(one, PUBLISHER, 64).unwrap();
+        deliver(&mut account, 0, payload.stamp(0, MonotonicNs(1)));
+        assert_eq!((account.accounted(), account.least()), (1, 0));
+        let before = account.begin(two);
+        assert_eq!((before.totals(&[1]).delivered, before.totals(&[1]).lost), (1, 1));
+        deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
+        assert_eq!(account.accounted(), 0);
+        deliver(&mut account, 0, &[0; 64]);
+        let mut payload = Payload::new(two, PUBLISHER, 64).unwrap();
+        deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
+        assert_eq!((account.accounted(), account.least()), (2, 1));
+        let totals = account.begin(one).totals(&[1]);
+        assert_eq!((totals.delivered, totals.corrupted, totals.lost), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_shared_session_counts_for_all_its_subscribers() {
+        let mut account = Account::new(1, 3);
+        account.begin(RunId(1));
+        let mut payload = Payload::new(RunId(1), PUBLISHER, 64).unwrap();
+        let stamped = payload.stamp(0, MonotonicNs(1)).to_vec();
+        let mut entry = Entry::new(&mut account, 0, 0..3, MonotonicNs(9));
+        entry.message(&stamped);
+        entry.gap(Some(2));
+        assert_eq!((account.accounted(), account.least()), (9, 3));
+        let totals = account.begin(RunId(2)).totals(&[3]);
+        assert_eq!((totals.delivered, totals.gaps_reported, totals.lost), (3, 6, 0));
+    }
+}

@@ -1,0 +1,155 @@
+//! Owns `--assert` over a comparison: the names of its figures, and whether they keep what was asserted.
+
+use super::name::PeerName;
+use super::summary::{Summary, figure_names};
+use crate::measure::latency::Summary as Figures;
+use crate::report::assert_expr::Expression;
+use crate::report::peer_record::{PeerRecord, RatioRecord};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The peer that stands for the best of the systems that others would use.
+const BEST: &str = "best";
+
+/// Every number of a comparison under its dotted name.
+pub type Numbers = BTreeMap<String, f64>;
+
+/// The numbers of a comparison: `lost` and its like over all peers, `PEER.FIGURE`, and `ratio.PEER.FIGURE` with
+/// `.min` and `.max` behind it.
+pub fn numbers_of(summary: &Summary) -> Numbers {
+    let mut numbers = Numbers::new();
+    for peer in &summary.peers {
+        let name = peer.peer.replace('-', "_");
+        collect(&name, &serde_json::to_value(peer).unwrap_or_default(), &mut numbers);
+        add_ratios(&name, &peer.ratio, &mut numbers);
+    }
+    add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
+    let sums: [(&str, fn(&PeerRecord) -> u64); 5] = [
+        ("deliveries_expected", |peer| peer.deliveries_expected),
+        ("deliveries", |peer| peer.deliveries),
+        ("gaps_reported", |peer| peer.gaps_reported),
+        ("lost", |peer| peer.lost),
+        ("wrong", |peer| peer.wrong),
+    ];
+    for (name, of) in sums {
+        numbers.insert(name.to_owned(), summary.peers.iter().map(of).sum::<u64>() as f64);
+    }
+    numbers
+}
+
+fn add_ratios(peer: &str, ratios: &BTreeMap<String, RatioRecord>, numbers: &mut Numbers) {
+    for (figure, ratio) in ratios {
+        let name = format!("ratio.{peer}.{figure}");
+        numbers.insert(format!("{name}.min"), ratio.min);
+        numbers.insert(format!("{name}.max"), ratio.max);
+        numbers.insert(name, ratio.median);
+    }
+}
+
+fn collect(name: &str, value: &Value, into: &mut Numbers) {
+    match value {
+        Value::Number(number) => drop(number.as_f64().map(|number| into.insert(name.to_owned(), number))),
+        Value::Object(fields) => {
+            for (field, value) in fields.iter().filter(|(field, _)| *field != "ratio") {
+                collect(&format!("{name}.{field}"), value, into);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with an assertion, before anything is measured: a name that no comparison of these peers has.
+pub fn check_names(text: &str, peers: &[PeerName]) -> Result<(), String> {
+    let expression = Expression::parse(text).map_err(|error| error.to_string())?;
+    let known = numbers_of(&full_summary(peers));
+    let unknown = expression.fields().into_iter().find(|field| !known.contains_key(*field));
+    unknown.map_or(Ok(()), |field| {
+        let peers: Vec<String> = peers.iter().map(|peer| peer.field()).collect();
+        let ratios: Vec<&str> = figure_names().collect();
+        Err(format!(
+            "`{text}` asks for `{field}`, which this comparison has not: it has lost, gaps_reported, wrong, deliveries, deliveries_expected; PEER.FIGURE; and ratio.PEER.FIGURE, ours over theirs, with .min or .max behind it, where FIGURE is one of {}. PEER is one of {} and, for ratios, {BEST}",
+            ratios.join(", "),
+            peers.join(", ")
+        ))
+    })
+}
+
+/// What is wrong with a comparison, if it does not keep the assertion.
+pub fn check(text: &str, numbers: &Numbers) -> Option<String> {
+    let expression = match Expression::parse(text) {
+        Ok(expression) => expression,
+        Err(error) => return Some(error.to_string()),
+    };
+    let value = |name: &str| numbers.get(name).copied();
+    let verdict = match expression.holds(&value) {
+        Some(true) => return None,
+        Some(false) => "does not hold",
+        None => "cannot be told",
+    };
+    let figure = |name: &str| match value(name) {
+        Some(number) => format!("{name} = {number}"),
+        None => format!("{name} was not measured"),
+    };
+    let figures: Vec<String> = expression.fields().into_iter().map(figure).collect();
+    Some(format!("--assert '{text}' {verdict}: {}", figures.join(", ")))
+}
+
+/// A comparison in which everything was measured: its names are the names there are.
+fn full_summary(peers: &[PeerName]) -> Summary {
+    let ratio: BTreeMap<_, _> =
+        figure_names().map(|name| (name.to_owned(), RatioRecord::default())).collect();
+    let peer = |name: &PeerName| PeerRecord {
+        peer: name.to_string(),
+        deliveries_per_s: Some(0.0),
+        latency_us: Some(Figures::default()),
+        first_subscriber_us: Some(Figures::default()),
+        last_subscriber_us: Some(Figures::default()),
+        cpu_ns_per_delivery: Some(0.0),
+        cpu_ns_per_delivery_flood: Some(0.0),
+        rss_per_subscriber_bytes: Some(0.0),
+        ratio: ratio.clone(),
+        ..PeerRecord::default()
+    };
+    Summary { peers: peers.iter().map(peer).collect(), ratio_to_best: ratio.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::summarize;
+    use super::super::summary::tests::sample;
+    use super::*;
+
+    #[test]
+    fn ratios_figures_and_sums_have_names() {
+        let (plan, comparison) = sample();
+        let numbers = numbers_of(&summarize(&plan, &comparison));
+        for holds in [
+            "ratio.libzmq.deliveries_per_s >= 10",
+            "ratio.redis.last_subscriber_us.median < 1",
+            "ratio.libzmq.last_subscriber_us.median.max == 0.3",
+            "ratio.best.last_subscriber_us.median == 0.5",
+            "libzmq.deliveries_per_s == 6e6",
+            "corecast.lost + libzmq.lost + redis.lost == lost",
+        ] {
+            assert_eq!(check(holds, &numbers), None, "{holds}");
+            assert_eq!(check_names(holds, &plan.peers), Ok(()), "{holds}");
+        }
+        let said = check("ratio.libzmq.deliveries_per_s >= 11", &numbers).unwrap();
+        assert!(said.ends_with("does not hold: ratio.libzmq.deliveries_per_s = 10"), "{said}");
+        let said = check("libzmq.rss_per_subscriber_bytes < 1", &numbers).unwrap();
+        assert!(said.contains("cannot be told: libzmq.rss_per_subscriber_bytes was not measured"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_there_is_not_is_refused_before_the_first_run() {
+        let peers = ["corecast".parse().unwrap(), "floor-tcp".parse().unwrap()];
+        assert_eq!(check_names("ratio.floor_tcp.last_subscriber_us.median <= 1.2", &peers), Ok(()));
+        for wrong in
+            ["ratio.libzmq.deliveries_per_s > 1", "ratio.floor-tcp.deliveries_per_s > 1", "losts == 0"]
+        {
+            let error = check_names(wrong, &peers).unwrap_err();
+            assert!(error.contains("floor_tcp") && error.contains("deliveries_per_s"), "{error}");
+        }
+        assert!(check_names("lost = 0", &peers).unwrap_err().contains("expected one of"));
+    }
+}

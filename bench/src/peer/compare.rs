@@ -1,0 +1,134 @@
+//! Owns a whole comparison: every peer in every round, alternating; what each gave goes to a sink at once, so that an
+//! interruption loses nothing.
+
+use super::name::PeerName;
+use super::outcome::{Deliveries, Label, record_of};
+use super::plan::{Clients, Plan};
+use super::session::{self, Ran, Round};
+use super::start::StartError;
+use super::{native, pyzmq};
+use crate::interrupt::Interrupt;
+use crate::report::peer_record::SkippedRecord;
+use crate::report::progress::Progress;
+use crate::report::record::RunRecord;
+use crate::results::Raw;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a comparison gave.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Every run, in the order in which they were made, with the latencies that its record sums up.
+    pub runs: Vec<(RunRecord, Raw)>,
+    /// Who was not measured, and why.
+    pub skipped: Vec<SkippedRecord>,
+    /// What each peer says its version is.
+    pub versions: BTreeMap<PeerName, String>,
+    /// Whether somebody asked to stop before the end.
+    pub interrupted: bool,
+}
+
+/// The runs of one peer in one round.
+pub(super) type Runs = Vec<(RunRecord, Raw)>;
+
+/// Makes a comparison. `keep` is given every run when it is over.
+pub fn compare<E>(
+    plan: &Plan,
+    guard: Option<&Path>,
+    interrupt: &Interrupt,
+    mut keep: impl FnMut(&RunRecord, &Raw) -> Result<(), E>,
+) -> Result<Comparison, E> {
+    let mut comparison = Comparison::default();
+    let mut given_up: Vec<PeerName> = Vec::new();
+    for round in 1..=plan.rounds {
+        for name in order_of(&plan.peers, round) {
+            if interrupt.is_set() {
+                comparison.interrupted = true;
+                return Ok(comparison);
+            }
+            if given_up.contains(&name) {
+                continue;
+            }
+            let mut progress = Progress::start(format!("round {round}/{} {name}", plan.rounds));
+            let measured = measure(name, round, plan, guard, (interrupt, &mut progress));
+            progress.finish();
+            match measured {
+                Ok((version, runs)) => {
+                    if let Some(version) = version {
+                        comparison.versions.insert(name, version);
+                    }
+                    for (record, raw) in runs {
+                        keep(&record, &raw)?;
+                        comparison.runs.push((record, raw));
+                    }
+                }
+                Err(_) if interrupt.is_set() => {}
+                Err(error) => {
+                    // What is missing stays missing; what went wrong may go well in the next round.
+                    let never = !matches!(error, StartError::Failed { .. });
+                    let round = (!never).then_some(round);
+                    given_up.extend(never.then_some(name));
+                    comparison.skipped.push(SkippedRecord {
+                        peer: name.to_string(),
+                        round,
+                        why: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+    comparison.interrupted = interrupt.is_set();
+    Ok(comparison)
+}
+
+/// Each round begins with the next peer, so that none always follows the same one.
+fn order_of(peers: &[PeerName], round: u32) -> Vec<PeerName> {
+    let mut order = peers.to_vec();
+    order.rotate_left((round as usize - 1) % peers.len());
+    order
+}
+
+fn measure(
+    name: PeerName,
+    round: u32,
+    plan: &Plan,
+    guard: Option<&Path>,
+    (interrupt, progress): (&Interrupt, &mut Progress),
+) -> Result<(Option<String>, Runs), StartError> {
+    match name.system.language() {
+        None => pyzmq::measure(name, round, plan, guard, (interrupt, progress)),
+        Some(_) if name.system == super::name::System::Corecast && plan.clients == Clients::Native => {
+            native::measure(name, round, plan, guard, interrupt)
+        }
+        Some(language) => {
+            let measured = session::measure((name, language), plan, guard, interrupt, progress)?;
+            Ok((measured.version.clone(), runs_of(name, round, plan, measured)))
+        }
+    }
+}
+
+fn runs_of(name: PeerName, round: u32, plan: &Plan, measured: Round) -> Runs {
+    let Round { rss_per_subscriber_bytes, paced, flood, .. } = measured;
+    let record = |ran: Ran, flood: bool| {
+        let label = Label { name, round, clients: "raw", flood, rss_per_subscriber_bytes };
+        let deliveries = Deliveries::of(&ran);
+        record_of(&label, plan, (ran.sent, ran.usage), deliveries, ran.incomplete)
+    };
+    let paced = paced.map(|ran| record(ran, false));
+    let flood = flood.map(|ran| record(ran, true));
+    paced.into_iter().chain(flood).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_begins_with_another_peer() {
+        let peers = ["corecast", "libzmq", "redis"].map(|name| name.parse().unwrap());
+        let names = |round| order_of(&peers, round).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(1), ["corecast", "libzmq", "redis"]);
+        assert_eq!(names(2), ["libzmq", "redis", "corecast"]);
+        assert_eq!(names(4), names(1));
+    }
+}

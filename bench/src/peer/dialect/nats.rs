@@ -1,0 +1,96 @@
+//! NATS' text protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
+
+use super::{DialectError, Role, Sink, TOPIC, decimal, line};
+
+/// One connection.
+#[derive(Debug)]
+pub struct Nats {
+    role: Role,
+}
+
+impl Nats {
+    /// A connection that is about to open.
+    pub fn new(role: Role) -> Self {
+        Nats { role }
+    }
+
+    /// The PONG to this PING is behind the subscription: then it is in force.
+    pub fn open(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1}\r\n");
+        if let Role::Subscriber { .. } = self.role {
+            out.extend_from_slice(format!("SUB {TOPIC} 1\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"PING\r\n");
+    }
+
+    /// See [`super::Dialect::read`].
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        reply: &mut Vec<u8>,
+        sink: &mut impl Sink,
+    ) -> Result<usize, DialectError> {
+        let mut at = 0;
+        while let Some((text, line_bytes)) = line(&bytes[at..]) {
+            if let Some(rest) = text.strip_prefix(b"MSG ") {
+                let size = rest.rsplit(|byte| *byte == b' ').next().and_then(decimal);
+                let size = size.ok_or_else(|| DialectError::of("a message without a size", text))?;
+                let start = at + line_bytes;
+                // A line's end stands behind the payload.
+                if bytes.len() < start + size + 2 {
+                    break;
+                }
+                sink.message(&bytes[start..start + size]);
+                at = start + size + 2;
+                continue;
+            }
+            match text {
+                b"PING" => reply.extend_from_slice(b"PONG\r\n"),
+                b"PONG" => sink.ready(),
+                b"+OK" => {}
+                text if text.starts_with(b"INFO ") => {}
+                text => return Err(DialectError::of("nats-server says", text)),
+            }
+            at += line_bytes;
+        }
+        Ok(at)
+    }
+}
+
+/// See [`super::Dialect::publish`].
+pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"PUB ");
+    out.extend_from_slice(TOPIC.as_bytes());
+    out.extend_from_slice(format!(" {}\r\n", payload.len()).as_bytes());
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::Language;
+    use super::super::tests::{hear_all, one, refuses};
+    use super::*;
+
+    pub(crate) const WELCOME: &[u8] = b"INFO {\"server_id\":\"x\"}\r\nPONG\r\n";
+
+    /// What a subscriber gets of a message.
+    pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("MSG {TOPIC} 1 {}\r\n", payload.len()).as_bytes());
+        out.extend_from_slice(payload);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    #[test]
+    fn what_is_published_is_what_the_protocol_says() {
+        let mut out = Vec::new();
+        publish(b"abc", &mut out);
+        assert_eq!(out, b"PUB bench.peers.0 3\r\nabc\r\n");
+    }
+
+    #[test]
+    fn pings_are_answered_and_refusals_named() {
+        assert_eq!(hear_all(Language::Nats, one(), b"PING\r\n").replies, b"PONG\r\n");
+        refuses(Language::Nats, b"-ERR 'Slow Consumer'\r\n", "-ERR \\'Slow Consumer\\'");
+    }
+}

@@ -1,0 +1,136 @@
+//! Redis' RESP 2, as far as PUBLISH and SUBSCRIBE go: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
+
+use super::{DialectError, Role, Sink, TOPIC, decimal, line};
+
+/// Elements of an array that a subscriber gets: kind, topic, payload or count.
+const PUSH_ELEMENTS: usize = 3;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Redis {
+    role: Role,
+}
+
+/// One element at the start of some bytes.
+enum Element<'a> {
+    Bytes(&'a [u8]),
+    Number,
+}
+
+impl Redis {
+    /// A connection that is about to open.
+    pub fn new(role: Role) -> Self {
+        Redis { role }
+    }
+
+    /// See [`super::Dialect::open`].
+    pub fn open(&mut self, out: &mut Vec<u8>) {
+        match self.role {
+            Role::Subscriber { .. } => command(&[b"SUBSCRIBE", TOPIC.as_bytes()], out),
+            Role::Publisher => command(&[b"PING"], out),
+        }
+    }
+
+    /// See [`super::Dialect::read`].
+    pub fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, DialectError> {
+        let mut at = 0;
+        while let Some((text, line_bytes)) = line(&bytes[at..]) {
+            match text.first() {
+                Some(b'*') if text == b"*3" => match push(&bytes[at + line_bytes..], sink)? {
+                    Some(more) => at += line_bytes + more,
+                    None => break,
+                },
+                Some(b'+') => {
+                    sink.ready();
+                    at += line_bytes;
+                }
+                // How many subscribers a message had: an answer to each PUBLISH.
+                Some(b':') => at += line_bytes,
+                _ => return Err(DialectError::of("redis-server says", text)),
+            }
+        }
+        Ok(at)
+    }
+}
+
+/// Takes the elements of an array at the start of `bytes`, if they are all there.
+fn push(bytes: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, DialectError> {
+    let (mut at, mut kind, mut last): (usize, &[u8], &[u8]) = (0, b"", b"");
+    for index in 0..PUSH_ELEMENTS {
+        let Some((element, element_bytes)) = element(&bytes[at..])? else { return Ok(None) };
+        match element {
+            Element::Bytes(bytes) if index == 0 => kind = bytes,
+            Element::Bytes(bytes) => last = bytes,
+            Element::Number => {}
+        }
+        at += element_bytes;
+    }
+    match kind {
+        b"message" => sink.message(last),
+        b"subscribe" => sink.ready(),
+        kind => return Err(DialectError::of("redis-server pushes", kind)),
+    }
+    Ok(Some(at))
+}
+
+fn element(bytes: &[u8]) -> Result<Option<(Element<'_>, usize)>, DialectError> {
+    let Some((text, line_bytes)) = line(bytes) else { return Ok(None) };
+    match text.split_first() {
+        Some((b'$', digits)) => {
+            let size = decimal(digits).ok_or_else(|| DialectError::of("a string without a size", text))?;
+            if bytes.len() < line_bytes + size + 2 {
+                return Ok(None);
+            }
+            Ok(Some((Element::Bytes(&bytes[line_bytes..line_bytes + size]), line_bytes + size + 2)))
+        }
+        Some((b':', _)) => Ok(Some((Element::Number, line_bytes))),
+        _ => Err(DialectError::of("an element of no known kind", text)),
+    }
+}
+
+fn command(words: &[&[u8]], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    for word in words {
+        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// See [`super::Dialect::publish`].
+pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
+    command(&[b"PUBLISH", TOPIC.as_bytes(), payload], out);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::Language;
+    use super::super::tests::{hear_all, one, refuses};
+    use super::*;
+
+    pub(crate) const WELCOME: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$13\r\nbench.peers.0\r\n:1\r\n";
+
+    /// What a subscriber gets of a message.
+    pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
+        command(&[b"message", TOPIC.as_bytes(), payload], out);
+    }
+
+    #[test]
+    fn what_is_published_is_what_the_protocol_says() {
+        let mut out = Vec::new();
+        publish(b"abc", &mut out);
+        assert_eq!(out, b"*3\r\n$7\r\nPUBLISH\r\n$13\r\nbench.peers.0\r\n$3\r\nabc\r\n");
+    }
+
+    #[test]
+    fn a_publisher_is_ready_at_the_pong_and_ignores_counts() {
+        assert_eq!(hear_all(Language::Redis, Role::Publisher, b"+PONG\r\n:512\r\n:512\r\n").ready, 1);
+    }
+
+    #[test]
+    fn refusals_are_named() {
+        refuses(Language::Redis, b"-ERR max number of clients reached\r\n", "max number of clients");
+        let heard = hear_all(Language::Redis, one(), b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$0\r\n\r\n");
+        assert_eq!(heard.messages, [b""]);
+    }
+}

@@ -1,0 +1,187 @@
+//! Owns the ancestor's way as a peer: a swarm of Python, with its latencies put through the same statistics as ours.
+//! Only the paced run: a flood would measure Python.
+
+use super::compare::Runs;
+use super::feed::Sent;
+use super::name::{PeerName, System};
+use super::outcome::{Deliveries, Label, record_of};
+use super::plan::Plan;
+use super::process::{Process, Program};
+use super::start::{StartError, find_python};
+use crate::experiment::plan::Transport;
+use crate::interrupt::Interrupt;
+use crate::measure::oracle::Oracle;
+use crate::measure::payload::PublisherIndex;
+use crate::measure::process::usage_of;
+use crate::report::progress::{Position, Progress};
+use crate::swarm::schedule::messages_in;
+use corecast_executors::{MonotonicNs, pause, spawn_plain};
+use serde::Deserialize;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const ANCESTOR: &str = include_str!("../../python/ancestor.py");
+/// How often a run is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// There is one.
+const PUBLISHER: PublisherIndex = PublisherIndex(0);
+
+/// What the script says when everybody hears.
+#[derive(Deserialize)]
+struct Ready {
+    fan_out_pid: u32,
+    rss_before_bytes: u64,
+    libzmq: String,
+    pyzmq: String,
+}
+
+/// What it says when all is sent.
+#[derive(Deserialize)]
+struct Done {
+    #[serde(flatten)]
+    sent: Sent,
+    last_arrival_ns: u64,
+}
+
+/// Measures it.
+pub(super) fn measure(
+    name: PeerName,
+    round: u32,
+    plan: &Plan,
+    guard: Option<&Path>,
+    (interrupt, progress): (&Interrupt, &mut Progress),
+) -> Result<(Option<String>, Runs), StartError> {
+    let failed = |why: String| StartError::Failed { program: name.to_string(), why };
+    if let (Transport::Uds, Some(why)) = (name.transport(plan.transport), name.system.why_not_uds()) {
+        return Err(StartError::Unsupported(why.into()));
+    }
+    progress.phase("starting, connecting");
+    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    let script = folder.path().join("ancestor.py");
+    std::fs::write(&script, ANCESTOR).map_err(|error| failed(error.to_string()))?;
+    let mode = if name.system == System::PyzmqProxy { "proxy" } else { "direct" };
+    let messages = messages_in(plan.duration, plan.rate_hz);
+    let numbers = [plan.subscribers, plan.threads, plan.size_bytes].map(|number| number.to_string());
+    let mut args = vec![script.into_os_string(), mode.into()];
+    args.extend(numbers.map(Into::into));
+    args.extend([plan.rate_hz.to_string().into(), messages.to_string().into()]);
+    let program = Program { file: find_python()?, args, stdin: true, stdout: true };
+    let mut process = Process::start(&program, guard).map_err(|error| failed(error.to_string()))?;
+    let line = process.first_line().map_err(failed)?;
+    let ready: Ready = serde_json::from_str(&line).map_err(|_| failed(format!("it says `{line}`")))?;
+    let before = usage_of(ready.fan_out_pid).ok();
+    let rss = before
+        .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.subscribers as f64);
+    progress.phase("sending");
+    let answer = run(process, plan, ready.fan_out_pid, (interrupt, progress)).map_err(failed)?;
+    let (deliveries, sent) = read(&answer.text, plan.subscribers).map_err(failed)?;
+    let missing = deliveries.totals.lost;
+    let incomplete = (missing > 0).then(|| format!("{missing} deliveries are missing"));
+    let label = Label { name, round, clients: "pyzmq", flood: false, rss_per_subscriber_bytes: rss };
+    let usage = before.zip(answer.usage);
+    let mut run = record_of(&label, plan, (sent, usage), deliveries, incomplete);
+    run.0.notes.push(format!("a process for each of {} cores, a thread for each subscriber", plan.threads));
+    let version = format!("{} (libzmq {})", ready.pyzmq, ready.libzmq);
+    Ok((Some(version), vec![run]))
+}
+
+/// What the script said after it was let go.
+struct Answer {
+    text: String,
+    usage: Option<crate::measure::process::Usage>,
+}
+
+/// Lets it go and reads all that it says.
+fn run(
+    mut process: Process,
+    plan: &Plan,
+    fan_out: u32,
+    (interrupt, progress): (&Interrupt, &mut Progress),
+) -> Result<Answer, String> {
+    let (mut stdin, mut stdout) = process.pipes().ok_or("its pipes are not there")?;
+    writeln!(stdin, "go").map_err(|error| format!("it takes no orders: {error}"))?;
+    let reader = spawn_plain("pyzmq-stdout", move || {
+        let (mut first, mut rest) = (String::new(), String::new());
+        let read = stdout.read_line(&mut first).and_then(|_| {
+            // The figures are there: what the fan-out cost is read before it ends.
+            let usage = usage_of(fan_out).ok();
+            drop(stdin);
+            std::io::Read::read_to_string(&mut stdout, &mut rest).map(|_| usage)
+        });
+        read.map(|usage| Answer { text: first + &rest, usage })
+    });
+    let reader = reader.map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    while !reader.is_finished() {
+        pause(LOOK_EVERY);
+        if interrupt.is_set() {
+            process.end();
+        }
+        let done = (began.elapsed().as_secs_f64() / plan.duration.as_secs_f64()).min(1.0);
+        let left = plan.duration.checked_sub(began.elapsed());
+        progress.update(&Position { done, left, ..Position::default() });
+    }
+    let Ok(answer) = reader.join() else { return Err("its stdout cannot be read".into()) };
+    let answer = answer.map_err(|error| error.to_string())?;
+    match answer.text.is_empty() {
+        true => Err(process.failure().unwrap_or_else(|| "it says nothing of what it measured".into())),
+        false => Ok(answer),
+    }
+}
+
+/// A line of JSON, then `subscriber,id,latency in ns`.
+fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
+    let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
+    let done: Done = serde_json::from_str(first).map_err(|_| format!("it says `{first}`"))?;
+    let mut oracle = Oracle::new(subscribers, 1);
+    let mut deliveries = Deliveries::new();
+    for row in rows.lines() {
+        let wrong = || format!("it says `{row}`");
+        let mut numbers = row.split(',').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten().ok_or_else(wrong);
+        let (subscriber, sequence, latency_ns) = (next()? as usize, next()?, next()?);
+        if subscriber >= subscribers || sequence >= done.sent.sent {
+            return Err(wrong());
+        }
+        if oracle.arrived(subscriber, PUBLISHER, sequence) {
+            deliveries.latencies.record_ns(latency_ns);
+            deliveries.spread.record(PUBLISHER, sequence, latency_ns);
+        }
+    }
+    deliveries.totals = oracle.totals(&[done.sent.sent]);
+    deliveries.last_arrival = (done.last_arrival_ns > 0).then_some(MonotonicNs(done.last_arrival_ns));
+    Ok((deliveries, done.sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DONE: &str =
+        r#"{"sent": 2, "intended": 2, "late": 0, "started_ns": 1000, "last_arrival_ns": 3000}"#;
+
+    #[test]
+    fn its_deliveries_are_accounted_for_as_ours_are() {
+        let text = format!("{DONE}\n0,0,500\n0,1,700\n1,1,900\n1,1,900\n");
+        let (deliveries, sent) = read(&text, 2).unwrap();
+        let totals = deliveries.totals;
+        assert_eq!((totals.expected, totals.delivered, totals.lost, totals.duplicated), (4, 3, 1, 1));
+        assert_eq!((sent.sent, deliveries.latencies.len()), (2, 3));
+        let (first, last) = deliveries.spread.distributions();
+        assert_eq!((first.len(), last.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_is_no_measurement_is_said() {
+        for (text, says) in [
+            ("Traceback", "it says `Traceback`"),
+            (&format!("{DONE}\n0,x,1")[..], "it says `0,x,1`"),
+            (&format!("{DONE}\n9,0,1")[..], "it says `9,0,1`"),
+            (&format!("{DONE}\n0,2,1")[..], "it says `0,2,1`"),
+        ] {
+            let Err(error) = read(text, 2) else { panic!("{text} was read") };
+            assert_eq!(error, says);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Owns one thread of subscribers: their sockets, one receive buffer for all of them, and a loop over epoll.
+
+use super::account::{Account, Entry};
+use super::dialect::{Dialect, Language, Role};
+use super::gauges::Gauges;
+use super::socket::{self, Connecting};
+use crate::measure::payload::RunId;
+use crate::measure::tally::Tally;
+use corecast_executors::{Inbox, Link, MonotonicNs};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::EventFd;
+use socket2::{SockAddr, Socket};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Sessions of a thread that are opened at once: a peer's queue of new connections has room for them.
+const OPENING_MAX: usize = 64;
+/// Room in the receive buffer, beside what is left of the frame before: one `recv` takes what the kernel has.
+const READ_BYTES: usize = 256 << 10;
+/// Sockets that one look at epoll gives.
+const EVENTS_MAX: usize = 256;
+/// What tells the thread that there is a command, among the numbers of sessions.
+const WAKE: u64 = u64::MAX;
+/// How long a connection that the peer has no room for waits.
+const LATER: Duration = Duration::from_millis(2);
+/// In this time every session has said that it lives, one after the other: our broker asks for one word in 15 s, and
+/// gives a session up that misses three.
+const KEEP_ALIVE_ROUND: Duration = Duration::from_secs(15);
+
+/// What a thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Another run begins; what was measured in the last one is handed over.
+    Begin(RunId),
+    /// Close everything.
+    Stop,
+}
+
+/// What a thread says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// The run has begun; this was the last one.
+    Begun {
+        /// Which thread.
+        thread: usize,
+        /// What it measured.
+        tally: Box<Tally>,
+    },
+    /// A session is broken.
+    Failed(String),
+}
+
+/// What a thread is made of.
+#[derive(Debug)]
+pub(super) struct ReactorConfig {
+    pub(super) thread: usize,
+    pub(super) address: SockAddr,
+    pub(super) language: Language,
+    /// Its subscribers, by their number in the whole swarm.
+    pub(super) subscribers: Range<usize>,
+    /// One session for all of them.
+    pub(super) shared: bool,
+    pub(super) size_bytes: usize,
+    pub(super) wake: Arc<EventFd>,
+    pub(super) commands: Inbox<Command>,
+    pub(super) said: Link<Said>,
+    pub(super) gauges: Gauges,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Session {
+    socket: Socket,
+    dialect: Dialect,
+    stage: Stage,
+    /// What has arrived of the next frame.
+    kept: Vec<u8>,
+    /// What the kernel had no room for.
+    unsent: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Connecting,
+    Opening,
+    Ready,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub(super) struct Reactor {
+    config: ReactorConfig,
+    epoll: Epoll,
+    sessions: Vec<Session>,
+    sessions_wanted: usize,
+    ready: usize,
+    account: Account,
+    buffer: Vec<u8>,
+    reply: Vec<u8>,
+    keep_alive: (usize, Instant),
+}
+
+impl Reactor {
+    pub(super) fn new(config: ReactorConfig) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&config.wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let sessions_wanted = if config.shared { 1 } else { config.subscribers.len() };
+        Ok(Reactor {
+            account: Account::new(sessions_wanted, config.subscribers.len()),
+            // What is left of a frame is less than a payload and what stands around it.
+            buffer: vec![0; READ_BYTES + 2 * config.size_bytes],
+            epoll,
+            sessions: Vec::with_capacity(sessions_wanted),
+            sessions_wanted,
+            ready: 0,
+            reply: Vec::new(),
+            keep_alive: (0, Instant::now() + KEEP_ALIVE_ROUND),
+            config,
+        })
+    }
+
+    /// Runs until it is told to stop, or a session breaks.
+    pub(super) fn run(mut self) {
+        if let Err(what) = self.turns() {
+            // Nobody listens: the swarm is being dropped.
+            let _ = self.config.said.try_send(Said::Failed(what));
+        }
+    }
+
+    fn turns(&mut self) -> Result<(), String> {
+        let mut events = [EpollEvent::empty(); EVENTS_MAX];
+        loop {
+            let again = self.open_more()?;
+            let timeout = again.unwrap_or(self.until_keep_alive());
+            let timeout = EpollTimeout::try_from(timeout).unwrap_or(EpollTimeout::ZERO);
+            let found = match self.epoll.wait(&mut events, timeout) {
+                Ok(found) => found,
+                Err(nix::errno::Errno::EINTR) => 0,
+                Err(error) => return Err(format!("cannot wait for its sockets: {error}")),
+            };
+            for event in &events[..found] {
+                if event.data() == WAKE {
+                    let _ = self.config.wake.read();
+                    continue;
+                }
+                let index = event.data() as usize;
+                self.moved(index, event.events())
+                    .map_err(|why| format!("subscriber {}: {why}", self.config.subscribers.start + index))?;
+            }
+            self.publish_progress();
+            while let Some(command) = self.config.commands.try_recv() {
+                match command {
+                    Command::Begin(run) => self.begin(run),
+                    Command::Stop => return Ok(()),
+                }
+            }
+            self.say_alive()?;
+        }
+    }
+
+    fn publish_progress(&self) {
+        let gauge = self.config.gauges.of(self.config.thread);
+        gauge.set_ready(self.ready as u64);
+        gauge.set_progress(self.account.accounted(), self.account.least());
+    }
+
+    fn begin(&mut self, run: RunId) {
+        let tally = Box::new(self.account.begin(run));
+        self.publish_progress();
+        let _ = self.config.said.try_send(Said::Begun { thread: self.config.thread, tally });
+    }
+
+    /// Opens as many sessions as may be opened at once; says when to try again, if the peer had no room.
+    fn open_more(&mut self) -> Result<Option<Duration>, String> {
+        while self.sessions.len() < self.sessions_wanted && self.sessions.len() - self.ready < OPENING_MAX {
+            let index = self.sessions.len();
+            let opened = self.open(index);
+            match opened.map_err(|error| format!("cannot connect subscriber {index}: {error}"))? {
+                true => {}
+                false => return Ok(Some(LATER)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&mut self, index: usize) -> io::Result<bool> {
+        let socket = socket::open(&self.config.address)?;
+        if socket::connect(&socket, &self.config.address)? == Connecting::Later {
+            return Ok(false);
+        }
+        let of_thread = self.config.subscribers.len() as u32;
+        let role = Role::Subscriber { subscribers: if self.config.shared { of_thread } else { 1 } };
+        let dialect = Dialect::new(self.config.language, role, self.config.subscribers.start + index);
+        // A connection that is there already is writable at once.
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
+        self.epoll.add(&socket, EpollEvent::new(interest, index as u64))?;
+        self.sessions.push(Session {
+            socket,
+            dialect,
+            stage: Stage::Connecting,
+            kept: Vec::new(),
+            unsent: Vec::new(),
+        });
+        Ok(true)
+    }
+
+    fn moved(&mut self, index: usize, flags: EpollFlags) -> Result<(), String> {
+        if self.sessions[index].stage == Stage::Connecting {
+            return self.connected(index);
+        }
+        if flags.contains(EpollFlags::EPOLLOUT) {
+            self.send(index, &[])?;
+        }
+        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            self.receive(index)?;
+        }
+        Ok(())
+    }
+
+    fn connected(&mut self, index: usize) -> Result<(), String> {
+        let session = &mut self.sessions[index];
+        match session.socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Err(format!("cannot connect: {error}")),
+        }
+        session.stage = Stage::Opening;
+        let mut opening = Vec::new();
+        session.dialect.open(&mut opening);
+        self.send(index, &opening)?;
+        if self.sessions[index].unsent.is_empty() {
+            self.want(index, EpollFlags::EPOLLIN)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize) -> Result<(), String> {
+        let session = &mut self.sessions[index];
+        let kept = session.kept.len();
+        if kept > 0 {
+            self.buffer[..kept].copy_from_slice(&session.kept);
+        }
+        let read = match session.socket.read(&mut self.buffer[kept..]) {
+            Ok(0) => return Err("the peer closed the connection".into()),
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let now = MonotonicNs::now();
+        let subscribers =
+            if self.config.shared { 0..self.config.subscribers.len() } else { index..index + 1 };
+        let mut entry = Entry::new(&mut self.account, index, subscribers, now);
+        let bytes = &self.buffer[..kept + read];
+        let taken =
+            session.dialect.read(bytes, &mut self.reply, &mut entry).map_err(|error| error.to_string())?;
+        if entry.is_ready() && session.stage != Stage::Ready {
+            session.stage = Stage::Ready;
+            self.ready += 1;
+        }
+        session.kept.clear();
+        session.kept.extend_from_slice(&bytes[taken..]);
+        if session.kept.len() > 2 * self.config.size_bytes + READ_BYTES / 2 {
+            return Err(format!("a frame of more than {} bytes", session.kept.len()));
+        }
+        self.send_reply(index)
+    }
+
+    fn send_reply(&mut self, index: usize) -> Result<(), String> {
+        if self.reply.is_empty() {
+            return Ok(());
+        }
+        let reply = std::mem::take(&mut self.reply);
+        self.send(index, &reply)?;
+        self.reply = reply;
+        self.reply.clear();
+        Ok(())
+    }
+
+    /// Sends what waits and then `more`; what the kernel does not take waits for it to be writable.
+    fn send(&mut self, index: usize, more: &[u8]) -> Result<(), String> {
+        let session = &mut self.sessions[index];
+        let waited = !session.unsent.is_empty();
+        session.unsent.extend_from_slice(more);
+        while !session.unsent.is_empty() {
+            match session.socket.write(&session.unsent) {
+                Ok(sent) => drop(session.unsent.drain(..sent)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        match (waited, session.unsent.is_empty()) {
+            (false, false) => self.want(index, EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT),
+            (true, true) => self.want(index, EpollFlags::EPOLLIN),
+            _ => Ok(()),
+        }
+    }
+
+    fn want(&self, index: usize, interest: EpollFlags) -> Result<(), String> {
+        let mut event = EpollEvent::new(interest, index as u64);
+        let changed = self.epoll.modify(&self.sessions[index].socket, &mut event);
+        changed.map_err(|error| format!("cannot watch its socket: {error}"))
+    }
+
+    fn until_keep_alive(&self) -> Duration {
+        self.keep_alive.1.saturating_duration_since(Instant::now())
+    }
+
+    /// One session after the other, so that they never do it in a volley.
+    fn say_alive(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        let (index, due) = self.keep_alive;
+        if now < due {
+            return Ok(());
+        }
+        let step = KEEP_ALIVE_ROUND / (self.sessions_wanted.max(1) as u32);
+        self.keep_alive = ((index + 1) % self.sessions_wanted.max(1), now + step);
+        if let Some(session) = self.sessions.get(index).filter(|session| session.stage == Stage::Ready) {
+            session.dialect.keep_alive(&mut self.reply);
+        }
+        self.send_reply(index)
+    }
+}

@@ -1,0 +1,243 @@
+//! Owns what a comparison says of each peer: its figures over all rounds, and ours over them, round by round.
+
+use super::compare::Comparison;
+use super::name::PeerName;
+use super::outcome::thousandths;
+use super::plan::Plan;
+use super::session::sessions_of;
+use crate::measure::latency::Latencies;
+use crate::report::peer_record::{PeerRecord, RatioRecord};
+use crate::report::record::RunRecord;
+use crate::results::Raw;
+use std::collections::BTreeMap;
+
+/// A figure of a round that is compared: its name, whether it is the flood's, where it stands, whether more of it is
+/// better.
+struct Figure {
+    name: &'static str,
+    flood: bool,
+    of: fn(&RunRecord) -> Option<f64>,
+    more_is_better: bool,
+}
+
+const FIGURES: [Figure; 9] = [
+    less("latency_us.median", |run| run.latency_us.map(|summary| summary.median)),
+    less("latency_us.p99", |run| run.latency_us.map(|summary| summary.p99)),
+    less("first_subscriber_us.median", |run| run.first_subscriber_us.map(|summary| summary.median)),
+    less("last_subscriber_us.median", |run| run.last_subscriber_us.map(|summary| summary.median)),
+    less("last_subscriber_us.p99", |run| run.last_subscriber_us.map(|summary| summary.p99)),
+    less("cpu_ns_per_delivery", |run| run.cpu_ns_per_delivery),
+    less("rss_per_subscriber_bytes", |run| run.rss_per_subscriber_bytes),
+    Figure {
+        name: "deliveries_per_s",
+        flood: true,
+        of: |run| Some(run.deliveries_per_s),
+        more_is_better: true,
+    },
+    Figure {
+        name: "cpu_ns_per_delivery_flood",
+        flood: true,
+        of: |run| run.cpu_ns_per_delivery,
+        more_is_better: false,
+    },
+];
+
+const fn less(name: &'static str, of: fn(&RunRecord) -> Option<f64>) -> Figure {
+    Figure { name, flood: false, of, more_is_better: false }
+}
+
+/// The names of the figures that there are ratios of.
+pub fn figure_names() -> impl Iterator<Item = &'static str> {
+    FIGURES.iter().map(|figure| figure.name)
+}
+
+/// All peers, over all rounds.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Summary {
+    /// In the order in which they were named; those that were measured at all.
+    pub peers: Vec<PeerRecord>,
+    /// Ours over the best of the systems that others would use.
+    pub ratio_to_best: BTreeMap<String, RatioRecord>,
+}
+
+/// Sums a comparison up.
+pub fn summarize(plan: &Plan, comparison: &Comparison) -> Summary {
+    let runs = &comparison.runs;
+    let measured: Vec<PeerName> =
+        plan.peers.iter().copied().filter(|name| of_peer(runs, *name).next().is_some()).collect();
+    let ours = measured.iter().copied().find(|name| name.system.is_ours());
+    let peers = measured.iter().map(|name| {
+        let mut record = record_of(*name, plan, comparison);
+        if let Some(ours) = ours.filter(|ours| ours != name) {
+            record.ratio = ratios(plan, |figure, round| {
+                Some(in_round(runs, ours, figure, round)? / in_round(runs, *name, figure, round)?)
+            });
+        }
+        record
+    });
+    let peers = peers.collect();
+    let rivals: Vec<PeerName> = measured.iter().copied().filter(|name| name.system.is_rival()).collect();
+    let ratio_to_best = ratios(plan, |figure, round| {
+        let ours = in_round(runs, ours?, figure, round)?;
+        let theirs = rivals.iter().filter_map(|rival| in_round(runs, *rival, figure, round));
+        let best = theirs.reduce(|best, other| match figure.more_is_better {
+            true => best.max(other),
+            false => best.min(other),
+        })?;
+        Some(ours / best)
+    });
+    Summary { peers, ratio_to_best }
+}
+
+fn of_peer(runs: &[(RunRecord, Raw)], name: PeerName) -> impl Iterator<Item = &(RunRecord, Raw)> {
+    let name = name.to_string();
+    runs.iter().filter(move |(run, _)| run.peer.as_deref() == Some(&name))
+}
+
+fn is_flood(run: &RunRecord) -> bool {
+    run.rate_hz.is_none()
+}
+
+/// A figure of a peer in a round that was measured whole. Nought is no figure: nothing can be divided by it.
+fn in_round(runs: &[(RunRecord, Raw)], name: PeerName, figure: &Figure, round: u32) -> Option<f64> {
+    let mut found = of_peer(runs, name).map(|(run, _)| run);
+    let run = found
+        .find(|run| run.round == Some(round) && is_flood(run) == figure.flood && run.incomplete.is_none())?;
+    (figure.of)(run).filter(|value| value.is_finite() && *value > 0.0)
+}
+
+fn ratios(plan: &Plan, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeMap<String, RatioRecord> {
+    let of_figure = |figure: &Figure| {
+        let ratios: Vec<f64> = (1..=plan.rounds).filter_map(|round| ratio(figure, round)).collect();
+        Some((figure.name.to_owned(), spread(ratios)?))
+    };
+    FIGURES.iter().filter_map(of_figure).collect()
+}
+
+fn spread(mut values: Vec<f64>) -> Option<RatioRecord> {
+    values.sort_unstable_by(f64::total_cmp);
+    let rounded = |value: f64| (value * 1e5).round() / 1e5;
+    let (min, max) = (*values.first()?, *values.last()?);
+    Some(RatioRecord { median: rounded(median(&values)?), min: rounded(min), max: rounded(max) })
+}
+
+/// Of values in order.
+fn median(values: &[f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    let upper = values.get(middle)?;
+    Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { *upper })
+}
+
+fn record_of(name: PeerName, plan: &Plan, comparison: &Comparison) -> PeerRecord {
+    let all = || of_peer(&comparison.runs, name);
+    let whole = || all().filter(|(run, _)| run.incomplete.is_none());
+    let paced = || whole().filter(|(run, _)| !is_flood(run));
+    let median_of = |figure_name: &str| {
+        let figure = FIGURES.iter().find(|figure| figure.name == figure_name)?;
+        let rounds = (1..=plan.rounds).filter_map(|round| in_round(&comparison.runs, name, figure, round));
+        let mut values: Vec<f64> = rounds.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        median(&values).map(thousandths)
+    };
+    let merged = |of: fn(&Raw) -> &Latencies| {
+        let mut merged = Latencies::new();
+        paced().for_each(|(_, raw)| merged.merge(of(raw)));
+        merged.summary()
+    };
+    let sum = |of: fn(&RunRecord) -> u64| all().map(|(run, _)| of(run)).sum();
+    PeerRecord {
+        peer: name.to_string(),
+        version: comparison.versions.get(&name).cloned(),
+        transport: name.transport(plan.transport).to_string(),
+        sessions: sessions_of(name, plan).to_string(),
+        clients: all().next().and_then(|(run, _)| run.clients.clone()).unwrap_or_default(),
+        rounds: paced().count() as u32,
+        deliveries_per_s: median_of("deliveries_per_s"),
+        latency_us: merged(|raw| &raw.latency),
+        first_subscriber_us: merged(|raw| &raw.first_subscriber),
+        last_subscriber_us: merged(|raw| &raw.last_subscriber),
+        cpu_ns_per_delivery: median_of("cpu_ns_per_delivery"),
+        cpu_ns_per_delivery_flood: median_of("cpu_ns_per_delivery_flood"),
+        rss_per_subscriber_bytes: median_of("rss_per_subscriber_bytes"),
+        deliveries_expected: sum(|run| run.deliveries_expected),
+        deliveries: sum(|run| run.deliveries),
+        gaps_reported: sum(|run| run.gaps_reported),
+        lost: sum(|run| run.lost),
+        wrong: sum(|run| run.duplicated + run.reordered + run.corrupted),
+        ratio: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::plan::tests::sample_plan;
+    use super::*;
+    use crate::measure::latency::Summary as Figures;
+
+    /// A comparison of ours with libzmq and redis in three rounds.
+    pub(crate) fn sample() -> (Plan, Comparison) {
+        let plan = Plan {
+            peers: ["corecast", "libzmq", "redis"].map(|name| name.parse().unwrap()).to_vec(),
+            ..sample_plan()
+        };
+        let mut comparison = Comparison::default();
+        for (round, ours_us) in [(1, 100.0), (2, 300.0), (3, 200.0)] {
+            for (peer, us, per_s) in
+                [("corecast", ours_us, 30e6), ("libzmq", 1000.0, 3e6), ("redis", 400.0, 1e6)]
+            {
+                let summary = Some(Figures { median: us, ..Figures::default() });
+                let paced = RunRecord {
+                    peer: Some(peer.into()),
+                    round: Some(round),
+                    clients: Some("raw".into()),
+                    rate_hz: Some(20.0),
+                    latency_us: summary,
+                    last_subscriber_us: summary,
+                    lost: 1,
+                    ..RunRecord::default()
+                };
+                let flood =
+                    RunRecord { rate_hz: None, deliveries_per_s: per_s * f64::from(round), ..paced.clone() };
+                comparison.runs.extend([(paced, Raw::default()), (flood, Raw::default())]);
+            }
+        }
+        (plan, comparison)
+    }
+
+    #[test]
+    fn ratios_are_of_the_rounds_and_have_a_spread() {
+        let (plan, comparison) = sample();
+        let summary = summarize(&plan, &comparison);
+        let names: Vec<&str> = summary.peers.iter().map(|peer| &peer.peer[..]).collect();
+        assert_eq!(names, ["corecast", "libzmq", "redis"]);
+        assert!(summary.peers[0].ratio.is_empty(), "ours over ours says nothing");
+        let libzmq = &summary.peers[1];
+        assert_eq!(
+            libzmq.ratio["last_subscriber_us.median"],
+            RatioRecord { median: 0.2, min: 0.1, max: 0.3 }
+        );
+        assert_eq!(libzmq.ratio["deliveries_per_s"], RatioRecord { median: 10.0, min: 10.0, max: 10.0 });
+        assert_eq!((libzmq.deliveries_per_s, libzmq.lost, libzmq.rounds), (Some(6e6), 6, 3));
+        assert!(!libzmq.ratio.contains_key("rss_per_subscriber_bytes"), "it was not measured");
+    }
+
+    #[test]
+    fn the_best_is_the_best_of_each_figure() {
+        let (plan, comparison) = sample();
+        let best = summarize(&plan, &comparison).ratio_to_best;
+        assert_eq!(best["last_subscriber_us.median"].median, 0.5, "redis' latency");
+        assert_eq!(best["deliveries_per_s"].median, 10.0, "libzmq's flood");
+    }
+
+    #[test]
+    fn a_round_that_is_not_whole_is_in_no_figure() {
+        let (plan, mut comparison) = sample();
+        for (run, _) in &mut comparison.runs {
+            run.incomplete = (run.round == Some(2)).then(|| "interrupted".into());
+        }
+        let summary = summarize(&plan, &comparison);
+        assert_eq!(summary.peers[1].rounds, 2);
+        assert_eq!(summary.peers[1].ratio["latency_us.median"].median, 0.15);
+        assert_eq!(summary.peers[1].lost, 6, "but what it lost counts");
+    }
+}

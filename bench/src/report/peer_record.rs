@@ -1,0 +1,74 @@
+//! Owns what a comparison with peers adds to the record `corecast-bench/1`: an entry for each peer, over all rounds.
+//! As with runs: fields may be added, never renamed or given another meaning.
+
+use crate::measure::latency::Summary;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One peer, over all its rounds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PeerRecord {
+    /// Its name, such as `libzmq` or `floor-tcp`.
+    pub peer: String,
+    /// Its version, if it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// `tcp` or `uds`.
+    pub transport: String,
+    /// `per-subscriber` or `per-executor`.
+    pub sessions: String,
+    /// `raw`: the same bare sockets for every peer; else whose clients they were: `native`, `pyzmq`.
+    pub clients: String,
+    /// Rounds that were measured whole.
+    pub rounds: u32,
+    /// In the flood: median of the rounds.
+    pub deliveries_per_s: Option<f64>,
+    /// At the rate: to every subscriber, all rounds together.
+    pub latency_us: Option<Summary>,
+    /// At the rate: of each message, to its first subscriber.
+    pub first_subscriber_us: Option<Summary>,
+    /// At the rate: of each message, to its last subscriber.
+    pub last_subscriber_us: Option<Summary>,
+    /// At the rate: user and system time of its process over deliveries, median of the rounds.
+    pub cpu_ns_per_delivery: Option<f64>,
+    /// The same in the flood.
+    pub cpu_ns_per_delivery_flood: Option<f64>,
+    /// Memory of its process for each idle subscriber, median of the rounds.
+    pub rss_per_subscriber_bytes: Option<f64>,
+    /// All its runs together: deliveries that there should have been.
+    pub deliveries_expected: u64,
+    /// That there were.
+    pub deliveries: u64,
+    /// Messages that subscribers were told they missed.
+    pub gaps_reported: u64,
+    /// Messages that neither arrived nor were reported as missed.
+    pub lost: u64,
+    /// Messages that came again, after a later one, or damaged.
+    pub wrong: u64,
+    /// Ours over this peer's, by the name of the figure; absent for ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ratio: BTreeMap<String, RatioRecord>,
+}
+
+/// Ours over another's, round by round.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RatioRecord {
+    /// The median of the rounds' ratios.
+    pub median: f64,
+    /// The least of them.
+    pub min: f64,
+    /// The greatest of them.
+    pub max: f64,
+}
+
+/// A peer that was not measured, or not in every round.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SkippedRecord {
+    /// Its name.
+    pub peer: String,
+    /// In which round, from 1; absent: in all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
+    /// Why, and what to do about it.
+    pub why: String,
+}

@@ -1,0 +1,75 @@
+//! Connecting to direct publishers, whose messages ZeroMQ subscribers hear through their broker.
+
+use std::rc::Rc;
+
+use corecast_executors::{Either, ReadySocket, first, link, spawn_local, spawn_plain};
+use socket2::{SockAddr, SockRef};
+use tracing::warn;
+
+use super::runtime::Runtime;
+use crate::endpoint::{Endpoint, begin_connect, finish_connect};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fanout::{Dial, Door, Shard};
+use crate::limits::CONNECT_ATTEMPT;
+
+impl Runtime {
+    /// Begins all connections that the shard wants.
+    pub(super) fn dial_all(self: &Rc<Self>, shard: &mut Shard) {
+        for dial in shard.outbox.dials.drain(..) {
+            spawn_local(Rc::clone(self).dial(dial)).detach();
+        }
+    }
+
+    async fn dial(self: Rc<Self>, dial: Dial) {
+        let Dial { publisher, endpoint } = dial;
+        match self.connect(&endpoint).await {
+            Ok(socket) => {
+                let opened = self.shard.borrow_mut().on_dialled(publisher);
+                if let Some(id) = opened {
+                    self.serve(id, socket, Door::Relay);
+                }
+            }
+            Err(error) => {
+                self.log_limited("publisher_unreachable", |more| {
+                    warn!(%publisher, %endpoint, %error, more, "a direct publisher cannot be reached");
+                });
+                self.shard.borrow_mut().on_dial_failed(publisher);
+            }
+        }
+        self.settle().await;
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<ReadySocket> {
+        let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
+        for address in look_up(endpoint).await? {
+            match self.connect_to(&address).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) => failed = error,
+            }
+        }
+        Err(Error::io("it does not answer", failed))
+    }
+
+    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+        let socket = ReadySocket::adopt(begin_connect(address)?)?;
+        let deadline = self.clock.now() + CONNECT_ATTEMPT;
+        match first(socket.writable(), self.clock.until(deadline)).await {
+            Either::Left(writable) => writable?,
+            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
+        }
+        finish_connect(SockRef::from(&socket))?;
+        Ok(socket)
+    }
+}
+
+/// The addresses of an endpoint. The look-up of a host's name blocks, so it has a thread of its own.
+async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>> {
+    if endpoint.is_in_digits() {
+        return endpoint.connect_addresses();
+    }
+    let (done, mut found) = link(1);
+    let endpoint = endpoint.clone();
+    spawn_plain("corecast-lookup", move || drop(done.try_send(endpoint.connect_addresses())))
+        .map_err(|e| Error::io("cannot make a thread", e))?;
+    found.recv().await.unwrap_or_else(|| Err(Error::new(ErrorKind::Executor, "a look-up has no answer")))
+}

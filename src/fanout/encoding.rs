@@ -1,0 +1,183 @@
+//! In which encoding a session's bytes are, and messages as the fan-out sees them: all it needs of one is where it
+//! stands and its topic.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::batch::Picked;
+use crate::limits::TOPIC_BYTES_MAX;
+use crate::wire::{Frame, Span};
+use crate::zmtp::{MessageSpan, Sides};
+
+/// How the frames of a session are written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Encoding {
+    /// This project's own.
+    #[default]
+    Native,
+    /// ZeroMQ's.
+    Zmtp,
+}
+
+/// Which protocol a listener's connections speak.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Door {
+    /// This project's own.
+    #[default]
+    Native,
+    /// ZeroMQ's, with who may come.
+    Zmtp(Sides),
+    /// This project's own, from the other end: a session to a direct publisher.
+    Relay,
+}
+
+/// Who sent the messages of a ZeroMQ session, which do not say it themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Author {
+    /// As native subscribers see it.
+    pub publisher: u64,
+    /// Of the first message; the others count on from it.
+    pub first_sequence: u64,
+    /// When they came: nanoseconds since 1970-01-01 UTC.
+    pub received_at_ns: u64,
+}
+
+/// Whole messages that stand one behind the other in some bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Messages<'a> {
+    Native(&'a [Span]),
+    Zmtp(&'a [MessageSpan], Author),
+}
+
+/// As [`Messages`], to keep.
+#[derive(Debug)]
+pub(super) enum Spans {
+    Native(Box<[Span]>),
+    Zmtp(Box<[MessageSpan]>, Author),
+}
+
+impl<'a> Messages<'a> {
+    /// So many of them, from the first on.
+    pub(super) fn first(self, count: usize) -> Messages<'a> {
+        match self {
+            Messages::Native(spans) => Messages::Native(&spans[..count]),
+            Messages::Zmtp(spans, author) => Messages::Zmtp(&spans[..count], author),
+        }
+    }
+
+    pub(super) fn encoding(&self) -> Encoding {
+        match self {
+            Messages::Native(_) => Encoding::Native,
+            Messages::Zmtp(..) => Encoding::Zmtp,
+        }
+    }
+
+    pub(super) fn to_spans(self) -> Spans {
+        match self {
+            Messages::Native(spans) => Spans::Native(spans.into()),
+            Messages::Zmtp(spans, author) => Spans::Zmtp(spans.into(), author),
+        }
+    }
+}
+
+impl Spans {
+    pub(super) fn messages(&self) -> Messages<'_> {
+        match self {
+            Spans::Native(spans) => Messages::Native(spans),
+            Spans::Zmtp(spans, author) => Messages::Zmtp(spans, *author),
+        }
+    }
+
+    pub(super) fn encoding(&self) -> Encoding {
+        self.messages().encoding()
+    }
+
+    /// Makes what was picked of a batch say where the same messages stand here. Those that have no bytes in this
+    /// encoding, as gap notices in ZMTP, are picked no more.
+    pub(super) fn pick_same(&self, picked: &mut Vec<Picked>) {
+        picked.retain_mut(|picked| {
+            let frames = picked.first as usize..(picked.first + picked.frames) as usize;
+            let found = match self {
+                Spans::Native(spans) => extent(&spans[frames]),
+                Spans::Zmtp(spans, _) => extent(&spans[frames]),
+            };
+            (picked.range, picked.frames) = found;
+            picked.messages = picked.frames;
+            picked.frames > 0
+        });
+    }
+}
+
+/// Where these stand, and how many of them have any bytes.
+fn extent<S: Routable>(spans: &[S]) -> (Range<usize>, u32) {
+    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return (0..0, 0) };
+    let frames = spans.iter().filter(|span| span.end() > span.start()).count();
+    (first.start()..last.end(), u32::try_from(frames).expect("a batch has few frames"))
+}
+
+/// What the router must know of a message.
+pub(super) trait Routable: Copy {
+    fn start(self) -> usize;
+    fn end(self) -> usize;
+    /// Its topic, of at most `TOPIC_BYTES_MAX` bytes, and 1, or 0 if it is the notice of a gap; else what is wrong
+    /// with it.
+    fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute>;
+}
+
+/// Why a message cannot travel.
+pub(super) enum BadRoute {
+    /// A topic of so many bytes.
+    Topic(usize),
+    /// Parts that are not whole.
+    Parts,
+}
+
+impl Routable for Span {
+    #[inline]
+    fn start(self) -> usize {
+        Span::start(self)
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        Span::end(self)
+    }
+
+    #[inline]
+    fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute> {
+        let (topic, messages) = match self.frame(bytes) {
+            Frame::Message { topic, .. } => (topic, 1),
+            Frame::Gap { topic, .. } => (topic, 0),
+            Frame::Parts { topic, payload, .. } if crate::wire::parts::are_whole(payload) => (topic, 1),
+            _ => return Err(BadRoute::Parts),
+        };
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+            return Err(BadRoute::Topic(topic.len()));
+        }
+        Ok((topic, messages))
+    }
+}
+
+impl Routable for MessageSpan {
+    #[inline]
+    fn start(self) -> usize {
+        MessageSpan::start(self)
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        MessageSpan::end(self)
+    }
+
+    #[inline]
+    fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute> {
+        Ok((self.route_topic(bytes), 1))
+    }
+}
+
+/// What routing, queues and gaps know a topic by: ZeroMQ's may be longer than a topic, and no prefix is.
+#[inline]
+pub(super) fn route_key(topic: &[u8]) -> &[u8] {
+    &topic[..topic.len().min(TOPIC_BYTES_MAX)]
+}

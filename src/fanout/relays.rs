@@ -1,0 +1,288 @@
+//! Direct publishers for ZeroMQ subscribers, who cannot be introduced to them: the shard connects to each publisher
+//! that one of its own ZeroMQ sessions wants to hear, subscribes there as if it were they, and hands what comes to
+//! them alone. Native subscribers hear the publisher themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::encoding::Messages;
+use super::outbox::{Dial, Origin};
+use super::publish::Audience;
+use super::session::{Phase, Session};
+use super::shard::Shard;
+use crate::error::ErrorCode;
+use crate::ids::{PublisherId, SessionId};
+use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, RELAY_PAUSE};
+use crate::registry::Registration;
+use crate::topic::Filter;
+use crate::wire::{Frame, FrameKind, Span, encode, greeting};
+
+/// What publishers see as its name.
+const NAME: &str = "corecast broker, for its ZeroMQ subscribers";
+
+/// Where a relay's connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// There is none; it is tried then.
+    Waits(MonotonicNs),
+    /// It is being made.
+    Dialled,
+    /// It is there.
+    Connected(SessionId),
+}
+
+/// The way from one direct publisher to the ZeroMQ subscribers of this shard.
+#[derive(Debug)]
+struct Relay {
+    registration: Arc<Registration>,
+    stage: Stage,
+    /// The registry knows of it no more: it ends with its connection.
+    is_gone: bool,
+}
+
+/// All relays of a shard.
+#[derive(Default, Debug)]
+pub(super) struct Relays {
+    relays: BTreeMap<PublisherId, Relay>,
+}
+
+/// What a session to a direct publisher has beside what all have.
+#[derive(Debug)]
+pub(super) struct RelayPeer {
+    publisher: PublisherId,
+    /// How often the publisher wants to hear something.
+    heartbeat: Duration,
+    pinged: MonotonicNs,
+}
+
+impl Shard {
+    /// A ZeroMQ session of this shard asks for a filter (`wanted`), or takes that back.
+    pub(super) fn relay_subscription(&mut self, id: SessionId, filter: &Filter, wanted: bool) {
+        let mut told = Vec::new();
+        encode_subscription(id, filter, wanted, &mut told);
+        let told = Bytes::from(told);
+        let there: Vec<Arc<Registration>> = self.publishers.directory.matching(filter).cloned().collect();
+        for registration in there {
+            match self.relays.relays.get(&registration.publisher).map(|relay| relay.stage) {
+                Some(Stage::Connected(relay)) => self.tell_relay(relay, told.clone(), 1),
+                None if wanted => self.begin_relay(registration),
+                _ => {}
+            }
+        }
+    }
+
+    /// A direct publisher is there, or has changed.
+    pub(super) fn relay_on_up(&mut self, registration: &Arc<Registration>) {
+        if !self.config.zmtp_subscribers {
+            return;
+        }
+        let Some(relay) = self.relays.relays.get_mut(&registration.publisher) else {
+            if self.wants_relay(registration) {
+                self.begin_relay(Arc::clone(registration));
+            }
+            return;
+        };
+        relay.is_gone = false;
+        let old = std::mem::replace(&mut relay.registration, Arc::clone(registration));
+        let Stage::Connected(session) = relay.stage else { return };
+        if old.endpoints != registration.endpoints {
+            return self.close(session, ErrorCode::ShuttingDown, "the publisher has moved");
+        }
+        // What it publishes more: a second subscription of the same changes nothing.
+        let (subscriptions, frames) = self.relayed(registration);
+        self.tell_relay(session, subscriptions, frames);
+    }
+
+    fn tell_relay(&mut self, id: SessionId, frames: Bytes, count: u32) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            self.queue(id, frames, count);
+        }
+    }
+
+    /// A direct publisher is not there any more, as far as the registry knows. A stream that flows goes on.
+    pub(super) fn relay_on_down(&mut self, publisher: PublisherId) {
+        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+        relay.is_gone = true;
+        if matches!(relay.stage, Stage::Waits(_)) {
+            self.relays.relays.remove(&publisher);
+        }
+    }
+
+    fn wants_relay(&self, registration: &Registration) -> bool {
+        let zmtp = self.sessions.iter().filter(|(_, session)| session.zmtp.is_some());
+        zmtp.flat_map(|(_, session)| session.subscriptions.keys()).any(|filter| registration.overlaps(filter))
+    }
+
+    fn begin_relay(&mut self, registration: Arc<Registration>) {
+        if self.draining || self.config.direct.is_some() {
+            return;
+        }
+        let publisher = registration.publisher;
+        let relay = Relay { registration, stage: Stage::Waits(self.now), is_gone: false };
+        self.relays.relays.insert(publisher, relay);
+        self.dial_relay(publisher);
+    }
+
+    fn dial_relay(&mut self, publisher: PublisherId) {
+        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+        relay.stage = Stage::Dialled;
+        let endpoint = relay.registration.endpoints.first().cloned();
+        self.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
+    }
+
+    /// A dialled connection to a direct publisher stands. `None`: nobody wants it any more, drop it.
+    pub fn on_dialled(&mut self, publisher: PublisherId) -> Option<SessionId> {
+        let relay = self.relays.relays.get(&publisher)?;
+        let registration = Arc::clone(&relay.registration);
+        if self.draining || !self.wants_relay(&registration) {
+            self.relays.relays.remove(&publisher);
+            return None;
+        }
+        let (policy, now) = (self.config.overflow, self.now);
+        let id = self.sessions.insert(|generation| {
+            let mut session = Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE);
+            let peer = RelayPeer { publisher, heartbeat: self.config.heartbeat, pinged: now };
+            session.relay = Some(Box::new(peer));
+            session
+        });
+        self.counters.sessions += 1;
+        if let Some(relay) = self.relays.relays.get_mut(&publisher) {
+            relay.stage = Stage::Connected(id);
+        }
+        let mut hello = greeting::ours().to_vec();
+        encode(&Frame::Hello { name: NAME, overflow: 0 }, &mut hello);
+        self.queue(id, hello, 1);
+        let (subscriptions, frames) = self.relayed(&registration);
+        self.queue(id, subscriptions, frames);
+        Some(id)
+    }
+
+    /// A direct publisher could not be connected to, or the connection has ended: it is tried again while it is
+    /// known.
+    pub fn on_dial_failed(&mut self, publisher: PublisherId) {
+        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+        relay.stage = Stage::Waits(self.now + RELAY_PAUSE);
+        if relay.is_gone || self.draining {
+            self.relays.relays.remove(&publisher);
+        }
+    }
+
+    /// All subscriptions of this shard's ZeroMQ sessions that a publisher may have something for, as frames, and how
+    /// many they are.
+    fn relayed(&self, registration: &Registration) -> (Bytes, u32) {
+        let (mut out, mut frames) = (Vec::new(), 0);
+        for (id, session) in self.sessions.iter().filter(|(_, session)| session.zmtp.is_some()) {
+            for filter in session.subscriptions.keys().filter(|filter| registration.overlaps(filter)) {
+                encode_subscription(id, filter, true, &mut out);
+                frames += 1;
+            }
+        }
+        (Bytes::from(out), frames)
+    }
+
+    /// On ticks: connections that are due.
+    pub(super) fn redial_relays(&mut self) {
+        if self.relays.relays.is_empty() {
+            return;
+        }
+        let now = self.now;
+        let due = self.relays.relays.iter().filter(|(_, r)| matches!(r.stage, Stage::Waits(at) if at <= now));
+        let due: Vec<(PublisherId, Arc<Registration>)> =
+            due.map(|(publisher, relay)| (*publisher, Arc::clone(&relay.registration))).collect();
+        for (publisher, registration) in due {
+            if self.wants_relay(&registration) {
+                self.dial_relay(publisher);
+            } else {
+                self.relays.relays.remove(&publisher);
+            }
+        }
+    }
+
+    /// Frames came from a direct publisher.
+    pub(super) fn on_relay_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
+        let mut from = 0;
+        while from < spans.len() && self.sessions.get(id).is_some_and(Session::is_listening) {
+            let run =
+                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
+            if run > 0 && !self.draining {
+                let messages = Messages::Native(&spans[from..from + run]);
+                self.publish(bytes, messages, Origin::Here(id), Audience::ZmtpHere);
+            }
+            from += run;
+            if let Some(span) = spans.get(from) {
+                self.on_relay_control(id, span.frame(bytes));
+                from += 1;
+            }
+        }
+    }
+
+    fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(peer) = &mut session.relay else { return };
+        match frame {
+            Frame::Identity { publisher } if publisher != peer.publisher.0 => {
+                self.close(id, ErrorCode::Unexpected, "another publisher has taken its port");
+            }
+            Frame::Welcome { heartbeat_ms, .. } => {
+                peer.heartbeat = Duration::from_millis(u64::from(heartbeat_ms.max(1)));
+                session.phase = Phase::Open;
+                session.deadline = None;
+            }
+            Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
+            Frame::Error { code, text, request: 0 } => self.close(id, ErrorCode::from_number(code), text),
+            _ => {}
+        }
+    }
+
+    /// An open session to a direct publisher: says that this end lives, and gives up a publisher that does not.
+    pub(super) fn check_relay_deadlines(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(peer) = &mut session.relay else { return };
+        let silent = now.saturating_since(session.heard);
+        // One that is held is not read: its silence is not its fault.
+        if session.held_by == 0 {
+            if session.deadline.is_some_and(|deadline| deadline <= now) {
+                return self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
+            }
+            if silent > peer.heartbeat * HEARTBEATS_MISSED_MAX {
+                return self.close(id, ErrorCode::IdleTimeout, "a direct publisher says nothing any more");
+            }
+        }
+        if now.saturating_since(peer.pinged) >= peer.heartbeat {
+            peer.pinged = now;
+            let publisher = peer.publisher;
+            let relay = self.relays.relays.get(&publisher).map(|relay| Arc::clone(&relay.registration));
+            if relay.is_some_and(|registration| self.wants_relay(&registration)) {
+                self.answer(id, &Frame::Ping { token: now.0 });
+            } else {
+                self.close(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
+            }
+        }
+    }
+
+    /// A session of this shard has ended: if it was one to a direct publisher, that is to be tried again.
+    pub(super) fn relay_on_closed(&mut self, session: &Session) {
+        if let Some(peer) = &session.relay {
+            self.on_dial_failed(peer.publisher);
+        }
+    }
+}
+
+/// What a ZeroMQ session asks a direct publisher for. Each counts there as the one subscriber that it is.
+fn encode_subscription(id: SessionId, filter: &Filter, wanted: bool, out: &mut Vec<u8>) {
+    let kind = filter.wire_kind();
+    let (filter, subscriber, request) = (filter.as_bytes(), id.slot, 1);
+    encode(
+        &if wanted {
+            Frame::Subscribe { filter, request, subscriber, kind }
+        } else {
+            Frame::Unsubscribe { filter, request, subscriber, kind }
+        },
+        out,
+    );
+}

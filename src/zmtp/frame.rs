@@ -1,0 +1,180 @@
+//! ZMTP frames: a byte of flags, a size of one byte or (long) eight, big-endian, and the body. A message is one frame
+//! or more, all but the last flagged as followed by more.
+
+use std::ops::Range;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::error::ErrorCode;
+use crate::limits::TOPIC_BYTES_MAX;
+use crate::wire::{FRAME_BODY_BYTES_MIN, WireError};
+
+/// More frames of this message follow.
+pub const MORE: u8 = 1;
+/// The size has eight bytes.
+pub const LONG: u8 = 2;
+/// A command, not a part of a message.
+pub const COMMAND: u8 = 4;
+
+/// What stands before a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Bytes of flags and size.
+    pub head_bytes: usize,
+    /// Bytes of the body: as announced, so nothing to allocate by.
+    pub body_bytes: u64,
+    /// More frames of this message follow.
+    pub more: bool,
+    /// A command.
+    pub command: bool,
+}
+
+/// Reads the head at the start of `bytes`; `None`: it is not all there.
+///
+/// # Errors
+/// `Malformed`: flags that must not be, or not together.
+#[inline]
+pub fn parse_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
+    let Some(flags) = bytes.first().copied() else { return Ok(None) };
+    let (more, command) = (flags & MORE != 0, flags & COMMAND != 0);
+    if flags & !(MORE | LONG | COMMAND) != 0 || (more && command) {
+        let text = format!("a frame has the flags {flags:#04x}, which ZMTP does not know");
+        return Err(WireError::new(ErrorCode::Malformed, text));
+    }
+    let head = |head_bytes, body_bytes| Some(Head { head_bytes, body_bytes, more, command });
+    Ok(if flags & LONG == 0 {
+        bytes.get(1).and_then(|size| head(2, u64::from(*size)))
+    } else {
+        bytes.get(1..9).and_then(|size| head(9, u64::from_be_bytes(size.try_into().expect("eight bytes"))))
+    })
+}
+
+/// Appends a frame.
+pub fn put_frame(out: &mut impl BufMut, flags: u8, body: &[u8]) {
+    if let Ok(short) = u8::try_from(body.len()) {
+        out.put_slice(&[flags, short]);
+    } else {
+        out.put_u8(flags | LONG);
+        out.put_u64(body.len() as u64);
+    }
+    out.put_slice(body);
+}
+
+/// Appends a message of `first` and the parts that follow.
+pub fn put_message<'a>(out: &mut BytesMut, first: &[u8], others: impl Iterator<Item = &'a [u8]>) {
+    let mut part = first;
+    for next in others {
+        put_frame(out, MORE, part);
+        part = next;
+    }
+    put_frame(out, 0, part);
+}
+
+/// One whole message within the bytes that were decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageSpan {
+    start: u32,
+    end: u32,
+    first: u32,
+    first_bytes: u32,
+    parts: u32,
+    native_bytes: u32,
+}
+
+impl MessageSpan {
+    /// A message of which the decoder knows all this; `first` is where its first part stands.
+    pub(super) fn new(range: Range<usize>, first: Range<usize>, parts: u32, native_bytes: usize) -> Self {
+        let short = |n: usize| u32::try_from(n).expect("a read is under 4 GiB");
+        MessageSpan {
+            start: short(range.start),
+            end: short(range.end),
+            first: short(first.start),
+            first_bytes: short(first.len()),
+            parts,
+            native_bytes: short(native_bytes),
+        }
+    }
+
+    /// A message that [`put_message`] wrote, at `start`; of no bytes, where nothing could be written.
+    pub(crate) fn written(start: usize, message: &[u8]) -> Self {
+        let first = parse_head(message).ok().flatten().map_or(0..0, |head| {
+            head.head_bytes..head.head_bytes + usize::try_from(head.body_bytes).expect("it is here")
+        });
+        let first = start + first.start..start + first.end;
+        MessageSpan::new(start..start + message.len(), first, 0, 0)
+    }
+
+    /// Moves it by so many bytes.
+    pub(super) fn moved(self, by: usize) -> Self {
+        let by = u32::try_from(by).expect("a read is under 4 GiB");
+        MessageSpan { start: self.start + by, end: self.end + by, first: self.first + by, ..self }
+    }
+
+    /// Where its first frame begins, in bytes from the start of what was decoded.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// Where its last frame ends.
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// How many parts it has, if it was decoded.
+    pub fn part_count(self) -> u32 {
+        self.parts
+    }
+
+    /// The length of its body as a native frame, if it was decoded.
+    pub fn native_bytes(self) -> usize {
+        self.native_bytes as usize
+    }
+
+    /// What it is routed by: its first part, or the first `TOPIC_BYTES_MAX` bytes of that. No subscription is longer.
+    #[inline]
+    pub fn route_topic(self, bytes: &[u8]) -> &[u8] {
+        let first = self.first as usize;
+        &bytes[first..first + (self.first_bytes as usize).min(TOPIC_BYTES_MAX)]
+    }
+
+    /// Its parts.
+    pub fn parts(self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+        frames(&bytes[self.start()..self.end()]).map(|(_, body, _)| body)
+    }
+}
+
+/// The frames of bytes that are whole messages: where each stands, its body, whether more follow.
+fn frames(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8], bool)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let head = parse_head(&bytes[at..]).ok().flatten()?;
+        let from = at + head.head_bytes;
+        let end = from.checked_add(usize::try_from(head.body_bytes).ok()?)?;
+        let range = at..end;
+        at = end;
+        Some((range, bytes.get(from..end)?, head.more))
+    })
+}
+
+/// Calls `each` with the range and the first part of every message of bytes that are whole messages.
+pub fn for_each_message(bytes: &[u8], mut each: impl FnMut(Range<usize>, &[u8])) {
+    let mut begun: Option<(usize, &[u8])> = None;
+    for (range, body, more) in frames(bytes) {
+        let (start, first) = begun.unwrap_or((range.start, body));
+        if more {
+            begun = Some((start, first));
+        } else {
+            begun = None;
+            each(start..range.end, first);
+        }
+    }
+    debug_assert!(begun.is_none(), "messages are whole");
+}
+
+/// Bytes of the body of a native frame of one part more.
+pub(super) const fn native_bytes_with(before: usize, parts_before: u32, part: usize) -> usize {
+    match parts_before {
+        0 => FRAME_BODY_BYTES_MIN + part,
+        _ => before + crate::limits::LENGTH_BYTES + part,
+    }
+}

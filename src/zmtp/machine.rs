@@ -1,0 +1,307 @@
+//! One ZMTP connection, from the greeting to its end: what has arrived in, steps out. Pure: the shard does the steps.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::command::{self, Command};
+use super::decoder::{Decoder, Found};
+use super::frame::{Head, MessageSpan, parse_head};
+use super::greeting::{self, GREETING_BYTES, Greeting};
+use crate::error::ErrorCode;
+use crate::limits::READ_BYTES_PER_TURN;
+use crate::wire::WireError;
+
+/// Who may come through a door.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Sides {
+    /// Publishers and subscribers.
+    #[default]
+    Both,
+    /// PUB and XPUB: the door is as an XSUB socket.
+    Publishers,
+    /// SUB and XSUB: the door is as an XPUB socket.
+    Subscribers,
+}
+
+/// What a peer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// PUB or XPUB.
+    Publisher,
+    /// SUB or XSUB.
+    Subscriber,
+}
+
+/// What is to be done, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The greeting was understood.
+    Greeted,
+    /// The handshake is done.
+    Open(Role),
+    /// Send these bytes.
+    Send(Vec<u8>),
+    /// Publish these of the spans.
+    Messages(Range<usize>),
+    /// Publish this one message, whose bytes did not stand together.
+    Message(Bytes, MessageSpan),
+    /// The peer asks for this prefix.
+    Subscribe(Bytes),
+    /// The peer takes that back.
+    Cancel(Bytes),
+    /// The peer says that it is gone after so many tenths of a second without a word.
+    TimeToLive(u16),
+}
+
+/// What a read came to. Kept from turn to turn for its memory.
+#[derive(Default, Debug)]
+pub struct Output {
+    /// What is to be done.
+    pub steps: Vec<Step>,
+    /// The messages of the steps, in order; they stand in the first [`Read::whole_bytes`].
+    pub spans: Vec<MessageSpan>,
+    /// What the last run of messages would have as native frames, in bytes.
+    run_bytes: usize,
+}
+
+/// How far a read came.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Read {
+    /// Bytes that are used up.
+    pub whole_bytes: usize,
+    /// What stands after them ends the connection; the steps before it are good.
+    pub error: Option<WireError>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Greeting,
+    Handshake,
+    Open(Role),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Machine {
+    stage: Stage,
+    sides: Sides,
+    /// The peer's greeting was one of ZMTP 3, so it understands an ERROR.
+    can_tell: bool,
+    /// The peer speaks 3.1.
+    commands: bool,
+    decoder: Decoder,
+}
+
+impl Output {
+    fn clear(&mut self) {
+        self.steps.clear();
+        self.spans.clear();
+    }
+
+    /// Adds a message to the run it continues. A run is bounded as a turn of native frames is: it may be translated,
+    /// and one queue takes it at once.
+    fn push_message(&mut self, span: MessageSpan) {
+        let at = self.spans.len();
+        let joins = matches!(self.steps.last(), Some(Step::Messages(_)))
+            && self.spans.last().is_some_and(|last| last.end() == span.start())
+            && self.run_bytes + span.native_bytes() <= READ_BYTES_PER_TURN;
+        self.spans.push(span);
+        match self.steps.last_mut() {
+            Some(Step::Messages(range)) if joins => {
+                range.end = at + 1;
+                self.run_bytes += span.native_bytes();
+            }
+            _ => {
+                self.steps.push(Step::Messages(at..at + 1));
+                self.run_bytes = span.native_bytes();
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// A connection that came through a door for these, and may send messages of so many bytes.
+    pub fn new(sides: Sides, message_bytes_max: usize) -> Self {
+        Machine {
+            stage: Stage::Greeting,
+            sides,
+            can_tell: false,
+            commands: false,
+            decoder: Decoder::new(message_bytes_max),
+        }
+    }
+
+    /// What it begins with.
+    pub fn begin() -> Vec<u8> {
+        greeting::ours().to_vec()
+    }
+
+    /// Whether the peer knows subscriptions and heartbeats as commands.
+    pub fn knows_commands(&self) -> bool {
+        self.commands
+    }
+
+    /// What tells the peer why the connection ends; empty, if it would not understand it.
+    pub fn farewell(&self, reason: &str) -> Vec<u8> {
+        if self.can_tell { command::error(reason) } else { Vec::new() }
+    }
+
+    /// Bytes that the message or command at the start of `rest`, which is not whole, will have at the least.
+    pub fn announced_bytes(&self, rest: &[u8]) -> Option<usize> {
+        if self.stage == Stage::Greeting { None } else { self.decoder.announced_bytes(rest) }
+    }
+
+    /// Reads what has arrived and was not used up before.
+    pub fn read(&mut self, bytes: &[u8], out: &mut Output) -> Read {
+        out.clear();
+        let mut read = Read::default();
+        if self.stage == Stage::Greeting {
+            match self.greet(bytes) {
+                Ok(false) => return read,
+                Ok(true) => {
+                    read.whole_bytes = GREETING_BYTES;
+                    out.steps.push(Step::Greeted);
+                }
+                Err(error) => return Read { whole_bytes: 0, error: Some(error) },
+            }
+        }
+        loop {
+            match self.advance(bytes, read.whole_bytes, out) {
+                Ok(Some(whole_bytes)) => read.whole_bytes = whole_bytes,
+                Ok(None) => return read,
+                Err(error) => {
+                    read.error = Some(error);
+                    return read;
+                }
+            }
+        }
+    }
+
+    fn greet(&mut self, bytes: &[u8]) -> Result<bool, WireError> {
+        match greeting::parse(bytes) {
+            Ok(Greeting::NeedMore) => Ok(false),
+            Ok(Greeting::Peer { commands }) => {
+                self.stage = Stage::Handshake;
+                (self.can_tell, self.commands) = (true, commands);
+                Ok(true)
+            }
+            Err(error) => {
+                self.can_tell = error.code == ErrorCode::Mechanism;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the next message or command. Gives where the unused bytes begin now; `None` if nothing more is whole.
+    fn advance(&mut self, bytes: &[u8], at: usize, out: &mut Output) -> Result<Option<usize>, WireError> {
+        let rest = &bytes[at..];
+        if self.stage == Stage::Handshake {
+            refuse_messages(rest)?;
+        }
+        match self.decoder.next(rest)? {
+            Found::NeedMore => Ok(None),
+            Found::Command { body, alone } => {
+                let end = at + body.end;
+                self.on_command(command::parse(&rest[body])?, out)?;
+                Ok(Some(if alone { end } else { at }))
+            }
+            Found::Message(span) => {
+                let end = at + span.end();
+                match self.stage {
+                    Stage::Open(Role::Publisher) => out.push_message(span.moved(at)),
+                    _ => self.on_upstream_message(span, rest, out),
+                }
+                Ok(Some(end))
+            }
+            Found::Interrupted { end, pieces } => {
+                if self.stage == Stage::Open(Role::Publisher) {
+                    out.steps.push(self.put_together(rest, pieces));
+                }
+                Ok(Some(at + end))
+            }
+        }
+    }
+
+    /// Copies a message out from among the commands within it.
+    fn put_together(&self, bytes: &[u8], pieces: Vec<Range<usize>>) -> Step {
+        let whole: Vec<u8> = pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect();
+        match Decoder::new(usize::MAX).next(&whole) {
+            Ok(Found::Message(span)) => Step::Message(Bytes::from(whole), span),
+            found => {
+                debug_assert!(false, "its frames are one message, not {found:?}");
+                Step::Send(Vec::new())
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command<'_>, out: &mut Output) -> Result<(), WireError> {
+        match (self.stage, command) {
+            (_, Command::Error(reason)) => {
+                let text = format!("the peer ends the session: {}", reason.escape_ascii());
+                Err(WireError::new(ErrorCode::Unexpected, text))
+            }
+            (Stage::Handshake, Command::Ready(metadata)) => {
+                let (role, as_type) = self.role(metadata.socket_type.unwrap_or_default())?;
+                self.stage = Stage::Open(role);
+                out.steps.push(Step::Send(command::ready(as_type)));
+                out.steps.push(Step::Open(role));
+                Ok(())
+            }
+            (Stage::Open(_), Command::Ping { ttl_ds, context }) => {
+                out.steps.push(Step::TimeToLive(ttl_ds));
+                out.steps.push(Step::Send(command::pong(context)));
+                Ok(())
+            }
+            (Stage::Open(Role::Subscriber), Command::Subscribe(prefix)) => {
+                out.steps.push(Step::Subscribe(Bytes::copy_from_slice(prefix)));
+                Ok(())
+            }
+            (Stage::Open(Role::Subscriber), Command::Cancel(prefix)) => {
+                out.steps.push(Step::Cancel(Bytes::copy_from_slice(prefix)));
+                Ok(())
+            }
+            (Stage::Open(_), Command::Pong | Command::Unknown(_)) => Ok(()),
+            _ => Err(WireError::new(ErrorCode::Unexpected, "a command that this socket may not send now")),
+        }
+    }
+
+    /// What the peer is, and what this end is to it.
+    fn role(&self, socket_type: &[u8]) -> Result<(Role, &'static str), WireError> {
+        match socket_type {
+            b"PUB" | b"XPUB" if self.sides != Sides::Subscribers => Ok((Role::Publisher, "XSUB")),
+            b"SUB" | b"XSUB" if self.sides != Sides::Publishers => Ok((Role::Subscriber, "XPUB")),
+            other => {
+                let takes = match self.sides {
+                    Sides::Both => "PUB, XPUB, SUB and XSUB",
+                    Sides::Publishers => "PUB and XPUB",
+                    Sides::Subscribers => "SUB and XSUB",
+                };
+                let text = format!("this port takes {takes} sockets, not {}", other.escape_ascii());
+                Err(WireError::new(ErrorCode::SocketType, text))
+            }
+        }
+    }
+
+    /// What a subscriber sends: a subscription as in 3.0, or what an XSUB application sends up, which has nowhere to go.
+    fn on_upstream_message(&self, span: MessageSpan, bytes: &[u8], out: &mut Output) {
+        if span.part_count() != 1 {
+            return;
+        }
+        match span.parts(bytes).next().and_then(|body| body.split_first()) {
+            Some((1, prefix)) => out.steps.push(Step::Subscribe(Bytes::copy_from_slice(prefix))),
+            Some((0, prefix)) => out.steps.push(Step::Cancel(Bytes::copy_from_slice(prefix))),
+            _ => {}
+        }
+    }
+}
+
+/// Before the handshake is done there are only commands: told at the first byte, whatever it announces.
+fn refuse_messages(bytes: &[u8]) -> Result<(), WireError> {
+    match parse_head(bytes)? {
+        Some(Head { command: false, .. }) => {
+            Err(WireError::new(ErrorCode::Unexpected, "a message came before the handshake was done"))
+        }
+        _ => Ok(()),
+    }
+}

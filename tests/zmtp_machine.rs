@@ -1,0 +1,144 @@
+//! The ZMTP machine without sockets: whole input and input split at every byte come to the same, and a million mutated
+//! inputs come to steps or an error, never a panic, and never use more than has arrived.
+
+use corecast::error::ErrorCode;
+use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
+
+const LIMIT: usize = 1 << 16;
+
+fn ready(kind: &str) -> Vec<u8> {
+    let mut body = b"\x05READY\x0bSocket-Type".to_vec();
+    body.extend_from_slice(&u32::try_from(kind.len()).expect("short").to_be_bytes());
+    body.extend_from_slice(kind.as_bytes());
+    let mut out = Vec::new();
+    frame::put_frame(&mut out, frame::COMMAND, &body);
+    out
+}
+
+/// A publisher: messages of all shapes, heartbeats between them and within one.
+fn publisher() -> Vec<u8> {
+    let mut out = [greeting::ours().to_vec(), ready("PUB")].concat();
+    for bytes in [0, 1, 255, 256, 5000] {
+        frame::put_frame(&mut out, frame::MORE, b"topic");
+        frame::put_frame(&mut out, 0, &vec![7; bytes]);
+        out.extend(command::ping());
+    }
+    frame::put_frame(&mut out, 0, b"");
+    frame::put_frame(&mut out, frame::MORE, b"in");
+    out.extend(command::ping());
+    frame::put_frame(&mut out, frame::MORE, b"ter");
+    frame::put_frame(&mut out, 0, b"rupted");
+    out
+}
+
+fn subscriber() -> Vec<u8> {
+    let mut out = [greeting::ours().to_vec(), ready("XSUB")].concat();
+    for commands in [true, false] {
+        out.extend(command::subscription(true, b"a", commands));
+        out.extend(command::subscription(false, b"", commands));
+    }
+    out
+}
+
+/// What a stream comes to, fed in pieces: the steps, messages with their bytes; and how it ended.
+fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
+    let (mut machine, mut out) = (Machine::new(Sides::Both, LIMIT), Output::default());
+    let (mut held, mut said) = (Vec::new(), Vec::new());
+    for arrived in stream.chunks(piece) {
+        held.extend_from_slice(arrived);
+        let read = machine.read(&held, &mut out);
+        assert!(read.whole_bytes <= held.len());
+        for step in &out.steps {
+            match step {
+                Step::Messages(range) => {
+                    for span in &out.spans[range.clone()] {
+                        assert!(span.start() < span.end() && span.end() <= read.whole_bytes);
+                        assert!(span.native_bytes() <= LIMIT);
+                        said.push(format!("{:?}", span.parts(&held).collect::<Vec<_>>()));
+                    }
+                }
+                Step::Message(bytes, span) => {
+                    said.push(format!("{:?}", span.parts(bytes).collect::<Vec<_>>()))
+                }
+                step => said.push(format!("{step:?}")),
+            }
+        }
+        if let Some(error) = read.error {
+            return (said, Some(error.code));
+        }
+        held.drain(..read.whole_bytes);
+    }
+    (said, None)
+}
+
+#[test]
+fn split_anywhere_is_the_same() {
+    for stream in [publisher(), subscriber()] {
+        let whole = told(&stream, stream.len());
+        assert_eq!(whole.1, None, "{whole:?}");
+        assert!(whole.0.len() > 5);
+        for piece in 1..200 {
+            assert_eq!(told(&stream, piece), whole, "in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn sizes_at_each_boundary() {
+    let open = [greeting::ours().to_vec(), ready("PUB")].concat();
+    let announced = |size: u64| [&open[..], &[frame::LONG], &size.to_be_bytes()].concat();
+    let most = (LIMIT - 41) as u64;
+    for size in [0, 1, 255, 256, most] {
+        assert_eq!(told(&announced(size), 1000).1, None, "{size}");
+    }
+    for size in [most + 1, 1 << 31, 1 << 63, u64::MAX] {
+        assert_eq!(told(&announced(size), 1000).1, Some(ErrorCode::TooLarge), "{size}");
+    }
+    for flags in 0..=255_u8 {
+        let wrong = flags > 7 || flags & 5 == 5;
+        let found = told(&[&open[..], &[flags]].concat(), 1000).1;
+        assert_eq!(found, wrong.then_some(ErrorCode::Malformed), "{flags}");
+    }
+}
+
+#[test]
+fn who_may_not_come_is_refused() {
+    let begin = greeting::ours().to_vec();
+    for (stream, code) in [
+        ([begin.clone(), ready("REQ")].concat(), ErrorCode::SocketType),
+        ([begin.clone(), b"\0\x01x".to_vec()].concat(), ErrorCode::Unexpected),
+        ([begin.clone(), command::ping()].concat(), ErrorCode::Unexpected),
+        ([begin.clone(), command::error("no")].concat(), ErrorCode::Unexpected),
+        ([begin.clone(), ready("PUB"), ready("PUB")].concat(), ErrorCode::Unexpected),
+        (
+            [begin.clone(), ready("PUB"), command::subscription(true, b"", true)].concat(),
+            ErrorCode::Unexpected,
+        ),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), ErrorCode::NotZmtp),
+    ] {
+        assert_eq!(told(&stream, 7).1, Some(code), "{}", stream.escape_ascii());
+    }
+}
+
+#[test]
+fn a_million_mutated_streams_do_not_panic() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    let originals = [publisher(), subscriber()];
+    let (mut out, mut refused) = (Output::default(), 0);
+    for _ in 0..1_000_000 {
+        let original = &originals[rng.usize(..2)];
+        // Mostly near the handshake and the first frames.
+        let length = rng.usize(1..original.len().min(700));
+        let mut stream = original[..length].to_vec();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(..length);
+            stream[at] = if rng.bool() { rng.u8(..) } else { stream[at] ^ (1 << rng.u8(..8)) };
+        }
+        let mut machine = Machine::new(Sides::Both, LIMIT);
+        let read = machine.read(&stream, &mut out);
+        assert!(read.whole_bytes <= stream.len());
+        assert!(out.spans.iter().all(|span| span.end() <= read.whole_bytes));
+        refused += u32::from(read.error.is_some());
+    }
+    assert!(refused > 100_000, "{refused}");
+}

@@ -1,0 +1,29 @@
+//! Real ZeroMQ sockets (pyzmq, with the libzmq that it brings) against the real command: each test runs one case of
+//! `tests/python/zmtp.py`, in the virtual environment that `scripts/python-env.sh` makes.
+
+use std::process::Command;
+
+/// Far more than a case takes on a busy machine.
+const LIMIT_S: &str = "120";
+
+fn run(case: &str) {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let env = Command::new(format!("{root}/scripts/python-env.sh")).output().expect("the script is there");
+    assert!(env.status.success(), "no pyzmq: {}", String::from_utf8_lossy(&env.stderr));
+    let python = String::from_utf8(env.stdout).expect("a path");
+    let done = Command::new("timeout")
+        .args([LIMIT_S, python.trim(), &format!("{root}/tests/python/zmtp.py"), case])
+        .env("CORECAST_BIN", env!("CARGO_BIN_EXE_corecast"))
+        .output()
+        .expect("coreutils has timeout");
+    assert!(done.status.success(), "{case}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+macro_rules! cases {
+    ($($case:ident)*) => { $( #[test] fn $case() { run(stringify!($case)); } )* };
+}
+
+cases! {
+    pub_sub xpub_xsub multipart many_subscriptions churn chained reconnect heartbeat conflate limit many_sockets
+    with_asyncio ipc native direct direct_door as_libzmq slow mute notifier examples
+}
