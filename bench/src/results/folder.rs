@@ -105,6 +105,10 @@ impl ResultsFolder {
 
     /// Says how it ended: `None` if all that was planned was done, else why not.
     pub fn finish(mut self, incomplete: Option<String>) -> Result<Results, ResultsError> {
+        if incomplete.is_none() {
+            // A search that found what it looked for has left some out.
+            self.results.runs_planned = self.results.runs.len() as u64;
+        }
         self.results.incomplete = incomplete;
         self.write_manifest()?;
         Ok(self.results)

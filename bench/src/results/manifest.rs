@@ -25,7 +25,7 @@ pub struct Results {
     pub started_at: String,
     /// The machine, the build, the call.
     pub environment: Environment,
-    /// How many runs were planned.
+    /// How many runs were planned, at the most; as many as were made, once all is done.
     pub runs_planned: u64,
     /// Present if it was not finished: why. `running` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
