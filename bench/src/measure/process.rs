@@ -6,12 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// CPU time that a process has used, in user and kernel mode, its threads together, in nanoseconds.
 ///
-<<<<<<< HEAD
-/// Exact to a microsecond for threads that still run; of those that have ended to a clock tick (10 ms on most machines).
-=======
 /// The kernel gives it in clock ticks, exact to 10 ms on most machines, and to the nanosecond where it counts the run
 /// time of threads (`schedstat`).
->>>>>>> main
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CpuNs(pub u64);
 
@@ -119,21 +115,7 @@ fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
     let status = read(folder.join("status"))?;
     let rss_kib =
         rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
-<<<<<<< HEAD
-    // Ticks are rounded down, and count threads that have ended; the sum over threads is the other way round.
-    let cpu_ns = (ticks * (1_000_000_000 / ticks_per_s)).max(threads_cpu_ns(folder));
-    Ok(Usage { cpu: CpuNs(cpu_ns), rss_bytes: rss_kib * 1024 })
-}
-
-/// CPU time of the threads that run, where the kernel counts it; else 0.
-fn threads_cpu_ns(folder: &Path) -> u64 {
-    let Ok(threads) = std::fs::read_dir(folder.join("task")) else { return 0 };
-    let stats =
-        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
-    stats.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
-=======
     Ok(Usage { cpu, split, rss_bytes: rss_kib * 1024 })
->>>>>>> main
 }
 
 struct File {
@@ -188,22 +170,12 @@ mod tests {
         std::fs::write(folder.path().join("stat"), "7 (x) S 1 7 7 0 -1 0 0 0 0 0 200 100 0 0").unwrap();
         std::fs::write(folder.path().join("status"), "Name:\tx\nVmRSS:\t  2048 kB\nThreads:\t3\n").unwrap();
         let usage = usage_in(folder.path(), 100).unwrap();
-<<<<<<< HEAD
-        assert_eq!(usage, Usage { cpu: CpuNs(3_000_000_000), rss_bytes: 2 << 20 });
-        for (thread, ns) in [("7", "3000000000"), ("8", "4")] {
-            let thread = folder.path().join("task").join(thread);
-            std::fs::create_dir_all(&thread).unwrap();
-            std::fs::write(thread.join("schedstat"), format!("{ns} 100 7\n")).unwrap();
-        }
-        assert_eq!(usage_in(folder.path(), 100).unwrap().cpu, CpuNs(3_000_000_004), "more exact than ticks");
-=======
         let split = CpuSplit { user: CpuNs(2_000_000_000), system: CpuNs(1_000_000_000) };
         assert_eq!(usage, Usage { cpu: CpuNs(3_000_000_000), split, rss_bytes: 2 << 20 });
         let thread = folder.path().join("task").join("7");
         std::fs::create_dir_all(&thread).unwrap();
         std::fs::write(thread.join("schedstat"), "3000000123 5 6\n").unwrap();
         assert_eq!(usage_in(folder.path(), 100).unwrap().cpu, CpuNs(3_000_000_123), "it is more exact");
->>>>>>> main
     }
 
     #[test]
