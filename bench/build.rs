@@ -1,8 +1,6 @@
 //! Finds out which commit this is built from, for the results: `CORECAST_GIT_COMMIT` if that is set, else what git says,
 //! with `-dirty` behind it where files differ from it. Where there is no git, or no repository, it stays unknown.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,7 +3,7 @@
 # by a bridge that stands in a namespace of its own, so that the machine's own network is not touched.
 set -euo pipefail
 
-readonly PREFIX=corecast
+readonly PREFIX=${CORECAST_TESTBED:-corecast}
 readonly ROLES=(admin worker1 worker2)
 readonly NET="$PREFIX-net"
 readonly SUBNET=10.213.77
@@ -19,7 +19,8 @@ Usage: scripts/testbed.sh up [--rate BANDWIDTH] | down | exec ROLE COMMAND... | 
   status        says which hosts are there, their addresses, their processes, and whether they reach each other
   down          ends every process on the hosts and removes them; fine if there are none
 
-Needs root, and ip and tc from the package iproute2.
+Needs root, and ip and tc from the package iproute2. CORECAST_TESTBED gives its namespaces another first word than
+corecast, for a second testbed beside the first.
 
 Examples:
   scripts/testbed.sh up --rate 1gbit
@@ -42,7 +43,7 @@ needs() {
 
 namespace() { printf '%s-%s' "$PREFIX" "$1"; }
 
-exists() { ip netns list | grep -q "^$1\b"; }
+exists() { ip netns list 2>/dev/null | cut -d' ' -f1 | grep -qxF -- "$1"; }
 
 is_role() {
     local role
@@ -63,6 +64,11 @@ end_processes() {
         sleep 0.2
     done
     xargs -r kill -KILL <<<"$pids" 2>/dev/null || true
+    for waited in 0 1 2 3 4 5 6 7 8 9; do
+        [ -n "$(ip netns pids "$1" 2>/dev/null || true)" ] || return 0
+        sleep 0.2
+    done
+    fail "processes of $1 do not end: $(ip netns pids "$1" | tr '\n' ' ')"
 }
 
 down() {
@@ -72,6 +78,10 @@ down() {
             end_processes "$(namespace "$role")"
             ip netns delete "$(namespace "$role")"
         fi
+    done
+    # The bridge and the cables were inside, and went with them.
+    for role in "${ROLES[@]}" net; do
+        ! exists "$(namespace "$role")" || fail "the namespace $(namespace "$role") is still there"
     done
 }
 

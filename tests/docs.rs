@@ -205,13 +205,14 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
+    "docs/REPORT.md",
     "docs/ZMTP.md",
 ];
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`measure`] | payloads, the oracle, latencies, process cost, the environment |
 //! | [`swarm`] | publishers and subscribers on pinned executors |
+//! | [`host`] | agents on other hosts, and how far their clocks can be trusted |
 //! | [`experiment`] | plans, the broker's process, runs |
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |
 //! | [`report`] | the record, the tables, progress, assertions |
@@ -16,10 +17,11 @@
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
-//! `measure <- {swarm, report} <- results <- experiment <- peer <- cli`, never the other way.
+//! `measure <- {swarm, report} <- {results, host} <- experiment <- peer <- cli`, never the other way.
 
 pub mod cli;
 pub mod experiment;
+pub mod host;
 pub mod interrupt;
 pub mod measure;
 pub mod peer;

@@ -121,7 +121,7 @@ struct Said {
     /// How long nothing may happen before a run is given up
     #[arg(long, value_name = "SECS", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
     timeout: Option<Duration>,
-    /// Spread the subscribers over the hosts that this file names
+    /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_HOSTS")]
     hosts: Option<PathBuf>,
 }
@@ -224,16 +224,13 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     {
         bail!("--slow-delay says how slow, and --slow how many: say both");
     }
-    if settings.hosts.is_some() {
-        bail!("--hosts is not there yet in this version: leave it out");
-    }
     let topology = Topology::detect().context("cannot find out which cores there are")?;
     if let Some(shards) = settings.shards.iter().flatten().find(|shards| **shards > topology.allowed().len())
     {
         bail!("--shards {shards} is more than the {} cores that there are", topology.allowed().len());
     }
     let quick = settings.quick;
-    let base = Base::new(settings, &topology).context("--cores")?;
+    let base = Base::new(settings, &topology)?;
     let steps = (experiment.steps)(&base);
     for step in &steps {
         step.plan().check()?;
@@ -363,6 +360,7 @@ mod tests {
         refused("canonical --slow-delay 50ms", "say both");
         refused("canonical --slow 9 --subscribers 9", "at least one must not be");
         refused("canonical --duration 1 --messages 1", "cannot be used with");
+        refused("canonical --hosts /nowhere/hosts.toml", "/nowhere/hosts.toml");
         refused("/nowhere/e.toml", "/nowhere/e.toml");
     }
 

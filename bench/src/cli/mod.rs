@@ -4,13 +4,15 @@
 //! | file | owns |
 //! |---|---|
 //! | [`run`] | `corecast-bench run` |
-//! | [`peers`] | `corecast-bench peers` |
 //! | [`experiment`] | `corecast-bench experiment` |
 //! | [`compare`] | `corecast-bench compare` |
 //! | [`report`] | `corecast-bench report` |
+//! | [`peers`] | `corecast-bench peers` |
+//! | [`agent`] | `corecast-bench agent` |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
+pub mod agent;
 pub mod compare;
 pub mod experiment;
 pub mod output;
@@ -64,14 +66,16 @@ Exit codes: 0 fine, 1 failed or interrupted, 2 wrong usage or a failed --assert,
 pub enum Command {
     /// Run publishers and a swarm of subscribers through a broker, and account for every message
     Run(Box<run::RunArgs>),
-    /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
-    Peers(Box<peers::PeersArgs>),
     /// Carry out an experiment: many runs, one question, a folder of results
     Experiment(Box<experiment::ExperimentArgs>),
     /// Write a report of results: a page, Markdown, and plots
     Report(report::ReportArgs),
     /// Set one result over another: a ratio for each figure, with its interval
     Compare(compare::CompareArgs),
+    /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
+    Peers(Box<peers::PeersArgs>),
+    /// Wait on a host for whoever runs experiments, and play their subscribers
+    Agent(agent::AgentArgs),
     /// Print a completion script for a shell
     Completions(pages::CompletionsArgs),
     /// Print the man page, or write one for each subcommand into a folder
@@ -100,6 +104,7 @@ impl Cli {
             Command::Experiment(args) => experiment::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Compare(args) => compare::execute(&args),
+            Command::Agent(args) => agent::execute(&args),
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),
             Command::Peers(args) => peers::execute(&args),
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn every_flag_is_an_environment_variable() {
         let command = Cli::command();
-        for name in ["run", "experiment", "peers"] {
+        for name in ["run", "experiment", "peers", "report", "compare", "agent"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {

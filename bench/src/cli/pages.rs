@@ -67,10 +67,13 @@ mod tests {
             std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
         let wanted = [
+            "corecast-bench-agent.1",
+            "corecast-bench-compare.1",
             "corecast-bench-completions.1",
             "corecast-bench-experiment.1",
             "corecast-bench-man.1",
             "corecast-bench-peers.1",
+            "corecast-bench-report.1",
             "corecast-bench-run.1",
             "corecast-bench.1",
         ];

@@ -8,6 +8,8 @@ use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Slow, Tr
 use crate::experiment::run::{RunError, run};
 use crate::experiment::settings::{SlowShare, parse_time};
 use crate::experiment::watch::Ending;
+use crate::host::fleet::FleetError;
+use crate::host::hosts_file::Hosts;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::measure::payload::SIZE_BYTES_MIN;
@@ -23,6 +25,7 @@ use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -37,6 +40,8 @@ Examples:
     corecast-bench run --subscribers 1,8,64,512 --transport uds --sessions per-executor
   A bound on latency, in microseconds
     corecast-bench run --assert 'latency_us.p99 < 20e3' --assert 'last_subscriber_us.median < 10e3'
+  Subscribers on other hosts, each with an agent
+    corecast-bench run --hosts hosts.toml --mode both --subscribers 512
   A broker that runs already
     corecast-bench run --broker tcp://127.0.0.1:6680 --broker-pid \"$(pidof corecast)\"
 
@@ -118,6 +123,10 @@ pub struct RunArgs {
     /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "slow", env = "CORECAST_BENCH_SLOW_DELAY")]
     pub slow_delay: Option<Duration>,
+    /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help);
+    /// --cores is then for those that name no cores
+    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_HOSTS")]
+    pub hosts: Option<PathBuf>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
     pub json: Option<PathBuf>,
@@ -212,7 +221,16 @@ pub(super) fn exit_of_error(error: &RunError) -> Exit {
         RunError::Plan(_) | RunError::Descriptors(_) => Exit::Usage,
         RunError::Drive { error: DriveError::TimedOut { .. }, .. } => Exit::TimedOut,
         RunError::Drive { error: DriveError::Failed(failure), .. } if failure.timed_out => Exit::TimedOut,
-        RunError::Broker(_) | RunError::Usage(_) | RunError::Drive { .. } => Exit::Failed,
+        RunError::Fleet(error) | RunError::Drive { error: DriveError::Fleet(error), .. }
+            if error.timed_out() =>
+        {
+            Exit::TimedOut
+        }
+        RunError::Fleet(FleetError::OpenFiles { .. }) => Exit::Usage,
+        RunError::Drive { error: DriveError::Fleet(FleetError::OpenFiles { .. }), .. } => Exit::Usage,
+        RunError::Fleet(_) | RunError::Broker(_) | RunError::Usage(_) | RunError::Drive { .. } => {
+            Exit::Failed
+        }
     }
 }
 
@@ -232,7 +250,15 @@ pub(super) fn worse(one: Exit, other: Exit) -> Exit {
 fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
     let topology = Topology::detect().context("cannot find out which cores there are")?;
     let cores = |set: &CoreSet, flag: &str| set.resolve(&topology).with_context(|| format!("{flag} {set}"));
-    let subscriber_cores = cores(&args.cores, "--cores")?;
+    let hosts = match &args.hosts {
+        Some(path) => Some(Arc::new(Hosts::load(path, &args.cores).context("--hosts")?)),
+        None => None,
+    };
+    // Those of other hosts are resolved there.
+    let subscriber_cores = match &hosts {
+        Some(_) => topology.allowed().to_vec(),
+        None => cores(&args.cores, "--cores")?,
+    };
     let publisher_cores = match &args.publisher_cores {
         Some(set) => cores(set, "--publisher-cores")?,
         None => subscriber_cores.clone(),
@@ -262,6 +288,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         idle: args.idle,
         timeout: args.timeout,
         keep_samples: false,
+        hosts: hosts.clone(),
     };
     if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {
         bail!("--broker {broker} has one mode, and --mode both needs one of each: leave --broker out");

@@ -2,10 +2,12 @@
 
 use super::plan::{BrokerChoice, BrokerOptions, Plan, Slow};
 use super::settings::Settings;
+use crate::host::hosts_file::{Hosts, HostsError};
 use crate::swarm::schedule::{Amount, Rate};
 use corecast::registry::Mode;
 use corecast::{Sessions, cli::Size};
 use corecast_executors::{CoreId, CoreSet, CoreSetError, Idle, Topology};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long nothing may happen before a run is given up, if nothing is said.
@@ -20,6 +22,19 @@ pub struct Base {
     pub cores: Vec<CoreId>,
     /// The cores of the swarm.
     swarm_cores: Vec<CoreId>,
+    /// The hosts of the subscribers; `None`: this one.
+    hosts: Option<Arc<Hosts>>,
+}
+
+/// Why nothing can be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// Not the cores that were said.
+    #[error("--cores: {0}")]
+    Cores(#[from] CoreSetError),
+    /// Not the hosts that were said.
+    #[error("--hosts: {0}")]
+    Hosts(#[from] HostsError),
 }
 
 /// What an experiment chooses in the quick version, and in the whole one.
@@ -32,13 +47,19 @@ pub struct Choice<T> {
 }
 
 impl Base {
-    /// For the cores that this process may use.
-    pub fn new(settings: Settings, topology: &Topology) -> Result<Self, CoreSetError> {
-        let swarm_cores = match &settings.cores {
-            Some(set) => set.resolve(topology)?,
-            None => topology.allowed().to_vec(),
+    /// For the cores that this process may use, and the hosts that were said.
+    pub fn new(settings: Settings, topology: &Topology) -> Result<Self, BaseError> {
+        let said = settings.cores.clone();
+        let hosts = match &settings.hosts {
+            Some(path) => Some(Arc::new(Hosts::load(path, said.as_ref().unwrap_or(&all_cores()))?)),
+            None => None,
         };
-        Ok(Base { settings, cores: topology.allowed().to_vec(), swarm_cores })
+        let swarm_cores = match said {
+            // Those of other hosts are resolved there.
+            Some(set) if hosts.is_none() => set.resolve(topology)?,
+            _ => topology.allowed().to_vec(),
+        };
+        Ok(Base { settings, cores: topology.allowed().to_vec(), swarm_cores, hosts })
     }
 
     /// What the version that was asked for takes.
@@ -102,8 +123,13 @@ impl Base {
             idle: Idle::default(),
             timeout: settings.timeout.unwrap_or(TIMEOUT_DEFAULT),
             keep_samples: false,
+            hosts: self.hosts.clone(),
         }
     }
+}
+
+fn all_cores() -> CoreSet {
+    "all".parse().expect("a word that names every core")
 }
 
 /// The plan, with other options of its broker.
@@ -140,7 +166,7 @@ pub(crate) mod tests {
     /// A machine of so many cores, whatever this one has.
     pub(crate) fn base(settings: Settings, cores: u32) -> Base {
         let cores: Vec<CoreId> = (0..cores).map(CoreId).collect();
-        Base { settings, cores: cores.clone(), swarm_cores: cores }
+        Base { settings, cores: cores.clone(), swarm_cores: cores, hosts: None }
     }
 
     #[test]

@@ -97,9 +97,14 @@ pub struct BrokerProcess {
 }
 
 impl BrokerProcess {
-    /// Starts the `corecast` command as a broker and waits until it serves. With `guard`, the file of this command,
-    /// it is ended even if this process is killed.
-    pub fn start(options: &BrokerOptions, mode: Mode, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    /// Starts the `corecast` command as a broker and waits until it serves: at `listen`, or else where only this host
+    /// reaches it. With `guard`, the file of this command, it is ended even if this process is killed.
+    pub fn start(
+        options: &BrokerOptions,
+        mode: Mode,
+        listen: Option<&Endpoint>,
+        guard: Option<&Path>,
+    ) -> Result<Self, BrokerError> {
         let program = find_program()?;
         let failed = |source| BrokerError::Spawn { program: program.clone(), source };
         let folder = match options.transport {
@@ -108,9 +113,10 @@ impl BrokerProcess {
             }
             Transport::Tcp => None,
         };
-        let listen = match &folder {
-            Some(folder) => Endpoint::Uds { path: folder.path().join("broker.sock") },
-            None => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
+        let listen = match (&folder, listen) {
+            (Some(folder), _) => Endpoint::Uds { path: folder.path().join("broker.sock") },
+            (None, Some(listen)) => listen.clone(),
+            (None, None) => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
         };
         let mut child = command(&program, guard, arguments(options, mode, &listen))
             .stdin(Stdio::null())

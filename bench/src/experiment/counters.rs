@@ -16,20 +16,54 @@ const EXPORTED_WITHIN: Duration = Duration::from_millis(250);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Messages that the kernel took, one for each session.
 const DELIVERIES: &str = "corecast_deliveries_total";
+/// Messages not delivered, by reason.
+const DROPS: &str = "corecast_drops_total";
 /// In force now. Each session of subscribers of a run has one.
 const SUBSCRIPTIONS: &str = "corecast_subscriptions";
 
-/// What each shard did, once the page says that all together have made so many deliveries, or after as long as the page
-/// may lag behind. Empty if there is no such page.
-pub fn shards_after(address: SocketAddr, deliveries: u64) -> Vec<ShardRecord> {
-    let deadline = Instant::now() + EXPORTED_WITHIN;
-    loop {
-        let shards = page(address).map(|page| parse(&page)).unwrap_or_default();
-        let made: u64 = shards.iter().map(|shard| shard.deliveries).sum();
-        if made >= deliveries || Instant::now() >= deadline {
-            return shards;
+/// What the page says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Counters {
+    /// What each shard did, in their order; empty if there is no page.
+    pub shards: Vec<ShardRecord>,
+    /// Messages that were not delivered, for whatever reason.
+    pub drops: u64,
+}
+
+impl Counters {
+    /// As they stand once all shards together have made so many deliveries, or after as long as the page may lag behind.
+    pub fn read_after(address: SocketAddr, deliveries: u64) -> Self {
+        let deadline = Instant::now() + EXPORTED_WITHIN;
+        loop {
+            let counters = page(address).map(|page| Counters::parse(&page)).unwrap_or_default();
+            let made: u64 = counters.shards.iter().map(|shard| shard.deliveries).sum();
+            if made >= deliveries || Instant::now() >= deadline {
+                return counters;
+            }
+            pause(LOOK_EVERY);
         }
-        pause(LOOK_EVERY);
+    }
+
+    fn parse(page: &str) -> Self {
+        let mut counters = Counters::default();
+        for line in page.lines() {
+            let Some((name, rest)) = line.split_once('{') else { continue };
+            let Some((shard, value)) = shard_and_value(rest) else { continue };
+            match name {
+                DROPS => counters.drops += value as u64,
+                DELIVERIES => counters.shard(shard).deliveries += value as u64,
+                SUBSCRIPTIONS => counters.shard(shard).sessions += value as u64,
+                _ => {}
+            }
+        }
+        counters
+    }
+
+    fn shard(&mut self, shard: usize) -> &mut ShardRecord {
+        if self.shards.len() <= shard {
+            self.shards.resize(shard + 1, ShardRecord::default());
+        }
+        &mut self.shards[shard]
     }
 }
 
@@ -44,26 +78,6 @@ fn page(address: SocketAddr) -> io::Result<String> {
         Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
         _ => Err(io::Error::other("no page of metrics")),
     }
-}
-
-/// By shard: what its lines say.
-fn parse(page: &str) -> Vec<ShardRecord> {
-    let mut shards: Vec<ShardRecord> = Vec::new();
-    for line in page.lines() {
-        let Some((name, rest)) = line.split_once('{') else { continue };
-        let Some((shard, value)) = shard_and_value(rest) else { continue };
-        if name != DELIVERIES && name != SUBSCRIPTIONS {
-            continue;
-        }
-        if shards.len() <= shard {
-            shards.resize(shard + 1, ShardRecord::default());
-        }
-        match name {
-            DELIVERIES => shards[shard].deliveries += value as u64,
-            _ => shards[shard].sessions += value as u64,
-        }
-    }
-    shards
 }
 
 /// Of `shard="3",reason="x"} 17`.
@@ -88,14 +102,14 @@ mod tests {
                     corecast_drops_total{reason=\"latest\",shard=\"9\"} 4\n\
                     corecast_deliveries_total{shard=\"99999999\"} 1\n\
                     nonsense{shard=\"1\"\n";
-        let wanted =
-            [ShardRecord { sessions: 0, deliveries: 12 }, ShardRecord { sessions: 3, deliveries: 30 }];
-        assert_eq!(parse(page), wanted);
+        let shards =
+            vec![ShardRecord { sessions: 0, deliveries: 12 }, ShardRecord { sessions: 3, deliveries: 30 }];
+        assert_eq!(Counters::parse(page), Counters { shards, drops: 4 });
     }
 
     #[test]
     fn nobody_there_is_nothing_known() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(shards_after(nobody, 1), []);
+        assert_eq!(Counters::read_after(nobody, 1), Counters::default());
     }
 }

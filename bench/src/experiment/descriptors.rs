@@ -84,7 +84,8 @@ fn most(plan: &Plan, limit: u64) -> u64 {
 }
 
 /// What the needier of the two processes needs. Sessions with the broker have an end in each; those with direct
-/// publishers, which are in this process as their subscribers are, have both ends here.
+/// publishers, which are in this process as their subscribers are, have both ends here. Where subscribers are on
+/// other hosts, one end of each is there.
 fn needed(plan: &Plan) -> u64 {
     let executors = (plan.subscriber_cores.len() + plan.publisher_cores.len()) as u64;
     let hosts = plan.direct_hosts() as u64;
@@ -100,7 +101,7 @@ fn needed(plan: &Plan) -> u64 {
         Sessions::PerSubscriber => {
             plan.subscribers as u64 * files_per_subscriber(plan) + plan.publishers as u64 + executors
         }
-        Sessions::PerExecutor => executors + 2 * hosts * plan.subscriber_cores.len() as u64,
+        Sessions::PerExecutor => executors + ends_here(plan) * hosts * plan.subscriber_cores.len() as u64,
     };
     // A listener each, and an executor on each core that they send from.
     let (listeners, own_executors) = match hosts {
@@ -119,9 +120,20 @@ fn needed(plan: &Plan) -> u64 {
 }
 
 /// Files that a subscriber with a session of its own has in this process: one to the broker, and in direct mode both
-/// ends of one to each publisher.
+/// ends of one to each publisher. One on another host has none here but the publishers' ends, and one at the broker.
 fn files_per_subscriber(plan: &Plan) -> u64 {
-    1 + 2 * plan.direct_hosts() as u64
+    let hosts = plan.direct_hosts() as u64;
+    if plan.hosts.is_some() { hosts.max(1) } else { 1 + ends_here(plan) * hosts }
+}
+
+/// Files that the same subscriber has on its own host, if that is another one.
+pub(super) fn files_per_subscriber_elsewhere(plan: &Plan) -> u64 {
+    1 + plan.direct_hosts() as u64
+}
+
+/// Ends of a session with a direct publisher that are in this process.
+fn ends_here(plan: &Plan) -> u64 {
+    if plan.hosts.is_some() { 1 } else { 2 }
 }
 
 #[cfg(test)]

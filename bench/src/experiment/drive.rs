@@ -1,16 +1,19 @@
 //! Owns a swarm from its first connection to its last report: set up, let go, watched until every message is
 //! accounted for, asked for what it measured. Runs on a plain thread.
 
+use super::descriptors::files_per_subscriber_elsewhere;
 use super::plan::{Plan, Slow};
+use super::receivers::Receivers;
 use super::watch::{Driven, Ending, Watch};
+use crate::host::fleet::{Fleet, FleetError, Shared};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
 use crate::report::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
-use crate::swarm::reports::{Failure, Report, reports};
+use crate::swarm::reports::{Failure, Report, reports, with_causes};
 use crate::swarm::slow::{SlowConfig, SlowSubscribers};
-use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
+use crate::swarm::subscribers::SubscribersConfig;
 use corecast::{Endpoint, OverflowPolicy};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
 use std::time::{Duration, Instant};
@@ -40,6 +43,9 @@ pub enum DriveError {
     /// Publishers or subscribers could not be set up.
     #[error("cannot set up the swarm: {0}")]
     Failed(Failure),
+    /// Other hosts could not be used.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// Not everybody was ready in time.
     #[error("the swarm was not set up within {} s: {waiting} of {executors} executors are not ready", .timeout.as_secs_f64())]
     TimedOut {
@@ -58,29 +64,24 @@ impl From<PoolError> for DriveError {
     }
 }
 
-/// An error in a sentence, with everything that led to it.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
-}
-
 /// A swarm that is ready to go.
 #[derive(Debug)]
 pub struct Drive<'a> {
     plan: &'a Plan,
     interrupt: &'a Interrupt,
     inbox: Inbox<Report>,
-    subscribers: Subscribers,
+    subscribers: Receivers,
     /// They are in nothing that is watched or measured.
     slow: Option<SlowSubscribers>,
     publishers: Publishers,
 }
 
 impl<'a> Drive<'a> {
-    /// Connects everybody; returns when every publisher sees every subscriber.
+    /// Connects everybody; returns when every publisher sees every subscriber. Subscribers are on the hosts of
+    /// `fleet`, if there is one.
     pub fn set_up(
         plan: &'a Plan,
-        broker: (&Endpoint, Option<OverflowPolicy>),
+        (broker, fleet): ((&Endpoint, Option<OverflowPolicy>), Option<Fleet>),
         interrupt: &'a Interrupt,
         progress: &Progress,
     ) -> Result<Self, DriveError> {
@@ -96,7 +97,10 @@ impl<'a> Drive<'a> {
         };
         let (link, mut inbox) = reports();
         progress.phase("connecting subscribers");
-        let subscribers = start_subscribers(plan, &common, link.clone())?;
+        let subscribers = match fleet {
+            Some(fleet) => Receivers::start_on(fleet, &common, shared(plan), &link)?,
+            None => start_subscribers(plan, &common, link.clone())?,
+        };
         wait_until_ready(&mut inbox, subscribers.executors(), plan.timeout, interrupt)?;
         let slow = start_slow(plan, &common, link.clone())?;
         if let Some(slow) = &slow {
@@ -136,16 +140,18 @@ impl<'a> Drive<'a> {
         };
         self.publishers.halt();
         self.collect(&mut watch);
-        watch.driven(start, ending)
+        let mut driven = watch.driven(start, ending);
+        driven.hosts = self.subscribers.settle(&mut driven.tallies);
+        driven
     }
 
     /// Ends all sessions and waits until the executors have stopped.
-    pub fn stop(self) -> Result<(), PoolError> {
+    pub fn stop(self) -> Result<(), DriveError> {
         // A report that nobody takes must not keep an executor from stopping.
         drop(self.inbox);
         self.publishers.stop()?;
         self.subscribers.stop()?;
-        self.slow.map_or(Ok(()), SlowSubscribers::stop)
+        Ok(self.slow.map_or(Ok(()), SlowSubscribers::stop)?)
     }
 
     fn take_reports(&mut self, watch: &mut Watch<'_>, until: Instant) {
@@ -168,7 +174,7 @@ impl<'a> Drive<'a> {
         }
         self.subscribers.finish();
         let deadline = Instant::now() + COLLECT_TIMEOUT;
-        while watch.measured() < self.subscribers.executors() {
+        while !watch.all_measured() {
             match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),
                 Err(_) => break,
@@ -177,15 +183,25 @@ impl<'a> Drive<'a> {
     }
 }
 
-fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result<Subscribers, PoolError> {
+/// What other hosts are told.
+fn shared(plan: &Plan) -> Shared {
+    Shared {
+        idle: plan.idle,
+        keep_samples: plan.keep_samples,
+        files_per_subscriber: files_per_subscriber_elsewhere(plan),
+    }
+}
+
+fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result<Receivers, PoolError> {
     let config = SubscribersConfig {
         common: common.clone(),
         subscribers: plan.measured_subscribers(),
         cores: plan.subscriber_cores.clone(),
         idle: plan.idle,
         keep_samples: plan.keep_samples,
+        clock_ahead_ns: 0,
     };
-    Subscribers::start(config, link)
+    Receivers::start(config, link)
 }
 
 fn start_slow(
@@ -227,7 +243,9 @@ fn wait_until_ready(
             return Err(DriveError::Interrupted);
         }
         match inbox.recv_deadline(deadline.min(Instant::now() + LOOK_EVERY)) {
-            Ok(Report::Failed(failure)) => return Err(DriveError::Failed(failure)),
+            Ok(Report::Failed(failure) | Report::Gone { failure, .. }) => {
+                return Err(DriveError::Failed(failure));
+            }
             Ok(_) => waiting -= 1,
             Err(RecvTimeout::TimedOut) if Instant::now() < deadline => {}
             Err(_) => return Err(DriveError::TimedOut { timeout, waiting, executors }),

@@ -8,6 +8,7 @@
 //! | [`descriptors`] | whether there are files enough for it |
 //! | [`run`] | one run, from the first connection to the record |
 //! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
+//! | `receivers` | where its subscribers are: here, or on other hosts |
 //! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
 //! | [`cost`] | what a run costs whoever fans out |
 //! | [`counters`] | what each shard of a broker did, by its own counters |
@@ -30,6 +31,7 @@ pub mod drive;
 pub mod file;
 pub mod guard;
 pub mod plan;
+mod receivers;
 pub mod run;
 pub mod search;
 pub mod series;

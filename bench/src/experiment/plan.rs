@@ -1,5 +1,6 @@
 //! Owns what one run is to be. Made by the command, checked before anything starts, read by everybody.
 
+use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
 use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::cli::Size;
@@ -9,6 +10,7 @@ use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreId, CoreSet, Idle};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The modes of a call: one, or both in one record, so that they can be compared.
@@ -173,6 +175,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Whether every delivery is kept by itself, for the files of each subscriber.
     pub keep_samples: bool,
+    /// The hosts that play the subscribers; `None`: this one.
+    pub hosts: Option<Arc<Hosts>>,
 }
 
 /// A run that makes no sense.
@@ -192,6 +196,9 @@ pub enum PlanError {
         /// How many there are.
         subscribers: usize,
     },
+    /// Unix sockets, and hosts that have no file system in common.
+    #[error("Unix sockets do not leave a host: with --hosts the transport is tcp")]
+    UdsToHosts,
     /// The payload cannot be so small, or so large.
     #[error(transparent)]
     Size(#[from] SizeError),
@@ -209,6 +216,9 @@ impl Plan {
             ("the number of publishers", self.publishers as u64),
             ("what is sent", messages),
         ];
+        if self.hosts.is_some() && self.transport() == Transport::Uds {
+            return Err(PlanError::UdsToHosts);
+        }
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(PlanError::Nothing { what });
         }
@@ -314,6 +324,7 @@ pub(crate) mod tests {
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
             keep_samples: false,
+            hosts: None,
         }
     }
 
@@ -365,6 +376,12 @@ pub(crate) mod tests {
         assert_eq!(without(|plan| plan.subscribers = 0), "the number of subscribers must be at least 1");
         assert_eq!(without(|plan| plan.publishers = 0), "the number of publishers must be at least 1");
         assert_eq!(without(|plan| plan.amount = Amount::Messages(0)), "what is sent must be at least 1");
+        let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
+        let mut elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..sample_plan() };
+        assert_eq!(elsewhere.check(), Ok(()));
+        let uds = BrokerOptions { transport: Transport::Uds, ..BrokerOptions::default() };
+        elsewhere.broker = BrokerChoice::Started(uds);
+        assert_eq!(elsewhere.check(), Err(PlanError::UdsToHosts));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
     }
 }

@@ -2,12 +2,13 @@
 
 use super::broker::{BrokerError, BrokerProcess};
 use super::cost::{Cost, Reading, thousandths};
-use super::counters;
+use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError, with_causes};
+use super::drive::{Drive, DriveError};
 use super::plan::{BrokerChoice, BrokerOptions, Plan, PlanError, Slow};
 use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
+use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
 use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
@@ -15,8 +16,9 @@ use crate::measure::process::{Usage, UsageError, usage_of};
 use crate::measure::samples::Samples;
 use crate::measure::spread::Spread;
 use crate::report::progress::{Place, Progress};
-use crate::report::record::{RunRecord, ShardRecord};
+use crate::report::record::{HostRecord, RunRecord};
 use crate::results::Raw;
+use crate::swarm::reports::with_causes;
 use crate::swarm::schedule::Rate;
 use corecast::registry::Mode;
 use corecast::{Endpoint, Sessions};
@@ -30,6 +32,8 @@ const NAMED_MAX: usize = 3;
 
 /// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
 const SLOW_DELAY_MS: &str = "slow_delay_ms";
+/// Another: messages that the broker dropped because a slow subscriber's queue was full.
+const SLOW_DROPPED: &str = "slow_dropped";
 
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,9 @@ pub enum RunError {
     /// There are not enough open files for it.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
+    /// The hosts that should play subscribers do not.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// There is no broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -92,8 +99,15 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     plan.check()?;
     descriptors::ensure(plan)?;
     let mut progress = Progress::start_at(surroundings.place, plan.title());
-    let mut broker = Broker::get(plan, surroundings.guard)?;
-    let outcome = run_through(plan, &mut broker, surroundings, &mut progress);
+    let begun = begin(plan, surroundings.guard, &progress);
+    let (mut broker, fleet) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            progress.finish();
+            return Err(error);
+        }
+    };
+    let outcome = run_through(plan, (&mut broker, fleet), surroundings, &mut progress);
     progress.finish();
     if outcome.as_ref().is_ok_and(|outcome| outcome.ending == Ending::Complete) {
         broker.stop();
@@ -102,9 +116,26 @@ pub fn run_in(plan: &Plan, surroundings: &Surroundings<'_>) -> Result<Outcome, R
     outcome
 }
 
+/// The broker, and the agents of other hosts, if there are any: they say where it is to listen.
+fn begin(
+    plan: &Plan,
+    guard: Option<&Path>,
+    progress: &Progress,
+) -> Result<(Broker, Option<Fleet>), RunError> {
+    let fleet = match &plan.hosts {
+        Some(hosts) => {
+            progress.phase("connecting to the hosts");
+            Some(Fleet::connect(hosts, plan.measured_subscribers())?)
+        }
+        None => None,
+    };
+    let broker = Broker::get(plan, fleet.as_ref(), guard)?;
+    Ok((broker, fleet))
+}
+
 fn run_through(
     plan: &Plan,
-    broker: &mut Broker,
+    (broker, fleet): (&mut Broker, Option<Fleet>),
     surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
@@ -115,7 +146,7 @@ fn run_through(
         BrokerChoice::Running { overflow, .. } => *overflow,
     };
     let empty = broker.usage()?;
-    let mut drive = Drive::set_up(plan, (&endpoint, overflow), surroundings.interrupt, progress)
+    let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
@@ -126,15 +157,15 @@ fn run_through(
         said.push_str(&broker.failure_suffix());
     }
     // Direct publishers have no page of counters.
-    let shards = match plan.mode {
-        Mode::Proxy => broker.shards(sends(plan, &driven)),
-        Mode::Direct => Vec::new(),
+    let counters = match plan.mode {
+        Mode::Proxy => broker.counters(sends(plan, &driven)),
+        Mode::Direct => Counters::default(),
     };
     let stopped = drive.stop();
     let mut outcome = outcome(plan, &driven);
     let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
     cost.describe(plan, &mut outcome.record);
-    outcome.record.shards = shards;
+    note_counters(plan, counters, &mut outcome.record);
     note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
         outcome.ending =
@@ -163,6 +194,15 @@ fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> 
     }
 }
 
+/// What shards did; and what was dropped for slow subscribers, which shows that they did get behind.
+fn note_counters(plan: &Plan, counters: Counters, record: &mut RunRecord) {
+    if plan.slow.is_some() && !counters.shards.is_empty() {
+        let dropped = counters.drops.saturating_sub(record.gaps_reported);
+        record.extra.insert(SLOW_DROPPED.to_owned(), dropped as f64);
+    }
+    record.shards = counters.shards;
+}
+
 fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
     match counted {
         Some(Ok(count)) if record.deliveries > 0 => {
@@ -176,15 +216,24 @@ fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
 
 /// The broker of a run.
 enum Broker {
-    Started(BrokerProcess),
-    Running { endpoint: Endpoint, pid: Option<u32> },
+    Started {
+        process: BrokerProcess,
+        /// What everybody connects to.
+        endpoint: Endpoint,
+    },
+    Running {
+        endpoint: Endpoint,
+        pid: Option<u32>,
+    },
 }
 
 impl Broker {
-    fn get(plan: &Plan, guard: Option<&Path>) -> Result<Self, BrokerError> {
+    fn get(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Self, BrokerError> {
         Ok(match &plan.broker {
             BrokerChoice::Started(options) => {
-                Broker::Started(BrokerProcess::start(options, plan.mode, guard)?)
+                let process = BrokerProcess::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
+                let endpoint = fleet.and_then(Fleet::advertise).unwrap_or(process.endpoint()).clone();
+                Broker::Started { process, endpoint }
             }
             BrokerChoice::Running { endpoint, pid, .. } => {
                 Broker::Running { endpoint: endpoint.clone(), pid: *pid }
@@ -194,8 +243,7 @@ impl Broker {
 
     fn endpoint(&self) -> &Endpoint {
         match self {
-            Broker::Started(process) => process.endpoint(),
-            Broker::Running { endpoint, .. } => endpoint,
+            Broker::Started { endpoint, .. } | Broker::Running { endpoint, .. } => endpoint,
         }
     }
 
@@ -206,27 +254,25 @@ impl Broker {
 
     fn pid(&self) -> Option<u32> {
         match self {
-            Broker::Started(process) => Some(process.pid()),
+            Broker::Started { process, .. } => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
         }
     }
 
-    /// What each of its shards did, once all together have done so much; empty if it does not say.
-    fn shards(&self, deliveries: u64) -> Vec<ShardRecord> {
-        match self {
-            // One that has ended says nothing any more.
-            Broker::Started(process) => process
-                .metrics()
-                .map(|address| counters::shards_after(address, deliveries))
-                .unwrap_or_default(),
-            Broker::Running { .. } => Vec::new(),
-        }
+    /// What its shards did, once all together have made so many deliveries; nothing if it does not say.
+    fn counters(&self, deliveries: u64) -> Counters {
+        let address = match self {
+            Broker::Started { process, .. } => process.metrics(),
+            Broker::Running { .. } => None,
+        };
+        // One that has ended says nothing any more.
+        address.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
     }
 
     /// How it ended, if it has and was not known to have.
     fn failure(&mut self) -> Option<String> {
         match self {
-            Broker::Started(process) => process.failure(),
+            Broker::Started { process, .. } => process.failure(),
             Broker::Running { .. } => None,
         }
     }
@@ -237,7 +283,7 @@ impl Broker {
     }
 
     fn stop(self) {
-        if let Broker::Started(process) = self {
+        if let Broker::Started { process, .. } = self {
             // Its last words are of no use to the run: that has ended.
             let _ = process.stop();
         }
@@ -277,7 +323,7 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             Rate::Hz(rate_hz) => Some(rate_hz),
             Rate::Flood => None,
         },
-        duration_s: thousandths(duration_s * 1000.0) / 1000.0,
+        duration_s: (duration_s * 1e6).round() / 1e6,
         messages_sent: driven.sent.iter().sum(),
         deliveries_expected: totals.expected,
         deliveries: totals.delivered,
@@ -306,6 +352,8 @@ fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
+        clock_error_us: clock_error_us(&driven.hosts),
+        hosts: driven.hosts.clone(),
         notes: notes(plan, driven, &totals, rate_reached),
         ..RunRecord::default()
     };
@@ -324,6 +372,11 @@ fn options(plan: &Plan) -> Option<&BrokerOptions> {
         BrokerChoice::Started(options) => Some(options),
         BrokerChoice::Running { .. } => None,
     }
+}
+
+/// By how much a latency may be wrong at the host of which least is known.
+fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
+    hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
 fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
@@ -348,6 +401,12 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
         notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
     }
+    if subscribers_of(driven) < plan.measured_subscribers() {
+        notes.push(format!(
+            "{} subscribers did not say what they got: they are in no figure",
+            plan.measured_subscribers() - subscribers_of(driven)
+        ));
+    }
     if totals.gaps_of_unknown_size > 0 {
         notes.push(format!(
             "{} gap notices were of unknown size: what their subscribers missed at the end counts as gaps",
@@ -367,4 +426,9 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
         }
     }
     notes
+}
+
+/// How many subscribers there is an account of.
+fn subscribers_of(driven: &Driven) -> usize {
+    driven.tallies.iter().map(|(_, tally)| tally.oracle().subscribers()).sum()
 }

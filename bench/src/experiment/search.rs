@@ -73,7 +73,7 @@ mod tests {
     fn it_closes_in_on_the_limit_from_wherever_it_begins() {
         for first_hz in [10.0, 900.0, 1_000.0, 1_100.0, 50_000.0] {
             let (rate_hz, _) = found(1_000.0, first_hz);
-            assert!(rate_hz <= 1_000.0 && rate_hz >= 1_000.0 / NEAR_ENOUGH, "{first_hz}: {rate_hz}");
+            assert!((1_000.0 / NEAR_ENOUGH..=1_000.0).contains(&rate_hz), "{first_hz}: {rate_hz}");
         }
         assert!(found(1_000.0, 1_100.0).1 <= 7, "eight runs are enough from near by");
     }

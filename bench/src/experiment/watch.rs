@@ -5,6 +5,7 @@ use crate::measure::oracle::Settling;
 use crate::measure::payload::PublisherIndex;
 use crate::measure::tally::Tally;
 use crate::report::progress::Position;
+use crate::report::record::HostRecord;
 use crate::swarm::reports::{Failure, PublisherDone, Received, Report};
 use crate::swarm::schedule::Rate;
 use corecast_executors::MonotonicNs;
@@ -46,6 +47,8 @@ pub struct Driven {
     pub tallies: Vec<(usize, Tally)>,
     /// How it ended.
     pub ending: Ending,
+    /// The hosts of the subscribers; none if it is this one.
+    pub hosts: Vec<HostRecord>,
 }
 
 /// What has been reported of a run so far.
@@ -55,6 +58,8 @@ pub(super) struct Watch<'a> {
     sent: u64,
     received: Vec<Received>,
     tallies: Vec<(usize, Tally)>,
+    /// Executors of hosts that have gone.
+    gone: usize,
     failure: Option<Failure>,
     interrupted: Option<Instant>,
     started: Instant,
@@ -74,6 +79,7 @@ impl<'a> Watch<'a> {
             sent: 0,
             received: vec![Received::default(); executors],
             tallies: Vec::new(),
+            gone: 0,
             failure: None,
             interrupted: None,
             started: now,
@@ -96,6 +102,10 @@ impl<'a> Watch<'a> {
             }
             Report::Measured { executor, tally } => self.tallies.push((executor, *tally)),
             Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
+            Report::Gone { executors, failure } => {
+                self.gone += executors;
+                self.failure.get_or_insert(failure);
+            }
             Report::SubscribersReady | Report::PublishersReady => {}
         }
         let moved_to = self.accounted();
@@ -114,9 +124,9 @@ impl<'a> Watch<'a> {
         self.interrupted.is_some()
     }
 
-    /// How many executors have handed over what they measured.
-    pub(super) fn measured(&self) -> usize {
-        self.tallies.len()
+    /// Whether every executor that is there has handed over what it measured.
+    pub(super) fn all_measured(&self) -> bool {
+        self.tallies.len() + self.gone >= self.received.len()
     }
 
     fn accounted(&self) -> u64 {
@@ -231,7 +241,11 @@ impl<'a> Watch<'a> {
             }
         }
         let in_time = sent.iter().sum::<u64>().saturating_sub(late);
-        Driven { started: started.unwrap_or(start), sent, intended, in_time, tallies: self.tallies, ending }
+        let mut tallies = self.tallies;
+        // As they are numbered, not as they came: so the subscribers of a host stand together.
+        tallies.sort_by_key(|(executor, _)| *executor);
+        let hosts = Vec::new();
+        Driven { started: started.unwrap_or(start), sent, intended, in_time, tallies, ending, hosts }
     }
 }
 

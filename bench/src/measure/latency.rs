@@ -12,7 +12,7 @@ const LATENCY_NS_MAX: u64 = 600_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Many latencies, in constant memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Latencies {
     histogram: Histogram<u64>,
 }
@@ -63,6 +63,18 @@ impl Latencies {
     /// Counts all of `other` too.
     pub fn merge(&mut self, other: &Latencies) {
         self.histogram.add(&other.histogram).expect("all histograms have the bounds above");
+    }
+
+    /// All latencies, longer by so much; shorter if it is negative, but never below the shortest that can be counted.
+    /// What was counted within 0.1 % moves as one.
+    #[must_use]
+    pub fn shifted(&self, by_ns: i64) -> Self {
+        let mut shifted = Latencies::new();
+        for bucket in self.histogram.iter_recorded() {
+            let latency_ns = bucket.value_iterated_to().saturating_add_signed(by_ns);
+            shifted.histogram.saturating_record_n(latency_ns, bucket.count_at_value());
+        }
+        shifted
     }
 
     /// How many were counted.
@@ -142,6 +154,19 @@ impl Latencies {
     }
 }
 
+/// As the bytes of an `.hdr` file.
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_hdr().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Latencies::from_hdr(&Vec::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 impl Default for Latencies {
     fn default() -> Self {
         Latencies::new()
@@ -206,6 +231,20 @@ mod tests {
         let (quantile, greatest) = *curve.last().unwrap();
         assert!((quantile - 1.0).abs() < 1e-9 && (greatest - 1000.0).abs() <= 1.0, "{quantile} {greatest}");
         assert!(Latencies::new().curve().is_empty());
+    }
+
+    #[test]
+    fn a_shift_moves_all_and_nothing_below_zero() {
+        let mut latencies = Latencies::new();
+        [10_000, 50_000, 1_000_000].into_iter().for_each(|ns| latencies.record_ns(ns));
+        let ends =
+            |latencies: &Latencies| latencies.summary().map(|summary| (summary.min, summary.max)).unwrap();
+        let near = |found: (f64, f64), wanted: (f64, f64)| {
+            assert!((found.0 - wanted.0).abs() < 0.1 && (found.1 - wanted.1).abs() < 2.0, "{found:?}");
+        };
+        near(ends(&latencies.shifted(5_000)), (15.0, 1_005.0));
+        near(ends(&latencies.shifted(-20_000)), (0.0, 980.0));
+        assert_eq!(latencies.shifted(-20_000).len(), 3);
     }
 
     #[test]

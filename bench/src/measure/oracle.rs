@@ -14,9 +14,10 @@
 
 use super::payload::PublisherIndex;
 use super::stream::Stream;
+use serde::{Deserialize, Serialize};
 
 /// The account of the subscribers of one executor.
-#[derive(Debug)]
+#[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub struct Oracle {
     publishers: usize,
     /// By subscriber, then publisher.
@@ -26,7 +27,7 @@ pub struct Oracle {
 }
 
 /// What a subscriber was told, or got damaged, without a publisher to put it down to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Unplaced {
     told: u64,
     corrupted: u64,
@@ -57,7 +58,7 @@ pub struct Totals {
 }
 
 /// How far an executor's subscribers are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Settling {
     /// Subscribers whose every message is accounted for.
     pub settled: usize,
@@ -86,6 +87,11 @@ impl Oracle {
     /// How many publishers it accounts for.
     pub fn publishers(&self) -> usize {
         self.publishers
+    }
+
+    /// Whether it has as many streams as it says: one that came from another host may not.
+    pub fn is_whole(&self) -> bool {
+        self.publishers > 0 && Some(self.streams.len()) == self.unplaced.len().checked_mul(self.publishers)
     }
 
     /// An intact message has arrived. Returns whether it is the first time.

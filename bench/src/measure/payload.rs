@@ -18,6 +18,7 @@
 //! tens of millions of small payloads a second (measured at 64 bytes: 6 ns against 15 ns for crc32fast).
 
 use corecast_executors::MonotonicNs;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The least payload that holds the header, in bytes.
@@ -31,7 +32,7 @@ const PUBLISHER: std::ops::Range<usize> = 32..36;
 const LENGTH: std::ops::Range<usize> = 36..40;
 
 /// One run of the swarm; random, so that a message of an earlier run is never taken for one of this run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 /// Which of the swarm's publishers: 0, 1, 2…

@@ -45,6 +45,13 @@ impl Samples {
         self.not_kept += other.not_kept;
     }
 
+    /// All latencies, longer by so much; shorter if it is negative, but never below 0.
+    pub fn shift(&mut self, by_ns: i64) {
+        for sample in &mut self.kept {
+            sample.latency_ns = sample.latency_ns.saturating_add_signed(by_ns);
+        }
+    }
+
     /// All that were kept.
     pub fn kept(&self) -> &[Sample] {
         &self.kept

@@ -3,13 +3,14 @@
 
 use super::latency::Latencies;
 use super::payload::PublisherIndex;
+use serde::{Deserialize, Serialize};
 
 /// Messages whose times are allocated at once: 64 KiB a chunk, so that a flood allocates once in 4,096 messages (a
 /// few microseconds) and never copies what it has, and a publisher of few messages costs little.
 const CHUNK_MESSAGES: usize = 4_096;
 
 /// The least and the greatest latency of one message, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 struct Extremes {
     first_ns: u64,
     last_ns: u64,
@@ -21,7 +22,7 @@ const NOBODY: Extremes = Extremes { first_ns: u64::MAX, last_ns: 0 };
 /// First and last times of every message of every publisher: 16 bytes a message.
 ///
 /// They are over the subscribers that got the message: what one missed (and was told of) it has no time for.
-#[derive(Debug, Default)]
+#[derive(PartialEq, Debug, Default)]
 pub struct Spread {
     publishers: Vec<Vec<Box<[Extremes]>>>,
 }
@@ -61,6 +62,20 @@ impl Spread {
         }
     }
 
+    /// Of how many publishers.
+    pub fn publishers(&self) -> usize {
+        self.publishers.len()
+    }
+
+    /// All times, longer by so much; shorter if it is negative, but never below 0.
+    pub fn shift(&mut self, by_ns: i64) {
+        let messages = self.publishers.iter_mut().flatten().flat_map(|chunk| chunk.iter_mut());
+        for message in messages.filter(|message| message.first_ns != NOBODY.first_ns) {
+            message.first_ns = message.first_ns.saturating_add_signed(by_ns);
+            message.last_ns = message.last_ns.saturating_add_signed(by_ns);
+        }
+    }
+
     /// The distributions over all messages that anybody got: time to the first subscriber, time to the last.
     pub fn distributions(&self) -> (Latencies, Latencies) {
         let (mut first, mut last) = (Latencies::new(), Latencies::new());
@@ -70,6 +85,39 @@ impl Spread {
             last.record_ns(message.last_ns);
         }
         (first, last)
+    }
+}
+
+/// For each publisher, the first and last times of its messages up to the last that anybody got.
+impl Serialize for Spread {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = self.publishers.iter().map(|chunks| {
+            let messages = chunks.iter().flat_map(|chunk| chunk.iter());
+            let mut row: Vec<(u64, u64)> =
+                messages.map(|message| (message.first_ns, message.last_ns)).collect();
+            let got =
+                row.iter().rposition(|(first_ns, _)| *first_ns != NOBODY.first_ns).map_or(0, |last| last + 1);
+            row.truncate(got);
+            row
+        });
+        serializer.collect_seq(rows)
+    }
+}
+
+impl<'de> Deserialize<'de> for Spread {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rows: Vec<Vec<(u64, u64)>> = Vec::deserialize(deserializer)?;
+        let mut spread = Spread::new(rows.len());
+        for (chunks, row) in spread.publishers.iter_mut().zip(&rows) {
+            if let Some(last) = row.len().checked_sub(1) {
+                grow(chunks, last / CHUNK_MESSAGES);
+            }
+            let messages = chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+            messages.zip(row).for_each(|(message, (first_ns, last_ns))| {
+                *message = Extremes { first_ns: *first_ns, last_ns: *last_ns };
+            });
+        }
+        Ok(spread)
     }
 }
 
@@ -116,6 +164,27 @@ mod tests {
         spread.record(ONE, 7, 1_000);
         let (first, last) = spread.distributions();
         assert_eq!((first.len(), last.len()), (1, 1));
+    }
+
+    #[test]
+    fn it_travels_without_the_messages_that_nobody_got() {
+        let mut spread = Spread::new(2);
+        spread.record(TWO, CHUNK_MESSAGES as u64 + 1, 1_000);
+        spread.record(TWO, 0, 5_000);
+        let text = serde_json::to_string(&spread).unwrap();
+        assert!(text.starts_with("[[],[[5000,5000],"), "{}", &text[..40]);
+        assert!(text.ends_with(",[1000,1000]]]"));
+        assert_eq!(serde_json::from_str::<Spread>(&text).unwrap(), spread);
+    }
+
+    #[test]
+    fn a_shift_moves_what_somebody_got() {
+        let mut spread = Spread::new(1);
+        spread.record(ONE, 1, 5_000);
+        spread.shift(-2_000);
+        let (first, last) = figures(&spread);
+        assert!((first[0] - 3.0).abs() < 0.01 && (last[0] - 3.0).abs() < 0.01, "{first:?} {last:?}");
+        assert_eq!(spread.distributions().0.len(), 1);
     }
 
     #[test]

@@ -4,15 +4,17 @@
 //! holes are kept as ranges, so an account grows with the number of holes (each 16 bytes), never with the number
 //! of messages. A message that fills a hole is late; one that fills none was here before.
 
+use serde::{Deserialize, Serialize};
+
 /// Sequences from `start` to before `end` that have not arrived, though a later one has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Hole {
     start: u64,
     end: u64,
 }
 
 /// What arrived of one stream, and what was said about it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
     /// One past the highest sequence that arrived.
     next: u64,

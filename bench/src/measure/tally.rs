@@ -8,17 +8,29 @@ use super::payload::{self, PublisherIndex, RunId};
 use super::samples::{Sample, Samples};
 use super::spread::Spread;
 use corecast_executors::MonotonicNs;
+use serde::{Deserialize, Serialize};
 
 /// What the subscribers of one executor have measured so far.
-#[derive(Debug)]
+#[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub struct Tally {
     run: RunId,
+    clock: Clock,
     oracle: Oracle,
     latencies: Latencies,
     spread: Spread,
-    last_arrival: Option<MonotonicNs>,
+    /// On the publishers' clock, in nanoseconds.
+    last_arrival_ns: Option<u64>,
     /// Every delivery by itself, if they are kept.
     samples: Option<Samples>,
+}
+
+/// How the clock that arrivals are read from stands to the publishers', which stamps messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Clock {
+    /// By how much it is ahead; 0 for the same clock.
+    ahead_ns: i64,
+    /// Deliveries that came before they were sent, by these clocks. They count as 0: nearer to the truth.
+    early: u64,
 }
 
 impl Tally {
@@ -26,10 +38,11 @@ impl Tally {
     pub fn new(run: RunId, subscribers: usize, publishers: usize) -> Self {
         Tally {
             run,
+            clock: Clock::default(),
             oracle: Oracle::new(subscribers, publishers),
             latencies: Latencies::new(),
             spread: Spread::new(publishers),
-            last_arrival: None,
+            last_arrival_ns: None,
             samples: None,
         }
     }
@@ -41,18 +54,29 @@ impl Tally {
         self
     }
 
+    /// Arrivals are read from a clock that is ahead of the publishers' by so much.
+    #[must_use]
+    pub fn ahead_by(mut self, ahead_ns: i64) -> Self {
+        self.clock.ahead_ns = ahead_ns;
+        self
+    }
+
     /// A message has arrived at `subscriber`. Returns whether it is intact; if not, the caller finds out whose it
     /// is from its topic and says so with [`Tally::corrupted`].
     #[inline]
     #[must_use]
     pub fn message(&mut self, subscriber: usize, payload: &[u8], now: MonotonicNs) -> bool {
-        self.last_arrival = Some(now);
+        let now_ns = self.publishers_ns(now);
+        self.last_arrival_ns = Some(now_ns);
         let Some(stamp) = payload::check(payload, self.run) else { return false };
         if stamp.publisher.0 as usize >= self.oracle.publishers() {
             return false;
         }
         if self.oracle.arrived(subscriber, stamp.publisher, stamp.sequence) {
-            let latency_ns = now.0.saturating_sub(stamp.intended.0);
+            let latency_ns = now_ns.checked_sub(stamp.intended.0).unwrap_or_else(|| {
+                self.clock.early += 1;
+                0
+            });
             self.latencies.record_ns(latency_ns);
             self.spread.record(stamp.publisher, stamp.sequence, latency_ns);
             if let Some(samples) = &mut self.samples {
@@ -81,14 +105,50 @@ impl Tally {
         missed: Option<u64>,
         now: MonotonicNs,
     ) {
-        self.last_arrival = Some(now);
+        self.last_arrival_ns = Some(self.publishers_ns(now));
         self.oracle.told(subscriber, publisher, missed);
     }
 
     /// A tally of the same run in which nothing has been counted.
     pub fn empty_copy(&self) -> Self {
         let copy = Tally::new(self.run, self.oracle.subscribers(), self.oracle.publishers());
+        let copy = copy.ahead_by(self.clock.ahead_ns);
         if self.samples.is_some() { copy.keeping_samples() } else { copy }
+    }
+
+    /// What the publishers' clock shows at `now`.
+    #[inline]
+    fn publishers_ns(&self, now: MonotonicNs) -> u64 {
+        now.0.saturating_sub_signed(self.clock.ahead_ns)
+    }
+
+    /// Whether it is one of this run, whole: one that came from another host may not be.
+    pub fn is_whole(&self, run: RunId, publishers: usize) -> bool {
+        let sampled = |sample: &Sample| {
+            (sample.subscriber as usize) < self.oracle.subscribers()
+                && (sample.publisher as usize) < publishers
+        };
+        self.run == run
+            && self.oracle.publishers() == publishers
+            && self.oracle.is_whole()
+            && self.spread.publishers() == publishers
+            && self.samples.iter().flat_map(Samples::kept).all(sampled)
+    }
+
+    /// Whether all its latencies may be moved: not if some would have been below 0, for by how much is not known.
+    pub fn can_shift(&self) -> bool {
+        self.clock.early == 0
+    }
+
+    /// All latencies, longer by so much; shorter if it is negative. For a clock of which more was learned later.
+    pub fn shift(&mut self, by_ns: i64) {
+        self.latencies = self.latencies.shifted(by_ns);
+        self.spread.shift(by_ns);
+        if let Some(samples) = &mut self.samples {
+            samples.shift(by_ns);
+        }
+        self.last_arrival_ns = self.last_arrival_ns.map(|ns| ns.saturating_add_signed(by_ns));
+        self.clock.ahead_ns = self.clock.ahead_ns.saturating_sub(by_ns);
     }
 
     /// Every delivery by itself, if they were kept.
@@ -111,9 +171,9 @@ impl Tally {
         &self.spread
     }
 
-    /// When the last message or notice arrived.
+    /// When the last message or notice arrived, on the publishers' clock.
     pub fn last_arrival(&self) -> Option<MonotonicNs> {
-        self.last_arrival
+        self.last_arrival_ns.map(MonotonicNs)
     }
 
     /// The sums of the account, when each publisher sent as many messages as `sent` says.
@@ -169,6 +229,45 @@ mod tests {
         assert_eq!((first.len(), last.len()), (SENT, SENT));
         let latency = tally.latencies().summary().unwrap();
         assert!((latency.median - 5.0).abs() < 0.01 && latency.stddev < 0.01, "{latency:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_or_behind_is_taken_into_account() {
+        for ahead_ns in [-3_600_000_000_000, -1, 0, 1, 3_600_000_000_000_i64] {
+            let sent = 7_200_000_000_000;
+            let mut tally = Tally::new(RUN, 1, 1).keeping_samples().ahead_by(ahead_ns);
+            let mut payload = Payload::new(RUN, ONE, 64).unwrap();
+            let arrival = MonotonicNs(sent + LATENCY_NS).0.saturating_add_signed(ahead_ns);
+            assert!(tally.message(0, payload.stamp(0, MonotonicNs(sent)), MonotonicNs(arrival)));
+            assert_eq!(tally.samples().unwrap().kept()[0].latency_ns, LATENCY_NS);
+            assert_eq!(tally.last_arrival(), Some(MonotonicNs(sent + LATENCY_NS)));
+            assert!(tally.can_shift());
+            tally.shift(-2_000);
+            assert_eq!(tally.samples().unwrap().kept()[0].latency_ns, LATENCY_NS - 2_000);
+            assert_eq!(tally.last_arrival(), Some(MonotonicNs(sent + LATENCY_NS - 2_000)));
+        }
+    }
+
+    #[test]
+    fn what_came_before_it_was_sent_counts_as_nothing_and_is_not_moved() {
+        let mut tally = Tally::new(RUN, 1, 1).ahead_by(10_000);
+        let mut payload = Payload::new(RUN, ONE, 64).unwrap();
+        assert!(tally.message(0, payload.stamp(0, MonotonicNs(50_000)), MonotonicNs(55_000)));
+        assert!(!tally.can_shift());
+        assert!(tally.latencies().summary().unwrap().max < 0.01);
+    }
+
+    #[test]
+    fn a_tally_travels_whole_and_a_torn_one_is_seen() {
+        let tally = deliver(&stream());
+        let text = serde_json::to_string(&tally).unwrap();
+        let read: Tally = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, tally);
+        assert!(read.is_whole(RUN, 1));
+        assert!(!read.is_whole(RunId(43), 1) && !read.is_whole(RUN, 2));
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["oracle"]["streams"].as_array_mut().unwrap().pop();
+        assert!(!serde_json::from_value::<Tally>(value).unwrap().is_whole(RUN, 1));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(super) fn measure(
             broker: broker.clone(),
             sessions: plan.sessions,
             subscribers: plan.subscribers,
+            slow: None,
             publishers: 1,
             size_bytes: plan.size_bytes,
             rate,
@@ -62,6 +63,7 @@ pub(super) fn measure(
             idle: corecast_executors::Idle::Park,
             timeout: plan.timeout,
             keep_samples: false,
+            hosts: None,
         };
         let outcome = run(&plan, guard, interrupt).map_err(|error| failed(error.to_string()))?;
         let mut record = outcome.record;

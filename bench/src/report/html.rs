@@ -64,7 +64,7 @@ fn chapter(chapter: &Chapter) -> Markup {
             }
             div.summary {
                 p.question { (chapter.question) }
-                @for sentence in &chapter.answer { p.answer { (sentence) } }
+                @for sentence in &chapter.answer { p.answer { (unbroken(sentence)) } }
             }
             @for part in &chapter.sections { (section(part, chapter)) }
         }
@@ -91,7 +91,7 @@ fn figure(figure: &Figure, chapter: &Chapter) -> Markup {
             h4 { (figure.title) }
             div.plot.wide { (figure.chart.draw(&figure.title, WIDE, Theme::Page)) }
             div.plot.narrow { (figure.chart.draw(&figure.title, NARROW, Theme::Page)) }
-            figcaption { (figure.caption) span.runs { "Runs: " (figure.runs) } }
+            figcaption { (unbroken(&figure.caption)) span.runs { "Runs: " (figure.runs) } }
         }
     }
 }
@@ -102,7 +102,7 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
         div.table {
             @if !table.title.is_empty() { h4 { (table.title) } }
             div.scroll tabindex="0" role="region" aria-label=(name) {
-                table.facts-table[table.columns.len() == 2] {
+                table class=[look(table)] {
                     thead { tr { @for column in &table.columns { (heading(column)) } } }
                     tbody { @for row in &table.rows { (self::row(row, table, chapter)) } }
                 }
@@ -116,6 +116,14 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
         } @else {
             (whole)
         }
+    }
+}
+
+/// Tables of figures are tight and keep each row in one line; those of words are not.
+fn look(table: &Table) -> Option<&'static str> {
+    match &table.columns[..] {
+        [first, _] => (first.heading == "what").then_some("facts-table"),
+        _ => Some("figures"),
     }
 }
 
@@ -136,12 +144,29 @@ fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
                     Cell::Alarm(text) => {
                         td class=[column.numbers.then_some("n")] { span.alarmed { (text) } }
                     }
-                    Cell::Run(run) if table.is_index => { td.run { (run) } }
-                    Cell::Run(run) => { td.run { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
+                    Cell::Run(run) if table.is_index => { td { (run) } }
+                    Cell::Run(run) => { td { a href={ "#" (anchor(chapter, run)) } { (short(run)) } } }
                 }
             }
         }
     }
+}
+
+/// The same words with figures and their units kept in one line.
+fn unbroken(words: &str) -> String {
+    const UNITS: [&str; 9] = ["ns", "µs", "ms", "s", "kB", "MB", "M/s", "k/s", "cores"];
+    let mut text = String::with_capacity(words.len());
+    for word in words.split(' ') {
+        let unit = word.trim_end_matches(|letter: char| ",.;:)".contains(letter));
+        let after_number = text.ends_with(|letter: char| letter.is_ascii_digit() || letter == '±');
+        let after_ratio = text.ends_with('×');
+        if !text.is_empty() {
+            let binds = after_ratio || (after_number && (UNITS.contains(&unit) || text.ends_with('±')));
+            text.push(if binds { '\u{a0}' } else { ' ' });
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 /// Where a run stands in the page.
@@ -152,4 +177,19 @@ fn anchor(chapter: &Chapter, run: &str) -> String {
 /// The number that a run's name begins with.
 fn short(run: &str) -> &str {
     run.split('-').next().unwrap_or(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_stay_with_their_units() {
+        assert_eq!(
+            unbroken("in 5.97 ms, 1.24× nats's, ± 40 µs"),
+            "in 5.97\u{a0}ms, 1.24×\u{a0}nats's, ±\u{a0}40\u{a0}µs"
+        );
+        assert_eq!(unbroken("of 512 subscribers in 3 runs"), "of 512 subscribers in 3 runs");
+        assert_eq!(unbroken(""), "");
+    }
 }

@@ -17,12 +17,12 @@
 
 pub mod assert_expr;
 pub mod assertion;
-pub mod peer_record;
 mod chapter;
 pub mod compare;
 mod document;
 mod html;
 mod markdown;
+pub mod peer_record;
 mod plot;
 pub mod progress;
 pub mod publish;

@@ -116,7 +116,9 @@ fn name_of(path: &Path) -> String {
 }
 
 fn results_of(record: Record) -> Results {
-    let mut results = Results::new(Kind::Experiment, "run", QUESTION_OF_A_RUN, record.environment);
+    let peers = record.runs.iter().any(|run| run.peer.is_some());
+    let kind = if peers { Kind::Peers } else { Kind::Experiment };
+    let mut results = Results::new(kind, "run", QUESTION_OF_A_RUN, record.environment);
     results.runs_planned = record.runs.len() as u64;
     let entry = |(number, record)| Entry { id: id_of(number + 1, &record), record };
     results.runs = record.runs.into_iter().enumerate().map(entry).collect();

@@ -23,7 +23,7 @@ pub fn render(runs: &[RunRecord]) -> String {
             _ => format!("{}: ", name(run)),
         };
         let incomplete = run.incomplete.as_ref().map(|why| format!("incomplete: {why}"));
-        for note in incomplete.iter().chain(wrong(run).iter()).chain(&run.notes) {
+        for note in incomplete.iter().chain(wrong(run).iter()).chain(&run.notes).chain(clocks(run).iter()) {
             text.push_str(&format!("{about}{note}\n"));
         }
     }
@@ -36,6 +36,17 @@ pub fn render(runs: &[RunRecord]) -> String {
 /// What tells the runs of one call apart.
 fn name(run: &RunRecord) -> String {
     format!("{} {}", run.mode, count(run.subscribers))
+}
+
+/// What the clocks of several hosts mean for the times, if they are not the same.
+fn clocks(run: &RunRecord) -> Option<String> {
+    let error_us = run.clock_error_us?;
+    let apart = run.hosts.iter().filter(|host| host.clock_error_us.is_some()).count();
+    Some(format!(
+        "{apart} of {} hosts have a clock of their own: times are ± {}, and those below that are not shown",
+        run.hosts.len(),
+        duration(error_us)
+    ))
 }
 
 /// What came that should not have, if any did.
@@ -59,13 +70,17 @@ fn comparisons(runs: &[RunRecord]) -> Vec<String> {
         let proxy = of("proxy").find(|proxy| proxy.subscribers == direct.subscribers)?;
         let median = |run: &RunRecord| run.last_subscriber_us.map(|summary| summary.median);
         let (direct_us, proxy_us) = (median(direct)?, median(proxy)?);
-        Some(format!(
-            "{} subscribers: median time to the last, direct {} / proxy {} = {:.2}",
-            count(direct.subscribers),
-            duration(direct_us),
-            duration(proxy_us),
-            direct_us / proxy_us
-        ))
+        // A ratio of what may be nothing says nothing.
+        let known = |us: f64, run: &RunRecord| run.clock_error_us.is_none_or(|error_us| us >= error_us);
+        (known(direct_us, direct) && known(proxy_us, proxy)).then(|| {
+            format!(
+                "{} subscribers: median time to the last, direct {} / proxy {} = {:.2}",
+                count(direct.subscribers),
+                with_error(direct_us, direct.clock_error_us),
+                with_error(proxy_us, proxy.clock_error_us),
+                direct_us / proxy_us
+            )
+        })
     });
     lines.collect()
 }
@@ -133,10 +148,12 @@ fn cpu(ns: Option<f64>) -> String {
     ns.map_or_else(|| "-".into(), |ns| duration(ns / 1000.0))
 }
 
-/// How long it took to each subscriber, to the first and to the last, a line each for each run.
+/// How long it took to each subscriber, to the first and to the last, a line each for each run. Where sender and
+/// receivers have different clocks, the bound of the error takes the place of the deviation, which the record has.
 fn times(runs: &[RunRecord]) -> Table {
-    let mut table =
-        table(&[RUN, "to", "min", "Q1", "median", "Q3", "p99", "p99.9", "max", "mean", "std dev"]);
+    let bounded = runs.iter().any(|run| run.clock_error_us.is_some());
+    let last = if bounded { "±" } else { "std dev" };
+    let mut table = table(&[RUN, "to", "min", "Q1", "median", "Q3", "p99", "p99.9", "max", "mean", last]);
     for run in runs {
         let distributions = [
             ("each", &run.latency_us),
@@ -144,15 +161,28 @@ fn times(runs: &[RunRecord]) -> Table {
             ("last", &run.last_subscriber_us),
         ];
         for (what, summary) in distributions {
-            let figures = match summary {
-                Some(summary) => figures(summary).map(duration),
+            let mut figures = match summary {
+                Some(summary) => figures(summary).map(|us| one_way(us, run.clock_error_us)),
                 None => std::array::from_fn(|_| "-".into()),
             };
+            if let (true, [.., last]) = (bounded, &mut figures) {
+                *last = run.clock_error_us.map_or_else(|| "-".into(), duration);
+            }
             let start = [right(name(run)), Cell::new(what)];
             table.add_row(start.into_iter().chain(figures.map(right)));
         }
     }
     tighten(table)
+}
+
+fn with_error(us: f64, error_us: Option<f64>) -> String {
+    let error = error_us.map(|error_us| format!(" ± {}", duration(error_us)));
+    duration(us) + &error.unwrap_or_default()
+}
+
+/// A time from one host to another; none if it is below what it may be wrong by.
+fn one_way(us: f64, error_us: Option<f64>) -> String {
+    if error_us.is_some_and(|error_us| us < error_us) { "-".into() } else { duration(us) }
 }
 
 fn figures(summary: &Summary) -> [f64; 9] {
@@ -223,6 +253,7 @@ fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::HostRecord;
     use super::super::record::tests::sample_run;
     use super::*;
 
@@ -284,6 +315,36 @@ mod tests {
     }
 
     #[test]
+    fn between_clocks_that_differ_times_have_a_bound_and_none_is_below_it() {
+        let summary = Summary { min: 61.0, q1: 62.1, median: 4_400.0, ..Summary::default() };
+        let (apart, shared) =
+            (HostRecord { clock_error_us: Some(62.0), ..HostRecord::default() }, HostRecord::default());
+        let proxy = RunRecord {
+            latency_us: Some(summary),
+            last_subscriber_us: Some(summary),
+            clock_error_us: Some(62.0),
+            hosts: vec![apart.clone(), shared],
+            ..sample_run()
+        };
+        let direct = RunRecord { mode: "direct".into(), ..proxy.clone() };
+        let text = render(&[proxy.clone(), direct.clone()]);
+        let row = text.lines().find(|line| line.contains(" each ")).unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[3..8], ["-", "62.1", "us", "4.40", "ms"], "{row}");
+        assert!(row.ends_with("62.0 us"), "{row}");
+        for wanted in [
+            " ±\n",
+            "proxy 512: 1 of 2 hosts have a clock of their own: times are ± 62.0 us, and those below",
+            "direct 4.40 ms ± 62.0 us / proxy 4.40 ms ± 62.0 us = 1.00",
+        ] {
+            assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
+        }
+        let fast = Some(Summary { median: 61.9, ..Summary::default() });
+        let text = render(&[proxy, RunRecord { last_subscriber_us: fast, ..direct }]);
+        assert!(!text.contains("median time to the last"), "{text}");
+    }
+
+    #[test]
     fn they_fit_a_terminal() {
         let largest = Summary {
             min: 1e8,
@@ -303,7 +364,8 @@ mod tests {
             latency_us: Some(largest),
             ..sample_run()
         };
-        let text = render(&[run]);
+        let apart = RunRecord { clock_error_us: Some(7_654_321.0), ..run.clone() };
+        let text = render(&[run]) + &render(&[apart]);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{widest} columns:\n{text}");
     }

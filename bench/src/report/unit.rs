@@ -20,6 +20,8 @@ pub(crate) enum Unit {
     Ratio,
     /// A share of one, as percent.
     Share,
+    /// A number that says of itself what it is.
+    Plain,
 }
 
 impl Unit {
@@ -39,21 +41,25 @@ impl Unit {
             Unit::Bytes => scaled(value, "B"),
             Unit::Ratio => format!("{}×", digits(value)),
             Unit::Share => format!("{} %", digits(value * 100.0)),
+            Unit::Plain => digits(value),
         }
     }
 
-    /// What the ticks of an axis up to `greatest` count in: a factor, and its name for the axis' title.
-    pub(crate) fn of_axis(self, greatest: f64) -> (f64, &'static str) {
+    /// What the ticks of an axis from `least` to `greatest` count in: a factor, and its name for the axis' title. The
+    /// largest that leaves both ends readable.
+    pub(crate) fn of_axis(self, least: f64, greatest: f64) -> (f64, &'static str) {
+        /// Ticks below this have more zeros than the eye counts.
+        const TICK_MIN: f64 = 0.000_99;
+
         let factors: &[(f64, &str)] = match self {
             Unit::Us => &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")],
             Unit::Ns => &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms")],
             Unit::Bytes => &[(1.0, "bytes"), (1e3, "kB"), (1e6, "MB")],
             Unit::PerS => &[(1.0, ""), (1e3, "thousands"), (1e6, "millions")],
             Unit::Share => &[(0.01, "%")],
-            Unit::Count | Unit::Ratio => &[(1.0, "")],
+            Unit::Count | Unit::Ratio | Unit::Plain => &[(1.0, "")],
         };
-        // A little less than a whole is better said in the unit below.
-        let fits = |(factor, _): &&(f64, &str)| *factor <= greatest * 1.001;
+        let fits = |(factor, _): &&(f64, &str)| *factor <= greatest * 1.001 && least / factor >= TICK_MIN;
         factors.iter().rfind(fits).or(factors.first()).copied().unwrap_or((1.0, ""))
     }
 }
@@ -122,11 +128,12 @@ mod tests {
 
     #[test]
     fn an_axis_has_one_unit_and_short_ticks() {
-        assert_eq!(Unit::Us.of_axis(5_000.0), (1e3, "ms"));
-        assert_eq!(Unit::Us.of_axis(500.0), (1.0, "µs"));
-        assert_eq!(Unit::PerS.of_axis(4e7), (1e6, "millions"));
-        assert_eq!(Unit::Ratio.of_axis(0.5), (1.0, ""));
-        assert_eq!(Unit::Share.of_axis(0.6), (0.01, "%"));
+        assert_eq!(Unit::Us.of_axis(200.0, 5_000.0), (1e3, "ms"));
+        assert_eq!(Unit::Us.of_axis(1.0, 500.0), (1.0, "µs"));
+        assert_eq!(Unit::Us.of_axis(1.0, 1e6), (1e3, "ms"));
+        assert_eq!(Unit::PerS.of_axis(4e7, 4e7), (1e6, "millions"));
+        assert_eq!(Unit::Ratio.of_axis(0.1, 0.5), (1.0, ""));
+        assert_eq!(Unit::Share.of_axis(0.6, 0.6), (0.01, "%"));
         let ticks = [0.0, 0.001, 0.05, 0.5, 1.0, 2.5, 20.0, 500.0, 2_000.0].map(tick);
         assert_eq!(ticks, ["0", "0.001", "0.05", "0.5", "1", "2.5", "20", "500", "2,000"]);
     }

@@ -31,6 +31,13 @@ pub enum Report {
     PublisherDone(PublisherDone),
     /// An executor could not do its part.
     Failed(Failure),
+    /// A host has gone, with so many executors of subscribers that will say nothing more.
+    Gone {
+        /// How many.
+        executors: usize,
+        /// What is known about it.
+        failure: Failure,
+    },
 }
 
 /// How far one executor's subscribers are.
@@ -81,6 +88,12 @@ impl Failure {
         let timed_out = error.kind() == corecast::ErrorKind::TimedOut;
         Failure { what: what.into(), why: error.to_string(), timed_out }
     }
+}
+
+/// An error in a sentence, with everything that led to it.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
 /// A channel for the reports of a run.

@@ -31,6 +31,8 @@ pub struct SubscribersConfig {
     pub idle: Idle,
     /// Whether every delivery is kept by itself.
     pub keep_samples: bool,
+    /// By how much this host's clock is ahead of the publishers', in nanoseconds; 0 if it is the same.
+    pub clock_ahead_ns: i64,
 }
 
 /// What an executor of subscribers is told.
@@ -105,7 +107,7 @@ async fn run_executor(
     let executor = context.shard.0 as usize;
     let common = &config.common;
     let subscribers = share(config.subscribers, executor, context.shards);
-    let tally = Tally::new(common.run, subscribers, common.publishers);
+    let tally = Tally::new(common.run, subscribers, common.publishers).ahead_by(config.clock_ahead_ns);
     let tally = if config.keep_samples { tally.keeping_samples() } else { tally };
     let tally = Rc::new(RefCell::new(tally));
     let client = LocalClient::start(common.client_config(&format!("bench-sub-{executor}")), context.ticks);

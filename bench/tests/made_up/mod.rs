@@ -3,8 +3,7 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
 use corecast_bench::measure::environment::{Environment, Limits};
-use corecast_bench::measure::latency::Latencies;
-use corecast_bench::report::record::{BrokerRecord, ExecutorsRecord, RunRecord, ShardRecord};
+use corecast_bench::report::record::{BrokerRecord, ExecutorsRecord, Record, RunRecord, ShardRecord};
 use corecast_bench::results::{Kind, Raw, Results, ResultsFolder};
 use std::path::Path;
 
@@ -110,6 +109,33 @@ fn folder(path: &Path, kind: Kind, name: &str, question: &str, planned: u64) -> 
     ResultsFolder::create(path, results).unwrap()
 }
 
+/// A record as `run --json` writes it.
+pub(crate) fn record(path: &Path) -> Record {
+    let runs = ["proxy", "direct"].map(|mode| run(&made(mode, 8), 8).0);
+    let record = Record::new(environment(), runs.into());
+    std::fs::write(path, serde_json::to_vec(&record).unwrap()).unwrap();
+    record
+}
+
+/// Two counts in both modes, that many rounds, all of it that much slower.
+pub(crate) fn small(path: &Path, rounds: u32, slower: f64) -> Results {
+    let question = "How long does it take?";
+    let mut folder = folder(path, Kind::Experiment, "canonical", question, u64::from(rounds) * 4);
+    for round in 1..=rounds {
+        for subscribers in [8, 64] {
+            for mode in ["proxy", "direct"] {
+                let mut made = made(mode, subscribers);
+                made.base_ns *= slower;
+                made.step_ns *= slower;
+                let (mut record, raw) = run(&made, u64::from(round));
+                record.round = (rounds > 1).then_some(round);
+                folder.add(record, &raw).unwrap();
+            }
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
 /// `canonical`: both modes, 1 to 512 subscribers, both kinds of sessions.
 pub(crate) fn canonical(path: &Path) -> Results {
     let question = "How long does a message take to every one of 1 to 512 subscribers, in both modes?";
@@ -150,7 +176,7 @@ pub(crate) fn crossover(path: &Path) -> Results {
 /// `peers`: three rounds, flood and a rate.
 pub(crate) fn peers(path: &Path) -> Results {
     let question = "What does the same fan-out take through others?";
-    let mut folder = folder(path, Kind::Peers, "peers", question, 36);
+    let mut folder = folder(path, Kind::Peers, "peers", question, 42);
     let others = [("libzmq", 1.4), ("nats", 1.6), ("redis", 1.5), ("mosquitto", 20.0), ("floor-tcp", 0.6)];
     for round in 1..=3u32 {
         for rate_hz in [None, Some(20.0)] {
@@ -179,7 +205,7 @@ pub(crate) fn peers(path: &Path) -> Results {
 /// `isolation`: 5 of 512 slow.
 pub(crate) fn isolation(path: &Path) -> Results {
     let question = "What do slow subscribers cost the healthy ones?";
-    let mut folder = folder(path, Kind::Experiment, "isolation", question, 8);
+    let mut folder = folder(path, Kind::Experiment, "isolation", question, 6);
     for mode in ["proxy", "direct"] {
         for (slow, delay_ms) in [(None, 0.0), (Some(5), 0.0), (Some(5), 50.0)] {
             let mut made = Made { rate_hz: Some(20.0), ..made(mode, 512) };
@@ -190,6 +216,71 @@ pub(crate) fn isolation(path: &Path) -> Results {
                 record.extra.insert("slow_delay_ms".into(), delay_ms);
             }
             folder.add(record, &raw).unwrap();
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
+/// `flood`: two payloads held back, and a search for the rate of the small one.
+pub(crate) fn flood(path: &Path) -> Results {
+    let question = "Which rate is delivered whole?";
+    let mut folder = folder(path, Kind::Experiment, "flood", question, 17);
+    for subscribers in [1, 64, 512] {
+        for (size_bytes, per_s) in [(64, 9e6), (16_384, 2e5)] {
+            for mode in ["proxy", "direct"] {
+                let made = Made { size_bytes, rate_hz: None, ..made(mode, subscribers) };
+                let (mut record, raw) = run(&made, subscribers);
+                record.overflow = Some("block".into());
+                record.deliveries_per_s = per_s * (1.0 - 1.0 / (subscribers as f64 + 1.0));
+                folder.add(record, &raw).unwrap();
+            }
+        }
+        for (rate_hz, whole) in
+            [(4_000.0, 1.0), (9_000.0, 0.0)].into_iter().take(if subscribers == 1 { 1 } else { 2 })
+        {
+            let (mut record, raw) = run(&Made { rate_hz: Some(rate_hz), ..made("proxy", subscribers) }, 3);
+            record.overflow = Some("drop-oldest".into());
+            record.deliveries_per_s = rate_hz * subscribers as f64;
+            record.extra.insert("whole".into(), whole);
+            folder.add(record, &raw).unwrap();
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
+/// `scaling`: two numbers of shards.
+pub(crate) fn scaling(path: &Path) -> Results {
+    let question = "What do a delivery and a subscriber cost?";
+    let mut folder = folder(path, Kind::Experiment, "scaling", question, 6);
+    for shards in [1, 2] {
+        for subscribers in [512, 1024, 2048] {
+            let (mut record, raw) = run(&made("proxy", subscribers), subscribers);
+            record.shards.truncate(shards);
+            record.cpu_ns_per_delivery = Some(shards as f64 * 10_000.0 / (subscribers as f64 / 512.0));
+            record.extra.insert("cpu_user_ns_per_delivery".into(), 700.0);
+            record.extra.insert("cpu_system_ns_per_delivery".into(), 6_300.0);
+            record.extra.insert("syscalls_per_delivery".into(), 1.25);
+            folder.add(record, &raw).unwrap();
+        }
+    }
+    folder.finish(None).unwrap()
+}
+
+/// `idle`: three ways, two rounds.
+pub(crate) fn idle(path: &Path) -> Results {
+    let question = "What does it cost not to sleep?";
+    let mut folder = folder(path, Kind::Experiment, "idle", question, 12);
+    for round in 1..=2u32 {
+        for subscribers in [1, 16] {
+            for (idle, factor, cores) in [("park", 1.0, 0.02), ("spin:100", 0.6, 0.3), ("busy", 0.5, 1.0)] {
+                let mut made = Made { rate_hz: Some(100.0), ..made("proxy", subscribers) };
+                made.base_ns *= factor;
+                let (mut record, raw) = run(&made, u64::from(round));
+                record.idle = Some(idle.into());
+                record.round = Some(round);
+                record.extra.insert("cpu_cores".into(), cores);
+                folder.add(record, &raw).unwrap();
+            }
         }
     }
     folder.finish(None).unwrap()
@@ -209,11 +300,4 @@ pub(crate) fn broken_off(path: &Path) -> Results {
         folder.add(record, &raw).unwrap();
     }
     folder.finish(Some("interrupted".into())).unwrap()
-}
-
-/// Latencies of these microseconds.
-pub(crate) fn latencies(us: impl IntoIterator<Item = u64>) -> Latencies {
-    let mut latencies = Latencies::new();
-    us.into_iter().for_each(|us| latencies.record_ns(us * 1000));
-    latencies
 }

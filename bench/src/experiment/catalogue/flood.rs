@@ -1,5 +1,8 @@
 //! `flood`: which rate is delivered whole, by subscriber count and payload? It is measured in two ways:
 //!
+//! Queues are of a megabyte (or four messages): with the broker's usual 16 MiB for each of 512 subscribers a flood of
+//! seconds would mostly measure how queues fill, and then how they are emptied.
+//!
 //! - **held back** (`overflow` `block`): publishers send as fast as they are let, and are held back by whoever has a
 //!   full queue. Nothing is dropped, so deliveries over the time until the last one arrived are the highest rate that
 //!   is delivered whole by the way that asks for it.
@@ -10,7 +13,7 @@
 //!   `extra.whole` of these runs is 1 where it was so, and 0 where not.
 
 use super::Experiment;
-use crate::experiment::base::{Base, Choice, with_broker};
+use crate::experiment::base::{Base, Choice, with_broker, with_queues};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Search, Step};
 use crate::swarm::schedule::Rate;
@@ -32,10 +35,12 @@ pub const WHOLE: &str = "whole";
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[1, 64, 512], full: &[1, 8, 64, 512] };
 const SIZES_BYTES: Choice<&[usize]> =
     Choice { quick: &[64, 16 << 10], full: &[64, 1 << 10, 16 << 10, 256 << 10] };
-const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(5) };
+const DURATION: Choice<Duration> =
+    Choice { quick: Duration::from_millis(1_500), full: Duration::from_secs(5) };
+const EGRESS_BYTES: usize = 1 << 20;
 const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
 /// Runs of a search: a quick one tells the rate to a quarter or so, a whole one to a twentieth.
-const SEARCH_RUNS: Choice<u32> = Choice { quick: 3, full: 8 };
+const SEARCH_RUNS: Choice<u32> = Choice { quick: 4, full: 8 };
 
 fn steps(base: &Base) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -45,6 +50,7 @@ fn steps(base: &Base) -> Vec<Step> {
                 for subscribers in base.subscribers(SUBSCRIBERS) {
                     for mode in base.modes(&[Mode::Proxy, Mode::Direct]) {
                         let plan = Plan { sessions, size_bytes, ..base.plan(mode, subscribers, DURATION) };
+                        let plan = queues(plan);
                         steps.push(Step::Run(held_back(&plan)).in_round(base.round_of(round, ROUNDS)));
                         // Once, and of the mode that a broker has by default: a search is many runs.
                         if round == 1 && mode == Mode::Proxy && size_bytes == 64 {
@@ -56,6 +62,12 @@ fn steps(base: &Base) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// A megabyte, or four messages; a queue takes a frame and 64 KiB at least.
+fn queues(plan: Plan) -> Plan {
+    let egress_bytes = EGRESS_BYTES.max(plan.size_bytes.next_power_of_two() * 4);
+    with_queues(plan, egress_bytes, egress_bytes / 2)
 }
 
 fn held_back(plan: &Plan) -> Planned {

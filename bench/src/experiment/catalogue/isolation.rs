@@ -4,10 +4,12 @@
 //! three. `extra.isolation_ratio` is the p99 of the healthy subscribers over that of the run of the same round in which
 //! all are healthy: 1 is a broker that does not let anyone feel them.
 //!
-//! Queues are short (256 KiB), so that they do fill within seconds: it is the full queue that may cost others.
+//! Queues are short (1 MiB, a second's messages) and messages long (16 KiB), so that they do fill within seconds: it is the
+//! full queue that may cost others. `extra.slow_dropped` says how much was dropped for the slow ones; 0 would say that nothing filled.
 
 use super::Experiment;
 use crate::experiment::base::{Base, Choice, with_queues};
+use crate::experiment::cost::thousandths;
 use crate::experiment::plan::{Plan, Slow};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::step::{Planned, Step};
@@ -29,17 +31,19 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// The name of the figure in `extra`.
 pub const RATIO: &str = "isolation_ratio";
 
-const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[256], full: &[256, 512] };
-const SIZES_BYTES: Choice<&[usize]> = Choice { quick: &[4 << 10], full: &[4 << 10] };
-const RATE: Rate = Rate::Hz(40.0);
-const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(8), full: Duration::from_secs(20) };
+const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[200], full: &[200, 400] };
+/// A megabyte a second for each subscriber: what the kernel takes for one that does not read (up to 4 MiB and the window)
+/// is full within the first half of a quick run.
+const SIZES_BYTES: Choice<&[usize]> = Choice { quick: &[16 << 10], full: &[16 << 10] };
+const RATE: Rate = Rate::Hz(64.0);
+const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(10), full: Duration::from_secs(30) };
 const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
 const SLOW: SlowShare = SlowShare::Percent(1.0);
-/// Twice what there is between two messages: a slow subscriber gets ever further behind.
+/// Three times what there is between two messages: a slow subscriber gets ever further behind.
 const SLOW_DELAY: Duration = Duration::from_millis(50);
-const EGRESS_BYTES: usize = 256 << 10;
+const EGRESS_BYTES: usize = 1 << 20;
 /// A queue takes a frame and 64 KiB, at least.
-const FRAME_BYTES_MAX: usize = 128 << 10;
+const FRAME_BYTES_MAX: usize = 512 << 10;
 
 fn steps(base: &Base) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -94,7 +98,7 @@ fn ratio(before: &[Entry], record: &mut RunRecord) {
     let without = before.iter().rev().find(same).and_then(|entry| entry.record.latency_us);
     match (without, record.latency_us) {
         (Some(without), Some(with)) if without.p99 > 0.0 => {
-            record.extra.insert(RATIO.to_owned(), with.p99 / without.p99);
+            record.extra.insert(RATIO.to_owned(), thousandths(with.p99 / without.p99));
         }
         _ => record.notes.push("no run without slow subscribers to compare with".into()),
     }

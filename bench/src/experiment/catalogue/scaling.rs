@@ -26,8 +26,9 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// The whole one goes on in doubles, up to what descriptors allow.
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[512, 2_048, 8_192], full: &[512, 1_024, 2_048, 4_096, 8_192, 16_384] };
-/// Slow enough for thousands of subscribers: 2 messages to 8,192 are as many deliveries as 32 to 512.
-const RATE: Rate = Rate::Hz(2.0);
+/// As many with every count (2 messages to 8,192 subscribers, or 32 to 512): what a broker costs when nothing happens is
+/// then the same part of a delivery's cost in every run.
+const DELIVERIES_PER_S: f64 = 16_384.0;
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(3), full: Duration::from_secs(15) };
 const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
 
@@ -40,8 +41,9 @@ fn steps(base: &Base) -> Vec<Step> {
                 for &size_bytes in &sizes {
                     for shards in shards(base) {
                         let cores = &base.cores[..shards];
-                        let plan = |subscribers| {
-                            let rate = base.settings.rate.unwrap_or(RATE);
+                        let plan = |subscribers: usize| {
+                            let even = Rate::Hz(DELIVERIES_PER_S / subscribers as f64);
+                            let rate = base.settings.rate.unwrap_or(even);
                             let plan = base.plan(mode, subscribers, DURATION);
                             fanned_out_from(Plan { sessions, size_bytes, rate, ..plan }, cores)
                         };
@@ -111,6 +113,10 @@ mod tests {
             steps.iter().map(|step| (step.plan().fan_out_cores.len(), step.plan().subscribers)).collect();
         assert_eq!(runs, [(1, 10), (1, 20), (2, 10), (2, 20)]);
         assert_eq!(steps[0].plan().fan_out_cores, [CoreId(0)]);
+        for step in &steps {
+            let Rate::Hz(rate_hz) = step.plan().rate else { panic!("it is no flood") };
+            assert_eq!(rate_hz * step.plan().subscribers as f64, DELIVERIES_PER_S);
+        }
     }
 
     #[test]

@@ -85,7 +85,10 @@ fn figure(source: &Source, family: &Family<'_>, reference: &Reference) -> Figure
             rules: Vec::new(),
             named: Vec::new(),
         }),
-        caption: format!("Medians over every delivery. {OTHER_HARDWARE}{}", about_latencies(&family.runs)),
+        caption: format!(
+            "Medians over every delivery, measured on different hardware.{}",
+            about_latencies(&family.runs)
+        ),
         runs: format!("{}; zmqmw: published", name_runs(&source.name, &family.runs)),
     }
 }
@@ -95,11 +98,14 @@ fn table(family: &Family<'_>, reference: &Reference) -> Table {
         QUARTILES.iter().flat_map(|(name, ..)| [format!("#{name}"), "#theirs".to_owned()]).collect();
     let mut columns = vec!["mode", "#subscribers"];
     columns.extend(headings.iter().map(String::as_str));
-    columns.push("#median, ours / theirs");
+    columns.push("#ratio");
     let mut table = Table::new(
         "Quartiles beside the ancestor's",
         &columns,
-        &format!("One-way latency in milliseconds. {OTHER_HARDWARE} Source of theirs: {}", reference.source),
+        &format!(
+            "One-way latency in milliseconds, on different hardware; ratio: our median over theirs. Source: {}",
+            reference.source
+        ),
     );
     for row in &reference.rows {
         let rounds = family.rounds(row.mode, row.subscribers);

@@ -113,20 +113,24 @@ fn crossover(runs: &[&Entry]) -> Vec<String> {
 }
 
 fn flood(runs: &[&Entry]) -> Vec<String> {
-    let floods = runs.iter().filter(|entry| entry.record.rate_hz.is_none());
-    let best =
-        floods.max_by(|one, other| one.record.deliveries_per_s.total_cmp(&other.record.deliveries_per_s));
-    let sentence = best.map(|entry| {
-        let run = &entry.record;
-        format!(
-            "The most is {} deliveries a second, in {} mode with {} of {}.",
+    let floods: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_none()).collect();
+    let mut sizes: Vec<u64> = floods.iter().map(|entry| entry.record.size_bytes).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let most = |size: u64| {
+        let alike = floods.iter().filter(|entry| entry.record.size_bytes == size);
+        let run = &alike
+            .max_by(|one, other| one.record.deliveries_per_s.total_cmp(&other.record.deliveries_per_s))?
+            .record;
+        Some(format!(
+            "{}: at most {} deliveries a second, in {} mode with {}.",
+            super::super::unit::payload(size),
             Unit::Count.text(run.deliveries_per_s),
             run.mode,
             counted(run.subscribers as usize, "subscriber"),
-            super::super::unit::payload(run.size_bytes)
-        )
-    });
-    sentence.into_iter().collect()
+        ))
+    };
+    sizes.into_iter().filter_map(most).collect()
 }
 
 fn isolation(runs: &[&Entry]) -> Vec<String> {

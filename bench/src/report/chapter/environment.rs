@@ -1,18 +1,25 @@
 //! Owns the description of where and how it was measured, and how to do it again.
 
 use super::super::document::{Block, Cell, Section, Table};
+use super::super::record::HostRecord;
 use super::super::source::Source;
 use super::super::table::count;
-use super::super::unit::Unit;
+use super::super::unit::{Unit, counted};
 use crate::measure::environment::Environment;
 use crate::results::Entry;
 
 /// The machine in full, the hosts if there were any, and the call.
-pub(crate) fn sections(source: &Source) -> Vec<Section> {
+pub(crate) fn sections(source: &Source, before: &[Source]) -> Vec<Section> {
     let environment = &source.results.environment;
-    let mut blocks = vec![Block::Table(table("", environment))];
+    let mut blocks = match before.iter().find(|other| is_same(&other.results.environment, environment)) {
+        Some(other) => vec![Block::Words(format!(
+            "The machine, its limits and the build are those of {}, above.",
+            other.name
+        ))],
+        None => vec![Block::Table(table("", environment))],
+    };
     for host in hosts(&source.results.runs) {
-        blocks.push(Block::Table(table(&format!("Host {}", host.name), &host.environment)));
+        blocks.push(Block::Table(table(&about_host(host), &host.environment)));
     }
     let call = [
         Block::Words("What was typed, and the report of it:".into()),
@@ -24,9 +31,32 @@ pub(crate) fn sections(source: &Source) -> Vec<Section> {
     ]
 }
 
-/// Each host of the runs, once.
-fn hosts(runs: &[Entry]) -> Vec<&crate::report::record::HostRecord> {
-    let mut hosts: Vec<&crate::report::record::HostRecord> = Vec::new();
+/// Whether it differs in nothing but the call.
+fn is_same(one: &Environment, other: &Environment) -> bool {
+    Environment { command_line: Vec::new(), ..one.clone() }
+        == Environment { command_line: Vec::new(), ..other.clone() }
+}
+
+/// Its name, and what its clock is known to show.
+fn about_host(host: &HostRecord) -> String {
+    let clock = match host.clock_error_us {
+        Some(error_us) => {
+            format!("its clock shows {} more, ± {}", micros(host.clock_offset_us), Unit::Us.text(error_us))
+        }
+        None => "the same clock".to_owned(),
+    };
+    format!("Host {}: {}, {clock}", host.name, counted(host.subscribers as usize, "subscriber"))
+}
+
+/// Microseconds that may be below 0.
+fn micros(us: f64) -> String {
+    let sign = if us < 0.0 { "-" } else { "" };
+    format!("{sign}{}", Unit::Us.text(us.abs()))
+}
+
+/// Each host of the runs, as the first of them found it.
+fn hosts(runs: &[Entry]) -> Vec<&HostRecord> {
+    let mut hosts: Vec<&HostRecord> = Vec::new();
     for host in runs.iter().flat_map(|entry| &entry.record.hosts) {
         if !hosts.iter().any(|other| other.name == host.name) {
             hosts.push(host);

@@ -2,7 +2,7 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bar, Bars, Group, key};
+use super::super::plot::bars::{Bar, Bars, Group};
 use super::super::plot::frame::Axis;
 use super::super::plot::scale::Scale;
 use super::super::record::RunRecord;
@@ -17,55 +17,46 @@ use crate::results::Entry;
 const CORES: &str = "cpu_cores";
 /// The colours of figures.
 const MEDIAN: usize = 0;
-const P99: usize = 5;
+const P99: usize = 3;
 const BUSY: usize = 2;
 
-/// Both plots, if it was measured with several kinds of idling.
+/// The plots, if it was measured with several kinds of idling.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     let known: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.idle.is_some()).collect();
     if policies(&known).len() < 2 {
         return Vec::new();
     }
-    let latency: [Part; 2] = [
-        ("median", MEDIAN, |run| one_way(run, run.latency_us, |summary| summary.median)),
-        ("p99", P99, |run| one_way(run, run.latency_us, |summary| summary.p99)),
-    ];
-    let busy: [Part; 1] = [("cores busy", BUSY, |run| run.extra.get(CORES).copied())];
     let words = about_latencies(&known);
+    let latency = |slug, title, part: Part| {
+        let caption =
+            format!("One-way, over every delivery. A parked shard has to be woken for each message.{words}");
+        figure(source, &known, part, Labels { slug, title, axis: "latency", unit: Unit::Us, caption })
+    };
+    let busy = Labels {
+        slug: "idle-cpu",
+        title: "Cores that the broker keeps busy",
+        axis: "cores busy",
+        unit: Unit::Plain,
+        caption: "CPU time of whoever fans out over the time from the start to the last arrival.".into(),
+    };
     let plots = [
-        figure(
-            source,
-            &known,
-            &latency,
-            Labels {
-                slug: "idle-latency",
-                title: "Latency by what the broker does when idle",
-                axis: "latency",
-                unit: Unit::Us,
-                caption: format!(
-                    "One-way, over every delivery. A parked shard has to be woken for each message.{words}"
-                ),
-            },
+        latency(
+            "idle-median",
+            "Median latency by what the broker does when idle",
+            (MEDIAN, |run| one_way(run, run.latency_us, |summary| summary.median)),
         ),
-        figure(
-            source,
-            &known,
-            &busy,
-            Labels {
-                slug: "idle-cpu",
-                title: "Cores that the broker keeps busy",
-                axis: "cores",
-                unit: Unit::Ratio,
-                caption: "CPU time of whoever fans out over the time from the start to the last arrival."
-                    .into(),
-            },
+        latency(
+            "idle-p99",
+            "99th percentile by what the broker does when idle",
+            (P99, |run| one_way(run, run.latency_us, |summary| summary.p99)),
         ),
+        figure(source, &known, (BUSY, |run| run.extra.get(CORES).copied()), busy),
     ];
     plots.into_iter().flatten().map(Block::Figure).collect()
 }
 
-/// A figure of a run: its name, its colour, and where it is.
-type Part = (&'static str, usize, fn(&RunRecord) -> Option<f64>);
+/// A figure of a run: its colour, and where it is.
+type Part = (usize, fn(&RunRecord) -> Option<f64>);
 
 struct Labels {
     slug: &'static str,
@@ -101,24 +92,19 @@ pub(crate) fn counts(runs: &[&Entry]) -> Vec<u64> {
     counts
 }
 
-fn figure(source: &Source, runs: &[&Entry], parts: &[Part], labels: Labels) -> Option<Figure> {
+fn figure(source: &Source, runs: &[&Entry], (series, value): Part, labels: Labels) -> Option<Figure> {
     let bars = |count: u64| {
-        let of = |policy: String| {
-            let rounds = of_policy(runs, count, &policy);
-            let bar = move |(name, series, value): &Part| {
-                let over = over_rounds(&rounds, value)?;
-                let name = if parts.len() > 1 { format!("{policy}, {name}") } else { policy.clone() };
-                Some(Bar {
-                    name,
-                    series: *series,
-                    value: over.median,
-                    spread: over.spread(),
-                    words: String::new(),
-                })
-            };
-            parts.iter().filter_map(bar).collect::<Vec<_>>()
+        let bar = |policy: String| {
+            let over = over_rounds(&of_policy(runs, count, &policy), value)?;
+            Some(Bar {
+                name: policy,
+                series,
+                value: over.median,
+                spread: over.spread(),
+                words: String::new(),
+            })
         };
-        policies(runs).into_iter().flat_map(of).collect::<Vec<_>>()
+        policies(runs).into_iter().filter_map(bar).collect::<Vec<_>>()
     };
     let mode = runs.first().map_or_else(String::new, |entry| name_of(&entry.record));
     let group = |count: u64| Group {
@@ -129,17 +115,12 @@ fn figure(source: &Source, runs: &[&Entry], parts: &[Part], labels: Labels) -> O
     let all = || groups.iter().flat_map(|group| &group.bars);
     all().next()?;
     let ends: Vec<f64> = all().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
-    let keys = if parts.len() > 1 {
-        parts.iter().map(|(name, series, _)| key(name, *series)).collect()
-    } else {
-        Vec::new()
-    };
     Some(Figure {
         slug: labels.slug.into(),
         title: labels.title.into(),
         chart: Chart::Bars(Bars {
             axis: Axis::new(labels.axis, Scale::linear(ends, labels.unit)),
-            keys,
+            keys: Vec::new(),
             groups,
         }),
         caption: labels.caption,

@@ -28,12 +28,17 @@ pub(crate) struct Pair<'a> {
 pub(crate) struct With {
     pub(crate) name: String,
     pub(crate) p99_us: OverRounds,
+    /// The ratio of each round, where the experiment has put it into the record.
+    by_round: Option<OverRounds>,
 }
 
+/// The name of that figure in `extra`.
+const RATIO: &str = "isolation_ratio";
+
 impl With {
-    /// By how much slow subscribers moved the healthy ones' p99.
+    /// By how much slow subscribers moved the healthy ones' p99: the median over rounds, if it is known of each.
     pub(crate) fn ratio(&self, pair: &Pair<'_>) -> f64 {
-        self.p99_us.median / pair.without.median
+        self.by_round.map_or(self.p99_us.median / pair.without.median, |ratio| ratio.median)
     }
 }
 
@@ -60,15 +65,17 @@ pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
                 names.push(name);
             }
         }
-        let p99 = |kind: Option<&String>| {
-            let rounds: Vec<&Entry> =
-                alike.iter().copied().filter(|entry| slow(&entry.record).as_ref() == kind).collect();
-            over_rounds(&rounds, |run| one_way(run, run.latency_us, |summary| summary.p99))
+        let rounds_of = |kind: Option<&String>| -> Vec<&Entry> {
+            alike.iter().copied().filter(|entry| slow(&entry.record).as_ref() == kind).collect()
         };
-        let with: Vec<With> = names
-            .iter()
-            .filter_map(|name| Some(With { name: name.clone(), p99_us: p99(Some(name))? }))
-            .collect();
+        let p99 = |kind: Option<&String>| {
+            over_rounds(&rounds_of(kind), |run| one_way(run, run.latency_us, |summary| summary.p99))
+        };
+        let with = |name: &String| {
+            let by_round = over_rounds(&rounds_of(Some(name)), |run| run.extra.get(RATIO).copied());
+            Some(With { name: name.clone(), p99_us: p99(Some(name))?, by_round })
+        };
+        let with: Vec<With> = names.iter().filter_map(with).collect();
         let without = p99(None)?;
         (!with.is_empty()).then_some(Pair { heading, without, with, runs: alike })
     };
@@ -113,7 +120,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         }),
         caption: format!(
             "The 99th percentile at the subscribers that are not slow; the ratio is that with slow ones over that \
-             without. 1 is perfect isolation.{}",
+             without, the median over rounds. 1 is perfect isolation.{}",
             about_latencies(&shown)
         ),
         runs: name_runs(&source.name, &shown),

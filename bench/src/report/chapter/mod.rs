@@ -45,11 +45,11 @@ pub(crate) fn document(sources: &[Source]) -> Document {
     let names: Vec<&str> = sources.iter().map(|source| &source.name[..]).collect();
     Document {
         title: format!("corecast, measured: {}", names.join(", ")),
-        chapters: sources.iter().map(chapter).collect(),
+        chapters: (0..sources.len()).map(|number| chapter(&sources[number], &sources[..number])).collect(),
     }
 }
 
-fn chapter(source: &Source) -> Chapter {
+fn chapter(source: &Source, before: &[Source]) -> Chapter {
     let runs = source.complete();
     let mut sections = Vec::new();
     let mut section = |title: &str, blocks: Vec<Block>| {
@@ -63,7 +63,7 @@ fn chapter(source: &Source) -> Chapter {
     }
     section("Quartiles", quartiles::blocks(source));
     section("Every run", runs::blocks(source));
-    sections.extend(environment::sections(source));
+    sections.extend(environment::sections(source, before));
     Chapter {
         slug: slug(&source.name),
         title: title(source),
@@ -90,6 +90,7 @@ fn plots(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         "isolation" => blocks.extend(isolation::blocks(source, runs)),
         "scaling" => {
             blocks.extend(scaling::blocks(source, runs));
+            blocks.extend(scaling::tables(source, runs));
             blocks.extend(counts::blocks(source, runs));
             blocks.extend(flood::blocks(source, runs));
         }
@@ -119,7 +120,7 @@ fn facts(source: &Source) -> Vec<String> {
     let results = &source.results;
     let mut facts = vec![counted(results.runs.len(), "run")];
     if !results.started_at.is_empty() {
-        facts.push(format!("begun {}", results.started_at));
+        facts.push(format!("begun {}", to_the_second(&results.started_at)));
     }
     let environment = &results.environment;
     facts.push(format!(
@@ -128,4 +129,12 @@ fn facts(source: &Source) -> Vec<String> {
     ));
     facts.extend(environment.cpu_model.clone());
     facts
+}
+
+/// An instant of RFC 3339 without its decimals.
+fn to_the_second(instant: &str) -> String {
+    match instant.split_once('.') {
+        Some((seconds, _)) if instant.ends_with('Z') => format!("{seconds}Z"),
+        _ => instant.to_owned(),
+    }
 }

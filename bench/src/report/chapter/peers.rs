@@ -76,19 +76,22 @@ const METRICS: [Metric; 5] = [
     },
 ];
 
-/// Who is in a bar: a peer, or ours in one mode.
+/// Who is in a bar: a peer by its name, or ours in one mode where the record names nobody.
 fn bar_name(run: &RunRecord) -> String {
-    let clients = run.clients.as_deref().filter(|clients| *clients != "raw");
-    let clients = clients.map_or_else(String::new, |clients| format!(", {clients} clients"));
-    let transport = if run.transport == "uds" { ", Unix sockets" } else { "" };
-    match run.peer.as_deref().filter(|peer| !is_ours(peer)) {
-        Some(peer) => format!("{peer}{}{transport}", if run.mode == "direct" { " direct" } else { "" }),
-        None => format!("{OURS} {}{transport}{clients}", run.mode),
+    let ours = || format!("{OURS} {}", run.mode);
+    let mut name = run.peer.clone().unwrap_or_else(ours);
+    if run.transport == "uds" && !name.ends_with("-uds") {
+        name += ", Unix sockets";
     }
+    // Everybody has the same raw sockets, unless it says so.
+    if is_ours(&name) && run.clients.as_deref() == Some("native") {
+        name += ", native clients";
+    }
+    name
 }
 
 fn is_ours(peer: &str) -> bool {
-    peer == OURS || peer.starts_with("corecast-")
+    peer.starts_with(OURS)
 }
 
 /// One question that all peers were asked: how many, how large, how fast.
@@ -96,6 +99,13 @@ struct Case<'a> {
     heading: String,
     flood: bool,
     runs: Vec<&'a Entry>,
+}
+
+impl<'a> Case<'a> {
+    /// The rounds of one.
+    fn of(&self, name: &str) -> Vec<&'a Entry> {
+        self.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect()
+    }
 }
 
 fn cases<'a>(runs: &[&'a Entry]) -> Vec<Case<'a>> {
@@ -126,8 +136,7 @@ fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)>
         }
     }
     let bar = |name: String| {
-        let rounds: Vec<&Entry> =
-            case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect();
+        let rounds = case.of(&name);
         let over = over_rounds(&rounds, metric.figure)?;
         let first = &rounds.first()?.record;
         let series = match &first.peer {
@@ -143,7 +152,8 @@ fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)>
 /// What others are set beside: ours in proxy mode if there is one, else ours, else the first.
 fn reference(bars: &[(String, usize, OverRounds)]) -> Option<&(String, usize, OverRounds)> {
     let of = |wanted: usize| bars.iter().find(|(_, series, _)| *series == wanted);
-    of(PROXY).or_else(|| of(DIRECT)).or(bars.first())
+    let plain = bars.iter().find(|(name, ..)| name == OURS);
+    plain.or_else(|| of(PROXY)).or_else(|| of(DIRECT)).or(bars.first())
 }
 
 /// A plot for each figure, and the table of ours over theirs.
@@ -164,7 +174,8 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
     let mut shown: Vec<&Entry> = Vec::new();
     for case in cases.iter().filter(wanted) {
         let mut bars = bars_of(case, metric);
-        let Some((name, _, ours)) = reference(&bars).cloned() else { continue };
+        let Some((name, ..)) = reference(&bars).cloned() else { continue };
+        let ours = case.of(&name);
         // The best first.
         bars.sort_by(|(_, _, one), (_, _, other)| one.median.total_cmp(&other.median));
         if metric.unit == Unit::PerS {
@@ -178,7 +189,8 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
             words: if *bar_name == name {
                 String::new()
             } else {
-                Unit::Ratio.text(over.median / ours.median)
+                let ratio = ratio(&case.of(bar_name), &ours, metric);
+                ratio.map_or_else(String::new, |ratio| Unit::Ratio.text(ratio.median))
             },
         };
         groups.push(Group { heading: case.heading.clone(), bars: bars.iter().map(bar).collect() });
@@ -187,7 +199,7 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
     let bars = || groups.iter().flat_map(|group| &group.bars);
     bars().next()?;
     let ends: Vec<f64> = bars().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
-    let keys = [("corecast proxy", PROXY), ("corecast direct", DIRECT), ("others", OTHERS)];
+    let keys = [("corecast, proxy mode", PROXY), ("corecast, direct mode", DIRECT), ("others", OTHERS)];
     let keys = keys.into_iter().filter(|(_, series)| bars().any(|bar| bar.series == *series));
     let keys = keys.map(|(name, series)| key(name, series)).collect();
     let rounds = shown.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
@@ -201,7 +213,7 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
         }),
         caption: format!(
             "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind \
-             the figure, how many times ours (proxy, if it is there) it is.",
+             the figure, how many times ours it is (the median over the rounds).",
             metric.words,
             counted(rounds as usize, "round")
         ),
@@ -214,8 +226,7 @@ fn ratios(case: &Case<'_>) -> Option<Table> {
     let metrics: Vec<&Metric> =
         METRICS.iter().filter(|metric| metric.flood.is_none_or(|flood| flood == case.flood)).collect();
     let first = METRICS.iter().find_map(|metric| reference(&bars_of(case, metric)).cloned())?;
-    let ours: Vec<&Entry> =
-        case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == first.0).collect();
+    let ours = case.of(&first.0);
     let headings: Vec<String> = metrics.iter().map(|metric| format!("#{}", metric.axis)).collect();
     let mut columns = vec!["beside"];
     columns.extend(headings.iter().map(String::as_str));
@@ -228,25 +239,31 @@ fn ratios(case: &Case<'_>) -> Option<Table> {
     names.sort();
     names.dedup();
     for name in names.into_iter().filter(|name| *name != first.0) {
-        let theirs: Vec<&Entry> =
-            case.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect();
-        let cell = |metric: &&Metric| Cell::text(ratio(&ours, &theirs, metric).unwrap_or_else(|| "–".into()));
+        let theirs = case.of(&name);
+        let cell = |metric: &&Metric| {
+            Cell::text(ratio(&ours, &theirs, metric).map_or_else(|| "–".into(), ratio_in_words))
+        };
         table.row(std::iter::once(Cell::text(&name[..])).chain(metrics.iter().map(cell)));
     }
     (!table.rows.is_empty()).then_some(table)
 }
 
-fn ratio(ours: &[&Entry], theirs: &[&Entry], metric: &Metric) -> Option<String> {
-    let ratio = |our: &&Entry| {
-        let their = theirs.iter().find(|their| their.record.round == our.record.round)?;
-        let (our, their) = ((metric.figure)(&our.record)?, (metric.figure)(&their.record)?);
-        (their > 0.0).then_some(our / their)
+/// Those over these, round by round.
+fn ratio(those: &[&Entry], these: &[&Entry], metric: &Metric) -> Option<OverRounds> {
+    let ratio = |that: &&Entry| {
+        let this = these.iter().find(|this| this.record.round == that.record.round)?;
+        let (that, this) = ((metric.figure)(&that.record)?, (metric.figure)(&this.record)?);
+        (this > 0.0).then_some(that / this)
     };
-    let over = OverRounds::of(ours.iter().filter_map(ratio))?;
-    Some(match over.spread() {
+    OverRounds::of(those.iter().filter_map(ratio))
+}
+
+/// With the least and the greatest.
+fn ratio_in_words(over: OverRounds) -> String {
+    match over.spread() {
         Some((low, high)) => format!("{} ({}–{})", digits(over.median), digits(low), digits(high)),
         None => digits(over.median),
-    })
+    }
 }
 
 /// Ours and theirs in words, for the answer: a sentence for each case that has peers.
@@ -256,9 +273,12 @@ pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
         let bars = bars_of(case, metric);
         let (name, _, ours) = reference(&bars)?;
         let others = bars.iter().filter(|(_, series, _)| *series == OTHERS);
-        let others =
-            others.map(|(peer, _, over)| format!("{} {peer}'s", Unit::Ratio.text(ours.median / over.median)));
-        let others: Vec<String> = others.collect();
+        let rounds = case.of(name);
+        let over = |peer: &String| {
+            let ratio = ratio(&rounds, &case.of(peer), metric)?;
+            Some(format!("{} {peer}'s", Unit::Ratio.text(ratio.median)))
+        };
+        let others: Vec<String> = others.filter_map(|(peer, ..)| over(peer)).collect();
         (!others.is_empty()).then(|| {
             let what = if case.flood { "deliveries a second" } else { "median time to the last subscriber" };
             let figure = metric.unit.text(ours.median);

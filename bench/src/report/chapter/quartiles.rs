@@ -63,7 +63,7 @@ fn caption(error_us: Option<f64>) -> String {
 /// Who fanned out.
 pub(crate) fn name_of(run: &RunRecord) -> String {
     match &run.peer {
-        Some(peer) => format!("{peer} {}", run.mode).trim_end().to_owned(),
+        Some(peer) => peer.clone(),
         None => run.mode.clone(),
     }
 }

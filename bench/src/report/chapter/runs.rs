@@ -5,8 +5,24 @@ use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::count;
 use super::super::unit::{Unit, digits, payload};
+use super::family::name_runs;
 use super::quartiles::name_of;
 use crate::results::Entry;
+
+/// Each note with the runs that have it.
+fn notes(source: &Source) -> Vec<(String, Vec<&Entry>)> {
+    let mut notes: Vec<(String, Vec<&Entry>)> = Vec::new();
+    for entry in &source.results.runs {
+        let incomplete = entry.record.incomplete.iter().map(|why| format!("incomplete: {why}"));
+        for note in incomplete.chain(entry.record.notes.iter().cloned()) {
+            match notes.iter_mut().find(|(other, _)| *other == note) {
+                Some((_, runs)) => runs.push(entry),
+                None => notes.push((note, vec![entry])),
+            }
+        }
+    }
+    notes
+}
 
 const COLUMNS: [&str; 12] = [
     "run",
@@ -33,13 +49,10 @@ pub(crate) fn blocks(source: &Source) -> Vec<Block> {
     table.is_index = true;
     source.results.runs.iter().for_each(|entry| table.row(row(entry)));
     let mut blocks = vec![Block::Table(table)];
-    let notes = source.results.runs.iter().flat_map(|entry| {
-        let incomplete = entry.record.incomplete.iter().map(|why| format!("incomplete: {why}"));
-        let notes = entry.record.notes.iter().cloned();
-        incomplete.chain(notes).map(|note| (entry.id.clone(), note))
-    });
-    let mut noted = Table::new("Notes", &["run", "note"], "");
-    notes.for_each(|(id, note)| noted.row([Cell::Run(id), Cell::text(note)]));
+    let mut noted = Table::new("Notes", &["note", "runs"], "");
+    for (note, runs) in notes(source) {
+        noted.row([Cell::text(note), Cell::text(name_runs(&source.name, &runs))]);
+    }
     if !noted.rows.is_empty() {
         blocks.push(Block::Table(noted));
     }

@@ -1,15 +1,18 @@
 //! Owns what a delivery and a subscriber cost, over the number of subscribers and by the number of shards.
 
-use super::super::document::{Block, Figure};
+use super::super::document::{Block, Cell, Figure, Table};
 use super::super::plot::Chart;
 use super::super::plot::frame::{Axis, Dash};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
 use super::super::record::RunRecord;
 use super::super::source::Source;
+use super::super::table::count;
 use super::super::unit::{Unit, counted};
 use super::counts::SUBSCRIBERS;
-use super::family::{Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs};
+use super::family::{
+    Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs, over_rounds,
+};
 use crate::results::Entry;
 
 /// CPU for each delivery and memory for each subscriber, for each family with several numbers of subscribers.
@@ -84,4 +87,62 @@ fn lines(family: &Family<'_>, value: impl Fn(&RunRecord) -> Option<f64>) -> Vec<
         line_over_counts(look, &runs, &value)
     };
     kinds.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+}
+
+/// All costs as a table, for each family.
+pub(crate) fn tables(source: &Source, runs: &[&Entry]) -> Vec<Block> {
+    families_of_any_shards(runs).iter().map(|family| Block::Table(table(source, family))).collect()
+}
+
+/// Figures in `extra` of whoever fans out, for each delivery.
+const USER_NS: &str = "cpu_user_ns_per_delivery";
+const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
+const SYSCALLS: &str = "syscalls_per_delivery";
+
+/// What there is of each cost, by mode, shards and number of subscribers.
+fn table(source: &Source, family: &Family<'_>) -> Table {
+    const COLUMNS: [&str; 9] = [
+        "mode",
+        "#shards",
+        "#subscribers",
+        "#CPU / delivery",
+        "#user",
+        "#system",
+        "#system calls / delivery",
+        "#memory / subscriber",
+        "runs",
+    ];
+    let mut table = Table::new(
+        &format!("Cost{}", family.behind()),
+        &COLUMNS,
+        "Of whoever fans out; medians over rounds. User and system time are told apart only where there is enough of it.",
+    );
+    let mut kinds: Vec<(&str, usize, u64)> = Vec::new();
+    for run in family.runs.iter().map(|entry| &entry.record) {
+        let kind = (&run.mode[..], run.shards.len(), run.subscribers);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds.sort_unstable();
+    for (mode, shards, subscribers) in kinds {
+        let mut rounds = family.rounds(mode, subscribers);
+        rounds.retain(|entry| entry.record.shards.len() == shards);
+        let cell = |unit: Unit, figure: &dyn Fn(&RunRecord) -> Option<f64>| {
+            Cell::text(over_rounds(&rounds, figure).map_or_else(|| "–".into(), |over| unit.text(over.median)))
+        };
+        let extra = |name: &'static str| move |run: &RunRecord| run.extra.get(name).copied();
+        table.row([
+            Cell::text(mode),
+            Cell::text(if shards == 0 { "–".to_owned() } else { shards.to_string() }),
+            Cell::text(count(subscribers)),
+            cell(Unit::Ns, &super::runs::cpu),
+            cell(Unit::Ns, &extra(USER_NS)),
+            cell(Unit::Ns, &extra(SYSTEM_NS)),
+            cell(Unit::Plain, &extra(SYSCALLS)),
+            cell(Unit::Bytes, &|run| run.rss_per_subscriber_bytes),
+            Cell::text(name_runs(&source.name, &rounds)),
+        ]);
+    }
+    table
 }

@@ -110,6 +110,7 @@ mod tests {
             run: "proxy, 8 subscribers".into(),
             a_runs: vec![],
             b_runs: vec![],
+            clock_error_us: None,
             figures: BTreeMap::from([("latency_us.median".to_owned(), compared)]),
         }
     }

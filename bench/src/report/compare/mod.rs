@@ -14,6 +14,7 @@ pub mod matching;
 pub mod text;
 
 use super::assertion::numbers_of;
+use super::chapter::family::clock_error;
 use super::source::Source;
 use crate::results::{Entry, Raw};
 use interval::{Basis, Interval, Sampled};
@@ -75,6 +76,10 @@ pub struct Pair {
     pub a_runs: Vec<String>,
     /// Their names in B.
     pub b_runs: Vec<String>,
+    /// By how much one-way latencies of either may be wrong because clocks differ, in microseconds; absent if all read
+    /// the same one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_error_us: Option<f64>,
     /// Every figure that both have, under its name in the record.
     pub figures: BTreeMap<String, Compared>,
 }
@@ -101,6 +106,10 @@ pub fn compare(a: &Source, b: &Source) -> Comparison {
             run: likeness.to_string(),
             a_runs: names(a_runs),
             b_runs: names(b_runs),
+            clock_error_us: [a_runs, b_runs]
+                .into_iter()
+                .filter_map(|runs| clock_error(runs))
+                .reduce(f64::max),
             figures: figures((a, a_runs), (b, b_runs)),
         })
     };

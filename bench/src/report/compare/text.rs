@@ -33,7 +33,7 @@ pub fn render(comparison: &Comparison) -> String {
         line(format!("differs: {}: A {}, B {}", difference.what, difference.a, difference.b));
     }
     for pair in &comparison.pairs {
-        line(format!("\n{}{}\n{}", pair.run, rounds(pair), table(pair)));
+        line(format!("\n{}{}{}\n{}", pair.run, rounds(pair), clocks(pair), table(pair)));
     }
     if !comparison.pairs.is_empty() {
         line(format!("\n{ABOUT}"));
@@ -56,6 +56,11 @@ fn rounds(pair: &Pair) -> String {
         (1, 1) => String::new(),
         (a, b) => format!(" (rounds: A {a}, B {b})"),
     }
+}
+
+fn clocks(pair: &Pair) -> String {
+    let error = pair.clock_error_us;
+    error.map_or_else(String::new, |us| format!("; latencies may be wrong by {} (clocks)", Unit::Us.text(us)))
 }
 
 fn table(pair: &Pair) -> Table {

@@ -58,7 +58,7 @@ impl Bars {
         let row = if beside { BAR_HEIGHT + 9.0 } else { BAR_HEIGHT + letters * LINE + 7.0 };
         let heading = letters * LINE + 6.0;
         let bars: usize = self.groups.iter().map(|group| group.bars.len()).sum();
-        let headings = self.groups.iter().filter(|group| !group.heading.is_empty()).count();
+        let headings: usize = self.groups.iter().map(|group| wrapped(&group.heading, form).len()).sum();
         let mut frame = Frame::new(form, theme, &self.keys, &self.axis.scale);
         // The title of the figures stands below, with the axis that they are read from.
         frame.top -= letters * LINE * 1.15;
@@ -93,9 +93,9 @@ impl Bars {
         let mut y = rows.frame.top;
         html! {
             @for group in &self.groups {
-                @if !group.heading.is_empty() {
+                @for heading in wrapped(&group.heading, rows.frame.form) {
                     text x="4" y=(Px(y + rows.heading * 0.7)) font-weight="bold" paint-order="stroke"
-                        stroke=(rows.frame.theme.paint(Ink::Paper)) stroke-width="4" { (group.heading) }
+                        stroke=(rows.frame.theme.paint(Ink::Paper)) stroke-width="4" { (heading) }
                     @let () = y += rows.heading;
                 }
                 @for bar in &group.bars {
@@ -143,6 +143,21 @@ impl Bars {
         let value = self.axis.scale.text(bar.value);
         if bar.words.is_empty() { value } else { format!("{value}, {}", bar.words) }
     }
+}
+
+/// A heading in as many lines as it takes, broken between its parts.
+fn wrapped(heading: &str, form: Form) -> Vec<String> {
+    /// Bold letters are wider than plain ones.
+    const BOLD: f64 = 1.08;
+    let fits = |line: &str| text_width(line, form.letters) * BOLD <= form.width - 8.0;
+    let mut lines: Vec<String> = Vec::new();
+    for part in heading.split(", ").filter(|part| !part.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if fits(&format!("{line}, {part}")) => *line = format!("{line}, {part}"),
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A colour and its meaning.

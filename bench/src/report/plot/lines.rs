@@ -93,7 +93,7 @@ impl Lines {
             @if let Some(y) = self.y.scale.place(rule.at).map(|place| frame.y(place)) {
                 line x1=(Px(frame.left)) x2=(Px(frame.right)) y1=(Px(y)) y2=(Px(y)) stroke=(ink)
                     stroke-width="1.5" {}
-                text x=(Px(frame.right)) y=(Px(y + RULE_WORDS * frame.form.letters)) text-anchor="end" fill=(ink)
+                text x=(Px(frame.left + 6.0)) y=(Px(y + RULE_WORDS * frame.form.letters)) fill=(ink)
                     paint-order="stroke" stroke=(frame.theme.paint(Ink::Paper)) stroke-width="3" { (rule.words) }
             }
         }

@@ -33,7 +33,7 @@ enum Kind {
 /// A linear axis has about so many ticks.
 const LINEAR_TICKS: f64 = 5.0;
 /// From so many decades on, a logarithmic axis has labels at powers of ten only.
-const DECADES_WITH_FINE_LABELS: f64 = 2.2;
+const DECADES_WITH_FINE_LABELS: f64 = 3.1;
 /// Up to so many decades, it has labels at every digit.
 const DECADES_WITH_ALL_LABELS: f64 = 0.75;
 /// How much of the span is left free at each end, so that no mark stands on the edge.
@@ -47,7 +47,7 @@ impl Scale {
         let step = nice_step(greatest / LINEAR_TICKS);
         let high = (greatest / step).ceil() * step;
         let ticks = (0..=(high / step).round() as u32).map(|number| f64::from(number) * step);
-        let (factor, _) = unit.of_axis(high);
+        let (factor, _) = unit.of_axis(high, high);
         let ticks = ticks.map(|at| Tick { at, label: tick(at / factor) }).collect();
         Scale { kind: Kind::Linear, low: 0.0, high, ticks, unit }
     }
@@ -56,7 +56,7 @@ impl Scale {
     pub(crate) fn log(values: impl IntoIterator<Item = f64>, unit: Unit) -> Self {
         let (low, high) = log_span(values);
         let decades = (high / low).log10();
-        let (factor, _) = unit.of_axis(high);
+        let (factor, _) = unit.of_axis(low, high);
         let mut ticks = Vec::new();
         for exponent in low.log10().floor() as i32..=high.log10().ceil() as i32 {
             for digit in 1..10u8 {
@@ -110,7 +110,8 @@ impl Scale {
 
     /// What stands behind the title of its axis: unit and kind.
     pub(crate) fn in_words(&self) -> String {
-        let (_, unit) = self.unit.of_axis(self.high);
+        let least = if self.low > 0.0 { self.low } else { self.high };
+        let (_, unit) = self.unit.of_axis(least, self.high);
         let words = match (self.kind, unit) {
             (Kind::Percentile, _) => "%, log towards 100".to_owned(),
             (Kind::Linear, unit) => unit.to_owned(),

@@ -1,0 +1,79 @@
+//! Owns the choice of where subscribers are: on this host, or on others. Both are asked for the same things, and
+//! answer on the same channel.
+
+use super::drive::DriveError;
+use crate::host::fleet::{Fleet, FleetError, FleetSwarm, Shared};
+use crate::measure::tally::Tally;
+use crate::report::record::HostRecord;
+use crate::swarm::Common;
+use crate::swarm::reports::Report;
+use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
+use corecast_executors::{Link, PoolError};
+use std::sync::Arc;
+
+/// The subscribers of a run.
+#[derive(Debug)]
+pub(super) enum Receivers {
+    /// On executors of this process.
+    Here(Subscribers),
+    /// On executors of agents on other hosts.
+    Elsewhere(FleetSwarm),
+}
+
+impl Receivers {
+    /// Starts them here.
+    pub(super) fn start(config: SubscribersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
+        Subscribers::start(config, reports).map(Receivers::Here)
+    }
+
+    /// Starts them on other hosts.
+    pub(super) fn start_on(
+        fleet: Fleet,
+        common: &Common,
+        shared: Shared,
+        reports: &Link<Report>,
+    ) -> Result<Self, FleetError> {
+        fleet.start(common, shared, reports).map(Receivers::Elsewhere)
+    }
+
+    /// How many executors there are.
+    pub(super) fn executors(&self) -> usize {
+        match self {
+            Receivers::Here(subscribers) => subscribers.executors(),
+            Receivers::Elsewhere(fleet) => fleet.executors(),
+        }
+    }
+
+    /// Asks each executor how far it is.
+    pub(super) fn look(&mut self, sent: Option<&Arc<[u64]>>) {
+        match self {
+            Receivers::Here(subscribers) => subscribers.look(sent),
+            Receivers::Elsewhere(fleet) => fleet.look(sent),
+        }
+    }
+
+    /// Asks each executor for what it measured.
+    pub(super) fn finish(&self) {
+        match self {
+            Receivers::Here(subscribers) => subscribers.finish(),
+            Receivers::Elsewhere(fleet) => fleet.finish(),
+        }
+    }
+
+    /// Puts what was measured on this host's clock, as well as that is known now, and says what there is to know of
+    /// other hosts.
+    pub(super) fn settle(&mut self, tallies: &mut [(usize, Tally)]) -> Vec<HostRecord> {
+        match self {
+            Receivers::Here(_) => Vec::new(),
+            Receivers::Elsewhere(fleet) => fleet.settle(tallies),
+        }
+    }
+
+    /// Ends all sessions and waits until the executors have stopped.
+    pub(super) fn stop(self) -> Result<(), DriveError> {
+        match self {
+            Receivers::Here(subscribers) => Ok(subscribers.stop()?),
+            Receivers::Elsewhere(fleet) => Ok(fleet.stop()?),
+        }
+    }
+}

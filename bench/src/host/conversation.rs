@@ -1,0 +1,507 @@
+//! Owns the controller's end of one connection to an agent: the first words, exchanges of clock stamps, and the two
+//! threads that carry a run: one reads what the agent says and turns it into reports, one writes what it is told,
+//! and a ping every second. Everything that is waited for has a deadline.
+
+use super::clock::Exchange;
+use super::frames::{self, FrameError};
+use super::hosts_file::Host;
+use super::protocol::{
+    Answer, HANDSHAKE_TIMEOUT, PULSE, Request, SILENCE_MAX, TALLY_BYTES_MAX, Version, Welcome,
+};
+use crate::measure::payload::RunId;
+use crate::measure::tally::Tally;
+use crate::swarm::reports::{Failure, Received, Report};
+use corecast::Endpoint;
+use corecast_executors::{Inbox, Link, MonotonicNs, RecvTimeout, link, pause, spawn_plain};
+use std::io;
+use std::net::{IpAddr, Shutdown, TcpStream, ToSocketAddrs};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long one address of an agent may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an agent that still serves another controller is asked again: it may be about to end.
+const BUSY_PATIENCE: Duration = Duration::from_secs(3);
+/// Between two such questions.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// How long an agent may take to start its executors.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests that may wait for the writer: looks are only asked for when none waits.
+const REQUESTS_MAX: usize = 64;
+/// Exchanges that may wait to be looked at: two minutes of pings. More are as good as these.
+const EXCHANGES_MAX: usize = 128;
+
+/// Why a host plays no subscribers. Every sentence names the host and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Nobody answers.
+    #[error(
+        "host {host}: no agent answers at {agent} ({why}): start one there with `corecast-bench agent --listen {agent}`"
+    )]
+    Unreachable {
+        /// Its name.
+        host: String,
+        /// Where its agent should be.
+        agent: Endpoint,
+        /// What was said.
+        why: String,
+    },
+    /// Somebody answers, but no agent.
+    #[error(
+        "host {host}: what answers at {agent} is no agent of corecast-bench ({why}): look at `agent` in the file of hosts"
+    )]
+    NotAnAgent {
+        /// Its name.
+        host: String,
+        /// Where its agent should be.
+        agent: Endpoint,
+        /// What was wrong.
+        why: FrameError,
+    },
+    /// An agent of another version.
+    #[error(
+        "host {host}: the agent at {agent} is of {theirs}, this command of {ours}: use the same corecast-bench on both"
+    )]
+    OtherVersion {
+        /// Its name.
+        host: String,
+        /// Where its agent is.
+        agent: Endpoint,
+        /// Which it is.
+        theirs: Version,
+        /// Which this is.
+        ours: Version,
+    },
+    /// The agent does not want to.
+    #[error("host {host}: the agent at {agent} refuses: {why}")]
+    Refused {
+        /// Its name.
+        host: String,
+        /// Where its agent is.
+        agent: Endpoint,
+        /// Why.
+        why: String,
+    },
+    /// The agent has not answered in time.
+    #[error("host {host}: the agent at {agent} has not answered within {} s: it hangs, or the network does; start it again", .timeout.as_secs())]
+    Silent {
+        /// Its name.
+        host: String,
+        /// Where its agent is.
+        agent: Endpoint,
+        /// What was waited.
+        timeout: Duration,
+    },
+    /// The agent has gone.
+    #[error(
+        "host {host}: the agent at {agent} has gone ({why}): look at what it said there, and start it again"
+    )]
+    Gone {
+        /// Its name.
+        host: String,
+        /// Where its agent was.
+        agent: Endpoint,
+        /// What was seen.
+        why: String,
+    },
+    /// The agent could not do its part.
+    #[error("host {host}: {failure}")]
+    Failed {
+        /// Its name.
+        host: String,
+        /// What.
+        failure: Failure,
+    },
+    /// There is no room for a thread here.
+    #[error("cannot start a thread for host {host}: {source}")]
+    Thread {
+        /// Its name.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl HostError {
+    /// Whether it is only that something took too long.
+    pub fn timed_out(&self) -> bool {
+        match self {
+            HostError::Silent { .. } => true,
+            HostError::Failed { failure, .. } => failure.timed_out,
+            _ => false,
+        }
+    }
+}
+
+/// Who is spoken to, for sentences.
+#[derive(Clone, Debug)]
+struct Who {
+    host: String,
+    agent: Endpoint,
+}
+
+impl Who {
+    fn lost(&self, error: FrameError, timeout: Duration) -> HostError {
+        let Who { host, agent } = self.clone();
+        match error {
+            FrameError::TimedOut => HostError::Silent { host, agent, timeout },
+            error => HostError::Gone { host, agent, why: error.to_string() },
+        }
+    }
+
+    fn unexpected(&self, answer: &Answer) -> HostError {
+        let said = format!("{answer:?}");
+        let why =
+            format!("it said what nobody asked for: {}", said.split([' ', '(']).next().unwrap_or_default());
+        HostError::Gone { host: self.host.clone(), agent: self.agent.clone(), why }
+    }
+}
+
+/// A connection to an agent that serves us, and has nothing to do yet.
+#[derive(Debug)]
+pub struct Greeted {
+    who: Who,
+    stream: TcpStream,
+    /// What it says of itself.
+    pub welcome: Welcome,
+}
+
+impl Greeted {
+    /// Connects to the agent of `host`. One that is busy is asked again for a while.
+    pub fn connect(host: &Host) -> Result<Self, HostError> {
+        let who = Who { host: host.name.clone(), agent: host.agent.clone() };
+        let deadline = Instant::now() + BUSY_PATIENCE;
+        loop {
+            match Greeted::once(&who)? {
+                Ok(greeted) => return Ok(greeted),
+                Err(Answer::Refused { busy: true, .. }) if Instant::now() < deadline => pause(BUSY_PAUSE),
+                Err(Answer::Refused { why, .. }) => {
+                    return Err(HostError::Refused { host: who.host, agent: who.agent, why });
+                }
+                Err(answer) => return Err(who.unexpected(&answer)),
+            }
+        }
+    }
+
+    /// One attempt; the inner error is what else the agent said.
+    fn once(who: &Who) -> Result<Result<Self, Answer>, HostError> {
+        let stream = dial(who)?;
+        let not_an_agent = |why| match why {
+            FrameError::TimedOut => who.lost(FrameError::TimedOut, HANDSHAKE_TIMEOUT),
+            why => HostError::NotAnAgent { host: who.host.clone(), agent: who.agent.clone(), why },
+        };
+        frames::write(&stream, &Request::Hello(Version::ours())).map_err(not_an_agent)?;
+        let bytes = frames::read_bytes(&stream, Instant::now() + HANDSHAKE_TIMEOUT).map_err(not_an_agent)?;
+        // Of another version nothing but its name can be relied on.
+        let theirs: Version = serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))?;
+        if theirs != Version::ours() {
+            let (host, agent) = (who.host.clone(), who.agent.clone());
+            return Err(HostError::OtherVersion { host, agent, theirs, ours: Version::ours() });
+        }
+        match serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))? {
+            Answer::Welcome(welcome) => Ok(Ok(Greeted { who: who.clone(), stream, welcome: *welcome })),
+            answer => Ok(Err(answer)),
+        }
+    }
+
+    /// Its name in the file of hosts.
+    pub fn host(&self) -> &str {
+        &self.who.host
+    }
+
+    /// The address of this host that the agent is reached from: it can be reached there.
+    pub fn local_address(&self) -> Result<IpAddr, HostError> {
+        let address = self.stream.local_addr().map_err(FrameError::from);
+        address.map(|address| address.ip()).map_err(|error| self.who.lost(error, CONNECT_TIMEOUT))
+    }
+
+    /// The best of `count` exchanges of clock stamps.
+    pub fn exchange(&self, count: usize) -> Result<Exchange, HostError> {
+        let mut exchanges = Vec::with_capacity(count);
+        for _ in 0..count {
+            self.say(&ping())?;
+            let (answer, returned) = self.hear(SILENCE_MAX)?;
+            match answer {
+                Answer::Pong { .. } => exchanges.extend(stamps(&answer, returned)),
+                answer => return Err(self.who.unexpected(&answer)),
+            }
+        }
+        Exchange::best(exchanges).ok_or_else(|| HostError::Gone {
+            host: self.who.host.clone(),
+            agent: self.who.agent.clone(),
+            why: "its clock does not run forward".into(),
+        })
+    }
+
+    /// Says something.
+    pub fn say(&self, request: &Request) -> Result<(), HostError> {
+        frames::write(&self.stream, request).map_err(|error| self.who.lost(error, SILENCE_MAX))
+    }
+
+    /// How many executors there are, once [`Request::Start`] has been said.
+    pub fn started(&self) -> Result<usize, HostError> {
+        match self.hear(START_TIMEOUT)?.0 {
+            Answer::Started { executors } => Ok(executors),
+            Answer::Failed { what, why, timed_out } => {
+                let failure = Failure { what, why, timed_out };
+                Err(HostError::Failed { host: self.who.host.clone(), failure })
+            }
+            answer => Err(self.who.unexpected(&answer)),
+        }
+    }
+
+    /// The next answer, and when it was here.
+    fn hear(&self, timeout: Duration) -> Result<(Answer, MonotonicNs), HostError> {
+        let bytes = frames::read_bytes(&self.stream, Instant::now() + timeout);
+        let now = MonotonicNs::now();
+        let answer = bytes.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+        Ok((answer.map_err(|error| self.who.lost(error, timeout))?, now))
+    }
+
+    /// From now on two threads carry it. Reports of its executors go to `reports`, numbered from `first`.
+    pub fn carry(
+        self,
+        run: (RunId, usize),
+        executors: std::ops::Range<usize>,
+        reports: Link<Report>,
+    ) -> Result<Conversation, HostError> {
+        let Greeted { who, stream, .. } = self;
+        let thread_failed = |source| HostError::Thread { host: who.host.clone(), source };
+        let (writer_stream, ours) =
+            (stream.try_clone().map_err(thread_failed)?, stream.try_clone().map_err(thread_failed)?);
+        let (requests, inbox) = link(REQUESTS_MAX);
+        let (exchanges, exchanged) = link(EXCHANGES_MAX);
+        let count = executors.len();
+        let reader = Reader {
+            who: who.clone(),
+            stream,
+            run,
+            executors,
+            reports,
+            exchanges,
+            texts: vec![String::new(); count],
+        };
+        let writer = spawn_plain("bench-host-out", move || write_all(&writer_stream, inbox));
+        writer.map_err(thread_failed)?;
+        let reader = spawn_plain("bench-host-in", move || reader.read_all()).map_err(thread_failed)?;
+        Ok(Conversation { stream: ours, requests, exchanged, reader: Some(reader) })
+    }
+}
+
+/// A connection that carries a run. Dropped, it is cut, and the agent stops its swarm.
+#[derive(Debug)]
+pub struct Conversation {
+    stream: TcpStream,
+    requests: Link<Request>,
+    exchanged: Inbox<Exchange>,
+    reader: Option<JoinHandle<Result<(), HostError>>>,
+}
+
+impl Conversation {
+    /// Says something that must be heard, unless the agent is gone, which its missing answers will show.
+    pub fn say(&self, request: Request) {
+        let _ = self.requests.try_send(request);
+    }
+
+    /// Says something that has time, unless something waits to be said already.
+    pub fn say_if_idle(&self, request: impl FnOnce() -> Request) {
+        if self.requests.depth() == 0 {
+            let _ = self.requests.try_send(request());
+        }
+    }
+
+    /// Exchanges of clock stamps since the last time.
+    pub fn exchanges(&mut self) -> Vec<Exchange> {
+        std::iter::from_fn(|| self.exchanged.try_recv()).collect()
+    }
+
+    /// The best of at most `count` exchanges that are made now, as far as the agent answers.
+    pub fn exchange(&mut self, count: usize) -> Option<Exchange> {
+        let mut exchanges = Vec::with_capacity(count);
+        while exchanges.len() < count {
+            self.say(ping());
+            match self.exchanged.recv_deadline(Instant::now() + PULSE) {
+                Ok(exchange) => exchanges.push(exchange),
+                Err(_) => break,
+            }
+        }
+        Exchange::best(exchanges)
+    }
+
+    /// Waits until the agent has closed all sessions, as [`Request::Stop`] told it.
+    pub fn wait(mut self) -> Result<(), HostError> {
+        // The writer goes on with its pings meanwhile. The reader never waits longer than for silence.
+        let reader = self.reader.take().expect("it is taken here only");
+        reader.join().unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn dial(who: &Who) -> Result<TcpStream, HostError> {
+    let unreachable = |why: io::Error| HostError::Unreachable {
+        host: who.host.clone(),
+        agent: who.agent.clone(),
+        why: why.to_string(),
+    };
+    let Endpoint::Tcp { host, port } = &who.agent else {
+        return Err(unreachable(io::Error::other("it is no TCP address")));
+    };
+    let mut last = io::Error::other("its name has no address");
+    for address in (host.as_str(), *port).to_socket_addrs().map_err(unreachable)? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => {
+                frames::prepare(&stream).map_err(unreachable)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(unreachable(last))
+}
+
+fn ping() -> Request {
+    Request::Ping { sent_ns: MonotonicNs::now().0 }
+}
+
+/// The exchange that a pong ends.
+fn stamps(pong: &Answer, returned: MonotonicNs) -> Option<Exchange> {
+    let Answer::Pong { sent_ns, received_ns, answered_ns } = *pong else { return None };
+    Exchange::new(MonotonicNs(sent_ns), MonotonicNs(received_ns), MonotonicNs(answered_ns), returned)
+}
+
+/// Says what it is told to, and a ping whenever a pulse is due, until nobody tells it anything or the agent is gone.
+fn write_all(stream: &TcpStream, mut inbox: Inbox<Request>) {
+    let mut pulse = Instant::now();
+    loop {
+        let request = match inbox.recv_deadline(pulse) {
+            Ok(request) => request,
+            Err(RecvTimeout::TimedOut) => {
+                pulse = Instant::now() + PULSE;
+                ping()
+            }
+            Err(RecvTimeout::Closed) => return,
+        };
+        let said = match request {
+            // Not the time that it waited here.
+            Request::Ping { .. } => frames::write(stream, &ping()),
+            request => frames::write(stream, &request),
+        };
+        if said.is_err() {
+            // The reader will see it too, and say so.
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// What the thread that reads has.
+struct Reader {
+    who: Who,
+    stream: TcpStream,
+    run: (RunId, usize),
+    executors: std::ops::Range<usize>,
+    reports: Link<Report>,
+    exchanges: Link<Exchange>,
+    /// Of each executor, the text of its tally as far as it has come.
+    texts: Vec<String>,
+}
+
+impl Reader {
+    /// Reads until the agent has stopped. If it ends otherwise, whoever takes reports is told; if nobody does any
+    /// more, the error is the result.
+    fn read_all(mut self) -> Result<(), HostError> {
+        loop {
+            let stopped = match frames::read_bytes(&self.stream, Instant::now() + SILENCE_MAX) {
+                Ok(bytes) => self.take(&bytes, MonotonicNs::now()),
+                Err(error) => Err(error),
+            };
+            match stopped {
+                Ok(None) => {}
+                Ok(Some(failure)) => {
+                    // The agent closes when it is ready for the next controller.
+                    frames::close(&self.stream);
+                    let Some(why) = failure else { return Ok(()) };
+                    let failure =
+                        Failure { what: "its swarm did not end as it should".into(), why, timed_out: false };
+                    return Err(HostError::Failed { host: self.who.host, failure });
+                }
+                Err(error) => {
+                    let error = self.who.lost(error, SILENCE_MAX);
+                    let said = error.to_string();
+                    let why = said.split_once(": ").map_or(&said[..], |(_, why)| why).to_owned();
+                    let what = format!("host {} is lost", self.who.host);
+                    let failure = Failure { what, why, timed_out: error.timed_out() };
+                    let _ = self.stream.shutdown(Shutdown::Both);
+                    let executors = self.executors.len();
+                    let told = self.reports.send_blocking(Report::Gone { executors, failure });
+                    return if told.is_ok() { Ok(()) } else { Err(error) };
+                }
+            }
+        }
+    }
+
+    /// Takes in one answer. `Some` once the agent has stopped, with what went wrong.
+    fn take(&mut self, bytes: &[u8], now: MonotonicNs) -> Result<Option<Option<String>>, FrameError> {
+        let report = match serde_json::from_slice(bytes)? {
+            pong @ Answer::Pong { .. } => {
+                if let Some(exchange) = stamps(&pong, now) {
+                    // With so many of them, one less does not matter.
+                    let _ = self.exchanges.try_send(exchange);
+                }
+                return Ok(None);
+            }
+            Answer::Ready => Report::SubscribersReady,
+            Answer::Received { executor, delivered, accounted, settling } => {
+                let executor = self.numbered(executor)?;
+                Report::Received(Received { executor, delivered, accounted, settling })
+            }
+            Answer::Measured { executor, part, last } => match self.measured(executor, &part, last)? {
+                Some(report) => report,
+                None => return Ok(None),
+            },
+            Answer::Failed { what, why, timed_out } => {
+                Report::Failed(Failure { what: format!("host {}: {what}", self.who.host), why, timed_out })
+            }
+            Answer::Stopped { failure } => return Ok(Some(failure)),
+            Answer::Welcome(_) | Answer::Refused { .. } | Answer::Started { .. } => {
+                return Err(nonsense("twice"));
+            }
+        };
+        // Nobody takes reports any more: the run is over.
+        let _ = self.reports.send_blocking(report);
+        Ok(None)
+    }
+
+    fn measured(&mut self, executor: usize, part: &str, last: bool) -> Result<Option<Report>, FrameError> {
+        let number = self.numbered(executor)?;
+        let text = &mut self.texts[executor];
+        text.push_str(part);
+        if text.len() > TALLY_BYTES_MAX {
+            return Err(FrameError::TooLong(text.len()));
+        }
+        if !last {
+            return Ok(None);
+        }
+        let tally: Tally = serde_json::from_str(&std::mem::take(text))?;
+        let (run, publishers) = self.run;
+        if !tally.is_whole(run, publishers) {
+            return Err(nonsense("a tally of another run"));
+        }
+        Ok(Some(Report::Measured { executor: number, tally: Box::new(tally) }))
+    }
+
+    /// The number, among all, of one of its executors.
+    fn numbered(&self, executor: usize) -> Result<usize, FrameError> {
+        let number = self.executors.clone().nth(executor);
+        number.ok_or_else(|| nonsense("an executor that it does not have"))
+    }
+}
+
+fn nonsense(what: &str) -> FrameError {
+    FrameError::Malformed(serde::de::Error::custom(what))
+}

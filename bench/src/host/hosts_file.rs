@@ -1,0 +1,275 @@
+//! Owns `hosts.toml`: which hosts play subscribers, through which agents, and how many each gets.
+//!
+//! ```toml
+//! broker_listen = "tcp://10.0.0.1:0"      # optional: where the broker on this host listens
+//! broker_advertise = "tcp://admin:6680"   # optional: what the agents are told to connect to
+//!
+//! [[host]]
+//! name = "worker1"
+//! agent = "tcp://10.0.0.2:6690"
+//! cores = "0-15"                          # optional: all, unless the call says otherwise
+//! weight = 2                              # optional: 1
+//! ```
+
+use corecast::Endpoint;
+use corecast_executors::CoreSet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use toml::Spanned;
+
+/// Hosts of one run: each has a connection, and two threads here.
+pub const HOSTS_MAX: usize = 256;
+
+/// The hosts of a run, in the order of the file; at least one.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// Where a broker that is started for a run listens; `None`: at the address from which the agents are reached.
+    pub broker_listen: Option<Endpoint>,
+    /// What agents are told to connect to; `None`: where it listens.
+    pub broker_advertise: Option<Endpoint>,
+    /// Who plays subscribers.
+    pub hosts: Vec<Host>,
+}
+
+/// One host that plays subscribers.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// What it is called in errors and results.
+    pub name: String,
+    /// Where its agent listens.
+    pub agent: Endpoint,
+    /// The cores of its executors, resolved there.
+    pub cores: CoreSet,
+    /// Its part of the subscribers, beside that of the others.
+    pub weight: f64,
+}
+
+/// Why there are no hosts.
+#[derive(Debug, thiserror::Error)]
+pub enum HostsError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It does not say what it should; the sentence names line and key.
+    #[error("{path}: {why}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default, deserialize_with = "tcp_or_none")]
+    broker_listen: Option<Endpoint>,
+    #[serde(default, deserialize_with = "tcp_or_none")]
+    broker_advertise: Option<Endpoint>,
+    #[serde(default)]
+    host: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: Spanned<String>,
+    #[serde(deserialize_with = "tcp")]
+    agent: Endpoint,
+    #[serde(default, deserialize_with = "cores")]
+    cores: Option<CoreSet>,
+    #[serde(default = "one", deserialize_with = "weight")]
+    weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn tcp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match Endpoint::from_str(&text).map_err(D::Error::custom)? {
+        endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
+        Endpoint::Uds { .. } => {
+            Err(D::Error::custom(format!("`{text}` is on one host only: write tcp://HOST:PORT")))
+        }
+    }
+}
+
+fn tcp_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
+    tcp(deserializer).map(Some)
+}
+
+fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CoreSet>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    /// Either of TOML's numbers.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Whole(u32),
+        Real(f64),
+    }
+    let weight = match Number::deserialize(deserializer) {
+        Ok(Number::Whole(weight)) => f64::from(weight),
+        Ok(Number::Real(weight)) => weight,
+        Err(_) => f64::NAN,
+    };
+    if weight > 0.0 && weight.is_finite() {
+        return Ok(weight);
+    }
+    Err(D::Error::custom("a weight is a number above 0"))
+}
+
+impl Hosts {
+    /// Reads the file. Hosts that name no cores get `cores`.
+    pub fn load(path: &Path, cores: &CoreSet) -> Result<Self, HostsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| HostsError::Read { path: path.to_owned(), source })?;
+        Hosts::parse(&text, cores).map_err(|why| HostsError::Malformed { path: path.to_owned(), why })
+    }
+
+    fn parse(text: &str, cores: &CoreSet) -> Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        if file.host.is_empty() {
+            return Err("it names no hosts: each is a table [[host]] with name and agent".into());
+        }
+        if file.host.len() > HOSTS_MAX {
+            return Err(format!("it names {} hosts; {HOSTS_MAX} at most", file.host.len()));
+        }
+        if file.broker_advertise.is_some() && file.broker_listen.is_none() {
+            return Err("broker_advertise says where the broker is reached, and there is no broker_listen: \
+                        say where it listens too"
+                .into());
+        }
+        let mut hosts: Vec<Host> = Vec::with_capacity(file.host.len());
+        for entry in file.host {
+            let line = 1 + text[..entry.name.span().start].matches('\n').count();
+            let name = entry.name.into_inner();
+            if name.is_empty() {
+                return Err(format!("line {line}: name is empty"));
+            }
+            if let Some(twin) = hosts.iter().find(|host| host.name == name || host.agent == entry.agent) {
+                return Err(format!(
+                    "line {line}: {name} at {} has the name or the agent of {} at {}: one agent plays one host",
+                    entry.agent, twin.name, twin.agent
+                ));
+            }
+            let cores = entry.cores.unwrap_or_else(|| cores.clone());
+            hosts.push(Host { name, agent: entry.agent, cores, weight: entry.weight });
+        }
+        Ok(Hosts { broker_listen: file.broker_listen, broker_advertise: file.broker_advertise, hosts })
+    }
+
+    /// How many of so many subscribers each host gets, in the order of the file: by weight, the rest to those that
+    /// are farthest below their part, the first of equals.
+    pub fn shares(&self, subscribers: usize) -> Vec<usize> {
+        let whole: f64 = self.hosts.iter().map(|host| host.weight).sum();
+        let parts: Vec<f64> =
+            self.hosts.iter().map(|host| subscribers as f64 * (host.weight / whole)).collect();
+        let mut shares: Vec<usize> =
+            parts.iter().map(|part| (part.floor() as usize).min(subscribers)).collect();
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by(|one, other| parts[*other].fract().total_cmp(&parts[*one].fract()));
+        let mut rest = subscribers.saturating_sub(shares.iter().sum());
+        for index in order.into_iter().cycle() {
+            if rest == 0 {
+                break;
+            }
+            shares[index] += 1;
+            rest -= 1;
+        }
+        shares
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Hosts, String> {
+        Hosts::parse(text, &"0".parse().unwrap())
+    }
+
+    #[track_caller]
+    fn refused(text: &str, says: &[&str]) {
+        let why = parse(text).unwrap_err();
+        for wanted in says {
+            assert!(why.contains(wanted), "no `{wanted}` in: {why}");
+        }
+    }
+
+    const TWO: &str = "[[host]]\nname = \"a\"\nagent = \"tcp://h:1\"\ncores = \"2-3\"\nweight = 2\n\
+                       [[host]]\nname = \"b\"\nagent = \"tcp://h:2\"\n";
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let hosts = parse(TWO).unwrap();
+        let cores: Vec<String> = hosts.hosts.iter().map(|host| host.cores.to_string()).collect();
+        assert_eq!((cores, hosts.broker_listen), (vec!["2-3".to_owned(), "0".to_owned()], None));
+        let text = format!("broker_listen = \"tcp://10.0.0.1:0\"\n{TWO}");
+        assert_eq!(parse(&text).unwrap().broker_listen.unwrap().to_string(), "tcp://10.0.0.1:0");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        refused("", &["names no hosts"]);
+        refused("[[host]]\nname = \"a\"\nagnet = \"tcp://h:1\"\n", &["line 3", "agnet"]);
+        refused("[[host]]\nname = \"a\"\n", &["agent"]);
+        refused("[[host]]\nname = \"a\"\nagent = \"h:1\"\n", &["line 3", "`h:1` is no endpoint"]);
+        refused("[[host]]\nname = \"a\"\nagent = \"uds:///x\"\n", &["line 3", "on one host only"]);
+        refused(&TWO.replace("weight = 2", "weight = 0"), &["line 5", "a number above 0"]);
+        refused(&TWO.replace("weight = 2", "weight = nan"), &["line 5", "a number above 0"]);
+        refused(&TWO.replace("weight = 2", "weight = \"x\""), &["line 5", "a number above 0"]);
+        refused(&TWO.replace("2-3", "x"), &["line 4", "names no cores"]);
+        refused(&TWO.replace("\"b\"", "\"a\""), &["line 7", "has the name or the agent of a"]);
+        refused(&TWO.replace("h:2", "h:1"), &["line 7", "has the name or the agent of a"]);
+        refused(&TWO.replace("\"b\"", "\"\""), &["line 7", "name is empty"]);
+        refused(&format!("broker = \"x\"\n{TWO}"), &["line 1", "broker_listen"]);
+        refused(&format!("broker_advertise = \"tcp://h:1\"\n{TWO}"), &["no broker_listen"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = Hosts::load(Path::new("/nowhere/hosts.toml"), &CoreSet::default()).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/hosts.toml"), "{error}");
+    }
+
+    #[test]
+    fn shares_follow_the_weights() {
+        let shares = |subscribers| parse(TWO).unwrap().shares(subscribers);
+        assert_eq!(shares(512), [341, 171]);
+        assert_eq!(shares(1), [1, 0]);
+        assert_eq!(shares(3), [2, 1]);
+        assert_eq!(shares(0), [0, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_complete_and_near_their_part(
+            subscribers in 0usize..100_000,
+            weights in prop::collection::vec(0.001f64..1e6, 1..9),
+        ) {
+            let mut hosts = parse(TWO).unwrap();
+            let one = hosts.hosts[0].clone();
+            hosts.hosts = weights.iter().map(|weight| Host { weight: *weight, ..one.clone() }).collect();
+            let shares = hosts.shares(subscribers);
+            prop_assert_eq!(shares.iter().sum::<usize>(), subscribers);
+            let whole: f64 = weights.iter().sum();
+            for (share, weight) in shares.iter().zip(&weights) {
+                prop_assert!((*share as f64 - subscribers as f64 * weight / whole).abs() < 1.001);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Owns what controller and agent say to each other, as JSON in the frames of [`super::frames`].
+//!
+//! The controller connects, says [`Request::Hello`], and the agent answers [`Answer::Welcome`] or
+//! [`Answer::Refused`]; these three are understood by every version, and fields that are not known in them are
+//! passed over. From then on both are of one version:
+//!
+//! | the controller says | the agent answers |
+//! |---|---|
+//! | `ping`, at least once a second | `pong`, at once, with the stamps of its clock |
+//! | `start`, once | `started`, then `ready` from each executor; or `failed` |
+//! | `look` | `received` from each executor that is not behind with its answers |
+//! | `finish` | `measured` from each executor, in parts |
+//! | `stop` | `stopped`, when every session has been closed |
+//!
+//! Either end closes the connection after `stopped`, or at anything that it does not understand, or after
+//! [`SILENCE_MAX`] without a word. An agent whose controller is gone stops its swarm and serves the next.
+
+use super::clock::ClockIdentity;
+use crate::measure::environment::Environment;
+use crate::measure::oracle::Settling;
+use crate::report::record;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How often the controller says something, whatever it does.
+pub const PULSE: Duration = Duration::from_secs(1);
+/// How long an end that says nothing is taken to be alive: five pulses, so that a host which is only busy is not
+/// given up.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long the first word may take, and the answer to it.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Text of a tally in one frame, in bytes. Every quote in it takes two bytes of the frame.
+pub const PART_BYTES_MAX: usize = 256 << 10;
+/// Text of one tally, in bytes: four million kept deliveries at some 60 bytes each, and room for the rest.
+pub const TALLY_BYTES_MAX: usize = 512 << 20;
+/// Streams (subscribers times publishers) of one agent: their account takes about 100 bytes each.
+pub const STREAMS_MAX: usize = 16 << 20;
+
+/// Who speaks: both ends must be the same.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Version {
+    /// Of the command.
+    pub version: String,
+    /// Of the record, and so of what is measured.
+    pub schema: String,
+}
+
+impl Version {
+    /// That of this command.
+    pub fn ours() -> Self {
+        Version { version: env!("CARGO_PKG_VERSION").to_owned(), schema: record::SCHEMA.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "version {}, schema {}", self.version, self.schema)
+    }
+}
+
+/// What the controller says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum Request {
+    /// The first word.
+    Hello(Version),
+    /// How late is it at your end?
+    Ping {
+        /// The controller's clock as it asks, in nanoseconds.
+        sent_ns: u64,
+    },
+    /// Play these subscribers.
+    Start(Start),
+    /// How far are your subscribers?
+    Look {
+        /// What each publisher has sent, once it is known.
+        sent: Option<Vec<u64>>,
+    },
+    /// Hand over what was measured.
+    Finish,
+    /// Close all sessions.
+    Stop,
+}
+
+/// An agent's share of a swarm.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Where the broker is, as an endpoint is written.
+    pub broker: String,
+    /// Which run this is.
+    pub run: u64,
+    /// How many subscribers are played here.
+    pub subscribers: usize,
+    /// How many publishers the run has.
+    pub publishers: usize,
+    /// As `--sessions` is written.
+    pub sessions: String,
+    /// As `--overflow` is written; `null` leaves it to the broker.
+    pub overflow: Option<String>,
+    /// As `--cores` is written.
+    pub cores: String,
+    /// As `--idle` is written.
+    pub idle: String,
+    /// How long connecting and subscribing may take, in milliseconds.
+    pub setup_timeout_ms: u64,
+    /// Whether every delivery is kept by itself.
+    pub keep_samples: bool,
+    /// By how much the agent's clock is ahead of the publishers', in nanoseconds.
+    pub clock_ahead_ns: i64,
+}
+
+/// What an agent answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum Answer {
+    /// It serves this controller.
+    Welcome(Box<Welcome>),
+    /// It does not.
+    Refused {
+        /// Who speaks.
+        #[serde(flatten)]
+        agent: Version,
+        /// Whether only because it serves another one, so that it is worth asking again.
+        #[serde(default)]
+        busy: bool,
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// So late is it.
+    Pong {
+        /// From the ping.
+        sent_ns: u64,
+        /// The agent's clock when the ping had come, in nanoseconds.
+        received_ns: u64,
+        /// The same when it was answered.
+        answered_ns: u64,
+    },
+    /// The executors run.
+    Started {
+        /// How many.
+        executors: usize,
+    },
+    /// All subscriptions of an executor are in force.
+    Ready,
+    /// How far an executor is.
+    Received {
+        /// Which, from 0.
+        executor: usize,
+        /// Messages that arrived intact.
+        delivered: u64,
+        /// Messages that arrived or were reported as missed.
+        accounted: u64,
+        /// How many subscribers have all; only if it was said what was sent.
+        settling: Option<Settling>,
+    },
+    /// A part of the text of an executor's tally.
+    Measured {
+        /// Which, from 0.
+        executor: usize,
+        /// The text, from where the last part ended.
+        part: String,
+        /// Whether this is the last one.
+        last: bool,
+    },
+    /// Something could not be done.
+    Failed {
+        /// What.
+        what: String,
+        /// Why not.
+        why: String,
+        /// Whether it is only that it took too long.
+        timed_out: bool,
+    },
+    /// All sessions are closed, and all executors have stopped.
+    Stopped {
+        /// What went wrong with that.
+        failure: Option<String>,
+    },
+}
+
+/// What an agent says of itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Who speaks.
+    #[serde(flatten)]
+    pub agent: Version,
+    /// Which clock it reads.
+    #[serde(default)]
+    pub clock: ClockIdentity,
+    /// Open files that its process may have.
+    #[serde(default)]
+    pub open_files: u64,
+    /// Its machine.
+    #[serde(default)]
+    pub environment: Environment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_words_are_understood_whatever_else_another_version_says() {
+        let hello = r#"{"say":"hello","version":"9.9.9","schema":"corecast-bench/7","colour":"blue"}"#;
+        let Request::Hello(version) = serde_json::from_str(hello).unwrap() else { panic!("it is a hello") };
+        assert_eq!(version.to_string(), "version 9.9.9, schema corecast-bench/7");
+        for text in [
+            r#"{"say":"welcome","version":"9.9.9","schema":"s","environment":{"cpus":[],"limits":7}}"#,
+            r#"{"say":"refused","version":"9.9.9","schema":"s","why":"no","colour":"blue"}"#,
+        ] {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::from_value::<Version>(value).unwrap().version, "9.9.9");
+        }
+    }
+
+    #[test]
+    fn every_word_is_read_back() {
+        let answers = [
+            Answer::Refused { agent: Version::ours(), busy: true, why: "w".into() },
+            Answer::Pong { sent_ns: 1, received_ns: u64::MAX, answered_ns: 3 },
+            Answer::Ready,
+            Answer::Received { executor: 1, delivered: 2, accounted: 3, settling: Some(Settling::default()) },
+            Answer::Measured { executor: 0, part: "[\"\"]".into(), last: true },
+            Answer::Stopped { failure: None },
+        ];
+        for answer in answers {
+            let text = serde_json::to_string(&answer).unwrap();
+            assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);
+        }
+        assert!(serde_json::from_str::<Request>(r#"{"say":"reboot"}"#).is_err());
+    }
+}

@@ -1,0 +1,439 @@
+//! `corecast-bench run --hosts` with real agents on loopback: what they give together, and what becomes of a run
+//! when one of them does not do its part.
+#![expect(clippy::unwrap_used, reason = "a test that cannot read what it wants to check has failed")]
+
+mod command;
+
+use command::{assert_exit, assert_fine_or_late, bench, record, run, text};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A watchdog, not a measure: nothing here takes longer unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What every run must keep.
+const EXACT: [&str; 4] = [
+    "--assert",
+    "lost + duplicated + reordered + corrupted == 0",
+    "--assert",
+    "deliveries == deliveries_expected",
+];
+
+/// An agent on a port of its own.
+struct Agent {
+    process: Child,
+    url: String,
+    stderr: Option<BufReader<std::process::ChildStderr>>,
+}
+
+impl Agent {
+    fn start() -> Self {
+        Agent::from(bench(&["agent", "--listen", "tcp://127.0.0.1:0"]))
+    }
+
+    fn from(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let url = ready.trim().strip_prefix("ready ").unwrap().to_owned();
+        let stderr = process.stderr.take().map(BufReader::new);
+        Agent { process, url, stderr }
+    }
+
+    fn address(&self) -> &str {
+        self.url.strip_prefix("tcp://").unwrap()
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id() as i32), signal).unwrap();
+    }
+
+    /// Reads what it says until a line with these words.
+    fn says(&mut self, words: &str) {
+        let stderr = self.stderr.as_mut().unwrap();
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended without `{words}`");
+        }
+    }
+
+    /// Threads and sockets of its process, but for what it always has.
+    fn executors(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("bench-sub")).count()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A file that names these agents, in order: one, two…
+fn hosts_file(agents: &[&str]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts.toml");
+    let hosts = agents.iter().zip(["one", "two", "three"]);
+    let text: String =
+        hosts.map(|(agent, name)| format!("[[host]]\nname = \"{name}\"\nagent = \"{agent}\"\n")).collect();
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn run_on(agents: &[&str], arguments: &[&str]) -> Output {
+    let (_folder, path) = hosts_file(agents);
+    run(&[&["--hosts", path.to_str().unwrap(), "--json", "-"], arguments].concat())
+}
+
+fn frame(value: &Value) -> Vec<u8> {
+    let text = value.to_string();
+    [&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+fn read_frame(mut stream: &TcpStream) -> Value {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut body = vec![0; u32::from_le_bytes(length) as usize];
+    stream.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn hello() -> Value {
+    json!({ "say": "hello", "version": env!("CARGO_PKG_VERSION"), "schema": "corecast-bench/1" })
+}
+
+/// Looks until it is so.
+#[track_caller]
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "it never came to be that {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_over_two_hosts_is_exact_in_both_modes_and_names_them() {
+    let (one, two) = (Agent::start(), Agent::start());
+    for sessions in ["per-subscriber", "per-executor"] {
+        let common = ["--mode", "both", "--subscribers", "25", "--publishers", "3", "--sessions", sessions];
+        let output = run_on(
+            &[&one.url, &two.url],
+            &[&common[..], &["--messages", "30", "--rate", "200"], &EXACT].concat(),
+        );
+        assert_fine_or_late(&output);
+        let record = record(&output);
+        assert_eq!(record["runs"].as_array().unwrap().len(), 2);
+        for run in record["runs"].as_array().unwrap() {
+            assert_eq!(run["deliveries"], 25 * 90);
+            let hosts: Vec<_> = run["hosts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|host| (&host["name"], &host["subscribers"]))
+                .collect();
+            assert_eq!(hosts, [(&json!("one"), &json!(13)), (&json!("two"), &json!(12))]);
+            assert_eq!(
+                (&run["clock_error_us"], &run["hosts"][0]["clock_offset_us"]),
+                (&Value::Null, &json!(0.0))
+            );
+            let clock = run["hosts"][0]["environment"]["clock"].as_str().unwrap();
+            assert!(clock.contains("the one of the publishers' host"), "{clock}");
+            assert!(run["first_subscriber_us"]["min"].as_f64().unwrap() > 0.0, "{run}");
+        }
+    }
+    until("no executor is left", || one.executors() + two.executors() == 0);
+}
+
+#[test]
+fn a_host_without_a_share_is_left_alone() {
+    let one = Agent::start();
+    // Nobody listens there, and nobody is asked.
+    let output =
+        run_on(&[&one.url, "tcp://127.0.0.1:1"], &["--subscribers", "1", "--messages", "3", "--rate", "100"]);
+    assert_fine_or_late(&output);
+    assert_eq!(record(&output)["runs"][0]["hosts"].as_array().unwrap().len(), 1);
+}
+
+/// The agent's clock is ahead by ten hours: in a time namespace of its own, which root may make.
+#[test]
+fn a_clock_that_is_hours_off_gives_right_latencies_within_its_bound() {
+    if !nix::unistd::geteuid().is_root() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: a time namespace needs root");
+        return;
+    }
+    const AHEAD_S: f64 = 36_000.0;
+    let mut command = Command::new("unshare");
+    command.args([
+        "--time",
+        "--monotonic",
+        "36000",
+        "--fork",
+        "--kill-child",
+        command::BENCH,
+        "agent",
+        "--listen",
+    ]);
+    command.arg("tcp://127.0.0.1:0").stdin(Stdio::null());
+    let (here, ahead) = (Agent::start(), Agent::from(command));
+    let arguments = ["--subscribers", "16", "--rate", "50", "--duration", "2.5", "--mode", "both"];
+    let output = run_on(&[&here.url, &ahead.url], &[&arguments[..], &EXACT].concat());
+    assert_fine_or_late(&output);
+    for run in record(&output)["runs"].as_array().unwrap() {
+        let (same, apart) = (&run["hosts"][0], &run["hosts"][1]);
+        assert_eq!((&same["clock_offset_us"], &same["clock_error_us"]), (&json!(0.0), &Value::Null));
+        let (offset_us, error_us) =
+            (apart["clock_offset_us"].as_f64().unwrap(), apart["clock_error_us"].as_f64().unwrap());
+        assert!((offset_us - AHEAD_S * 1e6).abs() <= error_us, "{offset_us} ± {error_us}");
+        // Half of a round trip over loopback, with a machine that does other things too.
+        assert!(error_us > 0.0 && error_us < 50_000.0, "± {error_us}");
+        assert_eq!(run["clock_error_us"].as_f64(), Some(error_us));
+        let latency = &run["latency_us"];
+        assert!(
+            latency["median"].as_f64().unwrap() < 1e6 && latency["max"].as_f64().unwrap() < 10e6,
+            "{latency}"
+        );
+    }
+    // Killed, not asked: unshare waits for its child, and takes it along.
+    drop(ahead);
+}
+
+/// A run of a minute on two agents, which has sent its first messages.
+struct Underway {
+    bench: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    _folder: TempDir,
+}
+
+impl Underway {
+    fn start(agents: &[&Agent]) -> Self {
+        let urls: Vec<&str> = agents.iter().map(|agent| &agent.url[..]).collect();
+        let (folder, path) = hosts_file(&urls);
+        let mut bench =
+            bench(&["run", "--subscribers", "8", "--rate", "100", "--duration", "60", "--json", "-"]);
+        bench.arg("--hosts").arg(path);
+        let mut bench = bench.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(bench.stderr.take().unwrap());
+        let mut said = String::new();
+        // The first line that says how far it is comes after some seconds of messages.
+        while !said.contains(" deliveries, ") {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+        }
+        Underway { bench, stderr, _folder: folder }
+    }
+
+    /// What it printed, when it has ended.
+    fn finish(mut self) -> Output {
+        let mut stderr = Vec::new();
+        self.stderr.read_to_end(&mut stderr).unwrap();
+        let mut output = self.bench.wait_with_output().unwrap();
+        output.stderr = stderr;
+        output
+    }
+}
+
+/// What a run on two hosts, of which the second is lost, must say and keep.
+#[track_caller]
+fn assert_lost(output: &Output, code: i32, says: &str) {
+    assert_exit(output, code);
+    let run = record(output)["runs"][0].clone();
+    let why = run["incomplete"].as_str().unwrap();
+    assert!(why.contains("host two is lost") && why.contains(says), "{why}");
+    assert!(run["deliveries"].as_u64() > Some(0), "what the other host got is kept: {run}");
+    let notes = run["notes"].to_string();
+    assert!(notes.contains("4 subscribers did not say what they got"), "{notes}");
+}
+
+#[test]
+fn an_agent_that_is_killed_is_named_and_the_others_results_are_kept() {
+    let (one, two) = (Agent::start(), Agent::start());
+    let underway = Underway::start(&[&one, &two]);
+    two.signal(Signal::SIGKILL);
+    assert_lost(&underway.finish(), 1, "start it again");
+    until("no executor is left", || one.executors() == 0);
+}
+
+#[test]
+fn an_agent_that_hangs_is_a_time_out_that_names_it() {
+    let (one, two) = (Agent::start(), Agent::start());
+    let underway = Underway::start(&[&one, &two]);
+    two.signal(Signal::SIGSTOP);
+    assert_lost(&underway.finish(), 27, "has not answered within 5 s");
+    two.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn an_agent_that_is_asked_to_end_does_so_in_order_and_the_run_says_so() {
+    let (one, mut two) = (Agent::start(), Agent::start());
+    let underway = Underway::start(&[&one, &two]);
+    two.signal(Signal::SIGTERM);
+    assert_lost(&underway.finish(), 1, "start it again");
+    assert_eq!(two.process.wait().unwrap().code(), Some(0));
+    two.says("asked to stop while serving");
+}
+
+#[test]
+fn a_controller_that_is_killed_takes_its_subscribers_along_and_the_next_is_served() {
+    let (mut one, two) = (Agent::start(), Agent::start());
+    let underway = Underway::start(&[&one, &two]);
+    until("executors run", || one.executors() > 0);
+    kill(Pid::from_raw(underway.bench.id() as i32), Signal::SIGKILL).unwrap();
+    underway.finish();
+    one.says("its subscribers are too");
+    until("no executor is left", || one.executors() + two.executors() == 0);
+    let output = run_on(
+        &[&one.url, &two.url],
+        &[&["--subscribers", "4", "--messages", "5", "--rate", "100"][..], &EXACT].concat(),
+    );
+    assert_fine_or_late(&output);
+}
+
+#[test]
+fn a_second_controller_is_told_that_there_is_a_first() {
+    let one = Agent::start();
+    let first = one.connect();
+    (&first).write_all(&frame(&hello())).unwrap();
+    assert_eq!(read_frame(&first)["say"], "welcome");
+    let beat = std::thread::spawn({
+        let mut first = first.try_clone().unwrap();
+        // It goes on saying that it is there until it is cut.
+        move || {
+            while first.write_all(&frame(&json!({ "say": "ping", "sent_ns": 1 }))).is_ok() {
+                std::thread::park_timeout(Duration::from_millis(200));
+            }
+        }
+    });
+    let output = run_on(&[&one.url], &["--subscribers", "1"]);
+    assert_exit(&output, 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("host one") && said.contains("serves another controller"), "{said}");
+    first.shutdown(std::net::Shutdown::Both).unwrap();
+    beat.join().unwrap();
+    let output = run_on(&[&one.url], &["--subscribers", "1", "--messages", "2", "--rate", "100"]);
+    assert_fine_or_late(&output);
+}
+
+#[test]
+fn an_agent_refuses_what_is_not_its_protocol_and_serves_on() {
+    let one = Agent::start();
+    let huge = u32::MAX.to_le_bytes();
+    let ping = frame(&json!({ "say": "ping", "sent_ns": 1 }));
+    for (bytes, says) in [
+        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], "not the protocol"),
+        (&huge[..], "not the protocol"),
+        (&b"\x04\0\0\0\xff\xff\xff\xff"[..], "not of the protocol"),
+        (&ping[..], "does not begin with hello"),
+    ] {
+        let mut stream = one.connect();
+        stream.write_all(bytes).unwrap();
+        let answer = read_frame(&stream);
+        assert_eq!(answer["say"], "refused");
+        assert!(answer["why"].as_str().unwrap().contains(says), "{answer}");
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "and it closes");
+    }
+    // After the first word too.
+    for bytes in [&huge[..], &frame(&json!({ "say": "reboot" })), &frame(&hello())] {
+        let mut stream = one.connect();
+        stream.write_all(&frame(&hello())).unwrap();
+        let answer = read_frame(&stream);
+        assert_eq!(answer["say"], "welcome", "{answer}");
+        stream.write_all(bytes).unwrap();
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)), "and it closes");
+    }
+    let output = run_on(
+        &[&one.url],
+        &[&["--subscribers", "4", "--messages", "5", "--rate", "100"][..], &EXACT].concat(),
+    );
+    assert_fine_or_late(&output);
+}
+
+#[test]
+fn another_version_is_refused_by_both_ends_with_both_versions() {
+    let one = Agent::start();
+    let stream = one.connect();
+    (&stream)
+        .write_all(&frame(&json!({ "say": "hello", "version": "9.9.9", "schema": "corecast-bench/7" })))
+        .unwrap();
+    let answer = read_frame(&stream);
+    let why = answer["why"].as_str().unwrap();
+    assert!(
+        why.contains("9.9.9") && why.contains(env!("CARGO_PKG_VERSION")) && why.contains("corecast-bench/7"),
+        "{why}"
+    );
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let other = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        assert_eq!(read_frame(&stream), hello());
+        (&stream)
+            .write_all(&frame(&json!({ "say": "hello there", "version": "9.9.9", "schema": "s/2" })))
+            .unwrap();
+    });
+    let output = run_on(&[&url], &["--subscribers", "1"]);
+    other.join().unwrap();
+    assert_exit(&output, 1);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("version 9.9.9, schema s/2") && said.contains("use the same corecast-bench on both"),
+        "{said}"
+    );
+    assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+}
+
+#[test]
+fn hosts_that_cannot_be_used_are_named_with_what_to_do() {
+    let one = Agent::start();
+    let two = ["--subscribers", "2"];
+    let output = run_on(&[&one.url, "tcp://127.0.0.1:1"], &two);
+    assert_exit(&output, 1);
+    assert!(
+        text(&output.stderr).contains("host two: no agent answers at tcp://127.0.0.1:1"),
+        "{}",
+        text(&output.stderr)
+    );
+    // It takes connections, as the kernel does for it, and never says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = run_on(&[&format!("tcp://{}", mute.local_addr().unwrap())], &two);
+    assert_exit(&output, 27);
+    assert!(text(&output.stderr).contains("host one: the agent at"), "{}", text(&output.stderr));
+    let output = run_on(&[&one.url], &["--subscribers", "2", "--transport", "uds"]);
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("the transport is tcp"), "{}", text(&output.stderr));
+    let output = run_on(&[&one.url], &["--subscribers", "2", "--cores", "4095"]);
+    assert_exit(&output, 1);
+    assert!(text(&output.stderr).contains("host one: cannot use the cores 4095"), "{}", text(&output.stderr));
+    let output = run(&["--hosts", "/nowhere/hosts.toml"]);
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("/nowhere/hosts.toml"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_agent_says_what_is_wrong_with_its_address_and_ends_on_a_signal() {
+    let one = Agent::start();
+    let output = bench(&["agent", "--listen", &one.url]).output().unwrap();
+    assert_exit(&output, 1);
+    assert!(text(&output.stderr).contains("another process listens there"), "{}", text(&output.stderr));
+    let output = bench(&["agent", "--listen", "uds:///x"]).output().unwrap();
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("write tcp://HOST:PORT"), "{}", text(&output.stderr));
+    let mut idle = one;
+    idle.signal(Signal::SIGTERM);
+    assert_eq!(idle.process.wait().unwrap().code(), Some(0));
+}
