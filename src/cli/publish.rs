@@ -78,8 +78,14 @@ pub(super) struct PubArgs {
 
     /// On topics that go direct: where ZeroMQ subscribers may connect to this publisher itself, tcp://HOST:PORT or
     /// ipc://PATH; several times, or with commas between. Those of the broker hear it without.
-    #[arg(long, value_name = "URL", env = "CORECAST_PUB_ZMTP", value_delimiter = ',')]
-    zmtp: Vec<Endpoint>,
+    #[arg(
+        long,
+        visible_alias = "zmtp",
+        value_name = "URL",
+        env = "CORECAST_PUB_ZMTP",
+        value_delimiter = ','
+    )]
+    pub_zmtp: Vec<Endpoint>,
 
     /// On topics that go direct: what gives way when a subscriber does not keep up [default: the broker's policy].
     #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW")]
@@ -115,7 +121,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.cores = args.cores.as_ref().map(ToString::to_string);
     config.direct.listen = args.pub_listen.clone();
     config.direct.advertise = args.advertise.clone();
-    config.direct.zmtp = args.zmtp.clone();
+    config.direct.zmtp = args.pub_zmtp.clone();
     config.direct.overflow = args.overflow;
     let mut publisher = Publisher::with_config(config)?;
     if let Some(wanted) = args.wait_subscribers {

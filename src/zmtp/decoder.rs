@@ -80,7 +80,8 @@ impl Decoder {
     /// Bytes that the message or command which has begun will have at the least.
     pub fn announced_bytes(&self, bytes: &[u8]) -> Option<usize> {
         let head = parse_head(bytes.get(self.scanned..)?).ok()??;
-        Some(self.scanned + head.head_bytes + usize::try_from(head.body_bytes).ok()?)
+        let body = usize::try_from(head.body_bytes).unwrap_or(usize::MAX);
+        Some(body.saturating_add(self.scanned + head.head_bytes))
     }
 
     fn fits(&self, head: Head) -> Result<usize, WireError> {
@@ -95,7 +96,7 @@ impl Decoder {
         }
         let max = self.message_bytes_max;
         let fits = announced <= max
-            && self.scanned + head.head_bytes + announced <= max
+            && announced.saturating_add(self.scanned + head.head_bytes) <= max
             && native_bytes_with(self.native_bytes, self.parts, announced) <= max;
         if !fits {
             let text = format!("a message part announces {announced} bytes; the limit of a message is {max}");

@@ -152,7 +152,7 @@ impl Start<'_> {
             idle: self.plan.broker_idle,
             ..BrokerOptions::default()
         };
-        let broker = BrokerProcess::start(&options, Mode::Proxy, self.guard).map_err(broker_missing)?;
+        let broker = BrokerProcess::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)?;
         Ok(Started {
             subscribe_at: broker.endpoint().clone(),
             publish_at: broker.endpoint().clone(),

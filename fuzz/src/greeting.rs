@@ -1,0 +1,17 @@
+//! The first bytes of a connection: more of them never change what was said of fewer.
+
+use corecast::zmtp::greeting::{GREETING_BYTES, Greeting, parse};
+
+/// Any bytes, as far as they have come.
+pub fn greeting(data: &[u8]) {
+    let data = &data[..data.len().min(2 * GREETING_BYTES)];
+    let mut decided = None;
+    for come in 0..=data.len() {
+        let said = parse(&data[..come]);
+        match &decided {
+            Some(before) => assert_eq!(before, &said, "it was decided, and is not any more"),
+            None if said != Ok(Greeting::NeedMore) => decided = Some(said),
+            None => assert!(come < GREETING_BYTES, "a whole greeting is a greeting or none"),
+        }
+    }
+}

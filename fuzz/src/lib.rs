@@ -1,0 +1,10 @@
+//! What the fuzz targets try, as plain functions: an input that breaks a rule panics. `tests/fuzz_corpus.rs` of the main
+//! crate runs the corpus through them, too, without a fuzzer.
+
+mod frames;
+mod greeting;
+mod session;
+
+pub use frames::frames;
+pub use greeting::greeting;
+pub use session::session;

@@ -1,0 +1,206 @@
+//! A whole shard with ZeroMQ peers and a native one that say anything, read or do not, come and go, while time goes on.
+//! In the end a good pair still works.
+
+use std::io::IoSlice;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
+use corecast::fanout::{OverflowPolicy, QueueBounds, Shard, ShardConfig};
+use corecast::ids::{SessionId, ShardId};
+use corecast::limits::READ_BYTES_PER_TURN;
+use corecast::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
+use corecast::zmtp::{Sides, command, frame, greeting};
+use corecast_executors::MonotonicNs;
+
+use super::frames::ready;
+
+/// Short, so that inputs reach it.
+const MESSAGE_BYTES_MAX: usize = 600;
+const BOUNDS: QueueBounds = QueueBounds { bytes_max: 4_000, frames_max: 50 };
+
+struct Peer {
+    id: SessionId,
+    reader: Reader,
+    is_native: bool,
+    /// What it has sent and what was said to it, in bytes.
+    sent: usize,
+    read: Vec<u8>,
+}
+
+struct World {
+    shard: Shard,
+    slab: Slab,
+    spans: Vec<Span>,
+    scratch: ZmtpScratch,
+    now: MonotonicNs,
+    peers: Vec<Peer>,
+}
+
+/// The first byte is the overflow policy; then operations, each with what it takes of the input.
+pub fn session(data: &[u8]) {
+    let Some((first, mut rest)) = data.split_first() else { return };
+    let overflow = OverflowPolicy::from_wire(first % 5 + 1).expect("there are five");
+    let config = ShardConfig {
+        bounds: BOUNDS,
+        frame_bytes_max: MESSAGE_BYTES_MAX,
+        overflow,
+        zmtp_publishers: true,
+        zmtp_subscribers: true,
+        ..ShardConfig::default()
+    };
+    let now = MonotonicNs(1);
+    let mut world = World {
+        shard: Shard::new(ShardId(0), config, now),
+        slab: Slab::default(),
+        spans: Vec::new(),
+        scratch: ZmtpScratch::default(),
+        now,
+        peers: Vec::new(),
+    };
+    while let Some((op, tail)) = rest.split_first() {
+        rest = world.operate(*op, tail);
+        world.shard.audit();
+    }
+    world.a_good_pair_works();
+}
+
+impl World {
+    fn operate<'d>(&mut self, op: u8, data: &'d [u8]) -> &'d [u8] {
+        let which = usize::from(op >> 4);
+        match op & 7 {
+            0 => self.open(Sides::Both, b""),
+            1 => self.open(Sides::Publishers, &[&greeting::ours()[..], &ready("PUB")].concat()),
+            2 => self.open(Sides::Subscribers, &[&greeting::ours()[..], &ready("SUB")].concat()),
+            3 => {
+                let hello = encode_to_vec(&Frame::Hello { name: "", overflow: 0 });
+                self.open_native(&[&native_greeting::ours()[..], &hello].concat());
+            }
+            4 => {
+                // So many bytes as the next one says.
+                let Some((length, data)) = data.split_first() else { return data };
+                let (said, data) = data.split_at(usize::from(*length).min(data.len()));
+                self.say(which, said);
+                return data;
+            }
+            5 => self.read(which, 100),
+            6 => {
+                let Some((tenths, data)) = data.split_first() else { return data };
+                for _ in 0..u32::from(*tenths) % 64 {
+                    self.now = self.now + Duration::from_millis(10 * u64::from(op >> 4) + 10);
+                    self.shard.on_tick(self.now);
+                }
+                self.apply();
+                return data;
+            }
+            _ => self.close(which),
+        }
+        data
+    }
+
+    fn open(&mut self, sides: Sides, said: &[u8]) {
+        if self.peers.len() < 16
+            && let Some(id) = self.shard.on_open_zmtp(sides)
+        {
+            self.file(id, false, said);
+        }
+    }
+
+    fn open_native(&mut self, said: &[u8]) {
+        if self.peers.len() < 16
+            && let Some(id) = self.shard.on_open()
+        {
+            self.file(id, true, said);
+        }
+    }
+
+    fn file(&mut self, id: SessionId, is_native: bool, said: &[u8]) {
+        self.peers.push(Peer { id, reader: Reader::default(), is_native, sent: 0, read: Vec::new() });
+        self.say(self.peers.len() - 1, said);
+    }
+
+    fn say(&mut self, which: usize, said: &[u8]) {
+        let Some(peer) = self.peers.get_mut(which) else { return };
+        if self.shard.is_held(peer.id) {
+            return;
+        }
+        for turn in said.chunks(READ_BYTES_PER_TURN) {
+            let space = peer.reader.space(&mut self.slab);
+            space[..turn.len()].copy_from_slice(turn);
+            peer.reader.received(turn.len());
+            peer.sent += turn.len();
+            if peer.is_native {
+                ingest(&mut self.shard, peer.id, &mut peer.reader, &mut self.slab, &mut self.spans);
+            } else {
+                let (slab, scratch) = (&mut self.slab, &mut self.scratch);
+                ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 1);
+            }
+            let memory = peer.reader.memory_bytes();
+            assert!(memory <= 8 * peer.sent.max(64), "{memory} bytes are held of {}", peer.sent);
+        }
+        self.apply();
+    }
+
+    /// A peer reads so much of what waits for it.
+    fn read(&mut self, which: usize, most: usize) {
+        let Some(peer) = self.peers.get_mut(which) else { return };
+        let mut left = most;
+        while let Some(egress) = self.shard.egress(peer.id) {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let (filled, bytes) = egress.slices(&mut slices);
+            if filled == 0 {
+                self.shard.on_flushed(peer.id);
+                break;
+            }
+            let took = bytes.min(left);
+            let all = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
+            peer.read.extend(all.take(took));
+            self.shard.on_sent(peer.id, took);
+            left -= took;
+            if left == 0 {
+                break;
+            }
+        }
+        self.apply();
+    }
+
+    fn close(&mut self, which: usize) {
+        if which < self.peers.len() {
+            let peer = self.peers.remove(which);
+            let _ = self.shard.on_closed(peer.id, false);
+        }
+    }
+
+    /// Does what the shard has left to be done; nobody is connected to anything here.
+    fn apply(&mut self) {
+        self.shard.outbox.dirty.clear();
+        self.shard.outbox.resumed.clear();
+        self.shard.outbox.dials.clear();
+        let ended = std::mem::take(&mut self.shard.outbox.abort);
+        let shut = std::mem::take(&mut self.shard.outbox.shut);
+        for id in ended.into_iter().chain(shut) {
+            let _ = self.shard.on_closed(id, false);
+            self.peers.retain(|peer| peer.id != id);
+        }
+    }
+
+    fn a_good_pair_works(&mut self) {
+        while self.peers.len() > 14 {
+            self.close(0);
+        }
+        self.open(
+            Sides::Both,
+            &[&greeting::ours()[..], &ready("SUB"), &command::subscription(true, b"good", true)].concat(),
+        );
+        self.open(Sides::Both, &[&greeting::ours()[..], &ready("PUB")].concat());
+        let (subscriber, publisher) = (self.peers.len() - 2, self.peers.len() - 1);
+        let mut message = Vec::new();
+        frame::put_frame(&mut message, frame::MORE, b"good");
+        frame::put_frame(&mut message, 0, b"as gold");
+        self.say(publisher, &message);
+        self.read(subscriber, usize::MAX);
+        let read = Bytes::from(std::mem::take(&mut self.peers[subscriber].read));
+        assert!(read.ends_with(&message), "a good pair is cut off: {}", read.escape_ascii());
+        self.shard.audit();
+    }
+}

@@ -1,0 +1,176 @@
+//! A ZeroMQ peer without a library: a plain socket that says what a test wants said, right or wrong, and reads when the
+//! test wants to.
+#![allow(dead_code, reason = "not every test file asks for all of it")]
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use corecast::zmtp::{command, frame, greeting};
+
+use super::watchdog::LIMIT;
+
+/// What the broker said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    /// A command, with its name and its data.
+    Command(String, Vec<u8>),
+    /// A message, in parts.
+    Message(Vec<Vec<u8>>),
+    /// The end of the stream.
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) struct ZmtpPeer {
+    stream: UnixStream,
+    /// The broker's greeting was read.
+    is_greeted: bool,
+}
+
+impl ZmtpPeer {
+    /// Connects, and says nothing yet.
+    pub(crate) fn connect(door: &Path) -> ZmtpPeer {
+        let stream = UnixStream::connect(door).expect("the door is open");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        ZmtpPeer { stream, is_greeted: false }
+    }
+
+    /// Connects and greets as of 3.1, or of 3.0.
+    pub(crate) fn greet(door: &Path, commands: bool) -> ZmtpPeer {
+        let mut peer = ZmtpPeer::connect(door);
+        let mut ours = greeting::ours();
+        ours[11] = u8::from(commands);
+        peer.send(&ours);
+        peer.hear_greeting().expect("the broker greets");
+        peer
+    }
+
+    /// A peer of this type, open.
+    pub(crate) fn open(door: &Path, kind: &str) -> ZmtpPeer {
+        ZmtpPeer::greet(door, true).ready(kind)
+    }
+
+    pub(crate) fn ready(mut self, kind: &str) -> ZmtpPeer {
+        self.send(&ready(kind));
+        assert!(matches!(self.hear(), Said::Command(name, _) if name == "READY"));
+        self
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        // A broker that has had enough may be gone before it has read all.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub(crate) fn publish(&mut self, parts: &[&[u8]]) {
+        self.send(&message(parts));
+    }
+
+    pub(crate) fn subscribe(&mut self, prefix: &[u8]) {
+        self.send(&command::subscription(true, prefix, true));
+    }
+
+    /// Shuts its side down.
+    pub(crate) fn end_sending(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The next that it hears.
+    pub(crate) fn hear(&mut self) -> Said {
+        let mut parts = Vec::new();
+        loop {
+            let Some((flags, body)) = self.frame() else { return Said::End };
+            if flags & frame::COMMAND != 0 {
+                let (name, data) = body[1..].split_at(usize::from(body[0]));
+                return Said::Command(String::from_utf8_lossy(name).into_owned(), data.to_vec());
+            }
+            parts.push(body);
+            if flags & frame::MORE == 0 {
+                return Said::Message(parts);
+            }
+        }
+    }
+
+    /// The next message's parts.
+    pub(crate) fn message(&mut self) -> Vec<Vec<u8>> {
+        match self.hear() {
+            Said::Message(parts) => parts,
+            other => unreachable!("a message, not {other:?}"),
+        }
+    }
+
+    /// Reads to the end, and gives the reason of the ERROR before it, if there was one.
+    pub(crate) fn end(&mut self) -> Option<String> {
+        let mut reason = None;
+        loop {
+            match self.hear() {
+                Said::End => return reason,
+                Said::Command(name, data) if name == "ERROR" => {
+                    reason = Some(String::from_utf8_lossy(&data[1..]).into_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn hear_greeting(&mut self) -> Option<()> {
+        let theirs: [u8; greeting::GREETING_BYTES] = self.read()?;
+        assert_eq!(theirs, greeting::ours());
+        self.is_greeted = true;
+        Some(())
+    }
+
+    fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        if !self.is_greeted {
+            self.hear_greeting()?;
+        }
+        let [flags, short] = self.read()?;
+        let size = if flags & frame::LONG == 0 {
+            u64::from(short)
+        } else {
+            let rest: [u8; 7] = self.read()?;
+            rest.iter().fold(u64::from(short), |size, byte| size << 8 | u64::from(*byte))
+        };
+        let mut body = vec![0; usize::try_from(size).expect("it fits")];
+        self.stream.read_exact(&mut body).ok()?;
+        Some((flags, body))
+    }
+
+    fn read<const BYTES: usize>(&mut self) -> Option<[u8; BYTES]> {
+        let mut bytes = [0; BYTES];
+        match self.stream.read_exact(&mut bytes) {
+            Ok(()) => Some(bytes),
+            Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => None,
+            Err(e) => unreachable!("the broker says nothing: {e}"),
+        }
+    }
+}
+
+/// A message's bytes.
+pub(crate) fn message(parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        frame::put_frame(&mut out, if at + 1 < parts.len() { frame::MORE } else { 0 }, part);
+    }
+    out
+}
+
+/// A command's bytes.
+pub(crate) fn command_of(name: &[u8], data: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(name.len()).expect("a short name");
+    let mut out = Vec::new();
+    frame::put_frame(&mut out, frame::COMMAND, &[&[length], name, data].concat());
+    out
+}
+
+/// A property of a READY, which says that its value has so many bytes.
+pub(crate) fn property(name: &[u8], announced: u32, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(name.len()).expect("a short name");
+    [&[length], name, &announced.to_be_bytes(), value].concat()
+}
+
+/// A READY of a socket of this type.
+pub(crate) fn ready(kind: &str) -> Vec<u8> {
+    let length = u32::try_from(kind.len()).expect("a short type");
+    command_of(b"READY", &property(b"Socket-Type", length, kind.as_bytes()))
+}
