@@ -5,6 +5,7 @@ use super::manifest::{Entry, Results, SCHEMA};
 use super::raw::Raw;
 use crate::measure::latency::{HdrError, Latencies};
 use crate::measure::samples::{Sample, Samples};
+use crate::report::peer_record::SkippedRecord;
 use crate::report::record::RunRecord;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -101,6 +102,11 @@ impl ResultsFolder {
         self.results.runs.push(Entry { id: id.clone(), record });
         self.write_manifest()?;
         Ok(id)
+    }
+
+    /// Says who was not measured; written with what comes next.
+    pub fn skip(&mut self, skipped: &[SkippedRecord]) {
+        self.results.skipped.extend_from_slice(skipped);
     }
 
     /// Says how it ended: `None` if all that was planned was done, else why not.
