@@ -1,4 +1,5 @@
 """A corecast broker as a process, for tests with real ZeroMQ sockets."""
+import atexit
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ class Broker:
             line += [door, url]
         env = {k: v for k, v in os.environ.items() if not k.startswith("CORECAST_")}
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
+        # A case that fails outside `with` leaves none.
+        atexit.register(self.process.kill)
         ready = json.loads(self.process.stdout.readline())
         self.native, self.zmtp = ready["endpoints"][0], ready["zmtp"]
         self.url, self.metrics = self.zmtp[0], ready["metrics"]

@@ -408,16 +408,19 @@ def direct_door():
             publisher.stdin.flush()
         is_(sub.recv_multipart(), [b"video.a", b"hello"])
         # It takes no messages from others.
-        pub = socket(zmq.PUB, path)
+        pub = CONTEXT.socket(zmq.PUB)
         monitor = pub.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED)
+        pub.connect(path)
         assert monitor.poll(PATIENCE_MS)
-        pub.close()
+        pub.close(0)
         # Nor does the broker send anything twice: it hears the publisher, who hears it not.
         other = socket(zmq.SUB, broker.url, subscribe=[b"video."])
         while not other.poll(20):
             publisher.stdin.write("again\n")
             publisher.stdin.flush()
-        is_(other.recv_multipart(), [b"video.a", b"again"])
+        # Lines that it had not read yet may come first.
+        while other.recv_multipart() != [b"video.a", b"again"]:
+            pass
         publisher.stdin.close()
         is_(publisher.wait(30), 0)
         assert not os.path.exists(path.removeprefix("ipc://"))
@@ -431,10 +434,12 @@ def direct_again():
         return made, lambda line: (made.stdin.write(line + "\n"), made.stdin.flush())
 
     def until_heard(sub, say, line):
-        while not sub.poll(20):
+        heard = None
+        while heard != line.encode():
+            # What waits may be older: it is said until it is heard.
             say(line)
-        while sub.recv_multipart()[1] != line.encode():
-            pass
+            if sub.poll(20):
+                heard = sub.recv_multipart()[1]
     broker = Broker("--mode", "direct", "--lease", "500ms")
     sub = socket(zmq.SUB, broker.url, subscribe=[b"video."], reconnect_ivl=20)
     first, say = publisher(broker)
@@ -452,7 +457,7 @@ def direct_again():
         while not got or got[-1] != b"last":
             got.append(sub.recv_multipart()[1])
         is_(set(got) - {b"third"}, {b"last"})
-        # Nobody asks any more: the connection to the publisher ends with the next heartbeat.
+        # The publisher leaves, and so does the session to it.
         second.stdin.close()
         is_(second.wait(30), 0)
         again.until(lambda n: n == 1, "corecast_sessions")
