@@ -52,10 +52,13 @@ fn written(results: &Path, out: &Path) -> (String, String) {
     (read("report.html"), read("report.md"))
 }
 
+/// Writes made-up results into a folder.
+type MakeUp = fn(&Path) -> Results;
+
 #[test]
 fn everything_is_written_and_sound() {
     let scratch = Scratch::new("everything");
-    let all: [(&str, fn(&Path) -> Results); 8] = [
+    let all: [(&str, MakeUp); 8] = [
         ("canonical", made_up::canonical),
         ("crossover", made_up::crossover),
         ("peers", made_up::peers),
