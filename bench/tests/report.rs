@@ -224,6 +224,8 @@ fn what_is_incomplete_or_below_the_clocks_error_is_said_and_not_shown() {
         "3 messages were lost without a word",
         "clocks may differ by up to ±\u{a0}300\u{a0}µs",
         "proxy, incomplete",
+        "Host worker1: 1 subscriber, its clock 1.20 ms ± 300 µs behind",
+        "5.15.0-worker",
         // Plots are of what was finished.
         "Runs: hosts 0001–0002<",
     ] {
