@@ -14,6 +14,9 @@ const BEST: &str = "best";
 /// Every number of a comparison under its dotted name.
 pub type Numbers = BTreeMap<String, f64>;
 
+/// A count of one peer.
+type Count = fn(&PeerRecord) -> u64;
+
 /// The numbers of a comparison: `lost` and its like over all peers, `PEER.FIGURE`, and `ratio.PEER.FIGURE` with
 /// `.min` and `.max` behind it.
 pub fn numbers_of(summary: &Summary) -> Numbers {
@@ -24,8 +27,7 @@ pub fn numbers_of(summary: &Summary) -> Numbers {
         add_ratios(&name, &peer.ratio, &mut numbers);
     }
     add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
-    type Sum = (&'static str, fn(&PeerRecord) -> u64);
-    let sums: [Sum; 5] = [
+    let sums: [(&str, Count); 5] = [
         ("deliveries_expected", |peer| peer.deliveries_expected),
         ("deliveries", |peer| peer.deliveries),
         ("gaps_reported", |peer| peer.gaps_reported),

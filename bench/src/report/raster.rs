@@ -74,6 +74,8 @@ mod tests {
         };
         assert_eq!(marks(&svg("")), 0);
         assert!(marks(&svg("median 5.51 ms")) > 500);
+        let bold = svg("median 5.51 ms").replace("<text ", "<text font-weight=\"bold\" ");
+        assert!(marks(&bold) > marks(&svg("median 5.51 ms")) * 11 / 10, "both kinds of letters are there");
         // Each sign that plots use has a shape of its own.
         for sign in "µ±×–≈≤≥→".chars() {
             assert!(marks(&svg(&sign.to_string())) > 10, "{sign}");

@@ -4,7 +4,9 @@
 
 use corecast_bench::measure::environment::{Environment, Limits};
 use corecast_bench::report::peer_record::SkippedRecord;
-use corecast_bench::report::record::{BrokerRecord, ExecutorsRecord, Record, RunRecord, ShardRecord};
+use corecast_bench::report::record::{
+    BrokerRecord, ExecutorsRecord, HostRecord, Record, RunRecord, ShardRecord,
+};
 use corecast_bench::results::{Kind, Raw, Results, ResultsFolder};
 use std::path::Path;
 
@@ -296,6 +298,13 @@ pub(crate) fn broken_off(path: &Path) -> Results {
     for subscribers in [1, 16, 512] {
         let (mut record, raw) = run(&made("proxy", subscribers), subscribers);
         record.clock_error_us = Some(300.0);
+        record.hosts.push(HostRecord {
+            name: "worker1".into(),
+            subscribers,
+            clock_offset_us: -1_200.0,
+            clock_error_us: Some(300.0),
+            environment: Environment { kernel: Some("5.15.0-worker".into()), ..environment() },
+        });
         if subscribers == 512 {
             record.incomplete = Some("interrupted".into());
             record.lost = 3;

@@ -41,17 +41,13 @@ fn is_same(one: &Environment, other: &Environment) -> bool {
 fn about_host(host: &HostRecord) -> String {
     let clock = match host.clock_error_us {
         Some(error_us) => {
-            format!("its clock shows {} more, ± {}", micros(host.clock_offset_us), Unit::Us.text(error_us))
+            let (offset, error) = (Unit::Us.text(host.clock_offset_us.abs()), Unit::Us.text(error_us));
+            let side = if host.clock_offset_us < 0.0 { "behind" } else { "ahead" };
+            format!("its clock {offset} ± {error} {side}")
         }
         None => "the same clock".to_owned(),
     };
     format!("Host {}: {}, {clock}", host.name, counted(host.subscribers as usize, "subscriber"))
-}
-
-/// Microseconds that may be below 0.
-fn micros(us: f64) -> String {
-    let sign = if us < 0.0 { "-" } else { "" };
-    format!("{sign}{}", Unit::Us.text(us.abs()))
 }
 
 /// Each host of the runs, as the first of them found it.
