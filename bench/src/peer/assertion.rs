@@ -24,7 +24,8 @@ pub fn numbers_of(summary: &Summary) -> Numbers {
         add_ratios(&name, &peer.ratio, &mut numbers);
     }
     add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
-    let sums: [(&str, fn(&PeerRecord) -> u64); 5] = [
+    type Sum = (&'static str, fn(&PeerRecord) -> u64);
+    let sums: [Sum; 5] = [
         ("deliveries_expected", |peer| peer.deliveries_expected),
         ("deliveries", |peer| peer.deliveries),
         ("gaps_reported", |peer| peer.gaps_reported),
