@@ -39,6 +39,9 @@ impl Scratch {
     }
 }
 
+/// Makes results of one kind into a folder.
+type Make = fn(&Path) -> Results;
+
 fn report(results: &[&Path], out: &Path) -> Output {
     let mut command = bench(&["report"]);
     command.args(results).arg("--out").arg(out);
@@ -55,7 +58,7 @@ fn written(results: &Path, out: &Path) -> (String, String) {
 #[test]
 fn everything_is_written_and_sound() {
     let scratch = Scratch::new("everything");
-    let all: [(&str, fn(&Path) -> Results); 8] = [
+    let all: [(&str, Make); 8] = [
         ("canonical", made_up::canonical),
         ("crossover", made_up::crossover),
         ("peers", made_up::peers),
@@ -159,7 +162,7 @@ fn the_table_of_quartiles_has_the_records_figures() {
 #[test]
 fn each_experiment_is_answered_from_its_figures() {
     let scratch = tempfile::tempdir().unwrap();
-    let answered = |name: &str, make: fn(&Path) -> Results| {
+    let answered = |name: &str, make: Make| {
         let path = scratch.path().join(name);
         (make(&path), written(&path, &scratch.path().join(format!("{name}-report"))).1)
     };
