@@ -18,12 +18,14 @@ Examples:
   Records of single runs; all figures as JSON
     corecast-bench compare tcp.json uds.json --json -
 
-Runs are matched by what was asked for: mode, peer, subscribers, publishers, payload, rate, sessions, transport, clients,
-slow subscribers, idle and overflow policies (and shards, where several numbers of them were run). The ratio is B over A,
-of medians over rounds. Its 95 % interval comes from the rounds if both have several (bootstrap: what changes from run to
-run is in it), else from the histograms of the two runs (samples: only what varies within a run), else there is none.
-In --assert each figure of a run has .a, .b, .ratio, .ratio_low and .ratio_high; every pair must keep it. Exit codes:
-0 fine, 1 failed or no run of the one is like any of the other, 2 wrong usage or a failed --assert.";
+Runs are matched by what was asked for: mode, peer, subscribers, publishers, payload, rate,
+sessions, transport, clients, slow subscribers, idle and overflow policies (and shards, where
+several numbers of them were run). The ratio is B over A, of medians over rounds. Its 95 %
+interval comes from the rounds if both have several (bootstrap: what changes from run to run is
+in it), else from the histograms of the two runs (samples: only what varies within a run), else
+there is none. In --assert each figure of a run has .a, .b, .ratio, .ratio_low and .ratio_high;
+every pair must keep it. Exit codes: 0 fine, 1 failed or no run of the one is like any of the
+other, 2 wrong usage or a failed --assert.";
 
 /// Arguments of `corecast-bench compare`.
 #[derive(Args, Clone, Debug)]

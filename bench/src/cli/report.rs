@@ -20,9 +20,10 @@ Examples:
     corecast-bench run --mode both --subscribers 1,8,64,512 --json both.json
     corecast-bench report both.json
 
-The report is a folder: report.html (one file that needs no network and no script), report.md for a README, and each
-plot as SVG (light and dark) and PNG under plots/. An earlier report in the same place is replaced. The path of the page
-goes to stdout. Exit codes: 0 fine, 1 failed, 2 wrong usage.";
+The report is a folder: report.html (one file that needs no network and no script), report.md for
+a README, and each plot as SVG (light and dark) and PNG under plots/. An earlier report in the
+same place is replaced. The path of the page goes to stdout. Exit codes: 0 fine, 1 failed, 2
+wrong usage.";
 
 /// Arguments of `corecast-bench report`.
 #[derive(Args, Clone, Debug)]
