@@ -35,6 +35,11 @@ fi
 
 echo "== cargo fmt --check"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
+
+# It is a workspace of its own, so nothing else notices when its Cargo.lock is behind the other one.
+echo "== fuzz/Cargo.lock"
+cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
 
 echo "== cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings

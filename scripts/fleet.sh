@@ -127,6 +127,7 @@ tether() {
     tethers+=("$!")
 }
 
+# shellcheck disable=SC2317 # run by the trap
 # Waits, but not for ever, until a process of this script has ended. Gives its exit code.
 ended() {
     local pid=$1 tenths=$(($2 * 10)) code=0
@@ -143,6 +144,7 @@ ended() {
 }
 
 running=''
+# shellcheck disable=SC2317 # run by the trap
 clean_up() {
     local code=$? pipe pid destination
     trap '' INT TERM
@@ -208,6 +210,7 @@ run_there() {
         "tar -C '$folder/results' -cf - ." "$work/results.tar" ''
     tethered[$admin]=yes
     local pid=${tethers[-1]} pipe=${pipes[-1]}
+    # shellcheck disable=SC2317 # run by the trap
     interrupt() { exec {pipe}>&-; }
     trap interrupt INT TERM
     while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done

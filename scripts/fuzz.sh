@@ -38,7 +38,11 @@ coverage+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --c
 RUSTFLAGS=$coverage cargo build --manifest-path fuzz/Cargo.toml --release --locked --bins \
     --target "$host" --target-dir "$target_folder"
 
+# To libFuzzer 0 is for ever.
 each=$((seconds / ${#targets[@]}))
+if [ "$each" -lt 1 ]; then
+    each=1
+fi
 for target in "${targets[@]}"; do
     echo "== $target, $each s"
     mkdir -p "$target_folder/corpus/$target" "$target_folder/artifacts"

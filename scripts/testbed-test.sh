@@ -8,7 +8,7 @@ usage() {
 Usage: scripts/testbed-test.sh [-h] [testbed | fleet]
 
 Builds the commands (debug) and tests, as root, in namespaces of its own:
-  testbed  scripts/testbed.sh up, a run over two agents in both modes, what an aborted run leaves, down
+  testbed  scripts/testbed.sh up, the canonical experiment over two agents in both modes, down; what a crash leaves
   fleet    scripts/fleet.sh against an sshd on each host: from one of them, with --admin, interrupted; needs sshd
 Without an argument: both. It says aloud what it skips because it is not root, or sshd is missing, and ends with 0.
 CORECAST_TEST_BIN is a folder with commands that are built already.
@@ -87,7 +87,7 @@ wait_for() {
 }
 
 test_testbed() {
-    echo "== the testbed: 512 subscribers on two hosts, both modes"
+    echo "== the testbed: the canonical experiment with 512 subscribers on two hosts, both modes"
     "$testbed" up --rate 1gbit
     local host address=2
     for host in worker1 worker2; do
@@ -98,15 +98,17 @@ test_testbed() {
         address=$((address + 1))
     done
     local code=0
-    "$testbed" exec admin "$bin/corecast-bench" run --hosts "$work/hosts.toml" --mode both --subscribers 512 --rate 4 \
-        --duration 3 --json "$work/r.json" --assert 'lost==0' --assert 'deliveries==deliveries_expected' \
-        --assert 'duplicated+reordered+corrupted==0' || code=$?
+    "$testbed" exec admin "$bin/corecast-bench" experiment canonical --quick --hosts "$work/hosts.toml" \
+        --subscribers 512 --sessions per-subscriber --duration 3 --out "$work/canonical" --assert 'lost==0' \
+        --assert 'deliveries==deliveries_expected' --assert 'duplicated+reordered+corrupted==0' || code=$?
     # A slow machine may miss the rate (3); nothing may be missing.
-    [ "$code" = 0 ] || [ "$code" = 3 ] || fail "the run ended with $code"
-    python3 - "$work/r.json" <<'PY'
+    [ "$code" = 0 ] || [ "$code" = 3 ] || fail "the experiment ended with $code"
+    python3 - "$work/canonical/results.json" <<'PY'
 import json, sys
-runs = json.load(open(sys.argv[1]))["runs"]
-assert [run["mode"] for run in runs] == ["proxy", "direct"], runs
+results = json.load(open(sys.argv[1]))
+runs = [run["record"] for run in results["runs"]]
+assert "incomplete" not in results, results["incomplete"]
+assert {run["mode"] for run in runs} == {"proxy", "direct"}, runs
 for run in runs:
     assert run["lost"] == 0 and run["deliveries"] == run["deliveries_expected"] > 0, run
     assert [(host["name"], host["subscribers"]) for host in run["hosts"]] == [("worker1", 256), ("worker2", 256)]

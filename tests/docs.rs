@@ -205,9 +205,10 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/ARCHITECTURE.md",
+    "docs/EXPERIMENTS.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",

@@ -2,7 +2,8 @@
 //! inputs come to steps or an error, never a panic, and never use more than has arrived.
 
 use corecast::error::ErrorCode;
-use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
+use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting, put_message};
+use proptest::prelude::*;
 
 const LIMIT: usize = 1 << 16;
 
@@ -41,10 +42,16 @@ fn subscriber() -> Vec<u8> {
 }
 
 /// What a stream comes to, fed in pieces: the steps, messages with their bytes; and how it ended.
-fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
+fn told(stream: &[u8], piece: usize) -> Told {
+    told_in(stream.chunks(piece))
+}
+
+type Told = (Vec<String>, Option<ErrorCode>);
+
+fn told_in<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Told {
     let (mut machine, mut out) = (Machine::new(Sides::Both, LIMIT), Output::default());
     let (mut held, mut said) = (Vec::new(), Vec::new());
-    for arrived in stream.chunks(piece) {
+    for arrived in pieces {
         held.extend_from_slice(arrived);
         let read = machine.read(&held, &mut out);
         assert!(read.whole_bytes <= held.len());
@@ -69,6 +76,68 @@ fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
         held.drain(..read.whole_bytes);
     }
     (said, None)
+}
+
+/// One thing that a peer may send, right or wrong.
+fn sends() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        (200_usize..300).prop_map(|bytes| vec![7; bytes]),
+        (0_usize..2000).prop_map(|bytes| vec![8; bytes]),
+    ];
+    let message = prop::collection::vec(part, 1..6).prop_map(|parts| {
+        let mut out = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            frame::put_frame(&mut out, if at + 1 < parts.len() { frame::MORE } else { 0 }, part);
+        }
+        out
+    });
+    let context = prop::collection::vec(any::<u8>(), 0..18);
+    let prefix = prop::collection::vec(any::<u8>(), 0..300);
+    prop_oneof![
+        4 => message,
+        1 => context.prop_map(|context| command::pong(&context)),
+        1 => Just(command::ping()),
+        1 => (prefix, any::<bool>(), any::<bool>())
+            .prop_map(|(prefix, wanted, commands)| command::subscription(wanted, &prefix, commands)),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// However a stream is cut into reads, it comes to the same steps and the same end.
+    #[test]
+    fn any_split_of_any_stream_is_the_same(
+        kind in prop::sample::select(vec!["PUB", "XPUB", "SUB", "XSUB", "REQ"]),
+        sent in prop::collection::vec(sends(), 0..12),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let stream = [greeting::ours().to_vec(), ready(kind), sent.concat()].concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|cut| &stream[cut[0]..cut[1]]);
+        prop_assert_eq!(told_in(pieces), told_in(std::iter::once(&stream[..])));
+    }
+
+    /// What is written is read: any parts, any number of them.
+    #[test]
+    fn messages_come_as_they_were_sent(
+        messages in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 1..8), 1..8),
+    ) {
+        let mut stream = [greeting::ours().to_vec(), ready("PUB")].concat();
+        for parts in &messages {
+            let mut out = bytes::BytesMut::new();
+            put_message(&mut out, &parts[0], parts[1..].iter().map(Vec::as_slice));
+            stream.extend_from_slice(&out);
+        }
+        let (said, end) = told(&stream, stream.len());
+        prop_assert_eq!(end, None);
+        let expected: Vec<String> = messages.iter().map(|parts| format!("{parts:?}")).collect();
+        prop_assert_eq!(&said[said.len() - messages.len()..], &expected[..]);
+    }
 }
 
 #[test]

@@ -25,5 +25,5 @@ macro_rules! cases {
 
 cases! {
     pub_sub xpub_xsub multipart many_subscriptions churn chained reconnect heartbeat conflate limit many_sockets
-    with_asyncio ipc native direct direct_door as_libzmq slow mute notifier examples
+    with_asyncio ipc native direct direct_door direct_again as_libzmq slow mute notifier examples
 }

@@ -11,13 +11,14 @@
 //! | [`host`] | agents on other hosts, and how far their clocks can be trusted |
 //! | [`experiment`] | plans, the broker's process, runs |
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |
-//! | [`report`] | the record, the tables, progress, assertions |
+//! | [`report`] | the record, the tables, progress, assertions; reports and comparisons of results |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
 //! | [`reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
-//! `measure <- {swarm, report} <- {results, host} <- experiment <- peer <- cli`, never the other way.
+//! `measure <- {swarm, report} <- {results, host} <- experiment <- peer <- cli`, never the other way; but the part of
+//! [`report`] that reads results ([`report::source`] and what is made of it) stands above [`results`].
 
 pub mod cli;
 pub mod experiment;

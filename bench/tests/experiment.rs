@@ -7,7 +7,7 @@ use command::{assert_exit, assert_fine_or_late, bench, run, text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 /// An experiment that writes into this folder.
 fn experiment(folder: &Path, arguments: &[&str]) -> Output {
@@ -183,6 +183,50 @@ fn a_flood_is_whole_and_a_search_says_which_rates_are() {
     }
 }
 
+/// An agent on a free port. Ended when it is dropped.
+struct Agent {
+    process: Child,
+    url: String,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let mut command = bench(&["agent", "--listen", "tcp://127.0.0.1:0"]);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let url = ready.trim().strip_prefix("ready ").unwrap().to_owned();
+        Agent { process, url }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn subscribers_of_an_experiment_may_be_on_other_hosts() {
+    let agents = [Agent::start(), Agent::start()];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hosts.toml");
+    let hosts = agents.iter().zip(["one", "two"]);
+    let hosts = hosts.map(|(agent, name)| format!("[[host]]\nname = '{name}'\nagent = '{}'\n", agent.url));
+    std::fs::write(&file, hosts.collect::<String>()).unwrap();
+    let out = folder.path().join("out");
+    let said = ["--sessions", "per-subscriber", "--messages", "5", "--rate", "50", "--subscribers", "4"];
+    let hosts = ["canonical", "--hosts", file.to_str().unwrap(), "--assert", "lost == 0"];
+    assert_fine_or_late(&experiment(&out, &[&hosts[..], &said].concat()));
+    let results = results(&out);
+    for (run, entry) in records(&results).iter().zip(results["runs"].as_array().unwrap()) {
+        assert_eq!((&run["deliveries"], &run["hosts"][1]["name"]), (&20.into(), &"two".into()), "{run}");
+        let samples = out.join("runs").join(entry["id"].as_str().unwrap()).join("subscribers");
+        assert_eq!(std::fs::read_dir(samples).unwrap().count(), 4);
+    }
+}
+
 #[test]
 fn an_experiment_in_a_file_is_that_experiment() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,6 +280,33 @@ fn no_broker_to_start_is_not_tried_again_and_again() {
         "told, and why it ended: {said}"
     );
     assert!(results(&out)["incomplete"].as_str().unwrap().contains("given up"));
+}
+
+#[test]
+fn a_run_that_fails_is_told_and_the_others_are_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (out, program) = (folder.path().join("out"), folder.path().join("corecast"));
+    let corecast = Path::new(command::BENCH).with_file_name("corecast");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *'--mode direct'*) echo not today >&2; exit 9;; esac\nexec {} \"$@\"\n",
+        corecast.display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = [&["experiment", "canonical", "--out", out.to_str().unwrap()], &SMALL[..]].concat();
+    let output = bench(&arguments).env("CORECAST_BIN", &program).output().unwrap();
+    assert_exit(&output, 1);
+    let results = results(&out);
+    assert!(records(&results).iter().all(|run| run["mode"] == "proxy"));
+    assert_eq!(records(&results).len(), 4);
+    let said = text(&output.stderr);
+    assert_eq!(said.matches("not today").count(), 5, "each of four, and the first again at the end: {said}");
+    let incomplete = results["incomplete"].as_str().unwrap();
+    assert!(
+        incomplete.starts_with("4 of 8 runs failed, the first of them: direct 1 subscribers: "),
+        "{incomplete}"
+    );
 }
 
 #[test]

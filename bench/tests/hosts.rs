@@ -310,7 +310,7 @@ fn a_second_controller_is_told_that_there_is_a_first() {
     let first = one.connect();
     (&first).write_all(&frame(&hello())).unwrap();
     assert_eq!(read_frame(&first)["say"], "welcome");
-    let beat = std::thread::spawn({
+    let beat = corecast_executors::spawn_plain("beat", {
         let mut first = first.try_clone().unwrap();
         // It goes on saying that it is there until it is cut.
         move || {
@@ -324,7 +324,7 @@ fn a_second_controller_is_told_that_there_is_a_first() {
     let said = text(&output.stderr);
     assert!(said.contains("host one") && said.contains("serves another controller"), "{said}");
     first.shutdown(std::net::Shutdown::Both).unwrap();
-    beat.join().unwrap();
+    beat.unwrap().join().unwrap();
     let output = run_on(&[&one.url], &["--subscribers", "1", "--messages", "2", "--rate", "100"]);
     assert_fine_or_late(&output);
 }
@@ -379,7 +379,7 @@ fn another_version_is_refused_by_both_ends_with_both_versions() {
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
-    let other = std::thread::spawn(move || {
+    let other = corecast_executors::spawn_plain("other", move || {
         let (stream, _) = listener.accept().unwrap();
         assert_eq!(read_frame(&stream), hello());
         (&stream)
@@ -387,7 +387,7 @@ fn another_version_is_refused_by_both_ends_with_both_versions() {
             .unwrap();
     });
     let output = run_on(&[&url], &["--subscribers", "1"]);
-    other.join().unwrap();
+    other.unwrap().join().unwrap();
     assert_exit(&output, 1);
     let said = text(&output.stderr);
     assert!(

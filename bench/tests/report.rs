@@ -193,6 +193,7 @@ fn each_experiment_is_answered_from_its_figures() {
     has(&markdown, "64 B: direct mode is first up to about 80 subscribers, proxy mode beyond.");
 
     let (_, markdown) = answered("peers", made_up::peers);
+    has(&markdown, "> **Not measured: mosquitto2: mosquitto2 is not there: scripts/peers.sh install.**");
     has(
         &markdown,
         "512 subscribers, 64 B, flood: corecast proxy has 34.0 M/s (deliveries a second), 1.40× libzmq's",

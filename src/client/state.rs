@@ -199,11 +199,11 @@ impl State {
         self.terms = terms;
         self.phase = Phase::Open;
         self.open_since = Some(self.last_heard);
-        let modes = mem::take(&mut self.next_modes);
+        let (modes, before) = (mem::take(&mut self.next_modes), Rc::clone(&self.modes));
         if *self.modes != modes {
             self.modes = Rc::new(modes);
         }
-        self.resubscribe();
+        self.resubscribe(&before);
         for watched in self.watches.values_mut() {
             (watched.asked, watched.count) = (false, None);
         }

@@ -9,7 +9,7 @@ use corecast_executors::MonotonicNs;
 
 use super::state::{Asked, State};
 use crate::ids::{RequestId, SubscriberId};
-use crate::registry::Mode;
+use crate::registry::{Mode, ModeRules};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
@@ -42,10 +42,12 @@ impl Subscribed {
 
 impl State {
     /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
-    /// from direct publishers alone, may have missed something of the broker's.
-    pub(super) fn resubscribe(&mut self) {
+    /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's.
+    pub(super) fn resubscribe(&mut self, before: &ModeRules) {
         let modes = Rc::clone(&self.modes);
-        let proxied = |s: &Subscribed| s.filters.iter().any(|filter| modes.may_have(Mode::Proxy, filter));
+        let may_be_proxied =
+            |filter: &Filter| modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter);
+        let proxied = |s: &Subscribed| s.filters.iter().any(may_be_proxied);
         for subscribed in self.subscribers.values_mut().filter(|s| s.promised && proxied(s)) {
             subscribed.untold = true;
         }
@@ -333,5 +335,31 @@ mod tests {
             state.on_control(Frame::Done { request });
         }
         assert!(!state.may_have_missed(id, false));
+    }
+
+    #[test]
+    fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_not() {
+        // The rules of one start of the broker, and of the next.
+        let cases = [
+            (">=direct", ">=direct", false),
+            (">=proxy", ">=direct", true),
+            (">=direct", ">=proxy", true),
+            (">=proxy", ">=proxy", true),
+        ];
+        for (before, now, missed) in cases {
+            let mut state = State::new(MonotonicNs(1));
+            let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+            for rules in [before, now] {
+                state.on_disconnected();
+                state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+                state.on_control(Frame::Modes { rules });
+                state.on_control(WELCOME);
+                let is_first = !state.subscribers[&id].promised;
+                assert_eq!(state.is_untold(id), missed && !is_first, "{before}, then {now}");
+                // Whatever was asked is answered.
+                (1..10).for_each(|request| state.on_control(Frame::Done { request }));
+                assert!(state.is_in_force(id));
+            }
+        }
     }
 }

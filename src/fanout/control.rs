@@ -149,7 +149,8 @@ impl Shard {
             return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.watches as usize >= WATCHES_PER_SESSION_MAX {
+        // A direct publisher's own session stands for any number of publishers of its process.
+        if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.is_local {
             return self.close(id, ErrorCode::Unexpected, "too many watches");
         }
         session.watches += 1;

@@ -105,7 +105,7 @@ impl MessageSpan {
     }
 
     /// Moves it by so many bytes.
-    pub(super) fn moved(self, by: usize) -> Self {
+    pub(crate) fn moved(self, by: usize) -> Self {
         let by = u32::try_from(by).expect("a read is under 4 GiB");
         MessageSpan { start: self.start + by, end: self.end + by, first: self.first + by, ..self }
     }

@@ -15,5 +15,6 @@ pub mod frame;
 pub mod greeting;
 pub mod machine;
 
+pub use decoder::{Decoder, Found};
 pub use frame::{MessageSpan, for_each_message, put_message};
 pub use machine::{Machine, Output, Role, Sides, Step};

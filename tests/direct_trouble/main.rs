@@ -43,8 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A broker that only introduces, and gives up who says nothing for a second.
-const DIRECT: &[&str] = &["--mode", "direct", "--shards", "2", "--lease", "1s"];
+/// A broker that only introduces, and gives up who says nothing for two seconds.
+const DIRECT: &[&str] = &["--mode", "direct", "--shards", "2", "--lease", "2s"];
 
 /// What subscribers of a publisher that has died are told.
 const PUBLISHER_LOST: Gap = Gap { topic: None, missed: None, reason: GapReason::Publisher };

@@ -7,9 +7,9 @@ import urllib.request
 
 
 class Broker:
-    def __init__(self, *args, doors=("--zmtp",), urls=None):
+    def __init__(self, *args, doors=("--zmtp",), urls=None, listen="tcp://127.0.0.1:0"):
         urls = urls or ["tcp://127.0.0.1:0"] * len(doors)
-        line = [os.environ["CORECAST_BIN"], "broker", "-o", "json", "--listen", "tcp://127.0.0.1:0",
+        line = [os.environ["CORECAST_BIN"], "broker", "-o", "json", "--listen", listen,
                 "--metrics", "127.0.0.1:0", "--shards", "2", *args]
         for door, url in zip(doors, urls):
             line += [door, url]

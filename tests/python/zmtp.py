@@ -423,6 +423,41 @@ def direct_door():
         assert not os.path.exists(path.removeprefix("ipc://"))
 
 
+def direct_again():
+    """A direct publisher is killed and another comes; then the broker is, and comes back: ZeroMQ subscribers of direct
+    topics hear again, once."""
+    def publisher(broker):
+        made = corecast("pub", "video.a", "--lines", "-", "--broker", broker.native, stdin=subprocess.PIPE, text=True)
+        return made, lambda line: (made.stdin.write(line + "\n"), made.stdin.flush())
+
+    def until_heard(sub, say, line):
+        while not sub.poll(20):
+            say(line)
+        while sub.recv_multipart()[1] != line.encode():
+            pass
+    broker = Broker("--mode", "direct", "--lease", "500ms")
+    sub = socket(zmq.SUB, broker.url, subscribe=[b"video."], reconnect_ivl=20)
+    first, say = publisher(broker)
+    until_heard(sub, say, "first")
+    first.kill()
+    first.wait()
+    second, say = publisher(broker)
+    until_heard(sub, say, "second")
+    broker.kill()
+    again = Broker("--mode", "direct", "--lease", "500ms", urls=[broker.url], listen=broker.native)
+    with again:
+        until_heard(sub, say, "third")
+        say("last")
+        got = []
+        while not got or got[-1] != b"last":
+            got.append(sub.recv_multipart()[1])
+        is_(set(got) - {b"third"}, {b"last"})
+        # Nobody asks any more: the connection to the publisher ends with the next heartbeat.
+        second.stdin.close()
+        is_(second.wait(30), 0)
+        again.until(lambda n: n == 1, "corecast_sessions")
+
+
 def as_libzmq():
     """What a raw peer is told and sent by this door and by libzmq's proxy is the same: subscriptions of one connection
     are a set, since libzmq's sockets count for themselves, and of two cancels send one."""
@@ -515,7 +550,7 @@ def examples():
 
 
 CASES = {f.__name__: f for f in (pub_sub, xpub_xsub, multipart, many_subscriptions, churn, chained, reconnect, heartbeat,
-                                 conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, as_libzmq, slow, mute, notifier, examples)}
+                                 conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, direct_again, as_libzmq, slow, mute, notifier, examples)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:

@@ -188,6 +188,8 @@ pub fn execute(args: &ExperimentArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    // Nobody reads it: no reason not to measure.
+    let _ = writeln!(std::io::stderr(), "{}", announcement(&ready, &path));
     let series = Series { steps: &ready.steps, guard: Some(&guard), interrupt: &interrupt };
     let ended = series.carry_out(folder)?;
     tell(&ended, &path)?;
@@ -238,6 +240,14 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
         descriptors::ensure(step.plan())?;
     }
     Ok(Ready { experiment, quick, steps, assertions })
+}
+
+/// What is about to happen, and how long it takes: the whole version of an experiment may take an hour.
+fn announcement(ready: &Ready, path: &Path) -> String {
+    let runs: u64 = ready.steps.iter().map(Step::runs).sum();
+    let seconds = ready.steps.iter().map(Step::estimate).sum::<Duration>().as_secs_f64();
+    let time = if seconds < 100.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
+    format!("{}: {runs} runs, about {time}, into {}", ready.experiment.name, path.display())
 }
 
 fn nothing_yet(ready: &Ready) -> anyhow::Result<Results> {
@@ -345,6 +355,8 @@ mod tests {
         assert_eq!((ready.steps.len(), ready.assertions.len()), (1, 1));
         assert_eq!(ready.steps[0].plan().subscribers, 2);
         assert_eq!(ready.steps[0].plan().mode, corecast::registry::Mode::Direct);
+        let said = announcement(&ready, Path::new("out"));
+        assert_eq!(said, "canonical: 1 runs, about 31 s, into out");
     }
 
     #[test]

@@ -22,10 +22,11 @@ use crate::swarm::schedule::Rate;
 use anyhow::{Context, bail};
 use clap::Args;
 use corecast::Sessions;
+use corecast::cli::Utc;
 use corecast::telemetry::{self, LogFormat};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const QUESTION: &str = "How does the same fan-out go through other systems, and through bare sockets?";
 
@@ -168,7 +169,8 @@ pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
         None => Ok(()),
     })?;
     let summary = summarize(&plan, &comparison);
-    if let Some(folder) = folder {
+    if let Some(mut folder) = folder {
+        folder.skip(&comparison.skipped);
         folder.finish(comparison.interrupted.then(|| "interrupted".to_owned()))?;
     }
     publish(args, &plan, &comparison, &summary)?;
@@ -178,8 +180,15 @@ pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
 fn results(path: &Path, plan: &Plan) -> Result<ResultsFolder, ResultsError> {
     let mut results = Results::new(Kind::Peers, "peers", QUESTION, Environment::read());
     let runs_each = if plan.flood_messages > 0 { 2 } else { 1 };
+    results.started_at = now();
     results.runs_planned = u64::from(plan.rounds) * plan.peers.len() as u64 * runs_each;
     ResultsFolder::create(path, results)
+}
+
+/// The time of day, RFC 3339 in UTC; empty on a clock beyond 2554.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).map_or_else(|_| String::new(), |unix_ns| Utc { unix_ns }.to_string())
 }
 
 /// The tables on stdout, the record in its file.

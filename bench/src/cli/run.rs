@@ -221,16 +221,17 @@ pub(super) fn exit_of_error(error: &RunError) -> Exit {
         RunError::Plan(_) | RunError::Descriptors(_) => Exit::Usage,
         RunError::Drive { error: DriveError::TimedOut { .. }, .. } => Exit::TimedOut,
         RunError::Drive { error: DriveError::Failed(failure), .. } if failure.timed_out => Exit::TimedOut,
-        RunError::Fleet(error) | RunError::Drive { error: DriveError::Fleet(error), .. }
-            if error.timed_out() =>
-        {
-            Exit::TimedOut
-        }
-        RunError::Fleet(FleetError::OpenFiles { .. }) => Exit::Usage,
-        RunError::Drive { error: DriveError::Fleet(FleetError::OpenFiles { .. }), .. } => Exit::Usage,
-        RunError::Fleet(_) | RunError::Broker(_) | RunError::Usage(_) | RunError::Drive { .. } => {
-            Exit::Failed
-        }
+        RunError::Drive { error: DriveError::Fleet(error), .. } => exit_of_fleet(error),
+        RunError::Fleet(error) => exit_of_fleet(error),
+        RunError::Broker(_) | RunError::Usage(_) | RunError::Drive { .. } => Exit::Failed,
+    }
+}
+
+fn exit_of_fleet(error: &FleetError) -> Exit {
+    match error {
+        error if error.timed_out() => Exit::TimedOut,
+        error if error.is_impossible() => Exit::Usage,
+        _ => Exit::Failed,
     }
 }
 

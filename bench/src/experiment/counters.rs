@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const DELIVERIES: &str = "corecast_deliveries_total";
 /// Messages not delivered, by reason.
 const DROPS: &str = "corecast_drops_total";
-/// In force now. Each session of subscribers of a run has one.
+/// In force now: each subscriber of a run has one, on its own session or on a shared one.
 const SUBSCRIPTIONS: &str = "corecast_subscriptions";
 
 /// What the page says.

@@ -28,8 +28,6 @@ const START_LEAD: Duration = Duration::from_millis(50);
 const SET_UP_GRACE: Duration = Duration::from_secs(1);
 /// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long executors may take to hand over what they measured.
-const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is nothing to show of a swarm.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +43,7 @@ pub enum DriveError {
     Failed(Failure),
     /// Other hosts could not be used.
     #[error(transparent)]
-    Fleet(#[from] FleetError),
+    Fleet(Box<FleetError>),
     /// Not everybody was ready in time.
     #[error("the swarm was not set up within {} s: {waiting} of {executors} executors are not ready", .timeout.as_secs_f64())]
     TimedOut {
@@ -56,6 +54,12 @@ pub enum DriveError {
         /// Executors that there are.
         executors: usize,
     },
+}
+
+impl From<FleetError> for DriveError {
+    fn from(error: FleetError) -> Self {
+        DriveError::Fleet(Box::new(error))
+    }
 }
 
 impl From<PoolError> for DriveError {
@@ -173,7 +177,7 @@ impl<'a> Drive<'a> {
             }
         }
         self.subscribers.finish();
-        let deadline = Instant::now() + COLLECT_TIMEOUT;
+        let deadline = Instant::now() + self.subscribers.collect_timeout();
         while !watch.all_measured() {
             match self.inbox.recv_deadline(deadline) {
                 Ok(report) => watch.take(report),

@@ -7,6 +7,7 @@
 //! | [`guard`] | that no broker outlives this process |
 //! | [`descriptors`] | whether there are files enough for it |
 //! | [`run`] | one run, from the first connection to the record |
+//! | [`outcome`] | what it comes to: the record and its notes |
 //! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
 //! | `receivers` | where its subscribers are: here, or on other hosts |
 //! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
@@ -30,6 +31,7 @@ pub mod descriptors;
 pub mod drive;
 pub mod file;
 pub mod guard;
+pub mod outcome;
 pub mod plan;
 mod receivers;
 pub mod run;

@@ -10,6 +10,13 @@ use crate::swarm::reports::Report;
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
 use corecast_executors::{Link, PoolError};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long executors may take to hand over what they measured.
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same over a network: every delivery that was kept is some 30 bytes. A host that says nothing is given up
+/// long before.
+const COLLECT_TIMEOUT_ELSEWHERE: Duration = Duration::from_secs(120);
 
 /// The subscribers of a run.
 #[derive(Debug)]
@@ -57,6 +64,14 @@ impl Receivers {
         match self {
             Receivers::Here(subscribers) => subscribers.finish(),
             Receivers::Elsewhere(fleet) => fleet.finish(),
+        }
+    }
+
+    /// How long that may take.
+    pub(super) fn collect_timeout(&self) -> Duration {
+        match self {
+            Receivers::Here(_) => COLLECT_TIMEOUT,
+            Receivers::Elsewhere(_) => COLLECT_TIMEOUT_ELSEWHERE,
         }
     }
 

@@ -4,8 +4,9 @@
 use super::broker::BrokerError;
 use super::catalogue::flood;
 use super::drive::DriveError;
+use super::outcome::Outcome;
 use super::plan::Plan;
-use super::run::{Outcome, RunError, Surroundings, run_in};
+use super::run::{RunError, Surroundings, run_in};
 use super::search::{RateSearch, is_whole};
 use super::step::{Planned, Search, Step};
 use super::syscalls;
@@ -96,10 +97,15 @@ struct Course<'a> {
 
 impl Course<'_> {
     fn run_planned(&mut self, index: usize, planned: &Planned) -> Result<(), ResultsError> {
-        let counted = if planned.counts_syscalls { self.count_syscalls(index, &planned.plan) } else { None };
-        let Some(mut outcome) = self.run(index, &planned.plan, planned.round, false) else { return Ok(()) };
-        if let Some(counted) = counted {
-            take_over_syscalls(&counted, &mut outcome.record);
+        let counted = planned.counts_syscalls.then(|| self.count_syscalls(index, &planned.plan));
+        if self.series.interrupt.is_set() {
+            return Ok(());
+        }
+        let Some(mut outcome) = self.run(index, &planned.plan, planned.round) else { return Ok(()) };
+        match counted {
+            Some(Ok(counted)) => take_over_syscalls(&counted, &mut outcome.record),
+            Some(Err(why)) => outcome.record.notes.push(why),
+            None => {}
         }
         if let Some(complete) = planned.complete {
             complete(&self.folder.results().runs, &mut outcome.record);
@@ -114,7 +120,7 @@ impl Course<'_> {
         for _ in 0..search.runs_max {
             let Some(rate_hz) = rates.next_hz() else { break };
             let plan = Plan { rate: Rate::Hz(rate_hz), ..search.plan.clone() };
-            let Some(mut outcome) = self.run(index, &plan, None, false) else { break };
+            let Some(mut outcome) = self.run(index, &plan, None) else { break };
             let sending_s = plan.sending_time().unwrap_or_default().as_secs_f64();
             let whole = outcome.rate_reached && is_whole(&outcome.record, sending_s);
             rates.take(rate_hz, whole);
@@ -135,32 +141,27 @@ impl Course<'_> {
         (record.incomplete.is_none() && rate_hz.is_finite() && rate_hz > 0.0).then_some(rate_hz)
     }
 
-    /// A short run of the same plan, for this one figure.
-    fn count_syscalls(&mut self, index: usize, plan: &Plan) -> Option<RunRecord> {
+    /// A short run of the same plan, for this one figure; the error says why there is none.
+    fn count_syscalls(&self, index: usize, plan: &Plan) -> Result<RunRecord, String> {
         let amount = match plan.amount {
             Amount::Duration(duration) => Amount::Duration(duration.min(COUNTED)),
             messages => messages,
         };
         let plan = Plan { amount, keep_samples: false, ..plan.clone() };
-        let outcome = self.run(index, &plan, None, true)?;
-        (outcome.ending == Ending::Complete).then_some(outcome.record)
+        let surroundings = Surroundings { counts_syscalls: true, ..self.surroundings(index) };
+        let outcome =
+            run_in(&plan, &surroundings).map_err(|error| format!("no system calls were counted: {error}"))?;
+        match outcome.ending {
+            Ending::Complete => Ok(outcome.record),
+            _ => {
+                Err("no system calls were counted: the run in which they should be was not completed".into())
+            }
+        }
     }
 
-    /// Makes a run; what fails is told at once, and remembered.
-    fn run(
-        &mut self,
-        index: usize,
-        plan: &Plan,
-        round: Option<u32>,
-        counts_syscalls: bool,
-    ) -> Option<Outcome> {
-        let surroundings = Surroundings {
-            guard: self.series.guard,
-            interrupt: self.series.interrupt,
-            place: Some(self.place(index)),
-            counts_syscalls,
-        };
-        match run_in(plan, &surroundings) {
+    /// Makes a run; what fails is remembered.
+    fn run(&mut self, index: usize, plan: &Plan, round: Option<u32>) -> Option<Outcome> {
+        match run_in(plan, &self.surroundings(index)) {
             Ok(mut outcome) => {
                 outcome.record.round = round;
                 Some(outcome)
@@ -170,6 +171,15 @@ impl Course<'_> {
                 self.made.push(Made::Failed { title: plan.title(), error });
                 None
             }
+        }
+    }
+
+    fn surroundings(&self, index: usize) -> Surroundings<'_> {
+        Surroundings {
+            guard: self.series.guard,
+            interrupt: self.series.interrupt,
+            place: Some(self.place(index)),
+            counts_syscalls: false,
         }
     }
 

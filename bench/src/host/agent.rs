@@ -33,7 +33,8 @@ pub fn serve(listener: TcpListener, interrupt: &Interrupt, say: fn(&str)) -> io:
     spawn_plain("agent-accept", move || greeter.accept_all(&listener))?;
     while let Some(controller) = next(&mut controllers, interrupt)? {
         say(&format!("serving {}", controller.from));
-        match Session::serve(&controller.stream, interrupt)? {
+        let end = Session::serve(&controller.stream, interrupt);
+        match end.unwrap_or_else(|error| End::Broken(error.to_string())) {
             End::Done => say(&format!("done with {}", controller.from)),
             End::Interrupted => say(&format!("asked to stop while serving {}", controller.from)),
             End::Broken(why) => say(&format!("{} is gone ({why}): its subscribers are too", controller.from)),
@@ -56,7 +57,8 @@ fn next(controllers: &mut Inbox<Controller>, interrupt: &Interrupt) -> io::Resul
     Ok(None)
 }
 
-/// What the thread that accepts has. It greets one connection after the other, each within a deadline.
+/// What the thread that accepts has. It greets one connection after the other, each within a deadline: who says
+/// nothing keeps the next one waiting for some seconds, but never the controller that is served.
 struct Greeter {
     /// Whether a controller is served.
     busy: Arc<AtomicBool>,

@@ -60,7 +60,8 @@ pub enum HostError {
     },
     /// An agent of another version.
     #[error(
-        "host {host}: the agent at {agent} is of {theirs}, this command of {ours}: use the same corecast-bench on both"
+        "host {host}: the agent at {agent} is of {theirs}, this command of {}: use the same corecast-bench on both",
+        Version::ours()
     )]
     OtherVersion {
         /// Its name.
@@ -69,8 +70,6 @@ pub enum HostError {
         agent: Endpoint,
         /// Which it is.
         theirs: Version,
-        /// Which this is.
-        ours: Version,
     },
     /// The agent does not want to.
     #[error("host {host}: the agent at {agent} refuses: {why}")]
@@ -196,7 +195,7 @@ impl Greeted {
         let theirs: Version = serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))?;
         if theirs != Version::ours() {
             let (host, agent) = (who.host.clone(), who.agent.clone());
-            return Err(HostError::OtherVersion { host, agent, theirs, ours: Version::ours() });
+            return Err(HostError::OtherVersion { host, agent, theirs });
         }
         match serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))? {
             Answer::Welcome(welcome) => Ok(Ok(Greeted { who: who.clone(), stream, welcome: *welcome })),

@@ -61,6 +61,11 @@ impl FleetError {
     pub fn timed_out(&self) -> bool {
         matches!(self, FleetError::Host(error) if error.timed_out())
     }
+
+    /// Whether what was asked for is more than there is.
+    pub fn is_impossible(&self) -> bool {
+        matches!(self, FleetError::OpenFiles { .. })
+    }
 }
 
 /// What agents are told of a run besides what publishers and subscribers share.

@@ -223,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_shows_a_file_that_is_one() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/HOSTS.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let hosts = parse(block).unwrap();
+        assert_eq!(hosts.shares(30), [10, 20]);
+        assert!(hosts.broker_listen.is_some() && hosts.broker_advertise.is_some());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         refused("", &["names no hosts"]);
         refused("[[host]]\nname = \"a\"\nagnet = \"tcp://h:1\"\n", &["line 3", "agnet"]);

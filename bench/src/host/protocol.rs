@@ -6,14 +6,14 @@
 //!
 //! | the controller says | the agent answers |
 //! |---|---|
-//! | `ping`, at least once a second | `pong`, at once, with the stamps of its clock |
+//! | `ping`, once a second from `started` on | `pong`, at once, with the stamps of its clock |
 //! | `start`, once | `started`, then `ready` from each executor; or `failed` |
 //! | `look` | `received` from each executor that is not behind with its answers |
 //! | `finish` | `measured` from each executor, in parts |
 //! | `stop` | `stopped`, when every session has been closed |
 //!
 //! Either end closes the connection after `stopped`, or at anything that it does not understand, or after
-//! [`SILENCE_MAX`] without a word. An agent whose controller is gone stops its swarm and serves the next.
+//! [`SILENCE_MAX`] or [`CONTROLLER_SILENCE_MAX`] without a word. An agent whose controller is gone stops its swarm and serves the next.
 
 use super::clock::ClockIdentity;
 use crate::measure::environment::Environment;
@@ -22,11 +22,14 @@ use crate::report::record;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How often the controller says something, whatever it does.
+/// How often the controller says something once the executors run, whatever it does.
 pub const PULSE: Duration = Duration::from_secs(1);
-/// How long an end that says nothing is taken to be alive: five pulses, so that a host which is only busy is not
+/// How long an agent that says nothing is taken to be alive: five pulses, so that a host which is only busy is not
 /// given up.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long a controller that says nothing is: before its pulses begin it starts a broker, and waits for the
+/// executors of other hosts, each for 15 s at most. One that dies is noticed at once, but for a cut network.
+pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(40);
 /// How long the first word may take, and the answer to it.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Text of a tally in one frame, in bytes. Every quote in it takes two bytes of the frame.

@@ -2,7 +2,7 @@
 //! Whatever ends the connection ends the swarm.
 
 use super::frames::{self, FrameError};
-use super::protocol::{Answer, PART_BYTES_MAX, Request, SILENCE_MAX, STREAMS_MAX, Start};
+use super::protocol::{Answer, CONTROLLER_SILENCE_MAX, PART_BYTES_MAX, Request, STREAMS_MAX, Start};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
 /// Reads what the controller says until it says no more, or is silent for too long.
 fn read_all(stream: &TcpStream, events: &Link<Event>) {
     loop {
-        let bytes = frames::read_bytes(stream, Instant::now() + SILENCE_MAX);
+        let bytes = frames::read_bytes(stream, Instant::now() + CONTROLLER_SILENCE_MAX);
         let at = MonotonicNs::now();
         let request = bytes.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
         let event = match request {

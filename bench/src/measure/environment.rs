@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Where latencies are read from, and why one-way figures hold.
-const CLOCK_NOTE: &str = "CLOCK_MONOTONIC, read by publishers and subscribers on one machine: one-way latencies have no clock offset";
+const CLOCK_NOTE: &str = "CLOCK_MONOTONIC: who publishes and subscribes on this machine reads the same one, and one-way latencies between \
+                          them have no clock offset; those of other hosts are described with each run";
 
 /// The machine, its limits, the build, and how it was called.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -37,10 +37,17 @@ pub(crate) struct Section {
 #[derive(Clone, Debug)]
 pub(crate) enum Block {
     Words(String),
-    Figure(Figure),
+    Figure(Box<Figure>),
     Table(Table),
     /// What to type in a shell.
     Command(String),
+}
+
+impl Block {
+    /// A plot.
+    pub(crate) fn figure(figure: Figure) -> Self {
+        Block::Figure(Box::new(figure))
+    }
 }
 
 /// A plot with what there is to say about it.

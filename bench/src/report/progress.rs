@@ -56,11 +56,11 @@ impl Progress {
 
     /// The same of a run that is one of several.
     pub fn start_at(place: Option<Place>, title: String) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| new_bar(place, &title));
         let title = match place {
             Some(Place { run, of, .. }) => format!("run {run} of {of}: {title}"),
             None => title,
         };
-        let bar = std::io::stderr().is_terminal().then(|| new_bar(&title));
         let now = Instant::now();
         Progress { title, place, bar, last: (now, 0), last_line: now, rate_per_s: 0.0 }
     }
@@ -81,7 +81,11 @@ impl Progress {
         let now = Instant::now();
         self.measure_rate(now, position.deliveries);
         let text = match self.place {
-            Some(place) => format!("{}; {}", describe(position, self.rate_per_s), whole(place, position)),
+            // What is left of all says more than what is left of this run.
+            Some(place) => {
+                let position_only = Position { left: None, ..*position };
+                format!("{}, {}", whole(place, position), describe(&position_only, self.rate_per_s))
+            }
             None => describe(position, self.rate_per_s),
         };
         match &self.bar {
@@ -122,11 +126,18 @@ impl Progress {
     }
 }
 
-fn new_bar(title: &str) -> ProgressBar {
+/// Of one run, or a shorter one of one of several, so that there is room on a line of 80 characters.
+fn new_bar(place: Option<Place>, title: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} [{bar:24}] {percent:>3} % {wide_msg}");
-    bar.set_style(style.expect("the template above is of indicatif's grammar").progress_chars("=> "));
-    bar.set_prefix(title.to_owned());
+    let (template, prefix) = match place {
+        Some(Place { run, of, .. }) => {
+            ("{prefix} [{bar:10}] {percent:>3} % {wide_msg}", format!("{run}/{of} {title}"))
+        }
+        None => ("{prefix} [{bar:24}] {percent:>3} % {wide_msg}", title.to_owned()),
+    };
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.expect("the templates above are of indicatif's grammar").progress_chars("=> "));
+    bar.set_prefix(prefix);
     bar
 }
 
@@ -152,8 +163,8 @@ fn describe(position: &Position, rate_per_s: f64) -> String {
 fn whole(place: Place, position: &Position) -> String {
     let left_s = (place.left_after + position.left.unwrap_or_default()).as_secs_f64().ceil() as u64;
     match (left_s / 60, left_s % 60) {
-        (0, s) => format!("{s} s left of all"),
-        (min, s) => format!("{min} min {s} s left of all"),
+        (0, s) => format!("{s} s left"),
+        (min, s) => format!("{min} min {s} s left"),
     }
 }
 
@@ -165,7 +176,7 @@ mod tests {
     fn what_is_left_of_an_experiment() {
         let place = Place { run: 2, of: 9, left_after: Duration::from_secs(100) };
         let position = Position { left: Some(Duration::from_millis(4_500)), ..Position::default() };
-        assert_eq!(whole(place, &position), "1 min 45 s left of all");
+        assert_eq!(whole(place, &position), "1 min 45 s left");
         let progress = Progress::start_at(Some(place), "proxy 4 subscribers".into());
         assert_eq!(progress.title, "run 2 of 9: proxy 4 subscribers");
     }

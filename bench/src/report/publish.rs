@@ -58,7 +58,7 @@ fn figures(document: &Document) -> impl Iterator<Item = (&str, &super::document:
     document.chapters.iter().flat_map(|chapter| {
         let blocks = chapter.sections.iter().flat_map(|section| &section.blocks);
         blocks.filter_map(|block| match block {
-            Block::Figure(figure) => Some((&chapter.slug[..], figure)),
+            Block::Figure(figure) => Some((&chapter.slug[..], &**figure)),
             _ => None,
         })
     })

@@ -119,6 +119,7 @@ fn results_of(record: Record) -> Results {
     let peers = record.runs.iter().any(|run| run.peer.is_some());
     let kind = if peers { Kind::Peers } else { Kind::Experiment };
     let mut results = Results::new(kind, "run", QUESTION_OF_A_RUN, record.environment);
+    results.skipped = record.skipped;
     results.runs_planned = record.runs.len() as u64;
     let entry = |(number, record)| Entry { id: id_of(number + 1, &record), record };
     results.runs = record.runs.into_iter().enumerate().map(entry).collect();

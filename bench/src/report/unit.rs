@@ -85,7 +85,7 @@ fn scaled(value: f64, unit: &str) -> String {
 /// Three significant digits, without an exponent.
 pub(crate) fn digits(value: f64) -> String {
     let decimals = match value.abs() {
-        none if none == 0.0 => 0,
+        0.0 => 0,
         small if small < 0.000_995 => 5,
         small if small < 0.0995 => 3,
         value if value < 9.995 => 2,

@@ -5,6 +5,7 @@ use super::manifest::{Entry, Results, SCHEMA};
 use super::raw::Raw;
 use crate::measure::latency::{HdrError, Latencies};
 use crate::measure::samples::{Sample, Samples};
+use crate::report::peer_record::SkippedRecord;
 use crate::report::record::RunRecord;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -103,8 +104,17 @@ impl ResultsFolder {
         Ok(id)
     }
 
+    /// Says who was not measured; written with what comes next.
+    pub fn skip(&mut self, skipped: &[SkippedRecord]) {
+        self.results.skipped.extend_from_slice(skipped);
+    }
+
     /// Says how it ended: `None` if all that was planned was done, else why not.
     pub fn finish(mut self, incomplete: Option<String>) -> Result<Results, ResultsError> {
+        if incomplete.is_none() {
+            // A search that found what it looked for has left some out.
+            self.results.runs_planned = self.results.runs.len() as u64;
+        }
         self.results.incomplete = incomplete;
         self.write_manifest()?;
         Ok(self.results)

@@ -2,6 +2,7 @@
 //! another meaning.
 
 use crate::measure::environment::Environment;
+use crate::report::peer_record::SkippedRecord;
 use crate::report::record::RunRecord;
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +26,14 @@ pub struct Results {
     pub started_at: String,
     /// The machine, the build, the call.
     pub environment: Environment,
-    /// How many runs were planned.
+    /// How many runs were planned, at the most; as many as were made, once all is done.
     pub runs_planned: u64,
     /// Present if it was not finished: why. `running` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
+    /// Of a comparison with peers: who was not measured, or not in every round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRecord>,
     /// In the order in which they were made.
     pub runs: Vec<Entry>,
 }
@@ -66,6 +70,7 @@ impl Results {
             environment,
             runs_planned: 0,
             incomplete: None,
+            skipped: Vec::new(),
             runs: Vec::new(),
         }
     }

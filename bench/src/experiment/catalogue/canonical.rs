@@ -23,9 +23,9 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, 2, 8, 32, 128, 512], full: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] };
-/// 6 messages, and 120.
+/// 9 messages, and 120.
 const DURATION: Choice<Duration> =
-    Choice { quick: Duration::from_millis(1_500), full: Duration::from_secs(30) };
+    Choice { quick: Duration::from_millis(2_250), full: Duration::from_secs(30) };
 const ROUNDS: Choice<u32> = Choice { quick: 1, full: 1 };
 
 fn steps(base: &Base) -> Vec<Step> {

@@ -52,7 +52,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         Block::Words(format!(
             "Theirs are the figures published by zmqmw, this project's ancestor. {OTHER_HARDWARE}"
         )),
-        Block::Figure(figure),
+        Block::figure(figure),
         Block::Table(table),
     ]
 }

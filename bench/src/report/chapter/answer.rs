@@ -197,6 +197,10 @@ pub(crate) fn warnings(source: &Source) -> Vec<String> {
     warnings.extend(wrong("messages arrived twice", |entry| entry.record.duplicated));
     warnings.extend(wrong("messages arrived out of order", |entry| entry.record.reordered));
     warnings.extend(wrong("messages arrived damaged", |entry| entry.record.corrupted));
+    warnings.extend(results.skipped.iter().map(|skipped| {
+        let round = skipped.round.map_or_else(String::new, |round| format!(" in round {round}"));
+        format!("Not measured{round}: {}: {}.", skipped.peer, skipped.why.trim_end_matches('.'))
+    }));
     if results.environment.build == "debug" {
         warnings.push("Measured with a debug build: no figure here says anything about a release.".into());
     }

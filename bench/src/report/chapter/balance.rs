@@ -56,7 +56,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
                 .into(),
         runs: name_runs(&source.name, &shown),
     };
-    vec![Block::Figure(figure)]
+    vec![Block::figure(figure)]
 }
 
 fn group(entry: &Entry) -> Group {

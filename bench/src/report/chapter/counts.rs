@@ -24,7 +24,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     let families: Vec<&Family<'_>> = families.iter().filter(|family| family.counts().len() > 1).collect();
     let plots: [fn(&Source, &Family<'_>) -> Option<Figure>; 3] = [boxes, averages, first_and_last];
     let figures = plots.iter().flat_map(|plot| families.iter().filter_map(|family| plot(source, family)));
-    figures.map(Block::Figure).collect()
+    figures.map(Block::figure).collect()
 }
 
 /// What stands behind captions of one-way latencies.

@@ -89,7 +89,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         ),
         runs: name_runs(&source.name, &both),
     };
-    vec![Block::Figure(figure), Block::Table(table(&ratios, &counts))]
+    vec![Block::figure(figure), Block::Table(table(&ratios, &counts))]
 }
 
 fn line(ratios: &Ratios, number: usize) -> Line {

@@ -36,7 +36,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         rules: Vec::new(),
         named: Vec::new(),
     };
-    vec![Block::Figure(Figure {
+    vec![Block::figure(Figure {
         slug: "flood".into(),
         title: "Deliveries a second, as fast as it goes".into(),
         chart: Chart::Lines(chart),

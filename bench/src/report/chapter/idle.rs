@@ -52,7 +52,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         ),
         figure(source, &known, (BUSY, |run| run.extra.get(CORES).copied()), busy),
     ];
-    plots.into_iter().flatten().map(Block::Figure).collect()
+    plots.into_iter().flatten().map(Block::figure).collect()
 }
 
 /// A figure of a run: its colour, and where it is.

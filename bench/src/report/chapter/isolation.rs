@@ -107,7 +107,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     let bars = groups.iter().flat_map(|group| &group.bars);
     let ends: Vec<f64> = bars.map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
     let shown: Vec<&Entry> = pairs.iter().flat_map(|pair| pair.runs.iter().copied()).collect();
-    vec![Block::Figure(Figure {
+    vec![Block::figure(Figure {
         slug: "isolation".into(),
         title: "What slow subscribers cost the healthy ones".into(),
         chart: Chart::Bars(Bars {

@@ -163,7 +163,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     }
     let cases = cases(runs);
     let mut blocks: Vec<Block> =
-        METRICS.iter().filter_map(|metric| figure(source, &cases, metric)).map(Block::Figure).collect();
+        METRICS.iter().filter_map(|metric| figure(source, &cases, metric)).map(Block::figure).collect();
     blocks.extend(cases.iter().filter_map(ratios).map(Block::Table));
     blocks
 }

@@ -20,7 +20,7 @@ const QUANTILE_MIN: f64 = 0.99;
 /// For each family with a rate: the curves of its largest number of subscribers.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     let paced: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
-    families(&paced).iter().filter_map(|family| figure(source, family)).map(Block::Figure).collect()
+    families(&paced).iter().filter_map(|family| figure(source, family)).map(Block::figure).collect()
 }
 
 fn figure(source: &Source, family: &Family<'_>) -> Option<Figure> {

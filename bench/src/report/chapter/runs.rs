@@ -27,7 +27,6 @@ fn notes(source: &Source) -> Vec<(String, Vec<&Entry>)> {
 const COLUMNS: [&str; 12] = [
     "run",
     "fan-out",
-    "sessions",
     "#subscribers",
     "#payload",
     "#rate",
@@ -37,6 +36,7 @@ const COLUMNS: [&str; 12] = [
     "#lost",
     "#deliveries/s",
     "#CPU / delivery",
+    "sessions",
 ];
 
 /// All runs in the order in which they were made, and what there is to know about some.
@@ -70,7 +70,6 @@ fn row(entry: &Entry) -> Vec<Cell> {
             Some(_) => Cell::Alarm(format!("{}, incomplete", name_of(run))),
             None => Cell::text(name_of(run)),
         },
-        Cell::text(format!("{} over {}", run.sessions, run.transport)),
         Cell::text(count(run.subscribers)),
         Cell::text(payload(run.size_bytes)),
         Cell::text(rate_of(run)),
@@ -80,6 +79,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
         alarm(run.lost),
         Cell::text(count(run.deliveries_per_s.round().max(0.0) as u64)),
         Cell::text(cpu(run).map_or_else(|| "–".into(), |ns| Unit::Ns.text(ns))),
+        Cell::text(format!("{} over {}", run.sessions, run.transport)),
     ]
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         let labels = ("memory", title, "resident memory / subscriber", words);
         figure(source, family, labels, Unit::Bytes, |run| run.rss_per_subscriber_bytes)
     });
-    cost.chain(memory).map(Block::Figure).collect()
+    cost.chain(memory).map(Block::figure).collect()
 }
 
 fn figure(
