@@ -152,8 +152,21 @@ fn sessions_may_be_shared_and_clients_our_own() {
 }
 
 #[test]
+fn ours_may_go_direct() {
+    let output = run(&["--peers", "corecast-direct,floor-tcp", "--rounds", "1", "--json", "-"]);
+    assert_fine_or_late(&output);
+    let record = record(&output);
+    let ours = named(&record, "corecast-direct");
+    assert_eq!((&record["runs"][0]["mode"], &ours["clients"]), (&"direct".into(), &"native".into()));
+    assert!(ours["cpu_ns_per_delivery"].as_f64().unwrap() > 0.0, "{ours}");
+    assert_eq!((&ours["lost"], &ours["deliveries"]), (&0.into(), &ours["deliveries_expected"]));
+    assert!(named(&record, "floor-tcp")["ratio"]["latency_us.median"].is_object());
+}
+
+#[test]
 fn the_other_systems_deliver_everything_where_they_are_there() {
-    for (names, transport) in [("libzmq,nats,redis,mosquitto", "tcp"), ("libzmq,redis", "uds")] {
+    for (names, transport) in [("corecast-zmtp,libzmq,nats,redis,mosquitto", "tcp"), ("libzmq,redis", "uds")]
+    {
         let output = run(&["--peers", names, "--transport", transport, "--rounds", "1", "--json", "-"]);
         // If none of them is there, nothing was measured.
         if !text(&output.stderr).contains("is not there") {

@@ -46,14 +46,16 @@ Examples:
   Sessions that subscribers share, with our own library
     corecast-bench peers --sessions per-executor --clients native --assert 'ratio.best.last_subscriber_us.median <= 0.1'
   The ancestor's way
-    corecast-bench peers --peers corecast,pyzmq-proxy,pyzmq-direct --rate 4 --flood-messages 0
+    corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
+    corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
   One that runs already
     corecast-bench peers --peers corecast --peer redis=tcp://127.0.0.1:6379,pid=4711
 
-Peers: corecast, corecast-zmtp (our broker's ZeroMQ listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto,
-floor (a bare send() for each message and socket), floor-blocks (in the flood the same bytes in blocks of 64 KiB),
-pyzmq-proxy and pyzmq-direct (a process per core, a thread per subscriber). A name may say over what: floor-uds,
-floor-tcp-blocks, corecast-uds. One that is not there, or does not start, is skipped, and named with the reason.
+Peers: corecast, corecast-direct (past the broker; always with our own library), corecast-zmtp (our broker's ZeroMQ
+listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto, floor (a bare send() for each message and socket),
+floor-blocks (in the flood the same bytes in blocks of 64 KiB), pyzmq-proxy and pyzmq-direct (a process per core, a
+thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-uds. A peer that is not there,
+or does not start, is skipped, and named with the reason.
 
 Each peer in each round is started afresh with a fair configuration (bench/peers/ in the source), the same raw sockets
 subscribe to each, and then come: memory with all of them idle; --rate for --duration; a flood of --flood-messages, or

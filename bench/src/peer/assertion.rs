@@ -14,9 +14,6 @@ const BEST: &str = "best";
 /// Every number of a comparison under its dotted name.
 pub type Numbers = BTreeMap<String, f64>;
 
-/// A count of one peer.
-type Count = fn(&PeerRecord) -> u64;
-
 /// The numbers of a comparison: `lost` and its like over all peers, `PEER.FIGURE`, and `ratio.PEER.FIGURE` with
 /// `.min` and `.max` behind it.
 pub fn numbers_of(summary: &Summary) -> Numbers {
@@ -27,16 +24,14 @@ pub fn numbers_of(summary: &Summary) -> Numbers {
         add_ratios(&name, &peer.ratio, &mut numbers);
     }
     add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
-    let sums: [(&str, Count); 5] = [
-        ("deliveries_expected", |peer| peer.deliveries_expected),
-        ("deliveries", |peer| peer.deliveries),
-        ("gaps_reported", |peer| peer.gaps_reported),
-        ("lost", |peer| peer.lost),
-        ("wrong", |peer| peer.wrong),
-    ];
-    for (name, of) in sums {
+    let mut add_sum = |name: &str, of: fn(&PeerRecord) -> u64| {
         numbers.insert(name.to_owned(), summary.peers.iter().map(of).sum::<u64>() as f64);
-    }
+    };
+    add_sum("deliveries_expected", |peer| peer.deliveries_expected);
+    add_sum("deliveries", |peer| peer.deliveries);
+    add_sum("gaps_reported", |peer| peer.gaps_reported);
+    add_sum("lost", |peer| peer.lost);
+    add_sum("wrong", |peer| peer.wrong);
     numbers
 }
 

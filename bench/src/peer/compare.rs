@@ -1,7 +1,7 @@
 //! Owns a whole comparison: every peer in every round, alternating; what each gave goes to a sink at once, so that an
 //! interruption loses nothing.
 
-use super::name::PeerName;
+use super::name::{PeerName, System};
 use super::outcome::{Deliveries, Label, record_of};
 use super::plan::{Clients, Plan};
 use super::session::{self, Ran, Round};
@@ -97,13 +97,20 @@ fn measure(
 ) -> Result<(Option<String>, Runs), StartError> {
     match name.system.language() {
         None => pyzmq::measure(name, round, plan, guard, (interrupt, progress)),
-        Some(_) if name.system == super::name::System::Corecast && plan.clients == Clients::Native => {
-            native::measure(name, round, plan, guard, interrupt)
-        }
+        Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),
         Some(language) => {
             let measured = session::measure((name, language), plan, guard, interrupt, progress)?;
             Ok((measured.version.clone(), runs_of(name, round, plan, measured)))
         }
+    }
+}
+
+/// Whether its subscribers are our own library's.
+fn is_native(name: PeerName, plan: &Plan) -> bool {
+    match name.system {
+        System::CorecastDirect => true,
+        System::Corecast => plan.clients == Clients::Native,
+        _ => false,
     }
 }
 

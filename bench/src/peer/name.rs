@@ -10,6 +10,8 @@ use std::str::FromStr;
 pub enum System {
     /// Our broker, over its own wire.
     Corecast,
+    /// Ours in direct mode: the publisher fans out. Its subscribers are always our own library's.
+    CorecastDirect,
     /// Our broker, over its ZeroMQ listener.
     CorecastZmtp,
     /// libzmq's XPUB/XSUB proxy.
@@ -30,8 +32,9 @@ pub enum System {
     PyzmqDirect,
 }
 
-/// All of them, with their names. A name that is the beginning of another one stands behind it.
-const SYSTEMS: [(System, &str); 10] = [
+/// All of them, with their names.
+const SYSTEMS: [(System, &str); 11] = [
+    (System::CorecastDirect, "corecast-direct"),
     (System::CorecastZmtp, "corecast-zmtp"),
     (System::Corecast, "corecast"),
     (System::Libzmq, "libzmq"),
@@ -48,7 +51,7 @@ impl System {
     /// What its subscribers speak; nothing if they are not ours.
     pub fn language(self) -> Option<Language> {
         match self {
-            System::Corecast => Some(Language::Native),
+            System::Corecast | System::CorecastDirect => Some(Language::Native),
             System::CorecastZmtp => Some(Language::ZmtpTwoParts),
             System::Libzmq => Some(Language::ZmtpOnePart),
             System::Nats => Some(Language::Nats),
@@ -61,7 +64,7 @@ impl System {
 
     /// Whether it is ours: what the others are compared with.
     pub fn is_ours(self) -> bool {
-        matches!(self, System::Corecast | System::CorecastZmtp)
+        matches!(self, System::Corecast | System::CorecastDirect | System::CorecastZmtp)
     }
 
     /// Whether it is a system that somebody would use in place of ours: not a floor, not the ancestor's way.
@@ -72,6 +75,11 @@ impl System {
     /// Whether it is a bare loop.
     pub fn is_floor(self) -> bool {
         matches!(self, System::Floor | System::FloorBlocks)
+    }
+
+    /// Whether publishers send to subscribers themselves.
+    pub fn is_direct(self) -> bool {
+        self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
     }
 
     /// Whether its subscribers are Python's.
@@ -125,7 +133,7 @@ impl From<NamedTransport> for Transport {
 /// A word that names no peer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no peer: there are corecast, corecast-zmtp, libzmq, nats, redis, mosquitto, floor, floor-blocks, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
+    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, nats, redis, mosquitto, floor, floor-blocks, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
 )]
 pub struct UnknownPeer(String);
 

@@ -39,6 +39,7 @@ pub(super) fn measure(
             ..BrokerOptions::default()
         }),
     };
+    let mode = if name.system.is_direct() { Mode::Direct } else { Mode::Proxy };
     let paced = (Rate::Hz(plan.rate_hz), Amount::Duration(plan.duration));
     let flood = (Rate::Flood, Amount::Messages(plan.flood_messages));
     let loads = [Some(paced), (plan.flood_messages > 0).then_some(flood)];
@@ -48,7 +49,7 @@ pub(super) fn measure(
             break;
         }
         let plan = RunPlan {
-            mode: Mode::Proxy,
+            mode,
             broker: broker.clone(),
             sessions: plan.sessions,
             subscribers: plan.subscribers,
@@ -70,7 +71,11 @@ pub(super) fn measure(
         record.peer = Some(name.to_string());
         record.round = Some(round);
         record.clients = Some("native".into());
-        record.cpu_ns_per_delivery = record.broker.cpu_ns_per_delivery;
+        // In direct mode the broker only introduces.
+        record.cpu_ns_per_delivery = match mode {
+            Mode::Proxy => record.broker.cpu_ns_per_delivery,
+            Mode::Direct => record.publisher_executors.cpu_ns_per_delivery,
+        };
         runs.push((record, outcome.raw));
     }
     Ok((Some(env!("CARGO_PKG_VERSION").to_owned()), runs))

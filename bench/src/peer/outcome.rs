@@ -89,10 +89,8 @@ pub fn record_of(
         let cpu_ns = after.cpu.0.saturating_sub(before.cpu.0) as f64;
         (totals.delivered > 0).then(|| thousandths(cpu_ns / totals.delivered as f64))
     });
-    let system = label.name.system;
-    let is_direct = system.is_floor() || system == super::name::System::PyzmqDirect;
     let record = RunRecord {
-        mode: if is_direct { "direct" } else { "proxy" }.to_owned(),
+        mode: if label.name.system.is_direct() { "direct" } else { "proxy" }.to_owned(),
         transport: label.name.transport(plan.transport).to_string(),
         sessions: sessions_of(label.name, plan).to_string(),
         subscribers: plan.subscribers as u64,

@@ -132,7 +132,7 @@ pub fn start(name: PeerName, plan: &Plan, guard: Option<&Path>) -> Result<Starte
         System::Mosquitto => start.server("mosquitto", "-h", MOSQUITTO_CONF, &["-c"]),
         System::Floor => start.floor(false),
         System::FloorBlocks => start.floor(true),
-        System::PyzmqProxy | System::PyzmqDirect => {
+        System::CorecastDirect | System::PyzmqProxy | System::PyzmqDirect => {
             Err(StartError::Unsupported("its subscribers are not ours".into()))
         }
     }

@@ -104,7 +104,7 @@ fn ratios(summary: &Summary) -> Table {
 fn ratio_of(ratios: &BTreeMap<String, RatioRecord>, figure: &str) -> String {
     let Some(ratio) = ratios.get(figure) else { return "-".into() };
     let RatioRecord { median, min, max } = ratio;
-    format!("{} ({} to {})", digits(*median), digits(*min), digits(*max))
+    format!("{} ({}–{})", digits(*median), digits(*min), digits(*max))
 }
 
 /// Three digits.
@@ -159,7 +159,7 @@ mod tests {
         for wanted in [
             "512 subscribers, 64 bytes, 20 messages/s and a flood, 3 rounds",
             "corecast over each",
-            "10.0 (10.0 to 10.0)",
+            "10.0 (10.0–10.0)",
             "best of the rivals",
             "libzmq: lost 6, gaps 0, wrong 0",
             "skipped nats: it is not there",
