@@ -39,8 +39,6 @@ impl Scratch {
     }
 }
 
-/// Makes results of one kind into a folder.
-
 fn report(results: &[&Path], out: &Path) -> Output {
     let mut command = bench(&["report"]);
     command.args(results).arg("--out").arg(out);
@@ -164,7 +162,7 @@ fn the_table_of_quartiles_has_the_records_figures() {
 #[test]
 fn each_experiment_is_answered_from_its_figures() {
     let scratch = tempfile::tempdir().unwrap();
-    let answered = |name: &str, make: Make| {
+    let answered = |name: &str, make: MakeUp| {
         let path = scratch.path().join(name);
         (make(&path), written(&path, &scratch.path().join(format!("{name}-report"))).1)
     };
