@@ -13,7 +13,7 @@
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |
 //! | [`report`] | the record, the tables, progress, assertions; reports and comparisons of results |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
-//! | [`reference`] | what the ancestor of this project published, to compare with |
+//! | [`mod@reference`] | what the ancestor of this project published, to compare with |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!

@@ -16,7 +16,7 @@
 //! | [`syscalls`] | how many system calls a process makes, by `perf` |
 //! | [`catalogue`] | the experiments: the question of each, and its runs |
 //! | [`settings`] | what may be said about an experiment |
-//! | [`file`] | the same, read from a file |
+//! | [`mod@file`] | the same, read from a file |
 //! | [`base`] | what the runs of an experiment have in common |
 //! | [`step`] | what an experiment is made of |
 //! | [`search`] | the search for the highest rate that is delivered whole |
