@@ -165,7 +165,8 @@ fn ours_may_go_direct() {
 
 #[test]
 fn the_other_systems_deliver_everything_where_they_are_there() {
-    for (names, transport) in [("corecast-zmtp,libzmq,nats,redis,mosquitto", "tcp"), ("libzmq,redis", "uds")]
+    for (names, transport) in
+        [("corecast-zmtp,libzmq,libzmq-one-part,nats,redis,mosquitto", "tcp"), ("libzmq,redis", "uds")]
     {
         let output = run(&["--peers", names, "--transport", transport, "--rounds", "1", "--json", "-"]);
         // If none of them is there, nothing was measured.

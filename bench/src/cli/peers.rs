@@ -105,7 +105,8 @@ pub struct PeersArgs {
     /// How often each peer is measured
     #[arg(long, value_name = "N", default_value_t = 3, env = "CORECAST_BENCH_ROUNDS")]
     pub rounds: u32,
-    /// Who is compared [default: corecast,libzmq,nats,redis,mosquitto,floor,floor-blocks]
+    /// Who is compared [default: corecast, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor,
+    /// floor-blocks, floor-uds; those that have the transport]
     #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',', env = "CORECAST_BENCH_PEERS")]
     pub peers: Vec<PeerName>,
     /// Use the peer that runs there instead of starting one; may be given several times
@@ -296,18 +297,15 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// Ours, those that others would use, and the floor.
+/// Ours, those that others would use, and the floor, over the other transport too: it shows what that would save.
 fn default_peers(transport: Transport) -> Vec<PeerName> {
-    let names = ["corecast", "libzmq", "nats", "redis", "mosquitto", "floor", "floor-blocks"];
-    let peers = names.into_iter().filter_map(|name| {
-        // A floor's name says over what it is: it is what figures of different runs are held against.
-        let named = match name.strip_prefix("floor") {
-            Some(blocks) => format!("floor-{transport}{blocks}"),
-            None => name.to_owned(),
-        };
-        named.parse().ok()
-    });
-    peers.collect()
+    let other = if transport == Transport::Tcp { Transport::Uds } else { Transport::Tcp };
+    let systems = ["corecast", "corecast-zmtp", "libzmq", "libzmq-one-part", "nats", "redis", "mosquitto"];
+    // A floor's name says over what it is: it is what figures of different runs are held against.
+    let floors =
+        [format!("floor-{transport}"), format!("floor-{transport}-blocks"), format!("floor-{other}")];
+    let names = systems.into_iter().map(str::to_owned).chain(floors);
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 fn parse_assertion(text: &str) -> Result<String, String> {
@@ -332,8 +330,9 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let plan = plan(&parse(&[]).unwrap()).unwrap();
         let names: Vec<_> = plan.peers.iter().map(ToString::to_string).collect();
-        let wanted = ["corecast", "libzmq", "nats", "redis", "mosquitto", "floor-tcp", "floor-tcp-blocks"];
-        assert_eq!(names, wanted);
+        let wanted = "corecast,corecast-zmtp,libzmq,libzmq-one-part,nats,redis,mosquitto,\
+                      floor-tcp,floor-tcp-blocks,floor-uds";
+        assert_eq!(names.join(","), wanted);
         assert_eq!((plan.rounds, plan.window, plan.clients), (3, 4096, Clients::Raw));
     }
 

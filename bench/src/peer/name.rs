@@ -14,8 +14,10 @@ pub enum System {
     CorecastDirect,
     /// Our broker, over its ZeroMQ listener.
     CorecastZmtp,
-    /// libzmq's XPUB/XSUB proxy.
+    /// libzmq's XPUB/XSUB proxy, topic and payload in a part each: the very bytes that our ZeroMQ listener gets.
     Libzmq,
+    /// The same with topic and payload in one part, which libzmq does faster.
+    LibzmqOnePart,
     /// nats-server.
     Nats,
     /// redis-server.
@@ -33,10 +35,11 @@ pub enum System {
 }
 
 /// All of them, with their names.
-const SYSTEMS: [(System, &str); 11] = [
+const SYSTEMS: [(System, &str); 12] = [
     (System::CorecastDirect, "corecast-direct"),
     (System::CorecastZmtp, "corecast-zmtp"),
     (System::Corecast, "corecast"),
+    (System::LibzmqOnePart, "libzmq-one-part"),
     (System::Libzmq, "libzmq"),
     (System::Nats, "nats"),
     (System::Redis, "redis"),
@@ -52,8 +55,8 @@ impl System {
     pub fn language(self) -> Option<Language> {
         match self {
             System::Corecast | System::CorecastDirect => Some(Language::Native),
-            System::CorecastZmtp => Some(Language::ZmtpTwoParts),
-            System::Libzmq => Some(Language::ZmtpOnePart),
+            System::CorecastZmtp | System::Libzmq => Some(Language::ZmtpTwoParts),
+            System::LibzmqOnePart => Some(Language::ZmtpOnePart),
             System::Nats => Some(Language::Nats),
             System::Redis => Some(Language::Redis),
             System::Mosquitto => Some(Language::Mqtt),
@@ -69,7 +72,10 @@ impl System {
 
     /// Whether it is a system that somebody would use in place of ours: not a floor, not the ancestor's way.
     pub fn is_rival(self) -> bool {
-        matches!(self, System::Libzmq | System::Nats | System::Redis | System::Mosquitto)
+        matches!(
+            self,
+            System::Libzmq | System::LibzmqOnePart | System::Nats | System::Redis | System::Mosquitto
+        )
     }
 
     /// Whether it is a bare loop.
@@ -133,7 +139,7 @@ impl From<NamedTransport> for Transport {
 /// A word that names no peer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, nats, redis, mosquitto, floor, floor-blocks, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
+    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
 )]
 pub struct UnknownPeer(String);
 

@@ -231,7 +231,10 @@ impl<'a> Session<'a> {
         while !thread.is_finished() {
             pause(LOOK_EVERY);
             progress.update(&self.position(&job, began.elapsed()));
-            broken = broken.or_else(|| self.swarm.failure()).or_else(|| self.started.failure());
+            // What breaks after an interruption is its doing.
+            if !self.interrupt.is_set() {
+                broken = broken.or_else(|| self.swarm.failure()).or_else(|| self.started.failure());
+            }
             if broken.is_some() || self.interrupt.is_set() {
                 halt.set();
                 // The floor looks at nothing but its sockets: the end of its process is its end.
@@ -244,7 +247,7 @@ impl<'a> Session<'a> {
         self.feed = Some(feed);
         match broken {
             Some(why) => Err(why),
-            None if self.interrupt.is_set() && sent.is_err() => Err("interrupted".into()),
+            None if self.interrupt.is_set() => sent.map_err(|_| "interrupted".into()),
             None => sent,
         }
     }
@@ -258,7 +261,7 @@ impl<'a> Session<'a> {
                 return if self.interrupt.is_set() { Err("interrupted".into()) } else { Ok(()) };
             }
             if let Some(why) = self.swarm.failure().or_else(|| self.started.failure()) {
-                return Err(why);
+                return Err(if self.interrupt.is_set() { "interrupted".into() } else { why });
             }
             let patience = if self.interrupt.is_set() { INTERRUPTED_QUIET } else { self.plan.timeout };
             if moved.elapsed() > patience {

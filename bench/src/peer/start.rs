@@ -126,7 +126,7 @@ pub fn start(name: PeerName, plan: &Plan, guard: Option<&Path>) -> Result<Starte
     match name.system {
         System::Corecast => start.corecast(),
         System::CorecastZmtp => start.corecast_zmtp(),
-        System::Libzmq => start.libzmq(),
+        System::Libzmq | System::LibzmqOnePart => start.libzmq(),
         System::Nats => start.server("nats-server", "--version", NATS_CONF, &["-c"]),
         System::Redis => start.server("redis-server", "--version", REDIS_CONF, &[]),
         System::Mosquitto => start.server("mosquitto", "-h", MOSQUITTO_CONF, &["-c"]),

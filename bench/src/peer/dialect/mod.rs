@@ -74,7 +74,7 @@ pub enum Language {
     Native,
     /// ZeroMQ's, topic and payload in one part: what libzmq does fastest.
     ZmtpOnePart,
-    /// ZeroMQ's, topic and payload in a part each: how our broker maps it.
+    /// ZeroMQ's, topic and payload in a part each: the envelope that ZeroMQ's guide advises.
     ZmtpTwoParts,
     /// NATS'.
     Nats,
