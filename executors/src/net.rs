@@ -68,11 +68,15 @@ impl ReadySocket {
     /// Sends as much of `parts` as the kernel takes now. `None`: no room.
     ///
     /// # Errors
-    /// Those of `sendmsg(2)`; EPIPE and ECONNRESET are the common ones.
+    /// Those of `send(2)`; EPIPE and ECONNRESET are the common ones.
     pub fn try_send_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         let parts = &parts[..parts.len().min(SEND_PARTS_MAX)];
         let socket = self.socket();
-        until_uninterrupted(|| socket.send_vectored_with_flags(parts, SEND_FLAGS))
+        until_uninterrupted(|| match parts {
+            // The kernel has no list of parts to copy then; at low rates nearly every send is of one.
+            [part] => socket.send_with_flags(part, SEND_FLAGS),
+            parts => socket.send_vectored_with_flags(parts, SEND_FLAGS),
+        })
     }
 
     /// Takes a connection that waits on this listener, non-blocking and closed on exec. `None`:

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tracing::warn;
 
 use crate::turn::end_turn;
@@ -52,11 +53,7 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Loc
     let key = NEXT_KEY.get();
     NEXT_KEY.set(key + 1);
     TASKS.with_borrow_mut(|tasks| tasks.insert(key, None));
-    let alive = Alive { key };
-    let body = async move {
-        let _alive = alive;
-        future.await
-    };
+    let body = Registered { future, _alive: Alive { key } };
     // The runtime's plain spawn polls the future at once, inside the call; this one queues it.
     let task = glommio::spawn_local_into(body, glommio::TaskQueueHandle::default())
         .expect("the default queue is there as long as the executor is");
@@ -86,6 +83,24 @@ impl<T> Future for LocalTask<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         Pin::new(&mut self.task).poll(cx)
+    }
+}
+
+pin_project! {
+    /// A future, and its place in the register. Not an `async` block, which would hold the future twice: as what it
+    /// captured and as what it awaits.
+    struct Registered<F> {
+        #[pin]
+        future: F,
+        _alive: Alive,
+    }
+}
+
+impl<F: Future> Future for Registered<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
     }
 }
 

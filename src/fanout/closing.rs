@@ -77,7 +77,7 @@ impl Shard {
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
         self.release(&holds);
-        for filter in subscriptions.keys().filter(|_| is_zmtp) {
+        for filter in subscriptions.filters().filter(|_| is_zmtp) {
             self.relay_subscription(id, filter, false);
         }
         if watches > 0 {

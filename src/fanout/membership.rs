@@ -19,10 +19,10 @@ impl Shard {
             self.close(id, ErrorCode::TooManySubscriptions, "one session may hold 131,072 subscriptions");
             return false;
         }
-        let new_filter = !session.subscriptions.contains_key(&filter);
-        let subscribers = session.subscriptions.entry(filter.clone()).or_default();
-        let Err(place) = subscribers.binary_search(&subscriber) else { return true };
-        subscribers.insert(place, subscriber);
+        let new_filter = !session.subscriptions.contains(&filter);
+        if !session.subscriptions.add(&filter, subscriber) {
+            return true;
+        }
         session.subscription_count += 1;
         self.counters.subscriptions += 1;
         self.recount = true;
@@ -35,15 +35,14 @@ impl Shard {
     /// Takes one subscription back, if it is there.
     pub(super) fn unsubscribe(&mut self, id: SessionId, filter: &Filter, subscriber: SubscriberId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(subscribers) = session.subscriptions.get_mut(filter) else { return };
-        let Ok(place) = subscribers.binary_search(&subscriber) else { return };
-        subscribers.remove(place);
-        let was_last = subscribers.is_empty();
+        if !session.subscriptions.remove(filter, subscriber) {
+            return;
+        }
+        let was_last = !session.subscriptions.contains(filter);
         session.subscription_count -= 1;
         self.counters.subscriptions -= 1;
         self.recount = true;
         if was_last {
-            session.subscriptions.remove(filter);
             self.regroup(id, filter);
         }
     }
@@ -55,10 +54,10 @@ impl Shard {
         if let Some((group, _)) = old
             && self.groups.is_private(group)
         {
-            let wanted = session.subscriptions.contains_key(changed);
+            let wanted = session.subscriptions.contains(changed);
             return self.change_in_place(group, changed, wanted);
         }
-        let filters: Vec<Filter> = session.subscriptions.keys().cloned().collect();
+        let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
         // The new group first, so that a filter that both have is not withdrawn in between.
         let encoding = session.encoding;
         let new = (!filters.is_empty()).then(|| match self.groups.join(encoding, filters) {
@@ -75,6 +74,7 @@ impl Shard {
             let place = self.groups.add_member(group, id);
             if let Some(session) = self.sessions.get_mut(id) {
                 session.group = Some((group, place));
+                session.subscriptions.share(&self.groups.get(group).filters);
             }
         }
     }

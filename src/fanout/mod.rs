@@ -14,6 +14,7 @@
 //! | `egress` | what waits for one session |
 //! | `gaps` | what a session missed, until it is told |
 //! | `session`, `sessions` | one connection's state, and the table of them |
+//! | `subscriptions` | what one session has subscribed to |
 //! | `interest` | which subscriptions the other shards know of |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `acks` | changes that other shards must see before somebody is answered |
@@ -46,6 +47,7 @@ mod router;
 mod session;
 mod sessions;
 mod shard;
+mod subscriptions;
 mod translate;
 mod watches;
 mod zmtp;

@@ -114,7 +114,8 @@ impl Shard {
 
     fn wants_relay(&self, registration: &Registration) -> bool {
         let zmtp = self.sessions.iter().filter(|(_, session)| session.zmtp.is_some());
-        zmtp.flat_map(|(_, session)| session.subscriptions.keys()).any(|filter| registration.overlaps(filter))
+        zmtp.flat_map(|(_, session)| session.subscriptions.filters())
+            .any(|filter| registration.overlaps(filter))
     }
 
     fn begin_relay(&mut self, registration: Arc<Registration>) {
@@ -176,7 +177,7 @@ impl Shard {
     fn relayed(&self, registration: &Registration) -> (Bytes, u32) {
         let (mut out, mut frames) = (Vec::new(), 0);
         for (id, session) in self.sessions.iter().filter(|(_, session)| session.zmtp.is_some()) {
-            for filter in session.subscriptions.keys().filter(|filter| registration.overlaps(filter)) {
+            for filter in session.subscriptions.filters().filter(|filter| registration.overlaps(filter)) {
                 encode_subscription(id, filter, true, &mut out);
                 frames += 1;
             }

@@ -1,7 +1,5 @@
 //! One connection's state in the shard that owns it.
 
-use std::collections::BTreeMap;
-
 use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
@@ -9,6 +7,7 @@ use super::encoding::Encoding;
 use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
+use super::subscriptions::Subscriptions;
 use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
@@ -47,7 +46,7 @@ pub(super) struct Session {
     pub(super) listed: bool,
     pub(super) egress: EgressQueue,
     /// Which subscribers, in order, asked for which filter; its keys are the group's filters.
-    pub(super) subscriptions: BTreeMap<Filter, Vec<SubscriberId>>,
+    pub(super) subscriptions: Subscriptions,
     /// How many subscriptions those are.
     pub(super) subscription_count: usize,
     /// Subscriptions asked for and not yet in force on every shard.
@@ -93,7 +92,7 @@ impl Session {
             closing: None,
             listed: false,
             egress: EgressQueue::default(),
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             subscription_count: 0,
             subscribing: 0,
             group: None,
@@ -118,7 +117,7 @@ impl Session {
     /// How many subscribers of this session match the topic: each once, however many of its filters match.
     pub(super) fn subscribers_of(&self, topic: &[u8], scratch: &mut Vec<SubscriberId>) -> usize {
         scratch.clear();
-        for (filter, subscribers) in &self.subscriptions {
+        for (filter, subscribers) in self.subscriptions.iter() {
             if filter.matches(topic) {
                 scratch.extend_from_slice(subscribers);
             }
