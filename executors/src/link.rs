@@ -11,6 +11,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::thread::on_executor;
+use crate::tick::Stir;
 
 /// Makes a channel that holds at most `capacity` messages.
 ///
@@ -21,13 +22,15 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     assert!(capacity > 0, "a link needs room for at least one message");
     #[expect(clippy::disallowed_methods, reason = "this is the one place that makes channels")]
     let (sender, receiver) = flume::bounded(capacity);
-    (Link { sender, capacity }, Inbox { receiver })
+    (Link { sender, capacity, stir: None }, Inbox { receiver })
 }
 
 /// The sending end. Clones share the room; the channel closes when the last is dropped.
 pub struct Link<T> {
     sender: flume::Sender<T>,
     capacity: usize,
+    /// Of the shard that has the inbox, if it may rest.
+    stir: Option<Stir>,
 }
 
 /// A message that was not taken, handed back.
@@ -58,9 +61,22 @@ impl<T> fmt::Debug for Refused<T> {
 }
 
 impl<T> Link<T> {
+    /// Whoever sends on this link, or a clone made from now on, ends the rest of its shard.
+    pub(crate) fn stirring(mut self, stir: &Stir) -> Self {
+        self.stir = Some(stir.clone());
+        self
+    }
+
+    fn stir<E>(&self, sent: Result<(), E>) -> Result<(), E> {
+        if let Some(stir) = &self.stir {
+            stir.stir();
+        }
+        sent
+    }
+
     /// Hands over `message`, or hands it back at once.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
-        self.sender.try_send(message).map_err(|refused| match refused {
+        self.stir(self.sender.try_send(message)).map_err(|refused| match refused {
             flume::TrySendError::Full(message) => Refused::Full(message),
             flume::TrySendError::Disconnected(message) => Refused::Closed(message),
         })
@@ -68,7 +84,7 @@ impl<T> Link<T> {
 
     /// Waits for room, on any runtime. The error is the message: the inbox is gone.
     pub async fn send(&self, message: T) -> Result<(), T> {
-        self.sender.send_async(message).await.map_err(flume::SendError::into_inner)
+        self.stir(self.sender.send_async(message).await).map_err(flume::SendError::into_inner)
     }
 
     /// Blocks the thread until there is room. The error is the message: the inbox is gone.
@@ -78,7 +94,7 @@ impl<T> Link<T> {
     pub fn send_blocking(&self, message: T) -> Result<(), T> {
         debug_assert!(!on_executor(), "a blocking send on an executor thread blocks its shard");
         #[expect(clippy::disallowed_methods, reason = "for plain threads, as the assertion above says")]
-        self.sender.send(message).map_err(flume::SendError::into_inner)
+        self.stir(self.sender.send(message)).map_err(flume::SendError::into_inner)
     }
 
     /// How many messages wait.
@@ -102,7 +118,7 @@ impl<T> Link<T> {
 
 impl<T> Clone for Link<T> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), capacity: self.capacity }
+        Self { sender: self.sender.clone(), capacity: self.capacity, stir: self.stir.clone() }
     }
 }
 

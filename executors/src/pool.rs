@@ -208,7 +208,7 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     for index in 0..shards {
         let (command_link, command_inbox) = link(config.link_capacity);
         let (tick_link, ticks) = ticks()?;
-        commands.push(command_link);
+        commands.push(command_link.stirring(&ticks.stir()));
         tick_links.push(tick_link);
         contexts.push(ShardContext {
             shard: shard_at(index),
@@ -223,7 +223,7 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     for source in 0..shards {
         for target in (0..shards).filter(|&target| target != source) {
             let (out, inbox) = link(config.link_capacity);
-            contexts[source].links[target] = Some(out);
+            contexts[source].links[target] = Some(out.stirring(&contexts[target].ticks.stir()));
             contexts[target].inboxes[source] = Some(inbox);
         }
     }

@@ -31,6 +31,11 @@ impl TickClock {
         self.now.get()
     }
 
+    /// Whether anybody waits for a later time.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
     /// A tick has come: wakes whose time it is.
     pub fn advance(&self, now: MonotonicNs) {
         self.now.set(now);

@@ -11,8 +11,8 @@ use super::{Item, links, listener};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::ShardId;
 
-/// Ticks between two flushes of counters and gauges: ten a second is finer than anybody scrapes.
-const TICKS_PER_EXPORT: u64 = 10;
+/// Time between two flushes of counters and gauges: ten a second is finer than anybody scrapes.
+const EXPORT_PERIOD: Duration = Duration::from_millis(100);
 
 /// Runs one shard until it is told to drain, and has.
 pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
@@ -24,7 +24,7 @@ pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
 pub(super) fn begin(context: ShardContext<Item>, config: &ShardConfig) -> (Rc<Runtime>, Inbox<Item>) {
     let ShardContext { shard: id, links, inboxes, commands, ticks, .. } = context;
     let now = MonotonicNs::now();
-    let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, now);
+    let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, ticks.stir(), now);
     for (from, inbox) in inboxes.into_iter().enumerate() {
         if let Some(inbox) = inbox {
             let from = ShardId(u16::try_from(from).expect("shards are counted in 16 bits"));
@@ -56,7 +56,7 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
 }
 
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
-    let mut count: u64 = 0;
+    let mut exported = MonotonicNs::default();
     while let Some(tick) = ticks.next().await {
         if runtime.over.get() {
             return;
@@ -64,13 +64,16 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
         runtime.clock.advance(tick.now);
         runtime.shard.borrow_mut().on_tick(tick.now);
         runtime.settle().await;
-        count += 1;
-        if count.is_multiple_of(TICKS_PER_EXPORT) {
+        if tick.now.saturating_since(exported) >= EXPORT_PERIOD {
+            exported = tick.now;
             runtime.export();
             runtime.log_untold();
             runtime.log_overdue();
         }
         runtime.end_if_drained(tick.now);
+        if runtime.rest() {
+            ticks.rest();
+        }
     }
 }
 
@@ -86,6 +89,7 @@ impl Runtime {
 
     fn begin_drain(&self, time: Duration) {
         self.stop_accepting();
+        self.stir();
         self.drain_until.set(Some(self.clock.now() + time));
         self.shard.borrow_mut().on_drain();
     }

@@ -52,8 +52,7 @@ impl Runtime {
 
     async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
         let socket = ReadySocket::adopt(begin_connect(address)?)?;
-        let deadline = self.clock.now() + CONNECT_ATTEMPT;
-        match first(socket.writable(), self.clock.until(deadline)).await {
+        match first(socket.writable(), self.after(CONNECT_ATTEMPT)).await {
             Either::Left(writable) => writable?,
             Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
         }

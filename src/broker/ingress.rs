@@ -59,6 +59,7 @@ pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) {
 impl Runtime {
     /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
     pub(super) fn adopt(self: &Rc<Self>, socket: ReadySocket, door: Door) -> bool {
+        self.stir();
         let opened = match door {
             Door::Native => self.shard.borrow_mut().on_open(),
             Door::Zmtp(sides) => self.shard.borrow_mut().on_open_zmtp(sides),
@@ -85,6 +86,7 @@ impl Runtime {
     }
 
     fn turn(&self, connection: &Connection) -> Turn {
+        self.stir();
         let begun = MonotonicNs::now();
         let mut slab = self.slab.borrow_mut();
         let mut reader = connection.reader.borrow_mut();

@@ -25,6 +25,7 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
 
 impl Runtime {
     fn take(self: &Rc<Self>, from: ShardId, item: Item) {
+        self.stir();
         match item {
             Item::Link(item) => self.shard.borrow_mut().on_link(from, item),
             Item::Adopt { fd, door } => self.adopt_or_refuse(fd, door),

@@ -70,7 +70,7 @@ pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, stop: Rc<Wa
                 runtime.log_limited("accept_error", |more| {
                     warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
                 });
-                let pause_over = runtime.clock.until(runtime.clock.now() + pause);
+                let pause_over = runtime.after(pause);
                 if let Either::Right(()) = first(pause_over, stop.wait()).await {
                     return;
                 }

@@ -3,8 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
-use corecast_executors::{Link, MonotonicNs, ReadySocket, TickClock, Wake};
+use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
 use tracing::info;
 
 use super::listener::Placement;
@@ -44,6 +45,10 @@ pub(super) struct Runtime {
     /// By target shard: a task waits for room on that link, so nobody else may send on it.
     pub(super) link_waits: Vec<Cell<bool>>,
     pub(super) clock: TickClock,
+    /// Brings ticks back to their pace, for a shard that rests.
+    stir: Stir,
+    /// Nothing has happened since the last tick, and nobody waits for the time.
+    rests: Cell<bool>,
     pub(super) log_limit: RefCell<OncePerSecond>,
     pub(super) exported: RefCell<Exported>,
     /// On the first shard: where the acceptor puts connections.
@@ -61,7 +66,12 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn new(shard: Shard, links: Vec<Option<Link<Item>>>, now: MonotonicNs) -> Rc<Self> {
+    pub(super) fn new(
+        shard: Shard,
+        links: Vec<Option<Link<Item>>>,
+        stir: Stir,
+        now: MonotonicNs,
+    ) -> Rc<Self> {
         let id = shard.id();
         Rc::new(Runtime {
             id,
@@ -76,6 +86,8 @@ impl Runtime {
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
             links,
             clock: TickClock::new(now),
+            stir,
+            rests: Cell::new(false),
             log_limit: RefCell::default(),
             exported: RefCell::new(Exported::new(id)),
             local: RefCell::default(),
@@ -83,6 +95,31 @@ impl Runtime {
             over: Cell::new(false),
             drain_until: Cell::new(None),
         })
+    }
+
+    /// Something is about to happen: the shard hears the time with every tick again and, if it has rested, now. To be
+    /// called while the shard is not borrowed.
+    #[inline]
+    pub(super) fn stir(&self) {
+        if self.rests.replace(false) {
+            self.stir.stir();
+            let now = MonotonicNs::now();
+            self.clock.advance(now);
+            self.shard.borrow_mut().on_time(now);
+        }
+    }
+
+    /// Waits so long, to a tick's precision.
+    pub(super) fn after(&self, time: Duration) -> Until<'_> {
+        self.stir();
+        self.clock.until(self.clock.now() + time)
+    }
+
+    /// Whether the shard may rest until something happens. It does then.
+    pub(super) fn rest(&self) -> bool {
+        let rests = !self.clock.is_awaited() && self.drain_until.get().is_none();
+        self.rests.set(rests);
+        rests
     }
 
     /// What ends an acceptor that is about to start.
@@ -117,6 +154,7 @@ impl Runtime {
         if let Some(slot) = self.connections.borrow_mut().get_mut(id.slot as usize) {
             *slot = None;
         }
+        self.stir();
         let closed = self.shard.borrow_mut().on_closed(id, io_failed);
         if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
             self.log_limited(reason.label(), |more| {

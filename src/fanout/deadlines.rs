@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_executors::MonotonicNs;
+use corecast_executors::{MonotonicNs, TICK};
 
 use super::session::Phase;
 use super::shard::Shard;
@@ -12,8 +12,16 @@ use crate::limits::{FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HEARTBEATS_MISSED_M
 use crate::wire::Frame;
 
 impl Shard {
-    /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks.
+    /// What the time is now, between two ticks.
+    pub fn on_time(&mut self, now: MonotonicNs) {
+        self.now = self.now.max(now);
+    }
+
+    /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
     pub fn on_tick(&mut self, now: MonotonicNs) {
+        let passed = now.saturating_since(self.ticked).as_micros() / TICK.as_micros();
+        let passed = usize::try_from(passed).unwrap_or(SWEEP_TICKS).clamp(1, SWEEP_TICKS);
+        self.ticked = now;
         self.now = now;
         self.counters.ticks += 1;
         if self.recount && !self.watches.is_empty() {
@@ -22,7 +30,7 @@ impl Shard {
         self.expire_leases();
         self.redial_relays();
         let slots = self.sessions.slots();
-        let part = slots.div_ceil(SWEEP_TICKS);
+        let part = (slots * passed).div_ceil(SWEEP_TICKS);
         for _ in 0..part {
             self.sweep_at = if self.sweep_at + 1 >= slots { 0 } else { self.sweep_at + 1 };
             if let Some(id) = self.sessions.in_slot(self.sweep_at) {

@@ -86,8 +86,10 @@ impl Default for ShardConfig {
 pub struct Shard {
     pub(super) id: ShardId,
     pub(super) config: ShardConfig,
-    /// The last tick.
+    /// The time, by the last tick or later.
     pub(super) now: MonotonicNs,
+    /// When the last tick was.
+    pub(super) ticked: MonotonicNs,
     pub(super) sessions: Sessions,
     pub(super) groups: Groups,
     pub(super) router: Router,
@@ -120,6 +122,7 @@ impl Shard {
         Shard {
             id,
             now,
+            ticked: now,
             sessions: Sessions::default(),
             groups: Groups::default(),
             router: Router::default(),

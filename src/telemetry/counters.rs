@@ -111,7 +111,7 @@ list! {
     Counter link_held: u64, "corecast_link_held_total", Count;
     /// Microseconds that a turn took.
     Histogram turn_us: Log2Histogram, "corecast_turn_us", Microseconds;
-    /// Ticks received: about 100 a second from a shard that is well.
+    /// Ticks received: about 100 a second from a shard that is well and busy, 12 from one that rests.
     Counter ticks: u64, "corecast_ticks_total", Count;
 }
 
