@@ -86,8 +86,8 @@ impl Runtime {
     }
 
     fn turn(&self, connection: &Connection) -> Turn {
-        self.stir();
         let begun = MonotonicNs::now();
+        self.hear(begun);
         let mut slab = self.slab.borrow_mut();
         let mut reader = connection.reader.borrow_mut();
         let space = reader.space(&mut slab);
@@ -110,6 +110,9 @@ impl Runtime {
             Door::Zmtp(_) => {
                 ingest_zmtp(shard_ref, id, &mut reader, &mut slab, &mut self.zmtp.borrow_mut(), unix_ns());
             }
+        }
+        if shard.wants_tick() {
+            self.end_rest();
         }
         let spent_us = MonotonicNs::now().saturating_since(begun).as_micros();
         shard.counters.turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));

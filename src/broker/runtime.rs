@@ -47,7 +47,7 @@ pub(super) struct Runtime {
     pub(super) clock: TickClock,
     /// Brings ticks back to their pace, for a shard that rests.
     stir: Stir,
-    /// Nothing has happened since the last tick, and nobody waits for the time.
+    /// Nothing that has happened since the last tick needs the next one soon, and nobody waits for the time.
     rests: Cell<bool>,
     pub(super) log_limit: RefCell<OncePerSecond>,
     pub(super) exported: RefCell<Exported>,
@@ -97,16 +97,29 @@ impl Runtime {
         })
     }
 
-    /// Something is about to happen: the shard hears the time with every tick again and, if it has rested, now. To be
-    /// called while the shard is not borrowed.
+    /// Something is about to happen that the next tick may have to finish: the shard hears every tick again and, if it
+    /// has rested, the time now. To be called while the shard is not borrowed.
     #[inline]
     pub(super) fn stir(&self) {
-        if self.rests.replace(false) {
-            self.stir.stir();
-            let now = MonotonicNs::now();
+        if self.rests.get() {
+            self.hear(MonotonicNs::now());
+            self.end_rest();
+        }
+    }
+
+    /// What the time is now, for a shard that rests: what comes from a socket needs no tick, only the time.
+    #[inline]
+    pub(super) fn hear(&self, now: MonotonicNs) {
+        if self.rests.get() {
             self.clock.advance(now);
             self.shard.borrow_mut().on_time(now);
         }
+    }
+
+    /// Ticks come at their pace from now on.
+    pub(super) fn end_rest(&self) {
+        self.rests.set(false);
+        self.stir.stir();
     }
 
     /// Waits so long, to a tick's precision.

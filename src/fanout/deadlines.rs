@@ -17,6 +17,11 @@ impl Shard {
         self.now = self.now.max(now);
     }
 
+    /// Whether something waits for the next tick, and not just for the time to pass.
+    pub fn wants_tick(&self) -> bool {
+        self.recount && !self.watches.is_empty()
+    }
+
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
     pub fn on_tick(&mut self, now: MonotonicNs) {
         let passed = now.saturating_since(self.ticked).as_micros() / TICK.as_micros();
@@ -24,7 +29,7 @@ impl Shard {
         self.ticked = now;
         self.now = now;
         self.counters.ticks += 1;
-        if self.recount && !self.watches.is_empty() {
+        if self.wants_tick() {
             self.recount_watches();
         }
         self.expire_leases();

@@ -53,7 +53,8 @@ Examples:
 
 Peers: corecast, corecast-direct (past the broker; always with our own library), corecast-zmtp (our broker's ZeroMQ
 listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto, floor (a bare send() for each message and socket),
-floor-blocks (in the flood the same bytes in blocks of 64 KiB), pyzmq-proxy and pyzmq-direct (a process per core, a
+floor-blocks (in the flood the same bytes in blocks of 64 KiB), floor-frames (those blocks, of the very frames that our
+broker sends), pyzmq-proxy and pyzmq-direct (a process per core, a
 thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-uds. A peer that is not there,
 or does not start, is skipped, and named with the reason.
 

@@ -1,7 +1,7 @@
 //! Owns the floor: what it costs the kernel alone to send the same bytes to the same sockets. A process of its own,
 //! so that its CPU time is read as every peer's is: this command under a hidden name, told on stdin what to send.
 
-use super::dialect::lengths;
+use super::dialect::{Dialect, Language, Role, lengths, native};
 use super::feed::{Job, Pace, Sent, wait_for};
 use super::socket;
 use crate::measure::payload::{Payload, PublisherIndex, RunId};
@@ -40,6 +40,15 @@ pub struct FloorArgs {
     /// In a flood: send blocks, not messages.
     #[arg(long)]
     pub blocks: bool,
+    /// Send the frames that our broker would send.
+    #[arg(long)]
+    pub frames: bool,
+}
+
+impl FloorArgs {
+    fn language(&self) -> Language {
+        if self.frames { Language::Native } else { Language::Lengths }
+    }
 }
 
 /// One job, as a line of JSON.
@@ -117,12 +126,12 @@ pub fn be_the_floor(args: &FloorArgs) -> anyhow::Result<()> {
     let listener = listen(&args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     let mut stdout = io::stdout().lock();
     say(&mut stdout, &Ready { ready: bound(&listener, &args.listen)?.to_string() })?;
-    let sockets = accept(&listener, args.subscribers).context("cannot take the subscribers")?;
+    let sockets = accept(&listener, args).context("cannot take the subscribers")?;
     let crews: Vec<Arc<Crew>> = split(sockets, args.threads).into_iter().map(Arc::new).collect();
     for line in io::stdin().lock().lines() {
         let line = line.context("cannot read stdin")?;
         let order: Order = serde_json::from_str(&line).with_context(|| format!("no order: {line}"))?;
-        let sent = carry_out(&crews, order, args.blocks)?;
+        let sent = carry_out(&crews, order, args)?;
         say(&mut stdout, &sent)?;
     }
     Ok(())
@@ -152,14 +161,15 @@ fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
     })
 }
 
-fn accept(listener: &Socket, subscribers: usize) -> io::Result<Vec<Socket>> {
-    let mut sockets = Vec::with_capacity(subscribers);
-    while sockets.len() < subscribers {
+fn accept(listener: &Socket, args: &FloorArgs) -> io::Result<Vec<Socket>> {
+    let welcome = if args.frames { native::welcome() } else { lengths::WELCOME.to_vec() };
+    let mut sockets = Vec::with_capacity(args.subscribers);
+    while sockets.len() < args.subscribers {
         let (mut socket, address) = listener.accept()?;
         if address.domain() != Domain::UNIX {
             socket.set_tcp_nodelay(true)?;
         }
-        socket.write_all(&lengths::WELCOME)?;
+        socket.write_all(&welcome)?;
         sockets.push(socket);
     }
     Ok(sockets)
@@ -178,15 +188,15 @@ fn split(sockets: Vec<Socket>, threads: usize) -> Vec<Crew> {
 }
 
 /// One thread does it itself; several each do it for their sockets.
-fn carry_out(crews: &[Arc<Crew>], order: Order, blocks: bool) -> anyhow::Result<Sent> {
+fn carry_out(crews: &[Arc<Crew>], order: Order, args: &FloorArgs) -> anyhow::Result<Sent> {
     if let [crew] = crews {
-        return send(crew, order, blocks, &End::of(1)).context("cannot send");
+        return send(crew, order, args, &End::of(1)).context("cannot send");
     }
     let mut threads = Vec::new();
     let end = Arc::new(End::of(crews.len()));
     for crew in crews {
-        let (crew, end) = (crew.clone(), end.clone());
-        threads.push(spawn_plain("floor", move || send(&crew, order, blocks, &end))?);
+        let (crew, end, args) = (crew.clone(), end.clone(), args.clone());
+        threads.push(spawn_plain("floor", move || send(&crew, order, &args, &end))?);
     }
     let mut whole: Option<Sent> = None;
     for thread in threads {
@@ -221,32 +231,39 @@ impl End {
     }
 }
 
-fn send(crew: &Crew, order: Order, blocks: bool, end: &End) -> io::Result<Sent> {
+fn send(crew: &Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Sent> {
     let payload = Payload::new(RunId(order.run), PublisherIndex(0), order.size_bytes);
     let mut payload = payload.map_err(io::Error::other)?;
+    let mut encoder = Dialect::new(args.language(), Role::Publisher, 0);
     match order.rate_hz {
         Some(rate_hz) => {
             let amount = Amount::Messages(order.messages);
             let schedule = Schedule::new(MonotonicNs(order.start_ns), rate_hz, amount, (0, 1));
-            send_at(crew, &schedule, &mut payload)
+            send_at(crew, &schedule, &mut payload, &mut encoder)
         }
         None => {
-            let message_bytes = lengths::LENGTH_BYTES + order.size_bytes;
-            let block = if blocks { (BLOCK_BYTES / message_bytes).max(1) as u64 } else { 1 };
-            let mut flood = Flood { crew, payload, block, sent: 0, out: Vec::with_capacity(2 * BLOCK_BYTES) };
+            let mut out = Vec::with_capacity(2 * BLOCK_BYTES);
+            encoder.publish(payload.stamp(0, MonotonicNs(0)), &mut out);
+            let block = if args.blocks { (BLOCK_BYTES / out.len()).max(1) as u64 } else { 1 };
+            let mut flood = Flood { crew, payload, encoder, block, sent: 0, out };
             flood.run(&order, end)
         }
     }
 }
 
-fn send_at(crew: &Crew, schedule: &Schedule, payload: &mut Payload) -> io::Result<Sent> {
+fn send_at(
+    crew: &Crew,
+    schedule: &Schedule,
+    payload: &mut Payload,
+    encoder: &mut Dialect,
+) -> io::Result<Sent> {
     let mut sent = Sent { sent: 0, intended: schedule.messages(), late: 0, started_ns: schedule.due(0).0 };
     let mut out = Vec::new();
     while sent.sent < sent.intended {
         let due = wait_for(schedule, sent.sent);
         sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
         out.clear();
-        lengths::publish(payload.stamp(sent.sent, due), &mut out);
+        encoder.publish(payload.stamp(sent.sent, due), &mut out);
         to_all(crew, &out)?;
         sent.sent += 1;
     }
@@ -256,6 +273,7 @@ fn send_at(crew: &Crew, schedule: &Schedule, payload: &mut Payload) -> io::Resul
 struct Flood<'a> {
     crew: &'a Crew,
     payload: Payload,
+    encoder: Dialect,
     block: u64,
     sent: u64,
     out: Vec<u8>,
@@ -279,7 +297,7 @@ impl Flood<'_> {
         let now = MonotonicNs::now();
         self.out.clear();
         for _ in 0..self.block.min(messages - self.sent) {
-            lengths::publish(self.payload.stamp(self.sent, now), &mut self.out);
+            self.encoder.publish(self.payload.stamp(self.sent, now), &mut self.out);
             self.sent += 1;
         }
         to_all(self.crew, &self.out)

@@ -28,6 +28,9 @@ pub enum System {
     Floor,
     /// The same, but in a flood it sends the same bytes in blocks of 64 KiB.
     FloorBlocks,
+    /// The same in blocks, and the bytes are those that our broker sends, frame for frame: to compare with it byte by
+    /// byte.
+    FloorFrames,
     /// The ancestor's way, through a proxy.
     PyzmqProxy,
     /// The ancestor's way, straight from the publisher.
@@ -35,7 +38,7 @@ pub enum System {
 }
 
 /// All of them, with their names.
-const SYSTEMS: [(System, &str); 12] = [
+const SYSTEMS: [(System, &str); 13] = [
     (System::CorecastDirect, "corecast-direct"),
     (System::CorecastZmtp, "corecast-zmtp"),
     (System::Corecast, "corecast"),
@@ -45,6 +48,7 @@ const SYSTEMS: [(System, &str); 12] = [
     (System::Redis, "redis"),
     (System::Mosquitto, "mosquitto"),
     (System::FloorBlocks, "floor-blocks"),
+    (System::FloorFrames, "floor-frames"),
     (System::Floor, "floor"),
     (System::PyzmqProxy, "pyzmq-proxy"),
     (System::PyzmqDirect, "pyzmq-direct"),
@@ -54,7 +58,7 @@ impl System {
     /// What its subscribers speak; nothing if they are not ours.
     pub fn language(self) -> Option<Language> {
         match self {
-            System::Corecast | System::CorecastDirect => Some(Language::Native),
+            System::Corecast | System::CorecastDirect | System::FloorFrames => Some(Language::Native),
             System::CorecastZmtp | System::Libzmq => Some(Language::ZmtpTwoParts),
             System::LibzmqOnePart => Some(Language::ZmtpOnePart),
             System::Nats => Some(Language::Nats),
@@ -80,7 +84,7 @@ impl System {
 
     /// Whether it is a bare loop.
     pub fn is_floor(self) -> bool {
-        matches!(self, System::Floor | System::FloorBlocks)
+        matches!(self, System::Floor | System::FloorBlocks | System::FloorFrames)
     }
 
     /// Whether publishers send to subscribers themselves.
@@ -139,7 +143,7 @@ impl From<NamedTransport> for Transport {
 /// A word that names no peer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
+    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, floor-frames, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
 )]
 pub struct UnknownPeer(String);
 
@@ -170,6 +174,7 @@ impl fmt::Display for PeerName {
         };
         match self.system {
             System::FloorBlocks => write!(f, "floor{transport}-blocks"),
+            System::FloorFrames => write!(f, "floor{transport}-frames"),
             system => write!(f, "{}{transport}", system.as_str()),
         }
     }

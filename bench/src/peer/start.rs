@@ -130,8 +130,9 @@ pub fn start(name: PeerName, plan: &Plan, guard: Option<&Path>) -> Result<Starte
         System::Nats => start.server("nats-server", "--version", NATS_CONF, &["-c"]),
         System::Redis => start.server("redis-server", "--version", REDIS_CONF, &[]),
         System::Mosquitto => start.server("mosquitto", "-h", MOSQUITTO_CONF, &["-c"]),
-        System::Floor => start.floor(false),
-        System::FloorBlocks => start.floor(true),
+        System::Floor => start.floor(&[]),
+        System::FloorBlocks => start.floor(&["--blocks"]),
+        System::FloorFrames => start.floor(&["--blocks", "--frames"]),
         System::CorecastDirect | System::PyzmqProxy | System::PyzmqDirect => {
             Err(StartError::Unsupported("its subscribers are not ours".into()))
         }
@@ -219,7 +220,7 @@ impl Start<'_> {
         Ok(self.started(process, subscribe, publish, version, Some(folder)))
     }
 
-    fn floor(&self, blocks: bool) -> Result<Started, StartError> {
+    fn floor(&self, what: &[&str]) -> Result<Started, StartError> {
         let program = "the floor";
         let file = match self.guard {
             Some(guard) => guard.to_owned(),
@@ -238,7 +239,7 @@ impl Start<'_> {
         ] {
             args.extend([flag.into(), value.into()]);
         }
-        args.extend(blocks.then(|| "--blocks".into()));
+        args.extend(what.iter().map(Into::into));
         let (process, line) = self.first_line(program, file, args)?;
         let endpoint =
             floor::endpoint_in(&line).ok_or_else(|| failed(program, format!("it says `{line}`")))?;

@@ -250,7 +250,7 @@ pub(super) mod tests {
     /// What a subscriber of this language hears from its peer, from the first byte on.
     fn conversation(language: Language) -> Vec<u8> {
         let mut bytes = match language {
-            Language::Native => native::tests::welcome(),
+            Language::Native => native::welcome(),
             Language::ZmtpOnePart | Language::ZmtpTwoParts => zmtp::tests::welcome(b"PUB"),
             Language::Nats => nats::tests::WELCOME.to_vec(),
             Language::Redis => redis::tests::WELCOME.to_vec(),

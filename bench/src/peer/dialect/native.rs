@@ -112,27 +112,29 @@ impl Native {
     }
 }
 
+/// What a subscriber of one filter waits for before it is ready, all at once: said by the floor that plays our broker.
+pub fn welcome() -> Vec<u8> {
+    let mut bytes = greeting::ours().to_vec();
+    encode(&Frame::Modes { rules: "" }, &mut bytes);
+    let frame_bytes_max = BODY_BYTES_MAX as u32;
+    encode(
+        &Frame::Welcome { session: 1, epoch: 1, frame_bytes_max, heartbeat_ms: 15_000, overflow: 1 },
+        &mut bytes,
+    );
+    encode(&Frame::Done { request: 1 }, &mut bytes);
+    bytes
+}
+
 /// Says that this end lives.
 pub fn ping(out: &mut Vec<u8>) {
     encode(&Frame::Ping { token: 0 }, out);
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::super::Language;
     use super::super::tests::{hear_all, one, refuses};
     use super::*;
-
-    /// A broker's first words to a subscriber.
-    pub(crate) fn welcome() -> Vec<u8> {
-        let mut bytes = greeting::ours().to_vec();
-        encode(&Frame::Modes { rules: "" }, &mut bytes);
-        let welcome =
-            Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1 << 20, heartbeat_ms: 1, overflow: 1 };
-        encode(&welcome, &mut bytes);
-        encode(&Frame::Done { request: 1 }, &mut bytes);
-        bytes
-    }
 
     #[test]
     fn it_subscribes_when_it_is_welcome_and_answers_pings() {
