@@ -17,8 +17,10 @@ of one iteration before and after, ratio. A case that only one of them has is na
 
 Exit code 1: a case executes over $growth_percent_max % more in HEAD; 2: wrong usage, or nothing to compare.
 
-What it can't see: the kernel, memory, other cores, and how long an instruction takes. \`cargo bench -p corecast-bench\`
-times the same cases. Builds are kept in the target folder, under perf-gate; two at a time would be in each other's way.
+What it can't see: the kernel, memory, other cores, and how long an instruction takes. By the clock, the same cases are
+\`cargo bench -p corecast-bench --bench hot_path\`. Builds are kept in the target folder, under perf-gate; two gates at a
+time would be in each other's way.
+
 Needs cargo and valgrind (no hardware counters, no root).
 TEXT
 }

@@ -1,7 +1,8 @@
 //! Micro-benchmarks of the hot path: what a message costs in pure code, without sockets, clocks or other threads.
 //!
-//! `cargo bench -p corecast-bench` times every case; `scripts/perf-gate.sh` has the same cases counted, instruction by
-//! instruction, for two commits; `cargo test` runs each once. A case is written once, and `case` has the list.
+//! `cargo bench -p corecast-bench --bench hot_path` times every case; `scripts/perf-gate.sh` has the
+//! same cases counted, instruction by instruction, for two commits; `cargo test` runs each once. A case is written
+//! once, and `case` has the list.
 //!
 //! | file | owns |
 //! |---|---|
