@@ -15,7 +15,8 @@ Builds the micro-benchmarks (bench/benches/hot_path) of two commits, BASE and HE
 git worktree of its own, runs each case $iterations times under valgrind's callgrind and prints a table: case, instructions
 of one iteration before and after, ratio. A case that only one of them has is named, and is no failure.
 
-Exit code 1: a case executes over $growth_percent_max % more in HEAD; 2: wrong usage, or nothing to compare.
+Exit code 1: a case executes over $growth_percent_max % more in HEAD; 2: wrong usage, or nothing to compare; another
+one is that of a build that failed.
 
 What it can't see: the kernel, memory, other cores, and how long an instruction takes. By the clock, the same cases are
 \`cargo bench -p corecast-bench --bench hot_path\`. Builds are kept in the target folder, under perf-gate; two gates at a
