@@ -13,6 +13,7 @@ need() {
             c++) echo "missing: c++, a C++ compiler for libFuzzer: apt-get install g++, dnf install gcc-c++, apk add g++" >&2 ;;
             cc) echo "missing: cc, a C linker for Rust: apt-get install gcc, dnf install gcc, apk add gcc musl-dev" >&2 ;;
             python3) echo "missing: python3 (3.8 or newer): apt-get install python3, dnf install python3" >&2 ;;
+            valgrind) echo "missing: valgrind, which counts instructions: apt-get install valgrind, dnf install valgrind, apk add valgrind" >&2 ;;
             *) echo "missing: $command" >&2 ;;
         esac
     done

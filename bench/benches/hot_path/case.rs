@@ -1,0 +1,36 @@
+//! What a case is, and the list of all. Names are kept: the gate compares by them, across commits.
+
+use crate::{egress, hop, route, wire};
+
+/// One thing to measure.
+pub(crate) struct Case {
+    /// `what/how`, without blanks.
+    pub(crate) name: &'static str,
+    /// Frames or deliveries in one iteration, so that a time can be given for each.
+    pub(crate) elements: u64,
+    /// Makes what is measured, in a state that repeats.
+    pub(crate) prepare: fn() -> Box<dyn Measured>,
+}
+
+/// What is done over and over. Only [`Measured::run`] is timed or counted.
+pub(crate) trait Measured {
+    /// Brings back the state that `run` begins with.
+    fn restore(&mut self);
+    /// One iteration.
+    fn run(&mut self);
+}
+
+/// Every case.
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "encode/64-bytes", elements: wire::ENCODED, prepare: wire::encode_64_bytes },
+    Case { name: "split/64-bytes", elements: wire::FRAMES_OF_64_BYTES, prepare: wire::split_64_bytes },
+    Case { name: "split/1-kib", elements: wire::FRAMES_OF_1_KIB, prepare: wire::split_1_kib },
+    Case { name: "route/cached", elements: route::TOPICS, prepare: route::cached },
+    Case { name: "route/uncached", elements: route::TOPICS, prepare: route::uncached },
+    Case { name: "offer/one-session", elements: 1, prepare: egress::offer_to_one },
+    Case { name: "offer/512-sessions", elements: egress::SESSIONS, prepare: egress::offer },
+    Case { name: "offer/drop-oldest", elements: egress::SESSIONS, prepare: egress::overflow },
+    Case { name: "flush/512-sessions", elements: egress::SESSIONS, prepare: egress::flush },
+    Case { name: "hop/batch", elements: wire::FRAMES_OF_64_BYTES, prepare: hop::batch },
+    Case { name: "hop/link", elements: hop::BATCHES, prepare: hop::link },
+];

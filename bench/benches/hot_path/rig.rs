@@ -1,0 +1,132 @@
+//! A shard of two with clients that need no sockets, driven as the pumps of `corecast::broker` drive it.
+
+use std::hint::black_box;
+use std::io::IoSlice;
+
+use corecast::broker::ingest;
+use corecast::fanout::{LinkItem, QueueBounds, Shard, ShardConfig};
+use corecast::ids::{SessionId, ShardId};
+use corecast::limits::SEND_SLICES_MAX;
+use corecast::topic::Filter;
+use corecast::wire::{Frame, Reader, Slab, Span, encode, greeting};
+use corecast_executors::MonotonicNs;
+
+/// Where publishers are.
+pub(crate) const NEAR: ShardId = ShardId(0);
+/// The other shard: it hears of messages by batches alone.
+pub(crate) const FAR: ShardId = ShardId(1);
+
+/// One shard and what its executor has beside it.
+pub(crate) struct Rig {
+    pub(crate) shard: Shard,
+    slab: Slab,
+    spans: Vec<Span>,
+    /// How many changes of interest the other shard has told.
+    changes: u64,
+}
+
+impl Rig {
+    pub(crate) fn new(id: ShardId, bounds: QueueBounds) -> Self {
+        let config = ShardConfig { shards: 2, bounds, ..ShardConfig::default() };
+        let shard = Shard::new(id, config, MonotonicNs(1));
+        Rig { shard, slab: Slab::default(), spans: Vec::new(), changes: 0 }
+    }
+
+    /// A client that is open, and has read its welcome.
+    pub(crate) fn open(&mut self) -> SessionId {
+        let id = self.shard.on_open().expect("there is room");
+        let mut words = greeting::ours().to_vec();
+        encode(&Frame::Hello { name: "", overflow: 0 }, &mut words);
+        self.say(id, &words);
+        self.flush();
+        id
+    }
+
+    /// A client with a subscription.
+    pub(crate) fn open_subscriber(&mut self, filter: &str) {
+        let id = self.open();
+        let filter = filter.as_bytes();
+        let mut words = Vec::new();
+        encode(&Frame::Subscribe { filter, request: 1, subscriber: 1, kind: 1 }, &mut words);
+        self.say(id, &words);
+        self.take_links();
+        self.flush();
+    }
+
+    /// The other shard has, or no longer has, subscribers with this filter.
+    pub(crate) fn interest(&mut self, from: ShardId, filter: &Filter, wanted: bool) {
+        self.changes += 1;
+        let item = LinkItem::Interest { seq: self.changes, filter: filter.clone(), wanted };
+        self.shard.on_link(from, item);
+        self.take_links();
+    }
+
+    /// A client says these bytes, in one read.
+    pub(crate) fn say(&mut self, id: SessionId, bytes: &[u8]) {
+        let mut reader = received(&mut self.slab, bytes);
+        ingest(&mut self.shard, id, &mut reader, &mut self.slab, &mut self.spans);
+    }
+
+    /// All that waits for the other shard, which confirms nothing: it is not there.
+    pub(crate) fn take_links(&mut self) -> Vec<LinkItem> {
+        let mut taken = Vec::new();
+        while let Some(to) = self.shard.outbox.links.pop() {
+            taken.extend(std::iter::from_fn(|| self.shard.link_next(to)));
+            self.shard.on_link_room(to);
+        }
+        taken
+    }
+
+    /// What the broker's flush does for each session that has something, with a kernel that takes all.
+    pub(crate) fn flush(&mut self) {
+        while let Some(id) = self.shard.outbox.dirty.pop_front() {
+            while let Some(egress) = self.shard.egress(id) {
+                let mut slices = [IoSlice::new(&[]); SEND_SLICES_MAX];
+                let (filled, bytes) = egress.slices(&mut slices);
+                if filled == 0 {
+                    break;
+                }
+                black_box(&slices[..filled]);
+                self.shard.on_sent(id, bytes);
+            }
+            self.shard.on_flushed(id);
+        }
+    }
+}
+
+/// A connection whose read has brought these bytes.
+pub(crate) fn received(slab: &mut Slab, bytes: &[u8]) -> Reader {
+    let mut reader = Reader::default();
+    reader.space(slab)[..bytes.len()].copy_from_slice(bytes);
+    reader.received(bytes.len());
+    reader
+}
+
+/// Appends a message.
+pub(crate) fn push_message(topic: &str, payload: &[u8], sequence: u64, out: &mut Vec<u8>) {
+    let topic = topic.as_bytes();
+    encode(&Frame::Message { topic, payload, publisher: 1, sequence, sent_at_ns: 0 }, out);
+}
+
+/// So many messages of one topic.
+pub(crate) fn messages(count: u64, payload_bytes: usize) -> Vec<u8> {
+    let payload = vec![7; payload_bytes];
+    let mut out = Vec::new();
+    (1..=count).for_each(|sequence| push_message("prices.eur.usd", &payload, sequence, &mut out));
+    out
+}
+
+/// What a publisher of the near shard says in one read, as it goes to the far one.
+pub(crate) fn batch_of(bytes: &[u8]) -> LinkItem {
+    let mut near = Rig::new(NEAR, QueueBounds::default());
+    near.interest(FAR, &filter(">"), true);
+    let publisher = near.open();
+    near.say(publisher, bytes);
+    let mut items = near.take_links().into_iter();
+    items.find(|item| matches!(item, LinkItem::Batch { .. })).expect("the far shard wants everything")
+}
+
+/// A pattern that is one.
+pub(crate) fn filter(text: &str) -> Filter {
+    Filter::parse(text).expect("a pattern of this benchmark")
+}
