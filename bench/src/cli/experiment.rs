@@ -2,9 +2,10 @@
 
 use super::Exit;
 use super::output::{complain, print};
-use super::run::{check, exit_of, exit_of_error, parse_seconds, parse_size, worse};
+use super::run::{exit_of, exit_of_error, parse_seconds, parse_size, worse};
 use crate::experiment::base::Base;
 use crate::experiment::catalogue::{self, Experiment};
+use crate::experiment::figures::Asserted;
 use crate::experiment::plan::{Modes, Transport};
 use crate::experiment::series::{Ended, Made, Series};
 use crate::experiment::settings::{SessionKinds, Settings, SlowShare, parse_time};
@@ -12,7 +13,6 @@ use crate::experiment::step::Step;
 use crate::experiment::{descriptors, file};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
-use crate::report::assertion::Assertion;
 use crate::report::record::RunRecord;
 use crate::report::table;
 use crate::results::{Kind, Results, ResultsFolder};
@@ -64,9 +64,10 @@ pub struct ExperimentArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     said: Said,
-    /// What must hold for every run, such as 'lost==0'; may be given several times
+    /// What must hold for every run, such as 'lost==0', or for a figure of the whole, such as 'ratio.echo.busy <= 1.5'; may
+    /// be given several times
     #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
-    pub assertions: Vec<Assertion>,
+    pub assertions: Vec<Asserted>,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
     pub log: String,
@@ -157,7 +158,7 @@ struct Ready {
     experiment: &'static Experiment,
     quick: bool,
     steps: Vec<Step>,
-    assertions: Vec<Assertion>,
+    assertions: Vec<Asserted>,
 }
 
 /// Lists experiments, or carries one out.
@@ -190,11 +191,24 @@ pub fn execute(args: &ExperimentArgs) -> anyhow::Result<Exit> {
     };
     // Nobody reads it: no reason not to measure.
     let _ = writeln!(std::io::stderr(), "{}", announcement(&ready, &path));
-    let series = Series { steps: &ready.steps, guard: Some(&guard), interrupt: &interrupt };
+    let series = Series {
+        steps: &ready.steps,
+        sum_up: ready.experiment.sum_up,
+        guard: Some(&guard),
+        interrupt: &interrupt,
+    };
     let ended = series.carry_out(folder)?;
     tell(&ended, &path)?;
-    let records: Vec<RunRecord> = ended.results.runs.iter().map(|entry| entry.record.clone()).collect();
-    Ok(worse(exit_of_series(&ended), check(&ready.assertions, &records)))
+    Ok(worse(exit_of_series(&ended), check(&ready.assertions, &ended.results)))
+}
+
+/// Says what does not hold.
+fn check(assertions: &[Asserted], results: &Results) -> Exit {
+    let failed = assertions.iter().flat_map(|asserted| asserted.check(&results.figures, &results.runs));
+    failed.fold(Exit::Fine, |_, failed| {
+        complain(&anyhow!(failed));
+        Exit::Usage
+    })
 }
 
 fn list() -> String {
@@ -221,6 +235,9 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     if let Some(option) = settings.said_among(experiment.chooses) {
         bail!("the experiment {name} chooses its {option} itself: leave --{option} out");
     }
+    for asserted in &assertions {
+        asserted.check_for(experiment).map_err(|error| anyhow!(error))?;
+    }
     if let (Some(_), None) = (settings.slow_delay, settings.slow)
         && experiment.name != catalogue::isolation::EXPERIMENT.name
     {
@@ -230,6 +247,12 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     if let Some(shards) = settings.shards.iter().flatten().find(|shards| **shards > topology.allowed().len())
     {
         bail!("--shards {shards} is more than the {} cores that there are", topology.allowed().len());
+    }
+    let (cores, cores_min) = (topology.allowed().len(), experiment.cores_min);
+    if cores < cores_min {
+        bail!(
+            "the experiment {name} takes {cores_min} cores, one for each side, and this process may use {cores}: give it more (taskset, the cpuset of its container)"
+        );
     }
     let quick = settings.quick;
     let base = Base::new(settings, &topology)?;
@@ -275,6 +298,9 @@ fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
         text.push_str(&table::render(&group));
         text.push('\n');
     }
+    for (name, figure) in &ended.results.figures {
+        text.push_str(&format!("{name} {figure}\n"));
+    }
     let kept = ended.results.runs.len();
     text.push_str(&format!("{kept} runs in {0}: corecast-bench report {0}\n", path.display()));
     print(text.as_bytes())?;
@@ -295,7 +321,8 @@ fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
 fn groups(results: &Results) -> Vec<Vec<RunRecord>> {
     let key = |run: &RunRecord| {
         let asked = (run.size_bytes, run.rate_hz.map(f64::to_bits), run.round, run.shards.len());
-        (run.sessions.clone(), run.overflow.clone(), run.idle.clone(), run.slow_subscribers, asked)
+        let how = (run.overflow.clone(), run.idle.clone(), run.slow_subscribers, run.peer.clone());
+        (run.sessions.clone(), how, asked)
     };
     let mut groups: Vec<Vec<RunRecord>> = Vec::new();
     for entry in &results.runs {
@@ -369,6 +396,8 @@ mod tests {
         refused("canonical --subscribers 0", "above 0");
         refused("canonical --subscribers 99000000", "hard limit of this process");
         refused("canonical --size 8", "it takes 40");
+        refused("echo --subscribers 2", "leave --subscribers out");
+        refused("quiet --assert ratio.echo.busy<2", "which the experiment quiet has not");
         refused("canonical --slow-delay 50ms", "say both");
         refused("canonical --slow 9 --subscribers 9", "at least one must not be");
         refused("canonical --duration 1 --messages 1", "cannot be used with");

@@ -289,6 +289,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         idle: args.idle,
         timeout: args.timeout,
         keep_samples: false,
+        quiet: None,
         hosts: hosts.clone(),
     };
     if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {

@@ -123,6 +123,7 @@ impl Base {
             idle: Idle::default(),
             timeout: settings.timeout.unwrap_or(TIMEOUT_DEFAULT),
             keep_samples: false,
+            quiet: None,
             hosts: self.hosts.clone(),
         }
     }

@@ -9,9 +9,9 @@
 //! assert = ["lost==0"]
 //! ```
 
+use super::figures::Asserted;
 use super::settings::{SessionKinds, Settings, SlowShare, parse_time};
 use crate::measure::payload::check_size;
-use crate::report::assertion::Assertion;
 use crate::swarm::schedule::{Amount, Rate};
 use corecast_executors::CoreSet;
 use serde::Deserialize;
@@ -30,7 +30,7 @@ pub struct FileExperiment {
     /// What it says about it.
     pub settings: Settings,
     /// What must hold of every run.
-    pub assertions: Vec<Assertion>,
+    pub assertions: Vec<Asserted>,
 }
 
 /// Why a file says no experiment.
@@ -118,7 +118,7 @@ struct Keys {
     timeout: Option<Time>,
     hosts: Option<PathBuf>,
     #[serde(rename = "assert")]
-    assertions: Option<OneOrMany<Word<Assertion>>>,
+    assertions: Option<OneOrMany<Word<Asserted>>>,
 }
 
 /// A whole number above 0.

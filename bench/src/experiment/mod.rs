@@ -20,6 +20,8 @@
 //! | [`base`] | what the runs of an experiment have in common |
 //! | [`step`] | what an experiment is made of |
 //! | [`search`] | the search for the highest rate that is delivered whole |
+//! | [`echo`] | a run in which one message is under way at a time |
+//! | [`figures`] | figures of an experiment as a whole, and `--assert` over them |
 //! | [`series`] | all runs of an experiment, one after another, into a folder of results |
 
 pub mod base;
@@ -29,6 +31,8 @@ pub mod cost;
 pub mod counters;
 pub mod descriptors;
 pub mod drive;
+pub mod echo;
+pub mod figures;
 pub mod file;
 pub mod guard;
 pub mod outcome;

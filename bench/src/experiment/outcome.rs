@@ -18,7 +18,7 @@ const IN_TIME_MIN: f64 = 0.99;
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
 /// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
-const SLOW_DELAY_MS: &str = "slow_delay_ms";
+pub(super) const SLOW_DELAY_MS: &str = "slow_delay_ms";
 
 /// What a run gave.
 #[derive(Clone, Debug)]

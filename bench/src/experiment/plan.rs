@@ -175,6 +175,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Whether every delivery is kept by itself, for the files of each subscriber.
     pub keep_samples: bool,
+    /// How long nothing is sent once everybody is there, to see what that costs the broker; `None`: not at all.
+    pub quiet: Option<Duration>,
     /// The hosts that play the subscribers; `None`: this one.
     pub hosts: Option<Arc<Hosts>>,
 }
@@ -324,6 +326,7 @@ pub(crate) mod tests {
             idle: Idle::Park,
             timeout: Duration::from_secs(10),
             keep_samples: false,
+            quiet: None,
             hosts: None,
         }
     }

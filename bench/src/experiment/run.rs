@@ -17,10 +17,18 @@ use crate::report::record::{RunRecord, ShardRecord};
 use crate::swarm::reports::with_causes;
 use corecast::registry::Mode;
 use corecast::{Endpoint, Sessions};
+use corecast_executors::pause;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The name of a figure in `extra`: messages that the broker dropped because a slow subscriber's queue was full.
 const SLOW_DROPPED: &str = "slow_dropped";
+/// Another: the part of a core that the broker takes while everybody is there and nothing is sent.
+pub const QUIET_CORES: &str = "quiet_cpu_cores";
+/// Between the last connection and the measuring of silence: what connecting left to do is done by then.
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
+/// Between two looks at whether somebody asked to stop, while it is quiet.
+const QUIET_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Why a run has no record.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +130,10 @@ fn run_through(
     let empty = broker.usage()?;
     let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
+    let quiet_cores = match plan.quiet {
+        Some(quiet) => broker.cores_in_silence(quiet, surroundings.interrupt, progress)?,
+        None => None,
+    };
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
     let mut driven = drive.go(progress, || broker.failure());
@@ -139,6 +151,7 @@ fn run_through(
     let mut outcome = outcome(plan, &driven);
     let cost = Cost { empty_rss_bytes: empty.map(|usage| usage.rss_bytes), before, after };
     cost.describe(plan, &mut outcome.record);
+    outcome.record.extra.extend(quiet_cores.map(|cores| (QUIET_CORES.to_owned(), cores)));
     note_counters(plan, driven.tallies.len(), counters, &mut outcome.record);
     note_syscalls(syscalls, &mut outcome.record);
     if let Err(error) = stopped {
@@ -200,6 +213,19 @@ fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
     }
 }
 
+/// Waits; `false` if somebody asked to stop.
+fn sleep(time: Duration, interrupt: &Interrupt) -> bool {
+    let until = Instant::now() + time;
+    while !interrupt.is_set() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        pause(left.min(QUIET_LOOK_EVERY));
+    }
+    false
+}
+
 /// The broker of a run.
 enum Broker {
     Started {
@@ -243,6 +269,29 @@ impl Broker {
             Broker::Started { process, .. } => Some(process.pid()),
             Broker::Running { pid, .. } => *pid,
         }
+    }
+
+    /// The part of a core that it takes while nothing is sent; nothing if somebody asked to stop meanwhile, or if it is
+    /// not known which process it is.
+    fn cores_in_silence(
+        &self,
+        quiet: Duration,
+        interrupt: &Interrupt,
+        progress: &Progress,
+    ) -> Result<Option<f64>, UsageError> {
+        progress.phase("waiting in silence");
+        if !sleep(SETTLE, interrupt) {
+            return Ok(None);
+        }
+        let (before, started) = (self.usage()?, Instant::now());
+        if !sleep(quiet, interrupt) {
+            return Ok(None);
+        }
+        let (after, wall) = (self.usage()?, started.elapsed());
+        let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
+        let cores = after.cpu.0.saturating_sub(before.cpu.0) as f64 / wall.as_nanos() as f64;
+        // An idle broker takes thousandths of a core.
+        Ok(Some((cores * 1e5).round() / 1e5))
     }
 
     /// What its shards did, once all together have made so many deliveries; nothing if it does not say.

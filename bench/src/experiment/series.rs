@@ -4,17 +4,18 @@
 use super::broker::BrokerError;
 use super::catalogue::flood;
 use super::drive::DriveError;
+use super::figures::{Rounds, over_rounds};
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::run::{RunError, Surroundings, run_in};
 use super::search::{RateSearch, is_whole};
-use super::step::{Planned, Search, Step};
+use super::step::{Make, Planned, Search, Step};
 use super::syscalls;
 use super::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::report::progress::Place;
 use crate::report::record::RunRecord;
-use crate::results::{Results, ResultsError, ResultsFolder};
+use crate::results::{Entry, Results, ResultsError, ResultsFolder};
 use crate::swarm::schedule::{Amount, Rate};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ const COUNTED: Duration = Duration::from_secs(2);
 pub struct Series<'a> {
     /// What it is made of.
     pub steps: &'a [Step],
+    /// What it has as a whole.
+    pub sum_up: fn(&[Entry]) -> Rounds,
     /// The file of this command.
     pub guard: Option<&'a Path>,
     /// The wish to stop.
@@ -77,6 +80,8 @@ impl Series<'_> {
                 break;
             }
         }
+        let figures = over_rounds((self.sum_up)(&course.folder.results().runs));
+        course.folder.sum_up(figures);
         let incomplete = course.incomplete();
         Ok(Ended { results: course.folder.finish(incomplete)?, made: course.made })
     }
@@ -101,7 +106,9 @@ impl Course<'_> {
         if self.series.interrupt.is_set() {
             return Ok(());
         }
-        let Some(mut outcome) = self.run(index, &planned.plan, planned.round) else { return Ok(()) };
+        let Some(mut outcome) = self.run(index, &planned.plan, planned.make, planned.round) else {
+            return Ok(());
+        };
         match counted {
             Some(Ok(counted)) => take_over_syscalls(&counted, &mut outcome.record),
             Some(Err(why)) => outcome.record.notes.push(why),
@@ -120,7 +127,7 @@ impl Course<'_> {
         for _ in 0..search.runs_max {
             let Some(rate_hz) = rates.next_hz() else { break };
             let plan = Plan { rate: Rate::Hz(rate_hz), ..search.plan.clone() };
-            let Some(mut outcome) = self.run(index, &plan, None) else { break };
+            let Some(mut outcome) = self.run(index, &plan, run_in, None) else { break };
             let sending_s = plan.sending_time().unwrap_or_default().as_secs_f64();
             let whole = outcome.rate_reached && is_whole(&outcome.record, sending_s);
             rates.take(rate_hz, whole);
@@ -160,8 +167,8 @@ impl Course<'_> {
     }
 
     /// Makes a run; what fails is remembered.
-    fn run(&mut self, index: usize, plan: &Plan, round: Option<u32>) -> Option<Outcome> {
-        match run_in(plan, &self.surroundings(index)) {
+    fn run(&mut self, index: usize, plan: &Plan, make: Make, round: Option<u32>) -> Option<Outcome> {
+        match make(plan, &self.surroundings(index)) {
             Ok(mut outcome) => {
                 outcome.record.round = round;
                 Some(outcome)

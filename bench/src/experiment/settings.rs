@@ -74,6 +74,9 @@ impl Settings {
     pub fn said_among(&self, names: &[&'static str]) -> Option<&'static str> {
         let said = |name: &str| match name {
             "mode" => self.modes.is_some(),
+            "subscribers" => self.subscribers.is_some(),
+            "publishers" => self.publishers.is_some(),
+            "cores" => self.cores.is_some(),
             "size" => self.sizes_bytes.is_some(),
             "rate" => self.rate.is_some(),
             "sessions" => self.sessions.is_some(),

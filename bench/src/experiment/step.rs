@@ -1,7 +1,9 @@
 //! Owns what an experiment is made of: runs that are known beforehand, and searches that decide their next run by the
 //! last one.
 
+use super::outcome::Outcome;
 use super::plan::Plan;
+use super::run::{RunError, SETTLE, Surroundings, run_in};
 use crate::report::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::{Amount, Rate};
@@ -13,6 +15,9 @@ const BESIDES: Duration = Duration::from_millis(500);
 const SUBSCRIBERS_PER_S: f64 = 2_000.0;
 /// What a flood of so many messages is taken to be.
 const FLOOD: Duration = Duration::from_secs(3);
+
+/// How a run is made.
+pub type Make = fn(&Plan, &Surroundings<'_>) -> Result<Outcome, RunError>;
 
 /// A part of an experiment.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub enum Step {
 pub struct Planned {
     /// What is run.
     pub plan: Plan,
+    /// How it is made: with a swarm, unless the experiment knows better.
+    pub make: Make,
     /// Which round of several, from 1.
     pub round: Option<u32>,
     /// Whether a short run before it counts the system calls.
@@ -48,7 +55,7 @@ pub struct Search {
 impl Planned {
     /// A run like any other.
     pub fn new(plan: Plan) -> Self {
-        Planned { plan, round: None, counts_syscalls: false, complete: None }
+        Planned { plan, make: run_in, round: None, counts_syscalls: false, complete: None }
     }
 }
 
@@ -86,7 +93,8 @@ impl Step {
             _ => plan.sending_time().unwrap_or(FLOOD),
         };
         let connecting = Duration::from_secs_f64(plan.subscribers as f64 / SUBSCRIBERS_PER_S);
-        (sending + connecting + BESIDES) * u32::try_from(self.runs()).unwrap_or(u32::MAX)
+        let quiet = plan.quiet.map_or(Duration::ZERO, |quiet| quiet + SETTLE);
+        (quiet + sending + connecting + BESIDES) * u32::try_from(self.runs()).unwrap_or(u32::MAX)
     }
 }
 

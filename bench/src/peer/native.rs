@@ -64,6 +64,7 @@ pub(super) fn measure(
             idle: corecast_executors::Idle::Park,
             timeout: plan.timeout,
             keep_samples: false,
+            quiet: None,
             hosts: None,
         };
         let outcome = run(&plan, guard, interrupt).map_err(|error| failed(error.to_string()))?;

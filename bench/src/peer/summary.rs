@@ -109,16 +109,9 @@ fn in_round(runs: &[(RunRecord, Raw)], name: PeerName, figure: &Figure, round: u
 fn ratios(plan: &Plan, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeMap<String, RatioRecord> {
     let of_figure = |figure: &Figure| {
         let ratios: Vec<f64> = (1..=plan.rounds).filter_map(|round| ratio(figure, round)).collect();
-        Some((figure.name.to_owned(), spread(ratios)?))
+        Some((figure.name.to_owned(), RatioRecord::over(ratios)?))
     };
     FIGURES.iter().filter_map(of_figure).collect()
-}
-
-fn spread(mut values: Vec<f64>) -> Option<RatioRecord> {
-    values.sort_unstable_by(f64::total_cmp);
-    let rounded = |value: f64| (value * 1e5).round() / 1e5;
-    let (min, max) = (*values.first()?, *values.last()?);
-    Some(RatioRecord { median: rounded(median(&values)?), min: rounded(min), max: rounded(max) })
 }
 
 /// Of values in order.

@@ -98,10 +98,11 @@ fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) 
 }
 
 /// Figures in `extra` that can be asked about. A run that has one not says so when it is asked.
-const EXTRA: [&str; 8] = [
+const EXTRA: [&str; 9] = [
     "cpu_user_ns_per_delivery",
     "cpu_system_ns_per_delivery",
     "cpu_cores",
+    "quiet_cpu_cores",
     "syscalls_per_delivery",
     "slow_delay_ms",
     "slow_dropped",

@@ -4,6 +4,7 @@
 use crate::measure::latency::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One peer, over all its rounds.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -59,6 +60,26 @@ pub struct RatioRecord {
     pub min: f64,
     /// The greatest of them.
     pub max: f64,
+}
+
+impl RatioRecord {
+    /// Of these; nothing if there is none.
+    pub fn over(mut values: Vec<f64>) -> Option<Self> {
+        values.retain(|value| value.is_finite());
+        values.sort_unstable_by(f64::total_cmp);
+        let rounded = |value: f64| (value * 1e5).round() / 1e5;
+        let (min, max) = (*values.first()?, *values.last()?);
+        let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        let median = rounded(f64::midpoint(lower, upper));
+        Some(RatioRecord { median, min: rounded(min), max: rounded(max) })
+    }
+}
+
+impl fmt::Display for RatioRecord {
+    /// `1.43 (1.4–1.51)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}–{})", self.median, self.min, self.max)
+    }
 }
 
 /// A peer that was not measured, or not in every round.

@@ -5,7 +5,7 @@ use super::manifest::{Entry, Results, SCHEMA};
 use super::raw::Raw;
 use crate::measure::latency::{HdrError, Latencies};
 use crate::measure::samples::{Sample, Samples};
-use crate::report::peer_record::SkippedRecord;
+use crate::report::peer_record::{RatioRecord, SkippedRecord};
 use crate::report::record::RunRecord;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -107,6 +107,11 @@ impl ResultsFolder {
     /// Says who was not measured; written with what comes next.
     pub fn skip(&mut self, skipped: &[SkippedRecord]) {
         self.results.skipped.extend_from_slice(skipped);
+    }
+
+    /// Says what it is as a whole; written with what comes next.
+    pub fn sum_up(&mut self, figures: BTreeMap<String, RatioRecord>) {
+        self.results.figures = figures;
     }
 
     /// Says how it ended: `None` if all that was planned was done, else why not.

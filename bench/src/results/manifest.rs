@@ -2,9 +2,10 @@
 //! another meaning.
 
 use crate::measure::environment::Environment;
-use crate::report::peer_record::SkippedRecord;
+use crate::report::peer_record::{RatioRecord, SkippedRecord};
 use crate::report::record::RunRecord;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The schema that this version writes and reads.
 pub const SCHEMA: &str = "corecast-bench-results/1";
@@ -34,6 +35,9 @@ pub struct Results {
     /// Of a comparison with peers: who was not measured, or not in every round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRecord>,
+    /// Of an experiment as a whole: over its rounds, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, RatioRecord>,
     /// In the order in which they were made.
     pub runs: Vec<Entry>,
 }
@@ -71,6 +75,7 @@ impl Results {
             runs_planned: 0,
             incomplete: None,
             skipped: Vec::new(),
+            figures: BTreeMap::new(),
             runs: Vec::new(),
         }
     }

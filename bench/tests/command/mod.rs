@@ -51,6 +51,7 @@ pub(crate) fn assert_fine_or_late(output: &Output) {
 }
 
 /// The record on stdout.
+#[allow(dead_code, reason = "experiments write theirs into a folder")]
 pub(crate) fn record(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -18,6 +18,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "canonical",
     question: "How does the time from publisher to subscriber grow from 1 to 512 subscribers, through the broker and directly?",
     chooses: &["shards"],
+    cores_min: 1,
+    figures: &[],
+    sum_up: |_| Vec::new(),
     steps,
 };
 

@@ -16,6 +16,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "crossover",
     question: "At how many subscribers, and at which payload, does which mode reach the last subscriber first?",
     chooses: &["mode", "shards"],
+    cores_min: 1,
+    figures: &[],
+    sum_up: |_| Vec::new(),
     steps,
 };
 

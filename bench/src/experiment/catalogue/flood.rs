@@ -26,6 +26,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "flood",
     question: "Which rate is delivered whole, by subscriber count and payload?",
     chooses: &["rate", "shards"],
+    cores_min: 1,
+    figures: &[],
+    sum_up: |_| Vec::new(),
     steps,
 };
 

@@ -21,6 +21,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "idle",
     question: "What does a broker that does not sleep cost, and how much sooner do messages arrive?",
     chooses: &["mode", "shards"],
+    cores_min: 1,
+    figures: &[],
+    sum_up: |_| Vec::new(),
     steps,
 };
 

@@ -2,7 +2,8 @@
 //! 50 ms for each message, which is less than it is sent; the figures are those of the others alone. Each round runs
 //! without them, with stalled ones and with slow ones, in turns, so that whatever the machine does meanwhile meets all
 //! three. `extra.isolation_ratio` is the p99 of the healthy subscribers over that of the run of the same round in which
-//! all are healthy: 1 is a broker that does not let anyone feel them.
+//! all are healthy: 1 is a broker that does not let anyone feel them. `ratio.isolation.stalled` and `ratio.isolation.slow` are
+//! the same over the rounds.
 //!
 //! Queues are short (1 MiB, a second's messages) and messages long (16 KiB), so that they do fill within seconds: it is the
 //! full queue that may cost others. `extra.slow_dropped` says how much was dropped for the slow ones; 0 would say that nothing filled.
@@ -10,6 +11,8 @@
 use super::Experiment;
 use crate::experiment::base::{Base, Choice, with_queues};
 use crate::experiment::cost::thousandths;
+use crate::experiment::figures::{Rounds, whole};
+use crate::experiment::outcome::SLOW_DELAY_MS;
 use crate::experiment::plan::{Plan, Slow};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::step::{Planned, Step};
@@ -25,11 +28,17 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "isolation",
     question: "What do a few slow or stalled subscribers cost all the others?",
     chooses: &["shards"],
+    cores_min: 1,
+    figures: &[STALLED, SLOWED],
+    sum_up,
     steps,
 };
 
 /// The name of the figure in `extra`.
 pub const RATIO: &str = "isolation_ratio";
+/// The same over the rounds: with subscribers that read nothing, and with those that take their time.
+const STALLED: &str = "ratio.isolation.stalled";
+const SLOWED: &str = "ratio.isolation.slow";
 
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[200], full: &[200, 400] };
 /// A megabyte a second for each subscriber: what the kernel takes for one that does not read (up to 4 MiB and the window)
@@ -104,6 +113,15 @@ fn ratio(before: &[Entry], record: &mut RunRecord) {
     }
 }
 
+fn sum_up(runs: &[Entry]) -> Rounds {
+    let ratios = |stalled: bool| {
+        let alike =
+            move |run: &&RunRecord| run.extra.get(SLOW_DELAY_MS).is_some_and(|ms| (*ms == 0.0) == stalled);
+        whole(runs).filter(alike).filter_map(|run| run.extra.get(RATIO).copied()).collect()
+    };
+    vec![(STALLED, ratios(true)), (SLOWED, ratios(false))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +151,18 @@ mod tests {
         let steps = steps(&base(settings, 2));
         let wanted = Some(Slow { subscribers: 3, delay: Some(Duration::from_millis(7)) });
         assert_eq!(steps.iter().map(|step| step.plan().slow).collect::<Vec<_>>(), [None, wanted]);
+    }
+
+    #[test]
+    fn stalled_and_slow_are_summed_up_apart() {
+        let run = |delay_ms: f64, ratio: f64| {
+            let extra =
+                [(SLOW_DELAY_MS, delay_ms), (RATIO, ratio)].map(|(name, value)| (name.to_owned(), value));
+            Entry { id: String::new(), record: RunRecord { extra: extra.into(), ..RunRecord::default() } }
+        };
+        let healthy = Entry { id: String::new(), record: RunRecord::default() };
+        let runs = [healthy, run(0.0, 1.0), run(50.0, 1.2), run(0.0, 1.1)];
+        assert_eq!(sum_up(&runs), [(STALLED, vec![1.0, 1.1]), (SLOWED, vec![1.2])]);
     }
 
     #[test]

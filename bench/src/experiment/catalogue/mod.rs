@@ -8,16 +8,22 @@
 //! | [`isolation`] | what slow subscribers cost the others |
 //! | [`scaling`] | what a delivery and a subscriber cost, and how that grows |
 //! | [`idle`] | what it costs, and brings, not to sleep |
+//! | [`echo`] | how long one message takes, beside the bare connection |
+//! | [`quiet`] | what a broker costs while nothing is sent |
 
 pub mod canonical;
 pub mod crossover;
+pub mod echo;
 pub mod flood;
 pub mod idle;
 pub mod isolation;
+pub mod quiet;
 pub mod scaling;
 
 use super::base::Base;
+use super::figures::Rounds;
 use super::step::Step;
+use crate::results::Entry;
 
 /// An experiment.
 #[derive(Clone, Copy, Debug)]
@@ -28,18 +34,26 @@ pub struct Experiment {
     pub question: &'static str,
     /// Options that it chooses itself, so that nobody can.
     pub chooses: &'static [&'static str],
+    /// How many cores it takes, for what is compared to be what it says.
+    pub cores_min: usize,
+    /// Figures that it has as a whole, for `--assert`.
+    pub figures: &'static [&'static str],
+    /// These, round by round, from what was run.
+    pub sum_up: fn(&[Entry]) -> Rounds,
     /// What it runs, in this order.
     pub steps: fn(&Base) -> Vec<Step>,
 }
 
 /// All of them.
-pub const ALL: [&Experiment; 6] = [
+pub const ALL: [&Experiment; 8] = [
     &canonical::EXPERIMENT,
     &crossover::EXPERIMENT,
     &flood::EXPERIMENT,
     &isolation::EXPERIMENT,
     &scaling::EXPERIMENT,
     &idle::EXPERIMENT,
+    &echo::EXPERIMENT,
+    &quiet::EXPERIMENT,
 ];
 
 /// The one of this name.
@@ -62,6 +76,9 @@ mod tests {
         for experiment in ALL {
             assert_eq!(find(experiment.name).unwrap().question, experiment.question);
             assert!(experiment.question.ends_with('?'), "{}", experiment.question);
+            for (figure, _) in (experiment.sum_up)(&[]) {
+                assert!(experiment.figures.contains(&figure), "{figure}");
+            }
         }
         assert!(find("nothing").is_none());
     }

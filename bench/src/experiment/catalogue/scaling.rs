@@ -1,6 +1,7 @@
 //! `scaling`: what does a delivery cost, and what does a subscriber, and how do both grow with subscribers and shards?
 //! CPU time of whoever fans out in user and system mode, system calls, memory, and how evenly shards share the work. From
 //! 512 subscribers to as many as descriptors allow, each with a session; from one shard to one on each core.
+//! `ratio.scaling.cpu_ns_per_delivery` is the CPU time of a delivery with the most subscribers over that with the fewest.
 //!
 //! System calls are counted by `perf stat` in a short run before each, since counting them costs time; where there is no
 //! `perf`, or it may not count, the figure is absent and a note says why.
@@ -8,8 +9,11 @@
 use super::Experiment;
 use crate::experiment::base::{Base, Choice, fanned_out_from};
 use crate::experiment::descriptors;
+use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Step};
+use crate::report::record::RunRecord;
+use crate::results::Entry;
 use crate::swarm::schedule::Rate;
 use corecast::Sessions;
 use corecast::registry::Mode;
@@ -20,8 +24,14 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "scaling",
     question: "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
     chooses: &[],
+    cores_min: 1,
+    figures: &[CPU],
+    sum_up,
     steps,
 };
+
+/// CPU time of a delivery with the most subscribers over that with the fewest, on the most shards: 1 is flat.
+const CPU: &str = "ratio.scaling.cpu_ns_per_delivery";
 
 /// The whole one goes on in doubles, up to what descriptors allow.
 const SUBSCRIBERS: Choice<&[usize]> =
@@ -89,6 +99,24 @@ fn counts(base: &Base, plan: &Plan) -> Vec<usize> {
     counts
 }
 
+/// Of each round the two ends.
+fn sum_up(runs: &[Entry]) -> Rounds {
+    let shards = whole(runs).map(|run| run.shards.len()).max();
+    let alike = whole(runs).filter(move |run| Some(run.shards.len()) == shards);
+    let counts = alike.clone().map(|run| run.subscribers);
+    let (Some(fewest), Some(most)) = (counts.clone().min(), counts.max()) else { return Vec::new() };
+    let of = |like: &RunRecord, subscribers: u64| {
+        let same = |run: &&RunRecord| {
+            run.subscribers == subscribers
+                && (run.round, &run.sessions, &run.mode) == (like.round, &like.sessions, &like.mode)
+                && run.size_bytes == like.size_bytes
+        };
+        alike.clone().find(same).and_then(|run| run.cpu_ns_per_delivery)
+    };
+    let with_most = alike.clone().filter(|run| fewest < most && run.subscribers == most);
+    vec![(CPU, with_most.filter_map(|run| Some(of(run, most)? / of(run, fewest)?)).collect())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +145,29 @@ mod tests {
             let Rate::Hz(rate_hz) = step.plan().rate else { panic!("it is no flood") };
             assert_eq!(rate_hz * step.plan().subscribers as f64, DELIVERIES_PER_S);
         }
+    }
+
+    #[test]
+    fn flat_is_the_most_subscribers_over_the_fewest_of_a_round_on_all_shards() {
+        let run = |round, shards, subscribers, cpu| RunRecord {
+            round: Some(round),
+            subscribers,
+            cpu_ns_per_delivery: Some(cpu),
+            shards: vec![crate::report::record::ShardRecord::default(); shards],
+            ..RunRecord::default()
+        };
+        let runs = [
+            run(1, 1, 512, 1.0),
+            run(1, 1, 9_000, 9.0),
+            run(1, 2, 512, 4.0),
+            run(1, 2, 2_048, 4.5),
+            run(1, 2, 9_000, 5.0),
+            run(2, 2, 512, 10.0),
+            run(2, 2, 9_000, 11.0),
+        ]
+        .map(|record| Entry { id: String::new(), record });
+        assert_eq!(sum_up(&runs), [(CPU, vec![1.25, 1.1])]);
+        assert_eq!(sum_up(&runs[..1]), [(CPU, vec![])], "one count says nothing");
     }
 
     #[test]

@@ -16,12 +16,15 @@ pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
     let mut sentences = match (source.results.kind, &source.results.name[..]) {
         (Kind::Peers, _) => super::peers::answers(runs),
         (_, "crossover") => crossover(runs),
+        (_, "echo") => echo(runs),
         (_, "flood") => flood(runs),
+        (_, "quiet") => Vec::new(),
         (_, "idle") => super::idle::answers(runs),
         (_, "isolation") => isolation(runs),
         (_, "scaling") => scaling(runs),
         _ => Vec::new(),
     };
+    sentences.extend(figures(source));
     if sentences.is_empty() {
         sentences = last(runs);
     }
@@ -33,6 +36,23 @@ pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
 fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+}
+
+/// What the experiment has as a whole.
+fn figures(source: &Source) -> impl Iterator<Item = String> {
+    let figures = source.results.figures.iter();
+    figures.map(|(name, figure)| format!("`{name}` is {}.", figure))
+}
+
+/// The floor; the idle chapter has the rest.
+fn echo(runs: &[&Entry]) -> Vec<String> {
+    let (bare, ours): (Vec<&Entry>, Vec<&Entry>) =
+        runs.iter().copied().partition(|entry| entry.record.peer.is_some());
+    let floor = over_rounds(&bare, |run| run.latency_us.map(|summary| summary.median));
+    let floor = floor.map(|us| {
+        format!("Between two threads, to and fro takes {} in the median.", Unit::Us.text(us.median))
+    });
+    floor.into_iter().chain(super::idle::answers(&ours)).collect()
 }
 
 /// At the largest number of subscribers, how long it takes to the last.

@@ -86,6 +86,11 @@ fn plots(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     match &source.results.name[..] {
         "crossover" => blocks.extend(crossover::blocks(source, runs)),
         "flood" => blocks.extend(flood::blocks(source, runs)),
+        "echo" => {
+            let ours: Vec<&Entry> =
+                runs.iter().copied().filter(|entry| entry.record.peer.is_none()).collect();
+            blocks.extend(idle::blocks(source, &ours));
+        }
         "idle" => blocks.extend(idle::blocks(source, runs)),
         "isolation" => blocks.extend(isolation::blocks(source, runs)),
         "scaling" => {

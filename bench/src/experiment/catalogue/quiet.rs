@@ -1,0 +1,140 @@
+//! `quiet`: what does a broker cost while nothing is sent? All subscribers are there, shards park, and nothing happens
+//! but time: `extra.quiet_cpu_cores` of a run is the part of a core that the broker then takes, `quiet.cpu_cores` the same
+//! over the rounds with the most subscribers, and `quiet.rss_per_subscriber_bytes` what each of these takes in memory. One
+//! message follows, which must reach them all: they were there.
+//!
+//! `--duration` is how long it is quiet.
+
+use super::Experiment;
+use crate::experiment::base::{Base, Choice, with_broker};
+use crate::experiment::descriptors;
+use crate::experiment::figures::{Rounds, whole};
+use crate::experiment::plan::Plan;
+use crate::experiment::run::QUIET_CORES;
+use crate::experiment::step::{Planned, Step};
+use crate::report::record::RunRecord;
+use crate::results::Entry;
+use crate::swarm::schedule::Amount;
+use corecast::Sessions;
+use corecast::registry::Mode;
+use corecast_executors::Idle;
+use std::time::Duration;
+
+/// What it asks and runs.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "quiet",
+    question: "What does a broker cost while nothing is sent?",
+    chooses: &["mode", "rate", "shards", "slow"],
+    cores_min: 1,
+    figures: &[CORES, MEMORY],
+    sum_up,
+    steps,
+};
+
+const CORES: &str = "quiet.cpu_cores";
+const MEMORY: &str = "quiet.rss_per_subscriber_bytes";
+/// As many as a process may have open files for by usual hard limits, with both ends on one host.
+const SUBSCRIBERS_MAX: usize = 9_000;
+const SUBSCRIBERS: Choice<&[usize]> =
+    Choice { quick: &[1, SUBSCRIBERS_MAX], full: &[1, 512, SUBSCRIBERS_MAX] };
+const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(5), full: Duration::from_secs(20) };
+const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
+
+fn steps(base: &Base) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for round in base.rounds(ROUNDS) {
+        for sessions in base.sessions(&[Sessions::PerSubscriber]) {
+            for size_bytes in base.sizes_bytes(Choice { quick: &[64], full: &[64] }) {
+                let plan = |subscribers| {
+                    let plan = base.plan(Mode::Proxy, subscribers, DURATION);
+                    let quiet = match plan.amount {
+                        Amount::Duration(duration) => duration,
+                        Amount::Messages(_) => base.choose(DURATION),
+                    };
+                    let plan = with_broker(plan, |options| options.idle = Some(Idle::Park));
+                    let amount = Amount::Messages(1);
+                    Plan { sessions, size_bytes, amount, quiet: Some(quiet), ..plan }
+                };
+                for (subscribers, fewer) in counts(base, &plan(1)) {
+                    let complete = fewer.then_some(say_fewer as fn(&[Entry], &mut RunRecord));
+                    let planned = Planned { complete, ..Planned::new(plan(subscribers)) };
+                    steps.push(Step::Run(planned).in_round(base.round_of(round, ROUNDS)));
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// The counts that were said; or those of the experiment, no more than descriptors allow, and whether that is fewer.
+fn counts(base: &Base, plan: &Plan) -> Vec<(usize, bool)> {
+    if let Some(counts) = &base.settings.subscribers {
+        return counts.iter().map(|count| (*count, false)).collect();
+    }
+    let most = descriptors::subscribers_max(plan).max(1);
+    let mut counts: Vec<(usize, bool)> =
+        base.choose(SUBSCRIBERS).iter().map(|count| (*count.min(&most), *count > most)).collect();
+    counts.dedup_by_key(|(count, _)| *count);
+    counts
+}
+
+fn say_fewer(_: &[Entry], record: &mut RunRecord) {
+    record.notes.push(format!(
+        "{} subscribers and not {SUBSCRIBERS_MAX}: the hard limit of open files allows no more (ulimit -Hn)",
+        record.subscribers
+    ));
+}
+
+fn sum_up(runs: &[Entry]) -> Rounds {
+    let most = whole(runs).map(|run| run.subscribers).max();
+    let of_most = || whole(runs).filter(move |run| Some(run.subscribers) == most);
+    let cores = of_most().filter_map(|run| run.extra.get(QUIET_CORES).copied());
+    let memory = of_most().filter_map(|run| run.rss_per_subscriber_bytes);
+    vec![(CORES, cores.collect()), (MEMORY, memory.collect())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::base::tests::base;
+    use crate::experiment::settings::Settings;
+
+    #[test]
+    fn it_is_quiet_for_the_duration_and_then_one_message_follows() {
+        let settings = Settings {
+            amount: Some(Amount::Duration(Duration::from_secs(3))),
+            subscribers: Some(vec![7]),
+            rounds: Some(1),
+            ..Settings::default()
+        };
+        let steps = steps(&base(settings, 2));
+        let plan = steps[0].plan();
+        assert_eq!((plan.quiet, plan.amount), (Some(Duration::from_secs(3)), Amount::Messages(1)));
+        assert_eq!((steps.len(), plan.subscribers), (1, 7));
+    }
+
+    #[test]
+    fn no_more_subscribers_than_descriptors_allow_and_it_is_said() {
+        let base = base(Settings { quick: true, ..Settings::default() }, 2);
+        let plan = steps(&base)[0].plan().clone();
+        let most = descriptors::subscribers_max(&plan);
+        let (count, fewer) = *counts(&base, &plan).last().unwrap();
+        assert_eq!((count, fewer), (most.min(SUBSCRIBERS_MAX), most < SUBSCRIBERS_MAX));
+        let mut record = RunRecord { subscribers: 3, ..RunRecord::default() };
+        say_fewer(&[], &mut record);
+        assert!(record.notes[0].contains("3 subscribers and not 9000"), "{:?}", record.notes);
+    }
+
+    #[test]
+    fn the_figures_are_those_of_the_most_subscribers() {
+        let run = |subscribers, cores: f64, bytes| RunRecord {
+            subscribers,
+            rss_per_subscriber_bytes: Some(bytes),
+            extra: [(QUIET_CORES.to_owned(), cores)].into(),
+            ..RunRecord::default()
+        };
+        let runs = [run(1, 0.5, 9.0), run(9_000, 0.01, 7.0), run(9_000, 0.02, 8.0)]
+            .map(|record| Entry { id: String::new(), record });
+        assert_eq!(sum_up(&runs), [(CORES, vec![0.01, 0.02]), (MEMORY, vec![7.0, 8.0])]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Owns the asker of our own: a publisher and a subscriber of its topic in one executor, which never sleeps.
+
+use super::asker::{Asker, Told, failure};
+use crate::experiment::plan::Plan;
+use crate::measure::payload::{Payload, PublisherIndex, RunId, check};
+use crate::swarm::reports::Failure;
+use crate::swarm::schedule::Amount;
+use crate::swarm::topics::Topics;
+use corecast::{
+    ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Sessions, Topic,
+};
+use corecast_executors::{
+    Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, spawn_local, start as start_pool,
+};
+use std::time::Duration;
+
+/// What the thread is called.
+const POOL: &str = "bench-echo";
+/// Nothing is ever sent on its link: the end of it is what it waits for.
+const COMMANDS_MAX: usize = 1;
+
+/// What is to be asked.
+#[derive(Clone, Debug)]
+struct Question {
+    broker: Endpoint,
+    sessions: Sessions,
+    size_bytes: usize,
+    amount: Amount,
+    timeout: Duration,
+}
+
+/// Starts the executor; it asks until all is asked, and goes when it is stopped.
+pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<Pool<()>, PoolError> {
+    let config = PoolConfig {
+        name: POOL.into(),
+        cores: plan.subscriber_cores.clone(),
+        shards: 1,
+        idle: Idle::Busy,
+        link_capacity: COMMANDS_MAX,
+    };
+    let question = Question {
+        broker,
+        sessions: plan.sessions,
+        size_bytes: plan.size_bytes,
+        amount: plan.amount,
+        timeout: plan.timeout,
+    };
+    start_pool(&config, move |mut context| {
+        let (question, link) = (question.clone(), link.clone());
+        async move {
+            let mut config = ClientConfig::new(question.broker.clone());
+            config.name = POOL.into();
+            config.sessions = question.sessions;
+            config.connect_timeout = question.timeout;
+            let client = LocalClient::start(config, context.ticks);
+            let asking = {
+                let client = client.clone();
+                spawn_local(async move { ask_all(&client, &question, link).await })
+            };
+            while context.commands.recv().await.is_some() {}
+            drop(asking);
+            client.close().await;
+        }
+    })
+}
+
+async fn ask_all(client: &LocalClient, question: &Question, link: Link<Told>) {
+    let ready = set_up(client, question).await;
+    let mut asker = Asker::new(question.amount, link);
+    let ended = match ready {
+        Ok(mut ends) => ends.ask(&mut asker).await,
+        Err(failure) => Err(failure),
+    };
+    asker.finish(ended);
+}
+
+/// The two ends of what is measured.
+struct Ends {
+    run: RunId,
+    topic: Topic,
+    payload: Payload,
+    publisher: LocalPublisher,
+    subscriber: LocalSubscriber,
+}
+
+async fn set_up(client: &LocalClient, question: &Question) -> Result<Ends, Failure> {
+    let failed = |error: corecast::Error| Failure::of("the echo cannot start", &error);
+    let run = RunId(fastrand::u64(..));
+    let index = PublisherIndex(0);
+    let topics = Topics::new(run, 1);
+    let payload = Payload::new(run, index, question.size_bytes)
+        .map_err(|error| failure("the echo cannot start", &error.to_string()))?;
+    let subscriber = client.subscriber(&[topics.filter()]).await.map_err(failed)?;
+    let mut publisher = client.publisher().await.map_err(failed)?;
+    let topic = topics.of(index);
+    publisher.wait_for_subscribers(&topic, 1, question.timeout).await.map_err(failed)?;
+    Ok(Ends { run, topic, payload, publisher, subscriber })
+}
+
+impl Ends {
+    /// One message after another, each when the last has come.
+    async fn ask(&mut self, asker: &mut Asker) -> Result<(), Failure> {
+        for sequence in 0.. {
+            let asked = MonotonicNs::now();
+            let payload = self.payload.stamp(sequence, asked);
+            let published = self.publisher.publish(&self.topic, payload).await;
+            published.map_err(|error| Failure::of("a message was not taken", &error))?;
+            let came = self.subscriber.recv().await;
+            let answered = MonotonicNs::now();
+            let came = came.map_err(|error| Failure::of("a message did not come back", &error))?;
+            let intact = match &came {
+                Event::Message(message) => check(&message.payload, self.run),
+                Event::Gap(_) => None,
+            };
+            if intact.is_none_or(|stamp| stamp.sequence != sequence) {
+                let why = format!("for message {sequence} came {came:?}");
+                return Err(failure("a message did not come back as it was sent", &why));
+            }
+            if !asker.answered(asked, answered) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

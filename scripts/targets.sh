@@ -1,0 +1,267 @@
+#!/usr/bin/env bash
+# Whether corecast is as fast as it must be: every target that a command can check, checked, and a table of them.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: scripts/targets.sh [-h] [--quick] [--no-build] [--out DIR] [ROW…]
+
+Checks each target with a command and its --assert, goes on after one that falls short, and prints at the end what was
+asked, what was measured (median, and from the least to the greatest round), and whether that is met. Without ROW: all.
+
+  peers-64    flood of 64 bytes beside libzmq, nats, redis and the floor; the last subscriber; memory
+  peers-1k    flood of 1 KiB beside the best peer
+  peers-16k   flood of 16 KiB beside the best peer
+  pace        20 messages/s beside the bare loop with as many sending threads as our broker has shards: time and CPU
+  uds         the same over Unix sockets, and beside TCP
+  shared      sessions per executor beside the best peer
+  echo        one message at a time beside a bare connection
+  canonical   4 messages/s to 2…512 subscribers, both modes, beside the pyzmq way
+  isolation   what 1 % of stalled subscribers cost the others
+  scaling     CPU of a delivery with 9,000 subscribers over that with 512
+  quiet       CPU of a broker with 9,000 subscribers and nothing to do
+
+  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of hours; its figures wander more
+  --no-build  uses the release build that is there
+  --out DIR   the folder of the results [default: results/targets-TIME]
+
+What others are compared with: scripts/peers.sh install. Nothing else should run meanwhile.
+Exit code: 0 if all is met, 1 if anything falls short or could not be measured, 2 for wrong usage.
+TEXT
+}
+
+all=(peers-64 peers-1k peers-16k pace uds shared echo canonical isolation scaling quiet)
+rows=() quick='' build=yes out=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit 0 ;;
+        --quick) quick=yes ;;
+        --no-build) build='' ;;
+        --out)
+            out=${2-}
+            [ -n "$out" ] || { usage >&2; exit 2; }
+            shift
+            ;;
+        *)
+            if [[ " ${all[*]} " != *" $1 "* ]]; then
+                echo "error: there is no row \`$1\`: there are ${all[*]}" >&2
+                exit 2
+            fi
+            rows+=("$1")
+            ;;
+    esac
+    shift
+done
+[ ${#rows[@]} -gt 0 ] || rows=("${all[@]}")
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/needs.sh
+. scripts/needs.sh
+need python3
+
+bin=${CARGO_TARGET_DIR:-target}/release/corecast-bench
+if [ -n "$build" ]; then
+    need cargo cc
+    cargo build --release --locked --bin corecast
+    cargo build --release --locked --package corecast-bench
+fi
+if [ ! -x "$bin" ]; then
+    echo "error: there is no $bin: leave --no-build out" >&2
+    exit 2
+fi
+out=${out:-results/targets-$(date -u +%Y%m%dT%H%M%SZ)}
+if [ -e "$out" ]; then
+    echo "error: $out is there already: what has been measured is not measured over" >&2
+    exit 2
+fi
+mkdir -p "$out"
+
+cores=$(nproc)
+# Both ends of a session are on this host; some files more for the rest.
+files=$(ulimit -Hn)
+most=9000
+if [ "$files" != unlimited ] && [ "$files" -lt 18500 ]; then
+    most=$(((files - 500) / 2))
+    echo "note: $most subscribers and not 9000, by the hard limit of open files (ulimit -Hn: $files)"
+fi
+peers=corecast,libzmq,libzmq-one-part,nats,redis,mosquitto
+if [ -n "$quick" ]; then
+    rounds=(--rounds 1) pace=(--duration 2) counts=(2 16 512) short=(--quick)
+else
+    rounds=(--rounds 5) pace=(--duration 5) counts=(2 4 8 16 32 64 128 256 512) short=()
+fi
+
+failed=0
+whats=() numbers=() bounds=()
+
+# want WHAT NUMBER BOUND: the next command is asked for it.
+want() {
+    whats+=("$1") numbers+=("$2") bounds+=("$3")
+}
+
+# measure NAME SUBCOMMAND [ARGUMENT…]: runs it with what is wanted, and takes down what came of that.
+measure() {
+    local name=$1 subcommand=$2 record code=0 index asserts=()
+    shift 2
+    for index in "${!numbers[@]}"; do
+        asserts+=(--assert "${numbers[index]} ${bounds[index]}")
+    done
+    if [ "$subcommand" = peers ]; then
+        record=$out/$name.json
+        set -- "$@" --json "$record"
+    else
+        record=$out/$name/results.json
+        set -- "$@" --out "$out/$name"
+    fi
+    echo
+    echo "== $name: corecast-bench $subcommand $*"
+    "$bin" "$subcommand" "$@" "${asserts[@]}" 2> >(tee "$out/$name.err" >&2) || code=$?
+    wait
+    for index in "${!numbers[@]}"; do
+        take_down "$name" "$record" "$code" "$index"
+    done
+    whats=() numbers=() bounds=()
+}
+
+# One line of the table. The verdict is the command's own: what does not hold stands in its stderr.
+take_down() {
+    local name=$1 record=$2 code=$3 number=${numbers[$4]} bound=${bounds[$4]} measured met=yes
+    if measured=$(figure "$record" "$number"); then
+        if grep -qF -- "--assert '$number $bound'" "$out/$name.err"; then
+            met=no
+        elif [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "$code" -ne 3 ]; then
+            met="no (exit code $code)"
+        fi
+    else
+        measured='not measured' met=no
+    fi
+    [ "$met" = yes ] || failed=1
+    printf '| %s | %s | %s %s | %s | %s |\n' "$name" "${whats[$4]}" "$number" "$bound" "$measured" "$met" >>"$out/table.md"
+}
+
+# figure RECORD NUMBER: its median, and its least and greatest where there are rounds.
+figure() {
+    python3 - "$1" "$2" <<'PY'
+import json
+import sys
+
+path, name = sys.argv[1:]
+
+
+def find(record):
+    if name in record.get("figures", {}):
+        return record["figures"][name]
+    peers = {peer["peer"].replace("-", "_"): peer for peer in record.get("peers", [])}
+    if name == "lost":
+        return sum(peer["lost"] for peer in peers.values())
+    if name.startswith("ratio."):
+        who, figure = name[len("ratio."):].split(".", 1)
+        return record["ratio_to_best"][figure] if who == "best" else peers[who]["ratio"][figure]
+    who, figure = name.split(".", 1)
+    return peers[who][figure]
+
+
+try:
+    with open(path, encoding="utf-8") as file:
+        found = find(json.load(file))
+except (OSError, ValueError, KeyError):
+    sys.exit(1)
+if isinstance(found, dict):
+    print("{median:.3g} ({min:.3g}–{max:.3g})".format(**found))
+else:
+    print(f"{found:.4g}")
+PY
+}
+
+row_peers-64() {
+    want 'flood over libzmq' ratio.libzmq.deliveries_per_s '>= 10'
+    want 'flood over libzmq in one part' ratio.libzmq_one_part.deliveries_per_s '>= 10'
+    want 'flood over nats-server' ratio.nats.deliveries_per_s '>= 10'
+    want 'flood over redis-server' ratio.redis.deliveries_per_s '>= 10'
+    # The same bytes: floor-blocks sends the payloads alone, about half of them.
+    want 'flood over the bare loop in blocks of the same bytes' ratio.floor_frames.deliveries_per_s '>= 0.8'
+    want 'CPU a delivery in the flood, over that loop' ratio.floor_frames.cpu_ns_per_delivery_flood '<= 1.15'
+    want 'time to the last at 20/s, over the best peer' ratio.best.last_subscriber_us.median '< 1'
+    want 'memory of an idle subscriber, bytes' corecast.rss_per_subscriber_bytes '<= 2048'
+    want 'lost' lost '== 0'
+    measure peers-64 peers --peers "$peers,floor-blocks,floor-frames" --subscribers 512 --size 64 "${rounds[@]}" "${pace[@]}"
+}
+
+row_peers-1k() {
+    want 'flood of 1 KiB over the best peer' ratio.best.deliveries_per_s '>= 3'
+    measure peers-1k peers --peers "$peers" --subscribers 512 --size 1024 "${rounds[@]}" "${pace[@]}"
+}
+
+row_peers-16k() {
+    want 'flood of 16 KiB over the best peer' ratio.best.deliveries_per_s '>= 1.5'
+    measure peers-16k peers --peers "$peers" --subscribers 512 --size 16384 "${rounds[@]}" "${pace[@]}"
+}
+
+row_pace() {
+    want 'time to the last at 20/s, over the bare loop' ratio.floor.last_subscriber_us.median '<= 1.2'
+    want 'CPU a delivery at 20/s, over the bare loop' ratio.floor.cpu_ns_per_delivery '<= 1.15'
+    measure pace peers --peers corecast,floor --floor-threads "$cores" --flood-messages 0 "${rounds[@]}" "${pace[@]}"
+}
+
+row_uds() {
+    want 'Unix sockets: time to the last, over the bare loop' ratio.floor_uds.last_subscriber_us.median '<= 1.2'
+    want 'Unix sockets: time to the last, over TCP' ratio.corecast_tcp.last_subscriber_us.median '<= 0.5'
+    measure uds peers --peers corecast-uds,corecast-tcp,floor-uds --floor-threads "$cores" --flood-messages 0 \
+        "${rounds[@]}" "${pace[@]}"
+}
+
+row_shared() {
+    want 'sessions per executor: time to the last, over the best peer' ratio.best.last_subscriber_us.median '<= 0.1'
+    measure shared peers --peers "$peers" --sessions per-executor --clients native --flood-messages 0 \
+        "${rounds[@]}" "${pace[@]}"
+}
+
+row_echo() {
+    want 'one message, over a bare connection' ratio.echo.busy '<= 1.5'
+    measure echo experiment echo "${short[@]}"
+}
+
+row_canonical() {
+    local mode count ours
+    for mode in proxy direct; do
+        ours=corecast
+        [ "$mode" = proxy ] || ours=corecast-direct
+        for count in "${counts[@]}"; do
+            beside_pyzmq "$mode" "$ours" "$count" per-subscriber '<= 0.5'
+            if [ "$count" -ge 16 ]; then
+                beside_pyzmq "$mode" "$ours" "$count" per-executor '<= 0.1'
+            fi
+        done
+    done
+}
+
+beside_pyzmq() {
+    want "$1, $3 subscribers, sessions $4: median over pyzmq" "ratio.pyzmq_$1.latency_us.median" "$5"
+    measure "canonical-$1-$3-$4" peers --peers "$2,pyzmq-$1" --subscribers "$3" --sessions "$4" --clients native \
+        --rate 4 --flood-messages 0 "${rounds[@]}" "${pace[@]}"
+}
+
+row_isolation() {
+    want '1 % stalled: p99 of the others, over without' ratio.isolation.stalled '<= 1.05'
+    measure isolation experiment isolation "${short[@]}"
+}
+
+row_scaling() {
+    want "CPU a delivery, 512 to $most subscribers" ratio.scaling.cpu_ns_per_delivery '<= 1.15'
+    measure scaling experiment scaling --subscribers "512,$most" --shards "$cores" "${short[@]}"
+}
+
+row_quiet() {
+    want "idle broker with $most subscribers, part of a core" quiet.cpu_cores '<= 0.01'
+    measure quiet experiment quiet --subscribers "$most" "${short[@]}"
+}
+
+printf '| row | what | target | measured (least–greatest) | met |\n|---|---|---|---|---|\n' >"$out/table.md"
+for row in "${rows[@]}"; do
+    "row_$row"
+done
+echo
+echo "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $cores cores, $(uname -sr), records in $out"
+echo
+cat "$out/table.md"
+exit "$failed"
