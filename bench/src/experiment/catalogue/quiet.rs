@@ -16,6 +16,7 @@ use crate::report::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Amount;
 use corecast::Sessions;
+use corecast::limits::HEARTBEAT_DEFAULT;
 use corecast::registry::Mode;
 use corecast_executors::Idle;
 use std::time::Duration;
@@ -37,7 +38,9 @@ const MEMORY: &str = "quiet.rss_per_subscriber_bytes";
 const SUBSCRIBERS_MAX: usize = 9_000;
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, SUBSCRIBERS_MAX], full: &[1, 512, SUBSCRIBERS_MAX] };
-const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(5), full: Duration::from_secs(20) };
+/// One and two of the intervals at which an idle client says that it lives: less would leave out most of the cost.
+const DURATION: Choice<Duration> =
+    Choice { quick: HEARTBEAT_DEFAULT, full: Duration::from_secs(2 * HEARTBEAT_DEFAULT.as_secs()) };
 const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
 
 fn steps(base: &Base) -> Vec<Step> {
