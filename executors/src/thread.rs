@@ -10,6 +10,7 @@ use nix::sched::sched_setaffinity;
 use nix::unistd::Pid;
 use tracing::error;
 
+use crate::idle::Idle;
 use crate::ids::CoreId;
 use crate::topology::process_mask;
 
@@ -17,6 +18,7 @@ thread_local! {
     /// Set for good on the threads that carry an executor.
     static ON_EXECUTOR: Cell<bool> = const { Cell::new(false) };
     static CORE: Cell<Option<CoreId>> = const { Cell::new(None) };
+    static IDLE: Cell<Idle> = const { Cell::new(Idle::Park) };
 }
 
 static PANIC_HOOK: Once = Once::new();
@@ -33,10 +35,16 @@ pub fn core_here() -> Option<CoreId> {
     CORE.get()
 }
 
+/// What this thread's executor does when it has nothing to do.
+pub(crate) fn idle_here() -> Idle {
+    IDLE.get()
+}
+
 /// Marks this thread as an executor's, pinned to `core`. Called once, by the thread itself.
-pub(crate) fn become_executor(core: Option<CoreId>) {
+pub(crate) fn become_executor(core: Option<CoreId>, idle: Idle) {
     ON_EXECUTOR.set(true);
     CORE.set(core);
+    IDLE.set(idle);
 }
 
 /// Starts a plain thread, which may run on every CPU of the process even when an executor starts

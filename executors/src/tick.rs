@@ -212,7 +212,7 @@ mod tests {
     fn on_an_executor<T: Send + 'static>(body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
         let thread = spawn_plain("tick-test", move || {
             let executor = executor::make(None, Idle::Park).unwrap();
-            become_executor(None);
+            become_executor(None, Idle::Park);
             executor.run(body())
         });
         thread.unwrap().join().unwrap()

@@ -17,16 +17,19 @@ use corecast_executors::{
     link, spawn_local, start,
 };
 
-/// Runs `body` on one shard, to its end.
+/// Runs `body` on one shard, to its end: on one that sleeps, and on those that look at their sockets themselves.
 fn on_shard<Fut>(name: &'static str, body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static)
 where
     Fut: Future<Output = ()> + 'static,
 {
     let _watchdog = watchdog::watch(name, Duration::from_secs(60));
     let cores = Topology::detect().unwrap().allowed().to_vec();
-    let config = PoolConfig { name: "net".to_owned(), cores, shards: 1, idle: Idle::Park, link_capacity: 1 };
-    let pool: Pool<()> = start(&config, body).unwrap();
-    pool.stop().unwrap();
+    for idle in [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy] {
+        let cores = cores.clone();
+        let config = PoolConfig { name: "net".to_owned(), cores, shards: 1, idle, link_capacity: 1 };
+        let pool: Pool<()> = start(&config, body.clone()).unwrap();
+        pool.stop().unwrap();
+    }
 }
 
 fn pair() -> (ReadySocket, UnixStream) {

@@ -77,7 +77,7 @@ where
             return;
         }
     };
-    become_executor(core);
+    become_executor(core, idle);
     executor::run(&executor, async move {
         // Sent from inside: this executor does run.
         let _ = started.try_send((shard, Ok(())));
