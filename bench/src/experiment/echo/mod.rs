@@ -4,9 +4,9 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`asker`] | a series of questions, timed, and what is told of it meanwhile |
-//! | [`client`] | publisher and subscriber in one executor, with the broker between them |
-//! | [`sockets`] | the floor: two threads that spin on the ends of a connection |
+//! | `asker` | a series of questions, timed, and what is told of it meanwhile |
+//! | `client` | publisher and subscriber in one executor, with the broker between them |
+//! | `sockets` | the floor: two threads that spin on the ends of a connection |
 
 mod asker;
 mod client;
