@@ -249,3 +249,25 @@ fn warn_of_shared_cores(config: &PoolConfig) {
 fn shard_at(index: usize) -> ShardId {
     ShardId(u16::try_from(index).expect("start() refuses more shards than a ShardId counts"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_on_any_link_of_the_pool_ends_the_rest_of_its_shard_alone() {
+        let config =
+            PoolConfig { name: "rest".into(), cores: vec![], shards: 2, idle: Idle::Park, link_capacity: 1 };
+        let Plan { contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
+        let rested = || {
+            contexts.iter().for_each(|context| context.ticks.rest());
+            || contexts.iter().map(|context| context.ticks.stir().rests()).collect::<Vec<_>>()
+        };
+        let rests = rested();
+        contexts[0].links[1].as_ref().unwrap().try_send(()).unwrap();
+        assert_eq!(rests(), [true, false]);
+        let rests = rested();
+        commands[0].clone().try_send(()).unwrap();
+        assert_eq!(rests(), [false, true]);
+    }
+}

@@ -8,8 +8,9 @@
 //! the kernel ends the sleep, whatever state the wake-ups of user space are in.
 //!
 //! A shard that has nothing to do may rest: it then gets one tick in [`TICKS_PER_REST`]. A tick costs a parked shard
-//! eight system calls and 70 us here, more than all else that an idle broker does. Whoever sends it a message stirs it,
-//! so that the net is never wider where a wake-up could be lost.
+//! eight system calls and 70 us here, more than all else that an idle broker does. Whoever sends on a
+//! link of the pool stirs it, so that the net is as fine as ever where a wake-up could be lost; only a message that comes at
+//! the very moment in which the rest begins may wait for the longer one.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Stir {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn rests(&self) -> bool {
+    /// Whether nobody has ended the rest yet.
+    pub(crate) fn rests(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

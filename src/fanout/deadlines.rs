@@ -110,6 +110,8 @@ impl Shard {
 mod tests {
     use super::super::policy::{OverflowPolicy, QueueBounds};
     use super::super::rig::{Rig, message, subscribe};
+    use corecast_executors::TICKS_PER_REST;
+
     use super::super::shard::ShardConfig;
     use super::*;
     use crate::ids::ShardId;
@@ -140,6 +142,22 @@ mod tests {
         assert_eq!(rig.hears(0, silent), "handshake_timeout");
         assert_eq!(rig.hears(0, greeted), "handshake_timeout");
         assert_eq!(rig.hears(0, open), "");
+    }
+
+    #[test]
+    fn a_shard_that_rests_sweeps_as_fast_as_one_that_does_not() {
+        let pace = TICK * TICKS_PER_REST;
+        let mut now = MonotonicNs(0);
+        let mut shard = Shard::new(ShardId(0), ShardConfig::default(), now);
+        let silent: Vec<_> = (0..200).map(|_| shard.on_open().unwrap()).collect();
+        while now < MonotonicNs(0) + HANDSHAKE_DEADLINE + 2 * pace {
+            now = now + pace;
+            shard.on_tick(now);
+        }
+        assert!(
+            silent.iter().all(|id| shard.phase(*id) == Some(Phase::Closing)),
+            "in two ticks after the deadline"
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) struct Session {
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
     pub(super) egress: EgressQueue,
-    /// Which subscribers, in order, asked for which filter; its keys are the group's filters.
+    /// Which subscribers, in order, asked for which filter; its filters are the group's.
     pub(super) subscriptions: Subscriptions,
     /// How many subscriptions those are.
     pub(super) subscription_count: usize,

@@ -111,17 +111,7 @@ fn check_whole(text: &str, expression: &Expression, figures: &Figures) -> Option
             _ => figure.median,
         })
     };
-    let verdict = match expression.holds(&value) {
-        Some(true) => return None,
-        Some(false) => "does not hold",
-        None => "cannot be told",
-    };
-    let figure = |name: &str| match value(name) {
-        Some(number) => format!("{name} = {number}"),
-        None => format!("{name} was not measured"),
-    };
-    let said: Vec<String> = expression.fields().into_iter().map(figure).collect();
-    Some(format!("--assert '{text}' {verdict}: {}", said.join(", ")))
+    expression.complaint(text, "", &value)
 }
 
 #[cfg(test)]

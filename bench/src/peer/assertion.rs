@@ -78,18 +78,7 @@ pub fn check(text: &str, numbers: &Numbers) -> Option<String> {
         Ok(expression) => expression,
         Err(error) => return Some(error.to_string()),
     };
-    let value = |name: &str| numbers.get(name).copied();
-    let verdict = match expression.holds(&value) {
-        Some(true) => return None,
-        Some(false) => "does not hold",
-        None => "cannot be told",
-    };
-    let figure = |name: &str| match value(name) {
-        Some(number) => format!("{name} = {number}"),
-        None => format!("{name} was not measured"),
-    };
-    let figures: Vec<String> = expression.fields().into_iter().map(figure).collect();
-    Some(format!("--assert '{text}' {verdict}: {}", figures.join(", ")))
+    expression.complaint(text, "", &|name: &str| numbers.get(name).copied())
 }
 
 /// A comparison in which everything was measured: its names are the names there are.

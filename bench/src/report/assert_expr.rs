@@ -78,6 +78,22 @@ impl Expression {
         fields
     }
 
+    /// What to say if it does not hold: a line with what was typed, `of` which run (nothing, or a space and words), and
+    /// the fields' values.
+    pub fn complaint(&self, text: &str, of: &str, value: &impl Fn(&str) -> Option<f64>) -> Option<String> {
+        let verdict = match self.holds(value) {
+            Some(true) => return None,
+            Some(false) => "does not hold",
+            None => "cannot be told",
+        };
+        let figure = |name: &str| match value(name) {
+            Some(number) => format!("{name} = {number}"),
+            None => format!("{name} was not measured"),
+        };
+        let figures: Vec<String> = self.fields().into_iter().map(figure).collect();
+        Some(format!("--assert '{text}' {verdict}{of}: {}", figures.join(", ")))
+    }
+
     /// Whether it holds, with `value` for each field; `None` if a field has no value.
     pub fn holds(&self, value: &impl Fn(&str) -> Option<f64>) -> Option<bool> {
         let (left, right) = (self.left.value(value)?, self.right.value(value)?);

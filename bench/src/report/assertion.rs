@@ -57,18 +57,8 @@ impl Assertion {
         // Absent where sender and receivers read the same clock.
         let same_clock = |name: &str| (name == CLOCK_ERROR).then_some(0.0);
         let value = |name: &str| numbers.get(name).copied().flatten().or_else(|| same_clock(name));
-        let verdict = match self.expression.holds(&value) {
-            Some(true) => return None,
-            Some(false) => "does not hold",
-            None => "cannot be told",
-        };
-        let figure = |name: &str| match value(name) {
-            Some(number) => format!("{name} = {number}"),
-            None => format!("{name} was not measured"),
-        };
-        let figures: Vec<String> = self.expression.fields().into_iter().map(figure).collect();
-        let run = format!("{} mode, {} subscribers, {} bytes", run.mode, run.subscribers, run.size_bytes);
-        Some(format!("--assert '{}' {verdict} ({run}): {}", self.text, figures.join(", ")))
+        let run = format!(" ({} mode, {} subscribers, {} bytes)", run.mode, run.subscribers, run.size_bytes);
+        self.expression.complaint(&self.text, &run, &value)
     }
 }
 
