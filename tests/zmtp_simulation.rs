@@ -2,7 +2,7 @@
 //! moves, is drawn; nothing is real but the shards. Each message reaches exactly those who want it, once and in order.
 
 use std::collections::BTreeMap;
-use std::io::IoSlice;
+use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
@@ -260,15 +260,17 @@ impl World {
     fn read(&mut self, client: usize, most: usize) -> bool {
         let Client { shard, id, waiting, .. } = &mut self.clients[client];
         let shard = &mut self.shards[*shard];
-        let egress = shard.egress(*id).expect("nobody is closed");
-        let mut slices = [IoSlice::new(&[]); 4];
-        let (filled, bytes) = egress.slices(&mut slices);
-        let took = bytes.min(most);
-        waiting.extend(slices[..filled].iter().flat_map(|slice| slice.iter().copied()).take(took));
-        shard.on_sent(*id, took);
+        let before = waiting.len();
+        let flushed = shard.flush(*id, |parts| {
+            let left = most - (waiting.len() - before);
+            let from = waiting.len();
+            waiting.extend(parts.iter().flat_map(|part| part.iter().copied()).take(left));
+            Ok::<_, Infallible>(Some(waiting.len() - from))
+        });
+        assert!(flushed.is_ok(), "nothing fails");
         shard.outbox.dirty.retain(|dirty| dirty != id);
         shard.on_flushed(*id);
-        took > 0
+        waiting.len() > before
     }
 
     /// Everything travels and everybody reads, until nothing does.

@@ -1,7 +1,7 @@
 //! A whole shard with ZeroMQ peers and a native one that say anything, read or do not, come and go, while time goes on.
 //! In the end a good pair still works.
 
-use std::io::IoSlice;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -145,22 +145,14 @@ impl World {
     fn read(&mut self, which: usize, most: usize) {
         let Some(peer) = self.peers.get_mut(which) else { return };
         let mut left = most;
-        while let Some(egress) = self.shard.egress(peer.id) {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let (filled, bytes) = egress.slices(&mut slices);
-            if filled == 0 {
-                self.shard.on_flushed(peer.id);
-                break;
-            }
-            let took = bytes.min(left);
-            let all = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
-            peer.read.extend(all.take(took));
-            self.shard.on_sent(peer.id, took);
+        let flushed = self.shard.flush(peer.id, |parts| {
+            let before = peer.read.len();
+            peer.read.extend(parts.iter().flat_map(|part| part.iter().copied()).take(left));
+            let took = peer.read.len() - before;
             left -= took;
-            if left == 0 {
-                break;
-            }
-        }
+            Ok::<_, Infallible>(Some(took))
+        });
+        assert!(flushed.is_ok(), "nothing fails");
         self.apply();
     }
 

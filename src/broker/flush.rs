@@ -7,20 +7,9 @@ use corecast_executors::{Refused, end_turn, spawn_local};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
-use crate::fanout::Shard;
-use crate::ids::{SessionId, ShardId};
-use crate::limits::{FLUSH_BYTES_PER_VISIT, FLUSH_SESSIONS_PER_TURN, SEND_SLICES_MAX};
-
-/// How a visit to a session's queue ended.
-#[derive(PartialEq, Eq)]
-enum Visit {
-    /// Nothing is left, or nobody.
-    Done,
-    /// The visit's share of bytes is used up.
-    Again,
-    /// The kernel takes no more for now.
-    Full,
-}
+use crate::fanout::{Shard, Visit};
+use crate::ids::ShardId;
+use crate::limits::FLUSH_SESSIONS_PER_TURN;
 
 impl Runtime {
     /// Does all that the shard has left to be done. A publisher's pump comes here before it reads again: so a
@@ -103,38 +92,12 @@ impl Runtime {
 
 /// Sends as much of a session's queue as the kernel takes, up to a visit's share.
 fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
-    let id: SessionId = connection.id;
-    let mut visited = 0;
-    while visited < FLUSH_BYTES_PER_VISIT {
-        let Some(egress) = shard.egress(id) else { return Visit::Done };
-        let mut slices = [IoSlice::new(&[]); SEND_SLICES_MAX];
-        let (filled, bytes) = egress.slices(&mut slices);
-        if filled == 0 {
-            shard.on_flushed(id);
-            return Visit::Done;
-        }
-        match connection.socket.try_send_vectored(&slices[..filled]) {
-            Ok(Some(sent)) => {
-                shard.on_sent(id, sent);
-                visited += sent;
-                if sent < bytes {
-                    return Visit::Full;
-                }
-            }
-            Ok(None) => return Visit::Full,
-            Err(_) => {
-                // Its pump will find the end and tell the shard.
-                connection.fail();
-                return Visit::Done;
-            }
-        }
-    }
-    let empty = shard.egress(id).is_none_or(|egress| egress.is_empty());
-    if empty {
-        shard.on_flushed(id);
-        return Visit::Done;
-    }
-    Visit::Again
+    let send = |parts: &[IoSlice<'_>]| connection.socket.try_send_vectored(parts);
+    shard.flush(connection.id, send).unwrap_or_else(|_| {
+        // Its pump will find the end and tell the shard.
+        connection.fail();
+        Visit::Done
+    })
 }
 
 /// Waits for room on a link and sends what is pending there, in order. It drains no link itself.

@@ -2,7 +2,6 @@
 //! that holds for publishers holds for it.
 
 use std::cell::RefCell;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use super::runtime::Runtime;
 use super::{Item, Listener, body};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::SessionId;
-use crate::limits::SEND_SLICES_MAX;
 use crate::wire::split;
 
 /// The session of the local API.
@@ -40,16 +38,7 @@ impl Runtime {
         let local = self.local.borrow();
         let Some(local) = local.as_ref().filter(|local| local.session == id) else { return };
         let mut answers = local.answers.borrow_mut();
-        while let Some(egress) = shard.egress(id) {
-            let mut slices = [IoSlice::new(&[]); SEND_SLICES_MAX];
-            let (filled, bytes) = egress.slices(&mut slices);
-            if filled == 0 {
-                break;
-            }
-            slices[..filled].iter().for_each(|slice| answers.extend_from_slice(slice));
-            shard.on_sent(id, bytes);
-        }
-        shard.on_flushed(id);
+        shard.flush_all(id, |part| answers.extend_from_slice(part));
         local.answered.raise();
     }
 }

@@ -16,7 +16,7 @@ use super::batch::Chunk;
 use super::encoding::Encoding;
 use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
-use crate::limits::LOW_WATER_DIVISOR;
+use crate::limits::{LOW_WATER_DIVISOR, SEND_SLICES_MAX};
 
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,8 +198,37 @@ impl EgressQueue {
         (sent, dropped)
     }
 
+    /// Gives `send` what leaves next: how many bytes that is, and how many of them it took, which is not yet noted.
+    /// With nothing to give it is not asked.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    #[inline]
+    pub fn send_next<E>(
+        &mut self,
+        send: impl FnOnce(&[IoSlice<'_>]) -> Result<Option<usize>, E>,
+    ) -> Result<(usize, Option<usize>), E> {
+        // At low rates one thing waits nearly always, and room for many is a kilobyte to clear.
+        if self.items.len() == 1 {
+            self.send_slices(&mut [IoSlice::new(&[])], send)
+        } else {
+            self.send_slices(&mut [IoSlice::new(&[]); SEND_SLICES_MAX], send)
+        }
+    }
+
+    #[inline]
+    fn send_slices<'a, E>(
+        &'a mut self,
+        slices: &mut [IoSlice<'a>],
+        send: impl FnOnce(&[IoSlice<'_>]) -> Result<Option<usize>, E>,
+    ) -> Result<(usize, Option<usize>), E> {
+        let (filled, bytes) = self.slices(slices);
+        let taken = if filled == 0 { Some(0) } else { send(&slices[..filled])? };
+        Ok((bytes, taken))
+    }
+
     /// Fills `slices` with what leaves next and gives how many it filled and their bytes.
-    pub fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
+    fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
         if self.gaps > 0 {
             self.write_notices(slices.len());
         }
@@ -213,7 +242,7 @@ impl EgressQueue {
         (filled, bytes)
     }
 
-    /// The kernel took so many bytes of what [`EgressQueue::slices`] gave.
+    /// So many bytes were taken of what [`EgressQueue::send_next`] gave.
     pub fn sent(&mut self, mut bytes: usize) -> Sent {
         let mut sent = Sent::default();
         while bytes > 0 {

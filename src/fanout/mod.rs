@@ -21,7 +21,7 @@
 //! | `watches` | publishers that wait for subscribers |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `linking` (other shards), `closing`, `deadlines`, `audit` (what is always true) |
+//! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it), `closing`, `deadlines`, `audit` (what is always true) |
 
 mod acks;
 mod audit;
@@ -31,6 +31,7 @@ mod control;
 mod deadlines;
 mod egress;
 mod encoding;
+mod flush;
 mod gaps;
 mod groups;
 mod interest;
@@ -55,6 +56,7 @@ mod zmtp;
 pub use batch::{Batch, Chunk};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Door, Encoding};
+pub use flush::Visit;
 pub use outbox::{Dial, LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use publishers::DOWN_LEFT;

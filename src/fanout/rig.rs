@@ -1,6 +1,5 @@
 //! Shards with clients that need no bytes in between, for the unit tests of this folder. What they hear is text.
 
-use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -88,17 +87,8 @@ impl Rig {
     fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
         let shard = &mut self.shards[shard];
         let mut taken = Vec::new();
-        while let Some(egress) = shard.egress(id) {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let (filled, bytes) = egress.slices(&mut slices);
-            if filled == 0 {
-                break;
-            }
-            slices[..filled].iter().for_each(|slice| taken.extend_from_slice(slice));
-            shard.on_sent(id, bytes);
-        }
+        shard.flush_all(id, |part| taken.extend_from_slice(part));
         shard.outbox.dirty.retain(|dirty| *dirty != id);
-        shard.on_flushed(id);
         taken
     }
 

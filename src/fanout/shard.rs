@@ -299,8 +299,7 @@ impl Shard {
 
     /// Bytes and frames that wait for all sessions: adds them up, so not for each message.
     pub fn egress_depth(&self) -> (u64, u64) {
-        let ids = self.sessions.ids();
-        let queues = ids.iter().filter_map(|id| self.sessions.get(*id)).map(|s| &s.egress);
+        let queues = self.sessions.iter().map(|(_, session)| &session.egress);
         queues.fold((0, 0), |(b, f), q| (b + q.bytes() as u64, f + q.frames() as u64))
     }
 

@@ -2,12 +2,12 @@
 //! (`broker/flush.rs`), link receives (`broker/links.rs`). Where those wait, this returns and is called again.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::convert::Infallible;
 
 use corecast::broker::ingest;
-use corecast::fanout::{LinkItem, Phase, Shard};
+use corecast::fanout::{LinkItem, Phase, Shard, Visit};
 use corecast::ids::{SessionId, ShardId};
-use corecast::limits::{FLUSH_BYTES_PER_VISIT, FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
+use corecast::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
 use corecast::wire::{Reader, Slab, Span};
 
 use crate::fault::Fault;
@@ -70,14 +70,6 @@ impl Connection {
             has_ended: false,
         }
     }
-}
-
-/// How a visit to a session's queue ended.
-#[derive(PartialEq, Eq)]
-enum Visit {
-    Done,
-    Again,
-    Full,
 }
 
 impl World {
@@ -168,32 +160,17 @@ impl World {
         let (shard, id) = (self.connections[client].shard, self.connections[client].session);
         let shard = &mut self.hosts[shard].shard;
         let kernel = &mut self.clients[client].from_broker;
-        let mut visited = 0;
-        while visited < FLUSH_BYTES_PER_VISIT {
-            let Some(egress) = shard.egress(id) else { return Visit::Done };
-            let mut slices = vec![IoSlice::new(&[]); self.plan.send_slices];
-            let (filled, bytes) = egress.slices(&mut slices);
-            if filled == 0 {
-                shard.on_flushed(id);
-                return Visit::Done;
-            }
+        let slices_max = self.plan.send_slices;
+        let flushed = shard.flush(id, |parts| {
             let room = self.plan.kernel_bytes.saturating_sub(kernel.len());
-            if room == 0 {
-                return Visit::Full;
-            }
-            let sent = room.min(bytes);
-            kernel.extend(slices[..filled].iter().flat_map(|slice| slice.iter()).take(sent));
-            shard.on_sent(id, sent);
-            visited += sent;
-            if sent < bytes {
-                return Visit::Full;
-            }
-        }
-        if shard.egress(id).is_none_or(|egress| egress.is_empty()) {
-            shard.on_flushed(id);
-            return Visit::Done;
-        }
-        Visit::Again
+            let before = kernel.len();
+            let parts = &parts[..parts.len().min(slices_max)];
+            kernel.extend(parts.iter().flat_map(|part| part.iter()).take(room));
+            let taken = kernel.len() - before;
+            Ok::<_, Infallible>((room > 0).then_some(taken))
+        });
+        let Ok(visit) = flushed;
+        visit
     }
 
     /// Ends sessions as the shard has decided. Who may go on is asked when it is read.

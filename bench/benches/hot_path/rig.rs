@@ -1,12 +1,10 @@
 //! A shard of two with clients that need no sockets, driven as the pumps of `corecast::broker` drive it.
 
 use std::hint::black_box;
-use std::io::IoSlice;
 
 use corecast::broker::ingest;
 use corecast::fanout::{LinkItem, QueueBounds, Shard, ShardConfig};
 use corecast::ids::{SessionId, ShardId};
-use corecast::limits::SEND_SLICES_MAX;
 use corecast::topic::Filter;
 use corecast::wire::{Frame, Reader, Slab, Span, encode, greeting};
 use corecast_executors::MonotonicNs;
@@ -77,19 +75,12 @@ impl Rig {
         taken
     }
 
-    /// What the broker's flush does for each session that has something, with a kernel that takes all.
+    /// Flushes each session that has something, to a kernel that takes all.
     pub(crate) fn flush(&mut self) {
         while let Some(id) = self.shard.outbox.dirty.pop_front() {
-            while let Some(egress) = self.shard.egress(id) {
-                let mut slices = [IoSlice::new(&[]); SEND_SLICES_MAX];
-                let (filled, bytes) = egress.slices(&mut slices);
-                if filled == 0 {
-                    break;
-                }
-                black_box(&slices[..filled]);
-                self.shard.on_sent(id, bytes);
-            }
-            self.shard.on_flushed(id);
+            self.shard.flush_all(id, |part| {
+                black_box(part);
+            });
         }
     }
 }

@@ -1,0 +1,146 @@
+//! HOT: what waits for a session, to whoever sends it: the broker's pump to the kernel, a simulation to its own.
+
+use std::convert::Infallible;
+use std::io::IoSlice;
+
+use super::shard::Shard;
+use crate::ids::SessionId;
+use crate::limits::FLUSH_BYTES_PER_VISIT;
+
+/// How a visit to a session's queue ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Visit {
+    /// Nothing is left, or nobody.
+    Done,
+    /// The visit's share of bytes is used up.
+    Again,
+    /// No more is taken for now.
+    Full,
+}
+
+impl Shard {
+    /// Gives `send` what waits for a session, in parts, until nothing is left, the visit's share of
+    /// [`FLUSH_BYTES_PER_VISIT`] is used up, or it takes less than it is given. `send` says how many bytes it took;
+    /// `None`: it has no room.
+    ///
+    /// # Errors
+    /// Those of `send`; what it was given last still waits then.
+    #[inline]
+    pub fn flush<E>(
+        &mut self,
+        id: SessionId,
+        mut send: impl FnMut(&[IoSlice<'_>]) -> Result<Option<usize>, E>,
+    ) -> Result<Visit, E> {
+        let mut visited = 0;
+        loop {
+            let Some(egress) = self.egress(id) else { return Ok(Visit::Done) };
+            if egress.is_empty() {
+                self.on_flushed(id);
+                return Ok(Visit::Done);
+            }
+            if visited >= FLUSH_BYTES_PER_VISIT {
+                return Ok(Visit::Again);
+            }
+            let (given, taken) = egress.send_next(&mut send)?;
+            let Some(taken) = taken else { return Ok(Visit::Full) };
+            self.on_sent(id, taken);
+            if taken < given {
+                return Ok(Visit::Full);
+            }
+            visited += taken;
+        }
+    }
+
+    /// All that waits for a session goes to `take`, which has room for it.
+    pub fn flush_all(&mut self, id: SessionId, mut take: impl FnMut(&[u8])) {
+        let mut send = |parts: &[IoSlice<'_>]| {
+            parts.iter().for_each(|part| take(part));
+            Ok::<_, Infallible>(Some(parts.iter().map(|part| part.len()).sum()))
+        };
+        while self.flush(id, &mut send) == Ok(Visit::Again) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::OverflowPolicy;
+    use super::super::rig::{Rig, message, subscribe};
+    use super::*;
+
+    /// A shard with a session for which these many messages wait, each a batch of its own; and what they weigh.
+    fn waiting(messages: u64) -> (Rig, SessionId, usize) {
+        let mut rig = Rig::with_shards(1);
+        let subscriber = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, subscriber, &[subscribe("a", 1)]);
+        assert_eq!(rig.hears(0, subscriber), "!1");
+        (1..=messages).for_each(|sequence| rig.say(0, publisher, &[message("a", sequence)]));
+        let bytes = rig.shards[0].egress(subscriber).unwrap().bytes();
+        (rig, subscriber, bytes)
+    }
+
+    fn all(parts: &[IoSlice<'_>]) -> usize {
+        parts.iter().map(|part| part.len()).sum()
+    }
+
+    #[test]
+    fn one_that_waits_and_more_than_one_send_takes_leave_whole() {
+        for messages in [1, 2, 63, 64, 65, 200] {
+            let (mut rig, id, bytes) = waiting(messages);
+            let (mut sends, mut taken) = (0, 0);
+            let visit = rig.shards[0].flush(id, |parts| {
+                sends += 1;
+                taken += all(parts);
+                Ok::<_, ()>(Some(all(parts)))
+            });
+            assert_eq!((visit, taken), (Ok(Visit::Done), bytes), "{messages} messages");
+            assert_eq!(sends, messages.div_ceil(64));
+            assert_eq!(rig.shards[0].flush(id, |_| Err(())), Ok(Visit::Done), "nothing is given any more");
+        }
+    }
+
+    #[test]
+    fn who_takes_a_part_is_given_the_rest_later_and_nothing_twice() {
+        let (mut rig, id, bytes) = waiting(3);
+        let (mut taken, mut visits) = (Vec::new(), 0);
+        loop {
+            visits += 1;
+            let visit = rig.shards[0].flush(id, |parts| {
+                // A byte at a time, the first of what is given.
+                taken.push(parts[0][0]);
+                Ok::<_, ()>(Some(1))
+            });
+            if visit == Ok(Visit::Done) {
+                break;
+            }
+            assert_eq!(visit, Ok(Visit::Full));
+        }
+        assert_eq!((taken.len(), visits), (bytes, bytes));
+        let (mut whole, id, _) = waiting(3);
+        let mut wanted = Vec::new();
+        whole.shards[0].flush_all(id, |part| wanted.extend_from_slice(part));
+        assert_eq!(taken, wanted);
+    }
+
+    #[test]
+    fn who_has_no_room_or_fails_loses_nothing() {
+        let (mut rig, id, bytes) = waiting(2);
+        assert_eq!(rig.shards[0].flush(id, |_| Ok::<_, ()>(None)), Ok(Visit::Full));
+        assert_eq!(rig.shards[0].flush(id, |_| Err("broken")), Err("broken"));
+        assert_eq!(rig.shards[0].egress(id).unwrap().bytes(), bytes);
+        assert_eq!(rig.hears(0, id), "a=1 a=2");
+    }
+
+    #[test]
+    fn a_visit_ends_with_its_share_of_bytes() {
+        let (mut rig, id, bytes) = waiting(2 * FLUSH_BYTES_PER_VISIT as u64 / 32);
+        assert!(bytes > 2 * FLUSH_BYTES_PER_VISIT);
+        let mut taken = 0;
+        let visit = rig.shards[0].flush(id, |parts| {
+            taken += all(parts);
+            Ok::<_, ()>(Some(all(parts)))
+        });
+        assert_eq!(visit, Ok(Visit::Again));
+        assert!((FLUSH_BYTES_PER_VISIT..2 * FLUSH_BYTES_PER_VISIT).contains(&taken), "{taken} bytes");
+    }
+}
