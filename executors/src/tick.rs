@@ -9,8 +9,8 @@
 //!
 //! A shard that has nothing to do may rest: it then gets one tick in [`TICKS_PER_REST`]. A tick costs a parked shard
 //! eight system calls and 70 us here, more than all else that an idle broker does. Whoever sends on a
-//! link of the pool stirs it, so that the net is as fine as ever where a wake-up could be lost; only a message that comes at
-//! the very moment in which the rest begins may wait for the longer one.
+//! link of the pool stirs it, so that the net is as fine as ever where a wake-up could be lost; once what was sent is
+//! taken it may rest on. Only a message that comes at the very moment in which a rest begins may wait for the longer one.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -47,8 +47,13 @@ impl Stir {
         }
     }
 
-    fn rest(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// The shard rests, or rests on. For it alone to say, and before it looks at its inbox for the last time: whoever
+    /// sends after that look ends the rest again.
+    pub fn rest(&self) {
+        // Read first, as above.
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Whether nobody has ended the rest yet.
@@ -269,6 +274,11 @@ mod tests {
         assert_eq!(sent(3), 0);
         ticks.stir().stir();
         assert_eq!(sent(3), 3, "the first of them at once");
+        ticks.rest();
+        ticks.stir().stir();
+        ticks.stir().rest();
+        assert_eq!(sent(TICKS_PER_REST - 1), 0, "what stirred it is done");
+        assert_eq!(sent(1), 1);
     }
 
     #[test]

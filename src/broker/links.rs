@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{Inbox, end_turn};
+use corecast_executors::{Inbox, MonotonicNs, end_turn};
 
 use super::Item;
 use super::runtime::Runtime;
@@ -12,7 +12,10 @@ use crate::limits::LINK_ITEMS_PER_TURN;
 /// Drains the link from one shard for as long as that shard lives. It never waits for a subscriber: so no link
 /// can stop another, whatever is full.
 pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<Item>) {
-    while let Some(item) = inbox.recv().await {
+    loop {
+        runtime.rest_on();
+        let Some(item) = inbox.recv().await else { return };
+        runtime.hear(MonotonicNs::now());
         runtime.take(from, item);
         for _ in 1..LINK_ITEMS_PER_TURN {
             let Some(item) = inbox.try_recv() else { break };
@@ -25,11 +28,22 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
 
 impl Runtime {
     fn take(self: &Rc<Self>, from: ShardId, item: Item) {
-        self.stir();
         match item {
-            Item::Link(item) => self.shard.borrow_mut().on_link(from, item),
-            Item::Adopt { fd, door } => self.adopt_or_refuse(fd, door),
-            Item::Left => self.placement.borrow_mut().left(from),
+            Item::Link(item) => {
+                let mut shard = self.shard.borrow_mut();
+                shard.on_link(from, item);
+                if shard.wants_tick() {
+                    self.end_rest();
+                }
+            }
+            Item::Adopt { fd, door } => {
+                self.stir();
+                self.adopt_or_refuse(fd, door);
+            }
+            Item::Left => {
+                self.stir();
+                self.placement.borrow_mut().left(from);
+            }
             Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
                 debug_assert!(false, "commands come from outside")
             }
