@@ -102,6 +102,10 @@ prepare() {
     fi
 }
 
+# What bounds a run in time. In the foreground: else a SIGTERM goes to its child and then to its group, so that
+# corecast-bench gets it twice, and the second one ends it before it has written what it measured.
+limited=(timeout --foreground -k 30)
+
 # Runs a command line on a machine for as long as this script lives: a shell over there reads what this one holds open
 # and, when that ends, for whatever reason, ends the command with SIGTERM. After the command it does $4 and removes
 # the folder $2.
@@ -192,7 +196,7 @@ start_agent() {
 
 run_here() {
     cd "$results"
-    CORECAST_BIN="$bin/corecast" timeout -k 30 "$limit" "$bin/corecast-bench" "$@" --hosts "$work/hosts.toml" &
+    CORECAST_BIN="$bin/corecast" "${limited[@]}" "$limit" "$bin/corecast-bench" "$@" --hosts "$work/hosts.toml" &
     running=$!
     local code=0
     wait "$running" || code=$?
@@ -206,7 +210,7 @@ run_there() {
     for word in "$@"; do words+=" $(printf '%q' "$word")"; done
     ask "$ASK_SECS" "$admin" "mkdir '$folder/results' && cat >'$folder/hosts.toml'" <"$work/hosts.toml"
     tether "$admin" "$folder" \
-        "cd '$folder/results' && CORECAST_BIN='$folder/corecast' exec timeout -k 30 $limit '$folder/corecast-bench'$words --hosts '$folder/hosts.toml' >stdout.txt" \
+        "cd '$folder/results' && CORECAST_BIN='$folder/corecast' exec ${limited[*]} $limit '$folder/corecast-bench'$words --hosts '$folder/hosts.toml' >stdout.txt" \
         "tar -C '$folder/results' -cf - ." "$work/results.tar" ''
     tethered[$admin]=yes
     local pid=${tethers[-1]} pipe=${pipes[-1]}
