@@ -260,6 +260,7 @@ impl World {
     fn read(&mut self, client: usize, most: usize) -> bool {
         let Client { shard, id, waiting, .. } = &mut self.clients[client];
         let shard = &mut self.shards[*shard];
+        assert!(shard.phase(*id).is_some(), "nobody is closed");
         let before = waiting.len();
         let flushed = shard.flush(*id, |parts| {
             let left = most - (waiting.len() - before);

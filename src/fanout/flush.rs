@@ -66,6 +66,7 @@ mod tests {
     use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
+    use crate::limits::SEND_SLICES_MAX;
 
     /// A shard with a session for which these many messages wait, each a batch of its own; and what they weigh.
     fn waiting(messages: u64) -> (Rig, SessionId, usize) {
@@ -94,7 +95,7 @@ mod tests {
                 Ok::<_, ()>(Some(all(parts)))
             });
             assert_eq!((visit, taken), (Ok(Visit::Done), bytes), "{messages} messages");
-            assert_eq!(sends, messages.div_ceil(64));
+            assert_eq!(sends, messages.div_ceil(SEND_SLICES_MAX as u64));
             assert_eq!(rig.shards[0].flush(id, |_| Err(())), Ok(Visit::Done), "nothing is given any more");
         }
     }

@@ -21,7 +21,8 @@
 //! | `watches` | publishers that wait for subscribers |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it), `closing`, `deadlines`, `audit` (what is always true) |
+//! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
+//! | | `closing`, `deadlines`, `audit` (what is always true) |
 
 mod acks;
 mod audit;
