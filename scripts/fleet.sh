@@ -102,8 +102,8 @@ prepare() {
     fi
 }
 
-# What bounds a run in time. In the foreground: else a SIGTERM goes to its child and then to its group, so that
-# corecast-bench gets it twice, and the second one ends it before it has written what it measured.
+# What bounds a run in time. In the foreground: the signal is for corecast-bench, which ends what it has started, and
+# not for its whole group.
 limited=(timeout --foreground -k 30)
 
 # Runs a command line on a machine for as long as this script lives: a shell over there reads what this one holds open

@@ -20,7 +20,7 @@ use corecast::wire::{Frame, encode_to_vec};
 use corecast::{
     ClientConfig, ErrorKind, Event, Filter, Gap, GapReason, Publisher, Sessions, Subscriber, Topic,
 };
-use corecast_executors::{pause, spawn_plain};
+use corecast_executors::{SAME_REQUEST, pause, spawn_plain};
 use healthy_pair::HealthyPair;
 use nix::sys::signal::Signal;
 use raw_client::{RawClient, Said, message};
@@ -399,6 +399,7 @@ fn a_second_signal_ends_a_drain_with_exit_code_1() {
     let watcher = RawClient::connect(broker.address()).open();
     broker.signal(Signal::SIGTERM);
     assert_eq!(watcher.refused().0, ErrorCode::ShuttingDown);
+    pause(SAME_REQUEST);
     broker.signal(Signal::SIGTERM);
     let status = broker.wait();
     assert_eq!((status.code(), status.signal()), (Some(1), None));

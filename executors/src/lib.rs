@@ -68,7 +68,7 @@ pub use open_files::raise_open_files;
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
-pub use signal::{SignalWaker, TerminationSignals};
+pub use signal::{SAME_REQUEST, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{core_here, on_executor, pause, spawn_plain};
 pub use tick::{Stir, TICK, TICKS_PER_REST, Tick, Ticks};
