@@ -21,7 +21,7 @@ asked, what was measured (median, and from the least to the greatest round), and
   scaling     CPU of a delivery with 9,000 subscribers over that with 512
   quiet       CPU of a broker with 9,000 subscribers and nothing to do
 
-  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of hours; its figures wander more
+  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of five; its figures wander more
   --no-build  uses the release build that is there
   --out DIR   the folder of the results [default: results/targets-TIME]
 
