@@ -270,7 +270,6 @@ impl World {
         });
         assert!(flushed.is_ok(), "nothing fails");
         shard.outbox.dirty.retain(|dirty| dirty != id);
-        shard.on_flushed(*id);
         waiting.len() > before
     }
 
