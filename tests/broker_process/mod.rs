@@ -50,6 +50,14 @@ pub(crate) fn corecast() -> Command {
     command
 }
 
+/// Memory of a process that is really there, in bytes.
+pub(crate) fn rss_bytes_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux counts it");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1024
+}
+
 impl BrokerProcess {
     /// Starts one with these options and returns when it serves.
     pub(crate) fn start(transport: Transport, args: &[&str]) -> Self {
@@ -111,10 +119,7 @@ impl BrokerProcess {
 
     /// Memory that is really there, in bytes.
     pub(crate) fn rss_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux counts it");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib * 1024
+        rss_bytes_of(self.pid())
     }
 
     /// Its counters, as Prometheus reads them.
