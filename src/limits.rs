@@ -48,38 +48,55 @@ pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 /// frames that there are (41 bytes of body). They reach a queue together, so no queue may take fewer.
 pub const FRAMES_PER_TURN_MAX: usize = (PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN) / (LENGTH_BYTES + 41);
 
-/// Bytes of a read slab: four turns, so that allocation is a quarter of the turns at most.
-pub const SLAB_BYTES: usize = 4 * READ_BYTES_PER_TURN;
+/// Bytes of a read slab: those of a turn, behind the frame that the turn before had begun.
+pub const SLAB_BYTES: usize = PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN;
+
+/// Whole frames of one turn that are at least so many bytes together take the slab with them, and the next turn has
+/// another; fewer are copied out of it. So what waits in queues keeps at most a third more alive than it has bytes.
+pub const SLAB_TAKEN_BYTES_MIN: usize = SLAB_BYTES / 4 * 3;
 
 /// A begun frame with more bytes than this here is read into a buffer of its own, which grows with what arrives;
 /// a shorter one is copied to the front of the slab, which costs less than a buffer.
 pub const PARTIAL_BYTES_IN_SLAB: usize = READ_BYTES_PER_TURN / 4;
 
-/// Frames that came in one read and are shorter than this together are copied out of the slab, so that a
-/// queue which holds a hundred bytes does not hold a slab of 256 KiB. Above it they are a slice of the slab.
+/// A piece of a batch that is shorter than this is copied for each egress group, which costs less than to share it. A
+/// longer one is a slice of the batch until it has to wait.
 pub const COPY_BELOW_BYTES: usize = 4 << 10;
 
 // ---------------------------------------------------------------- Egress
 
-/// Default for the most bytes that wait for one session, behind what the kernel has taken: about a second of a
-/// 16 MB/s stream. Frames are shared between queues, so 512 stalled sessions of one stream cost this once.
+/// Default for the most bytes that wait for one session, behind what the kernel has taken, with
+/// [`EGRESS_ITEM_BYTES`] for each batch: about a second of a 16 MB/s stream. Frames are shared between queues, so 512
+/// stalled sessions of one stream cost this once.
 pub const EGRESS_BYTES_MAX_DEFAULT: usize = 16 << 20;
 
-/// Default for the most frames that wait for one session: so that tiny frames cannot make the bookkeeping
-/// larger than the bytes (64 bytes a frame at the byte limit).
+/// Bytes that anything which waits takes beside its own, and counts with them: two allocations (16 each), what is
+/// known of the frames (72), and two places in a queue that grows by doubling (16 each), with some to spare for an
+/// index by topic.
+pub const EGRESS_ITEM_BYTES: usize = 144;
+
+/// Default for the most frames that wait for one session: so that it is known how long the walk through a full queue
+/// is.
 pub const EGRESS_FRAMES_MAX_DEFAULT: usize = 256 << 10;
 
 /// Bytes of answers (welcome, done, pong, count) that may wait for one session. They are not dropped, so a peer
 /// that asks and never reads is closed at this.
 pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes up to which answers that wait one behind the other are one item, so that a thousand short ones do not count as
+/// a thousand items.
+pub const JOINED_ANSWERS_BYTES_MAX: usize = 4 << 10;
+
 /// Bytes of what the registry says that may wait for one session besides: the usual size of all registrations that it
 /// holds. A subscriber of everything is told of all of them at once.
 pub const NEWS_BYTES_MAX: usize = 32 << 20;
 
-/// Topics told apart in one gap notice; what was missed beyond them is told as one sum. Bounds the memory of a
-/// stalled subscriber of very many topics to about 100 KiB.
+/// Topics told apart at one place of a stream; what was missed beyond them is told as one sum.
 pub const GAP_TOPICS_MAX: usize = 1024;
+
+/// Bytes that those topics take at the most, with what is known of each; the notices that tell them take as much again
+/// while they leave. So a subscriber that is stalled for ever holds no more than this for what it missed.
+pub const GAP_BYTES_MAX: usize = 128 << 10;
 
 /// Buffers of one vectored send: above 64 the copy into the kernel costs more than the call.
 pub const SEND_SLICES_MAX: usize = 64;
@@ -306,8 +323,8 @@ const _: () = {
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
     assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
-    assert!(SLAB_BYTES >= 2 * READ_BYTES_PER_TURN);
-    assert!(PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN <= SLAB_BYTES);
+    assert!(2 * JOINED_ANSWERS_BYTES_MAX < CONTROL_BYTES_MAX);
+    assert!(SLAB_TAKEN_BYTES_MIN <= READ_BYTES_PER_TURN); // a full read is not copied
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX

@@ -73,7 +73,7 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW", default_value_t = OverflowPolicy::default())]
     overflow: OverflowPolicy,
 
-    /// The most that may wait for one subscriber's session, in bytes.
+    /// The most memory that may wait for one subscriber's session, with 144 bytes for each batch.
     #[arg(
         long,
         value_name = "BYTES",

@@ -1,12 +1,14 @@
 //! Messages that came in one read, and the pieces of them that wait in queues. Immutable once made, so that
 //! shards may share them.
 
+use std::cell::OnceCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::encoding::{Encoding, Spans, route_key};
-use crate::limits::COPY_BELOW_BYTES;
+use crate::limits::{COPY_BELOW_BYTES, EGRESS_ITEM_BYTES};
 use crate::wire::{Frame, splitter};
 use crate::zmtp;
 
@@ -39,9 +41,15 @@ pub struct Chunk {
     pub(super) frames: u32,
     /// Of the frames: the messages.
     pub(super) messages: u32,
+    /// Bytes of the buffer that they are a slice of, which lives as long as they do.
+    buffer_bytes: u32,
     /// How they are written.
     pub(super) encoding: Encoding,
+    /// The same frames in a buffer of their own, for all sessions in which they have to wait.
+    copy: OnceCell<Rc<Chunk>>,
 }
+
+const _: () = assert!(size_of::<Chunk>() <= 56, "EGRESS_ITEM_BYTES is the sum of this and what is around it");
 
 /// A message in a chunk, or the notice of a gap.
 pub(super) struct Piece<'a> {
@@ -54,27 +62,78 @@ pub(super) struct Piece<'a> {
 }
 
 impl Chunk {
-    /// The picked frames of `bytes`. A piece that is small against what it is cut from is copied, once for all
-    /// sessions, so that a queue does not keep alive far more than it counts: the whole slab, if it is a slice of
-    /// one, and else `bytes`.
+    /// The picked frames of `bytes`, which fill their buffer. A short piece is copied, once for all sessions of a group.
     pub(super) fn cut(bytes: &Bytes, picked: Picked, encoding: Encoding) -> Self {
         let Picked { range, frames, messages, .. } = picked;
-        let of_a_slab = bytes.len() >= COPY_BELOW_BYTES;
-        let small = range.len() < COPY_BELOW_BYTES && (of_a_slab || range.len() < bytes.len() / 2);
-        let bytes = if small { Bytes::copy_from_slice(&bytes[range]) } else { bytes.slice(range) };
-        Chunk { bytes, frames, messages, encoding }
+        let short = range.len() < COPY_BELOW_BYTES && range.len() < bytes.len() / 2;
+        let (bytes, buffer_bytes) = if short {
+            (Bytes::copy_from_slice(&bytes[range.clone()]), range.len())
+        } else {
+            (bytes.slice(range), bytes.len())
+        };
+        Chunk::new(bytes, frames, messages, buffer_bytes, encoding)
     }
 
-    /// What is never looked into again: so many answers, or notices of gaps.
+    fn new(bytes: Bytes, frames: u32, messages: u32, buffer_bytes: usize, encoding: Encoding) -> Self {
+        let buffer_bytes = u32::try_from(buffer_bytes).expect("a batch is under 4 GiB");
+        Chunk { bytes, frames, messages, buffer_bytes, encoding, copy: OnceCell::new() }
+    }
+
+    /// Notices of gaps: frames that are never looked into again.
     pub(super) fn opaque(bytes: Bytes, frames: u32) -> Self {
-        Chunk { bytes, frames, messages: 0, encoding: Encoding::Native }
+        let buffer_bytes = bytes.len();
+        Chunk::new(bytes, frames, 0, buffer_bytes, Encoding::Native)
     }
 
-    /// One frame of this chunk.
+    /// One frame of this chunk, as it may wait.
     pub(super) fn single(&self, piece: &Piece<'_>) -> Self {
-        let picked =
-            Picked { range: piece.range.clone(), first: 0, frames: 1, messages: u32::from(piece.is_message) };
-        Chunk::cut(&self.bytes, picked, self.encoding)
+        let messages = u32::from(piece.is_message);
+        let (bytes, buffer_bytes) = self.lasting(piece.range.clone());
+        Chunk::new(bytes, 1, messages, buffer_bytes, self.encoding)
+    }
+
+    /// The same frames, as they may wait: what a queue holds is not much more than it counts. They are copied at most
+    /// once, whatever the number of sessions.
+    pub(super) fn to_wait(self: &Rc<Self>) -> Rc<Chunk> {
+        if self.is_tight(self.bytes.len()) {
+            return Rc::clone(self);
+        }
+        let copy = self.copy.get_or_init(|| {
+            let (bytes, buffer_bytes) = self.lasting(0..self.bytes.len());
+            Rc::new(Chunk::new(bytes, self.frames, self.messages, buffer_bytes, self.encoding))
+        });
+        Rc::clone(copy)
+    }
+
+    /// These of the bytes, and how many the buffer has that they keep.
+    fn lasting(&self, range: Range<usize>) -> (Bytes, usize) {
+        let bytes = range.len();
+        if self.is_tight(bytes) {
+            return (self.bytes.slice(range), self.buffer_bytes as usize);
+        }
+        (Bytes::copy_from_slice(&self.bytes[range]), bytes)
+    }
+
+    /// Whether so many bytes nearly fill the buffer.
+    fn is_tight(&self, bytes: usize) -> bool {
+        bytes >= self.buffer_bytes as usize / 4 * 3
+    }
+
+    /// Memory that it takes in a queue, in bytes, if nobody shares it.
+    #[inline]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.len() + EGRESS_ITEM_BYTES
+    }
+
+    /// The topic of its first message, if it begins with one.
+    pub(super) fn first_topic(&self) -> Option<&[u8]> {
+        if self.encoding == Encoding::Zmtp {
+            return zmtp::first_part(&self.bytes).map(route_key);
+        }
+        match splitter::first_frame(&self.bytes)? {
+            Frame::Message { topic, .. } | Frame::Parts { topic, .. } => Some(route_key(topic)),
+            _ => None,
+        }
     }
 
     /// Calls `each` for every frame, in order.
@@ -103,8 +162,6 @@ impl Chunk {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::wire::encode;
 
@@ -114,31 +171,41 @@ pub(super) mod tests {
         frames.iter().for_each(|frame| encode(frame, &mut bytes));
         let messages = frames.iter().filter(|frame| matches!(frame, Frame::Message { .. })).count();
         let count = |n: usize| u32::try_from(n).unwrap();
-        Rc::new(Chunk {
-            bytes: Bytes::from(bytes),
-            frames: count(frames.len()),
-            messages: count(messages),
-            encoding: Encoding::Native,
-        })
+        let buffer_bytes = bytes.len();
+        let (frames, messages) = (count(frames.len()), count(messages));
+        Rc::new(Chunk::new(Bytes::from(bytes), frames, messages, buffer_bytes, Encoding::Native))
+    }
+
+    fn cut(bytes: &Bytes, range: Range<usize>) -> Rc<Chunk> {
+        let picked = Picked { range: range.clone(), first: 0, frames: 1, messages: 1 };
+        let chunk = Rc::new(Chunk::cut(bytes, picked, Encoding::Native));
+        assert_eq!(chunk.bytes, &bytes[range]);
+        chunk
+    }
+
+    fn is_of(chunk: &Chunk, bytes: &Bytes) -> bool {
+        bytes.as_ptr_range().contains(&chunk.bytes.as_ptr())
     }
 
     #[test]
-    fn a_small_piece_does_not_keep_a_slab_alive() {
-        let slab = Bytes::from(vec![0_u8; 64 << 10]);
-        let cut = |bytes: &Bytes, range: Range<usize>| {
-            let piece = {
-                let picked = Picked { range: range.clone(), first: 0, frames: 1, messages: 1 };
-                Chunk::cut(bytes, picked, Encoding::Native)
-            };
-            assert_eq!(piece.bytes.len(), range.len());
-            bytes.as_ptr_range().contains(&piece.bytes.as_ptr())
-        };
-        assert!(!cut(&slab, 10..COPY_BELOW_BYTES), "copied");
-        assert!(cut(&slab, 10..10 + COPY_BELOW_BYTES), "worth a slab");
-        let most_of_a_slab = slab.slice(..COPY_BELOW_BYTES + 1);
-        assert!(!cut(&most_of_a_slab, 0..COPY_BELOW_BYTES - 1), "half of the read, and little of its slab");
-        let copied_before = Bytes::from(vec![0_u8; COPY_BELOW_BYTES - 1]);
-        assert!(cut(&copied_before, 0..3_000));
-        assert!(!cut(&copied_before, 0..100));
+    fn a_short_piece_is_copied_at_once_and_a_longer_one_when_it_has_to_wait() {
+        let batch = Bytes::from(vec![7_u8; 64 << 10]);
+        assert!(!is_of(&cut(&batch, 10..COPY_BELOW_BYTES), &batch));
+        let longer = cut(&batch, 10..10 + COPY_BELOW_BYTES);
+        assert!(is_of(&longer, &batch));
+        let waits = longer.to_wait();
+        assert!(!is_of(&waits, &batch));
+        assert_eq!((&waits.bytes, waits.frames, waits.messages), (&longer.bytes, 1, 1));
+        assert!(Rc::ptr_eq(&waits, &longer.to_wait()), "one copy for all sessions");
+        assert!(Rc::ptr_eq(&waits, &waits.to_wait()));
+    }
+
+    #[test]
+    fn most_of_a_batch_is_never_copied() {
+        for bytes in [100, COPY_BELOW_BYTES, 64 << 10] {
+            let batch = Bytes::from(vec![7_u8; bytes]);
+            let most = cut(&batch, bytes / 8..bytes);
+            assert!(is_of(&most, &batch) && Rc::ptr_eq(&most, &most.to_wait()), "of {bytes}");
+        }
     }
 }

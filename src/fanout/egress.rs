@@ -1,6 +1,7 @@
 //! What waits for one session, behind what the kernel has taken, and what gives way when that is too much.
 //! Offered to by the shard, emptied by the flush pump; both only through here.
 
+mod answer;
 mod latest;
 #[cfg(test)]
 mod tests;
@@ -9,14 +10,15 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use ahash::AHashMap;
 use bytes::Bytes;
 
+use self::answer::Answer;
+use self::latest::Latest;
 use super::batch::Chunk;
 use super::encoding::Encoding;
 use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
-use crate::limits::{LOW_WATER_DIVISOR, SEND_SLICES_MAX};
+use crate::limits::{EGRESS_ITEM_BYTES, LOW_WATER_DIVISOR, SEND_SLICES_MAX};
 
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,25 +38,54 @@ enum Item {
     /// Frames that may be dropped.
     Data(Rc<Chunk>),
     /// Frames that may not.
-    Answer(Box<Chunk>),
+    Answer(Box<Answer>),
     /// What was dropped here.
     Gap(Box<GapTally>),
+    /// `latest` only: a place without anything, so that positions stay true. Never the first that leaves.
+    Gone,
 }
+
+// The allocations of an item (a count of 16 bytes and the chunk, or its bytes and their length), and twice its place.
+const _: () = assert!(
+    16 + size_of::<Chunk>() + 2 * ALLOCATION_BYTES + 2 * size_of::<Item>() <= EGRESS_ITEM_BYTES
+        && size_of::<Answer>() <= 16 + size_of::<Chunk>()
+        && size_of::<GapTally>() <= EGRESS_ITEM_BYTES + ALLOCATION_BYTES
+);
+
+/// Bytes that an allocator takes beside those that it was asked for, at the most, when it is asked for few.
+const ALLOCATION_BYTES: usize = 16;
 
 impl Item {
     /// What is sent of it: for a gap, once its notices are written, which is never where it cannot be told.
-    fn chunk(&self) -> Option<&Chunk> {
+    fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Item::Data(chunk) => Some(chunk),
-            Item::Answer(chunk) => Some(chunk),
-            Item::Gap(tally) => tally.notices(),
+            Item::Data(chunk) => Some(&chunk.bytes),
+            Item::Answer(answer) => Some(answer.bytes()),
+            Item::Gap(tally) => tally.notices().map(|chunk| &chunk.bytes[..]),
+            Item::Gone => None,
+        }
+    }
+
+    /// What leaves with it.
+    fn sent(&self) -> Sent {
+        match self {
+            Item::Data(chunk) => {
+                Sent { messages: chunk.messages.into(), frames: chunk.frames.into(), ..Sent::default() }
+            }
+            Item::Answer(answer) => Sent { frames: answer.frames.into(), ..Sent::default() },
+            Item::Gap(tally) => {
+                let notices = tally.notices().map_or(0, |chunk| chunk.frames).into();
+                Sent { gaps: notices, frames: notices, ..Sent::default() }
+            }
+            Item::Gone => Sent::default(),
         }
     }
 }
 
-/// The frames that wait for one session. Bounds count the frames that may be dropped; sharing is not counted,
-/// so 512 queues full of the same frames hold them once. A queue in which no such frame waits takes any batch,
-/// so that one that is over the bounds by itself can be delivered at all.
+/// The frames that wait for one session. Bounds count the memory that the frames which may be dropped take, with
+/// what is told in place of dropped ones; sharing is not counted, so 512 queues full of the same frames hold them
+/// once. A queue in which no such frame waits takes any batch, so that one that is over the bounds by itself can be
+/// delivered at all.
 #[derive(Default, Debug)]
 pub struct EgressQueue {
     items: VecDeque<Item>,
@@ -65,11 +96,13 @@ pub struct EgressQueue {
     answer_bytes: usize,
     /// How many of the items are gaps.
     gaps: usize,
+    /// The kernel has refused something that still waits: what comes now will wait as well.
+    is_stalled: bool,
     /// `drop-newest` only: it has dropped, and there is no room yet.
     is_dropping: bool,
-    /// `latest` only: where each topic's newest message waits. Positions count from the first item ever.
-    newest: Option<Box<AHashMap<Bytes, u64>>>,
-    /// How many items have left at the front, so that positions in `newest` stay true.
+    /// `latest` only, while something waits.
+    latest: Option<Box<Latest>>,
+    /// How many items have left at the front, so that positions stay true, which count from the first item ever.
     popped: u64,
     /// Of the session. Only a native one can be told of gaps.
     encoding: Encoding,
@@ -97,7 +130,7 @@ impl EgressQueue {
         self.items.is_empty()
     }
 
-    /// Bytes that wait and count against the bound.
+    /// Bytes of memory that count against the bound: of frames that may be dropped, and of gaps that are to be told.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -107,7 +140,7 @@ impl EgressQueue {
         self.frames
     }
 
-    /// Bytes of answers that wait.
+    /// Bytes of memory of the answers that wait.
     pub fn answer_bytes(&self) -> usize {
         self.answer_bytes
     }
@@ -124,7 +157,7 @@ impl EgressQueue {
     #[inline]
     pub fn offer(&mut self, chunk: &Rc<Chunk>, policy: OverflowPolicy, bounds: QueueBounds) -> Offer {
         let fits = self.frames == 0
-            || (self.bytes + chunk.bytes.len() <= bounds.bytes_max
+            || (self.bytes + chunk.held_bytes() <= bounds.bytes_max
                 && self.frames + chunk.frames as usize <= bounds.frames_max);
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
@@ -153,8 +186,30 @@ impl EgressQueue {
 
     /// Queues an answer of so many frames. It is not dropped; the shard closes who lets too many wait.
     pub fn push_answer(&mut self, encoded: Bytes, frames: u32) {
-        self.answer_bytes += encoded.len();
-        self.items.push_back(Item::Answer(Box::new(Chunk::opaque(encoded, frames))));
+        let answer = Answer::new(encoded, frames);
+        let begun = self.begun();
+        if self.items.len() > begun
+            && let Some(Item::Answer(last)) = self.items.back_mut()
+            && last.join(&answer)
+        {
+            self.answer_bytes += answer.bytes().len();
+            return;
+        }
+        self.answer_bytes += answer.held_bytes();
+        self.items.push_back(Item::Answer(Box::new(answer)));
+    }
+
+    /// The kernel has no room: what has to wait now is not to keep more alive than it is. What leaves at once is never
+    /// copied.
+    pub(super) fn stall(&mut self) {
+        if std::mem::replace(&mut self.is_stalled, true) {
+            return;
+        }
+        for item in &mut self.items {
+            if let Item::Data(chunk) = item {
+                *chunk = chunk.to_wait();
+            }
+        }
     }
 
     /// Forgets what waits but answers and what has begun to leave, and gives the number of messages in it.
@@ -167,11 +222,12 @@ impl EgressQueue {
                     self.uncount(&chunk);
                     dropped += u64::from(chunk.messages);
                 }
-                Item::Gap(_) => self.gaps -= 1,
+                Item::Gap(tally) => self.uncount_gap(&tally),
                 Item::Answer(_) => self.items.push_back(item),
+                Item::Gone => {}
             }
         }
-        self.newest = None;
+        self.latest = None;
         dropped
     }
 
@@ -179,9 +235,13 @@ impl EgressQueue {
     pub fn abandon(&mut self) -> (Sent, u64) {
         let mut dropped = self.clear();
         let mut sent = Sent::default();
-        let front = self.items.front().filter(|item| !matches!(item, Item::Answer(_)));
+        let (front, is_gap) = match self.items.front() {
+            Some(Item::Data(chunk)) => (Some(&**chunk), false),
+            Some(Item::Gap(tally)) => (tally.notices(), true),
+            _ => (None, false),
+        };
         let mut left = self.front_sent;
-        if let Some(chunk) = front.and_then(Item::chunk) {
+        if let Some(chunk) = front {
             chunk.for_each(|piece| {
                 let is_whole = piece.range.len() <= left;
                 left = left.saturating_sub(piece.range.len());
@@ -189,7 +249,7 @@ impl EgressQueue {
                 if piece.is_message {
                     sent.messages += u64::from(is_whole);
                     dropped += u64::from(!is_whole);
-                } else if matches!(front, Some(Item::Gap(_))) {
+                } else if is_gap {
                     sent.gaps += u64::from(is_whole);
                 }
             });
@@ -233,10 +293,10 @@ impl EgressQueue {
             self.write_notices(slices.len());
         }
         let (mut filled, mut bytes) = (0, 0);
-        for (slot, chunk) in slices.iter_mut().zip(self.items.iter().filter_map(Item::chunk)) {
+        for (slot, item) in slices.iter_mut().zip(self.items.iter().filter_map(Item::bytes)) {
             let from = if filled == 0 { self.front_sent } else { 0 };
-            *slot = IoSlice::new(&chunk.bytes[from..]);
-            bytes += chunk.bytes.len() - from;
+            *slot = IoSlice::new(&item[from..]);
+            bytes += item.len() - from;
             filled += 1;
         }
         (filled, bytes)
@@ -250,76 +310,91 @@ impl EgressQueue {
                 debug_assert!(false, "more was sent than was given");
                 return sent;
             };
-            let Some(chunk) = front.chunk() else {
+            let Some(item) = front.bytes() else {
                 self.pop_front();
                 continue;
             };
-            let left = chunk.bytes.len() - self.front_sent;
+            let left = item.len() - self.front_sent;
             if bytes < left {
                 self.front_sent += bytes;
                 return sent;
             }
             bytes -= left;
             self.front_sent = 0;
-            sent.frames += u64::from(chunk.frames);
-            sent.messages += u64::from(chunk.messages);
-            if let Item::Gap(tally) = &self.items[0] {
-                sent.gaps += u64::from(tally.notices().map_or(0, |chunk| chunk.frames));
-            }
+            sent.add(front.sent());
             self.pop_front();
         }
-        if self.gaps > 0 {
-            self.pop_untold();
+        if self.gaps > 0 || self.latest.is_some() {
+            self.pop_unsent();
         }
         if self.items.is_empty() {
             self.give_back();
+        } else if self.items.capacity() > KEEP_ITEMS.max(4 * self.items.len()) {
+            self.items.shrink_to(2 * self.items.len());
         }
         sent
     }
 
-    /// Writes the notices of the gaps among so many items, or lets those in front go that cannot be told.
+    /// Writes the notices of the gaps among so many items that leave, or lets those in front go that cannot be told.
     fn write_notices(&mut self, items: usize) {
         if self.encoding != Encoding::Native {
-            return self.pop_untold();
+            return self.pop_unsent();
         }
-        for item in self.items.iter_mut().take(items) {
+        for item in self.items.iter_mut().filter(|item| !matches!(item, Item::Gone)).take(items) {
             if let Item::Gap(tally) = item {
+                let before = tally.held_bytes();
                 tally.write_notices();
+                self.bytes = self.bytes - before + tally.held_bytes();
             }
         }
     }
 
-    /// Of gaps that cannot be told nothing is sent, so nothing would ever take them from the front.
-    fn pop_untold(&mut self) {
-        while self.encoding != Encoding::Native && matches!(self.items.front(), Some(Item::Gap(_))) {
+    /// Lets those in front go of which nothing is sent, so that nothing else would: empty places, and gaps that cannot
+    /// be told.
+    fn pop_unsent(&mut self) {
+        if self.front_sent > 0 {
+            return;
+        }
+        let untold = self.encoding != Encoding::Native;
+        while let Some(Item::Gone | Item::Gap(_)) = self.items.front() {
+            if !untold && matches!(self.items.front(), Some(Item::Gap(_))) {
+                return;
+            }
             self.pop_front();
         }
     }
 
     fn push(&mut self, chunk: &Rc<Chunk>) {
-        self.bytes += chunk.bytes.len();
+        self.bytes += chunk.held_bytes();
         self.frames += chunk.frames as usize;
-        self.items.push_back(Item::Data(Rc::clone(chunk)));
+        let chunk = if self.is_stalled { chunk.to_wait() } else { Rc::clone(chunk) };
+        self.items.push_back(Item::Data(chunk));
     }
 
     fn uncount(&mut self, chunk: &Chunk) {
-        self.bytes -= chunk.bytes.len();
+        self.bytes -= chunk.held_bytes();
         self.frames -= chunk.frames as usize;
+    }
+
+    fn uncount_gap(&mut self, tally: &GapTally) {
+        self.bytes -= tally.held_bytes();
+        self.gaps -= 1;
     }
 
     fn pop_front(&mut self) {
         self.popped += 1;
         match self.items.pop_front() {
             Some(Item::Data(chunk)) => self.uncount(&chunk),
-            Some(Item::Answer(chunk)) => self.answer_bytes -= chunk.bytes.len(),
-            Some(Item::Gap(_)) => self.gaps -= 1,
-            None => {}
+            Some(Item::Answer(answer)) => self.answer_bytes -= answer.held_bytes(),
+            Some(Item::Gap(tally)) => self.uncount_gap(&tally),
+            Some(Item::Gone) | None => {}
         }
     }
 
     /// A queue that was long and is empty keeps no memory.
     fn give_back(&mut self) {
-        self.newest = None;
+        self.latest = None;
+        self.is_stalled = false;
         if self.items.capacity() > KEEP_ITEMS {
             self.items = VecDeque::new();
         }
@@ -330,81 +405,131 @@ impl EgressQueue {
         usize::from(self.front_sent > 0)
     }
 
-    /// Whether the queue is over its bounds, and where the oldest item stands that may give way: neither one that
-    /// has begun to leave nor the one that came last.
-    fn excess(&self, bounds: QueueBounds) -> Option<usize> {
-        if self.bytes <= bounds.bytes_max && self.frames <= bounds.frames_max {
-            return None;
-        }
-        let begun = self.begun();
-        let found = self.items.iter().skip(begun).position(|item| matches!(item, Item::Data(_)))?;
-        Some(begun + found).filter(|at| at + 1 < self.items.len())
+    fn is_over(&self, bounds: QueueBounds) -> bool {
+        self.bytes > bounds.bytes_max || self.frames > bounds.frames_max
     }
 
     fn drop_oldest(&mut self, bounds: QueueBounds) -> Offer {
         let mut dropped = 0;
-        while let Some(at) = self.excess(bounds) {
+        while self.is_over(bounds) {
+            // Neither one that has begun to leave nor the one that came last.
+            let begun = self.begun();
+            let found = self.items.iter().skip(begun).position(|item| matches!(item, Item::Data(_)));
+            let Some(at) = found.map(|found| begun + found).filter(|at| at + 1 < self.items.len()) else {
+                break;
+            };
             dropped += self.drop_at(at);
         }
         if dropped == 0 { Offer::Queued } else { Offer::Dropped(dropped) }
     }
 
-    /// Makes the data item at `at` (part of) the gap before it, and counts its messages.
+    /// Makes the data item at `at` (part of) a gap, and counts its messages.
     fn drop_at(&mut self, at: usize) -> u64 {
-        let joins = at > self.begun() && matches!(self.items[at - 1], Item::Gap(_));
-        if !joins {
-            return self.drop_in_place(at);
-        }
-        let Some(Item::Data(chunk)) = self.items.remove(at) else { return 0 };
+        let gap = self.gap_before(at);
+        let Some(Item::Data(chunk)) = self.items.get(at) else { return 0 };
+        let chunk = Rc::clone(chunk);
         self.uncount(&chunk);
-        if let Item::Gap(tally) = &mut self.items[at - 1] {
-            tally.add_chunk(&chunk);
+        match gap {
+            Some(gap) => {
+                self.add_missed(gap, &chunk);
+                self.remove(at);
+            }
+            None => self.begin_gap(at, &chunk),
         }
         u64::from(chunk.messages)
     }
 
-    /// Makes the data item at `at` a gap, and counts its messages. Moves nobody, so that positions stay true.
-    fn drop_in_place(&mut self, at: usize) -> u64 {
+    /// The gap to which may be added what was missed before the item at `at`: it has not begun to leave, and only
+    /// answers stand between, which are in no order with messages. So between two gaps there is a message, and a
+    /// stalled subscriber that goes on asking piles up none.
+    fn gap_before(&self, at: usize) -> Option<usize> {
+        let before = self.items.range(self.begun()..at).enumerate().rev();
+        let (found, _) = before
+            .take_while(|(_, item)| !matches!(item, Item::Data(_)))
+            .find(|(_, item)| matches!(item, Item::Gap(_)))?;
+        Some(self.begun() + found)
+    }
+
+    /// Puts a gap in the place of the item at `at`, which is counted no more: these frames are missed.
+    fn begin_gap(&mut self, at: usize, chunk: &Chunk) {
         let mut tally = Box::<GapTally>::default();
-        let Item::Data(chunk) = &self.items[at] else { return 0 };
-        let chunk = Rc::clone(chunk);
-        tally.add_chunk(&chunk);
-        self.uncount(&chunk);
-        self.items[at] = Item::Gap(tally);
+        tally.add_chunk(chunk);
+        self.bytes += tally.held_bytes();
         self.gaps += 1;
-        u64::from(chunk.messages)
+        self.items[at] = Item::Gap(tally);
+    }
+
+    /// These frames are missed at the gap at `at`.
+    fn add_missed(&mut self, at: usize, chunk: &Chunk) {
+        let Some(Item::Gap(tally)) = self.items.get_mut(at) else { return };
+        let before = tally.held_bytes();
+        tally.add_chunk(chunk);
+        self.bytes = self.bytes - before + tally.held_bytes();
+    }
+
+    /// Takes an item out that is counted no more; answers that it stood between are joined.
+    fn remove(&mut self, at: usize) {
+        self.items.remove(at);
+        if at > self.begun()
+            && let Some(Item::Answer(next)) = self.items.get_mut(at)
+        {
+            let next_bytes = next.held_bytes();
+            let Item::Answer(next) = std::mem::replace(&mut self.items[at], Item::Gone) else { return };
+            if let Item::Answer(last) = &mut self.items[at - 1]
+                && last.join(&next)
+            {
+                self.answer_bytes -= next_bytes - next.bytes().len();
+                self.items.remove(at);
+            } else {
+                self.items[at] = Item::Answer(next);
+            }
+        }
     }
 
     fn drop_newest(&mut self, chunk: &Chunk) -> Offer {
         // A gap at the back has not begun to leave: nothing else would wait, and this would have been queued.
         self.is_dropping = true;
-        if !matches!(self.items.back(), Some(Item::Gap(_))) {
-            self.items.push_back(Item::Gap(Box::default()));
-            self.gaps += 1;
-        }
-        if let Some(Item::Gap(tally)) = self.items.back_mut() {
-            tally.add_chunk(chunk);
+        match self.gap_before(self.items.len()) {
+            Some(gap) => self.add_missed(gap, chunk),
+            None => {
+                self.items.push_back(Item::Gone);
+                self.begin_gap(self.items.len() - 1, chunk);
+            }
         }
         Offer::Dropped(u64::from(chunk.messages))
     }
 
     /// Counts again what waits.
     pub(super) fn audit(&self) {
-        let (mut bytes, mut frames, mut answer_bytes, mut gaps) = (0, 0, 0, 0);
+        let (mut bytes, mut frames, mut answer_bytes, mut gaps, mut gone) = (0, 0, 0, 0, 0);
         for item in &self.items {
             match item {
                 Item::Data(chunk) => {
-                    bytes += chunk.bytes.len();
+                    bytes += chunk.held_bytes();
                     frames += chunk.frames as usize;
                 }
-                Item::Answer(chunk) => answer_bytes += chunk.bytes.len(),
-                Item::Gap(_) => gaps += 1,
+                Item::Answer(answer) => answer_bytes += answer.held_bytes(),
+                Item::Gap(tally) => {
+                    bytes += tally.held_bytes();
+                    gaps += 1;
+                }
+                Item::Gone => gone += 1,
             }
         }
         let counted = (self.bytes, self.frames, self.answer_bytes, self.gaps);
         assert_eq!(counted, (bytes, frames, answer_bytes, gaps), "bytes, frames, bytes of answers, gaps");
-        let front = self.items.front().and_then(Item::chunk).map_or(1, |chunk| chunk.bytes.len());
+        let front = self.items.front().and_then(Item::bytes).map_or(1, <[u8]>::len);
         assert!(self.front_sent < front, "what has left whole is gone");
+        let may_be_gone = if self.latest.is_some() { self.items.len().saturating_sub(1) } else { 0 };
+        assert!(gone <= may_be_gone, "{gone} places without anything, of {}", self.items.len());
+    }
+}
+
+impl Sent {
+    fn add(&mut self, other: Sent) {
+        self.messages += other.messages;
+        self.gaps += other.gaps;
+        self.frames += other.frames;
     }
 }
 

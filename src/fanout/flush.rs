@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::IoSlice;
 
+use super::egress::EgressQueue;
 use super::shard::Shard;
 use crate::ids::SessionId;
 use crate::limits::FLUSH_BYTES_PER_VISIT;
@@ -42,9 +43,13 @@ impl Shard {
                 return Ok(Visit::Again);
             }
             let (given, taken) = egress.send_next(&mut send)?;
-            let Some(taken) = taken else { return Ok(Visit::Full) };
+            let Some(taken) = taken else {
+                egress.stall();
+                return Ok(Visit::Full);
+            };
             self.on_sent(id, taken);
             if taken < given {
+                self.egress(id).into_iter().for_each(EgressQueue::stall);
                 return Ok(Visit::Full);
             }
             visited += taken;
@@ -66,9 +71,9 @@ mod tests {
     use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
-    use crate::limits::SEND_SLICES_MAX;
+    use crate::limits::{EGRESS_ITEM_BYTES, SEND_SLICES_MAX};
 
-    /// A shard with a session for which these many messages wait, each a batch of its own; and what they weigh.
+    /// A shard with a session for which these many messages wait, each a batch of its own; and their bytes.
     fn waiting(messages: u64) -> (Rig, SessionId, usize) {
         let mut rig = Rig::with_shards(1);
         let subscriber = rig.open(0, OverflowPolicy::DropOldest);
@@ -76,8 +81,14 @@ mod tests {
         rig.say(0, subscriber, &[subscribe("a", 1)]);
         assert_eq!(rig.hears(0, subscriber), "!1");
         (1..=messages).for_each(|sequence| rig.say(0, publisher, &[message("a", sequence)]));
-        let bytes = rig.shards[0].egress(subscriber).unwrap().bytes();
+        let bytes = waiting_bytes(&mut rig, subscriber);
         (rig, subscriber, bytes)
+    }
+
+    /// Bytes that will leave.
+    fn waiting_bytes(rig: &mut Rig, id: SessionId) -> usize {
+        let egress = rig.shards[0].egress(id).unwrap();
+        egress.bytes() - egress.frames() * EGRESS_ITEM_BYTES
     }
 
     fn all(parts: &[IoSlice<'_>]) -> usize {
@@ -128,7 +139,7 @@ mod tests {
         let (mut rig, id, bytes) = waiting(2);
         assert_eq!(rig.shards[0].flush(id, |_| Ok::<_, ()>(None)), Ok(Visit::Full));
         assert_eq!(rig.shards[0].flush(id, |_| Err("broken")), Err("broken"));
-        assert_eq!(rig.shards[0].egress(id).unwrap().bytes(), bytes);
+        assert_eq!(waiting_bytes(&mut rig, id), bytes);
         assert_eq!(rig.hears(0, id), "a=1 a=2");
     }
 

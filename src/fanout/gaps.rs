@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::batch::Chunk;
-use crate::limits::GAP_TOPICS_MAX;
+use crate::limits::{EGRESS_ITEM_BYTES, GAP_BYTES_MAX, GAP_TOPICS_MAX};
 use crate::wire::{Frame, encode};
 
 /// The number on the wire for messages that an egress queue had no room for.
@@ -13,12 +13,17 @@ pub(super) const REASON_OVERFLOW: u8 = 1;
 /// Messages missed at one place of a stream, by topic.
 #[derive(Default, Debug)]
 pub(super) struct GapTally {
-    by_topic: AHashMap<Bytes, Missed>,
-    /// Of topics beyond [`GAP_TOPICS_MAX`].
+    by_topic: AHashMap<Box<[u8]>, Missed>,
+    /// Bytes that those topics take.
+    topics_bytes: usize,
+    /// Of topics beyond [`GAP_TOPICS_MAX`] or [`GAP_BYTES_MAX`].
     others: Missed,
     /// The notices that tell it; made when they are about to leave, and again if more is missed before they do.
     notices: Option<Chunk>,
 }
+
+/// Bytes of a topic here beside its own: its allocation, and two places in a map that grows by doubling.
+const TOPIC_ITEM_BYTES: usize = 24 + 2 * size_of::<(Box<[u8]>, Missed)>();
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Missed {
@@ -35,11 +40,6 @@ impl Missed {
             n => self.messages = self.messages.saturating_add(n),
         }
     }
-
-    fn absorb(&mut self, other: Missed) {
-        self.messages = self.messages.saturating_add(other.messages);
-        self.unknown |= other.unknown;
-    }
 }
 
 impl GapTally {
@@ -48,22 +48,21 @@ impl GapTally {
         chunk.for_each(|piece| self.missed(piece.topic).add(piece.missed));
     }
 
-    /// What `other` tells is missed here as well.
-    pub(super) fn absorb(&mut self, other: &GapTally) {
-        for (topic, missed) in &other.by_topic {
-            self.missed(topic).absorb(*missed);
-        }
-        self.others.absorb(other.others);
-        self.notices = None;
+    /// Memory that it takes in a queue, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let notices = self.notices.as_ref().map_or(0, |chunk| chunk.bytes.len());
+        EGRESS_ITEM_BYTES + self.topics_bytes + notices
     }
 
     fn missed(&mut self, topic: &[u8]) -> &mut Missed {
         self.notices = None;
         if !self.by_topic.contains_key(topic) {
-            if self.by_topic.len() >= GAP_TOPICS_MAX {
+            let topics_bytes = self.topics_bytes + topic.len() + TOPIC_ITEM_BYTES;
+            if self.by_topic.len() >= GAP_TOPICS_MAX || topics_bytes > GAP_BYTES_MAX {
                 return &mut self.others;
             }
-            self.by_topic.insert(Bytes::copy_from_slice(topic), Missed::default());
+            self.topics_bytes = topics_bytes;
+            self.by_topic.insert(topic.into(), Missed::default());
         }
         self.by_topic.get_mut(topic).expect("it was just looked for, or put there")
     }
@@ -75,15 +74,17 @@ impl GapTally {
         }
         let mut out = Vec::new();
         let mut frames = 0;
-        let others = std::iter::once((&[][..], &self.others));
-        for (topic, missed) in self.by_topic.iter().map(|(t, m)| (&t[..], m)).chain(others) {
+        let mut topics: Vec<(&[u8], &Missed)> = self.by_topic.iter().map(|(t, m)| (&t[..], m)).collect();
+        topics.sort_unstable_by_key(|(topic, _)| *topic);
+        topics.push((&[], &self.others));
+        for (topic, missed) in topics {
             let known = (missed.messages > 0).then_some(missed.messages);
             for missed in known.into_iter().chain(missed.unknown.then_some(0)) {
                 encode(&Frame::Gap { topic, missed, reason: REASON_OVERFLOW }, &mut out);
                 frames += 1;
             }
         }
-        self.notices = Some(Chunk::opaque(Bytes::from(out), frames));
+        self.notices = Some(Chunk::opaque(Bytes::from(out.into_boxed_slice()), frames));
     }
 
     /// The notices, once they are written.
@@ -144,10 +145,7 @@ mod tests {
     fn a_publisher_may_tell_any_number() {
         let mut tally = GapTally::default();
         tally.add_chunk(&chunk_of(&[gap(b"a", u64::MAX), gap(b"a", u64::MAX), message(b"a")]));
-        let mut other = GapTally::default();
-        other.absorb(&tally);
-        other.absorb(&tally);
-        assert_eq!(told(&mut other), [(b"a".to_vec(), vec![u64::MAX])].into());
+        assert_eq!(told(&mut tally), [(b"a".to_vec(), vec![u64::MAX])].into());
     }
 
     #[test]
@@ -161,10 +159,19 @@ mod tests {
         assert_eq!(first.len(), GAP_TOPICS_MAX + 1);
         assert_eq!(first[&b""[..]], [20]);
         assert_eq!(first[&b"t.0"[..]], [2]);
-        let mut twice = GapTally::default();
-        twice.absorb(&tally);
-        twice.absorb(&tally);
-        let sum: u64 = told(&mut twice).values().flatten().sum();
-        assert_eq!(sum, 4 * (GAP_TOPICS_MAX as u64 + 10));
+        assert_eq!(first.values().flatten().sum::<u64>(), 2 * (GAP_TOPICS_MAX as u64 + 10));
+    }
+
+    #[test]
+    fn long_topics_take_no_more_than_their_share() {
+        let mut tally = GapTally::default();
+        for n in 0..GAP_TOPICS_MAX {
+            tally.add_chunk(&chunk_of(&[message(format!("{n:0>1000}").as_bytes())]));
+        }
+        assert!(tally.held_bytes() <= GAP_BYTES_MAX + EGRESS_ITEM_BYTES);
+        let all = told(&mut tally);
+        assert!(all.len() > 100, "{} topics", all.len());
+        assert_eq!(all.values().flatten().sum::<u64>(), GAP_TOPICS_MAX as u64);
+        assert!(tally.held_bytes() <= 2 * GAP_BYTES_MAX + EGRESS_ITEM_BYTES);
     }
 }

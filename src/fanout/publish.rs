@@ -28,6 +28,9 @@ pub(super) enum Audience {
     ZmtpHere,
 }
 
+/// Pieces of a batch that a group keeps room for: 8 KiB.
+const PICKED_KEPT: usize = 256;
+
 /// Consecutive frames of one topic.
 struct Run {
     route: Rc<Route>,
@@ -82,7 +85,8 @@ impl Shard {
                 batch.spans.pick_same(&mut picked);
                 cut(&batch.bytes, &mut picked, batch.spans.encoding())
             };
-            // The scratch keeps its room for the next batch.
+            // The scratch keeps room for the usual batch; a thousand groups are not to keep it for the longest.
+            picked.shrink_to(PICKED_KEPT);
             self.groups.get_mut(group).picked = picked;
             self.publish_to_group(&chunks, group, origin);
         }

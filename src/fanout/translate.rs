@@ -34,7 +34,10 @@ fn to_zmtp(bytes: &Bytes, spans: &[Span]) -> Batch {
     }
     // Nobody asks for the author of what is not sent on to other shards.
     let nobody = Author { publisher: 0, first_sequence: 0, received_at_ns: 0 };
-    Batch { bytes: out.freeze(), spans: Spans::Zmtp(translated.into(), nobody) }
+    // What waits of it is not to keep the room alive that was too much.
+    let is_tight = out.len() >= out.capacity() / 4 * 3;
+    let bytes = if is_tight { out.freeze() } else { Bytes::copy_from_slice(&out) };
+    Batch { bytes, spans: Spans::Zmtp(translated.into(), nobody) }
 }
 
 /// The first part becomes the topic; a second that is the last is the payload, else the others are kept apart.

@@ -1,32 +1,44 @@
 //! Where received bytes stand until their frames are whole: a slab that a shard's connections share, and for a
-//! frame that is long and only begun a buffer of the connection's own. An idle connection holds no memory here.
+//! frame that is long and only begun a buffer of the connection's own. An idle connection holds no memory here, and
+//! what is taken from here keeps at most a third more memory alive than it has bytes.
 
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
 use super::splitter::announced_bytes;
-use crate::limits::{COPY_BELOW_BYTES, PARTIAL_BYTES_IN_SLAB, READ_BYTES_PER_TURN, SLAB_BYTES};
+use crate::limits::{PARTIAL_BYTES_IN_SLAB, READ_BYTES_PER_TURN, SLAB_BYTES, SLAB_TAKEN_BYTES_MIN};
 
 /// The read buffer that all connections of one executor share: each turn uses its front and leaves it free.
 #[derive(Default, Debug)]
 pub struct Slab {
     buf: BytesMut,
+    /// The buffer that a turn took last: it is used again, as it is, once nobody holds frames of it.
+    taken: Bytes,
 }
 
 impl Slab {
-    fn reserve(&mut self, bytes: usize) {
-        if self.buf.len() < bytes {
-            // Zeroed pages come from the kernel; what frames still use of the old slab stays alive with them.
-            self.buf = BytesMut::zeroed(SLAB_BYTES.max(bytes));
+    fn reserve(&mut self) {
+        if self.buf.is_empty() {
+            self.buf =
+                mem::take(&mut self.taken).try_into_mut().unwrap_or_else(|_| BytesMut::zeroed(SLAB_BYTES));
         }
+    }
+
+    /// The first bytes. If they nearly fill the buffer they are a slice of it, and it is theirs.
+    fn take(&mut self, bytes: usize) -> Bytes {
+        if bytes < SLAB_TAKEN_BYTES_MIN {
+            return Bytes::copy_from_slice(&self.buf[..bytes]);
+        }
+        self.taken = mem::take(&mut self.buf).freeze();
+        self.taken.slice(..bytes)
     }
 }
 
 /// One connection's place in the stream: the bytes of a frame that has begun and is not whole.
 #[derive(Default, Debug)]
 pub struct Reader {
-    partial: BytesMut,
+    partial: Vec<u8>,
     /// Bytes of this turn that are valid, partial included, in whichever buffer this turn uses.
     filled: usize,
     in_own: bool,
@@ -45,7 +57,7 @@ impl Reader {
             self.partial.resize(held + READ_BYTES_PER_TURN, 0);
             &mut self.partial[held..]
         } else {
-            slab.reserve(held + READ_BYTES_PER_TURN);
+            slab.reserve();
             slab.buf[..held].copy_from_slice(&self.partial);
             &mut slab.buf[held..held + READ_BYTES_PER_TURN]
         }
@@ -64,28 +76,21 @@ impl Reader {
         if self.in_own { &self.partial[..self.filled] } else { &slab.buf[..self.filled] }
     }
 
-    /// Ends the turn: the first `whole` bytes, refcounted and without a copy when they are worth a slab, and
-    /// the rest kept for the next turn.
+    /// Ends the turn: the first `whole` bytes, refcounted, and the rest kept for the next turn.
     pub fn take(&mut self, slab: &mut Slab, whole: usize) -> Bytes {
         debug_assert!(whole <= self.filled);
         if self.in_own {
-            let bytes = self.partial.split_to(whole).freeze();
-            self.keep_own();
-            return bytes;
+            return self.take_own(whole);
         }
         self.keep_rest(slab, whole);
-        if whole < COPY_BELOW_BYTES {
-            return Bytes::copy_from_slice(&slab.buf[..whole]);
-        }
-        slab.buf.split_to(whole).freeze()
+        slab.take(whole)
     }
 
     /// Ends the turn as [`Reader::take`] does, when the first `whole` bytes were used in place.
     pub fn discard(&mut self, slab: &mut Slab, whole: usize) {
         debug_assert!(whole <= self.filled);
         if self.in_own {
-            drop(self.partial.split_to(whole));
-            self.keep_own();
+            drop(self.take_own(whole));
         } else {
             self.keep_rest(slab, whole);
         }
@@ -110,21 +115,74 @@ impl Reader {
     /// with little begun keeps little.
     fn keep_rest(&mut self, slab: &Slab, whole: usize) {
         let rest = &slab.buf[whole..self.filled];
-        if self.partial.capacity() > 4 * rest.len() {
-            self.partial = BytesMut::from(rest);
+        if self.partial.capacity() > 2 * rest.len() {
+            self.partial = rest.to_vec();
         } else {
             self.partial.clear();
             self.partial.extend_from_slice(rest);
         }
     }
 
-    /// Gives the large buffer back when what is left fits the slab again.
-    fn keep_own(&mut self) {
-        if self.partial.len() <= PARTIAL_BYTES_IN_SLAB {
-            let rest = mem::take(&mut self.partial);
-            if !rest.is_empty() {
-                self.partial.extend_from_slice(&rest);
-            }
+    /// The long frame is whole: its buffer goes with it, without what it had grown to beyond.
+    fn take_own(&mut self, whole: usize) -> Bytes {
+        if whole == 0 {
+            return Bytes::new();
         }
+        let rest = self.partial.split_off(whole);
+        let mut taken = mem::replace(&mut self.partial, rest);
+        taken.shrink_to_fit();
+        Bytes::from(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One turn in which so many bytes come, of which so many are whole.
+    fn turn(reader: &mut Reader, slab: &mut Slab, received: usize, whole: usize) -> Bytes {
+        assert!(reader.space(slab).len() >= received);
+        reader.received(received);
+        reader.take(slab, whole)
+    }
+
+    fn is_of(slab: &Slab, bytes: &Bytes) -> bool {
+        slab.taken.as_ptr_range().contains(&bytes.as_ptr())
+    }
+
+    #[test]
+    fn little_that_was_read_does_not_keep_a_slab_alive() {
+        let (mut reader, mut slab) = (Reader::default(), Slab::default());
+        for whole in [1, 4 << 10, SLAB_TAKEN_BYTES_MIN - 1] {
+            let taken = turn(&mut reader, &mut slab, whole, whole);
+            assert!(!is_of(&slab, &taken), "{whole} bytes are copied");
+        }
+        let taken = turn(&mut reader, &mut slab, READ_BYTES_PER_TURN, SLAB_TAKEN_BYTES_MIN);
+        assert!(is_of(&slab, &taken), "no copy of a full read");
+    }
+
+    #[test]
+    fn a_slab_is_used_again_once_nobody_holds_it() {
+        let (mut reader, mut slab) = (Reader::default(), Slab::default());
+        let full = READ_BYTES_PER_TURN;
+        let first = turn(&mut reader, &mut slab, full, full);
+        let begin = first.as_ptr();
+        drop(first);
+        let second = turn(&mut reader, &mut slab, full, full);
+        assert_eq!(second.as_ptr(), begin);
+        let third = turn(&mut reader, &mut slab, full, full);
+        assert_ne!(third.as_ptr(), begin, "somebody reads the second");
+        assert_eq!(second.len(), full);
+    }
+
+    #[test]
+    fn a_long_frame_keeps_no_more_than_its_bytes() {
+        let (mut reader, mut slab) = (Reader::default(), Slab::default());
+        let begun = PARTIAL_BYTES_IN_SLAB + 1;
+        assert!(turn(&mut reader, &mut slab, begun, 0).is_empty());
+        let taken = turn(&mut reader, &mut slab, 10, begun + 3);
+        assert_eq!((taken.len(), reader.memory_bytes(), reader.partial_bytes()), (begun + 3, 7, 7));
+        let buffer = Vec::from(taken);
+        assert_eq!(buffer.capacity(), begun + 3);
     }
 }

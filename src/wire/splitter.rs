@@ -45,6 +45,13 @@ pub(crate) fn frames(bytes: &Bytes) -> impl Iterator<Item = (Bytes, Frame<'_>)> 
     })
 }
 
+/// The first frame of such bytes.
+pub(crate) fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let length = bytes.get(..LENGTH_BYTES)?;
+    let body_bytes = u32::from_le_bytes(length.try_into().expect("four bytes"));
+    Some(Span { start: 0, body_bytes }.frame(bytes))
+}
+
 /// What is wrong with a connection's bytes: it ends with this.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WireError {

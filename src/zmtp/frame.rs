@@ -171,6 +171,11 @@ pub fn for_each_message(bytes: &[u8], mut each: impl FnMut(Range<usize>, &[u8]))
     debug_assert!(begun.is_none(), "messages are whole");
 }
 
+/// The first part of the first of such messages.
+pub(crate) fn first_part(bytes: &[u8]) -> Option<&[u8]> {
+    frames(bytes).next().map(|(_, body, _)| body)
+}
+
 /// Bytes of the body of a native frame of one part more.
 pub(super) const fn native_bytes_with(before: usize, parts_before: u32, part: usize) -> usize {
     match parts_before {

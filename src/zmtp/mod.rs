@@ -16,5 +16,6 @@ pub mod greeting;
 pub mod machine;
 
 pub use decoder::{Decoder, Found};
+pub(crate) use frame::first_part;
 pub use frame::{MessageSpan, for_each_message, put_message};
 pub use machine::{Machine, Output, Role, Sides, Step};

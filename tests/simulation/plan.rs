@@ -3,6 +3,7 @@
 
 use corecast::OverflowPolicy;
 use corecast::fanout::{QueueBounds, ShardConfig};
+use corecast::limits::EGRESS_ITEM_BYTES;
 
 /// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
 /// of a stream can be counted; anybody publishes on the others.
@@ -31,6 +32,9 @@ pub(crate) const FILTERS: [&str; 14] = [
 
 /// Longest payload, in bytes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 200;
+
+/// The most memory that the gaps of a queue take: one that leaves, one behind it, one at the end.
+pub(crate) const GAPS_BYTES_MAX: usize = 3 * (EGRESS_ITEM_BYTES + TOPICS.len() * 200);
 
 /// What a seed decides.
 #[derive(Clone, Debug)]
@@ -68,7 +72,7 @@ impl Plan {
         let bounds = if tight {
             QueueBounds { bytes_max: rng.usize(100..4_000), frames_max: rng.usize(1..40) }
         } else {
-            QueueBounds { bytes_max: rng.usize(8_000..16_000), frames_max: rng.usize(120..300) }
+            QueueBounds { bytes_max: rng.usize(16_000..48_000), frames_max: rng.usize(120..300) }
         };
         // Every policy has its turn as the default; `block` also decides whether clients may ask for it.
         let policies: Vec<OverflowPolicy> = OverflowPolicy::all().collect();
@@ -94,14 +98,20 @@ impl Plan {
     /// Whether the newest message of every topic has room behind a batch that has begun to leave, so that `latest`
     /// drops nothing but what is replaced.
     pub(crate) fn has_room_for_every_topic(&self) -> bool {
-        let frame_bytes = PAYLOAD_BYTES_MAX + 60;
-        self.config.bounds.bytes_max >= TOPICS.len() * frame_bytes + self.batch_bytes_max()
+        let frame_bytes = PAYLOAD_BYTES_MAX + 60 + EGRESS_ITEM_BYTES;
+        let topics_bytes = TOPICS.len() * frame_bytes + GAPS_BYTES_MAX;
+        self.config.bounds.bytes_max >= topics_bytes + self.batch_held_bytes_max()
             && self.config.bounds.frames_max >= TOPICS.len() + self.batch_bytes_max() / 45
     }
 
     /// The most bytes that one batch has: a read, and a frame that had begun.
     pub(crate) fn batch_bytes_max(&self) -> usize {
         self.read_bytes + PAYLOAD_BYTES_MAX + 60
+    }
+
+    /// The most memory that it takes in a queue: each of its frames may wait by itself.
+    pub(crate) fn batch_held_bytes_max(&self) -> usize {
+        self.batch_bytes_max() + self.batch_bytes_max() / 45 * EGRESS_ITEM_BYTES
     }
 
     /// A policy for a new client, as its hello asks for it.

@@ -13,7 +13,7 @@ use corecast_executors::MonotonicNs;
 use crate::client::{Client, Incoming};
 use crate::fault::{Armed, Fault};
 use crate::oracle::Oracle;
-use crate::plan::Plan;
+use crate::plan::{GAPS_BYTES_MAX, Plan};
 use crate::pumps::{Connection, Host};
 use crate::violation::{Checked, Kind, Violation, ensure};
 
@@ -107,12 +107,12 @@ impl World {
         for (client, connection) in self.connections.iter().enumerate() {
             let shard = &mut self.hosts[connection.shard].shard;
             let Some(egress) = shard.egress(connection.session) else { continue };
-            // One batch that has begun to leave, one that has just come; with `block`, one of each that is held
+            // Gaps, one batch that has begun to leave, one that has just come; with `block`, one of each that is held
             // and what was on the links before their publishers heard of it.
             let on_links = self.plan.config.shards * (self.plan.link_items + 2 * LINK_ITEMS_PER_TURN);
             let blocks = self.plan.config.overflow == OverflowPolicy::Block;
             let batches = if blocks { CLIENTS_MAX + on_links } else { 2 };
-            let bytes_max = bounds.bytes_max + batches * self.plan.batch_bytes_max();
+            let bytes_max = bounds.bytes_max + GAPS_BYTES_MAX + batches * self.plan.batch_held_bytes_max();
             let frames_max = bounds.frames_max + batches * self.plan.batch_bytes_max() / 45;
             let text = || format!("client {client}: {} bytes, {} frames", egress.bytes(), egress.frames());
             let fits = egress.bytes() <= bytes_max && egress.frames() <= frames_max;

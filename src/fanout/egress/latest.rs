@@ -3,45 +3,60 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ahash::AHashMap;
-use bytes::Bytes;
+use ahash::RandomState;
+use hashbrown::HashTable;
 
 use super::super::batch::Chunk;
-use super::super::gaps::GapTally;
 use super::super::policy::QueueBounds;
 use super::{EgressQueue, Item, Offer};
 
-/// Gaps from which on a queue is looked at for gaps to join.
-const JOIN_GAPS: usize = 32;
+/// Places without anything, or topics that have left, from which on a queue is tidied up when they are most of it.
+const TIDY_FROM: usize = 32;
 
-/// Topics from which on the positions of those that have left are forgotten.
-const FORGET_TOPICS: usize = 64;
+/// What a queue with one message a topic knows beside its items.
+#[derive(Default, Debug)]
+pub(super) struct Latest {
+    /// The positions of the messages, by their topics. Some may have left since.
+    newest: HashTable<u64>,
+    keys: RandomState,
+    /// Where the gap stands. What is missed is older than all that is kept of its topic, so one tells everything, at
+    /// the place of what was missed first.
+    gap: Option<u64>,
+    /// No message that may give way stands before this.
+    oldest: u64,
+    /// Places without anything.
+    gone: usize,
+}
 
 impl EgressQueue {
-    /// One message a topic: a newer one takes the place of the one that waits, with a gap of one before it. A gap
-    /// that a publisher tells replaces nothing: it is no state.
+    /// One message a topic: a newer one takes the place of the one that waits, which is told as missed. A gap that a
+    /// publisher tells replaces nothing: it is no state.
     pub(super) fn offer_latest(&mut self, chunk: &Chunk, bounds: QueueBounds) -> Offer {
-        let mut dropped = if self.newest.is_none() { self.begin_latest() } else { 0 };
-        dropped += self.push_singles(chunk);
-        self.join_gaps_if_many();
-        while let Some(at) = self.excess(bounds) {
-            dropped += self.drop_in_place(at);
+        let mut latest = self.latest.take().unwrap_or_default();
+        let mut dropped = if latest.newest.is_empty() { self.begin_latest(&mut latest) } else { 0 };
+        dropped += self.push_singles(&mut latest, chunk);
+        while self.is_over(bounds) {
+            let Some(at) = self.oldest_single(&mut latest) else { break };
+            dropped += self.drop_single(&mut latest, at);
         }
-        if self.newest.as_ref().is_some_and(|newest| newest.len() > FORGET_TOPICS + 2 * self.items.len()) {
-            self.find_newest_again();
+        if latest.gone > TIDY_FROM.max(self.items.len() / 2)
+            || latest.newest.len() > TIDY_FROM + 2 * self.items.len()
+        {
+            self.tidy_up(&mut latest);
         }
+        self.latest = Some(latest);
+        self.pop_unsent();
         if dropped == 0 { Offer::Queued } else { Offer::Dropped(dropped) }
     }
 
     /// Takes what waits apart, frame by frame, as if each had been offered to a `latest` queue.
-    fn begin_latest(&mut self) -> u64 {
-        self.newest = Some(Box::default());
+    fn begin_latest(&mut self, latest: &mut Latest) -> u64 {
         let mut dropped = 0;
         for item in self.items.split_off(self.begun()) {
             match item {
                 Item::Data(chunk) => {
                     self.uncount(&chunk);
-                    dropped += self.push_singles(&chunk);
+                    dropped += self.push_singles(latest, &chunk);
                 }
                 other => self.items.push_back(other),
             }
@@ -49,67 +64,97 @@ impl EgressQueue {
         dropped
     }
 
-    fn push_singles(&mut self, chunk: &Chunk) -> u64 {
+    fn push_singles(&mut self, latest: &mut Latest, chunk: &Chunk) -> u64 {
         let mut dropped = 0;
         chunk.for_each(|piece| {
-            if piece.is_message {
-                let position = self.popped + self.items.len() as u64;
-                let newest = self.newest.get_or_insert_default();
-                let older = newest.insert(Bytes::copy_from_slice(piece.topic), position);
-                if let Some(at) = older.and_then(|at| self.replaceable(at)) {
-                    dropped += self.drop_in_place(at);
-                }
-            }
+            let position = self.popped + self.items.len() as u64;
             self.push(&Rc::new(chunk.single(piece)));
+            if piece.is_message
+                && let Some(at) = latest.replace(piece.topic, position, &self.items, self.popped)
+                && at >= self.begun()
+            {
+                dropped += self.drop_single(latest, at);
+            }
         });
         dropped
     }
 
-    /// The index of the item at this position, if it still waits and has not begun to leave.
-    fn replaceable(&self, position: u64) -> Option<usize> {
-        let at = usize::try_from(position.checked_sub(self.popped)?).ok()?;
-        (at >= self.begun() && matches!(self.items.get(at), Some(Item::Data(_)))).then_some(at)
+    /// Drops the message at `at`, to be told where the gap is, and counts it.
+    fn drop_single(&mut self, latest: &mut Latest, at: usize) -> u64 {
+        let Item::Data(chunk) = std::mem::replace(&mut self.items[at], Item::Gone) else { return 0 };
+        self.uncount(&chunk);
+        let gap = latest.gap.and_then(|gap| self.index_of(gap)).filter(|gap| *gap >= self.begun());
+        match gap {
+            Some(gap) if gap < at => self.add_missed(gap, &chunk),
+            // Behind this place, an answer may have ended a subscription: a gap may be told earlier, but no later.
+            Some(gap) => {
+                self.items.swap(gap, at);
+                self.add_missed(at, &chunk);
+            }
+            None => self.begin_gap(at, &chunk),
+        }
+        if gap.is_some() {
+            latest.gone += 1;
+        }
+        if gap.is_none_or(|gap| at < gap) {
+            latest.gap = Some(self.popped + at as u64);
+        }
+        u64::from(chunk.messages)
     }
 
-    /// Joins the gaps when they are most of the queue, so that a stalled subscriber of one topic holds one message
-    /// and one gap, not one gap a message. What is missed is older than all that is kept of its topic, so it may
-    /// be told earlier: where the first gap is.
-    fn join_gaps_if_many(&mut self) {
-        if self.gaps < JOIN_GAPS || self.gaps < 2 * self.frames {
-            return;
-        }
-        let waiting = self.items.split_off(self.begun());
-        let mut first = None;
-        let mut missed = GapTally::default();
-        let mut kept: VecDeque<Item> = VecDeque::new();
-        for item in waiting {
-            match item {
-                Item::Gap(tally) => {
-                    first.get_or_insert(kept.len());
-                    missed.absorb(&tally);
-                    self.gaps -= 1;
+    fn index_of(&self, position: u64) -> Option<usize> {
+        usize::try_from(position.checked_sub(self.popped)?).ok()
+    }
+
+    /// The message that has waited longest, if it may give way to others.
+    fn oldest_single(&self, latest: &mut Latest) -> Option<usize> {
+        let from = self.index_of(latest.oldest).unwrap_or(0).max(self.begun()).min(self.items.len());
+        let found = self.items.range(from..).position(|item| matches!(item, Item::Data(_)));
+        let at = from + found?;
+        latest.oldest = self.popped + at as u64;
+        Some(at).filter(|at| at + 1 < self.items.len())
+    }
+
+    /// Takes the empty places out, and forgets what has left.
+    fn tidy_up(&mut self, latest: &mut Latest) {
+        self.items.retain(|item| !matches!(item, Item::Gone));
+        *latest = Latest { keys: std::mem::take(&mut latest.keys), ..Latest::default() };
+        for at in self.begun()..self.items.len() {
+            let position = self.popped + at as u64;
+            match &self.items[at] {
+                Item::Data(chunk) => {
+                    let Some(topic) = chunk.first_topic() else { continue };
+                    latest.replace(topic, position, &self.items, self.popped);
                 }
-                other => kept.push_back(other),
+                Item::Gap(_) => latest.gap = Some(position),
+                Item::Answer(_) | Item::Gone => {}
             }
         }
-        if let Some(first) = first {
-            kept.insert(first, Item::Gap(Box::new(missed)));
-            self.gaps += 1;
-        }
-        self.items.append(&mut kept);
-        self.find_newest_again();
+    }
+}
+
+impl Latest {
+    /// Topics of which something is known.
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> usize {
+        self.newest.len()
     }
 
-    fn find_newest_again(&mut self) {
-        let mut newest = AHashMap::new();
-        for (at, item) in self.items.iter().enumerate().skip(self.begun()) {
-            let Item::Data(chunk) = item else { continue };
-            chunk.for_each(|piece| {
-                if piece.is_message {
-                    newest.insert(Bytes::copy_from_slice(piece.topic), self.popped + at as u64);
-                }
-            });
+    /// Notes where the newest message of this topic waits, and gives the index of the one before, if it waits, too.
+    fn replace(&mut self, topic: &[u8], position: u64, items: &VecDeque<Item>, popped: u64) -> Option<usize> {
+        let topic_at = |position: u64| {
+            let at = usize::try_from(position.checked_sub(popped)?).ok()?;
+            let Item::Data(chunk) = items.get(at)? else { return None };
+            chunk.first_topic()
+        };
+        let keys = &self.keys;
+        let hash = keys.hash_one(topic);
+        if let Some(known) = self.newest.find_mut(hash, |known| topic_at(*known) == Some(topic)) {
+            return usize::try_from(std::mem::replace(known, position) - popped).ok();
         }
-        self.newest = Some(Box::new(newest));
+        // Those that have left are looked for by nobody.
+        let hash_again = |known: &u64| topic_at(*known).map_or(0, |topic| keys.hash_one(topic));
+        self.newest.insert_unique(hash, position, hash_again);
+        None
     }
 }
