@@ -297,6 +297,10 @@ pub const PUBLISH_BYTES_MAX: usize = 256 << 10;
 /// How long closing a publisher waits for the broker to take what was published.
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// How much later than its deadline a thread gives up a question to its client executor: the task that works on the answer
+/// has the same deadline, looks at it with each tick, and can say more than that it has passed. Five ticks.
+pub const ANSWER_GRACE: Duration = Duration::from_millis(50);
+
 /// Messages of one publisher's thread that its executor takes before the reactor polls again.
 pub const PUBLISHES_PER_TURN: usize = 256;
 

@@ -18,6 +18,7 @@
 //! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, and the rule that a panic on an executor ends the process |
+//! | `block` | waiting for a future on a plain thread |
 //! | `wake` | one task telling another |
 //! | `tick_clock` | waiting for a point in time, to a tick's precision |
 //! | `turn` | how a pump ends its turn so that the reactor polls |
@@ -34,6 +35,7 @@
 //! turns and ends each by waiting for the ring: for a socket ([`ReadySocket::readable`]) or, when
 //! there is more to do at once, with [`end_turn`].
 
+mod block;
 mod clock;
 mod core_set;
 mod cpu_list;
@@ -56,6 +58,7 @@ mod topology;
 mod turn;
 mod wake;
 
+pub use block::block_on;
 pub use clock::MonotonicNs;
 pub use core_set::{CoreSet, CoreSetError};
 pub use executor::ExecutorError;

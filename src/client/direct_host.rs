@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::announcement::Announcement;
 use super::config::DirectConfig;
 use super::direct_shards::Placed;
+use super::question::Deadline;
 use super::session::Session;
 use super::waiters::Waiters;
 use crate::broker::{Listener, LocalHost};
@@ -90,7 +91,7 @@ impl DirectHost {
     ///
     /// # Errors
     /// `Invalid` when the broker does not take the registration; what the session has failed with.
-    pub(super) async fn begin_topic(&self, session: &Session, topic: &Topic) -> Result<()> {
+    pub(super) async fn begin_topic(self: &Rc<Self>, session: &Rc<Session>, topic: &Topic) -> Result<()> {
         {
             let mut state = session.state.borrow_mut();
             let modes = Rc::clone(&state.modes);
@@ -134,29 +135,30 @@ impl DirectHost {
 
     /// Waits until those that the broker counts are here. It is asked behind the registration: who subscribes later
     /// than it counts has heard of this publisher before its subscription was in force, and waits for it.
-    async fn subscribers_are_here(&self, session: &Session, topic: &Topic, deadline: MonotonicNs) {
-        let expected = session.state.borrow_mut().watch(topic.to_bytes());
-        session.send_later();
-        let here = self.watch(topic).await;
+    async fn subscribers_are_here(
+        self: &Rc<Self>,
+        session: &Rc<Session>,
+        topic: &Topic,
+        deadline: MonotonicNs,
+    ) {
+        let expected = session.count_subscribers(topic);
+        let here = self.count_here(topic).await;
         let met = async {
             let mut there = None;
             // Until then the counts here are of no interest.
-            while there.is_none_or(|there| self.count(here) < there) {
-                let (was, count) = (there, self.count(here));
+            while there.is_none_or(|there| here.get() < there) {
+                let (was, count) = (there, here.get());
                 let elsewhere = session.changed.until(|| {
-                    let now = session.state.borrow().watched(expected);
+                    let now = expected.of(&session.state.borrow());
                     (now != was).then_some(now)
                 });
-                let more = self.changed.until(|| (self.count(here) != count).then_some(()));
+                let more = self.changed.until(|| (here.get() != count).then_some(()));
                 if let Either::Left(now) = first(elsewhere, more).await {
                     there = now;
                 }
             }
         };
         first(met, session.runtime.clock.until(deadline)).await;
-        session.state.borrow_mut().unwatch(expected);
-        session.send_later();
-        self.unwatch(here).await;
     }
 
     /// Whether a publisher may put in more.
@@ -220,39 +222,39 @@ impl DirectHost {
         self.host.ask(bytes).await;
     }
 
-    async fn watch(&self, topic: &Topic) -> u32 {
+    /// A number for a count that is asked for now.
+    pub(super) fn next_count(&self) -> u32 {
         let request = self.next_request.get();
         self.next_request.set(request.wrapping_add(1));
         self.counts.borrow_mut().insert(request, 0);
-        self.ask(&Frame::WatchSubscribers { topic: topic.as_bytes(), request }).await;
         request
     }
 
-    async fn unwatch(&self, request: u32) {
+    pub(super) async fn watch(&self, topic: &Topic, request: u32) {
+        self.ask(&Frame::WatchSubscribers { topic: topic.as_bytes(), request }).await;
+    }
+
+    pub(super) async fn unwatch(&self, request: u32) {
         self.counts.borrow_mut().remove(&request);
         self.ask(&Frame::UnwatchSubscribers { request }).await;
     }
 
-    fn count(&self, request: u32) -> u32 {
+    pub(super) fn count(&self, request: u32) -> u32 {
         self.counts.borrow().get(&request).copied().unwrap_or(0)
     }
 
     /// Waits until so many subscribers of a topic are here; gives how many are, the wait over or not.
     pub(super) async fn wait_for_subscribers(
-        &self,
+        self: &Rc<Self>,
         session: &Session,
         topic: &Topic,
         n: usize,
-        timeout: Duration,
+        deadline: Deadline,
     ) -> usize {
-        let clock = &session.runtime.clock;
-        let deadline = clock.now() + timeout;
-        let request = self.watch(topic).await;
-        let there = self.changed.until(|| (self.count(request) as usize >= n).then_some(()));
-        first(there, clock.until(deadline)).await;
-        let count = self.count(request) as usize;
-        self.unwatch(request).await;
-        count
+        let here = self.count_here(topic).await;
+        let there = self.changed.until(|| (here.get() as usize >= n).then_some(()));
+        first(there, session.runtime.clock.until(deadline.at)).await;
+        here.get() as usize
     }
 
     /// Waits until all that was put in has been taken for delivery.

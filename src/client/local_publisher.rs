@@ -9,6 +9,7 @@ use corecast_executors::{Either, end_turn, first};
 use super::direct_host::DirectHost;
 use super::direct_shards::place;
 use super::local::{LocalClient, Use};
+use super::question::Deadline;
 use super::session::Session;
 use super::state::Flushed;
 use crate::error::{Error, ErrorKind, Result};
@@ -173,24 +174,34 @@ impl LocalPublisher {
         n: usize,
         timeout: Duration,
     ) -> Result<usize> {
-        if let Some(direct) = self.direct_for(topic).await? {
-            let count = direct.wait_for_subscribers(&self.used.session, topic, n, timeout).await;
-            return if count >= n { Ok(count) } else { Err(too_few(topic, count, n, timeout)) };
+        self.wait_until_there(topic, n, Deadline::after(timeout)).await
+    }
+
+    pub(super) async fn wait_until_there(
+        &mut self,
+        topic: &Topic,
+        n: usize,
+        deadline: Deadline,
+    ) -> Result<usize> {
+        let session = self.session();
+        let begun = match first(self.direct_for(topic), session.runtime.clock.until(deadline.at)).await {
+            Either::Left(begun) => begun?,
+            Either::Right(()) => return Err(too_few(topic, 0, n, deadline)),
+        };
+        if let Some(direct) = begun {
+            let count = direct.wait_for_subscribers(&session, topic, n, deadline).await;
+            return if count >= n { Ok(count) } else { Err(too_few(topic, count, n, deadline)) };
         }
-        let session = &self.used.session;
-        let request = session.state.borrow_mut().watch(topic.to_bytes());
-        session.send_soon();
+        let count = session.count_subscribers(topic);
         let mut last = 0;
         let waited = session
-            .until_in(timeout, "the subscribers are not there", |state| {
-                last = state.watched(request).unwrap_or(0) as usize;
+            .until_by(deadline, "the subscribers are not there", |state| {
+                last = count.of(state).unwrap_or(0) as usize;
                 (last >= n).then_some(last)
             })
             .await;
-        session.state.borrow_mut().unwatch(request);
-        session.send_soon();
         waited.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => too_few(topic, last, n, timeout),
+            ErrorKind::TimedOut => too_few(topic, last, n, deadline),
             _ => error,
         })
     }
@@ -201,11 +212,14 @@ impl LocalPublisher {
     /// `Lost` if the connection was lost since the last flush with messages not known to be taken: their
     /// subscribers were told of a gap. `TimedOut`; what the session has failed with.
     pub async fn flush(&mut self, timeout: Duration) -> Result<()> {
+        self.flush_until(Deadline::after(timeout)).await
+    }
+
+    pub(super) async fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
         let session = &self.used.session;
         let direct = self.used.direct.borrow().clone();
         if let Some(direct) = direct {
-            let clock = &session.runtime.clock;
-            let flushed = first(direct.flush(), clock.until(clock.now() + timeout)).await;
+            let flushed = first(direct.flush(), session.runtime.clock.until(deadline.at)).await;
             if let Either::Right(()) = flushed {
                 let text = "a subscriber with the policy `block` has not taken all in time";
                 return Err(Error::new(ErrorKind::TimedOut, text));
@@ -217,7 +231,7 @@ impl LocalPublisher {
         }
         let mut asked = None;
         let flushed = session
-            .until_in(timeout, "the broker has not taken all", |state| {
+            .until_by(deadline, "the broker has not taken all", |state| {
                 if asked.is_none() {
                     asked = state.flush();
                     // Only when there is something to send: what is sent wakes whoever looks here.
@@ -242,26 +256,35 @@ impl LocalPublisher {
     ///
     /// # Errors
     /// As for [`LocalPublisher::flush`].
-    pub async fn close(mut self, timeout: Duration) -> Result<()> {
-        let flushed = self.flush(timeout).await;
-        let session = Rc::clone(&self.used.session);
+    pub async fn close(self, timeout: Duration) -> Result<()> {
+        self.close_until(Deadline::after(timeout)).await
+    }
+
+    pub(super) async fn close_until(mut self, deadline: Deadline) -> Result<()> {
+        let flushed = self.flush_until(deadline).await;
+        let session = self.session();
         let last = Rc::strong_count(&self.used) == 1;
         let direct = self.used.direct.borrow().clone().filter(|_| last);
         if let Some(direct) = direct {
-            direct.end(&session, timeout).await;
+            direct.end(&session, deadline.left()).await;
             *self.used.direct.borrow_mut() = None;
         }
         drop(self);
         if last {
             let clock = &session.runtime.clock;
-            first(session.closed(), clock.until(clock.now() + LINGER)).await;
+            first(session.closed(), clock.until(deadline.at.min(clock.now() + LINGER))).await;
         }
         flushed
     }
+
+    pub(super) fn session(&self) -> Rc<Session> {
+        Rc::clone(&self.used.session)
+    }
 }
 
-fn too_few(topic: &Topic, there: usize, n: usize, timeout: Duration) -> Error {
-    let text = format!("{there} of {n} subscribers of `{topic}` came within {} ms", timeout.as_millis());
+fn too_few(topic: &Topic, there: usize, n: usize, deadline: Deadline) -> Error {
+    let within_ms = deadline.within.as_millis();
+    let text = format!("{there} of {n} subscribers of `{topic}` came within {within_ms} ms");
     Error::new(ErrorKind::TimedOut, text)
 }
 

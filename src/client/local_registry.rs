@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::local::Use;
+use super::question::Deadline;
 use super::registry_feed::RegistryFeed;
 use super::registry_view::{Listed, PublisherChange};
 use super::session::Session;
@@ -44,7 +45,7 @@ impl LocalRegistryView {
         Ok(LocalRegistryView { used, lists: Cell::new(0) })
     }
 
-    fn session(&self) -> &Session {
+    pub(super) fn session(&self) -> &Rc<Session> {
         &self.used.session
     }
 
@@ -53,10 +54,14 @@ impl LocalRegistryView {
     /// # Errors
     /// `TimedOut`; what the session has failed with.
     pub async fn list(&self, timeout: Duration) -> Result<Vec<Listed>> {
+        self.list_until(Deadline::after(timeout)).await
+    }
+
+    pub(super) async fn list_until(&self, deadline: Deadline) -> Result<Vec<Listed>> {
         let session = self.session();
         let mut asked: Option<ListSlot> = None;
         let list = session
-            .until_in(timeout, "the broker has not listed its publishers", |state| {
+            .until_by(deadline, "the broker has not listed its publishers", |state| {
                 let answer = asked.as_ref().and_then(|slot| slot.borrow_mut().take());
                 match answer {
                     Some(Some(list)) => return Some(list),

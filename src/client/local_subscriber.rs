@@ -7,6 +7,7 @@ use corecast_executors::{Either, first};
 use super::local::Use;
 use super::message::Event;
 use super::queue::EventQueue;
+use super::session::Session;
 use super::sinks::Sink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::SubscriberId;
@@ -62,6 +63,10 @@ pub struct LocalSubscriber {
 }
 
 impl LocalSubscriber {
+    pub(super) fn session(&self) -> Rc<Session> {
+        Rc::clone(&self.subscription.used.session)
+    }
+
     /// The next event.
     ///
     /// # Errors

@@ -15,16 +15,20 @@
 //! | `introductions` | sessions to the direct publishers that the broker names |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
+//! | `counts` | counts of a topic's subscribers that somebody waits for |
 //! | `direct_shards` | which executors those run on |
 //! | `local` | a client inside an executor, with `local_publisher`, `local_subscriber` and `local_registry` |
 //! | `queue` | what waits for a subscriber in its own process |
-//! | `shared` | the executor that serves publishers and subscribers of other threads |
+//! | `shared` | the executor that serves publishers and subscribers of other threads, and what they ask of it |
+//! | `served` | its tasks, one for each of them |
+//! | `question` | a question to such a task, its time, and the end of either side |
 //! | `publisher`, `subscriber` | their handles |
 //! | `registry_view`, `registry_feed` | looking at the registry: the handle, and what it has not been told |
 
 mod announcement;
 mod config;
 mod connection;
+mod counts;
 mod direct_host;
 mod direct_shards;
 mod introductions;
@@ -35,10 +39,12 @@ mod local_subscriber;
 mod message;
 mod out;
 mod publisher;
+mod question;
 mod queue;
 mod registry_feed;
 mod registry_view;
 mod runtime;
+mod served;
 mod session;
 mod shared;
 mod sinks;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::{Inbox, Link, link};
+use corecast_executors::{Either, Inbox, Link, Refused, block_on, first, link};
 
 use super::config::ClientConfig;
 use super::local_publisher::check_length;
-use super::shared::{PublishItem, PublisherEnds, publisher_command};
+use super::question::{Deadline, Line, Question};
+use super::shared::{PublishItem, PublisherEnds, ask_for_publisher};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
@@ -36,7 +37,7 @@ pub struct Publisher {
     frame_bytes_max: usize,
     sequence: u64,
     items: Link<PublishItem>,
-    failure: Inbox<Error>,
+    line: Line,
     /// Bytes of payload since the last question whether all was taken over, and where its answer comes.
     asked_bytes_ago: usize,
     taken: Option<Inbox<()>>,
@@ -64,9 +65,7 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::connect`].
     pub fn with_config(config: ClientConfig) -> Result<Publisher> {
-        let (reply, mut answer) = link(1);
-        publisher_command(config, reply)?.send_blocking()?;
-        Self::of(answer.recv_blocking())
+        block_on(Self::with_config_async(config))
     }
 
     /// As [`Publisher::with_config`].
@@ -74,14 +73,8 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<Publisher> {
-        let (reply, mut answer) = link(1);
-        publisher_command(config, reply)?.send().await?;
-        Self::of(answer.recv().await)
-    }
-
-    fn of(answer: Option<Result<PublisherEnds>>) -> Result<Publisher> {
-        let PublisherEnds { id, frame_bytes_max, items, failure } = answer.ok_or_else(executor_gone)??;
-        Ok(Publisher { id, frame_bytes_max, sequence: 0, items, failure, asked_bytes_ago: 0, taken: None })
+        let PublisherEnds { id, frame_bytes_max, items, line } = ask_for_publisher(config).await?;
+        Ok(Publisher { id, frame_bytes_max, sequence: 0, items, line, asked_bytes_ago: 0, taken: None })
     }
 
     /// Who this is in the messages.
@@ -94,17 +87,10 @@ impl Publisher {
     /// # Errors
     /// `Invalid` for a payload longer than the broker takes; else what the session has failed with.
     pub fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        let item = self.item(topic, payload)?;
-        if self.is_ahead(payload) {
-            if let Some(mut taken) = self.taken.take() {
-                let _ = taken.recv_blocking();
-            }
-            // Refused only by an executor that is gone, as the message will be.
-            let question = self.ask_taken();
-            let _ = self.items.send_blocking(question);
+        match self.offer(topic, payload)? {
+            None => Ok(self.published()),
+            Some(item) => block_on(self.publish_when_there_is_room(item)),
         }
-        let sent = self.items.send_blocking(item).is_ok();
-        self.published(sent)
     }
 
     /// As [`Publisher::publish`].
@@ -112,43 +98,67 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::publish`].
     pub async fn publish_async(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        let item = self.item(topic, payload)?;
-        if self.is_ahead(payload) {
-            if let Some(mut taken) = self.taken.take() {
-                let _ = taken.recv().await;
-            }
-            let question = self.ask_taken();
-            let _ = self.items.send(question).await;
+        match self.offer(topic, payload)? {
+            None => Ok(self.published()),
+            Some(item) => self.publish_when_there_is_room(item).await,
         }
-        let sent = self.items.send(item).await.is_ok();
-        self.published(sent)
     }
 
-    /// Counts this payload, and gives whether another [`PUBLISH_BYTES_AHEAD`] have been published: then those before
-    /// them must have been taken over, so that twice as much waits at the most, and a message.
-    fn is_ahead(&mut self, payload: &[u8]) -> bool {
-        self.asked_bytes_ago += payload.len();
-        self.asked_bytes_ago > PUBLISH_BYTES_AHEAD
+    /// Hands a message over if there is room for it now; else it has to wait.
+    fn offer(&mut self, topic: &Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
+        check_length(topic, payload, self.frame_bytes_max)?;
+        let item = PublishItem::Publish { topic: topic.clone(), payload: Bytes::copy_from_slice(payload) };
+        if self.is_ahead(payload.len()) {
+            return Ok(Some(item));
+        }
+        match self.items.try_send(item) {
+            Ok(()) => {
+                self.asked_bytes_ago += payload.len();
+                Ok(None)
+            }
+            Err(Refused::Full(item)) => Ok(Some(item)),
+            Err(Refused::Closed(_)) => Err(self.line.failed()),
+        }
     }
 
-    fn ask_taken(&mut self) -> PublishItem {
+    /// Whether with so many bytes another [`PUBLISH_BYTES_AHEAD`] have been published: then those before them must have
+    /// been taken over, so that twice as much waits at the most, and a message.
+    fn is_ahead(&self, bytes: usize) -> bool {
+        self.asked_bytes_ago + bytes > PUBLISH_BYTES_AHEAD
+    }
+
+    async fn publish_when_there_is_room(&mut self, item: PublishItem) -> Result<u64> {
+        let bytes = item.payload_bytes();
+        if self.is_ahead(bytes) {
+            self.until_taken().await?;
+        }
+        if self.items.send(item).await.is_err() {
+            return Err(self.line.failed());
+        }
+        self.asked_bytes_ago += bytes;
+        Ok(self.published())
+    }
+
+    /// Waits until what the last question was about has been taken over, and asks the next.
+    async fn until_taken(&mut self) -> Result<()> {
+        if let Some(taken) = &mut self.taken {
+            // A question that is dropped unanswered is dropped by a task that ends.
+            if let Either::Right(error) = first(answered(taken), self.line.ended()).await {
+                return Err(error);
+            }
+        }
         let (reply, taken) = link(1);
+        if self.items.send(PublishItem::Taken { reply }).await.is_err() {
+            return Err(self.line.failed());
+        }
         self.asked_bytes_ago = 0;
         self.taken = Some(taken);
-        PublishItem::Taken { reply }
+        Ok(())
     }
 
-    fn item(&self, topic: &Topic, payload: &[u8]) -> Result<PublishItem> {
-        check_length(topic, payload, self.frame_bytes_max)?;
-        Ok(PublishItem::Publish { topic: topic.clone(), payload: Bytes::copy_from_slice(payload) })
-    }
-
-    fn published(&mut self, sent: bool) -> Result<u64> {
-        if !sent {
-            return Err(self.failed());
-        }
+    fn published(&mut self) -> u64 {
         self.sequence += 1;
-        Ok(self.sequence)
+        self.sequence
     }
 
     /// Waits until at least `n` subscribers of this topic are in force, so that none misses the first message,
@@ -157,7 +167,7 @@ impl Publisher {
     /// # Errors
     /// `TimedOut`, saying how many there were; what the session has failed with.
     pub fn wait_for_subscribers(&mut self, topic: &Topic, n: usize, timeout: Duration) -> Result<usize> {
-        self.ask(|reply| PublishItem::Wait { topic: topic.clone(), n, timeout, reply })
+        block_on(self.wait_for_subscribers_async(topic, n, timeout))
     }
 
     /// As [`Publisher::wait_for_subscribers`].
@@ -170,7 +180,8 @@ impl Publisher {
         n: usize,
         timeout: Duration,
     ) -> Result<usize> {
-        self.ask_async(|reply| PublishItem::Wait { topic: topic.clone(), n, timeout, reply }).await
+        let topic = topic.clone();
+        self.ask(timeout, |deadline, question| PublishItem::Wait { topic, n, deadline, question }).await
     }
 
     /// Waits until the broker has taken for delivery all that was published.
@@ -179,7 +190,7 @@ impl Publisher {
     /// `Lost` if the connection was lost since the last flush with messages not known to be taken; `TimedOut`;
     /// what the session has failed with.
     pub fn flush(&mut self, timeout: Duration) -> Result<()> {
-        self.ask(|reply| PublishItem::Flush { timeout, reply })
+        block_on(self.flush_async(timeout))
     }
 
     /// As [`Publisher::flush`].
@@ -187,7 +198,7 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::flush`].
     pub async fn flush_async(&mut self, timeout: Duration) -> Result<()> {
-        self.ask_async(|reply| PublishItem::Flush { timeout, reply }).await
+        self.ask(timeout, |deadline, question| PublishItem::Flush { deadline, question }).await
     }
 
     /// Flushes for up to 30 s, and ends.
@@ -203,7 +214,7 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::flush`].
     pub fn close_within(mut self, timeout: Duration) -> Result<()> {
-        self.ask(|reply| PublishItem::Close { timeout, reply })
+        block_on(self.leave(timeout))
     }
 
     /// As [`Publisher::close`].
@@ -211,28 +222,27 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::flush`].
     pub async fn close_async(mut self) -> Result<()> {
-        self.ask_async(|reply| PublishItem::Close { timeout: CLOSE_TIMEOUT_DEFAULT, reply }).await
+        self.leave(CLOSE_TIMEOUT_DEFAULT).await
     }
 
-    fn ask<T>(&mut self, item: impl FnOnce(Link<Result<T>>) -> PublishItem) -> Result<T> {
-        let (reply, mut answer) = link(1);
-        if self.items.send_blocking(item(reply)).is_err() {
-            return Err(self.failed());
-        }
-        answer.recv_blocking().unwrap_or_else(|| Err(self.failed()))
+    async fn leave(&mut self, timeout: Duration) -> Result<()> {
+        self.ask(timeout, |deadline, question| PublishItem::Close { deadline, question }).await
     }
 
-    async fn ask_async<T>(&mut self, item: impl FnOnce(Link<Result<T>>) -> PublishItem) -> Result<T> {
-        let (reply, mut answer) = link(1);
-        if self.items.send(item(reply)).await.is_err() {
-            return Err(self.failed());
-        }
-        answer.recv().await.unwrap_or_else(|| Err(self.failed()))
+    async fn ask<T>(
+        &mut self,
+        timeout: Duration,
+        item: impl FnOnce(Deadline, Question<T>) -> PublishItem,
+    ) -> Result<T> {
+        let deadline = Deadline::after(timeout);
+        self.line.ask(&self.items, deadline, |question| item(deadline, question)).await
     }
+}
 
-    /// Why items are taken no more.
-    fn failed(&mut self) -> Error {
-        self.failure.try_recv().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the publisher has ended"))
+/// Waits for the answer of a task that lives.
+async fn answered(answer: &mut Inbox<()>) {
+    if answer.recv().await.is_none() {
+        std::future::pending().await
     }
 }
 

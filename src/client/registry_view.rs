@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Inbox, Link, RecvTimeout, link};
+use corecast_executors::{Inbox, Link, RecvTimeout, block_on};
 
 use super::config::{ClientConfig, Sessions};
-use super::publisher::executor_gone;
-use super::shared::{Command, ListAsk, RegistryEnds, commands};
+use super::question::{Deadline, Line};
+use super::shared::{ListAsk, RegistryEnds, ask_for_registry};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fanout::DOWN_LEFT;
 use crate::ids::PublisherId;
 use crate::registry::Registration;
@@ -112,7 +112,7 @@ pub enum PublisherChange {
 pub struct RegistryView {
     asks: Link<ListAsk>,
     changes: Inbox<(u64, Vec<PublisherChange>)>,
-    failure: Inbox<Error>,
+    line: Line,
     /// Handed over, and not yet given out.
     ready: VecDeque<PublisherChange>,
     /// How many lists were given: changes from before the last are in it.
@@ -141,9 +141,7 @@ impl RegistryView {
     /// # Errors
     /// As for [`RegistryView::connect`].
     pub fn with_config(config: ClientConfig) -> Result<RegistryView> {
-        let (reply, mut answer) = link(1);
-        commands()?.send_blocking(command(config, reply)).map_err(|_| executor_gone())?;
-        Self::of(answer.recv_blocking())
+        block_on(Self::with_config_async(config))
     }
 
     /// As [`RegistryView::with_config`].
@@ -151,14 +149,9 @@ impl RegistryView {
     /// # Errors
     /// As for [`RegistryView::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<RegistryView> {
-        let (reply, mut answer) = link(1);
-        commands()?.send(command(config, reply)).await.map_err(|_| executor_gone())?;
-        Self::of(answer.recv().await)
-    }
-
-    fn of(answer: Option<Result<RegistryEnds>>) -> Result<RegistryView> {
-        let RegistryEnds { asks, changes, failure } = answer.ok_or_else(executor_gone)??;
-        Ok(RegistryView { asks, changes, failure, ready: VecDeque::new(), lists: 0 })
+        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..config };
+        let RegistryEnds { asks, changes, line } = ask_for_registry(config).await?;
+        Ok(RegistryView { asks, changes, line, ready: VecDeque::new(), lists: 0 })
     }
 
     /// Everybody who is registered, by publisher, with what is left of each lease. What it gives,
@@ -167,12 +160,7 @@ impl RegistryView {
     /// # Errors
     /// `TimedOut`; what the session has failed with.
     pub fn list(&mut self, timeout: Duration) -> Result<Vec<Listed>> {
-        let (reply, mut answer) = link(1);
-        if self.asks.send_blocking(ListAsk { timeout, reply }).is_err() {
-            return Err(self.failed());
-        }
-        let answer = answer.recv_blocking();
-        self.listed(answer)
+        block_on(self.list_async(timeout))
     }
 
     /// As [`RegistryView::list`].
@@ -180,16 +168,9 @@ impl RegistryView {
     /// # Errors
     /// As for [`RegistryView::list`].
     pub async fn list_async(&mut self, timeout: Duration) -> Result<Vec<Listed>> {
-        let (reply, mut answer) = link(1);
-        if self.asks.send(ListAsk { timeout, reply }).await.is_err() {
-            return Err(self.failed());
-        }
-        let answer = answer.recv().await;
-        self.listed(answer)
-    }
-
-    fn listed(&mut self, answer: Option<Result<(u64, Vec<Listed>)>>) -> Result<Vec<Listed>> {
-        let (lists, list) = answer.unwrap_or_else(|| Err(self.failed()))?;
+        let deadline = Deadline::after(timeout);
+        let ask = |question| ListAsk { deadline, question };
+        let (lists, list) = self.line.ask(&self.asks, deadline, ask).await?;
         self.lists = lists;
         self.ready.clear();
         Ok(list)
@@ -243,18 +224,10 @@ impl RegistryView {
     }
 
     fn hand_over(&mut self, handed: Option<(u64, Vec<PublisherChange>)>) -> Result<()> {
-        let (lists, changes) = handed.ok_or_else(|| self.failed())?;
+        let (lists, changes) = handed.ok_or_else(|| self.line.failed())?;
         if lists >= self.lists {
             self.ready.extend(changes);
         }
         Ok(())
     }
-
-    fn failed(&mut self) -> Error {
-        self.failure.try_recv().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the view has ended"))
-    }
-}
-
-fn command(config: ClientConfig, reply: Link<Result<RegistryEnds>>) -> Command {
-    Command::Registry { config: ClientConfig { sessions: Sessions::PerSubscriber, ..config }, reply }
 }

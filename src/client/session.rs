@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
 
 use super::config::ClientConfig;
 use super::introductions::Introduced;
+use super::question::Deadline;
 use super::runtime::ClientRuntime;
 use super::sinks::Sinks;
 use super::state::State;
@@ -154,21 +154,20 @@ impl Session {
             .await
     }
 
-    /// As [`Session::until`], for so long.
-    pub(super) async fn until_in<T>(
+    /// As [`Session::until`], and no longer than to the deadline.
+    pub(super) async fn until_by<T>(
         &self,
-        time: Duration,
+        deadline: Deadline,
         what: &str,
         look: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T> {
-        let clock = &self.runtime.clock;
-        let deadline = clock.now() + time;
-        match first(self.until(look), clock.until(deadline)).await {
+        match first(self.until(look), self.runtime.clock.until(deadline.at)).await {
             Either::Left(done) => done,
-            Either::Right(()) => Err(Error::new(
-                ErrorKind::TimedOut,
-                format!("{what}: not within {} ms ({})", time.as_millis(), self.config.broker),
-            )),
+            Either::Right(()) => {
+                let broker = &self.config.broker;
+                let text = format!("{what}: not within {} ms ({broker})", deadline.within.as_millis());
+                Err(Error::new(ErrorKind::TimedOut, text))
+            }
         }
     }
 

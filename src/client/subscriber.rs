@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Inbox, Link, RecvTimeout, link};
+use corecast_executors::{Inbox, RecvTimeout, block_on};
 
 use super::config::ClientConfig;
 use super::message::Event;
-use super::publisher::executor_gone;
-use super::shared::{Command, SubscriberEnds, commands};
+use super::question::Line;
+use super::shared::{SubscriberEnds, ask_for_subscriber};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::topic::Filter;
 
 /// Receives the messages of the topics that its filters match, and a [`Gap`](super::Gap) wherever some are missing.
@@ -32,10 +32,9 @@ use crate::topic::Filter;
 #[derive(Debug)]
 pub struct Subscriber {
     events: Inbox<Vec<Event>>,
-    failure: Inbox<Error>,
+    line: Line,
     /// Handed over, and not yet given out.
     ready: VecDeque<Event>,
-    _alive: Link<()>,
 }
 
 impl Subscriber {
@@ -61,10 +60,7 @@ impl Subscriber {
     /// # Errors
     /// As for [`Subscriber::connect`].
     pub fn with_config(config: ClientConfig, filters: &[Filter]) -> Result<Subscriber> {
-        let (reply, mut answer) = link(1);
-        let command = Command::Subscriber { config, filters: filters.to_vec(), reply };
-        commands()?.send_blocking(command).map_err(|_| executor_gone())?;
-        Self::of(answer.recv_blocking())
+        block_on(Self::with_config_async(config, filters))
     }
 
     /// As [`Subscriber::with_config`].
@@ -72,15 +68,8 @@ impl Subscriber {
     /// # Errors
     /// As for [`Subscriber::connect`].
     pub async fn with_config_async(config: ClientConfig, filters: &[Filter]) -> Result<Subscriber> {
-        let (reply, mut answer) = link(1);
-        let command = Command::Subscriber { config, filters: filters.to_vec(), reply };
-        commands()?.send(command).await.map_err(|_| executor_gone())?;
-        Self::of(answer.recv().await)
-    }
-
-    fn of(answer: Option<Result<SubscriberEnds>>) -> Result<Subscriber> {
-        let SubscriberEnds { events, failure, alive } = answer.ok_or_else(executor_gone)??;
-        Ok(Subscriber { events, failure, ready: VecDeque::new(), _alive: alive })
+        let SubscriberEnds { events, line } = ask_for_subscriber(config, filters.to_vec()).await?;
+        Ok(Subscriber { events, line, ready: VecDeque::new() })
     }
 
     /// The next event; waits for it.
@@ -138,16 +127,12 @@ impl Subscriber {
     }
 
     fn hand_over(&mut self, events: Option<Vec<Event>>) -> Result<()> {
-        let events = events.ok_or_else(|| self.failed())?;
+        let events = events.ok_or_else(|| self.line.failed())?;
         self.ready.extend(events);
         Ok(())
     }
 
     fn next(&mut self) -> Result<Event> {
-        self.ready.pop_front().ok_or_else(|| self.failed())
-    }
-
-    fn failed(&mut self) -> Error {
-        self.failure.try_recv().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the subscriber has ended"))
+        self.ready.pop_front().ok_or_else(|| self.line.failed())
     }
 }

@@ -1,0 +1,215 @@
+//! Questions that a thread asks a task of the client executor. Two kinds of ends are watched: the asker's, so that a
+//! question nobody waits for any more costs nothing, and the task's, so that nobody waits for an answer that cannot come.
+
+use std::time::Duration;
+
+use corecast_executors::{Either, Inbox, Link, MonotonicNs, TickClock, first, link};
+use futures_lite::future::or;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::ANSWER_GRACE;
+
+/// The time by which something is to be done, counted from the call that asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: MonotonicNs,
+    /// How long that was from the call, for error texts.
+    pub(super) within: Duration,
+}
+
+impl Deadline {
+    /// So long from now.
+    pub(super) fn after(within: Duration) -> Self {
+        Deadline { at: MonotonicNs::now() + within, within }
+    }
+
+    /// The time that is left.
+    pub(super) fn left(self) -> Duration {
+        self.at.saturating_since(MonotonicNs::now())
+    }
+}
+
+/// The answering end of a question.
+#[derive(Debug)]
+pub(super) struct Question<T> {
+    reply: Link<Result<T>>,
+    /// Closed when the asker is gone.
+    asker: Inbox<()>,
+}
+
+/// The asking end. Dropped, it withdraws the question.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    answer: Inbox<Result<T>>,
+    _asker: Link<()>,
+}
+
+/// A question and where its answer comes.
+pub(super) fn question<T>() -> (Question<T>, Answer<T>) {
+    let (reply, answer) = link(1);
+    let (alive, asker) = link(1);
+    (Question { reply, asker }, Answer { answer, _asker: alive })
+}
+
+impl<T> Question<T> {
+    /// Works out the answer and gives it, unless the asker withdraws the question: then the work is dropped.
+    pub(super) async fn answer(mut self, work: impl Future<Output = Result<T>>) {
+        let withdrawn = async {
+            until_closed(&mut self.asker).await;
+            None
+        };
+        if let Some(answer) = or(withdrawn, async { Some(work.await) }).await {
+            // The asker may have left just now.
+            drop(self.reply.try_send(answer));
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// The answer; `None` when the question was dropped without one.
+    pub(super) async fn recv(&mut self) -> Option<Result<T>> {
+        self.answer.recv().await
+    }
+}
+
+/// Waits until every link to this inbox is gone. Nothing is ever sent on them.
+pub(super) async fn until_closed(inbox: &mut Inbox<()>) {
+    while inbox.recv().await.is_some() {}
+}
+
+/// A handle's line to the task that serves it.
+#[derive(Debug)]
+pub(super) struct Line {
+    alarms: Link<Alarm>,
+    ending: Ending,
+}
+
+/// The task's end of a [`Line`].
+#[derive(Debug)]
+pub(super) struct LineEnd {
+    alarms: Inbox<Alarm>,
+    /// Takes the reason why the task ends.
+    pub(super) failed: Link<Error>,
+}
+
+/// A time at which a thread wants to be woken: it may have no timer of its own.
+#[derive(Debug)]
+struct Alarm {
+    at: MonotonicNs,
+    ring: Link<()>,
+}
+
+/// Both ends of a line. `subject` is the thing that has ended when the task has.
+pub(super) fn line(subject: &'static str) -> (Line, LineEnd) {
+    let (alarms_link, alarms) = link(1);
+    let (failed, told) = link(1);
+    let ending = Ending { told, subject, why: None };
+    (Line { alarms: alarms_link, ending }, LineEnd { alarms, failed })
+}
+
+impl Line {
+    /// Sends a question and waits for its answer: until the deadline, and no longer than the task lives. A question may
+    /// lie unread in the queue of a task that has ended, for as long as somebody can send to that: so the queue does not
+    /// tell, and the task's own link does.
+    ///
+    /// # Errors
+    /// The answer's; `TimedOut`; why the task has ended.
+    pub(super) async fn ask<Q, T>(
+        &mut self,
+        questions: &Link<Q>,
+        deadline: Deadline,
+        make: impl FnOnce(Question<T>) -> Q,
+    ) -> Result<T> {
+        let (question, mut answer) = question();
+        let answered = async {
+            match questions.send(make(question)).await {
+                Ok(()) => answer.recv().await,
+                Err(_) => None,
+            }
+        };
+        let (ring, mut rung) = link(1);
+        let alarm = Alarm { at: deadline.at + ANSWER_GRACE, ring };
+        let late = async {
+            // Without a bell only the end of the task ends the wait: it is ending.
+            let rings = self.alarms.send(alarm).await.is_ok() && rung.recv().await.is_some();
+            if rings { Err(too_late(deadline)) } else { std::future::pending().await }
+        };
+        let ended = async { Err(self.ending.wait().await) };
+        // An answer that has come counts, whatever else has happened since.
+        or(async { answered_or_never(answered.await).await }, or(late, ended)).await
+    }
+
+    /// Waits until the task has ended, and says why.
+    pub(super) async fn ended(&mut self) -> Error {
+        self.ending.wait().await
+    }
+
+    /// Why the task has ended, which is known to have.
+    pub(super) fn failed(&mut self) -> Error {
+        self.ending.why()
+    }
+}
+
+/// A question that was dropped unanswered: its task ends, and says why.
+async fn answered_or_never<T>(answer: Option<Result<T>>) -> Result<T> {
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
+    }
+}
+
+fn too_late(deadline: Deadline) -> Error {
+    let text = format!(
+        "not done within {} ms: messages that were published before still wait",
+        deadline.within.as_millis()
+    );
+    Error::new(ErrorKind::TimedOut, text)
+}
+
+/// Wakes the handle when its time is over, until the handle is gone. It asks one thing at a time: another alarm takes the
+/// place of the one before.
+pub(super) async fn ring(clock: &TickClock, line: &mut LineEnd) {
+    let mut next = line.alarms.recv().await;
+    while let Some(Alarm { at, ring }) = next {
+        match first(line.alarms.recv(), clock.until(at)).await {
+            Either::Left(newer) => next = newer,
+            Either::Right(()) => {
+                let _ = ring.try_send(());
+                next = line.alarms.recv().await;
+            }
+        }
+    }
+}
+
+/// The end of a task that serves a handle: its reason comes once, and is remembered.
+#[derive(Debug)]
+pub(super) struct Ending {
+    told: Inbox<Error>,
+    subject: &'static str,
+    why: Option<(ErrorKind, String)>,
+}
+
+impl Ending {
+    async fn wait(&mut self) -> Error {
+        if self.why.is_none() {
+            let error = self.told.recv().await;
+            self.note(error);
+        }
+        self.why()
+    }
+
+    fn why(&mut self) -> Error {
+        if self.why.is_none() {
+            let error = self.told.try_recv();
+            self.note(error);
+        }
+        let (kind, text) = self.why.clone().expect("it is noted above");
+        Error::new(kind, text)
+    }
+
+    fn note(&mut self, error: Option<Error>) {
+        let error =
+            error.unwrap_or_else(|| Error::new(ErrorKind::Closed, format!("the {} has ended", self.subject)));
+        self.why = Some((error.kind(), error.to_string()));
+    }
+}

@@ -1,0 +1,179 @@
+//! Tasks of the client executor, each at the other end of a handle in some thread: they do what it asks, for as long as
+//! it is there.
+
+use corecast_executors::{Inbox, Link, end_turn, first, link};
+
+use super::local::LocalClient;
+use super::local_publisher::LocalPublisher;
+use super::local_registry::LocalRegistryView;
+use super::local_subscriber::LocalSubscriber;
+use super::message::Event;
+use super::question::{LineEnd, line, ring};
+use super::registry_view::PublisherChange;
+use super::shared::{Command, ListAsk, PublishItem, PublisherEnds, RegistryEnds, SubscriberEnds};
+use crate::error::Error;
+use crate::limits::{
+    EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINGER, PUBLISH_ITEMS_MAX,
+    PUBLISHES_PER_TURN,
+};
+
+/// Makes what is asked for, and serves it.
+pub(super) async fn serve(client: LocalClient, command: Command) {
+    match command {
+        Command::Publisher { question, .. } => {
+            let mut served = None;
+            let open = async {
+                let publisher = client.publisher().await?;
+                let (id, frame_bytes_max) = (publisher.id(), publisher.frame_bytes_max());
+                let (items, inbox) = link(PUBLISH_ITEMS_MAX);
+                let (line, end) = line("publisher");
+                served = Some((publisher, inbox, end));
+                Ok(PublisherEnds { id, frame_bytes_max, items, line })
+            };
+            question.answer(open).await;
+            if let Some((publisher, items, line)) = served {
+                publish(publisher, items, line).await;
+            }
+        }
+        Command::Subscriber { filters, question, .. } => {
+            let mut served = None;
+            let open = async {
+                let subscriber = client.subscriber(&filters).await?;
+                let (events_link, events) = link(HANDOVERS_MAX);
+                let (line, end) = line("subscriber");
+                served = Some((subscriber, events_link, end));
+                Ok(SubscriberEnds { events, line })
+            };
+            question.answer(open).await;
+            if let Some((subscriber, events, line)) = served {
+                hand_events(subscriber, events, line).await;
+            }
+        }
+        Command::Registry { question, .. } => {
+            let mut served = None;
+            let open = async {
+                let view = client.registry_view().await?;
+                let (asks, asked) = link(1);
+                let (changes_link, changes) = link(HANDOVERS_MAX);
+                let (line, end) = line("view");
+                served = Some((view, asked, changes_link, end));
+                Ok(RegistryEnds { asks, changes, line })
+            };
+            question.answer(open).await;
+            if let Some((view, asks, changes, line)) = served {
+                show_registry(&view, asks, changes, line).await;
+            }
+        }
+    }
+}
+
+/// Does what a thread asks of its publisher, until it is closed or its session has failed. A handle that was dropped does
+/// not wait for what it has published: that has [`LINGER`] to leave.
+async fn publish(publisher: LocalPublisher, items: Inbox<PublishItem>, mut line: LineEnd) {
+    let session = publisher.session();
+    let failed = line.failed.clone();
+    let left = async {
+        let clock = &session.runtime.clock;
+        ring(clock, &mut line).await;
+        clock.until(clock.now() + LINGER).await;
+    };
+    first(take_items(publisher, items, failed), left).await;
+}
+
+/// Takes items in order. When it returns, they are taken no more, and `failed` says why if it was not asked to end.
+async fn take_items(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>, failed: Link<Error>) {
+    while let Some(item) = items.recv().await {
+        let mut next = Some(item);
+        for _ in 0..PUBLISHES_PER_TURN {
+            let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
+            match item {
+                PublishItem::Publish { topic, payload } => {
+                    if let Err(error) = publisher.publish(&topic, &payload).await {
+                        return drop(failed.try_send(error));
+                    }
+                }
+                PublishItem::Taken { reply } => drop(reply.try_send(())),
+                PublishItem::Wait { topic, n, deadline, question } => {
+                    question.answer(publisher.wait_until_there(&topic, n, deadline)).await;
+                }
+                PublishItem::Flush { deadline, question } => {
+                    question.answer(publisher.flush_until(deadline)).await;
+                }
+                PublishItem::Close { deadline, question } => {
+                    return question.answer(publisher.close_until(deadline)).await;
+                }
+            }
+        }
+        end_turn().await;
+    }
+}
+
+/// Hands events to a thread, until it has gone or the session has failed. Dropped then, the subscriber is unsubscribed.
+async fn hand_events(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, mut line: LineEnd) {
+    let session = subscriber.session();
+    let failed = line.failed.clone();
+    first(receive(&mut subscriber, events, failed), ring(&session.runtime.clock, &mut line)).await;
+}
+
+/// Hands events over, as many at a time as there are.
+async fn receive(subscriber: &mut LocalSubscriber, events: Link<Vec<Event>>, failed: Link<Error>) {
+    loop {
+        let mut batch = match subscriber.recv().await {
+            Ok(event) => vec![event],
+            Err(error) => return drop(failed.try_send(error)),
+        };
+        let mut bytes = batch[0].bytes();
+        while batch.len() < EVENTS_PER_HANDOVER
+            && bytes < EVENT_BYTES_PER_HANDOVER
+            && let Some(event) = subscriber.try_recv()
+        {
+            bytes += event.bytes();
+            batch.push(event);
+        }
+        if events.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Shows a thread the registry, until it has gone or the session has failed.
+async fn show_registry(
+    view: &LocalRegistryView,
+    asks: Inbox<ListAsk>,
+    changes: Link<(u64, Vec<PublisherChange>)>,
+    mut line: LineEnd,
+) {
+    let session = view.session();
+    let failed = line.failed.clone();
+    let served = first(tell_changes(view, changes, failed), answer_lists(view, asks));
+    first(served, ring(&session.runtime.clock, &mut line)).await;
+}
+
+/// Answers a thread that asks for lists.
+async fn answer_lists(view: &LocalRegistryView, mut asks: Inbox<ListAsk>) {
+    while let Some(ListAsk { deadline, question }) = asks.recv().await {
+        question.answer(async { view.list_until(deadline).await.map(|list| (view.lists.get(), list)) }).await;
+    }
+}
+
+/// Tells a thread what changes, as much at a time as there is.
+async fn tell_changes(
+    view: &LocalRegistryView,
+    changes: Link<(u64, Vec<PublisherChange>)>,
+    failed: Link<Error>,
+) {
+    loop {
+        let mut batch = match view.next_change().await {
+            Ok(change) => vec![change],
+            Err(error) => return drop(failed.try_send(error)),
+        };
+        while batch.len() < EVENTS_PER_HANDOVER
+            && let Some(change) = view.try_next_change()
+        {
+            batch.push(change);
+        }
+        if changes.send((view.lists.get(), batch)).await.is_err() {
+            return;
+        }
+    }
+}
