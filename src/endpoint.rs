@@ -13,6 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
+use crate::printable::printable;
 
 /// The endpoint a broker listens on unless told otherwise. Below 32768, so that no outgoing connection takes it.
 pub const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:6680";
@@ -57,9 +58,13 @@ impl FromStr for Endpoint {
         let invalid = |why: &str| {
             Err(Error::new(
                 ErrorKind::Invalid,
-                format!("`{text}` is no endpoint: {why}; write tcp://HOST:PORT or uds://PATH"),
+                format!("`{}` is no endpoint: {why}; write tcp://HOST:PORT or uds://PATH", printable(text)),
             ))
         };
+        // So that an endpoint can be shown, logged and sent as a line, whoever named it.
+        if !printable(text).is_plain() {
+            return invalid("it holds a character that cannot be seen");
+        }
         if let Some(path) = text.strip_prefix("uds://").or_else(|| text.strip_prefix("ipc://")) {
             if path.is_empty() {
                 return invalid("the path is empty");
@@ -253,6 +258,10 @@ mod tests {
         {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
+        }
+        for text in ["uds:///run/a\nb", "tcp://a\u{1b}[2J:1", "uds:///\u{202e}x", "tcp://\u{9b}:1"] {
+            let error = text.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains("cannot be seen") && printable(&error).is_plain(), "{error}");
         }
         assert_eq!(Endpoint::default().to_string(), DEFAULT_ENDPOINT);
     }

@@ -11,6 +11,7 @@
 //! | [`limits`] | every bound, with its reason |
 //! | [`ids`] | a newtype for every index |
 //! | [`error`] | what an operation can fail with, and the codes that travel on the wire |
+//! | [`printable`] | how text of peers is shown to people |
 //! | [`endpoint`] | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
 //! | [`wire`] | greeting, splitter, checked frames, rkyv bodies |
 //! | [`zmtp`] | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
@@ -32,6 +33,7 @@ pub mod error;
 pub mod fanout;
 pub mod ids;
 pub mod limits;
+pub mod printable;
 pub mod registry;
 pub mod telemetry;
 pub mod topic;

@@ -4,88 +4,19 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod running;
 mod watchdog;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
 use corecast::telemetry::{METRICS, MetricKind};
 use nix::sys::signal::Signal;
-
-/// A command that ends before the test does.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    /// Waits for its end; what it said where it was piped.
-    fn output(mut self) -> Output {
-        let mut output = Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() };
-        if let Some(mut stdout) = self.0.stdout.take() {
-            stdout.read_to_end(&mut output.stdout).expect("its output");
-        }
-        if let Some(mut stderr) = self.0.stderr.take() {
-            stderr.read_to_end(&mut output.stderr).expect("its words");
-        }
-        output.status = self.0.wait().expect("it is ours");
-        output
-    }
-
-    fn stdout(&mut self) -> ChildStdout {
-        self.0.stdout.take().expect("it is piped")
-    }
-}
-
-fn start(command: &mut Command) -> Running {
-    Running(command.spawn().expect("the command can be started"))
-}
-
-/// A command at this broker, with everything piped that it says.
-fn at(broker: &BrokerProcess, args: &[&str]) -> Command {
-    let mut command = corecast();
-    command.args(args).args(["--broker", broker.endpoint()]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A subscriber that is there, as one of so many: what is published from now on it prints.
-fn subscribed(broker: &BrokerProcess, as_one_of: u64, command: &mut Command) -> Running {
-    broker.until(|page| page.sum("corecast_subscriptions") == as_one_of - 1);
-    let running = start(command);
-    broker.until(|page| page.sum("corecast_subscriptions") == as_one_of);
-    running
-}
-
-/// Runs a command to its end.
-fn run(args: &[&str]) -> Output {
-    corecast().args(args).stdin(Stdio::null()).output().expect("the command can be started")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("text")
-}
-
-/// Asserts an exit code, and gives what was said on stderr.
-fn said(output: &Output, code: i32) -> String {
-    let said = text(&output.stderr).to_owned();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
-}
-
-fn succeeded(output: &Output) {
-    assert_eq!(said(output, 0), "", "nothing is to be said");
-}
+use running::{Running, at, run, said, start, subscribed, succeeded, text};
 
 fn broker() -> BrokerProcess {
     BrokerProcess::start(Transport::Tcp, &["--shards", "2"])
@@ -408,32 +339,6 @@ fn a_gap_is_told_where_it_is() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&lines[0]["payload"], &lines[2]["payload"]), (&"before".into(), &"after".into()));
     assert_eq!(lines[1]["gap"], serde_json::json!({"missed": null, "reason": "reconnect"}));
-}
-
-#[test]
-fn every_option_is_an_environment_variable() {
-    let _watchdog = watchdog::watch("every_option_is_an_environment_variable");
-    let broker = broker();
-    let mut sub = corecast();
-    sub.args(["sub", "t"])
-        .env("CORECAST_BROKER", broker.endpoint())
-        .env("CORECAST_COUNT", "2")
-        .env("CORECAST_OUTPUT", "raw")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let sub = subscribed(&broker, 1, &mut sub);
-    let mut publish = corecast();
-    publish
-        .args(["pub", "t"])
-        .env("CORECAST_BROKER", broker.endpoint())
-        .env("CORECAST_COUNT", "2")
-        .env("CORECAST_SIZE", "3");
-    succeeded(&publish.output().expect("it runs"));
-    assert_eq!(text(&sub.output().stdout), "001002");
-    // What is typed comes before what is in the environment.
-    let mut late = at(&broker, &["sub", "t", "--timeout", "10ms"]);
-    let output = late.env("CORECAST_TIMEOUT", "1h").output().expect("it runs");
-    said(&output, 27);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::CommandFactory as _;
 use corecast::error::ErrorCode;
 use corecast::limits;
 use corecast::telemetry::{CloseReason, DropReason, Label, METRICS};
@@ -100,7 +99,7 @@ fn operations_names_every_metric_and_reason() {
 #[test]
 fn operations_names_every_option_of_the_broker() {
     let page = page("docs/OPERATIONS.md");
-    let mut command = corecast::cli::Cli::command();
+    let mut command = corecast::cli::command();
     command.build();
     let broker = command.find_subcommand("broker").expect("it is one");
     for option in broker.get_arguments().filter_map(|argument| argument.get_long()) {

@@ -1,13 +1,7 @@
-//! The `corecast-bench` command: arguments, dispatch, and the one place that turns an error into an exit code.
+//! The `corecast-bench` command: see `corecast_bench::cli`, which owns it.
 
-use clap::Parser;
-use corecast_bench::cli::{Cli, Exit, output};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let exit = Cli::parse().execute().unwrap_or_else(|error| {
-        output::complain(&error);
-        Exit::Failed
-    });
-    exit.into()
+    corecast_bench::cli::main()
 }

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A comparison that takes a moment.
 const SMALL: [(&str, &str); 4] = [
-    ("CORECAST_BENCH_SUBSCRIBERS", "24"),
-    ("CORECAST_BENCH_RATE", "40"),
-    ("CORECAST_BENCH_DURATION", "0.5"),
-    ("CORECAST_BENCH_FLOOD_MESSAGES", "2000"),
+    ("CORECAST_BENCH_PEERS_SUBSCRIBERS", "24"),
+    ("CORECAST_BENCH_PEERS_RATE", "40"),
+    ("CORECAST_BENCH_PEERS_DURATION", "0.5"),
+    ("CORECAST_BENCH_PEERS_FLOOD_MESSAGES", "2000"),
 ];
 
 /// The command; what the environment says of it, `arguments` may say otherwise.

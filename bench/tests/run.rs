@@ -321,7 +321,8 @@ fn help_completions_and_man_pages_come_from_one_definition() {
     let help = bench(&["run", "--help"]).output().unwrap();
     assert_exit(&help, 0);
     assert!(
-        text(&help.stdout).contains("Examples:") && text(&help.stdout).contains("CORECAST_BENCH_SUBSCRIBERS")
+        text(&help.stdout).contains("Examples:")
+            && text(&help.stdout).contains("CORECAST_BENCH_RUN_SUBSCRIBERS")
     );
     let completions = bench(&["completions", "bash"]).output().unwrap();
     assert_exit(&completions, 0);

@@ -7,7 +7,7 @@ use clap::Args;
 use corecast_executors::{CoreSet, Idle, TerminationSignals, raise_open_files, spawn_plain};
 use serde::Serialize;
 
-use super::output::{Format, note, print};
+use super::output::{Format, json_line, note, print};
 use super::quantity::{Size, Span};
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
@@ -38,7 +38,6 @@ pub(super) struct BrokerArgs {
     #[arg(
         long,
         value_name = "URL",
-        env = "CORECAST_LISTEN",
         value_delimiter = ',',
         default_values_t = [Endpoint::default()],
     )]
@@ -46,61 +45,59 @@ pub(super) struct BrokerArgs {
 
     /// Where ZeroMQ sockets may connect, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; several times,
     /// or with commas between.
-    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp: Vec<Endpoint>,
 
     /// Where only ZeroMQ publishers may connect, as to a proxy's XSUB socket.
-    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP_XSUB", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp_xsub: Vec<Endpoint>,
 
     /// Where only ZeroMQ subscribers may connect, as to a proxy's XPUB socket.
-    #[arg(long, value_name = "URL", env = "CORECAST_ZMTP_XPUB", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp_xpub: Vec<Endpoint>,
 
     /// The cores to run on: all, physical, 0-3,8 or numa:0.
-    #[arg(long, value_name = "SET", env = "CORECAST_CORES", default_value_t = CoreSet::default())]
+    #[arg(long, value_name = "SET", default_value_t = CoreSet::default())]
     cores: CoreSet,
 
     /// How many shards [default: one for each core of the set].
-    #[arg(long, value_name = "N", env = "CORECAST_SHARDS")]
+    #[arg(long, value_name = "N")]
     shards: Option<usize>,
 
     /// What a shard does when there is nothing to do: park, spin:MICROSECONDS before parking, or busy.
-    #[arg(long, value_name = "POLICY", env = "CORECAST_IDLE", default_value_t = Idle::default())]
+    #[arg(long, value_name = "POLICY", default_value_t = Idle::default())]
     idle: Idle,
 
     /// What gives way when a subscriber does not keep up: drop-oldest, drop-newest, latest, disconnect or block.
-    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW", default_value_t = OverflowPolicy::default())]
+    #[arg(long, value_name = "POLICY", default_value_t = OverflowPolicy::default())]
     overflow: OverflowPolicy,
 
     /// The most memory that may wait for one subscriber's session, with 144 bytes for each batch.
     #[arg(
         long,
         value_name = "BYTES",
-        env = "CORECAST_EGRESS_BYTES",
         default_value_t = Size(EGRESS_BYTES_MAX_DEFAULT)
     )]
     egress_bytes: Size,
 
     /// The most that may wait for one subscriber's session, in frames.
-    #[arg(long, value_name = "N", env = "CORECAST_EGRESS_FRAMES", default_value_t = EGRESS_FRAMES_MAX_DEFAULT)]
+    #[arg(long, value_name = "N", default_value_t = EGRESS_FRAMES_MAX_DEFAULT)]
     egress_frames: usize,
 
     /// The longest frame that is taken: topic, payload and some 40 bytes.
     #[arg(
         long,
         value_name = "BYTES",
-        env = "CORECAST_FRAME_BYTES_MAX",
         default_value_t = Size(FRAME_BYTES_MAX_DEFAULT)
     )]
     frame_bytes_max: Size,
 
     /// How often a silent client has to say that it lives; after three times of it the session ends.
-    #[arg(long, value_name = "SECS", env = "CORECAST_HEARTBEAT", default_value_t = Span(HEARTBEAT_DEFAULT))]
+    #[arg(long, value_name = "SECS", default_value_t = Span(HEARTBEAT_DEFAULT))]
     heartbeat: Span,
 
     /// How messages travel where no rule says it: proxy (through the broker) or direct (from publisher to subscriber).
-    #[arg(long, value_name = "MODE", env = "CORECAST_MODE", default_value_t = Mode::default())]
+    #[arg(long, value_name = "MODE", default_value_t = Mode::default())]
     mode: Mode,
 
     /// A rule for some topics, such as 'video.>=direct'; several times, or with commas between. The first that
@@ -108,26 +105,25 @@ pub(super) struct BrokerArgs {
     #[arg(
         long,
         value_name = "FILTER=MODE",
-        env = "CORECAST_MODE_RULE",
         value_delimiter = ',',
         value_parser = ModeRules::parse_rule,
     )]
     mode_rule: Vec<(Filter, Mode)>,
 
     /// How long a direct publisher is known without a word from it.
-    #[arg(long, value_name = "SECS", env = "CORECAST_LEASE", default_value_t = Span(LEASE_DEFAULT))]
+    #[arg(long, value_name = "SECS", default_value_t = Span(LEASE_DEFAULT))]
     lease: Span,
 
     /// How long to go on sending what waits, when asked to stop.
-    #[arg(long, value_name = "SECS", env = "CORECAST_DRAIN_TIMEOUT", default_value_t = Span(DRAIN_DEFAULT))]
+    #[arg(long, value_name = "SECS", default_value_t = Span(DRAIN_DEFAULT))]
     drain_timeout: Span,
 
     /// Serve metrics to Prometheus, at http://HOST:PORT/metrics.
-    #[arg(long, value_name = "HOST:PORT", env = "CORECAST_METRICS")]
+    #[arg(long, value_name = "HOST:PORT")]
     metrics: Option<SocketAddr>,
 
     /// How the line is printed that says that it serves.
-    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
@@ -220,7 +216,7 @@ impl Ready {
 
     fn line(&self, format: Format) -> String {
         match format {
-            Format::Json => format!("{}\n", serde_json::json!(self)),
+            Format::Json => json_line(self),
             Format::Text => {
                 let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
                 let metrics = self.metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();

@@ -9,6 +9,7 @@ use corecast_executors::{CoreSet, Finding, HostCheck, Level};
 use super::output::{Format, print};
 use super::quantity::Span;
 use super::{Exit, Failure};
+use crate::printable::printable_json;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,19 +25,19 @@ nothing but read the clock: no latency can be better than that.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
     /// The cores that a broker is to run on: all, physical, 0-3,8 or numa:0.
-    #[arg(long, value_name = "SET", env = "CORECAST_CORES")]
+    #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
 
     /// The connections that are to be served at once.
-    #[arg(long, value_name = "N", env = "CORECAST_OPEN_FILES")]
+    #[arg(long, value_name = "N")]
     open_files: Option<u64>,
 
     /// How long to measure the jitter.
-    #[arg(long, value_name = "SECS", env = "CORECAST_JITTER", default_value_t = Span(Duration::from_secs(1)))]
+    #[arg(long, value_name = "SECS", default_value_t = Span(Duration::from_secs(1)))]
     jitter: Span,
 
     /// For people, or a JSON array.
-    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
@@ -55,7 +56,7 @@ fn json(findings: &[Finding]) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(findings)
         .map_err(|e| Failure::new(Exit::Failed, format!("cannot write the findings as JSON: {e}")))?;
     text.push('\n');
-    Ok(text)
+    Ok(printable_json(&text).into_owned())
 }
 
 /// Three columns, and the fix below its finding.

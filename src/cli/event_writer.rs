@@ -8,12 +8,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::utc::Utc;
+use crate::printable::{printable, printable_json};
 use crate::{Event, Gap, Message};
 
 /// What is printed of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum EventFormat {
-    /// Each payload, and a newline after it; gaps go to stderr.
+    /// Each payload, and a newline after it; on a terminal, without what would act on it. Gaps go to stderr.
     Text,
     /// Each payload, with nothing between them; gaps go to stderr.
     Raw,
@@ -26,11 +27,15 @@ pub(super) struct EventWriter<W, N> {
     out: W,
     notes: N,
     format: EventFormat,
+    /// `out` is a terminal, on which payloads might act.
+    on_terminal: bool,
+    /// One object, before it is written.
+    json: Vec<u8>,
 }
 
 impl<W: Write, N: Write> EventWriter<W, N> {
-    pub(super) fn new(out: W, notes: N, format: EventFormat) -> Self {
-        EventWriter { out, notes, format }
+    pub(super) fn new(out: W, notes: N, format: EventFormat, on_terminal: bool) -> Self {
+        EventWriter { out, notes, format, on_terminal, json: Vec::new() }
     }
 
     /// Prints one event; fails only when `out` does.
@@ -59,17 +64,28 @@ impl<W: Write, N: Write> EventWriter<W, N> {
     /// The payload; of a ZeroMQ message the parts behind the topic, and one of a single part is its topic.
     fn parts(&mut self, message: &Message, between: &[u8]) -> io::Result<()> {
         if message.multipart && message.payload.is_empty() {
-            return self.out.write_all(&message.topic);
+            return self.data(&message.topic);
         }
         for (at, part) in message.parts().enumerate() {
             self.out.write_all(if at > 0 { between } else { b"" })?;
-            self.out.write_all(&part)?;
+            self.data(&part)?;
         }
         Ok(())
     }
 
+    /// Bytes of a publisher, as they are where no terminal would obey them.
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.on_terminal && self.format == EventFormat::Text {
+            return write!(self.out, "{}", printable(bytes));
+        }
+        self.out.write_all(bytes)
+    }
+
     fn line(&mut self, object: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, object)?;
+        self.json.clear();
+        serde_json::to_writer(&mut self.json, object)?;
+        let text = std::str::from_utf8(&self.json).expect("JSON is text");
+        self.out.write_all(printable_json(text).as_bytes())?;
         self.out.write_all(b"\n")
     }
 }
@@ -169,7 +185,7 @@ fn sentence(gap: &Gap) -> String {
         None => "nobody knows how many messages".to_owned(),
     };
     let topic = match &gap.topic {
-        Some(topic) => format!(" of {}", String::from_utf8_lossy(topic)),
+        Some(topic) => format!(" of {}", printable(topic)),
         None => String::new(),
     };
     format!("gap: {missed}{topic} missed ({})", gap.reason)
@@ -197,8 +213,12 @@ mod tests {
     }
 
     fn written(format: EventFormat, events: &[Event]) -> (Vec<u8>, String) {
+        written_to(false, format, events)
+    }
+
+    fn written_to(terminal: bool, format: EventFormat, events: &[Event]) -> (Vec<u8>, String) {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let mut writer = EventWriter::new(&mut out, &mut notes, format);
+        let mut writer = EventWriter::new(&mut out, &mut notes, format, terminal);
         for event in events {
             writer.write(event).expect("a vector takes all");
         }
@@ -214,6 +234,25 @@ mod tests {
                      gap: nobody knows how many messages missed (overflow)\n";
         assert_eq!(written(EventFormat::Text, &events), (b"one\xff\n\n".to_vec(), notes.to_owned()));
         assert_eq!(written(EventFormat::Raw, &events), (b"one\xff".to_vec(), notes.to_owned()));
+    }
+
+    #[test]
+    fn nothing_of_a_publisher_acts_on_a_terminal() {
+        let forged = b"\x1b]0;x\x07 1\ngap: none\xff\xc2\x9bm";
+        let events = [message(b"t", forged), gap(Some(b"a\x1b[31m\nerror: forged"), Some(1))];
+        let shown = "\\x1b]0;x\\x07 1\\ngap: none\\xff\\u{9b}m\n";
+        let note = "gap: 1 message of a\\x1b[31m\\nerror: forged missed (overflow)\n".to_owned();
+        assert_eq!(written_to(true, EventFormat::Text, &events), (shown.into(), note.clone()));
+        // A file or a pipe gets the bytes, and so does a terminal that asks for them; notes are for people everywhere.
+        let line = [&forged[..], b"\n"].concat();
+        assert_eq!(written_to(false, EventFormat::Text, &events), (line, note.clone()));
+        assert_eq!(written_to(true, EventFormat::Raw, &events), (forged.to_vec(), note));
+        let (json, _) = written(EventFormat::Json, &[message(b"t", "\u{9b}m\u{202e}".as_bytes())]);
+        assert!(text(&json).contains(r#""payload":"\u009bm\u202e""#), "{}", text(&json));
+    }
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).expect("text")
     }
 
     #[test]

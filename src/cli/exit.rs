@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::FromVariables;
 use crate::error::{Error, ErrorKind};
+use crate::printable::printable;
 
 /// The exit codes of `corecast` and `corecast-bench`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,25 @@ impl Failure {
         self
     }
 
+    /// Names the environment variables that its options came from: those that it mentions, or for wrong usage all.
+    #[must_use]
+    pub fn blame(mut self, from: &FromVariables) -> Self {
+        let text = format!(
+            "{} {}",
+            self.text.as_deref().unwrap_or_default(),
+            self.hint.as_deref().unwrap_or_default()
+        );
+        let mentioned = from.mentioned_in(&text);
+        let blamed = if mentioned.is_empty() && self.exit == Exit::Usage { from } else { &mentioned };
+        if self.text.is_some() && !blamed.is_empty() {
+            self.hint = Some(match self.hint.take() {
+                Some(hint) => format!("{hint}; {blamed}"),
+                None => blamed.to_string(),
+            });
+        }
+        self
+    }
+
     /// The same, with another code.
     #[must_use]
     pub fn with_exit(mut self, exit: Exit) -> Self {
@@ -75,10 +96,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(text) = &self.text {
-            writeln!(f, "error: {text}")?;
+            writeln!(f, "error: {}", printable(text))?;
         }
         if let Some(hint) = &self.hint {
-            writeln!(f, "hint: {hint}")?;
+            writeln!(f, "hint: {}", printable(hint))?;
         }
         Ok(())
     }
@@ -125,6 +146,15 @@ mod tests {
         assert_eq!(taken.exit(), Exit::Failed);
         assert!(taken.to_string().starts_with("error: it is so\nhint: stop the process"), "{taken}");
         assert_eq!(of(ErrorKind::Io).at("line 3").to_string(), "error: line 3: it is so\n");
+    }
+
+    #[test]
+    fn whatever_an_error_quotes_it_is_a_line() {
+        let forged =
+            Error::new(ErrorKind::Protocol, "tcp://h:1 refused: \x1b[2J\nerror: all is lost\u{9b}1m");
+        let failure = Failure::from(forged).hint("a\rb");
+        let wanted = "error: tcp://h:1 refused: \\x1b[2J\\nerror: all is lost\\u{9b}1m\nhint: a\\rb\n";
+        assert_eq!(failure.to_string(), wanted);
     }
 
     #[test]

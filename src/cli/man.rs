@@ -1,10 +1,10 @@
 //! `corecast man`: the man pages, from the definition of the arguments.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
 use super::output::print;
-use super::{Cli, Exit, Failure};
+use super::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +25,7 @@ pub(super) fn run(args: ManArgs) -> Result<Exit, Failure> {
 }
 
 fn page(subcommand: Option<&str>) -> Result<Vec<u8>, Failure> {
-    let mut whole = Cli::command();
+    let mut whole = super::command();
     // So that the subcommands know their full names and the options of all.
     whole.build();
     let command = match subcommand {

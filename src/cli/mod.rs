@@ -4,6 +4,7 @@
 mod broker;
 mod completions;
 mod doctor;
+mod environment;
 mod event_writer;
 mod exit;
 mod man;
@@ -16,8 +17,12 @@ mod registry;
 mod subscribe;
 mod utc;
 
-use clap::{Args, Parser, Subcommand};
+use std::io::Write as _;
+use std::process::ExitCode;
 
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+pub use environment::{FromVariables, Refusal, Variables};
 pub use exit::{Exit, Failure};
 pub use quantity::Size;
 pub use utc::Utc;
@@ -31,7 +36,9 @@ Examples:
   corecast pub prices.eur.usd 1.0842               # in a third
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
 
-Every option is also an environment variable: --egress-bytes is CORECAST_EGRESS_BYTES.
+Every option is also an environment variable, named after its command: `sub --count` is CORECAST_SUB_COUNT. Those \
+that mean the same everywhere are CORECAST_BROKER, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT. An empty one counts as \
+unset, and the command line goes before.
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 the asked rate was not reached, 27 timed out.
 A closed pipe ends a command quietly, with 0.";
@@ -61,7 +68,7 @@ enum Command {
 struct LogArgs {
     /// What is logged to stderr: error, warn, info, debug, trace or off, by module too: info,corecast::broker=debug
     /// [default: info for the broker, warn for the others].
-    #[arg(long, global = true, value_name = "LEVEL", env = "CORECAST_LOG_LEVEL", help_heading = "Logs")]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
     log_level: Option<String>,
 
     /// How: text, or json with an object a line.
@@ -69,11 +76,35 @@ struct LogArgs {
         long,
         global = true,
         value_name = "FORMAT",
-        env = "CORECAST_LOG_FORMAT",
         default_value_t = LogFormat::Text,
         help_heading = "Logs"
     )]
     log_format: LogFormat,
+}
+
+/// The variables of this command.
+const VARIABLES: Variables = Variables { prefix: "CORECAST", shared: &["broker", "log-level", "log-format"] };
+
+/// The definition of the command, with its environment variables: for help, man pages and tests.
+pub fn command() -> clap::Command {
+    VARIABLES.name_all(Cli::command())
+}
+
+/// The whole command: reads the arguments, does what they ask, and prints the one error.
+pub fn main() -> ExitCode {
+    let (cli, from) = match VARIABLES.parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(refusal) => return refusal.report(),
+    };
+    match cli.run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let failure = failure.blame(&from);
+            // Where stderr cannot be written, the exit code still tells.
+            let _ = write!(std::io::stderr(), "{failure}");
+            failure.exit().into()
+        }
+    }
 }
 
 impl Cli {
@@ -87,7 +118,7 @@ impl Cli {
             (None, Command::Broker(_)) => "info",
             (None, _) => "warn",
         };
-        install_logs(level, self.logs.log_format)?;
+        install_logs(level, self.logs.log_format).map_err(|e| Failure::from(e).at("--log-level"))?;
         match self.command {
             Command::Broker(args) => broker::run(args),
             Command::Pub(args) => publish::run(args),
@@ -112,19 +143,26 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_an_environment_variable() {
-        let mut whole = Cli::command();
+    fn every_option_has_a_variable_of_its_own() {
+        let mut whole = command();
         whole.build();
+        let mut names = std::collections::BTreeMap::new();
         for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
-            for arg in
-                command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
-            {
+            let is_ours = |arg: &&clap::Arg| !matches!(arg.get_id().as_str(), "help" | "version");
+            for arg in command.get_arguments().filter(is_ours) {
                 let Some(long) = arg.get_long() else { continue };
-                let name = format!("CORECAST_{}", long.to_uppercase().replace('-', "_"));
-                let env = arg.get_env().map(|env| env.to_string_lossy().into_owned());
-                assert_eq!(env, Some(name), "{} --{long}", command.get_name());
+                let variable = arg.get_env().map(|env| env.to_string_lossy().into_owned());
+                let variable = variable.unwrap_or_else(|| panic!("{} --{long} has none", command.get_name()));
+                let is_shared = VARIABLES.shared.contains(&long);
+                if let Some(other) = names.insert(variable.clone(), command.get_name().to_owned()) {
+                    assert!(is_shared, "{variable} is of {other} and of {}", command.get_name());
+                }
             }
         }
+        assert!(
+            names.contains_key("CORECAST_SUB_COUNT") && names.contains_key("CORECAST_BROKER"),
+            "{names:?}"
+        );
     }
 
     #[test]

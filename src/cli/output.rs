@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use super::{Exit, Failure};
+use crate::printable::{printable, printable_json};
 
 /// How a command that answers with facts prints them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -30,9 +32,14 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(write_failed)
 }
 
+/// A value as JSON on a line, for programs; on a terminal it does nothing either.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    format!("{}\n", printable_json(&serde_json::json!(value).to_string()))
+}
+
 /// Writes a line to stderr. Where that fails, there is nobody to tell.
 pub(super) fn note(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
 }
 
 #[cfg(test)]

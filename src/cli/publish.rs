@@ -38,61 +38,55 @@ pub(super) struct PubArgs {
     message: Option<OsString>,
 
     /// Publish each line of this file; - is stdin.
-    #[arg(long, value_name = "FILE", env = "CORECAST_LINES")]
+    #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
 
     /// How many messages; with --lines, at most so many. Without a message and without --lines they are generated:
     /// their number from 1, with zeros before it.
-    #[arg(long, value_name = "N", env = "CORECAST_COUNT")]
+    #[arg(long, value_name = "N")]
     count: Option<u64>,
 
     /// Bytes of each generated message.
-    #[arg(long, value_name = "BYTES", env = "CORECAST_SIZE", default_value_t = Size(64))]
+    #[arg(long, value_name = "BYTES", default_value_t = Size(64))]
     size: Size,
 
     /// Messages a second [default: as fast as the broker takes them].
-    #[arg(long, value_name = "HZ", env = "CORECAST_RATE", value_parser = parse_rate_hz)]
+    #[arg(long, value_name = "HZ", value_parser = parse_rate_hz)]
     rate: Option<f64>,
 
     /// Do not begin before so many subscribers of the topic are there.
-    #[arg(long, value_name = "N", env = "CORECAST_WAIT_SUBSCRIBERS")]
+    #[arg(long, value_name = "N")]
     wait_subscribers: Option<usize>,
 
     /// How long to wait for the subscribers, and in the end for the broker to take what was sent.
-    #[arg(long, value_name = "SECS", env = "CORECAST_TIMEOUT", default_value_t = Span(Duration::from_secs(60)))]
+    #[arg(long, value_name = "SECS", default_value_t = Span(Duration::from_secs(60)))]
     timeout: Span,
 
     /// On topics that go direct: cores for executors of its own [default: it shares its client's].
-    #[arg(long, value_name = "SET", env = "CORECAST_CORES")]
+    #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
 
     /// On topics that go direct: where to listen for subscribers [default: a free port of the address from which
     /// the broker is reached].
-    #[arg(long, value_name = "URL", env = "CORECAST_PUB_LISTEN")]
+    #[arg(long, value_name = "URL")]
     pub_listen: Option<Endpoint>,
 
     /// On topics that go direct: what subscribers are told to connect to, when it is not where this listens; port 0
     /// is the one that it listens on.
-    #[arg(long, value_name = "URL", env = "CORECAST_ADVERTISE")]
+    #[arg(long, value_name = "URL")]
     advertise: Option<Endpoint>,
 
     /// On topics that go direct: where ZeroMQ subscribers may connect to this publisher itself, tcp://HOST:PORT or
     /// ipc://PATH; several times, or with commas between. Those of the broker hear it without.
-    #[arg(
-        long,
-        visible_alias = "zmtp",
-        value_name = "URL",
-        env = "CORECAST_PUB_ZMTP",
-        value_delimiter = ','
-    )]
+    #[arg(long, visible_alias = "zmtp", value_name = "URL", value_delimiter = ',')]
     pub_zmtp: Vec<Endpoint>,
 
     /// On topics that go direct: what gives way when a subscriber does not keep up [default: the broker's policy].
-    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW")]
+    #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
     /// The broker.
-    #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]
+    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }
 

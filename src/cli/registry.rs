@@ -6,10 +6,11 @@ use clap::Args;
 use corecast_executors::{TerminationSignals, spawn_plain};
 use serde::Serialize;
 
-use super::output::{Format, note, print};
+use super::output::{Format, json_line, note, print};
 use super::quantity::Span;
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
+use crate::printable::printable;
 use crate::{ClientConfig, Endpoint, Listed, PublisherChange, RegistryView};
 
 const EXAMPLES: &str = "\
@@ -30,20 +31,20 @@ topics), down (it left, its lease expired, or the broker that came back has forg
 #[command(after_help = EXAMPLES)]
 pub(super) struct RegistryArgs {
     /// Go on with each change, until interrupted.
-    #[arg(long, env = "CORECAST_WATCH")]
+    #[arg(long)]
     watch: bool,
 
     /// With --watch, end after this time, which is fine; without, how long to wait for the broker, with the exit
     /// code 27 after it [default: 5s without --watch].
-    #[arg(long, value_name = "SECS", env = "CORECAST_TIMEOUT")]
+    #[arg(long, value_name = "SECS")]
     timeout: Option<Span>,
 
     /// A table, or an object a line.
-    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 
     /// The broker.
-    #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]
+    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }
 
@@ -131,7 +132,7 @@ impl Row {
             publisher: listed.publisher.to_string(),
             epoch: listed.epoch,
             endpoints: Some(listed.endpoints.iter().map(ToString::to_string).collect()),
-            topics: Some(listed.topics.iter().map(ToString::to_string).collect()),
+            topics: Some(listed.topics.iter().map(|topic| topic.text().into_owned()).collect()),
             lease_left_ms: listed.lease_left.map(|left| left.as_millis()),
             reason: None,
         }
@@ -150,10 +151,6 @@ impl Row {
         }
     }
 
-    fn json(&self) -> String {
-        format!("{}\n", serde_json::json!(self))
-    }
-
     /// For people. What only some rows have is a dash elsewhere.
     fn cells(&self) -> [String; COLUMNS] {
         let dash = || "-".to_owned();
@@ -168,6 +165,8 @@ impl Row {
             endpoints.or_else(|| self.reason.clone()).unwrap_or_else(dash),
             topics.unwrap_or_else(dash),
         ]
+        // Endpoints and topics are their publishers' words.
+        .map(|cell| printable(&cell).to_string())
     }
 }
 
@@ -176,7 +175,7 @@ impl Rows {
         let change = self.watch.then_some("there");
         let rows: Vec<Row> = list.iter().map(|listed| Row::of(listed, change)).collect();
         match self.format {
-            Format::Json => rows.iter().map(Row::json).collect(),
+            Format::Json => rows.iter().map(json_line).collect(),
             Format::Text if rows.is_empty() && !self.watch => String::new(),
             Format::Text => {
                 let header = HEADER.map(str::to_owned);
@@ -190,7 +189,7 @@ impl Rows {
     fn change(&mut self, change: &PublisherChange) -> String {
         let row = Row::of_change(change);
         match self.format {
-            Format::Json => row.json(),
+            Format::Json => json_line(&row),
             Format::Text => {
                 let cells = row.cells();
                 self.columns.widen(&cells);
@@ -263,6 +262,17 @@ PUBLISHER         EPOCH  LEASE LEFT  ENDPOINTS             TOPICS
 ";
         assert_eq!(rows(Format::Text, false).list(&list), wanted);
         assert_eq!(rows(Format::Text, false).list(&[]), "");
+    }
+
+    #[test]
+    fn no_publisher_writes_into_the_terminal() {
+        let socket = Endpoint::Uds { path: "/run/a\x1b[2J\nb".into() };
+        let hostile = Listed { endpoints: vec![socket], ..listed(1, "uds:///run/p", &["a\u{202e}\u{9b}"]) };
+        let table = rows(Format::Text, false).list(std::slice::from_ref(&hostile));
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert!(table.contains("uds:///run/a\\x1b[2J\\nb  a\\u{202e}\\u{9b}\n"), "{table}");
+        let json = rows(Format::Json, false).list(&[hostile]);
+        assert!(!json.contains(['\x1b', '\u{202e}', '\u{9b}']) && json.lines().count() == 1, "{json}");
     }
 
     #[test]

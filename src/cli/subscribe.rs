@@ -1,6 +1,6 @@
 //! `corecast sub`: prints what is published.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Instant;
 
 use clap::Args;
@@ -20,7 +20,10 @@ Examples:
 
 What was missed is told where it is missing: on stderr as a line that begins with gap:, with -o json as an object \
 with the member gap, and of a topic of null when any topic of the subscription may be meant. In JSON, what is not \
-UTF-8 stands in payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.";
+UTF-8 stands in payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
+
+On a terminal, control characters and line breaks within payloads are shown as \\x1b and \\n; -o raw, a file and a \
+pipe get the bytes as they came.";
 
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
@@ -34,24 +37,24 @@ pub(super) struct SubArgs {
     filters: Vec<Filter>,
 
     /// End after so many messages.
-    #[arg(long, value_name = "N", env = "CORECAST_COUNT")]
+    #[arg(long, value_name = "N")]
     count: Option<u64>,
 
     /// End after this time, with the exit code 27.
-    #[arg(long, value_name = "SECS", env = "CORECAST_TIMEOUT")]
+    #[arg(long, value_name = "SECS")]
     timeout: Option<Span>,
 
     /// What is printed: payloads with a newline after each, payloads with nothing between them, or an object a line.
-    #[arg(short, long, value_name = "FORMAT", env = "CORECAST_OUTPUT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: EventFormat,
 
     /// What gives way when we do not keep up: drop-oldest, drop-newest, latest, disconnect or block
     /// [default: what the broker says].
-    #[arg(long, value_name = "POLICY", env = "CORECAST_OVERFLOW")]
+    #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
     /// The broker.
-    #[arg(long, value_name = "URL", env = "CORECAST_BROKER", default_value_t = Endpoint::default())]
+    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }
 
@@ -66,8 +69,9 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
         config.connect_timeout = config.connect_timeout.min(timeout.0);
     }
     let mut subscriber = Subscriber::with_config(config, &args.filters)?;
+    let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let mut writer = EventWriter::new(out, io::stderr(), args.output);
+    let mut writer = EventWriter::new(out, io::stderr(), args.output, on_terminal);
     print_events(&mut subscriber, &mut writer, args.count, deadline)
 }
 

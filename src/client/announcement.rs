@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
 use crate::limits::{CONTESTED_PATIENCE, CONTESTED_PAUSE, RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
-use crate::registry::{ModeRules, to_lines};
+use crate::registry::{ModeRules, filters_to_lines};
 use crate::topic::{Filter, Topic};
 use crate::wire::Frame;
 
@@ -135,10 +135,9 @@ impl Announcement {
     pub(super) fn register(&mut self, request: u32, out: &mut OutBuffer) {
         self.changed = false;
         self.asked = Some(request);
-        let topics: Vec<&Filter> = self.topics.iter().collect();
         out.push(&Frame::Register {
             endpoints: &self.endpoints,
-            topics: &to_lines(&topics),
+            topics: &filters_to_lines(&self.topics),
             publisher: self.publisher.0,
             epoch: self.epoch,
             request,
@@ -218,7 +217,7 @@ mod tests {
             assert!(!said.covers(&topic(&format!("video.{n}"))));
             said.add(&topic(&format!("video.{n}")), &rules);
         }
-        assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "video.>");
+        assert_eq!(filters_to_lines(&said.topics), "video.>");
         assert_eq!(said.epoch, 1, "what it published before it still does");
     }
 
@@ -240,7 +239,7 @@ mod tests {
             said.add(one, &rules);
         }
         assert!(all.iter().all(|one| said.covers(one)));
-        assert_eq!(to_lines(&said.topics.iter().collect::<Vec<_>>()), "*.b\na.>\nn.*");
+        assert_eq!(filters_to_lines(&said.topics), "*.b\na.>\nn.*");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::state::News;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
-use crate::registry::{Directory, Registration, to_lines};
+use crate::registry::{Directory, Registration, endpoints_to_lines};
 use crate::topic::Filter;
 
 /// What subscribers are told when a publisher has died with their connection to it.
@@ -240,7 +240,7 @@ impl Session {
         if in_order || self.is_left() || !self.is_worth_telling(publisher, error.kind()) {
             return;
         }
-        let endpoint = to_lines(&self.endpoints).replace('\n', " ");
+        let endpoint = endpoints_to_lines(&self.endpoints).replace('\n', " ");
         if opened {
             warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
         } else {

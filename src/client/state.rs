@@ -25,6 +25,7 @@ use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{
     FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX,
 };
+use crate::printable::printable;
 use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::wire::Frame;
 
@@ -263,7 +264,7 @@ impl State {
             }),
             Frame::Done { request } => self.on_done(RequestId(request)),
             Frame::Error { text, code, request: 0 } => {
-                self.refusal = Some((ErrorCode::from_number(code), text.to_owned()));
+                self.refusal = Some((ErrorCode::from_number(code), printable(text).to_string()));
             }
             Frame::Error { text, code, request } => {
                 self.on_request_refused(RequestId(request), ErrorCode::from_number(code), text);
@@ -317,7 +318,7 @@ impl State {
         if let Some(Asked::Announce) = self.asked.remove(&request)
             && let Some(announcement) = &mut self.announcement
         {
-            announcement.on_refused(code, text);
+            announcement.on_refused(code, &printable(text).to_string());
             self.announce();
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::{EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT};
+use crate::printable::printable;
 
 /// What gives way when a subscriber does not keep up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -73,6 +74,7 @@ impl FromStr for OverflowPolicy {
         let found = Self::NAMES.iter().find(|(_, name)| *name == text);
         found.map(|(policy, _)| *policy).ok_or_else(|| {
             let names: Vec<_> = Self::NAMES.iter().map(|(_, name)| *name).collect();
+            let text = printable(text);
             let text = format!("`{text}` is no overflow policy; it is one of {}", names.join(", "));
             Error::new(ErrorKind::Invalid, text)
         })

@@ -13,7 +13,8 @@ use crate::error::ErrorCode;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::SUBSCRIPTIONS_PER_SESSION_MAX;
 use crate::registry::{
-    Directory, Gone, LeaseError, Registration, Registry, lines_to_endpoints, lines_to_filters, to_lines,
+    Directory, Gone, LeaseError, Registration, Registry, endpoints_to_lines, filters_to_lines,
+    lines_to_endpoints, lines_to_filters,
 };
 use crate::topic::Filter;
 use crate::wire::{Frame, encode, encode_to_vec};
@@ -321,8 +322,8 @@ const DOWN_EXPIRED: u8 = 2;
 
 fn up_frame(registration: &Registration, lease_left_ms: u32) -> Vec<u8> {
     encode_to_vec(&Frame::PublisherUp {
-        endpoints: &to_lines(&registration.endpoints),
-        topics: &to_lines(&registration.topics),
+        endpoints: &endpoints_to_lines(&registration.endpoints),
+        topics: &filters_to_lines(&registration.topics),
         publisher: registration.publisher.0,
         epoch: registration.epoch,
         lease_left_ms,

@@ -9,4 +9,6 @@ mod registration;
 pub use directory::Directory;
 pub use leases::{Gone, LeaseError, Registry};
 pub use mode::{Mode, ModeRules};
-pub use registration::{Registration, lines_to_endpoints, lines_to_filters, to_lines};
+pub use registration::{
+    Registration, endpoints_to_lines, filters_to_lines, lines_to_endpoints, lines_to_filters,
+};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MODE_RULES_MAX;
+use crate::printable::printable;
 use crate::topic::Filter;
 
 /// How the messages of a topic travel.
@@ -33,7 +34,10 @@ impl FromStr for Mode {
         match text {
             "proxy" => Ok(Mode::Proxy),
             "direct" => Ok(Mode::Direct),
-            _ => Err(Error::new(ErrorKind::Invalid, format!("`{text}` is no mode; it is proxy or direct"))),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("`{}` is no mode; it is proxy or direct", printable(text)),
+            )),
         }
     }
 }
@@ -64,11 +68,11 @@ impl ModeRules {
     /// `Invalid`, saying which half is wrong.
     pub fn parse_rule(text: &str) -> Result<(Filter, Mode)> {
         let Some((filter, mode)) = text.rsplit_once('=') else {
-            let text = format!("`{text}` is no rule; write FILTER=proxy or FILTER=direct");
+            let text = format!("`{}` is no rule; write FILTER=proxy or FILTER=direct", printable(text));
             return Err(Error::new(ErrorKind::Invalid, text));
         };
-        let parsed =
-            Filter::parse(filter).map_err(|e| Error::new(ErrorKind::Invalid, format!("`{filter}`: {e}")))?;
+        let parsed = Filter::parse(filter)
+            .map_err(|e| Error::new(ErrorKind::Invalid, format!("`{}`: {e}", printable(filter))))?;
         Ok((parsed, mode.parse()?))
     }
 
@@ -105,7 +109,7 @@ impl ModeRules {
 
     /// As a frame carries them: a line for each rule, the default last.
     pub fn to_text(&self) -> String {
-        let rules = self.rules.iter().map(|(filter, mode)| format!("{filter}={mode}"));
+        let rules = self.rules.iter().map(|(filter, mode)| format!("{}={mode}", filter.text()));
         let default = format!(">={}", self.default);
         rules.chain(std::iter::once(default)).collect::<Vec<_>>().join("\n")
     }
@@ -122,7 +126,7 @@ impl ModeRules {
     /// A last rule for all topics is the default.
     fn fold_default(mut self) -> Self {
         if let Some((filter, mode)) = self.rules.last()
-            && filter.to_string() == ">"
+            && filter.as_bytes() == b">"
         {
             self.default = *mode;
             self.rules.pop();

@@ -1,6 +1,5 @@
 //! What a direct publisher says of itself, and the text in which frames carry it.
 
-use std::fmt::Display;
 use std::net::IpAddr;
 
 use crate::endpoint::Endpoint;
@@ -56,9 +55,14 @@ fn unreachable(endpoint: &Endpoint) -> Option<String> {
     (*port == 0).then(|| format!("{endpoint} has no port to connect to"))
 }
 
-/// A line for each.
-pub fn to_lines<T: Display>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+/// A line for each endpoint.
+pub fn endpoints_to_lines(endpoints: &[Endpoint]) -> String {
+    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A line for each filter.
+pub fn filters_to_lines<'a>(filters: impl IntoIterator<Item = &'a Filter>) -> String {
+    filters.into_iter().map(Filter::text).collect::<Vec<_>>().join("\n")
 }
 
 /// The endpoints of such lines; `None` if one is none.

@@ -1,15 +1,19 @@
 //! Owns the set-up of the logs: text or JSON on stderr. A command calls it once, at its start.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::printable::{printable, printable_json};
 
 /// How a line of the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -56,20 +60,55 @@ pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
         return Err(wrong(format!("'{word}' is none of error, warn, info, debug, trace and off")));
     }
     let filter = EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))?;
-    // A full disk under stderr must not end the process: by default a line that cannot be written is reported
-    // with `eprintln!`, which panics.
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Text => {
-            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            lines.with_ansi(colour).boxed()
-        }
-        LogFormat::Json => lines.json().boxed(),
-    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let layer = layer(format, colour, std::io::stderr);
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init()
         .map_err(|e| Error::new(ErrorKind::Invalid, format!("the logs cannot be set up: {e}")))
+}
+
+/// Lines in that format, each to a writer of its own.
+fn layer<W: Write + 'static>(
+    format: LogFormat,
+    colour: bool,
+    writer: impl Fn() -> W + Send + Sync + 'static,
+) -> Box<dyn Layer<Registry> + Send + Sync> {
+    // A full disk under stderr must not end the process: by default a line that cannot be written is reported
+    // with `eprintln!`, which panics.
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    match format {
+        LogFormat::Text => {
+            let lines = lines.fmt_fields(debug_fn(write_field).delimited(" "));
+            lines.with_ansi(colour).with_writer(writer).boxed()
+        }
+        LogFormat::Json => lines.json().with_writer(move || PrintableJson(writer())).boxed(),
+    }
+}
+
+/// Writes one field of a line. Peers name topics, endpoints and themselves, and a log line must stay one: tracing's own
+/// formatter escapes what steers a terminal, and lets line breaks through (tracing-subscriber 0.3.23).
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(writer, "{}", printable(&value)),
+        name => write!(writer, "{name}={}", printable(&value)),
+    }
+}
+
+/// Passes lines of JSON on, without what would act on a terminal. A line comes in one piece.
+struct PrintableJson<W>(W);
+
+impl<W: Write> Write for PrintableJson<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.0.write_all(printable_json(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +121,49 @@ mod tests {
             assert_eq!(format.to_string().parse::<LogFormat>().expect("its own name"), format);
         }
         assert!("xml".parse::<LogFormat>().is_err());
+    }
+
+    /// A line of each level, with what a peer may say of itself.
+    fn line_of(format: LogFormat, colour: bool) -> String {
+        let (lines, written) = std::sync::mpsc::channel();
+        let layer = layer(format, colour, move || Sent(lines.clone()));
+        let error = Error::new(ErrorKind::Protocol, "refused: \x1b[2J\nERROR forged\u{9b}1m");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let name = "a\u{202e}b\n";
+            tracing::warn!(%error, name, topic = ?crate::Topic::new("t"), n = 3, "a peer: {error}");
+        });
+        String::from_utf8(written.try_iter().flatten().collect()).expect("text")
+    }
+
+    struct Sent(std::sync::mpsc::Sender<Vec<u8>>);
+
+    impl Write for Sent {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.send(line.to_vec()).map_err(io::Error::other)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_peer_cannot_forge_a_line() {
+        let text = line_of(LogFormat::Text, false);
+        assert_eq!(text.matches(|c: char| c.is_control()).collect::<String>(), "\n", "{text:?}");
+        for part in [
+            "a peer: refused: \\x1b[2J\\nERROR forged\\u{9b}1m error=refused: \\x1b[2J\\nERROR forged\\u{9b}1m",
+            "name=\"a\\u{202e}b\\n\" topic=Ok(Topic(\"t\")) n=3\n",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        let colours = line_of(LogFormat::Text, true);
+        assert!(colours.contains('\x1b') && !colours.contains("\x1b[2J") && colours.lines().count() == 1);
+        let json = line_of(LogFormat::Json, false);
+        assert_eq!(json.matches(|c: char| !(' '..='~').contains(&c)).collect::<String>(), "\n", "{json:?}");
+        let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(read["fields"]["name"], "a\u{202e}b\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Owns what a filter is: an exact name, a pattern with wildcards, or a prefix of bytes. Subscribers make them,
 //! the index files them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR, check_length, check_levels};
 use super::{Topic, TopicError};
 use crate::limits::TOPIC_BYTES_MAX;
+use crate::printable::printable;
 
 /// Which topics a subscriber asks for. A clone is a reference count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +121,12 @@ impl Filter {
         }
     }
 
+    /// The filter as [`Filter::parse`] reads it, for the frames that carry filters as lines of text: bytes that are not
+    /// UTF-8 are replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.as_bytes())
+    }
+
     /// Whether a message of this topic is asked for. The topic may be any bytes: levels are what stands between
     /// dots, and may be empty.
     pub fn matches(&self, topic: &[u8]) -> bool {
@@ -194,9 +202,10 @@ impl From<Topic> for Filter {
     }
 }
 
+/// For people: see [`printable`]. Frames carry [`Filter::text`] or the bytes.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&String::from_utf8_lossy(self.as_bytes()))
+        printable(self.as_bytes()).fmt(f)
     }
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::limits::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
+use crate::printable::printable;
 
 /// What splits the levels of a topic.
 pub(super) const SEPARATOR: u8 = b'.';
@@ -155,9 +156,10 @@ impl Borrow<[u8]> for Topic {
     }
 }
 
+/// For people: see [`printable`]. Frames carry the bytes.
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&String::from_utf8_lossy(&self.0))
+        printable(&self.0).fmt(f)
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
             assert_eq!(topic.to_string(), good);
             assert_eq!(good.parse::<Topic>(), Ok(topic));
         }
-        assert_eq!(Topic::new([b'a', 0xff]).expect("any high byte").to_string(), "a\u{fffd}");
+        assert_eq!(Topic::new([b'a', 0xff]).expect("any high byte").to_string(), "a\\xff");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::interrupt::Interrupt;
 use anyhow::Context;
 use clap::Args;
 use corecast::Endpoint;
+use corecast::printable::printable;
 use corecast::telemetry::{self, LogFormat};
 use std::io::Write;
 use std::net::TcpListener;
@@ -32,10 +33,10 @@ order on SIGTERM or SIGINT, with 0.";
 #[command(after_help = EXAMPLES)]
 pub struct AgentArgs {
     /// Where to wait for controllers: tcp://HOST:PORT; with port 0 the first line on stdout says which it is
-    #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:6690", value_parser = parse_tcp, env = "CORECAST_BENCH_LISTEN")]
+    #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:6690", value_parser = parse_tcp)]
     pub listen: Endpoint,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
 
@@ -56,7 +57,7 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
 
 /// A line for whoever looks after the agent. Nobody may: no reason to end.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "corecast-bench agent: {line}");
+    let _ = writeln!(std::io::stderr(), "corecast-bench agent: {}", printable(line));
 }
 
 fn parse_tcp(text: &str) -> Result<Endpoint, String> {

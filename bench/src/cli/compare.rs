@@ -1,11 +1,11 @@
 //! `corecast-bench compare`: reads two results, sets one over the other, and checks what was asserted about that.
 
 use super::Exit;
-use super::output::{complain, print, write_file};
+use super::output::{complain, json, print, print_lines, write_file};
 use crate::report::compare::claim::Claim;
 use crate::report::compare::{Comparison, compare, text};
 use crate::report::source::Source;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -39,10 +39,10 @@ pub struct CompareArgs {
     pub b: PathBuf,
     /// What must hold for every pair of runs, such as 'last_subscriber_us.median.ratio < 1.1'; may be given several
     /// times
-    #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
+    #[arg(long = "assert", value_name = "EXPR")]
     pub claims: Vec<Claim>,
     /// Write every figure (corecast-bench-compare/1) into this file; `-`: to stdout, instead of the tables
-    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
@@ -70,8 +70,7 @@ pub fn execute(args: &CompareArgs) -> anyhow::Result<Exit> {
 fn publish(args: &CompareArgs, comparison: &Comparison) -> anyhow::Result<()> {
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if let Some(path) = &args.json {
-        let mut json = serde_json::to_vec_pretty(comparison).context("cannot write the comparison")?;
-        json.push(b'\n');
+        let json = json(comparison)?;
         if to_stdout {
             print(&json)?;
         } else {
@@ -79,7 +78,7 @@ fn publish(args: &CompareArgs, comparison: &Comparison) -> anyhow::Result<()> {
         }
     }
     if !to_stdout {
-        print(text::render(comparison).as_bytes())?;
+        print_lines(&text::render(comparison))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `corecast-bench experiment`: which experiment, what is said about it, and the folder that its results go to.
 
 use super::Exit;
-use super::output::{complain, print};
+use super::output::{complain, note, print, print_lines};
 use super::run::{exit_of, exit_of_error, parse_seconds, parse_size, worse};
 use crate::experiment::base::Base;
 use crate::experiment::catalogue::{self, Experiment};
@@ -54,22 +54,22 @@ pub struct ExperimentArgs {
     #[arg(value_name = "NAME|FILE.toml", required_unless_present = "list")]
     pub experiment: Option<String>,
     /// Say which experiments there are, and which question each answers
-    #[arg(long, env = "CORECAST_BENCH_LIST")]
+    #[arg(long)]
     pub list: bool,
     /// The version that takes about a minute
-    #[arg(long, env = "CORECAST_BENCH_QUICK")]
+    #[arg(long)]
     pub quick: bool,
     /// The folder of the results [default: results/NAME-TIME]
-    #[arg(long, value_name = "DIR", env = "CORECAST_BENCH_OUT")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     said: Said,
     /// What must hold for every run, such as 'lost==0', or for a figure of the whole, such as 'ratio.echo.busy <= 1.5'; may
     /// be given several times
-    #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
+    #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Asserted>,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
 
@@ -78,52 +78,52 @@ pub struct ExperimentArgs {
 #[command(next_help_heading = "Instead of what the experiment chooses")]
 struct Said {
     /// proxy, direct or both
-    #[arg(long, value_name = "MODE", env = "CORECAST_BENCH_MODE")]
+    #[arg(long, value_name = "MODE")]
     mode: Option<Modes>,
     /// Counts of subscribers
-    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count, env = "CORECAST_BENCH_SUBSCRIBERS")]
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
     subscribers: Option<Vec<usize>>,
     /// Payloads, in bytes
-    #[arg(long, value_name = "BYTES[,BYTES…]", value_delimiter = ',', value_parser = parse_size, env = "CORECAST_BENCH_SIZE")]
+    #[arg(long, value_name = "BYTES[,BYTES…]", value_delimiter = ',', value_parser = parse_size)]
     size: Option<Vec<usize>>,
     /// Messages a second of each publisher, or `flood`
-    #[arg(long, value_name = "HZ|flood", env = "CORECAST_BENCH_RATE")]
+    #[arg(long, value_name = "HZ|flood")]
     rate: Option<Rate>,
     /// How long each publisher sends, in each run
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages", env = "CORECAST_BENCH_DURATION")]
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
     duration: Option<Duration>,
     /// How many messages each publisher sends, in each run
-    #[arg(long, value_name = "N", env = "CORECAST_BENCH_MESSAGES")]
+    #[arg(long, value_name = "N")]
     messages: Option<u64>,
     /// A session for each subscriber, for each executor, or one after the other: per-subscriber, per-executor, both
-    #[arg(long, env = "CORECAST_BENCH_SESSIONS")]
+    #[arg(long)]
     sessions: Option<SessionKinds>,
     /// How often all of it is done
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "CORECAST_BENCH_ROUNDS")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
     /// Counts of shards that fan out (scaling)
-    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count, env = "CORECAST_BENCH_SHARDS")]
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
     shards: Option<Vec<usize>>,
     /// How many publishers
-    #[arg(long, value_name = "N", value_parser = parse_count, env = "CORECAST_BENCH_PUBLISHERS")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     publishers: Option<usize>,
     /// What carries the bytes: tcp, uds
-    #[arg(long, env = "CORECAST_BENCH_TRANSPORT")]
+    #[arg(long)]
     transport: Option<Transport>,
     /// Cores of the swarm's executors: all, physical, 0-3,8, numa:0
-    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_CORES")]
+    #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
     /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
-    #[arg(long, value_name = "N|SHARE", env = "CORECAST_BENCH_SLOW")]
+    #[arg(long, value_name = "N|SHARE")]
     slow: Option<SlowShare>,
     /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
-    #[arg(long, value_name = "TIME", value_parser = parse_time, env = "CORECAST_BENCH_SLOW_DELAY")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     slow_delay: Option<Duration>,
     /// How long nothing may happen before a run is given up
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
     /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
-    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_HOSTS")]
+    #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
 }
 
@@ -303,7 +303,7 @@ fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
     }
     let kept = ended.results.runs.len();
     text.push_str(&format!("{kept} runs in {0}: corecast-bench report {0}\n", path.display()));
-    print(text.as_bytes())?;
+    print_lines(&text)?;
     for failure in ended.made.iter().filter_map(|made| match made {
         Made::Failed { .. } => made.failure(),
         Made::Recorded { .. } => None,
@@ -312,7 +312,7 @@ fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
     }
     if let Some(incomplete) = &ended.results.incomplete {
         // Nobody reads it: the folder says it too.
-        let _ = writeln!(std::io::stderr(), "corecast-bench: incomplete: {incomplete}");
+        note(&format!("incomplete: {incomplete}"));
     }
     Ok(())
 }

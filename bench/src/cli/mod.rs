@@ -23,8 +23,10 @@ pub mod run;
 
 use crate::experiment::guard;
 use crate::peer::floor;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use corecast::cli::Variables;
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// What the command ends with. The numbers are those of both commands of this project.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -96,6 +98,30 @@ pub enum Command {
     },
 }
 
+/// The variables of this command.
+const VARIABLES: Variables = Variables { prefix: "CORECAST_BENCH", shared: &["log"] };
+
+/// The definition of the command, with its environment variables: for help, man pages and tests.
+pub fn command() -> clap::Command {
+    VARIABLES.name_all(Cli::command())
+}
+
+/// The whole command: reads the arguments, does what they ask, and turns an error into an exit code.
+pub fn main() -> ExitCode {
+    let (cli, from) = match VARIABLES.parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(refusal) => return refusal.report(),
+    };
+    let exit = cli.execute().unwrap_or_else(|error| {
+        output::complain(&error);
+        Exit::Failed
+    });
+    if exit == Exit::Usage && !from.is_empty() {
+        output::note(&from.to_string());
+    }
+    exit.into()
+}
+
 impl Cli {
     /// Does it.
     pub fn execute(self) -> anyhow::Result<Exit> {
@@ -117,7 +143,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
@@ -125,16 +150,25 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_is_an_environment_variable() {
-        let command = Cli::command();
-        for name in ["run", "experiment", "peers", "report", "compare", "agent"] {
+    fn every_flag_has_a_variable_of_its_own() {
+        let command = command();
+        let mut names = std::collections::BTreeSet::new();
+        for name in ["run", "experiment", "peers", "report", "compare", "agent", "man"] {
             let options = command.find_subcommand(name).unwrap().get_opts();
             for argument in options.filter(|option| !["help", "version"].contains(&option.get_id().as_str()))
             {
-                let env = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-                let wanted = argument.get_long().unwrap().replace('-', "_").to_uppercase();
-                assert_eq!(env, Some(format!("CORECAST_BENCH_{wanted}")), "{name}");
+                let variable = argument.get_env().unwrap().to_string_lossy().into_owned();
+                assert!(
+                    names.insert(variable.clone()) || variable == "CORECAST_BENCH_LOG",
+                    "{variable} of {name}"
+                );
             }
         }
+        assert!(names.contains("CORECAST_BENCH_RUN_SUBSCRIBERS"), "{names:?}");
+        let floor = command.find_subcommand(floor::SUBCOMMAND).unwrap();
+        assert!(
+            floor.get_arguments().all(|argument| argument.get_env().is_none()),
+            "it is called by us alone"
+        );
     }
 }

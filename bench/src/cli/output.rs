@@ -2,6 +2,8 @@
 //! panic.
 
 use anyhow::Context;
+use corecast::printable::{printable, printable_json, printable_lines};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -15,10 +17,36 @@ pub fn print(text: &[u8]) -> anyhow::Result<bool> {
     }
 }
 
+/// Writes tables and other lines for people to stdout: records and agents bring words of others.
+pub fn print_lines(text: &str) -> anyhow::Result<bool> {
+    let lines: String = text.split_inclusive('\n').map(one_line).collect();
+    print(lines.as_bytes())
+}
+
+fn one_line(line: &str) -> String {
+    match line.strip_suffix('\n') {
+        Some(line) => format!("{}\n", printable(line)),
+        None => printable(line).to_string(),
+    }
+}
+
+/// A value as JSON over several lines, as files and stdout get it.
+pub fn json(value: &impl Serialize) -> anyhow::Result<Vec<u8>> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    text.push('\n');
+    Ok(printable_json(&text).into_owned().into_bytes())
+}
+
 /// Says on stderr what is wrong, with its causes.
 pub fn complain(error: &anyhow::Error) {
+    note(&format!("{error:#}"));
+}
+
+/// Says something on stderr. What a broker or a peer said may have several lines: they are set in, so that none of them
+/// looks like one of ours.
+pub fn note(text: &str) {
     // If stderr is gone too, the exit code is all that can be said.
-    let _ = writeln!(io::stderr(), "corecast-bench: {error:#}");
+    let _ = writeln!(io::stderr(), "corecast-bench: {}", printable_lines(text));
 }
 
 /// Writes a file whole or not at all: under another name beside it first, so that an earlier one stays if the disk
@@ -41,6 +69,13 @@ pub fn write_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_are_shown_and_do_nothing() {
+        assert_eq!(one_line("a  1\r\n"), "a  1\\r\n");
+        let json = json(&serde_json::json!({ "host": "\u{9b}" })).unwrap();
+        assert_eq!(json, b"{\n  \"host\": \"\\u009b\"\n}\n");
+    }
 
     #[test]
     fn a_file_is_written_whole_and_replaces_an_earlier_one() {

@@ -17,7 +17,7 @@ pub struct CompletionsArgs {
 #[derive(Args, Debug)]
 pub struct ManArgs {
     /// Write corecast-bench.1, corecast-bench-run.1… into this folder instead
-    #[arg(long, value_name = "FOLDER", env = "CORECAST_BENCH_MAN_OUT")]
+    #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
 
@@ -31,7 +31,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
 
 /// Prints or writes the man pages.
 pub fn man(args: &ManArgs) -> anyhow::Result<Exit> {
-    let mut command = Cli::command();
+    let mut command = super::command();
     command.build();
     let Some(folder) = &args.out else {
         print(&page(command)?)?;
@@ -79,6 +79,6 @@ mod tests {
         ];
         assert_eq!(names, wanted);
         let run = std::fs::read_to_string(folder.path().join("corecast-bench-run.1")).unwrap();
-        assert!(run.contains("subscribers") && run.contains("CORECAST_BENCH_RATE"), "{run}");
+        assert!(run.contains("subscribers") && run.contains("CORECAST_BENCH_RUN_RATE"), "{run}");
     }
 }

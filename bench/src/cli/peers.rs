@@ -2,7 +2,7 @@
 //! and written about it.
 
 use super::Exit;
-use super::output::{complain, print, write_file};
+use super::output::{complain, json, print, print_lines, write_file};
 use crate::experiment::plan::Transport;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
@@ -85,66 +85,66 @@ failed --assert, 3 a paced run did not reach its rate.";
 #[command(after_help = EXAMPLES)]
 pub struct PeersArgs {
     /// How many subscribers
-    #[arg(long, value_name = "N", default_value_t = 512, env = "CORECAST_BENCH_SUBSCRIBERS")]
+    #[arg(long, value_name = "N", default_value_t = 512)]
     pub subscribers: usize,
     /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
-    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = super::run::parse_size, env = "CORECAST_BENCH_SIZE")]
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = super::run::parse_size)]
     pub size: usize,
     /// Messages a second of the paced run
-    #[arg(long, value_name = "HZ", default_value = "20", env = "CORECAST_BENCH_RATE")]
+    #[arg(long, value_name = "HZ", default_value = "20")]
     pub rate: Rate,
     /// How long the paced run is, and a flood at most
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = super::run::parse_seconds, env = "CORECAST_BENCH_DURATION")]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = super::run::parse_seconds)]
     pub duration: Duration,
     /// How many messages a flood is at most; 0: no flood
-    #[arg(long, value_name = "N", default_value_t = 200_000, env = "CORECAST_BENCH_FLOOD_MESSAGES")]
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub flood_messages: u64,
     /// Messages of a flood on their way to the slowest subscriber at most [default: 4096 of 256 bytes or less, fewer
     /// of larger ones]
-    #[arg(long, value_name = "N", env = "CORECAST_BENCH_WINDOW")]
+    #[arg(long, value_name = "N")]
     pub window: Option<u64>,
     /// How often each peer is measured
-    #[arg(long, value_name = "N", default_value_t = 3, env = "CORECAST_BENCH_ROUNDS")]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: u32,
     /// Who is compared [default: corecast, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor,
     /// floor-blocks, floor-uds; those that have the transport]
-    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',', env = "CORECAST_BENCH_PEERS")]
+    #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
     pub peers: Vec<PeerName>,
     /// Use the peer that runs there instead of starting one; may be given several times
-    #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere, env = "CORECAST_BENCH_PEER")]
+    #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere)]
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
     /// What carries the bytes, where a name does not say it: tcp, uds
-    #[arg(long, default_value = "tcp", env = "CORECAST_BENCH_TRANSPORT")]
+    #[arg(long, default_value = "tcp")]
     pub transport: Transport,
     /// Of ours: a session for each subscriber, or one for each thread of subscribers: per-subscriber, per-executor
-    #[arg(long, default_value = "per-subscriber", env = "CORECAST_BENCH_SESSIONS")]
+    #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
     /// Who subscribes to corecast: raw (the bare sockets of all peers), native (its own library)
-    #[arg(long, default_value = "raw", env = "CORECAST_BENCH_CLIENTS")]
+    #[arg(long, default_value = "raw")]
     pub clients: Clients,
     /// Threads that the floor sends with, each to its share of the sockets
-    #[arg(long, value_name = "N", default_value_t = 1, env = "CORECAST_BENCH_FLOOR_THREADS")]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub floor_threads: usize,
     /// Cores of our broker's shards [default: all]
-    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_BROKER_CORES")]
+    #[arg(long, value_name = "SET")]
     pub broker_cores: Option<CoreSet>,
     /// What they do when there is nothing to do: park, spin:MICROSECONDS, busy [default: the broker's]
-    #[arg(long, value_name = "IDLE", env = "CORECAST_BENCH_BROKER_IDLE")]
+    #[arg(long, value_name = "IDLE")]
     pub broker_idle: Option<Idle>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
-    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write all results into this folder, for `corecast-bench report`
-    #[arg(long, value_name = "DIR", env = "CORECAST_BENCH_OUT")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What must hold, such as 'lost == 0' or 'ratio.libzmq.deliveries_per_s >= 10'; may be given several times
-    #[arg(long = "assert", value_name = "EXPR", value_parser = parse_assertion, env = "CORECAST_BENCH_ASSERT")]
+    #[arg(long = "assert", value_name = "EXPR", value_parser = parse_assertion)]
     pub assertions: Vec<String>,
     /// How long nothing may happen before a run is given up
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = super::run::parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = super::run::parse_seconds)]
     pub timeout: Duration,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
 
@@ -201,15 +201,14 @@ fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Sum
     let runs: Vec<RunRecord> = comparison.runs.iter().map(|(record, _)| record.clone()).collect();
     if !to_stdout {
         let text = table::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
-        print(text.as_bytes())?;
+        print_lines(&text)?;
     }
     let Some(path) = &args.json else { return Ok(()) };
     let mut record = Record::new(Environment::read(), runs);
     record.peers = summary.peers.clone();
     record.ratio_to_best = summary.ratio_to_best.clone();
     record.skipped = comparison.skipped.clone();
-    let mut text = serde_json::to_vec_pretty(&record).context("cannot write the record")?;
-    text.push(b'\n');
+    let text = json(&record)?;
     if to_stdout {
         for skipped in &comparison.skipped {
             complain(&anyhow::anyhow!("skipped {}: {}", skipped.peer, skipped.why));

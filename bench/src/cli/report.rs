@@ -30,13 +30,13 @@ wrong usage.";
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
     /// Folders of results, or files of `run --json`
-    #[arg(required = true, value_name = "RESULTS", env = "CORECAST_BENCH_RESULTS", value_delimiter = None)]
+    #[arg(required = true, value_name = "RESULTS", value_delimiter = None)]
     pub results: Vec<PathBuf>,
     /// The folder to write the report into [default: report in the first folder of results]
-    #[arg(long, value_name = "DIR", env = "CORECAST_BENCH_OUT")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Show the page in the browser, by xdg-open
-    #[arg(long, env = "CORECAST_BENCH_OPEN")]
+    #[arg(long)]
     pub open: bool,
 }
 

@@ -2,7 +2,7 @@
 //! written about them.
 
 use super::Exit;
-use super::output::{complain, print, write_file};
+use super::output::{complain, json, print, print_lines, write_file};
 use crate::experiment::drive::DriveError;
 use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Slow, Transport};
 use crate::experiment::run::{RunError, run};
@@ -56,88 +56,82 @@ an interval, or 10 ms if that is longer, of their time), 27 timed out.";
 pub struct RunArgs {
     /// How messages get from publishers to subscribers: proxy (through the broker), direct (from publisher to
     /// subscriber), or both, one after the other
-    #[arg(long, default_value = "proxy", value_name = "MODE", env = "CORECAST_BENCH_MODE")]
+    #[arg(long, default_value = "proxy", value_name = "MODE")]
     pub mode: Modes,
     /// How many subscribers; several counts with commas are several runs
-    #[arg(
-        long,
-        value_name = "N[,N…]",
-        default_value = "512",
-        value_delimiter = ',',
-        env = "CORECAST_BENCH_SUBSCRIBERS"
-    )]
+    #[arg(long, value_name = "N[,N…]", default_value = "512", value_delimiter = ',')]
     pub subscribers: Vec<usize>,
     /// How many publishers
-    #[arg(long, value_name = "N", default_value_t = 1, env = "CORECAST_BENCH_PUBLISHERS")]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub publishers: usize,
     /// Messages a second of each publisher, or `flood`: as fast as they are taken
-    #[arg(long, value_name = "HZ|flood", default_value = "20", env = "CORECAST_BENCH_RATE")]
+    #[arg(long, value_name = "HZ|flood", default_value = "20")]
     pub rate: Rate,
     /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
-    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size, env = "CORECAST_BENCH_SIZE")]
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
     /// How long each publisher sends [default: 5, if --messages is not given]
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages", env = "CORECAST_BENCH_DURATION")]
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
     pub duration: Option<Duration>,
     /// How many messages each publisher sends
-    #[arg(long, value_name = "N", env = "CORECAST_BENCH_MESSAGES")]
+    #[arg(long, value_name = "N")]
     pub messages: Option<u64>,
     /// A session (a socket) for each subscriber, or one for each executor: per-subscriber, per-executor
-    #[arg(long, default_value = "per-subscriber", env = "CORECAST_BENCH_SESSIONS")]
+    #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
     /// What carries the bytes: tcp, uds [default: tcp, or what --broker says]
-    #[arg(long, env = "CORECAST_BENCH_TRANSPORT")]
+    #[arg(long)]
     pub transport: Option<Transport>,
     /// Cores of the subscribers' executors: all, physical, 0-3,8, numa:0
-    #[arg(long, value_name = "SET", default_value = "all", env = "CORECAST_BENCH_CORES")]
+    #[arg(long, value_name = "SET", default_value = "all")]
     pub cores: CoreSet,
     /// Cores of the publishers' executors [default: those of --cores]
-    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_PUBLISHER_CORES")]
+    #[arg(long, value_name = "SET")]
     pub publisher_cores: Option<CoreSet>,
     /// What the swarm's executors do when there is nothing to do: park, spin:MICROSECONDS, busy
-    #[arg(long, default_value = "park", env = "CORECAST_BENCH_IDLE")]
+    #[arg(long, default_value = "park")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
-    #[arg(long, value_name = "URL", conflicts_with_all = ["broker_cores", "broker_idle", "egress_bytes", "transport"], env = "CORECAST_BENCH_BROKER")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["broker_cores", "broker_idle", "egress_bytes", "transport"])]
     pub broker: Option<Endpoint>,
     /// The process of --broker, if its cost shall be measured
-    #[arg(long, value_name = "PID", requires = "broker", env = "CORECAST_BENCH_BROKER_PID")]
+    #[arg(long, value_name = "PID", requires = "broker")]
     pub broker_pid: Option<u32>,
     /// Cores that messages are fanned out from: of the broker's shards, or in direct mode of the publishers' own
     /// [default: all]
-    #[arg(long, value_name = "SET", env = "CORECAST_BENCH_BROKER_CORES")]
+    #[arg(long, value_name = "SET")]
     pub broker_cores: Option<CoreSet>,
     /// What the shards on those cores do when there is nothing to do [default: the broker's]
-    #[arg(long, value_name = "IDLE", env = "CORECAST_BENCH_BROKER_IDLE")]
+    #[arg(long, value_name = "IDLE")]
     pub broker_idle: Option<Idle>,
     /// What happens when a subscriber's queue is full: drop-oldest, drop-newest, latest, disconnect, block
     /// [default: the broker's]
-    #[arg(long, value_name = "POLICY", env = "CORECAST_BENCH_OVERFLOW")]
+    #[arg(long, value_name = "POLICY")]
     pub overflow: Option<OverflowPolicy>,
     /// Bytes that may wait for a subscriber at whoever fans out, such as 16MiB [default: the broker's]
-    #[arg(long, value_name = "BYTES", env = "CORECAST_BENCH_EGRESS_BYTES")]
+    #[arg(long, value_name = "BYTES")]
     pub egress_bytes: Option<Size>,
     /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
-    #[arg(long, value_name = "N|SHARE", env = "CORECAST_BENCH_SLOW")]
+    #[arg(long, value_name = "N|SHARE")]
     pub slow: Option<SlowShare>,
     /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "slow", env = "CORECAST_BENCH_SLOW_DELAY")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "slow")]
     pub slow_delay: Option<Duration>,
     /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help);
     /// --cores is then for those that name no cores
-    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_HOSTS")]
+    #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
-    #[arg(long, value_name = "FILE", env = "CORECAST_BENCH_JSON")]
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// What must hold for every run, such as 'lost==0' or 'latency_us.p99 < 5000'; may be given several times
-    #[arg(long = "assert", value_name = "EXPR", env = "CORECAST_BENCH_ASSERT")]
+    #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Assertion>,
     /// How long nothing may happen before a run is given up
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds, env = "CORECAST_BENCH_TIMEOUT")]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
-    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "CORECAST_BENCH_LOG")]
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
 
@@ -184,8 +178,7 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if let Some(path) = &args.json {
         let record = Record::new(Environment::read(), runs.to_vec());
-        let mut text = serde_json::to_vec_pretty(&record).context("cannot write the record")?;
-        text.push(b'\n');
+        let text = json(&record)?;
         if to_stdout {
             print(&text)?;
         } else {
@@ -193,7 +186,7 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
         }
     }
     if !to_stdout {
-        print(table::render(runs).as_bytes())?;
+        print_lines(&table::render(runs))?;
     }
     Ok(())
 }

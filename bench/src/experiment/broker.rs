@@ -253,7 +253,16 @@ fn command(program: &Path, guard: Option<&Path>, arguments: Vec<OsString>) -> Co
         None => Command::new(program),
     };
     command.args(arguments);
+    forget_variables(&mut command);
     command
+}
+
+/// Keeps the options that this environment has for `corecast` from a broker that is to run as the plan says.
+pub(crate) fn forget_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CORECAST_"))
+    {
+        command.env_remove(name);
+    }
 }
 
 fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsString> {

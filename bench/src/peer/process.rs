@@ -1,7 +1,7 @@
 //! Owns a peer's process: started through the guard, so that it ends with this one; its last words kept; ended with
 //! patience, then without.
 
-use crate::experiment::broker::last_lines;
+use crate::experiment::broker::{forget_variables, last_lines};
 use crate::experiment::guard;
 use corecast_executors::{RecvTimeout, link, pause, spawn_plain};
 use nix::sys::signal::{Signal, kill};
@@ -54,6 +54,7 @@ impl Process {
             }
             None => Command::new(&program.file),
         };
+        forget_variables(&mut command);
         let mut child = command
             .args(&program.args)
             .stdin(if program.stdin { Stdio::piped() } else { Stdio::null() })

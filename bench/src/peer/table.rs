@@ -6,6 +6,7 @@ use super::summary::Summary;
 use crate::report::peer_record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{count, duration, number};
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use corecast::printable::{printable, printable_lines};
 use std::collections::BTreeMap;
 
 /// A line above, below, and under the header.
@@ -37,7 +38,7 @@ pub fn render(plan: &Plan, summary: &Summary, skipped: &[SkippedRecord], notes: 
     }
     let versions =
         summary.peers.iter().filter_map(|peer| Some(format!("{} {}", peer.peer, peer.version.as_ref()?)));
-    text.push_str(&format!("versions: {}\n", versions.collect::<Vec<_>>().join(", ")));
+    text.push_str(&format!("versions: {}\n", printable(&versions.collect::<Vec<_>>().join(", "))));
     for peer in summary.peers.iter().filter(|peer| peer.lost + peer.gaps_reported + peer.wrong > 0) {
         text.push_str(&format!(
             "{}: lost {}, gaps {}, wrong {} of {}\n",
@@ -50,7 +51,8 @@ pub fn render(plan: &Plan, summary: &Summary, skipped: &[SkippedRecord], notes: 
     }
     for skipped in skipped {
         let round = skipped.round.map(|round| format!(" in round {round}")).unwrap_or_default();
-        text.push_str(&format!("skipped {}{round}: {}\n", skipped.peer, skipped.why));
+        let why = printable_lines(&skipped.why);
+        text.push_str(&format!("skipped {}{round}: {why}\n", skipped.peer));
     }
     for note in notes {
         text.push_str(&format!("{note}\n"));

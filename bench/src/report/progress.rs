@@ -2,6 +2,7 @@
 //! goes to stderr; stdout is for results.
 
 use super::table::count;
+use corecast::printable::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -122,7 +123,7 @@ impl Progress {
 
     fn line(&self, text: &str) {
         // Nobody reads it: no reason to end a measurement.
-        let _ = writeln!(std::io::stderr(), "{}: {text}", self.title);
+        let _ = writeln!(std::io::stderr(), "{}", printable(&format!("{}: {text}", self.title)));
     }
 }
 

@@ -4,6 +4,7 @@
 use super::record::RunRecord;
 use crate::measure::latency::Summary;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use corecast::printable::printable_lines;
 
 /// A line above, below, and under the header.
 pub(crate) const STYLE: TableStyle =
@@ -24,7 +25,7 @@ pub fn render(runs: &[RunRecord]) -> String {
         };
         let incomplete = run.incomplete.as_ref().map(|why| format!("incomplete: {why}"));
         for note in incomplete.iter().chain(wrong(run).iter()).chain(&run.notes).chain(clocks(run).iter()) {
-            text.push_str(&format!("{about}{note}\n"));
+            text.push_str(&format!("{}\n", printable_lines(&format!("{about}{note}"))));
         }
     }
     for comparison in comparisons(runs) {

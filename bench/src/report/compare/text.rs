@@ -5,6 +5,7 @@ use super::super::unit::{Unit, digits};
 use super::interval::{Ground, Interval};
 use super::{Compared, Comparison, Pair};
 use comfy_table::{Cell, CellAlignment, Table};
+use corecast::printable::printable;
 use std::fmt::Write as _;
 
 /// The figures that are shown; the others are in the JSON. With words, and how they are written.
@@ -27,10 +28,12 @@ pub fn render(comparison: &Comparison) -> String {
     let (a, b) = (&comparison.a, &comparison.b);
     let mut line = |line: String| writeln!(text, "{line}").expect("memory takes all that is written");
     for (letter, side) in [("A", a), ("B", b)] {
-        line(format!("{letter}: {} ({}, {} runs)", side.name, side.experiment, side.runs));
+        let (name, experiment) = (printable(&side.name), printable(&side.experiment));
+        line(format!("{letter}: {name} ({experiment}, {} runs)", side.runs));
     }
     for difference in &comparison.differs {
-        line(format!("differs: {}: A {}, B {}", difference.what, difference.a, difference.b));
+        let (a, b) = (printable(&difference.a), printable(&difference.b));
+        line(format!("differs: {}: A {a}, B {b}", difference.what));
     }
     for pair in &comparison.pairs {
         line(format!("\n{}{}{}\n{}", pair.run, rounds(pair), clocks(pair), table(pair)));

@@ -1,0 +1,101 @@
+//! Options from the environment: each variable is of one option, an empty one is none, and errors name it.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod running;
+mod watchdog;
+
+use std::process::Stdio;
+
+use broker_process::{BrokerProcess, Transport, corecast};
+use running::{run, said, subscribed, succeeded, text};
+
+fn broker() -> BrokerProcess {
+    BrokerProcess::start(Transport::Tcp, &["--shards", "2"])
+}
+
+#[test]
+fn every_option_is_an_environment_variable() {
+    let _watchdog = watchdog::watch("every_option_is_an_environment_variable");
+    let broker = broker();
+    // One environment for both: what is meant for one of them says nothing to the other.
+    let with_variables = |args: &[&str]| {
+        let mut command = corecast();
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("CORECAST_BROKER", broker.endpoint())
+            .env("CORECAST_SUB_COUNT", "3")
+            .env("CORECAST_SUB_OUTPUT", "raw")
+            .env("CORECAST_SUB_TIMEOUT", "")
+            .env("CORECAST_PUB_SIZE", "3")
+            .env("CORECAST_PUB_COUNT", "3");
+        command
+    };
+    let sub = subscribed(&broker, 1, &mut with_variables(&["sub", "t"]));
+    succeeded(&with_variables(&["pub", "t"]).output().expect("it runs"));
+    assert_eq!(text(&sub.output().stdout), "001002003");
+    // What is typed comes before what is in the environment.
+    let mut late = with_variables(&["sub", "t", "--timeout", "10ms"]);
+    said(&late.env("CORECAST_SUB_TIMEOUT", "1h").output().expect("it runs"), 27);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let _watchdog = watchdog::watch("an_empty_variable_counts_as_unset");
+    let names = run(&["broker", "--help"]);
+    let options =
+        text(&names.stdout).split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    let options: Vec<&str> = options.collect();
+    assert!(options.len() > 15 && options.contains(&"CORECAST_BROKER_LISTEN"), "{options:?}");
+    for help in ["pub", "sub", "registry", "doctor"] {
+        let output = run(&[help, "--help"]);
+        let variables =
+            text(&output.stdout).split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+        let mut command = corecast();
+        command.args([help, "--version"]).envs(variables.map(|name| (name, "")));
+        assert_eq!(said(&command.output().expect("it runs"), 0), "");
+    }
+    let mut command = corecast();
+    command.args(["broker", "--listen", "tcp://127.0.0.1:0", "--egress-bytes", "1KiB"]);
+    let output = command.envs(options.into_iter().map(|name| (name, ""))).output().expect("it runs");
+    let said = said(&output, 2);
+    assert!(said.contains("--egress-bytes") && !said.contains("environment"), "{said}");
+}
+
+#[test]
+fn an_error_names_the_variable_that_it_came_from() {
+    let _watchdog = watchdog::watch("an_error_names_the_variable_that_it_came_from");
+    let wrong = |args: &[&str], variables: &[(&str, &str)], code: i32| {
+        let output = corecast().args(args).envs(variables.iter().copied()).output().expect("it runs");
+        said(&output, code)
+    };
+    let cases: &[(&[&str], (&str, &str), &str)] = &[
+        (&["sub", "t"], ("CORECAST_SUB_COUNT", "many"), "--count"),
+        (&["sub", "t"], ("CORECAST_SUB_OUTPUT", "xml"), "--output"),
+        (&["pub", "t", "x"], ("CORECAST_PUB_LINES", "-"), "--lines"),
+        (&["broker"], ("CORECAST_BROKER_LISTEN", "tcp://h"), "--listen"),
+        (
+            &["broker", "--listen", "tcp://127.0.0.1:0"],
+            ("CORECAST_BROKER_EGRESS_BYTES", "1KiB"),
+            "--egress-bytes",
+        ),
+        (&["broker", "--listen", "tcp://127.0.0.1:0"], ("CORECAST_BROKER_CORES", "100000"), "--cores"),
+        (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), "--log-level"),
+        (&["registry"], ("CORECAST_REGISTRY_WATCH", "perhaps"), "--watch"),
+    ];
+    for (args, (variable, value), option) in cases {
+        let said = wrong(args, &[(variable, value)], 2);
+        let blamed = format!("{option} is set by the environment variable {variable}");
+        assert!(said.contains(&blamed), "{said}");
+    }
+    // Only what is to blame is named, and nothing where the command line is.
+    let said = wrong(&["sub", "t"], &[("CORECAST_SUB_COUNT", "many"), ("CORECAST_BROKER", "tcp://h:1")], 2);
+    assert!(said.contains("CORECAST_SUB_COUNT") && !said.contains("CORECAST_BROKER"), "{said}");
+    let said = wrong(&["sub", "t", "--count", "many"], &[("CORECAST_SUB_COUNT", "3")], 2);
+    assert!(!said.contains("environment"), "{said}");
+    // Nobody answers there, which is not wrong usage.
+    let nobody = format!("uds://{}/none.sock", tempfile::tempdir().expect("a directory").path().display());
+    let said = wrong(&["sub", "t", "--timeout", "100ms"], &[("CORECAST_BROKER", &nobody)], 1);
+    assert!(said.contains("--broker is set by the environment variable CORECAST_BROKER"), "{said}");
+}
