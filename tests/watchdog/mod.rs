@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 /// How long a test may take on a machine that is busy with something else.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// While this lives the test may run; after [`LIMIT`] the test process and all that it started end.
+/// While this lives the test may run; after its limit the test process and all that it started end.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     _alive: Link<()>,
@@ -19,11 +19,18 @@ pub(crate) struct Watchdog {
 
 /// Starts to watch the test `name`.
 #[must_use]
+#[allow(dead_code, reason = "not every test file asks for both")]
 pub(crate) fn watch(name: &'static str) -> Watchdog {
+    watch_for(name, LIMIT)
+}
+
+/// As [`watch`], for a test that takes longer by design.
+#[must_use]
+pub(crate) fn watch_for(name: &'static str, limit: Duration) -> Watchdog {
     let (alive, mut inbox) = link::<()>(1);
     let bark = move || {
-        if inbox.recv_deadline(Instant::now() + LIMIT) == Err(RecvTimeout::TimedOut) {
-            let _ = writeln!(std::io::stderr(), "watchdog: {name} still runs after {LIMIT:?}");
+        if inbox.recv_deadline(Instant::now() + limit) == Err(RecvTimeout::TimedOut) {
+            let _ = writeln!(std::io::stderr(), "watchdog: {name} still runs after {limit:?}");
             end_children();
             std::process::exit(101);
         }
