@@ -263,6 +263,15 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Length of a listener's queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+// ---------------------------------------------------------------- Logs
+
+/// Log lines that wait for whoever reads stderr; with some 200 bytes a line, 200 KiB. More are dropped and counted: a
+/// reader that is late by a burst loses none, one that is stuck costs no more memory than this.
+pub const LOG_LINES_MAX: usize = 1024;
+
+/// How long the end of a command, or its last words before that, waits for whoever reads stderr.
+pub const STDERR_PATIENCE: Duration = Duration::from_secs(1);
+
 // ---------------------------------------------------------------- Client
 
 /// Default for how long the first connection is tried: scripts start broker and clients side by side.

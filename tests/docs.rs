@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast::error::ErrorCode;
 use corecast::limits;
-use corecast::telemetry::{CloseReason, DropReason, Label, METRICS};
+use corecast::telemetry::{CloseReason, DropReason, Label, METRICS, PROCESS_METRICS};
 use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, encode_to_vec, greeting};
 
 fn page(name: &str) -> String {
@@ -88,11 +88,12 @@ fn the_protocol_names_every_error_code() {
 fn operations_names_every_metric_and_reason() {
     let page = page("docs/OPERATIONS.md");
     let reasons = DropReason::names().into_iter().chain(CloseReason::names());
-    for name in METRICS.iter().map(|metric| metric.name).chain(reasons) {
+    let metrics = || METRICS.iter().chain(PROCESS_METRICS).map(|metric| metric.name);
+    for name in metrics().chain(reasons) {
         assert!(page.contains(&format!("`{name}`")), "{name} is missing");
     }
     for word in page.split('`').filter(|word| word.starts_with("corecast_")) {
-        assert!(METRICS.iter().any(|metric| metric.name == word), "there is no metric {word}");
+        assert!(metrics().any(|name| name == word), "there is no metric {word}");
     }
 }
 
@@ -158,11 +159,13 @@ fn operations_has_every_limit_with_its_value() {
             LINK_ITEMS_PER_TURN SHARDS_MAX RENEWALS_PER_LEASE PUBLISHERS_MAX ENDPOINTS_PER_PUBLISHER_MAX
             TOPICS_PER_PUBLISHER_MAX GONE_PUBLISHERS_MAX MODE_RULES_MAX HEARTBEATS_MISSED_MAX SWEEP_TICKS
             ACCEPTS_PER_TURN LISTEN_BACKLOG UNACKED_TOPICS_MAX CLIENT_QUEUE_FRAMES_DEFAULT PUBLISHES_PER_TURN
-            EVENTS_PER_HANDOVER HANDOVERS_MAX PUBLISH_ITEMS_MAX ZMTP_COMMANDS_WITHIN_MAX;
+            EVENTS_PER_HANDOVER HANDOVERS_MAX PUBLISH_ITEMS_MAX ZMTP_COMMANDS_WITHIN_MAX
+            LOG_LINES_MAX;
         time: LEASE_DEFAULT LEASE_MIN CONTESTED_PATIENCE CONTESTED_PAUSE DIRECT_SETTLE HEARTBEAT_MIN ADDRESS_IN_USE_RETRY ADDRESS_IN_USE_RETRY_PAUSE
             HEARTBEAT_DEFAULT HANDSHAKE_DEADLINE FRAME_DEADLINE LINGER DRAIN_DEFAULT ACCEPT_BACKOFF_MIN
             ACCEPT_BACKOFF_MAX CONNECT_TIMEOUT_DEFAULT RECONNECT_PAUSE_MIN RECONNECT_PAUSE_MAX CONNECT_ATTEMPT
-            ACK_PERIOD CLOSE_TIMEOUT_DEFAULT ANSWER_GRACE ZMTP_KEEPALIVE RELAY_PAUSE;
+            ACK_PERIOD CLOSE_TIMEOUT_DEFAULT ANSWER_GRACE ZMTP_KEEPALIVE RELAY_PAUSE
+            STDERR_PATIENCE;
     };
     let page = page("docs/OPERATIONS.md");
     for (name, value) in &rows {

@@ -1,7 +1,7 @@
 //! Owns the wish to stop: set by a signal, read by whoever works. The first asks a run to end with what it has, the
 //! second ends the process at once.
 
-use corecast_executors::{TerminationSignals, spawn_plain};
+use corecast_executors::{TerminationSignals, exit_now, spawn_plain};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ impl Interrupt {
             asked.set();
             signals.wait();
             // The broker goes too: it is guarded.
-            std::process::exit(1);
+            exit_now(1);
         })?;
         Ok(interrupt)
     }

@@ -17,7 +17,7 @@
 //! | `pool` | a set of pinned executors: start, commands, orderly stop |
 //! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
 //! | `task` | tasks of an executor, and their end when its body returns |
-//! | `thread` | plain threads, and the rule that a panic on an executor ends the process |
+//! | `thread` | plain threads, the end of the process, and the rule that a panic on an executor is one |
 //! | `block` | waiting for a future on a plain thread |
 //! | `wake` | one task telling another |
 //! | `tick_clock` | waiting for a point in time, to a tick's precision |
@@ -73,7 +73,7 @@ pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use signal::{SAME_REQUEST, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
-pub use thread::{core_here, on_executor, pause, spawn_plain};
+pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_plain};
 pub use tick::{Stir, TICK, TICKS_PER_REST, Tick, Ticks};
 pub use tick_clock::{TickClock, Until};
 pub use topology::{Topology, TopologyError};

@@ -1,10 +1,12 @@
-//! Threads and their panics. The only file that makes plain threads or installs the panic hook.
+//! Threads, their panics, and the end of the process. The only file that makes plain threads or installs the panic
+//! hook.
 
 use std::cell::Cell;
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sched::sched_setaffinity;
 use nix::unistd::Pid;
@@ -12,7 +14,12 @@ use tracing::error;
 
 use crate::idle::Idle;
 use crate::ids::CoreId;
+use crate::link::link;
 use crate::topology::process_mask;
+
+/// How long a panic on an executor may take to be written: a stderr that nobody reads must not keep the process, or
+/// half of its shards would go on without the other half.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Set for good on the threads that carry an executor.
@@ -22,6 +29,7 @@ thread_local! {
 }
 
 static PANIC_HOOK: Once = Once::new();
+static BEFORE_ABORT: OnceLock<fn()> = OnceLock::new();
 
 /// Whether this thread carries an executor of a pool: here nothing may block.
 #[must_use]
@@ -67,10 +75,23 @@ where
 }
 
 /// Waits on a plain thread: for retries outside the data path. Executors wait on ticks.
-pub fn pause(time: std::time::Duration) {
+pub fn pause(time: Duration) {
     assert!(!on_executor(), "a pause would stop every connection of this executor");
     #[expect(clippy::disallowed_methods, reason = "a plain thread with nothing to wake it")]
     std::thread::sleep(time);
+}
+
+/// Ends the process now, whatever its other threads do: no exit hooks run, and no buffer is flushed into a pipe that
+/// may be full.
+pub fn exit_now(code: u8) -> ! {
+    signal_hook::low_level::exit(i32::from(code))
+}
+
+/// Has `flush` called on a plain thread after a panic on an executor is logged and before it aborts the process. It
+/// must return in bounded time. Only the first call counts: logs are set up once.
+pub fn before_abort(flush: fn()) {
+    // A second caller would have set up the logs a second time, which fails by itself.
+    let _ = BEFORE_ABORT.set(flush);
 }
 
 /// From now on a panic on an executor thread ends the process; elsewhere nothing changes.
@@ -81,16 +102,39 @@ pub(crate) fn install_panic_hook() {
     PANIC_HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            previous(info);
             if on_executor() {
-                abort_process(info);
+                abort_process(info, &*previous);
             }
+            previous(info);
         }));
     });
 }
 
-/// Says why on the log and on stderr, then aborts.
-fn abort_process(info: &PanicHookInfo<'_>) -> ! {
+/// Writes the cause to the log and to stderr, then aborts: after [`LAST_WORDS`] even if neither can be written.
+fn abort_process(info: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) -> ! {
+    let (written, mut is_written) = link(1);
+    let end = move || {
+        // Written or not: this is as long as anybody waits for it.
+        let _ = is_written.recv_deadline(Instant::now() + LAST_WORDS);
+        if let Some(flush) = BEFORE_ABORT.get() {
+            flush();
+        }
+        abort()
+    };
+    // Without a thread that ends the process in any case, writing may never return.
+    if spawn_plain("abort", end).is_err() {
+        abort();
+    }
+    previous(info);
+    write_cause(info);
+    // Refused only when the other thread is past it.
+    let _ = written.try_send(());
+    loop {
+        std::thread::park();
+    }
+}
+
+fn write_cause(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed");
     let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
@@ -98,6 +142,9 @@ fn abort_process(info: &PanicHookInfo<'_>) -> ! {
     error!(executor = name, "executor panicked{place}, aborting the process: {cause}");
     // The log may have no subscriber yet, and stderr may be gone: neither may hide the abort.
     let _ = writeln!(std::io::stderr(), "executor {name} panicked{place}, aborting the process: {cause}");
+}
+
+fn abort() -> ! {
     #[expect(clippy::disallowed_methods, reason = "this is the panic hook the rule speaks of")]
     std::process::abort()
 }

@@ -7,7 +7,7 @@ mod child;
 mod watchdog;
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use corecast_executors::{
     CoreId, CoreSet, Idle, Pool, PoolConfig, PoolError, ShardContext, ShardId, Topology, link, spawn_local,
     spawn_plain, start,
 };
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -79,6 +80,31 @@ fn a_panic_on_an_executor_aborts_the_process() {
     assert!(said.contains(line), "{said}");
     assert!(said.contains("aborting the process: an invariant is broken, on purpose"), "{said}");
     assert!(said.contains("ERROR corecast_executors::thread: executor panicked"), "{said}");
+}
+
+#[test]
+fn a_panic_ends_the_process_though_nobody_reads_stderr() {
+    const TEST: &str = "a_panic_ends_the_process_though_nobody_reads_stderr";
+    if child::is_child_of(TEST) {
+        tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
+        let (_unread, pipe) = io::pipe().unwrap();
+        fill(&pipe);
+        nix::unistd::dup2_stderr(&pipe).unwrap();
+        // A watchdog that barks into that pipe ends nothing; the kernel does.
+        nix::unistd::alarm::set(30);
+        let pool = start(&config(2), |_: ShardContext<()>| async { panic!("with nobody to hear of it") });
+        let (_never, mut silence) = link::<()>(1);
+        silence.recv_blocking();
+        drop(pool);
+    }
+    assert_eq!(child::run(TEST).status.signal(), Some(Signal::SIGABRT as i32));
+}
+
+/// Writes until there is no room, and leaves the pipe as one that blocks.
+fn fill(mut pipe: &io::PipeWriter) {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while pipe.write(&[b'.'; 4096]).is_ok() {}
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use corecast_executors::{CoreSet, Idle, TerminationSignals, raise_open_files, spawn_plain};
+use corecast_executors::{
+    CoreSet, Idle, Inbox, Link, TerminationSignals, exit_now, link, raise_open_files, spawn_plain,
+};
 use serde::Serialize;
 
 use super::output::{Format, json_line, note, print};
@@ -151,22 +153,51 @@ impl BrokerArgs {
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let config = args.config()?;
     config.validate()?;
-    let mut signals = TerminationSignals::install()
-        .map_err(|e| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}")))?;
+    let (news_link, mut news) = link(NEWS_MAX);
+    wait_for_signals(news_link.clone())?;
     raise_limit_of_connections();
     // Before the shards, which register with what is there.
     let metrics = args.metrics.map(telemetry::serve).transpose()?;
     let broker = Broker::start(config)?;
-    let ready = Ready::of(&broker, metrics);
-    let told = print(ready.line(args.output));
-    if told.is_ok() {
-        signals.wait();
+    announce(Ready::of(&broker, metrics).line(args.output), news_link)?;
+    let served = until_asked_to_stop(&mut news);
+    if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", args.drain_timeout.0);
     }
-    end_at_once_on(signals)?;
-    broker.stop(if told.is_ok() { args.drain_timeout.0 } else { Duration::ZERO })?;
-    told?;
-    Ok(Exit::Fine)
+    broker.stop(if served.is_ok() { args.drain_timeout.0 } else { Duration::ZERO })?;
+    served.map(|()| Exit::Fine)
+}
+
+/// What may happen to the command while its broker serves.
+enum News {
+    /// Somebody has read the ready line, or nobody can.
+    Announced(Result<(), Failure>),
+    /// A signal asks it to stop.
+    Asked,
+}
+
+/// Each kind of news comes once.
+const NEWS_MAX: usize = 2;
+
+/// Returns when a signal asks for it.
+///
+/// # Errors
+/// The ready line cannot be written.
+fn until_asked_to_stop(news: &mut Inbox<News>) -> Result<(), Failure> {
+    loop {
+        match news.recv_blocking().expect("the thread that waits for signals lives as long as the process") {
+            News::Announced(announced) => announced?,
+            News::Asked => return Ok(()),
+        }
+    }
+}
+
+/// Writes the ready line on a thread of its own: a pipe that nobody reads would keep the command from its signals.
+fn announce(line: String, news: Link<News>) -> Result<(), Failure> {
+    let write = move || drop(news.try_send(News::Announced(print(line))));
+    spawn_plain("ready", write)
+        .map(drop)
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot start the thread that says it serves: {e}")))
 }
 
 /// Each session is a file descriptor, and the usual soft limit of 1,024 is for programs that use `select`.
@@ -177,17 +208,21 @@ fn raise_limit_of_connections() {
     }
 }
 
-/// From now on a signal ends the process at once: whoever sends it has seen the first one do too little.
-fn end_at_once_on(mut signals: TerminationSignals) -> Result<(), Failure> {
+/// From now on the first signal is news, and the second ends the process at once: whoever sends it has seen the first
+/// one do too little.
+fn wait_for_signals(news: Link<News>) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
+    let mut signals = TerminationSignals::install().map_err(failed)?;
     let wait = move || {
         signals.wait();
+        // There is room for it, and the command takes it unless it has ended by itself.
+        let _ = news.try_send(News::Asked);
+        signals.wait();
         note("error: asked again to stop, so what was not sent is lost");
-        std::process::exit(Exit::Failed as i32);
+        exit_now(Exit::Failed as u8);
     };
     // Nobody joins it: it ends with the process.
-    spawn_plain("signals", wait).map(drop).map_err(|e| {
-        Failure::new(Exit::Failed, format!("cannot start the thread that waits for signals: {e}"))
-    })
+    spawn_plain("signals", wait).map(drop).map_err(failed)
 }
 
 /// What is known when the broker serves.

@@ -17,7 +17,6 @@ mod registry;
 mod subscribe;
 mod utc;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -27,7 +26,7 @@ pub use exit::{Exit, Failure};
 pub use quantity::Size;
 pub use utc::Utc;
 
-use crate::telemetry::{LogFormat, install_logs};
+use crate::telemetry::{LogFormat, flush_log, install_logs, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,11 +96,14 @@ pub fn main() -> ExitCode {
         Err(refusal) => return refusal.report(),
     };
     match cli.run() {
-        Ok(exit) => exit.into(),
+        Ok(exit) => {
+            flush_log();
+            exit.into()
+        }
         Err(failure) => {
             let failure = failure.blame(&from);
-            // Where stderr cannot be written, the exit code still tells.
-            let _ = write!(std::io::stderr(), "{failure}");
+            // Where nobody reads stderr, the exit code still tells.
+            say(&failure.to_string());
             failure.exit().into()
         }
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Exit, Failure};
 use crate::printable::{printable, printable_json};
+use crate::telemetry::say;
 
 /// How a command that answers with facts prints them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -37,9 +38,9 @@ pub(super) fn json_line(value: &impl Serialize) -> String {
     format!("{}\n", printable_json(&serde_json::json!(value).to_string()))
 }
 
-/// Writes a line to stderr. Where that fails, there is nobody to tell.
+/// Writes a line to stderr, as far as somebody reads it.
 pub(super) fn note(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", printable(&line.to_string()));
+    say(&format!("{}\n", printable(&line.to_string())));
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use corecast_executors::{TerminationSignals, spawn_plain};
+use corecast_executors::{TerminationSignals, exit_now, spawn_plain};
 use serde::Serialize;
 
 use super::output::{Format, json_line, note, print};
@@ -95,7 +95,7 @@ fn end_when_interrupted() -> Result<(), Failure> {
     let mut signals = TerminationSignals::install().map_err(failed)?;
     let wait = move || {
         signals.wait();
-        std::process::exit(Exit::Fine as i32);
+        exit_now(Exit::Fine as u8);
     };
     // Nobody joins it: it ends with the process.
     spawn_plain("signals", wait).map(drop).map_err(failed)

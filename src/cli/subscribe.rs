@@ -9,6 +9,7 @@ use super::event_writer::{EventFormat, EventWriter};
 use super::output::write_failed;
 use super::quantity::Span;
 use super::{Exit, Failure};
+use crate::telemetry::StderrLines;
 use crate::{ClientConfig, Endpoint, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
@@ -71,7 +72,7 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let mut subscriber = Subscriber::with_config(config, &args.filters)?;
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let mut writer = EventWriter::new(out, io::stderr(), args.output, on_terminal);
+    let mut writer = EventWriter::new(out, StderrLines::new(), args.output, on_terminal);
     print_events(&mut subscriber, &mut writer, args.count, deadline)
 }
 

@@ -7,6 +7,7 @@ use metrics::{SharedString, Unit};
 use super::exported::{Counter, Gauge, Histogram};
 use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
+use super::stderr::log_lines_dropped;
 
 /// How a metric moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +20,7 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// One row of the list. Every metric has the label `shard`, too.
+/// One row of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Metric {
     /// Its name at Prometheus.
@@ -44,7 +45,7 @@ macro_rules! list {
             last: ShardCounters,
         }
 
-        /// Every metric, in the order of [`ShardCounters`].
+        /// Every metric of a shard, in the order of [`ShardCounters`]. Each has the label `shard`.
         pub const METRICS: &[Metric] = &[$(
             Metric { name: $name, kind: MetricKind::$kind, unit: Unit::$unit, help: $help.trim_ascii() },
         )*];
@@ -115,6 +116,22 @@ list! {
     Counter ticks: u64, "corecast_ticks_total", Count;
 }
 
+/// Log lines that nobody could be given.
+const LOG_LINES_DROPPED: Metric = Metric {
+    name: "corecast_log_lines_dropped_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Log lines dropped because nobody read stderr.",
+};
+
+/// Every metric that there is once in a process, without a label.
+pub const PROCESS_METRICS: &[Metric] = &[LOG_LINES_DROPPED];
+
+/// Hands the figures of the process on to the recorder that is installed: whenever somebody is about to read them.
+pub(super) fn flush_process() {
+    metrics::counter!(LOG_LINES_DROPPED.name).absolute(log_lines_dropped());
+}
+
 impl std::fmt::Debug for Exported {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exported").field("last", &self.last).finish_non_exhaustive()
@@ -130,8 +147,9 @@ mod tests {
 
     #[test]
     fn names_are_of_one_form() {
-        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
-        for metric in METRICS {
+        let all = || METRICS.iter().chain(PROCESS_METRICS);
+        let mut names: Vec<_> = all().map(|metric| metric.name).collect();
+        for metric in all() {
             assert!(metric.name.starts_with("corecast_"));
             assert_eq!(
                 metric.name.ends_with("_total"),
@@ -143,7 +161,7 @@ mod tests {
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), METRICS.len());
+        assert_eq!(names.len(), all().count());
     }
 
     #[test]

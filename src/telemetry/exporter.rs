@@ -9,7 +9,7 @@ use corecast_executors::{pause, spawn_plain};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use socket2::SockRef;
 
-use super::counters::{METRICS, MetricKind};
+use super::counters::{METRICS, MetricKind, PROCESS_METRICS, flush_process};
 use super::log2::Log2Histogram;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -66,7 +66,7 @@ fn recorder() -> Result<PrometheusRecorder> {
 }
 
 fn describe() {
-    for metric in METRICS {
+    for metric in METRICS.iter().chain(PROCESS_METRICS) {
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
@@ -118,7 +118,10 @@ enum Asked {
 fn answer(peer: &TcpStream, page: &PrometheusHandle) -> std::io::Result<()> {
     let asked = read_request(peer, Instant::now() + PEER_DEADLINE)?;
     let (status, body) = match asked {
-        Asked::Metrics => ("200 OK", page.render()),
+        Asked::Metrics => {
+            flush_process();
+            ("200 OK", page.render())
+        }
         Asked::Health => ("200 OK", "ok\n".to_owned()),
         Asked::UnknownPath => ("404 Not Found", "there is /metrics and /health\n".to_owned()),
         Asked::OtherMethod => ("405 Method Not Allowed", "only GET\n".to_owned()),

@@ -1,9 +1,11 @@
-//! Owns the set-up of the logs: text or JSON on stderr. A command calls it once, at its start.
+//! Owns the set-up of the logs: text or JSON on stderr. A command calls it once, at its start; a library that is used
+//! by other programs logs through `tracing` alone.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 
+use corecast_executors::before_abort;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::LevelFilter;
@@ -12,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::stderr::{Lane, flush_log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::printable::{printable, printable_json};
 
@@ -47,7 +50,8 @@ impl fmt::Display for LogFormat {
 }
 
 /// Sends the process's log lines of this level and above to stderr. `level` is `error`, `warn`, `info`, `debug`,
-/// `trace` or `off`, or levels by module: `info,corecast::broker=debug`.
+/// `trace` or `off`, or levels by module: `info,corecast::broker=debug`. A thread of its own writes them: nobody who
+/// logs ever waits for whoever reads stderr.
 ///
 /// # Errors
 /// A level that cannot be read; logs that were set up before.
@@ -61,11 +65,14 @@ pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
     }
     let filter = EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let layer = layer(format, colour, std::io::stderr);
+    let lane = Lane::open()?;
+    let layer = layer(format, colour, move || lane.lines());
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init()
-        .map_err(|e| Error::new(ErrorKind::Invalid, format!("the logs cannot be set up: {e}")))
+        .map_err(|e| Error::new(ErrorKind::Invalid, format!("the logs cannot be set up: {e}")))?;
+    before_abort(flush_log);
+    Ok(())
 }
 
 /// Lines in that format, each to a writer of its own.

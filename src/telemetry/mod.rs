@@ -8,10 +8,12 @@ mod labels;
 mod log2;
 mod logs;
 mod once_per_second;
+mod stderr;
 
-pub use counters::{Exported, METRICS, Metric, MetricKind, ShardCounters};
+pub use counters::{Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters};
 pub use exporter::serve;
 pub use labels::{By, CloseReason, DropReason, Label};
 pub use log2::Log2Histogram;
 pub use logs::{LogFormat, install_logs};
 pub use once_per_second::OncePerSecond;
+pub use stderr::{StderrLines, flush_log, say};

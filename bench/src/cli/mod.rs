@@ -25,6 +25,7 @@ use crate::experiment::guard;
 use crate::peer::floor;
 use clap::{CommandFactory, Parser, Subcommand};
 use corecast::cli::Variables;
+use corecast::telemetry::flush_log;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -119,6 +120,7 @@ pub fn main() -> ExitCode {
     if exit == Exit::Usage && !from.is_empty() {
         output::note(&from.to_string());
     }
+    flush_log();
     exit.into()
 }
 
