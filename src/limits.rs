@@ -251,7 +251,8 @@ pub const DRAIN_DEFAULT: Duration = Duration::from_secs(5);
 /// Sessions are looked at for deadlines once in so many ticks (of 10 ms): deadlines are seconds, a tenth is sharp.
 pub const SWEEP_TICKS: usize = 10;
 
-/// First wait after a failed accept for want of descriptors; doubles up to [`ACCEPT_BACKOFF_MAX`].
+/// First wait after a failed accept for want of descriptors; doubles up to [`ACCEPT_BACKOFF_MAX`]. The end of a session
+/// ends it at once.
 pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(10);
 
 /// Longest wait between accepts for want of descriptors.

@@ -41,8 +41,8 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
                 for listener in listeners {
-                    let stop = runtime.add_acceptor();
-                    spawn_local(listener::accept(Rc::clone(&runtime), listener, stop)).detach();
+                    let acceptor = runtime.acceptors.add();
+                    spawn_local(listener::accept(Rc::clone(&runtime), listener, acceptor)).detach();
                 }
             }
             Some(Item::Drain { time }) => break runtime.begin_drain(time),
@@ -88,7 +88,7 @@ impl Runtime {
     }
 
     fn begin_drain(&self, time: Duration) {
-        self.stop_accepting();
+        self.acceptors.stop();
         self.stir();
         self.drain_until.set(Some(self.clock.now() + time));
         self.shard.borrow_mut().on_drain();

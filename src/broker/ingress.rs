@@ -147,7 +147,10 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     runtime.unfile(id, io_failed || connection.io_failed.get());
     runtime.settle().await;
     // Nobody placed a connection that was made from here.
-    if connection.door != Door::Relay {
+    let was_placed = connection.door != Door::Relay;
+    // Its descriptor is free before the acceptor hears of it.
+    drop(connection);
+    if was_placed {
         runtime.tell_acceptor().await;
     }
 }
@@ -167,7 +170,7 @@ impl Runtime {
     pub(super) async fn tell_acceptor(&self) {
         match &self.links[0] {
             // The first shard is where the acceptor is: it counts its own.
-            None => self.placement.borrow_mut().left(self.id),
+            None => self.session_left(self.id),
             Some(link) => {
                 // An acceptor that has ended places nothing any more.
                 let _ = link.send(Item::Left).await;

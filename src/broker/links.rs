@@ -42,7 +42,7 @@ impl Runtime {
             }
             Item::Left => {
                 self.stir();
-                self.placement.borrow_mut().left(from);
+                self.session_left(from);
             }
             Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
                 debug_assert!(false, "commands come from outside")

@@ -1,6 +1,7 @@
 //! Accepting connections and placing each on the shard with the fewest. On the first shard only: one acceptor
 //! for each listener, so that nobody is left in the queue of a shard that is busy.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -38,16 +39,47 @@ impl Placement {
         ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"))
     }
 
-    /// A session of that shard has ended, or was not taken.
-    pub(super) fn left(&mut self, shard: ShardId) {
+    fn left(&mut self, shard: ShardId) {
         let sessions = &mut self.sessions[usize::from(shard.0)];
         debug_assert!(*sessions > 0, "more have left than came");
         *sessions = sessions.saturating_sub(1);
     }
 }
 
-/// Accepts on one listener until `stop` is raised.
-pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, stop: Rc<Wake>) {
+/// What an acceptor waits for beside its listener.
+#[derive(Default)]
+pub(super) struct Acceptor {
+    /// It must end.
+    stop: Wake,
+    /// A session has ended, so a descriptor may be free.
+    room: Wake,
+}
+
+/// The acceptors of one shard, of which only the first has any.
+#[derive(Default)]
+pub(super) struct Acceptors(RefCell<Vec<Rc<Acceptor>>>);
+
+impl Acceptors {
+    /// The signals of one that is about to start.
+    pub(super) fn add(&self) -> Rc<Acceptor> {
+        let acceptor = Rc::<Acceptor>::default();
+        self.0.borrow_mut().push(Rc::clone(&acceptor));
+        acceptor
+    }
+
+    pub(super) fn stop(&self) {
+        self.0.take().iter().for_each(|acceptor| acceptor.stop.raise());
+    }
+
+    /// Ends the pause of those that have found no descriptor.
+    fn room(&self) {
+        self.0.borrow().iter().for_each(|acceptor| acceptor.room.raise());
+    }
+}
+
+/// Accepts on one listener until `acceptor` is told to stop.
+pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: Rc<Acceptor>) {
+    let Acceptor { stop, room } = &*acceptor;
     let Listener { fd, endpoint, door } = listener;
     let socket = match ReadySocket::adopt(fd) {
         Ok(socket) => socket,
@@ -60,43 +92,49 @@ pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, stop: Rc<Wa
             Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
             Either::Right(()) => return,
         }
-        match runtime.accept_turn(&socket, &endpoint, door).await {
-            Ok(()) => {
-                pause = ACCEPT_BACKOFF_MIN;
-                end_turn().await;
-            }
-            Err(error) => {
-                runtime.shard.borrow_mut().counters.accept_errors += 1;
-                runtime.log_limited("accept_error", |more| {
-                    warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
-                });
-                let pause_over = runtime.after(pause);
-                if let Either::Right(()) = first(pause_over, stop.wait()).await {
-                    return;
-                }
-                pause = (pause * 2).min(ACCEPT_BACKOFF_MAX);
-            }
+        let (accepted, failed) = runtime.accept_turn(&socket, &endpoint, door).await;
+        if accepted > 0 {
+            pause = ACCEPT_BACKOFF_MIN;
+        }
+        let Some(error) = failed else {
+            end_turn().await;
+            continue;
+        };
+        runtime.shard.borrow_mut().counters.accept_errors += 1;
+        runtime.log_limited("accept_error", |more| {
+            warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
+        });
+        // Those that wait may all have gone again: each is a moment's work then, and none may cost the next a pause.
+        match first(first(room.wait(), runtime.after(pause)), stop.wait()).await {
+            Either::Left(Either::Left(())) => pause = ACCEPT_BACKOFF_MIN,
+            Either::Left(Either::Right(())) => pause = (pause * 2).min(ACCEPT_BACKOFF_MAX),
+            Either::Right(()) => return,
         }
     }
 }
 
 impl Runtime {
+    /// How many connections were taken in this turn, and what has ended it early.
     async fn accept_turn(
         self: &Rc<Self>,
         listener: &ReadySocket,
         endpoint: &Endpoint,
         door: Door,
-    ) -> std::io::Result<()> {
-        for _ in 0..ACCEPTS_PER_TURN {
+    ) -> (usize, Option<std::io::Error>) {
+        for accepted in 0..ACCEPTS_PER_TURN {
             match listener.try_accept() {
                 Ok(Some(fd)) => self.place(fd, endpoint, door).await,
-                Ok(None) => return Ok(()),
-                // It went away before it was accepted: its problem, not ours.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
-                Err(error) => return Err(error),
+                Ok(None) => return (accepted, None),
+                Err(error) => return (accepted, Some(error)),
             }
         }
-        Ok(())
+        (ACCEPTS_PER_TURN, None)
+    }
+
+    /// A session of that shard has ended, or was not taken: there is room for another.
+    pub(super) fn session_left(&self, shard: ShardId) {
+        self.placement.borrow_mut().left(shard);
+        self.acceptors.room();
     }
 
     async fn place(self: &Rc<Self>, fd: OwnedFd, endpoint: &Endpoint, door: Door) {
@@ -111,7 +149,7 @@ impl Runtime {
         match &self.links[usize::from(shard.0)] {
             Some(link) => {
                 if link.send(Item::Adopt { fd, door }).await.is_err() {
-                    self.placement.borrow_mut().left(shard);
+                    self.session_left(shard);
                 }
             }
             None => self.adopt_or_refuse(fd, door),

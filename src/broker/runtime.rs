@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
 use tracing::info;
 
-use super::listener::Placement;
+use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
 use super::{Item, ZmtpScratch};
 use crate::fanout::{Door, Shard};
@@ -53,8 +53,8 @@ pub(super) struct Runtime {
     pub(super) exported: RefCell<Exported>,
     /// On the first shard: where the acceptor puts connections.
     pub(super) placement: RefCell<Placement>,
-    /// One for each listener: raised when its acceptor must end.
-    acceptors: RefCell<Vec<Rc<Wake>>>,
+    /// One for each listener.
+    pub(super) acceptors: Acceptors,
     /// The local API of a direct publisher, if this is one.
     pub(super) local: RefCell<Option<Rc<LocalPort>>>,
     /// Raised when this executor may end.
@@ -76,7 +76,7 @@ impl Runtime {
         Rc::new(Runtime {
             id,
             placement: RefCell::new(Placement::new(links.len())),
-            acceptors: RefCell::default(),
+            acceptors: Acceptors::default(),
             shard: RefCell::new(shard),
             slab: RefCell::default(),
             spans: RefCell::default(),
@@ -141,19 +141,6 @@ impl Runtime {
         let rests = !self.clock.is_awaited() && self.drain_until.get().is_none();
         self.rests.set(rests);
         rests
-    }
-
-    /// What ends an acceptor that is about to start.
-    pub(super) fn add_acceptor(&self) -> Rc<Wake> {
-        let stop = Rc::new(Wake::new());
-        self.acceptors.borrow_mut().push(Rc::clone(&stop));
-        stop
-    }
-
-    pub(super) fn stop_accepting(&self) {
-        for stop in self.acceptors.take() {
-            stop.raise();
-        }
     }
 
     pub(super) fn file(&self, connection: &Rc<Connection>) {
