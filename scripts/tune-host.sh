@@ -100,7 +100,7 @@ sysctl_least net.core.somaxconn 4096    # cuts the queue of connections that wai
 sysctl_least net.ipv4.tcp_max_syn_backlog 2048
 sysctl_least fs.file-max "$((2 * open_files))"
 limit "open files (ulimit -n)" -n "$open_files"
-limit "memlock, KiB (ulimit -l)" -l 8192
+limit "memlock, KiB (ulimit -l)" -l 65536
 governors
 
 if [ "$persist" = yes ]; then
@@ -108,7 +108,7 @@ if [ "$persist" = yes ]; then
     mkdir -p /etc/security/limits.d
     printf '# Written by corecast scripts/tune-host.sh\n' >/etc/security/limits.d/90-corecast.conf
     # A star is everybody but root.
-    printf '%s - nofile %s\n%s - memlock 8192\n' '*' "$open_files" '*' root "$open_files" root \
+    printf '%s - nofile %s\n%s - memlock 65536\n' '*' "$open_files" '*' root "$open_files" root \
         >>/etc/security/limits.d/90-corecast.conf
     echo "kept in /etc/sysctl.d/90-corecast.conf and /etc/security/limits.d/90-corecast.conf"
 fi

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use glommio::{
-    CpuLocation, CpuSet, GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement,
-};
+use glommio::{CpuLocation, CpuSet, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
+use io_uring::IoUring;
 use nix::errno::Errno;
 use nix::sched::sched_setaffinity;
+use nix::sys::eventfd::EventFd;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use thiserror::Error;
@@ -22,19 +22,62 @@ use crate::task::cancel_all;
 /// tasks, the runtime runs none and parks, for good. Turns end by themselves instead: `turn`.
 const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 3600);
 
-/// Memory the runtime registers with the ring for direct file I/O. There is none here, so this is
+/// Memory the runtime registers with each ring for direct file I/O. There is none here, so this is
 /// the least it takes; its default of 10 MiB is over the usual memlock limit of 8 MiB.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
-/// Entries of each of the executor's three rings: how many waits go to the kernel in one call.
-///
-/// 1,024 pairs of sockets that echo to each other in turns, on one core of a loaded 2-core VM:
-/// 267,000 echoes a second with the runtime's 128, 347,000 with 512, 357,000 with 2,048. By the
-/// sizes of its entries a ring costs 200 KiB.
-const RING_DEPTH: usize = 2048;
+/// The runtime makes so many rings for each executor.
+const RINGS: u64 = 3;
 
 /// The least memlock limit the runtime starts with, in bytes.
 pub(crate) const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// Descriptors of one executor: its rings, and two to be woken by.
+const DESCRIPTORS: usize = 5;
+
+/// How many sockets an executor is to wait for: the size of its rings, whose memory the kernel counts against memlock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Sockets {
+    /// Some dozens, such as a client's.
+    Few,
+    /// Hundreds and more.
+    #[default]
+    Many,
+}
+
+impl Sockets {
+    /// Entries of each ring: how many waits go to the kernel in one call.
+    ///
+    /// 1,024 pairs of sockets that echo to each other in turns, on one core of a loaded 2-core VM:
+    /// 267,000 echoes a second with 128, 347,000 with 512, 357,000 with 2,048.
+    fn ring_depth(self) -> usize {
+        match self {
+            Self::Few => 128,
+            Self::Many => 512,
+        }
+    }
+
+    /// Memory of one ring, seen as an ordinary user on Linux 6.18: 8 MiB of memlock are enough for 512 rings of 128
+    /// entries, for 157 of 512, and for 40 of 2,048.
+    fn ring_bytes(self) -> u64 {
+        match self {
+            Self::Few => 16 * 1024,
+            Self::Many => 52 * 1024,
+        }
+    }
+
+    /// Memory that the kernel counts against memlock for one executor, in bytes. The limit is of a user over all
+    /// processes; those with CAP_IPC_LOCK have none. Linux from 5.12 on does not count rings, and from some version up
+    /// to 6.18 it does again.
+    #[must_use]
+    pub fn locked_bytes(self) -> u64 {
+        RINGS * (self.ring_bytes() + IO_MEMORY_BYTES as u64)
+    }
+}
+
+/// How the memlock limit is raised: 64 MiB are 64 shards and 170 client processes.
+pub(crate) const MEMLOCK_FIX: &str = "`ulimit -l 65536`, `memlock` in /etc/security/limits.conf, LimitMEMLOCK=64M in a \
+                                      systemd unit, or --ulimit memlock=67108864 of a container";
 
 /// Why an executor did not start.
 #[derive(Debug, Error)]
@@ -50,12 +93,23 @@ pub enum ExecutorError {
     },
     /// The memlock limit is too low for the rings.
     #[error(
-        "the memlock limit is {limit_bytes} bytes, an executor needs {MEMLOCK_BYTES_MIN}: raise it with \
-         `ulimit -l 8192`, LimitMEMLOCK=8M in a systemd unit, or --ulimit memlock=8388608 of a container"
+        "the memlock limit is {limit_bytes} bytes, an executor needs {MEMLOCK_BYTES_MIN}: raise it with {MEMLOCK_FIX}"
     )]
     Memlock {
         /// The limit of this process.
         limit_bytes: u64,
+    },
+    /// The processes of this user have locked as much memory as they may.
+    #[error(
+        "the memlock limit of {limit_bytes} bytes, which holds for all processes of this user together, is used up: \
+         raise it with {MEMLOCK_FIX}"
+    )]
+    MemlockUsedUp {
+        /// The limit of this process.
+        limit_bytes: u64,
+        /// ENOMEM.
+        #[source]
+        source: io::Error,
     },
     /// The kernel or a container forbids io_uring.
     #[error(
@@ -63,8 +117,10 @@ pub enum ExecutorError {
          and the seccomp profile of the container; `corecast doctor` says which"
     )]
     IoUring(#[source] io::Error),
-    /// Descriptors are used up: a ring and a wake-up need five.
-    #[error("no file descriptor left for the rings of an executor: raise the limit of open files")]
+    /// Descriptors are used up.
+    #[error(
+        "an executor needs {DESCRIPTORS} file descriptors, and they are used up: raise the limit of open files (ulimit -n)"
+    )]
     Descriptors(#[source] io::Error),
     /// Anything else the kernel said.
     #[error("cannot set up the rings of an executor")]
@@ -80,22 +136,36 @@ pub(crate) fn pin(core: CoreId) -> Result<(), ExecutorError> {
 }
 
 /// Makes the runtime of the calling thread, which is pinned to `core` already, if to any.
-pub(crate) fn make(core: Option<CoreId>, idle: Idle) -> Result<LocalExecutor, ExecutorError> {
+pub(crate) fn make(
+    core: Option<CoreId>,
+    idle: Idle,
+    sockets: Sockets,
+) -> Result<LocalExecutor, ExecutorError> {
     // The runtime looks at the same limit, but its error loses what it was about on the way out.
     let (limit_bytes, _hard) =
         getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|e| ExecutorError::Rings(e.into()))?;
     if limit_bytes < MEMLOCK_BYTES_MIN {
         return Err(ExecutorError::Memlock { limit_bytes });
     }
+    let explain = |error| explain(error, limit_bytes);
+    probe().map_err(explain)?;
     LocalExecutorBuilder::new(placement(core))
         .spin_before_park(idle.spin_before_park())
         .preempt_timer(PREEMPT_TIMER)
         .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(RING_DEPTH)
+        .ring_depth(sockets.ring_depth())
         // Its thread for blocking calls is never used: one that sleeps for ever on the same core.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()
-        .map_err(explain)
+        .map_err(|error| explain(error.into()))
+}
+
+/// Looks for what an executor needs first. The runtime asks once in the life of a process whether it may use io_uring,
+/// takes every error for a no, and keeps it for good.
+fn probe() -> io::Result<()> {
+    let descriptors: Result<Vec<EventFd>, Errno> = (0..DESCRIPTORS).map(|_| EventFd::new()).collect();
+    drop(descriptors?);
+    IoUring::new(1).map(drop)
 }
 
 /// Runs `body` to its end, then ends what it left.
@@ -116,12 +186,12 @@ fn placement(core: Option<CoreId>) -> Placement {
     Placement::Fenced(CpuSet::from_iter([place]))
 }
 
-/// Turns the runtime's error into what its reader can change.
-fn explain(error: GlommioError<()>) -> ExecutorError {
-    let error = io::Error::from(error);
+/// Turns an error into what its reader can change.
+fn explain(error: io::Error, limit_bytes: u64) -> ExecutorError {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => ExecutorError::IoUring(error),
         Some(libc::EMFILE | libc::ENFILE) => ExecutorError::Descriptors(error),
+        Some(libc::ENOMEM) => ExecutorError::MemlockUsedUp { limit_bytes, source: error },
         _ if error.kind() == io::ErrorKind::Unsupported => ExecutorError::IoUring(error),
         _ => ExecutorError::Rings(error),
     }

@@ -12,19 +12,12 @@ use serde::Serialize;
 
 use crate::core_set::CoreSet;
 use crate::cpu_list;
-use crate::executor::MEMLOCK_BYTES_MIN;
+use crate::executor::{ExecutorError, MEMLOCK_BYTES_MIN, MEMLOCK_FIX, Sockets};
 use crate::ids::CoreId;
 use crate::topology::Topology;
 
 /// The oldest kernel with every ring operation the runtime asks for.
 const KERNEL_MIN: (u32, u32) = (5, 8);
-
-/// Older kernels count ring memory against memlock, a megabyte for each executor.
-const KERNEL_ADVISED: (u32, u32) = (5, 12);
-
-/// Memory the three rings of one executor lock: past the limit the runtime goes on without, and
-/// says so in its log.
-const MEMLOCK_BYTES_PER_EXECUTOR: u64 = 3 * 64 * 1024;
 
 /// How good or bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,8 +75,10 @@ impl HostCheck {
     pub fn run(&self) -> Vec<Finding> {
         let mut findings = vec![kernel()];
         let (cpus, cores) = self.cpus();
-        findings.push(io_uring::check(cores.first().copied()));
-        findings.push(memlock(cores.len() as u64));
+        let made = io_uring::try_one(cores.first().copied());
+        findings.push(io_uring::check(made.as_ref()));
+        let used_up = matches!(made, Err(ExecutorError::MemlockUsedUp { .. }));
+        findings.push(memlock(cores.len() as u64, used_up));
         findings.push(open_files(self.open_files_wanted));
         findings.extend(cpus);
         findings.extend(governor(&cores));
@@ -142,7 +137,7 @@ fn kernel() -> Finding {
 }
 
 fn judge_kernel(release: &str) -> Finding {
-    let (least, advised) = (KERNEL_MIN, KERNEL_ADVISED);
+    let least = KERNEL_MIN;
     match version(release) {
         None => Finding::warning(
             "kernel",
@@ -154,11 +149,6 @@ fn judge_kernel(release: &str) -> Finding {
             format!("Linux {release}"),
             format!("Linux {}.{} or newer is needed", least.0, least.1),
         ),
-        Some(version) if version < advised => Finding::warning(
-            "kernel",
-            format!("Linux {release}"),
-            format!("from Linux {}.{} rings no longer count against memlock", advised.0, advised.1),
-        ),
         Some(_) => Finding::ok("kernel", format!("Linux {release}")),
     }
 }
@@ -169,29 +159,45 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The memlock limit against what the rings of so many executors lock.
-fn memlock(executors: u64) -> Finding {
+/// The memlock limit against what the rings of so many shards lock.
+fn memlock(shards: u64, used_up: bool) -> Finding {
     match getrlimit(Resource::RLIMIT_MEMLOCK) {
-        Ok((soft, _hard)) => judge_memlock(soft, executors),
+        Ok((soft, _hard)) if may_lock_all() => judge_memlock(soft, 0, used_up),
+        Ok((soft, _hard)) => judge_memlock(soft, shards, used_up),
         Err(error) => Finding::warning("memlock", format!("cannot read the limit: {error}"), MEMLOCK_FIX),
     }
 }
 
-const MEMLOCK_FIX: &str = "ulimit -l 8192, `memlock` in /etc/security/limits.conf, LimitMEMLOCK=8M in a systemd \
-                           unit, or --ulimit memlock=8388608 for a container";
-
-fn judge_memlock(limit: u64, executors: u64) -> Finding {
-    let found = format!("limit {}", bytes_or_unlimited(limit));
-    let advised = executors * MEMLOCK_BYTES_PER_EXECUTOR;
-    if limit < MEMLOCK_BYTES_MIN {
-        return Finding::error(
-            "memlock",
-            format!("{found}, {} KiB are needed", MEMLOCK_BYTES_MIN / 1024),
-            MEMLOCK_FIX,
-        );
+/// Whether no memory of this process counts: it has CAP_IPC_LOCK, as root has, and not just in a user namespace.
+fn may_lock_all() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !users.split_whitespace().eq(["0", "0", "4294967295"]) {
+        return false;
     }
-    if limit < advised {
-        let found = format!("{found}, {executors} executors lock {} KiB", advised / 1024);
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_some_and(|set| set & (1 << CAP_IPC_LOCK) != 0)
+}
+
+/// `shards` are those that count against the limit.
+fn judge_memlock(limit: u64, shards: u64, used_up: bool) -> Finding {
+    let found = format!("limit {}", bytes_or_unlimited(limit));
+    let wanted = shards * Sockets::Many.locked_bytes();
+    if limit < MEMLOCK_BYTES_MIN {
+        let found = format!("{found}, {} KiB are needed", MEMLOCK_BYTES_MIN / 1024);
+        return Finding::error("memlock", found, MEMLOCK_FIX);
+    }
+    if used_up {
+        return Finding::error("memlock", format!("{found}, used up by this user's processes"), MEMLOCK_FIX);
+    }
+    let client = Sockets::Few.locked_bytes() / 1024;
+    let found = match shards {
+        0 => format!("{found}, which does not hold for this user"),
+        _ => format!("{found}; {shards} shards lock {} KiB, each client process {client}", wanted / 1024),
+    };
+    if limit < wanted {
         return Finding::warning("memlock", found, MEMLOCK_FIX);
     }
     Finding::ok("memlock", found)
@@ -257,7 +263,7 @@ mod tests {
         for (release, level) in [
             ("6.18.44-fc", Level::Ok),
             ("5.12.0", Level::Ok),
-            ("5.10.0-28-amd64", Level::Warning),
+            ("5.10.0-28-amd64", Level::Ok),
             ("5.7.19", Level::Error),
             ("4.18.0-553.el8", Level::Error),
             ("", Level::Warning),
@@ -269,10 +275,21 @@ mod tests {
 
     #[test]
     fn memlock_limits() {
-        assert_eq!(judge_memlock(64 * 1024, 1).level, Level::Error);
-        assert_eq!(judge_memlock(8 << 20, 2), Finding::ok("memlock", "limit 8192 KiB"));
-        assert_eq!(judge_memlock(8 << 20, 64).level, Level::Warning);
-        assert_eq!(judge_memlock(RLIM_INFINITY, 512), Finding::ok("memlock", "limit none"));
+        assert_eq!(judge_memlock(64 * 1024, 0, false).level, Level::Error);
+        let enough = judge_memlock(8 << 20, 2, false);
+        assert_eq!(
+            enough,
+            Finding::ok("memlock", "limit 8192 KiB; 2 shards lock 696 KiB, each client process 240")
+        );
+        assert_eq!(judge_memlock(8 << 20, 64, false).level, Level::Warning);
+        let used_up = judge_memlock(8 << 20, 2, true);
+        assert_eq!(
+            (used_up.level, used_up.found.ends_with("used up by this user's processes")),
+            (Level::Error, true)
+        );
+        assert_eq!(judge_memlock(RLIM_INFINITY, 512, false).level, Level::Ok);
+        let root = judge_memlock(8 << 20, 0, false);
+        assert_eq!(root, Finding::ok("memlock", "limit 8192 KiB, which does not hold for this user"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ mod wake;
 pub use block::block_on;
 pub use clock::MonotonicNs;
 pub use core_set::{CoreSet, CoreSetError};
-pub use executor::ExecutorError;
+pub use executor::{ExecutorError, Sockets};
 pub use host_check::{Finding, HostCheck, Level};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};

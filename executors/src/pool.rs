@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::executor::ExecutorError;
+use crate::executor::{ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
 use crate::link::{Inbox, Link, link};
@@ -28,6 +28,8 @@ pub struct PoolConfig {
     pub shards: usize,
     /// What a shard does when it has nothing to do.
     pub idle: Idle,
+    /// How many sockets each shard is to wait for.
+    pub sockets: Sockets,
     /// The room of each link between two shards and of each commands link, in messages.
     pub link_capacity: usize,
 }
@@ -256,8 +258,14 @@ mod tests {
 
     #[test]
     fn a_message_on_any_link_of_the_pool_ends_the_rest_of_its_shard_alone() {
-        let config =
-            PoolConfig { name: "rest".into(), cores: vec![], shards: 2, idle: Idle::Park, link_capacity: 1 };
+        let config = PoolConfig {
+            name: "rest".into(),
+            cores: vec![],
+            shards: 2,
+            idle: Idle::Park,
+            sockets: Sockets::Few,
+            link_capacity: 1,
+        };
         let Plan { contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
         let rested = || {
             contexts.iter().for_each(|context| context.ticks.rest());

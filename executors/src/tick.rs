@@ -211,14 +211,14 @@ fn pulse(mut links: Vec<TickLink>, mut stopped: Inbox<()>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor;
+    use crate::executor::{self, Sockets};
     use crate::idle::Idle;
     use crate::thread::become_executor;
 
     /// Runs `body` on an executor in a thread of its own.
     fn on_an_executor<T: Send + 'static>(body: impl AsyncFnOnce() -> T + Send + 'static) -> T {
         let thread = spawn_plain("tick-test", move || {
-            let executor = executor::make(None, Idle::Park).unwrap();
+            let executor = executor::make(None, Idle::Park, Sockets::Few).unwrap();
             become_executor(None, Idle::Park);
             executor.run(body())
         });

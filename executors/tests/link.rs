@@ -5,7 +5,8 @@ mod watchdog;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{
-    Idle, Pool, PoolConfig, RecvTimeout, Refused, ShardContext, ShardId, Topology, link, spawn_plain, start,
+    Idle, Pool, PoolConfig, RecvTimeout, Refused, ShardContext, ShardId, Sockets, Topology, link,
+    spawn_plain, start,
 };
 use futures_lite::future::{block_on, poll_once};
 
@@ -82,6 +83,7 @@ fn a_chain_through_threads_runtimes_and_shards_keeps_order_and_count() {
         cores: Topology::detect().unwrap().allowed().to_vec(),
         shards: 2,
         idle: Idle::Park,
+        sockets: Sockets::Few,
         link_capacity: 1,
     };
     let pool: Pool<u32> = start(&config, move |mut context: ShardContext<u32>| {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{
-    CoreId, Idle, Link, Pool, PoolConfig, ShardContext, ShardId, Topology, end_turn, link, on_executor,
-    spawn_local, start,
+    CoreId, Idle, Link, Pool, PoolConfig, ShardContext, ShardId, Sockets, Topology, end_turn, link,
+    on_executor, spawn_local, start,
 };
 
 fn config(shards: usize) -> PoolConfig {
@@ -20,6 +20,7 @@ fn config(shards: usize) -> PoolConfig {
         cores: topology.allowed().to_vec(),
         shards,
         idle: Idle::Park,
+        sockets: Sockets::Few,
         link_capacity: 8,
     }
 }

@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Topology, start};
+use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Sockets, Topology, start};
 
 pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
@@ -136,6 +136,7 @@ impl Broker {
             cores,
             shards,
             idle: config.idle,
+            sockets: Sockets::Many,
             link_capacity: LINK_ITEMS_MAX,
         };
         let shard_config = Arc::new(config.shard_config(shards));

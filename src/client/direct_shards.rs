@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use corecast_executors::{
-    CoreId, CoreSet, CoreSetError, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, Topology,
+    CoreId, CoreSet, CoreSetError, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, Topology,
     core_here, link, spawn_plain, start,
 };
 
@@ -129,6 +129,7 @@ pub(super) fn start_executors(cores: Vec<CoreId>, config: &DirectConfig) -> Resu
         shards: cores.len(),
         cores,
         idle: config.idle,
+        sockets: Sockets::Many,
         link_capacity: LINK_ITEMS_MAX,
     };
     let pool =

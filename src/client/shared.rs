@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use corecast_executors::{Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, spawn_local, start};
+use corecast_executors::{
+    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, spawn_local, start,
+};
 
 use super::config::ClientConfig;
 use super::direct_shards::{cores_of, start_executors};
@@ -158,6 +160,7 @@ fn start_executor() -> Result<Link<Command>> {
         cores: Vec::new(),
         shards: 1,
         idle: Idle::default(),
+        sockets: Sockets::Few,
         link_capacity: COMMANDS_MAX,
     };
     let pool = start(&config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;

@@ -134,7 +134,7 @@ impl BrokerProcess {
     }
 
     /// Waits until its counters are so, and gives them.
-    pub(crate) fn until(&self, is_so: impl Fn(&Page) -> bool) -> Page {
+    pub(crate) fn until(&self, mut is_so: impl FnMut(&Page) -> bool) -> Page {
         loop {
             let page = self.page();
             if is_so(&page) {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use corecast_executors::{Idle, Inbox, Pool, PoolConfig, ShardContext, link, start};
+use corecast_executors::{Idle, Inbox, Pool, PoolConfig, ShardContext, Sockets, link, start};
 
 /// A body that runs on an executor of its own.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ impl<T: Send + 'static> OneExecutor<T> {
             cores: Vec::new(),
             shards: 1,
             idle: Idle::default(),
+            sockets: Sockets::Few,
             link_capacity: 1,
         };
         let (done, result) = link(1);

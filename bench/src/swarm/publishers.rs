@@ -9,8 +9,8 @@ use crate::measure::payload::{Payload, PublisherIndex};
 use corecast::registry::Mode;
 use corecast::{LocalClient, LocalPublisher, Topic};
 use corecast_executors::{
-    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, end_turn,
-    spawn_local, start,
+    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets,
+    end_turn, spawn_local, start,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -88,6 +88,7 @@ impl Publishers {
             cores: config.cores.clone(),
             shards: executors,
             idle: config.idle,
+            sockets: Sockets::Many,
             link_capacity: COMMANDS_MAX,
         };
         let config = Arc::new(config);

@@ -8,7 +8,8 @@ use super::topics::Topics;
 use super::{COMMANDS_MAX, Common};
 use corecast::{ClientConfig, LocalClient, LocalSubscriber, Sessions};
 use corecast_executors::{
-    Idle, Link, LocalTask, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, spawn_local, start,
+    Idle, Link, LocalTask, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, Sockets,
+    spawn_local, start,
 };
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ impl SlowSubscribers {
             cores: Vec::new(),
             shards: 1,
             idle: Idle::Park,
+            sockets: Sockets::Many,
             link_capacity: COMMANDS_MAX,
         };
         let pool = start(&pool_config, move |context| {

@@ -7,7 +7,7 @@ use super::{COMMANDS_MAX, Common, share};
 use crate::measure::tally::Tally;
 use corecast::{EventRef, LocalClient, Subscription};
 use corecast_executors::{
-    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId,
+    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets,
     spawn_local, start,
 };
 use std::cell::RefCell;
@@ -61,6 +61,7 @@ impl Subscribers {
             cores: config.cores.clone(),
             shards: executors,
             idle: config.idle,
+            sockets: Sockets::Many,
             link_capacity: COMMANDS_MAX,
         };
         let config = Arc::new(config);

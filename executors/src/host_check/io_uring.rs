@@ -5,23 +5,27 @@ use std::fs;
 use std::io;
 
 use super::Finding;
-use crate::executor::{self, ExecutorError};
+use crate::executor::{self, ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::CoreId;
 use crate::thread::spawn_plain;
 
 const NAME: &str = "io_uring";
 
-/// Makes an executor on a thread of its own, since making one pins the thread.
-pub(super) fn check(core: Option<CoreId>) -> Finding {
+/// Makes an executor as a shard would, on a thread of its own, since making one pins the thread.
+pub(super) fn try_one(core: Option<CoreId>) -> Result<(), ExecutorError> {
     let core = core.unwrap_or(CoreId(0));
-    let probe = spawn_plain("io-uring-probe", move || executor::make(Some(core), Idle::Park).map(drop));
-    let made = match probe.map(std::thread::JoinHandle::join) {
+    let make = move || executor::make(Some(core), Idle::Park, Sockets::Many).map(drop);
+    match spawn_plain("io-uring-probe", make).map(std::thread::JoinHandle::join) {
         Ok(Ok(made)) => made,
         Ok(Err(_panic)) => Err(ExecutorError::Rings(io::Error::other("the runtime panicked"))),
         Err(error) => Err(ExecutorError::Rings(error)),
-    };
-    judge(made.err().as_ref(), io_uring_disabled())
+    }
+}
+
+/// What [`try_one`] came to, in words.
+pub(super) fn check(made: Result<&(), &ExecutorError>) -> Finding {
+    judge(made.err(), io_uring_disabled())
 }
 
 /// The sysctl of Linux 6.6 and of distributions that brought it to older kernels.
@@ -59,6 +63,9 @@ fn judge(error: Option<&ExecutorError>, disabled: Option<u32>) -> Finding {
         Some(ExecutorError::Memlock { .. }) => {
             Finding::error(NAME, "not tried: the memlock limit is too low", "see memlock")
         }
+        Some(ExecutorError::MemlockUsedUp { .. }) => {
+            Finding::error(NAME, "allowed, but this user has no memory left to lock", "see memlock")
+        }
         Some(error) => Finding::error(NAME, with_cause(error), "see the message: it is the kernel's own"),
     }
 }
@@ -91,12 +98,15 @@ mod tests {
         }
         let memlock = judge(Some(&ExecutorError::Memlock { limit_bytes: 1 }), Some(0));
         assert_eq!((memlock.level, memlock.fix.as_deref()), (Level::Error, Some("see memlock")));
+        let source = io::Error::from_raw_os_error(libc::ENOMEM);
+        let used_up = judge(Some(&ExecutorError::MemlockUsedUp { limit_bytes: 8 << 20, source }), Some(0));
+        assert_eq!((used_up.level, used_up.fix.as_deref()), (Level::Error, Some("see memlock")));
     }
 
     #[test]
     fn other_errors_keep_the_words_of_the_kernel() {
-        let full = ExecutorError::Rings(io::Error::from_raw_os_error(libc::ENOMEM));
-        assert!(judge(Some(&full), Some(0)).found.contains("Cannot allocate memory"));
+        let full = ExecutorError::Rings(io::Error::from_raw_os_error(libc::EAGAIN));
+        assert!(judge(Some(&full), Some(0)).found.contains("Resource temporarily unavailable"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use tracing::debug;
 
 use super::{PoolConfig, PoolError, ShardContext, shard_at};
-use crate::executor::{self, ExecutorError};
+use crate::executor::{self, ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::ShardId;
 use crate::link::{Inbox, Link, link};
@@ -26,6 +26,7 @@ pub(super) struct Launch {
 /// How a shard's thread reports and what it waits for before its body.
 struct Beginning {
     idle: Idle,
+    sockets: Sockets,
     started: Link<Started>,
     go: Inbox<()>,
 }
@@ -42,7 +43,8 @@ where
     for context in contexts {
         let shard = context.shard;
         let (go_link, go) = link(1);
-        let begin = Beginning { idle: config.idle, started: started_link.clone(), go };
+        let begin =
+            Beginning { idle: config.idle, sockets: config.sockets, started: started_link.clone(), go };
         let body = body.clone();
         let thread = std::thread::Builder::new()
             .name(format!("{}-{shard}", config.name))
@@ -68,8 +70,9 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let (shard, core) = (context.shard, context.core);
-    let Beginning { idle, started, mut go } = begin;
-    let executor = match core.map_or(Ok(()), executor::pin).and_then(|()| executor::make(core, idle)) {
+    let Beginning { idle, sockets, started, mut go } = begin;
+    let made = core.map_or(Ok(()), executor::pin).and_then(|()| executor::make(core, idle, sockets));
+    let executor = match made {
         Ok(executor) => executor,
         Err(error) => {
             // There is room for one report of each shard, and `start` waits for it.

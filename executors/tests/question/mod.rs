@@ -2,14 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use corecast_executors::{Idle, Inbox, Link, MonotonicNs, PoolConfig, RecvTimeout, Topology, link};
+use corecast_executors::{Idle, Inbox, Link, MonotonicNs, PoolConfig, RecvTimeout, Sockets, Topology, link};
 
 /// What a shard answers to a message: the time at which it saw it.
 pub(crate) type Question = Link<MonotonicNs>;
 
 pub(crate) fn config(name: &str, shards: usize, idle: Idle) -> PoolConfig {
     let topology = Topology::detect().expect("a mask of CPUs");
-    PoolConfig { name: name.to_owned(), cores: topology.allowed().to_vec(), shards, idle, link_capacity: 64 }
+    PoolConfig {
+        name: name.to_owned(),
+        cores: topology.allowed().to_vec(),
+        shards,
+        idle,
+        sockets: Sockets::Few,
+        link_capacity: 64,
+    }
 }
 
 /// Answers every question until there are no more.

@@ -10,7 +10,7 @@ use corecast::{
     ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Sessions, Topic,
 };
 use corecast_executors::{
-    Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, spawn_local, start as start_pool,
+    Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, Sockets, spawn_local, start as start_pool,
 };
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<P
         cores: plan.subscriber_cores.clone(),
         shards: 1,
         idle: Idle::Busy,
+        sockets: Sockets::Few,
         link_capacity: COMMANDS_MAX,
     };
     let question = Question {

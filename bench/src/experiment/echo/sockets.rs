@@ -8,7 +8,7 @@ use crate::experiment::run::RunError;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
 use crate::swarm::topics::Topics;
 use corecast::wire::{Frame, encode_to_vec};
-use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, start as start_pool};
+use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, Sockets, start as start_pool};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -34,6 +34,7 @@ pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError>
         cores: [&plan.fan_out_cores[..], &plan.subscriber_cores[..]].concat(),
         shards: 2,
         idle: Idle::Busy,
+        sockets: Sockets::Few,
         link_capacity: COMMANDS_MAX,
     };
     let (ends, amount) = (Arc::new((asking, answering)), plan.amount);

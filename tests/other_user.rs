@@ -1,0 +1,104 @@
+//! Broker, clients and `doctor` as an ordinary user, for whom the kernel counts ring memory.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+#[path = "../executors/tests/other_user/mod.rs"]
+mod other_user;
+mod watchdog;
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+
+use broker_process::{BrokerProcess, Transport, corecast};
+
+/// The command under test, as that user.
+fn corecast_as(runner: &[&str], args: &[&str]) -> Command {
+    let plain = corecast();
+    let mut command = Command::new(runner[0]);
+    command.args(&runner[1..]).arg(plain.get_program()).args(args);
+    for (name, _) in plain.get_envs() {
+        command.env_remove(name);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Ended when it is dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_broker_and_24_client_processes_run_within_the_usual_memlock_limit() {
+    const TEST: &str = "a_broker_and_24_client_processes_run_within_the_usual_memlock_limit";
+    const SUBSCRIBERS: usize = 24;
+    let _watchdog = watchdog::watch(TEST);
+    let Some(runner) = other_user::runner(TEST, 8 * 1024) else { return };
+    let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
+    let broker = BrokerProcess::start_under(&runner, Transport::Tcp, &["--shards", "2"]);
+    let subscribe = ["sub", "--broker", broker.endpoint(), "--count", "1", "t"];
+    let subscribers: Vec<_> = (0..SUBSCRIBERS)
+        .map(|_| corecast_as(&runner, &subscribe).spawn().expect("the command can be started"))
+        .collect();
+    let number = SUBSCRIBERS.to_string();
+    let publish = ["pub", "--broker", broker.endpoint(), "--wait-subscribers", &number, "t", "hello"];
+    let published = corecast_as(&runner, &publish).output().expect("the command can be started");
+    assert!(published.status.success(), "{}", said(&published));
+    for subscriber in subscribers {
+        let output = subscriber.wait_with_output().expect("a child can be waited for");
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(output.stdout, b"hello\n");
+    }
+}
+
+#[test]
+fn memlock_is_named_when_it_is_used_up() {
+    const TEST: &str = "memlock_is_named_when_it_is_used_up";
+    let _watchdog = watchdog::watch(TEST);
+    let Some(runner) = other_user::runner(TEST, 512) else { return };
+    let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
+    // The least limit is enough for this, and for some clients, which run until it is used up.
+    let broker = BrokerProcess::start_under(&runner, Transport::Tcp, &["--shards", "1"]);
+    let subscribe = ["sub", "--broker", broker.endpoint(), "t"];
+    let mut running = Vec::new();
+    let error = loop {
+        let mut next = Ended(corecast_as(&runner, &subscribe).spawn().expect("the command can be started"));
+        let mut ended = None;
+        broker.until(|page| {
+            ended = next.0.try_wait().expect("it is ours");
+            ended.is_some() || page.sum("corecast_subscriptions") > running.len() as u64
+        });
+        match ended {
+            Some(status) => {
+                assert_eq!(status.code(), Some(1));
+                let mut error = String::new();
+                let stderr = next.0.stderr.as_mut().expect("it is piped");
+                stderr.read_to_string(&mut error).expect("a sentence");
+                break error;
+            }
+            None if running.len() > 8 => {
+                return writeln!(std::io::stderr(), "{TEST}: SKIPPED, this kernel does not count rings")
+                    .expect("stderr");
+            }
+            None => running.push(next),
+        }
+    };
+    assert!(error.contains("memlock") && error.contains("is used up"), "{error}");
+    let doctor = corecast_as(&runner, &["doctor", "--jitter", "0"]).output().expect("it can be started");
+    let report = said(&doctor);
+    assert_eq!(doctor.status.code(), Some(1), "{report}");
+    let line = report.lines().find(|line| line.contains("memlock ")).expect("a line about it");
+    assert!(line.starts_with("error") && line.contains("used up"), "{report}");
+    assert!(!report.contains("seccomp"), "{report}");
+}
