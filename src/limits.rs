@@ -230,6 +230,13 @@ pub const ADDRESS_IN_USE_RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// second, measured to cost 1 % of a core.
 pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
 
+/// The part of the time between two moments in which a shard hears the time that counts for deadlines, at the most. A
+/// shard hears it each 80 ms when it rests; beyond that it was stopped, or busy, and could hear nobody: that is no
+/// peer's fault, and no lease's. Not more than [`HEARTBEAT_MIN`], so that one such moment is at most one heartbeat.
+pub const HEARING_GAP_MAX: Duration = Duration::from_millis(100);
+
+const _: () = assert!(HEARING_GAP_MAX.as_millis() <= HEARTBEAT_MIN.as_millis());
+
 /// Heartbeats that may be missed before a session is given up: one lost, one late, one for luck.
 pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 

@@ -342,6 +342,85 @@ fn peers_of_3_0_speak_in_messages_and_are_not_asked_whether_they_live() {
     assert_eq!(publisher.message(), [b"\x00a"]);
 }
 
+/// More than three heartbeats of 100 ms, by the broker's own time.
+fn many_heartbeats(door: &Door) {
+    let until = door.broker.page().sum("corecast_ticks_total") + 2 * 60;
+    door.broker.until(|page| page.sum("corecast_ticks_total") > until);
+}
+
+#[test]
+fn a_question_goes_ahead_of_what_waits_and_silence_behind_messages_is_no_death() {
+    let _watchdog =
+        watchdog::watch("a_question_goes_ahead_of_what_waits_and_silence_behind_messages_is_no_death");
+    let door = Door::open(&[
+        "--heartbeat",
+        "100ms",
+        "--overflow",
+        "block",
+        "--egress-bytes",
+        "8MiB",
+        "--shards",
+        "2",
+    ]);
+    let (mut slow, mut publisher) = (door.peer("SUB"), door.peer("PUB"));
+    slow.subscribe(b"");
+    door.broker.until(|page| page.sum("corecast_subscriptions") == 1);
+    let filling = vec![7; 50_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..600_u32).for_each(|n| publisher.publish(&[b"t", &n.to_le_bytes(), &filling])));
+        door.broker.until(|page| page.sum("corecast_link_held_total") > 0);
+        many_heartbeats(&door);
+        let (mut asked_at, mut next) = (None, 0_u32);
+        while next < 600 {
+            match slow.hear() {
+                Said::Message(parts) => {
+                    assert_eq!(parts[1], next.to_le_bytes());
+                    next += 1;
+                }
+                Said::Command(name, _) if name == "PING" => asked_at = asked_at.or(Some(next)),
+                other => unreachable!("messages and questions, not {other:?}"),
+            }
+        }
+        let asked_at = asked_at.expect("it was silent, so it was asked");
+        assert!(asked_at < 300, "the question was not behind the 8 MiB that waited, but at {asked_at}");
+    });
+    // It has read all, and answers: the first question, and one that was asked after the last message. From then on
+    // nothing can be unread before a question.
+    slow.send(&command_of(b"PONG", b""));
+    assert_eq!(slow.hear(), Said::Command("PING".into(), vec![0, 0]));
+    slow.send(&command_of(b"PONG", b""));
+    let silent_since = Instant::now();
+    assert!(slow.end().expect("it is told").contains("too long"));
+    assert!(silent_since.elapsed() > Duration::from_millis(200), "{:?}", silent_since.elapsed());
+    door.broker.until(|page| page.closes("idle_timeout") >= 1);
+}
+
+#[test]
+fn a_broker_that_was_stopped_gives_nobody_up() {
+    let _watchdog = watchdog::watch("a_broker_that_was_stopped_gives_nobody_up");
+    let door = Door::open(&["--heartbeat", "100ms"]);
+    let mut peers = [door.peer("SUB"), door.peer("XPUB")];
+    let mut late = ZmtpPeer::connect(&door.path);
+    // Each is asked, and then the broker hears no answer for longer than it would wait for one.
+    for peer in &mut peers {
+        assert_eq!(peer.hear(), Said::Command("PING".into(), vec![0, 0]));
+    }
+    door.broker.freeze();
+    corecast_executors::pause(Duration::from_secs(6));
+    for peer in &mut peers {
+        peer.send(&command_of(b"PONG", b""));
+    }
+    door.broker.signal(nix::sys::signal::Signal::SIGCONT);
+    late.send(&greeting::ours());
+    let mut late = late.ready("SUB");
+    late.subscribe(b"");
+    let [_, publisher] = &mut peers;
+    while publisher.hear() != Said::Command("SUBSCRIBE".into(), Vec::new()) {}
+    publisher.publish(&[b"still here"]);
+    assert_eq!(late.message(), [b"still here"]);
+    assert_eq!(door.broker.page().sum("corecast_closes_total"), 0);
+}
+
 #[test]
 fn who_said_that_it_would_not_be_silent_so_long_is_given_up_then() {
     let _watchdog = watchdog::watch("who_said_that_it_would_not_be_silent_so_long_is_given_up_then");

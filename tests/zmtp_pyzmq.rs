@@ -24,6 +24,7 @@ macro_rules! cases {
 }
 
 cases! {
-    pub_sub xpub_xsub multipart many_subscriptions churn chained reconnect heartbeat conflate limit many_sockets
+    pub_sub xpub_xsub multipart many_subscriptions churn chained reconnect heartbeat slow_reader rare_reader
+    busy_publisher conflate limit many_sockets
     with_asyncio ipc native direct direct_door direct_again as_libzmq slow mute notifier examples
 }

@@ -23,7 +23,8 @@ use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX,
+    FRAME_BYTES_MAX_DEFAULT, HEARING_GAP_MAX, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX,
+    WATCHES_PER_SESSION_MAX,
 };
 use crate::printable::printable;
 use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
@@ -120,6 +121,7 @@ pub(super) struct State {
     pub(super) next_subscriber: u32,
     unacked: Unacked,
     pub(super) last_heard: MonotonicNs,
+    ticked: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
     last_said: MonotonicNs,
@@ -155,6 +157,7 @@ impl State {
             next_subscriber: 1,
             unacked: Unacked::new(now),
             last_heard: now,
+            ticked: now,
             open_since: None,
             last_said: now,
         }
@@ -415,6 +418,7 @@ impl State {
     /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
     pub(super) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
         if !self.is_open() {
+            self.ticked = now;
             return false;
         }
         if self.unacked.wants_ack(now) {
@@ -438,9 +442,44 @@ impl State {
             self.last_said = now;
             self.out.push(&Frame::Ping { token: now.0 });
         }
-        if !reading {
-            self.last_heard = now;
-        }
+        // While this process was stopped it could hear nobody: its own silence is not the broker's.
+        let stopped = now.saturating_since(self.ticked).saturating_sub(HEARING_GAP_MAX);
+        self.ticked = now;
+        self.last_heard = if reading { self.last_heard + stopped } else { now };
         now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_executors::TICK;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_was_stopped_blames_nobody_for_its_own_silence() {
+        let mut now = MonotonicNs(1);
+        let mut state = State::new(now);
+        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), now);
+        let heartbeat_ms = 1_000;
+        state.on_control(Frame::Welcome {
+            session: 1,
+            epoch: 1,
+            frame_bytes_max: 1 << 20,
+            heartbeat_ms,
+            overflow: 1,
+        });
+        for _ in 0..10 {
+            now = now + Duration::from_secs(60);
+            assert!(!state.on_tick(now, true), "it could hear nobody");
+        }
+        let mut is_silent = false;
+        let until = now + Duration::from_secs(3);
+        while !is_silent {
+            now = now + TICK;
+            is_silent = state.on_tick(now, true);
+            assert!(now < until + Duration::from_secs(1));
+        }
+        assert!(now + Duration::from_secs(2) > until, "the time in which it turned counts");
     }
 }

@@ -137,6 +137,9 @@ impl Shard {
         }
         // While it was held it was not read: its silence and its begun frame are not its fault.
         session.heard = self.now;
+        if let Some(peer) = &mut session.zmtp {
+            peer.liveness.heard_again(self.now);
+        }
         if session.phase == Phase::Open {
             session.frame_begins_again(self.now);
         }

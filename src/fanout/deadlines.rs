@@ -8,13 +8,17 @@ use super::session::Phase;
 use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
-use crate::limits::{FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HEARTBEATS_MISSED_MAX, SWEEP_TICKS};
+use crate::limits::{
+    FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HEARING_GAP_MAX, HEARTBEATS_MISSED_MAX, SWEEP_TICKS,
+};
 use crate::wire::Frame;
 
 impl Shard {
     /// What the time is now, between two ticks.
     pub fn on_time(&mut self, now: MonotonicNs) {
-        self.now = self.now.max(now);
+        let passed = now.saturating_since(self.told);
+        self.told = self.told.max(now);
+        self.now = self.now + passed.min(HEARING_GAP_MAX);
     }
 
     /// Whether something waits for the next tick, and not just for the time to pass.
@@ -27,7 +31,7 @@ impl Shard {
         let passed = now.saturating_since(self.ticked).as_micros() / TICK.as_micros();
         let passed = usize::try_from(passed).unwrap_or(SWEEP_TICKS).clamp(1, SWEEP_TICKS);
         self.ticked = now;
-        self.now = now;
+        self.on_time(now);
         self.counters.ticks += 1;
         if self.wants_tick() {
             self.recount_watches();
@@ -158,6 +162,29 @@ mod tests {
             silent.iter().all(|id| shard.phase(*id) == Some(Phase::Closing)),
             "in two ticks after the deadline"
         );
+    }
+
+    #[test]
+    fn a_shard_that_was_stopped_blames_nobody_for_its_own_silence() {
+        let mut rig = Rig::with_shards(1);
+        let peer = rig.open(0, OverflowPolicy::DropOldest);
+        let greeting = rig.shards[0].on_open().unwrap();
+        let slow = rig.open(0, OverflowPolicy::DropOldest);
+        rig.shards[0].on_partial(slow, true, false, Some(100));
+        for _ in 0..5 {
+            rig.stop(60 * SECOND);
+            rig.wait(sweep());
+        }
+        for id in [peer, greeting, slow] {
+            assert_eq!(rig.hears(0, id), "");
+        }
+        // From now on all have the rest of their time, and no more.
+        rig.wait(HANDSHAKE_DEADLINE);
+        assert_eq!(rig.hears(0, greeting), "handshake_timeout");
+        rig.wait(FRAME_DEADLINE - HANDSHAKE_DEADLINE);
+        assert_eq!(rig.hears(0, slow), "frame_timeout");
+        rig.wait(HEARTBEAT_DEFAULT * HEARTBEATS_MISSED_MAX - FRAME_DEADLINE);
+        assert_eq!(rig.hears(0, peer), "idle_timeout");
     }
 
     #[test]

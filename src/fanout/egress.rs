@@ -102,7 +102,8 @@ pub struct EgressQueue {
     is_dropping: bool,
     /// `latest` only, while something waits.
     latest: Option<Box<Latest>>,
-    /// How many items have left at the front, so that positions stay true, which count from the first item ever.
+    /// How many items have left at the front, less those that were put there, so that positions stay true, which count
+    /// from the first item ever.
     popped: u64,
     /// Of the session. Only a native one can be told of gaps.
     encoding: Encoding,
@@ -210,6 +211,15 @@ impl EgressQueue {
                 *chunk = chunk.to_wait();
             }
         }
+    }
+
+    /// Queues an answer of so many frames ahead of all that waits, behind what has begun to leave. Items are whole frames
+    /// and whole messages, so it comes between two of them.
+    pub fn push_ahead(&mut self, encoded: Bytes, frames: u32) {
+        let answer = Answer::new(encoded, frames);
+        self.answer_bytes += answer.held_bytes();
+        self.make_place_ahead();
+        self.items.insert(self.begun(), Item::Answer(Box::new(answer)));
     }
 
     /// Forgets what waits but answers and what has begun to leave, and gives the number of messages in it.
@@ -400,9 +410,14 @@ impl EgressQueue {
         }
     }
 
+    /// Whether something has begun to leave and is not whole.
+    pub(super) fn has_begun(&self) -> bool {
+        self.front_sent > 0
+    }
+
     /// How many items, at the front, have begun to leave.
     fn begun(&self) -> usize {
-        usize::from(self.front_sent > 0)
+        usize::from(self.has_begun())
     }
 
     fn is_over(&self, bounds: QueueBounds) -> bool {

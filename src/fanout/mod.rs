@@ -7,6 +7,7 @@
 //! | `encoding` | native or ZMTP: messages as the router sees them |
 //! | `translate` | a batch in the other encoding |
 //! | `relays` | direct publishers for ZeroMQ subscribers |
+//! | `liveness` | whether a silent ZeroMQ peer still lives |
 //! | `zmtp` | sessions of ZeroMQ sockets, and what their publishers are asked for |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
@@ -37,6 +38,7 @@ mod gaps;
 mod groups;
 mod interest;
 mod linking;
+mod liveness;
 mod membership;
 mod outbox;
 mod policy;

@@ -84,6 +84,13 @@ impl Rig {
         self.audit();
     }
 
+    /// Time goes on while no shard turns; then each hears it.
+    pub(super) fn stop(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.shards.iter_mut().for_each(|shard| shard.on_tick(self.now));
+        self.audit();
+    }
+
     fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
         let shard = &mut self.shards[shard];
         let mut taken = Vec::new();

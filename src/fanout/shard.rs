@@ -86,8 +86,10 @@ impl Default for ShardConfig {
 pub struct Shard {
     pub(super) id: ShardId,
     pub(super) config: ShardConfig,
-    /// The time, by the last tick or later.
+    /// The time that counts for deadlines, by the last tick or later: without that in which this shard heard nobody.
     pub(super) now: MonotonicNs,
+    /// The time that it last heard.
+    pub(super) told: MonotonicNs,
     /// When the last tick was.
     pub(super) ticked: MonotonicNs,
     pub(super) sessions: Sessions,
@@ -122,6 +124,7 @@ impl Shard {
         Shard {
             id,
             now,
+            told: now,
             ticked: now,
             sessions: Sessions::default(),
             groups: Groups::default(),
@@ -242,6 +245,11 @@ impl Shard {
     pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
+        if sent.messages > 0
+            && let Some(peer) = &mut session.zmtp
+        {
+            peer.liveness.fed();
+        }
         let mut holds = Vec::new();
         if !session.holds.is_empty() && session.egress.has_room(self.config.bounds) {
             holds = std::mem::take(&mut session.holds);

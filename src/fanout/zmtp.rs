@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use corecast_executors::MonotonicNs;
 
 use super::encoding::{Author, Encoding, Messages};
+use super::liveness::Liveness;
 use super::outbox::Origin;
 use super::publish::Audience;
 use super::session::{Phase, Session};
@@ -34,12 +34,8 @@ pub(super) struct ZmtpPeer {
     /// Who it is to native subscribers.
     publisher: u64,
     next_sequence: u64,
-    /// After how long without a word it says it is gone.
-    time_to_live: Option<Duration>,
-    /// When it was last asked whether it lives.
-    pinged: MonotonicNs,
-    /// It sends heartbeats, so it will give this end up if they are not answered.
-    beats: bool,
+    /// Whether it still lives.
+    pub(super) liveness: Liveness,
 }
 
 impl ZmtpPeer {
@@ -64,9 +60,7 @@ impl Shard {
                 role: None,
                 publisher: mixed(publisher ^ u64::from(generation)),
                 next_sequence: 1,
-                time_to_live: None,
-                pinged: now,
-                beats: false,
+                liveness: Liveness::new(now),
             });
             session
         });
@@ -127,21 +121,30 @@ impl Shard {
             }
             Step::Subscribe(prefix) => self.on_prefix(id, &prefix, true),
             Step::Cancel(prefix) => self.on_prefix(id, &prefix, false),
-            Step::TimeToLive(tenths) => {
-                if let Some(peer) = self.sessions.get_mut(id).and_then(|session| session.zmtp.as_mut()) {
-                    peer.beats = true;
-                    peer.time_to_live = (tenths > 0).then(|| Duration::from_millis(u64::from(tenths) * 100));
+            Step::Beat(tenths) => {
+                if let Some(peer) = self.zmtp_peer(id) {
+                    let time = (tenths > 0).then(|| Duration::from_millis(u64::from(tenths) * 100));
+                    peer.liveness.beat(time);
+                }
+            }
+            Step::Alive => {
+                if let Some(peer) = self.zmtp_peer(id) {
+                    peer.liveness.answered();
                 }
             }
             Step::Messages(_) | Step::Message(..) => debug_assert!(false, "they are published"),
         }
     }
 
+    fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
+        self.sessions.get_mut(id)?.zmtp.as_deref_mut()
+    }
+
     fn on_messages(&mut self, id: SessionId, bytes: &Bytes, spans: &[MessageSpan], received_at_ns: u64) {
         if !self.may_publish(id) {
             return;
         }
-        let Some(peer) = self.sessions.get_mut(id).and_then(|session| session.zmtp.as_mut()) else { return };
+        let Some(peer) = self.zmtp_peer(id) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
         self.publish(bytes, Messages::Zmtp(spans, author), Origin::Here(id), Audience::All);
@@ -157,7 +160,7 @@ impl Shard {
             let commands = peer.knows_commands();
             self.upstream.publishers.push(id);
             let (all, frames) = self.upstream.all(commands);
-            self.answer_zmtp(id, all, frames);
+            self.tell_prefixes(id, all, frames);
         }
     }
 
@@ -200,8 +203,16 @@ impl Shard {
                 self.close(id, ErrorCode::SlowSubscriber, "too many subscriptions wait to be read");
                 continue;
             }
-            self.answer_zmtp(id, frames[usize::from(commands)].clone(), 1);
+            self.tell_prefixes(id, frames[usize::from(commands)].clone(), 1);
         }
+    }
+
+    /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
+    fn tell_prefixes(&mut self, id: SessionId, subscriptions: Bytes, frames: u32) {
+        if let Some(peer) = self.zmtp_peer(id).filter(|_| frames > 0) {
+            peer.liveness.fed();
+        }
+        self.answer_zmtp(id, subscriptions, frames);
     }
 
     /// What tells a session's peer why it ends.
@@ -217,34 +228,42 @@ impl Shard {
         }
     }
 
-    /// An open session: asks a silent peer whether it lives, if it can answer, and gives up one that does not, that
-    /// said that it would not be silent so long, or that does not end what it has begun.
+    /// An open session: asks a silent peer whether it lives, if it can answer; gives up one that must have read the
+    /// question and does not, and one that does not end what it has begun.
     pub(super) fn check_zmtp_deadlines(&mut self, id: SessionId) {
         let (now, heartbeat) = (self.now, self.config.heartbeat);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(peer) = &mut session.zmtp else { return };
         let commands = peer.knows_commands();
         let silent = now.saturating_since(session.heard);
-        let is_held = session.held_by > 0;
-        // Who is held is not read: its silence is not its fault.
-        if !is_held {
-            if session.deadline.is_some_and(|deadline| deadline <= now) {
-                return self.close(id, ErrorCode::FrameTimeout, "a message was begun and not finished");
+        if session.held_by > 0 {
+            // It is not read: its silence is not its fault. Nor are its heartbeats answered: without a word from here
+            // it would give this end up, in a time that only it knows. If something is under way, it hears that.
+            if commands && peer.liveness.beats() && session.egress.is_empty() {
+                self.ask_zmtp(id);
             }
-            let said = peer.time_to_live.is_some_and(|time| silent > time);
-            if said || (commands && silent > heartbeat * HEARTBEATS_MISSED_MAX) {
-                let text = "nothing was heard for too long, heartbeats neither";
-                return self.close(id, ErrorCode::IdleTimeout, text);
-            }
+            return;
         }
-        // Nor are its heartbeats read, so they are not answered: without a word from here it would give this end up,
-        // in a time that only it knows. If something is under way, it hears that.
-        let every = if is_held && peer.beats { Duration::ZERO } else { heartbeat };
-        let due = silent >= every && now.saturating_since(peer.pinged) >= every;
-        if commands && due && session.egress.is_empty() {
-            peer.pinged = now;
-            self.answer_zmtp(id, command::ping(), 1);
+        if session.deadline.is_some_and(|deadline| deadline <= now) {
+            return self.close(id, ErrorCode::FrameTimeout, "a message was begun and not finished");
         }
+        if peer.liveness.is_over(now, silent, heartbeat * (HEARTBEATS_MISSED_MAX - 1)) {
+            let text = "nothing was heard for too long, heartbeats neither";
+            return self.close(id, ErrorCode::IdleTimeout, text);
+        }
+        if commands && peer.liveness.is_due(silent, heartbeat) {
+            self.ask_zmtp(id);
+        }
+    }
+
+    /// Asks a peer whether it lives, ahead of what waits for it.
+    fn ask_zmtp(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(peer) = &mut session.zmtp else { return };
+        peer.liveness.asked(now, session.egress.has_begun(), !session.egress.is_empty());
+        session.egress.push_ahead(Bytes::from(command::ping()), 1);
+        self.queue(id, Bytes::new(), 0);
     }
 }
 

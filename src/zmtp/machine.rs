@@ -50,8 +50,10 @@ pub enum Step {
     Subscribe(Bytes),
     /// The peer takes that back.
     Cancel(Bytes),
-    /// The peer says that it is gone after so many tenths of a second without a word.
-    TimeToLive(u16),
+    /// The peer sends heartbeats, and says that it is gone after so many tenths of a second without a word (0: not).
+    Beat(u16),
+    /// The peer has answered a heartbeat.
+    Alive,
 }
 
 /// What a read came to. Kept from turn to turn for its memory.
@@ -249,7 +251,7 @@ impl Machine {
                 Ok(())
             }
             (Stage::Open(_), Command::Ping { ttl_ds, context }) => {
-                out.steps.push(Step::TimeToLive(ttl_ds));
+                out.steps.push(Step::Beat(ttl_ds));
                 out.steps.push(Step::Send(command::pong(context)));
                 Ok(())
             }
@@ -261,7 +263,11 @@ impl Machine {
                 out.steps.push(Step::Cancel(Bytes::copy_from_slice(prefix)));
                 Ok(())
             }
-            (Stage::Open(_), Command::Pong | Command::Unknown(_)) => Ok(()),
+            (Stage::Open(_), Command::Pong) => {
+                out.steps.push(Step::Alive);
+                Ok(())
+            }
+            (Stage::Open(_), Command::Unknown(_)) => Ok(()),
             _ => Err(WireError::new(ErrorCode::Unexpected, "a command that this socket may not send now")),
         }
     }

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import socket as plain
-import struct
 import subprocess
 import sys
 import threading
@@ -14,86 +13,9 @@ import zmq
 import zmq.asyncio
 import zmq.utils.monitor
 
+import zmtp_silence
 from broker import Broker, corecast
-
-CONTEXT = zmq.Context()
-CONTEXT.set(zmq.MAX_SOCKETS, 4096)
-PATIENCE_MS = 20_000
-
-
-def socket(kind, url, *, subscribe=(), connect=True, **options):
-    made = CONTEXT.socket(kind)
-    made.rcvtimeo = made.sndtimeo = PATIENCE_MS
-    made.linger = 0
-    made.sndhwm = made.rcvhwm = 0
-    for name, value in options.items():
-        setattr(made, name, value)
-    for prefix in subscribe:
-        made.subscribe(prefix)
-    made.connect(url) if connect else made.bind(url)
-    return made
-
-
-class Peer:
-    """A ZMTP peer on a plain socket, of 3.1 or, with minor=0, of 3.0."""
-
-    def __init__(self, url, kind, minor=1):
-        host, port = url.removeprefix("tcp://").split(":")
-        self.socket = plain.create_connection((host, int(port)))
-        self.socket.settimeout(PATIENCE_MS / 1000)
-        self.socket.sendall(b"\xff" + bytes(7) + b"\x01\x7f\x03" + bytes([minor]) + b"NULL".ljust(20, b"\0") + bytes(32))
-        self.command(b"READY", b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind.encode())
-        self.greeting = self.read(64)
-        flags, body = self.frame()
-        is_((flags, body[:6]), (4, b"\x05READY"))
-
-    def read(self, size):
-        data = b""
-        while len(data) < size:
-            more = self.socket.recv(size - len(data))
-            if not more:
-                raise EOFError(data)
-            data += more
-        return data
-
-    def frame(self):
-        flags, size = self.read(2)
-        if flags & 2:
-            size = struct.unpack(">Q", bytes([size]) + self.read(7))[0]
-        return flags, self.read(size)
-
-    def message(self, patience):
-        """The parts of the next message, or None."""
-        self.socket.settimeout(patience)
-        parts = []
-        try:
-            while True:
-                flags, body = self.frame()
-                parts += [] if flags & 4 else [body]
-                if not flags & 5:
-                    return parts
-        except TimeoutError:
-            return None
-
-    def send(self, body, flags=0):
-        self.socket.sendall(bytes([flags, len(body)]) + body)
-
-    def command(self, name, data=b""):
-        self.send(bytes([len(name)]) + name + data, 4)
-
-
-def is_(found, expected):
-    assert found == expected, f"{found!r:.500} is not {expected!r:.500}"
-
-
-def asked(xpub, *prefixes):
-    """The publisher is told exactly these subscriptions, in any order."""
-    is_(sorted(xpub.recv() for _ in prefixes), sorted(prefixes))
-
-
-def quiet(s, ms=300):
-    is_(s.poll(ms), 0)
-
+from sockets import CONTEXT, PATIENCE_MS, Peer, asked, is_, quiet, socket
 
 def pub_sub():
     """PUB and SUB, which know nothing of each other: published until the first arrives, then all of a thousand."""
@@ -555,7 +477,8 @@ def examples():
 
 
 CASES = {f.__name__: f for f in (pub_sub, xpub_xsub, multipart, many_subscriptions, churn, chained, reconnect, heartbeat,
-                                 conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, direct_again, as_libzmq, slow, mute, notifier, examples)}
+                                 conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, direct_again, as_libzmq, slow, mute, notifier, examples,
+                                 *zmtp_silence.CASES)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:

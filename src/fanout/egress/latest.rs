@@ -115,6 +115,22 @@ impl EgressQueue {
         Some(at).filter(|at| at + 1 < self.items.len())
     }
 
+    /// An item is about to be put before all that waits: what waits is one place further back, and its position stays
+    /// true.
+    pub(super) fn make_place_ahead(&mut self) {
+        if let Some(mut latest) = self.latest.take() {
+            if self.popped == 0 {
+                self.popped = 1 << 32;
+                self.tidy_up(&mut latest);
+            }
+            // What has begun to leave is where it was; nothing is added to it any more.
+            let begun = self.has_begun().then_some(self.popped);
+            latest.gap = latest.gap.filter(|gap| Some(*gap) != begun);
+            self.latest = Some(latest);
+            self.popped -= 1;
+        }
+    }
+
     /// Takes the empty places out, and forgets what has left.
     fn tidy_up(&mut self, latest: &mut Latest) {
         self.items.retain(|item| !matches!(item, Item::Gone));

@@ -178,6 +178,22 @@ fn answers_are_not_dropped_and_keep_their_place() {
 }
 
 #[test]
+fn what_goes_ahead_comes_behind_what_has_begun_and_before_all_else() {
+    for number in 1..=5 {
+        let policy = OverflowPolicy::from_wire(number).unwrap();
+        let mut queue = EgressQueue::default();
+        offer(&mut queue, "a1 | b1", policy, ROOM);
+        let begun = leave(&mut queue, 10).0;
+        answer(&mut queue, 7);
+        queue.push_ahead(encode_to_vec(&Frame::Done { request: 8 }).into(), 1);
+        queue.audit();
+        offer(&mut queue, "c1", policy, ROOM);
+        let all = [begun, leave(&mut queue, usize::MAX).0].concat();
+        assert_eq!(read(all), "a1 !8 b1 !7 c1", "{policy}");
+    }
+}
+
+#[test]
 fn a_batch_over_the_bounds_is_taken_by_a_queue_without_others_and_not_dropped_for_itself() {
     for policy in OverflowPolicy::all() {
         let mut queue = EgressQueue::default();
@@ -474,6 +490,7 @@ fn an_empty_queue_keeps_no_memory() {
 enum Step {
     Offer(Vec<u8>),
     Answer,
+    Ahead,
     Leave(usize),
     Look,
 }
@@ -482,6 +499,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(0..4_u8, 1..6).prop_map(Step::Offer),
         1 => Just(Step::Answer),
+        1 => Just(Step::Ahead),
         3 => (1..400_usize).prop_map(Step::Leave),
         1 => Just(Step::Look),
     ]
@@ -517,6 +535,10 @@ proptest! {
                 Step::Answer => {
                     answers += 1;
                     answer(&mut queue, answers);
+                }
+                Step::Ahead => {
+                    answers += 1;
+                    queue.push_ahead(encode_to_vec(&Frame::Done { request: answers }).into(), 1);
                 }
                 Step::Leave(bytes) => left.extend(leave(&mut queue, bytes).0),
                 Step::Look => {
