@@ -21,6 +21,7 @@
 //! | [`broker`] | the shard logic and the pumps that move bytes for it |
 //! | [`client`] | sessions, publishers, subscribers |
 //! | [`telemetry`] | every counter in one list, the exporter, the logs |
+//! | [`control`] | the control thread: HTTP, and whatever else is not message flow |
 //! | [`cli`] | the `corecast` command |
 //!
 //! `limits, ids <- {wire, zmtp} <- topic <- fanout <- {broker, client} <- cli`, never the other way.
@@ -28,6 +29,7 @@
 pub mod broker;
 pub mod cli;
 pub mod client;
+pub mod control;
 pub mod endpoint;
 pub mod error;
 pub mod fanout;

@@ -271,6 +271,28 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Length of a listener's queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+// ---------------------------------------------------------------- HTTP
+
+/// Connections of `/metrics` and `/health` that may be open: some scrapers and probes, each with one. At the bound the
+/// oldest gives way to the newest, so that nobody keeps the others out by holding connections.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+
+/// From the accept to the last byte of the answer: Prometheus gives up after 10 s, too.
+pub const HTTP_CONVERSATION_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a request that are gathered: what HTTP servers commonly allow for a head, ten times what Prometheus sends.
+pub const HTTP_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Header lines of a request; Prometheus sends seven.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// How often the recorder folds what histograms have gathered: a shard adds at most a hundred values meanwhile.
+pub const METRICS_FOLD_PERIOD: Duration = Duration::from_secs(1);
+
+/// A shard that has not turned for so long is reported by `/health`. One that rests turns every 80 ms, and the longest
+/// frame that may be chosen holds one for some hundred: more than this is a fault, or a host without CPU to give.
+pub const SHARD_SILENCE_MAX: Duration = Duration::from_secs(3);
+
 // ---------------------------------------------------------------- Logs
 
 /// Log lines that wait for whoever reads stderr; with some 200 bytes a line, 200 KiB. More are dropped and counted: a

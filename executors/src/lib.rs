@@ -73,7 +73,7 @@ pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use signal::{SAME_REQUEST, TerminationSignals};
 pub use task::{LocalTask, spawn_local};
-pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_plain};
+pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};
 pub use tick::{Stir, TICK, TICKS_PER_REST, Tick, Ticks};
 pub use tick_clock::{TickClock, Until};
 pub use topology::{Topology, TopologyError};

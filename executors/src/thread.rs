@@ -8,7 +8,7 @@ use std::sync::{Once, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sched::sched_setaffinity;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tracing::error;
 
@@ -72,6 +72,35 @@ where
         }
         body()
     })
+}
+
+/// As [`spawn_plain`], on a CPU that is none of these if this process may use another: they are kept for executors.
+///
+/// # Errors
+/// When the kernel has no room for another thread.
+pub fn spawn_beside<T, F>(name: &str, executors: &[CoreId], body: F) -> std::io::Result<JoinHandle<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let executors = executors.to_vec();
+    spawn_plain(name, move || {
+        // Best effort, as above.
+        if let Ok(mask) = process_mask().and_then(|mask| without(mask, &executors)) {
+            let _ = sched_setaffinity(Pid::from_raw(0), &mask);
+        }
+        body()
+    })
+}
+
+/// The CPUs of a mask that are none of these, or all of them if none is left.
+fn without(mask: CpuSet, cores: &[CoreId]) -> nix::Result<CpuSet> {
+    let mut rest = mask;
+    for core in cores {
+        rest.unset(core.index())?;
+    }
+    let is_any = (0..CpuSet::count()).any(|cpu| rest.is_set(cpu).unwrap_or(false));
+    Ok(if is_any { rest } else { mask })
 }
 
 /// Waits on a plain thread: for retries outside the data path. Executors wait on ticks.
@@ -174,6 +203,22 @@ mod tests {
             child.unwrap().join().unwrap() == everything
         });
         assert!(pinned.unwrap().join().unwrap());
+    }
+
+    #[test]
+    fn a_thread_beside_executors_uses_another_core_where_there_is_one() {
+        let all = process_mask().unwrap();
+        let allowed: Vec<CoreId> = (0..CpuSet::count())
+            .filter(|&cpu| all.is_set(cpu).unwrap())
+            .map(|cpu| CoreId(u32::try_from(cpu).unwrap()))
+            .collect();
+        assert_eq!(without(all, &allowed).unwrap(), all);
+        let beside = without(all, &allowed[..1]).unwrap();
+        assert_eq!(beside.is_set(allowed[0].index()).unwrap(), allowed.len() == 1);
+        let thread = spawn_beside("beside", &allowed[..1], || {
+            nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap()
+        });
+        assert_eq!(thread.unwrap().join().unwrap(), beside);
     }
 
     #[test]

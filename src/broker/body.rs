@@ -10,18 +10,24 @@ use super::runtime::Runtime;
 use super::{Item, links, listener};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::ShardId;
+use crate::telemetry::Pulse;
 
 /// Time between two flushes of counters and gauges: ten a second is finer than anybody scrapes.
 const EXPORT_PERIOD: Duration = Duration::from_millis(100);
 
 /// Runs one shard until it is told to drain, and has.
-pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>) {
-    let (runtime, commands) = begin(context, &config);
+pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>, pulse: Pulse) {
+    let (runtime, commands) = begin(context, &config, pulse.clone());
     serve(runtime, commands).await;
+    pulse.end();
 }
 
 /// Starts the pumps of one shard. Its commands are for [`serve`].
-pub(super) fn begin(context: ShardContext<Item>, config: &ShardConfig) -> (Rc<Runtime>, Inbox<Item>) {
+pub(super) fn begin(
+    context: ShardContext<Item>,
+    config: &ShardConfig,
+    pulse: Pulse,
+) -> (Rc<Runtime>, Inbox<Item>) {
     let ShardContext { shard: id, links, inboxes, commands, ticks, .. } = context;
     let now = MonotonicNs::now();
     let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, ticks.stir(), now);
@@ -31,7 +37,7 @@ pub(super) fn begin(context: ShardContext<Item>, config: &ShardConfig) -> (Rc<Ru
             spawn_local(links::pump(Rc::clone(&runtime), from, inbox)).detach();
         }
     }
-    spawn_local(tick(Rc::clone(&runtime), ticks)).detach();
+    spawn_local(tick(Rc::clone(&runtime), ticks, pulse)).detach();
     (runtime, commands)
 }
 
@@ -55,12 +61,13 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     runtime.over.set(true);
 }
 
-async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks) {
+async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
     let mut exported = MonotonicNs::default();
     while let Some(tick) = ticks.next().await {
         if runtime.over.get() {
             return;
         }
+        pulse.beat(tick.now);
         runtime.clock.advance(tick.now);
         runtime.shard.borrow_mut().on_tick(tick.now);
         runtime.settle().await;

@@ -12,6 +12,7 @@ use super::runtime::Runtime;
 use super::{Item, Listener, body};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::SessionId;
+use crate::telemetry::Pulse;
 use crate::wire::split;
 
 /// The session of the local API.
@@ -60,7 +61,7 @@ impl LocalHost {
         config: &ShardConfig,
         listeners: Vec<Listener>,
     ) -> LocalHost {
-        let (runtime, inbox) = body::begin(context, config);
+        let (runtime, inbox) = body::begin(context, config, Pulse::default());
         let session = runtime.shard.borrow_mut().on_open_local();
         let port = Rc::new(LocalPort {
             session,

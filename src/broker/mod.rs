@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{CoreId, Pool, PoolConfig, ShardContext, Sockets, Topology, start};
+use corecast_executors::{CoreId, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, start};
 
 pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
@@ -43,6 +43,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{Door, LinkItem};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
+use crate::telemetry::Pulse;
 
 /// What travels between the executors of a broker.
 pub(crate) enum Item {
@@ -87,6 +88,8 @@ pub struct Broker {
     addresses: Addresses,
     zmtp: Addresses,
     cores: Vec<CoreId>,
+    /// By shard.
+    pulses: Vec<Pulse>,
 }
 
 /// Where a broker listens. Takes its socket files away while it still listens there: later it could be the file of
@@ -140,14 +143,20 @@ impl Broker {
             link_capacity: LINK_ITEMS_MAX,
         };
         let shard_config = Arc::new(config.shard_config(shards));
-        let pool = start(&pool_config, move |context| body::run(context, Arc::clone(&shard_config)))
-            .map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let now = MonotonicNs::now();
+        let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
+        let begun = pulses.clone();
+        let run = move |context: ShardContext<Item>| {
+            let pulse = begun[context.shard.index()].clone();
+            body::run(context, Arc::clone(&shard_config), pulse)
+        };
+        let pool = start(&pool_config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let cores = pool.cores();
         let sent = pool.commands(ShardId(0)).send_blocking(Item::Listen { listeners });
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), addresses, zmtp, cores })
+        Ok(Broker { pool: Some(pool), addresses, zmtp, cores, pulses })
     }
 
     /// Where it listens, with the real ports.
@@ -169,6 +178,11 @@ impl Broker {
     /// The core of each shard.
     pub fn cores(&self) -> &[CoreId] {
         &self.cores
+    }
+
+    /// The pulse of each shard: whether it turns.
+    pub fn pulses(&self) -> &[Pulse] {
+        &self.pulses
     }
 
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever

@@ -9,16 +9,19 @@ use corecast_executors::{
 };
 use serde::Serialize;
 
+use super::http_address::HttpAddress;
 use super::output::{Format, json_line, note, print};
 use super::quantity::{Size, Span};
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
+use crate::control::{self, HttpServer, Pages};
 use crate::limits::{
     DRAIN_DEFAULT, EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
     HEARTBEAT_DEFAULT, LEASE_DEFAULT,
 };
 use crate::registry::{Mode, ModeRules};
-use crate::{Endpoint, Filter, OverflowPolicy, telemetry};
+use crate::telemetry::MetricsPage;
+use crate::{Endpoint, Filter, OverflowPolicy};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,9 +123,9 @@ pub(super) struct BrokerArgs {
     #[arg(long, value_name = "SECS", default_value_t = Span(DRAIN_DEFAULT))]
     drain_timeout: Span,
 
-    /// Serve metrics to Prometheus, at http://HOST:PORT/metrics.
+    /// Serve metrics to Prometheus at http://HOST:PORT/metrics, and whether all is well at /health.
     #[arg(long, value_name = "HOST:PORT")]
-    metrics: Option<SocketAddr>,
+    metrics: Option<HttpAddress>,
 
     /// How the line is printed that says that it serves.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
@@ -156,10 +159,15 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let (news_link, mut news) = link(NEWS_MAX);
     wait_for_signals(news_link.clone())?;
     raise_limit_of_connections();
-    // Before the shards, which register with what is there.
-    let metrics = args.metrics.map(telemetry::serve).transpose()?;
+    // Before the shards, which register with the recorder that is there.
+    let page = args.metrics.is_some().then(MetricsPage::install).transpose()?;
+    let server = args.metrics.as_ref().map(|address| HttpServer::listen(&address.0)).transpose()?;
     let broker = Broker::start(config)?;
-    announce(Ready::of(&broker, metrics).line(args.output), news_link)?;
+    let ready = Ready::of(&broker, server.as_ref().map(HttpServer::address));
+    if let (Some(page), Some(server)) = (page, server) {
+        control::start(broker.cores(), server.serve(Pages::new(page, broker.pulses())))?;
+    }
+    announce(ready.line(args.output), news_link)?;
     let served = until_asked_to_stop(&mut news);
     if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", args.drain_timeout.0);
@@ -302,7 +310,7 @@ mod tests {
             (["--egress-bytes", "16 parsecs"], "not a unit"),
             (["--heartbeat", "soon"], "seconds"),
             (["--cores", "fast"], "physical"),
-            (["--metrics", "9680"], "socket address"),
+            (["--metrics", "9680"], "write HOST:PORT"),
         ] {
             let error = typed(&line).expect_err("it is wrong").to_string();
             assert!(error.contains(part), "{line:?}: {error}");

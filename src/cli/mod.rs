@@ -7,6 +7,7 @@ mod doctor;
 mod environment;
 mod event_writer;
 mod exit;
+mod http_address;
 mod man;
 mod output;
 mod pace;

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
+use crate::telemetry::Pulse;
 
 /// What the threads of a direct publisher's own executors are called, with the number of the executor behind it.
 pub const DIRECT_POOL: &str = "corecast-pub";
@@ -104,7 +105,8 @@ fn begin_behind(first: Link<Item>, from_first: Inbox<Item>, config: Arc<ShardCon
         context.shards += 1;
         context.links.insert(0, Some(first));
         context.inboxes.insert(0, Some(from_first));
-        Box::pin(run_shard(context, config))
+        // Nobody asks how the shards of a publisher are.
+        Box::pin(run_shard(context, config, Pulse::default()))
     })
 }
 

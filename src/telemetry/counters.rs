@@ -52,7 +52,7 @@ macro_rules! list {
 
         impl Exported {
             /// Registers this shard's metrics with the recorder that is installed; without one they go nowhere,
-            /// at no cost. So [`serve`](super::serve) comes first.
+            /// at no cost. So [`MetricsPage::install`](super::MetricsPage::install) comes first.
             pub fn new(shard: ShardId) -> Self {
                 let shard = SharedString::from(shard.to_string());
                 let last = ShardCounters::default();

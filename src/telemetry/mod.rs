@@ -1,19 +1,21 @@
 //! What the broker tells about itself: every counter in one list, the page for Prometheus, the logs. The shards
-//! count in plain integers; only ticks, the exporter's thread and the commands reach further.
+//! count in plain integers; only ticks, the control thread and the commands reach further.
 
 mod counters;
 mod exported;
-mod exporter;
 mod labels;
 mod log2;
 mod logs;
+mod metrics_page;
 mod once_per_second;
+mod pulse;
 mod stderr;
 
 pub use counters::{Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters};
-pub use exporter::serve;
 pub use labels::{By, CloseReason, DropReason, Label};
 pub use log2::Log2Histogram;
 pub use logs::{LogFormat, install_logs};
+pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
+pub use pulse::Pulse;
 pub use stderr::{StderrLines, flush_log, say};

@@ -108,6 +108,11 @@ impl BrokerProcess {
         ClientConfig::new(self.endpoint.parse::<Endpoint>().expect("the broker's own address"))
     }
 
+    /// Where it serves metrics.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -1,0 +1,141 @@
+//! The HTTP server of the control thread. Every connection is a task with a deadline; at the bound of connections
+//! the oldest gives way to the newest, so that nobody who holds one keeps others out.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use corecast_executors::MonotonicNs;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::pages::Pages;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::limits::{
+    ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
+    METRICS_FOLD_PERIOD,
+};
+use crate::telemetry::OncePerSecond;
+
+/// The open listeners of a server that does not serve yet.
+#[derive(Debug)]
+pub struct HttpServer {
+    listeners: Vec<std::net::TcpListener>,
+    address: SocketAddr,
+}
+
+impl HttpServer {
+    /// Listens at `endpoint`, which is of TCP.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::listen`].
+    pub fn listen(endpoint: &Endpoint) -> Result<Self> {
+        let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
+        let (fd, _) = endpoint.listen().map_err(failed)?;
+        let listeners = vec![std::net::TcpListener::from(fd)];
+        let address = listeners[0].local_addr();
+        let address = address.map_err(|e| Error::io("cannot serve metrics: the address is not known", e))?;
+        Ok(HttpServer { listeners, address })
+    }
+
+    /// Where it listens, with the real port; the first of several addresses.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves these pages for as long as it is polled. Only on the control thread.
+    pub async fn serve(self, pages: Pages) {
+        let listeners: std::io::Result<Vec<_>> =
+            self.listeners.into_iter().map(TcpListener::from_std).collect();
+        let listeners = match listeners {
+            Ok(listeners) => listeners,
+            Err(error) => return tracing::error!(%error, "cannot serve metrics"),
+        };
+        let folds = pages.clone();
+        tokio::spawn(async move {
+            let mut period = interval(METRICS_FOLD_PERIOD);
+            period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                period.tick().await;
+                folds.upkeep();
+            }
+        });
+        accept_for_ever(&listeners, &pages).await;
+    }
+}
+
+async fn accept_for_ever(listeners: &[TcpListener], pages: &Pages) {
+    let mut conversations = Conversations::default();
+    let mut log_limit = OncePerSecond::new();
+    for turn in 0.. {
+        match accept(listeners, turn).await {
+            Ok(peer) => conversations.admit(peer, pages.clone()),
+            Err(error) => {
+                if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
+                    tracing::warn!(%error, more, "cannot accept a reader of metrics");
+                }
+                // Most likely descriptors are used up. Conversations go on meanwhile, and end.
+                sleep(ACCEPT_BACKOFF_MAX / 10).await;
+            }
+        }
+    }
+}
+
+/// The next connection, whichever listener has one; each is asked first in its turn.
+async fn accept(listeners: &[TcpListener], turn: usize) -> std::io::Result<TcpStream> {
+    let (later, sooner) = listeners.split_at(turn % listeners.len());
+    poll_fn(|context| {
+        for listener in sooner.iter().chain(later) {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted.map(|(peer, _)| peer));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The connections that are open.
+#[derive(Default)]
+struct Conversations {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Conversations {
+    fn admit(&mut self, peer: TcpStream, pages: Pages) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|task| !task.is_finished());
+        if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        self.oldest_first.push_back(self.tasks.spawn(converse(peer, pages)));
+    }
+}
+
+/// One connection: a request, its answer, the end.
+async fn converse(peer: TcpStream, pages: Pages) {
+    let service = service_fn(move |request| {
+        let answer = pages.answer(&request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let conversation = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HTTP_CONVERSATION_MAX)
+        .max_buf_size(HTTP_HEAD_BYTES_MAX)
+        .max_headers(HTTP_HEADERS_MAX)
+        // A scrape every few seconds is no reason to keep connections, and their bounds, between them.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(peer), service);
+    // A peer that goes away or is too slow is its own affair, and Prometheus tells of it.
+    let _ = timeout(HTTP_CONVERSATION_MAX, conversation).await;
+}

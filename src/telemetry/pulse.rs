@@ -1,0 +1,57 @@
+//! Owns when a shard last turned. The shard says so on its ticks; whoever wants to know asks from any thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
+
+/// In place of a time: it has ended in order.
+const ENDED: u64 = u64::MAX;
+
+/// The pulse of one shard. Clones are of the same shard.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// A pulse that counts from `now`, before its shard has begun.
+    pub fn starting(now: MonotonicNs) -> Self {
+        Pulse(Arc::new(AtomicU64::new(now.0)))
+    }
+
+    /// The shard turns. For it alone to say.
+    pub fn beat(&self, now: MonotonicNs) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The shard has ended in order: it will not turn again, and nothing is wrong.
+    pub fn end(&self) {
+        self.0.store(ENDED, Ordering::Relaxed);
+    }
+
+    /// The time since the shard last turned; `None` if it has ended in order.
+    pub fn silence(&self, now: MonotonicNs) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            ENDED => None,
+            last => Some(now.saturating_since(MonotonicNs(last))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_from_the_last_beat_until_the_end() {
+        let at = |s: u64| MonotonicNs(1) + Duration::from_secs(s);
+        let pulse = Pulse::starting(at(1));
+        let asked = pulse.clone();
+        assert_eq!(asked.silence(at(3)), Some(Duration::from_secs(2)));
+        pulse.beat(at(5));
+        assert_eq!(asked.silence(at(6)), Some(Duration::from_secs(1)));
+        assert_eq!(asked.silence(at(4)), Some(Duration::ZERO));
+        pulse.end();
+        assert_eq!(asked.silence(at(9)), None);
+    }
+}

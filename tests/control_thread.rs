@@ -1,0 +1,203 @@
+//! The HTTP server on the control thread: every connection is bounded, nobody keeps others waiting, and the thread
+//! can hang without any message noticing. `/health` fails when a shard does not turn.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod one_thread;
+mod watchdog;
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use broker_process::{BrokerProcess, Transport};
+use corecast::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
+use corecast::{ClientConfig, Event, Filter, Publisher, Sessions, Subscriber, Topic};
+use corecast_executors::pause;
+use one_thread::Held;
+use watchdog::LIMIT;
+
+/// How long the control thread is held.
+const HOLD: Duration = Duration::from_secs(2);
+
+fn connect(broker: &BrokerProcess) -> TcpStream {
+    let peer = TcpStream::connect(broker.metrics()).expect("it serves HTTP");
+    peer.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+    peer
+}
+
+/// All that is answered to these bytes.
+fn exchange(broker: &BrokerProcess, request: &str) -> String {
+    let mut peer = connect(broker);
+    peer.write_all(request.as_bytes()).expect("room for a request");
+    read_all(&mut peer)
+}
+
+fn read_all(peer: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).expect("an answer, and its end");
+    answer
+}
+
+fn get(broker: &BrokerProcess, path: &str) -> String {
+    exchange(broker, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+}
+
+#[test]
+fn pages_have_types_lengths_and_heads() {
+    let _watchdog = watchdog::watch("pages_have_types_lengths_and_heads");
+    let broker = BrokerProcess::start(Transport::Uds, &["--shards", "2"]);
+    let metrics = get(&broker, "/metrics?x=1");
+    let (head, page) = metrics.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    assert!(page.contains("\ncorecast_sessions{shard=\"1\"} 0\n"), "{page}");
+    assert!(page.contains("\n# TYPE corecast_log_lines_dropped_total counter\n"), "{page}");
+
+    let health = get(&broker, "/health");
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n") && health.ends_with("\r\n\r\nok\n"), "{health}");
+    assert!(exchange(&broker, "GET /health HTTP/1.0\r\n\r\n").ends_with("\r\n\r\nok\n"));
+    let head = exchange(&broker, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("\r\ncontent-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn what_else_is_asked_is_refused() {
+    let _watchdog = watchdog::watch("what_else_is_asked_is_refused");
+    let broker = BrokerProcess::start(Transport::Uds, &[]);
+    assert!(get(&broker, "/").starts_with("HTTP/1.1 404 "));
+    let post = exchange(&broker, "POST /metrics HTTP/1.1\r\nHost: test\r\ncontent-length: 0\r\n\r\n");
+    assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nallow: GET, HEAD\r\n"), "{post}");
+    assert!(exchange(&broker, "\x16\x03\x01 TLS\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    let long = format!("GET /metrics HTTP/1.1\r\nx: {}", "x".repeat(HTTP_HEAD_BYTES_MAX));
+    assert!(exchange(&broker, &long).starts_with("HTTP/1.1 431 "));
+}
+
+#[test]
+fn a_scrape_passes_those_that_hold_connections() {
+    let _watchdog = watchdog::watch("a_scrape_passes_those_that_hold_connections");
+    let broker = BrokerProcess::start(Transport::Uds, &[]);
+    let idle: Vec<_> = (0..11).map(|_| connect(&broker)).collect();
+    let start = Instant::now();
+    assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
+    // Each used to hold it for a second.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // More than there is room for, each with a request that never ends.
+    let mut slow: Vec<_> = (0..2 * HTTP_CONNECTIONS_MAX).map(|_| connect(&broker)).collect();
+    for peer in &mut slow {
+        // The oldest may be gone by now.
+        let _ = peer.write_all(b"GET /metrics HTTP/1.1\r\nHost: t");
+    }
+    assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
+    // Those that gave way see the end; the others have their time.
+    let mut ended = 0;
+    for peer in idle.iter().chain(&slow) {
+        peer.set_nonblocking(true).expect("a socket");
+        let mut peer = peer;
+        match peer.read(&mut [0]) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            _ => ended += 1,
+        }
+    }
+    assert!(ended >= idle.len() + HTTP_CONNECTIONS_MAX, "{ended}");
+}
+
+#[test]
+fn whoever_never_ends_a_request_is_cut_off() {
+    let _watchdog = watchdog::watch("whoever_never_ends_a_request_is_cut_off");
+    let broker = BrokerProcess::start(Transport::Uds, &[]);
+    let mut idle = connect(&broker);
+    let mut slow = connect(&broker);
+    slow.write_all(b"GET /metrics HTTP/1.1\r\n").expect("room for a line");
+    let mut dripping = slow.try_clone().expect("the same socket");
+    let drip = std::thread::scope(|scope| {
+        let drip = scope.spawn(move || {
+            let mut drops = 0u32;
+            while dripping.write_all(b"x").is_ok() {
+                drops += 1;
+                pause(Duration::from_millis(100));
+            }
+            drops
+        });
+        // The answer to half a request may be an error or none; the end comes.
+        let _ = slow.read_to_end(&mut Vec::new());
+        let _ = idle.read_to_end(&mut Vec::new());
+        drip.join().expect("no panic")
+    });
+    assert!(drip > 0);
+}
+
+/// Sends a message and waits for it.
+struct RoundTrips {
+    publisher: Publisher,
+    subscriber: Subscriber,
+    topic: Topic,
+}
+
+impl RoundTrips {
+    fn start(broker: &BrokerProcess) -> Self {
+        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+        let filters = [Filter::parse("trip").expect("a filter")];
+        let subscriber = Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
+        let publisher = Publisher::with_config(config).expect("a publisher");
+        RoundTrips { publisher, subscriber, topic: Topic::new("trip").expect("a topic") }
+    }
+
+    fn take_one(&mut self) -> Duration {
+        let start = Instant::now();
+        self.publisher.publish(&self.topic, &[b'x'; 500]).expect("the broker takes it");
+        let event = self.subscriber.recv_timeout(LIMIT).expect("the session stands");
+        assert!(matches!(event, Some(Event::Message(_))), "{event:?}");
+        start.elapsed()
+    }
+}
+
+#[test]
+fn a_control_thread_that_hangs_delays_no_message() {
+    let _watchdog = watchdog::watch("a_control_thread_that_hangs_delays_no_message");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
+    let mut trips = RoundTrips::start(&broker);
+    trips.take_one();
+    let held = Held::hold(broker.pid(), "control");
+    let mut waiting = connect(&broker);
+    waiting.write_all(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
+    let start = Instant::now();
+    let (mut longest, mut count) = (Duration::ZERO, 0);
+    while start.elapsed() < HOLD {
+        longest = longest.max(trips.take_one());
+        count += 1;
+    }
+    waiting.set_nonblocking(true).expect("a socket");
+    assert!(waiting.read(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock), "it was held");
+    // A message that waited for the thread would have taken until now.
+    assert!(count > 1 && longest < HOLD, "{count} messages, the slowest took {longest:?}");
+    drop(held);
+    waiting.set_nonblocking(false).expect("a socket");
+    assert!(read_all(&mut waiting).ends_with("\r\n\r\nok\n"));
+}
+
+#[test]
+fn health_fails_while_a_shard_does_not_turn() {
+    let _watchdog = watchdog::watch("health_fails_while_a_shard_does_not_turn");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
+    assert!(get(&broker, "/health").starts_with("HTTP/1.1 200 "));
+    let held = Held::hold(broker.pid(), "corecast-1");
+    let stalled = until(&broker, |health| health.starts_with("HTTP/1.1 503 "));
+    assert!(stalled.contains("\r\n\r\nshard 1 has not turned for "), "{stalled}");
+    // The page says so, too.
+    assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
+    drop(held);
+    until(&broker, |health| health.starts_with("HTTP/1.1 200 "));
+}
+
+fn until(broker: &BrokerProcess, is_so: impl Fn(&str) -> bool) -> String {
+    loop {
+        let health = get(broker, "/health");
+        if is_so(&health) {
+            return health;
+        }
+        pause(SHARD_SILENCE_MAX / 100);
+    }
+}
