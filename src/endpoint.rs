@@ -1,43 +1,69 @@
 //! Where a broker listens: `tcp://HOST:PORT` or `uds://PATH`. Parsing, listening and connecting; broker and
 //! client both come here, and nobody else makes a socket.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `address` | one address, as the kernel takes it |
+//! | `text` | the forms in which an endpoint may be written |
+//! | `names` | look-ups of host names, on threads of their own |
+//! | `listen` | listeners: one at each address of an endpoint |
+
+mod address;
+mod listen;
+mod names;
+mod text;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use nix::errno::Errno;
+use socket2::{Domain, Socket, Type};
+
+pub use address::Address;
+pub use listen::{Listening, SocketAccess};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::LOOK_UP_TIMEOUT;
 use crate::printable::printable;
 
-/// The endpoint a broker listens on unless told otherwise. Below 32768, so that no outgoing connection takes it.
+/// The endpoint a broker listens on unless told otherwise.
 pub const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:6680";
+
+/// Its port: below 32768, so that no outgoing connection takes it.
+const DEFAULT_PORT: u16 = 6680;
+
+/// The host that stands for every address of this host: to listen, and for its own processes to connect.
+const ANY_HOST: &str = "*";
 
 /// An address of a broker.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Endpoint {
-    /// `tcp://HOST:PORT`; the host is a name, an IPv4 address or an IPv6 address in brackets.
+    /// `tcp://HOST:PORT`; the host is a name, an IPv4 address, an IPv6 address in brackets, or `*` for every address of
+    /// this host. `HOST:PORT` and `:PORT` are read, too.
     Tcp {
         /// Host as written.
         host: String,
         /// Port; 0 asks the kernel for a free one when listening.
         port: u16,
     },
-    /// `uds://PATH`: a Unix stream socket; read as `ipc://PATH`, too, which is what ZeroMQ calls it.
+    /// `uds://PATH`: a Unix stream socket; read as `ipc://PATH`, too, which is what ZeroMQ calls it, as `unix:PATH`, and
+    /// as a bare path that begins with `/` or `.`.
     Uds {
-        /// Path of the socket file.
+        /// Path of the socket file; with an `@` before it, a name of the abstract namespace, which has no file.
         path: PathBuf,
     },
 }
 
 impl Default for Endpoint {
     fn default() -> Self {
-        Endpoint::Tcp { host: "127.0.0.1".into(), port: 6680 }
+        Endpoint::Tcp { host: "127.0.0.1".into(), port: DEFAULT_PORT }
     }
 }
 
@@ -54,37 +80,10 @@ impl fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self> {
-        let invalid = |why: &str| {
-            Err(Error::new(
-                ErrorKind::Invalid,
-                format!("`{}` is no endpoint: {why}; write tcp://HOST:PORT or uds://PATH", printable(text)),
-            ))
-        };
-        // So that an endpoint can be shown, logged and sent as a line, whoever named it.
-        if !printable(text).is_plain() {
-            return invalid("it holds a character that cannot be seen");
-        }
-        if let Some(path) = text.strip_prefix("uds://").or_else(|| text.strip_prefix("ipc://")) {
-            if path.is_empty() {
-                return invalid("the path is empty");
-            }
-            return Ok(Endpoint::Uds { path: PathBuf::from(path) });
-        }
-        let Some(rest) = text.strip_prefix("tcp://") else {
-            return invalid("it has no scheme that is known");
-        };
-        let Some((host, port)) = rest.rsplit_once(':') else { return invalid("it has no port") };
-        let Ok(port) = port.parse::<u16>() else { return invalid("the port is not a number up to 65535") };
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let host = bare.unwrap_or(host);
-        if host.is_empty() {
-            return invalid("the host is empty");
-        }
-        if bare.is_none() && host.contains(':') {
-            return invalid("an IPv6 address stands in brackets");
-        }
-        Ok(Endpoint::Tcp { host: host.to_owned(), port })
+    fn from_str(written: &str) -> Result<Self> {
+        text::parse(written).map_err(|why| {
+            Error::new(ErrorKind::Invalid, format!("`{}` is no endpoint: {why}", printable(written)))
+        })
     }
 }
 
@@ -97,86 +96,90 @@ impl Endpoint {
         }
     }
 
-    fn addresses(&self) -> Result<Vec<SockAddr>> {
-        match self {
-            Endpoint::Uds { path } => {
-                let addr = SockAddr::unix(path)
-                    .map_err(|e| Error::new(ErrorKind::Invalid, format!("{self} cannot be a socket: {e}")))?;
-                Ok(vec![addr])
-            }
-            Endpoint::Tcp { host, port } => {
-                let found: Vec<SocketAddr> = (host.as_str(), *port)
-                    .to_socket_addrs()
-                    .map_err(|e| Error::io(format!("the host of {self} is not known"), e))?
-                    .collect();
-                Ok(found.into_iter().map(SockAddr::from).collect())
-            }
-        }
-    }
-
-    /// Opens a non-blocking listener, and says where: with the port that the kernel chose if 0 was asked.
-    /// Without SO_REUSEPORT, so that a second broker on the same port is an error and not half the clients.
-    ///
-    /// # Errors
-    /// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint.
-    pub fn listen(&self) -> Result<(OwnedFd, Endpoint)> {
-        let addresses = self.addresses()?;
-        let Some(addr) = addresses.first() else {
-            return Err(Error::new(ErrorKind::Invalid, format!("{self} has no address")));
-        };
-        let failed = |e: io::Error| match e.kind() {
-            io::ErrorKind::AddrInUse => {
-                Error::io(format!("cannot listen on {self}: another process listens there"), e)
-            }
-            _ => Error::io(format!("cannot listen on {self}"), e),
-        };
-        if let Endpoint::Uds { path } = self {
-            remove_stale_socket(path, addr).map_err(failed)?;
-        }
-        let socket =
-            Socket::new(addr.domain(), Type::STREAM.nonblocking().cloexec(), None).map_err(failed)?;
-        if matches!(self, Endpoint::Tcp { .. }) {
-            // Without it a broker that was killed could not take its port back for a minute.
-            socket.set_reuse_address(true).map_err(failed)?;
-        }
-        socket.bind(addr).map_err(failed)?;
-        socket.listen(LISTEN_BACKLOG).map_err(failed)?;
-        let at = match self {
-            Endpoint::Tcp { host, port: 0 } => {
-                let local = socket.local_addr().map_err(failed)?;
-                let port = local.as_socket().map_or(0, |a| a.port());
-                Endpoint::Tcp { host: host.clone(), port }
-            }
-            other => other.clone(),
-        };
-        Ok((OwnedFd::from(socket), at))
-    }
-
-    /// The addresses to try, one after the other, with [`begin_connect`]. The look-up of a host name blocks; an
-    /// address in digits does not.
+    /// The addresses to try, one after the other, with [`begin_connect`]. A host name is looked up: drop the future to
+    /// wait no longer.
     ///
     /// # Errors
     /// `Io` for a host that is not known, `Invalid` for a path that is too long.
-    pub fn connect_addresses(&self) -> Result<Vec<SockAddr>> {
-        self.addresses()
+    pub async fn connect_addresses(&self) -> Result<Vec<Address>> {
+        match self.known_addresses(&LOOPBACK) {
+            Some(known) => known,
+            None => self.found(names::look_up(self.host()).await),
+        }
     }
 
-    /// Whether its addresses are known without a look-up.
-    pub(crate) fn is_in_digits(&self) -> bool {
-        match self {
-            Endpoint::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_ok(),
-            Endpoint::Uds { .. } => true,
+    /// The addresses to listen on, as [`Endpoint::connect_addresses`] has those to connect to.
+    pub(crate) async fn listen_addresses(&self) -> Result<Vec<Address>> {
+        match self.known_addresses(&UNSPECIFIED) {
+            Some(known) => known,
+            None => self.found(names::look_up(self.host()).await),
         }
+    }
+
+    /// The same for plain threads, which wait for [`LOOK_UP_TIMEOUT`] at most.
+    fn listen_addresses_blocking(&self) -> Result<Vec<Address>> {
+        let deadline = Instant::now() + LOOK_UP_TIMEOUT;
+        self.known_addresses(&UNSPECIFIED)
+            .unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))
+    }
+
+    fn host(&self) -> &str {
+        match self {
+            Endpoint::Tcp { host, .. } => host,
+            Endpoint::Uds { .. } => "",
+        }
+    }
+
+    /// Its addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
+    fn known_addresses(&self, any: &[IpAddr]) -> Option<Result<Vec<Address>>> {
+        let at = |ip: &IpAddr, port: u16| Address::from(SocketAddr::new(*ip, port));
+        match self {
+            Endpoint::Uds { path } => {
+                let address = Address::unix(path)
+                    .map_err(|e| Error::new(ErrorKind::Invalid, format!("{self} cannot be a socket: {e}")));
+                Some(address.map(|address| vec![address]))
+            }
+            Endpoint::Tcp { host, port } if host == ANY_HOST => {
+                Some(Ok(any.iter().map(|ip| at(ip, *port)).collect()))
+            }
+            Endpoint::Tcp { host, port } => host.parse().ok().map(|ip| Ok(vec![at(&ip, *port)])),
+        }
+    }
+
+    /// What a look-up has found, with the port, each address once.
+    fn found(&self, found: names::Found) -> Result<Vec<Address>> {
+        let Endpoint::Tcp { host, port } = self else { return Ok(Vec::new()) };
+        let found = found.map_err(|why| {
+            let is_interface = Path::new("/sys/class/net").join(host).exists();
+            let hint = if is_interface {
+                "; it is a network interface: write one of its addresses, or * for all of this host"
+            } else {
+                ""
+            };
+            Error::new(ErrorKind::Io, format!("the host of {self} is not known: {why}{hint}"))
+        })?;
+        let mut addresses: Vec<SocketAddr> = Vec::with_capacity(found.len());
+        for mut address in found {
+            address.set_port(*port);
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses.into_iter().map(Address::from).collect())
     }
 
     /// The error for a connection that failed with `source`.
     pub fn unreachable(&self, source: io::Error) -> Error {
-        Error::new(
-            ErrorKind::Unreachable,
-            format!(
+        let text = match source.kind() {
+            io::ErrorKind::PermissionDenied => format!(
+                "this user may not connect to {self} ({source}); the broker says who may, with --socket-mode and \
+                 --socket-group, and so do the folders above"
+            ),
+            _ => format!(
                 "no broker answers at {self} ({source}); start one with `corecast broker --listen {self}`"
             ),
-        )
+        };
+        Error::new(ErrorKind::Unreachable, text)
     }
 
     /// Sets what a connected or accepted stream of this kind wants: no delay for TCP, nothing for Unix sockets.
@@ -187,33 +190,54 @@ impl Endpoint {
         }
     }
 
+    /// Whether it stands for every address of a host: to be listened on, and of no use to anybody elsewhere.
+    pub(crate) fn is_any_host(&self) -> bool {
+        let Endpoint::Tcp { host, .. } = self else { return false };
+        host == ANY_HOST || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
+    }
+
+    /// The error for a host whose look-up was not waited for any longer.
+    pub(crate) fn not_looked_up(&self) -> Error {
+        let text = format!("the host of {self} is not known: no name server has answered in time");
+        Error::new(ErrorKind::Unreachable, text)
+    }
+
+    /// Whether it is a name of the abstract namespace, which has no file.
+    pub(crate) fn is_abstract(&self) -> bool {
+        matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
+    }
+
     /// Removes what a listener leaves in the file system.
     pub fn unlisten(&self) {
-        if let Endpoint::Uds { path } = self {
+        if let Endpoint::Uds { path } = self
+            && !self.is_abstract()
+        {
             // Gone already is as good.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
+/// Every address of this host: to listen, and to connect from here.
+const UNSPECIFIED: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// Starts a non-blocking connection: the caller waits until it is writable and then asks [`finish_connect`].
 ///
 /// # Errors
 /// Those of `connect(2)` that are known at once.
-pub fn begin_connect(addr: &SockAddr) -> io::Result<OwnedFd> {
-    let socket = Socket::new(addr.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
-    if addr.domain() != Domain::UNIX {
+pub fn begin_connect(address: &Address) -> io::Result<OwnedFd> {
+    let address = address.sock();
+    let socket = Socket::new(address.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
+    if address.domain() != Domain::UNIX {
         socket.set_tcp_nodelay(true)?;
     }
-    match socket.connect(addr) {
+    match socket.connect(address) {
         Ok(()) => Ok(OwnedFd::from(socket)),
-        Err(e) if e.raw_os_error() == Some(IN_PROGRESS) => Ok(OwnedFd::from(socket)),
+        Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(OwnedFd::from(socket)),
         Err(e) => Err(e),
     }
 }
-
-/// EINPROGRESS on Linux: a non-blocking connect has begun. (`io::ErrorKind::InProgress` is not stable.)
-const IN_PROGRESS: i32 = 115;
 
 /// Whether the connection that was begun on this socket, now writable, stands.
 pub fn finish_connect(socket: socket2::SockRef<'_>) -> io::Result<()> {
@@ -227,7 +251,7 @@ pub fn finish_connect(socket: socket2::SockRef<'_>) -> io::Result<()> {
 
 /// A socket file that nobody listens on is left by a broker that was killed: it may go. One that answers, or a
 /// file that is no socket, stays.
-fn remove_stale_socket(path: &Path, addr: &SockAddr) -> io::Result<()> {
+fn remove_stale_socket(path: &Path, address: &Address) -> io::Result<()> {
     let meta = match std::fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -237,7 +261,7 @@ fn remove_stale_socket(path: &Path, addr: &SockAddr) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is there, and is no socket"));
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
-    match probe.connect(addr) {
+    match probe.connect(address.sock()) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         _ => Err(io::Error::from(io::ErrorKind::AddrInUse)),
     }
@@ -253,9 +277,7 @@ mod tests {
         {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "127.0.0.1:1", "tcp://:1", "tcp://a", "tcp://a:70000", "tcp://::1:1", "uds://", "udp://a:1"]
-        {
+        for text in ["", "tcp://a", "tcp://a:70000", "tcp://::1:1", "uds://", "udp://a:1"] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
         }
@@ -268,10 +290,11 @@ mod tests {
 
     #[test]
     fn a_second_listener_is_an_error_that_names_the_address() {
-        let (_fd, at) = "tcp://127.0.0.1:0".parse::<Endpoint>().unwrap().listen().unwrap();
-        let error = at.listen().unwrap_err();
+        let listen = |at: &Endpoint| at.listen(SocketAccess::default());
+        let at = listen(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = listen(&at.endpoint).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse);
-        assert!(error.to_string().contains(&at.to_string()), "{error}");
+        assert!(error.to_string().contains(&at.endpoint.to_string()), "{error}");
     }
 
     #[test]
@@ -287,13 +310,43 @@ mod tests {
     #[test]
     fn a_stale_socket_file_goes_a_live_one_stays() {
         let dir = tempfile::tempdir().unwrap();
+        let listen = |at: &Endpoint| at.listen(SocketAccess::default());
         let endpoint = Endpoint::Uds { path: dir.path().join("s") };
-        let (fd, _) = endpoint.listen().unwrap();
-        assert_eq!(endpoint.listen().unwrap_err().kind(), ErrorKind::AddressInUse);
-        drop(fd);
-        endpoint.listen().unwrap();
+        let listening = listen(&endpoint).unwrap();
+        assert_eq!(listen(&endpoint).unwrap_err().kind(), ErrorKind::AddressInUse);
+        drop(listening);
+        listen(&endpoint).unwrap();
         let file = Endpoint::Uds { path: dir.path().join("f") };
         std::fs::write(dir.path().join("f"), "x").unwrap();
-        assert!(file.listen().is_err());
+        assert!(listen(&file).is_err());
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_address_leads_through_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("f".repeat(150));
+        std::fs::create_dir(&folder).unwrap();
+        let endpoint = Endpoint::Uds { path: folder.join("broker.sock.0123456789abcdef") };
+        let listening = endpoint.listen(SocketAccess { mode: Some(0o600), group: None }).unwrap();
+        let addresses = futures_lite::future::block_on(endpoint.connect_addresses()).unwrap();
+        begin_connect(&addresses[0]).unwrap();
+        assert_eq!(endpoint.listen(SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
+        drop(listening);
+        endpoint.listen(SocketAccess::default()).unwrap();
+        endpoint.unlisten();
+        assert!(std::fs::read_dir(&folder).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn no_right_to_a_socket_file_does_not_read_as_no_broker() {
+        let endpoint = Endpoint::Uds { path: "/run/corecast.sock".into() };
+        let denied = endpoint.unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.contains("may not connect") && denied.contains("--socket-mode"), "{denied}");
+        assert!(!denied.contains("start one"), "{denied}");
+        let absent = endpoint.unreachable(io::ErrorKind::NotFound.into()).to_string();
+        assert!(
+            absent.contains("start one with `corecast broker --listen uds:///run/corecast.sock`"),
+            "{absent}"
+        );
     }
 }

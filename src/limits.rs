@@ -286,9 +286,6 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Header lines of a request; Prometheus sends seven.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
-/// How often the recorder folds what histograms have gathered: a shard adds at most a hundred values meanwhile.
-pub const METRICS_FOLD_PERIOD: Duration = Duration::from_secs(1);
-
 /// A shard that has not turned for so long is reported by `/health`. One that rests turns every 80 ms, and the longest
 /// frame that may be chosen holds one for some hundred: more than this is a fault, or a host without CPU to give.
 pub const SHARD_SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -301,6 +298,18 @@ pub const LOG_LINES_MAX: usize = 1024;
 
 /// How long the end of a command, or its last words before that, waits for whoever reads stderr.
 pub const STDERR_PATIENCE: Duration = Duration::from_secs(1);
+
+// ---------------------------------------------------------------- Names
+
+/// Host names that are looked up at once, each on a thread: a name server that does not answer holds one for 20 s and
+/// more.
+pub const LOOK_UPS_MAX: usize = 32;
+
+/// Host names that wait for such a thread; more are an error at once.
+pub const LOOK_UPS_WAITING_MAX: usize = 1024;
+
+/// How long listening waits for the addresses of a host name: as long as a first connection is tried.
+pub const LOOK_UP_TIMEOUT: Duration = CONNECT_TIMEOUT_DEFAULT;
 
 // ---------------------------------------------------------------- Client
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{Door, OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
@@ -28,6 +28,8 @@ pub struct BrokerConfig {
     pub zmtp_xsub: Vec<Endpoint>,
     /// Where to listen for ZeroMQ subscribers, as an XPUB socket.
     pub zmtp_xpub: Vec<Endpoint>,
+    /// Who may connect to the socket files among those.
+    pub socket_access: SocketAccess,
     /// On which cores.
     pub cores: CoreSet,
     /// How many shards; `None`: one for each core.
@@ -57,6 +59,7 @@ impl Default for BrokerConfig {
             zmtp: Vec::new(),
             zmtp_xsub: Vec::new(),
             zmtp_xpub: Vec::new(),
+            socket_access: SocketAccess::default(),
             cores: CoreSet::default(),
             shards: None,
             idle: Idle::default(),

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{Either, ReadySocket, first, link, spawn_local, spawn_plain};
-use socket2::{SockAddr, SockRef};
+use corecast_executors::{Either, ReadySocket, first, spawn_local};
+use socket2::SockRef;
 use tracing::warn;
 
 use super::runtime::Runtime;
-use crate::endpoint::{Endpoint, begin_connect, finish_connect};
-use crate::error::{Error, ErrorKind, Result};
+use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
+use crate::error::{Error, Result};
 use crate::fanout::{Dial, Door, Shard};
 use crate::limits::CONNECT_ATTEMPT;
 
@@ -41,8 +41,8 @@ impl Runtime {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<ReadySocket> {
         let mut failed = std::io::ErrorKind::AddrNotAvailable.into();
-        for address in look_up(endpoint).await? {
-            match self.connect_to(&address).await {
+        for address in &self.look_up(endpoint).await? {
+            match self.connect_to(address).await {
                 Ok(socket) => return Ok(socket),
                 Err(error) => failed = error,
             }
@@ -50,7 +50,14 @@ impl Runtime {
         Err(Error::io("it does not answer", failed))
     }
 
-    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+    async fn look_up(&self, endpoint: &Endpoint) -> Result<Vec<Address>> {
+        match first(endpoint.connect_addresses(), self.after(CONNECT_ATTEMPT)).await {
+            Either::Left(addresses) => addresses,
+            Either::Right(()) => Err(endpoint.not_looked_up()),
+        }
+    }
+
+    async fn connect_to(&self, address: &Address) -> std::io::Result<ReadySocket> {
         let socket = ReadySocket::adopt(begin_connect(address)?)?;
         match first(socket.writable(), self.after(CONNECT_ATTEMPT)).await {
             Either::Left(writable) => writable?,
@@ -59,16 +66,4 @@ impl Runtime {
         finish_connect(SockRef::from(&socket))?;
         Ok(socket)
     }
-}
-
-/// The addresses of an endpoint. The look-up of a host's name blocks, so it has a thread of its own.
-async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>> {
-    if endpoint.is_in_digits() {
-        return endpoint.connect_addresses();
-    }
-    let (done, mut found) = link(1);
-    let endpoint = endpoint.clone();
-    spawn_plain("corecast-lookup", move || drop(done.try_send(endpoint.connect_addresses())))
-        .map_err(|e| Error::io("cannot make a thread", e))?;
-    found.recv().await.unwrap_or_else(|| Err(Error::new(ErrorKind::Executor, "a look-up has no answer")))
 }

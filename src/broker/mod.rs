@@ -38,7 +38,7 @@ pub use ingress::ingest;
 pub(crate) use local::LocalHost;
 pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Listening, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{Door, LinkItem};
 use crate::ids::ShardId;
@@ -129,10 +129,11 @@ impl Broker {
         let mut addresses = Addresses::default();
         let mut zmtp = Addresses::default();
         for (door, endpoint) in config.doors() {
-            let (fd, at) = listen_patiently(endpoint)?;
+            let Listening { sockets, endpoint } = listen_patiently(endpoint, config.socket_access)?;
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
-            of.endpoints.push(at.clone());
-            listeners.push(Listener { fd, endpoint: at, door });
+            of.endpoints.push(endpoint.clone());
+            let opened = sockets.into_iter().map(|fd| Listener { fd, endpoint: endpoint.clone(), door });
+            listeners.extend(opened);
         }
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
@@ -216,10 +217,10 @@ impl Drop for Broker {
 
 /// Listens, and asks again for a moment while the address is taken: after `kill -9` the kernel may keep a port
 /// answering for some milliseconds, and a restart should not fail over that.
-fn listen_patiently(endpoint: &Endpoint) -> Result<(OwnedFd, Endpoint)> {
+fn listen_patiently(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
     let give_up = Instant::now() + ADDRESS_IN_USE_RETRY;
     loop {
-        match endpoint.listen() {
+        match endpoint.listen(access) {
             Err(e) if e.kind() == ErrorKind::AddressInUse && Instant::now() < give_up => {
                 corecast_executors::pause(ADDRESS_IN_USE_RETRY_PAUSE);
             }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::http_address::HttpAddress;
 use super::output::{Format, json_line, note, print};
 use super::quantity::{Size, Span};
+use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
 use crate::control::{self, HttpServer, Pages};
@@ -60,6 +61,9 @@ pub(super) struct BrokerArgs {
     /// Where only ZeroMQ subscribers may connect, as to a proxy's XPUB socket.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp_xpub: Vec<Endpoint>,
+
+    #[command(flatten)]
+    sockets: SocketArgs,
 
     /// The cores to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET", default_value_t = CoreSet::default())]
@@ -139,6 +143,7 @@ impl BrokerArgs {
             zmtp: self.zmtp.clone(),
             zmtp_xsub: self.zmtp_xsub.clone(),
             zmtp_xpub: self.zmtp_xpub.clone(),
+            socket_access: self.sockets.access(),
             cores: self.cores.clone(),
             shards: self.shards,
             idle: self.idle,
@@ -305,7 +310,7 @@ mod tests {
     #[test]
     fn what_is_typed_wrong_is_told() {
         for (line, part) in [
-            (["--listen", "127.0.0.1:1"], "tcp://HOST:PORT"),
+            (["--listen", "9680"], "tcp://*:9680"),
             (["--overflow", "block-all"], "drop-oldest"),
             (["--egress-bytes", "16 parsecs"], "not a unit"),
             (["--heartbeat", "soon"], "seconds"),

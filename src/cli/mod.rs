@@ -15,6 +15,7 @@ mod payloads;
 mod publish;
 mod quantity;
 mod registry;
+mod socket_args;
 mod subscribe;
 mod utc;
 

@@ -12,6 +12,7 @@ use corecast_executors::CoreSet;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
 use super::quantity::{Size, Span, parse_rate_hz};
+use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::{ClientConfig, Endpoint, Error, OverflowPolicy, Publisher, Topic};
 
@@ -81,6 +82,9 @@ pub(super) struct PubArgs {
     #[arg(long, visible_alias = "zmtp", value_name = "URL", value_delimiter = ',')]
     pub_zmtp: Vec<Endpoint>,
 
+    #[command(flatten)]
+    sockets: SocketArgs,
+
     /// On topics that go direct: what gives way when a subscriber does not keep up [default: the broker's policy].
     #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
@@ -116,6 +120,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.listen = args.pub_listen.clone();
     config.direct.advertise = args.advertise.clone();
     config.direct.zmtp = args.pub_zmtp.clone();
+    config.direct.access = args.sockets.access();
     config.direct.overflow = args.overflow;
     let mut publisher = Publisher::with_config(config)?;
     if let Some(wanted) = args.wait_subscribers {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use corecast_executors::Idle;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
@@ -79,6 +79,8 @@ pub struct DirectConfig {
     pub advertise: Option<Endpoint>,
     /// Where it listens for ZeroMQ subscribers, too. Those of the broker hear it without.
     pub zmtp: Vec<Endpoint>,
+    /// Who may connect to the socket files that it listens on.
+    pub access: SocketAccess,
     /// Cores to send from, as `--cores` is written: a [`Publisher`](super::Publisher) has an executor of its own on
     /// each; a [`LocalPublisher`](super::LocalPublisher) stays where it is, with an executor more on each other
     /// one. `None`: it sends from its client's executor alone.
@@ -100,6 +102,7 @@ impl Default for DirectConfig {
             listen: None,
             advertise: None,
             zmtp: Vec::new(),
+            access: SocketAccess::default(),
             cores: None,
             idle: Idle::default(),
             overflow: None,

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, first};
-use socket2::{SockAddr, SockRef};
+use socket2::SockRef;
 
 use super::message::{EventRef, GapReason, GapRef};
 use super::session::{Peer, Session};
-use crate::endpoint::{begin_connect, finish_connect};
+use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::SubscriberId;
 use crate::limits::{CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE};
@@ -37,25 +37,42 @@ impl Session {
     pub(super) async fn connect(&self) -> Result<Rc<ReadySocket>> {
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
+            let addresses = match self.look_up(endpoint).await {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    failed = error;
+                    continue;
+                }
+            };
             let mut unanswered = std::io::ErrorKind::AddrNotAvailable.into();
-            for address in endpoint.connect_addresses()? {
-                match self.connect_to(&address).await {
+            for address in &addresses {
+                match self.connect_to(address).await {
                     Ok(socket) => return Ok(Rc::new(socket)),
                     Err(error) => unanswered = error,
                 }
             }
+            let is_denied = unanswered.kind() == std::io::ErrorKind::PermissionDenied;
             failed = match self.peer {
-                Peer::Broker => endpoint.unreachable(unanswered),
-                peer => Error::new(
+                peer @ Peer::Publisher(_) if !is_denied => Error::new(
                     ErrorKind::Unreachable,
                     format!("{peer} does not answer at {endpoint} ({unanswered})"),
                 ),
+                _ => endpoint.unreachable(unanswered),
             };
         }
         Err(failed)
     }
 
-    async fn connect_to(&self, address: &SockAddr) -> std::io::Result<ReadySocket> {
+    /// Its addresses, if they are known within an attempt; the next one shares a look-up that still runs.
+    async fn look_up(&self, endpoint: &Endpoint) -> Result<Vec<Address>> {
+        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
+        match first(endpoint.connect_addresses(), self.runtime.clock.until(deadline)).await {
+            Either::Left(addresses) => addresses,
+            Either::Right(()) => Err(endpoint.not_looked_up()),
+        }
+    }
+
+    async fn connect_to(&self, address: &Address) -> std::io::Result<ReadySocket> {
         let socket = ReadySocket::adopt(begin_connect(address)?)?;
         let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
         match first(socket.writable(), self.runtime.clock.until(deadline)).await {

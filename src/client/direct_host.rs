@@ -18,14 +18,45 @@ use super::question::Deadline;
 use super::session::Session;
 use super::waiters::Waiters;
 use crate::broker::{Listener, LocalHost};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint, Listening};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::Door;
 use crate::ids::PublisherId;
-use crate::limits::{DIRECT_SETTLE, READ_BYTES_PER_TURN};
+use crate::limits::{DIRECT_SETTLE, LOOK_UP_TIMEOUT, READ_BYTES_PER_TURN};
 use crate::topic::Topic;
 use crate::wire::{Frame, encode, splitter};
 use crate::zmtp::Sides;
+
+/// A place where a direct publisher is to listen, looked up before its shards start.
+pub(super) struct DirectDoor {
+    door: Door,
+    endpoint: Endpoint,
+    addresses: Vec<Address>,
+}
+
+/// The doors of a direct publisher, the native one first.
+///
+/// # Errors
+/// A host that is not known, or not in time.
+pub(super) async fn look_up_doors(
+    session: &Session,
+    config: &DirectConfig,
+    id: PublisherId,
+) -> Result<Vec<DirectDoor>> {
+    let clock = &session.runtime.clock;
+    let deadline = clock.now() + LOOK_UP_TIMEOUT;
+    let native = config.listen.clone().unwrap_or_else(|| beside(session, id));
+    let zmtp = config.zmtp.iter().map(|endpoint| (Door::Zmtp(Sides::Subscribers), endpoint.clone()));
+    let mut doors = Vec::new();
+    for (door, endpoint) in std::iter::once((Door::Native, native)).chain(zmtp) {
+        let addresses = match first(endpoint.listen_addresses(), clock.until(deadline)).await {
+            Either::Left(addresses) => addresses?,
+            Either::Right(()) => return Err(endpoint.not_looked_up()),
+        };
+        doors.push(DirectDoor { door, endpoint, addresses });
+    }
+    Ok(doors)
+}
 
 /// The direct publishers of one client.
 pub(super) struct DirectHost {
@@ -50,21 +81,27 @@ impl DirectHost {
     ///
     /// # Errors
     /// As for [`Endpoint::listen`].
-    pub(super) fn start(session: &Session, config: &DirectConfig, placed: Placed) -> Result<Rc<DirectHost>> {
+    pub(super) fn start(
+        session: &Session,
+        config: &DirectConfig,
+        doors: Vec<DirectDoor>,
+        placed: Placed,
+    ) -> Result<Rc<DirectHost>> {
         let Placed { context, commands, config: shard_config, id } = placed;
-        let listen = config.listen.clone().unwrap_or_else(|| beside(session, id));
-        let (fd, at) = listen.listen()?;
-        let advertised = config.advertise.clone().unwrap_or_else(|| at.clone());
-        let advertised = as_seen_by_others(advertised, &at);
-        let mut listens_on = vec![at.clone()];
-        let mut listeners = vec![Listener { fd, endpoint: at, door: Door::Native }];
-        for endpoint in &config.zmtp {
-            let opened = endpoint.listen();
-            let (fd, at) = opened.inspect_err(|_| listens_on.iter().for_each(Endpoint::unlisten))?;
-            info!(endpoint = at.to_zmq(), "ZeroMQ subscribers may connect");
-            listens_on.push(at.clone());
-            listeners.push(Listener { fd, endpoint: at, door: Door::Zmtp(Sides::Subscribers) });
+        let mut listens_on: Vec<Endpoint> = Vec::new();
+        let mut listeners = Vec::new();
+        for DirectDoor { door, endpoint, addresses } in doors {
+            let opened = endpoint.listen_at(&addresses, config.access);
+            let Listening { sockets, endpoint: at } =
+                opened.inspect_err(|_| listens_on.iter().for_each(Endpoint::unlisten))?;
+            if door != Door::Native {
+                info!(endpoint = at.to_zmq(), "ZeroMQ subscribers may connect");
+            }
+            listeners.extend(sockets.into_iter().map(|fd| Listener { fd, endpoint: at.clone(), door }));
+            listens_on.push(at);
         }
+        let at = listens_on.first().expect("the first door is the native one");
+        let advertised = as_seen_by_others(config.advertise.clone().unwrap_or_else(|| at.clone()), at);
         let host = LocalHost::start(context, commands, &shard_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
         session.state.borrow_mut().announcement = Some(announcement);
@@ -314,9 +351,10 @@ fn beside(session: &Session, id: PublisherId) -> Endpoint {
 
 /// As others can connect to it: an advertised port of 0 is the port that it listens on.
 fn as_seen_by_others(advertised: Endpoint, listens_on: &Endpoint) -> Endpoint {
+    let is_abstract = advertised.is_abstract();
     match (advertised, listens_on) {
         (Endpoint::Tcp { host, port: 0 }, Endpoint::Tcp { port, .. }) => Endpoint::Tcp { host, port: *port },
-        (Endpoint::Uds { path }, _) => {
+        (Endpoint::Uds { path }, _) if !is_abstract => {
             // To whoever is in another directory.
             Endpoint::Uds { path: std::path::absolute(&path).unwrap_or(path) }
         }

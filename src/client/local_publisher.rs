@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ahash::AHashSet;
 use corecast_executors::{Either, end_turn, first};
 
-use super::direct_host::DirectHost;
+use super::direct_host::{DirectHost, look_up_doors};
 use super::direct_shards::place;
 use super::local::{LocalClient, Use};
 use super::question::Deadline;
@@ -153,13 +153,14 @@ impl LocalPublisher {
 
     async fn start_direct(&self) -> Result<Rc<DirectHost>> {
         let (session, config) = (&self.used.session, &self.client.inner.config.direct);
+        let doors = look_up_doors(session, config, self.id).await?;
         let placed = place(session, self.id, config).await?;
         // Another publisher of this session may have been quicker. Executors without a publisher end.
         let there = self.used.direct.borrow().clone();
         if let Some(direct) = there {
             return Ok(direct);
         }
-        let made = DirectHost::start(session, config, placed)?;
+        let made = DirectHost::start(session, config, doors, placed)?;
         *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
         Ok(made)
     }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
+use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 use hyper::server::conn::http1;
@@ -16,13 +17,15 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::pages::Pages;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, Result};
 use crate::limits::{
     ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
-    METRICS_FOLD_PERIOD,
 };
 use crate::telemetry::OncePerSecond;
+
+/// How often the recorder folds what histograms have gathered: a shard adds at most a hundred values meanwhile.
+const FOLD_PERIOD: Duration = Duration::from_secs(1);
 
 /// The open listeners of a server that does not serve yet.
 #[derive(Debug)]
@@ -38,8 +41,8 @@ impl HttpServer {
     /// As for [`Endpoint::listen`].
     pub fn listen(endpoint: &Endpoint) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
-        let (fd, _) = endpoint.listen().map_err(failed)?;
-        let listeners = vec![std::net::TcpListener::from(fd)];
+        let sockets = endpoint.listen(SocketAccess::default()).map_err(failed)?.sockets;
+        let listeners: Vec<_> = sockets.into_iter().map(std::net::TcpListener::from).collect();
         let address = listeners[0].local_addr();
         let address = address.map_err(|e| Error::io("cannot serve metrics: the address is not known", e))?;
         Ok(HttpServer { listeners, address })
@@ -60,7 +63,7 @@ impl HttpServer {
         };
         let folds = pages.clone();
         tokio::spawn(async move {
-            let mut period = interval(METRICS_FOLD_PERIOD);
+            let mut period = interval(FOLD_PERIOD);
             period.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 period.tick().await;

@@ -1,7 +1,5 @@
 //! What a direct publisher says of itself, and the text in which frames carry it.
 
-use std::net::IpAddr;
-
 use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
 use crate::limits::{ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, TOPICS_PER_PUBLISHER_MAX};
@@ -45,9 +43,8 @@ impl Registration {
 
 /// Why nobody could reach an endpoint that reads so, if that can be told.
 fn unreachable(endpoint: &Endpoint) -> Option<String> {
-    let Endpoint::Tcp { host, port } = endpoint else { return None };
-    let any = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified());
-    if any {
+    let Endpoint::Tcp { port, .. } = endpoint else { return None };
+    if endpoint.is_any_host() {
         return Some(format!(
             "{endpoint} stands for every address of a host, and cannot be connected to: advertise one of them"
         ));

@@ -7,6 +7,7 @@ use crate::interrupt::Interrupt;
 use anyhow::Context;
 use clap::Args;
 use corecast::Endpoint;
+use corecast::endpoint::{Listening, SocketAccess};
 use corecast::printable::printable;
 use corecast::telemetry::{self, LogFormat};
 use std::io::Write;
@@ -47,8 +48,9 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
-    let (listener, endpoint) = args.listen.listen()?;
-    let listener = TcpListener::from(listener);
+    let Listening { sockets, endpoint } = args.listen.listen(SocketAccess::default())?;
+    // A controller tries every address of a name.
+    let listener = sockets.into_iter().next().map(TcpListener::from).context("nothing to listen on")?;
     listener.set_nonblocking(false).context("cannot wait for connections")?;
     print(format!("ready {endpoint}\n").as_bytes())?;
     serve(listener, &interrupt, say)?;

@@ -193,6 +193,7 @@ fn what_cannot_be_reached_or_is_too_much_is_refused_with_the_reason() {
     };
     for (wrong, part) in [
         (endpoint("tcp://0.0.0.0:7000"), "advertise one of them"),
+        (endpoint("tcp://*:7000"), "advertise one of them"),
         (endpoint("tcp://[::]:7000"), "advertise one of them"),
         (endpoint("tcp://[::ffff:0.0.0.0]:7000"), "advertise one of them"),
         (endpoint("tcp://10.0.0.1:0"), "no port"),

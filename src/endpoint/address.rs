@@ -1,0 +1,56 @@
+//! One address of an endpoint, as the kernel takes it.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use socket2::SockAddr;
+
+/// Bytes of a path in a socket address, its NUL among them (`unix(7)`).
+const SUN_PATH_BYTES: usize = 108;
+
+/// Where to connect or to listen.
+#[derive(Debug)]
+pub struct Address {
+    sock: SockAddr,
+    /// The folder of a path that is too long for a socket address, which then leads through this descriptor.
+    _folder: Option<File>,
+}
+
+impl Address {
+    /// The address of a socket file, however long its path, or of a name of the abstract namespace, which has an `@`
+    /// before it here and a NUL in the kernel.
+    pub(super) fn unix(path: &Path) -> io::Result<Self> {
+        let bytes = path.as_os_str().as_bytes();
+        if let Some(name) = bytes.strip_prefix(b"@") {
+            let sock = SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))?;
+            return Ok(Address { sock, _folder: None });
+        }
+        if bytes.len() < SUN_PATH_BYTES {
+            return Ok(Address { sock: SockAddr::unix(path)?, _folder: None });
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = OpenOptions::new().read(true).custom_flags(flags.bits()).open(folder)?;
+        let through = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        Ok(Address { sock: SockAddr::unix(through)?, _folder: Some(folder) })
+    }
+
+    pub(super) fn sock(&self) -> &SockAddr {
+        &self.sock
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Address { sock: address.into(), _folder: None }
+    }
+}

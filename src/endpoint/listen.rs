@@ -1,0 +1,232 @@
+//! Listening: a socket at each address of an endpoint, with one port for all of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, Socket, Type};
+
+use super::address::Address;
+use super::{Endpoint, remove_stale_socket};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LISTEN_BACKLOG;
+
+/// How often a free port is asked for that is free at every address of a name: another process may have it at one.
+const FREE_PORT_TRIES: u32 = 16;
+
+/// Open listeners, one at each address of an endpoint.
+#[derive(Debug)]
+pub struct Listening {
+    /// At least one.
+    pub sockets: Vec<OwnedFd>,
+    /// Where they listen: with the port that the kernel chose if 0 was asked.
+    pub endpoint: Endpoint,
+}
+
+/// Who may connect to a socket file, beside what the folders above it say. By default the process's umask decides.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct SocketAccess {
+    /// Mode of the file; whoever may write it may connect. With a group alone it is 0660.
+    pub mode: Option<u32>,
+    /// Number of the group that the file belongs to.
+    pub group: Option<u32>,
+}
+
+impl SocketAccess {
+    fn mode(&self) -> Option<u32> {
+        self.mode.or(self.group.map(|_| 0o660))
+    }
+
+    /// Sets group and mode of the file at `path`, in this order: at no time may more than those connect.
+    fn apply(&self, path: &Path) -> io::Result<()> {
+        if let Some(group) = self.group {
+            std::os::unix::fs::chown(path, None, Some(group))?;
+        }
+        if let Some(mode) = self.mode() {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+}
+
+impl Endpoint {
+    /// Opens non-blocking listeners at every address of this endpoint that the host has, all with the same port.
+    /// Without SO_REUSEPORT, so that a second broker on the same port is an error and not half the clients. For plain
+    /// threads: a host name is looked up.
+    ///
+    /// # Errors
+    /// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for access to what has
+    /// no file.
+    pub fn listen(&self, access: SocketAccess) -> Result<Listening> {
+        self.listen_at(&self.listen_addresses_blocking()?, access)
+    }
+
+    /// As [`Endpoint::listen`], at its addresses, which have been looked up.
+    pub(crate) fn listen_at(&self, addresses: &[Address], access: SocketAccess) -> Result<Listening> {
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::AddrInUse => {
+                Error::io(format!("cannot listen on {self}: another process listens there"), e)
+            }
+            _ => Error::io(format!("cannot listen on {self}"), e),
+        };
+        match self {
+            Endpoint::Uds { path } => {
+                let Some(address) = addresses.first() else {
+                    return Err(Error::new(ErrorKind::Invalid, format!("{self} has no address")));
+                };
+                if self.is_abstract() && access.mode().is_some() {
+                    let text =
+                        format!("{self} has no file: everybody on this host may connect; write uds://PATH");
+                    return Err(Error::new(ErrorKind::Invalid, text));
+                }
+                let socket = if self.is_abstract() {
+                    listen_on_unix(address, access)
+                } else {
+                    listen_on_file(path, address, access)
+                };
+                let socket = OwnedFd::from(socket.map_err(failed)?);
+                Ok(Listening { sockets: vec![socket], endpoint: self.clone() })
+            }
+            Endpoint::Tcp { host, port } => {
+                let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
+                Ok(Listening { sockets, endpoint: Endpoint::Tcp { host: host.clone(), port } })
+            }
+        }
+    }
+}
+
+fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::Result<Socket> {
+    remove_stale_socket(path, address)?;
+    let socket = listen_on_unix(address, access)?;
+    if let Err(e) = access.apply(path) {
+        // The file is ours, and of no use.
+        let _ = std::fs::remove_file(path);
+        return Err(e);
+    }
+    Ok(socket)
+}
+
+fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    if let Some(mode) = access.mode() {
+        // A file is made with this mode, less the umask: never open to more than are meant.
+        fchmod(&socket, Mode::from_bits_truncate(mode))?;
+    }
+    socket.bind(address.sock())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket)
+}
+
+/// Listens at every address that this host has; gives the port, too.
+fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
+    let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match try_listen_on_all(addresses, port) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            done => return done,
+        }
+    }
+}
+
+fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
+    let mut sockets = Vec::with_capacity(addresses.len());
+    let mut absent = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses.iter().filter_map(|address| address.sock().as_socket()) {
+        match listen_on(address, port, addresses.len() > 1) {
+            Ok(socket) => {
+                port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
+                sockets.push(OwnedFd::from(socket));
+            }
+            // A name may stand for more than this host has: without IPv6, `localhost` still does.
+            Err(e) if is_absent(&e) => absent = e,
+            Err(e) => return Err(e),
+        }
+    }
+    if sockets.is_empty() { Err(absent) } else { Ok((sockets, port)) }
+}
+
+fn listen_on(mut address: SocketAddr, port: u16, among_others: bool) -> io::Result<Socket> {
+    address.set_port(port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
+    // Without it a broker that was killed could not take its port back for a minute.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && among_others {
+        // `[::]` would take the port of `0.0.0.0`, too.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    fn listen(text: &str) -> Result<Listening> {
+        text.parse::<Endpoint>().expect("an endpoint").listen(SocketAccess::default())
+    }
+
+    fn port(endpoint: &Endpoint) -> u16 {
+        match endpoint {
+            Endpoint::Tcp { port, .. } => *port,
+            Endpoint::Uds { .. } => panic!("{endpoint} has no port"),
+        }
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_listened_on_with_one_port() {
+        for text in ["tcp://*:0", "tcp://localhost:*", ":0"] {
+            let listening = listen(text).unwrap();
+            let port = port(&listening.endpoint);
+            std::net::TcpStream::connect(("127.0.0.1", port)).expect(text);
+            let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+            let means_ipv6 = text.contains('*') && !text.contains("localhost") || text.starts_with(':');
+            if has_ipv6 && means_ipv6 {
+                assert_eq!(listening.sockets.len(), 2, "{text}");
+                std::net::TcpStream::connect(("::1", port)).expect(text);
+            }
+            assert_eq!(
+                listening.endpoint.listen(SocketAccess::default()).unwrap_err().kind(),
+                ErrorKind::AddressInUse
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_of_this_host_is_an_error_that_says_so() {
+        let error = listen("tcp://192.0.2.1:0").unwrap_err();
+        assert!(error.to_string().starts_with("cannot listen on tcp://192.0.2.1:0: "), "{error}");
+    }
+
+    #[test]
+    fn a_socket_file_has_the_mode_and_the_group_that_were_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = std::fs::metadata(dir.path()).unwrap().gid();
+        for (access, mode) in [
+            (SocketAccess { mode: Some(0o600), group: None }, 0o600),
+            (SocketAccess { mode: Some(0o666), group: Some(own) }, 0o666),
+            (SocketAccess { mode: None, group: Some(own) }, 0o660),
+        ] {
+            let path = dir.path().join(format!("{mode:o}"));
+            let _listening = Endpoint::Uds { path: path.clone() }.listen(access).unwrap();
+            let metadata = std::fs::metadata(&path).unwrap();
+            assert_eq!((metadata.mode() & 0o777, metadata.gid()), (mode, own));
+        }
+        let text = Endpoint::Uds { path: "@corecast-test-of-access".into() };
+        let error = text.listen(SocketAccess { mode: Some(0o600), group: None }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+}

@@ -1,0 +1,229 @@
+//! Look-ups of host names. `getaddrinfo` blocks its caller for 20 s and more where the name server is mute, so every
+//! name that is being looked up has a plain thread, and whoever asks waits as long as it likes: neither an executor
+//! nor another name waits for it. All who ask for one name meanwhile share one look-up.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use ahash::AHashMap;
+use corecast_executors::{Inbox, Link, RecvTimeout, Refused, link, spawn_plain};
+
+use crate::limits::{LOOK_UPS_MAX, LOOK_UPS_WAITING_MAX};
+
+/// The addresses of a host, each with port 0, or why there are none.
+pub(super) type Found = Result<Vec<SocketAddr>, String>;
+
+/// A way to look a name up that may block.
+type Resolve = Arc<dyn Fn(&str) -> Found + Send + Sync>;
+
+/// The way to the thread that keeps account. It starts with the first name, and ends with the process.
+static LOOK_UPS: OnceLock<Link<Item>> = OnceLock::new();
+
+enum Item {
+    /// Somebody wants the addresses of this host. `back` leads to the thread that gets this.
+    Ask { host: String, answer: Link<Found>, back: Link<Item> },
+    /// This look-up is over.
+    Found { host: String, found: Found },
+}
+
+/// The addresses of `host`, once its look-up is over. Drop the future to wait no longer.
+pub(super) async fn look_up(host: &str) -> Found {
+    ask(host)?.recv().await.unwrap_or_else(|| Err(ENDED.to_owned()))
+}
+
+/// As [`look_up`], for plain threads.
+pub(super) fn look_up_until(host: &str, deadline: Instant) -> Found {
+    ask(host)?.recv_deadline(deadline).unwrap_or_else(|ended| {
+        Err(match ended {
+            RecvTimeout::TimedOut => "no name server has answered in time".to_owned(),
+            RecvTimeout::Closed => ENDED.to_owned(),
+        })
+    })
+}
+
+const ENDED: &str = "the look-up has ended without an answer";
+
+fn ask(host: &str) -> Result<Inbox<Found>, String> {
+    let look_ups = match LOOK_UPS.get() {
+        Some(look_ups) => look_ups,
+        None => {
+            let (link, inbox) = link(LOOK_UPS_WAITING_MAX);
+            let look_ups = LookUps::new(Arc::new(resolve));
+            // Of two that come first at once, one stays: the other's link is dropped, and its thread ends.
+            spawn_plain("corecast-names", move || look_ups.run(inbox))
+                .map_err(|e| format!("cannot start a thread for look-ups: {e}"))?;
+            LOOK_UPS.get_or_init(|| link)
+        }
+    };
+    let (answer, answers) = link(1);
+    let ask = Item::Ask { host: host.to_owned(), answer, back: look_ups.clone() };
+    match look_ups.try_send(ask) {
+        Ok(()) => Ok(answers),
+        Err(Refused::Full(_)) => Err(TOO_MANY.to_owned()),
+        Err(Refused::Closed(_)) => Err(ENDED.to_owned()),
+    }
+}
+
+const TOO_MANY: &str = "too many names are being looked up";
+
+fn resolve(host: &str) -> Found {
+    // The name without a port: several peers on one host share a look-up.
+    (host, 0).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
+}
+
+/// All look-ups that are under way or wait for a thread.
+struct LookUps {
+    resolve: Resolve,
+    /// By host: everybody who waits for it.
+    askers: AHashMap<String, Vec<Link<Found>>>,
+    /// Hosts whose look-up has not begun, in order.
+    queue: VecDeque<(String, Link<Item>)>,
+    running: usize,
+}
+
+impl LookUps {
+    fn new(resolve: Resolve) -> Self {
+        LookUps { resolve, askers: AHashMap::new(), queue: VecDeque::new(), running: 0 }
+    }
+
+    fn run(mut self, mut inbox: Inbox<Item>) {
+        while let Some(item) = inbox.recv_blocking() {
+            match item {
+                Item::Ask { host, answer, back } => self.ask(host, answer, back),
+                Item::Found { host, found } => self.found(&host, &found),
+            }
+        }
+    }
+
+    fn ask(&mut self, host: String, answer: Link<Found>, back: Link<Item>) {
+        if let Some(askers) = self.askers.get_mut(&host) {
+            // Those who have given up leave their links behind.
+            askers.retain(|asker| !asker.is_closed());
+            return askers.push(answer);
+        }
+        if self.askers.len() >= LOOK_UPS_WAITING_MAX {
+            // Whoever has given up needs no answer.
+            let _ = answer.try_send(Err(TOO_MANY.to_owned()));
+            return;
+        }
+        self.askers.insert(host.clone(), vec![answer]);
+        self.queue.push_back((host, back));
+        self.begin_next();
+    }
+
+    fn found(&mut self, host: &str, found: &Found) {
+        self.running -= 1;
+        self.answer(host, found);
+        self.begin_next();
+    }
+
+    fn answer(&mut self, host: &str, found: &Found) {
+        for asker in self.askers.remove(host).into_iter().flatten() {
+            // Room for one and one sent; whoever has given up needs no answer.
+            let _ = asker.try_send(found.clone());
+        }
+    }
+
+    /// Begins those that wait and still have somebody who asks, while there is a thread for them.
+    fn begin_next(&mut self) {
+        while self.running < LOOK_UPS_MAX {
+            let Some((host, back)) = self.queue.pop_front() else { return };
+            if self.askers.get(&host).is_none_or(|askers| askers.iter().all(Link::is_closed)) {
+                self.askers.remove(&host);
+                continue;
+            }
+            let (resolve, name) = (Arc::clone(&self.resolve), host.clone());
+            let look_up = move || {
+                let found = resolve(&name);
+                // Refused only when nobody can ask any more.
+                let _ = back.send_blocking(Item::Found { host: name, found });
+            };
+            match spawn_plain("corecast-lookup", look_up) {
+                Ok(_) => self.running += 1,
+                Err(e) => self.answer(&host, &Err(format!("cannot start a thread for the look-up: {e}"))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A name server that answers for `mute…` only when it is let go on, and counts its look-ups.
+    struct Server {
+        look_ups: Link<Item>,
+        mute: Arc<Barrier>,
+        count: Arc<AtomicUsize>,
+    }
+
+    impl Server {
+        fn start() -> Self {
+            let mute = Arc::new(Barrier::new(2));
+            let count = Arc::new(AtomicUsize::new(0));
+            let (link, inbox) = link(LOOK_UPS_WAITING_MAX);
+            let (held, counted) = (Arc::clone(&mute), Arc::clone(&count));
+            let resolve = Arc::new(move |host: &str| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                if host.starts_with("mute") {
+                    held.wait();
+                }
+                Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+            });
+            spawn_plain("names", move || LookUps::new(resolve).run(inbox)).expect("a thread");
+            Server { look_ups: link, mute, count }
+        }
+
+        fn ask(&self, host: &str) -> Inbox<Found> {
+            let (answer, answers) = link(1);
+            let ask = Item::Ask { host: host.to_owned(), answer, back: self.look_ups.clone() };
+            self.look_ups.try_send(ask).expect("room");
+            answers
+        }
+    }
+
+    fn found(answers: &mut Inbox<Found>) -> Found {
+        answers.recv_deadline(Instant::now() + Duration::from_secs(60)).expect("an answer")
+    }
+
+    #[test]
+    fn a_name_that_hangs_holds_no_other_and_is_looked_up_once() {
+        let server = Server::start();
+        let gave_up = server.ask("mute");
+        let mut first = server.ask("mute");
+        let mut second = server.ask("mute");
+        drop(gave_up);
+        assert!(found(&mut server.ask("fast")).is_ok());
+        assert!(first.try_recv().is_none() && second.try_recv().is_none());
+        server.mute.wait();
+        assert!(found(&mut first).is_ok() && found(&mut second).is_ok());
+        assert_eq!(server.count.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn look_ups_beyond_the_bound_wait_and_those_that_nobody_wants_are_left_out() {
+        let server = Server::start();
+        let mut held: Vec<_> = (0..LOOK_UPS_MAX).map(|n| server.ask(&format!("mute{n}"))).collect();
+        drop(server.ask("given up"));
+        let mut waiting = server.ask("waiting");
+        for _ in 0..LOOK_UPS_MAX {
+            server.mute.wait();
+        }
+        assert!(held.iter_mut().all(|answers| found(answers).is_ok()));
+        assert!(found(&mut waiting).is_ok());
+        assert_eq!(server.count.load(Ordering::Relaxed), LOOK_UPS_MAX + 1);
+    }
+
+    #[test]
+    fn the_names_of_this_host_are_known() {
+        let found =
+            look_up_until("localhost", Instant::now() + Duration::from_secs(60)).expect("it is known");
+        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 0));
+    }
+}

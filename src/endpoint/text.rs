@@ -1,0 +1,178 @@
+//! Owns the forms in which an endpoint may be written: corecast's own, and those that users of libzmq, NATS, Redis and
+//! Prometheus are used to. One that cannot work is an error that says what to write instead.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use super::{ANY_HOST, DEFAULT_PORT, Endpoint};
+use crate::printable::printable;
+
+/// Reads an endpoint; the error says what is wrong with it, and what to write.
+pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
+    // So that an endpoint can be shown, logged and sent as a line, whoever named it.
+    if !printable(text).is_plain() {
+        return Err("it holds a character that cannot be seen; write tcp://HOST:PORT or uds://PATH".into());
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return match scheme.to_ascii_lowercase().as_str() {
+            "tcp" => host_and_port(rest),
+            "uds" | "ipc" | "unix" => path(rest),
+            other => Err(other_scheme(other, rest)),
+        };
+    }
+    if let Some(rest) = text.strip_prefix("unix:") {
+        return path(rest);
+    }
+    if text.starts_with(['/', '.']) {
+        return path(text);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "it is a port alone; write tcp://localhost:{text}, or tcp://*:{text} for every address of this host"
+        ));
+    }
+    host_and_port(text)
+}
+
+/// `HOST:PORT`, as in `tcp://HOST:PORT`; either may be `*`, and the host may be left out, to listen.
+fn host_and_port(text: &str) -> Result<Endpoint, String> {
+    if text.contains(' ') {
+        return Err("it has a space in it; write tcp://HOST:PORT".into());
+    }
+    if text.contains(';') {
+        return Err("a source address is not taken; write tcp://HOST:PORT".into());
+    }
+    if let Some((_, host)) = text.rsplit_once('@') {
+        return Err(format!(
+            "user and password are not taken: there is no authentication; write tcp://{host}"
+        ));
+    }
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if text.contains(['/', '?', '#']) {
+        return Err("there is nothing behind the port; write tcp://HOST:PORT".into());
+    }
+    let Some((host, port)) = split_port(text) else {
+        let host = if text.is_empty() { "HOST" } else { text.trim_end_matches(':') };
+        return Err(format!("it has no port; write tcp://HOST:PORT, here tcp://{host}:{DEFAULT_PORT}"));
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains(':') {
+        let with_port =
+            host.parse::<Ipv6Addr>().map_or_else(|_| String::new(), |ip| format!("tcp://[{ip}]:{port} or "));
+        return Err(format!(
+            "an IPv6 address stands in brackets; write {with_port}tcp://[{text}]:{DEFAULT_PORT}"
+        ));
+    }
+    let host = bare.unwrap_or(host);
+    if host.contains(['[', ']']) || bare.is_some_and(str::is_empty) {
+        return Err("the host is no IPv6 address in brackets; write tcp://[ADDRESS]:PORT".into());
+    }
+    let port = match port {
+        "*" => 0,
+        _ if port.bytes().all(|byte| byte.is_ascii_digit()) => port
+            .parse()
+            .map_err(|_| "the port is not a number up to 65535; write tcp://HOST:PORT".to_owned())?,
+        _ => return Err("the port is not a number up to 65535; write tcp://HOST:PORT".into()),
+    };
+    let host = if host.is_empty() { ANY_HOST } else { host };
+    Ok(Endpoint::Tcp { host: host.to_owned(), port })
+}
+
+/// Host and port; `None` without a port, of which an IPv6 address in brackets has none by itself.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    if text.ends_with(']') { None } else { text.rsplit_once(':').filter(|(_, port)| !port.is_empty()) }
+}
+
+/// A path, or a name of the abstract namespace with an `@` before it.
+fn path(text: &str) -> Result<Endpoint, String> {
+    match text {
+        "" | "@" => Err("the path is empty; write uds://PATH".into()),
+        "*" => Err("a path of our choice would be known to nobody; write uds://PATH".into()),
+        _ => Ok(Endpoint::Uds { path: PathBuf::from(text) }),
+    }
+}
+
+/// Why a scheme is not taken, and the same place as a user of it would write it here.
+fn other_scheme(scheme: &str, rest: &str) -> String {
+    let place = rest.rsplit('@').next().unwrap_or(rest).split(['/', '?', '#', ',']).next().unwrap_or(rest);
+    let host = split_port(place).map_or(place, |(host, _)| host);
+    let host = if host.is_empty() { "localhost" } else { host };
+    let why = match scheme {
+        "tls" | "ssl" | "https" | "rediss" | "mqtts" | "wss" => "there is no encryption".to_owned(),
+        "inproc" => "two processes cannot meet over inproc://".to_owned(),
+        _ => format!("corecast does not speak {scheme}://"),
+    };
+    match scheme {
+        "inproc" => format!("{why}; write ipc://NAME or tcp://HOST:PORT"),
+        _ => format!("{why}; write tcp://{host}:{DEFAULT_PORT}, or the port on which corecast listens"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_other_programs_are_taken() {
+        for (text, read) in [
+            ("tcp://127.0.0.1:6680", "tcp://127.0.0.1:6680"),
+            ("TCP://localhost:1/", "tcp://localhost:1"),
+            ("localhost:9680", "tcp://localhost:9680"),
+            ("broker.example.org:5555", "tcp://broker.example.org:5555"),
+            ("0.0.0.0:6680", "tcp://0.0.0.0:6680"),
+            ("[::]:6680", "tcp://[::]:6680"),
+            ("tcp://[fe80::1%eth0]:1", "tcp://[fe80::1%eth0]:1"),
+            ("tcp://*:5555", "tcp://*:5555"),
+            ("tcp://*:*", "tcp://*:0"),
+            ("tcp://127.0.0.1:*", "tcp://127.0.0.1:0"),
+            (":9680", "tcp://*:9680"),
+            ("tcp://:9680", "tcp://*:9680"),
+            ("ipc:///tmp/feed", "uds:///tmp/feed"),
+            ("ipc://feed", "uds://feed"),
+            ("ipc://@feed", "uds://@feed"),
+            ("unix:///run/corecast.sock", "uds:///run/corecast.sock"),
+            ("unix:/run/corecast.sock", "uds:///run/corecast.sock"),
+            ("/run/corecast.sock", "uds:///run/corecast.sock"),
+            ("./corecast.sock", "uds://./corecast.sock"),
+            ("/run/my sockets/a", "uds:///run/my sockets/a"),
+        ] {
+            assert_eq!(parse(text).map(|endpoint| endpoint.to_string()).as_deref(), Ok(read), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_says_what_to_write() {
+        for (text, instead) in [
+            ("", "write tcp://HOST:PORT"),
+            ("9680", "write tcp://localhost:9680"),
+            ("localhost", "write tcp://HOST:PORT, here tcp://localhost:6680"),
+            ("tcp://a", "here tcp://a:6680"),
+            ("tcp://a:", "here tcp://a:6680"),
+            ("tcp://[::1]", "here tcp://[::1]:6680"),
+            ("tcp://::1:6680", "write tcp://[::1]:6680"),
+            ("::1", "tcp://[::1]:6680"),
+            ("tcp://[]:1", "write tcp://[ADDRESS]:PORT"),
+            ("tcp://a:70000", "a number up to 65535"),
+            ("tcp://a:+1", "a number up to 65535"),
+            ("a:http", "a number up to 65535"),
+            ("tcp://a:1/topic", "write tcp://HOST:PORT"),
+            ("tcp://user:secret@a:1", "write tcp://a:1"),
+            ("tcp://eth0:5555;10.0.0.1:5555", "a source address is not taken"),
+            ("nats://localhost:4222", "write tcp://localhost:6680"),
+            ("nats://a:4222,nats://b:4222", "write tcp://a:6680"),
+            ("redis://user:secret@cache/0", "write tcp://cache:6680"),
+            ("rediss://cache:6379", "there is no encryption; write tcp://cache:6680"),
+            ("mqtt://localhost", "write tcp://localhost:6680"),
+            ("http://[::1]:9680/metrics", "write tcp://[::1]:6680"),
+            ("inproc://feed", "write ipc://NAME"),
+            ("udp://a:1", "write tcp://a:6680"),
+            ("uds://", "write uds://PATH"),
+            ("ipc://*", "write uds://PATH"),
+            ("a b:1", "a space"),
+        ] {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains(instead), "{text}: {why}");
+            assert!(!why.contains("secret"), "{why}");
+        }
+    }
+}
