@@ -48,6 +48,8 @@ fn get(broker: &BrokerProcess, path: &str) -> String {
 fn pages_have_types_lengths_and_heads() {
     let _watchdog = watchdog::watch("pages_have_types_lengths_and_heads");
     let broker = BrokerProcess::start(Transport::Uds, &["--shards", "2"]);
+    // Shards register as they begin, a moment after the broker says that it serves.
+    broker.until(|page| page.sum("corecast_ticks_total") > 0);
     let metrics = get(&broker, "/metrics?x=1");
     let (head, page) = metrics.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -80,10 +82,8 @@ fn a_scrape_passes_those_that_hold_connections() {
     let _watchdog = watchdog::watch("a_scrape_passes_those_that_hold_connections");
     let broker = BrokerProcess::start(Transport::Uds, &[]);
     let idle: Vec<_> = (0..11).map(|_| connect(&broker)).collect();
-    let start = Instant::now();
     assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
-    // Each used to hold it for a second.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(!idle.iter().any(has_ended), "it was answered before them, not after");
     // More than there is room for, each with a request that never ends.
     let mut slow: Vec<_> = (0..2 * HTTP_CONNECTIONS_MAX).map(|_| connect(&broker)).collect();
     for peer in &mut slow {
@@ -92,16 +92,14 @@ fn a_scrape_passes_those_that_hold_connections() {
     }
     assert!(get(&broker, "/metrics").starts_with("HTTP/1.1 200 "));
     // Those that gave way see the end; the others have their time.
-    let mut ended = 0;
-    for peer in idle.iter().chain(&slow) {
-        peer.set_nonblocking(true).expect("a socket");
-        let mut peer = peer;
-        match peer.read(&mut [0]) {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-            _ => ended += 1,
-        }
-    }
+    let ended = idle.iter().chain(&slow).filter(|peer| has_ended(peer)).count();
     assert!(ended >= idle.len() + HTTP_CONNECTIONS_MAX, "{ended}");
+}
+
+/// Whether the server has ended a connection on which it never says anything.
+fn has_ended(mut peer: &TcpStream) -> bool {
+    peer.set_nonblocking(true).expect("a socket");
+    !peer.read(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
 }
 
 #[test]
