@@ -170,10 +170,13 @@ impl Endpoint {
 
     /// The error for a connection that failed with `source`.
     pub fn unreachable(&self, source: io::Error) -> Error {
-        let text = match source.kind() {
-            io::ErrorKind::PermissionDenied => format!(
+        let text = match (self, source.kind()) {
+            (Endpoint::Uds { .. }, io::ErrorKind::PermissionDenied) => format!(
                 "this user may not connect to {self} ({source}); the broker says who may, with --socket-mode and \
                  --socket-group, and so do the folders above"
+            ),
+            (Endpoint::Tcp { .. }, io::ErrorKind::PermissionDenied) => format!(
+                "this host does not let this process connect to {self} ({source}); look at its firewall and sandboxes"
             ),
             _ => format!(
                 "no broker answers at {self} ({source}); start one with `corecast broker --listen {self}`"
@@ -343,6 +346,8 @@ mod tests {
         let denied = endpoint.unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.contains("may not connect") && denied.contains("--socket-mode"), "{denied}");
         assert!(!denied.contains("start one"), "{denied}");
+        let filtered = Endpoint::default().unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(filtered.contains("firewall") && !filtered.contains("start one"), "{filtered}");
         let absent = endpoint.unreachable(io::ErrorKind::NotFound.into()).to_string();
         assert!(
             absent.contains("start one with `corecast broker --listen uds:///run/corecast.sock`"),

@@ -40,7 +40,8 @@ SIGTERM or SIGINT ends it in order; a second one ends it at once, with exit code
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BrokerArgs {
-    /// Where to listen, tcp://HOST:PORT or uds://PATH; several times, or with commas between.
+    /// Where to listen: tcp://HOST:PORT, with * as HOST for every address of this host, or uds://PATH; several times, or
+    /// with commas between.
     #[arg(
         long,
         value_name = "URL",
