@@ -142,6 +142,19 @@ fn what_cannot_be_read_or_published_is_named() {
 }
 
 #[test]
+fn a_size_is_checked_before_it_is_made() {
+    let _watchdog = watchdog::watch("a_size_is_checked_before_it_is_made");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--frame-bytes-max", "4KiB"]);
+    // Nobody is there to wait for.
+    let too_large = ["pub", "t", "--count", "1", "--size", "256MiB", "--wait-subscribers", "1"];
+    let output = at(&broker, &too_large).output().expect("it runs");
+    let text = said(&output, 1);
+    assert!(text.contains("a generated message: a payload of 268435456 bytes is too long"), "{text}");
+    let output = at(&broker, &["pub", "t", "--count", "1", "--size", "5GB"]).output().expect("it runs");
+    assert!(said(&output, 2).contains("--size 5000000000 is more than any broker takes"));
+}
+
+#[test]
 fn a_closed_pipe_ends_a_command_quietly() {
     let _watchdog = watchdog::watch("a_closed_pipe_ends_a_command_quietly");
     let broker = broker();

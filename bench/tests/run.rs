@@ -332,3 +332,36 @@ fn help_completions_and_man_pages_come_from_one_definition() {
     assert_exit(&bench(&["man", "--out", pages.to_str().unwrap()]).output().unwrap(), 0);
     assert!(pages.join("corecast-bench-run.1").is_file());
 }
+
+#[test]
+fn what_cannot_be_written_is_told_before_the_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, file) = (folder.path().join("none/r.json"), folder.path().join("file"));
+    std::fs::write(&file, "").unwrap();
+    let (missing, below) = (missing.display().to_string(), file.join("out").display().to_string());
+    let lines: &[&[&str]] = &[
+        &["run", "--json", &missing],
+        &["run", "--json", "/"],
+        &["peers", "--json", &missing],
+        &["peers", "--out", &below],
+        &["experiment", "echo", "--out", &below],
+        &["compare", "a.json", "b.json", "--json", &missing],
+    ];
+    for line in lines {
+        let output = bench(line).output().unwrap();
+        let said = text(&output.stderr);
+        // One line, and nothing was started: a run says that it connects.
+        assert!(matches!(output.status.code(), Some(1 | 2)) && said.lines().count() == 1, "{line:?}: {said}");
+        assert!(said.contains(line[line.len() - 1].trim_end_matches("/out")), "{line:?}: {said}");
+        assert!(output.stdout.is_empty(), "{line:?}");
+    }
+}
+
+#[test]
+fn tables_are_printed_though_the_record_cannot_be_written() {
+    let arguments = ["run", "--subscribers", "1", "--messages", "3", "--json", "/dev/full"];
+    let output = bench(&arguments).output().unwrap();
+    assert!(text(&output.stderr).contains("cannot write /dev/full"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("proxy 1"), "{}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(1));
+}

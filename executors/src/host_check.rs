@@ -63,8 +63,8 @@ impl Finding {
 pub struct HostCheck {
     /// The cores that will be asked for. `None`: all that are allowed.
     pub cores: Option<CoreSet>,
-    /// How many descriptors will be open at once. `None`: only the limit is reported.
-    pub open_files_wanted: Option<u64>,
+    /// How many connections will be open at once. `None`: there should be room for [`CONNECTIONS_EXPECTED`].
+    pub connections_wanted: Option<u64>,
     /// How long to look for pauses of the machine itself, on one core. Zero: not at all.
     pub jitter: Duration,
 }
@@ -79,7 +79,7 @@ impl HostCheck {
         findings.push(io_uring::check(made.as_ref()));
         let used_up = matches!(made, Err(ExecutorError::MemlockUsedUp { .. }));
         findings.push(memlock(cores.len() as u64, used_up));
-        findings.push(open_files(self.open_files_wanted));
+        findings.push(open_files(cores.len() as u64, self.connections_wanted));
         findings.extend(cpus);
         findings.extend(governor(&cores));
         if !self.jitter.is_zero() {
@@ -207,29 +207,47 @@ fn bytes_or_unlimited(limit: u64) -> String {
     if limit == RLIM_INFINITY { "none".to_owned() } else { format!("{} KiB", limit / 1024) }
 }
 
-/// The limits of open files against what will be open.
-fn open_files(wanted: Option<u64>) -> Finding {
+/// Descriptors of one executor: its rings, the event that wakes it, a listener's share.
+const DESCRIPTORS_PER_EXECUTOR: u64 = 5;
+/// Descriptors of a process beside those: standard streams, signals, the tick clock, listeners, metrics.
+const DESCRIPTORS_BESIDE: u64 = 10;
+/// A limit that leaves room for fewer connections is worth a warning: it is the usual soft limit of 1,024, with what the
+/// process itself needs.
+const CONNECTIONS_EXPECTED: u64 = 900;
+
+/// The limits of open files against the connections that are to be served. The hard limit counts: a broker raises its
+/// soft one by itself.
+fn open_files(executors: u64, connections: Option<u64>) -> Finding {
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, hard)) => judge_open_files(soft, hard, wanted),
+        Ok((soft, hard)) => judge_open_files(soft, hard, executors.max(1), connections),
         Err(error) => Finding::warning("open_files", format!("cannot read the limit: {error}"), "ulimit -n"),
     }
 }
 
-fn judge_open_files(soft: u64, hard: u64, wanted: Option<u64>) -> Finding {
-    let found = format!("{soft} allowed, {hard} at most");
-    match wanted {
-        Some(wanted) if wanted > hard => Finding::error(
+fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u64>) -> Finding {
+    let own = executors * DESCRIPTORS_PER_EXECUTOR + DESCRIPTORS_BESIDE;
+    let room = hard.saturating_sub(own);
+    let shards = if executors == 1 { "1 shard".to_owned() } else { format!("{executors} shards") };
+    let limits =
+        if soft == hard { format!("{hard} allowed") } else { format!("{soft} allowed, {hard} at most") };
+    let found = format!("{limits}: room for {room} connections beside the {own} of {shards}");
+    let wanted = connections.unwrap_or(CONNECTIONS_EXPECTED);
+    if room >= wanted {
+        return Finding::ok("open_files", found);
+    }
+    let files = wanted.saturating_add(own);
+    let fix = format!(
+        "raise the hard limit: `nofile {files}` in /etc/security/limits.conf, LimitNOFILE={files} in a systemd unit, or \
+         --ulimit nofile={files} for a container"
+    );
+    match connections {
+        Some(_) => Finding::error(
             "open_files",
             format!("{found}, {wanted} wanted"),
-            format!(
-                "raise the hard limit: `nofile {wanted}` in /etc/security/limits.conf, LimitNOFILE={wanted} in a \
-                 systemd unit, or --ulimit nofile={wanted} for a container; or ask for fewer connections"
-            ),
+            format!("{fix}; or ask for fewer connections"),
         ),
-        Some(wanted) if wanted > soft => {
-            Finding::warning("open_files", format!("{found}, {wanted} wanted"), format!("ulimit -n {wanted}"))
-        }
-        _ => Finding::ok("open_files", found),
+        None if room == 0 => Finding::error("open_files", found, fix),
+        None => Finding::warning("open_files", found, fix),
     }
 }
 
@@ -294,10 +312,18 @@ mod tests {
 
     #[test]
     fn open_file_limits() {
-        assert_eq!(judge_open_files(1_024, 20_000, None).level, Level::Ok);
-        assert_eq!(judge_open_files(1_024, 20_000, Some(600)).level, Level::Ok);
-        assert_eq!(judge_open_files(1_024, 20_000, Some(5_000)).fix.as_deref(), Some("ulimit -n 5000"));
-        assert_eq!(judge_open_files(1_024, 20_000, Some(30_000)).level, Level::Error);
+        assert_eq!(judge_open_files(1_024, 20_000, 2, None).level, Level::Ok);
+        assert_eq!(judge_open_files(1_024, 20_000, 2, Some(19_980)).level, Level::Ok);
+        let few = judge_open_files(1_024, 20_000, 2, Some(19_981));
+        assert_eq!(few.level, Level::Error);
+        assert_eq!(
+            few.found,
+            "1024 allowed, 20000 at most: room for 19980 connections beside the 20 of 2 shards, 19981 wanted"
+        );
+        assert!(few.fix.is_some_and(|fix| fix.contains("nofile 20001")));
+        assert_eq!(judge_open_files(20, 20, 2, None).level, Level::Error);
+        assert_eq!(judge_open_files(64, 64, 2, None).level, Level::Warning);
+        assert_eq!(judge_open_files(64, 64, 1, Some(49)).level, Level::Ok);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct DoctorArgs {
 }
 
 pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
-    let check = HostCheck { cores: args.cores, open_files_wanted: args.open_files, jitter: args.jitter.0 };
+    let check = HostCheck { cores: args.cores, connections_wanted: args.open_files, jitter: args.jitter.0 };
     let findings = check.run();
     match args.output {
         Format::Text => print(table(&findings))?,

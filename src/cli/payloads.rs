@@ -45,11 +45,21 @@ impl Payloads {
         }
     }
 
+    /// The bytes of each payload, where that is known before there is one.
+    pub(super) fn size_to_come(&self) -> Option<usize> {
+        match self {
+            Payloads::Same { payload, .. } => Some(payload.len()),
+            Payloads::Lines { .. } => None,
+            Payloads::Generated { size, .. } => Some(*size),
+        }
+    }
+
     /// Names what was given last, for errors.
     pub(super) fn place(&self) -> String {
         match self {
             Payloads::Same { .. } => "the message".to_owned(),
             Payloads::Lines { lines, .. } => lines.place(),
+            Payloads::Generated { given: 0, .. } => "a generated message".to_owned(),
             Payloads::Generated { given, .. } => format!("generated message {given}"),
         }
     }

@@ -14,6 +14,7 @@ use super::payloads::{Lines, Payloads};
 use super::quantity::{Size, Span, parse_rate_hz};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
+use crate::limits::FRAME_BYTES_MAX_LIMIT;
 use crate::{ClientConfig, Endpoint, Error, OverflowPolicy, Publisher, Topic};
 
 const EXAMPLES: &str = "\
@@ -104,6 +105,12 @@ impl PubArgs {
             return Ok(Payloads::Lines { lines: Lines::open(path)?, left: self.count.unwrap_or(u64::MAX) });
         }
         match self.count {
+            Some(_) if self.size.0 > FRAME_BYTES_MAX_LIMIT => {
+                let text = format!("--size {} is more than any broker takes", self.size);
+                let most = Size(FRAME_BYTES_MAX_LIMIT);
+                Err(Failure::new(Exit::Usage, text)
+                    .hint(format!("a frame has at most {most}, by default 4MiB")))
+            }
             Some(count) => Ok(Payloads::Generated { size: self.size.0, given: 0, count }),
             None => Err(Failure::new(Exit::Usage, "there is nothing to publish")
                 .hint("give a message, --lines FILE (- is stdin), or --count N for generated messages")),
@@ -123,6 +130,10 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.access = args.sockets.access();
     config.direct.overflow = args.overflow;
     let mut publisher = Publisher::with_config(config)?;
+    if let Some(bytes) = payloads.size_to_come() {
+        // Before they are made, and before anybody is waited for.
+        publisher.check_length(&args.topic, bytes).map_err(|e| not_published(e, &payloads))?;
+    }
     if let Some(wanted) = args.wait_subscribers {
         publisher.wait_for_subscribers(&args.topic, wanted, timeout)?;
     }

@@ -1,5 +1,6 @@
 //! One connection of a session: made, greeted, read, written, until it ends. Its session makes the next.
 
+use std::io::ErrorKind::ConnectionReset;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
@@ -118,8 +119,7 @@ impl Session {
                 match first(socket.readable(), clock.until(handshake_deadline)).await {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
-                        let text = format!("{} took the connection and said nothing", self.config.broker);
-                        return Error::new(ErrorKind::Unreachable, text);
+                        return self.silent(heard);
                     }
                 }
             };
@@ -145,8 +145,13 @@ impl Session {
     fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
         let mut slab = self.runtime.slab.borrow_mut();
         let received = match socket.try_recv(reader.space(&mut slab)) {
+            Ok(Some(0)) if *heard == Heard::Nothing => return Turn::Ended(self.closed_unheard()),
             Ok(Some(0)) => return Turn::Ended(self.lost()),
             Ok(received) => received.unwrap_or(0),
+            // A server that closes with our greeting unread resets the connection.
+            Err(error) if *heard == Heard::Nothing && error.kind() == ConnectionReset => {
+                return Turn::Ended(self.closed_unheard());
+            }
             Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
         };
         reader.received(received);
@@ -233,6 +238,29 @@ impl Session {
 
     fn lost(&self) -> Error {
         Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
+    }
+
+    /// Nothing came in the time of a handshake. Servers of other protocols that wait for a line or a whole request of
+    /// theirs do so (Redis 7.0, HTTP); a broker greets at once.
+    fn silent(&self, heard: Heard) -> Error {
+        let (broker, role) = (&self.config.broker, self.peer.role());
+        let text = match heard {
+            Heard::Nothing => {
+                format!("{broker} took the connection and said nothing: it is no corecast {role}, or hangs")
+            }
+            Heard::Greeting => format!("{broker} greeted and said no more: the {role} hangs"),
+        };
+        Error::new(ErrorKind::Unreachable, text)
+    }
+
+    /// The end came before the first byte, as from servers that see that the greeting is none of theirs (mosquitto 2.0).
+    /// It may be a broker that was just ending: it is tried again.
+    fn closed_unheard(&self) -> Error {
+        let (broker, role) = (&self.config.broker, self.peer.role());
+        let text = format!(
+            "{broker} closed the connection before it said anything: it is no corecast {role}, or one that was ending"
+        );
+        Error::new(ErrorKind::Lost, text)
     }
 
     fn stranger(&self, code: ErrorCode) -> Error {

@@ -84,7 +84,7 @@ impl LocalPublisher {
         if let Some(direct) = self.direct_for(topic).await? {
             return self.publish_direct(&direct, topic, payload).await;
         }
-        check_length(topic, payload, self.frame_bytes_max())?;
+        check_length(topic, payload.len(), self.frame_bytes_max())?;
         let session = &self.used.session;
         let ready = {
             let state = session.state.borrow();
@@ -108,7 +108,7 @@ impl LocalPublisher {
     }
 
     async fn publish_direct(&mut self, direct: &DirectHost, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        check_length(topic, payload, self.frame_bytes_max())?;
+        check_length(topic, payload.len(), self.frame_bytes_max())?;
         self.sequence += 1;
         direct.publish(&self.message(topic, payload)).await;
         Ok(self.sequence)
@@ -294,14 +294,13 @@ pub(super) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize 
     frame_bytes_max.saturating_sub(FRAME_BODY_BYTES_MIN + topic.as_bytes().len())
 }
 
-pub(super) fn check_length(topic: &Topic, payload: &[u8], frame_bytes_max: usize) -> Result<()> {
+pub(super) fn check_length(topic: &Topic, payload_bytes: usize, frame_bytes_max: usize) -> Result<()> {
     let most = payload_bytes_max(topic, frame_bytes_max);
-    if payload.len() <= most {
+    if payload_bytes <= most {
         return Ok(());
     }
     let text = format!(
-        "a payload of {} bytes is too long: with this topic the broker takes {most} (--frame-bytes-max {frame_bytes_max})",
-        payload.len()
+        "a payload of {payload_bytes} bytes is too long: with this topic the broker takes {most} (--frame-bytes-max {frame_bytes_max})"
     );
     Err(Error::new(ErrorKind::Invalid, text))
 }

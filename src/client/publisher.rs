@@ -106,7 +106,7 @@ impl Publisher {
 
     /// Hands a message over if there is room for it now; else it has to wait.
     fn offer(&mut self, topic: &Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
-        check_length(topic, payload, self.frame_bytes_max)?;
+        self.check_length(topic, payload.len())?;
         let item = PublishItem::Publish { topic: topic.clone(), payload: Bytes::copy_from_slice(payload) };
         if self.is_ahead(payload.len()) {
             return Ok(Some(item));
@@ -159,6 +159,14 @@ impl Publisher {
     fn published(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
+    }
+
+    /// Says whether a payload of so many bytes is one that the broker takes, before it is made.
+    ///
+    /// # Errors
+    /// `Invalid`, with the most that it takes.
+    pub fn check_length(&self, topic: &Topic, payload_bytes: usize) -> Result<()> {
+        check_length(topic, payload_bytes, self.frame_bytes_max)
     }
 
     /// Waits until at least `n` subscribers of this topic are in force, so that none misses the first message,

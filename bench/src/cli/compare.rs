@@ -1,7 +1,7 @@
 //! `corecast-bench compare`: reads two results, sets one over the other, and checks what was asserted about that.
 
 use super::Exit;
-use super::output::{complain, json, print, print_lines, write_file};
+use super::output::{check_json, complain, json, publish_both};
 use crate::report::compare::claim::Claim;
 use crate::report::compare::{Comparison, compare, text};
 use crate::report::source::Source;
@@ -48,9 +48,13 @@ pub struct CompareArgs {
 
 /// Compares.
 pub fn execute(args: &CompareArgs) -> anyhow::Result<Exit> {
+    if let Err(error) = check_json(args.json.as_deref()) {
+        complain(&error);
+        return Ok(Exit::Usage);
+    }
     let read = |path: &Path| Source::read(path).map_err(anyhow::Error::new);
     let comparison = compare(&read(&args.a)?, &read(&args.b)?);
-    publish(args, &comparison)?;
+    publish_both(args.json.as_deref(), &text::render(&comparison), || json(&comparison))?;
     if comparison.pairs.is_empty() {
         complain(&anyhow!(
             "no run of {} was made like any of {}: compare results of the same experiment, or of the same options",
@@ -65,20 +69,4 @@ pub fn execute(args: &CompareArgs) -> anyhow::Result<Exit> {
         complain(&anyhow!(said));
         Exit::Usage
     }))
-}
-
-fn publish(args: &CompareArgs, comparison: &Comparison) -> anyhow::Result<()> {
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &args.json {
-        let json = json(comparison)?;
-        if to_stdout {
-            print(&json)?;
-        } else {
-            write_file(path, &json)?;
-        }
-    }
-    if !to_stdout {
-        print_lines(&text::render(comparison))?;
-    }
-    Ok(())
 }

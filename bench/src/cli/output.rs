@@ -49,6 +49,72 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "corecast-bench: {}", printable_lines(text));
 }
 
+/// Finds out whether a file can be written, before the work whose results it is to hold. It leaves what is there.
+///
+/// # Errors
+/// Names the file and why it cannot be written.
+pub fn check_file(path: &Path) -> anyhow::Result<()> {
+    let what = || format!("cannot write {}", path.display());
+    match path.metadata() {
+        Ok(existing) if existing.is_dir() => {
+            Err(io::Error::from(io::ErrorKind::IsADirectory)).with_context(what)
+        }
+        // A device or a pipe is opened when there is something for it.
+        Ok(existing) if !existing.is_file() => Ok(()),
+        _ => beside(path).map(drop).with_context(what),
+    }
+}
+
+/// The same for a folder that is to hold several files; it is made.
+///
+/// # Errors
+/// As [`check_file`].
+pub fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let what = || format!("cannot write into {}", path.display());
+    std::fs::create_dir_all(path).with_context(what)?;
+    beside(&path.join("file")).map(drop).with_context(what)
+}
+
+/// A file in the same folder, without a name that anybody knows; it goes again unless it gets one.
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".corecast-bench-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder.tempfile_in(folder)
+}
+
+/// Prints tables to stdout and writes JSON into a file, the one whatever becomes of the other; or prints the JSON
+/// instead, where the path is `-`.
+///
+/// # Errors
+/// Names what could not be written.
+pub fn publish_both(
+    path: Option<&Path>,
+    tables: &str,
+    json: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<()> {
+    match path {
+        None => print_lines(tables).map(drop),
+        Some(path) if path == Path::new("-") => print(&json()?).map(drop),
+        Some(path) => {
+            let printed = print_lines(tables);
+            write_file(path, &json()?)?;
+            printed.map(drop)
+        }
+    }
+}
+
+/// Finds out whether JSON can be written where it is wanted; `-` is stdout.
+///
+/// # Errors
+/// As [`check_file`].
+pub fn check_json(path: Option<&Path>) -> anyhow::Result<()> {
+    match path {
+        Some(path) if path != Path::new("-") => check_file(path).context("--json"),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file whole or not at all: under another name beside it first, so that an earlier one stays if the disk
 /// is full.
 pub fn write_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
@@ -57,10 +123,7 @@ pub fn write_file(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     if path.metadata().is_ok_and(|existing| !existing.is_file()) {
         return std::fs::write(path, text).with_context(what);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".corecast-bench-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder).with_context(what)?;
+    let mut file = beside(path).with_context(what)?;
     file.write_all(text).with_context(what)?;
     file.persist(path).with_context(what)?;
     Ok(())
@@ -85,6 +148,28 @@ mod tests {
         write_file(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.json");
+        check_file(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(&path, "an earlier one").unwrap();
+        check_file(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"an earlier one");
+        check_file(Path::new("/dev/null")).unwrap();
+        for wrong in
+            [folder.path(), &path.join("r.json"), Path::new("/proc/r.json"), Path::new("/nowhere/r.json")]
+        {
+            let error = check_file(wrong).unwrap_err();
+            assert!(error.to_string().contains(&wrong.display().to_string()), "{error}");
+        }
+        check_folder(&folder.path().join("a/b")).unwrap();
+        for wrong in [&path, Path::new("/proc/report")] {
+            assert!(check_folder(wrong).unwrap_err().to_string().contains("cannot write into"));
+        }
     }
 
     #[test]

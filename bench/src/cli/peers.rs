@@ -2,7 +2,7 @@
 //! and written about it.
 
 use super::Exit;
-use super::output::{complain, json, print, print_lines, write_file};
+use super::output::{check_json, complain, json, publish_both};
 use crate::experiment::plan::Transport;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
@@ -151,7 +151,7 @@ pub struct PeersArgs {
 /// Makes the comparison, prints its tables, writes its record, and says how it went.
 pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
     let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
-    let plan = match logs.and_then(|()| plan(args)) {
+    let plan = match logs.and_then(|()| check_json(args.json.as_deref())).and_then(|()| plan(args)) {
         Ok(plan) => plan,
         Err(error) => {
             complain(&error);
@@ -173,11 +173,13 @@ pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
         None => Ok(()),
     })?;
     let summary = summarize(&plan, &comparison);
-    if let Some(mut folder) = folder {
+    let finished = folder.map_or(Ok(()), |mut folder| {
         folder.skip(&comparison.skipped);
-        folder.finish(comparison.interrupted.then(|| "interrupted".to_owned()))?;
-    }
+        folder.finish(comparison.interrupted.then(|| "interrupted".to_owned())).map(drop)
+    });
+    // A full disk takes nothing from the tables.
     publish(args, &plan, &comparison, &summary)?;
+    finished?;
     Ok(exit_of(args, &comparison, &summary))
 }
 
@@ -197,27 +199,20 @@ fn now() -> String {
 
 /// The tables on stdout, the record in its file.
 fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Summary) -> anyhow::Result<()> {
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     let runs: Vec<RunRecord> = comparison.runs.iter().map(|(record, _)| record.clone()).collect();
-    if !to_stdout {
-        let text = table::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
-        print_lines(&text)?;
-    }
-    let Some(path) = &args.json else { return Ok(()) };
-    let mut record = Record::new(Environment::read(), runs);
-    record.peers = summary.peers.clone();
-    record.ratio_to_best = summary.ratio_to_best.clone();
-    record.skipped = comparison.skipped.clone();
-    let text = json(&record)?;
-    if to_stdout {
+    let tables = table::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
+    if args.json.as_deref() == Some(Path::new("-")) {
         for skipped in &comparison.skipped {
             complain(&anyhow::anyhow!("skipped {}: {}", skipped.peer, skipped.why));
         }
-        print(&text)?;
-    } else {
-        write_file(path, &text)?;
     }
-    Ok(())
+    publish_both(args.json.as_deref(), &tables, || {
+        let mut record = Record::new(Environment::read(), runs);
+        record.peers = summary.peers.clone();
+        record.ratio_to_best = summary.ratio_to_best.clone();
+        record.skipped = comparison.skipped.clone();
+        json(&record)
+    })
 }
 
 /// What is to be known about runs, beside what every flood says.

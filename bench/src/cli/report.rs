@@ -1,7 +1,7 @@
 //! `corecast-bench report`: reads results, writes a report of them, and says where it is.
 
 use super::Exit;
-use super::output::{complain, print, write_file};
+use super::output::{check_folder, complain, print, write_file};
 use crate::report::publish::{PAGE, files};
 use crate::report::source::Source;
 use anyhow::Context;
@@ -50,6 +50,10 @@ pub fn execute(args: &ReportArgs) -> anyhow::Result<Exit> {
         }
     };
     let folder = args.out.clone().unwrap_or_else(|| default_folder(&args.results[0]));
+    if let Err(error) = check_folder(&folder) {
+        complain(&error);
+        return Ok(Exit::Usage);
+    }
     for file in files(&sources)? {
         let path = folder.join(&file.path);
         let parent = path.parent().unwrap_or(&folder);

@@ -2,7 +2,7 @@
 //! written about them.
 
 use super::Exit;
-use super::output::{complain, json, print, print_lines, write_file};
+use super::output::{check_json, complain, json, publish_both};
 use crate::experiment::drive::DriveError;
 use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Slow, Transport};
 use crate::experiment::run::{RunError, run};
@@ -20,6 +20,7 @@ use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, bail};
 use clap::Args;
 use corecast::cli::Size;
+use corecast::limits::FRAME_BYTES_MAX_LIMIT;
 use corecast::registry::Mode;
 use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
@@ -138,7 +139,7 @@ pub struct RunArgs {
 /// Makes the runs, prints their tables, writes their record, and says how it went.
 pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
     let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
-    let plans = match logs.and_then(|()| plans(args)) {
+    let plans = match logs.and_then(|()| check_json(args.json.as_deref())).and_then(|()| plans(args)) {
         Ok(plans) => plans,
         Err(error) => {
             complain(&error);
@@ -173,22 +174,11 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The tables on stdout, the record in its file.
+/// The tables on stdout, the record in its file: the one, whatever becomes of the other.
 fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &args.json {
-        let record = Record::new(Environment::read(), runs.to_vec());
-        let text = json(&record)?;
-        if to_stdout {
-            print(&text)?;
-        } else {
-            write_file(path, &text)?;
-        }
-    }
-    if !to_stdout {
-        print_lines(&table::render(runs))?;
-    }
-    Ok(())
+    publish_both(args.json.as_deref(), &table::render(runs), || {
+        json(&Record::new(Environment::read(), runs.to_vec()))
+    })
 }
 
 pub(super) fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
@@ -334,6 +324,9 @@ pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize =
         text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
     crate::measure::payload::check_size(size).map_err(|error| error.to_string())?;
+    if size > FRAME_BYTES_MAX_LIMIT {
+        return Err(format!("no broker takes more than {FRAME_BYTES_MAX_LIMIT} bytes"));
+    }
     Ok(size)
 }
 
@@ -390,6 +383,7 @@ mod tests {
     fn wrong_words_are_refused_with_a_reason() {
         refused("--size 39", "it takes 40");
         refused("--size big", "write bytes");
+        refused("--size 4294967295", "no broker takes more than 268435456 bytes");
         refused("--mode fast", "it has `proxy`, `direct` and `both`");
         refused("--rate 0", "write messages a second");
         refused("--duration 1 --messages 1", "cannot be used with");

@@ -1,0 +1,82 @@
+//! Servers of other protocols on the port that a client was told is a broker's: it says so, whatever they do.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod running;
+mod watchdog;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use corecast_executors::spawn_plain;
+use running::{run, said};
+
+/// What a server does with a connection whose first bytes it does not understand.
+#[derive(Clone, Copy, Debug)]
+enum Stranger {
+    /// It speaks first: SSH, NATS, SMTP.
+    Banner(&'static [u8]),
+    /// It reads, answers in its own words, and closes: HTTP, TLS.
+    Answer(&'static [u8]),
+    /// It reads, and closes without a word: MQTT.
+    Close,
+    /// It waits for the rest of what it takes for a line: Redis, HTTP.
+    Wait,
+}
+
+impl Stranger {
+    fn serve(self, mut peer: TcpStream) {
+        // Whoever is gone already does not hear it.
+        let _ = match self {
+            Stranger::Banner(bytes) => peer.write_all(bytes),
+            Stranger::Answer(bytes) => peer.read(&mut [0; 64]).and_then(|_| peer.write_all(bytes)),
+            Stranger::Close => return drop(peer.read(&mut [0; 64])),
+            Stranger::Wait => Ok(()),
+        };
+        let _ = peer.read_to_end(&mut Vec::new());
+    }
+
+    /// Where it listens, for as long as the test lives.
+    fn start(self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+        let accept_all = move || {
+            for peer in listener.incoming() {
+                let peer = peer.expect("a connection");
+                spawn_plain("stranger", move || self.serve(peer)).expect("a thread");
+            }
+        };
+        spawn_plain("strangers", accept_all).expect("a thread");
+        endpoint
+    }
+}
+
+#[test]
+fn a_stranger_on_the_port_is_told() {
+    let _watchdog = watchdog::watch("a_stranger_on_the_port_is_told");
+    let strangers = [
+        Stranger::Banner(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+        Stranger::Banner(b"INFO {\"server_id\":\"N\",\"version\":\"2.14.2\"}\r\n"),
+        Stranger::Answer(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+        Stranger::Answer(b"\x15\x03\x01\x00\x02\x02\x46"),
+        Stranger::Answer(b"-ERR unknown command\r\n"),
+        Stranger::Close,
+        Stranger::Wait,
+    ];
+    std::thread::scope(|threads| {
+        for stranger in strangers {
+            let endpoint = stranger.start();
+            for args in [&["sub", "t", "--timeout", "400ms"][..], &["registry", "--timeout", "400ms"]] {
+                let endpoint = endpoint.clone();
+                threads.spawn(move || {
+                    let said = said(&run(&[args, &["--broker", &endpoint]].concat()), 1);
+                    assert!(
+                        said.contains(&endpoint) && said.contains("is no corecast broker"),
+                        "{stranger:?}: {said}"
+                    );
+                });
+            }
+        }
+    });
+}
