@@ -74,6 +74,7 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
         if tick.now.saturating_since(exported) >= EXPORT_PERIOD {
             exported = tick.now;
             runtime.export();
+            runtime.log_losses();
             runtime.log_untold();
             runtime.log_overdue();
         }

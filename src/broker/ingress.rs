@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use corecast_executors::{MonotonicNs, ReadySocket, Wake};
+use socket2::SockRef;
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
@@ -72,8 +73,11 @@ impl Runtime {
 
     /// Files the connection of a session that the shard has, and starts its pump.
     pub(super) fn serve(self: &Rc<Self>, id: SessionId, socket: ReadySocket, door: Door) {
+        // Asked now: the kernel forgets it with the connection.
+        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
         let connection = Rc::new(Connection {
             id,
+            peer,
             door,
             socket,
             reader: Default::default(),

@@ -2,16 +2,18 @@
 //! `Rc`; every borrow of it ends before the next `.await`.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
-use tracing::info;
+use tracing::field::display;
+use tracing::{debug, info};
 
 use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
 use super::{Item, ZmtpScratch};
-use crate::fanout::{Door, Shard};
+use crate::fanout::{Closed, Door, Loss, Shard};
 use crate::ids::{SessionId, ShardId};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
 use crate::wire::{Reader, Slab, Span};
@@ -19,6 +21,8 @@ use crate::wire::{Reader, Slab, Span};
 /// One live connection of this executor.
 pub(super) struct Connection {
     pub(super) id: SessionId,
+    /// Where it comes from; none for a Unix socket.
+    pub(super) peer: Option<SocketAddr>,
     /// Which protocol it speaks.
     pub(super) door: Door,
     pub(super) socket: ReadySocket,
@@ -159,14 +163,27 @@ impl Runtime {
 
     /// Forgets a connection whose pump has ended, and tells the shard and the acceptor.
     pub(super) fn unfile(&self, id: SessionId, io_failed: bool) {
-        if let Some(slot) = self.connections.borrow_mut().get_mut(id.slot as usize) {
-            *slot = None;
-        }
+        let connection = self.connections.borrow_mut().get_mut(id.slot as usize).and_then(Option::take);
         self.stir();
-        let closed = self.shard.borrow_mut().on_closed(id, io_failed);
-        if let Some(reason) = closed.filter(|reason| *reason != CloseReason::PeerClosed) {
-            self.log_limited(reason.label(), |more| {
-                info!(shard = %self.id, session = %id.number(self.id), reason = reason.label(), more, "session ended");
+        let Some(closed) = self.shard.borrow_mut().on_closed(id, io_failed) else { return };
+        let peer = connection.and_then(|connection| connection.peer);
+        self.log_end(id, peer, &closed);
+    }
+
+    /// Anything but its peer's orderly close is a line: which client, from where, and why.
+    fn log_end(&self, id: SessionId, peer: Option<SocketAddr>, closed: &Closed) {
+        let Closed { reason, client, unsent } = closed;
+        let (client, peer) = (client.as_deref(), peer.map(display));
+        if *reason != CloseReason::PeerClosed {
+            let (session, reason) = (id.number(self.id), reason.label());
+            self.log_limited(reason, |more| {
+                info!(shard = %self.id, %session, client, peer, reason, unsent, more, "session ended");
+            });
+        } else if *unsent > 0 {
+            // Who has what it wanted leaves, whatever is still on its way.
+            let session = id.number(self.id);
+            self.log_limited("unsent", |more| {
+                debug!(shard = %self.id, %session, client, peer, unsent, more, "a client left before it had all");
             });
         }
     }
@@ -200,11 +217,31 @@ impl Runtime {
         }
     }
 
+    /// On ticks: messages were dropped, of which session last, and why.
+    pub(super) fn log_losses(&self) {
+        let mut shard = self.shard.borrow_mut();
+        let mut limit = self.log_limit.borrow_mut();
+        let now = self.clock.now();
+        let losses = shard.losses.take(|loss| {
+            let key = loss.reason.log_key();
+            // What waits is in the next line: it is not left out.
+            limit.is_due(key, now) && limit.allow(key, now).is_some()
+        });
+        for Loss { reason, messages, session: id } in losses {
+            let peer = self.connection(id).and_then(|connection| connection.peer).map(display);
+            let (client, session, reason) = (shard.client_of(id), id.number(self.id), reason.label());
+            info!(
+                shard = %self.id, reason, messages, %session, client, peer,
+                "messages dropped; the session named is the last that lost some"
+            );
+        }
+    }
+
     /// On ticks: ZeroMQ subscribers cannot be told what they missed, so the log is.
     pub(super) fn log_untold(&self) {
         let dropped = self.shard.borrow().counters.gaps_untold;
         let new = dropped - self.untold.get();
-        if new > 0 {
+        if new > 0 && self.log_limit.borrow().is_due("gaps_untold", self.clock.now()) {
             self.log_limited("gaps_untold", |_| {
                 self.untold.set(dropped);
                 info!(shard = %self.id, messages = new, "dropped of ZeroMQ subscribers that did not keep up");

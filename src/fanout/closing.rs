@@ -12,6 +12,17 @@ use crate::limits::LINGER;
 use crate::telemetry::{CloseReason, DropReason};
 use crate::wire::{Frame, encode_to_vec};
 
+/// How a session ended.
+#[derive(Debug)]
+pub struct Closed {
+    /// Why.
+    pub reason: CloseReason,
+    /// What its client called itself, if it came to that.
+    pub client: Option<Box<str>>,
+    /// Messages that waited for it.
+    pub unsent: u64,
+}
+
 impl Shard {
     /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
     /// farewell is flushed and the peer has closed, at the latest after [`LINGER`].
@@ -29,6 +40,7 @@ impl Shard {
             let slow = code == ErrorCode::SlowSubscriber;
             let reason = if slow { DropReason::Disconnect } else { DropReason::Draining };
             self.counters.drops[reason] += dropped;
+            self.losses.note(reason, dropped, id);
         }
         self.leave_fan_out(id);
         if is_relay {
@@ -42,9 +54,9 @@ impl Shard {
         }
     }
 
-    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives why the
+    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives how the
     /// session ended, if it was there.
-    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<CloseReason> {
+    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<Closed> {
         self.leave_fan_out(id);
         let mut session = self.sessions.remove(id)?;
         let (sent, unsent) = session.egress.abandon();
@@ -58,7 +70,12 @@ impl Shard {
             None => CloseReason::PeerClosed,
         };
         self.counters.closes[reason] += 1;
-        Some(reason)
+        Some(Closed { reason, client: session.client, unsent })
+    }
+
+    /// What the client of a session calls itself, while the session is there.
+    pub fn client_of(&self, id: SessionId) -> Option<&str> {
+        self.sessions.get(id)?.client.as_deref()
     }
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.

@@ -116,6 +116,7 @@ impl Shard {
             session.phase = Phase::Open;
             session.deadline = None;
             session.policy = policy;
+            session.client = (!name.is_empty()).then(|| name.into());
         }
         match self.config.direct {
             Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),

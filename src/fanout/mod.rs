@@ -13,6 +13,7 @@
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
 //! | `egress` | what waits for one session |
+//! | `losses` | what was dropped, until the log says so |
 //! | `gaps` | what a session missed, until it is told |
 //! | `session`, `sessions` | one connection's state, and the table of them |
 //! | `subscriptions` | what one session has subscribed to |
@@ -39,6 +40,7 @@ mod groups;
 mod interest;
 mod linking;
 mod liveness;
+mod losses;
 mod membership;
 mod outbox;
 mod policy;
@@ -57,9 +59,11 @@ mod watches;
 mod zmtp;
 
 pub use batch::{Batch, Chunk};
+pub use closing::Closed;
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Door, Encoding};
 pub use flush::Visit;
+pub use losses::{Loss, Losses};
 pub use outbox::{Dial, LinkItem, Outbox};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use publishers::DOWN_LEFT;

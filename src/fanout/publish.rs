@@ -197,13 +197,16 @@ impl Shard {
                     Offer::QueuedOver => over.push(*id),
                     Offer::Dropped(messages) => {
                         self.counters.drops[drop_reason(session.policy)] += messages;
+                        self.losses.note(drop_reason(session.policy), messages, *id);
                         if chunk.encoding != Encoding::Native {
                             self.counters.gaps_untold += messages;
                         }
                     }
                     Offer::Full => {
                         let refused = chunks[at..].iter().map(|chunk| u64::from(chunk.messages));
-                        self.counters.drops[DropReason::Disconnect] += refused.sum::<u64>();
+                        let refused = refused.sum::<u64>();
+                        self.counters.drops[DropReason::Disconnect] += refused;
+                        self.losses.note(DropReason::Disconnect, refused, *id);
                         full.push(*id);
                         break;
                     }

@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) zmtp: Option<Box<ZmtpPeer>>,
     /// What it has as a session of ours to a direct publisher, if it is one.
     pub(super) relay: Option<Box<RelayPeer>>,
+    /// What its client calls itself, for the log.
+    pub(super) client: Option<Box<str>>,
     pub(super) policy: OverflowPolicy,
     /// Why it is being closed, in `Closing` and `Shut`.
     pub(super) closing: Option<ErrorCode>,
@@ -88,6 +90,7 @@ impl Session {
             encoding: Encoding::default(),
             zmtp: None,
             relay: None,
+            client: None,
             policy,
             closing: None,
             listed: false,

@@ -12,6 +12,7 @@ use super::encoding::Messages;
 use super::groups::Groups;
 use super::interest::Interest;
 use super::linking::Peer;
+use super::losses::Losses;
 use super::outbox::{Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
 use super::publish::Audience;
@@ -97,6 +98,8 @@ pub struct Shard {
     pub(super) router: Router,
     pub(super) interest: Interest,
     pub(super) watches: Watches,
+    /// What was dropped and is in no line of the log yet.
+    pub losses: Losses,
     pub(super) publishers: Publishers,
     /// What ZeroMQ publishers are asked for.
     pub(super) upstream: Upstream,
@@ -131,6 +134,7 @@ impl Shard {
             router: Router::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
+            losses: Losses::default(),
             upstream: Upstream::default(),
             relays: Relays::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),

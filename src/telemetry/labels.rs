@@ -63,6 +63,19 @@ impl DropReason {
     }
 }
 
+impl DropReason {
+    /// The reason under which its line is limited: sessions end for some of the same.
+    pub fn log_key(self) -> &'static str {
+        match self {
+            DropReason::DropOldest => "dropped by drop_oldest",
+            DropReason::DropNewest => "dropped by drop_newest",
+            DropReason::Latest => "dropped by latest",
+            DropReason::Disconnect => "dropped by disconnect",
+            DropReason::Draining => "dropped by draining",
+        }
+    }
+}
+
 impl Label for DropReason {
     const KEY: &'static str = "reason";
 

@@ -46,6 +46,12 @@ impl OncePerSecond {
         }
     }
 
+    /// Whether a line with this reason may be written now, for what adds up until it may: nothing is counted as left out.
+    pub fn is_due(&self, reason: &'static str, now: MonotonicNs) -> bool {
+        let known = self.reasons.iter().find(|known| known.name == reason);
+        known.is_none_or(|known| now.saturating_since(known.last_line) >= PERIOD)
+    }
+
     /// On ticks: calls `say` with each reason that suppressed lines and has been quiet for a second since it wrote
     /// one, and how many they were. So the end of a burst is told, too.
     pub fn overdue(&mut self, now: MonotonicNs, mut say: impl FnMut(&'static str, u64)) {

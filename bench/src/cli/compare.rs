@@ -3,7 +3,7 @@
 use super::Exit;
 use super::output::{check_json, complain, json, publish_both};
 use crate::report::compare::claim::Claim;
-use crate::report::compare::{Comparison, compare, text};
+use crate::report::compare::{compare, text};
 use crate::report::source::Source;
 use anyhow::anyhow;
 use clap::Args;

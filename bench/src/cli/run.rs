@@ -25,7 +25,7 @@ use corecast::registry::Mode;
 use corecast::telemetry::{self, LogFormat};
 use corecast::{Endpoint, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
