@@ -162,6 +162,13 @@ impl BrokerArgs {
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let config = args.config()?;
     config.validate()?;
+    for (filter, meant) in
+        args.mode_rule.iter().filter_map(|(filter, _)| Some((filter, filter.suggestion()?)))
+    {
+        tracing::warn!(
+            "--mode-rule: '{filter}' is taken as a name; + and # are no wildcards here: '{meant}'?"
+        );
+    }
     let (news_link, mut news) = link(NEWS_MAX);
     wait_for_signals(news_link.clone())?;
     raise_limit_of_connections();

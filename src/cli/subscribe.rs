@@ -1,12 +1,15 @@
 //! `corecast sub`: prints what is published.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use corecast_executors::{TerminationSignals, exit_now, pause, spawn_plain};
 
 use super::event_writer::{EventFormat, EventWriter};
-use super::output::write_failed;
+use super::output::{note, write_failed};
 use super::quantity::Span;
 use super::{Exit, Failure};
 use crate::telemetry::StderrLines;
@@ -23,11 +26,19 @@ What was missed is told where it is missing: on stderr as a line that begins wit
 with the member gap, and of a topic of null when any topic of the subscription may be meant. In JSON, what is not \
 UTF-8 stands in payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
 
+SIGTERM and SIGINT end it with its last line whole; the exit code is 0, or 1 where --count is not reached.
+
 On a terminal, control characters and line breaks within payloads are shown as \\x1b and \\n; -o raw, a file and a \
 pipe get the bytes as they came.";
 
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
+
+/// How often an idle stream is left to see whether a signal has asked for the end: nobody notices, and it costs nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the reader of stdout has to take the last lines after a signal.
+const LAST_LINE_TIME: Duration = Duration::from_secs(1);
 
 /// Print what is published: payloads on stdout, all else on stderr.
 #[derive(Args, Debug)]
@@ -61,6 +72,13 @@ pub(super) struct SubArgs {
 
 pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
+    for (filter, meant) in args.filters.iter().filter_map(|filter| Some((filter, filter.suggestion()?))) {
+        note(format!(
+            "note: '{filter}' is taken as a name: + and # are no wildcards here; for one level write *, for all the rest >: \
+             '{meant}'"
+        ));
+    }
+    let stopped = stop_on_signals()?;
     let mut config = ClientConfig::new(args.broker);
     config.name = "corecast-sub".to_owned();
     config.overflow = args.overflow;
@@ -73,26 +91,36 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let mut writer = EventWriter::new(out, StderrLines::new(), args.output, on_terminal);
-    print_events(&mut subscriber, &mut writer, args.count, deadline)
+    print_events(&mut subscriber, &mut writer, args.count, deadline, &stopped)
 }
 
-/// Prints until there were `count` messages or the deadline is over.
+/// Prints until there were `count` messages, the deadline is over, or a signal asks for the end: then what was begun is
+/// finished, so that no line is half there.
 fn print_events<W: Write, N: Write>(
     subscriber: &mut Subscriber,
     writer: &mut EventWriter<W, N>,
     count: Option<u64>,
     deadline: Option<Instant>,
+    stopped: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let mut messages = 0;
     while count.is_none_or(|count| messages < count) {
+        if stopped.load(Ordering::Relaxed) {
+            writer.flush().map_err(write_failed)?;
+            return count.map_or(Ok(Exit::Fine), |count| Err(interrupted(messages, count)));
+        }
         let event = match subscriber.try_recv()? {
             Some(event) => event,
             None => {
                 // Nothing more waits, so whoever reads our output gets what there is.
                 writer.flush().map_err(write_failed)?;
-                match next_event(subscriber, deadline)? {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return Err(timed_out(messages));
+                }
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                match subscriber.recv_timeout(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY))? {
                     Some(event) => event,
-                    None => return Err(timed_out(messages)),
+                    None => continue,
                 }
             }
         };
@@ -103,11 +131,26 @@ fn print_events<W: Write, N: Write>(
     Ok(Exit::Fine)
 }
 
-fn next_event(subscriber: &mut Subscriber, deadline: Option<Instant>) -> Result<Option<Event>, Failure> {
-    match deadline {
-        None => Ok(Some(subscriber.recv()?)),
-        Some(deadline) => Ok(subscriber.recv_timeout(deadline.saturating_duration_since(Instant::now()))?),
-    }
+/// Makes SIGTERM and SIGINT a request to finish the line that is being written. Nobody may read it: then, or at a second
+/// signal, the process ends as it is.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let failed = |e: io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
+    let mut signals = TerminationSignals::install().map_err(failed)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stopped);
+    let wait = move || {
+        signals.wait();
+        seen.store(true, Ordering::Relaxed);
+        pause(LAST_LINE_TIME);
+        exit_now(Exit::Failed as u8);
+    };
+    // Nobody joins it: it ends with the process.
+    spawn_plain("signals", wait).map_err(failed)?;
+    Ok(stopped)
+}
+
+fn interrupted(messages: u64, count: u64) -> Failure {
+    Failure::new(Exit::Failed, format!("interrupted, after {messages} of {count} messages"))
 }
 
 fn timed_out(messages: u64) -> Failure {

@@ -127,6 +127,24 @@ impl Filter {
         String::from_utf8_lossy(self.as_bytes())
     }
 
+    /// The filter that was probably meant, where this one has a level that is a wildcard elsewhere and a name here: MQTT's
+    /// `sensors/+/temp` and `sensors/#` are `sensors.*.temp` and `sensors.>`. It may be meant as it is: topics may have
+    /// such names.
+    pub fn suggestion(&self) -> Option<String> {
+        let text = std::str::from_utf8(self.as_bytes()).ok()?;
+        let levels: Vec<&str> = text.split(['/', '.']).filter(|level| !level.is_empty()).collect();
+        if !levels.iter().any(|level| matches!(*level, "+" | "#")) {
+            return None;
+        }
+        let ours = levels.iter().map(|level| match *level {
+            "+" => "*",
+            "#" => ">",
+            name => name,
+        });
+        let meant = ours.collect::<Vec<_>>().join(".");
+        Filter::parse(&meant).is_ok().then_some(meant)
+    }
+
     /// Whether a message of this topic is asked for. The topic may be any bytes: levels are what stands between
     /// dots, and may be empty.
     pub fn matches(&self, topic: &[u8]) -> bool {
@@ -240,6 +258,22 @@ mod tests {
 
     fn filter(text: &str) -> Filter {
         Filter::parse(text).expect(text)
+    }
+
+    #[test]
+    fn wildcards_of_others_have_a_suggestion() {
+        for (theirs, ours) in [
+            ("#", Some(">")),
+            ("+", Some("*")),
+            ("sensors.+.temp", Some("sensors.*.temp")),
+            ("sensors/+/temp/#", Some("sensors.*.temp.>")),
+            ("/sensors/#", Some("sensors.>")),
+            ("a.#.b", None),
+            ("c#.c++", None),
+            ("a.*.>", None),
+        ] {
+            assert_eq!(filter(theirs).suggestion().as_deref(), ours, "{theirs}");
+        }
     }
 
     #[test]
