@@ -142,6 +142,19 @@ fn what_cannot_be_read_or_published_is_named() {
 }
 
 #[test]
+fn wildcards_of_mqtt_are_told_what_to_write() {
+    let _watchdog = watchdog::watch("wildcards_of_mqtt_are_told_what_to_write");
+    let broker = broker();
+    for (theirs, ours) in [("sensors/+/temp", "'sensors.*.temp'"), ("#", "'>'"), ("a.#", "'a.>'")] {
+        let output = at(&broker, &["sub", theirs, "--timeout", "10ms"]).output().expect("it runs");
+        let said = said(&output, 27);
+        assert!(said.contains("is taken as a name") && said.contains(ours), "{said}");
+    }
+    let output = at(&broker, &["sub", "c#.>", "--timeout", "10ms"]).output().expect("it runs");
+    assert!(!said(&output, 27).contains("taken as a name"));
+}
+
+#[test]
 fn a_size_is_checked_before_it_is_made() {
     let _watchdog = watchdog::watch("a_size_is_checked_before_it_is_made");
     let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--frame-bytes-max", "4KiB"]);
@@ -400,6 +413,22 @@ fn the_page_has_every_metric() {
             assert!(page.has(&name), "{name}");
         }
     }
+    let build = format!("corecast_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"));
+    assert!(page.text().contains(&build), "{}", page.text());
+    check_metrics(page.text());
+}
+
+/// What Prometheus itself says of the page, where its `promtool` is (Debian's package `prometheus`).
+fn check_metrics(page: &str) {
+    let mut promtool = std::process::Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut promtool) = promtool.spawn() else {
+        let _ = writeln!(std::io::stderr(), "left out: there is no promtool (apt-get install prometheus)");
+        return;
+    };
+    promtool.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("it reads all");
+    let output = promtool.wait_with_output().expect("it is ours");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 #[test]

@@ -33,6 +33,14 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+/// Which build this is, as a label of a gauge that is always 1: what dashboards join others with. It has no shard.
+const BUILD_INFO: Metric = Metric {
+    name: "corecast_build_info",
+    kind: MetricKind::Gauge,
+    unit: Unit::Count,
+    help: "Always 1; its label says the version of the broker.",
+};
+
 macro_rules! list {
     ($( #[doc = $help:literal] $kind:ident $field:ident: $value:ty, $name:literal, $unit:ident; )*) => {
         /// What one shard counts.
@@ -94,7 +102,7 @@ list! {
     Counter bytes_out: u64, "corecast_bytes_out_total", Bytes;
     /// Messages received from publishers.
     Counter messages_in: u64, "corecast_messages_in_total", Count;
-    /// Messages given to sessions: one for each session that asked for it and was not refused it.
+    /// Messages that the kernel took, one for each session.
     Counter deliveries: u64, "corecast_deliveries_total", Count;
     /// Messages not delivered to a session that asked for them, by why.
     Counter drops: By<DropReason>, "corecast_drops_total", Count;
@@ -110,8 +118,8 @@ list! {
     Gauge link_depth: u64, "corecast_link_depth", Count;
     /// Times that a publisher was held because a link or a blocking egress queue was full.
     Counter link_held: u64, "corecast_link_held_total", Count;
-    /// Microseconds that a turn took.
-    Histogram turn_us: Log2Histogram, "corecast_turn_us", Microseconds;
+    /// Time that a turn of reading and routing took; shards count it in microseconds.
+    Histogram turn_us: Log2Histogram, "corecast_turn_seconds", Seconds;
     /// Ticks received: about 100 a second from a shard that is well and busy, 12 from one that rests.
     Counter ticks: u64, "corecast_ticks_total", Count;
 }
@@ -124,12 +132,13 @@ const LOG_LINES_DROPPED: Metric = Metric {
     help: "Log lines dropped because nobody read stderr.",
 };
 
-/// Every metric that there is once in a process, without a label.
-pub const PROCESS_METRICS: &[Metric] = &[LOG_LINES_DROPPED];
+/// Every metric that there is once in a process, not for each shard.
+pub const PROCESS_METRICS: &[Metric] = &[LOG_LINES_DROPPED, BUILD_INFO];
 
 /// Hands the figures of the process on to the recorder that is installed: whenever somebody is about to read them.
 pub(super) fn flush_process() {
     metrics::counter!(LOG_LINES_DROPPED.name).absolute(log_lines_dropped());
+    metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 impl std::fmt::Debug for Exported {
@@ -189,8 +198,8 @@ mod tests {
             "corecast_drops_total{shard=\"3\",reason=\"latest\"} 4",
             "corecast_drops_total{shard=\"3\",reason=\"drop_oldest\"} 0",
             "corecast_closes_total{shard=\"3\",reason=\"too_large\"} 2",
-            "corecast_turn_us_sum{shard=\"3\"} 5",
-            "corecast_turn_us_count{shard=\"3\"} 1",
+            "corecast_turn_seconds_sum{shard=\"3\"} 0.000005",
+            "corecast_turn_seconds_count{shard=\"3\"} 1",
         ] {
             assert!(page.lines().any(|there| there == line), "{line} is missing in\n{page}");
         }

@@ -83,7 +83,10 @@ impl Gauge {
     }
 }
 
-/// The handle of a row that is a distribution.
+/// Distributions are counted in microseconds, and exported in the base unit of Prometheus.
+pub(super) const US_PER_S: f64 = 1e6;
+
+/// The handle of a row that is a distribution, in seconds.
 pub(super) struct Histogram(metrics::Histogram);
 
 impl Histogram {
@@ -93,7 +96,7 @@ impl Histogram {
 
     pub(super) fn flush(&self, now: &Log2Histogram, last: &Log2Histogram) {
         for (value, count) in now.since(last) {
-            self.0.record_many(value, count);
+            self.0.record_many(value / US_PER_S, count);
         }
     }
 }

@@ -4,6 +4,7 @@
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::counters::{METRICS, MetricKind, PROCESS_METRICS, flush_process};
+use super::exported::US_PER_S;
 use super::log2::Log2Histogram;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -44,7 +45,7 @@ impl MetricsPage {
 }
 
 fn recorder() -> Result<PrometheusRecorder> {
-    let bounds: Vec<f64> = Log2Histogram::bounds().map(|bound| bound as f64).collect();
+    let bounds: Vec<f64> = Log2Histogram::bounds().map(|bound| bound as f64 / US_PER_S).collect();
     let mut builder = PrometheusBuilder::new();
     for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Histogram) {
         builder = builder
@@ -75,15 +76,15 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             describe();
             metrics::counter!("corecast_frames_in_total", "shard" => "0").increment(5);
-            metrics::histogram!("corecast_turn_us", "shard" => "0").record_many(3.0, 2);
+            metrics::histogram!("corecast_turn_seconds", "shard" => "0").record_many(3e-6, 2);
         });
         page.fold();
         let page = page.render();
         for line in [
             "# HELP corecast_frames_in_total Whole frames received.",
             "corecast_frames_in_total{shard=\"0\"} 5",
-            "corecast_turn_us_bucket{shard=\"0\",le=\"2\"} 0",
-            "corecast_turn_us_bucket{shard=\"0\",le=\"4\"} 2",
+            "corecast_turn_seconds_bucket{shard=\"0\",le=\"0.000002\"} 0",
+            "corecast_turn_seconds_bucket{shard=\"0\",le=\"0.000004\"} 2",
         ] {
             assert!(page.lines().any(|there| there == line), "{line} is missing in\n{page}");
         }

@@ -5,6 +5,7 @@
 pub(crate) struct Page {
     /// Name, labels as they are written, value.
     lines: Vec<(String, String, f64)>,
+    text: String,
 }
 
 impl Page {
@@ -14,7 +15,12 @@ impl Page {
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             (name.to_owned(), labels.to_owned(), value.parse().expect("a number"))
         });
-        Page { lines: lines.collect() }
+        Page { lines: lines.collect(), text: body.to_owned() }
+    }
+
+    /// All of it, as Prometheus reads it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The sum over all shards and labels.
