@@ -56,7 +56,13 @@ struct Underway {
 
 impl Underway {
     fn start(arguments: &[&str]) -> Self {
-        let mut all = vec!["run", "--subscribers", "8", "--rate", "200", "--duration", "60", "--json", "-"];
+        Self::start_for("60", arguments)
+    }
+
+    /// A run of so many seconds, that is sending.
+    fn start_for(seconds: &str, arguments: &[&str]) -> Self {
+        let mut all =
+            vec!["run", "--subscribers", "8", "--rate", "200", "--duration", seconds, "--json", "-"];
         all.extend(arguments);
         let mut bench = bench(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(bench.stderr.take().unwrap());
@@ -364,4 +370,43 @@ fn tables_are_printed_though_the_record_cannot_be_written() {
     assert!(text(&output.stderr).contains("cannot write /dev/full"), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("proxy 1"), "{}", text(&output.stdout));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn bash_completes_behind_a_subcommand() {
+    let script = bench(&["completions", "bash"]).output().unwrap();
+    let offered = |words: &[&str]| {
+        let program = "source /dev/stdin; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                       \"$(complete -p \"$1\" | sed 's/.*-F \\([^ ]*\\).*/\\1/')\" \"$1\" \"${!#}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
+                       echo \"${COMPREPLY[*]}\"";
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "-c", program, "bash"]).args(words);
+        let mut bash =
+            bash.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut bash.stdin.take().unwrap(), &script.stdout).unwrap();
+        text(&bash.wait_with_output().unwrap().stdout).trim().to_owned()
+    };
+    assert_eq!(offered(&["corecast-bench", "exp"]), "experiment");
+    assert_eq!(offered(&["corecast-bench", "run", "--subsc"]), "--subscribers");
+    assert_eq!(offered(&["corecast-bench", "run", "--mode", ""]), "proxy direct both");
+    assert_eq!(offered(&["corecast-bench", "peers", "--transport", "u"]), "uds");
+}
+
+#[test]
+fn a_broker_that_stands_still_shows_in_every_message_that_it_delays() {
+    use nix::sys::signal::{Signal, kill};
+    let underway = Underway::start_for("10", &["--timeout", "30"]);
+    let broker = nix::unistd::Pid::from_raw(i32::try_from(underway.broker).unwrap());
+    corecast_executors::pause(Duration::from_secs(3));
+    kill(broker, Signal::SIGSTOP).unwrap();
+    // The time that it stands still is what is measured.
+    corecast_executors::pause(Duration::from_secs(3));
+    kill(broker, Signal::SIGCONT).unwrap();
+    let output = underway.finish();
+    let run = &record(&output)["runs"][0];
+    assert_eq!((&run["lost"], &run["incomplete"]), (&Value::from(0), &Value::Null), "{run}");
+    let latency = |figure: &str| run["latency_us"][figure].as_f64().unwrap() / 1e6;
+    // Of 10 s of messages, 3 wait for 3 s to 0: 1.5 s on average, which is 0.45 s over all.
+    let (mean, p99) = (latency("mean"), latency("p99"));
+    assert!((0.40..0.75).contains(&mean) && (2.7..3.6).contains(&p99), "mean {mean} s, p99 {p99} s");
 }

@@ -23,8 +23,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub use completions::completion_script;
 pub use environment::{FromVariables, Refusal, Variables};
 pub use exit::{Exit, Failure};
+pub use man::man_page;
 pub use quantity::Size;
 pub use utc::Utc;
 
@@ -82,6 +84,15 @@ struct LogArgs {
     )]
     log_format: LogFormat,
 }
+
+/// What the exit codes mean, for man pages.
+const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "All that was asked is done; also when whoever reads the output is gone."),
+    (1, "It could not be done."),
+    (2, "It was asked in a wrong way."),
+    (3, "It was done, and slower than asked."),
+    (27, "It was not done in the time given."),
+];
 
 /// The variables of this command.
 const VARIABLES: Variables = Variables { prefix: "CORECAST", shared: &["broker", "log-level", "log-format"] };

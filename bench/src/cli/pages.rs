@@ -1,9 +1,10 @@
 //! Owns the completion scripts and the man pages. Both come from the definition of the arguments, so they cannot
 //! say anything else than `--help`.
 
+use super::Exit;
 use super::output::{print, write_file};
-use super::{Cli, Exit};
-use clap::{Args, CommandFactory};
+use clap::Args;
+use corecast::cli::{completion_script, man_page};
 use std::path::PathBuf;
 
 /// Arguments of `corecast-bench completions`.
@@ -21,38 +22,43 @@ pub struct ManArgs {
     pub out: Option<PathBuf>,
 }
 
+/// What the exit codes mean.
+const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "All went well."),
+    (1, "Something failed, or was interrupted."),
+    (2, "Wrong usage, or an assertion that does not hold."),
+    (3, "The asked rate was not reached."),
+    (27, "It took too long."),
+];
+
 /// Prints a completion script.
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "corecast-bench", &mut script);
-    print(&script)?;
+    let words: &[(&str, &[&str])] = &[("mode", MODES), ("sessions", SESSIONS)];
+    print(&completion_script(args.shell, super::command(), words))?;
     Ok(Exit::Fine)
 }
+
+/// Words for shells, of options that `corecast` has not or with other words.
+const MODES: &[&str] = &["proxy", "direct", "both"];
+const SESSIONS: &[&str] = &["per-subscriber", "per-executor"];
 
 /// Prints or writes the man pages.
 pub fn man(args: &ManArgs) -> anyhow::Result<Exit> {
     let mut command = super::command();
     command.build();
     let Some(folder) = &args.out else {
-        print(&page(command)?)?;
+        print(&man_page(command, EXIT_STATUS)?)?;
         return Ok(Exit::Fine);
     };
     std::fs::create_dir_all(folder)?;
     let visible = command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set());
     for subcommand in visible.filter(|subcommand| subcommand.get_name() != "help") {
         let name = format!("corecast-bench-{}", subcommand.get_name());
-        // clap wants names that live as long as the process; the command ends after this.
         let subcommand = subcommand.clone().name(name.clone()).display_name(name.clone());
-        write_file(&folder.join(format!("{name}.1")), &page(subcommand)?)?;
+        write_file(&folder.join(format!("{name}.1")), &man_page(subcommand, EXIT_STATUS)?)?;
     }
-    write_file(&folder.join("corecast-bench.1"), &page(command.clone())?)?;
+    write_file(&folder.join("corecast-bench.1"), &man_page(command.clone(), EXIT_STATUS)?)?;
     Ok(Exit::Fine)
-}
-
-fn page(command: clap::Command) -> std::io::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page)?;
-    Ok(page)
 }
 
 #[cfg(test)]
@@ -80,5 +86,6 @@ mod tests {
         assert_eq!(names, wanted);
         let run = std::fs::read_to_string(folder.path().join("corecast-bench-run.1")).unwrap();
         assert!(run.contains("subscribers") && run.contains("CORECAST_BENCH_RUN_RATE"), "{run}");
+        assert!(run.contains(".SH \"EXAMPLES\"") && run.contains(".SH \"EXIT STATUS\""), "{run}");
     }
 }
