@@ -60,7 +60,7 @@ fn the_canonical_experiment_leaves_a_folder_with_everything_in_it() {
             assert!(raw.join(file).is_file(), "{file}");
         }
         let csv = std::fs::read_to_string(raw.join("subscribers/00000.csv")).unwrap();
-        assert_eq!((csv.lines().count(), csv.lines().next()), (4, Some("index,message id,latency")));
+        assert_eq!((csv.lines().count(), csv.lines().next()), (4, Some("index,message id,latency_s")));
     }
     let said = text(&output.stdout);
     assert!(said.contains("sessions per-executor") && said.contains("corecast-bench report "), "{said}");

@@ -12,18 +12,21 @@ use std::collections::BTreeMap;
 /// A line above, below, and under the header.
 const STYLE: TableStyle = TableStyle::new().top_border(LINE).header_separator(LINE).bottom_border(LINE);
 const LINE: LineStyle = LineStyle::none().fill('─').junction('─');
+/// What the short headers mean: longer ones would be broken to fit.
+const ABOUT: &str = "per second: deliveries in the flood; to last: median until the last subscriber has a message;\n\
+                     CPU: of the peer, for a delivery; memory: for a subscriber";
 /// The figures of the table of ratios, with their headers.
 const RATIOS: [(&str, &str); 4] = [
-    ("deliveries_per_s", "deliveries\n/ second"),
-    ("last_subscriber_us.median", "median time\nto the last"),
-    ("cpu_ns_per_delivery", "CPU / de-\nlivery"),
-    ("rss_per_subscriber_bytes", "memory /\nsubscriber"),
+    ("deliveries_per_s", "per second"),
+    ("last_subscriber_us.median", "to last"),
+    ("cpu_ns_per_delivery", "CPU"),
+    ("rss_per_subscriber_bytes", "memory"),
 ];
 
 /// The tables of a comparison, and a line for everything that is worth knowing about it.
 pub fn render(plan: &Plan, summary: &Summary, skipped: &[SkippedRecord], notes: &[String]) -> String {
     let mut text = format!(
-        "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}\n",
+        "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}\n{ABOUT}\n",
         count(plan.subscribers as u64),
         count(plan.size_bytes as u64),
         number(plan.rate_hz),
@@ -63,14 +66,14 @@ pub fn render(plan: &Plan, summary: &Summary, skipped: &[SkippedRecord], notes: 
 fn figures(peers: &[PeerRecord]) -> Table {
     let mut table = table(&[
         "peer",
-        "deliveries\n/ second",
-        "latency\nmedian",
-        "\np99",
-        "to last\nmedian",
-        "\np99",
-        "CPU / de-\nlivery",
-        "in the\nflood",
-        "memory /\nsub-\nscriber",
+        "per second",
+        "median",
+        "p99",
+        "to last",
+        "its p99",
+        "CPU",
+        "flood CPU",
+        "memory",
         "lost",
     ]);
     for peer in peers {

@@ -17,7 +17,7 @@ pub fn render(runs: &[RunRecord]) -> String {
     if let Some(run) = runs.first() {
         text.push_str(&format!("{}\n", heading(run, runs)));
     }
-    text.push_str(&format!("{}\n\n{}\n", arrivals(runs).trim_fmt(), times(runs).trim_fmt()));
+    text.push_str(&format!("{}\n{ABOUT}\n\n{}\n", arrivals(runs).trim_fmt(), times(runs).trim_fmt()));
     for run in runs {
         let about = match runs {
             [_] => String::new(),
@@ -108,8 +108,12 @@ fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
     )
 }
 
+/// What the short headers mean: longer ones would be broken to fit.
+const ABOUT: &str = "run: mode and subscribers; CPU: of the broker, for a delivery;\n\
+                     pub. CPU: of the publishers' executors; RSS: of the broker";
+
 /// The header over the names of runs.
-const RUN: &str = "mode, sub-\nscribers";
+const RUN: &str = "run";
 
 /// What was sent and what became of it, a line for each run.
 fn arrivals(runs: &[RunRecord]) -> Table {
@@ -120,10 +124,10 @@ fn arrivals(runs: &[RunRecord]) -> Table {
         "gaps",
         "lost",
         "wrong",
-        "deliveries\n/ second",
-        "CPU / de-\nlivery of:\nbroker",
-        "publish-\ning exe-\ncutors",
-        "broker\nRSS",
+        "per second",
+        "CPU",
+        "pub. CPU",
+        "RSS",
     ]);
     for run in runs {
         table.add_row(
@@ -369,5 +373,9 @@ mod tests {
         let text = render(&[run]) + &render(&[apart]);
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{widest} columns:\n{text}");
+        // Each header is one line, between two rules.
+        let rules: Vec<usize> =
+            (0..).zip(text.lines()).filter(|(_, line)| line.starts_with('─')).map(|(at, _)| at).collect();
+        assert!(rules.chunks(3).all(|rules| rules[1] == rules[0] + 2), "{text}");
     }
 }

@@ -194,7 +194,7 @@ fn write_samples(folder: &Path, samples: &Samples) -> Result<(), ResultsError> {
     let many = samples.kept().iter().any(|sample| sample.publisher > 0);
     for sample in samples.kept() {
         let (index, text) =
-            files.entry(sample.subscriber).or_insert_with(|| (0, "index,message id,latency\n".to_owned()));
+            files.entry(sample.subscriber).or_insert_with(|| (0, "index,message id,latency_s\n".to_owned()));
         let id = if many {
             format!("{}:{}", sample.publisher, sample.sequence)
         } else {
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(read.latency.summary(), raw().latency.summary());
         assert_eq!(read.samples, raw().samples);
         let csv = std::fs::read_to_string(path.join("runs").join(&id).join("subscribers/00300.csv")).unwrap();
-        assert_eq!(csv, "index,message id,latency\n0,1:7,1.234567890\n");
+        assert_eq!(csv, "index,message id,latency_s\n0,1:7,1.234567890\n");
     }
 
     #[test]

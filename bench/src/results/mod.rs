@@ -7,7 +7,7 @@
 //! | `runs/ID/latency.hdr` | latencies at every subscriber, ns, in HdrHistogram's compressed V2 format |
 //! | `runs/ID/first_subscriber.hdr` | of each message: to its first subscriber |
 //! | `runs/ID/last_subscriber.hdr` | of each message: to its last subscriber |
-//! | `runs/ID/subscribers/NNNNN.csv` | every delivery at one subscriber: `index,message id,latency`, the latter in seconds; only where samples were kept |
+//! | `runs/ID/subscribers/NNNNN.csv` | every delivery at one subscriber: `index,message id,latency_s`; only where samples were kept |
 //!
 //! | file here | owns |
 //! |---|---|
