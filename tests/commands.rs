@@ -103,7 +103,7 @@ fn wrong_usage_is_2() {
         &["sub", "a.>.b"],
         &["sub", "t", "--count", "many"],
         &["sub", "t", "-o", "xml"],
-        &["sub", "t", "--broker", "localhost:6680"],
+        &["sub", "t", "--broker", "localhost"],
         &["broker", "--overflow", "maybe"],
         &["broker", "--listen", "udp://127.0.0.1:1"],
         &["broker", "--cores", "100000"],
