@@ -59,6 +59,14 @@ pub const SLAB_TAKEN_BYTES_MIN: usize = SLAB_BYTES / 4 * 3;
 /// a shorter one is copied to the front of the slab, which costs less than a buffer.
 pub const PARTIAL_BYTES_IN_SLAB: usize = READ_BYTES_PER_TURN / 4;
 
+/// Longest body of the first frame of a session, a hello, in bytes: the longest name and what is around it, twice. Nobody
+/// is known before it, and with this a thousand strangers hold a megabyte.
+pub const HELLO_BYTES_MAX: usize = 1 << 10;
+
+/// Bytes of frames longer than [`PARTIAL_BYTES_IN_SLAB`] that have begun and may come to their end, of all sessions of
+/// a shard: 16 of the longest by default. Others wait, with one read each; one frame is always let in.
+pub const UNFINISHED_BYTES_MAX: usize = 64 << 20;
+
 /// A piece of a batch that is shorter than this is copied for each egress group, which costs less than to share it. A
 /// longer one is a slice of the batch until it has to wait.
 pub const COPY_BELOW_BYTES: usize = 4 << 10;
@@ -249,6 +257,16 @@ pub const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// Longer frames get a second more for each of these: 64 KiB/s is slower than any link that this is used on.
 pub const FRAME_BYTES_PER_SEC_MIN: u64 = 64 << 10;
 
+/// How long a frame that is longer than [`PARTIAL_BYTES_IN_SLAB`] may take to grow by [`FRAME_STEP_BYTES`]: so long a
+/// pause is no network's, and what has come of it is held meanwhile.
+pub const FRAME_STALL: Duration = Duration::from_secs(5);
+
+/// The same while others wait for what it holds.
+pub const FRAME_STALL_CROWDED: Duration = Duration::from_secs(1);
+
+/// Bytes by which it grows in that time at the least: those of a read.
+pub const FRAME_STEP_BYTES: usize = READ_BYTES_PER_TURN;
+
 /// How long a closed session may take to read its farewell, and a finished publisher to be read to the end.
 pub const LINGER: Duration = Duration::from_secs(2);
 
@@ -378,6 +396,9 @@ const _: () = {
     assert!(2 * JOINED_ANSWERS_BYTES_MAX < CONTROL_BYTES_MAX);
     assert!(SLAB_TAKEN_BYTES_MIN <= READ_BYTES_PER_TURN); // a full read is not copied
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);
+    assert!(HELLO_BYTES_MAX >= TEXT_BYTES_MAX + 128);
+    assert!(UNFINISHED_BYTES_MAX >= 16 * FRAME_BYTES_MAX_DEFAULT);
+    assert!(FRAME_STEP_BYTES as u64 <= FRAME_STALL.as_secs() * FRAME_BYTES_PER_SEC_MIN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
     assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());

@@ -7,9 +7,14 @@ mod broker_process;
 mod raw_client;
 mod watchdog;
 
+use std::io::Write as _;
+use std::time::Duration;
+
 use broker_process::{BrokerProcess, Transport};
 use corecast::OverflowPolicy;
-use corecast::wire::{Frame, encode};
+use corecast::limits::{SLAB_BYTES, UNFINISHED_BYTES_MAX};
+use corecast::wire::{Frame, encode, encode_to_vec};
+use corecast_executors::{pause, spawn_plain};
 use raw_client::{RawClient, Said, message};
 
 /// The most that waits for one session, and how much of it the kernel's buffers hold besides is not counted.
@@ -32,7 +37,7 @@ struct Held {
 
 impl Held {
     fn start(options: &[&str]) -> Self {
-        let broker = BrokerProcess::start(Transport::Tcp, &[OPTIONS, options].concat());
+        let broker = BrokerProcess::start(Transport::Tcp, options);
         let idle_bytes = broker.rss_bytes();
         Held { broker, idle_bytes }
     }
@@ -95,7 +100,7 @@ impl Publisher {
 #[test]
 fn one_topic_of_many_does_not_keep_the_others_alive() {
     let _watchdog = watchdog::watch("one_topic_of_many_does_not_keep_the_others_alive");
-    let held = Held::start(&[]);
+    let held = Held::start(OPTIONS);
     let _stalled = held.stalled("t.0", OverflowPolicy::DropOldest);
     let mut publisher = held.publisher();
     let topics: Vec<String> = (0..64).map(|n| format!("t.{n}")).collect();
@@ -109,7 +114,7 @@ fn one_topic_of_many_does_not_keep_the_others_alive() {
 #[test]
 fn short_frames_count_with_what_is_kept_of_each() {
     let _watchdog = watchdog::watch("short_frames_count_with_what_is_kept_of_each");
-    let held = Held::start(&[]);
+    let held = Held::start(OPTIONS);
     let _stalled = held.stalled("wanted.*", OverflowPolicy::DropOldest);
     let mut publisher = held.publisher();
     for number in 0..200_000 {
@@ -123,7 +128,7 @@ fn short_frames_count_with_what_is_kept_of_each() {
 #[test]
 fn the_newest_of_very_many_topics_count_with_what_is_kept_of_each() {
     let _watchdog = watchdog::watch("the_newest_of_very_many_topics_count_with_what_is_kept_of_each");
-    let held = Held::start(&[]);
+    let held = Held::start(OPTIONS);
     let _stalled = [(); 4].map(|()| held.stalled("state.*", OverflowPolicy::Latest));
     let mut publisher = held.publisher();
     for number in 0..100_000 {
@@ -136,7 +141,7 @@ fn the_newest_of_very_many_topics_count_with_what_is_kept_of_each() {
 #[test]
 fn a_stalled_subscriber_that_goes_on_asking_piles_nothing_up() {
     let _watchdog = watchdog::watch("a_stalled_subscriber_that_goes_on_asking_piles_nothing_up");
-    let held = Held::start(&[]);
+    let held = Held::start(OPTIONS);
     let mut stalled = held.stalled("t.*", OverflowPolicy::DropOldest);
     let mut publisher = held.publisher();
     let topic = |n: usize| format!("t.{n:0>900}");
@@ -146,4 +151,71 @@ fn a_stalled_subscriber_that_goes_on_asking_piles_nothing_up() {
         stalled.send(&Frame::Ping { token: round as u64 });
     }
     held.assert_honest(1);
+}
+
+/// A thread that sends all of a long frame but its end, to one who may not want it.
+fn begin_long_frame(client: &RawClient, bytes: usize) {
+    let mut writer = client.writer();
+    let send = move || {
+        let frame = encode_to_vec(&message("t", &vec![7; bytes], 1));
+        // It is refused in the end.
+        let _ = writer.write_all(&frame[..frame.len() - 10]);
+    };
+    spawn_plain("sender", send).expect("a thread");
+}
+
+#[test]
+fn nothing_is_kept_of_a_stranger_that_has_not_said_hello() {
+    let _watchdog = watchdog::watch("nothing_is_kept_of_a_stranger_that_has_not_said_hello");
+    let held = Held::start(OPTIONS);
+    let strangers: Vec<RawClient> = (0..100)
+        .map(|_| {
+            let client = RawClient::connect(held.broker.address()).greet();
+            begin_long_frame(&client, 1_000_000);
+            client
+        })
+        .collect();
+    // A slow one's hello has its time.
+    let mut slow = RawClient::connect(held.broker.address()).greet();
+    let hello = encode_to_vec(&Frame::Hello { name: &"n".repeat(512), overflow: 0 });
+    slow.send_bytes(&hello[..hello.len() - 1]);
+    held.broker.until(|page| page.closes("too_large") == strangers.len() as u64);
+    let more = held.broker.rss_bytes() - held.idle_bytes;
+    assert!(more <= ANYWAY_BYTES, "{more} bytes are held for strangers");
+    slow.send_bytes(&hello[hello.len() - 1..]);
+    assert!(matches!(slow.next(), Said::Welcome { .. }));
+}
+
+#[test]
+fn long_frames_without_an_end_hold_little_and_not_for_long() {
+    let _watchdog = watchdog::watch("long_frames_without_an_end_hold_little_and_not_for_long");
+    let held = Held::start(&["--shards", "1", "--frame-bytes-max", "8MiB", "--heartbeat", "60s"]);
+    // More than twice as much as may be unfinished: some wait for others.
+    let begun: Vec<RawClient> = (0..24)
+        .map(|_| {
+            let client = RawClient::connect(held.broker.address()).open();
+            begin_long_frame(&client, 7 << 20);
+            client
+        })
+        .collect();
+    let unfinished = |page: &broker_process::Page| page.sum("corecast_unfinished_bytes");
+    let most = (UNFINISHED_BYTES_MAX + begun.len() * SLAB_BYTES) as u64;
+    let mut seen = 0;
+    while held.broker.page().closes("frame_timeout") < begun.len() as u64 {
+        let counted = unfinished(&held.broker.page());
+        seen = seen.max(counted);
+        assert!(counted <= most, "{counted} bytes are unfinished");
+        let more = held.broker.rss_bytes().saturating_sub(held.idle_bytes);
+        assert!(more <= 2 * most + ANYWAY_BYTES, "{more} bytes are held and {counted} counted");
+        pause(Duration::from_millis(50));
+    }
+    assert!(seen > most / 2, "{seen} bytes were the most");
+    assert_eq!(unfinished(&held.broker.until(|page| unfinished(page) == 0)), 0);
+    // Others were served all the time, with long frames, too.
+    let mut subscriber = RawClient::connect(held.broker.address()).open();
+    subscriber.subscribe("t");
+    let mut publisher = held.publisher();
+    publisher.publish("t", &vec![7; 7 << 20]);
+    publisher.flush();
+    assert!(matches!(subscriber.next(), Said::Message { .. }));
 }

@@ -91,6 +91,7 @@ impl Runtime {
         let (bytes, frames) = shard.egress_depth();
         shard.counters.egress_bytes = bytes;
         shard.counters.egress_frames = frames;
+        shard.counters.unfinished_bytes = shard.unfinished_bytes() as u64;
         shard.counters.link_depth = self.links.iter().flatten().map(|link| link.depth() as u64).sum();
         self.exported.borrow_mut().flush(&shard.counters);
     }

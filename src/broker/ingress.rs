@@ -12,8 +12,9 @@ use super::zmtp_ingress::{ingest_zmtp, unix_ns};
 use crate::error::ErrorCode;
 use crate::fanout::{Door, Phase, Shard};
 use crate::ids::SessionId;
+use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES, PARTIAL_BYTES_IN_SLAB};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Reader, Slab, Span, WireError, split};
+use crate::wire::{Reader, Slab, Span, WireError, announced_bytes, split};
 
 /// What a turn of reading came to.
 enum Turn {
@@ -43,13 +44,31 @@ pub fn ingest(shard: &mut Shard, id: SessionId, reader: &mut Reader, slab: &mut 
         Some(Phase::Closing | Phase::Shut) | None => return discard_all(reader, slab),
     }
     spans.clear();
-    let found = split(&reader.filled(slab)[greeted..], shard.frame_bytes_max(), spans);
+    let filled = &reader.filled(slab)[greeted..];
+    if shard.phase(id) == Some(Phase::Hello)
+        && let Some(error) = too_long_for_a_hello(filled)
+    {
+        shard.on_wire_error(id, &error);
+        return discard_all(reader, slab);
+    }
+    let found = split(filled, shard.frame_bytes_max(), spans);
     let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
     shard.on_frames(id, &bytes, spans);
     if let Some(error) = found.error {
         shard.on_wire_error(id, &error);
     }
-    shard.on_partial(id, reader.partial_bytes() > 0, !spans.is_empty(), reader.partial_announced_bytes());
+    shard.on_partial(id, reader.partial_bytes(), !spans.is_empty(), reader.partial_announced_bytes());
+}
+
+/// Before the hello nobody is known: little of a stranger is kept.
+fn too_long_for_a_hello(bytes: &[u8]) -> Option<WireError> {
+    let body_bytes = announced_bytes(bytes)? - LENGTH_BYTES;
+    if body_bytes <= HELLO_BYTES_MAX {
+        return None;
+    }
+    let text =
+        format!("the first frame, a hello, announces {body_bytes} bytes; the limit is {HELLO_BYTES_MAX}");
+    Some(WireError::new(ErrorCode::TooLarge, text))
 }
 
 pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) {
@@ -100,7 +119,7 @@ impl Runtime {
             Ok(received) => received.unwrap_or(0),
             Err(_) => return Turn::Ended(true),
         };
-        reader.received(received);
+        reader.received(&slab, received);
         if received == 0 {
             reader.discard(&mut slab, 0);
             return Turn::More;
@@ -135,6 +154,10 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
         if connection.socket.readable().await.is_err() {
             break true;
         }
+        if connection.reader.borrow().partial_bytes() > PARTIAL_BYTES_IN_SLAB {
+            runtime.shard.borrow_mut().on_readable(id);
+            runtime.wait_while_held(&connection).await;
+        }
         match runtime.turn(&connection) {
             Turn::Ended(io_failed) => {
                 runtime.refuse_half_frame(&connection);
@@ -142,9 +165,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             }
             Turn::More => runtime.settle().await,
         }
-        while runtime.shard.borrow().is_held(id) && !connection.ended.get() {
-            connection.wake.wait().await;
-        }
+        runtime.wait_while_held(&connection).await;
     };
     // A farewell that has just been said leaves now or never.
     runtime.settle().await;
@@ -160,6 +181,12 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
 }
 
 impl Runtime {
+    async fn wait_while_held(&self, connection: &Connection) {
+        while self.shard.borrow().is_held(connection.id) && !connection.ended.get() {
+            connection.wake.wait().await;
+        }
+    }
+
     /// The stream is over, and not where a frame is: a peer that only shut its side down can still read of it.
     fn refuse_half_frame(&self, connection: &Connection) {
         let mut shard = self.shard.borrow_mut();

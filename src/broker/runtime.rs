@@ -196,6 +196,11 @@ impl Runtime {
                 let _ = connection.socket.shutdown_write();
             }
         }
+        for id in std::mem::take(&mut shard.outbox.forget) {
+            if let Some(connection) = self.connection(id) {
+                connection.reader.take();
+            }
+        }
         for id in std::mem::take(&mut shard.outbox.abort) {
             if let Some(connection) = self.connection(id) {
                 connection.end();

@@ -31,7 +31,7 @@ pub fn ingest_zmtp(
     let completed = read.whole_bytes > 0;
     let bytes = reader.take(slab, read.whole_bytes);
     shard.on_zmtp(id, machine, &bytes, (&read, &mut scratch.out), now_unix_ns);
-    shard.on_partial(id, reader.partial_bytes() > 0, completed, announced);
+    shard.on_partial(id, reader.partial_bytes(), completed, announced);
 }
 
 /// Nanoseconds since 1970-01-01 UTC, read once a turn: ZMTP messages carry no time.

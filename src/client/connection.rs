@@ -154,7 +154,7 @@ impl Session {
             }
             Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
         };
-        reader.received(received);
+        reader.received(&slab, received);
         self.state.borrow_mut().last_heard = self.runtime.clock.now();
         let mut greeted = 0;
         if *heard == Heard::Nothing {

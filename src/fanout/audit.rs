@@ -17,6 +17,7 @@ impl Shard {
         self.audit_holds();
         self.audit_groups();
         self.audit_counts();
+        self.audit_unfinished();
     }
 
     /// Who has something to send is listed, once, or a flush waits for it.

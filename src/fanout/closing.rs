@@ -43,6 +43,7 @@ impl Shard {
             self.losses.note(reason, dropped, id);
         }
         self.leave_fan_out(id);
+        self.forget_unfinished(id);
         if is_relay {
             // Only this end of a native session says why.
             self.queue(id, Bytes::new(), 0);
@@ -58,6 +59,7 @@ impl Shard {
     /// session ended, if it was there.
     pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<Closed> {
         self.leave_fan_out(id);
+        self.forget_unfinished(id);
         let mut session = self.sessions.remove(id)?;
         let (sent, unsent) = session.egress.abandon();
         self.count_sent(sent);
@@ -131,6 +133,7 @@ impl Shard {
                     session.held_by += 1;
                     self.counters.link_held += 1;
                 }
+                self.suspend_unfinished(id);
             }
             Origin::There(shard, publisher) => self.send_link(shard, LinkItem::Hold { publisher }),
         }

@@ -1,16 +1,12 @@
 //! What time does: deadlines of sessions, and the counts that publishers wait for. Time comes in with each tick.
 
-use std::time::Duration;
-
 use corecast_executors::{MonotonicNs, TICK};
 
 use super::session::Phase;
 use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
-use crate::limits::{
-    FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HEARING_GAP_MAX, HEARTBEATS_MISSED_MAX, SWEEP_TICKS,
-};
+use crate::limits::{HEARING_GAP_MAX, HEARTBEATS_MISSED_MAX, SWEEP_TICKS};
 use crate::wire::Frame;
 
 impl Shard {
@@ -48,32 +44,16 @@ impl Shard {
         }
     }
 
-    /// After each turn that read from a session: whether a frame has begun and is not whole, and whether any
-    /// was completed. `announced` is the begun frame's length, once known.
-    pub fn on_partial(&mut self, id: SessionId, partial: bool, completed: bool, announced: Option<usize>) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.heard = now;
-        if session.phase != Phase::Open {
-            return;
-        }
-        if !partial {
-            session.deadline = None;
-            return;
-        }
-        if completed || session.deadline.is_none() {
-            session.frame_begun = now;
-        }
-        // Counted from the frame's begin, however often more of it comes: a byte a second buys no time.
-        let more = announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
-        session.deadline = Some(session.frame_begun + FRAME_DEADLINE + Duration::from_secs(more));
-    }
-
     fn check_deadlines(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.is_local {
             return;
         }
+        if self.is_in_the_way(id) {
+            let text = "a frame was begun and does not go on, and others wait";
+            return self.close(id, ErrorCode::FrameTimeout, text);
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
         if session.zmtp.is_some() && session.phase == Phase::Open {
             return self.check_zmtp_deadlines(id);
         }
@@ -112,6 +92,8 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::policy::{OverflowPolicy, QueueBounds};
     use super::super::rig::{Rig, message, subscribe};
     use corecast_executors::TICKS_PER_REST;
@@ -119,7 +101,10 @@ mod tests {
     use super::super::shard::ShardConfig;
     use super::*;
     use crate::ids::ShardId;
-    use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER, REFUSALS_PER_SHARD_MAX};
+    use crate::limits::{
+        FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER,
+        REFUSALS_PER_SHARD_MAX,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -138,7 +123,7 @@ mod tests {
         for _ in 0..HANDSHAKE_DEADLINE.as_secs() - 1 {
             rig.wait(SECOND);
             // A byte a second of a hello.
-            rig.shards[0].on_partial(greeted, true, false, Some(100));
+            rig.shards[0].on_partial(greeted, 50, false, Some(100));
         }
         rig.wait(SECOND - sweep());
         assert_eq!(rig.hears(0, silent), "");
@@ -170,7 +155,7 @@ mod tests {
         let peer = rig.open(0, OverflowPolicy::DropOldest);
         let greeting = rig.shards[0].on_open().unwrap();
         let slow = rig.open(0, OverflowPolicy::DropOldest);
-        rig.shards[0].on_partial(slow, true, false, Some(100));
+        rig.shards[0].on_partial(slow, 50, false, Some(100));
         for _ in 0..5 {
             rig.stop(60 * SECOND);
             rig.wait(sweep());
@@ -209,10 +194,10 @@ mod tests {
             let mut rig = Rig::with_shards(1);
             let slow = rig.open(0, OverflowPolicy::DropOldest);
             let time = FRAME_DEADLINE.as_secs() + announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
-            rig.shards[0].on_partial(slow, true, false, None);
+            rig.shards[0].on_partial(slow, 50, false, None);
             for _ in 0..time - 1 {
                 rig.wait(SECOND);
-                rig.shards[0].on_partial(slow, true, false, announced);
+                rig.shards[0].on_partial(slow, 50, false, announced);
             }
             rig.wait(SECOND - sweep());
             assert_eq!(rig.hears(0, slow), "", "{announced:?}");
@@ -227,10 +212,10 @@ mod tests {
         let busy = rig.open(0, OverflowPolicy::DropOldest);
         for _ in 0..5 {
             // The end of one frame and the begin of the next come together.
-            rig.shards[0].on_partial(busy, true, true, Some(100));
+            rig.shards[0].on_partial(busy, 50, true, Some(100));
             rig.wait(FRAME_DEADLINE - SECOND);
         }
-        rig.shards[0].on_partial(busy, false, true, None);
+        rig.shards[0].on_partial(busy, 0, true, None);
         rig.wait(2 * FRAME_DEADLINE);
         assert_eq!(rig.hears(0, busy), "");
     }
@@ -262,7 +247,7 @@ mod tests {
             assert!(!rig.shards[0].is_held(publisher));
             rig.say(0, publisher, &[message("a", sequence)]);
         }
-        rig.shards[0].on_partial(publisher, true, false, Some(100));
+        rig.shards[0].on_partial(publisher, 50, false, Some(100));
         assert!(rig.shards[0].is_held(publisher));
         (rig, subscriber, publisher)
     }

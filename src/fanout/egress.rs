@@ -57,6 +57,7 @@ const ALLOCATION_BYTES: usize = 16;
 
 impl Item {
     /// What is sent of it: for a gap, once its notices are written, which is never where it cannot be told.
+    #[inline]
     fn bytes(&self) -> Option<&[u8]> {
         match self {
             Item::Data(chunk) => Some(&chunk.bytes),
@@ -67,6 +68,7 @@ impl Item {
     }
 
     /// What leaves with it.
+    #[inline]
     fn sent(&self) -> Sent {
         match self {
             Item::Data(chunk) => {
@@ -440,29 +442,40 @@ impl EgressQueue {
 
     /// Makes the data item at `at` (part of) a gap, and counts its messages.
     fn drop_at(&mut self, at: usize) -> u64 {
-        let gap = self.gap_before(at);
-        let Some(Item::Data(chunk)) = self.items.get(at) else { return 0 };
-        let chunk = Rc::clone(chunk);
-        self.uncount(&chunk);
-        match gap {
+        match self.gap_before(at) {
             Some(gap) => {
+                let Some(Item::Data(chunk)) = self.items.remove(at) else { return 0 };
+                self.uncount(&chunk);
                 self.add_missed(gap, &chunk);
-                self.remove(at);
+                if gap + 1 < at {
+                    self.join_answers(at);
+                }
+                u64::from(chunk.messages)
             }
-            None => self.begin_gap(at, &chunk),
+            None => {
+                let Item::Data(chunk) = std::mem::replace(&mut self.items[at], Item::Gone) else { return 0 };
+                self.uncount(&chunk);
+                self.begin_gap(at, &chunk);
+                u64::from(chunk.messages)
+            }
         }
-        u64::from(chunk.messages)
     }
 
     /// The gap to which may be added what was missed before the item at `at`: it has not begun to leave, and only
     /// answers stand between, which are in no order with messages. So between two gaps there is a message, and a
     /// stalled subscriber that goes on asking piles up none.
+    #[inline]
     fn gap_before(&self, at: usize) -> Option<usize> {
-        let before = self.items.range(self.begun()..at).enumerate().rev();
-        let (found, _) = before
-            .take_while(|(_, item)| !matches!(item, Item::Data(_)))
-            .find(|(_, item)| matches!(item, Item::Gap(_)))?;
-        Some(self.begun() + found)
+        let mut before = at;
+        while before > self.begun() {
+            before -= 1;
+            match &self.items[before] {
+                Item::Gap(_) => return Some(before),
+                Item::Answer(_) | Item::Gone => {}
+                Item::Data(_) => return None,
+            }
+        }
+        None
     }
 
     /// Puts a gap in the place of the item at `at`, which is counted no more: these frames are missed.
@@ -482,22 +495,19 @@ impl EgressQueue {
         self.bytes = self.bytes - before + tally.held_bytes();
     }
 
-    /// Takes an item out that is counted no more; answers that it stood between are joined.
-    fn remove(&mut self, at: usize) {
-        self.items.remove(at);
-        if at > self.begun()
-            && let Some(Item::Answer(next)) = self.items.get_mut(at)
+    /// Makes one of the answers at `at` and before it, if both are short: nothing stands between them any more.
+    fn join_answers(&mut self, at: usize) {
+        if !matches!(self.items.get(at), Some(Item::Answer(_))) {
+            return;
+        }
+        let Item::Answer(next) = std::mem::replace(&mut self.items[at], Item::Gone) else { return };
+        if let Item::Answer(last) = &mut self.items[at - 1]
+            && last.join(&next)
         {
-            let next_bytes = next.held_bytes();
-            let Item::Answer(next) = std::mem::replace(&mut self.items[at], Item::Gone) else { return };
-            if let Item::Answer(last) = &mut self.items[at - 1]
-                && last.join(&next)
-            {
-                self.answer_bytes -= next_bytes - next.bytes().len();
-                self.items.remove(at);
-            } else {
-                self.items[at] = Item::Answer(next);
-            }
+            self.answer_bytes -= next.held_bytes() - next.bytes().len();
+            self.items.remove(at);
+        } else {
+            self.items[at] = Item::Answer(next);
         }
     }
 
@@ -541,6 +551,7 @@ impl EgressQueue {
 }
 
 impl Sent {
+    #[inline]
     fn add(&mut self, other: Sent) {
         self.messages += other.messages;
         self.gaps += other.gaps;

@@ -16,6 +16,7 @@
 //! | `losses` | what was dropped, until the log says so |
 //! | `gaps` | what a session missed, until it is told |
 //! | `session`, `sessions` | one connection's state, and the table of them |
+//! | `unfinished` | frames that have begun and are not whole: their memory and their time |
 //! | `subscriptions` | what one session has subscribed to |
 //! | `interest` | which subscriptions the other shards know of |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
@@ -55,6 +56,7 @@ mod sessions;
 mod shard;
 mod subscriptions;
 mod translate;
+mod unfinished;
 mod watches;
 mod zmtp;
 

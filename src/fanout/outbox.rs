@@ -113,6 +113,8 @@ pub struct Outbox {
     pub shut: Vec<SessionId>,
     /// Sessions to end now, whatever is unsent.
     pub abort: Vec<SessionId>,
+    /// Sessions of which no more is taken: what is here of a frame that they have begun is of no use.
+    pub forget: Vec<SessionId>,
     /// Publishers that may be read again.
     pub resumed: Vec<SessionId>,
     /// Shards with items waiting for their link.

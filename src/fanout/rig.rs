@@ -47,7 +47,7 @@ impl Rig {
         let mut spans = Vec::new();
         assert_eq!(split(&bytes, FRAME_BYTES_MAX_LIMIT, &mut spans).error, None);
         self.shards[shard].on_frames(id, &bytes, &spans);
-        self.shards[shard].on_partial(id, false, true, None);
+        self.shards[shard].on_partial(id, 0, true, None);
         self.audit();
     }
 

@@ -8,6 +8,7 @@ use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
 use super::subscriptions::Subscriptions;
+use super::unfinished::Begun;
 use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, RequestId, SubscriberId};
@@ -59,8 +60,8 @@ pub(super) struct Session {
     pub(super) heard: MonotonicNs,
     /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`), or the begun frame whole (`Open`).
     pub(super) deadline: Option<MonotonicNs>,
-    /// When the frame began whose end `deadline` is, in `Open`.
-    pub(super) frame_begun: MonotonicNs,
+    /// The frame whose end `deadline` is, in `Open`.
+    pub(super) begun: Begun,
     /// As a publisher: how many full queues and links hold it.
     pub(super) held_by: u32,
     /// As a subscriber with the policy `block`: whom its full queue holds.
@@ -101,7 +102,7 @@ impl Session {
             group: None,
             heard: now,
             deadline: Some(deadline),
-            frame_begun: now,
+            begun: Begun::at(now),
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
@@ -132,8 +133,8 @@ impl Session {
 
     /// The begun frame, if there is one, has all of its time again.
     pub(super) fn frame_begins_again(&mut self, now: MonotonicNs) {
-        let time = |deadline: MonotonicNs| deadline.saturating_since(self.frame_begun);
+        let time = |deadline: MonotonicNs| deadline.saturating_since(self.begun.at);
         self.deadline = self.deadline.map(|deadline| now + time(deadline));
-        self.frame_begun = now;
+        self.begun.again(now);
     }
 }

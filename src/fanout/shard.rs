@@ -21,6 +21,7 @@ use super::relays::Relays;
 use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
+use super::unfinished::Unfinished;
 use super::watches::Watches;
 use super::zmtp::Upstream;
 use crate::error::ErrorCode;
@@ -113,6 +114,8 @@ pub struct Shard {
     pub(super) sweep_at: usize,
     pub(super) touched: Vec<GroupId>,
     pub(super) scratch: Vec<SubscriberId>,
+    /// Frames that are not whole.
+    pub(super) unfinished: Unfinished,
     /// What is to be done.
     pub outbox: Outbox,
     /// What has been counted.
@@ -144,6 +147,7 @@ impl Shard {
             sweep_at: 0,
             touched: Vec::new(),
             scratch: Vec::new(),
+            unfinished: Unfinished::default(),
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
             config,

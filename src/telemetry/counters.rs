@@ -114,6 +114,8 @@ list! {
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.
     Gauge egress_frames: u64, "corecast_egress_frames", Count;
+    /// Bytes of long frames that have begun and are not whole now.
+    Gauge unfinished_bytes: u64, "corecast_unfinished_bytes", Bytes;
     /// Items waiting on this shard's links to others now.
     Gauge link_depth: u64, "corecast_link_depth", Count;
     /// Times that a publisher was held because a link or a blocking egress queue was full.

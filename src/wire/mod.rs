@@ -15,4 +15,4 @@ pub mod splitter;
 pub use checked::CheckedFrame;
 pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind, encode, encode_to_vec};
 pub use reader::{Reader, Slab};
-pub use splitter::{Span, Split, WireError, split};
+pub use splitter::{Span, Split, WireError, announced_bytes, split};

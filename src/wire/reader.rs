@@ -47,33 +47,30 @@ pub struct Reader {
 impl Reader {
     /// Space for this turn's read. Give the number of bytes received to [`Reader::received`], then look at
     /// [`Reader::filled`], and end the turn with [`Reader::take`] or [`Reader::discard`].
-    pub fn space<'s>(&'s mut self, slab: &'s mut Slab) -> &'s mut [u8] {
+    pub fn space<'s>(&mut self, slab: &'s mut Slab) -> &'s mut [u8] {
         let held = self.partial.len();
         self.filled = held;
         self.in_own = held > PARTIAL_BYTES_IN_SLAB;
+        slab.reserve();
         if self.in_own {
-            // The buffer doubles when it is full; the space does not grow with it, because a turn reads so much
-            // at the most, and a peer that sends byte by byte should not have megabytes zeroed for each.
-            self.partial.resize(held + READ_BYTES_PER_TURN, 0);
-            &mut self.partial[held..]
-        } else {
-            slab.reserve();
-            slab.buf[..held].copy_from_slice(&self.partial);
-            &mut slab.buf[held..held + READ_BYTES_PER_TURN]
+            return &mut slab.buf[..READ_BYTES_PER_TURN];
         }
+        slab.buf[..held].copy_from_slice(&self.partial);
+        &mut slab.buf[held..held + READ_BYTES_PER_TURN]
     }
 
     /// So many bytes have come into the space (0: none, and the turn is over).
-    pub fn received(&mut self, bytes: usize) {
+    pub fn received(&mut self, slab: &Slab, bytes: usize) {
         self.filled += bytes;
         if self.in_own {
-            self.partial.truncate(self.filled);
+            // The buffer grows with what has come: no page of it is touched before.
+            self.partial.extend_from_slice(&slab.buf[..bytes]);
         }
     }
 
     /// All bytes of this connection that no frame was made of yet.
     pub fn filled<'s>(&'s self, slab: &'s Slab) -> &'s [u8] {
-        if self.in_own { &self.partial[..self.filled] } else { &slab.buf[..self.filled] }
+        if self.in_own { &self.partial } else { &slab.buf[..self.filled] }
     }
 
     /// Ends the turn: the first `whole` bytes, refcounted, and the rest kept for the next turn.
@@ -142,7 +139,7 @@ mod tests {
     /// One turn in which so many bytes come, of which so many are whole.
     fn turn(reader: &mut Reader, slab: &mut Slab, received: usize, whole: usize) -> Bytes {
         assert!(reader.space(slab).len() >= received);
-        reader.received(received);
+        reader.received(slab, received);
         reader.take(slab, whole)
     }
 

@@ -101,7 +101,7 @@ impl World {
         for (to, byte) in space.iter_mut().zip(said.drain(..bytes)) {
             *to = byte;
         }
-        connection.reader.received(bytes);
+        connection.reader.received(&host.slab, bytes);
         connection.heard += bytes as u64;
         let phase = host.shard.phase(id);
         let listens = matches!(phase, Some(Phase::Greeting | Phase::Hello | Phase::Open));

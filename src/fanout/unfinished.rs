@@ -1,0 +1,336 @@
+//! Frames that have begun and are not whole: how much memory they may hold together, and until when they must go on.
+//! Owned by a shard.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use corecast_executors::MonotonicNs;
+
+use super::outbox::Origin;
+use super::session::Phase;
+use super::shard::Shard;
+use crate::ids::SessionId;
+use crate::limits::{
+    FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, FRAME_STALL, FRAME_STALL_CROWDED, FRAME_STEP_BYTES,
+    PARTIAL_BYTES_IN_SLAB, UNFINISHED_BYTES_MAX,
+};
+
+/// The frame that a session has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// When that was.
+    pub(super) at: MonotonicNs,
+    /// Bytes of it that are here, if it is a long one.
+    bytes: usize,
+    /// Bytes that it will have at the least.
+    announced: usize,
+    /// It may go on to its end: all of it is set aside.
+    admitted: bool,
+    /// When it was last longer by a step, and how long it was.
+    stepped: (MonotonicNs, usize),
+}
+
+impl Begun {
+    pub(super) fn at(now: MonotonicNs) -> Self {
+        Begun { at: now, bytes: 0, announced: 0, admitted: false, stepped: (now, 0) }
+    }
+
+    /// It has all of its time again.
+    pub(super) fn again(&mut self, now: MonotonicNs) {
+        self.at = now;
+        self.stepped.0 = now;
+    }
+
+    fn is_long(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// Bytes of the shard's share that are set aside for it.
+    fn reserved(&self) -> usize {
+        if self.admitted { self.bytes.max(self.announced) } else { self.bytes }
+    }
+
+    /// So many bytes of it are here. Gives when it must be whole, or be longer by a step.
+    fn grow(&mut self, now: MonotonicNs, bytes: usize, announced: usize) -> MonotonicNs {
+        // Counted from its begin, however often more of it comes: a byte a second buys no time.
+        let more = announced as u64 / FRAME_BYTES_PER_SEC_MIN;
+        let whole = self.at + FRAME_DEADLINE + Duration::from_secs(more);
+        if bytes >= self.stepped.1 + FRAME_STEP_BYTES {
+            self.stepped = (now, bytes);
+        }
+        // One that is short holds nothing that is worth a look.
+        if bytes > PARTIAL_BYTES_IN_SLAB { whole.min(self.stepped.0 + FRAME_STALL) } else { whole }
+    }
+}
+
+/// The share of memory that the long ones have together. A frame is let in for all that it announces, so that those
+/// which are in can end; others wait with what they have, at most a turn's read each.
+#[derive(Default, Debug)]
+pub(super) struct Unfinished {
+    bytes: usize,
+    reserved: usize,
+    /// How many are let in.
+    admitted: usize,
+    /// Sessions that have more to read and are held, in order.
+    waiting: VecDeque<SessionId>,
+}
+
+impl Shard {
+    /// After each turn that read from a session: how many bytes are here of a frame that has begun and is not whole,
+    /// and whether any was completed. `announced` is the begun frame's length, once known.
+    pub fn on_partial(
+        &mut self,
+        id: SessionId,
+        partial_bytes: usize,
+        completed: bool,
+        announced: Option<usize>,
+    ) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.heard = now;
+        if session.phase != Phase::Open {
+            return;
+        }
+        let was_long = session.begun.is_long();
+        if completed || session.deadline.is_none() {
+            self.unfinished.forget(&mut session.begun);
+            session.begun = Begun::at(now);
+        }
+        if partial_bytes == 0 {
+            session.deadline = None;
+        } else {
+            let announced = announced.unwrap_or(partial_bytes);
+            session.deadline = Some(session.begun.grow(now, partial_bytes, announced));
+            if partial_bytes > PARTIAL_BYTES_IN_SLAB {
+                let grown = Begun { bytes: partial_bytes, announced, ..session.begun };
+                self.unfinished.change(&mut session.begun, grown);
+            }
+        }
+        if was_long && completed {
+            self.let_in_others();
+        }
+    }
+
+    /// Bytes of long frames that are not whole.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished.bytes
+    }
+
+    /// Before a session that has something to read goes on with a long frame: it is held until there is room for it.
+    pub fn on_readable(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !session.begun.is_long() || session.begun.admitted || session.held_by > 0 {
+            return;
+        }
+        if !self.unfinished.waiting.is_empty() || !self.unfinished.admit(&mut session.begun) {
+            self.unfinished.waiting.push_back(id);
+            self.hold(Origin::Here(id));
+        }
+    }
+
+    /// Whether a session's long frame is at a stop while others wait for what it holds.
+    pub(super) fn is_in_the_way(&self, id: SessionId) -> bool {
+        if self.unfinished.waiting.is_empty() {
+            return false;
+        }
+        self.sessions.get(id).is_some_and(|session| {
+            let stalled = self.now.saturating_since(session.begun.stepped.0) >= FRAME_STALL_CROWDED;
+            session.begun.is_long() && session.held_by == 0 && stalled
+        })
+    }
+
+    /// A session that is held does not go on: others may, with what was set aside for it.
+    pub(super) fn suspend_unfinished(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.begun.admitted {
+            let suspended = Begun { admitted: false, ..session.begun };
+            self.unfinished.change(&mut session.begun, suspended);
+            self.let_in_others();
+        }
+    }
+
+    /// A session that ends holds nothing, and waits for nothing: what is here of its frame is of no use.
+    pub(super) fn forget_unfinished(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.begun.is_long()) else {
+            return;
+        };
+        self.unfinished.forget(&mut session.begun);
+        self.outbox.forget.push(id);
+        if let Some(at) = self.unfinished.waiting.iter().position(|waiting| *waiting == id) {
+            self.unfinished.waiting.remove(at);
+            self.release(&[Origin::Here(id)]);
+        }
+        self.let_in_others();
+    }
+
+    /// There may be room for those that wait.
+    fn let_in_others(&mut self) {
+        while let Some(next) = self.unfinished.waiting.front().copied() {
+            if let Some(session) = self.sessions.get_mut(next)
+                && !self.unfinished.admit(&mut session.begun)
+            {
+                return;
+            }
+            self.unfinished.waiting.pop_front();
+            self.release(&[Origin::Here(next)]);
+        }
+    }
+
+    /// Counts again what is not finished.
+    pub(super) fn audit_unfinished(&self) {
+        let (mut bytes, mut reserved, mut admitted) = (0, 0, 0);
+        for (_, session) in self.sessions.iter() {
+            bytes += session.begun.bytes;
+            reserved += session.begun.reserved();
+            admitted += usize::from(session.begun.admitted);
+        }
+        let counted = (self.unfinished.bytes, self.unfinished.reserved, self.unfinished.admitted);
+        assert_eq!(counted, (bytes, reserved, admitted), "bytes here, set aside, frames let in");
+        for id in &self.unfinished.waiting {
+            let held = self.sessions.get(*id).is_some_and(|session| session.held_by > 0);
+            assert!(held, "{id} waits to go on, and is not held");
+        }
+    }
+}
+
+impl Unfinished {
+    /// Sets aside what a frame announces, if there is room for it. One is let in even if it is longer than all the room.
+    fn admit(&mut self, begun: &mut Begun) -> bool {
+        let others = self.reserved - begun.reserved();
+        if self.admitted > 0 && others + begun.announced > UNFINISHED_BYTES_MAX {
+            return false;
+        }
+        let admitted = Begun { admitted: true, ..*begun };
+        self.change(begun, admitted);
+        true
+    }
+
+    fn forget(&mut self, begun: &mut Begun) {
+        let gone = Begun { bytes: 0, announced: 0, admitted: false, ..*begun };
+        self.change(begun, gone);
+    }
+
+    fn change(&mut self, begun: &mut Begun, to: Begun) {
+        self.bytes = self.bytes - begun.bytes + to.bytes;
+        self.reserved = self.reserved - begun.reserved() + to.reserved();
+        self.admitted = self.admitted - usize::from(begun.admitted) + usize::from(to.admitted);
+        *begun = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::OverflowPolicy;
+    use super::super::rig::Rig;
+    use super::*;
+    use crate::limits::READ_BYTES_PER_TURN;
+
+    const LONG: usize = 4 << 20;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn open(rig: &mut Rig, sessions: usize) -> Vec<SessionId> {
+        (0..sessions).map(|_| rig.open(0, OverflowPolicy::DropOldest)).collect()
+    }
+
+    /// A session's socket has more of a long frame, to so many bytes (0: to its end): it reads, unless it is held.
+    fn reads(rig: &mut Rig, id: SessionId, partial_bytes: usize) -> bool {
+        let shard = &mut rig.shards[0];
+        shard.on_readable(id);
+        let goes_on = !shard.is_held(id);
+        if goes_on {
+            shard.on_partial(id, partial_bytes, partial_bytes == 0, Some(LONG));
+        }
+        shard.audit();
+        goes_on
+    }
+
+    /// Sessions that have begun a long frame each, of which all but the end has come, or as much as they may send.
+    fn nearly_whole(rig: &mut Rig, sessions: usize) -> Vec<SessionId> {
+        let ids = open(rig, sessions);
+        for id in &ids {
+            assert!(reads(rig, *id, READ_BYTES_PER_TURN), "what one read brings is taken");
+            reads(rig, *id, LONG - 10);
+        }
+        ids
+    }
+
+    #[test]
+    fn all_together_hold_no_more_than_they_may_and_everybody_comes_to_an_end() {
+        let mut rig = Rig::with_shards(1);
+        let ids = open(&mut rig, 100);
+        let (mut at, mut whole) = (vec![0; ids.len()], vec![false; ids.len()]);
+        while whole.contains(&false) {
+            let before = at.clone();
+            for n in 0..ids.len() {
+                if whole[n] || rig.shards[0].is_held(ids[n]) {
+                    continue;
+                }
+                let next = at[n] + 8 * READ_BYTES_PER_TURN;
+                if reads(&mut rig, ids[n], if next >= LONG { 0 } else { next }) {
+                    (at[n], whole[n]) = (next, next >= LONG);
+                }
+                let most = UNFINISHED_BYTES_MAX + ids.len() * 8 * READ_BYTES_PER_TURN;
+                assert!(rig.shards[0].unfinished_bytes() <= most);
+            }
+            assert_ne!(at, before, "somebody goes on");
+        }
+        assert_eq!(rig.shards[0].unfinished_bytes(), 0);
+        assert!(ids.iter().all(|id| !rig.shards[0].is_held(*id)));
+    }
+
+    #[test]
+    fn a_long_frame_that_does_not_grow_ends_its_session_soon() {
+        let mut rig = Rig::with_shards(1);
+        let stalled = nearly_whole(&mut rig, 3);
+        let slow = open(&mut rig, 1)[0];
+        for second in 1..=3 * FRAME_STALL.as_secs() as usize {
+            // Slower than most, and never at a stop.
+            assert!(reads(&mut rig, slow, PARTIAL_BYTES_IN_SLAB + FRAME_STEP_BYTES * second / 2));
+            rig.wait(SECOND);
+        }
+        for id in stalled {
+            assert_eq!(rig.hears(0, id), "frame_timeout");
+        }
+        assert_eq!(rig.hears(0, slow), "");
+        assert!(
+            rig.shards[0].unfinished_bytes() < LONG,
+            "what was begun is not kept until the peer has left"
+        );
+    }
+
+    #[test]
+    fn who_stands_in_the_way_of_others_goes_sooner_and_who_waits_is_not_late() {
+        let mut rig = Rig::with_shards(1);
+        let stalled = nearly_whole(&mut rig, UNFINISHED_BYTES_MAX / LONG);
+        rig.wait(2 * FRAME_STALL_CROWDED);
+        for id in &stalled {
+            assert_eq!(rig.hears(0, *id), "", "nobody waits");
+        }
+        let late = nearly_whole(&mut rig, 3);
+        assert!(late.iter().all(|id| rig.shards[0].is_held(*id)));
+        rig.wait(SECOND);
+        let gone = stalled.iter().filter(|id| rig.hears(0, **id) == "frame_timeout").count();
+        assert_eq!(gone, late.len(), "as many as had to");
+        for id in late {
+            assert!(!rig.shards[0].is_held(id));
+            assert!(reads(&mut rig, id, LONG - 5) && reads(&mut rig, id, 0));
+            assert_eq!(rig.hears(0, id), "");
+        }
+    }
+
+    #[test]
+    fn a_publisher_that_is_held_leaves_its_room_to_others() {
+        let mut rig = Rig::with_shards(1);
+        let held = nearly_whole(&mut rig, UNFINISHED_BYTES_MAX / LONG)[0];
+        // Of its frame there is little.
+        rig.shards[0].on_partial(held, PARTIAL_BYTES_IN_SLAB + 1, true, Some(LONG));
+        rig.shards[0].on_readable(held);
+        let late = nearly_whole(&mut rig, 1)[0];
+        assert!(rig.shards[0].is_held(late));
+        rig.shards[0].hold(Origin::Here(held));
+        assert!(rig.shards[0].is_held(late), "what is here of it takes room");
+        let _ = rig.shards[0].on_closed(held, false);
+        assert!(!rig.shards[0].is_held(late));
+        rig.audit();
+    }
+}
