@@ -7,10 +7,12 @@
 //! | `text` | the forms in which an endpoint may be written |
 //! | `names` | look-ups of host names, on threads of their own |
 //! | `listen` | listeners: one at each address of an endpoint |
+//! | `socket_file` | the file of a Unix socket: who may bind it, take it over and remove it |
 
 mod address;
 mod listen;
 mod names;
+mod socket_file;
 mod text;
 
 use std::fmt;
@@ -18,7 +20,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
@@ -28,6 +29,7 @@ use socket2::{Domain, Socket, Type};
 
 pub use address::Address;
 pub use listen::{Listening, SocketAccess};
+pub use socket_file::SocketFile;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
@@ -209,16 +211,6 @@ impl Endpoint {
     pub(crate) fn is_abstract(&self) -> bool {
         matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
     }
-
-    /// Removes what a listener leaves in the file system.
-    pub fn unlisten(&self) {
-        if let Endpoint::Uds { path } = self
-            && !self.is_abstract()
-        {
-            // Gone already is as good.
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 /// Every address of this host: to listen, and to connect from here.
@@ -250,24 +242,6 @@ pub fn finish_connect(socket: socket2::SockRef<'_>) -> io::Result<()> {
     let (peer, own) = (socket.peer_addr()?.as_socket(), socket.local_addr()?.as_socket());
     // Who asks again and again for a free port of its own host may be given that port to ask from, and meet itself.
     if peer.is_some() && peer == own { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
-}
-
-/// A socket file that nobody listens on is left by a broker that was killed: it may go. One that answers, or a
-/// file that is no socket, stays.
-fn remove_stale_socket(path: &Path, address: &Address) -> io::Result<()> {
-    let meta = match std::fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    if !meta.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is there, and is no socket"));
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
-    match probe.connect(address.sock()) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        _ => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-    }
 }
 
 #[cfg(test)]
@@ -317,7 +291,10 @@ mod tests {
         let endpoint = Endpoint::Uds { path: dir.path().join("s") };
         let listening = listen(&endpoint).unwrap();
         assert_eq!(listen(&endpoint).unwrap_err().kind(), ErrorKind::AddressInUse);
-        drop(listening);
+        let Listening { file, sockets, .. } = listening;
+        // As one that is killed leaves it.
+        std::mem::forget(file);
+        drop(sockets);
         listen(&endpoint).unwrap();
         let file = Endpoint::Uds { path: dir.path().join("f") };
         std::fs::write(dir.path().join("f"), "x").unwrap();
@@ -336,7 +313,6 @@ mod tests {
         assert_eq!(endpoint.listen(SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
         drop(listening);
         endpoint.listen(SocketAccess::default()).unwrap();
-        endpoint.unlisten();
         assert!(std::fs::read_dir(&folder).unwrap().next().is_none());
     }
 

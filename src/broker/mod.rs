@@ -38,7 +38,7 @@ pub use ingress::ingest;
 pub(crate) use local::LocalHost;
 pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
-use crate::endpoint::{Endpoint, Listening, SocketAccess};
+use crate::endpoint::{Endpoint, Listening, SocketAccess, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{Door, LinkItem};
 use crate::ids::ShardId;
@@ -85,33 +85,12 @@ pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
     pool: Option<Pool<Item>>,
-    addresses: Addresses,
-    zmtp: Addresses,
+    addresses: Vec<Endpoint>,
+    zmtp: Vec<Endpoint>,
+    socket_files: Vec<SocketFile>,
     cores: Vec<CoreId>,
     /// By shard.
     pulses: Vec<Pulse>,
-}
-
-/// Where a broker listens. Takes its socket files away while it still listens there: later it could be the file of
-/// the next broker, which takes the place of one that nobody listens on.
-#[derive(Default)]
-struct Addresses {
-    endpoints: Vec<Endpoint>,
-    removed: bool,
-}
-
-impl Addresses {
-    fn remove_files(&mut self) {
-        if !std::mem::replace(&mut self.removed, true) {
-            self.endpoints.iter().for_each(Endpoint::unlisten);
-        }
-    }
-}
-
-impl Drop for Addresses {
-    fn drop(&mut self) {
-        self.remove_files();
-    }
 }
 
 impl Broker {
@@ -126,12 +105,13 @@ impl Broker {
         let cores = config.cores.resolve(&topology).map_err(|e| Error::new(ErrorKind::Invalid, chain(&e)))?;
         let shards = config.shards.unwrap_or(cores.len());
         let mut listeners = Vec::new();
-        let mut addresses = Addresses::default();
-        let mut zmtp = Addresses::default();
+        let (mut addresses, mut zmtp) = (Vec::new(), Vec::new());
+        let mut socket_files = Vec::new();
         for (door, endpoint) in config.doors() {
-            let Listening { sockets, endpoint } = listen_patiently(endpoint, config.socket_access)?;
+            let Listening { file, sockets, endpoint } = listen_patiently(endpoint, config.socket_access)?;
+            socket_files.extend(file);
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
-            of.endpoints.push(endpoint.clone());
+            of.push(endpoint.clone());
             let opened = sockets.into_iter().map(|fd| Listener { fd, endpoint: endpoint.clone(), door });
             listeners.extend(opened);
         }
@@ -157,18 +137,18 @@ impl Broker {
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), addresses, zmtp, cores, pulses })
+        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses })
     }
 
     /// Where it listens, with the real ports.
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.addresses.endpoints
+        &self.addresses
     }
 
     /// Where it listens for ZeroMQ sockets, with the real ports: those for both sides, then those for publishers, then
     /// those for subscribers, each in the order of the configuration.
     pub fn zmtp_endpoints(&self) -> &[Endpoint] {
-        &self.zmtp.endpoints
+        &self.zmtp
     }
 
     /// How many shards it has.
@@ -197,8 +177,9 @@ impl Broker {
 
     fn end(&mut self, drain: Duration) -> Result<()> {
         let Some(pool) = self.pool.take() else { return Ok(()) };
-        self.addresses.remove_files();
-        self.zmtp.remove_files();
+        // While it still listens: later it could be the file of the next broker, which takes the place of one that nobody
+        // listens on.
+        self.socket_files.clear();
         for shard in 0..pool.shards() {
             let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             // A shard that has ended needs no telling.

@@ -18,7 +18,7 @@ use super::question::Deadline;
 use super::session::Session;
 use super::waiters::Waiters;
 use crate::broker::{Listener, LocalHost};
-use crate::endpoint::{Address, Endpoint, Listening};
+use crate::endpoint::{Address, Endpoint, Listening, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::Door;
 use crate::ids::PublisherId;
@@ -72,8 +72,8 @@ pub(super) struct DirectHost {
     counts: RefCell<BTreeMap<u32, u32>>,
     next_request: Cell<u32>,
     ended: Cell<bool>,
-    /// Where it listens, to be removed when it ends.
-    listens_on: Vec<Endpoint>,
+    /// Removed when it ends.
+    socket_files: RefCell<Vec<SocketFile>>,
 }
 
 impl DirectHost {
@@ -88,19 +88,17 @@ impl DirectHost {
         placed: Placed,
     ) -> Result<Rc<DirectHost>> {
         let Placed { context, commands, config: shard_config, id } = placed;
-        let mut listens_on: Vec<Endpoint> = Vec::new();
-        let mut listeners = Vec::new();
+        let mut listeners: Vec<Listener> = Vec::new();
+        let mut socket_files = Vec::new();
         for DirectDoor { door, endpoint, addresses } in doors {
-            let opened = endpoint.listen_at(&addresses, config.access);
-            let Listening { sockets, endpoint: at } =
-                opened.inspect_err(|_| listens_on.iter().for_each(Endpoint::unlisten))?;
+            let Listening { file, sockets, endpoint: at } = endpoint.listen_at(&addresses, config.access)?;
+            socket_files.extend(file);
             if door != Door::Native {
                 info!(endpoint = at.to_zmq(), "ZeroMQ subscribers may connect");
             }
             listeners.extend(sockets.into_iter().map(|fd| Listener { fd, endpoint: at.clone(), door }));
-            listens_on.push(at);
         }
-        let at = listens_on.first().expect("the first door is the native one");
+        let at = &listeners.first().expect("the first door is the native one").endpoint;
         let advertised = as_seen_by_others(config.advertise.clone().unwrap_or_else(|| at.clone()), at);
         let host = LocalHost::start(context, commands, &shard_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
@@ -115,7 +113,7 @@ impl DirectHost {
             counts: RefCell::default(),
             next_request: Cell::new(1),
             ended: Cell::new(false),
-            listens_on,
+            socket_files: RefCell::new(socket_files),
         });
         spawn_local(Rc::clone(&direct).take_pump()).detach();
         spawn_local(Rc::clone(&direct).answer_pump()).detach();
@@ -313,11 +311,12 @@ impl DirectHost {
         let clock = &session.runtime.clock;
         let deadline = clock.now() + drain;
         first(self.flush(), clock.until(deadline)).await;
+        // While it still listens: see there.
+        drop(self.socket_files.take());
         self.host.end(deadline.saturating_since(clock.now())).await;
         self.ended.set(true);
         self.send.raise();
         self.host.stop_answers();
-        self.listens_on.iter().for_each(Endpoint::unlisten);
     }
 }
 

@@ -10,8 +10,9 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, Socket, Type};
 
+use super::Endpoint;
 use super::address::Address;
-use super::{Endpoint, remove_stale_socket};
+use super::socket_file::{self, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
 
@@ -21,6 +22,8 @@ const FREE_PORT_TRIES: u32 = 16;
 /// Open listeners, one at each address of an endpoint.
 #[derive(Debug)]
 pub struct Listening {
+    /// Of a Unix socket with a path; before the sockets, so that it is dropped while they still listen.
+    pub file: Option<SocketFile>,
     /// At least one.
     pub sockets: Vec<OwnedFd>,
     /// Where they listen: with the port that the kernel chose if 0 was asked.
@@ -83,31 +86,33 @@ impl Endpoint {
                         format!("{self} has no file: everybody on this host may connect; write uds://PATH");
                     return Err(Error::new(ErrorKind::Invalid, text));
                 }
-                let socket = if self.is_abstract() {
-                    listen_on_unix(address, access)
+                let listening = if self.is_abstract() {
+                    listen_on_unix(address, access).map(|socket| (socket, None))
                 } else {
-                    listen_on_file(path, address, access)
+                    listen_on_file(path, address, access).map(|(socket, file)| (socket, Some(file)))
                 };
-                let socket = OwnedFd::from(socket.map_err(failed)?);
-                Ok(Listening { sockets: vec![socket], endpoint: self.clone() })
+                let (socket, file) = listening.map_err(failed)?;
+                Ok(Listening { file, sockets: vec![OwnedFd::from(socket)], endpoint: self.clone() })
             }
             Endpoint::Tcp { host, port } => {
                 let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
-                Ok(Listening { sockets, endpoint: Endpoint::Tcp { host: host.clone(), port } })
+                let endpoint = Endpoint::Tcp { host: host.clone(), port };
+                Ok(Listening { file: None, sockets, endpoint })
             }
         }
     }
 }
 
-fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::Result<Socket> {
-    remove_stale_socket(path, address)?;
-    let socket = listen_on_unix(address, access)?;
-    if let Err(e) = access.apply(path) {
-        // The file is ours, and of no use.
-        let _ = std::fs::remove_file(path);
-        return Err(e);
-    }
-    Ok(socket)
+fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::Result<(Socket, SocketFile)> {
+    socket_file::listen_at(path, address, || {
+        let socket = listen_on_unix(address, access)?;
+        if let Err(e) = access.apply(path) {
+            // The file is ours, and of no use.
+            let _ = std::fs::remove_file(path);
+            return Err(e);
+        }
+        Ok(socket)
+    })
 }
 
 fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket> {

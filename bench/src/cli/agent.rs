@@ -48,7 +48,7 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
-    let Listening { sockets, endpoint } = args.listen.listen(SocketAccess::default())?;
+    let Listening { file: _file, sockets, endpoint } = args.listen.listen(SocketAccess::default())?;
     // A controller tries every address of a name.
     let listener = sockets.into_iter().next().map(TcpListener::from).context("nothing to listen on")?;
     listener.set_nonblocking(false).context("cannot wait for connections")?;

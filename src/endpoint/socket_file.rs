@@ -1,0 +1,171 @@
+//! The file of a Unix socket: bound by one process at a time, taken over when nobody listens on it, and removed by the
+//! one that bound it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Socket, Type};
+
+use super::address::Address;
+
+/// The socket file of a listener. Dropped, it is removed, unless another process has put its own in that place. Drop it
+/// while the listener still listens: nobody takes the file over until then, and its number in the file system is not
+/// given to the next.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and number in the file system.
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody else begins or ends there just now. A file that stays is taken over by the next.
+        let Ok(_turn) = Turn::take(&self.path) else { return };
+        if identity(&self.path) == Some(self.identity) {
+            // Gone already is as good.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Runs `listen`, which binds to `path` and listens, where a file that nobody listens on has made room. Of processes
+/// that begin at the same time one does so after the other: a socket that is bound and does not listen yet looks like
+/// one that is left.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there or begins to, `AlreadyExists` for a file that is no socket, those of `listen`.
+pub(super) fn listen_at(
+    path: &Path,
+    address: &Address,
+    listen: impl FnOnce() -> io::Result<Socket>,
+) -> io::Result<(Socket, SocketFile)> {
+    let _turn = Turn::take(path)?;
+    remove_stale(path, address)?;
+    let socket = listen()?;
+    let identity = identity(path).ok_or(io::ErrorKind::NotFound)?;
+    Ok((socket, SocketFile { path: path.to_owned(), identity }))
+}
+
+/// A socket file that nobody listens on is left by a broker that was killed: it may go. One that answers, or a
+/// file that is no socket, stays.
+fn remove_stale(path: &Path, address: &Address) -> io::Result<()> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    if !meta.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is there, and is no socket"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
+    match probe.connect(address.sock()) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+    }
+}
+
+/// The right to change what is at a path: a locked file beside it, there for as long as this lives. The kernel unlocks
+/// the file of a process that was killed.
+struct Turn {
+    lock_path: PathBuf,
+    _file: File,
+}
+
+impl Turn {
+    /// `AddrInUse` when another process has it.
+    fn take(path: &Path) -> io::Result<Turn> {
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock_path = PathBuf::from(lock_path);
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&lock_path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Locked, and perhaps removed just before by the one that had it: another may have made the next already.
+        let meta = file.metadata()?;
+        if identity(&lock_path) != Some((meta.dev(), meta.ino())) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(Turn { lock_path, _file: file })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Before it is unlocked: whoever locks it later finds that it is not the one at that path.
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::{Arc, Barrier};
+
+    use corecast_executors::spawn_plain;
+
+    use super::*;
+    use crate::endpoint::{Endpoint, Listening, SocketAccess};
+    use crate::error::{ErrorKind, Result};
+
+    fn listen(path: &Path) -> Result<Listening> {
+        Endpoint::Uds { path: path.to_owned() }.listen(SocketAccess::default())
+    }
+
+    /// Leaves a file as a process does that was killed.
+    fn leave_stale(path: &Path) {
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    }
+
+    #[test]
+    fn of_those_that_find_a_stale_file_at_once_one_listens() {
+        const BROKERS: usize = 8;
+        const ROUNDS: usize = 50;
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..ROUNDS {
+            let path = dir.path().join(format!("{round}"));
+            leave_stale(&path);
+            let start = Arc::new(Barrier::new(BROKERS));
+            let brokers: Vec<_> = (0..BROKERS)
+                .map(|_| {
+                    let (path, start) = (path.clone(), Arc::clone(&start));
+                    let begin = move || {
+                        start.wait();
+                        listen(&path)
+                    };
+                    spawn_plain("broker", begin).unwrap()
+                })
+                .collect();
+            let listening: Vec<_> = brokers.into_iter().map(|broker| broker.join().unwrap()).collect();
+            let refused = listening.iter().filter_map(|result| result.as_ref().err());
+            assert!(refused.clone().all(|error| error.kind() == ErrorKind::AddressInUse));
+            // Those that came while another had its turn are told to ask again, so there may be none.
+            assert!(refused.count() >= BROKERS - 1, "two listen in round {round}");
+            drop(listening);
+            listen(&path).unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file and no lock is left");
+    }
+
+    #[test]
+    fn a_file_goes_with_its_listener_and_that_of_a_successor_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let first = listen(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = listen(&path).unwrap();
+        drop(first);
+        UnixStream::connect(&path).unwrap();
+        drop(second);
+        assert!(!path.exists());
+    }
+}
