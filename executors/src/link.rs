@@ -11,7 +11,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::thread::on_executor;
-use crate::tick::Stir;
+use crate::tick::{MessageWaits, Stir};
 
 /// Makes a channel that holds at most `capacity` messages.
 ///
@@ -22,7 +22,13 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     assert!(capacity > 0, "a link needs room for at least one message");
     #[expect(clippy::disallowed_methods, reason = "this is the one place that makes channels")]
     let (sender, receiver) = flume::bounded(capacity);
-    (Link { sender, capacity, stir: None }, Inbox { receiver })
+    (Link { sender, capacity, stir: None }, Inbox { receiver, stir: None })
+}
+
+/// The same, for messages to the shard that rests as `stir` says.
+pub(crate) fn link_to_shard<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
+    let (link, inbox) = link(capacity);
+    (Link { stir: Some(stir.clone()), ..link }, Inbox { stir: Some(stir.clone()), ..inbox })
 }
 
 /// The sending end. Clones share the room; the channel closes when the last is dropped.
@@ -61,30 +67,28 @@ impl<T> fmt::Debug for Refused<T> {
 }
 
 impl<T> Link<T> {
-    /// Whoever sends on this link, or a clone made from now on, ends the rest of its shard.
-    pub(crate) fn stirring(mut self, stir: &Stir) -> Self {
-        self.stir = Some(stir.clone());
-        self
-    }
-
-    fn stir<E>(&self, sent: Result<(), E>) -> Result<(), E> {
-        if let Some(stir) = &self.stir {
-            stir.stir();
-        }
-        sent
+    /// While a message is sent, and until it is taken, its shard does not rest.
+    fn message(&self) -> Option<MessageWaits<'_>> {
+        self.stir.as_ref().map(Stir::message)
     }
 
     /// Hands over `message`, or hands it back at once.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
-        self.stir(self.sender.try_send(message)).map_err(|refused| match refused {
+        let waits = self.message();
+        self.sender.try_send(message).map_err(|refused| match refused {
             flume::TrySendError::Full(message) => Refused::Full(message),
             flume::TrySendError::Disconnected(message) => Refused::Closed(message),
-        })
+        })?;
+        is_sent(waits);
+        Ok(())
     }
 
     /// Waits for room, on any runtime. The error is the message: the inbox is gone.
     pub async fn send(&self, message: T) -> Result<(), T> {
-        self.stir(self.sender.send_async(message).await).map_err(flume::SendError::into_inner)
+        let waits = self.message();
+        self.sender.send_async(message).await.map_err(flume::SendError::into_inner)?;
+        is_sent(waits);
+        Ok(())
     }
 
     /// Blocks the thread until there is room. The error is the message: the inbox is gone.
@@ -93,8 +97,11 @@ impl<T> Link<T> {
     /// In debug builds, on an executor thread: it would block the shard.
     pub fn send_blocking(&self, message: T) -> Result<(), T> {
         debug_assert!(!on_executor(), "a blocking send on an executor thread blocks its shard");
+        let waits = self.message();
         #[expect(clippy::disallowed_methods, reason = "for plain threads, as the assertion above says")]
-        self.stir(self.sender.send(message)).map_err(flume::SendError::into_inner)
+        self.sender.send(message).map_err(flume::SendError::into_inner)?;
+        is_sent(waits);
+        Ok(())
     }
 
     /// How many messages wait.
@@ -116,6 +123,13 @@ impl<T> Link<T> {
     }
 }
 
+/// The message is in the inbox, which counts it off.
+fn is_sent(waits: Option<MessageWaits<'_>>) {
+    if let Some(waits) = waits {
+        waits.until_taken();
+    }
+}
+
 impl<T> Clone for Link<T> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone(), capacity: self.capacity, stir: self.stir.clone() }
@@ -132,6 +146,8 @@ impl<T> fmt::Debug for Link<T> {
 /// delivered; only then does a receive say that the channel is closed.
 pub struct Inbox<T> {
     receiver: flume::Receiver<T>,
+    /// Of the shard that has it, if it may rest.
+    stir: Option<Stir>,
 }
 
 /// Why [`Inbox::recv_deadline`] gave no message.
@@ -148,12 +164,14 @@ pub enum RecvTimeout {
 impl<T> Inbox<T> {
     /// Waits for a message, on any runtime. `None`: every link is gone and nothing is left.
     pub async fn recv(&mut self) -> Option<T> {
-        self.receiver.recv_async().await.ok()
+        let received = self.receiver.recv_async().await.ok();
+        received.inspect(|_| self.count_off())
     }
 
     /// Takes a message that is already there. `None` says nothing about the links.
     pub fn try_recv(&mut self) -> Option<T> {
-        self.receiver.try_recv().ok()
+        let received = self.receiver.try_recv().ok();
+        received.inspect(|_| self.count_off())
     }
 
     /// Blocks the thread until there is a message. `None`: every link is gone and nothing is left.
@@ -162,7 +180,8 @@ impl<T> Inbox<T> {
     /// In debug builds, on an executor thread: it would block the shard.
     pub fn recv_blocking(&mut self) -> Option<T> {
         debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
-        self.receiver.recv().ok()
+        let received = self.receiver.recv().ok();
+        received.inspect(|_| self.count_off())
     }
 
     /// Blocks the thread until there is a message or `deadline` has come.
@@ -171,10 +190,19 @@ impl<T> Inbox<T> {
     /// In debug builds, on an executor thread: it would block the shard.
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeout> {
         debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
-        self.receiver.recv_deadline(deadline).map_err(|error| match error {
+        let received = self.receiver.recv_deadline(deadline).map_err(|error| match error {
             flume::RecvTimeoutError::Timeout => RecvTimeout::TimedOut,
             flume::RecvTimeoutError::Disconnected => RecvTimeout::Closed,
-        })
+        })?;
+        self.count_off();
+        Ok(received)
+    }
+
+    /// A message is taken: its shard may rest again.
+    fn count_off(&self) {
+        if let Some(stir) = &self.stir {
+            stir.message_taken();
+        }
     }
 
     /// How many messages wait.

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::executor::{ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
-use crate::link::{Inbox, Link, link};
+use crate::link::{Inbox, Link, link_to_shard};
 use crate::thread::install_panic_hook;
 use crate::tick::{TickLink, TickSource, Ticks, ticks};
 
@@ -208,9 +208,9 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     let mut commands = Vec::with_capacity(shards);
     let mut tick_links = Vec::with_capacity(shards);
     for index in 0..shards {
-        let (command_link, command_inbox) = link(config.link_capacity);
         let (tick_link, ticks) = ticks()?;
-        commands.push(command_link.stirring(&ticks.stir()));
+        let (command_link, command_inbox) = link_to_shard(config.link_capacity, &ticks.stir());
+        commands.push(command_link);
         tick_links.push(tick_link);
         contexts.push(ShardContext {
             shard: shard_at(index),
@@ -224,8 +224,8 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     }
     for source in 0..shards {
         for target in (0..shards).filter(|&target| target != source) {
-            let (out, inbox) = link(config.link_capacity);
-            contexts[source].links[target] = Some(out.stirring(&contexts[target].ticks.stir()));
+            let (out, inbox) = link_to_shard(config.link_capacity, &contexts[target].ticks.stir());
+            contexts[source].links[target] = Some(out);
             contexts[target].inboxes[source] = Some(inbox);
         }
     }
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_on_any_link_of_the_pool_ends_the_rest_of_its_shard_alone() {
+    fn a_message_on_any_link_of_the_pool_keeps_its_shard_alone_from_resting() {
         let config = PoolConfig {
             name: "rest".into(),
             cores: vec![],
@@ -266,16 +266,15 @@ mod tests {
             sockets: Sockets::Few,
             link_capacity: 1,
         };
-        let Plan { contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
-        let rested = || {
-            contexts.iter().for_each(|context| context.ticks.rest());
-            || contexts.iter().map(|context| context.ticks.stir().rests()).collect::<Vec<_>>()
+        let Plan { mut contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
+        contexts.iter().for_each(|context| context.ticks.rest());
+        let rests = |contexts: &[ShardContext<()>]| {
+            contexts.iter().map(|context| context.ticks.stir().rests()).collect::<Vec<_>>()
         };
-        let rests = rested();
         contexts[0].links[1].as_ref().unwrap().try_send(()).unwrap();
-        assert_eq!(rests(), [true, false]);
-        let rests = rested();
+        assert_eq!(rests(&contexts), [true, false]);
+        assert_eq!(contexts[1].inboxes[0].as_mut().unwrap().try_recv(), Some(()));
         commands[0].clone().try_send(()).unwrap();
-        assert_eq!(rests(), [false, true]);
+        assert_eq!(rests(&contexts), [false, true]);
     }
 }

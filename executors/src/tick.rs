@@ -8,13 +8,12 @@
 //! the kernel ends the sleep, whatever state the wake-ups of user space are in.
 //!
 //! A shard that has nothing to do may rest: it then gets one tick in [`TICKS_PER_REST`]. A tick costs a parked shard
-//! eight system calls and 70 us here, more than all else that an idle broker does. Whoever sends on a
-//! link of the pool stirs it, so that the net is as fine as ever where a wake-up could be lost; once what was sent is
-//! taken it may rest on. Only a message that comes at the very moment in which a rest begins may wait for the longer one.
+//! eight system calls and 70 us here, more than all else that an idle broker does. While a message waits on a link of the
+//! pool, its shard gets every tick, rest or not, so that the net is as fine as ever where a wake-up could be lost.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use glommio::io::PollableFd;
@@ -33,32 +32,69 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// attempts, all of which are at least 100 ms.
 pub const TICKS_PER_REST: u32 = 8;
 
-/// Ends a shard's rest. Clones are of the same shard.
+/// Ends a shard's rest, and keeps it from resting while messages wait. Clones are of the same shard.
 #[derive(Debug, Clone, Default)]
-pub struct Stir(Arc<AtomicBool>);
+pub struct Stir(Arc<Pace>);
+
+#[derive(Debug, Default)]
+struct Pace {
+    rests: AtomicBool,
+    /// Messages that are being sent to the shard, or that it has not taken. Counted before they can be taken, so that
+    /// no moment is between; a tick that reads an old number is one of those that follow each other in 10 ms.
+    waiting: AtomicUsize,
+}
 
 impl Stir {
     /// The next tick is at most [`TICK`] away.
     #[inline]
     pub fn stir(&self) {
         // Read first: while nobody rests, the flag stays in every core's cache.
-        if self.0.load(Ordering::Relaxed) {
-            self.0.store(false, Ordering::Relaxed);
+        if self.0.rests.load(Ordering::Relaxed) {
+            self.0.rests.store(false, Ordering::Relaxed);
         }
     }
 
-    /// The shard rests, or rests on. For it alone to say, and before it looks at its inbox for the last time: whoever
-    /// sends after that look ends the rest again.
-    pub fn rest(&self) {
+    fn rest(&self) {
         // Read first, as above.
-        if !self.0.load(Ordering::Relaxed) {
-            self.0.store(true, Ordering::SeqCst);
+        if !self.0.rests.load(Ordering::Relaxed) {
+            self.0.rests.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether nobody has ended the rest yet.
+    /// A message is about to be sent to the shard.
+    #[inline]
+    pub(crate) fn message(&self) -> MessageWaits<'_> {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        MessageWaits(self)
+    }
+
+    /// The shard has taken a message.
+    #[inline]
+    pub(crate) fn message_taken(&self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the shard needs no tick now.
     pub(crate) fn rests(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.rests.load(Ordering::Relaxed) && self.0.waiting.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// A message that is counted as waiting; no more once this is dropped.
+#[derive(Debug)]
+pub(crate) struct MessageWaits<'a>(&'a Stir);
+
+impl MessageWaits<'_> {
+    /// It is sent: from now on its inbox counts it off.
+    #[inline]
+    pub(crate) fn until_taken(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for MessageWaits<'_> {
+    fn drop(&mut self) {
+        self.0.message_taken();
     }
 }
 
@@ -210,9 +246,12 @@ fn pulse(mut links: Vec<TickLink>, mut stopped: Inbox<()>) {
 
 #[cfg(test)]
 mod tests {
+    use futures_lite::future::{block_on, poll_once};
+
     use super::*;
     use crate::executor::{self, Sockets};
     use crate::idle::Idle;
+    use crate::link::link_to_shard;
     use crate::thread::become_executor;
 
     /// Runs `body` on an executor in a thread of its own.
@@ -274,10 +313,35 @@ mod tests {
         assert_eq!(sent(3), 0);
         ticks.stir().stir();
         assert_eq!(sent(3), 3, "the first of them at once");
+    }
+
+    #[test]
+    fn who_rests_gets_every_tick_while_a_message_waits() {
+        let (mut link, ticks) = ticks().unwrap();
+        let Source::Pulse { count, .. } = &ticks.0 else { unreachable!() };
+        let mut sent = |pulses: u32| {
+            (0..pulses).for_each(|_| assert!(link.send()));
+            count.read().unwrap_or(0)
+        };
+        let inboxes = [(); 2].map(|()| link_to_shard::<()>(1, &ticks.stir()));
+        let [(one, mut of_one), (other, mut of_other)] = inboxes;
+        // It comes at the moment in which the rest begins.
+        one.try_send(()).unwrap();
         ticks.rest();
-        ticks.stir().stir();
-        ticks.stir().rest();
-        assert_eq!(sent(TICKS_PER_REST - 1), 0, "what stirred it is done");
+        assert_eq!(sent(5), 5);
+        // What comes on another link, and is taken, leaves it where it is.
+        other.try_send(()).unwrap();
+        assert_eq!(of_other.try_recv(), Some(()));
+        assert_eq!(sent(5), 5);
+        assert_eq!(of_one.try_recv(), Some(()));
+        assert_eq!(sent(TICKS_PER_REST - 1), 0, "it rests on");
+        assert_eq!(sent(1), 1);
+        // What is refused, or given up while it waits for room, is not sent.
+        one.try_send(()).unwrap();
+        assert!(one.try_send(()).is_err());
+        assert_eq!(block_on(poll_once(one.send(()))), None);
+        assert_eq!(of_one.try_recv(), Some(()));
+        assert_eq!(sent(TICKS_PER_REST - 1), 0);
         assert_eq!(sent(1), 1);
     }
 

@@ -13,7 +13,6 @@ use crate::limits::LINK_ITEMS_PER_TURN;
 /// can stop another, whatever is full.
 pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<Item>) {
     loop {
-        runtime.rest_on();
         let Some(item) = inbox.recv().await else { return };
         runtime.hear(MonotonicNs::now());
         runtime.take(from, item);

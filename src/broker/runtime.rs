@@ -120,14 +120,6 @@ impl Runtime {
         }
     }
 
-    /// A shard that rests is stirred by everything that comes over a link, lest the wake-up is lost. To be called when
-    /// all of it is done and before the link is looked at again: without need of a tick, it rests on.
-    pub(super) fn rest_on(&self) {
-        if self.rests.get() {
-            self.stir.rest();
-        }
-    }
-
     /// Ticks come at their pace from now on.
     pub(super) fn end_rest(&self) {
         self.rests.set(false);
