@@ -365,7 +365,7 @@ fn a_broker_that_is_asked_to_stop_drains() {
     let socket = dir.path().join("second.sock");
     let second = format!("uds://{}", socket.display());
     let args = ["--shards", "2", "--listen", &second, "--drain-timeout", "30"];
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU] {
         let mut broker = BrokerProcess::start(Transport::Tcp, &args);
         let reader = slow_reader(&broker, MESSAGES);
         let silent = RawClient::connect(broker.address());
@@ -381,14 +381,28 @@ fn a_broker_that_is_asked_to_stop_drains() {
 }
 
 #[test]
-fn who_does_not_read_holds_a_broker_no_longer_than_the_drain_timeout() {
-    let _watchdog = watchdog::watch("who_does_not_read_holds_a_broker_no_longer_than_the_drain_timeout");
+fn a_drain_that_runs_out_of_time_says_what_is_lost() {
+    let _watchdog = watchdog::watch("a_drain_that_runs_out_of_time_says_what_is_lost");
     let mut broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--drain-timeout", "500ms"]);
     let reader = slow_reader(&broker, 500);
     let start = Instant::now();
-    assert_eq!(broker.stop().code(), Some(0));
+    assert_eq!(broker.stop().code(), Some(27));
     assert!(start.elapsed() >= Duration::from_millis(400));
+    let log = broker.log();
+    let warning = log.lines().find(|line| line.contains("no time left to drain")).expect("a line about it");
+    assert!(warning.contains("WARN") && warning.contains("sessions=1 messages="), "{warning}");
+    let error = log.lines().find(|line| line.starts_with("error: ")).expect("why it failed");
+    assert!(error.contains("1 sessions were cut off"), "{error}");
     drop(reader);
+}
+
+#[test]
+fn who_has_all_and_stays_costs_a_drain_its_time_and_no_error() {
+    let _watchdog = watchdog::watch("who_has_all_and_stays_costs_a_drain_its_time_and_no_error");
+    let mut broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--drain-timeout", "500ms"]);
+    let silent = RawClient::connect(broker.address()).open();
+    assert_eq!(broker.stop().code(), Some(0));
+    drop(silent);
 }
 
 #[test]

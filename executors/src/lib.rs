@@ -25,7 +25,7 @@
 //! | `net` | readiness of sockets, and calls on them that never block |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
-//! | `signal` | SIGTERM and SIGINT as values |
+//! | `signal` | signals that ask for an end, as values, and those that must not end a process |
 //! | `open_files` | the limit of open files |
 //! | `host_check` | what this host allows, and what to change |
 //!
@@ -71,7 +71,7 @@ pub use open_files::raise_open_files;
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
-pub use signal::{SAME_REQUEST, TerminationSignals};
+pub use signal::{SAME_REQUEST, TerminationSignals, ignore_file_size_signal, ignore_stray_signals};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};
 pub use tick::{Stir, TICK, TICKS_PER_REST, Tick, Ticks};

@@ -1,12 +1,26 @@
-//! SIGTERM and SIGINT as values. Installed once by a command, waited for by one plain thread.
+//! Signals: those that ask a process to end, as values, and those that must not end it. Set up once by a command;
+//! requests are waited for by one plain thread.
 
+use std::fs;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use crate::clock::MonotonicNs;
+
+/// Requests to end: of an operator, of a terminal that closes, of the limit of CPU time, and of a power supply that
+/// fails. SIGQUIT is none: it asks for an end at once, with a core dump.
+const REQUESTS: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGXCPU, libc::SIGPWR];
+
+/// Signals that mean something to other programs and nothing to these, and would end them. Those of real time besides.
+const STRAY: [i32; 7] = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, libc::SIGSTKFLT];
 
 /// The same signal again within this time is the same request: `timeout` sends its signal to the command and then
 /// to its group, the command among them. A person asks again a good deal later.
@@ -24,12 +38,14 @@ pub struct TerminationSignals {
 }
 
 impl TerminationSignals {
-    /// From now on SIGTERM and SIGINT are kept for [`wait`](Self::wait).
+    /// From now on SIGTERM, SIGINT, SIGHUP, SIGXCPU and SIGPWR are kept for [`wait`](Self::wait). A SIGHUP that was
+    /// ignored stays so: the process was started to outlive its terminal, by `nohup`.
     ///
     /// # Errors
     /// When no descriptor is left for the pipe that carries them.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { signals: Signals::new([SIGTERM, SIGINT])?, last: None })
+        let kept = REQUESTS.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(SIGHUP));
+        Ok(Self { signals: Signals::new(kept)?, last: None })
     }
 
     /// Blocks the thread until a signal comes, and says which.
@@ -52,6 +68,36 @@ impl TerminationSignals {
         }
         !again
     }
+}
+
+/// Whether this process was started with that signal ignored, and has not changed it.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let set = ignored.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    set.is_some_and(|set| set & (1 << (signal - 1)) != 0)
+}
+
+/// From now on SIGXFSZ does nothing: the write that went beyond the limit of file sizes fails, and says so itself.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn ignore_file_size_signal() -> io::Result<()> {
+    ignore(SIGXFSZ)
+}
+
+/// From now on signals that ask for nothing here do nothing, in place of ending the process: SIGUSR1 and SIGUSR2, those
+/// of timers, and those of real time.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn ignore_stray_signals() -> io::Result<()> {
+    STRAY.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).try_for_each(ignore)
+}
+
+/// Catches a signal for nobody. Unlike one that is ignored, it is not ignored by programs that this one starts.
+fn ignore(signal: i32) -> io::Result<()> {
+    flag::register(signal, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, spawn_local};
+use tracing::{info, warn};
 
 use super::runtime::Runtime;
-use super::{Item, links, listener};
+use super::{CutOff, Item, links, listener};
 use crate::fanout::{Shard, ShardConfig};
 use crate::ids::ShardId;
 use crate::telemetry::Pulse;
@@ -43,7 +44,7 @@ pub(super) fn begin(
 
 /// Does what the shard is told from outside, until it has drained.
 pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
-    loop {
+    let report = loop {
         match commands.recv().await {
             Some(Item::Listen { listeners }) => {
                 for listener in listeners {
@@ -51,14 +52,24 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                     spawn_local(listener::accept(Rc::clone(&runtime), listener, acceptor)).detach();
                 }
             }
-            Some(Item::Drain { time }) => break runtime.begin_drain(time),
+            Some(Item::Drain { time, report }) => {
+                runtime.begin_drain(time);
+                break Some(report);
+            }
             Some(_) => debug_assert!(false, "that comes over a link"),
-            None => break runtime.begin_drain(Duration::ZERO),
+            None => {
+                runtime.begin_drain(Duration::ZERO);
+                break None;
+            }
         }
-    }
+    };
     runtime.settle().await;
     runtime.ended.wait().await;
     runtime.over.set(true);
+    if let Some(report) = report {
+        // Of those that end a direct publisher nobody listens.
+        let _ = report.try_send(runtime.cut_off.get().unwrap_or_default());
+    }
 }
 
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
@@ -115,9 +126,26 @@ impl Runtime {
             if shard.session_count() == 0 || now >= until + LAST_WORDS {
                 return self.ended.raise();
             }
+            if self.cut_off.get().is_none() {
+                self.cut_off.set(Some(self.count_cut_off(&shard)));
+            }
             shard.on_drain_deadline();
             self.apply(&mut shard);
         }
+    }
+}
+
+impl Runtime {
+    /// What is left as the time to drain is over, which is logged.
+    fn count_cut_off(&self, shard: &Shard) -> CutOff {
+        let (bytes, messages) = shard.egress_depth();
+        let sessions = shard.session_count() as u64;
+        if messages > 0 {
+            warn!(shard = %self.id, sessions, messages, bytes, "no time left to drain: cut off, what waits is lost");
+        } else {
+            info!(shard = %self.id, sessions, "no time left to drain: cut off, nothing waits");
+        }
+        CutOff { sessions, messages, bytes }
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::{Inbox, Link, ShardContext, Wake, spawn_local};
+use corecast_executors::{Inbox, Link, ShardContext, Wake, link, spawn_local};
 
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
@@ -119,7 +119,8 @@ impl LocalHost {
         // Whoever is held would wait for ever.
         self.port.resume.raise();
         for shard in 0..self.commands.len() {
-            self.tell(shard, Item::Drain { time: drain });
+            let (report, _) = link(1);
+            self.tell(shard, Item::Drain { time: drain, report });
         }
         self.stopped.wait().await;
     }

@@ -30,7 +30,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_executors::{CoreId, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, start};
+use corecast_executors::{
+    CoreId, Link, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
+};
 
 pub(crate) use body::run as run_shard;
 pub use config::BrokerConfig;
@@ -69,7 +71,20 @@ pub(crate) enum Item {
     Drain {
         /// How long.
         time: Duration,
+        /// Told when it has ended, unless nobody listens.
+        report: Link<CutOff>,
     },
+}
+
+/// What a drain that ran out of time has cut off.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct CutOff {
+    /// Sessions that had not ended.
+    pub(crate) sessions: u64,
+    /// Messages that waited for them, which are lost.
+    pub(crate) messages: u64,
+    /// The memory that they held, in bytes.
+    pub(crate) bytes: u64,
 }
 
 /// An open listener, and what it is for.
@@ -170,7 +185,7 @@ impl Broker {
     /// is left.
     ///
     /// # Errors
-    /// `Executor` when an executor has failed.
+    /// `Executor` when an executor has failed; `TimedOut` when messages that it had taken are lost, with how many.
     pub fn stop(mut self, drain: Duration) -> Result<()> {
         self.end(drain)
     }
@@ -180,12 +195,29 @@ impl Broker {
         // While it still listens: later it could be the file of the next broker, which takes the place of one that nobody
         // listens on.
         self.socket_files.clear();
+        let (report, mut reports) = link(pool.shards());
         for shard in 0..pool.shards() {
             let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             // A shard that has ended needs no telling.
-            let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain });
+            let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain, report: report.clone() });
         }
-        pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))
+        pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let mut lost = CutOff::default();
+        while let Some(CutOff { sessions, messages, bytes }) = reports.try_recv() {
+            lost.sessions += sessions;
+            lost.messages += messages;
+            lost.bytes += bytes;
+        }
+        if lost.messages == 0 {
+            // Whoever was cut off had read all that was for it.
+            return Ok(());
+        }
+        let text = format!(
+            "the broker had {drain:?} to drain, which was too short: {} sessions were cut off, and {} messages for them, in \
+             {} bytes, are lost",
+            lost.sessions, lost.messages, lost.bytes
+        );
+        Err(Error::new(ErrorKind::TimedOut, text))
     }
 }
 

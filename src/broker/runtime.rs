@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
-use super::{Item, ZmtpScratch};
+use super::{CutOff, Item, ZmtpScratch};
 use crate::fanout::{Closed, Door, Loss, Shard};
 use crate::ids::{SessionId, ShardId};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
@@ -67,6 +67,8 @@ pub(super) struct Runtime {
     pub(super) over: Cell<bool>,
     /// When draining must be over.
     pub(super) drain_until: Cell<Option<MonotonicNs>>,
+    /// What was left when it was over.
+    pub(super) cut_off: Cell<Option<CutOff>>,
 }
 
 impl Runtime {
@@ -98,6 +100,7 @@ impl Runtime {
             ended: Wake::new(),
             over: Cell::new(false),
             drain_until: Cell::new(None),
+            cut_off: Cell::new(None),
         })
     }
 

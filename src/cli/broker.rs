@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use corecast_executors::{
-    CoreSet, Idle, Inbox, Link, TerminationSignals, exit_now, link, raise_open_files, spawn_plain,
+    CoreSet, Idle, Inbox, Link, TerminationSignals, exit_now, ignore_stray_signals, link, raise_open_files,
+    spawn_plain,
 };
 use serde::Serialize;
 
 use super::http_address::HttpAddress;
-use super::output::{Format, json_line, note, print};
+use super::output::{Format, json_line, note, print_for_a_reader};
 use super::quantity::{Size, Span};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
@@ -34,7 +35,8 @@ Examples:
   corecast broker --mode-rule 'video.>=direct'              # video from publisher to subscriber, all else proxied
 
 When it serves, it prints one line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
-SIGTERM or SIGINT ends it in order; a second one ends it at once, with exit code 1.";
+SIGTERM, SIGINT or SIGHUP ends it in order: what it has taken is delivered first, for --drain-timeout at the most. If \
+that was too short the exit code is 27, and what is lost is logged. A second signal ends it at once, with exit code 1.";
 
 /// Serve publishers and subscribers, on one shard a core.
 #[derive(Args, Debug)]
@@ -185,8 +187,10 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", args.drain_timeout.0);
     }
-    broker.stop(if served.is_ok() { args.drain_timeout.0 } else { Duration::ZERO })?;
-    served.map(|()| Exit::Fine)
+    let stopped = broker.stop(if served.is_ok() { args.drain_timeout.0 } else { Duration::ZERO });
+    served?;
+    stopped?;
+    Ok(Exit::Fine)
 }
 
 /// What may happen to the command while its broker serves.
@@ -213,9 +217,10 @@ fn until_asked_to_stop(news: &mut Inbox<News>) -> Result<(), Failure> {
     }
 }
 
-/// Writes the ready line on a thread of its own: a pipe that nobody reads would keep the command from its signals.
+/// Writes the ready line on a thread of its own: a pipe that nobody reads would keep the command from its signals. One
+/// that is closed is an error: whoever waits for the line would wait for ever.
 fn announce(line: String, news: Link<News>) -> Result<(), Failure> {
-    let write = move || drop(news.try_send(News::Announced(print(line))));
+    let write = move || drop(news.try_send(News::Announced(print_for_a_reader(line))));
     spawn_plain("ready", write)
         .map(drop)
         .map_err(|e| Failure::new(Exit::Failed, format!("cannot start the thread that says it serves: {e}")))
@@ -234,6 +239,7 @@ fn raise_limit_of_connections() {
 fn wait_for_signals(news: Link<News>) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
     let mut signals = TerminationSignals::install().map_err(failed)?;
+    ignore_stray_signals().map_err(failed)?;
     let wait = move || {
         signals.wait();
         // There is room for it, and the command takes it unless it has ended by itself.

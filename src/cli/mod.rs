@@ -22,6 +22,7 @@ mod utc;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use corecast_executors::ignore_file_size_signal;
 
 pub use completions::completion_script;
 pub use environment::{FromVariables, Refusal, Variables};
@@ -134,6 +135,9 @@ impl Cli {
             (None, _) => "warn",
         };
         install_logs(level, self.logs.log_format).map_err(|e| Failure::from(e).at("--log-level"))?;
+        // A file that may not grow is an error of the write.
+        ignore_file_size_signal()
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot set up signals: {e}")))?;
         match self.command {
             Command::Broker(args) => broker::run(args),
             Command::Pub(args) => publish::run(args),

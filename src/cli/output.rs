@@ -29,8 +29,17 @@ pub(super) fn write_failed(error: io::Error) -> Failure {
 
 /// Writes all of it to stdout, now.
 pub(super) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    write_all(text).map_err(write_failed)
+}
+
+/// The same for what somebody has to read: that nobody does is a failure.
+pub(super) fn print_for_a_reader(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    write_all(text).map_err(|e| Failure::new(Exit::Failed, format!("cannot write to stdout: {e}")))
+}
+
+fn write_all(text: impl AsRef<[u8]>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(write_failed)
+    out.write_all(text.as_ref()).and_then(|()| out.flush())
 }
 
 /// A value as JSON on a line, for programs; on a terminal it does nothing either.
