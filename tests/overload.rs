@@ -304,6 +304,43 @@ fn block_slows_the_publisher_and_loses_nothing() {
     assert_eq!(broker.page().sum("corecast_drops_total"), 0);
 }
 
+#[test]
+fn under_block_the_slower_of_two_on_one_session_sets_the_pace() {
+    const MESSAGES: u64 = 2000;
+    let _watchdog = watchdog::watch("under_block_the_slower_of_two_on_one_session_sets_the_pace");
+    let broker = BrokerProcess::start(Transport::Tcp, &[EGRESS, &["--overflow", "block"]].concat());
+    let config = ClientConfig { queue_frames: 16, ..broker.client() };
+    let filters = [Filter::parse("t").expect("a filter")];
+    let [mut fast, mut slow] =
+        [(); 2].map(|()| Subscriber::with_config(config.clone(), &filters).expect("on the same session"));
+    let own = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+    let mut publisher = Publisher::with_config(own).expect("a publisher");
+    let read_all = |subscriber: &mut Subscriber| {
+        for sequence in 1..=MESSAGES {
+            match subscriber.recv_timeout(PATIENCE).expect("its session stands") {
+                Some(Event::Message(message)) => assert_eq!(message.sequence, sequence),
+                other => panic!("message {sequence}, not {other:?}"),
+            }
+        }
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| read_all(&mut fast));
+        threads.spawn(|| {
+            let (topic, payload) = (Topic::new("t").expect("a topic"), vec![b'x'; PAYLOAD_BYTES as usize]);
+            for _ in 0..MESSAGES {
+                publisher.publish(&topic, &payload).expect("it is taken, in the end");
+            }
+            publisher.close().expect("nothing was lost");
+        });
+        // The slow one reads nothing yet, and the fast one all that comes: that does not make room.
+        broker.until(|page| page.sum("corecast_link_held_total") > 0);
+        pause(Duration::from_millis(500));
+        assert!(broker.page().sum("corecast_messages_in_total") < MESSAGES, "the publisher is held");
+        read_all(&mut slow);
+    });
+    assert_eq!(broker.page().sum("corecast_drops_total"), 0);
+}
+
 /// Says that it lives, as a client that does not read would.
 fn keep_alive(client: &RawClient, alive: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     use std::io::Write as _;

@@ -58,12 +58,16 @@ pub struct ClientConfig {
     pub sessions: Sessions,
     /// The overflow policy asked for; `None`: the broker's default.
     pub overflow: Option<OverflowPolicy>,
-    /// Events that may wait for one subscriber in this process. When they do, a session of its own is read no
-    /// further, and the broker's overflow policy decides; on a shared session the oldest give way, and are told.
+    /// Events that may wait for one subscriber in this process. When they do, a session of its own
+    /// ([`Sessions::PerSubscriber`]) is read no further, and the broker's overflow policy decides. On a shared session,
+    /// however many share it, the oldest give way, and are told; only under `block` is it read no further, until each
+    /// of its subscribers has room.
     pub queue_frames: usize,
     /// The same, in bytes of topics and payloads: whichever is reached first.
     pub queue_bytes: usize,
-    /// How long the first connection is tried. Later ones are tried until the client is closed.
+    /// How long a publisher or subscriber that is being made waits for a connection: for its session's first one, or,
+    /// where it shares a session that has lost its own, for the next. A session that was open once is tried until its
+    /// last user has left.
     pub connect_timeout: Duration,
     /// Of publishers, for topics that go direct.
     pub direct: DirectConfig,

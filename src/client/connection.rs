@@ -136,8 +136,8 @@ impl Session {
             if !self.state.borrow().out.unsent().is_empty() {
                 self.send_later();
             }
-            while self.paused.get() {
-                self.resume.wait().await;
+            if self.holds.any() {
+                self.holds.until_none(|| self.closing.get()).await;
             }
         }
     }

@@ -7,6 +7,7 @@ use corecast_executors::{TICK, Ticks, spawn_local};
 
 use super::config::{ClientConfig, Sessions};
 use super::direct_host::DirectHost;
+use super::holds::Hold;
 use super::local_publisher::LocalPublisher;
 use super::local_registry::LocalRegistryView;
 use super::local_subscriber::{LocalSubscriber, Subscription, subscribe};
@@ -15,7 +16,6 @@ use super::queue::EventQueue;
 use super::runtime::ClientRuntime;
 use super::session::Session;
 use crate::error::Result;
-use crate::fanout::OverflowPolicy;
 use crate::limits::LINGER;
 use crate::topic::Filter;
 
@@ -77,10 +77,6 @@ impl LocalClient {
             Sessions::PerExecutor => {
                 let shared =
                     inner.shared.borrow().upgrade().filter(|u| u.session.state.borrow().alive().is_ok());
-                if let Some(used) = &shared {
-                    // Whoever paused it alone is not alone any more: at its next event it will see.
-                    used.session.set_paused(false);
-                }
                 shared.unwrap_or_else(|| {
                     let made = fresh();
                     *inner.shared.borrow_mut() = Rc::downgrade(&made);
@@ -96,7 +92,7 @@ impl LocalClient {
     /// `Unreachable` when nobody answers within the connect timeout, `Refused`, `Protocol`.
     pub async fn publisher(&self) -> Result<LocalPublisher> {
         let used = self.session();
-        used.session.until(|state| state.is_open().then_some(())).await?;
+        used.session.until_connected(|state| state.is_open().then_some(())).await?;
         Ok(LocalPublisher::new(self.clone(), used))
     }
 
@@ -114,23 +110,13 @@ impl LocalClient {
     /// # Errors
     /// As for [`LocalClient::publisher`]; `Invalid` without a filter.
     pub async fn subscriber(&self, filters: &[Filter]) -> Result<LocalSubscriber> {
-        let queue = Rc::new(EventQueue::new(self.inner.config.queue_frames, self.inner.config.queue_bytes));
-        let filled = Rc::clone(&queue);
         let used = self.session();
-        let shared = Rc::downgrade(&used);
+        let config = &self.inner.config;
+        let hold = Hold::new(Rc::clone(&used.session.holds));
+        let queue = Rc::new(EventQueue::new(config.queue_frames, config.queue_bytes, hold));
+        let (filled, session) = (Rc::clone(&queue), Rc::downgrade(&used.session));
         let sink = move |event: EventRef<'_>| {
-            let Some(used) = shared.upgrade() else { return };
-            if !filled.push(event) {
-                return;
-            }
-            // On a shared session a slow subscriber may not hold the others, publishers among them, whose answers
-            // come over it: unless that was asked for. One use is the subscriber's, one is this sink's.
-            let alone = Rc::strong_count(&used) <= 2;
-            if alone || used.session.state.borrow().terms.overflow == OverflowPolicy::Block {
-                used.session.set_paused(true);
-            } else {
-                filled.drop_oldest();
-            }
+            filled.push(event, || session.upgrade().is_some_and(|session| session.may_be_held()));
         };
         let subscription = subscribe(used, filters, Box::new(sink)).await?;
         Ok(LocalSubscriber { subscription, queue })

@@ -30,7 +30,7 @@ impl LocalRegistryView {
         let session = &used.session;
         session.state.borrow_mut().registry = Some(RegistryFeed::default());
         let opened = session
-            .until(|state| {
+            .until_connected(|state| {
                 let whole = state.registry.as_ref().is_some_and(RegistryFeed::is_whole);
                 (state.is_open() && whole).then_some(())
             })

@@ -27,7 +27,7 @@ pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> 
     session.sinks.insert(id, &filters, sink);
     let subscription = Subscription { used, id, filters };
     session.send_soon();
-    session.until(|state| state.is_in_force(id).then_some(())).await?;
+    session.until_connected(|state| state.is_in_force(id).then_some(())).await?;
     session.settle(id).await;
     Ok(subscription)
 }
@@ -52,7 +52,6 @@ impl Drop for Subscription {
         let session = &self.used.session;
         drop(session.sinks.remove(self.id, &self.filters));
         session.unsubscribe_everywhere(self.id);
-        session.set_paused(false);
     }
 }
 
@@ -75,25 +74,16 @@ impl LocalSubscriber {
         if let Some(event) = self.try_recv() {
             return Ok(event);
         }
-        let session = &self.subscription.used.session;
         let queued = self.queue.changed.until(|| self.queue.pop().map(Ok));
         let ended = async { Err(self.subscription.failed().await) };
-        let event = match first(queued, ended).await {
+        match first(queued, ended).await {
             Either::Left(event) => event,
             Either::Right(error) => self.queue.pop().map_or(error, Ok),
-        };
-        if self.queue.has_room() {
-            session.set_paused(false);
         }
-        event
     }
 
     /// An event that is there now.
     pub fn try_recv(&mut self) -> Option<Event> {
-        let event = self.queue.pop();
-        if self.queue.has_room() {
-            self.subscription.used.session.set_paused(false);
-        }
-        event
+        self.queue.pop()
     }
 }

@@ -19,6 +19,7 @@
 //! | `direct_shards` | which executors those run on |
 //! | `local` | a client inside an executor, with `local_publisher`, `local_subscriber` and `local_registry` |
 //! | `queue` | what waits for a subscriber in its own process |
+//! | `holds` | which of those have no room, so that nothing is read |
 //! | `shared` | the executor that serves publishers and subscribers of other threads, and what they ask of it |
 //! | `served` | its tasks, one for each of them |
 //! | `question` | a question to such a task, its time, and the end of either side |
@@ -31,6 +32,7 @@ mod connection;
 mod counts;
 mod direct_host;
 mod direct_shards;
+mod holds;
 mod introductions;
 mod local;
 mod local_publisher;

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::holds::Hold;
 use super::message::{Event, EventRef, Gap, GapReason};
 use super::waiters::Waiters;
 use crate::limits::GAP_TOPICS_MAX;
 
-/// A queue of events that is bounded in number and in bytes. At its bound it either asks for its session to be paused,
-/// or drops the oldest and tells: who fills it decides.
+/// A queue of events that is bounded in number and in bytes. At its bound it either holds the session that fills it, until
+/// half is free, or drops the oldest and tells.
 #[derive(Debug)]
 pub(super) struct EventQueue {
+    hold: Hold,
     events: RefCell<VecDeque<Event>>,
     /// Bytes of the events.
     bytes: Cell<usize>,
@@ -31,8 +33,9 @@ struct Dropped {
 }
 
 impl EventQueue {
-    pub(super) fn new(frames_max: usize, bytes_max: usize) -> Self {
+    pub(super) fn new(frames_max: usize, bytes_max: usize, hold: Hold) -> Self {
         EventQueue {
+            hold,
             events: RefCell::default(),
             bytes: Cell::new(0),
             frames_max: frames_max.max(1),
@@ -42,16 +45,20 @@ impl EventQueue {
         }
     }
 
-    /// Adds an event and gives whether the queue is now at its bound.
-    pub(super) fn push(&self, event: EventRef<'_>) -> bool {
+    /// Adds an event. `may_hold` is asked when the queue is at its bound: whether that may hold its session.
+    pub(super) fn push(&self, event: EventRef<'_>, may_hold: impl FnOnce() -> bool) {
         let event = event.to_event();
         self.bytes.set(self.bytes.get() + event.bytes());
         let mut events = self.events.borrow_mut();
         events.push_back(event);
         let full = events.len() >= self.frames_max || self.bytes.get() >= self.bytes_max;
         drop(events);
+        if full && may_hold() {
+            self.hold.hold();
+        } else if full {
+            self.drop_oldest();
+        }
         self.changed.wake_all();
-        full
     }
 
     fn pop_oldest(&self) -> Option<Event> {
@@ -61,7 +68,7 @@ impl EventQueue {
     }
 
     /// Drops the oldest events over the bound, to be told. The newest stays, however long it is.
-    pub(super) fn drop_oldest(&self) {
+    fn drop_oldest(&self) {
         loop {
             let waiting = self.events.borrow().len();
             let over = waiting > self.frames_max || self.bytes.get() > self.bytes_max;
@@ -85,7 +92,11 @@ impl EventQueue {
 
     /// The next event; gaps of what was dropped come first.
     pub(super) fn pop(&self) -> Option<Event> {
-        self.pop_dropped().map(Event::Gap).or_else(|| self.pop_oldest())
+        let event = self.pop_dropped().map(Event::Gap).or_else(|| self.pop_oldest());
+        if self.has_room() {
+            self.hold.release();
+        }
+        event
     }
 
     fn pop_dropped(&self) -> Option<Gap> {
@@ -100,19 +111,26 @@ impl EventQueue {
         Some(Gap { topic, missed: Some(entry.messages), reason: GapReason::Subscriber })
     }
 
-    /// Whether a paused session may go on: half is free again.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether a session that is held may go on: half is free again.
+    fn has_room(&self) -> bool {
         self.events.borrow().len() <= self.frames_max / 2 && self.bytes.get() <= self.bytes_max / 2
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::client::MessageRef;
+    use crate::client::holds::Holds;
     use crate::ids::PublisherId;
 
-    fn push(queue: &EventQueue, sequence: u64, payload: &[u8]) -> bool {
+    fn queue(frames_max: usize, bytes_max: usize, holds: &Rc<Holds>) -> EventQueue {
+        EventQueue::new(frames_max, bytes_max, Hold::new(Rc::clone(holds)))
+    }
+
+    fn push(queue: &EventQueue, sequence: u64, payload: &[u8], may_hold: bool) {
         let message = MessageRef {
             topic: b"t",
             payload,
@@ -121,16 +139,15 @@ mod tests {
             sequence,
             sent_at_ns: 0,
         };
-        queue.push(EventRef::Message(message))
+        queue.push(EventRef::Message(message), || may_hold);
     }
 
     #[test]
     fn bytes_bound_it_as_well() {
-        let queue = EventQueue::new(1000, 100);
-        assert!(!push(&queue, 1, &[0; 30]) && queue.has_room());
-        assert!(!push(&queue, 2, &[0; 60]) && !queue.has_room());
-        assert!(push(&queue, 3, &[0; 200]));
-        queue.drop_oldest();
+        let queue = queue(1000, 100, &Rc::default());
+        for (sequence, payload) in (1..).zip([&[0; 30][..], &[0; 60], &[0; 200]]) {
+            push(&queue, sequence, payload, false);
+        }
         let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(2), reason: GapReason::Subscriber };
         assert_eq!(queue.pop(), Some(Event::Gap(gap)));
         assert!(matches!(queue.pop(), Some(Event::Message(message)) if message.sequence == 3));
@@ -139,10 +156,9 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_told_before_what_is_kept() {
-        let queue = EventQueue::new(2, usize::MAX);
+        let queue = queue(2, usize::MAX, &Rc::default());
         for sequence in 1..=5 {
-            push(&queue, sequence, b"p");
-            queue.drop_oldest();
+            push(&queue, sequence, b"p", false);
         }
         let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(3), reason: GapReason::Subscriber };
         assert_eq!(queue.pop(), Some(Event::Gap(gap)));
@@ -150,5 +166,31 @@ mod tests {
         assert!(
             matches!(&kept[..], [Event::Message(a), Event::Message(b)] if (a.sequence, b.sequence) == (4, 5))
         );
+    }
+
+    #[test]
+    fn a_session_is_held_until_each_of_its_queues_has_room() {
+        let holds = Rc::default();
+        let [fast, slow, leaves] = [(); 3].map(|()| queue(4, 1000, &holds));
+        for sequence in 1..=4 {
+            assert!(!holds.any(), "none is full before message {sequence}");
+            for queue in [&fast, &slow, &leaves] {
+                push(queue, sequence, b"p", true);
+            }
+        }
+        assert!(holds.any());
+        while fast.pop().is_some() {}
+        assert!(holds.any(), "two have no room");
+        drop(leaves);
+        slow.pop();
+        assert!(holds.any(), "a half must be free");
+        slow.pop();
+        assert!(!holds.any());
+        for sequence in 5..=6 {
+            push(&slow, sequence, &[0; 990], true);
+        }
+        let kept: Vec<_> = std::iter::from_fn(|| slow.pop()).collect();
+        assert_eq!(kept.len(), 4, "nothing was dropped");
+        assert!(!holds.any());
     }
 }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
 
-use super::config::ClientConfig;
+use super::config::{ClientConfig, Sessions};
+use super::holds::Holds;
 use super::introductions::Introduced;
 use super::question::Deadline;
 use super::runtime::ClientRuntime;
@@ -18,6 +20,7 @@ use super::state::State;
 use super::waiters::Waiters;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::fanout::OverflowPolicy;
 use crate::ids::PublisherId;
 use crate::limits::{
     LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
@@ -44,9 +47,8 @@ pub(super) struct Session {
     pub(super) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
     pub(super) send_waits: Cell<bool>,
-    /// A subscriber's queue is full: nothing is read until it has room.
-    pub(super) paused: Cell<bool>,
-    pub(super) resume: Wake,
+    /// Subscribers' queues without room. Shared with the sessions to direct publishers.
+    pub(super) holds: Rc<Holds>,
     /// Everybody has left.
     pub(super) closing: Cell<bool>,
     /// A lost connection is tried again.
@@ -55,10 +57,20 @@ pub(super) struct Session {
     cut_off: Cell<bool>,
     /// Since when it is not open, if it is not.
     down_since: Cell<MonotonicNs>,
+    /// Why the last connection failed or ended.
+    last_failure: RefCell<String>,
     /// The address from which the broker is reached, while it is.
     pub(super) local_ip: Cell<Option<IpAddr>>,
     /// How long the first connection is tried; later ones are tried until it is closed.
     pub(super) give_up: Cell<Option<MonotonicNs>>,
+}
+
+/// What a session to the broker shares with those to direct publishers.
+#[derive(Default)]
+struct Shared {
+    sinks: Rc<Sinks>,
+    changed: Rc<Waiters>,
+    holds: Rc<Holds>,
 }
 
 /// Who is at the other end.
@@ -91,7 +103,7 @@ impl Session {
     pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
         let broker = (Peer::Broker, vec![config.broker.clone()]);
-        Self::spawn(runtime, config, broker, Some(give_up), (Rc::default(), Rc::default()))
+        Self::spawn(runtime, config, broker, Some(give_up), Shared::default())
     }
 
     /// A session to a direct publisher for the subscribers of this one.
@@ -99,7 +111,11 @@ impl Session {
         let endpoints = &registration.endpoints;
         let mut config = self.config.clone();
         config.broker = endpoints.first().cloned().unwrap_or_default();
-        let shared = (Rc::clone(&self.sinks), Rc::clone(&self.changed));
+        let shared = Shared {
+            sinks: Rc::clone(&self.sinks),
+            changed: Rc::clone(&self.changed),
+            holds: Rc::clone(&self.holds),
+        };
         let peer = Peer::Publisher(registration.publisher);
         Self::spawn(&self.runtime, config, (peer, endpoints.clone()), None, shared)
     }
@@ -109,7 +125,7 @@ impl Session {
         config: ClientConfig,
         (peer, endpoints): (Peer, Vec<Endpoint>),
         give_up: Option<MonotonicNs>,
-        (sinks, changed): (Rc<Sinks>, Rc<Waiters>),
+        Shared { sinks, changed, holds }: Shared,
     ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
@@ -121,6 +137,7 @@ impl Session {
             keeps_trying: Cell::new(true),
             cut_off: Cell::new(false),
             down_since: Cell::new(runtime.clock.now()),
+            last_failure: RefCell::default(),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
             sinks,
@@ -128,8 +145,7 @@ impl Session {
             socket: RefCell::default(),
             send: Wake::new(),
             send_waits: Cell::new(false),
-            paused: Cell::new(false),
-            resume: Wake::new(),
+            holds,
             closing: Cell::new(false),
             give_up: Cell::new(give_up),
         });
@@ -152,6 +168,44 @@ impl Session {
                 }
             })
             .await
+    }
+
+    /// As [`Session::until`], for whoever comes to a session: without a connection for as long as a first one would be
+    /// tried, it is an error. Those that have the session already wait on.
+    pub(super) async fn until_connected<T>(&self, look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+        match first(self.until(look), self.until_away(self.config.connect_timeout)).await {
+            Either::Left(done) => done,
+            Either::Right(error) => Err(error),
+        }
+    }
+
+    /// Waits until there has been no connection for so long, counted from now at the earliest, and says why. A session
+    /// that was never open gives itself up.
+    async fn until_away(&self, time: Duration) -> Error {
+        let clock = &self.runtime.clock;
+        let called = clock.now();
+        loop {
+            self.changed.until(|| self.is_away().then_some(())).await;
+            let since = self.down_since.get().max(called);
+            let back = self.changed.until(|| (!self.is_away()).then_some(()));
+            if let Either::Right(()) = first(back, clock.until(since + time)).await {
+                return self.unreachable();
+            }
+        }
+    }
+
+    /// Whether it was open once, and is trying to be again.
+    fn is_away(&self) -> bool {
+        let state = self.state.borrow();
+        self.give_up.get().is_none() && !state.is_open() && state.alive().is_ok()
+    }
+
+    /// The error for a session that has been away for too long.
+    fn unreachable(&self) -> Error {
+        let away = self.runtime.clock.now().saturating_since(self.down_since.get());
+        let (broker, why) = (&self.config.broker, self.last_failure.borrow());
+        let text = format!("there has been no connection to {broker} for {:.1} s: {why}", away.as_secs_f64());
+        Error::new(ErrorKind::Unreachable, text)
     }
 
     /// As [`Session::until`], and no longer than to the deadline.
@@ -222,7 +276,7 @@ impl Session {
             // The broker reads to our end, then closes its own: nothing of ours is lost in a reset.
             let _ = socket.shutdown_write();
             let gone = self.changed.until(|| self.socket.borrow().is_none().then_some(()));
-            self.set_paused(false);
+            self.holds.look_again();
             first(gone, self.runtime.clock.until(deadline)).await;
             let _ = socket.shutdown_both();
         }
@@ -234,11 +288,13 @@ impl Session {
         self.changed.until(|| self.state.borrow().alive().is_err().then_some(())).await;
     }
 
-    pub(super) fn set_paused(&self, paused: bool) {
-        if self.paused.replace(paused) && !paused {
-            self.resume.raise();
-        }
-        self.introduced.borrow().values().for_each(|known| known.session.set_paused(paused));
+    /// Whether a queue that is full may hold this session, those that share it among them: nobody shares one of a
+    /// subscriber's own; and under `block`, at the broker or at a direct publisher, holding is what was asked for.
+    pub(super) fn may_be_held(&self) -> bool {
+        let blocks = |session: &Session| session.state.borrow().terms.overflow == OverflowPolicy::Block;
+        self.config.sessions == Sessions::PerSubscriber
+            || blocks(self)
+            || self.introduced.borrow().values().any(|known| blocks(&known.session))
     }
 
     /// Whether everybody has left.
@@ -273,7 +329,7 @@ impl Session {
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
         self.check_introductions(now);
         self.warn_of_complaint(now);
-        let silent = self.state.borrow_mut().on_tick(now, !self.paused.get());
+        let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
         }
@@ -308,6 +364,7 @@ impl Session {
                 self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
                 self.down_since.set(self.runtime.clock.now());
             }
+            self.last_failure.replace(error.to_string());
             self.state.borrow_mut().on_disconnected();
             self.doubt_introductions();
             self.warn_of_end(&error, opened);

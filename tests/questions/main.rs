@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
+mod away;
 #[path = "../broker_process/mod.rs"]
 mod broker_process;
 mod dropped;
