@@ -360,6 +360,14 @@ pub const CLIENT_QUEUE_BYTES_DEFAULT: usize = 64 << 20;
 /// Bytes a publisher's session gathers before `publish` waits for the kernel.
 pub const PUBLISH_BYTES_MAX: usize = 256 << 10;
 
+/// Default for how long a publish waits for room while there is no connection to the broker: longer than a broker takes to
+/// be started again, and short enough that whoever publishes hears of a broker that does not come back.
+pub const PUBLISH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long dropping a publisher that was not closed waits for what it has published: as long as a connection takes to end
+/// in order at the most, since whoever drops it did not ask to wait.
+pub const DROP_LINGER: Duration = LINGER;
+
 /// How long closing a publisher waits for the broker to take what was published.
 pub const CLOSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 

@@ -25,6 +25,7 @@
 //! | `net` | readiness of sockets, and calls on them that never block |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
+//! | `reader` | the end of whoever reads what a command writes |
 //! | `signal` | signals that ask for an end, as values, and those that must not end a process |
 //! | `open_files` | the limit of open files |
 //! | `host_check` | what this host allows, and what to change |
@@ -49,6 +50,7 @@ mod open_files;
 mod pacer;
 mod pool;
 mod race;
+mod reader;
 mod signal;
 mod task;
 mod thread;
@@ -71,6 +73,7 @@ pub use open_files::raise_open_files;
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
+pub use reader::{WaitIsOver, watch_reader};
 pub use signal::{SAME_REQUEST, TerminationSignals, ignore_file_size_signal, ignore_stray_signals};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};

@@ -15,7 +15,7 @@ use super::quantity::{Size, Span, parse_rate_hz};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
-use crate::{ClientConfig, Endpoint, Error, OverflowPolicy, Publisher, Topic};
+use crate::{ClientConfig, Endpoint, Error, ErrorKind, OverflowPolicy, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,7 +60,8 @@ pub(super) struct PubArgs {
     #[arg(long, value_name = "N")]
     wait_subscribers: Option<usize>,
 
-    /// How long to wait for the subscribers, and in the end for the broker to take what was sent.
+    /// How long to wait for a broker that is not there or goes away, for the subscribers, and in the end for the broker
+    /// to take what was sent: for each of them.
     #[arg(long, value_name = "SECS", default_value_t = Span(Duration::from_secs(60)))]
     timeout: Span,
 
@@ -123,6 +124,8 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let timeout = args.timeout.0;
     let mut config = ClientConfig::new(args.broker.clone());
     config.name = "corecast-pub".to_owned();
+    config.connect_timeout = config.connect_timeout.min(timeout);
+    config.publish_timeout = timeout;
     config.direct.cores = args.cores.as_ref().map(ToString::to_string);
     config.direct.listen = args.pub_listen.clone();
     config.direct.advertise = args.advertise.clone();
@@ -138,9 +141,10 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
         publisher.wait_for_subscribers(&args.topic, wanted, timeout)?;
     }
     let sent = publish_all(&mut publisher, &args, payloads);
-    // What was sent before an error is delivered all the same.
-    let taken = publisher.close_within(timeout);
-    let sent = sent?;
+    // What was sent before an error is delivered all the same, unless the broker is gone: it was waited for.
+    let is_gone = sent.as_ref().is_err_and(|stopped| stopped.is_broker_gone);
+    let taken = publisher.close_within(if is_gone { Duration::ZERO } else { timeout });
+    let sent = sent.map_err(|stopped| stopped.failure)?;
     taken?;
     if sent.rate_kept {
         return Ok(Exit::Fine);
@@ -158,7 +162,19 @@ struct Sent {
     rate_kept: bool,
 }
 
-fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads) -> Result<Sent, Failure> {
+/// Why not all was sent.
+struct Stopped {
+    failure: Failure,
+    is_broker_gone: bool,
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Stopped { failure, is_broker_gone: false }
+    }
+}
+
+fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads) -> Result<Sent, Stopped> {
     let mut pace = args.rate.map(|hz| Pace::start(hz, payloads.have_own_pace()));
     let mut payload = Vec::new();
     let mut messages = 0;
@@ -166,7 +182,10 @@ fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads
         if let Some(pace) = &mut pace {
             pace.wait();
         }
-        publisher.publish(&args.topic, &payload).map_err(|e| not_published(e, &payloads))?;
+        publisher.publish(&args.topic, &payload).map_err(|error| Stopped {
+            is_broker_gone: error.kind() == ErrorKind::Unreachable,
+            failure: not_published(error, &payloads),
+        })?;
         messages += 1;
     }
     Ok(Sent { messages, rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
@@ -184,7 +203,6 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::ErrorKind;
 
     #[derive(Parser, Debug)]
     struct Typed {

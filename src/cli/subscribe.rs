@@ -1,19 +1,23 @@
 //! `corecast sub`: prints what is published.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use corecast_executors::{TerminationSignals, exit_now, pause, spawn_plain};
+use corecast_executors::{
+    Either, Inbox, Link, TerminationSignals, WaitIsOver, block_on, exit_now, first, link, pause, spawn_plain,
+    watch_reader,
+};
 
 use super::event_writer::{EventFormat, EventWriter};
 use super::output::{note, write_failed};
 use super::quantity::Span;
 use super::{Exit, Failure};
 use crate::telemetry::StderrLines;
-use crate::{ClientConfig, Endpoint, Event, Filter, OverflowPolicy, Sessions, Subscriber};
+use crate::{ClientConfig, Endpoint, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,9 +37,6 @@ pipe get the bytes as they came.";
 
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
-
-/// How often an idle stream is left to see whether a signal has asked for the end: nobody notices, and it costs nothing.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the reader of stdout has to take the last lines after a signal.
 const LAST_LINE_TIME: Duration = Duration::from_secs(1);
@@ -78,7 +79,9 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
              '{meant}'"
         ));
     }
-    let stopped = stop_on_signals()?;
+    // One each for the signal and for the reader or the time.
+    let (over, mut wait_is_over) = link(2);
+    let stopped = stop_on_signals(over.clone())?;
     let mut config = ClientConfig::new(args.broker);
     config.name = "corecast-sub".to_owned();
     config.overflow = args.overflow;
@@ -91,16 +94,19 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let mut writer = EventWriter::new(out, StderrLines::new(), args.output, on_terminal);
-    print_events(&mut subscriber, &mut writer, args.count, deadline, &stopped)
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(write_failed)?;
+    watch_reader(stdout, deadline, over).map_err(|e| Error::io("cannot make a thread", e))?;
+    print_events(&mut subscriber, &mut writer, args.count, &mut wait_is_over, &stopped)
 }
 
-/// Prints until there were `count` messages, the deadline is over, or a signal asks for the end: then what was begun is
-/// finished, so that no line is half there.
+/// Prints until there were `count` messages, the deadline is over, nobody reads any more (a closed pipe is seen while there
+/// is nothing to write to it, too), or a signal asks for the end: then what was begun is finished, so that no line is half
+/// there.
 fn print_events<W: Write, N: Write>(
     subscriber: &mut Subscriber,
     writer: &mut EventWriter<W, N>,
     count: Option<u64>,
-    deadline: Option<Instant>,
+    wait_is_over: &mut Inbox<WaitIsOver>,
     stopped: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let mut messages = 0;
@@ -114,13 +120,11 @@ fn print_events<W: Write, N: Write>(
             None => {
                 // Nothing more waits, so whoever reads our output gets what there is.
                 writer.flush().map_err(write_failed)?;
-                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    return Err(timed_out(messages));
-                }
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                match subscriber.recv_timeout(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY))? {
-                    Some(event) => event,
-                    None => continue,
+                match block_on(first(subscriber.recv_async(), wait_is_over.recv())) {
+                    Either::Left(event) => event?,
+                    Either::Right(Some(WaitIsOver::Interrupted)) => continue,
+                    Either::Right(Some(WaitIsOver::DeadlinePassed)) => return Err(timed_out(messages)),
+                    Either::Right(Some(WaitIsOver::ReaderGone) | None) => return Err(Failure::closed_pipe()),
                 }
             }
         };
@@ -133,7 +137,7 @@ fn print_events<W: Write, N: Write>(
 
 /// Makes SIGTERM and SIGINT a request to finish the line that is being written. Nobody may read it: then, or at a second
 /// signal, the process ends as it is.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+fn stop_on_signals(over: Link<WaitIsOver>) -> Result<Arc<AtomicBool>, Failure> {
     let failed = |e: io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
     let mut signals = TerminationSignals::install().map_err(failed)?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -141,6 +145,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     let wait = move || {
         signals.wait();
         seen.store(true, Ordering::Relaxed);
+        let _ = over.try_send(WaitIsOver::Interrupted);
         pause(LAST_LINE_TIME);
         exit_now(Exit::Failed as u8);
     };

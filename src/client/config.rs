@@ -10,7 +10,8 @@ use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
-    CLIENT_QUEUE_BYTES_DEFAULT, CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
+    CLIENT_QUEUE_BYTES_DEFAULT, CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT,
+    FRAME_BYTES_MAX_DEFAULT, PUBLISH_TIMEOUT_DEFAULT,
 };
 
 /// How subscribers and publishers of one executor share connections.
@@ -69,6 +70,10 @@ pub struct ClientConfig {
     /// where it shares a session that has lost its own, for the next. A session that was open once is tried until its
     /// last user has left.
     pub connect_timeout: Duration,
+    /// How long a publish waits for room while there is no connection to the broker. When it has been away for longer, a
+    /// publish that finds no room fails at once; what was published before waits on. A broker that is there may slow a
+    /// publisher down for as long as it likes: that is what `block` does.
+    pub publish_timeout: Duration,
     /// Of publishers, for topics that go direct.
     pub direct: DirectConfig,
 }
@@ -127,6 +132,7 @@ impl ClientConfig {
             queue_frames: CLIENT_QUEUE_FRAMES_DEFAULT,
             queue_bytes: CLIENT_QUEUE_BYTES_DEFAULT,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
+            publish_timeout: PUBLISH_TIMEOUT_DEFAULT,
             direct: DirectConfig::default(),
         }
     }

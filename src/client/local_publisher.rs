@@ -79,8 +79,27 @@ impl LocalPublisher {
     /// connecting again; and at the first message of a topic that goes direct, for its subscribers to come.
     ///
     /// # Errors
-    /// `Invalid` for a message longer than the broker takes; what the session has failed with.
+    /// `Invalid` for a message longer than the broker takes; `Unreachable` when too much is queued and the broker has been
+    /// away for longer than [`publish_timeout`](crate::ClientConfig::publish_timeout): the message is not queued; what
+    /// the session has failed with.
     pub async fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        self.publish_when(topic, payload, Session::until_room).await
+    }
+
+    /// As [`LocalPublisher::publish`], for a message that its publisher has been told is taken: it waits for a broker that
+    /// is away.
+    pub(super) async fn publish_taken(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+        let room =
+            async |session: &Session| session.until(|state| Session::has_room(state).then_some(())).await;
+        self.publish_when(topic, payload, room).await
+    }
+
+    async fn publish_when(
+        &mut self,
+        topic: &Topic,
+        payload: &[u8],
+        room: impl AsyncFnOnce(&Session) -> Result<()>,
+    ) -> Result<u64> {
         if let Some(direct) = self.direct_for(topic).await? {
             return self.publish_direct(&direct, topic, payload).await;
         }
@@ -93,7 +112,7 @@ impl LocalPublisher {
         };
         if !ready {
             session.send_soon();
-            session.until(|state| Session::has_room(state).then_some(())).await?;
+            room(session).await?;
         }
         self.sequence += 1;
         self.proxied = true;

@@ -66,10 +66,14 @@ impl OutBuffer {
         at
     }
 
+    /// The frames that have not left whole.
+    pub(super) fn unsent_frames(&self) -> &[u8] {
+        &self.bytes[self.first_unsent_frame()..]
+    }
+
     /// The connection is lost: empties the buffer and gives the messages and gaps that did not leave whole.
     pub(super) fn take_unsent_publishes(&mut self) -> Vec<u8> {
-        let from = self.first_unsent_frame();
-        let rest = bytes::Bytes::copy_from_slice(&self.bytes[from..]);
+        let rest = bytes::Bytes::copy_from_slice(self.unsent_frames());
         self.clear();
         let mut publishes = Vec::new();
         for (bytes, frame) in splitter::frames(&rest) {

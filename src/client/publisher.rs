@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::{Either, Inbox, Link, Refused, block_on, first, link};
+use corecast_executors::{Inbox, Link, Refused, block_on, link, on_executor};
+use futures_lite::future::or;
+use tracing::warn;
 
 use super::config::ClientConfig;
 use super::local_publisher::check_length;
@@ -12,13 +14,18 @@ use super::shared::{PublishItem, PublisherEnds, ask_for_publisher};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
-use crate::limits::{CLOSE_TIMEOUT_DEFAULT, PUBLISH_BYTES_AHEAD};
+use crate::limits::{CLOSE_TIMEOUT_DEFAULT, DROP_LINGER, PUBLISH_BYTES_AHEAD};
 use crate::topic::Topic;
 
 /// Publishes messages through a broker.
 ///
-/// Each operation has a blocking form, for threads, and an `_async` form, for any async runtime. Dropped, it
-/// sends what is queued but does not wait for it: [`Publisher::close`] does.
+/// Each operation has a blocking form, for threads, and an `_async` form, for any async runtime.
+///
+/// End it with [`Publisher::close`], which says whether all was taken. Dropped without, it does as much as it can: the
+/// drop waits until the broker has taken what was published, for [`DROP_LINGER`] at the most, and logs a warning with a
+/// number if that fails. So a program that publishes and returns from `main` loses nothing while its broker is there.
+/// In async code close it first: the drop blocks its thread, a runtime's too. It does not wait on the thread of an
+/// executor, and it does not happen at all for a publisher that still lives when the process ends.
 ///
 /// ```no_run
 /// use corecast::{Publisher, Topic};
@@ -36,7 +43,12 @@ pub struct Publisher {
     id: PublisherId,
     frame_bytes_max: usize,
     sequence: u64,
+    /// Up to which it is known what has become of the messages.
+    settled: u64,
+    /// It was closed, with or without success: nothing is left to be done.
+    has_left: bool,
     items: Link<PublishItem>,
+    away: Inbox<Error>,
     line: Line,
     /// Bytes of payload since the last question whether all was taken over, and where its answer comes.
     asked_bytes_ago: usize,
@@ -73,8 +85,19 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<Publisher> {
-        let PublisherEnds { id, frame_bytes_max, items, line } = ask_for_publisher(config).await?;
-        Ok(Publisher { id, frame_bytes_max, sequence: 0, items, line, asked_bytes_ago: 0, taken: None })
+        let PublisherEnds { id, frame_bytes_max, items, away, line } = ask_for_publisher(config).await?;
+        Ok(Publisher {
+            id,
+            frame_bytes_max,
+            sequence: 0,
+            settled: 0,
+            has_left: false,
+            items,
+            away,
+            line,
+            asked_bytes_ago: 0,
+            taken: None,
+        })
     }
 
     /// Who this is in the messages.
@@ -85,7 +108,9 @@ impl Publisher {
     /// Publishes a message and gives its sequence number. Waits while too many are queued.
     ///
     /// # Errors
-    /// `Invalid` for a payload longer than the broker takes; else what the session has failed with.
+    /// `Invalid` for a payload longer than the broker takes; `Unreachable` when too many are queued and the broker has been
+    /// away for longer than [`publish_timeout`](ClientConfig::publish_timeout): those that are queued wait on, and it can
+    /// be tried again; else what the session has failed with.
     pub fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         match self.offer(topic, payload)? {
             None => Ok(self.published()),
@@ -129,12 +154,13 @@ impl Publisher {
 
     async fn publish_when_there_is_room(&mut self, item: PublishItem) -> Result<u64> {
         let bytes = item.payload_bytes();
+        // From the last time that the broker was away.
+        while self.away.try_recv().is_some() {}
         if self.is_ahead(bytes) {
             self.until_taken().await?;
         }
-        if self.items.send(item).await.is_err() {
-            return Err(self.line.failed());
-        }
+        let sent = async { self.items.send(item).await.ok() };
+        unless_away(sent, &mut self.away).await?.ok_or_else(|| self.line.failed())?;
         self.asked_bytes_ago += bytes;
         Ok(self.published())
     }
@@ -142,15 +168,17 @@ impl Publisher {
     /// Waits until what the last question was about has been taken over, and asks the next.
     async fn until_taken(&mut self) -> Result<()> {
         if let Some(taken) = &mut self.taken {
-            // A question that is dropped unanswered is dropped by a task that ends.
-            if let Either::Right(error) = first(answered(taken), self.line.ended()).await {
-                return Err(error);
+            // The question may be lost with its task.
+            let answer =
+                or(async { taken.recv().await.map(Ok) }, async { Some(Err(self.line.ended().await)) });
+            match unless_away(answer, &mut self.away).await? {
+                Some(answer) => answer?,
+                None => return Err(self.line.failed()),
             }
         }
         let (reply, taken) = link(1);
-        if self.items.send(PublishItem::Taken { reply }).await.is_err() {
-            return Err(self.line.failed());
-        }
+        let asked = async { self.items.send(PublishItem::Taken { reply }).await.ok() };
+        unless_away(asked, &mut self.away).await?.ok_or_else(|| self.line.failed())?;
         self.asked_bytes_ago = 0;
         self.taken = Some(taken);
         Ok(())
@@ -206,7 +234,11 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::flush`].
     pub async fn flush_async(&mut self, timeout: Duration) -> Result<()> {
-        self.ask(timeout, |deadline, question| PublishItem::Flush { deadline, question }).await
+        let flushed = self.ask(timeout, |deadline, question| PublishItem::Flush { deadline, question }).await;
+        if flushed.as_ref().map_or_else(|error| error.kind() == ErrorKind::Lost, |()| true) {
+            self.settled = self.sequence;
+        }
+        flushed
     }
 
     /// Flushes for up to 30 s, and ends.
@@ -234,7 +266,9 @@ impl Publisher {
     }
 
     async fn leave(&mut self, timeout: Duration) -> Result<()> {
-        self.ask(timeout, |deadline, question| PublishItem::Close { deadline, question }).await
+        let left = self.ask(timeout, |deadline, question| PublishItem::Close { deadline, question }).await;
+        self.has_left = true;
+        left
     }
 
     async fn ask<T>(
@@ -247,11 +281,31 @@ impl Publisher {
     }
 }
 
-/// Waits for the answer of a task that lives.
-async fn answered(answer: &mut Inbox<()>) {
-    if answer.recv().await.is_none() {
-        std::future::pending().await
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if self.has_left || self.sequence == 0 || on_executor() {
+            return;
+        }
+        let left = block_on(self.leave(DROP_LINGER));
+        let messages = self.sequence - self.settled;
+        if let Err(error) = left
+            && messages > 0
+        {
+            warn!(messages, publisher = %self.id, %error, "a publisher was dropped, and up to so many of its messages are lost");
+        }
     }
+}
+
+/// Waits for `work`, and no longer than until the broker has been away for too long.
+async fn unless_away<T>(work: impl Future<Output = Option<T>>, away: &mut Inbox<Error>) -> Result<Option<T>> {
+    let complaint = async {
+        match away.recv().await {
+            Some(error) => Err(error),
+            // Whoever complains has ended: so will the work.
+            None => std::future::pending().await,
+        }
+    };
+    or(async { Ok(work.await) }, complaint).await
 }
 
 pub(super) fn executor_gone() -> Error {

@@ -54,6 +54,8 @@ pub(super) fn question<T>() -> (Question<T>, Answer<T>) {
 impl<T> Question<T> {
     /// Works out the answer and gives it, unless the asker withdraws the question: then the work is dropped.
     pub(super) async fn answer(mut self, work: impl Future<Output = Result<T>>) {
+        // In a place of its own: the futures around it would each hold it once more.
+        let work = Box::pin(work);
         let withdrawn = async {
             until_closed(&mut self.asker).await;
             None

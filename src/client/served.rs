@@ -26,13 +26,14 @@ pub(super) async fn serve(client: LocalClient, command: Command) {
                 let publisher = client.publisher().await?;
                 let (id, frame_bytes_max) = (publisher.id(), publisher.frame_bytes_max());
                 let (items, inbox) = link(PUBLISH_ITEMS_MAX);
+                let (complaints, away) = link(1);
                 let (line, end) = line("publisher");
-                served = Some((publisher, inbox, end));
-                Ok(PublisherEnds { id, frame_bytes_max, items, line })
+                served = Some((publisher, inbox, complaints, end));
+                Ok(PublisherEnds { id, frame_bytes_max, items, away, line })
             };
             question.answer(open).await;
-            if let Some((publisher, items, line)) = served {
-                publish(publisher, items, line).await;
+            if let Some((publisher, items, complaints, line)) = served {
+                publish(publisher, items, complaints, line).await;
             }
         }
         Command::Subscriber { filters, question, .. } => {
@@ -69,7 +70,12 @@ pub(super) async fn serve(client: LocalClient, command: Command) {
 
 /// Does what a thread asks of its publisher, until it is closed or its session has failed. A handle that was dropped does
 /// not wait for what it has published: that has [`LINGER`] to leave.
-async fn publish(publisher: LocalPublisher, items: Inbox<PublishItem>, mut line: LineEnd) {
+async fn publish(
+    publisher: LocalPublisher,
+    items: Inbox<PublishItem>,
+    complaints: Link<Error>,
+    mut line: LineEnd,
+) {
     let session = publisher.session();
     let failed = line.failed.clone();
     let left = async {
@@ -77,7 +83,10 @@ async fn publish(publisher: LocalPublisher, items: Inbox<PublishItem>, mut line:
         ring(clock, &mut line).await;
         clock.until(clock.now() + LINGER).await;
     };
-    first(take_items(publisher, items, failed), left).await;
+    // As in `Question::answer`.
+    let taken = Box::pin(take_items(publisher, items, failed));
+    let served = first(taken, session.complain_while_away(complaints));
+    first(served, left).await;
 }
 
 /// Takes items in order. When it returns, they are taken no more, and `failed` says why if it was not asked to end.
@@ -88,7 +97,7 @@ async fn take_items(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>
             let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
             match item {
                 PublishItem::Publish { topic, payload } => {
-                    if let Err(error) = publisher.publish(&topic, &payload).await {
+                    if let Err(error) = publisher.publish_taken(&topic, &payload).await {
                         return drop(failed.try_send(error));
                     }
                 }

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Either, MonotonicNs, ReadySocket, Wake, first, spawn_local};
+use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, Wake, first, spawn_local};
+use tracing::warn;
 
 use super::config::{ClientConfig, Sessions};
 use super::holds::Holds;
@@ -173,23 +174,51 @@ impl Session {
     /// As [`Session::until`], for whoever comes to a session: without a connection for as long as a first one would be
     /// tried, it is an error. Those that have the session already wait on.
     pub(super) async fn until_connected<T>(&self, look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
-        match first(self.until(look), self.until_away(self.config.connect_timeout)).await {
+        let called = self.runtime.clock.now();
+        match first(self.until(look), self.until_away(called, self.config.connect_timeout)).await {
             Either::Left(done) => done,
             Either::Right(error) => Err(error),
         }
     }
 
-    /// Waits until there has been no connection for so long, counted from now at the earliest, and says why. A session
-    /// that was never open gives itself up.
-    async fn until_away(&self, time: Duration) -> Error {
-        let clock = &self.runtime.clock;
-        let called = clock.now();
+    /// Waits until there has been no connection for so long, counted from `earliest` at the earliest, and says why. A
+    /// session that was never open gives itself up.
+    async fn until_away(&self, earliest: MonotonicNs, time: Duration) -> Error {
         loop {
             self.changed.until(|| self.is_away().then_some(())).await;
-            let since = self.down_since.get().max(called);
-            let back = self.changed.until(|| (!self.is_away()).then_some(()));
-            if let Either::Right(()) = first(back, clock.until(since + time)).await {
+            let since = self.down_since.get().max(earliest);
+            if let Either::Right(()) = first(self.until_back(), self.runtime.clock.until(since + time)).await
+            {
                 return self.unreachable();
+            }
+        }
+    }
+
+    /// Waits until it is not trying to connect again.
+    async fn until_back(&self) {
+        self.changed.until(|| (!self.is_away()).then_some(())).await;
+    }
+
+    /// Waits until there is room for another message.
+    ///
+    /// # Errors
+    /// `Unreachable` when the broker is away for longer than this client's publishers wait.
+    pub(super) async fn until_room(&self) -> Result<()> {
+        let room = self.until(|state| Session::has_room(state).then_some(()));
+        match first(room, self.until_away(MonotonicNs(0), self.config.publish_timeout)).await {
+            Either::Left(done) => done,
+            Either::Right(error) => Err(error),
+        }
+    }
+
+    /// Gives the error of a broker that is away for longer than publishers wait to whoever takes it, for as long as it is.
+    pub(super) async fn complain_while_away(&self, complaints: Link<Error>) {
+        loop {
+            self.until_away(MonotonicNs(0), self.config.publish_timeout).await;
+            let complain = async { while complaints.send(self.unreachable()).await.is_ok() {} };
+            if let Either::Right(()) = first(self.until_back(), complain).await {
+                // Nobody is there to hear it.
+                return std::future::pending().await;
             }
         }
     }
@@ -266,6 +295,16 @@ impl Session {
     }
 
     async fn finish(self: &Rc<Self>) {
+        self.send_the_rest().await;
+        let messages = self.state.borrow().unsent_messages();
+        if messages > 0 {
+            warn!(messages, broker = %self.config.broker, "messages were not sent before their session was closed");
+        }
+        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+    }
+
+    /// Sends what waits for this connection, and ends that in order; for [`LINGER`] at the most.
+    async fn send_the_rest(self: &Rc<Self>) {
         self.part_from_all();
         self.send.raise();
         let deadline = self.runtime.clock.now() + LINGER;
@@ -280,7 +319,6 @@ impl Session {
             first(gone, self.runtime.clock.until(deadline)).await;
             let _ = socket.shutdown_both();
         }
-        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }
 
     /// Waits until a closed session's connection is gone.

@@ -89,6 +89,8 @@ pub(super) struct PublisherEnds {
     pub(super) id: PublisherId,
     pub(super) frame_bytes_max: usize,
     pub(super) items: Link<PublishItem>,
+    /// Says, for as long as it is so, that the broker has been away for longer than a publish waits.
+    pub(super) away: Inbox<Error>,
     pub(super) line: Line,
 }
 

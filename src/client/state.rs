@@ -185,6 +185,11 @@ impl State {
         self.out.unsent().len() + self.held.len()
     }
 
+    /// Messages that have not left.
+    pub(super) fn unsent_messages(&self) -> usize {
+        messages_in(self.out.unsent_frames()) + messages_in(&self.held)
+    }
+
     /// A connection stands: what to say first.
     pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
@@ -448,6 +453,12 @@ impl State {
         self.last_heard = if reading { self.last_heard + stopped } else { now };
         now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
     }
+}
+
+fn messages_in(frames: &[u8]) -> usize {
+    let frames = Bytes::copy_from_slice(frames);
+    let is_message = |frame: &Frame<'_>| matches!(frame, Frame::Message { .. } | Frame::Parts { .. });
+    crate::wire::splitter::frames(&frames).filter(|(_, frame)| is_message(frame)).count()
 }
 
 #[cfg(test)]

@@ -14,6 +14,47 @@ fn assert_unreachable(error: Option<Error>, broker: &str) {
 }
 
 #[test]
+fn a_publish_to_a_broker_that_is_gone_fails_in_time_and_loses_nothing_that_was_taken() {
+    let _watchdog =
+        watchdog::watch("a_publish_to_a_broker_that_is_gone_fails_in_time_and_loses_nothing_that_was_taken");
+    for payload_bytes in [1 << 10, 64 << 10] {
+        let mut broker = BrokerProcess::start(Transport::Tcp, &[]);
+        let mut listens = subscriber(&broker, "t");
+        let config = ClientConfig { publish_timeout: Duration::from_millis(500), ..own_sessions(&broker) };
+        let (t, payload) = (topic("t"), vec![b'x'; payload_bytes]);
+        let mut publisher = Publisher::with_config(config).expect("a publisher");
+        broker.kill();
+        let start = Instant::now();
+        let mut taken = 0;
+        let error = loop {
+            match publisher.publish(&t, &payload) {
+                Ok(sequence) => taken = sequence,
+                Err(error) => break error,
+            }
+        };
+        assert_unreachable(Some(error), broker.endpoint());
+        // The next ones do not wait for as long again.
+        for _ in 0..100 {
+            assert_unreachable(publisher.publish(&t, &payload).err(), broker.endpoint());
+            assert_unreachable(block_on(publisher.publish_async(&t, &payload)).err(), broker.endpoint());
+        }
+        assert!(start.elapsed() < SOON, "{payload_bytes} bytes");
+        broker.start_again();
+        assert_eq!(publisher.wait_for_subscribers(&t, 1, PATIENCE).expect("it comes back, too"), 1);
+        assert_eq!(publisher.publish(&t, b"last").expect("there is room again"), taken + 1);
+        // What was on its way when the broker died is lost, and told; what waited here comes.
+        let mut last = 0;
+        while last <= taken {
+            if let Event::Message(message) = listens.recv_timeout(PATIENCE).expect("it stands").expect("more")
+            {
+                assert!(message.sequence > last);
+                last = message.sequence;
+            }
+        }
+    }
+}
+
+#[test]
 fn who_comes_to_a_session_that_is_connecting_again_is_told_in_time() {
     let _watchdog = watchdog::watch("who_comes_to_a_session_that_is_connecting_again_is_told_in_time");
     let mut broker = BrokerProcess::start(Transport::Tcp, &[]);
@@ -24,6 +65,8 @@ fn who_comes_to_a_session_that_is_connecting_again_is_told_in_time() {
     let mut other = Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
     broker.kill();
     let start = Instant::now();
+    // It takes a moment until the loss is seen.
+    while Publisher::with_config(config.clone()).is_ok() {}
     assert_unreachable(Publisher::with_config(config.clone()).err(), broker.endpoint());
     assert_unreachable(Subscriber::with_config(config.clone(), &filters).err(), broker.endpoint());
     assert_unreachable(block_on(Publisher::with_config_async(config.clone())).err(), broker.endpoint());

@@ -8,6 +8,7 @@ mod away;
 mod broker_process;
 mod dropped;
 mod ended;
+mod left;
 #[path = "../one_executor/mod.rs"]
 mod one_executor;
 #[path = "../watchdog/mod.rs"]
