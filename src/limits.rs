@@ -142,7 +142,8 @@ pub const ROUTE_CACHE_MAX: usize = 64 << 10;
 
 // ---------------------------------------------------------------- ZeroMQ
 
-/// Longest ZMTP command taken, in bytes: the longest subscription, and room for metadata that nobody here reads.
+/// Longest ZMTP command taken before READY, in bytes: room for metadata that nobody here reads. Later a command may have as
+/// many as a message: a subscription is one.
 pub const ZMTP_COMMAND_BYTES_MAX: usize = 8 << 10;
 
 /// Longest identity in a READY, in bytes: RFC 37's.
@@ -151,12 +152,17 @@ pub const ZMTP_IDENTITY_BYTES_MAX: usize = 255;
 /// Longest context of a PING, in bytes: RFC 37's.
 pub const ZMTP_PING_CONTEXT_BYTES_MAX: usize = 16;
 
+/// Longest ZMTP message that is passed over for being longer than `--frame-bytes-max`, in bytes: as long as any broker
+/// may be told to take. It costs its publisher and its subscribers this one message, and no memory. Longer ones end the
+/// connection: such a length is no mistake of a configuration.
+pub const ZMTP_SKIPPED_BYTES_MAX: usize = FRAME_BYTES_MAX_LIMIT;
+
 /// Commands that may stand within one message, between its parts: libzmq sends heartbeats there, some a second, and a
 /// message has to be whole within [`FRAME_DEADLINE`] and a little.
 pub const ZMTP_COMMANDS_WITHIN_MAX: usize = 1024;
 
-/// Bytes of subscriptions that may wait for a ZeroMQ publisher beyond all that there are: as [`CONTROL_BYTES_MAX`] for
-/// answers. One that does not read them is closed.
+/// Bytes of subscriptions that may wait for a ZeroMQ publisher one by one. Of more, only the last change of each prefix
+/// waits, until these are read.
 pub const ZMTP_UPSTREAM_BYTES_MAX: usize = 1 << 20;
 
 /// Seconds without a word after which the kernel asks whether a ZeroMQ peer's host is there: those of 3.0 cannot be

@@ -6,50 +6,21 @@
 mod broker_process;
 mod healthy_pair;
 mod watchdog;
+mod zmtp_broker;
 mod zmtp_peer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use broker_process::{BrokerProcess, Transport};
-use corecast::limits::{TOPIC_BYTES_MAX, ZMTP_COMMAND_BYTES_MAX, ZMTP_IDENTITY_BYTES_MAX};
+use corecast::limits::{
+    TOPIC_BYTES_MAX, ZMTP_COMMAND_BYTES_MAX, ZMTP_IDENTITY_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX,
+};
 use corecast::wire::FRAME_BODY_BYTES_MIN;
 use corecast::zmtp::{command, frame, greeting};
 use corecast::{Event, Filter, Subscriber};
 use healthy_pair::HealthyPair;
-use tempfile::TempDir;
+use zmtp_broker::Door;
 use zmtp_peer::{Said, ZmtpPeer, command_of, message, property, ready};
-
-/// A broker with a door.
-struct Door {
-    broker: BrokerProcess,
-    path: PathBuf,
-    _folder: TempDir,
-}
-
-impl Door {
-    fn open(args: &[&str]) -> Door {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("zmtp.sock");
-        let url = format!("ipc://{}", path.display());
-        let broker = BrokerProcess::start(Transport::Tcp, &[&["--zmtp", &url], args].concat());
-        Door { broker, path, _folder: folder }
-    }
-
-    fn peer(&self, kind: &str) -> ZmtpPeer {
-        ZmtpPeer::open(&self.path, kind)
-    }
-
-    /// A subscriber of all that begins so, and a publisher who knows of it.
-    fn pair(&self, prefix: &[u8]) -> (ZmtpPeer, ZmtpPeer) {
-        let mut subscriber = self.peer("SUB");
-        subscriber.subscribe(prefix);
-        let mut publisher = self.peer("XPUB");
-        let told = Said::Command("SUBSCRIBE".into(), prefix.to_vec());
-        while publisher.hear() != told {}
-        (subscriber, publisher)
-    }
-}
 
 /// Makes a peer that is about to go wrong.
 type Begin<'a> = &'a dyn Fn(&Path) -> ZmtpPeer;
@@ -71,8 +42,10 @@ fn greetings() -> Vec<Case> {
         ("a native client", corecast::wire::greeting::ours().to_vec(), "not_zmtp", false),
         ("a signature that does not end", changed(9, b"\x7e"), "not_zmtp", false),
         ("ZMTP 1", b"\x01\x00".to_vec(), "version", false),
-        ("ZMTP 2", changed(10, b"\x01"), "version", false),
-        ("ZMTP 2 again", changed(10, b"\x02"), "version", false),
+        ("ZMTP 2.0 of no known type", changed(10, b"\x01\x0b"), "socket_type", false),
+        ("a ROUTER of ZMTP 2.0", changed(10, b"\x01\x06\0\0"), "socket_type", false),
+        ("an identity of two parts", changed(10, b"\x01\x01\x01"), "malformed", false),
+        ("no version", changed(10, b"\x02"), "version", false),
         ("PLAIN", not_null(b"PLAIN"), "mechanism", true),
         ("CURVE", not_null(b"CURVE"), "mechanism", true),
         ("no mechanism", not_null(b""), "mechanism", true),
@@ -132,9 +105,7 @@ fn streams() -> Vec<Case> {
     for flags in (0..=255_u8).filter(|flags| *flags > 7 || flags & 5 == 5) {
         cases.push(("flags that are none", vec![flags], "malformed", true));
     }
-    for size in
-        [FRAME_BYTES as u64 - FRAME_BODY_BYTES_MIN as u64 + 1, FRAME_BYTES as u64 + 1, 1 << 31, 1 << 63]
-    {
+    for size in [ZMTP_SKIPPED_BYTES_MAX as u64, 1 << 31, 1 << 63] {
         for flags in [frame::LONG, frame::LONG | frame::MORE] {
             cases.push(("a part too long", [&[flags], &size.to_be_bytes()[..]].concat(), "too_large", true));
         }
@@ -145,18 +116,20 @@ fn streams() -> Vec<Case> {
         "too_large",
         true,
     ));
-    let halves = vec![0; FRAME_BYTES / 2];
-    cases.push(("parts that are too long together", message(&[&halves, &halves, b""]), "too_large", true));
     cases
 }
 
 /// From a subscriber that is open.
 fn subscriptions() -> Vec<Case> {
-    let long = vec![b'a'; TOPIC_BYTES_MAX + 1];
+    let size = (FRAME_BYTES as u64 + 1).to_be_bytes();
     vec![
-        ("a long prefix", command::subscription(true, &long, true), "bad_filter", true),
-        ("a long prefix as a message", command::subscription(true, &long, false), "bad_filter", true),
-        ("a long cancel", command::subscription(false, &long, true), "bad_filter", true),
+        ("a second READY", ready("SUB"), "unexpected", true),
+        (
+            "a command as long as no message",
+            [&[frame::COMMAND | frame::LONG], &size[..]].concat(),
+            "too_large",
+            true,
+        ),
     ]
 }
 
@@ -324,119 +297,150 @@ fn a_slow_subscriber_is_closed_or_holds_the_publisher_as_its_policy_says() {
 }
 
 #[test]
-fn peers_of_3_0_speak_in_messages_and_are_not_asked_whether_they_live() {
-    let _watchdog = watchdog::watch("peers_of_3_0_speak_in_messages_and_are_not_asked_whether_they_live");
-    let door = Door::open(&["--heartbeat", "100ms"]);
-    let mut subscriber = ZmtpPeer::greet(&door.path, false).ready("SUB");
-    let mut publisher = ZmtpPeer::greet(&door.path, false).ready("PUB");
-    let mut newer = door.peer("SUB");
-    subscriber.send(&message(&[b"\x01a"]));
-    assert_eq!(publisher.message(), [b"\x01a"]);
-    // Newer ones are asked, and given up if they do not answer.
-    assert_eq!(newer.hear(), Said::Command("PING".into(), vec![0, 0]));
-    assert!(newer.end().expect("it is told").contains("too long"));
-    door.broker.until(|page| page.closes("idle_timeout") == 1);
-    publisher.publish(&[b"a", b"", b"b"]);
-    assert_eq!(subscriber.message(), [&b"a"[..], b"", b"b"]);
-    subscriber.send(&message(&[b"\x00a"]));
-    assert_eq!(publisher.message(), [b"\x00a"]);
-}
-
-/// More than three heartbeats of 100 ms, by the broker's own time.
-fn many_heartbeats(door: &Door) {
-    let until = door.broker.page().sum("corecast_ticks_total") + 2 * 60;
-    door.broker.until(|page| page.sum("corecast_ticks_total") > until);
+fn a_long_prefix_costs_a_subscriber_nothing_else() {
+    let _watchdog = watchdog::watch("a_long_prefix_costs_a_subscriber_nothing_else");
+    let door = Door::open(&[]);
+    let (mut subscriber, mut publisher) = (door.peer("SUB"), door.peer("XPUB"));
+    let long = vec![b'a'; TOPIC_BYTES_MAX + 1];
+    let others = [vec![b'a'; 3 * TOPIC_BYTES_MAX], vec![b'b'; 100_000]];
+    let told = |wanted: bool, prefix: &[u8]| {
+        Said::Command(if wanted { "SUBSCRIBE" } else { "CANCEL" }.into(), prefix.to_vec())
+    };
+    subscriber.subscribe(b"other");
+    subscriber.subscribe(&long);
+    assert_eq!(publisher.hear(), told(true, b"other"));
+    assert_eq!(publisher.hear(), told(true, &long[..TOPIC_BYTES_MAX]));
+    subscriber.send(&command::subscription(true, &others[0], false));
+    subscriber.subscribe(&others[1]);
+    assert_eq!(publisher.hear(), told(true, &others[1][..TOPIC_BYTES_MAX]));
+    for topic in [&b"other"[..], &long, &others[0], &others[1]] {
+        publisher.publish(&[topic, b"x"]);
+        assert_eq!(subscriber.message(), [topic, b"x"]);
+    }
+    // Each ends by itself, and what the others have in common with it stays.
+    subscriber.send(&command::subscription(false, &long, true));
+    subscriber.send(&command::subscription(false, &long, true));
+    subscriber.send(&command::subscription(false, &others[1], true));
+    assert_eq!(publisher.hear(), told(false, &others[1][..TOPIC_BYTES_MAX]));
+    publisher.publish(&[&others[0], b"y"]);
+    assert_eq!(subscriber.message(), [&others[0][..], b"y"]);
+    subscriber.send(&command::subscription(false, &others[0], false));
+    assert_eq!(publisher.hear(), told(false, &long[..TOPIC_BYTES_MAX]));
+    publisher.publish(&[b"other", b"z"]);
+    assert_eq!(subscriber.message(), [b"other", &b"z"[..]]);
 }
 
 #[test]
-fn a_question_goes_ahead_of_what_waits_and_silence_behind_messages_is_no_death() {
+fn a_message_over_the_limit_is_passed_over_and_told() {
+    let _watchdog = watchdog::watch("a_message_over_the_limit_is_passed_over_and_told");
+    let door = Door::open(&["--frame-bytes-max", "64KiB", "--shards", "2"]);
+    let broker = door.broker.endpoint().to_owned();
+    let mut native =
+        Subscriber::connect(&broker, &[Filter::parse(">").expect("a filter")]).expect("it serves");
+    let (mut subscriber, mut publisher) = door.pair(b"");
+    let parts = vec![7; FRAME_BYTES / 2];
+    let long: [(&[u8], Vec<&[u8]>); 3] = [
+        (b"a.long", vec![&parts, &parts, &parts]),
+        (b"b.long", vec![]),
+        (b"c.long", vec![b"", &parts, &parts]),
+    ];
+    let alone = [&b"b.long"[..], &vec![b'.'; 3 << 20]].concat();
+    for (topic, others) in &long {
+        let first = if others.is_empty() { &alone[..] } else { *topic };
+        publisher.publish(&[&[first], &others[..]].concat());
+        publisher.publish(&[b"next", b"x"]);
+        assert_eq!(subscriber.message(), [b"next", &b"x"[..]], "the connection stands");
+        match native.recv().expect("the session stands") {
+            Event::Gap(gap) => {
+                assert_eq!((gap.missed, gap.reason), (Some(1), corecast::GapReason::Publisher));
+                assert!(gap.topic.expect("it is known").starts_with(topic));
+            }
+            Event::Message(message) => unreachable!("a gap before {message:?}"),
+        }
+        let Event::Message(next) = native.recv().expect("the session stands") else {
+            unreachable!("one gap")
+        };
+        assert_eq!((&next.topic[..], &next.payload[..]), (&b"next"[..], &b"x"[..]));
+    }
+    door.broker.until(|page| page.sum("corecast_messages_too_long_total") == 3);
+    door.broker.until(|page| page.sum("corecast_gaps_untold_total") == 3);
+    assert!(door.broker.log().contains("passed over a message longer than --frame-bytes-max"));
+    assert_eq!(door.broker.page().closes("too_large"), 0);
+}
+
+#[test]
+fn a_publisher_that_reads_no_subscriptions_is_told_where_they_have_come_to() {
     let _watchdog =
-        watchdog::watch("a_question_goes_ahead_of_what_waits_and_silence_behind_messages_is_no_death");
-    let door = Door::open(&[
-        "--heartbeat",
-        "100ms",
-        "--overflow",
-        "block",
-        "--egress-bytes",
-        "8MiB",
-        "--shards",
-        "2",
-    ]);
-    let (mut slow, mut publisher) = (door.peer("SUB"), door.peer("PUB"));
-    slow.subscribe(b"");
-    door.broker.until(|page| page.sum("corecast_subscriptions") == 1);
-    let filling = vec![7; 50_000];
-    std::thread::scope(|scope| {
-        scope.spawn(|| (0..600_u32).for_each(|n| publisher.publish(&[b"t", &n.to_le_bytes(), &filling])));
-        door.broker.until(|page| page.sum("corecast_link_held_total") > 0);
-        many_heartbeats(&door);
-        let (mut asked_at, mut next) = (None, 0_u32);
-        while next < 600 {
-            match slow.hear() {
-                Said::Message(parts) => {
-                    assert_eq!(parts[1], next.to_le_bytes());
-                    next += 1;
-                }
-                Said::Command(name, _) if name == "PING" => asked_at = asked_at.or(Some(next)),
-                other => unreachable!("messages and questions, not {other:?}"),
+        watchdog::watch("a_publisher_that_reads_no_subscriptions_is_told_where_they_have_come_to");
+    let door = Door::open(&["--shards", "2"]);
+    let (mut steady, mut publisher) = (door.peer("SUB"), door.peer("XPUB"));
+    steady.subscribe(b"steady");
+    assert_eq!(publisher.hear(), Said::Command("SUBSCRIBE".into(), b"steady".to_vec()));
+    let mut fickle = door.peer("SUB");
+    let before = door.broker.rss_bytes();
+    // 24 MB of changes, which come to nothing but the last.
+    let changes: Vec<u8> = (0..1000)
+        .flat_map(|n: u32| {
+            let prefix =
+                [&b"fickle, and long enough to fill a socket."[..], &(n % 100).to_le_bytes()].concat();
+            [command::subscription(true, &prefix, true), command::subscription(false, &prefix, true)].concat()
+        })
+        .collect();
+    for _ in 0..200 {
+        fickle.send(&changes);
+    }
+    fickle.subscribe(b"last");
+    let sent = 200 * changes.len();
+    door.broker.until(|page| page.sum("corecast_bytes_in_total") as usize > sent);
+    let grown = door.broker.rss_bytes().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes for {sent} bytes of changes that nobody reads");
+    let (mut wanted, mut heard) = (std::collections::BTreeSet::new(), 0);
+    while !wanted.contains(&b"last"[..]) {
+        match publisher.hear() {
+            Said::Command(name, prefix) if name == "SUBSCRIBE" => assert!(wanted.insert(prefix)),
+            Said::Command(name, prefix) if name == "CANCEL" => assert!(wanted.remove(&prefix)),
+            other => unreachable!("subscriptions, not {other:?}"),
+        }
+        heard += 1;
+    }
+    assert!(heard < 200_000, "{heard} of 400,000 changes");
+    publisher.publish(&[b"steady"]);
+    assert_eq!(steady.message(), [b"steady"]);
+}
+
+#[test]
+fn a_verbose_broker_passes_each_subscription_on() {
+    let _watchdog = watchdog::watch("a_verbose_broker_passes_each_subscription_on");
+    for verbose in [true, false] {
+        let args = [&["--shards", "2"][..], if verbose { &["--zmtp-verbose"] } else { &[] }].concat();
+        let door = Door::open(&args);
+        let mut publishers = [(); 3].map(|()| door.peer("XPUB"));
+        let mut subscribers: Vec<ZmtpPeer> = Vec::new();
+        for n in 0..4 {
+            let mut subscriber = door.peer("SUB");
+            subscriber.subscribe(b"cache");
+            subscribers.push(subscriber);
+            for publisher in publishers.iter_mut().filter(|_| verbose || n == 0) {
+                assert_eq!(publisher.hear(), Said::Command("SUBSCRIBE".into(), b"cache".to_vec()), "{n}");
+            }
+            door.broker.until(|page| page.sum("corecast_subscriptions") == n + 1);
+        }
+        let broker = door.broker.endpoint();
+        let native = Subscriber::connect(broker, &[Filter::parse("cache.>").expect("a filter")]);
+        let native = native.expect("the broker serves");
+        let again = Subscriber::connect(broker, &[Filter::parse("cache.>").expect("a filter")]);
+        for publisher in &mut publishers {
+            for _ in 0..if verbose { 2 } else { 1 } {
+                assert_eq!(publisher.hear(), Said::Command("SUBSCRIBE".into(), b"cache.".to_vec()));
             }
         }
-        let asked_at = asked_at.expect("it was silent, so it was asked");
-        assert!(asked_at < 300, "the question was not behind the 8 MiB that waited, but at {asked_at}");
-    });
-    // It has read all, and answers: the first question, and one that was asked after the last message. From then on
-    // nothing can be unread before a question.
-    slow.send(&command_of(b"PONG", b""));
-    assert_eq!(slow.hear(), Said::Command("PING".into(), vec![0, 0]));
-    slow.send(&command_of(b"PONG", b""));
-    let silent_since = Instant::now();
-    assert!(slow.end().expect("it is told").contains("too long"));
-    assert!(silent_since.elapsed() > Duration::from_millis(200), "{:?}", silent_since.elapsed());
-    door.broker.until(|page| page.closes("idle_timeout") >= 1);
-}
-
-#[test]
-fn a_broker_that_was_stopped_gives_nobody_up() {
-    let _watchdog = watchdog::watch("a_broker_that_was_stopped_gives_nobody_up");
-    let door = Door::open(&["--heartbeat", "100ms"]);
-    let mut peers = [door.peer("SUB"), door.peer("XPUB")];
-    let mut late = ZmtpPeer::connect(&door.path);
-    // Each is asked, and then the broker hears no answer for longer than it would wait for one.
-    for peer in &mut peers {
-        assert_eq!(peer.hear(), Said::Command("PING".into(), vec![0, 0]));
+        drop((native, again, subscribers));
+        for publisher in &mut publishers {
+            let mut ended = [publisher.hear(), publisher.hear()].map(|said| format!("{said:?}"));
+            ended.sort_unstable();
+            assert!(ended.iter().all(|said| said.contains("CANCEL")) && ended[0] != ended[1], "{ended:?}");
+        }
     }
-    door.broker.freeze();
-    corecast_executors::pause(Duration::from_secs(6));
-    for peer in &mut peers {
-        peer.send(&command_of(b"PONG", b""));
-    }
-    door.broker.signal(nix::sys::signal::Signal::SIGCONT);
-    late.send(&greeting::ours());
-    let mut late = late.ready("SUB");
-    late.subscribe(b"");
-    let [_, publisher] = &mut peers;
-    while publisher.hear() != Said::Command("SUBSCRIBE".into(), Vec::new()) {}
-    publisher.publish(&[b"still here"]);
-    assert_eq!(late.message(), [b"still here"]);
-    assert_eq!(door.broker.page().sum("corecast_closes_total"), 0);
-}
-
-#[test]
-fn who_said_that_it_would_not_be_silent_so_long_is_given_up_then() {
-    let _watchdog = watchdog::watch("who_said_that_it_would_not_be_silent_so_long_is_given_up_then");
-    let door = Door::open(&[]);
-    let (mut peer, mut other) = (door.peer("SUB"), door.peer("SUB"));
-    // Half a second, and what comes back.
-    peer.send(&command_of(b"PING", b"\x00\x05context"));
-    other.send(&command_of(b"PING", b"\x00\x00"));
-    assert_eq!(peer.hear(), Said::Command("PONG".into(), b"context".to_vec()));
-    assert_eq!(other.hear(), Said::Command("PONG".into(), Vec::new()));
-    let begun = Instant::now();
-    assert!(peer.end().is_some());
-    assert!(begun.elapsed() > Duration::from_millis(400), "{:?}", begun.elapsed());
-    door.broker.until(|page| page.closes("idle_timeout") == 1);
-    other.send(&command_of(b"PING", b"\x00\x00x"));
-    assert_eq!(other.hear(), Said::Command("PONG".into(), b"x".to_vec()));
 }
 
 /// The table in PROTOCOL.md.

@@ -2,6 +2,7 @@
 //! inputs come to steps or an error, never a panic, and never use more than has arrived.
 
 use corecast::error::ErrorCode;
+use corecast::limits::{TOPIC_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX};
 use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting, put_message};
 use proptest::prelude::*;
 
@@ -24,11 +25,38 @@ fn publisher() -> Vec<u8> {
         frame::put_frame(&mut out, 0, &vec![7; bytes]);
         out.extend(command::ping());
     }
+    for (first, others) in [(&b"long"[..], vec![LIMIT]), (&[9; 2000][..], vec![60_000, 60_000, 0])] {
+        frame::put_frame(&mut out, frame::MORE, first);
+        for part in others {
+            frame::put_frame(&mut out, frame::MORE, &vec![8; part]);
+            out.extend(command::ping());
+        }
+        frame::put_frame(&mut out, 0, b"");
+    }
+    frame::put_frame(&mut out, 0, &[1; LIMIT]);
     frame::put_frame(&mut out, 0, b"");
     frame::put_frame(&mut out, frame::MORE, b"in");
     out.extend(command::ping());
     frame::put_frame(&mut out, frame::MORE, b"ter");
     frame::put_frame(&mut out, 0, b"rupted");
+    out
+}
+
+/// The same of ZMTP 2.0, without commands.
+fn publisher_2_0() -> Vec<u8> {
+    let mut out = b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x01\0\x05me 20".to_vec();
+    for bytes in [0, 255, 256, LIMIT, 5000] {
+        frame::put_frame(&mut out, frame::MORE, b"topic");
+        frame::put_frame(&mut out, 0, &vec![7; bytes]);
+    }
+    out
+}
+
+fn subscriber_2_0() -> Vec<u8> {
+    let mut out = b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x02\0\0".to_vec();
+    for wanted in [true, true, false, true] {
+        out.extend(command::subscription(wanted, b"a", false));
+    }
     out
 }
 
@@ -142,11 +170,11 @@ proptest! {
 
 #[test]
 fn split_anywhere_is_the_same() {
-    for stream in [publisher(), subscriber()] {
+    for stream in [publisher(), subscriber(), publisher_2_0(), subscriber_2_0()] {
         let whole = told(&stream, stream.len());
         assert_eq!(whole.1, None, "{whole:?}");
         assert!(whole.0.len() > 5);
-        for piece in 1..200 {
+        for piece in [1, 2, 3, 5, 7, 11, 13, 63, 64, 65, 200, 1000, 5000, 60_000] {
             assert_eq!(told(&stream, piece), whole, "in pieces of {piece}");
         }
     }
@@ -160,9 +188,20 @@ fn sizes_at_each_boundary() {
     for size in [0, 1, 255, 256, most] {
         assert_eq!(told(&announced(size), 1000).1, None, "{size}");
     }
-    for size in [most + 1, 1 << 31, 1 << 63, u64::MAX] {
+    for size in [most + 1, 1 << 20, ZMTP_SKIPPED_BYTES_MAX as u64 - 9] {
+        let body = vec![b'x'; 3000];
+        let (said, error) = told(&[announced(size), body].concat(), 1000);
+        assert_eq!(error, None, "{size}");
+        let began = bytes::Bytes::from(vec![b'x'; TOPIC_BYTES_MAX]);
+        let too_long = Step::TooLong(began, usize::try_from(size).unwrap() + 9);
+        assert_eq!(said.last(), Some(&format!("{too_long:?}")), "{size}");
+    }
+    for size in [ZMTP_SKIPPED_BYTES_MAX as u64 - 8, 1 << 31, 1 << 63, u64::MAX] {
         assert_eq!(told(&announced(size), 1000).1, Some(ErrorCode::TooLarge), "{size}");
     }
+    let whole = told(&publisher(), usize::MAX).0;
+    assert_eq!(whole.iter().filter(|step| step.starts_with("TooLong")).count(), 3);
+    assert!(whole.last().is_some_and(|last| last.contains("105, 110")), "what follows is taken");
     for flags in 0..=255_u8 {
         let wrong = flags > 7 || flags & 5 == 5;
         let found = told(&[&open[..], &[flags]].concat(), 1000).1;
@@ -184,6 +223,8 @@ fn who_may_not_come_is_refused() {
             ErrorCode::Unexpected,
         ),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), ErrorCode::NotZmtp),
+        (b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x03\0\0".to_vec(), ErrorCode::SocketType),
+        ([subscriber_2_0(), command::ping()].concat(), ErrorCode::Malformed),
     ] {
         assert_eq!(told(&stream, 7).1, Some(code), "{}", stream.escape_ascii());
     }
@@ -192,10 +233,10 @@ fn who_may_not_come_is_refused() {
 #[test]
 fn a_million_mutated_streams_do_not_panic() {
     let mut rng = fastrand::Rng::with_seed(5);
-    let originals = [publisher(), subscriber()];
+    let originals = [publisher(), subscriber(), publisher_2_0(), subscriber_2_0()];
     let (mut out, mut refused) = (Output::default(), 0);
     for _ in 0..1_000_000 {
-        let original = &originals[rng.usize(..2)];
+        let original = &originals[rng.usize(..4)];
         // Mostly near the handshake and the first frames.
         let length = rng.usize(1..original.len().min(700));
         let mut stream = original[..length].to_vec();

@@ -27,4 +27,5 @@ cases! {
     pub_sub xpub_xsub multipart many_subscriptions churn chained reconnect heartbeat slow_reader rare_reader
     busy_publisher conflate limit many_sockets
     with_asyncio ipc native direct direct_door direct_again as_libzmq slow mute notifier examples
+    restart_while_connecting killed_under_many_prefixes killed_subscribers last_value_cache jeromq
 }

@@ -30,6 +30,8 @@ pub struct BrokerConfig {
     pub zmtp_xpub: Vec<Endpoint>,
     /// Who may connect to the socket files among those.
     pub socket_access: SocketAccess,
+    /// ZeroMQ publishers hear each subscription, as with `ZMQ_XPUB_VERBOSE`: not only the first of its prefix.
+    pub zmtp_verbose: bool,
     /// On which cores.
     pub cores: CoreSet,
     /// How many shards; `None`: one for each core.
@@ -60,6 +62,7 @@ impl Default for BrokerConfig {
             zmtp_xsub: Vec::new(),
             zmtp_xpub: Vec::new(),
             socket_access: SocketAccess::default(),
+            zmtp_verbose: false,
             cores: CoreSet::default(),
             shards: None,
             idle: Idle::default(),
@@ -149,6 +152,7 @@ impl BrokerConfig {
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
+            zmtp_verbose: self.zmtp_verbose,
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         }
     }

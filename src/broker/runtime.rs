@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
 use tracing::field::display;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
@@ -201,6 +201,13 @@ impl Runtime {
                 connection.end();
             }
         }
+        for (id, bytes) in std::mem::take(&mut shard.outbox.too_long) {
+            self.log_limited("message_too_long", |more| {
+                let session = id.number(self.id);
+                let peer = self.connection(id).and_then(|connection| connection.peer).map(display);
+                warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
+            });
+        }
         for id in std::mem::take(&mut shard.outbox.resumed) {
             if let Some(connection) = self.connection(id) {
                 connection.wake.raise();
@@ -244,7 +251,7 @@ impl Runtime {
         if new > 0 && self.log_limit.borrow().is_due("gaps_untold", self.clock.now()) {
             self.log_limited("gaps_untold", |_| {
                 self.untold.set(dropped);
-                info!(shard = %self.id, messages = new, "dropped of ZeroMQ subscribers that did not keep up");
+                info!(shard = %self.id, messages = new, "missed by ZeroMQ subscribers, which cannot be told");
             });
         }
     }

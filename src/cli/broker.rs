@@ -68,6 +68,10 @@ pub(super) struct BrokerArgs {
     #[command(flatten)]
     sockets: SocketArgs,
 
+    /// Tell ZeroMQ publishers of each subscription, not only of the first of its prefix (for last-value caches).
+    #[arg(long)]
+    zmtp_verbose: bool,
+
     /// The cores to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET", default_value_t = CoreSet::default())]
     cores: CoreSet,
@@ -147,6 +151,7 @@ impl BrokerArgs {
             zmtp_xsub: self.zmtp_xsub.clone(),
             zmtp_xpub: self.zmtp_xpub.clone(),
             socket_access: self.sockets.access(),
+            zmtp_verbose: self.zmtp_verbose,
             cores: self.cores.clone(),
             shards: self.shards,
             idle: self.idle,

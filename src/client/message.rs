@@ -87,7 +87,8 @@ pub struct GapRef<'a> {
 pub enum GapReason {
     /// The broker's queue for this session was full.
     Overflow,
-    /// A publisher lost its connection and does not know what of its last messages was taken.
+    /// A publisher lost its connection and does not know what of its last messages was taken; or one that uses ZeroMQ sent
+    /// a message that was longer than the broker takes.
     Publisher,
     /// This subscriber's own queue, in its own process, was full.
     Subscriber,

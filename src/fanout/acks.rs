@@ -20,6 +20,11 @@ impl<T> Acks<T> {
         Acks { seq: 0, seen, waiting: VecDeque::new() }
     }
 
+    /// How many changes there have been.
+    pub(super) fn changes(&self) -> u64 {
+        self.seq
+    }
+
     /// A new change, with its number.
     pub(super) fn next(&mut self) -> u64 {
         self.seq += 1;

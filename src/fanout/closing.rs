@@ -48,7 +48,7 @@ impl Shard {
             // Only this end of a native session says why.
             self.queue(id, Bytes::new(), 0);
         } else if is_zmtp {
-            let farewell = self.zmtp_farewell(id, text);
+            let farewell = self.zmtp_farewell(id, code, text);
             self.queue(id, farewell, 1);
         } else {
             self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
@@ -86,7 +86,7 @@ impl Shard {
         self.leave_group(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.zmtp.is_some() {
-            self.upstream.publishers.retain(|publisher| *publisher != id);
+            self.upstream.forget(id);
         }
         self.counters.subscriptions -= session.subscription_count as u64;
         self.recount |= session.subscription_count > 0;

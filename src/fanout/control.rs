@@ -53,7 +53,7 @@ impl Shard {
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
-                if self.subscribe(id, filter, SubscriberId(subscriber)) {
+                if self.subscribe_and_tell(id, &filter, SubscriberId(subscriber)) {
                     self.await_interest(id, RequestId(request));
                 }
             }

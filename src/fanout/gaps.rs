@@ -10,6 +10,9 @@ use crate::wire::{Frame, encode};
 /// The number on the wire for messages that an egress queue had no room for.
 pub(super) const REASON_OVERFLOW: u8 = 1;
 
+/// The number on the wire for messages that did not come from their publisher.
+pub(super) const REASON_PUBLISHER: u8 = 2;
+
 /// Messages missed at one place of a stream, by topic.
 #[derive(Default, Debug)]
 pub(super) struct GapTally {

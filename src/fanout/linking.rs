@@ -45,6 +45,7 @@ impl Shard {
                 self.tell_upstream(&filter, wanted);
                 self.tell_seen(from, seq);
             }
+            LinkItem::Repeated { filter } => self.on_repeated(&filter),
             LinkItem::InterestSeen { seq } => {
                 self.interest.acks.seen_by(from, seq);
                 self.answer_done_subscriptions();

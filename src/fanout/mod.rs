@@ -8,7 +8,8 @@
 //! | `translate` | a batch in the other encoding |
 //! | `relays` | direct publishers for ZeroMQ subscribers |
 //! | `liveness` | whether a silent ZeroMQ peer still lives |
-//! | `zmtp` | sessions of ZeroMQ sockets, and what their publishers are asked for |
+//! | `zmtp` | sessions of ZeroMQ sockets |
+//! | `upstream` | what ZeroMQ publishers are asked for |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
@@ -57,6 +58,7 @@ mod shard;
 mod subscriptions;
 mod translate;
 mod unfinished;
+mod upstream;
 mod watches;
 mod zmtp;
 

@@ -41,6 +41,12 @@ pub enum LinkItem {
         /// Has, or no longer has.
         wanted: bool,
     },
+    /// A session of the sending shard has subscribed to a filter that the shard had: for ZeroMQ publishers that want to
+    /// hear of each.
+    Repeated {
+        /// Which filter.
+        filter: Filter,
+    },
     /// The sending shard routes by all changes up to this one.
     InterestSeen {
         /// The receiver's own count.
@@ -119,6 +125,8 @@ pub struct Outbox {
     pub resumed: Vec<SessionId>,
     /// Shards with items waiting for their link.
     pub links: Vec<ShardId>,
+    /// Messages that were passed over for their length: of whom, and how many bytes at the least. To be logged.
+    pub too_long: Vec<(SessionId, usize)>,
     /// Direct publishers to connect to, for ZeroMQ subscribers.
     pub dials: Vec<Dial>,
 }

@@ -18,6 +18,7 @@ use crate::error::ErrorCode;
 use crate::ids::{GroupId, SessionId, ShardId};
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
+use crate::wire::Frame;
 
 /// Whom messages are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +82,9 @@ impl Shard {
             let chunks = if self.groups.get(group).encoding == good.encoding() {
                 cut(bytes, &mut picked, good.encoding())
             } else {
+                let members = self.groups.get(group).members.len() as u64;
+                let untold = untold(bytes, good, &picked).saturating_mul(members);
+                self.counters.gaps_untold = self.counters.gaps_untold.saturating_add(untold);
                 let batch = translated.get_or_insert_with(|| translate(bytes, good));
                 batch.spans.pick_same(&mut picked);
                 cut(&batch.bytes, &mut picked, batch.spans.encoding())
@@ -224,6 +228,18 @@ impl Shard {
             self.close(id, ErrorCode::SlowSubscriber, "the egress queue is full");
         }
     }
+}
+
+/// Messages that the notices among these tell to be missed: in the other encoding nothing says so.
+fn untold(bytes: &Bytes, messages: Messages<'_>, picked: &[Picked]) -> u64 {
+    let Messages::Native(spans) = messages else { return 0 };
+    let with_notices = picked.iter().filter(|picked| picked.frames > picked.messages);
+    let frames = with_notices
+        .flat_map(|picked| &spans[picked.first as usize..(picked.first + picked.frames) as usize])
+        .map(|span| span.frame(bytes));
+    frames
+        .map(|frame| if let Frame::Gap { missed, .. } = frame { missed } else { 0 })
+        .fold(0, u64::saturating_add)
 }
 
 fn cut(bytes: &Bytes, picked: &mut Vec<Picked>, encoding: Encoding) -> Vec<Rc<Chunk>> {

@@ -22,8 +22,8 @@ use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::unfinished::Unfinished;
+use super::upstream::Upstream;
 use super::watches::Watches;
-use super::zmtp::Upstream;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
@@ -60,6 +60,8 @@ pub struct ShardConfig {
     pub direct: Option<PublisherId>,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
     pub zmtp_publishers: bool,
+    /// ZeroMQ publishers hear each subscription, not only the first of its prefix.
+    pub zmtp_verbose: bool,
     /// ZeroMQ subscribers may come: direct publishers are relayed to them.
     pub zmtp_subscribers: bool,
 }
@@ -78,6 +80,7 @@ impl Default for ShardConfig {
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             zmtp_publishers: false,
+            zmtp_verbose: false,
             zmtp_subscribers: false,
         }
     }
@@ -285,6 +288,8 @@ impl Shard {
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
+        } else if session.zmtp.is_some() {
+            self.tell_late(id);
         }
     }
 

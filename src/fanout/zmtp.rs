@@ -1,28 +1,28 @@
-//! Sessions of ZeroMQ sockets: what their machine says is to be done, and the subscriptions that publishers among
-//! them are told, so that they filter at the source.
+//! Sessions of ZeroMQ sockets: what their machine says is to be done, and when they are given up.
 
 use std::time::Duration;
 
-use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::encoding::{Author, Encoding, Messages};
+use super::gaps::REASON_PUBLISHER;
 use super::liveness::Liveness;
 use super::outbox::Origin;
 use super::publish::Audience;
 use super::session::{Phase, Session};
 use super::shard::Shard;
+use super::upstream::LatePrefixes;
 use crate::error::ErrorCode;
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::{
-    CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX,
-    ZMTP_UPSTREAM_BYTES_MAX,
+    CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX, TOPIC_BYTES_MAX,
 };
 use crate::topic::Filter;
+use crate::wire::{Frame, encode_to_vec, split};
 use crate::zmtp::machine::Read;
 use crate::zmtp::{Machine, MessageSpan, Output, Role, Sides, Step, command};
 
-/// A ZeroMQ session sees one subscriber, however many sockets are behind it.
+/// The one subscriber of a ZeroMQ session, however many sockets are behind it.
 const SUBSCRIBER: SubscriberId = SubscriberId(0);
 
 /// What a session of a ZeroMQ socket has beside what all have.
@@ -36,10 +36,12 @@ pub(super) struct ZmtpPeer {
     next_sequence: u64,
     /// Whether it still lives.
     pub(super) liveness: Liveness,
+    /// As a publisher: changes of what it is asked for that wait until it has read those before.
+    pub(super) late: LatePrefixes,
 }
 
 impl ZmtpPeer {
-    fn knows_commands(&self) -> bool {
+    pub(super) fn knows_commands(&self) -> bool {
         self.machine.as_ref().is_some_and(Machine::knows_commands)
     }
 }
@@ -61,6 +63,7 @@ impl Shard {
                 publisher: mixed(publisher ^ u64::from(generation)),
                 next_sequence: 1,
                 liveness: Liveness::new(now),
+                late: LatePrefixes::default(),
             });
             session
         });
@@ -102,6 +105,10 @@ impl Shard {
         if let Some(error) = &read.error {
             self.close(id, error.code, &error.text);
         }
+        // What it asked for may be news for shards that take none for now: it is not to make more of them.
+        for shard in self.others() {
+            self.hold_if_backed_up(shard, Origin::Here(id));
+        }
     }
 
     fn on_step(&mut self, id: SessionId, step: Step) {
@@ -113,10 +120,10 @@ impl Shard {
             }
             Step::Open(role) => self.on_zmtp_ready(id, role),
             Step::Send(bytes) => {
-                self.answer_zmtp(id, bytes, 1);
+                // A peer that asks and reads nothing is not answered for ever, and misses nothing.
                 let waits = self.sessions.get(id).map_or(0, |session| session.egress.answer_bytes());
-                if waits > CONTROL_BYTES_MAX + self.upstream.bytes {
-                    self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
+                if waits <= CONTROL_BYTES_MAX + self.upstream.bytes() {
+                    self.answer_zmtp(id, bytes, 1);
                 }
             }
             Step::Subscribe(prefix) => self.on_prefix(id, &prefix, true),
@@ -132,11 +139,12 @@ impl Shard {
                     peer.liveness.answered();
                 }
             }
+            Step::TooLong(topic, message_bytes) => self.on_too_long(id, &topic, message_bytes),
             Step::Messages(_) | Step::Message(..) => debug_assert!(false, "they are published"),
         }
     }
 
-    fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
+    pub(super) fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
         self.sessions.get_mut(id)?.zmtp.as_deref_mut()
     }
 
@@ -150,6 +158,27 @@ impl Shard {
         self.publish(bytes, Messages::Zmtp(spans, author), Origin::Here(id), Audience::All);
     }
 
+    /// A publisher's message is too long: it is passed over, and those who would have had it are told.
+    fn on_too_long(&mut self, id: SessionId, topic: &[u8], message_bytes: usize) {
+        if !self.may_publish(id) {
+            return;
+        }
+        let Some(peer) = self.zmtp_peer(id) else { return };
+        peer.next_sequence += 1;
+        self.counters.messages_too_long += 1;
+        self.outbox.too_long.push((id, message_bytes));
+        if topic.is_empty() {
+            // No notice can say of which topic.
+            self.counters.gaps_untold += 1;
+            return;
+        }
+        let gap = encode_to_vec(&Frame::Gap { topic, missed: 1, reason: REASON_PUBLISHER });
+        let (gap, mut spans) = (Bytes::from(gap), Vec::new());
+        let found = split(&gap, usize::MAX, &mut spans);
+        debug_assert!(found.error.is_none(), "own frames are whole");
+        self.publish(&gap, Messages::Native(&spans), Origin::Here(id), Audience::All);
+    }
+
     fn on_zmtp_ready(&mut self, id: SessionId, role: Role) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.phase = Phase::Open;
@@ -158,9 +187,7 @@ impl Shard {
         peer.role = Some(role);
         if role == Role::Publisher {
             let commands = peer.knows_commands();
-            self.upstream.publishers.push(id);
-            let (all, frames) = self.upstream.all(commands);
-            self.tell_prefixes(id, all, frames);
+            self.greet_upstream(id, commands);
         }
     }
 
@@ -170,59 +197,31 @@ impl Shard {
         if self.phase(id) != Some(Phase::Open) {
             return;
         }
-        match Filter::prefix(prefix) {
-            Ok(filter) if wanted => {
-                if self.subscribe(id, filter.clone(), SUBSCRIBER) {
-                    self.relay_subscription(id, &filter, true);
-                }
-            }
-            Ok(filter) => {
-                self.unsubscribe(id, &filter, SUBSCRIBER);
+        let (filter, subscriber) = filter_of(prefix);
+        if !wanted {
+            self.unsubscribe(id, &filter, subscriber);
+            if !self.sessions.get(id).is_some_and(|session| session.subscriptions.contains(&filter)) {
                 self.relay_subscription(id, &filter, false);
             }
-            Err(error) => self.close(id, ErrorCode::BadFilter, &error.to_string()),
+        } else if self.subscribe_and_tell(id, &filter, subscriber) {
+            self.relay_subscription(id, &filter, true);
         }
     }
 
-    /// Somebody here or on another shard has this filter now, or has it no longer: publishers are told, first on and
-    /// last off.
-    pub(super) fn tell_upstream(&mut self, filter: &Filter, wanted: bool) {
-        if !self.config.zmtp_publishers {
-            return;
-        }
-        let prefix = upstream_prefix(filter);
-        if !self.upstream.change(prefix, wanted) || self.upstream.publishers.is_empty() {
-            return;
-        }
-        let frames =
-            [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
-        for id in self.upstream.publishers.clone() {
-            let Some(session) = self.sessions.get(id) else { continue };
-            let commands = session.zmtp.as_ref().is_some_and(|peer| peer.knows_commands());
-            if session.egress.answer_bytes() > 2 * self.upstream.bytes + ZMTP_UPSTREAM_BYTES_MAX {
-                self.close(id, ErrorCode::SlowSubscriber, "too many subscriptions wait to be read");
-                continue;
-            }
-            self.tell_prefixes(id, frames[usize::from(commands)].clone(), 1);
-        }
-    }
-
-    /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
-    fn tell_prefixes(&mut self, id: SessionId, subscriptions: Bytes, frames: u32) {
-        if let Some(peer) = self.zmtp_peer(id).filter(|_| frames > 0) {
-            peer.liveness.fed();
-        }
-        self.answer_zmtp(id, subscriptions, frames);
-    }
-
-    /// What tells a session's peer why it ends.
-    pub(super) fn zmtp_farewell(&self, id: SessionId, text: &str) -> Vec<u8> {
+    /// Tells a session's peer why it ends; no bytes, if that is not for it. An ERROR before READY keeps libzmq (4.3.5)
+    /// and most other clients from ever trying again, so it is for what can never work.
+    pub(super) fn zmtp_farewell(&self, id: SessionId, code: ErrorCode, text: &str) -> Vec<u8> {
         let peer = self.sessions.get(id).and_then(|session| session.zmtp.as_ref());
-        peer.and_then(|peer| peer.machine.as_ref()).map_or_else(Vec::new, |machine| machine.farewell(text))
+        let may_pass = matches!(
+            code,
+            ErrorCode::HandshakeTimeout | ErrorCode::ShuttingDown | ErrorCode::TooManySessions
+        );
+        let told = peer.filter(|peer| peer.role.is_some() || !may_pass);
+        told.and_then(|peer| peer.machine.as_ref()).map_or_else(Vec::new, |machine| machine.farewell(text))
     }
 
     /// Answers a session, if it is still listened to, with so many commands or messages.
-    fn answer_zmtp(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
+    pub(super) fn answer_zmtp(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
         if self.sessions.get(id).is_some_and(Session::is_listening) {
             self.queue(id, bytes, frames);
         }
@@ -275,16 +274,17 @@ impl Session {
     }
 }
 
-/// What a publisher that knows only prefixes is asked for, so that all that the filter matches comes.
-fn upstream_prefix(filter: &Filter) -> &[u8] {
-    let bytes = filter.as_bytes();
-    match filter {
-        Filter::Pattern(_) => {
-            let wildcard = bytes.iter().position(|b| matches!(b, b'*' | b'>'));
-            &bytes[..wildcard.unwrap_or(bytes.len())]
-        }
-        Filter::Exact(_) | Filter::Prefix(_) => bytes,
+/// The filter of a prefix, and who asks for it. Messages are routed by the first `TOPIC_BYTES_MAX` bytes, so that a
+/// longer prefix gets all that begin with these, of which a SUB socket takes what it has asked for. Two that differ
+/// only behind them end apart: each is a subscriber of its own.
+fn filter_of(prefix: &[u8]) -> (Filter, SubscriberId) {
+    let (known, rest) = prefix.split_at(prefix.len().min(TOPIC_BYTES_MAX));
+    let filter = Filter::prefix(known).expect("it was cut to what a filter may have");
+    if rest.is_empty() {
+        return (filter, SUBSCRIBER);
     }
+    let number = ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one(rest) >> 32;
+    (filter, SubscriberId(u32::try_from(number).expect("32 bits are left").max(1)))
 }
 
 /// Spreads the bits of a number, so that publishers of one start do not look alike (splitmix64's finalizer).
@@ -292,62 +292,4 @@ fn mixed(mut n: u64) -> u64 {
     n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
-}
-
-/// What ZeroMQ publishers are asked for: the prefixes that any shard has subscribers for.
-#[derive(Default, Debug)]
-pub(super) struct Upstream {
-    /// How many filters of how many shards lead to each.
-    wanted: AHashMap<Bytes, u32>,
-    /// ZeroMQ publishers of this shard.
-    pub(super) publishers: Vec<SessionId>,
-    /// What all of them are as messages or commands, in bytes, about.
-    pub(super) bytes: usize,
-    /// All of them as messages and as commands: made when a publisher comes, shared by those that come with it.
-    all: [Option<Bytes>; 2],
-}
-
-/// What a subscription has around its prefix, at the most.
-const AROUND_PREFIX_BYTES: usize = 19;
-
-impl Upstream {
-    /// One filter more or fewer leads to this prefix. `true`: it is the first, or was the last.
-    fn change(&mut self, prefix: &[u8], wanted: bool) -> bool {
-        let changed = if wanted {
-            match self.wanted.get_mut(prefix) {
-                Some(filters) => {
-                    *filters += 1;
-                    false
-                }
-                None => {
-                    self.wanted.insert(Bytes::copy_from_slice(prefix), 1);
-                    self.bytes += prefix.len() + AROUND_PREFIX_BYTES;
-                    true
-                }
-            }
-        } else {
-            let Some(filters) = self.wanted.get_mut(prefix) else { return false };
-            *filters -= 1;
-            let last = *filters == 0;
-            if last {
-                self.wanted.remove(prefix);
-                self.bytes -= prefix.len() + AROUND_PREFIX_BYTES;
-            }
-            last
-        };
-        if changed {
-            self.all = [None, None];
-        }
-        changed
-    }
-
-    /// All of them, and how many they are.
-    fn all(&mut self, commands: bool) -> (Bytes, u32) {
-        let wanted = &self.wanted;
-        let made = self.all[usize::from(commands)].get_or_insert_with(|| {
-            let each = wanted.keys().flat_map(|prefix| command::subscription(true, prefix, commands));
-            Bytes::from(each.collect::<Vec<u8>>())
-        });
-        (made.clone(), u32::try_from(wanted.len()).expect("each has its bytes"))
-    }
 }

@@ -108,8 +108,10 @@ list! {
     Counter drops: By<DropReason>, "corecast_drops_total", Count;
     /// Gap notices given to sessions.
     Counter gaps_told: u64, "corecast_gaps_told_total", Count;
-    /// Messages dropped of ZeroMQ subscribers, which cannot be told of it.
+    /// Messages that ZeroMQ subscribers missed, and cannot be told of.
     Counter gaps_untold: u64, "corecast_gaps_untold_total", Count;
+    /// Messages of ZeroMQ publishers that were passed over, since they were longer than is taken.
+    Counter messages_too_long: u64, "corecast_messages_too_long_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use super::frame::{Head, MessageSpan, native_bytes_with, parse_head};
 use crate::error::ErrorCode;
-use crate::limits::{ZMTP_COMMAND_BYTES_MAX, ZMTP_COMMANDS_WITHIN_MAX};
+use crate::limits::{
+    TOPIC_BYTES_MAX, ZMTP_COMMAND_BYTES_MAX, ZMTP_COMMANDS_WITHIN_MAX, ZMTP_SKIPPED_BYTES_MAX,
+};
 use crate::wire::WireError;
 
 /// What stands at the start of what has arrived.
@@ -30,6 +32,26 @@ pub enum Found {
         /// Its frames.
         pieces: Vec<Range<usize>>,
     },
+    /// A message that is longer than allowed has begun: its bytes are to be passed over as they come.
+    TooLong {
+        /// Where its first part begins, as far as it is routed by that.
+        topic: Range<usize>,
+        /// Bytes that it has so far, with those that are announced.
+        message_bytes: usize,
+    },
+    /// Bytes of such a message, up to here.
+    Skipped(usize),
+}
+
+/// The rest of a message that is passed over.
+#[derive(Debug)]
+struct Skip {
+    /// Bytes to the end of its present part.
+    part_left: usize,
+    /// More parts follow.
+    more: bool,
+    /// All that it has so far, with what is announced.
+    message_bytes: usize,
 }
 
 /// One connection's place in the stream, from the start of a message that is not whole.
@@ -42,12 +64,28 @@ pub struct Decoder {
     native_bytes: usize,
     /// Commands within the message.
     holes: Vec<Range<usize>>,
+    skip: Option<Skip>,
+    command_bytes_max: usize,
 }
 
 impl Decoder {
     /// Takes messages of so many bytes, as they come and as they would be as a native frame.
     pub fn new(message_bytes_max: usize) -> Self {
-        Decoder { message_bytes_max, scanned: 0, parts: 0, first: 0..0, native_bytes: 0, holes: Vec::new() }
+        Decoder {
+            message_bytes_max,
+            scanned: 0,
+            parts: 0,
+            first: 0..0,
+            native_bytes: 0,
+            holes: Vec::new(),
+            skip: None,
+            command_bytes_max: ZMTP_COMMAND_BYTES_MAX,
+        }
+    }
+
+    /// From now on commands may be as long as messages: subscriptions are.
+    pub fn take_long_commands(&mut self) {
+        self.command_bytes_max = self.command_bytes_max.max(self.message_bytes_max);
     }
 
     /// What stands at the start of `bytes`, which begin where the last message or command that was `alone` ended.
@@ -55,9 +93,15 @@ impl Decoder {
     /// # Errors
     /// `Malformed`, `TooLarge`: at once, whatever has arrived of it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Found, WireError> {
+        if self.skip.is_some() {
+            return self.skip_more(bytes);
+        }
         loop {
             let Some(head) = parse_head(&bytes[self.scanned..])? else { return Ok(Found::NeedMore) };
-            let body_bytes = self.fits(head)?;
+            if !self.fits(head)? {
+                return self.begin_skip(head, bytes);
+            }
+            let body_bytes = announced(head);
             let body = self.scanned + head.head_bytes..self.scanned + head.head_bytes + body_bytes;
             if body.end > bytes.len() {
                 return Ok(Found::NeedMore);
@@ -79,30 +123,70 @@ impl Decoder {
 
     /// Bytes that the message or command which has begun will have at the least.
     pub fn announced_bytes(&self, bytes: &[u8]) -> Option<usize> {
+        if self.skip.is_some() {
+            return None;
+        }
         let head = parse_head(bytes.get(self.scanned..)?).ok()??;
-        let body = usize::try_from(head.body_bytes).unwrap_or(usize::MAX);
-        Some(body.saturating_add(self.scanned + head.head_bytes))
+        Some(announced(head).saturating_add(self.scanned + head.head_bytes))
     }
 
-    fn fits(&self, head: Head) -> Result<usize, WireError> {
-        let announced = usize::try_from(head.body_bytes).unwrap_or(usize::MAX);
+    /// Whether a message with this part has an allowed length. A command that has not is an error.
+    fn fits(&self, head: Head) -> Result<bool, WireError> {
+        let announced = announced(head);
         if head.command {
-            if announced > ZMTP_COMMAND_BYTES_MAX {
-                let text =
-                    format!("a command announces {announced} bytes; the limit is {ZMTP_COMMAND_BYTES_MAX}");
+            let max = self.command_bytes_max;
+            if announced > max {
+                let text = format!("a command announces {announced} bytes; the limit is {max}");
                 return Err(WireError::new(ErrorCode::TooLarge, text));
             }
-            return Ok(announced);
+            return Ok(true);
         }
         let max = self.message_bytes_max;
-        let fits = announced <= max
+        Ok(announced <= max
             && announced.saturating_add(self.scanned + head.head_bytes) <= max
-            && native_bytes_with(self.native_bytes, self.parts, announced) <= max;
-        if !fits {
-            let text = format!("a message part announces {announced} bytes; the limit of a message is {max}");
-            return Err(WireError::new(ErrorCode::TooLarge, text));
+            && native_bytes_with(self.native_bytes, self.parts, announced) <= max)
+    }
+
+    /// The part with this head makes a message too long. It is known by its first part, so that has to have come.
+    fn begin_skip(&mut self, head: Head, bytes: &[u8]) -> Result<Found, WireError> {
+        let from = self.scanned + head.head_bytes;
+        let message_bytes = skipped_bytes(from, announced(head), self.message_bytes_max)?;
+        let first = if self.parts == 0 { from..from + announced(head) } else { self.first.clone() };
+        let topic = first.start..first.end.min(first.start + TOPIC_BYTES_MAX);
+        if topic.end > bytes.len() {
+            return Ok(Found::NeedMore);
         }
-        Ok(announced)
+        // All that has come of it is passed over with the part: nothing before has been used up.
+        self.skip = Some(Skip { part_left: from + announced(head), more: head.more, message_bytes });
+        (self.scanned, self.parts, self.native_bytes) = (0, 0, 0);
+        self.holes.clear();
+        Ok(Found::TooLong { topic, message_bytes })
+    }
+
+    fn skip_more(&mut self, bytes: &[u8]) -> Result<Found, WireError> {
+        let Some(skip) = &mut self.skip else { return Ok(Found::NeedMore) };
+        if skip.part_left > 0 {
+            let now = skip.part_left.min(bytes.len());
+            skip.part_left -= now;
+            if skip.part_left == 0 && !skip.more {
+                self.skip = None;
+            }
+            return Ok(if now > 0 { Found::Skipped(now) } else { Found::NeedMore });
+        }
+        let Some(head) = parse_head(bytes)? else { return Ok(Found::NeedMore) };
+        if head.command {
+            self.fits(head)?;
+            let body = head.head_bytes..head.head_bytes + announced(head);
+            let is_whole = body.end <= bytes.len();
+            return Ok(if is_whole { Found::Command { body, alone: true } } else { Found::NeedMore });
+        }
+        let from = skip.message_bytes.saturating_add(head.head_bytes);
+        skip.message_bytes = skipped_bytes(from, announced(head), self.message_bytes_max)?;
+        (skip.part_left, skip.more) = (announced(head), head.more);
+        if skip.part_left == 0 && !skip.more {
+            self.skip = None;
+        }
+        Ok(Found::Skipped(head.head_bytes))
     }
 
     fn on_command(&mut self, body: Range<usize>) -> Result<Found, WireError> {
@@ -133,4 +217,18 @@ impl Decoder {
         pieces.push(from..end);
         Found::Interrupted { end, pieces }
     }
+}
+
+fn announced(head: Head) -> usize {
+    usize::try_from(head.body_bytes).unwrap_or(usize::MAX)
+}
+
+/// Bytes of a message that is passed over, with those that its next part announces.
+fn skipped_bytes(before: usize, announced: usize, max: usize) -> Result<usize, WireError> {
+    let all = before.saturating_add(announced);
+    if all > ZMTP_SKIPPED_BYTES_MAX {
+        let text = format!("a message part announces {announced} bytes; the limit of a message is {max}");
+        return Err(WireError::new(ErrorCode::TooLarge, text));
+    }
+    Ok(all)
 }

@@ -1,34 +1,65 @@
-//! The first 64 bytes of a ZMTP 3 connection, each way.
+//! The first bytes of a ZMTP connection, each way. Both ends begin with a signature and a version, and send the rest once
+//! they have the other's version, so that each can speak to an older one.
 //!
-//! | bytes | what |
-//! |---|---|
-//! | 0..10 | signature: `ff`, eight bytes that nobody reads, `7f` |
-//! | 10, 11 | version, major and minor |
-//! | 12..32 | mechanism, filled up with zeros |
-//! | 32 | whether the sender is the server, which NULL ignores |
-//! | 33..64 | zeros |
+//! | bytes | ZMTP 3 (RFC 23, RFC 37) | ZMTP 2.0 (RFC 15) |
+//! |---|---|---|
+//! | 0..10 | signature: `ff`, eight bytes that nobody reads, `7f` | the same |
+//! | 10 | major version: 3 | revision: 1 |
+//! | 11 | minor version | type of the socket |
+//! | 12.. | mechanism, 20 bytes, filled up with zeros | its identity, as a frame |
+//! | 32 | whether the sender is the server, which NULL ignores | |
+//! | 33..64 | zeros | |
 
+use super::frame::{Head, parse_head};
 use crate::error::ErrorCode;
+use crate::limits::ZMTP_IDENTITY_BYTES_MAX;
 use crate::wire::WireError;
 
-/// Length of a greeting in bytes.
+/// Length of a greeting of ZMTP 3 in bytes.
 pub const GREETING_BYTES: usize = 64;
+
+/// Length of what comes first, whatever the peer's version: the signature and the major version.
+pub const OPENING_BYTES: usize = 11;
+
+/// Length of a greeting of ZMTP 2.0 in bytes, without the identity.
+const GREETING_2_0_BYTES: usize = 12;
 
 const MECHANISM: std::ops::Range<usize> = 12..32;
 
-/// What the first bytes of a connection are.
+/// The types of sockets by their numbers in ZMTP 2.0.
+const SOCKET_TYPES_2_0: [&str; 11] =
+    ["PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"];
+
+/// The start of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Greeting {
-    /// Not all there yet, and nothing wrong so far.
-    NeedMore,
+    /// Not all there yet, and nothing wrong so far. With the peer's version known, it waits for the rest of this end's
+    /// greeting, and may send no more before that.
+    NeedMore(Option<Version>),
     /// A peer that speaks ZMTP 3 with NULL; of 3.0 or, if `commands`, of 3.1 or newer.
     Peer {
         /// It knows subscriptions and heartbeats as commands.
         commands: bool,
     },
+    /// A peer that speaks ZMTP 2.0.
+    Peer2 {
+        /// The type of its socket.
+        socket_type: &'static str,
+        /// Length of all this, with its identity.
+        bytes: usize,
+    },
 }
 
-/// The greeting that this build sends: 3.1, NULL.
+/// The version that a greeting is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    /// ZMTP 3.0 or newer.
+    V3,
+    /// ZMTP 2.0, by a socket of this type.
+    V2(&'static str),
+}
+
+/// The greeting that this build sends to peers of ZMTP 3: 3.1, NULL.
 pub fn ours() -> [u8; GREETING_BYTES] {
     let mut bytes = [0; GREETING_BYTES];
     (bytes[0], bytes[8], bytes[9]) = (0xff, 1, 0x7f);
@@ -37,34 +68,46 @@ pub fn ours() -> [u8; GREETING_BYTES] {
     bytes
 }
 
+/// The end of a greeting to a peer of ZMTP 2.0, behind the opening: the type of this end's socket, and no identity.
+pub fn ending_2_0(socket_type: &str) -> Vec<u8> {
+    let number = SOCKET_TYPES_2_0.iter().position(|name| *name == socket_type);
+    let number =
+        number.and_then(|number| u8::try_from(number).ok()).expect("this end is a socket of a known type");
+    vec![number, 0, 0]
+}
+
 /// Reads the start of `bytes`. The first byte that cannot be a greeting's is an error.
 ///
 /// # Errors
-/// `NotZmtp`, `Version` or `Mechanism`.
+/// `NotZmtp`, `Version`, `Mechanism`, or `Malformed` for an identity that cannot be.
 pub fn parse(bytes: &[u8]) -> Result<Greeting, WireError> {
-    let Some(first) = bytes.first() else { return Ok(Greeting::NeedMore) };
+    let need_more = Ok(Greeting::NeedMore(None));
+    let Some(first) = bytes.first() else { return need_more };
     match first {
         0xff => {}
         // ZMTP 1: the length and flags of an identity, which mostly is empty.
         1 if bytes.get(1).is_none_or(|flags| *flags == 0) => {
-            return if bytes.len() > 1 { Err(too_old("1")) } else { Ok(Greeting::NeedMore) };
+            return if bytes.len() > 1 { Err(unknown_version("1")) } else { need_more };
         }
         _ => return Err(WireError::new(ErrorCode::NotZmtp, "this is a ZeroMQ port, and no ZMTP greeting")),
     }
     match bytes.get(9) {
-        None => return Ok(Greeting::NeedMore),
+        None => return need_more,
         Some(0x7f) => {}
         // The same byte is where a long ZMTP 1 frame has its flags.
-        Some(0) => return Err(too_old("1")),
+        Some(0) => return Err(unknown_version("1")),
         Some(_) => return Err(WireError::new(ErrorCode::NotZmtp, "the signature is not ZMTP's")),
     }
     match bytes.get(10) {
-        None => return Ok(Greeting::NeedMore),
-        Some(0) => return Err(too_old("1")),
-        Some(1 | 2) => return Err(too_old("2")),
+        None => return need_more,
+        Some(0) => return Err(unknown_version("1")),
+        Some(1) => return parse_2_0(bytes),
+        Some(2) => return Err(unknown_version("2.1")),
         Some(_) => {}
     }
-    let Some(greeting) = bytes.get(..GREETING_BYTES) else { return Ok(Greeting::NeedMore) };
+    let Some(greeting) = bytes.get(..GREETING_BYTES) else {
+        return Ok(Greeting::NeedMore(Some(Version::V3)));
+    };
     let name = &greeting[MECHANISM];
     let name = &name[..name.iter().position(|b| *b == 0).unwrap_or(name.len())];
     if name != b"NULL" || greeting[MECHANISM][4..].iter().any(|b| *b != 0) {
@@ -74,8 +117,31 @@ pub fn parse(bytes: &[u8]) -> Result<Greeting, WireError> {
     Ok(Greeting::Peer { commands: greeting[10] > 3 || greeting[11] > 0 })
 }
 
-fn too_old(version: &str) -> WireError {
-    WireError::new(ErrorCode::Version, format!("this end speaks ZMTP 3.0 and 3.1, not {version}"))
+fn parse_2_0(bytes: &[u8]) -> Result<Greeting, WireError> {
+    let Some(number) = bytes.get(11) else { return Ok(Greeting::NeedMore(None)) };
+    let Some(socket_type) = SOCKET_TYPES_2_0.get(usize::from(*number)) else {
+        return Err(WireError::new(
+            ErrorCode::SocketType,
+            format!("ZMTP 2.0 has no type of socket {number}"),
+        ));
+    };
+    let need_more = Ok(Greeting::NeedMore(Some(Version::V2(socket_type))));
+    let Some(head) = parse_head(&bytes[GREETING_2_0_BYTES..])? else {
+        return need_more;
+    };
+    let Head { head_bytes, body_bytes, more, command } = head;
+    if more || command || body_bytes > ZMTP_IDENTITY_BYTES_MAX as u64 {
+        return Err(WireError::new(ErrorCode::Malformed, "an identity is one part of at most 255 bytes"));
+    }
+    let bytes_all = GREETING_2_0_BYTES + head_bytes + usize::try_from(body_bytes).expect("it is short");
+    if bytes.len() < bytes_all {
+        return need_more;
+    }
+    Ok(Greeting::Peer2 { socket_type, bytes: bytes_all })
+}
+
+fn unknown_version(version: &str) -> WireError {
+    WireError::new(ErrorCode::Version, format!("this end speaks ZMTP 2.0, 3.0 and 3.1, not {version}"))
 }
 
 #[cfg(test)]
@@ -86,7 +152,8 @@ mod tests {
     fn our_own_greeting_is_understood_from_the_last_byte_on() {
         let ours = ours();
         for n in 0..GREETING_BYTES {
-            assert_eq!(parse(&ours[..n]), Ok(Greeting::NeedMore), "{n}");
+            let version = (n >= OPENING_BYTES).then_some(Version::V3);
+            assert_eq!(parse(&ours[..n]), Ok(Greeting::NeedMore(version)), "{n}");
         }
         assert_eq!(parse(&ours), Ok(Greeting::Peer { commands: true }));
         let mut old = ours;
@@ -97,6 +164,31 @@ mod tests {
     }
 
     #[test]
+    fn a_greeting_of_2_0_ends_with_an_identity() {
+        let opening = b"\xff\0\0\0\0\0\0\0\x01\x7f\x01";
+        for (end, socket_type) in
+            [(&b"\x02\0\0"[..], "SUB"), (b"\x01\0\x02id", "PUB"), (b"\x0a\x02\0\0\0\0\0\0\0\x01i", "XSUB")]
+        {
+            let whole = [&opening[..], end].concat();
+            for n in 0..whole.len() {
+                let version = (n > OPENING_BYTES).then_some(Version::V2(socket_type));
+                assert_eq!(parse(&whole[..n]), Ok(Greeting::NeedMore(version)), "{n}");
+            }
+            let found = Ok(Greeting::Peer2 { socket_type, bytes: whole.len() });
+            assert_eq!(parse(&whole), found);
+            assert_eq!(parse(&[&whole[..], b"more"].concat()), found);
+        }
+        for (end, code) in [
+            (&b"\x0b"[..], ErrorCode::SocketType),
+            (b"\x02\x01\0", ErrorCode::Malformed),
+            (b"\x02\x04\0", ErrorCode::Malformed),
+            (b"\x02\x02\0\0\0\0\0\0\x01\0", ErrorCode::Malformed),
+        ] {
+            assert_eq!(parse(&[&opening[..], end].concat()).unwrap_err().code, code, "{end:x?}");
+        }
+        assert_eq!(ending_2_0("XSUB"), [10, 0, 0]);
+    }
+    #[test]
     fn others_are_refused_at_the_first_wrong_byte() {
         for (bytes, code) in [
             (&b"GET / HTTP/1.1\r\n"[..], ErrorCode::NotZmtp),
@@ -106,7 +198,6 @@ mod tests {
             (b"\xff\0\0\0\0\0\0\0\x01\x00", ErrorCode::Version),
             (b"\xff\0\0\0\0\0\0\0\x01\x33", ErrorCode::NotZmtp),
             (b"\xff\0\0\0\0\0\0\0\x01\x7f\x00", ErrorCode::Version),
-            (b"\xff\0\0\0\0\0\0\0\x01\x7f\x01", ErrorCode::Version),
             (b"\xff\0\0\0\0\0\0\0\x01\x7f\x02", ErrorCode::Version),
         ] {
             assert_eq!(parse(bytes).unwrap_err().code, code, "{bytes:x?}");

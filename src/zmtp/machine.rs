@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::command::{self, Command};
 use super::decoder::{Decoder, Found};
 use super::frame::{Head, MessageSpan, parse_head};
-use super::greeting::{self, GREETING_BYTES, Greeting};
+use super::greeting::{self, GREETING_BYTES, Greeting, OPENING_BYTES, Version};
 use crate::error::ErrorCode;
 use crate::limits::READ_BYTES_PER_TURN;
 use crate::wire::WireError;
@@ -36,7 +36,7 @@ pub enum Role {
 /// What is to be done, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// The greeting was understood.
+    /// The greeting was understood; READY follows.
     Greeted,
     /// The handshake is done.
     Open(Role),
@@ -46,6 +46,8 @@ pub enum Step {
     Messages(Range<usize>),
     /// Publish this one message, whose bytes did not stand together.
     Message(Bytes, MessageSpan),
+    /// A message of so many bytes at the least is passed over, since it is too long. It began with these bytes.
+    TooLong(Bytes, usize),
     /// The peer asks for this prefix.
     Subscribe(Bytes),
     /// The peer takes that back.
@@ -92,6 +94,10 @@ pub struct Machine {
     can_tell: bool,
     /// The peer speaks 3.1.
     commands: bool,
+    /// The rest of this end's greeting is sent.
+    greeted: bool,
+    /// The peer speaks ZMTP 2.0, which has no commands.
+    is_2_0: bool,
     decoder: Decoder,
 }
 
@@ -130,13 +136,15 @@ impl Machine {
             sides,
             can_tell: false,
             commands: false,
+            greeted: false,
+            is_2_0: false,
             decoder: Decoder::new(message_bytes_max),
         }
     }
 
-    /// What it begins with.
+    /// The bytes that it begins with, whatever the peer speaks.
     pub fn begin() -> Vec<u8> {
-        greeting::ours().to_vec()
+        greeting::ours()[..OPENING_BYTES].to_vec()
     }
 
     /// Whether the peer knows subscriptions and heartbeats as commands.
@@ -159,12 +167,9 @@ impl Machine {
         out.clear();
         let mut read = Read::default();
         if self.stage == Stage::Greeting {
-            match self.greet(bytes) {
-                Ok(false) => return read,
-                Ok(true) => {
-                    read.whole_bytes = GREETING_BYTES;
-                    out.steps.push(Step::Greeted);
-                }
+            match self.greet(bytes, out) {
+                Ok(0) => return read,
+                Ok(greeting_bytes) => read.whole_bytes = greeting_bytes,
                 Err(error) => return Read { whole_bytes: 0, error: Some(error) },
             }
         }
@@ -180,17 +185,38 @@ impl Machine {
         }
     }
 
-    fn greet(&mut self, bytes: &[u8]) -> Result<bool, WireError> {
-        match greeting::parse(bytes) {
-            Ok(Greeting::NeedMore) => Ok(false),
-            Ok(Greeting::Peer { commands }) => {
+    /// Reads the peer's greeting, and sends the rest of this end's once it has seen the peer's version. Gives its length,
+    /// when it is whole.
+    fn greet(&mut self, bytes: &[u8], out: &mut Output) -> Result<usize, WireError> {
+        let greeting = greeting::parse(bytes);
+        let version = match &greeting {
+            Ok(Greeting::NeedMore(version)) => *version,
+            Ok(Greeting::Peer { .. }) => Some(Version::V3),
+            Ok(Greeting::Peer2 { socket_type, .. }) => Some(Version::V2(socket_type)),
+            Err(error) => (error.code == ErrorCode::Mechanism).then_some(Version::V3),
+        };
+        if let Some(version) = version.filter(|_| !self.greeted) {
+            self.greeted = true;
+            self.can_tell = version == Version::V3;
+            out.steps.push(Step::Send(match version {
+                Version::V3 => greeting::ours()[OPENING_BYTES..].to_vec(),
+                Version::V2(socket_type) => greeting::ending_2_0(self.role(socket_type.as_bytes())?.1),
+            }));
+        }
+        match greeting? {
+            Greeting::NeedMore(_) => Ok(0),
+            Greeting::Peer { commands } => {
                 self.stage = Stage::Handshake;
-                (self.can_tell, self.commands) = (true, commands);
-                Ok(true)
+                self.commands = commands;
+                out.steps.push(Step::Greeted);
+                Ok(GREETING_BYTES)
             }
-            Err(error) => {
-                self.can_tell = error.code == ErrorCode::Mechanism;
-                Err(error)
+            Greeting::Peer2 { socket_type, bytes } => {
+                let (role, _) = self.role(socket_type.as_bytes())?;
+                self.is_2_0 = true;
+                self.open(role);
+                out.steps.push(Step::Open(role));
+                Ok(bytes)
             }
         }
     }
@@ -203,6 +229,9 @@ impl Machine {
         }
         match self.decoder.next(rest)? {
             Found::NeedMore => Ok(None),
+            Found::Command { .. } if self.is_2_0 => {
+                Err(WireError::new(ErrorCode::Malformed, "a command, which ZMTP 2.0 does not have"))
+            }
             Found::Command { body, alone } => {
                 let end = at + body.end;
                 self.on_command(command::parse(&rest[body])?, out)?;
@@ -216,6 +245,13 @@ impl Machine {
                 }
                 Ok(Some(end))
             }
+            Found::TooLong { topic, message_bytes } => {
+                if self.stage == Stage::Open(Role::Publisher) {
+                    out.steps.push(Step::TooLong(Bytes::copy_from_slice(&rest[topic]), message_bytes));
+                }
+                Ok(Some(at))
+            }
+            Found::Skipped(bytes) => Ok(Some(at + bytes)),
             Found::Interrupted { end, pieces } => {
                 if self.stage == Stage::Open(Role::Publisher) {
                     out.steps.push(self.put_together(rest, pieces));
@@ -245,7 +281,7 @@ impl Machine {
             }
             (Stage::Handshake, Command::Ready(metadata)) => {
                 let (role, as_type) = self.role(metadata.socket_type.unwrap_or_default())?;
-                self.stage = Stage::Open(role);
+                self.open(role);
                 out.steps.push(Step::Send(command::ready(as_type)));
                 out.steps.push(Step::Open(role));
                 Ok(())
@@ -270,6 +306,11 @@ impl Machine {
             (Stage::Open(_), Command::Unknown(_)) => Ok(()),
             _ => Err(WireError::new(ErrorCode::Unexpected, "a command that this socket may not send now")),
         }
+    }
+
+    fn open(&mut self, role: Role) {
+        self.stage = Stage::Open(role);
+        self.decoder.take_long_commands();
     }
 
     /// What the peer is, and what this end is to it.

@@ -46,6 +46,18 @@ impl ZmtpPeer {
         peer
     }
 
+    /// Connects and greets as a peer of ZMTP 2.0: 1 is PUB, 2 SUB. It is open then.
+    pub(crate) fn open_2_0(door: &Path, socket_type: u8) -> ZmtpPeer {
+        let mut peer = ZmtpPeer::connect(door);
+        peer.send(&[&b"\xff\0\0\0\0\0\0\0\x01\x7f\x01"[..], &[socket_type, 0, 2], b"me"].concat());
+        let opening: [u8; greeting::OPENING_BYTES] = peer.read().expect("the broker greets");
+        assert_eq!(opening, greeting::ours()[..greeting::OPENING_BYTES]);
+        let [_, flags, identity_bytes]: [u8; 3] = peer.read().expect("and says what it is");
+        assert_eq!([flags, identity_bytes], [0, 0]);
+        peer.is_greeted = true;
+        peer
+    }
+
     /// A peer of this type, open.
     pub(crate) fn open(door: &Path, kind: &str) -> ZmtpPeer {
         ZmtpPeer::greet(door, true).ready(kind)

@@ -1,0 +1,214 @@
+//! What ZeroMQ publishers are asked for, so that they filter at the source: the prefixes that any shard has subscribers
+//! for, first on and last off. Each shard keeps all of it, and tells its own publishers.
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use super::outbox::LinkItem;
+use super::shard::Shard;
+use crate::ids::{SessionId, SubscriberId};
+use crate::limits::ZMTP_UPSTREAM_BYTES_MAX;
+use crate::topic::Filter;
+use crate::zmtp::command;
+
+/// The prefixes that are wanted, and who is told.
+#[derive(Default, Debug)]
+pub(super) struct Upstream {
+    /// How many filters of how many shards lead to each.
+    wanted: AHashMap<Bytes, u32>,
+    /// ZeroMQ publishers of this shard.
+    publishers: Vec<SessionId>,
+    /// All of them as messages or commands, in bytes, about.
+    bytes: usize,
+    /// All of them as messages and as commands: made when a publisher comes, shared by those that come with it.
+    all: [Option<Bytes>; 2],
+}
+
+/// Bytes that a subscription has around its prefix, at the most.
+const AROUND_PREFIX_BYTES: usize = 19;
+
+/// Changes that a publisher has not been told, since it does not read those before: of each prefix what it must be told
+/// now, if anything. So one that reads nothing holds no more than there are prefixes, however often they come and go.
+#[derive(Default, Debug)]
+pub(super) struct LatePrefixes {
+    changes: AHashMap<Bytes, bool>,
+}
+
+impl LatePrefixes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// A prefix has come to be wanted, or ceased to be. The change before, if it was not told either, was the opposite.
+    fn add(&mut self, prefix: &[u8], wanted: bool) {
+        if self.changes.remove(prefix).is_none() {
+            self.changes.insert(Bytes::copy_from_slice(prefix), wanted);
+        }
+    }
+
+    /// All of them as commands or messages, and how many they are. They count as told.
+    fn take(&mut self, commands: bool) -> (Bytes, u32) {
+        let changes = std::mem::take(&mut self.changes);
+        let count = u32::try_from(changes.len()).expect("each has its bytes");
+        let each =
+            changes.iter().flat_map(|(prefix, wanted)| command::subscription(*wanted, prefix, commands));
+        (Bytes::from(each.collect::<Vec<u8>>()), count)
+    }
+}
+
+impl Upstream {
+    /// Bytes that all subscriptions have as commands, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A session has left, whoever it was.
+    pub(super) fn forget(&mut self, id: SessionId) {
+        self.publishers.retain(|publisher| *publisher != id);
+    }
+
+    /// One filter more or fewer leads to this prefix. `true`: it is the first, or was the last.
+    fn change(&mut self, prefix: &[u8], wanted: bool) -> bool {
+        let changed = if wanted {
+            match self.wanted.get_mut(prefix) {
+                Some(filters) => {
+                    *filters += 1;
+                    false
+                }
+                None => {
+                    self.wanted.insert(Bytes::copy_from_slice(prefix), 1);
+                    self.bytes += prefix.len() + AROUND_PREFIX_BYTES;
+                    true
+                }
+            }
+        } else {
+            let Some(filters) = self.wanted.get_mut(prefix) else { return false };
+            *filters -= 1;
+            let last = *filters == 0;
+            if last {
+                self.wanted.remove(prefix);
+                self.bytes -= prefix.len() + AROUND_PREFIX_BYTES;
+            }
+            last
+        };
+        if changed {
+            self.all = [None, None];
+        }
+        changed
+    }
+
+    /// All of them, and how many they are.
+    fn all(&mut self, commands: bool) -> (Bytes, u32) {
+        let wanted = &self.wanted;
+        let made = self.all[usize::from(commands)].get_or_insert_with(|| {
+            let each = wanted.keys().flat_map(|prefix| command::subscription(true, prefix, commands));
+            Bytes::from(each.collect::<Vec<u8>>())
+        });
+        (made.clone(), u32::try_from(wanted.len()).expect("each has its bytes"))
+    }
+}
+
+impl Shard {
+    /// A ZeroMQ publisher is open: it is told all that is wanted.
+    pub(super) fn greet_upstream(&mut self, id: SessionId, commands: bool) {
+        self.upstream.publishers.push(id);
+        let (all, frames) = self.upstream.all(commands);
+        self.tell_prefixes(id, all, frames);
+    }
+
+    /// Somebody here or on another shard has this filter now, or has it no longer: publishers are told, first on and
+    /// last off; if the broker is verbose, each time on.
+    pub(super) fn tell_upstream(&mut self, filter: &Filter, wanted: bool) {
+        if !self.config.zmtp_publishers {
+            return;
+        }
+        let prefix = upstream_prefix(filter);
+        if self.upstream.change(prefix, wanted) {
+            self.tell_publishers(prefix, wanted, false);
+        } else if wanted && self.config.zmtp_verbose {
+            self.tell_publishers(prefix, true, true);
+        }
+    }
+
+    /// Adds a subscription, as [`Shard::subscribe`], of which publishers are told even if others have the same, if the
+    /// broker is verbose.
+    pub(super) fn subscribe_and_tell(
+        &mut self,
+        id: SessionId,
+        filter: &Filter,
+        subscriber: SubscriberId,
+    ) -> bool {
+        let before = self.interest.acks.changes();
+        let subscribed = self.subscribe(id, filter.clone(), subscriber);
+        if subscribed && self.config.zmtp_verbose && self.interest.acks.changes() == before {
+            self.repeat_upstream(filter);
+        }
+        subscribed
+    }
+
+    /// Somebody has subscribed to a filter that this shard had: the other shards have not heard of it, and publishers
+    /// of a last value would not send it.
+    fn repeat_upstream(&mut self, filter: &Filter) {
+        for shard in self.others() {
+            self.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
+        }
+        self.on_repeated(filter);
+    }
+
+    /// A session here or on another shard has subscribed to a filter that was known.
+    pub(super) fn on_repeated(&mut self, filter: &Filter) {
+        if self.config.zmtp_publishers {
+            self.tell_publishers(upstream_prefix(filter), true, true);
+        }
+    }
+
+    /// Tells each publisher of a change. `again`: it is none, only said again, so one that does not read is not told.
+    fn tell_publishers(&mut self, prefix: &[u8], wanted: bool, again: bool) {
+        if self.upstream.publishers.is_empty() {
+            return;
+        }
+        let frames =
+            [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
+        for id in self.upstream.publishers.clone() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            let is_slow = session.egress.answer_bytes() > ZMTP_UPSTREAM_BYTES_MAX;
+            let Some(peer) = &mut session.zmtp else { continue };
+            if is_slow || !peer.late.is_empty() {
+                if !again {
+                    peer.late.add(prefix, wanted);
+                }
+                continue;
+            }
+            let commands = peer.knows_commands();
+            self.tell_prefixes(id, frames[usize::from(commands)].clone(), 1);
+        }
+    }
+
+    /// A publisher has read all that it was told: it is told what has changed meanwhile.
+    pub(super) fn tell_late(&mut self, id: SessionId) {
+        let Some(peer) = self.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
+        let commands = peer.knows_commands();
+        let (late, frames) = peer.late.take(commands);
+        self.tell_prefixes(id, late, frames);
+    }
+
+    /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
+    fn tell_prefixes(&mut self, id: SessionId, subscriptions: Bytes, frames: u32) {
+        if let Some(peer) = self.zmtp_peer(id).filter(|_| frames > 0) {
+            peer.liveness.fed();
+        }
+        self.answer_zmtp(id, subscriptions, frames);
+    }
+}
+
+/// The prefix that a publisher which knows only prefixes is asked for, so that all that the filter matches comes.
+fn upstream_prefix(filter: &Filter) -> &[u8] {
+    let bytes = filter.as_bytes();
+    match filter {
+        Filter::Pattern(_) => {
+            let wildcard = bytes.iter().position(|b| matches!(b, b'*' | b'>'));
+            &bytes[..wildcard.unwrap_or(bytes.len())]
+        }
+        Filter::Exact(_) | Filter::Prefix(_) => bytes,
+    }
+}
