@@ -237,7 +237,7 @@ mod tests {
         refused("", &["names no hosts"]);
         refused("[[host]]\nname = \"a\"\nagnet = \"tcp://h:1\"\n", &["line 3", "agnet"]);
         refused("[[host]]\nname = \"a\"\n", &["agent"]);
-        refused("[[host]]\nname = \"a\"\nagent = \"h:1\"\n", &["line 3", "`h:1` is no endpoint"]);
+        refused("[[host]]\nname = \"a\"\nagent = \"h\"\n", &["line 3", "`h` is no endpoint"]);
         refused("[[host]]\nname = \"a\"\nagent = \"uds:///x\"\n", &["line 3", "on one host only"]);
         refused(&TWO.replace("weight = 2", "weight = 0"), &["line 5", "a number above 0"]);
         refused(&TWO.replace("weight = 2", "weight = nan"), &["line 5", "a number above 0"]);
