@@ -137,8 +137,29 @@ pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
 /// Sessions more that a full shard takes at a time, only to say that it is full.
 pub const REFUSALS_PER_SHARD_MAX: usize = 64;
 
-/// Routes a shard caches before it forgets them all: 64 Ki topics, about 10 MiB.
+/// Topics whose routes a shard caches, the oldest giving way: 64 Ki, about 10 MiB with few targets each.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
+
+/// Targets of all cached routes together: a topic that thousands of groups want is worth thousands of others. At 4
+/// bytes each, 16 MiB a shard.
+pub const ROUTE_CACHE_TARGETS_MAX: usize = 4 << 20;
+
+/// Levels up to which a pattern may have its wildcards anywhere: a look-up that goes down both ways at each of them,
+/// by name and by `*`, visits 511 nodes of the index at the most, whatever sessions have asked for.
+pub const FREE_WILDCARD_LEVELS: usize = 8;
+
+/// Arrangements of wildcards over more levels than that in which one session may have patterns. Names are not
+/// limited, only the places of `*` and `>`: real naming schemes use a handful.
+pub const WILDCARD_SHAPES_PER_SESSION_MAX: usize = 64;
+
+/// The same for all sessions of a broker together: a look-up follows each at most once, so a topic of 16 levels
+/// costs at most 511 + 8 x 512 visits, about half a millisecond.
+pub const WILDCARD_SHAPES_MAX: usize = 512;
+
+/// Work that a shard does in one turn before its reactor polls again, in steps of about 100 ns: a visit to a node of
+/// the index, a filter filed, a subscriber counted. Batches are cut at this, so that a read full of new topics holds
+/// nobody for longer than a read full of messages.
+pub const TURN_STEPS_MAX: usize = 10_000;
 
 // ---------------------------------------------------------------- ZeroMQ
 

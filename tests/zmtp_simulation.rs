@@ -144,6 +144,9 @@ impl World {
             } else {
                 ingest_zmtp(shard, *id, reader, slab, &mut ZmtpScratch::default(), 1);
             }
+            while shard.is_behind(*id) {
+                shard.go_on(*id);
+            }
         }
     }
 
@@ -246,7 +249,11 @@ impl World {
             return false;
         }
         let Some(item) = self.shards[from].link_next(id(to)) else { return false };
+        self.shards[to].begin_turn();
         self.shards[to].on_link(id(from), item);
+        while self.shards[to].is_behind_link(id(from)) {
+            self.shards[to].go_on_with_link(id(from));
+        }
         self.shards[from].on_link_room(id(to));
         true
     }

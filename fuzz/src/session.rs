@@ -135,6 +135,9 @@ impl World {
                 let (slab, scratch) = (&mut self.slab, &mut self.scratch);
                 ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 1);
             }
+            while self.shard.is_behind(peer.id) {
+                self.shard.go_on(peer.id);
+            }
             let memory = peer.reader.memory_bytes();
             assert!(memory <= 8 * peer.sent.max(64), "{memory} bytes are held of {}", peer.sent);
         }

@@ -11,7 +11,7 @@ use crate::fanout::{Door, OverflowPolicy, QueueBounds, ShardConfig};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
     FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
-    READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX,
+    READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
 use crate::wire::FRAME_BODY_BYTES_MIN;
@@ -151,6 +151,7 @@ impl BrokerConfig {
             lease: self.lease,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
+            turn_steps_max: TURN_STEPS_MAX,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_verbose: self.zmtp_verbose,
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, ReadySocket, Wake};
+use corecast_executors::{MonotonicNs, ReadySocket, Wake, end_turn};
 use socket2::SockRef;
 
 use super::Item;
@@ -165,6 +165,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             }
             Turn::More => runtime.settle().await,
         }
+        runtime.catch_up(&connection).await;
         runtime.wait_while_held(&connection).await;
     };
     // A farewell that has just been said leaves now or never.
@@ -184,6 +185,16 @@ impl Runtime {
     async fn wait_while_held(&self, connection: &Connection) {
         while self.shard.borrow().is_held(connection.id) && !connection.ended.get() {
             connection.wake.wait().await;
+        }
+    }
+
+    /// Does what of the last turn's reading was more than a turn's work, in turns of its own.
+    async fn catch_up(self: &Rc<Self>, connection: &Connection) {
+        while self.shard.borrow().is_behind(connection.id) && !connection.ended.get() {
+            end_turn().await;
+            self.hear(MonotonicNs::now());
+            self.shard.borrow_mut().go_on(connection.id);
+            self.settle().await;
         }
     }
 

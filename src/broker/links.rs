@@ -15,17 +15,30 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
     loop {
         let Some(item) = inbox.recv().await else { return };
         runtime.hear(MonotonicNs::now());
+        runtime.shard.borrow_mut().begin_turn();
         runtime.take(from, item);
         for _ in 1..LINK_ITEMS_PER_TURN {
-            let Some(item) = inbox.try_recv() else { break };
+            let Some(item) = runtime.more(from, &mut inbox) else { break };
             runtime.take(from, item);
         }
         runtime.settle().await;
         end_turn().await;
+        while runtime.shard.borrow().is_behind_link(from) {
+            runtime.hear(MonotonicNs::now());
+            runtime.shard.borrow_mut().go_on_with_link(from);
+            runtime.settle().await;
+            end_turn().await;
+        }
     }
 }
 
 impl Runtime {
+    /// The next item that has come, unless what came before it was all the work of this turn.
+    fn more(&self, from: ShardId, inbox: &mut Inbox<Item>) -> Option<Item> {
+        let behind = self.shard.borrow().is_behind_link(from);
+        if behind { None } else { inbox.try_recv() }
+    }
+
     fn take(self: &Rc<Self>, from: ShardId, item: Item) {
         match item {
             Item::Link(item) => {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::{Inbox, Link, ShardContext, Wake, link, spawn_local};
+use corecast_executors::{Inbox, Link, ShardContext, Wake, end_turn, link, spawn_local};
 
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
@@ -99,6 +99,11 @@ impl LocalHost {
         self.runtime.stir();
         self.runtime.shard.borrow_mut().on_frames(self.port.session, &bytes, &spans);
         self.runtime.settle().await;
+        while self.runtime.shard.borrow().is_behind(self.port.session) {
+            end_turn().await;
+            self.runtime.shard.borrow_mut().go_on(self.port.session);
+            self.runtime.settle().await;
+        }
     }
 
     /// Waits for answers to such frames, and gives them.

@@ -6,6 +6,7 @@ use super::outbox::Origin;
 use super::session::Session;
 use super::shard::Shard;
 use crate::ids::SessionId;
+use crate::limits::GROUP_FILTERS_MAX;
 
 impl Shard {
     /// Goes through all of its state.
@@ -67,20 +68,36 @@ impl Shard {
                 assert!(session.subscriptions.is_empty(), "{id} is subscribed, and in no group");
                 continue;
             };
+            let id_of = group;
             let group = self.groups.get(group);
             assert_eq!(group.members.get(place), Some(&id), "a member knows its place");
+            if self.groups.is_private(id_of) {
+                assert!(session.subscriptions.len() > GROUP_FILTERS_MAX / 2, "{id} could share a group");
+                continue;
+            }
             assert!(group.filters.iter().eq(session.subscriptions.filters()), "{id} is in another's group");
         }
+        let of_private = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.group.is_some_and(|(group, _)| self.groups.is_private(group)));
+        let leaving = self.leaving.iter().map(|leaving| &leaving.filters);
+        let private = of_private.map(|(_, session)| &session.subscriptions).chain(leaving);
         let mut wanted = BTreeMap::new();
+        for filter in private.flat_map(|subscriptions| subscriptions.filters()) {
+            *wanted.entry(filter).or_insert(0_u32) += 1;
+        }
+        let mut empty = 0;
         let mut members = 0;
         for group in self.groups.iter() {
             assert!(group.picked.is_empty(), "a publish has left frames picked");
-            assert!(!group.members.is_empty(), "an empty group was left");
+            empty += usize::from(group.members.is_empty());
             members += group.members.len();
             for filter in &group.filters {
                 *wanted.entry(filter).or_insert(0_u32) += 1;
             }
         }
+        assert_eq!(empty, self.leaving.len(), "an empty group was left");
         let grouped = self.sessions.iter().filter(|(_, session)| session.group.is_some());
         assert_eq!(members, grouped.count(), "members are sessions, each once");
         assert_eq!(wanted, self.interest.wanted(), "interest is what the groups want");

@@ -33,6 +33,7 @@ impl Shard {
         }
         let (is_zmtp, is_relay) = (session.zmtp.is_some(), session.relay.is_some());
         session.phase = Phase::Closing;
+        session.rest = None;
         session.closing = Some(code);
         session.deadline = Some(self.now + LINGER);
         if code != ErrorCode::ShuttingDown {
@@ -83,7 +84,8 @@ impl Shard {
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
         self.publishers.forget_session(id);
-        self.leave_group(id);
+        self.leave_relays(id);
+        self.leave_for_good(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.zmtp.is_some() {
             self.upstream.forget(id);
@@ -91,14 +93,9 @@ impl Shard {
         self.counters.subscriptions -= session.subscription_count as u64;
         self.recount |= session.subscription_count > 0;
         session.subscription_count = 0;
-        let subscriptions = std::mem::take(&mut session.subscriptions);
-        let is_zmtp = session.zmtp.is_some();
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
         self.release(&holds);
-        for filter in subscriptions.filters().filter(|_| is_zmtp) {
-            self.relay_subscription(id, filter, false);
-        }
         if watches > 0 {
             self.end_watches(|watch| watch.session == id);
         }

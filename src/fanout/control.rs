@@ -234,7 +234,8 @@ impl Shard {
     }
 
     fn count_subscribers(&mut self, topic: &[u8]) -> u32 {
-        let route = self.router.route(topic);
+        let (route, work) = self.router.route(topic);
+        self.turn.spend(work);
         let mut count = 0;
         for group in &route.groups {
             for member in &self.groups.get(*group).members {

@@ -19,7 +19,7 @@ impl Shard {
 
     /// Whether something waits for the next tick, and not just for the time to pass.
     pub fn wants_tick(&self) -> bool {
-        self.recount && !self.watches.is_empty()
+        (self.recount && !self.watches.is_empty()) || !self.leaving.is_empty()
     }
 
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
@@ -29,9 +29,11 @@ impl Shard {
         self.ticked = now;
         self.on_time(now);
         self.counters.ticks += 1;
-        if self.wants_tick() {
+        self.turn.begin();
+        if self.recount && !self.watches.is_empty() {
             self.recount_watches();
         }
+        self.withdraw();
         self.expire_leases();
         self.redial_relays();
         let slots = self.sessions.slots();

@@ -66,6 +66,13 @@ impl<'a> Messages<'a> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Messages::Native(spans) => spans.len(),
+            Messages::Zmtp(spans, _) => spans.len(),
+        }
+    }
+
     pub(super) fn encoding(&self) -> Encoding {
         match self {
             Messages::Native(_) => Encoding::Native,

@@ -15,11 +15,11 @@ use crate::topic::Filter;
 pub(super) struct Group {
     /// How all members are written to.
     pub(super) encoding: Encoding,
-    /// What all members subscribe, sorted.
+    /// What all members subscribe, sorted. Of a private group nothing: it is what its member subscribes.
     pub(super) filters: Vec<Filter>,
     /// Who they are, in no order; each knows its place here.
     pub(super) members: Vec<SessionId>,
-    /// A session with so many filters that nobody else is let in.
+    /// For a session with so many filters that nobody else is let in.
     private: bool,
     /// Scratch of one publish: what of the batch to send.
     pub(super) picked: Vec<Picked>,
@@ -56,21 +56,26 @@ impl Groups {
 
     /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
     pub(super) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
-        debug_assert!(filters.is_sorted() && !filters.is_empty());
-        let private = filters.len() > GROUP_FILTERS_MAX;
+        debug_assert!(filters.is_sorted() && !filters.is_empty() && filters.len() <= GROUP_FILTERS_MAX);
         let key = (encoding, filters);
-        if !private && let Some(id) = self.by_filters.get(&key) {
+        if let Some(id) = self.by_filters.get(&key) {
             return Join::Found(*id);
         }
-        let group = Group { encoding, filters: key.1.clone(), private, ..Group::default() };
-        let id = GroupId(u32::try_from(self.groups.insert(group)).expect("fewer groups than sessions"));
-        if !private {
-            self.by_filters.insert(key, id);
-        }
+        let id = self.insert(Group { encoding, filters: key.1.clone(), ..Group::default() });
+        self.by_filters.insert(key, id);
         Join::Made(id)
     }
 
-    /// Whether a change of this group's only member may be made in place.
+    /// A group for one session alone, whose filters it does not keep.
+    pub(super) fn make_private(&mut self, encoding: Encoding) -> GroupId {
+        self.insert(Group { encoding, private: true, ..Group::default() })
+    }
+
+    fn insert(&mut self, group: Group) -> GroupId {
+        GroupId(u32::try_from(self.groups.insert(group)).expect("fewer groups than sessions"))
+    }
+
+    /// Whether it is one session's alone.
     pub(super) fn is_private(&self, id: GroupId) -> bool {
         self.get(id).private
     }
@@ -89,7 +94,8 @@ impl Groups {
         members.get(place).copied()
     }
 
-    /// Takes a group without members away, and gives it so that its filters leave the router.
+    /// Takes a group without members away, and gives it so that its filters leave the router; those of a private group
+    /// have left before.
     pub(super) fn remove_if_empty(&mut self, id: GroupId) -> Option<Group> {
         if !self.get(id).members.is_empty() {
             return None;
@@ -153,17 +159,14 @@ mod tests {
     #[test]
     fn who_has_very_many_filters_is_alone() {
         let mut groups = Groups::default();
-        let many = filters(GROUP_FILTERS_MAX + 1);
-        let Join::Made(first) = groups.join(Encoding::Native, many.clone()) else {
-            panic!("nobody was there")
-        };
-        let Join::Made(second) = groups.join(Encoding::Native, many) else { panic!("nobody is let in") };
+        let (first, second) = (groups.make_private(Encoding::Native), groups.make_private(Encoding::Native));
+        assert_ne!(first, second);
         assert!(groups.is_private(first) && groups.is_private(second));
         let Join::Made(shared) = groups.join(Encoding::Native, filters(GROUP_FILTERS_MAX)) else {
             panic!("nobody was there")
         };
         assert!(!groups.is_private(shared));
         assert!(groups.remove_if_empty(first).is_some());
-        assert_eq!(groups.get(second).filters.len(), GROUP_FILTERS_MAX + 1);
+        assert!(groups.is_private(second));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::membership::FILING_STEPS;
 use super::outbox::{LinkItem, Origin};
-use super::publish::Audience;
 use super::router::Target;
 use super::shard::Shard;
 use crate::ids::ShardId;
@@ -13,6 +13,8 @@ use crate::limits::LINK_ITEMS_PER_TURN;
 #[derive(Default)]
 pub(super) struct Peer {
     pub(super) pending: VecDeque<LinkItem>,
+    /// What came from it and waits for the next turn.
+    pub(super) arrived: VecDeque<LinkItem>,
     /// Publishers held because too much waits.
     pub(super) holds: Vec<Origin>,
     /// It has sent its last batch.
@@ -27,16 +29,22 @@ impl Peer {
 }
 
 impl Shard {
-    /// Another shard tells something.
+    /// Another shard tells something. It is done now, or after what came before it and waits for the next turn.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
+        if self.turn.is_over() || self.is_behind_link(from) {
+            self.peers[usize::from(from.0)].arrived.push_back(item);
+        } else {
+            self.take_item(from, item);
+        }
+    }
+
+    pub(super) fn take_item(&mut self, from: ShardId, item: LinkItem) {
         match item {
-            LinkItem::Batch { batch, publisher } => {
-                let origin = Origin::There(from, publisher);
-                self.publish(&batch.bytes, batch.spans.messages(), origin, Audience::All);
-            }
+            LinkItem::Batch { batch, publisher } => self.take_batch(from, &batch, publisher),
             LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
             LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
+                self.turn.spend(FILING_STEPS);
                 if wanted {
                     self.router.insert(&filter, Target::Shard(from));
                 } else {
@@ -85,6 +93,7 @@ impl Shard {
 
     /// Items have gone to another shard: publishers that waited for that may go on.
     pub fn on_link_room(&mut self, to: ShardId) {
+        self.withdraw();
         let peer = &mut self.peers[usize::from(to.0)];
         if peer.holds.is_empty() || peer.pending.len() > LINK_ITEMS_PER_TURN / 2 {
             return;

@@ -1,24 +1,36 @@
 //! Subscriptions of sessions: which egress group a session is in, what the router knows, what the other shards
 //! are told.
 
+use super::encoding::Encoding;
 use super::groups::Join;
 use super::outbox::LinkItem;
 use super::router::Target;
 use super::shard::Shard;
+use super::subscriptions::Subscriptions;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, SessionId, SubscriberId};
-use crate::limits::SUBSCRIPTIONS_PER_SESSION_MAX;
+use crate::limits::{GROUP_FILTERS_MAX, SUBSCRIPTIONS_PER_SESSION_MAX};
 use crate::topic::Filter;
+
+/// Steps of work that a filter in the router, or out of it, is worth.
+pub(super) const FILING_STEPS: usize = 4;
+
+/// A private group whose member has left: its filters are withdrawn in turns.
+pub(super) struct Leaving {
+    group: GroupId,
+    pub(super) filters: Subscriptions,
+}
 
 impl Shard {
     /// Adds one subscription; a second one of the same subscriber and filter changes nothing. `false`: the
     /// session has too many and is being closed.
     pub(super) fn subscribe(&mut self, id: SessionId, filter: Filter, subscriber: SubscriberId) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else { return false };
-        if session.subscription_count.max(session.subscribing as usize) >= SUBSCRIPTIONS_PER_SESSION_MAX {
-            self.close(id, ErrorCode::TooManySubscriptions, "one session may hold 131,072 subscriptions");
+        if let Some(text) = self.too_many(id, &filter) {
+            self.close(id, ErrorCode::TooManySubscriptions, text);
             return false;
         }
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        self.turn.spend(1);
         let new_filter = !session.subscriptions.contains(&filter);
         if !session.subscriptions.add(&filter, subscriber) {
             return true;
@@ -27,14 +39,34 @@ impl Shard {
         self.counters.subscriptions += 1;
         self.recount = true;
         if new_filter {
+            session.shapes.add(&filter);
             self.regroup(id, &filter);
         }
         true
     }
 
+    /// The limit that one subscription more would break.
+    fn too_many(&self, id: SessionId, filter: &Filter) -> Option<&'static str> {
+        let session = self.sessions.get(id)?;
+        if session.subscription_count.max(session.subscribing as usize) >= SUBSCRIPTIONS_PER_SESSION_MAX {
+            return Some("one session may hold 131,072 subscriptions");
+        }
+        if !session.shapes.allow(filter) {
+            return Some(
+                "the patterns of one session may have their wildcards in 64 different arrangements, \
+                 those of up to 8 levels not counted",
+            );
+        }
+        self.router.is_too_wide(filter).then_some(
+            "the patterns of all sessions may have their wildcards in 512 different arrangements, \
+             those of up to 8 levels not counted",
+        )
+    }
+
     /// Takes one subscription back, if it is there.
     pub(super) fn unsubscribe(&mut self, id: SessionId, filter: &Filter, subscriber: SubscriberId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        self.turn.spend(1);
         if !session.subscriptions.remove(filter, subscriber) {
             return;
         }
@@ -43,32 +75,32 @@ impl Shard {
         self.counters.subscriptions -= 1;
         self.recount = true;
         if was_last {
+            session.shapes.remove(filter);
             self.regroup(id, filter);
         }
     }
 
-    /// Moves a session whose set of filters has changed by `changed` to the group of its filters.
+    /// Moves a session whose set of filters has changed by `changed` to the group of its filters. One with very many has
+    /// a group of its own, until it has less than half as many.
     fn regroup(&mut self, id: SessionId, changed: &Filter) {
         let Some(session) = self.sessions.get(id) else { return };
-        let old = session.group;
-        if let Some((group, _)) = old
+        let (filters, encoding) = (session.subscriptions.len(), session.encoding);
+        if let Some((group, _)) = session.group
             && self.groups.is_private(group)
         {
-            let wanted = session.subscriptions.contains(changed);
-            return self.change_in_place(group, changed, wanted);
+            if session.subscriptions.contains(changed) {
+                self.file(changed, group);
+            } else {
+                self.unfile(changed, group);
+            }
+            if filters > GROUP_FILTERS_MAX / 2 {
+                return;
+            }
         }
+        let Some(session) = self.sessions.get(id) else { return };
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
         // The new group first, so that a filter that both have is not withdrawn in between.
-        let encoding = session.encoding;
-        let new = (!filters.is_empty()).then(|| match self.groups.join(encoding, filters) {
-            Join::Found(group) => group,
-            Join::Made(group) => {
-                for filter in self.groups.get(group).filters.clone() {
-                    self.file(&filter, group);
-                }
-                group
-            }
-        });
+        let new = (!filters.is_empty()).then(|| self.join(encoding, filters));
         self.leave_group(id);
         if let Some(group) = new {
             let place = self.groups.add_member(group, id);
@@ -79,28 +111,38 @@ impl Shard {
         }
     }
 
-    fn change_in_place(&mut self, group: GroupId, filter: &Filter, wanted: bool) {
-        let filters = &mut self.groups.get_mut(group).filters;
-        match (filters.binary_search(filter), wanted) {
-            (Err(at), true) => {
-                filters.insert(at, filter.clone());
-                self.file(filter, group);
+    /// The group of these filters, which the router knows then.
+    fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> GroupId {
+        let is_private = filters.len() > GROUP_FILTERS_MAX;
+        let new = if is_private {
+            self.groups.make_private(encoding)
+        } else {
+            match self.groups.join(encoding, filters.clone()) {
+                Join::Found(group) => return group,
+                Join::Made(group) => group,
             }
-            (Ok(at), false) => {
-                filters.remove(at);
-                self.unfile(filter, group);
-            }
-            _ => debug_assert!(false, "the group's filters are its member's"),
+        };
+        for filter in &filters {
+            self.file(filter, new);
         }
+        new
     }
 
     /// Takes a session out of its group, and the group away if nobody is left.
-    pub(super) fn leave_group(&mut self, id: SessionId) {
+    fn leave_group(&mut self, id: SessionId) {
         let Some((group, place)) = self.sessions.get_mut(id).and_then(|s| s.group.take()) else { return };
         if let Some(moved) = self.groups.remove_member(group, place)
             && let Some(session) = self.sessions.get_mut(moved)
         {
             session.group = Some((group, place));
+        }
+        if self.groups.is_private(group) {
+            // What it shrank to, or nothing: the session has left the fan-out, and its filters with it.
+            let filters =
+                self.sessions.get(id).map(|session| session.subscriptions.filters().cloned().collect());
+            for filter in filters.unwrap_or_default() {
+                self.unfile(&filter, group);
+            }
         }
         if let Some(gone) = self.groups.remove_if_empty(group) {
             for filter in &gone.filters {
@@ -109,7 +151,44 @@ impl Shard {
         }
     }
 
+    /// Takes a session out of its group for good, and gives what it had subscribed to. Very many filters are withdrawn
+    /// in turns: so long, messages for them come to a group without members.
+    pub(super) fn leave_for_good(&mut self, id: SessionId) {
+        let group = self.sessions.get(id).and_then(|session| session.group).map(|(group, _)| group);
+        let Some(group) = group.filter(|group| self.groups.is_private(*group)) else {
+            self.leave_group(id);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.subscriptions = Subscriptions::default();
+            }
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.group = None;
+        let filters = std::mem::take(&mut session.subscriptions);
+        self.groups.remove_member(group, 0);
+        self.leaving.push_back(Leaving { group, filters });
+        self.withdraw();
+    }
+
+    /// Withdraws filters of those that have left, for as long as this turn has work left and the other shards take it.
+    pub(super) fn withdraw(&mut self) {
+        while !self.turn.is_over()
+            && self.peers.iter().all(|peer| !peer.is_backed_up())
+            && let Some(leaving) = self.leaving.front_mut()
+        {
+            let group = leaving.group;
+            match leaving.filters.pop() {
+                Some(filter) => self.unfile(&filter, group),
+                None => {
+                    self.leaving.pop_front();
+                    self.groups.remove_if_empty(group);
+                }
+            }
+        }
+    }
+
     fn file(&mut self, filter: &Filter, group: GroupId) {
+        self.turn.spend(FILING_STEPS);
         self.router.insert(filter, Target::Group(group));
         if let Some(seq) = self.interest.add(filter) {
             self.tell_interest(seq, filter, true);
@@ -118,6 +197,7 @@ impl Shard {
     }
 
     fn unfile(&mut self, filter: &Filter, group: GroupId) {
+        self.turn.spend(FILING_STEPS);
         self.router.remove(filter, Target::Group(group));
         if let Some(seq) = self.interest.remove(filter) {
             self.tell_interest(seq, filter, false);
@@ -215,6 +295,29 @@ mod tests {
         rig.say(1, publisher, &all);
         rig.travel();
         assert_eq!(rig.hears(shard, leaves), "!4 t.5=1");
+    }
+
+    #[test]
+    fn a_session_that_shrinks_shares_a_group_again() {
+        let (mut rig, large, publisher) = two_on_one_shard();
+        let small = rig.open(0, OverflowPolicy::DropOldest);
+        let topics: Vec<String> = (0..2 * GROUP_FILTERS_MAX).map(|n| format!("t.{n}")).collect();
+        let frames: Vec<Frame<'_>> = topics.iter().map(|topic| subscribe(topic, 1)).collect();
+        rig.say(0, large, &frames);
+        let few: Vec<Frame<'_>> = topics[..3].iter().map(|topic| subscribe(topic, 1)).collect();
+        rig.say(0, small, &few);
+        assert_eq!(rig.shards[0].groups.iter().count(), 2);
+        let frames: Vec<Frame<'_>> = topics[3..].iter().map(|topic| unsubscribe(topic, 2)).collect();
+        rig.say(0, large, &frames);
+        assert_eq!(rig.shards[0].groups.iter().count(), 1, "they have the same filters");
+        rig.hears(0, large);
+        rig.say(0, publisher, &[message("t.0", 1), message("t.3", 1), message("t.2", 1)]);
+        assert_eq!(rig.hears(0, large), "t.0=1 t.2=1");
+        rig.say(0, large, &topics[3..].iter().map(|topic| subscribe(topic, 3)).collect::<Vec<_>>());
+        rig.hears(0, large);
+        rig.say(0, publisher, &[message("t.0", 2), message("t.3", 2)]);
+        assert_eq!(rig.hears(0, large), "t.0=2 t.3=2");
+        assert_eq!(rig.hears(0, small), "!1 !1 !1 t.0=1 t.2=1 t.0=2");
     }
 
     #[test]

@@ -23,6 +23,7 @@
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
+//! | `turn` | the work of one turn, and what waits for the next |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
 //! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
@@ -57,6 +58,7 @@ mod sessions;
 mod shard;
 mod subscriptions;
 mod translate;
+mod turn;
 mod unfinished;
 mod upstream;
 mod watches;

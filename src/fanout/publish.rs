@@ -44,26 +44,34 @@ struct Found {
     messages: u64,
     /// Which other shards want any of it.
     shards: Vec<ShardId>,
-    /// How many frames are good: all, or those before this one.
+    /// How many frames are good: all, those before a bad one, or those for which the turn had work left.
     good: usize,
     bad: Option<BadRoute>,
+}
+
+impl Found {
+    fn add(&mut self, messages: u32) {
+        self.messages += u64::from(messages);
+        self.good += 1;
+    }
 }
 
 impl Shard {
     /// Sends routable frames to every session here, and from a publisher of this shard to every other shard,
     /// that wants them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after
-    /// what stood before that is sent.
+    /// what stood before that is sent. Gives how many frames are done: those behind them wait for the next turn.
     pub(super) fn publish(
         &mut self,
         bytes: &Bytes,
         messages: Messages<'_>,
         origin: Origin,
         audience: Audience,
-    ) {
+    ) -> usize {
         let found = match messages {
             Messages::Native(spans) => self.pick(bytes, spans),
             Messages::Zmtp(spans, _) => self.pick(bytes, spans),
         };
+        let all = messages.len();
         let good = messages.first(found.good);
         if let Origin::Here(publisher) = origin {
             self.counters.messages_in += found.messages;
@@ -98,7 +106,9 @@ impl Shard {
         self.touched = touched;
         if let (Some(bad), Origin::Here(id)) = (found.bad, origin) {
             self.refuse(id, &bad);
+            return all;
         }
+        found.good
     }
 
     /// Notes in each group what of the batch it gets. Closes nobody: the groups must stay while they are noted.
@@ -114,9 +124,6 @@ impl Shard {
                     break;
                 }
             };
-            let first = u32::try_from(found.good).expect("a batch has few frames");
-            found.messages += u64::from(messages);
-            found.good += 1;
             if let Some(Run { picked, .. }) = &mut run
                 && picked.range.end == span.start()
                 && topic == last_topic
@@ -124,14 +131,22 @@ impl Shard {
                 picked.range.end = span.end();
                 picked.frames += 1;
                 picked.messages += messages;
+                found.add(messages);
                 continue;
+            }
+            if found.good > 0 && self.turn.is_over() {
+                break;
             }
             if let Some(done) = run.take() {
                 self.pick_run(&done, &mut found.shards);
             }
             last_topic = topic;
+            let (route, work) = self.router.route(topic);
+            self.turn.spend(work);
+            let first = u32::try_from(found.good).expect("a batch has few frames");
             let picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
-            run = Some(Run { route: self.router.route(topic), picked });
+            run = Some(Run { route, picked });
+            found.add(messages);
         }
         if let Some(done) = run {
             self.pick_run(&done, &mut found.shards);

@@ -9,9 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
-use super::encoding::Messages;
-use super::outbox::{Dial, Origin};
-use super::publish::Audience;
+use super::outbox::Dial;
 use super::session::{Phase, Session};
 use super::shard::Shard;
 use crate::error::ErrorCode;
@@ -19,7 +17,7 @@ use crate::ids::{PublisherId, SessionId};
 use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, RELAY_PAUSE};
 use crate::registry::Registration;
 use crate::topic::Filter;
-use crate::wire::{Frame, FrameKind, Span, encode, greeting};
+use crate::wire::{Frame, encode, greeting};
 
 /// What publishers see as its name.
 const NAME: &str = "corecast broker, for its ZeroMQ subscribers";
@@ -72,6 +70,18 @@ impl Shard {
                 None if wanted => self.begin_relay(registration),
                 _ => {}
             }
+        }
+    }
+
+    /// A ZeroMQ session leaves, and with it all that it asked direct publishers for.
+    pub(super) fn leave_relays(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        if session.zmtp.is_none() || self.relays.relays.is_empty() {
+            return;
+        }
+        let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
+        for filter in filters {
+            self.relay_subscription(id, &filter, false);
         }
     }
 
@@ -203,26 +213,16 @@ impl Shard {
         }
     }
 
-    /// Frames came from a direct publisher.
-    pub(super) fn on_relay_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
-        let mut from = 0;
-        while from < spans.len() && self.sessions.get(id).is_some_and(Session::is_listening) {
-            let run =
-                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
-            if run > 0 && !self.draining {
-                let messages = Messages::Native(&spans[from..from + run]);
-                self.publish(bytes, messages, Origin::Here(id), Audience::ZmtpHere);
-            }
-            from += run;
-            if let Some(span) = spans.get(from) {
-                self.on_relay_control(id, span.frame(bytes));
-                from += 1;
-            }
-        }
+    /// Whether messages of this direct publisher are taken now.
+    pub(super) fn may_relay(&self, id: SessionId) -> bool {
+        !self.draining && self.sessions.get(id).is_some_and(Session::is_listening)
     }
 
-    fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// One frame of a direct publisher that is meant for this end.
+    pub(super) fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
+            return;
+        };
         let Some(peer) = &mut session.relay else { return };
         match frame {
             Frame::Identity { publisher } if publisher != peer.publisher.0 => {

@@ -1,13 +1,14 @@
-//! From a topic to a route: which local egress groups and which other shards want it. Routes are cached by topic
-//! and all forgotten when the index changes. Owned by a shard.
+//! From a topic to a route: which local egress groups and which other shards want it. Routes are cached by topic, and
+//! found anew once the index has changed. Owned by a shard.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ahash::AHashMap;
 use bytes::Bytes;
 
 use crate::ids::{GroupId, ShardId};
-use crate::limits::ROUTE_CACHE_MAX;
+use crate::limits::{ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, WILDCARD_SHAPES_MAX};
 use crate::topic::{Filter, Index};
 
 /// What a filter leads to. Ordered, so that an index's answer has the groups first and then the shards.
@@ -24,45 +25,113 @@ pub(super) struct Route {
     pub(super) shards: Box<[ShardId]>,
 }
 
+impl Route {
+    fn of(found: &[Target]) -> Self {
+        let groups = found.iter().filter_map(|t| match t {
+            Target::Group(group) => Some(*group),
+            Target::Shard(_) => None,
+        });
+        let shards = found.iter().filter_map(|t| match t {
+            Target::Shard(shard) => Some(*shard),
+            Target::Group(_) => None,
+        });
+        Route { groups: groups.collect(), shards: shards.collect() }
+    }
+
+    fn targets(&self) -> usize {
+        self.groups.len() + self.shards.len()
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Router {
     index: Index<Target>,
-    cache: AHashMap<Bytes, Rc<Route>>,
+    /// Counts the changes of the index.
+    version: u64,
+    cache: Cache,
     found: Vec<Target>,
 }
 
 impl Router {
     pub(super) fn insert(&mut self, filter: &Filter, target: Target) -> bool {
-        self.cache.clear();
+        self.version += 1;
         self.index.insert(filter, target)
     }
 
     pub(super) fn remove(&mut self, filter: &Filter, target: Target) -> bool {
-        self.cache.clear();
+        self.version += 1;
         self.index.remove(filter, target)
     }
 
-    /// The route of a topic: one hash look-up when it was asked before, since the index last changed.
-    pub(super) fn route(&mut self, topic: &[u8]) -> Rc<Route> {
-        if let Some(route) = self.cache.get(topic) {
-            return Rc::clone(route);
+    /// Whether a filter would make the look-ups of all topics longer than they may be.
+    pub(super) fn is_too_wide(&self, filter: &Filter) -> bool {
+        filter
+            .shape()
+            .is_some_and(|shape| self.index.shapes() >= WILDCARD_SHAPES_MAX && !self.index.has_shape(&shape))
+    }
+
+    /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
+    #[inline]
+    pub(super) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
+        match self.cache.get(topic, self.version) {
+            Some(route) => (route, 0),
+            None => self.find(topic),
         }
-        self.found.clear();
-        self.index.matches(topic, &mut self.found);
-        let groups = self.found.iter().filter_map(|t| match t {
-            Target::Group(group) => Some(*group),
-            Target::Shard(_) => None,
-        });
-        let shards = self.found.iter().filter_map(|t| match t {
-            Target::Shard(shard) => Some(*shard),
-            Target::Group(_) => None,
-        });
-        let route = Rc::new(Route { groups: groups.collect(), shards: shards.collect() });
-        if self.cache.len() >= ROUTE_CACHE_MAX {
-            self.cache.clear();
+    }
+
+    fn find(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
+        let work = self.index.matches(topic, &mut self.found) + CACHING_STEPS;
+        let route = Rc::new(Route::of(&self.found));
+        self.cache.insert(topic, Rc::clone(&route), self.version);
+        (route, work)
+    }
+}
+
+/// Steps that filing a route in the cache, and the oldest's way out, are worth.
+const CACHING_STEPS: usize = 5;
+
+/// The routes of the topics that were asked for last. Neither a change of the index nor a full cache costs more than
+/// the topic at hand: routes know the version of the index that they are of, and the oldest give way one by one.
+#[derive(Default)]
+struct Cache {
+    routes: AHashMap<Bytes, Cached>,
+    /// The topics of `routes`, the one that came first in front.
+    order: VecDeque<Bytes>,
+    /// Targets of all routes.
+    targets: usize,
+}
+
+struct Cached {
+    route: Rc<Route>,
+    version: u64,
+}
+
+impl Cache {
+    #[inline]
+    fn get(&self, topic: &[u8], version: u64) -> Option<Rc<Route>> {
+        let cached = self.routes.get(topic)?;
+        (cached.version == version).then(|| Rc::clone(&cached.route))
+    }
+
+    fn insert(&mut self, topic: &[u8], route: Rc<Route>, version: u64) {
+        self.targets += route.targets();
+        let cached = Cached { route, version };
+        if let Some(there) = self.routes.get_mut(topic) {
+            self.targets -= there.route.targets();
+            *there = cached;
+        } else {
+            let topic = Bytes::copy_from_slice(topic);
+            self.order.push_back(topic.clone());
+            self.routes.insert(topic, cached);
         }
-        self.cache.insert(Bytes::copy_from_slice(topic), Rc::clone(&route));
-        route
+        while self.routes.len() > ROUTE_CACHE_MAX
+            || (self.targets > ROUTE_CACHE_TARGETS_MAX && self.routes.len() > 1)
+        {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if let Some(gone) = self.routes.remove(&oldest) {
+                self.targets -= gone.route.targets();
+            }
+        }
     }
 }
 
@@ -70,17 +139,62 @@ impl Router {
 mod tests {
     use super::*;
 
+    fn route(router: &mut Router, topic: &[u8]) -> Rc<Route> {
+        router.route(topic).0
+    }
+
     #[test]
     fn a_cached_route_is_forgotten_when_the_index_changes() {
         let mut router = Router::default();
         let all = Filter::parse(">").unwrap();
-        assert_eq!(*router.route(b"a"), Route::default());
+        assert_eq!(*route(&mut router, b"a"), Route::default());
         router.insert(&all, Target::Shard(ShardId(1)));
-        assert_eq!(router.route(b"a").shards[..], [ShardId(1)]);
+        assert_eq!(route(&mut router, b"a").shards[..], [ShardId(1)]);
         router.insert(&Filter::parse("a").unwrap(), Target::Group(GroupId(7)));
-        assert_eq!(router.route(b"a").groups[..], [GroupId(7)]);
+        assert_eq!(route(&mut router, b"a").groups[..], [GroupId(7)]);
         router.remove(&all, Target::Shard(ShardId(1)));
-        assert_eq!(router.route(b"a").shards.len(), 0);
-        assert!(Rc::ptr_eq(&router.route(b"a"), &router.route(b"a")));
+        assert_eq!(route(&mut router, b"a").shards.len(), 0);
+        assert!(Rc::ptr_eq(&route(&mut router, b"a"), &route(&mut router, b"a")));
+        assert_eq!(router.route(b"a").1, 0, "a cached route is no work");
+    }
+
+    #[test]
+    fn a_full_cache_loses_its_oldest_topic_and_no_other() {
+        let mut router = Router::default();
+        let topic = |n: usize| format!("t.{n}").into_bytes();
+        let first = route(&mut router, &topic(0));
+        for n in 1..ROUTE_CACHE_MAX {
+            router.route(&topic(n));
+        }
+        assert!(Rc::ptr_eq(&first, &route(&mut router, &topic(0))), "it just fits");
+        router.route(&topic(ROUTE_CACHE_MAX));
+        assert_eq!(router.route(&topic(1)).1, 0, "the second oldest stays");
+        assert!(router.route(&topic(0)).1 > 0);
+    }
+
+    #[test]
+    fn topics_that_very_many_want_do_not_fill_the_memory() {
+        let mut router = Router::default();
+        let all = Filter::parse(">").unwrap();
+        let groups = 20_000;
+        for group in 0..groups {
+            router.insert(&all, Target::Group(GroupId(group)));
+        }
+        for n in 0..1_000 {
+            let (route, work) = router.route(format!("t.{n}").as_bytes());
+            assert_eq!(route.groups.len(), groups as usize);
+            assert!(work > groups as usize, "what is found is work");
+            assert!(router.cache.targets <= ROUTE_CACHE_TARGETS_MAX);
+            assert_eq!(router.cache.routes.len(), router.cache.order.len());
+        }
+        let cached: usize = router.cache.routes.values().map(|cached| cached.route.targets()).sum();
+        assert_eq!(cached, router.cache.targets);
+        router.remove(&all, Target::Group(GroupId(0)));
+        assert_eq!(route(&mut router, b"t.999").groups.len(), groups as usize - 1);
+        assert_eq!(
+            router.cache.routes.len(),
+            router.cache.order.len(),
+            "a stale route is replaced in its place"
+        );
     }
 }

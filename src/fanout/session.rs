@@ -7,7 +7,8 @@ use super::encoding::Encoding;
 use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{Shapes, Subscriptions};
+use super::turn::Rest;
 use super::unfinished::Begun;
 use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     pub(super) egress: EgressQueue,
     /// Which subscribers, in order, asked for which filter; its filters are the group's.
     pub(super) subscriptions: Subscriptions,
+    /// The arrangements of wildcards that its filters have.
+    pub(super) shapes: Shapes,
     /// How many subscriptions those are.
     pub(super) subscription_count: usize,
     /// Subscriptions asked for and not yet in force on every shard.
@@ -76,6 +79,8 @@ pub(super) struct Session {
     pub(super) is_local: bool,
     /// Watches it has asked for.
     pub(super) watches: u32,
+    /// What was read and waits for its next turn.
+    pub(super) rest: Option<Box<Rest>>,
 }
 
 impl Session {
@@ -97,6 +102,7 @@ impl Session {
             listed: false,
             egress: EgressQueue::default(),
             subscriptions: Subscriptions::default(),
+            shapes: Shapes::default(),
             subscription_count: 0,
             subscribing: 0,
             group: None,
@@ -110,6 +116,7 @@ impl Session {
             news_bytes: 0,
             is_local: false,
             watches: 0,
+            rest: None,
         }
     }
 

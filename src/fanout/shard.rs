@@ -1,18 +1,21 @@
 //! The state that one executor owns, and what can happen to it. Synchronous, without I/O: each `on_…` takes what
 //! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::batch::Batch;
 use super::egress::{EgressQueue, Sent};
 use super::encoding::Messages;
 use super::groups::Groups;
 use super::interest::Interest;
 use super::linking::Peer;
 use super::losses::Losses;
+use super::membership::Leaving;
 use super::outbox::{Origin, Outbox};
 use super::policy::{OverflowPolicy, QueueBounds};
 use super::publish::Audience;
@@ -21,6 +24,7 @@ use super::relays::Relays;
 use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
+use super::turn::Turn;
 use super::unfinished::Unfinished;
 use super::upstream::Upstream;
 use super::watches::Watches;
@@ -28,7 +32,7 @@ use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
 use crate::limits::{
     FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, REFUSALS_PER_SHARD_MAX,
-    SESSIONS_PER_SHARD_MAX,
+    SESSIONS_PER_SHARD_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
 use crate::telemetry::ShardCounters;
@@ -58,6 +62,8 @@ pub struct ShardConfig {
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
+    /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
+    pub turn_steps_max: usize,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
     pub zmtp_publishers: bool,
     /// ZeroMQ publishers hear each subscription, not only the first of its prefix.
@@ -79,6 +85,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
+            turn_steps_max: TURN_STEPS_MAX,
             zmtp_publishers: false,
             zmtp_verbose: false,
             zmtp_subscribers: false,
@@ -114,7 +121,10 @@ pub struct Shard {
     pub(super) peers: Vec<Peer>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
+    /// Sessions with very many filters that have left.
+    pub(super) leaving: VecDeque<Leaving>,
     pub(super) sweep_at: usize,
+    pub(super) turn: Turn,
     pub(super) touched: Vec<GroupId>,
     pub(super) scratch: Vec<SubscriberId>,
     /// Frames that are not whole.
@@ -147,7 +157,9 @@ impl Shard {
             recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
             draining: false,
+            leaving: VecDeque::new(),
             sweep_at: 0,
+            turn: Turn::new(config.turn_steps_max),
             touched: Vec::new(),
             scratch: Vec::new(),
             unfinished: Unfinished::default(),
@@ -220,26 +232,33 @@ impl Shard {
         session.heard = self.now;
         self.counters.bytes_in += bytes.len() as u64;
         self.counters.frames_in += spans.len() as u64;
-        if session.relay.is_some() {
-            return self.on_relay_frames(id, bytes, spans);
-        }
+        self.turn.begin();
+        let done = if self.is_behind(id) { 0 } else { self.take_frames(id, bytes, spans) };
+        let rest = Messages::Native(spans).after(done);
+        self.keep_rest(id, rest.map(|rest| Batch { bytes: bytes.clone(), spans: rest.to_spans() }));
+    }
+
+    /// Does what frames say until the turn's work is used up, and gives how many that were.
+    pub(super) fn take_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) -> usize {
+        let is_relay = self.sessions.get(id).is_some_and(|session| session.relay.is_some());
+        let audience = if is_relay { Audience::ZmtpHere } else { Audience::All };
         let mut from = 0;
-        while from < spans.len() {
+        while from < spans.len() && !(from > 0 && self.turn.is_over()) {
             let run =
                 spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
-                if !self.may_publish(id) {
-                    return;
-                }
+                let may = if is_relay { self.may_relay(id) } else { self.may_publish(id) };
                 let messages = Messages::Native(&spans[from..from + run]);
-                self.publish(bytes, messages, Origin::Here(id), Audience::All);
-                from += run;
-            }
-            if let Some(span) = spans.get(from) {
-                self.on_control(id, span.frame(bytes));
+                from += if may { self.publish(bytes, messages, Origin::Here(id), audience) } else { run };
+            } else if is_relay {
+                self.on_relay_control(id, spans[from].frame(bytes));
+                from += 1;
+            } else {
+                self.on_control(id, spans[from].frame(bytes));
                 from += 1;
             }
         }
+        from
     }
 
     /// What came is no frame: the session ends with this error. Frames before it were handed over first.

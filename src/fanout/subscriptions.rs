@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use ahash::AHashMap;
+
 use crate::ids::SubscriberId;
-use crate::topic::Filter;
+use crate::limits::WILDCARD_SHAPES_PER_SESSION_MAX;
+use crate::topic::{Filter, Shape};
 
 /// Filters up to which they stand in a plain array: one filter then takes 64 bytes, where the least that a tree
 /// allocates is 720. Beyond it a tree, since each change of an array moves all that stands behind.
@@ -30,6 +33,23 @@ impl Subscriptions {
             Subscriptions::Few(few) => few.is_empty(),
             Subscriptions::Many(many) => many.is_empty(),
         }
+    }
+
+    /// How many filters.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Subscriptions::Few(few) => few.len(),
+            Subscriptions::Many(many) => many.len(),
+        }
+    }
+
+    /// Takes one filter out, whoever asked for it.
+    pub(super) fn pop(&mut self) -> Option<Filter> {
+        let popped = match self {
+            Subscriptions::Few(few) => few.pop(),
+            Subscriptions::Many(many) => many.pop_first(),
+        };
+        popped.map(|(filter, _)| filter)
     }
 
     /// Whether anybody asked for this very filter.
@@ -122,6 +142,41 @@ impl Subscriptions {
         }
         if self.is_empty() {
             *self = Subscriptions::default();
+        }
+    }
+}
+
+/// How many filters of a session have each shape, of those that are counted. Most sessions have none.
+#[derive(Default, Debug)]
+pub(super) struct Shapes(Option<Box<AHashMap<Shape, usize>>>);
+
+impl Shapes {
+    /// Whether a filter may come to those that are counted here.
+    pub(super) fn allow(&self, filter: &Filter) -> bool {
+        match (filter.shape(), &self.0) {
+            (Some(shape), Some(counts)) => {
+                counts.len() < WILDCARD_SHAPES_PER_SESSION_MAX || counts.contains_key(&shape)
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn add(&mut self, filter: &Filter) {
+        if let Some(shape) = filter.shape() {
+            *self.0.get_or_insert_default().entry(shape).or_insert(0) += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, filter: &Filter) {
+        let (Some(shape), Some(counts)) = (filter.shape(), &mut self.0) else { return };
+        if let Some(filters) = counts.get_mut(&shape) {
+            *filters -= 1;
+            if *filters == 0 {
+                counts.remove(&shape);
+            }
+        }
+        if counts.is_empty() {
+            self.0 = None;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use super::encoding::{Author, Encoding, Messages};
 use super::gaps::REASON_PUBLISHER;
 use super::liveness::Liveness;
@@ -93,6 +94,7 @@ impl Shard {
         if let Some(peer) = &mut session.zmtp {
             peer.machine = Some(machine);
         }
+        self.turn.begin();
         self.counters.bytes_in += bytes.len() as u64;
         self.counters.frames_in += out.spans.len() as u64;
         for step in out.steps.drain(..) {
@@ -155,7 +157,14 @@ impl Shard {
         let Some(peer) = self.zmtp_peer(id) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
-        self.publish(bytes, Messages::Zmtp(spans, author), Origin::Here(id), Audience::All);
+        let messages = Messages::Zmtp(spans, author);
+        let done = if self.is_behind(id) {
+            0
+        } else {
+            self.publish(bytes, messages, Origin::Here(id), Audience::All)
+        };
+        let rest = messages.after(done);
+        self.keep_rest(id, rest.map(|rest| Batch { bytes: bytes.clone(), spans: rest.to_spans() }));
     }
 
     /// A publisher's message is too long: it is passed over, and those who would have had it are told.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR, check_length, check_levels};
 use super::{Topic, TopicError};
-use crate::limits::TOPIC_BYTES_MAX;
+use crate::limits::{FREE_WILDCARD_LEVELS, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::printable::printable;
 
 /// Which topics a subscriber asks for. A clone is a reference count.
@@ -27,6 +27,19 @@ pub enum Filter {
 /// last, is one or more of them.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(Bytes);
+
+/// The places of the wildcards in a pattern of more than [`FREE_WILDCARD_LEVELS`] levels. A look-up in the index
+/// visits no more nodes of a level than there are of these, however many patterns have the same one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Shape {
+    /// A bit for each level that is `*`.
+    any: u64,
+    levels: u8,
+    /// It ends in `>`.
+    is_open: bool,
+}
+
+const _: () = assert!(TOPIC_LEVELS_MAX <= u64::BITS as usize, "a shape has a bit for each level");
 
 /// Up to [`TOPIC_BYTES_MAX`] bytes of any value; no bytes at all match every topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,6 +168,14 @@ impl Filter {
         }
     }
 
+    /// The shape of a pattern, if it counts against the limits of shapes.
+    pub fn shape(&self) -> Option<Shape> {
+        match self {
+            Filter::Pattern(pattern) => pattern.shape(),
+            Filter::Exact(_) | Filter::Prefix(_) => None,
+        }
+    }
+
     fn pattern(bytes: &[u8]) -> Result<Self, FilterError> {
         check_length(bytes)?;
         let mut wildcards = false;
@@ -182,6 +203,16 @@ impl Pattern {
     /// The levels, wildcards among them.
     pub(super) fn levels(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split(|b| *b == SEPARATOR)
+    }
+
+    fn shape(&self) -> Option<Shape> {
+        let mut shape = Shape { any: 0, levels: 0, is_open: false };
+        for level in self.levels() {
+            shape.any |= u64::from(level == [ANY_LEVEL]) << shape.levels;
+            shape.is_open = level == [ALL_THE_REST];
+            shape.levels += 1;
+        }
+        (usize::from(shape.levels) > FREE_WILDCARD_LEVELS).then_some(shape)
     }
 
     fn matches(&self, topic: &[u8]) -> bool {
@@ -330,6 +361,26 @@ mod tests {
         ];
         for (asked, topic) in no {
             assert!(!filter(asked).matches(topic.as_bytes()), "{asked} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_shape_is_the_places_of_the_wildcards_in_a_long_pattern() {
+        let shape = |text: &str| filter(text).shape();
+        for free in ["a", "*", "*.*.*.*.*.*.*.*", "a.*.b.*.c.*.d.>", "a.b.c.d.e.f.g.h.i.j"] {
+            assert_eq!(shape(free), None, "{free}");
+        }
+        let of = "a.*.c.d.e.f.g.h.i";
+        assert!(shape(of).is_some());
+        assert_eq!(shape(of), shape("x.*.z.d.e.f.g.h.i"), "names do not count");
+        for other in [
+            "*.a.c.d.e.f.g.h.i",
+            "a.*.c.d.e.f.g.h.*",
+            "a.*.c.d.e.f.g.h.>",
+            "a.*.c.d.e.f.g.h.i.j",
+            "a.b.c.d.e.f.g.h.>",
+        ] {
+            assert!(shape(other).is_some() && shape(other) != shape(of), "{other}");
         }
     }
 

@@ -3,15 +3,18 @@
 use ahash::AHashMap;
 
 use super::targets::Targets;
-use super::{Filter, Topic, pattern_trie, prefix_tree};
+use super::{Filter, Shape, Topic, pattern_trie, prefix_tree};
 
 /// Filters and the targets they lead to: one entry for each pair of the two. Exact names are one hash look-up,
-/// patterns a walk down the levels, prefixes a walk down the bytes: what other filters there are does not count.
+/// prefixes a walk down the bytes, patterns a walk down the levels that follows names and `*` at once: it visits no
+/// more nodes than there are arrangements of wildcards, so whoever fills an index bounds its [`Shape`]s.
 #[derive(Debug)]
 pub struct Index<T> {
     exact: AHashMap<Topic, Targets<T>>,
     patterns: pattern_trie::Node<T>,
     prefixes: prefix_tree::Node<T>,
+    /// How many entries have each shape.
+    shapes: AHashMap<Shape, usize>,
     len: usize,
 }
 
@@ -28,6 +31,7 @@ impl<T: Copy + Ord> Index<T> {
             exact: AHashMap::new(),
             patterns: pattern_trie::Node::new(),
             prefixes: prefix_tree::Node::new(),
+            shapes: AHashMap::new(),
             len: 0,
         }
     }
@@ -40,6 +44,9 @@ impl<T: Copy + Ord> Index<T> {
             Filter::Prefix(prefix) => self.prefixes.insert(prefix.as_bytes(), target),
         };
         self.len += usize::from(added);
+        if let Some(shape) = filter.shape().filter(|_| added) {
+            *self.shapes.entry(shape).or_insert(0) += 1;
+        }
         added
     }
 
@@ -60,24 +67,45 @@ impl<T: Copy + Ord> Index<T> {
             Filter::Prefix(prefix) => self.prefixes.remove(prefix.as_bytes(), target),
         };
         self.len -= usize::from(removed);
+        if let Some(shape) = filter.shape().filter(|_| removed)
+            && let Some(entries) = self.shapes.get_mut(&shape)
+        {
+            *entries -= 1;
+            if *entries == 0 {
+                self.shapes.remove(&shape);
+            }
+        }
         removed
     }
 
     /// Replaces what `out` holds with the targets that want this topic, sorted, each once. The topic may be any
-    /// bytes. Allocates nothing but the room that `out` needs.
-    pub fn matches(&self, topic: &[u8], out: &mut Vec<T>) {
+    /// bytes. Allocates nothing but the room that `out` needs. Returns the work that it was: nodes visited, and
+    /// targets found there.
+    pub fn matches(&self, topic: &[u8], out: &mut Vec<T>) -> usize {
         out.clear();
         if let Some(targets) = self.exact.get(topic) {
             targets.append_to(out);
         }
         let sorted = out.len();
-        self.patterns.append_matches(Some(topic), out);
-        self.prefixes.append_matches(topic, out);
+        let visited =
+            self.patterns.append_matches(Some(topic), out) + self.prefixes.append_matches(topic, out);
+        let work = visited + out.len();
         // The targets of one exact name are sorted already: that is the usual case.
         if out.len() > sorted {
             out.sort_unstable();
             out.dedup();
         }
+        work
+    }
+
+    /// How many shapes its patterns have, of those that are counted.
+    pub fn shapes(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// Whether a pattern of this shape is there.
+    pub fn has_shape(&self, shape: &Shape) -> bool {
+        self.shapes.contains_key(shape)
     }
 
     /// How many entries there are: pairs of a filter and a target.
@@ -89,7 +117,10 @@ impl<T: Copy + Ord> Index<T> {
     pub fn is_empty(&self) -> bool {
         debug_assert_eq!(
             self.len == 0,
-            self.exact.is_empty() && self.patterns.is_empty() && self.prefixes.is_empty(),
+            self.exact.is_empty()
+                && self.patterns.is_empty()
+                && self.prefixes.is_empty()
+                && self.shapes.is_empty(),
             "nothing stays behind when the last entry goes"
         );
         self.len == 0
@@ -101,6 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::{FREE_WILDCARD_LEVELS, TURN_STEPS_MAX, WILDCARD_SHAPES_MAX};
 
     fn filter(text: &str) -> Filter {
         Filter::parse(text).expect(text)
@@ -151,6 +183,29 @@ mod tests {
             index.matches(format!("{:05}.x", i % 10_000).as_bytes(), &mut out);
             assert_eq!(out, [i % 10_000]);
         }
+    }
+
+    /// Patterns that part at each level, and end in a name that no topic has: all that shapes allow.
+    #[test]
+    fn a_look_up_visits_no_more_than_the_shapes_allow() {
+        const LEVELS: u32 = 16;
+        let mut index = Index::new();
+        for wildcards in 0..1_u32 << LEVELS {
+            let levels = (0..LEVELS).map(|level| if wildcards >> level & 1 == 1 { "*" } else { "a" });
+            let pattern = filter(&levels.chain(["z"]).collect::<Vec<_>>().join("."));
+            let is_new = pattern.shape().is_some_and(|shape| !index.has_shape(&shape));
+            if index.shapes() < WILDCARD_SHAPES_MAX || !is_new {
+                index.insert(&pattern, 1);
+            }
+        }
+        let mut out = Vec::new();
+        let topic = vec!["a"; LEVELS as usize + 1].join(".");
+        let work = index.matches(topic.as_bytes(), &mut out);
+        assert!(out.is_empty());
+        let most = (1 << (FREE_WILDCARD_LEVELS + 1))
+            + WILDCARD_SHAPES_MAX * (LEVELS as usize + 1 - FREE_WILDCARD_LEVELS);
+        assert!(work <= most, "{work} of {most}");
+        assert!(work < TURN_STEPS_MAX, "one topic is no more than a turn: {work}");
     }
 
     #[derive(Clone, Debug)]

@@ -9,6 +9,6 @@ mod pattern_trie;
 mod prefix_tree;
 mod targets;
 
-pub use filter::{Filter, FilterError, Pattern, Prefix};
+pub use filter::{Filter, FilterError, Pattern, Prefix, Shape};
 pub use index::Index;
 pub use name::{Topic, TopicError};

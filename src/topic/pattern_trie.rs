@@ -71,25 +71,27 @@ impl<T: Copy + Ord> Node<T> {
     }
 
     /// Appends the targets of the patterns that match, unsorted; a target of two patterns comes twice. `topic` is
-    /// what is left of it, and `None` after its last level.
-    pub(super) fn append_matches(&self, topic: Option<&[u8]>, out: &mut Vec<T>) {
+    /// what is left of it, and `None` after its last level. Returns how many nodes were visited.
+    pub(super) fn append_matches(&self, topic: Option<&[u8]>, out: &mut Vec<T>) -> usize {
         let Some(topic) = topic else {
             self.here.append_to(out);
-            return;
+            return 1;
         };
         self.rest.append_to(out);
         if self.any.is_none() && self.named.is_empty() {
-            return;
+            return 1;
         }
         let (level, topic) = match topic.iter().position(|b| *b == SEPARATOR) {
             Some(dot) => (&topic[..dot], Some(&topic[dot + 1..])),
             None => (topic, None),
         };
+        let mut visited = 1;
         if let Some(node) = &self.any {
-            node.append_matches(topic, out);
+            visited += node.append_matches(topic, out);
         }
         if let Some(node) = self.named.get(level) {
-            node.append_matches(topic, out);
+            visited += node.append_matches(topic, out);
         }
+        visited
     }
 }

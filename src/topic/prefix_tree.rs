@@ -94,18 +94,20 @@ impl<T: Copy + Ord> Node<T> {
     }
 
     /// Appends the targets of the prefixes that the topic begins with, unsorted; a target of two prefixes comes
-    /// twice.
-    pub(super) fn append_matches(&self, topic: &[u8], out: &mut Vec<T>) {
+    /// twice. Returns how many nodes were visited.
+    pub(super) fn append_matches(&self, topic: &[u8], out: &mut Vec<T>) -> usize {
         let mut node = self;
         let mut topic = topic;
+        let mut visited = 1;
         loop {
             node.targets.append_to(out);
-            let Some(first) = topic.first() else { return };
-            let Ok(at) = node.branch_of(*first) else { return };
+            let Some(first) = topic.first() else { return visited };
+            let Ok(at) = node.branch_of(*first) else { return visited };
             node = &node.branches[at];
+            visited += 1;
             match topic.strip_prefix(&*node.label) {
                 Some(rest) => topic = rest,
-                None => return,
+                None => return visited,
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use corecast::OverflowPolicy;
 use corecast::fanout::{QueueBounds, ShardConfig};
-use corecast::limits::EGRESS_ITEM_BYTES;
+use corecast::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
 
 /// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
 /// of a stream can be counted; anybody publishes on the others.
@@ -78,9 +78,18 @@ impl Plan {
         let policies: Vec<OverflowPolicy> = OverflowPolicy::all().collect();
         let overflow = if rng.bool() { OverflowPolicy::Block } else { policies[rng.usize(..policies.len())] };
         let shards = rng.usize(1..=4);
+        // In half of the worlds a batch is cut wherever something new comes.
+        let turn_steps_max = if rng.bool() { TURN_STEPS_MAX } else { rng.usize(1..60) };
         Plan {
             seed,
-            config: ShardConfig { shards, bounds, overflow, epoch: seed, ..ShardConfig::default() },
+            config: ShardConfig {
+                shards,
+                bounds,
+                overflow,
+                epoch: seed,
+                turn_steps_max,
+                ..ShardConfig::default()
+            },
             link_items: rng.usize(1..12),
             kernel_bytes: rng.usize(60..3_000),
             read_bytes: rng.usize(40..2_000),

@@ -106,6 +106,9 @@ impl World {
         let phase = host.shard.phase(id);
         let listens = matches!(phase, Some(Phase::Greeting | Phase::Hello | Phase::Open));
         ingest(&mut host.shard, id, &mut connection.reader, &mut host.slab, &mut host.spans);
+        while host.shard.is_behind(id) {
+            host.shard.go_on(id);
+        }
         self.oracle.ledger.read(client, connection.heard, listens && !host.draining);
         true
     }
@@ -240,7 +243,12 @@ impl World {
     /// A turn of the pump that drains the link between two shards, of at most `items`. `false`: nothing to do.
     pub(crate) fn drain_link(&mut self, from: usize, to: usize, items: usize) -> bool {
         let from_shard = ShardId(u16::try_from(from).expect("few shards"));
+        if self.hosts[to].shard.is_behind_link(from_shard) {
+            self.hosts[to].shard.go_on_with_link(from_shard);
+            return true;
+        }
         let mut drained = false;
+        self.hosts[to].shard.begin_turn();
         for _ in 0..items.min(LINK_ITEMS_PER_TURN) {
             let Some(item) = self.links[from][to].pop_front() else { break };
             self.hosts[to].shard.on_link(from_shard, item);

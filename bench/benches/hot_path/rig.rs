@@ -55,6 +55,7 @@ impl Rig {
     pub(crate) fn interest(&mut self, from: ShardId, filter: &Filter, wanted: bool) {
         self.changes += 1;
         let item = LinkItem::Interest { seq: self.changes, filter: filter.clone(), wanted };
+        self.shard.begin_turn();
         self.shard.on_link(from, item);
         self.take_links();
     }
@@ -63,6 +64,9 @@ impl Rig {
     pub(crate) fn say(&mut self, id: SessionId, bytes: &[u8]) {
         let mut reader = received(&mut self.slab, bytes);
         ingest(&mut self.shard, id, &mut reader, &mut self.slab, &mut self.spans);
+        while self.shard.is_behind(id) {
+            self.shard.go_on(id);
+        }
     }
 
     /// All that waits for the other shard, which confirms nothing: it is not there.
