@@ -95,9 +95,13 @@ pub const CONTROL_BYTES_MAX: usize = 256 << 10;
 /// a thousand items.
 pub const JOINED_ANSWERS_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes of what the registry says that may wait for one session besides: the usual size of all registrations that it
-/// holds. A subscriber of everything is told of all of them at once.
-pub const NEWS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of what the registry says that are queued for one session before it has read them: news and lists come in
+/// parts of this, the next when the last has left. A tenth of a second of a slow link, and far below
+/// [`CONTROL_BYTES_MAX`].
+pub const NEWS_BYTES_AHEAD: usize = 64 << 10;
+
+/// Lists of publishers that one session may ask for while others are under way: they come one after the other.
+pub const LISTS_WAITING_MAX: usize = 64;
 
 /// Topics told apart at one place of a stream; what was missed beyond them is told as one sum.
 pub const GAP_TOPICS_MAX: usize = 1024;
@@ -208,6 +212,14 @@ pub const RENEWALS_PER_LEASE: u32 = 3;
 
 /// Direct publishers one registry holds, at about 500 bytes each in every shard.
 pub const PUBLISHERS_MAX: usize = 64 << 10;
+
+/// Bytes of all their registrations together, as frames carry them: those 500 each.
+pub const REGISTRY_BYTES_MAX: usize = PUBLISHERS_MAX * 512;
+
+/// Longest registration, in bytes of endpoints and topics: room for [`ENDPOINTS_PER_PUBLISHER_MAX`] of the longest
+/// endpoints and one of the longest topics. A publisher of more registers the filters of the rules that made them
+/// direct.
+pub const REGISTRATION_BYTES_MAX: usize = 4 << 10;
 
 /// Endpoints of one registration.
 pub const ENDPOINTS_PER_PUBLISHER_MAX: usize = 8;
@@ -436,6 +448,10 @@ const _: () = {
     assert!(FRAME_STEP_BYTES as u64 <= FRAME_STALL.as_secs() * FRAME_BYTES_PER_SEC_MIN);
     assert!(FLUSH_BYTES_PER_VISIT >= READ_BYTES_PER_TURN);
     assert!(SEND_SLICES_MAX <= 1024); // IOV_MAX
+    assert!(
+        ENDPOINTS_PER_PUBLISHER_MAX * (ENDPOINT_BYTES_MAX + 1) + TOPIC_BYTES_MAX <= REGISTRATION_BYTES_MAX
+    );
+    assert!(2 * NEWS_BYTES_AHEAD + REGISTRATION_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
     assert!(ZMTP_COMMAND_BYTES_MAX >= TOPIC_BYTES_MAX + 16); // a name and a prefix
 };

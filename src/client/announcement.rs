@@ -11,7 +11,9 @@ use super::out::OutBuffer;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
-use crate::limits::{CONTESTED_PATIENCE, CONTESTED_PAUSE, RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX};
+use crate::limits::{
+    CONTESTED_PATIENCE, CONTESTED_PAUSE, REGISTRATION_BYTES_MAX, RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX,
+};
 use crate::registry::{ModeRules, filters_to_lines};
 use crate::topic::{Filter, Topic};
 use crate::wire::Frame;
@@ -78,7 +80,7 @@ impl Announcement {
             return;
         }
         self.changed = true;
-        if self.topics.len() < TOPICS_PER_PUBLISHER_MAX {
+        if self.has_room(topic) {
             self.topics.insert(Filter::from(topic.clone()));
             return;
         }
@@ -89,10 +91,20 @@ impl Announcement {
             });
         }
         self.widen_with(modes.direct_filter_of(topic.as_bytes()));
-        if self.topics.len() > TOPICS_PER_PUBLISHER_MAX {
+        let bytes: usize = self.topics.iter().map(|topic| topic.as_bytes().len() + 1).sum();
+        if self.topics.len() > TOPICS_PER_PUBLISHER_MAX
+            || self.endpoints.len() + 1 + bytes > REGISTRATION_BYTES_MAX
+        {
             // More rules than a registration lists: then it may publish anything.
             self.widen_with(Filter::parse(ALL).expect("it is one"));
         }
+    }
+
+    /// Whether a registration of one topic more is neither too long nor of too many.
+    fn has_room(&self, topic: &Topic) -> bool {
+        let topics = self.topics.iter().map(Filter::as_bytes).chain([topic.as_bytes()]);
+        let bytes = self.endpoints.len() + 1 + topics.map(|topic| topic.len() + 1).sum::<usize>();
+        self.topics.len() < TOPICS_PER_PUBLISHER_MAX && bytes <= REGISTRATION_BYTES_MAX
     }
 
     fn widen_with(&mut self, wide: Filter) {

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
 use super::shard::Shard;
-use super::watches::Watch;
 use crate::error::ErrorCode;
-use crate::ids::SessionId;
+use crate::ids::{RequestId, SessionId};
 use crate::limits::LINGER;
 use crate::telemetry::{CloseReason, DropReason};
 use crate::wire::{Frame, encode_to_vec};
@@ -83,7 +82,9 @@ impl Shard {
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
     fn leave_fan_out(&mut self, id: SessionId) {
-        self.publishers.forget_session(id);
+        if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.take()) {
+            self.publishers.forget_session(id, &news);
+        }
         self.leave_relays(id);
         self.leave_for_good(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -91,25 +92,33 @@ impl Shard {
             self.upstream.forget(id);
         }
         self.counters.subscriptions -= session.subscription_count as u64;
-        self.recount |= session.subscription_count > 0;
         session.subscription_count = 0;
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
         self.release(&holds);
         if watches > 0 {
-            self.end_watches(|watch| watch.session == id);
+            for request in self.watches.of_session(id) {
+                self.forget_watch(id, request);
+            }
         }
     }
 
-    /// Ends the watches that `ends` says, and gives how many they were.
-    pub(super) fn end_watches(&mut self, ends: impl Fn(&Watch) -> bool) -> u32 {
-        let ended = self.watches.remove(ends);
-        for watch in &ended {
-            for shard in self.others() {
-                self.send_link(shard, LinkItem::Unwatch { watch: *watch });
-            }
+    /// Ends a watch, if the session has it.
+    pub(super) fn end_watch(&mut self, id: SessionId, request: RequestId) {
+        if !self.watches.has((id, request)) {
+            return;
         }
-        u32::try_from(ended.len()).expect("a session has few watches")
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.watches -= 1;
+        }
+        self.forget_watch(id, request);
+    }
+
+    fn forget_watch(&mut self, id: SessionId, request: RequestId) {
+        let Some(watch) = self.watches.remove((id, request)) else { return };
+        for shard in self.others() {
+            self.send_link(shard, LinkItem::Unwatch { watch });
+        }
     }
 
     /// `origin` waits until this session's queue has room again.

@@ -10,9 +10,7 @@ use super::session::Phase;
 use super::shard::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId, SubscriberId};
-use crate::limits::{
-    CONTROL_BYTES_MAX, NEWS_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX,
-};
+use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
@@ -64,10 +62,7 @@ impl Shard {
             }
             Frame::WatchSubscribers { topic, request } => self.on_watch(id, topic, RequestId(request)),
             Frame::UnwatchSubscribers { request } => {
-                let ended = self.end_watches(|w| w.session == id && w.request == RequestId(request));
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.watches -= ended;
-                }
+                self.end_watch(id, RequestId(request));
             }
             Frame::Flush { request } => self.on_flush(id, RequestId(request)),
             Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
@@ -84,10 +79,8 @@ impl Shard {
 
     /// Answers are not dropped, so who lets too many wait is closed.
     pub(super) fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
-        let too_many = self.sessions.get(id).is_some_and(|session| {
-            let may_wait = CONTROL_BYTES_MAX + session.news_bytes.min(NEWS_BYTES_MAX);
-            session.egress.answer_bytes() > may_wait
-        });
+        let too_many =
+            self.sessions.get(id).is_some_and(|session| session.egress.answer_bytes() > CONTROL_BYTES_MAX);
         if too_many {
             self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
         }
@@ -149,6 +142,8 @@ impl Shard {
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
             return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
         }
+        // The same number again is another watch in the place of the first.
+        self.end_watch(id, request);
         let Some(session) = self.sessions.get_mut(id) else { return };
         // A direct publisher's own session stands for any number of publishers of its process.
         if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.is_local {
@@ -156,11 +151,12 @@ impl Shard {
         }
         session.watches += 1;
         let topic = Bytes::copy_from_slice(topic);
-        let watch = self.watches.add(id, request, topic.clone(), self.config.shards);
-        for shard in self.others() {
-            self.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+        if let Some(watch) = self.watches.add((id, request), topic.clone(), self.config.shards) {
+            for shard in self.others() {
+                self.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+            }
         }
-        self.recount_watches();
+        self.count_watched();
     }
 
     /// While the shard stops, messages may have come before this that were not taken: no answer is the true one,
@@ -199,50 +195,52 @@ impl Shard {
         self.answer_done_subscriptions();
     }
 
-    /// Counts the subscribers of watched topics again, and tells whom it concerns. A shard that takes nothing for
-    /// now is told with a later tick, what is true then.
-    pub(super) fn recount_watches(&mut self) {
-        let mut watches = std::mem::take(&mut self.watches);
-        let backed_up: Vec<bool> = self.peers.iter().map(Peer::is_backed_up).collect();
-        let mut answers = Vec::new();
-        let told_all = watches.recount(
-            self.id,
-            |topic| self.count_subscribers(topic),
-            |to, watch, count| {
-                let takes = !backed_up[usize::from(to.0)];
-                if takes {
-                    answers.push((to, LinkItem::Count { watch, count }));
-                }
-                takes
-            },
-        );
-        self.recount = !told_all;
-        self.watches = watches;
-        for (to, answer) in answers {
-            self.send_link(to, answer);
+    /// Counts the subscribers of watched topics again, and tells whom it concerns, for as long as this turn has work
+    /// left. While a shard takes nothing for now, nothing is counted: it is told with a later tick, what is true then.
+    pub(super) fn count_watched(&mut self) {
+        while !self.turn.is_over()
+            && !self.peers.iter().any(Peer::is_backed_up)
+            && let Some(topic) = self.watches.next_stale()
+        {
+            let count = self.count_subscribers(&topic);
+            for (to, watch) in self.watches.counted_here(self.id, &topic, count) {
+                self.send_link(to, LinkItem::Count { watch, count });
+            }
         }
         self.tell_watches();
     }
 
     pub(super) fn tell_watches(&mut self) {
-        let mut told = Vec::new();
-        self.watches.tell(|session, request, count| told.push((session, request, count)));
-        for (id, request, count) in told {
+        while !self.turn.is_over()
+            && let Some(untold) = self.watches.next_untold()
+        {
+            self.turn.spend(1);
+            let Some(((id, request), count)) = untold else { continue };
             self.answer(id, &Frame::SubscriberCount { request: request.0, count });
             self.close_if_answers_pile_up(id);
         }
     }
 
+    /// Subscribers, not sessions: each once, however many of its filters match.
     fn count_subscribers(&mut self, topic: &[u8]) -> u32 {
-        let (route, work) = self.router.route(topic);
-        self.turn.spend(work);
+        let (route, mut work) = self.router.route(topic);
+        let mut of_router: Option<Vec<Filter>> = None;
         let mut count = 0;
-        for group in &route.groups {
-            for member in &self.groups.get(*group).members {
+        for id in &route.groups {
+            let group = self.groups.get(*id);
+            let matching: Vec<&Filter> = if self.groups.is_private(*id) {
+                of_router.get_or_insert_with(|| self.router.filters_of(topic)).iter().collect()
+            } else {
+                group.filters.iter().filter(|filter| filter.matches(topic)).collect()
+            };
+            work += group.filters.len();
+            for member in &group.members {
                 let Some(session) = self.sessions.get(*member) else { continue };
-                count += session.subscribers_of(topic, &mut self.scratch);
+                count += session.subscribers_of(&matching, &mut self.scratch);
+                work += matching.len();
             }
         }
+        self.turn.spend(work);
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }

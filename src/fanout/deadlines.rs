@@ -19,7 +19,7 @@ impl Shard {
 
     /// Whether something waits for the next tick, and not just for the time to pass.
     pub fn wants_tick(&self) -> bool {
-        (self.recount && !self.watches.is_empty()) || !self.leaving.is_empty()
+        self.watches.has_work() || !self.leaving.is_empty()
     }
 
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
@@ -30,9 +30,7 @@ impl Shard {
         self.on_time(now);
         self.counters.ticks += 1;
         self.turn.begin();
-        if self.recount && !self.watches.is_empty() {
-            self.recount_watches();
-        }
+        self.count_watched();
         self.withdraw();
         self.expire_leases();
         self.redial_relays();

@@ -60,7 +60,7 @@ impl Shard {
             }
             LinkItem::Watch { watch, topic } => {
                 self.watches.add_asked(from, watch, topic);
-                self.recount_watches();
+                self.count_watched();
             }
             LinkItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
             LinkItem::Count { watch, count } => {
@@ -70,10 +70,11 @@ impl Shard {
             LinkItem::Registry { session, ask } => self.on_registry_ask(from, session, ask),
             LinkItem::Publisher { seq, change } => {
                 self.on_registry_change(change);
-                self.send_link(from, LinkItem::PublisherSeen { seq });
+                self.tell_publisher_seen(from, seq);
             }
             LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
             LinkItem::Answer { session, bytes } => self.on_registry_answer(session, bytes),
+            LinkItem::ListPart { session, bytes, last } => self.on_list_part(session, bytes, last),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();
@@ -123,6 +124,14 @@ impl Shard {
         match self.peers[usize::from(to.0)].pending.back_mut() {
             Some(LinkItem::InterestSeen { seq }) => *seq = change,
             _ => self.send_link(to, LinkItem::InterestSeen { seq: change }),
+        }
+    }
+
+    /// The same of the registry's changes.
+    fn tell_publisher_seen(&mut self, to: ShardId, change: u64) {
+        match self.peers[usize::from(to.0)].pending.back_mut() {
+            Some(LinkItem::PublisherSeen { seq }) => *seq = change,
+            _ => self.send_link(to, LinkItem::PublisherSeen { seq: change }),
         }
     }
 

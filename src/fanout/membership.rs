@@ -37,7 +37,7 @@ impl Shard {
         }
         session.subscription_count += 1;
         self.counters.subscriptions += 1;
-        self.recount = true;
+        self.watches.changed(&filter);
         if new_filter {
             session.shapes.add(&filter);
             self.regroup(id, &filter);
@@ -73,7 +73,7 @@ impl Shard {
         let was_last = !session.subscriptions.contains(filter);
         session.subscription_count -= 1;
         self.counters.subscriptions -= 1;
-        self.recount = true;
+        self.watches.changed(filter);
         if was_last {
             session.shapes.remove(filter);
             self.regroup(id, filter);
@@ -138,9 +138,9 @@ impl Shard {
         }
         if self.groups.is_private(group) {
             // What it shrank to, or nothing: the session has left the fan-out, and its filters with it.
-            let filters =
-                self.sessions.get(id).map(|session| session.subscriptions.filters().cloned().collect());
-            for filter in filters.unwrap_or_default() {
+            let Some(session) = self.sessions.get(id) else { return };
+            let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
+            for filter in filters {
                 self.unfile(&filter, group);
             }
         }
@@ -157,14 +157,16 @@ impl Shard {
         let group = self.sessions.get(id).and_then(|session| session.group).map(|(group, _)| group);
         let Some(group) = group.filter(|group| self.groups.is_private(*group)) else {
             self.leave_group(id);
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.subscriptions = Subscriptions::default();
+            let Some(session) = self.sessions.get_mut(id) else { return };
+            for filter in std::mem::take(&mut session.subscriptions).filters() {
+                self.watches.changed(filter);
             }
             return;
         };
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.group = None;
         let filters = std::mem::take(&mut session.subscriptions);
+        self.watches.all_changed();
         self.groups.remove_member(group, 0);
         self.leaving.push_back(Leaving { group, filters });
         self.withdraw();

@@ -21,6 +21,7 @@
 //! | `subscriptions` | what one session has subscribed to |
 //! | `interest` | which subscriptions the other shards know of |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
+//! | `news` | what one session hears of direct publishers |
 //! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
 //! | `turn` | the work of one turn, and what waits for the next |
@@ -45,6 +46,7 @@ mod linking;
 mod liveness;
 mod losses;
 mod membership;
+mod news;
 mod outbox;
 mod policy;
 mod publish;

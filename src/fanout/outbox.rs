@@ -97,6 +97,15 @@ pub enum LinkItem {
         /// Whole frames.
         bytes: Bytes,
     },
+    /// A part of the list of publishers that a session of the receiving shard asks for.
+    ListPart {
+        /// Which.
+        session: SessionId,
+        /// Whole frames.
+        bytes: Bytes,
+        /// The last publisher of this part; `None`: the list is whole.
+        last: Option<PublisherId>,
+    },
     /// The sending shard takes no more frames from publishers: no batch follows.
     LastBatch,
 }

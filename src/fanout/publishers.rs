@@ -1,22 +1,26 @@
 //! Direct publishers, as shards deal with them: the first shard keeps the registry, every shard follows it in a
 //! directory and tells the sessions that watch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::acks::Acks;
+use super::membership::FILING_STEPS;
+use super::news::{News, up_frame};
 use super::outbox::LinkItem;
 use super::shard::Shard;
+use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
-use crate::limits::SUBSCRIPTIONS_PER_SESSION_MAX;
-use crate::registry::{
-    Directory, Gone, LeaseError, Registration, Registry, endpoints_to_lines, filters_to_lines,
-    lines_to_endpoints, lines_to_filters,
+use crate::limits::{
+    LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
 };
-use crate::topic::Filter;
+use crate::registry::{
+    Directory, Gone, LeaseError, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
+};
+use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, encode_to_vec};
 
 /// The shard that keeps the registry.
@@ -48,10 +52,12 @@ pub enum RegistryAsk {
         /// Of this epoch.
         epoch: u64,
     },
-    /// List all publishers.
+    /// List all publishers, in parts.
     List {
-        /// The answer carries it.
+        /// The last part carries it.
         request: RequestId,
+        /// The last publisher of the part before.
+        behind: Option<PublisherId>,
     },
 }
 
@@ -76,9 +82,10 @@ pub(super) struct Publishers {
     registry: Option<Registry>,
     pub(super) directory: Directory,
     acks: Acks<Asker>,
-    /// Sessions that watch, and which publishers each has been told of and follows. Told once, however many of its
-    /// watches match: hundreds of subscribers share a session.
-    watching: BTreeMap<SessionId, BTreeSet<PublisherId>>,
+    /// Sessions that watch. Each is told once, however many of its watches match: hundreds of subscribers share one.
+    watching: BTreeSet<SessionId>,
+    /// What they watch.
+    filters: OverlapIndex<SessionId>,
 }
 
 impl Publishers {
@@ -88,12 +95,16 @@ impl Publishers {
             registry,
             directory: Directory::default(),
             acks: Acks::new(me, shards),
-            watching: BTreeMap::new(),
+            watching: BTreeSet::new(),
+            filters: OverlapIndex::default(),
         }
     }
 
-    pub(super) fn forget_session(&mut self, id: SessionId) {
+    pub(super) fn forget_session(&mut self, id: SessionId, news: &News) {
         self.watching.remove(&id);
+        for filter in news.filters() {
+            self.filters.remove(filter, id);
+        }
     }
 }
 
@@ -107,15 +118,14 @@ impl Shard {
         match frame {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
-                let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
-                let (Some(endpoints), Some(topics)) = read else {
-                    let text = "a line of the registration is no endpoint, or no filter";
-                    self.refuse_request(id, request, ErrorCode::EndpointRefused, text);
-                    return true;
-                };
-                let registration =
-                    Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
-                self.ask_registry(id, RegistryAsk::Register { request, registration });
+                match self.read_registration(endpoints, topics) {
+                    Ok((endpoints, topics)) => {
+                        let publisher = PublisherId(publisher);
+                        let registration = Registration { publisher, epoch, endpoints, topics };
+                        self.ask_registry(id, RegistryAsk::Register { request, registration });
+                    }
+                    Err(text) => self.refuse_request(id, request, ErrorCode::EndpointRefused, &text),
+                }
             }
             Frame::Renew { publisher, epoch, request } => {
                 let (publisher, request) = (PublisherId(publisher), RequestId(request));
@@ -125,7 +135,11 @@ impl Shard {
                 self.ask_registry(id, RegistryAsk::Unregister { publisher: PublisherId(publisher), epoch });
             }
             Frame::ListPublishers { request } => {
-                self.ask_registry(id, RegistryAsk::List { request: RequestId(request) });
+                let news = self.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
+                if news.is_some_and(|news| news.ask_list(RequestId(request)) > LISTS_WAITING_MAX) {
+                    self.close(id, ErrorCode::SlowSubscriber, "too many lists of publishers wait to be read");
+                }
+                self.tell_news(id);
             }
             Frame::WatchPublishers { filter, request, kind } => {
                 if let Some(filter) = self.checked_filter(id, kind, filter) {
@@ -133,8 +147,9 @@ impl Shard {
                 }
             }
             Frame::UnwatchPublishers { request } => {
-                if let Some(session) = self.sessions.get_mut(id) {
-                    session.publisher_watches.retain(|(watch, _)| *watch != RequestId(request));
+                let news = self.sessions.get_mut(id).and_then(|session| session.news.as_mut());
+                if let Some(filter) = news.and_then(|news| news.unwatch(RequestId(request))) {
+                    self.publishers.filters.remove(&filter, id);
                 }
             }
             _ => return false,
@@ -142,30 +157,67 @@ impl Shard {
         true
     }
 
-    fn watch_publishers(&mut self, id: SessionId, filter: Filter, request: RequestId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.publisher_watches.len() >= SUBSCRIPTIONS_PER_SESSION_MAX {
-            return self.close(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
+    /// What a registration says, or why it cannot be one here.
+    fn read_registration(
+        &self,
+        endpoints: &str,
+        topics: &str,
+    ) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
+        let bytes = endpoints.len() + topics.len();
+        if bytes > REGISTRATION_BYTES_MAX {
+            return Err(format!("a registration of {bytes} bytes; the most is {REGISTRATION_BYTES_MAX}"));
         }
-        let mut news = Vec::new();
-        let told = self.publishers.watching.entry(id).or_default();
-        for registration in self.publishers.directory.matching(&filter) {
-            if told.insert(registration.publisher) {
-                news.extend_from_slice(&up_frame(registration, 0));
+        let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
+        let (Some(endpoints), Some(topics)) = read else {
+            return Err("a line of the registration is no endpoint, or no filter".into());
+        };
+        match topics.iter().find(|topic| !self.config.modes.may_have(Mode::Direct, topic)) {
+            Some(topic) => {
+                Err(format!("the messages of {topic} go through this broker, none of them direct"))
             }
+            None => Ok((endpoints, topics)),
         }
-        session.publisher_watches.push((request, filter));
-        self.tell_news(id, news);
-        self.answer(id, &Frame::Done { request: request.0 });
     }
 
-    /// Tells a session what the registry knows. It may be more than answers usually are, and is not its fault.
-    fn tell_news(&mut self, id: SessionId, frames: impl Into<Bytes>) {
-        let frames = frames.into();
-        let Some(session) = self.sessions.get_mut(id).filter(|_| !frames.is_empty()) else { return };
-        session.news_bytes += frames.len();
-        self.answer_raw(id, frames);
-        self.close_if_answers_pile_up(id);
+    fn watch_publishers(&mut self, id: SessionId, filter: Filter, request: RequestId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let news = session.news.get_or_insert_default();
+        if news.watch_count() >= SUBSCRIPTIONS_PER_SESSION_MAX {
+            return self.close(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
+        }
+        // The same number again is another watch in the place of the first.
+        if let Some(old) = news.unwatch(request) {
+            self.publishers.filters.remove(&old, id);
+        }
+        if news.watch(request, &filter) {
+            self.publishers.filters.insert(&filter, id);
+            let (publishers, work) = self.publishers.directory.overlapping(&filter);
+            self.turn.spend(FILING_STEPS + work + publishers.len());
+            for publisher in publishers {
+                if !news.knows(publisher) {
+                    news.on_up(publisher);
+                }
+            }
+        }
+        self.publishers.watching.insert(id);
+        self.tell_news(id);
+    }
+
+    /// Tells a session what is news to it, as far as it has read what was said before.
+    pub(super) fn tell_news(&mut self, id: SessionId) {
+        while let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening())
+            && session.egress.answer_bytes() < NEWS_BYTES_AHEAD
+            && let Some(news) = &mut session.news
+        {
+            let (part, frames) = news.next_part(&self.publishers.directory);
+            if !part.is_empty() {
+                self.queue(id, part, frames);
+            } else if let Some((request, behind)) = news.next_list() {
+                self.ask_registry(id, RegistryAsk::List { request, behind });
+            } else {
+                return;
+            }
+        }
     }
 
     fn ask_registry(&mut self, session: SessionId, ask: RegistryAsk) {
@@ -202,14 +254,25 @@ impl Shard {
                     self.tell_change(RegistryChange::Down(gone));
                 }
             }
-            RegistryAsk::List { request } => {
-                let mut bytes = Vec::new();
-                for (registration, left) in registry.list(now) {
+            RegistryAsk::List { request, behind } => {
+                let (mut bytes, mut last) = (Vec::new(), None);
+                for (registration, left) in registry.list(now, behind) {
                     let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
-                    bytes.extend_from_slice(&up_frame(&registration, left_ms));
+                    bytes.extend_from_slice(&up_frame(registration, left_ms));
+                    if bytes.len() >= NEWS_BYTES_AHEAD {
+                        last = Some(registration.publisher);
+                        break;
+                    }
                 }
-                encode(&Frame::Done { request: request.0 }, &mut bytes);
-                self.answer_at(shard, session, bytes);
+                if last.is_none() {
+                    encode(&Frame::Done { request: request.0 }, &mut bytes);
+                }
+                let bytes = Bytes::from(bytes);
+                if shard == self.id {
+                    self.on_list_part(session, bytes, last);
+                } else {
+                    self.send_link(shard, LinkItem::ListPart { session, bytes, last });
+                }
             }
         }
     }
@@ -235,7 +298,7 @@ impl Shard {
 
     fn answer_at(&mut self, shard: ShardId, session: SessionId, bytes: Vec<u8>) {
         if shard == self.id {
-            self.tell_news(session, bytes);
+            self.on_registry_answer(session, bytes.into());
         } else {
             self.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
         }
@@ -251,7 +314,17 @@ impl Shard {
 
     /// An answer of the registry has come for a session of this shard.
     pub(super) fn on_registry_answer(&mut self, session: SessionId, frames: Bytes) {
-        self.tell_news(session, frames);
+        self.answer_raw(session, frames);
+        self.close_if_answers_pile_up(session);
+    }
+
+    /// A part of a list has come for a session of this shard, up to this publisher; `None`: to the end of the list.
+    pub(super) fn on_list_part(&mut self, id: SessionId, frames: Bytes, last: Option<PublisherId>) {
+        self.answer_raw(id, frames);
+        if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+            news.on_list(last);
+        }
+        self.tell_news(id);
     }
 
     /// The registry has changed: tells the sessions here whom it concerns.
@@ -262,20 +335,23 @@ impl Shard {
         }
     }
 
-    /// Who was told of the publisher hears of the change, too, whatever it publishes now.
+    /// A session that was told of the publisher hears of the change, too, whatever it publishes now.
     fn on_up(&mut self, registration: &Arc<Registration>) {
+        let publisher = registration.publisher;
         self.publishers.directory.up(Arc::clone(registration));
-        let frame = Bytes::from(up_frame(registration, 0));
-        let (sessions, mut concerned) = (&self.sessions, Vec::new());
-        for (id, told) in &mut self.publishers.watching {
-            let Some(session) = sessions.get(*id) else { continue };
-            let mut watches = session.publisher_watches.iter();
-            if told.contains(&registration.publisher) || watches.any(|(_, f)| registration.overlaps(f)) {
-                told.insert(registration.publisher);
-                concerned.push(*id);
-            }
+        let mut concerned = BTreeSet::new();
+        for topic in &registration.topics {
+            let (sessions, work) = self.publishers.filters.overlapping(topic);
+            self.turn.spend(work + sessions.len());
+            concerned.extend(sessions);
         }
-        concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
+        concerned.extend(self.sessions_that_know(publisher));
+        for id in concerned {
+            if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+                news.on_up(publisher);
+            }
+            self.tell_news(id);
+        }
         self.relay_on_up(registration);
     }
 
@@ -283,15 +359,20 @@ impl Shard {
         let known = self.publishers.directory.down(publisher, epoch);
         debug_assert!(known.is_some(), "a directory follows the registry");
         let reason = if expired { DOWN_EXPIRED } else { DOWN_LEFT };
-        let frame = encode_to_vec(&Frame::PublisherDown { publisher: publisher.0, epoch, reason });
-        let mut concerned = Vec::new();
-        for (id, told) in &mut self.publishers.watching {
-            if told.remove(&publisher) {
-                concerned.push(*id);
+        for id in self.sessions_that_know(publisher) {
+            if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+                news.on_down(publisher, reason);
             }
+            self.tell_news(id);
         }
-        concerned.into_iter().for_each(|id| self.tell_news(id, frame.clone()));
         self.relay_on_down(publisher);
+    }
+
+    fn sessions_that_know(&mut self, publisher: PublisherId) -> Vec<SessionId> {
+        self.turn.spend(self.publishers.watching.len());
+        let watching = self.publishers.watching.iter().copied();
+        let news = |id| self.sessions.get(id).and_then(|session| session.news.as_ref());
+        watching.filter(|id| news(*id).is_some_and(|news| news.knows(publisher))).collect()
     }
 
     /// That shard knows of all changes up to `seq`.
@@ -306,11 +387,13 @@ impl Shard {
         }
     }
 
-    /// A tick: leases that have run out.
+    /// A tick: leases that have run out, as many as this turn has work left for.
     pub(super) fn expire_leases(&mut self) {
         let now = self.now;
-        let Some(registry) = &mut self.publishers.registry else { return };
-        for gone in registry.expire(now) {
+        while !self.turn.is_over()
+            && let Some(gone) = self.publishers.registry.as_mut().and_then(|registry| registry.expire(now))
+        {
+            self.turn.spend(FILING_STEPS);
             self.tell_change(RegistryChange::Down(gone));
         }
     }
@@ -319,16 +402,6 @@ impl Shard {
 /// The numbers on the wire of why a publisher is not there any more.
 pub(crate) const DOWN_LEFT: u8 = 1;
 const DOWN_EXPIRED: u8 = 2;
-
-fn up_frame(registration: &Registration, lease_left_ms: u32) -> Vec<u8> {
-    encode_to_vec(&Frame::PublisherUp {
-        endpoints: &endpoints_to_lines(&registration.endpoints),
-        topics: &filters_to_lines(&registration.topics),
-        publisher: registration.publisher.0,
-        epoch: registration.epoch,
-        lease_left_ms,
-    })
-}
 
 #[cfg(test)]
 mod tests;

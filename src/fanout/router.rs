@@ -70,6 +70,11 @@ impl Router {
             .is_some_and(|shape| self.index.shapes() >= WILDCARD_SHAPES_MAX && !self.index.has_shape(&shape))
     }
 
+    /// All filters that match a topic, whoever asked for them.
+    pub(super) fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
+        self.index.filters_of(topic)
+    }
+
     /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
     #[inline]
     pub(super) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {

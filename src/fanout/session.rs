@@ -4,6 +4,7 @@ use corecast_executors::MonotonicNs;
 
 use super::egress::EgressQueue;
 use super::encoding::Encoding;
+use super::news::News;
 use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
@@ -71,10 +72,8 @@ pub(super) struct Session {
     pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
-    /// Which publishers it wants to hear of.
-    pub(super) publisher_watches: Vec<(RequestId, Filter)>,
-    /// Bytes of what the registry said, since nothing waited last.
-    pub(super) news_bytes: usize,
+    /// What it hears of direct publishers, if it asks for that.
+    pub(super) news: Option<Box<News>>,
     /// It is the local API of a direct publisher: no connection, no deadlines.
     pub(super) is_local: bool,
     /// Watches it has asked for.
@@ -112,8 +111,7 @@ impl Session {
             held_by: 0,
             holds: Vec::new(),
             flushes: Vec::new(),
-            publisher_watches: Vec::new(),
-            news_bytes: 0,
+            news: None,
             is_local: false,
             watches: 0,
             rest: None,
@@ -125,13 +123,11 @@ impl Session {
         matches!(self.phase, Phase::Greeting | Phase::Hello | Phase::Open)
     }
 
-    /// How many subscribers of this session match the topic: each once, however many of its filters match.
-    pub(super) fn subscribers_of(&self, topic: &[u8], scratch: &mut Vec<SubscriberId>) -> usize {
+    /// How many subscribers of this session have asked for any of these filters: each once.
+    pub(super) fn subscribers_of(&self, filters: &[&Filter], scratch: &mut Vec<SubscriberId>) -> usize {
         scratch.clear();
-        for (filter, subscribers) in self.subscriptions.iter() {
-            if filter.matches(topic) {
-                scratch.extend_from_slice(subscribers);
-            }
+        for filter in filters {
+            scratch.extend_from_slice(self.subscriptions.subscribers(filter));
         }
         scratch.sort_unstable();
         scratch.dedup();

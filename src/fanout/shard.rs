@@ -116,8 +116,6 @@ pub struct Shard {
     pub(super) upstream: Upstream,
     /// Direct publishers that ZeroMQ subscribers hear through this shard.
     pub(super) relays: Relays,
-    /// Subscriptions have changed since the watches were counted.
-    pub(super) recount: bool,
     pub(super) peers: Vec<Peer>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
@@ -154,7 +152,6 @@ impl Shard {
             upstream: Upstream::default(),
             relays: Relays::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
-            recount: false,
             peers: (0..shards).map(|_| Peer::default()).collect(),
             draining: false,
             leaving: VecDeque::new(),
@@ -243,13 +240,20 @@ impl Shard {
         let is_relay = self.sessions.get(id).is_some_and(|session| session.relay.is_some());
         let audience = if is_relay { Audience::ZmtpHere } else { Audience::All };
         let mut from = 0;
-        while from < spans.len() && !(from > 0 && self.turn.is_over()) {
+        while from < spans.len() && !self.turn.is_over() {
             let run =
                 spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
                 let may = if is_relay { self.may_relay(id) } else { self.may_publish(id) };
-                let messages = Messages::Native(&spans[from..from + run]);
-                from += if may { self.publish(bytes, messages, Origin::Here(id), audience) } else { run };
+                let end = from + run;
+                if !may {
+                    from = end;
+                }
+                // One that its own messages close, as a slow subscriber, has said all the same what was read with them.
+                while from < end && !(self.turn.is_over() && self.is_listening(id)) {
+                    let messages = Messages::Native(&spans[from..end]);
+                    from += self.publish(bytes, messages, Origin::Here(id), audience);
+                }
             } else if is_relay {
                 self.on_relay_control(id, spans[from].frame(bytes));
                 from += 1;
@@ -259,6 +263,10 @@ impl Shard {
             }
         }
         from
+    }
+
+    fn is_listening(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(Session::is_listening)
     }
 
     /// What came is no frame: the session ends with this error. Frames before it were handed over first.
@@ -275,6 +283,7 @@ impl Shard {
     pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
+        let hears_news = session.news.is_some();
         if sent.messages > 0
             && let Some(peer) = &mut session.zmtp
         {
@@ -287,6 +296,9 @@ impl Shard {
         self.counters.bytes_out += bytes as u64;
         self.count_sent(sent);
         self.release(&holds);
+        if hears_news {
+            self.tell_news(id);
+        }
     }
 
     pub(super) fn count_sent(&mut self, sent: Sent) {
@@ -303,7 +315,6 @@ impl Shard {
             return;
         }
         session.listed = false;
-        session.news_bytes = 0;
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);

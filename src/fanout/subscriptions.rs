@@ -60,6 +60,14 @@ impl Subscriptions {
         }
     }
 
+    /// Those that asked for this very filter, in order.
+    pub(super) fn subscribers(&self, filter: &Filter) -> &[SubscriberId] {
+        match self {
+            Subscriptions::Few(few) => place(few, filter).map_or(&[], |at| &few[at].1),
+            Subscriptions::Many(many) => many.get(filter).map_or(&[], |subscribers| subscribers),
+        }
+    }
+
     /// Adds a subscriber to a filter; `false` if it was there.
     pub(super) fn add(&mut self, filter: &Filter, subscriber: SubscriberId) -> bool {
         let subscribers = self.of_filter(filter);

@@ -33,6 +33,12 @@ impl Turn {
         self.left = self.left.saturating_sub(steps);
     }
 
+    /// The work that was done.
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> usize {
+        self.steps - self.left
+    }
+
     /// Whether what is left to do must wait for the next turn. Each turn does something, however long that is.
     #[inline]
     pub(super) fn is_over(&self) -> bool {

@@ -1,63 +1,128 @@
-//! Publishers that wait for subscribers: who asked for the count of which topic, and what each shard last said.
+//! Publishers that wait for subscribers: who asked for the count of which topic, and what each shard last said. A
+//! change of subscriptions costs the topics that it is about, and what is to be counted or told is done in turns.
 //! Owned by a shard.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use ahash::AHashMap;
 use bytes::Bytes;
 
 use crate::ids::{RequestId, SessionId, ShardId};
+use crate::topic::Filter;
 
-/// A watch that a session of this shard asked for.
-pub(super) struct Watch {
-    pub(super) id: u64,
-    pub(super) session: SessionId,
-    pub(super) request: RequestId,
-    pub(super) topic: Bytes,
-    /// By shard; `None` until it has answered.
+/// One who asked for a count: a request of a session.
+type Watcher = (SessionId, RequestId);
+
+/// A topic that somebody wants the count of, here or on another shard.
+struct Watched {
+    /// The number by which other shards know that sessions here watch it; 0: none does.
+    number: u64,
+    /// By shard, for the watchers here; `None` until it has answered.
     counts: Vec<Option<u32>>,
-    told: Option<u32>,
+    /// Those of this shard, and what each was told.
+    watchers: BTreeMap<Watcher, Option<u32>>,
+    /// Other shards, with their numbers for it and what each was told.
+    asked: BTreeMap<(ShardId, u64), Option<u32>>,
+    /// It stands among those that are to be counted.
+    is_stale: bool,
+    /// It stands among those whose watchers are to be told; with something new since the first of them was.
+    telling: Telling,
 }
 
-/// A watch that another shard asked for.
-struct Asked {
-    from: ShardId,
-    id: u64,
-    topic: Bytes,
-    answered: Option<u32>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    No,
+    Once,
+    Again,
 }
 
+impl Watched {
+    fn sum(&self) -> Option<u32> {
+        let mut counts = self.counts.iter().copied();
+        counts.try_fold(0_u32, |sum, count| count.map(|count| sum.saturating_add(count)))
+    }
+
+    fn is_unwatched(&self) -> bool {
+        self.watchers.is_empty() && self.asked.is_empty()
+    }
+}
+
+/// All of a shard.
 #[derive(Default)]
 pub(super) struct Watches {
-    own: Vec<Watch>,
-    asked: Vec<Asked>,
-    next_id: u64,
+    topics: BTreeMap<Bytes, Watched>,
+    own: BTreeMap<Watcher, Bytes>,
+    /// By the numbers that other shards answer to, and by those that they asked with.
+    numbers: AHashMap<u64, Bytes>,
+    asked: AHashMap<(ShardId, u64), Bytes>,
+    next_number: u64,
+    /// Topics to count again.
+    stale: VecDeque<Bytes>,
+    /// A pattern has changed: so many topics more are to be counted again, those after this one and then from the first.
+    swept: (usize, Bytes),
+    /// Topics whose watchers may have to be told, each with the watcher that was looked at last.
+    untold: VecDeque<(Bytes, Option<Watcher>)>,
 }
 
 impl Watches {
-    pub(super) fn add(&mut self, session: SessionId, request: RequestId, topic: Bytes, shards: usize) -> u64 {
-        self.next_id += 1;
-        let counts = vec![None; shards];
-        self.own.push(Watch { id: self.next_id, session, request, topic, counts, told: None });
-        self.next_id
+    /// A session watches a topic. Gives the number to ask the other shards with, if they do not know of the topic.
+    pub(super) fn add(&mut self, watcher: Watcher, topic: Bytes, shards: usize) -> Option<u64> {
+        let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
+        watched.watchers.insert(watcher, None);
+        let is_first = watched.number == 0;
+        if is_first {
+            self.next_number += 1;
+            watched.number = self.next_number;
+            watched.counts = vec![None; shards];
+            self.numbers.insert(self.next_number, topic.clone());
+        }
+        mark(watched, &mut self.stale, &topic);
+        self.own.insert(watcher, topic);
+        is_first.then_some(self.next_number)
     }
 
-    /// Removes the watches that `ends` says, and gives their numbers.
-    pub(super) fn remove(&mut self, ends: impl Fn(&Watch) -> bool) -> Vec<u64> {
-        let mut ended = Vec::new();
-        self.own.retain(|watch| {
-            let end = ends(watch);
-            if end {
-                ended.push(watch.id);
-            }
-            !end
-        });
-        ended
+    /// Whether a session has asked so.
+    pub(super) fn has(&self, watcher: Watcher) -> bool {
+        self.own.contains_key(&watcher)
     }
 
-    pub(super) fn add_asked(&mut self, from: ShardId, id: u64, topic: Bytes) {
-        self.asked.push(Asked { from, id, topic, answered: None });
+    /// A watcher leaves. Gives the number to take back from the other shards, if it was the topic's last.
+    pub(super) fn remove(&mut self, watcher: Watcher) -> Option<u64> {
+        let topic = self.own.remove(&watcher)?;
+        let watched = self.topics.get_mut(&topic)?;
+        watched.watchers.remove(&watcher);
+        let last = watched.watchers.is_empty().then(|| std::mem::take(&mut watched.number));
+        if let Some(number) = last {
+            watched.counts = Vec::new();
+            self.numbers.remove(&number);
+        }
+        if watched.is_unwatched() {
+            self.topics.remove(&topic);
+        }
+        last
     }
 
-    pub(super) fn remove_asked(&mut self, from: ShardId, id: u64) {
-        self.asked.retain(|asked| (asked.from, asked.id) != (from, id));
+    /// The requests of a session.
+    pub(super) fn of_session(&self, session: SessionId) -> Vec<RequestId> {
+        let all = (session, RequestId(0))..=(session, RequestId(u32::MAX));
+        self.own.range(all).map(|((_, request), _)| *request).collect()
+    }
+
+    pub(super) fn add_asked(&mut self, from: ShardId, number: u64, topic: Bytes) {
+        let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
+        watched.asked.insert((from, number), None);
+        mark(watched, &mut self.stale, &topic);
+        self.asked.insert((from, number), topic);
+    }
+
+    pub(super) fn remove_asked(&mut self, from: ShardId, number: u64) {
+        let Some(topic) = self.asked.remove(&(from, number)) else { return };
+        let Some(watched) = self.topics.get_mut(&topic) else { return };
+        watched.asked.remove(&(from, number));
+        if watched.is_unwatched() {
+            self.topics.remove(&topic);
+        }
     }
 
     /// How many watches sessions of this shard have asked for.
@@ -65,54 +130,132 @@ impl Watches {
         self.own.len()
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.asked.is_empty()
+        self.topics.is_empty()
     }
 
-    /// That shard has so many subscribers for the watch.
-    pub(super) fn counted(&mut self, shard: ShardId, id: u64, count: u32) {
-        if let Some(watch) = self.own.iter_mut().find(|watch| watch.id == id) {
-            watch.counts[usize::from(shard.0)] = Some(count);
-        }
-    }
-
-    /// Asks `count` for each topic again. Answers to other shards that have changed go to `answer`, which may
-    /// refuse them (`false`). Gives whether it took all.
-    pub(super) fn recount(
-        &mut self,
-        me: ShardId,
-        mut count: impl FnMut(&[u8]) -> u32,
-        mut answer: impl FnMut(ShardId, u64, u32) -> bool,
-    ) -> bool {
-        for watch in &mut self.own {
-            watch.counts[usize::from(me.0)] = Some(count(&watch.topic));
-        }
-        let mut all = true;
-        for asked in &mut self.asked {
-            let now = count(&asked.topic);
-            if asked.answered != Some(now) {
-                if answer(asked.from, asked.id, now) {
-                    asked.answered = Some(now);
-                } else {
-                    all = false;
+    /// Subscribers of this filter have come or gone.
+    pub(super) fn changed(&mut self, filter: &Filter) {
+        match filter {
+            Filter::Exact(topic) => {
+                if let Some(watched) = self.topics.get_mut(topic.as_bytes()) {
+                    mark(watched, &mut self.stale, &topic.to_bytes());
                 }
             }
+            Filter::Pattern(_) | Filter::Prefix(_) => self.all_changed(),
         }
-        all
     }
 
-    /// Gives `tell` each sum that is complete and not what was told before.
-    pub(super) fn tell(&mut self, mut tell: impl FnMut(SessionId, RequestId, u32)) {
-        for watch in &mut self.own {
-            let mut counts = watch.counts.iter().copied();
-            let sum = counts.try_fold(0_u32, |sum, count| count.map(|count| sum.saturating_add(count)));
-            if let Some(sum) = sum
-                && watch.told != Some(sum)
-            {
-                watch.told = Some(sum);
-                tell(watch.session, watch.request, sum);
+    /// Subscribers of any filters have come or gone.
+    pub(super) fn all_changed(&mut self) {
+        self.swept.0 = self.topics.len();
+    }
+
+    /// Whether something is to be counted or told.
+    pub(super) fn has_work(&self) -> bool {
+        !self.stale.is_empty() || self.swept.0 > 0 || !self.untold.is_empty()
+    }
+
+    /// The next topic to count.
+    pub(super) fn next_stale(&mut self) -> Option<Bytes> {
+        while let Some(topic) = self.stale.pop_front() {
+            if let Some(watched) = self.topics.get_mut(&topic) {
+                watched.is_stale = false;
+                return Some(topic);
             }
         }
+        let (left, last) = &mut self.swept;
+        *left = left.checked_sub(1)?;
+        let behind = (Bound::Excluded(&last[..]), Bound::Unbounded);
+        let next = self.topics.range::<[u8], _>(behind).next().or_else(|| self.topics.first_key_value());
+        *last = next?.0.clone();
+        Some(last.clone())
+    }
+
+    /// This shard has so many subscribers for the topic. Gives whom to tell: shards, with their numbers for it.
+    pub(super) fn counted_here(&mut self, me: ShardId, topic: &Bytes, count: u32) -> Vec<(ShardId, u64)> {
+        let Some(watched) = self.topics.get_mut(topic) else { return Vec::new() };
+        let mut concerned = Vec::new();
+        for (asked, told) in &mut watched.asked {
+            if told.replace(count) != Some(count) {
+                concerned.push(*asked);
+            }
+        }
+        if let Some(own) = watched.counts.get_mut(usize::from(me.0)) {
+            *own = Some(count);
+            list(watched, &mut self.untold, topic);
+        }
+        concerned
+    }
+
+    /// That shard has so many subscribers for the topic of this number.
+    pub(super) fn counted(&mut self, shard: ShardId, number: u64, count: u32) {
+        let Some(topic) = self.numbers.get(&number) else { return };
+        let Some(watched) = self.topics.get_mut(topic) else { return };
+        if let Some(there) = watched.counts.get_mut(usize::from(shard.0)) {
+            *there = Some(count);
+            list(watched, &mut self.untold, topic);
+        }
+    }
+
+    /// Looks at the next watcher that may have to be told. `None`: there is none; else what it is to be told, if that is
+    /// complete and not what it was told before.
+    pub(super) fn next_untold(&mut self) -> Option<Option<(Watcher, u32)>> {
+        let (topic, last) = self.untold.front_mut()?;
+        let Some(watched) = self.topics.get_mut(topic) else {
+            self.untold.pop_front();
+            return Some(None);
+        };
+        let sum = watched.sum();
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = watched.watchers.range_mut((behind, Bound::Unbounded)).next();
+        let (Some(sum), Some((watcher, told))) = (sum, next) else {
+            // Changed meanwhile: all are looked at once more, after the topics that wait.
+            let again = watched.telling == Telling::Again && sum.is_some();
+            watched.telling = if again { Telling::Once } else { Telling::No };
+            let done = self.untold.pop_front();
+            self.untold.extend(done.filter(|_| again).map(|(topic, _)| (topic, None)));
+            return Some(None);
+        };
+        *last = Some(*watcher);
+        let is_news = told.replace(sum) != Some(sum);
+        Some(is_news.then_some((*watcher, sum)))
+    }
+}
+
+/// The topic, which may be new. A sweep that is under way has one more to come by then, or its last would be left out.
+fn watched<'a>(
+    topics: &'a mut BTreeMap<Bytes, Watched>,
+    left_to_sweep: &mut usize,
+    topic: &Bytes,
+) -> &'a mut Watched {
+    topics.entry(topic.clone()).or_insert_with(|| {
+        *left_to_sweep += usize::from(*left_to_sweep > 0);
+        Watched {
+            number: 0,
+            counts: Vec::new(),
+            watchers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            is_stale: false,
+            telling: Telling::No,
+        }
+    })
+}
+
+fn list(watched: &mut Watched, untold: &mut VecDeque<(Bytes, Option<Watcher>)>, topic: &Bytes) {
+    if watched.telling == Telling::No {
+        watched.telling = Telling::Once;
+        untold.push_back((topic.clone(), None));
+    } else {
+        watched.telling = Telling::Again;
+    }
+}
+
+fn mark(watched: &mut Watched, stale: &mut VecDeque<Bytes>, topic: &Bytes) {
+    if !watched.is_stale {
+        watched.is_stale = true;
+        stale.push_back(topic.clone());
     }
 }
 
@@ -217,6 +360,42 @@ mod tests {
         rig.say(0, publisher, &[watch("b", most)]);
         assert_eq!(rig.hears(0, publisher), "unexpected");
         assert!(rig.shards[0].watches.is_empty());
+    }
+
+    #[test]
+    fn a_count_is_no_work_for_the_filters_and_the_watches_of_others() {
+        let mut rig = Rig::with_shards(1);
+        let rich = rig.open(0, OverflowPolicy::DropOldest);
+        let topics: Vec<String> = (0..20_000).map(|n| format!("t.{n}")).collect();
+        for some in topics.chunks(500) {
+            let frames: Vec<Frame<'_>> = some.iter().map(|topic| subscribe(topic, 1)).collect();
+            rig.say(0, rich, &frames);
+            rig.hears(0, rich);
+        }
+        rig.say(0, rich, &[by(1, "t.*"), by(2, "t.*"), by(2, ">")]);
+        for first in (0..4_096).step_by(WATCHES_PER_SESSION_MAX) {
+            let publisher = rig.open(0, OverflowPolicy::DropOldest);
+            for (topic, request) in topics[first..first + WATCHES_PER_SESSION_MAX].iter().zip(0..) {
+                rig.shards[0].begin_turn();
+                rig.say(0, publisher, &[watch(topic, request)]);
+                assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
+            }
+            assert!(rig.hears(0, publisher).starts_with("0:2 1:2 "));
+        }
+        // One more subscriber of one topic, and one more of all of them.
+        let last = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, last, &[subscribe("t.7", 1)]);
+        rig.shards[0].on_tick(rig.now);
+        assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
+        assert!(!rig.shards[0].wants_tick());
+        rig.say(0, last, &[subscribe("t.*", 1)]);
+        let mut ticks = 0;
+        while rig.shards[0].wants_tick() {
+            rig.shards[0].on_tick(rig.now);
+            ticks += 1;
+            assert!(ticks < 100, "each topic is counted once");
+        }
+        assert!(ticks > 1, "not all in one turn");
     }
 
     #[test]

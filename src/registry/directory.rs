@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::registration::Registration;
 use crate::ids::PublisherId;
-use crate::topic::Filter;
+use crate::topic::{Filter, OverlapIndex};
 
 /// The registrations that are in force.
 #[derive(Default, Debug)]
 pub struct Directory {
     publishers: BTreeMap<PublisherId, Arc<Registration>>,
+    by_topic: OverlapIndex<PublisherId>,
 }
 
 impl Directory {
@@ -19,9 +20,19 @@ impl Directory {
         self.publishers.contains_key(&publisher)
     }
 
+    /// What is known of a publisher that is there.
+    pub fn get(&self, publisher: PublisherId) -> Option<&Arc<Registration>> {
+        self.publishers.get(&publisher)
+    }
+
     /// A publisher is there, or has changed.
     pub fn up(&mut self, registration: Arc<Registration>) {
-        self.publishers.insert(registration.publisher, registration);
+        let publisher = registration.publisher;
+        for topic in &registration.topics {
+            self.by_topic.insert(topic, publisher);
+        }
+        let old = self.publishers.insert(publisher, registration);
+        self.forget_topics(old.as_deref());
     }
 
     /// A publisher is not there any more. Gives what was known of it.
@@ -29,11 +40,30 @@ impl Directory {
         if self.publishers.get(&publisher)?.epoch != epoch {
             return None;
         }
-        self.publishers.remove(&publisher)
+        let gone = self.publishers.remove(&publisher);
+        self.forget_topics(gone.as_deref());
+        gone
     }
 
-    /// Who publishes something that the filter asks for, by publisher.
-    pub fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Arc<Registration>> {
-        self.publishers.values().filter(move |registration| registration.overlaps(filter))
+    /// Takes those topics out of the index that the publisher does not publish any more.
+    fn forget_topics(&mut self, old: Option<&Registration>) {
+        let Some(old) = old else { return };
+        let now = self.publishers.get(&old.publisher);
+        for topic in &old.topics {
+            if now.is_none_or(|now| now.topics.binary_search(topic).is_err()) {
+                self.by_topic.remove(topic, old.publisher);
+            }
+        }
+    }
+
+    /// The publishers of something that the filter asks for, in order, and how many nodes of the index were visited.
+    pub fn overlapping(&self, filter: &Filter) -> (Vec<PublisherId>, usize) {
+        self.by_topic.overlapping(filter)
+    }
+
+    /// The registrations of those publishers.
+    pub fn matching(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Registration>> {
+        let (publishers, _) = self.overlapping(filter);
+        publishers.into_iter().filter_map(|publisher| self.publishers.get(&publisher))
     }
 }

@@ -1,6 +1,7 @@
 //! The registrations and their leases. Owned by the first shard of a broker.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use super::registration::Registration;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
-use crate::limits::{GONE_PUBLISHERS_MAX, PUBLISHERS_MAX, TOPICS_PER_PUBLISHER_MAX};
+use crate::limits::{
+    GONE_PUBLISHERS_MAX, PUBLISHERS_MAX, REGISTRATION_BYTES_MAX, REGISTRY_BYTES_MAX, TOPICS_PER_PUBLISHER_MAX,
+};
 use crate::topic::Filter;
 
 /// Why a registration or a renewal is refused.
@@ -48,7 +51,7 @@ pub enum LeaseError {
         epoch: u64,
     },
     /// The registry is full.
-    #[error("the registry holds {PUBLISHERS_MAX} publishers")]
+    #[error("the registry holds {PUBLISHERS_MAX} publishers, or {REGISTRY_BYTES_MAX} bytes of them")]
     Full,
 }
 
@@ -77,10 +80,10 @@ fn joined(known: &Registration, mut new: Registration) -> Result<Registration, L
     let covered = |topic: &Filter| all.iter().any(|wide| *wide != topic && wide.covers(topic));
     let topics: Vec<Filter> =
         all.iter().filter(|topic| !covered(topic)).map(|topic| (*topic).clone()).collect();
-    if topics.len() > TOPICS_PER_PUBLISHER_MAX {
+    new.topics = topics;
+    if new.topics.len() > TOPICS_PER_PUBLISHER_MAX || new.bytes() > REGISTRATION_BYTES_MAX {
         return needs_new_epoch("a list of topics that would be too long with those before");
     }
-    new.topics = topics;
     Ok(new)
 }
 
@@ -103,7 +106,9 @@ struct Lease {
 /// Who publishes what where, as long as each says that it is there.
 pub struct Registry {
     lease: Duration,
-    leases: AHashMap<PublisherId, Lease>,
+    leases: BTreeMap<PublisherId, Lease>,
+    /// What their registrations weigh.
+    bytes: usize,
     holders: AHashMap<Endpoint, PublisherId>,
     /// By when they end: a tick looks at the first only.
     by_end: BTreeSet<(MonotonicNs, PublisherId)>,
@@ -117,7 +122,8 @@ impl Registry {
     pub fn new(lease: Duration) -> Self {
         Registry {
             lease,
-            leases: AHashMap::new(),
+            leases: BTreeMap::new(),
+            bytes: 0,
             holders: AHashMap::new(),
             by_end: BTreeSet::new(),
             gone: AHashMap::new(),
@@ -164,10 +170,16 @@ impl Registry {
             return Err(LeaseError::Full);
         }
         self.check_holders(&new)?;
+        if let Some(known) = &known
+            && known.epoch == new.epoch
+        {
+            new = joined(known, new)?;
+        }
+        let others = self.bytes - known.as_ref().map_or(0, |known| known.bytes());
+        if others + new.bytes() > REGISTRY_BYTES_MAX {
+            return Err(LeaseError::Full);
+        }
         if let Some(known) = &known {
-            if known.epoch == new.epoch {
-                new = joined(known, new)?;
-            }
             if **known == new {
                 self.set_end(new.publisher, now + self.lease);
                 return Ok(None);
@@ -193,6 +205,7 @@ impl Registry {
             self.holders.insert(endpoint.clone(), publisher);
         }
         self.by_end.insert((until, publisher));
+        self.bytes += registration.bytes();
         self.leases.insert(publisher, Lease { registration: Arc::clone(&registration), until });
         registration
     }
@@ -200,6 +213,7 @@ impl Registry {
     fn remove(&mut self, publisher: PublisherId) -> Option<Lease> {
         let lease = self.leases.remove(&publisher)?;
         self.by_end.remove(&(lease.until, publisher));
+        self.bytes -= lease.registration.bytes();
         for endpoint in &lease.registration.endpoints {
             self.holders.remove(endpoint);
         }
@@ -238,18 +252,12 @@ impl Registry {
         Some(Gone { publisher, epoch, expired: false })
     }
 
-    /// Takes those away whose lease has run out.
-    pub fn expire(&mut self, now: MonotonicNs) -> Vec<Gone> {
-        let mut expired = Vec::new();
-        while let Some((until, publisher)) = self.by_end.first().copied()
-            && until <= now
-        {
-            let Some(lease) = self.remove(publisher) else { break };
-            let epoch = lease.registration.epoch;
-            self.remember_gone(publisher, epoch);
-            expired.push(Gone { publisher, epoch, expired: true });
-        }
-        expired
+    /// Takes the first away whose lease has run out.
+    pub fn expire(&mut self, now: MonotonicNs) -> Option<Gone> {
+        let (_, publisher) = self.by_end.first().copied().filter(|(until, _)| *until <= now)?;
+        let epoch = self.remove(publisher)?.registration.epoch;
+        self.remember_gone(publisher, epoch);
+        Some(Gone { publisher, epoch, expired: true })
     }
 
     fn remember_gone(&mut self, publisher: PublisherId, epoch: u64) {
@@ -263,15 +271,15 @@ impl Registry {
         }
     }
 
-    /// Everybody, with what is left of each lease, by publisher.
-    pub fn list(&self, now: MonotonicNs) -> Vec<(Arc<Registration>, Duration)> {
-        let mut all: Vec<_> = self
-            .leases
-            .values()
-            .map(|lease| (Arc::clone(&lease.registration), lease.until.saturating_since(now)))
-            .collect();
-        all.sort_unstable_by_key(|(registration, _)| registration.publisher);
-        all
+    /// The publishers behind this one, or all, in order, with what is left of each lease.
+    pub fn list(
+        &self,
+        now: MonotonicNs,
+        behind: Option<PublisherId>,
+    ) -> impl Iterator<Item = (&Arc<Registration>, Duration)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let leases = self.leases.range((from, Bound::Unbounded)).map(|(_, lease)| lease);
+        leases.map(move |lease| (&lease.registration, lease.until.saturating_since(now)))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
-use crate::limits::{ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, TOPICS_PER_PUBLISHER_MAX};
+use crate::limits::{
+    ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, REGISTRATION_BYTES_MAX, TOPICS_PER_PUBLISHER_MAX,
+};
 use crate::topic::Filter;
 
 /// Where a direct publisher is and what it publishes.
@@ -24,6 +26,13 @@ impl Registration {
         self.topics.iter().any(|topic| topic.overlaps(filter))
     }
 
+    /// What it weighs in a frame, in bytes: its endpoints and topics, a line each.
+    pub(super) fn bytes(&self) -> usize {
+        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.to_string().len() + 1);
+        let topics = self.topics.iter().map(|topic| topic.as_bytes().len() + 1);
+        endpoints.chain(topics).sum()
+    }
+
     /// What is wrong with it, by itself.
     pub(super) fn fault(&self) -> Option<String> {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_PER_PUBLISHER_MAX {
@@ -36,6 +45,10 @@ impl Registration {
         if let Some(endpoint) = long {
             let bytes = endpoint.to_string().len();
             return Some(format!("an endpoint of {bytes} bytes; the most is {ENDPOINT_BYTES_MAX}"));
+        }
+        let bytes = self.bytes();
+        if bytes > REGISTRATION_BYTES_MAX {
+            return Some(format!("a registration of {bytes} bytes; the most is {REGISTRATION_BYTES_MAX}"));
         }
         self.endpoints.iter().find_map(unreachable)
     }

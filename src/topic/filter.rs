@@ -200,6 +200,11 @@ impl Filter {
 }
 
 impl Pattern {
+    /// The pattern of these bytes, which one was made of before.
+    pub(super) fn of_levels(bytes: &[u8]) -> Self {
+        Pattern(Bytes::copy_from_slice(bytes))
+    }
+
     /// The levels, wildcards among them.
     pub(super) fn levels(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split(|b| *b == SEPARATOR)

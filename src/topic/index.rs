@@ -3,7 +3,7 @@
 use ahash::AHashMap;
 
 use super::targets::Targets;
-use super::{Filter, Shape, Topic, pattern_trie, prefix_tree};
+use super::{Filter, Pattern, Shape, Topic, pattern_trie, prefix_tree};
 
 /// Filters and the targets they lead to: one entry for each pair of the two. Exact names are one hash look-up,
 /// prefixes a walk down the bytes, patterns a walk down the levels that follows names and `*` at once: it visits no
@@ -98,6 +98,19 @@ impl<T: Copy + Ord> Index<T> {
         work
     }
 
+    /// All filters that match a topic, in no order.
+    pub fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
+        let exact = self.exact.get_key_value(topic).map(|(name, _)| Filter::Exact(name.clone()));
+        let mut found: Vec<Filter> = exact.into_iter().collect();
+        self.patterns.for_each_match(Some(topic), &mut Vec::new(), &mut |pattern| {
+            found.push(Filter::Pattern(Pattern::of_levels(pattern)));
+        });
+        self.prefixes.for_each_match(topic, |prefix| {
+            found.extend(Filter::prefix(prefix));
+        });
+        found
+    }
+
     /// How many shapes its patterns have, of those that are counted.
     pub fn shapes(&self) -> usize {
         self.shapes.len()
@@ -129,6 +142,8 @@ impl<T: Copy + Ord> Index<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -277,6 +292,9 @@ mod tests {
                         scan.dedup();
                         index.matches(&topic, &mut out);
                         prop_assert_eq!(&out, &scan);
+                        let found: BTreeSet<Filter> = index.filters_of(&topic).into_iter().collect();
+                        let there = entries.iter().filter(|(f, _)| f.matches(&topic));
+                        prop_assert_eq!(found, there.map(|(filter, _)| filter.clone()).collect());
                     }
                 }
                 prop_assert_eq!(index.len(), entries.len());

@@ -94,4 +94,40 @@ impl<T: Copy + Ord> Node<T> {
         }
         visited
     }
+
+    /// Gives `each` the bytes of every pattern that matches. `path` is what leads here, with a dot behind each level.
+    pub(super) fn for_each_match(
+        &self,
+        topic: Option<&[u8]>,
+        path: &mut Vec<u8>,
+        each: &mut impl FnMut(&[u8]),
+    ) {
+        let Some(topic) = topic else {
+            if !self.here.is_empty() {
+                each(&path[..path.len() - 1]);
+            }
+            return;
+        };
+        let length = path.len();
+        if !self.rest.is_empty() {
+            path.push(ALL_THE_REST);
+            each(path);
+            path.truncate(length);
+        }
+        let (level, topic) = match topic.iter().position(|b| *b == SEPARATOR) {
+            Some(dot) => (&topic[..dot], Some(&topic[dot + 1..])),
+            None => (topic, None),
+        };
+        if let Some(node) = &self.any {
+            path.extend([ANY_LEVEL, SEPARATOR]);
+            node.for_each_match(topic, path, each);
+            path.truncate(length);
+        }
+        if let Some(node) = self.named.get(level) {
+            path.extend_from_slice(level);
+            path.push(SEPARATOR);
+            node.for_each_match(topic, path, each);
+            path.truncate(length);
+        }
+    }
 }

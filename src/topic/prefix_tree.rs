@@ -111,6 +111,22 @@ impl<T: Copy + Ord> Node<T> {
             }
         }
     }
+
+    /// Gives `each` every prefix that the topic begins with.
+    pub(super) fn for_each_match(&self, topic: &[u8], mut each: impl FnMut(&[u8])) {
+        let (mut node, mut length) = (self, 0);
+        loop {
+            if !node.targets.is_empty() {
+                each(&topic[..length]);
+            }
+            let Some(Ok(at)) = topic.get(length).map(|first| node.branch_of(*first)) else { return };
+            node = &node.branches[at];
+            if !topic[length..].starts_with(&node.label) {
+                return;
+            }
+            length += node.label.len();
+        }
+    }
 }
 
 fn common_length(a: &[u8], b: &[u8]) -> usize {

@@ -79,7 +79,8 @@ impl Plan {
         let overflow = if rng.bool() { OverflowPolicy::Block } else { policies[rng.usize(..policies.len())] };
         let shards = rng.usize(1..=4);
         // In half of the worlds a batch is cut wherever something new comes.
-        let turn_steps_max = if rng.bool() { TURN_STEPS_MAX } else { rng.usize(1..60) };
+        let mut turns = fastrand::Rng::with_seed(seed ^ 0x7475_726e);
+        let turn_steps_max = if turns.bool() { TURN_STEPS_MAX } else { turns.usize(1..60) };
         Plan {
             seed,
             config: ShardConfig {

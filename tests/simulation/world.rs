@@ -146,9 +146,15 @@ impl World {
     /// Everybody reads, everything moves, until nothing does; then the oracle adds up.
     pub(crate) fn rest(&mut self) -> Checked {
         self.rounds()?;
-        // Ticks bring the counts that publishers watch, and those travel.
-        self.tick();
-        self.rounds()?;
+        // Ticks bring the counts that publishers watch, in turns, and those travel.
+        for ticks in 0.. {
+            self.tick();
+            self.rounds()?;
+            if !self.hosts.iter().any(|host| host.shard.wants_tick()) {
+                break;
+            }
+            ensure(ticks < ROUNDS_MAX, Kind::Stuck, || "a shard wants one tick after the other".to_owned())?;
+        }
         self.is_at_rest()?;
         self.oracle.at_rest(&self.plan)
     }

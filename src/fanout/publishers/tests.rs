@@ -10,8 +10,15 @@ use super::super::rig::Rig;
 use super::super::shard::ShardConfig;
 use super::*;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT};
+use crate::registry::ModeRules;
 
 const SHARDS: usize = 3;
+
+/// Shards of a broker that introduces publishers of any topic.
+fn direct(shards: usize) -> Rig {
+    let modes = Arc::new(ModeRules::new(Vec::new(), Mode::Direct).unwrap());
+    Rig::new(&ShardConfig { shards, modes, ..ShardConfig::default() })
+}
 
 fn open(rig: &mut Rig, shard: usize) -> SessionId {
     rig.open(shard, OverflowPolicy::DropOldest)
@@ -38,7 +45,7 @@ fn renew(publisher: u64, epoch: u64) -> Frame<'static> {
 
 #[test]
 fn a_registration_is_answered_when_every_shard_knows() {
-    let mut rig = Rig::with_shards(SHARDS);
+    let mut rig = direct(SHARDS);
     let (publisher, watching) = (open(&mut rig, 1), open(&mut rig, 2));
     rig.say(2, watching, &[watch("a", 1)]);
     assert_eq!(rig.hears(2, watching), "!1");
@@ -59,7 +66,7 @@ fn a_registration_is_answered_when_every_shard_knows() {
 
 #[test]
 fn registrations_are_answered_in_order_and_only_when_theirs_is_known() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let publisher = open(&mut rig, 0);
     for (number, topics) in (1..).zip(["a", "b", "c"]) {
         say_register(&mut rig, 0, publisher, number, 1, topics);
@@ -73,7 +80,7 @@ fn registrations_are_answered_in_order_and_only_when_theirs_is_known() {
 
 #[test]
 fn who_watches_later_hears_what_is_there_before_its_done() {
-    let mut rig = Rig::with_shards(SHARDS);
+    let mut rig = direct(SHARDS);
     let publisher = open(&mut rig, 0);
     for (number, topics) in [(1, "a.b\na.c"), (2, "b"), (3, "a.*")] {
         say_register(&mut rig, 0, publisher, number, 1, topics);
@@ -88,7 +95,7 @@ fn who_watches_later_hears_what_is_there_before_its_done() {
 
 #[test]
 fn a_change_is_told_once_however_many_watches_match_and_to_whom_it_concerns() {
-    let mut rig = Rig::with_shards(SHARDS);
+    let mut rig = direct(SHARDS);
     let publisher = open(&mut rig, 0);
     let (all, some, none) = (open(&mut rig, 1), open(&mut rig, 1), open(&mut rig, 2));
     rig.say(1, all, &[watch(">", 1), watch("a.*", 2), watch("a.b", 3)]);
@@ -118,7 +125,7 @@ fn a_change_is_told_once_however_many_watches_match_and_to_whom_it_concerns() {
 
 #[test]
 fn a_watch_that_has_ended_brings_nobody_new_and_follows_whom_it_brought() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let (publisher, watching) = (open(&mut rig, 0), open(&mut rig, 1));
     rig.say(1, watching, &[watch("a", 1)]);
     say_register(&mut rig, 0, publisher, 1, 1, "a");
@@ -139,7 +146,7 @@ fn a_watch_that_has_ended_brings_nobody_new_and_follows_whom_it_brought() {
 
 #[test]
 fn a_lease_runs_out_on_all_shards_and_a_late_renewal_is_refused() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let (publisher, watching) = (open(&mut rig, 1), open(&mut rig, 1));
     rig.say(1, watching, &[watch("a", 1)]);
     say_register(&mut rig, 1, publisher, 1, 1, "a");
@@ -166,7 +173,7 @@ fn a_lease_runs_out_on_all_shards_and_a_late_renewal_is_refused() {
 
 #[test]
 fn what_is_refused_is_answered_and_told_to_nobody() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let (publisher, watching) = (open(&mut rig, 1), open(&mut rig, 0));
     rig.say(0, watching, &[watch(">", 1)]);
     let refused = [
@@ -195,7 +202,7 @@ fn what_is_refused_is_answered_and_told_to_nobody() {
 
 #[test]
 fn sessions_that_end_are_forgotten_and_their_registrations_have_their_lease() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let (publisher, watching, left) = (open(&mut rig, 1), open(&mut rig, 1), open(&mut rig, 1));
     rig.say(1, watching, &[watch("a", 1)]);
     rig.say(1, left, &[watch("a", 1)]);
@@ -217,7 +224,7 @@ fn sessions_that_end_are_forgotten_and_their_registrations_have_their_lease() {
 
 #[test]
 fn what_comes_for_a_session_that_is_refused_does_not_follow_its_farewell() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let publisher = open(&mut rig, 1);
     say_register(&mut rig, 1, publisher, 1, 1, "a");
     rig.say(1, publisher, &[Frame::Done { request: 1 }]);
@@ -227,7 +234,7 @@ fn what_comes_for_a_session_that_is_refused_does_not_follow_its_farewell() {
 
 #[test]
 fn a_list_has_everybody_with_what_is_left_of_their_leases() {
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let publisher = open(&mut rig, 0);
     say_register(&mut rig, 0, publisher, 2, 1, "b");
     rig.wait(Duration::from_secs(1));
@@ -244,7 +251,7 @@ fn a_list_has_everybody_with_what_is_left_of_their_leases() {
 #[test]
 fn ten_thousand_publishers_are_told_and_listed_without_closing_who_asks() {
     const PUBLISHERS: u64 = 10_000;
-    let mut rig = Rig::with_shards(2);
+    let mut rig = direct(2);
     let (publisher, early, late) = (open(&mut rig, 0), open(&mut rig, 1), open(&mut rig, 1));
     rig.say(1, early, &[watch(">", 1)]);
     for number in 0..PUBLISHERS {
@@ -255,36 +262,156 @@ fn ten_thousand_publishers_are_told_and_listed_without_closing_who_asks() {
         }
     }
     rig.travel();
-    let count = |heard: String| heard.split(' ').filter(|word| word.starts_with('+')).count() as u64;
-    assert!(rig.shards[1].egress(early).unwrap().answer_bytes() > CONTROL_BYTES_MAX);
+    let count = |heard: &str| heard.split(' ').filter(|word| word.starts_with('+')).count() as u64;
+    assert!(
+        rig.shards[1].egress(early).unwrap().answer_bytes() < CONTROL_BYTES_MAX,
+        "it has read nothing yet"
+    );
     // A client with hundreds of subscribers asks for all at once, and has read nothing yet.
     let frames: Vec<Frame<'_>> = (1..=500).map(|request| watch(">", request)).collect();
     rig.say(1, late, &frames);
     rig.say(1, late, &[Frame::ListPublishers { request: 501 }, Frame::Ping { token: 1 }]);
-    rig.travel();
-    let heard = rig.hears(1, late);
-    assert!(heard.ends_with("!501") && heard.contains("!500 Pong"), "{}", &heard[heard.len() - 100..]);
-    assert_eq!((count(heard), count(rig.hears(1, early))), (2 * PUBLISHERS, PUBLISHERS));
+    let heard = hears_all(&mut rig, 1, late);
+    assert!(heard.ends_with("!501") && heard.contains("!499 !500 "), "{}", &heard[heard.len() - 100..]);
+    assert!(heard.contains("Pong"));
+    assert_eq!((count(&heard), count(&hears_all(&mut rig, 1, early))), (2 * PUBLISHERS, PUBLISHERS));
+}
+
+/// All that a client hears when it reads for as long as something comes.
+fn hears_all(rig: &mut Rig, shard: usize, id: SessionId) -> String {
+    let mut all = Vec::new();
+    loop {
+        rig.travel();
+        let heard = rig.hears(shard, id);
+        if heard.is_empty() {
+            return all.join(" ");
+        }
+        all.push(heard);
+    }
 }
 
 #[test]
-fn who_asks_for_lists_and_reads_none_is_closed() {
-    let mut rig = Rig::with_shards(2);
+fn news_that_nobody_reads_are_a_part_and_no_more() {
+    let mut rig = direct(2);
+    let (publisher, asks) = (open(&mut rig, 0), open(&mut rig, 1));
+    rig.say(1, asks, &[watch(">", 1), Frame::ListPublishers { request: 2 }]);
+    let mut most = 0;
+    for epoch in 1..=5 {
+        for number in 0..2_000 {
+            say_register(&mut rig, 0, publisher, number, epoch, "a");
+        }
+        if epoch == 3 {
+            for number in 0..1_000 {
+                rig.say(0, publisher, &[Frame::Unregister { publisher: number, epoch }]);
+            }
+        }
+        rig.travel();
+        rig.hears(0, publisher);
+        most = most.max(rig.shards[1].egress(asks).unwrap().answer_bytes());
+    }
+    assert!(most < 3 * NEWS_BYTES_AHEAD, "{most} bytes waited");
+    let mut known = BTreeMap::new();
+    for word in hears_all(&mut rig, 1, asks).split(' ') {
+        let told = |word: &str| word[1..].split_once('.').map(|(p, e)| (p.to_owned(), e.to_owned())).unwrap();
+        match word.as_bytes()[0] {
+            b'+' => _ = known.insert(told(word).0, told(word).1),
+            b'-' => {
+                assert_eq!(known.remove(&told(word).0), Some(told(word).1), "of the epoch that it was told")
+            }
+            _ => {}
+        }
+    }
+    assert!(known.len() == 2_000 && known.values().all(|epoch| epoch == "5"), "it ends with what is there");
+}
+
+#[test]
+fn lists_come_one_by_one_in_parts_and_no_session_asks_for_any_number() {
+    let mut rig = direct(2);
     let publisher = open(&mut rig, 0);
     for number in 0..2_000 {
         say_register(&mut rig, 0, publisher, number, 1, "a");
         rig.travel();
         rig.hears(0, publisher);
     }
-    let asks = open(&mut rig, 1);
-    let mut most = 0;
-    for request in 1..1_000 {
-        rig.say(1, asks, &[Frame::ListPublishers { request }]);
-        rig.travel();
-        most = most.max(rig.shards[1].egress(asks).unwrap().answer_bytes());
+    for shard in [0, 1] {
+        let asks = open(&mut rig, shard);
+        let mut most = 0;
+        for request in 1..=LISTS_WAITING_MAX as u32 {
+            rig.say(shard, asks, &[Frame::ListPublishers { request }]);
+            rig.travel();
+            most = most.max(rig.shards[shard].egress(asks).unwrap().answer_bytes());
+        }
+        assert!(most < 3 * NEWS_BYTES_AHEAD, "{most} bytes waited");
+        let heard = hears_all(&mut rig, shard, asks);
+        let lists: Vec<&str> = heard.split(" !").collect();
+        assert_eq!(lists.len(), LISTS_WAITING_MAX + 1);
+        assert!(
+            lists[..LISTS_WAITING_MAX].iter().all(|list| list.matches('+').count() == 2_000),
+            "each is whole"
+        );
+        for request in 0..=LISTS_WAITING_MAX as u32 + 1 {
+            rig.say(shard, asks, &[Frame::ListPublishers { request }]);
+        }
+        assert!(hears_all(&mut rig, shard, asks).ends_with("slow_subscriber"));
     }
-    assert!(rig.hears(1, asks).ends_with("slow_subscriber"));
-    assert!(most < crate::limits::NEWS_BYTES_MAX + 2 * CONTROL_BYTES_MAX, "{most} bytes waited");
+}
+
+#[test]
+fn a_registration_is_as_long_as_it_may_be_and_of_topics_that_go_direct() {
+    let rules = vec![ModeRules::parse_rule("video.>=direct").unwrap()];
+    let modes = Arc::new(ModeRules::new(rules, Mode::Proxy).unwrap());
+    let mut rig = Rig::new(&ShardConfig { modes, ..ShardConfig::default() });
+    let publisher = open(&mut rig, 0);
+    let long = vec!["video.".to_owned() + &"a".repeat(900); 5].join("\n");
+    let many = "tcp://10.0.0.1:1\n".repeat(100_000);
+    for (topics, endpoints, registered) in [
+        ("video.a", "tcp://10.0.0.1:1", true),
+        ("video.a\nprices", "tcp://10.0.0.1:1", false),
+        (">", "tcp://10.0.0.1:1", true),
+        (&long, "tcp://10.0.0.1:1", false),
+        ("video.a", &many, false),
+    ] {
+        rig.say(0, publisher, &[register(1, 1, topics, endpoints)]);
+        let wanted = if registered { "!7" } else { "endpoint_refused" };
+        assert_eq!(rig.hears(0, publisher), wanted, "{} bytes", topics.len() + endpoints.len());
+    }
+    let mut proxy = Rig::with_shards(1);
+    let publisher = open(&mut proxy, 0);
+    say_register(&mut proxy, 0, publisher, 1, 1, "a");
+    assert_eq!(proxy.hears(0, publisher), "endpoint_refused");
+    assert!(proxy.shards[0].publishers.registry.as_ref().unwrap().is_empty());
+}
+
+#[test]
+fn a_registration_is_no_work_for_the_watches_of_others() {
+    let mut rig = direct(1);
+    let (publisher, rich) = (open(&mut rig, 0), open(&mut rig, 0));
+    let filters: Vec<String> = (0..20_000).map(|n| format!("t.{n}")).collect();
+    for some in filters.chunks(500) {
+        let frames: Vec<Frame<'_>> =
+            some.iter().map(|filter| watch(filter, filter[2..].parse().unwrap())).collect();
+        rig.say(0, rich, &frames);
+        hears_all(&mut rig, 0, rich);
+    }
+    rig.shards[0].begin_turn();
+    say_register(&mut rig, 0, publisher, 1, 1, "t.77\nt.78\nu.*\n*.79");
+    assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
+    assert_eq!(rig.hears(0, rich), "+1.1");
+    rig.say(0, rich, &[Frame::UnwatchPublishers { request: 78 }]);
+    say_register(&mut rig, 0, publisher, 2, 1, "t.78");
+    assert_eq!(rig.hears(0, rich), "");
+}
+
+#[test]
+fn confirmations_of_changes_are_one_where_none_has_left_yet() {
+    let mut rig = direct(2);
+    let publisher = open(&mut rig, 0);
+    for number in 0..100 {
+        say_register(&mut rig, 0, publisher, number, 1, "a");
+    }
+    while rig.travel_once(0, 1) {}
+    let answers = std::iter::from_fn(|| rig.shards[1].link_next(ShardId(0))).count();
+    assert_eq!(answers, 1);
 }
 
 #[test]
@@ -373,7 +500,7 @@ impl Watching {
 }
 
 fn check_that_everybody_knows(acts: &[Act]) -> Result<(), TestCaseError> {
-    let mut rig = Rig::with_shards(SHARDS);
+    let mut rig = direct(SHARDS);
     // Each publisher on a shard of its own; registrations are told apart by their epochs.
     let publishers: Vec<SessionId> = (0..SHARDS).map(|shard| open(&mut rig, shard)).collect();
     let mut epochs = BTreeMap::new();
@@ -420,7 +547,8 @@ fn check_that_everybody_knows(acts: &[Act]) -> Result<(), TestCaseError> {
         publishers.iter().enumerate().for_each(|(shard, id)| drop(rig.hears(shard, *id)));
     }
     rig.travel();
-    let registry = rig.shards[0].publishers.registry.as_ref().unwrap().list(rig.now);
+    let registry = rig.shards[0].publishers.registry.as_ref().unwrap().list(rig.now, None);
+    let registry: Vec<_> = registry.map(|(registration, left)| (Arc::clone(registration), left)).collect();
     let there: BTreeMap<u64, u64> = registry.iter().map(|(r, _)| (r.publisher.0, r.epoch)).collect();
     for session in &mut watching {
         session.listen(&mut rig)?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::Directory;
 use super::*;
-use crate::limits::{ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX};
+use crate::limits::{ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, TOPIC_BYTES_MAX};
 use crate::topic::Filter;
 
 const LEASE: Duration = Duration::from_secs(5);
@@ -44,8 +44,8 @@ fn with_one(topics: &[&str]) -> Registry {
 }
 
 fn topics_of(registry: &Registry, publisher: u64) -> Vec<String> {
-    let listed = registry.list(START);
-    let (found, _) = listed.iter().find(|(r, _)| r.publisher == PublisherId(publisher)).expect("it is there");
+    let (found, _) =
+        registry.list(START, None).find(|(r, _)| r.publisher == PublisherId(publisher)).expect("it is there");
     found.topics.iter().map(ToString::to_string).collect()
 }
 
@@ -53,15 +53,15 @@ fn topics_of(registry: &Registry, publisher: u64) -> Vec<String> {
 fn a_lease_runs_out_to_the_nanosecond_and_a_renewal_begins_it_again() {
     let mut registry = with_one(&["a"]);
     let end = START + LEASE;
-    assert_eq!(registry.expire(MonotonicNs(end.0 - 1)), []);
+    assert_eq!(registry.expire(MonotonicNs(end.0 - 1)), None);
     registry.renew(MonotonicNs(end.0 - 1), PublisherId(1), 3).unwrap();
-    assert_eq!(registry.expire(end), []);
-    assert_eq!(registry.list(end)[0].1, LEASE - Duration::from_nanos(1));
+    assert_eq!(registry.expire(end), None);
+    assert_eq!(registry.list(end, None).next().unwrap().1, LEASE - Duration::from_nanos(1));
     let end = MonotonicNs(end.0 - 1) + LEASE;
-    assert_eq!(registry.expire(MonotonicNs(end.0 - 1)), []);
-    assert_eq!(registry.expire(end), [gone(1, 3, true)]);
-    assert!(registry.is_empty() && registry.list(end).is_empty());
-    assert_eq!(registry.expire(end + LEASE), [], "it is told once");
+    assert_eq!(registry.expire(MonotonicNs(end.0 - 1)), None);
+    assert_eq!(registry.expire(end), Some(gone(1, 3, true)));
+    assert!(registry.is_empty() && registry.list(end, None).next().is_none());
+    assert_eq!(registry.expire(end + LEASE), None, "it is told once");
     let lost = registry.renew(end, PublisherId(1), 3).unwrap_err();
     assert_eq!(lost.code(), ErrorCode::LeaseLost);
 }
@@ -73,7 +73,7 @@ fn a_renewal_of_another_epoch_or_of_nobody_renews_nothing() {
         let error = registry.renew(START + LEASE / 2, PublisherId(publisher), epoch).unwrap_err();
         assert_eq!(error, LeaseError::Lost { publisher: PublisherId(publisher), epoch });
     }
-    assert_eq!(registry.expire(START + LEASE), [gone(1, 3, true)]);
+    assert_eq!(registry.expire(START + LEASE), Some(gone(1, 3, true)));
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_registration_that_comes_twice_is_one_and_renews() {
     // An earlier one of the same epoch, that was overtaken.
     assert_eq!(registry.register(later, usual(1, 3, &["b"])), Ok(None));
     assert_eq!((registry.len(), topics_of(&registry, 1)), (1, vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(registry.expire(START + LEASE), []);
-    assert_eq!(registry.expire(later + LEASE), [gone(1, 3, true)]);
+    assert_eq!(registry.expire(START + LEASE), None);
+    assert_eq!(registry.expire(later + LEASE), Some(gone(1, 3, true)));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_epoch_that_is_over_is_stale_while_it_is_there_and_when_it_has_gone() {
     assert!(!there.is_empty());
 
     let mut expired = with_one(&["a"]);
-    assert_eq!(expired.expire(START + LEASE).len(), 1);
+    assert!(expired.expire(START + LEASE).is_some());
     let mut left = with_one(&["a"]);
     assert_eq!(left.unregister(PublisherId(1), 3), Some(gone(1, 3, false)));
     for registry in [&mut expired, &mut left] {
@@ -129,7 +129,7 @@ fn who_leaves_leaves_its_own_epoch_only() {
     assert_eq!(registry.unregister(PublisherId(2), 3), None);
     assert_eq!(registry.unregister(PublisherId(1), 3), Some(gone(1, 3, false)));
     assert_eq!(registry.unregister(PublisherId(1), 3), None);
-    assert_eq!(registry.expire(START + LEASE), []);
+    assert_eq!(registry.expire(START + LEASE), None);
 }
 
 #[test]
@@ -148,7 +148,8 @@ fn a_taken_endpoint_is_refused_by_name_until_its_holder_has_gone() {
     assert!(registry.register(START, registration(3, 1, "tcp://10.0.0.1:1", &["c"])).is_ok());
     // The holder may say it again, and under a new epoch.
     assert!(registry.register(START, usual(1, 4, &["a"])).is_ok());
-    assert_eq!(registry.expire(START + LEASE).len(), 2);
+    assert!(registry.expire(START + LEASE).is_some() && registry.expire(START + LEASE).is_some());
+    assert_eq!(registry.expire(START + LEASE), None);
     assert!(registry.register(START + LEASE, second).is_ok(), "the endpoint is free");
 }
 
@@ -259,7 +260,7 @@ fn ten_thousand_publishers_come_and_go_each_by_its_own_lease() {
     let mut now = START;
     while !registry.is_empty() {
         now = now + Duration::from_millis(10);
-        for gone in registry.expire(now) {
+        while let Some(gone) = registry.expire(now) {
             let n = gone.publisher.0;
             let end = at(n) + LEASE + Duration::from_secs(u64::from(n % 2 == 0));
             assert!(end <= now && now < end + Duration::from_millis(10), "{n} has its time and no more");
@@ -440,7 +441,7 @@ fn check_against_the_oracle(acts: &[Act]) -> Result<(), TestCaseError> {
             Act::Wait { ms } => {
                 now_ms += ms;
                 let mut got: Vec<(u64, u64)> = Vec::new();
-                for gone in registry.expire(at(now_ms)) {
+                while let Some(gone) = registry.expire(at(now_ms)) {
                     prop_assert!(gone.expired && directory.down(gone.publisher, gone.epoch).is_some());
                     got.push((gone.publisher.0, gone.epoch));
                 }
@@ -449,7 +450,7 @@ fn check_against_the_oracle(acts: &[Act]) -> Result<(), TestCaseError> {
             }
         }
         let listed: Vec<(Registration, Duration)> =
-            registry.list(at(now_ms)).into_iter().map(|(r, left)| ((*r).clone(), left)).collect();
+            registry.list(at(now_ms), None).map(|(r, left)| (Registration::clone(r), left)).collect();
         prop_assert_eq!(registry.len(), listed.len());
         prop_assert_eq!(&listed, &oracle.list(now_ms));
         for filter in (0..12).map(filter_of) {
@@ -469,4 +470,25 @@ proptest! {
     fn it_does_what_the_oracle_does(acts in prop::collection::vec(act(), 1..60)) {
         check_against_the_oracle(&acts)?;
     }
+}
+
+#[test]
+fn all_registrations_together_have_their_bytes_and_no_more() {
+    let mut registry = Registry::new(LEASE);
+    let long = "a".repeat(TOPIC_BYTES_MAX);
+    let mut taken = 0;
+    let error = loop {
+        match registry.register(START, usual(taken, 1, &[&long])) {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, LeaseError::Full);
+    let each = REGISTRY_BYTES_MAX as u64 / taken;
+    assert!((1_024..1_100).contains(&each), "{each}");
+    // One that is there may change, and one that leaves makes room for another.
+    assert!(registry.register(START, usual(0, 2, &[&long])).is_ok());
+    registry.unregister(PublisherId(1), 1).unwrap();
+    assert!(registry.register(START, usual(taken, 1, &[&long])).is_ok());
+    assert_eq!(registry.register(START, usual(taken + 1, 1, &[&long])), Err(LeaseError::Full));
 }

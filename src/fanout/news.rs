@@ -1,0 +1,159 @@
+//! What one session hears of direct publishers: which filters it watches, whom it has been told of, what is still to be
+//! told, and the lists that it asks for. It is told in parts, as it reads, so that one that does not read holds a part
+//! and a set of numbers, however often publishers come and go.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{PublisherId, RequestId};
+use crate::limits::NEWS_BYTES_AHEAD;
+use crate::registry::{Directory, Registration, endpoints_to_lines, filters_to_lines};
+use crate::topic::Filter;
+use crate::wire::{Frame, encode, encode_to_vec};
+
+/// A change that is still to be told. A later one takes its place.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Up,
+    /// Gone, with the reason as the wire has it.
+    Down(u8),
+}
+
+/// A list under way.
+#[derive(Debug)]
+struct Listing {
+    request: RequestId,
+    /// The last publisher that has come.
+    last: Option<PublisherId>,
+    /// The next part is asked for.
+    is_asked: bool,
+}
+
+/// One session's.
+#[derive(Default, Debug)]
+pub(super) struct News {
+    watches: BTreeMap<RequestId, Filter>,
+    /// How many of the watches have each filter.
+    filters: BTreeMap<Filter, u32>,
+    /// By publisher: the epoch that it was told of.
+    told: BTreeMap<PublisherId, u64>,
+    changed: BTreeMap<PublisherId, Change>,
+    /// Watches to confirm once all that is there has been told.
+    unconfirmed: VecDeque<RequestId>,
+    listing: Option<Listing>,
+    /// Lists to begin when the one under way is whole.
+    lists: VecDeque<RequestId>,
+}
+
+impl News {
+    pub(super) fn watch_count(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// Adds a watch. `true`: its filter is new to this session.
+    pub(super) fn watch(&mut self, request: RequestId, filter: &Filter) -> bool {
+        self.watches.insert(request, filter.clone());
+        self.unconfirmed.push_back(request);
+        let watches = self.filters.entry(filter.clone()).or_insert(0);
+        *watches += 1;
+        *watches == 1
+    }
+
+    /// Takes a watch back. Gives its filter, if no other watch of this session has it.
+    pub(super) fn unwatch(&mut self, request: RequestId) -> Option<Filter> {
+        let filter = self.watches.remove(&request)?;
+        let watches = self.filters.get_mut(&filter)?;
+        *watches -= 1;
+        if *watches > 0 {
+            return None;
+        }
+        self.filters.remove(&filter);
+        Some(filter)
+    }
+
+    /// The filters of all watches.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.keys()
+    }
+
+    /// Whether it has heard of a publisher, or is about to.
+    pub(super) fn knows(&self, publisher: PublisherId) -> bool {
+        self.told.contains_key(&publisher) || matches!(self.changed.get(&publisher), Some(Change::Up))
+    }
+
+    pub(super) fn on_up(&mut self, publisher: PublisherId) {
+        self.changed.insert(publisher, Change::Up);
+    }
+
+    pub(super) fn on_down(&mut self, publisher: PublisherId, reason: u8) {
+        if self.told.contains_key(&publisher) {
+            self.changed.insert(publisher, Change::Down(reason));
+        } else {
+            self.changed.remove(&publisher);
+        }
+    }
+
+    /// Asks for a list. Gives how many wait.
+    pub(super) fn ask_list(&mut self, request: RequestId) -> usize {
+        self.lists.push_back(request);
+        self.lists.len()
+    }
+
+    /// The next part of a list to ask the registry for, behind that publisher.
+    pub(super) fn next_list(&mut self) -> Option<(RequestId, Option<PublisherId>)> {
+        if self.listing.is_none() {
+            let request = self.lists.pop_front()?;
+            self.listing = Some(Listing { request, last: None, is_asked: false });
+        }
+        let listing = self.listing.as_mut().filter(|listing| !listing.is_asked)?;
+        listing.is_asked = true;
+        Some((listing.request, listing.last))
+    }
+
+    /// A part of a list has come, up to this publisher; `None`: to its end.
+    pub(super) fn on_list(&mut self, last: Option<PublisherId>) {
+        match (&mut self.listing, last) {
+            (Some(listing), Some(last)) => (listing.last, listing.is_asked) = (Some(last), false),
+            (listing, _) => *listing = None,
+        }
+    }
+
+    /// As much of what is to be told as one part holds: frames, and how many. Watches are confirmed behind all of it.
+    pub(super) fn next_part(&mut self, directory: &Directory) -> (Vec<u8>, u32) {
+        let (mut part, mut frames) = (Vec::new(), 0);
+        while part.len() < NEWS_BYTES_AHEAD
+            && let Some((publisher, change)) = self.changed.pop_first()
+        {
+            match change {
+                Change::Up => {
+                    let Some(registration) = directory.get(publisher) else { continue };
+                    self.told.insert(publisher, registration.epoch);
+                    part.extend_from_slice(&up_frame(registration, 0));
+                }
+                Change::Down(reason) => {
+                    let Some(epoch) = self.told.remove(&publisher) else { continue };
+                    encode(&Frame::PublisherDown { publisher: publisher.0, epoch, reason }, &mut part);
+                }
+            }
+            frames += 1;
+        }
+        while self.changed.is_empty()
+            && part.len() < NEWS_BYTES_AHEAD
+            && let Some(RequestId(request)) = self.unconfirmed.pop_front()
+        {
+            encode(&Frame::Done { request }, &mut part);
+            frames += 1;
+        }
+        (part, frames)
+    }
+}
+
+/// A publisher that is there, as frames say it.
+pub(super) fn up_frame(registration: &Registration, lease_left_ms: u32) -> Vec<u8> {
+    encode_to_vec(&Frame::PublisherUp {
+        endpoints: &endpoints_to_lines(&registration.endpoints),
+        topics: &filters_to_lines(&registration.topics),
+        publisher: registration.publisher.0,
+        epoch: registration.epoch,
+        lease_left_ms,
+    })
+}
