@@ -33,6 +33,18 @@ impl SessionId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SessionNumber(pub u64);
 
+impl SessionNumber {
+    /// The shard that it was on.
+    pub fn shard(self) -> ShardId {
+        ShardId((self.0 >> 48) as u16)
+    }
+
+    /// Its slot there.
+    pub fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 impl fmt::Display for SessionNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

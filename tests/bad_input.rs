@@ -109,14 +109,14 @@ fn pointing_outside() -> Vec<u8> {
     bytes
 }
 
-const HELLO: Frame<'static> = Frame::Hello { name: "again", overflow: 0 };
+const HELLO: Frame<'static> = Frame::Hello { name: "again", overflow: 0, previous: 0, ticket: 0 };
 const LONG: &[u8] = &[b'a'; 2000];
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and thirty-two random bytes";
 
 fn handshakes() -> Vec<Case> {
     use ErrorCode::{Malformed, NotCorecast, PolicyRefused, TooLarge, Unexpected, Version};
     let long_name: &'static str = std::str::from_utf8(&LONG[..TEXT_BYTES_MAX + 1]).expect("text");
-    let hello = |overflow| instead_of_hello(Frame::Hello { name: "", overflow });
+    let hello = |overflow| instead_of_hello(Frame::Hello { name: "", overflow, previous: 0, ticket: 0 });
     vec![
         case("HTTP", NotCorecast, "corecast port", first_bytes(b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n")),
         case("TLS", NotCorecast, "corecast port", first_bytes(TLS_HELLO)),
@@ -134,7 +134,7 @@ fn handshakes() -> Vec<Case> {
             "a long name",
             Unexpected,
             "name",
-            instead_of_hello(Frame::Hello { name: long_name, overflow: 0 }),
+            instead_of_hello(Frame::Hello { name: long_name, overflow: 0, previous: 0, ticket: 0 }),
         ),
         case("an unknown policy", PolicyRefused, "policy", hello(77)),
         case(
@@ -166,7 +166,8 @@ fn frames() -> Vec<Case> {
         client
     };
     let watch = |topic| frame(&Frame::WatchSubscribers { topic, request: 7 });
-    let welcome = Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1, heartbeat_ms: 1, overflow: 1 };
+    let welcome =
+        Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1, heartbeat_ms: 1, overflow: 1, ticket: 0 };
     vec![
         case("no archive", Malformed, "archive", when_open(framed(&[0xff; 60]))),
         case("an archive cut short", Malformed, "archive", when_open(truncated())),
@@ -404,7 +405,7 @@ fn a_session_has_one_number_in_its_welcome_and_in_the_log_and_a_name() {
     for round in 0..6 {
         let mut client = RawClient::connect(broker.address()).greet();
         let name = format!("client-{round}");
-        client.send(&Frame::Hello { name: &name, overflow: 0 });
+        client.send(&Frame::Hello { name: &name, overflow: 0, previous: 0, ticket: 0 });
         let Said::Welcome { session, .. } = client.next() else { panic!("no welcome") };
         assert!(numbers.insert(session), "slots are reused, numbers are not");
         client.send_bytes(&[0xff; 8]);

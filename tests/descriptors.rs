@@ -26,7 +26,7 @@ fn limited_broker() -> BrokerProcess {
 fn greeted(broker: &BrokerProcess) -> RawClient {
     let mut client = RawClient::connect(broker.address());
     client.send_bytes(&greeting::ours());
-    client.send(&Frame::Hello { name: "raw", overflow: 0 });
+    client.send(&Frame::Hello { name: "raw", overflow: 0, previous: 0, ticket: 0 });
     client
 }
 

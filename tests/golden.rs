@@ -37,7 +37,15 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         Frame::Gap { topic: b"", missed: 7, reason: 2 },
         "29000000 | 01 ffffffff 00000000 07000000 00000000 02 00*23",
     ),
-    (Frame::Hello { name: "me", overflow: 5 }, "2b000000 | 6d65 | 02 fdffffff 02000000 05 00*31"),
+    // As it was before there were two fields more.
+    (
+        Frame::Hello { name: "me", overflow: 5, previous: 0, ticket: 0 },
+        "2b000000 | 6d65 | 02 fdffffff 02000000 05 00*31",
+    ),
+    (
+        Frame::Hello { name: "me", overflow: 5, previous: all(0x11), ticket: all(0x22) },
+        "2b000000 | 6d65 | 02 fdffffff 02000000 05 11111111 11111111 22222222 22222222 00*15",
+    ),
     (
         Frame::Welcome {
             session: all(0x11),
@@ -45,8 +53,9 @@ const ROWS: &[(Frame<'static>, &str)] = &[
             frame_bytes_max: 0x3333_3333,
             heartbeat_ms: 0x4444_4444,
             overflow: 1,
+            ticket: all(0x55),
         },
-        "29000000 | 03 11111111 11111111 22222222 22222222 33333333 44444444 01 00*15",
+        "29000000 | 03 11111111 11111111 22222222 22222222 33333333 44444444 01 55555555 55555555 00*7",
     ),
     (
         Frame::Subscribe { filter: b"a.>", request: 0x1111_1111, subscriber: 0x2222_2222, kind: 1 },

@@ -144,7 +144,7 @@ fn python_reads_and_writes_frames_as_rust_does() {
     let frames = [
         Frame::Message { topic: b"a.b", payload: b"", publisher: u64::MAX, sequence: 1, sent_at_ns: 2 },
         Frame::Gap { topic: b"", missed: 0, reason: 2 },
-        Frame::Hello { name: "", overflow: 5 },
+        Frame::Hello { name: "", overflow: 5, previous: 0, ticket: 0 },
         Frame::Subscribe { filter: b"\xff", request: u32::MAX, subscriber: 7, kind: 2 },
         Frame::Error { text: "n\u{e9}", request: 0, code: u16::MAX },
         Frame::SubscriberCount { request: 1, count: u32::MAX },

@@ -310,7 +310,7 @@ fn out_of_descriptors_the_broker_serves_whom_it_has_and_the_others_when_there_is
     let mut clients: Vec<RawClient> = (0..100).map(|_| RawClient::connect(broker.address())).collect();
     for client in &mut clients {
         client.send_bytes(&corecast::wire::greeting::ours());
-        client.send(&Frame::Hello { name: "raw", overflow: 0 });
+        client.send(&Frame::Hello { name: "raw", overflow: 0, previous: 0, ticket: 0 });
     }
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
     for client in clients {

@@ -115,7 +115,11 @@ impl World {
             expected: BTreeMap::new(),
         });
         let begin = if is_native {
-            [&native_greeting::ours()[..], &encode_to_vec(&Frame::Hello { name: "", overflow: 0 })].concat()
+            [
+                &native_greeting::ours()[..],
+                &encode_to_vec(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }),
+            ]
+            .concat()
         } else {
             let kind: &[u8] = if is_publisher { b"XPUB" } else { b"XSUB" };
             let ready = [b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04", kind].concat();

@@ -73,7 +73,7 @@ impl World {
             1 => self.open(Sides::Publishers, &[&greeting::ours()[..], &ready("PUB")].concat()),
             2 => self.open(Sides::Subscribers, &[&greeting::ours()[..], &ready("SUB")].concat()),
             3 => {
-                let hello = encode_to_vec(&Frame::Hello { name: "", overflow: 0 });
+                let hello = encode_to_vec(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 });
                 self.open_native(&[&native_greeting::ours()[..], &hello].concat());
             }
             4 => {

@@ -93,9 +93,9 @@ impl Runtime {
 /// Sends as much of a session's queue as the kernel takes, up to a visit's share.
 fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
     let send = |parts: &[IoSlice<'_>]| connection.socket.try_send_vectored(parts);
-    shard.flush(connection.id, send).unwrap_or_else(|_| {
+    shard.flush(connection.id, send).unwrap_or_else(|error| {
         // Its pump will find the end and tell the shard.
-        connection.fail();
+        connection.fail(&error);
         Visit::Done
     })
 }

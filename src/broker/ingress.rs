@@ -3,11 +3,10 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, ReadySocket, Wake, end_turn};
-use socket2::SockRef;
+use corecast_executors::{MonotonicNs, ReadySocket, end_turn};
 
 use super::Item;
-use super::runtime::{Connection, Runtime};
+use super::runtime::{Connection, Runtime, is_peers_end};
 use super::zmtp_ingress::{ingest_zmtp, unix_ns};
 use crate::error::ErrorCode;
 use crate::fanout::{Door, Phase, Shard};
@@ -92,18 +91,7 @@ impl Runtime {
 
     /// Files the connection of a session that the shard has, and starts its pump.
     pub(super) fn serve(self: &Rc<Self>, id: SessionId, socket: ReadySocket, door: Door) {
-        // Asked now: the kernel forgets it with the connection.
-        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
-        let connection = Rc::new(Connection {
-            id,
-            peer,
-            door,
-            socket,
-            reader: Default::default(),
-            wake: Wake::new(),
-            ended: Default::default(),
-            io_failed: Default::default(),
-        });
+        let connection = Rc::new(Connection::new(id, door, socket));
         self.file(&connection);
         corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
     }
@@ -117,7 +105,7 @@ impl Runtime {
         let received = match connection.socket.try_recv(space) {
             Ok(Some(0)) => return Turn::Ended(false),
             Ok(received) => received.unwrap_or(0),
-            Err(_) => return Turn::Ended(true),
+            Err(error) => return Turn::Ended(!is_peers_end(&error)),
         };
         reader.received(&slab, received);
         if received == 0 {
@@ -193,8 +181,16 @@ impl Runtime {
         while self.shard.borrow().is_behind(connection.id) && !connection.ended.get() {
             end_turn().await;
             self.hear(MonotonicNs::now());
-            self.shard.borrow_mut().go_on(connection.id);
+            self.go_on(connection.id);
             self.settle().await;
+        }
+    }
+
+    fn go_on(&self, id: SessionId) {
+        let mut shard = self.shard.borrow_mut();
+        shard.go_on(id);
+        if shard.wants_tick() {
+            self.end_rest();
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
         end_turn().await;
         while runtime.shard.borrow().is_behind_link(from) {
             runtime.hear(MonotonicNs::now());
-            runtime.shard.borrow_mut().go_on_with_link(from);
+            runtime.go_on_with(from);
             runtime.settle().await;
             end_turn().await;
         }
@@ -33,6 +33,14 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
 }
 
 impl Runtime {
+    fn go_on_with(&self, from: ShardId) {
+        let mut shard = self.shard.borrow_mut();
+        shard.go_on_with_link(from);
+        if shard.wants_tick() {
+            self.end_rest();
+        }
+    }
+
     /// The next item that has come, unless what came before it was all the work of this turn.
     fn more(&self, from: ShardId, inbox: &mut Inbox<Item>) -> Option<Item> {
         let behind = self.shard.borrow().is_behind_link(from);

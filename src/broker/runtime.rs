@@ -2,11 +2,13 @@
 //! `Rc`; every borrow of it ends before the next `.await`.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
+use socket2::SockRef;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
@@ -31,7 +33,9 @@ pub(super) struct Connection {
     pub(super) wake: Wake,
     /// Its pump must end, whatever it waits for.
     pub(super) ended: Cell<bool>,
-    /// The operating system refused a send: its end is an I/O error.
+    /// The operating system refused a send.
+    send_failed: Cell<bool>,
+    /// For a reason that is neither end's: its end is an I/O error.
     pub(super) io_failed: Cell<bool>,
 }
 
@@ -137,7 +141,8 @@ impl Runtime {
 
     /// Whether the shard may rest until something happens. It does then.
     pub(super) fn rest(&self) -> bool {
-        let rests = !self.clock.is_awaited() && self.drain_until.get().is_none();
+        let wants_tick = self.shard.borrow().wants_tick();
+        let rests = !wants_tick && !self.clock.is_awaited() && self.drain_until.get().is_none();
         self.rests.set(rests);
         rests
     }
@@ -265,10 +270,26 @@ impl Runtime {
 }
 
 impl Connection {
+    pub(super) fn new(id: SessionId, door: Door, socket: ReadySocket) -> Self {
+        // Asked now: the kernel forgets it with the connection.
+        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
+        Connection {
+            id,
+            peer,
+            door,
+            socket,
+            reader: RefCell::default(),
+            wake: Wake::new(),
+            ended: Cell::default(),
+            send_failed: Cell::default(),
+            io_failed: Cell::default(),
+        }
+    }
+
     /// Whether it is cut off: what it still sends is not read, or it could send for ever. After a failed send, what
     /// had come before is read to its end.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.ended.get() && !self.io_failed.get()
+        self.ended.get() && !self.send_failed.get()
     }
 
     /// Makes the pump see the end of the stream now, whatever it waits for.
@@ -280,8 +301,16 @@ impl Connection {
     }
 
     /// As [`Connection::end`], after the operating system refused to send.
-    pub(super) fn fail(&self) {
-        self.io_failed.set(true);
+    pub(super) fn fail(&self, error: &io::Error) {
+        self.send_failed.set(true);
+        self.io_failed.set(!is_peers_end(error));
         self.end();
     }
+}
+
+/// Whether the peer has left: one that closes with something of ours unread resets the connection, which TCP cannot tell
+/// from an end in order.
+pub(super) fn is_peers_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)
 }

@@ -114,7 +114,7 @@ mod tests {
         for sent in 0..GREETING_BYTES + 8 {
             let mut out = OutBuffer::default();
             out.push_greeting();
-            out.push(&Frame::Hello { name: "", overflow: 0 });
+            out.push(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 });
             out.push(&message(1));
             out.sent(sent);
             let kept = bytes::Bytes::from(out.take_unsent_publishes());

@@ -120,6 +120,8 @@ pub(super) struct State {
     next_request: u32,
     pub(super) next_subscriber: u32,
     unacked: Unacked,
+    /// The number and the ticket of the session that was open last.
+    previous: (u64, u64),
     pub(super) last_heard: MonotonicNs,
     ticked: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
@@ -156,6 +158,7 @@ impl State {
             next_request: 1,
             next_subscriber: 1,
             unacked: Unacked::new(now),
+            previous: (0, 0),
             last_heard: now,
             ticked: now,
             open_since: None,
@@ -200,7 +203,8 @@ impl State {
         self.last_said = now;
         self.out.push_greeting();
         let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
-        self.out.push(&Frame::Hello { name: &config.name, overflow });
+        let (previous, ticket) = self.previous;
+        self.out.push(&Frame::Hello { name: &config.name, overflow, previous, ticket });
     }
 
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
@@ -222,8 +226,8 @@ impl State {
         }
         self.announce();
         self.watch_registry();
-        for topic in self.unacked.take() {
-            self.out.push(&Frame::Gap { topic: &topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
+        for topic in self.unacked.tell() {
+            self.out.push(&Frame::Gap { topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
         }
         let held = mem::take(&mut self.held);
         for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
@@ -265,11 +269,14 @@ impl State {
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
                 self.is_imposter = true;
             }
-            Frame::Welcome { frame_bytes_max, heartbeat_ms, overflow, .. } => self.on_welcome(Terms {
-                frame_bytes_max: frame_bytes_max as usize,
-                heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
-                overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
-            }),
+            Frame::Welcome { session, ticket, frame_bytes_max, heartbeat_ms, overflow, .. } => {
+                self.previous = (session, ticket);
+                self.on_welcome(Terms {
+                    frame_bytes_max: frame_bytes_max as usize,
+                    heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
+                    overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
+                });
+            }
             Frame::Done { request } => self.on_done(RequestId(request)),
             Frame::Error { text, code, request: 0 } => {
                 self.refusal = Some((ErrorCode::from_number(code), printable(text).to_string()));
@@ -479,6 +486,7 @@ mod tests {
             frame_bytes_max: 1 << 20,
             heartbeat_ms,
             overflow: 1,
+            ticket: 0,
         });
         for _ in 0..10 {
             now = now + Duration::from_secs(60);

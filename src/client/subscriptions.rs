@@ -234,8 +234,14 @@ mod tests {
     use crate::ClientConfig;
     use crate::wire::splitter;
 
-    const WELCOME: Frame<'static> =
-        Frame::Welcome { session: 1, epoch: 1, frame_bytes_max: 1 << 20, heartbeat_ms: 15_000, overflow: 1 };
+    const WELCOME: Frame<'static> = Frame::Welcome {
+        session: 1,
+        epoch: 1,
+        frame_bytes_max: 1 << 20,
+        heartbeat_ms: 15_000,
+        overflow: 1,
+        ticket: 0,
+    };
 
     /// A state that has said hello and was welcomed.
     fn open(mut state: State) -> State {

@@ -55,10 +55,10 @@ impl Unacked {
         !self.since.is_empty() || !self.before.is_empty()
     }
 
-    /// All of them, which are then forgotten: their subscribers are being told.
-    pub(super) fn take(&mut self) -> AHashSet<Bytes> {
+    /// All of them: their subscribers are being told, and that may be lost as well, so they stay until it is acknowledged.
+    pub(super) fn tell(&mut self) -> impl Iterator<Item = &Bytes> {
         self.since.extend(self.before.drain());
-        std::mem::take(&mut self.since)
+        self.since.iter()
     }
 }
 
@@ -79,7 +79,12 @@ mod tests {
         assert!(!unacked.wants_ack(start + 3 * ACK_PERIOD), "one is on its way");
         unacked.on_ack();
         assert!(unacked.on_disconnected());
-        assert_eq!(unacked.take().into_iter().collect::<Vec<_>>(), [Bytes::from("b")]);
-        assert!(!unacked.on_disconnected());
+        assert_eq!(unacked.tell().collect::<Vec<_>>(), ["b"]);
+        // The gap may be lost with the next connection, and is told again until it is taken.
+        assert!(unacked.on_disconnected());
+        assert_eq!(unacked.tell().collect::<Vec<_>>(), ["b"]);
+        assert!(unacked.wants_ack(start + 9 * ACK_PERIOD));
+        unacked.on_ack();
+        assert!(!unacked.on_disconnected() && unacked.tell().next().is_none());
     }
 }

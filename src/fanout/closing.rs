@@ -66,6 +66,7 @@ impl Shard {
         self.counters.drops[DropReason::Draining] += unsent;
         self.counters.sessions -= 1;
         self.relay_on_closed(&session);
+        self.succeed(&mut session);
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),
             None if io_failed => CloseReason::IoError,
@@ -81,9 +82,10 @@ impl Shard {
     }
 
     /// Takes a session's subscriptions and watches away, and lets go whom its full queue holds.
-    fn leave_fan_out(&mut self, id: SessionId) {
+    pub(super) fn leave_fan_out(&mut self, id: SessionId) {
         if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.take()) {
-            self.publishers.forget_session(id, &news);
+            self.publishers.forget_session(id, news);
+            self.publishers.take_watches_out(&mut self.turn);
         }
         self.leave_relays(id);
         self.leave_for_good(id);

@@ -8,8 +8,9 @@ use super::outbox::{LinkItem, Origin};
 use super::policy::OverflowPolicy;
 use super::session::Phase;
 use super::shard::Shard;
+use super::succession::{Awaiting, Predecessor};
 use crate::error::ErrorCode;
-use crate::ids::{RequestId, SessionId, SubscriberId};
+use crate::ids::{RequestId, SessionId, SessionNumber, SubscriberId};
 use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;
 use crate::wire::Frame;
@@ -34,7 +35,10 @@ impl Shard {
     /// One frame that is meant for this end.
     pub(super) fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
         match (self.phase(id), frame) {
-            (Some(Phase::Hello), Frame::Hello { name, overflow }) => self.on_hello(id, name, overflow),
+            (Some(Phase::Hello), Frame::Hello { name, overflow, previous, ticket }) => {
+                let number = SessionNumber(previous);
+                self.on_hello(id, name, overflow, Predecessor { number, ticket });
+            }
             (Some(Phase::Hello), _) => {
                 self.close(id, ErrorCode::Unexpected, "the first frame must be a hello")
             }
@@ -87,7 +91,7 @@ impl Shard {
         too_many
     }
 
-    fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8) {
+    fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8, predecessor: Predecessor) {
         if name.len() > TEXT_BYTES_MAX {
             return self.close(id, ErrorCode::Unexpected, "the client's name is too long");
         }
@@ -106,26 +110,12 @@ impl Shard {
             );
         }
         if let Some(session) = self.sessions.get_mut(id) {
-            session.phase = Phase::Open;
-            session.deadline = None;
             session.policy = policy;
             session.client = (!name.is_empty()).then(|| name.into());
         }
-        match self.config.direct {
-            Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),
-            None if self.config.modes.is_all_proxy() => {}
-            None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
-        }
         let number = id.number(self.id);
         debug!(shard = %self.id, session = %number, name, policy = policy.name(), "session opened");
-        let welcome = Frame::Welcome {
-            session: number.0,
-            epoch: self.config.epoch,
-            frame_bytes_max: u32::try_from(self.config.frame_bytes_max).unwrap_or(u32::MAX),
-            heartbeat_ms: u32::try_from(self.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
-            overflow: policy.to_wire(),
-        };
-        self.answer(id, &welcome);
+        self.open_after(id, predecessor);
     }
 
     pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
@@ -177,13 +167,18 @@ impl Shard {
         self.sessions.get(id).is_some_and(|s| s.is_local)
     }
 
-    /// Answers the subscriptions that all shards have seen.
-    pub(super) fn answer_done_subscriptions(&mut self) {
-        while let Some((id, request)) = self.interest.acks.pop_done() {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.subscribing -= 1;
+    /// Answers the subscriptions that all shards have seen, and lets the sessions open that wait for them as well.
+    pub(super) fn answer_done(&mut self) {
+        while let Some(done) = self.interest.acks.pop_done() {
+            match done {
+                Awaiting::Subscription(id, request) => {
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        session.subscribing -= 1;
+                    }
+                    self.answer(id, &Frame::Done { request: request.0 });
+                }
+                Awaiting::Successor(shard, session) => self.let_open((shard, session)),
             }
-            self.answer(id, &Frame::Done { request: request.0 });
         }
     }
 
@@ -191,8 +186,8 @@ impl Shard {
         if let Some(session) = self.sessions.get_mut(id) {
             session.subscribing += 1;
         }
-        self.interest.acks.wait((id, request));
-        self.answer_done_subscriptions();
+        self.interest.acks.wait(Awaiting::Subscription(id, request));
+        self.answer_done();
     }
 
     /// Counts the subscribers of watched topics again, and tells whom it concerns, for as long as this turn has work

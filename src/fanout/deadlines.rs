@@ -19,7 +19,7 @@ impl Shard {
 
     /// Whether something waits for the next tick, and not just for the time to pass.
     pub fn wants_tick(&self) -> bool {
-        self.watches.has_work() || !self.leaving.is_empty()
+        self.watches.has_work() || !self.leaving.is_empty() || self.publishers.has_leaving()
     }
 
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
@@ -32,6 +32,7 @@ impl Shard {
         self.turn.begin();
         self.count_watched();
         self.withdraw();
+        self.publishers.take_watches_out(&mut self.turn);
         self.expire_leases();
         self.redial_relays();
         let slots = self.sessions.slots();
@@ -59,6 +60,9 @@ impl Shard {
         }
         if session.relay.is_some() && session.phase == Phase::Open {
             return self.check_relay_deadlines(id);
+        }
+        if session.successors.as_ref().is_some_and(|successors| successors.until <= self.now) {
+            return self.outbox.abort.push(id);
         }
         // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
         if session.held_by > 0 && session.is_listening() {

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use ahash::AHashMap;
 
 use super::acks::Acks;
-use crate::ids::{RequestId, SessionId, ShardId};
+use super::succession::Awaiting;
+use crate::ids::ShardId;
 use crate::topic::Filter;
 
 pub(super) struct Interest {
     /// How many local groups have each filter.
     wanted: AHashMap<Filter, u32>,
-    /// Requests that are done when all shards route by them.
-    pub(super) acks: Acks<(SessionId, RequestId)>,
+    /// Requests that are done when all shards route by them, and sessions that open when all know what went before.
+    pub(super) acks: Acks<Awaiting>,
 }
 
 impl Interest {
@@ -48,10 +49,11 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{RequestId, SessionId};
 
     #[test]
     fn a_request_is_done_when_the_last_shard_has_seen_it() {
-        let request = (SessionId { slot: 0, generation: 1 }, RequestId(5));
+        let request = Awaiting::Subscription(SessionId { slot: 0, generation: 1 }, RequestId(5));
         let filter = Filter::parse("a").unwrap();
         let mut interest = Interest::new(ShardId(1), 3);
         assert_eq!(interest.add(&filter), Some(1));

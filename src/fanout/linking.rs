@@ -6,6 +6,7 @@ use super::membership::FILING_STEPS;
 use super::outbox::{LinkItem, Origin};
 use super::router::Target;
 use super::shard::Shard;
+use super::succession::Predecessor;
 use crate::ids::ShardId;
 use crate::limits::LINK_ITEMS_PER_TURN;
 
@@ -56,7 +57,7 @@ impl Shard {
             LinkItem::Repeated { filter } => self.on_repeated(&filter),
             LinkItem::InterestSeen { seq } => {
                 self.interest.acks.seen_by(from, seq);
-                self.answer_done_subscriptions();
+                self.answer_done();
             }
             LinkItem::Watch { watch, topic } => {
                 self.watches.add_asked(from, watch, topic);
@@ -75,6 +76,11 @@ impl Shard {
             LinkItem::PublisherSeen { seq } => self.on_publisher_seen(from, seq),
             LinkItem::Answer { session, bytes } => self.on_registry_answer(session, bytes),
             LinkItem::ListPart { session, bytes, last } => self.on_list_part(session, bytes, last),
+            LinkItem::Succeed { number, ticket, successor } => {
+                self.end_predecessor(Predecessor { number, ticket }, (from, successor));
+            }
+            LinkItem::Fence { seq } => self.tell_seen(from, seq),
+            LinkItem::Open { session } => self.welcome(session),
             LinkItem::LastBatch => {
                 self.peers[usize::from(from.0)].ended = true;
                 self.farewell_when_drained();

@@ -348,7 +348,14 @@ mod tests {
             session,
             &[
                 subscribe("a", 1),
-                Frame::Welcome { session: 0, epoch: 0, frame_bytes_max: 0, heartbeat_ms: 0, overflow: 0 },
+                Frame::Welcome {
+                    session: 0,
+                    epoch: 0,
+                    frame_bytes_max: 0,
+                    heartbeat_ms: 0,
+                    overflow: 0,
+                    ticket: 0,
+                },
             ],
         );
         rig.travel();

@@ -19,6 +19,7 @@
 //! | `session`, `sessions` | one connection's state, and the table of them |
 //! | `unfinished` | frames that have begun and are not whole: their memory and their time |
 //! | `subscriptions` | what one session has subscribed to |
+//! | `succession` | a client's new session behind its old one |
 //! | `interest` | which subscriptions the other shards know of |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `news` | what one session hears of direct publishers |
@@ -59,6 +60,7 @@ mod session;
 mod sessions;
 mod shard;
 mod subscriptions;
+mod succession;
 mod translate;
 mod turn;
 mod unfinished;

@@ -70,9 +70,10 @@ impl News {
         Some(filter)
     }
 
-    /// The filters of all watches.
-    pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
-        self.filters.keys()
+    /// Takes some watch back. `None`: there is none; else its filter, if no other watch of this session has it.
+    pub(super) fn unwatch_any(&mut self) -> Option<Option<Filter>> {
+        let request = *self.watches.first_key_value()?.0;
+        Some(self.unwatch(request))
     }
 
     /// Whether it has heard of a publisher, or is about to.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::batch::Batch;
 use super::publishers::{RegistryAsk, RegistryChange};
 use crate::endpoint::Endpoint;
-use crate::ids::{PublisherId, SessionId, ShardId};
+use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::topic::Filter;
 
 /// What one shard tells another. Order on a link is part of the meaning: a count or an acknowledgement speaks of
@@ -105,6 +105,25 @@ pub enum LinkItem {
         bytes: Bytes,
         /// The last publisher of this part; `None`: the list is whole.
         last: Option<PublisherId>,
+    },
+    /// A client of the sending shard says that it had this session of the receiving shard before.
+    Succeed {
+        /// The old session.
+        number: SessionNumber,
+        /// What it was welcomed with.
+        ticket: u64,
+        /// The new one, which opens behind all that the old one said.
+        successor: SessionId,
+    },
+    /// Answered by `InterestSeen`: all that was sent before this has arrived.
+    Fence {
+        /// Counted with the changes of interest.
+        seq: u64,
+    },
+    /// A session of the receiving shard may open: its predecessor is over.
+    Open {
+        /// Which.
+        session: SessionId,
     },
     /// The sending shard takes no more frames from publishers: no batch follows.
     LastBatch,

@@ -1,7 +1,7 @@
 //! Direct publishers, as shards deal with them: the first shard keeps the registry, every shard follows it in a
 //! directory and tells the sessions that watch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::membership::FILING_STEPS;
 use super::news::{News, up_frame};
 use super::outbox::LinkItem;
 use super::shard::Shard;
+use super::turn::Turn;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
@@ -86,6 +87,8 @@ pub(super) struct Publishers {
     watching: BTreeSet<SessionId>,
     /// What they watch.
     filters: OverlapIndex<SessionId>,
+    /// Sessions that have ended: their watches are taken out in turns.
+    leaving: VecDeque<(SessionId, Box<News>)>,
 }
 
 impl Publishers {
@@ -97,13 +100,32 @@ impl Publishers {
             acks: Acks::new(me, shards),
             watching: BTreeSet::new(),
             filters: OverlapIndex::default(),
+            leaving: VecDeque::new(),
         }
     }
 
-    pub(super) fn forget_session(&mut self, id: SessionId, news: &News) {
+    /// A session has ended.
+    pub(super) fn forget_session(&mut self, id: SessionId, news: Box<News>) {
         self.watching.remove(&id);
-        for filter in news.filters() {
-            self.filters.remove(filter, id);
+        self.leaving.push_back((id, news));
+    }
+
+    /// Whether watches of sessions that have ended are still to be taken out.
+    pub(super) fn has_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Takes watches of sessions that have ended out, for as long as the turn has work left.
+    pub(super) fn take_watches_out(&mut self, turn: &mut Turn) {
+        while !turn.is_over()
+            && let Some((id, news)) = self.leaving.front_mut()
+        {
+            turn.spend(FILING_STEPS);
+            match news.unwatch_any() {
+                Some(Some(filter)) => _ = self.filters.remove(&filter, *id),
+                Some(None) => {}
+                None => _ = self.leaving.pop_front(),
+            }
         }
     }
 }

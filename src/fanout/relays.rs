@@ -165,7 +165,7 @@ impl Shard {
             relay.stage = Stage::Connected(id);
         }
         let mut hello = greeting::ours().to_vec();
-        encode(&Frame::Hello { name: NAME, overflow: 0 }, &mut hello);
+        encode(&Frame::Hello { name: NAME, overflow: 0, previous: 0, ticket: 0 }, &mut hello);
         self.queue(id, hello, 1);
         let (subscriptions, frames) = self.relayed(&registration);
         self.queue(id, subscriptions, frames);

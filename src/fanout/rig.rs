@@ -34,7 +34,7 @@ impl Rig {
     pub(super) fn open(&mut self, shard: usize, policy: OverflowPolicy) -> SessionId {
         let id = self.shards[shard].on_open().unwrap();
         self.shards[shard].on_greeting(id, Ok(()));
-        self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire() }]);
+        self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire(), previous: 0, ticket: 0 }]);
         self.take(shard, id);
         id
     }

@@ -9,6 +9,7 @@ use super::outbox::Origin;
 use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
 use super::subscriptions::{Shapes, Subscriptions};
+use super::succession::Successors;
 use super::turn::Rest;
 use super::unfinished::Begun;
 use super::zmtp::ZmtpPeer;
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) is_local: bool,
     /// Watches it has asked for.
     pub(super) watches: u32,
+    /// Its client's later sessions, which wait for its end.
+    pub(super) successors: Option<Box<Successors>>,
     /// What was read and waits for its next turn.
     pub(super) rest: Option<Box<Rest>>,
 }
@@ -114,6 +117,7 @@ impl Session {
             news: None,
             is_local: false,
             watches: 0,
+            successors: None,
             rest: None,
         }
     }

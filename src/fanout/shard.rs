@@ -24,6 +24,7 @@ use super::relays::Relays;
 use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
+use super::succession::Tickets;
 use super::turn::Turn;
 use super::unfinished::Unfinished;
 use super::upstream::Upstream;
@@ -123,6 +124,7 @@ pub struct Shard {
     pub(super) leaving: VecDeque<Leaving>,
     pub(super) sweep_at: usize,
     pub(super) turn: Turn,
+    pub(super) tickets: Tickets,
     pub(super) touched: Vec<GroupId>,
     pub(super) scratch: Vec<SubscriberId>,
     /// Frames that are not whole.
@@ -157,6 +159,7 @@ impl Shard {
             leaving: VecDeque::new(),
             sweep_at: 0,
             turn: Turn::new(config.turn_steps_max),
+            tickets: Tickets::default(),
             touched: Vec::new(),
             scratch: Vec::new(),
             unfinished: Unfinished::default(),

@@ -45,6 +45,10 @@ pub enum Frame<'a> {
         name: &'a str,
         /// The overflow policy wanted for this session; 0: the broker's default.
         overflow: u8,
+        /// The client's session before this one, which it has left; 0: none, as from clients that know no such thing.
+        previous: u64,
+        /// What that session was welcomed with.
+        ticket: u64,
     },
     /// Broker -> client, the answer to a hello: the session is open.
     Welcome {
@@ -58,6 +62,8 @@ pub enum Frame<'a> {
         heartbeat_ms: u32,
         /// The overflow policy of this session.
         overflow: u8,
+        /// To come back with, as the session's own client; 0: from brokers that know no such thing.
+        ticket: u64,
     },
     /// Client -> broker: answered by `Done` when the subscription is in force on every shard.
     Subscribe {
@@ -324,14 +330,20 @@ impl ArchivedFrame<'_> {
             ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } | ArchivedFrame::Parts { .. } => {
                 self.as_frame()
             }
-            ArchivedFrame::Hello { name, overflow } => Frame::Hello { name, overflow: *overflow },
-            ArchivedFrame::Welcome { session, epoch, frame_bytes_max, heartbeat_ms, overflow } => {
+            ArchivedFrame::Hello { name, overflow, previous, ticket } => Frame::Hello {
+                name,
+                overflow: *overflow,
+                previous: previous.to_native(),
+                ticket: ticket.to_native(),
+            },
+            ArchivedFrame::Welcome { session, epoch, frame_bytes_max, heartbeat_ms, overflow, ticket } => {
                 Frame::Welcome {
                     session: session.to_native(),
                     epoch: epoch.to_native(),
                     frame_bytes_max: frame_bytes_max.to_native(),
                     heartbeat_ms: heartbeat_ms.to_native(),
                     overflow: *overflow,
+                    ticket: ticket.to_native(),
                 }
             }
             ArchivedFrame::Subscribe { filter, request, subscriber, kind } => Frame::Subscribe {

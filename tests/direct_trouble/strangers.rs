@@ -54,7 +54,7 @@ fn garbage_in_a_publishers_port_hurts_nobody() {
     let _process = ClientProcess::publish(&broker, "t", &[]);
     let listed = book.until_listed("t");
     let greeted = greeting::ours().to_vec();
-    let hello = encode_to_vec(&Frame::Hello { name: "raw", overflow: 0 });
+    let hello = encode_to_vec(&Frame::Hello { name: "raw", overflow: 0, previous: 0, ticket: 0 });
     let cases: &[(&[&[u8]], ErrorCode)] = &[
         (&[b"GET / HTTP/1.1\r\n\r\n"], ErrorCode::NotCorecast),
         (&[&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3]], ErrorCode::NotCorecast),

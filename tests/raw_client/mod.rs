@@ -22,6 +22,7 @@ pub(crate) enum Said {
         frame_bytes_max: u32,
         overflow: u8,
         epoch: u64,
+        ticket: u64,
     },
     /// Of a direct publisher, before its welcome.
     Identity(u64),
@@ -40,6 +41,8 @@ pub(crate) enum Said {
     },
     Ping(u64),
     Pong(u64),
+    /// Of direct publishers, and which topics are theirs.
+    OfRegistry,
     /// The end of the stream, in order.
     End,
     /// The connection was reset.
@@ -102,9 +105,9 @@ impl RawClient {
     pub(crate) fn open_with(self, overflow: Option<OverflowPolicy>) -> Self {
         let mut client = self.greet();
         let overflow = overflow.map_or(0, OverflowPolicy::to_wire);
-        client.send(&Frame::Hello { name: "raw", overflow });
+        client.send(&Frame::Hello { name: "raw", overflow, previous: 0, ticket: 0 });
         let mut said = client.next();
-        if matches!(said, Said::Identity(_)) {
+        while matches!(said, Said::Identity(_) | Said::OfRegistry) {
             said = client.next();
         }
         match said {
@@ -219,8 +222,8 @@ impl RawClient {
 impl Said {
     fn of(frame: Frame<'_>) -> Self {
         match frame {
-            Frame::Welcome { session, frame_bytes_max, overflow, epoch, .. } => {
-                Said::Welcome { session, frame_bytes_max, overflow, epoch }
+            Frame::Welcome { session, frame_bytes_max, overflow, epoch, ticket, .. } => {
+                Said::Welcome { session, frame_bytes_max, overflow, epoch, ticket }
             }
             Frame::Identity { publisher } => Said::Identity(publisher),
             Frame::Done { request } => Said::Done(request),
@@ -232,6 +235,10 @@ impl Said {
             Frame::Gap { topic, missed, reason } => Said::Gap { topic: topic.to_vec(), missed, reason },
             Frame::Ping { token } => Said::Ping(token),
             Frame::Pong { token } => Said::Pong(token),
+            Frame::Modes { .. }
+            | Frame::Registered { .. }
+            | Frame::PublisherUp { .. }
+            | Frame::PublisherDown { .. } => Said::OfRegistry,
             other => panic!("a broker does not send {other:?}"),
         }
     }

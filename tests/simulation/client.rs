@@ -61,7 +61,7 @@ impl Client {
     pub(crate) fn greet(&mut self, overflow: u8) {
         self.overflow = overflow;
         self.say_bytes(&greeting::ours());
-        self.say(&Frame::Hello { name: "simulated", overflow });
+        self.say(&Frame::Hello { name: "simulated", overflow, previous: 0, ticket: 0 });
     }
 
     /// Says a frame.

@@ -87,7 +87,9 @@ impl World {
                 client.say_bytes(&greeting::ours());
                 client.say(&message(b"x.s"));
             }
-            Offence::SecondHello => client.say(&Frame::Hello { name: "again", overflow: 0 }),
+            Offence::SecondHello => {
+                client.say(&Frame::Hello { name: "again", overflow: 0, previous: 0, ticket: 0 })
+            }
             Offence::TooLarge => client.say_bytes(&(1_u32 << 30).to_le_bytes()),
             Offence::TooShort => client.say_bytes(&[40, 0, 0, 0, 1, 2, 3]),
             Offence::NoArchive => {

@@ -57,13 +57,14 @@ impl Parts {
                 Frame::Message { topic: bytes, payload, publisher: a, sequence: b, sent_at_ns: c }
             }
             1 => Frame::Gap { topic: bytes, missed: a, reason: b as u8 },
-            2 => Frame::Hello { name: text, overflow: a as u8 },
+            2 => Frame::Hello { name: text, overflow: a as u8, previous: b, ticket: c },
             3 => Frame::Welcome {
                 session: a,
                 epoch: b,
                 frame_bytes_max: c as u32,
                 heartbeat_ms: d as u32,
                 overflow: d as u8,
+                ticket: a ^ b,
             },
             4 => Frame::Subscribe { filter: bytes, request: a as u32, subscriber: b as u32, kind: c as u8 },
             5 => Frame::Unsubscribe { filter: bytes, request: a as u32, subscriber: b as u32, kind: c as u8 },

@@ -211,7 +211,7 @@ fn a_length_outside_the_limits_is_told_at_once_and_the_frames_before_it_are_good
 fn a_body_that_does_not_check_ends_the_stream_there() {
     let mut bytes = message(b"good");
     let good = bytes.len();
-    encode(&Frame::Hello { name: "né", overflow: 0 }, &mut bytes);
+    encode(&Frame::Hello { name: "né", overflow: 0, previous: 0, ticket: 0 }, &mut bytes);
     bytes[good + 4 + 1] = 0xff;
     let mut spans = Vec::new();
     let found = split(&bytes, 1_000, &mut spans);

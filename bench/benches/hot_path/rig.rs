@@ -34,7 +34,7 @@ impl Rig {
     pub(crate) fn open(&mut self) -> SessionId {
         let id = self.shard.on_open().expect("there is room");
         let mut words = greeting::ours().to_vec();
-        encode(&Frame::Hello { name: "", overflow: 0 }, &mut words);
+        encode(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }, &mut words);
         self.say(id, &words);
         self.flush();
         id

@@ -12,6 +12,8 @@ use super::*;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT};
 use crate::registry::ModeRules;
 
+mod turns;
+
 const SHARDS: usize = 3;
 
 /// Shards of a broker that introduces publishers of any topic.
@@ -380,38 +382,6 @@ fn a_registration_is_as_long_as_it_may_be_and_of_topics_that_go_direct() {
     say_register(&mut proxy, 0, publisher, 1, 1, "a");
     assert_eq!(proxy.hears(0, publisher), "endpoint_refused");
     assert!(proxy.shards[0].publishers.registry.as_ref().unwrap().is_empty());
-}
-
-#[test]
-fn a_registration_is_no_work_for_the_watches_of_others() {
-    let mut rig = direct(1);
-    let (publisher, rich) = (open(&mut rig, 0), open(&mut rig, 0));
-    let filters: Vec<String> = (0..20_000).map(|n| format!("t.{n}")).collect();
-    for some in filters.chunks(500) {
-        let frames: Vec<Frame<'_>> =
-            some.iter().map(|filter| watch(filter, filter[2..].parse().unwrap())).collect();
-        rig.say(0, rich, &frames);
-        hears_all(&mut rig, 0, rich);
-    }
-    rig.shards[0].begin_turn();
-    say_register(&mut rig, 0, publisher, 1, 1, "t.77\nt.78\nu.*\n*.79");
-    assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
-    assert_eq!(rig.hears(0, rich), "+1.1");
-    rig.say(0, rich, &[Frame::UnwatchPublishers { request: 78 }]);
-    say_register(&mut rig, 0, publisher, 2, 1, "t.78");
-    assert_eq!(rig.hears(0, rich), "");
-}
-
-#[test]
-fn confirmations_of_changes_are_one_where_none_has_left_yet() {
-    let mut rig = direct(2);
-    let publisher = open(&mut rig, 0);
-    for number in 0..100 {
-        say_register(&mut rig, 0, publisher, number, 1, "a");
-    }
-    while rig.travel_once(0, 1) {}
-    let answers = std::iter::from_fn(|| rig.shards[1].link_next(ShardId(0))).count();
-    assert_eq!(answers, 1);
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Native {
     /// See [`super::Dialect::open`].
     pub fn open(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&greeting::ours());
-        encode(&Frame::Hello { name: "bench", overflow: 0 }, out);
+        encode(&Frame::Hello { name: "bench", overflow: 0, previous: 0, ticket: 0 }, out);
     }
 
     /// See [`super::Dialect::read`].
@@ -118,7 +118,14 @@ pub fn welcome() -> Vec<u8> {
     encode(&Frame::Modes { rules: "" }, &mut bytes);
     let frame_bytes_max = BODY_BYTES_MAX as u32;
     encode(
-        &Frame::Welcome { session: 1, epoch: 1, frame_bytes_max, heartbeat_ms: 15_000, overflow: 1 },
+        &Frame::Welcome {
+            session: 1,
+            epoch: 1,
+            frame_bytes_max,
+            heartbeat_ms: 15_000,
+            overflow: 1,
+            ticket: 0,
+        },
         &mut bytes,
     );
     encode(&Frame::Done { request: 1 }, &mut bytes);
