@@ -27,7 +27,7 @@ fn who_loses_messages_is_in_the_log() {
     let bounds = ["--shards", "1", "--frame-bytes-max", "64KiB", "--egress-bytes", "256KiB"];
     let broker = BrokerProcess::start(Transport::Tcp, &bounds);
     let mut slow = RawClient::connect_narrow(broker.address(), 4096).greet();
-    slow.send(&Frame::Hello { name: "slow\n\x1b[2Jone", overflow: 0 });
+    slow.send(&Frame::Hello { name: "slow\n\x1b[2Jone", overflow: 0, previous: 0, ticket: 0 });
     assert!(matches!(slow.next(), Said::Welcome { .. }));
     slow.subscribe("t");
     let from = slow.writer().local_addr().expect("it is connected");
@@ -54,7 +54,7 @@ fn who_is_closed_is_in_the_log() {
     let mut stranger = RawClient::connect(broker.address());
     stranger.send_bytes(b"GET / HTTP/1.1\r\n\r\n");
     let mut named = RawClient::connect(broker.address()).greet();
-    named.send(&Frame::Hello { name: "frank", overflow: 0 });
+    named.send(&Frame::Hello { name: "frank", overflow: 0, previous: 0, ticket: 0 });
     assert!(matches!(named.next(), Said::Welcome { .. }));
     named.send_bytes(&[0xff; 8]);
     let at = |client: &RawClient| client.writer().local_addr().expect("it is connected");

@@ -177,7 +177,7 @@ fn nothing_is_kept_of_a_stranger_that_has_not_said_hello() {
         .collect();
     // A slow one's hello has its time.
     let mut slow = RawClient::connect(held.broker.address()).greet();
-    let hello = encode_to_vec(&Frame::Hello { name: &"n".repeat(512), overflow: 0 });
+    let hello = encode_to_vec(&Frame::Hello { name: &"n".repeat(512), overflow: 0, previous: 0, ticket: 0 });
     slow.send_bytes(&hello[..hello.len() - 1]);
     held.broker.until(|page| page.closes("too_large") == strangers.len() as u64);
     let more = held.broker.rss_bytes() - held.idle_bytes;

@@ -274,7 +274,7 @@ impl Shard {
 
     /// What came is no frame: the session ends with this error. Frames before it were handed over first.
     pub fn on_wire_error(&mut self, id: SessionId, error: &WireError) {
-        self.close(id, error.code, &error.text);
+        self.end_with(id, error);
     }
 
     /// What waits for a session, to be sent; `None` if it has ended.

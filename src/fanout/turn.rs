@@ -10,6 +10,7 @@ use super::outbox::{LinkItem, Origin};
 use super::publish::Audience;
 use super::shard::Shard;
 use crate::ids::{SessionId, ShardId};
+use crate::wire::WireError;
 
 /// The steps of work that a turn has left; see [`crate::limits::TURN_STEPS_MAX`].
 #[derive(Debug)]
@@ -50,6 +51,8 @@ impl Turn {
 #[derive(Default, Debug)]
 pub(super) struct Rest {
     batches: VecDeque<Batch>,
+    /// What stood behind it and is no frame: the session ends with that.
+    error: Option<WireError>,
 }
 
 impl Shard {
@@ -85,19 +88,25 @@ impl Shard {
                 self.wait_for_turn(id, rest, VecDeque::push_front);
             }
         }
-        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.rest.is_none()) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty()) {
             session.frame_begins_again(now);
+            if let Some(error) = rest.error {
+                self.close(id, error.code, &error.text);
+            }
         }
     }
 
     fn next_of_rest(&mut self, id: SessionId) -> Option<Batch> {
-        let session = self.sessions.get_mut(id)?;
-        let rest = session.rest.as_mut()?;
-        let batch = rest.batches.pop_front();
-        if rest.batches.is_empty() {
-            session.rest = None;
+        self.sessions.get_mut(id)?.rest.as_mut()?.batches.pop_front()
+    }
+
+    /// A session ends with this error, behind what was read before it.
+    pub(super) fn end_with(&mut self, id: SessionId, error: &WireError) {
+        match self.sessions.get_mut(id).and_then(|session| session.rest.as_mut()) {
+            Some(rest) => rest.error = Some(error.clone()),
+            None => self.close(id, error.code, &error.text),
         }
-        batch
     }
 
     /// What a session has said, or the end of it, waits for its next turn.
@@ -234,6 +243,21 @@ mod tests {
         let heard = rig.hears(0, subscriber);
         let wanted = [1, 2].map(|n| topics.iter().map(|t| format!("{t}={n}")).collect::<Vec<_>>().join(" "));
         assert_eq!(heard, format!("!1 {}", wanted.join(" ")));
+        // What is no frame ends it behind what was read before.
+        let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 3)).collect();
+        let (bytes, spans) = framed(&frames);
+        rig.say(0, subscriber, &[subscribe("aside", 2)]);
+        assert_eq!(rig.hears(0, subscriber), "!2");
+        let wrong = rig.open(0, OverflowPolicy::DropOldest);
+        rig.shards[0].on_frames(wrong, &bytes, &spans);
+        assert!(rig.shards[0].is_behind(wrong));
+        rig.shards[0].on_wire_error(wrong, &WireError::new(crate::error::ErrorCode::Malformed, "wrong"));
+        assert_eq!(rig.hears(0, wrong), "");
+        while rig.shards[0].is_behind(wrong) {
+            rig.shards[0].go_on(wrong);
+        }
+        assert_eq!(rig.hears(0, wrong), "malformed");
+        assert_eq!(rig.hears(0, subscriber).matches("=3").count(), 30);
         // Of one that is closed nothing more is done.
         let other: Vec<String> = (0..30).map(|n| format!("u.{n}")).collect();
         let frames: Vec<Frame<'_>> = other.iter().map(|topic| message(topic, 1)).collect();

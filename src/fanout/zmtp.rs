@@ -105,7 +105,7 @@ impl Shard {
             }
         }
         if let Some(error) = &read.error {
-            self.close(id, error.code, &error.text);
+            self.end_with(id, error);
         }
         // What it asked for may be news for shards that take none for now: it is not to make more of them.
         for shard in self.others() {
