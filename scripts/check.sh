@@ -19,7 +19,7 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc python3
+need cargo cc make python3
 
 echo "== structure"
 python3 scripts/structure.py

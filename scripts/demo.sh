@@ -12,7 +12,7 @@ Builds the commands in release mode, says what this host allows (corecast doctor
     corecast-bench run --mode both --subscribers 512 --rate flood --messages 20000 --size 64
 Each starts a broker of its own. Prints, mode by mode, what arrived and how long it took.
 
-SUBSCRIBERS takes the place of 512. Needs a Rust toolchain (with a linker, cc) and nothing else.
+SUBSCRIBERS takes the place of 512. Needs a Rust toolchain, cc and make, and nothing else.
 Exit code: 0 when every message is accounted for, else that of the command that failed.
 TEXT
 }
@@ -26,7 +26,7 @@ subscribers=${1-512}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc
+need cargo cc make
 
 bin=${CARGO_TARGET_DIR:-target}/release
 echo "== building (the first time takes some minutes)"

@@ -49,7 +49,7 @@ readonly ASK_SECS=30 COPY_SECS=600 END_SECS=20
 build() {
     # shellcheck source=scripts/needs.sh
     . "$root/scripts/needs.sh"
-    need cargo cc
+    need cargo cc make
     local target
     target="$(uname -m)-unknown-linux-musl"
     if ! rustup target list --installed 2>/dev/null | grep -qx "$target"; then

@@ -21,7 +21,7 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc c++
+need cargo cc make c++
 seconds=${1:-60}
 targets=("${@:2}")
 if [ ${#targets[@]} -eq 0 ]; then

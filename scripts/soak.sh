@@ -29,7 +29,7 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc
+need cargo cc make
 
 echo "== mixed churn for $minutes minutes"
 SOAK_SECONDS=$((minutes * 60)) cargo test --release --locked --package corecast --test soak -- --nocapture

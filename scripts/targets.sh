@@ -61,7 +61,7 @@ need python3
 
 bin=${CARGO_TARGET_DIR:-target}/release/corecast-bench
 if [ -n "$build" ]; then
-    need cargo cc
+    need cargo cc make
     cargo build --release --locked --bin corecast
     cargo build --release --locked --package corecast-bench
 fi

@@ -21,7 +21,7 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc python3
+need cargo cc make python3
 
 target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log

@@ -219,3 +219,29 @@ fn long_frames_without_an_end_hold_little_and_not_for_long() {
     publisher.flush();
     assert!(matches!(subscriber.next(), Said::Message { .. }));
 }
+
+#[test]
+fn what_waited_is_given_back_when_nobody_is_left() {
+    let _watchdog = watchdog::watch("what_waited_is_given_back_when_nobody_is_left");
+    let held = Held::start(&["--shards", "1"]);
+    let mut publisher = held.publisher();
+    let mut stalled = Vec::new();
+    for n in 0..10 {
+        // Sessions that want different things, so that nothing is shared; and pieces of many lengths.
+        stalled.push(held.stalled(&format!("t.{n}.*"), OverflowPolicy::DropOldest));
+        stalled.push(held.stalled(&format!("t.{n}.>"), OverflowPolicy::Latest));
+        for number in 0..40_000 {
+            publisher.publish(&format!("t.{n}.{}", number % 30_000), &[7; 1_000][..number * 7 % 1_000]);
+        }
+        publisher.flush();
+    }
+    let most = held.broker.rss_bytes();
+    drop((publisher, stalled));
+    held.broker.until(|page| page.sum("corecast_sessions") == 0);
+    let waited = most - held.idle_bytes;
+    assert!(waited > 10 * ANYWAY_BYTES, "{waited} bytes had waited");
+    // The watchdog is what ends this where it is kept: nothing tells of its end.
+    while held.broker.rss_bytes() > held.idle_bytes + 2 * ANYWAY_BYTES {
+        pause(Duration::from_millis(100));
+    }
+}
