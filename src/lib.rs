@@ -43,9 +43,9 @@ pub mod wire;
 pub mod zmtp;
 
 pub use client::{
-    ClientConfig, DownReason, Event, EventRef, Gap, GapReason, GapRef, Listed, LocalClient, LocalPublisher,
-    LocalRegistryView, LocalSubscriber, Message, MessageRef, Publisher, PublisherChange, RegistryView,
-    Sessions, Subscriber, Subscription,
+    ClientConfig, ConnectionEvent, ConnectionEvents, DownReason, Event, EventRef, Gap, GapReason, GapRef,
+    Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message, MessageRef, Publisher,
+    PublisherChange, RegistryView, Sessions, Subscriber, Subscription,
 };
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};

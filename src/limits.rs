@@ -376,6 +376,16 @@ pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// First pause before connecting again, doubled up to [`RECONNECT_PAUSE_MAX`], each drawn between half and whole.
 pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(20);
 
+/// Events of a connection that wait for a watcher, and the newest: of a broker that comes and goes ten times, all.
+pub const CONNECTION_EVENTS_MAX: usize = 20;
+
+/// How long a client is silent about a broker after a line that its connection is lost, while the reason is the same:
+/// hundreds of sessions may lose it together, and one may lose it again and again.
+pub const LOSS_TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// The time between two events that say that a session is slow: people and graphs look once a second at the most.
+pub const SLOW_TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Longest pause before connecting again: a quarter of the 2 s in which clients must be back.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 

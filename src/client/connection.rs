@@ -17,9 +17,6 @@ use crate::limits::{CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Frame, Reader, split};
 
-/// What nobody knows of while a session was not connected.
-const RECONNECTED: GapRef<'_> = GapRef { topic: None, missed: None, reason: GapReason::Reconnect };
-
 /// What became of a turn of reading.
 enum Turn {
     More,
@@ -126,7 +123,12 @@ impl Session {
             if let Err(error) = readable {
                 return Error::io("the connection failed", error);
             }
-            if let Turn::Ended(error) = self.turn(socket, &mut reader, &mut heard) {
+            let was_open = self.state.borrow().is_open();
+            let turn = self.turn(socket, &mut reader, &mut heard);
+            if !was_open && self.state.borrow().is_open() {
+                self.on_open();
+            }
+            if let Turn::Ended(error) = turn {
                 return error;
             }
             if let Err(error) = self.check_identity() {
@@ -203,6 +205,9 @@ impl Session {
             // Its subscribers have left. Others, with the same sinks, have their own stream of the same publisher.
             return false;
         }
+        if let EventRef::Gap(GapRef { missed, reason: GapReason::Overflow, .. }) = event {
+            self.report.add_missed(missed.unwrap_or(1));
+        }
         let receivers: Rc<[SubscriberId]> = match event.topic() {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),
@@ -222,8 +227,11 @@ impl Session {
     /// asks elsewhere for what was missed would miss what came between.
     fn tell_returned(&self) {
         loop {
-            let Some(id) = self.state.borrow_mut().pop_returned() else { return };
-            self.sinks.deliver(id, EventRef::Gap(RECONNECTED));
+            let mut state = self.state.borrow_mut();
+            let Some(id) = state.pop_returned() else { return };
+            let gap = GapRef { topic: None, missed: None, reason: state.gap_reason() };
+            drop(state);
+            self.sinks.deliver(id, EventRef::Gap(gap));
         }
     }
 

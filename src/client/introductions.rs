@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use corecast_executors::{MonotonicNs, first};
 use tracing::warn;
@@ -14,15 +13,12 @@ use super::session::{Peer, Session};
 use super::state::News;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
-use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
+use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT, LOSS_TOLD_AGAIN_AFTER};
 use crate::registry::{Directory, Registration, endpoints_to_lines};
 use crate::topic::Filter;
 
 /// What subscribers are told when a publisher has died with their connection to it.
 const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
-
-/// Hundreds of sessions may fail to reach the same publisher, again and again.
-const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// In which a publisher has not registered before.
 const FIRST_EPOCH: u64 = 1;
@@ -233,11 +229,11 @@ impl Session {
     }
 
     /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
-    /// [`TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
+    /// [`LOSS_TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
     pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
         let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
-        if in_order || self.is_left() || !self.is_worth_telling(publisher, error.kind()) {
+        if in_order || self.is_left() || !self.is_worth_telling(error.kind()) {
             return;
         }
         let endpoint = endpoints_to_lines(&self.endpoints).replace('\n', " ");
@@ -248,13 +244,15 @@ impl Session {
         }
     }
 
-    fn is_worth_telling(&self, publisher: PublisherId, what: ErrorKind) -> bool {
+    /// Whether the peer's loss, of this kind, has not been told lately, by this session or another.
+    pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
         let now = self.runtime.clock.now();
-        let mut told = self.runtime.publishers_told.borrow_mut();
-        told.retain(|_, at| now.saturating_since(*at) < TOLD_AGAIN_AFTER);
-        let is_new = !told.contains_key(&(publisher, what));
+        let mut told = self.runtime.losses_told.borrow_mut();
+        told.retain(|_, at| now.saturating_since(*at) < LOSS_TOLD_AGAIN_AFTER);
+        let key = (self.peer, self.config.broker.clone(), what);
+        let is_new = !told.contains_key(&key);
         if is_new {
-            told.insert((publisher, what), now);
+            told.insert(key, now);
         }
         is_new
     }

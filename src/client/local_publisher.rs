@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ahash::AHashSet;
 use corecast_executors::{Either, end_turn, first};
 
+use super::connection_events::ConnectionEvents;
 use super::direct_host::{DirectHost, look_up_doors};
 use super::direct_shards::place;
 use super::local::{LocalClient, Use};
@@ -73,6 +74,13 @@ impl LocalPublisher {
     /// How messages of this topic travel, by the broker's last word.
     pub fn mode_of(&self, topic: &Topic) -> Mode {
         self.used.session.state.borrow().modes.mode_of(topic.as_bytes())
+    }
+
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        let (watcher, events) = ConnectionEvents::make();
+        self.used.session.report.watch(watcher);
+        events
     }
 
     /// Queues a message and gives its sequence number. Waits while too much is queued, also while the session is

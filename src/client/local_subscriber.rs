@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use corecast_executors::{Either, first};
 
+use super::connection_events::ConnectionEvents;
 use super::local::Use;
 use super::message::Event;
 use super::queue::EventQueue;
@@ -64,6 +65,13 @@ pub struct LocalSubscriber {
 impl LocalSubscriber {
     pub(super) fn session(&self) -> Rc<Session> {
         Rc::clone(&self.subscription.used.session)
+    }
+
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        let (watcher, events) = ConnectionEvents::make();
+        self.subscription.used.session.report.watch(watcher);
+        events
     }
 
     /// The next event.

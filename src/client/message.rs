@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::error::{ErrorCode, ErrorKind};
 use crate::ids::PublisherId;
 use crate::wire::{Frame, parts};
 
@@ -94,6 +95,9 @@ pub enum GapReason {
     Subscriber,
     /// This session lost its connection and has come back.
     Reconnect,
+    /// This session was closed by the broker, or by a direct publisher, for this reason, and has come back: under the policy
+    /// `disconnect` because it was too slow ([`ErrorCode::SlowSubscriber`]).
+    Disconnected(ErrorCode),
     /// A reason that this version does not know.
     Unknown(u8),
 }
@@ -101,6 +105,16 @@ pub enum GapReason {
 impl GapReason {
     /// The number on the wire for a publisher's lost connection.
     pub(super) const WIRE_PUBLISHER: u8 = 2;
+
+    /// The reason of the gap that a connection leaves which has ended so. An end in order, of a broker that is shut down
+    /// and perhaps started again, is a reconnect like that after a crash.
+    pub(super) fn of_loss(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Refused(ErrorCode::ShuttingDown) => GapReason::Reconnect,
+            ErrorKind::Refused(code) => GapReason::Disconnected(code),
+            _ => GapReason::Reconnect,
+        }
+    }
 
     fn from_wire(number: u8) -> Self {
         match number {
@@ -119,6 +133,7 @@ impl fmt::Display for GapReason {
             GapReason::Publisher => "publisher",
             GapReason::Subscriber => "subscriber",
             GapReason::Reconnect => "reconnect",
+            GapReason::Disconnected(code) => code.label(),
             GapReason::Unknown(_) => "unknown",
         })
     }

@@ -11,6 +11,7 @@
 //! | `sinks` | who receives which topic |
 //! | `session` | who uses a session, and one connection after another |
 //! | `connection` | one connection and its pumps |
+//! | `connection_events` | what becomes of a connection, for those that watch it |
 //! | `runtime` | what all sessions of one executor share |
 //! | `introductions` | sessions to the direct publishers that the broker names |
 //! | `announcement` | what a direct publisher says of itself to the broker |
@@ -29,6 +30,7 @@
 mod announcement;
 mod config;
 mod connection;
+mod connection_events;
 mod counts;
 mod direct_host;
 mod direct_shards;
@@ -57,6 +59,7 @@ mod unacked;
 mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};
+pub use connection_events::{ConnectionEvent, ConnectionEvents};
 pub use direct_shards::DIRECT_POOL;
 pub use local::LocalClient;
 pub use local_publisher::LocalPublisher;

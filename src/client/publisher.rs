@@ -8,6 +8,7 @@ use futures_lite::future::or;
 use tracing::warn;
 
 use super::config::ClientConfig;
+use super::connection_events::ConnectionEvents;
 use super::local_publisher::check_length;
 use super::question::{Deadline, Line, Question};
 use super::shared::{PublishItem, PublisherEnds, ask_for_publisher};
@@ -239,6 +240,16 @@ impl Publisher {
             self.settled = self.sequence;
         }
         flushed
+    }
+
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        block_on(self.connection_events_async())
+    }
+
+    /// As [`Publisher::connection_events`].
+    pub async fn connection_events_async(&self) -> ConnectionEvents {
+        self.line.watch_connection().await
     }
 
     /// Flushes for up to 30 s, and ends.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use corecast_executors::{Either, Inbox, Link, MonotonicNs, TickClock, first, link};
 use futures_lite::future::or;
 
+use super::connection_events::{ConnectionEvent, ConnectionEvents, ConnectionReport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::ANSWER_GRACE;
 
@@ -82,16 +83,24 @@ pub(super) async fn until_closed(inbox: &mut Inbox<()>) {
 /// A handle's line to the task that serves it.
 #[derive(Debug)]
 pub(super) struct Line {
-    alarms: Link<Alarm>,
+    calls: Link<Call>,
     ending: Ending,
 }
 
 /// The task's end of a [`Line`].
 #[derive(Debug)]
 pub(super) struct LineEnd {
-    alarms: Inbox<Alarm>,
+    calls: Inbox<Call>,
     /// Takes the reason why the task ends.
     pub(super) failed: Link<Error>,
+}
+
+/// What a handle asks of its task besides its own questions.
+#[derive(Debug)]
+enum Call {
+    Alarm(Alarm),
+    /// To tell it what becomes of the connection.
+    Watch(Link<ConnectionEvent>),
 }
 
 /// A time at which a thread wants to be woken: it may have no timer of its own.
@@ -103,10 +112,10 @@ struct Alarm {
 
 /// Both ends of a line. `subject` is the thing that has ended when the task has.
 pub(super) fn line(subject: &'static str) -> (Line, LineEnd) {
-    let (alarms_link, alarms) = link(1);
+    let (calls_link, calls) = link(1);
     let (failed, told) = link(1);
     let ending = Ending { told, subject, why: None };
-    (Line { alarms: alarms_link, ending }, LineEnd { alarms, failed })
+    (Line { calls: calls_link, ending }, LineEnd { calls, failed })
 }
 
 impl Line {
@@ -133,12 +142,19 @@ impl Line {
         let alarm = Alarm { at: deadline.at + ANSWER_GRACE, ring };
         let late = async {
             // Without a bell only the end of the task ends the wait: it is ending.
-            let rings = self.alarms.send(alarm).await.is_ok() && rung.recv().await.is_some();
+            let rings = self.calls.send(Call::Alarm(alarm)).await.is_ok() && rung.recv().await.is_some();
             if rings { Err(too_late(deadline)) } else { std::future::pending().await }
         };
         let ended = async { Err(self.ending.wait().await) };
         // An answer that has come counts, whatever else has happened since.
         or(async { answered_or_never(answered.await).await }, or(late, ended)).await
+    }
+
+    /// A stream of what becomes of the connection: of a task that has ended, an empty one.
+    pub(super) async fn watch_connection(&self) -> ConnectionEvents {
+        let (watcher, events) = ConnectionEvents::make();
+        drop(self.calls.send(Call::Watch(watcher)).await);
+        events
     }
 
     /// Waits until the task has ended, and says why.
@@ -168,16 +184,25 @@ fn too_late(deadline: Deadline) -> Error {
     Error::new(ErrorKind::TimedOut, text)
 }
 
-/// Wakes the handle when its time is over, until the handle is gone. It asks one thing at a time: another alarm takes the
-/// place of the one before.
-pub(super) async fn ring(clock: &TickClock, line: &mut LineEnd) {
-    let mut next = line.alarms.recv().await;
-    while let Some(Alarm { at, ring }) = next {
-        match first(line.alarms.recv(), clock.until(at)).await {
-            Either::Left(newer) => next = newer,
+/// Wakes the handle when its time is over, and adds it to those that `report` tells, until it is gone. It asks one thing at
+/// a time: another alarm takes the place of the one before.
+pub(super) async fn ring(clock: &TickClock, report: &ConnectionReport, line: &mut LineEnd) {
+    let mut alarm: Option<Alarm> = None;
+    loop {
+        let over = async {
+            match &alarm {
+                Some(alarm) => clock.until(alarm.at).await,
+                None => std::future::pending().await,
+            }
+        };
+        match first(line.calls.recv(), over).await {
+            Either::Left(Some(Call::Alarm(newer))) => alarm = Some(newer),
+            Either::Left(Some(Call::Watch(watcher))) => report.watch(watcher),
+            Either::Left(None) => return,
             Either::Right(()) => {
-                let _ = ring.try_send(());
-                next = line.alarms.recv().await;
+                if let Some(Alarm { ring, .. }) = alarm.take() {
+                    let _ = ring.try_send(());
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use corecast_executors::{Inbox, Link, RecvTimeout, block_on};
 
 use super::config::{ClientConfig, Sessions};
+use super::connection_events::ConnectionEvents;
 use super::question::{Deadline, Line};
 use super::shared::{ListAsk, RegistryEnds, ask_for_registry};
 use crate::endpoint::Endpoint;
@@ -221,6 +222,16 @@ impl RegistryView {
             let handed = self.changes.recv().await;
             self.hand_over(handed)?;
         }
+    }
+
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        block_on(self.connection_events_async())
+    }
+
+    /// As [`RegistryView::connection_events`].
+    pub async fn connection_events_async(&self) -> ConnectionEvents {
+        self.line.watch_connection().await
     }
 
     fn hand_over(&mut self, handed: Option<(u64, Vec<PublisherChange>)>) -> Result<()> {

@@ -6,9 +6,9 @@ use std::rc::{Rc, Weak};
 use ahash::AHashMap;
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
 
-use super::session::Session;
+use super::session::{Peer, Session};
+use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
-use crate::ids::PublisherId;
 use crate::telemetry::OncePerSecond;
 use crate::wire::{Slab, Span};
 
@@ -17,8 +17,8 @@ pub(super) struct ClientRuntime {
     pub(super) slab: RefCell<Slab>,
     pub(super) spans: RefCell<Vec<Span>>,
     pub(super) log_limit: RefCell<OncePerSecond>,
-    /// Direct publishers of which it was said lately that they cannot be reached, and why.
-    pub(super) publishers_told: RefCell<AHashMap<(PublisherId, ErrorKind), MonotonicNs>>,
+    /// Brokers and direct publishers of which it was said lately that they cannot be reached or are lost, and why.
+    pub(super) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,
     /// Executors' own ticks, passed on to the shards of direct publishers here.
     pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
     sessions: RefCell<Vec<Weak<Session>>>,
@@ -43,7 +43,7 @@ impl ClientRuntime {
             slab: RefCell::default(),
             spans: RefCell::default(),
             log_limit: RefCell::default(),
-            publishers_told: RefCell::default(),
+            losses_told: RefCell::default(),
             tick_links: RefCell::default(),
             sessions: RefCell::default(),
             ending: Cell::new(0),

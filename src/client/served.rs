@@ -80,7 +80,7 @@ async fn publish(
     let failed = line.failed.clone();
     let left = async {
         let clock = &session.runtime.clock;
-        ring(clock, &mut line).await;
+        ring(clock, &session.report, &mut line).await;
         clock.until(clock.now() + LINGER).await;
     };
     // As in `Question::answer`.
@@ -121,7 +121,8 @@ async fn take_items(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>
 async fn hand_events(mut subscriber: LocalSubscriber, events: Link<Vec<Event>>, mut line: LineEnd) {
     let session = subscriber.session();
     let failed = line.failed.clone();
-    first(receive(&mut subscriber, events, failed), ring(&session.runtime.clock, &mut line)).await;
+    first(receive(&mut subscriber, events, failed), ring(&session.runtime.clock, &session.report, &mut line))
+        .await;
 }
 
 /// Hands events over, as many at a time as there are.
@@ -155,7 +156,7 @@ async fn show_registry(
     let session = view.session();
     let failed = line.failed.clone();
     let served = first(tell_changes(view, changes, failed), answer_lists(view, asks));
-    first(served, ring(&session.runtime.clock, &mut line)).await;
+    first(served, ring(&session.runtime.clock, &session.report, &mut line)).await;
 }
 
 /// Answers a thread that asks for lists.

@@ -12,6 +12,7 @@ use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, Wake, first, sp
 use tracing::warn;
 
 use super::config::{ClientConfig, Sessions};
+use super::connection_events::{ConnectionEvent, ConnectionReport};
 use super::holds::Holds;
 use super::introductions::Introduced;
 use super::question::Deadline;
@@ -48,6 +49,8 @@ pub(super) struct Session {
     pub(super) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
     pub(super) send_waits: Cell<bool>,
+    /// What becomes of the connection to the broker. Shared with the sessions to direct publishers.
+    pub(super) report: Rc<ConnectionReport>,
     /// Subscribers' queues without room. Shared with the sessions to direct publishers.
     pub(super) holds: Rc<Holds>,
     /// Everybody has left.
@@ -58,6 +61,8 @@ pub(super) struct Session {
     cut_off: Cell<bool>,
     /// Since when it is not open, if it is not.
     down_since: Cell<MonotonicNs>,
+    /// Why the last connection that was open ended; `None` until one has.
+    lost: RefCell<Option<Loss>>,
     /// Why the last connection failed or ended.
     last_failure: RefCell<String>,
     /// The address from which the broker is reached, while it is.
@@ -72,10 +77,19 @@ struct Shared {
     sinks: Rc<Sinks>,
     changed: Rc<Waiters>,
     holds: Rc<Holds>,
+    report: Rc<ConnectionReport>,
+}
+
+/// How an open connection ended.
+struct Loss {
+    kind: ErrorKind,
+    why: String,
+    /// It was logged. Then its end is, too.
+    is_logged: bool,
 }
 
 /// Who is at the other end.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Peer {
     Broker,
     Publisher(PublisherId),
@@ -116,6 +130,7 @@ impl Session {
             sinks: Rc::clone(&self.sinks),
             changed: Rc::clone(&self.changed),
             holds: Rc::clone(&self.holds),
+            report: Rc::clone(&self.report),
         };
         let peer = Peer::Publisher(registration.publisher);
         Self::spawn(&self.runtime, config, (peer, endpoints.clone()), None, shared)
@@ -126,7 +141,7 @@ impl Session {
         config: ClientConfig,
         (peer, endpoints): (Peer, Vec<Endpoint>),
         give_up: Option<MonotonicNs>,
-        Shared { sinks, changed, holds }: Shared,
+        Shared { sinks, changed, holds, report }: Shared,
     ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
@@ -138,6 +153,7 @@ impl Session {
             keeps_trying: Cell::new(true),
             cut_off: Cell::new(false),
             down_since: Cell::new(runtime.clock.now()),
+            lost: RefCell::default(),
             last_failure: RefCell::default(),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
@@ -146,6 +162,7 @@ impl Session {
             socket: RefCell::default(),
             send: Wake::new(),
             send_waits: Cell::new(false),
+            report,
             holds,
             closing: Cell::new(false),
             give_up: Cell::new(give_up),
@@ -367,12 +384,53 @@ impl Session {
     pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
         self.check_introductions(now);
         self.warn_of_complaint(now);
+        self.warn_of_loss();
+        if self.peer == Peer::Broker {
+            self.report.on_tick(now);
+        }
         let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
         if silent && let Some(socket) = &*self.socket.borrow() {
             let _ = socket.shutdown_both();
         }
         if !self.state.borrow().out.unsent().is_empty() {
             self.send_soon();
+        }
+    }
+
+    /// The session is open, for the first time or again.
+    pub(super) fn on_open(&self) {
+        if self.peer != Peer::Broker {
+            return;
+        }
+        self.report.change(ConnectionEvent::Connected);
+        if self.lost.take().is_some_and(|loss| loss.is_logged) {
+            let away = self.runtime.clock.now().saturating_since(self.down_since.get());
+            let away = format_args!("{:.1} s", away.as_secs_f64());
+            warn!(broker = %self.config.broker, %away, "connected to the broker again");
+        }
+    }
+
+    /// A connection that was open has ended.
+    fn on_lost(&self, error: &Error) {
+        self.state.borrow_mut().lost_by(error.kind());
+        if self.peer != Peer::Broker {
+            return;
+        }
+        let (kind, why) = (error.kind(), error.to_string());
+        self.report.change(ConnectionEvent::Disconnected { kind, why: why.clone() });
+        // One that is not tried again is an error of whoever uses it.
+        let is_logged = is_final(error);
+        self.lost.replace(Some(Loss { kind, why, is_logged }));
+        self.warn_of_loss();
+    }
+
+    /// Says that the connection is lost, unless that was said of this broker lately: then a tick says it, if it is still so.
+    fn warn_of_loss(&self) {
+        let mut lost = self.lost.borrow_mut();
+        let Some(loss) = lost.as_mut().filter(|loss| !loss.is_logged) else { return };
+        if !self.is_left() && self.is_worth_telling(loss.kind) {
+            loss.is_logged = true;
+            warn!(broker = %self.config.broker, reason = %loss.why, "the connection to the broker is lost: it is tried again");
         }
     }
 
@@ -401,6 +459,7 @@ impl Session {
                 pause = RECONNECT_PAUSE_MIN;
                 self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
                 self.down_since.set(self.runtime.clock.now());
+                self.on_lost(&error);
             }
             self.last_failure.replace(error.to_string());
             self.state.borrow_mut().on_disconnected();

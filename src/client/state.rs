@@ -97,6 +97,8 @@ pub(super) struct State {
     pub(super) subscribers: BTreeMap<SubscriberId, Subscribed>,
     /// How many of them have something to be told of a lost connection: mostly none, so that events need one look.
     pub(super) untold: usize,
+    /// Why the connection was lost that they are to be told of.
+    lost_by: GapReason,
     /// Subscribers whose subscriptions are in force again, to be told of the gap now.
     pub(super) returned: Vec<SubscriberId>,
     watches: BTreeMap<RequestId, Watched>,
@@ -144,6 +146,7 @@ impl State {
             losses: 0,
             subscribers: BTreeMap::new(),
             untold: 0,
+            lost_by: GapReason::Reconnect,
             returned: Vec::new(),
             watches: BTreeMap::new(),
             modes: Rc::default(),
@@ -256,6 +259,20 @@ impl State {
         if !matches!(self.phase, Phase::Failed(..)) {
             self.phase = Phase::Opening;
         }
+    }
+
+    /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
+    /// take its place.
+    pub(super) fn lost_by(&mut self, kind: ErrorKind) {
+        let reason = GapReason::of_loss(kind);
+        if self.untold == 0 || reason != GapReason::Reconnect {
+            self.lost_by = reason;
+        }
+    }
+
+    /// The reason of the gap that a lost connection leaves.
+    pub(super) fn gap_reason(&self) -> GapReason {
+        self.lost_by
     }
 
     /// It is not tried again.

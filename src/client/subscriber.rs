@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use corecast_executors::{Inbox, RecvTimeout, block_on};
 
 use super::config::ClientConfig;
+use super::connection_events::ConnectionEvents;
 use super::message::Event;
 use super::question::Line;
 use super::shared::{SubscriberEnds, ask_for_subscriber};
@@ -124,6 +125,16 @@ impl Subscriber {
             }
         }
         self.next().map(Some)
+    }
+
+    /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        block_on(self.connection_events_async())
+    }
+
+    /// As [`Subscriber::connection_events`].
+    pub async fn connection_events_async(&self) -> ConnectionEvents {
+        self.line.watch_connection().await
     }
 
     fn hand_over(&mut self, events: Option<Vec<Event>>) -> Result<()> {
