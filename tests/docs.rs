@@ -2,7 +2,7 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corecast::error::ErrorCode;
@@ -239,4 +239,41 @@ fn links_and_paths_lead_to_files() {
             assert!(!is_source || exists, "{name} names {path}");
         }
     }
+}
+
+#[test]
+fn every_test_that_the_table_of_faults_names_is_there() {
+    let table = page("docs/FAULTS.md");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |"));
+    let named: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(3).expect("a column of tests").split('`').skip(1).step_by(2))
+        .collect();
+    assert!(named.len() > 60, "{named:?}");
+    let sources = sources();
+    for name in named {
+        let is_there = match name.rsplit_once('.') {
+            Some(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists(),
+            None => sources.contains(&format!("fn {name}(")) || sources.contains(&format!("def {name}(")),
+        };
+        assert!(is_there, "{name}");
+    }
+}
+
+/// Every source file in which a test may stand, one behind the other.
+fn sources() -> String {
+    let mut folders: Vec<PathBuf> = ["src", "tests", "executors", "bench"]
+        .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .into();
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of this repository") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+                text.push_str(&fs::read_to_string(path).expect("text"));
+            }
+        }
+    }
+    text
 }

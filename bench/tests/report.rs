@@ -282,6 +282,7 @@ fn what_cannot_be_reported_is_an_error_that_says_what_to_do() {
     made_up::isolation(&path("isolation"));
     std::fs::write(path("file"), "").unwrap();
     let output = report(&[&path("isolation")], &path("file").join("out"));
-    assert_exit(&output, 1);
-    assert!(text(&output.stderr).contains("cannot make"), "{}", text(&output.stderr));
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("cannot write into"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).is_empty(), "it is said before the work");
 }
