@@ -237,8 +237,11 @@ pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
 /// killed and started again has its own back, and a second more.
 pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);
 
-/// The pause between those.
+/// The first pause between those, doubled up to [`CONTESTED_PAUSE_MAX`].
 pub const CONTESTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest pause between those: twice in the second of [`CONTESTED_PATIENCE`] in which the lease is over.
+pub const CONTESTED_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Rules of modes one broker has.
 pub const MODE_RULES_MAX: usize = 256;
@@ -370,6 +373,13 @@ pub const LOOK_UP_TIMEOUT: Duration = CONNECT_TIMEOUT_DEFAULT;
 
 // ---------------------------------------------------------------- Client
 
+/// Most events that a subscriber takes from a full queue before the session that was held is read again: as many as are
+/// handed over at four times. With half of a long queue a slow subscriber would hold a publisher under `block` for minutes.
+pub const CLIENT_QUEUE_FRAMES_FREED: usize = 1 << 10;
+
+/// The same, in bytes.
+pub const CLIENT_QUEUE_BYTES_FREED: usize = 1 << 20;
+
 /// Default for how long the first connection is tried: scripts start broker and clients side by side.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
@@ -462,6 +472,8 @@ const _: () = {
         ENDPOINTS_PER_PUBLISHER_MAX * (ENDPOINT_BYTES_MAX + 1) + TOPIC_BYTES_MAX <= REGISTRATION_BYTES_MAX
     );
     assert!(2 * NEWS_BYTES_AHEAD + REGISTRATION_BYTES_MAX <= CONTROL_BYTES_MAX);
-    assert!(CONTESTED_PATIENCE.as_millis() > LEASE_DEFAULT.as_millis());
+    assert!(
+        CONTESTED_PATIENCE.as_millis() >= LEASE_DEFAULT.as_millis() + 2 * CONTESTED_PAUSE_MAX.as_millis()
+    );
     assert!(ZMTP_COMMAND_BYTES_MAX >= TOPIC_BYTES_MAX + 16); // a name and a prefix
 };

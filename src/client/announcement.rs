@@ -12,7 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
 use crate::limits::{
-    CONTESTED_PATIENCE, CONTESTED_PAUSE, REGISTRATION_BYTES_MAX, RENEWALS_PER_LEASE, TOPICS_PER_PUBLISHER_MAX,
+    CONTESTED_PATIENCE, CONTESTED_PAUSE, CONTESTED_PAUSE_MAX, REGISTRATION_BYTES_MAX, RENEWALS_PER_LEASE,
+    TOPICS_PER_PUBLISHER_MAX,
 };
 use crate::registry::{ModeRules, filters_to_lines};
 use crate::topic::{Filter, Topic};
@@ -50,6 +51,8 @@ struct Contested {
     /// By the first tick after the first refusal.
     since: Option<MonotonicNs>,
     asked_again: MonotonicNs,
+    /// Before it is asked again.
+    pause: Duration,
 }
 
 impl Announcement {
@@ -132,9 +135,12 @@ impl Announcement {
             self.refused = self.contested.take().map(|contested| contested.why);
             return false;
         }
-        if self.asked.is_some() || now.saturating_since(contested.asked_again) < CONTESTED_PAUSE {
+        if self.asked.is_some() || now.saturating_since(contested.asked_again) < contested.pause {
             return false;
         }
+        let is_first = contested.asked_again == MonotonicNs(0);
+        contested.pause =
+            if is_first { CONTESTED_PAUSE } else { (contested.pause * 2).min(CONTESTED_PAUSE_MAX) };
         contested.asked_again = now;
         self.changed = true;
         true
@@ -199,7 +205,12 @@ impl Announcement {
             }
             _ => {
                 self.asked = None;
-                let again = Contested { why: String::new(), since: None, asked_again: MonotonicNs(0) };
+                let again = Contested {
+                    why: String::new(),
+                    since: None,
+                    asked_again: MonotonicNs(0),
+                    pause: CONTESTED_PAUSE,
+                };
                 self.contested.get_or_insert(again).why = text.to_owned();
             }
         }
@@ -214,6 +225,7 @@ impl Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LEASE_DEFAULT;
 
     fn topic(name: &str) -> Topic {
         Topic::new(name).unwrap()
@@ -295,11 +307,11 @@ mod tests {
         assert_eq!(said.refused.as_deref(), Some("not this one"));
 
         let mut said = refused_with(ErrorCode::EndpointTaken);
-        let (start, mut asked) = (MonotonicNs(1_000_000_000), 0);
+        let (start, mut asked) = (MonotonicNs(1_000_000_000), Vec::new());
         for tick in 0.. {
             let now = start + corecast_executors::TICK * tick;
             if said.tries_again(now) {
-                asked += 1;
+                asked.push(now);
                 said.register(7, &mut OutBuffer::default());
                 said.on_refused(ErrorCode::EndpointTaken, "not this one");
             }
@@ -308,7 +320,12 @@ mod tests {
                 break;
             }
         }
-        assert!((10..100).contains(&asked) && !said.is_undecided(), "{asked} times");
+        let pauses: Vec<Duration> = asked.windows(2).map(|two| two[1].saturating_since(two[0])).collect();
+        let doubled = [CONTESTED_PAUSE, CONTESTED_PAUSE * 2, CONTESTED_PAUSE * 4, CONTESTED_PAUSE_MAX];
+        assert_eq!(pauses[..4], doubled);
+        assert!(pauses[4..].iter().all(|pause| *pause == CONTESTED_PAUSE_MAX), "{pauses:?}");
+        let after_lease = asked.iter().filter(|at| at.saturating_since(start) > LEASE_DEFAULT).count();
+        assert!(after_lease >= 2 && !said.is_undecided(), "{asked:?}");
 
         let mut said = refused_with(ErrorCode::EndpointTaken);
         assert!(said.tries_again(start) && said.wants_to_register());

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::holds::Hold;
 use super::message::{Event, EventRef, Gap, GapReason};
 use super::waiters::Waiters;
-use crate::limits::GAP_TOPICS_MAX;
+use crate::limits::{CLIENT_QUEUE_BYTES_FREED, CLIENT_QUEUE_FRAMES_FREED, GAP_TOPICS_MAX};
 
 /// A queue of events that is bounded in number and in bytes. At its bound it either holds the session that fills it, until
-/// half is free, or drops the oldest and tells.
+/// there is room for a turn's worth, or drops the oldest and tells.
 #[derive(Debug)]
 pub(super) struct EventQueue {
     hold: Hold,
@@ -111,9 +111,11 @@ impl EventQueue {
         Some(Gap { topic, missed: Some(entry.messages), reason: GapReason::Subscriber })
     }
 
-    /// Whether a session that is held may go on: half is free again.
+    /// Whether a session that is held may go on: half is free again, or as much as is worth a turn.
     fn has_room(&self) -> bool {
-        self.events.borrow().len() <= self.frames_max / 2 && self.bytes.get() <= self.bytes_max / 2
+        let below = |bound: usize, freed_max: usize| bound - (bound / 2).clamp(1, freed_max);
+        self.events.borrow().len() <= below(self.frames_max, CLIENT_QUEUE_FRAMES_FREED)
+            && self.bytes.get() <= below(self.bytes_max, CLIENT_QUEUE_BYTES_FREED)
     }
 }
 
@@ -166,6 +168,29 @@ mod tests {
         assert!(
             matches!(&kept[..], [Event::Message(a), Event::Message(b)] if (a.sequence, b.sequence) == (4, 5))
         );
+    }
+
+    #[test]
+    fn a_long_queue_holds_its_session_no_longer_than_for_a_turn() {
+        let holds = Rc::default();
+        let frames_max = 64 * CLIENT_QUEUE_FRAMES_FREED;
+        let long = queue(frames_max, usize::MAX, &holds);
+        for sequence in 1..=frames_max as u64 {
+            push(&long, sequence, b"p", true);
+        }
+        let taken_until_released = |queue: &EventQueue| {
+            assert!(holds.any());
+            (1..).find(|_| queue.pop().is_some() && !holds.any()).expect("it has an end")
+        };
+        assert_eq!(taken_until_released(&long), CLIENT_QUEUE_FRAMES_FREED);
+        drop(long);
+        let large = queue(usize::MAX, 64 * CLIENT_QUEUE_BYTES_FREED, &holds);
+        // With its topic a quarter.
+        let payload = vec![0; CLIENT_QUEUE_BYTES_FREED / 4 - 1];
+        for sequence in 1..=256 {
+            push(&large, sequence, &payload, true);
+        }
+        assert_eq!(taken_until_released(&large), 4);
     }
 
     #[test]

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use corecast_executors::{
     Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, spawn_local, start,
 };
+use once_cell::sync::OnceCell;
 
 use super::config::ClientConfig;
 use super::direct_shards::{cores_of, start_executors};
@@ -103,9 +103,9 @@ pub(super) struct SubscriberEnds {
 /// The way to the executor of this process, which is started when nobody has asked before. It lives as long as the
 /// process: nobody who asks it outlives it.
 fn commands() -> Result<Link<Command>> {
-    static COMMANDS: OnceLock<std::result::Result<Link<Command>, String>> = OnceLock::new();
-    let started = COMMANDS.get_or_init(|| start_executor().map_err(|e| e.to_string()));
-    started.clone().map_err(|text| Error::new(ErrorKind::Executor, text))
+    static COMMANDS: OnceCell<Link<Command>> = OnceCell::new();
+    // A start that fails, such as for want of descriptors, is tried again by whoever asks next.
+    COMMANDS.get_or_try_init(start_executor).cloned()
 }
 
 /// Asks for a publisher: of the executor that all share, or of one of its own if it is to have some.
@@ -173,17 +173,81 @@ fn start_executor() -> Result<Link<Command>> {
 async fn run(context: ShardContext<Command>) {
     let ShardContext { mut commands, ticks, .. } = context;
     let runtime = ClientRuntime::start(ticks);
-    // Those with the same configuration share a client, and so, per executor, a session.
-    let clients: Rc<RefCell<HashMap<ClientConfig, LocalClient>>> = Rc::default();
+    let clients = Rc::new(Clients { runtime, of_configs: RefCell::default() });
     while let Some(command) = commands.recv().await {
         let (Command::Publisher { config, .. }
         | Command::Subscriber { config, .. }
         | Command::Registry { config, .. }) = &command;
-        let client = clients
-            .borrow_mut()
-            .entry(config.clone())
-            .or_insert_with(|| LocalClient::with_runtime(config.clone(), Rc::clone(&runtime)))
-            .clone();
-        spawn_local(serve(client, command)).detach();
+        let (clients, config) = (Rc::clone(&clients), config.clone());
+        let client = clients.of(&config);
+        spawn_local(async move {
+            serve(client, command).await;
+            clients.forget_unused(&config);
+        })
+        .detach();
+    }
+}
+
+/// The clients of this executor. Those with the same configuration share one, and so, per executor, a session.
+struct Clients {
+    runtime: Rc<ClientRuntime>,
+    of_configs: RefCell<HashMap<ClientConfig, LocalClient>>,
+}
+
+impl Clients {
+    fn of(&self, config: &ClientConfig) -> LocalClient {
+        let mut clients = self.of_configs.borrow_mut();
+        let make = || LocalClient::with_runtime(config.clone(), Rc::clone(&self.runtime));
+        clients.entry(config.clone()).or_insert_with(make).clone()
+    }
+
+    /// Somebody has left: if nobody is left with this configuration, so does its client.
+    fn forget_unused(&self, config: &ClientConfig) {
+        let mut clients = self.of_configs.borrow_mut();
+        if clients.get(config).is_some_and(|client| Rc::strong_count(&client.inner) == 1) {
+            clients.remove(config);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+
+    #[test]
+    fn a_client_is_forgotten_with_its_last_user() {
+        let (done, mut result) = corecast_executors::link(1);
+        let config = PoolConfig {
+            name: "test".to_owned(),
+            cores: Vec::new(),
+            shards: 1,
+            idle: Idle::default(),
+            sockets: Sockets::Few,
+            link_capacity: 1,
+        };
+        let body = move |context: ShardContext<()>| {
+            let done = done.clone();
+            async move {
+                let runtime = ClientRuntime::start(context.ticks);
+                let clients = Clients { runtime, of_configs: RefCell::default() };
+                for n in 0..100 {
+                    let name = format!("user {n}");
+                    let config = ClientConfig { name, ..ClientConfig::new(Endpoint::default()) };
+                    let [one, other] = [clients.of(&config), clients.of(&config)];
+                    assert!(Rc::ptr_eq(&one.inner, &other.inner));
+                    drop(one);
+                    clients.forget_unused(&config);
+                    assert_eq!(clients.of_configs.borrow().len(), 1, "somebody uses it");
+                    drop(other);
+                    clients.forget_unused(&config);
+                    assert_eq!(clients.of_configs.borrow().len(), 0);
+                }
+                done.try_send(()).expect("there is room");
+            }
+        };
+        let pool = start(&config, body).expect("an executor");
+        assert_eq!(result.recv_blocking(), Some(()));
+        pool.stop().expect("it ends in order");
     }
 }
