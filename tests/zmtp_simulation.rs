@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
 use corecast::fanout::{Shard, ShardConfig};
 use corecast::ids::{SessionId, ShardId};
-use corecast::limits::LENGTH_BYTES;
+use corecast::limits::{LENGTH_BYTES, TURN_STEPS_MAX};
 use corecast::wire::{
     CheckedFrame, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting as native_greeting, parts,
 };
@@ -55,8 +55,15 @@ impl World {
     fn new(seed: u64) -> World {
         let mut rng = Rng::with_seed(seed);
         let shards = rng.usize(1..4);
-        let config =
-            ShardConfig { shards, zmtp_publishers: true, zmtp_subscribers: true, ..ShardConfig::default() };
+        // In half of the worlds a read is cut wherever something new comes.
+        let turn_steps_max = if rng.bool() { TURN_STEPS_MAX } else { rng.usize(1..60) };
+        let config = ShardConfig {
+            shards,
+            turn_steps_max,
+            zmtp_publishers: true,
+            zmtp_subscribers: true,
+            ..ShardConfig::default()
+        };
         let now = MonotonicNs(1);
         let shard = |id| Shard::new(ShardId(u16::try_from(id).expect("few")), config.clone(), now);
         World {
@@ -76,7 +83,7 @@ impl World {
         for _ in 0..STEPS {
             match self.rng.u32(..100) {
                 0..=1 => self.come(),
-                2..=15 => self.change_subscription(),
+                2..=15 => self.change_subscriptions(),
                 16..=60 => self.publish(),
                 61..=80 => self.travel_some(),
                 81..=97 => {
@@ -159,12 +166,22 @@ impl World {
         levels.join(".").into_bytes()
     }
 
-    /// It comes into force everywhere before anybody publishes again, so that who must get what is plain.
-    fn change_subscription(&mut self) {
+    /// Some at once. They come into force everywhere before anybody publishes again, so that who must get what is plain.
+    fn change_subscriptions(&mut self) {
         let client = self.rng.usize(..self.clients.len());
         if self.clients[client].is_publisher {
             return;
         }
+        let mut said = Vec::new();
+        for _ in 0..self.rng.usize(1..6) {
+            said.extend(self.change_subscription(client));
+        }
+        self.rest();
+        self.say(client, &said);
+        self.rest();
+    }
+
+    fn change_subscription(&mut self, client: usize) -> Vec<u8> {
         let drop_one = self.rng.bool() && !self.clients[client].prefixes.is_empty();
         let prefix = if drop_one {
             let at = self.rng.usize(..self.clients[client].prefixes.len());
@@ -176,7 +193,7 @@ impl World {
         if !drop_one && !self.clients[client].prefixes.contains(&prefix) {
             self.clients[client].prefixes.push(prefix.clone());
         }
-        let said = if self.clients[client].is_native {
+        if self.clients[client].is_native {
             let (filter, request, subscriber, kind) = (&prefix[..], 1, 1, 2);
             encode_to_vec(&if drop_one {
                 Frame::Unsubscribe { filter, request, subscriber, kind }
@@ -185,10 +202,7 @@ impl World {
             })
         } else {
             command::subscription(!drop_one, &prefix, self.rng.bool())
-        };
-        self.rest();
-        self.say(client, &said);
-        self.rest();
+        }
     }
 
     fn publish(&mut self) {

@@ -75,7 +75,11 @@ impl Shard {
             other if self.on_registry_frame(id, other) => {}
             _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
-        // What it asked for may be news for shards that take none for now: it is not to make more of them.
+        self.hold_for_news(id);
+    }
+
+    /// What a session asked for may be news for shards that take none for now: it is not to make more of them.
+    pub(super) fn hold_for_news(&mut self, id: SessionId) {
         for shard in self.others() {
             self.hold_if_backed_up(shard, Origin::Here(id));
         }

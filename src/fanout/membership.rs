@@ -99,6 +99,7 @@ impl Shard {
         }
         let Some(session) = self.sessions.get(id) else { return };
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
+        self.turn.spend(filters.len());
         // The new group first, so that a filter that both have is not withdrawn in between.
         let new = (!filters.is_empty()).then(|| self.join(encoding, filters));
         self.leave_group(id);

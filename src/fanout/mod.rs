@@ -26,6 +26,7 @@
 //! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
 //! | `turn` | the work of one turn, and what waits for the next |
+//! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `shard` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
 //! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
@@ -50,6 +51,7 @@ mod membership;
 mod news;
 mod outbox;
 mod policy;
+mod postponed;
 mod publish;
 mod publishers;
 mod relays;

@@ -63,8 +63,10 @@ impl Shard {
         let mut told = Vec::new();
         encode_subscription(id, filter, wanted, &mut told);
         let told = Bytes::from(told);
-        let there: Vec<Arc<Registration>> = self.publishers.directory.matching(filter).cloned().collect();
-        for registration in there {
+        let (publishers, work) = self.publishers.directory.overlapping(filter);
+        self.turn.spend(work + publishers.len());
+        for publisher in publishers {
+            let Some(registration) = self.publishers.directory.get(publisher).cloned() else { continue };
             match self.relays.relays.get(&registration.publisher).map(|relay| relay.stage) {
                 Some(Stage::Connected(relay)) => self.tell_relay(relay, told.clone(), 1),
                 None if wanted => self.begin_relay(registration),

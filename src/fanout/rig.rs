@@ -98,7 +98,8 @@ impl Rig {
         self.audit();
     }
 
-    fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
+    /// The bytes that a client is sent: it reads everything.
+    pub(super) fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
         let shard = &mut self.shards[shard];
         let mut taken = Vec::new();
         shard.flush_all(id, |part| taken.extend_from_slice(part));

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::encoding::{Author, Messages, Spans};
 use super::outbox::{LinkItem, Origin};
+use super::postponed::Postponed;
 use super::publish::Audience;
 use super::shard::Shard;
 use crate::ids::{SessionId, ShardId};
 use crate::wire::WireError;
+use crate::zmtp::Step;
 
 /// The steps of work that a turn has left; see [`crate::limits::TURN_STEPS_MAX`].
 #[derive(Debug)]
@@ -51,6 +53,8 @@ impl Turn {
 #[derive(Default, Debug)]
 pub(super) struct Rest {
     batches: VecDeque<Batch>,
+    /// What else a ZeroMQ session has said. Those who publish do not subscribe, so that nothing overtakes a message.
+    pub(super) postponed: Postponed,
     /// What stood behind it and is no frame: the session ends with that.
     error: Option<WireError>,
 }
@@ -88,8 +92,15 @@ impl Shard {
                 self.wait_for_turn(id, rest, VecDeque::push_front);
             }
         }
+        while !self.turn.is_over()
+            && let Some(step) = self.next_postponed(id)
+        {
+            self.on_step(id, step);
+        }
+        self.hold_for_news(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty()) {
+        if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty() && rest.postponed.is_empty())
+        {
             session.frame_begins_again(now);
             if let Some(error) = rest.error {
                 self.close(id, error.code, &error.text);
@@ -99,6 +110,10 @@ impl Shard {
 
     fn next_of_rest(&mut self, id: SessionId) -> Option<Batch> {
         self.sessions.get_mut(id)?.rest.as_mut()?.batches.pop_front()
+    }
+
+    fn next_postponed(&mut self, id: SessionId) -> Option<Step> {
+        self.sessions.get_mut(id)?.rest.as_mut()?.postponed.pop()
     }
 
     /// A session ends with this error, behind what was read before it.
@@ -117,9 +132,15 @@ impl Shard {
     }
 
     fn wait_for_turn(&mut self, id: SessionId, rest: Batch, put: impl FnOnce(&mut VecDeque<Batch>, Batch)) {
-        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) {
-            put(&mut session.rest.get_or_insert_default().batches, rest);
+        if let Some(waiting) = self.rest_of(id) {
+            put(&mut waiting.batches, rest);
         }
+    }
+
+    /// What waits of a session, to add to it; `None` if it is not listened to any more.
+    pub(super) fn rest_of(&mut self, id: SessionId) -> Option<&mut Rest> {
+        let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        Some(session.rest.get_or_insert_default())
     }
 
     /// Whether items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no

@@ -167,6 +167,7 @@ impl Shard {
         if self.upstream.publishers.is_empty() {
             return;
         }
+        self.turn.spend(self.upstream.publishers.len());
         let frames =
             [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
         for id in self.upstream.publishers.clone() {

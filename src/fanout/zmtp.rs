@@ -101,19 +101,16 @@ impl Shard {
             match step {
                 Step::Messages(range) => self.on_messages(id, bytes, &out.spans[range], now_unix_ns),
                 Step::Message(bytes, span) => self.on_messages(id, &bytes, &[span], now_unix_ns),
-                step => self.on_step(id, step),
+                step => self.on_step_in_turn(id, step),
             }
         }
         if let Some(error) = &read.error {
             self.end_with(id, error);
         }
-        // What it asked for may be news for shards that take none for now: it is not to make more of them.
-        for shard in self.others() {
-            self.hold_if_backed_up(shard, Origin::Here(id));
-        }
+        self.hold_for_news(id);
     }
 
-    fn on_step(&mut self, id: SessionId, step: Step) {
+    pub(super) fn on_step(&mut self, id: SessionId, step: Step) {
         match step {
             Step::Greeted => {
                 if let Some(session) = self.sessions.get_mut(id) {
@@ -157,7 +154,11 @@ impl Shard {
         let Some(peer) = self.zmtp_peer(id) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
-        let messages = Messages::Zmtp(spans, author);
+        self.publish_in_turn(id, bytes, Messages::Zmtp(spans, author));
+    }
+
+    /// Publishes until the turn is over; what is left waits, as all does if something waits already.
+    fn publish_in_turn(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) {
         let done = if self.is_behind(id) {
             0
         } else {
@@ -185,7 +186,7 @@ impl Shard {
         let (gap, mut spans) = (Bytes::from(gap), Vec::new());
         let found = split(&gap, usize::MAX, &mut spans);
         debug_assert!(found.error.is_none(), "own frames are whole");
-        self.publish(&gap, Messages::Native(&spans), Origin::Here(id), Audience::All);
+        self.publish_in_turn(id, &gap, Messages::Native(&spans));
     }
 
     fn on_zmtp_ready(&mut self, id: SessionId, role: Role) {
