@@ -6,8 +6,9 @@ usage() {
     cat <<'TEXT'
 usage: scripts/peers.sh install | start | stop | status
 
-  install   gets what is missing: redis-server, nats-server and mosquitto from Debian (as root), and a Python with
-            pyzmq under the target folder. No service that Debian would start is left running.
+  install   gets what is missing: redis-server, nats-server and mosquitto from Debian (as root), promtool with which a
+            test checks the page of metrics (package prometheus), and a Python with pyzmq under the target folder. No
+            service that Debian would start is left running.
   start     starts each on loopback with the configuration that `corecast-bench peers` uses (bench/peers/): mosquitto
             on 1883, nats-server on 4222, redis-server on 6379. `corecast-bench peers` needs none of it: it starts
             its own, each in each round.
@@ -59,6 +60,8 @@ install_servers() {
     for server in "${servers[@]}"; do
         command -v "$server" >/dev/null || missing+=("$server")
     done
+    # promtool, by which a test checks the page of metrics.
+    command -v promtool >/dev/null || missing+=(prometheus)
     if [ ${#missing[@]} -eq 0 ]; then
         echo "servers: all there"
         return 0
