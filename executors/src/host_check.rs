@@ -63,7 +63,7 @@ impl Finding {
 pub struct HostCheck {
     /// The cores that will be asked for. `None`: all that are allowed.
     pub cores: Option<CoreSet>,
-    /// How many connections will be open at once. `None`: there should be room for [`CONNECTIONS_EXPECTED`].
+    /// How many connections will be open at once. `None`: there should be room for 900.
     pub connections_wanted: Option<u64>,
     /// How long to look for pauses of the machine itself, on one core. Zero: not at all.
     pub jitter: Duration,
