@@ -380,6 +380,10 @@ pub const CLIENT_QUEUE_FRAMES_FREED: usize = 1 << 10;
 /// The same, in bytes.
 pub const CLIENT_QUEUE_BYTES_FREED: usize = 1 << 20;
 
+/// Longest body of a frame that a client takes from a broker before its welcome, in bytes, and the least that it takes
+/// after: that of its mode rules, each as long as a filter can be. Longer ones than the welcome allows it never takes.
+pub const WELCOME_BYTES_MAX: usize = MODE_RULES_MAX * (TOPIC_BYTES_MAX + 16) + 1024;
+
 /// Default for how long the first connection is tried: scripts start broker and clients side by side.
 pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
@@ -471,6 +475,7 @@ const _: () = {
     assert!(
         ENDPOINTS_PER_PUBLISHER_MAX * (ENDPOINT_BYTES_MAX + 1) + TOPIC_BYTES_MAX <= REGISTRATION_BYTES_MAX
     );
+    assert!(WELCOME_BYTES_MAX >= 2 * REGISTRATION_BYTES_MAX);
     assert!(2 * NEWS_BYTES_AHEAD + REGISTRATION_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(
         CONTESTED_PATIENCE.as_millis() >= LEASE_DEFAULT.as_millis() + 2 * CONTESTED_PAUSE_MAX.as_millis()

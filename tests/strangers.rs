@@ -9,6 +9,7 @@ mod watchdog;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use corecast::wire::{Frame, encode_to_vec, greeting};
 use corecast_executors::spawn_plain;
 use running::{run, said};
 
@@ -79,4 +80,49 @@ fn a_stranger_on_the_port_is_told() {
             }
         }
     });
+}
+
+/// A broker that greets, reads our hello, says these frames, and then announces another of so many bytes.
+fn overstepping(frames: Vec<u8>, announced_bytes: u32) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let serve = move || {
+        for peer in listener.incoming() {
+            let mut peer = peer.expect("a connection");
+            // Whoever has hung up hears no more.
+            let _ = peer.write_all(&greeting::ours());
+            let _ = peer.read(&mut [0; 1024]);
+            let _ = peer.write_all(&frames);
+            let _ = peer.write_all(&announced_bytes.to_le_bytes());
+            let _ = peer.read_to_end(&mut Vec::new());
+        }
+    };
+    spawn_plain("overstepping", serve).expect("a thread");
+    endpoint
+}
+
+#[test]
+fn a_broker_that_oversteps_its_bounds_is_left_for_good() {
+    let _watchdog = watchdog::watch("a_broker_that_oversteps_its_bounds_is_left_for_good");
+    let welcome = |frame_bytes_max| {
+        encode_to_vec(&Frame::Welcome {
+            session: 1,
+            epoch: 1,
+            frame_bytes_max,
+            heartbeat_ms: 15_000,
+            overflow: 1,
+            ticket: 1,
+        })
+    };
+    let many: u32 = 4 << 20;
+    let cases = [
+        ("before its welcome", Vec::new(), many, "announces"),
+        ("beyond its own welcome", welcome(1 << 20), many, "announces"),
+        ("welcomes without end", welcome(many).repeat(1000), 1000, "welcomed a session that is open"),
+    ];
+    for (case, frames, announced_bytes, why) in cases {
+        let endpoint = overstepping(frames, announced_bytes);
+        let said = said(&run(&["sub", "t", "--timeout", "10s", "--broker", &endpoint]), 1);
+        assert!(said.contains(why) && said.contains(&endpoint), "{case}: {said}");
+    }
 }

@@ -13,7 +13,7 @@ use super::session::{Peer, Session};
 use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::SubscriberId;
-use crate::limits::{CONNECT_ATTEMPT, FRAME_BYTES_MAX_LIMIT, HANDSHAKE_DEADLINE};
+use crate::limits::{CONNECT_ATTEMPT, HANDSHAKE_DEADLINE};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Frame, Reader, split};
 
@@ -131,7 +131,7 @@ impl Session {
             if let Turn::Ended(error) = turn {
                 return error;
             }
-            if let Err(error) = self.check_identity() {
+            if let Err(error) = self.check_peer() {
                 return error;
             }
             self.hear_news();
@@ -175,7 +175,7 @@ impl Session {
         let mut spans = self.runtime.spans.take();
         spans.clear();
         let bytes = &reader.filled(&slab)[greeted..];
-        let found = split(bytes, FRAME_BYTES_MAX_LIMIT, &mut spans);
+        let found = split(bytes, self.state.borrow().frame_bytes_max_of_peer(), &mut spans);
         let mut answered = false;
         for span in &spans {
             answered |= self.on_frame(span.frame(bytes));
@@ -235,8 +235,13 @@ impl Session {
         }
     }
 
-    /// A direct publisher must be the one that was introduced: its port may be somebody else's by now.
-    fn check_identity(&self) -> Result<()> {
+    /// A session is welcomed once; and a direct publisher must be the one that was introduced: its port may be somebody
+    /// else's by now.
+    fn check_peer(&self) -> Result<()> {
+        if self.state.borrow().is_welcomed_again {
+            let text = format!("{} welcomed a session that is open", self.config.broker);
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
         if !self.state.borrow().is_imposter {
             return Ok(());
         }

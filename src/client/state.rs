@@ -23,8 +23,8 @@ use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HEARING_GAP_MAX, HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX,
-    WATCHES_PER_SESSION_MAX,
+    FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARING_GAP_MAX, HEARTBEAT_DEFAULT,
+    HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX, WELCOME_BYTES_MAX,
 };
 use crate::printable::printable;
 use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
@@ -112,6 +112,8 @@ pub(super) struct State {
     pub(super) wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
     pub(super) is_imposter: bool,
+    /// The peer has welcomed us a second time: nothing of that was done.
+    pub(super) is_welcomed_again: bool,
     /// What this client's own direct publisher has to say to the broker.
     pub(super) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
@@ -154,6 +156,7 @@ impl State {
             identity: None,
             wanted: None,
             is_imposter: false,
+            is_welcomed_again: false,
             announcement: None,
             news: Vec::new(),
             registry: None,
@@ -186,6 +189,14 @@ impl State {
         matches!(self.phase, Phase::Open)
     }
 
+    /// Longest body of a frame that is taken from the peer now: nobody has asked for more than a welcome before that.
+    pub(super) fn frame_bytes_max_of_peer(&self) -> usize {
+        if !self.is_open() {
+            return WELCOME_BYTES_MAX;
+        }
+        self.terms.frame_bytes_max.clamp(WELCOME_BYTES_MAX, FRAME_BYTES_MAX_LIMIT)
+    }
+
     /// Bytes that wait to be sent, now or when the session opens.
     pub(super) fn backlog(&self) -> usize {
         self.out.unsent().len() + self.held.len()
@@ -201,6 +212,7 @@ impl State {
         self.refusal = None;
         self.identity = None;
         self.is_imposter = false;
+        self.is_welcomed_again = false;
         self.next_modes = ModeRules::default();
         self.last_heard = now;
         self.last_said = now;
@@ -283,6 +295,7 @@ impl State {
     /// A frame that is meant for this end.
     pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
+            Frame::Welcome { .. } if self.is_open() => self.is_welcomed_again = true,
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
                 self.is_imposter = true;
             }
