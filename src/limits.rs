@@ -309,6 +309,10 @@ pub const FRAME_STALL_CROWDED: Duration = Duration::from_secs(1);
 /// Bytes by which it grows in that time at the least: those of a read.
 pub const FRAME_STEP_BYTES: usize = READ_BYTES_PER_TURN;
 
+/// How long `corecast pub` goes on after a signal, for the broker to take what was sent: within the 10 s that supervisors
+/// give.
+pub const INTERRUPTED_MAX: Duration = Duration::from_secs(5);
+
 /// How long a closed session may take to read its farewell, and a finished publisher to be read to the end.
 pub const LINGER: Duration = Duration::from_secs(2);
 

@@ -8,6 +8,7 @@ mod environment;
 mod event_writer;
 mod exit;
 mod http_address;
+mod interrupt;
 mod man;
 mod output;
 mod pace;

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::interrupt::Interrupt;
 use super::{Exit, Failure};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
 
@@ -89,15 +91,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Opens the file; `-` is stdin.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new("-") {
-            return Ok(Self::new("stdin", Box::new(io::stdin().lock()), FRAME_BYTES_MAX_LIMIT));
-        }
-        let name = path.display().to_string();
-        let file =
-            File::open(path).map_err(|e| Failure::new(Exit::Failed, format!("cannot open {name}: {e}")))?;
-        Ok(Self::new(name, Box::new(file), FRAME_BYTES_MAX_LIMIT))
+    /// Opens the file, of which nothing can be read after an interrupt; `-` is stdin.
+    pub(super) fn open(path: &Path, interrupt: &Interrupt) -> Result<Self, Failure> {
+        let (name, file) = if path == Path::new("-") {
+            ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from))
+        } else {
+            (path.display().to_string(), File::open(path))
+        };
+        let reader = file.and_then(|file| interrupt.reader(file));
+        let reader = reader.map_err(|e| Failure::new(Exit::Failed, format!("cannot open {name}: {e}")))?;
+        Ok(Self::new(name, Box::new(reader), FRAME_BYTES_MAX_LIMIT))
     }
 
     /// Lines longer than `line_bytes_max` are an error before they fill the memory.
@@ -180,7 +183,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let failure = Lines::open(Path::new("no/such/file")).err().expect("it is not there");
+        let failure = Lines::open(Path::new("no/such/file"), &Interrupt::pair().unwrap().1)
+            .err()
+            .expect("it is not there");
         assert!(failure.to_string().starts_with("error: cannot open no/such/file: "), "{failure}");
     }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use corecast_executors::CoreSet;
 
+use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
 use super::quantity::{Size, Span, parse_rate_hz};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
-use crate::limits::FRAME_BYTES_MAX_LIMIT;
+use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
 use crate::{ClientConfig, Endpoint, Error, ErrorKind, OverflowPolicy, Publisher, Topic};
 
 const EXAMPLES: &str = "\
@@ -26,7 +27,9 @@ Examples:
 
 A file is sent line by line, without the newlines and else byte for byte: `corecast sub` prints each payload and \
 a newline, and so gives a text file back as it was. With a message or generated ones, the exit code is 3 when they \
-were sent slower than --rate; with --lines the rate is the most that is sent.";
+were sent slower than --rate; with --lines the rate is the most that is sent.
+
+SIGTERM and SIGINT end it when the broker has taken what was sent, within 5 s; the exit code is 1.";
 
 /// Publish a message, the lines of a file, or generated messages; end when the broker has taken them.
 #[derive(Args, Debug)]
@@ -98,12 +101,15 @@ pub(super) struct PubArgs {
 
 impl PubArgs {
     /// Where the payloads come from.
-    fn payloads(&mut self) -> Result<Payloads, Failure> {
+    fn payloads(&mut self, interrupt: &Interrupt) -> Result<Payloads, Failure> {
         if let Some(message) = self.message.take() {
             return Ok(Payloads::Same { payload: message.into_vec(), left: self.count.unwrap_or(1) });
         }
         if let Some(path) = &self.lines {
-            return Ok(Payloads::Lines { lines: Lines::open(path)?, left: self.count.unwrap_or(u64::MAX) });
+            return Ok(Payloads::Lines {
+                lines: Lines::open(path, interrupt)?,
+                left: self.count.unwrap_or(u64::MAX),
+            });
         }
         match self.count {
             Some(_) if self.size.0 > FRAME_BYTES_MAX_LIMIT => {
@@ -120,7 +126,8 @@ impl PubArgs {
 }
 
 pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
-    let payloads = args.payloads()?;
+    let mut interrupt = Interrupt::on_signals()?;
+    let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
     let mut config = ClientConfig::new(args.broker.clone());
     config.name = "corecast-pub".to_owned();
@@ -132,19 +139,25 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.zmtp = args.pub_zmtp.clone();
     config.direct.access = args.sockets.access();
     config.direct.overflow = args.overflow;
-    let mut publisher = Publisher::with_config(config)?;
+    let connected = interrupt.unless_asked(Publisher::with_config_async(config));
+    let mut publisher = connected.ok_or_else(|| interrupted(0))??;
     if let Some(bytes) = payloads.size_to_come() {
         // Before they are made, and before anybody is waited for.
         publisher.check_length(&args.topic, bytes).map_err(|e| not_published(e, &payloads))?;
     }
     if let Some(wanted) = args.wait_subscribers {
-        publisher.wait_for_subscribers(&args.topic, wanted, timeout)?;
+        let there = publisher.wait_for_subscribers_async(&args.topic, wanted, timeout);
+        interrupt.unless_asked(there).ok_or_else(|| interrupted(0))??;
     }
-    let sent = publish_all(&mut publisher, &args, payloads);
+    let sent = publish_all(&mut publisher, &args, payloads, &mut interrupt);
     // What was sent before an error is delivered all the same, unless the broker is gone: it was waited for.
     let is_gone = sent.as_ref().is_err_and(|stopped| stopped.is_broker_gone);
-    let taken = publisher.close_within(if is_gone { Duration::ZERO } else { timeout });
-    let sent = sent.map_err(|stopped| stopped.failure)?;
+    let time = if interrupt.is_asked() { timeout.min(INTERRUPTED_MAX) } else { timeout };
+    let taken = publisher.close_within(if is_gone { Duration::ZERO } else { time });
+    let sent = sent.map_err(|stopped| match &taken {
+        Err(error) if interrupt.is_asked() => stopped.failure.at(format!("not all was taken ({error})")),
+        _ => stopped.failure,
+    })?;
     taken?;
     if sent.rate_kept {
         return Ok(Exit::Fine);
@@ -174,21 +187,34 @@ impl From<Failure> for Stopped {
     }
 }
 
-fn publish_all(publisher: &mut Publisher, args: &PubArgs, mut payloads: Payloads) -> Result<Sent, Stopped> {
+fn publish_all(
+    publisher: &mut Publisher,
+    args: &PubArgs,
+    mut payloads: Payloads,
+    interrupt: &mut Interrupt,
+) -> Result<Sent, Stopped> {
     let mut pace = args.rate.map(|hz| Pace::start(hz, payloads.have_own_pace()));
     let mut payload = Vec::new();
     let mut messages = 0;
-    while payloads.next(&mut payload)? {
+    while payloads
+        .next(&mut payload)
+        .map_err(|failure| if interrupt.is_asked() { interrupted(messages) } else { failure })?
+    {
         if let Some(pace) = &mut pace {
-            pace.wait();
+            pace.wait(|due| interrupt.wait_until(due));
         }
-        publisher.publish(&args.topic, &payload).map_err(|error| Stopped {
+        let published = interrupt.unless_asked(publisher.publish_async(&args.topic, &payload));
+        published.ok_or_else(|| interrupted(messages))?.map_err(|error| Stopped {
             is_broker_gone: error.kind() == ErrorKind::Unreachable,
             failure: not_published(error, &payloads),
         })?;
         messages += 1;
     }
     Ok(Sent { messages, rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
+}
+
+fn interrupted(messages: u64) -> Failure {
+    Failure::new(Exit::Failed, format!("interrupted, after {messages} messages"))
 }
 
 /// Names the payload. One that is too long is wrong data, not wrong usage.
@@ -215,7 +241,7 @@ mod tests {
     }
 
     fn payloads(line: &[&str]) -> Result<Payloads, Failure> {
-        typed(line).expect("as it should be typed").payloads()
+        typed(line).expect("as it should be typed").payloads(&Interrupt::pair().expect("a pipe").1)
     }
 
     #[test]
