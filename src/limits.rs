@@ -141,8 +141,13 @@ pub const SESSIONS_PER_SHARD_MAX: usize = 1 << 20;
 /// Sessions more that a full shard takes at a time, only to say that it is full.
 pub const REFUSALS_PER_SHARD_MAX: usize = 64;
 
-/// Topics whose routes a shard caches, the oldest giving way: 64 Ki, about 10 MiB with few targets each.
+/// Topics whose routes a shard caches, the oldest giving way: 64 Ki, about 10 MiB with few targets each, without the
+/// topics' own bytes.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
+
+/// Bytes of the cached topics together: room for [`ROUTE_CACHE_MAX`] of 128 bytes. With the longest ones, which a
+/// publisher may make up as it goes, it would be 64 MiB a shard.
+pub const ROUTE_CACHE_TOPIC_BYTES_MAX: usize = 8 << 20;
 
 /// Targets of all cached routes together: a topic that thousands of groups want is worth thousands of others. At 4
 /// bytes each, 16 MiB a shard.

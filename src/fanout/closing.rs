@@ -24,17 +24,19 @@ pub struct Closed {
 
 impl Shard {
     /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
-    /// farewell is flushed and the peer has closed, at the latest after [`LINGER`].
+    /// farewell is flushed and the peer has closed, at the latest after [`LINGER`], or at the end of a drain.
     pub(super) fn close(&mut self, id: SessionId, code: ErrorCode, text: &str) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if !session.is_listening() {
             return;
         }
         let (is_zmtp, is_relay) = (session.zmtp.is_some(), session.relay.is_some());
+        // Whoever is owed messages has the whole drain for them; who never said hello would only hold it up.
+        let has_drain = code == ErrorCode::ShuttingDown && session.phase == Phase::Open;
         session.phase = Phase::Closing;
         session.rest = None;
         session.closing = Some(code);
-        session.deadline = Some(self.now + LINGER);
+        session.deadline = (!has_drain).then(|| self.now + LINGER);
         if code != ErrorCode::ShuttingDown {
             let dropped = session.egress.clear();
             let slow = code == ErrorCode::SlowSubscriber;

@@ -88,7 +88,7 @@ impl Shard {
             Phase::Open if silent > idle_max => {
                 self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
             }
-            Phase::Closing | Phase::Shut if late && !self.draining => self.outbox.abort.push(id),
+            Phase::Closing | Phase::Shut if late => self.outbox.abort.push(id),
             _ => {}
         }
     }
@@ -297,6 +297,23 @@ mod tests {
         rig.wait(LINGER + sweep());
         assert!(rig.shards[0].outbox.abort.contains(&stalled));
         assert!(!rig.shards[0].outbox.abort.contains(&reads));
+    }
+
+    #[test]
+    fn who_never_said_hello_does_not_hold_up_a_drain() {
+        let mut rig = Rig::with_shards(1);
+        let silent = rig.shards[0].on_open().unwrap();
+        let refused = rig.open(0, OverflowPolicy::DropOldest);
+        let open = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, refused, &[Frame::Done { request: 1 }]);
+        rig.shards[0].on_drain();
+        for (id, says) in [(silent, "shutting_down"), (refused, "unexpected"), (open, "shutting_down")] {
+            assert_eq!(rig.hears(0, id), says);
+        }
+        rig.wait(LINGER + 2 * sweep());
+        let aborted = &rig.shards[0].outbox.abort;
+        assert!(aborted.contains(&silent) && aborted.contains(&refused));
+        assert!(!aborted.contains(&open), "it may still read what it was sent");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use ahash::AHashMap;
 use bytes::Bytes;
 
 use crate::ids::{GroupId, ShardId};
-use crate::limits::{ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, WILDCARD_SHAPES_MAX};
+use crate::limits::{
+    ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, ROUTE_CACHE_TOPIC_BYTES_MAX, WILDCARD_SHAPES_MAX,
+};
 use crate::topic::{Filter, Index};
 
 /// What a filter leads to. Ordered, so that an index's answer has the groups first and then the shards.
@@ -104,6 +106,8 @@ struct Cache {
     order: VecDeque<Bytes>,
     /// Targets of all routes.
     targets: usize,
+    /// Bytes of all topics.
+    topic_bytes: usize,
 }
 
 struct Cached {
@@ -125,14 +129,17 @@ impl Cache {
             self.targets -= there.route.targets();
             *there = cached;
         } else {
+            self.topic_bytes += topic.len();
             let topic = Bytes::copy_from_slice(topic);
             self.order.push_back(topic.clone());
             self.routes.insert(topic, cached);
         }
         while self.routes.len() > ROUTE_CACHE_MAX
+            || self.topic_bytes > ROUTE_CACHE_TOPIC_BYTES_MAX
             || (self.targets > ROUTE_CACHE_TARGETS_MAX && self.routes.len() > 1)
         {
             let Some(oldest) = self.order.pop_front() else { return };
+            self.topic_bytes -= oldest.len();
             if let Some(gone) = self.routes.remove(&oldest) {
                 self.targets -= gone.route.targets();
             }
@@ -143,6 +150,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::TOPIC_BYTES_MAX;
 
     fn route(router: &mut Router, topic: &[u8]) -> Rc<Route> {
         router.route(topic).0
@@ -175,6 +183,19 @@ mod tests {
         router.route(&topic(ROUTE_CACHE_MAX));
         assert_eq!(router.route(&topic(1)).1, 0, "the second oldest stays");
         assert!(router.route(&topic(0)).1 > 0);
+    }
+
+    #[test]
+    fn long_topics_have_no_more_room_than_short_ones() {
+        let mut router = Router::default();
+        for n in 0..4 * ROUTE_CACHE_TOPIC_BYTES_MAX / TOPIC_BYTES_MAX {
+            router.route(format!("{n:0TOPIC_BYTES_MAX$}").as_bytes());
+            assert!(router.cache.topic_bytes <= ROUTE_CACHE_TOPIC_BYTES_MAX);
+        }
+        let cached: usize = router.cache.routes.keys().map(Bytes::len).sum();
+        assert_eq!(cached, router.cache.topic_bytes);
+        assert_eq!(cached, ROUTE_CACHE_TOPIC_BYTES_MAX, "as many as there is room for");
+        assert_eq!(router.cache.routes.len(), router.cache.order.len());
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub(super) struct Session {
     pub(super) group: Option<(GroupId, usize)>,
     /// When something last came, by the last tick.
     pub(super) heard: MonotonicNs,
-    /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`), or the begun frame whole (`Open`).
+    /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`: `None` there is the end of the drain), or the
+    /// begun frame whole (`Open`).
     pub(super) deadline: Option<MonotonicNs>,
     /// The frame whose end `deadline` is, in `Open`.
     pub(super) begun: Begun,
