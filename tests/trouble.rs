@@ -365,8 +365,10 @@ fn a_broker_that_is_asked_to_stop_drains() {
     let socket = dir.path().join("second.sock");
     let second = format!("uds://{}", socket.display());
     let args = ["--shards", "2", "--listen", &second, "--drain-timeout", "30"];
+    // Under nohup a broker inherits that hangups are ignored, and ignores them.
+    let hangups_count = ["env", "--default-signal=HUP"];
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU] {
-        let mut broker = BrokerProcess::start(Transport::Tcp, &args);
+        let mut broker = BrokerProcess::start_under(&hangups_count, Transport::Tcp, &args);
         let reader = slow_reader(&broker, MESSAGES);
         let silent = RawClient::connect(broker.address());
         let other = RawClient::connect(broker.address()).open();
