@@ -50,7 +50,7 @@ pub enum ConnectionEvent {
 ///         }
 ///     }
 /// });
-/// # Ok::<(), corecast::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct ConnectionEvents {
