@@ -195,7 +195,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it stands for every address of a host: to be listened on, and of no use to anybody elsewhere.
+    /// True if it stands for every address of a host: to be listened on, and of no use to anybody elsewhere.
     pub(crate) fn is_any_host(&self) -> bool {
         let Endpoint::Tcp { host, .. } = self else { return false };
         host == ANY_HOST || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
@@ -207,7 +207,7 @@ impl Endpoint {
         Error::new(ErrorKind::Unreachable, text)
     }
 
-    /// Whether it is a name of the abstract namespace, which has no file.
+    /// True if it is a name of the abstract namespace, which has no file.
     pub(crate) fn is_abstract(&self) -> bool {
         matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
     }

@@ -18,7 +18,7 @@ pub fn printable<T: AsRef<[u8]> + ?Sized>(text: &T) -> Printable<'_> {
 }
 
 impl Printable<'_> {
-    /// Whether it is displayed as it is.
+    /// True if it is displayed as it is.
     pub fn is_plain(&self) -> bool {
         std::str::from_utf8(self.0).is_ok_and(|text| !text.contains(acts))
     }
@@ -81,7 +81,7 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether a character does something other than to be seen. Joiners stay: Persian and emoji are written with them.
+/// True if a character does something other than to be seen. Joiners stay: Persian and emoji are written with them.
 fn acts(char: char) -> bool {
     match char {
         // Nearly all text: no need to look further.

@@ -96,7 +96,7 @@ fn a_scrape_passes_those_that_hold_connections() {
     assert!(ended >= idle.len() + HTTP_CONNECTIONS_MAX, "{ended}");
 }
 
-/// Whether the server has ended a connection on which it never says anything.
+/// True if the server has ended a connection on which it never says anything.
 fn has_ended(mut peer: &TcpStream) -> bool {
     peer.set_nonblocking(true).expect("a socket");
     !peer.read(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock)

@@ -168,7 +168,7 @@ fn memlock(shards: u64, used_up: bool) -> Finding {
     }
 }
 
-/// Whether no memory of this process counts: it has CAP_IPC_LOCK, as root has, and not just in a user namespace.
+/// True if no memory of this process counts: it has CAP_IPC_LOCK, as root has, and not just in a user namespace.
 fn may_lock_all() -> bool {
     const CAP_IPC_LOCK: u32 = 14;
     let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

@@ -70,7 +70,7 @@ impl TerminationSignals {
     }
 }
 
-/// Whether this process was started with that signal ignored, and has not changed it.
+/// True if this process was started with that signal ignored, and has not changed it.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

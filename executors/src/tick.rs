@@ -74,7 +74,7 @@ impl Stir {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether the shard needs no tick now.
+    /// True if the shard needs no tick now.
     pub(crate) fn rests(&self) -> bool {
         self.0.rests.load(Ordering::Relaxed) && self.0.waiting.load(Ordering::Relaxed) == 0
     }

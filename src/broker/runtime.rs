@@ -308,7 +308,7 @@ impl Connection {
     }
 }
 
-/// Whether the peer has left: one that closes with something of ours unread resets the connection, which TCP cannot tell
+/// True if the peer has left: one that closes with something of ours unread resets the connection, which TCP cannot tell
 /// from an end in order.
 pub(super) fn is_peers_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};

@@ -114,7 +114,7 @@ impl Chunk {
         (Bytes::copy_from_slice(&self.bytes[range]), bytes)
     }
 
-    /// Whether so many bytes nearly fill the buffer.
+    /// True if so many bytes nearly fill the buffer.
     fn is_tight(&self, bytes: usize) -> bool {
         bytes >= self.buffer_bytes as usize / 4 * 3
     }

@@ -412,7 +412,7 @@ impl EgressQueue {
         }
     }
 
-    /// Whether something has begun to leave and is not whole.
+    /// True if something has begun to leave and is not whole.
     pub(super) fn has_begun(&self) -> bool {
         self.front_sent > 0
     }

@@ -75,7 +75,7 @@ impl Groups {
         GroupId(u32::try_from(self.groups.insert(group)).expect("fewer groups than sessions"))
     }
 
-    /// Whether it is one session's alone.
+    /// True if it is one session's alone.
     pub(super) fn is_private(&self, id: GroupId) -> bool {
         self.get(id).private
     }

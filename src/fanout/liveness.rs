@@ -70,12 +70,12 @@ impl Liveness {
         self.since = now;
     }
 
-    /// Whether the peer sends heartbeats, and so expects answers.
+    /// True if the peer sends heartbeats, and so expects answers.
     pub(super) fn beats(&self) -> bool {
         self.beats
     }
 
-    /// Whether a peer that has been silent for so long is due to be asked. One question at a time tells all.
+    /// True if a peer that has been silent for so long is due to be asked. One question at a time tells all.
     pub(super) fn is_due(&self, silent: Duration, heartbeat: Duration) -> bool {
         self.open == 0 && silent >= self.time_to_live.map_or(heartbeat, |time| time.min(heartbeat))
     }

@@ -32,7 +32,7 @@ impl Postponed {
             Step::Subscribe(prefix) => (SUBSCRIBE, prefix),
             Step::Cancel(prefix) => (CANCEL, prefix),
             Step::Send(bytes) => (SEND, bytes),
-            other => return debug_assert!(false, "{other:?} does not wait"),
+            other => unreachable!("{other:?} does not wait"),
         };
         self.bytes.push(kind);
         self.bytes.extend(u32::try_from(bytes.len()).expect("one read is short").to_le_bytes());

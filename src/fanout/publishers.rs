@@ -110,7 +110,7 @@ impl Publishers {
         self.leaving.push_back((id, news));
     }
 
-    /// Whether watches of sessions that have ended are still to be taken out.
+    /// True if watches of sessions that have ended are still to be taken out.
     pub(super) fn has_leaving(&self) -> bool {
         !self.leaving.is_empty()
     }

@@ -215,7 +215,7 @@ impl Shard {
         }
     }
 
-    /// Whether messages of this direct publisher are taken now.
+    /// True if messages of this direct publisher are taken now.
     pub(super) fn may_relay(&self, id: SessionId) -> bool {
         !self.draining && self.sessions.get(id).is_some_and(Session::is_listening)
     }

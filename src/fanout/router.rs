@@ -65,7 +65,7 @@ impl Router {
         self.index.remove(filter, target)
     }
 
-    /// Whether a filter would make the look-ups of all topics longer than they may be.
+    /// True if a filter would make the look-ups of all topics longer than they may be.
     pub(super) fn is_too_wide(&self, filter: &Filter) -> bool {
         filter
             .shape()

@@ -159,7 +159,7 @@ impl Subscriptions {
 pub(super) struct Shapes(Option<Box<AHashMap<Shape, usize>>>);
 
 impl Shapes {
-    /// Whether a filter may come to those that are counted here.
+    /// True if a filter may come to those that are counted here.
     pub(super) fn allow(&self, filter: &Filter) -> bool {
         match (filter.shape(), &self.0) {
             (Some(shape), Some(counts)) => {

@@ -42,7 +42,7 @@ impl Turn {
         self.steps - self.left
     }
 
-    /// Whether what is left to do must wait for the next turn. Each turn does something, however long that is.
+    /// True if what is left to do must wait for the next turn. Each turn does something, however long that is.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.left == 0
@@ -65,7 +65,7 @@ impl Shard {
         self.turn.begin();
     }
 
-    /// Whether something of this session was read and waits for its next turn: until [`Shard::go_on`] has done it,
+    /// True if something of this session was read and waits for its next turn: until [`Shard::go_on`] has done it,
     /// nothing more is to be read.
     pub fn is_behind(&self, id: SessionId) -> bool {
         self.sessions.get(id).is_some_and(|session| session.rest.is_some())
@@ -143,7 +143,7 @@ impl Shard {
         Some(session.rest.get_or_insert_default())
     }
 
-    /// Whether items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
+    /// True if items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
     /// more are to be taken.
     pub fn is_behind_link(&self, from: ShardId) -> bool {
         !self.peers[usize::from(from.0)].arrived.is_empty()

@@ -128,7 +128,7 @@ impl Shard {
         }
     }
 
-    /// Whether a session's long frame is at a stop while others wait for what it holds.
+    /// True if a session's long frame is at a stop while others wait for what it holds.
     pub(super) fn is_in_the_way(&self, id: SessionId) -> bool {
         if self.unfinished.waiting.is_empty() {
             return false;

@@ -82,7 +82,7 @@ impl Watches {
         is_first.then_some(self.next_number)
     }
 
-    /// Whether a session has asked so.
+    /// True if a session has asked so.
     pub(super) fn has(&self, watcher: Watcher) -> bool {
         self.own.contains_key(&watcher)
     }

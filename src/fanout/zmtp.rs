@@ -35,7 +35,7 @@ pub(super) struct ZmtpPeer {
     /// Who it is to native subscribers.
     publisher: u64,
     next_sequence: u64,
-    /// Whether it still lives.
+    /// True if it still lives.
     pub(super) liveness: Liveness,
     /// As a publisher: changes of what it is asked for that wait until it has read those before.
     pub(super) late: LatePrefixes,

@@ -46,7 +46,7 @@ impl OncePerSecond {
         }
     }
 
-    /// Whether a line with this reason may be written now, for what adds up until it may: nothing is counted as left out.
+    /// True if a line with this reason may be written now, for what adds up until it may: nothing is counted as left out.
     pub fn is_due(&self, reason: &'static str, now: MonotonicNs) -> bool {
         let known = self.reasons.iter().find(|known| known.name == reason);
         known.is_none_or(|known| now.saturating_since(known.last_line) >= PERIOD)

@@ -116,7 +116,7 @@ impl<T: Copy + Ord> Index<T> {
         self.shapes.len()
     }
 
-    /// Whether a pattern of this shape is there.
+    /// True if a pattern of this shape is there.
     pub fn has_shape(&self, shape: &Shape) -> bool {
         self.shapes.contains_key(shape)
     }

@@ -130,7 +130,7 @@ impl Decoder {
         Some(announced(head).saturating_add(self.scanned + head.head_bytes))
     }
 
-    /// Whether a message with this part has an allowed length. A command that has not is an error.
+    /// True if a message with this part has an allowed length. A command that has not is an error.
     fn fits(&self, head: Head) -> Result<bool, WireError> {
         let announced = announced(head);
         if head.command {
