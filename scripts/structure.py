@@ -18,22 +18,36 @@ DOC_LINES_MAX = 300
 # Modules of src/, from the ground up; a module uses those before it and none behind.
 LAYERS = ["limits ids printable error endpoint telemetry", "control wire", "zmtp", "topic", "registry", "fanout", "broker", "client", "cli"]
 LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules.split()}
+# A doc comment begins with a noun or a verb. Folders that still have others, and how many: a count only goes down.
+QUESTION_WORDS = "What Whether Who Of So How"
+QUESTION = re.compile(rf"\s*//[/!] ({QUESTION_WORDS.replace(' ', '|')})\b")
+QUESTIONS_MAX = {"bench/": 650, "executors/": 56, "fuzz/": 3, "src/": 416, "tests/": 104}
 NAMES_NOT_USED = re.compile(r"\b(worker|manager|handler|helper|util|utils|common|misc)\b")
 
 
 def breaches():
     yield from crates()
+    questions = dict.fromkeys(QUESTIONS_MAX, 0)
     for path in files():
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(ROOT).as_posix()
         yield from lengths(name, text)
         if path.suffix == ".rs":
             yield from source(name, text)
+            folder = next((folder for folder in QUESTIONS_MAX if name.startswith(folder)), None)
+            found = list(doc_questions(name, text))
+            if folder is None:
+                yield from found
+            else:
+                questions[folder] += len(found)
         if path.suffix == ".py":
             try:
                 ast.parse(text, name)
             except SyntaxError as error:
                 yield f"{name}: {error}"
+    for folder, count in questions.items():
+        if count > QUESTIONS_MAX[folder]:
+            yield f"{folder}: {count} doc comments begin with one of {QUESTION_WORDS}; at most {QUESTIONS_MAX[folder]} may"
 
 
 def crates():
@@ -88,6 +102,14 @@ def source(name, text):
                 yield f"{name}:{number}: {used} is a layer above"
         if re.search(r"\b(glommio|flume)::", code) and not name.startswith("executors/"):
             yield f"{name}:{number}: only the executors crate names the runtime"
+
+
+def doc_questions(name, text):
+    """Doc comments whose first line begins with a question word."""
+    lines = text.splitlines()
+    for number, (before, line) in enumerate(zip(["", *lines], lines), 1):
+        if QUESTION.match(line) and not re.match(r"\s*//[/!]", before):
+            yield f"{name}:{number}: a doc comment begins with a noun or a verb"
 
 
 def main():
