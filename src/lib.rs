@@ -18,13 +18,14 @@
 //! | [`topic`] | names, filters, and the index that turns a topic into a route |
 //! | [`fanout`] | the hot path: router, egress groups, egress queues and their overflow policies |
 //! | [`registry`] | who publishes what where, under leases; which topics go direct |
-//! | [`broker`] | the shard logic and the pumps that move bytes for it |
+//! | [`shard`] | one shard: sessions, their subscriptions, and what shards tell each other |
+//! | [`broker`] | the pumps that move bytes for a shard |
 //! | [`client`] | sessions, publishers, subscribers |
 //! | [`telemetry`] | every counter in one list, the exporter, the logs |
 //! | [`control`] | the control thread: HTTP, and whatever else is not message flow |
 //! | [`cli`] | the `corecast` command |
 //!
-//! `limits, ids <- {wire, zmtp} <- topic <- fanout <- {broker, client} <- cli`, never the other way.
+//! `limits, ids <- {wire, zmtp} <- topic <- fanout <- shard <- {broker, client} <- cli`, never the other way.
 
 pub mod broker;
 pub mod cli;
@@ -37,6 +38,7 @@ pub mod ids;
 pub mod limits;
 pub mod printable;
 pub mod registry;
+pub mod shard;
 pub mod telemetry;
 pub mod topic;
 pub mod wire;

@@ -6,9 +6,9 @@ use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
-use corecast::fanout::{Shard, ShardConfig};
 use corecast::ids::{SessionId, ShardId};
 use corecast::limits::{LENGTH_BYTES, TURN_STEPS_MAX};
+use corecast::shard::{Shard, ShardConfig};
 use corecast::wire::{
     CheckedFrame, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting as native_greeting, parts,
 };

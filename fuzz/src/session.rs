@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
-use corecast::fanout::{OverflowPolicy, QueueBounds, Shard, ShardConfig};
+use corecast::fanout::{OverflowPolicy, QueueBounds};
 use corecast::ids::{SessionId, ShardId};
 use corecast::limits::READ_BYTES_PER_TURN;
+use corecast::shard::{Shard, ShardConfig};
 use corecast::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
 use corecast::zmtp::{Sides, command, frame, greeting};
 use corecast_executors::MonotonicNs;

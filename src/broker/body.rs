@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 use super::runtime::Runtime;
 use super::{CutOff, Item, links, listener};
-use crate::fanout::{Shard, ShardConfig};
 use crate::ids::ShardId;
+use crate::shard::{Shard, ShardConfig};
 use crate::telemetry::Pulse;
 
 /// Time between two flushes of counters and gauges: ten a second is finer than anybody scrapes.

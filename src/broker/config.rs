@@ -7,13 +7,14 @@ use corecast_executors::{CoreSet, Idle};
 
 use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::{Door, OverflowPolicy, QueueBounds, ShardConfig};
+use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
     FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
     READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
+use crate::shard::{Door, ShardConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 

@@ -9,8 +9,8 @@ use tracing::warn;
 use super::runtime::Runtime;
 use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, Result};
-use crate::fanout::{Dial, Door, Shard};
 use crate::limits::CONNECT_ATTEMPT;
+use crate::shard::{Dial, Door, Shard};
 
 impl Runtime {
     /// Begins all connections that the shard wants.

@@ -7,9 +7,9 @@ use corecast_executors::{Refused, end_turn, spawn_local};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
-use crate::fanout::{Shard, Visit};
 use crate::ids::ShardId;
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
+use crate::shard::{Shard, Visit};
 
 impl Runtime {
     /// Does all that the shard has left to be done. A publisher's pump comes here before it reads again: so a

@@ -9,9 +9,9 @@ use super::Item;
 use super::runtime::{Connection, Runtime, is_peers_end};
 use super::zmtp_ingress::{ingest_zmtp, unix_ns};
 use crate::error::ErrorCode;
-use crate::fanout::{Door, Phase, Shard};
 use crate::ids::SessionId;
 use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES, PARTIAL_BYTES_IN_SLAB};
+use crate::shard::{Door, Phase, Shard};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Reader, Slab, Span, WireError, announced_bytes, split};
 

@@ -12,9 +12,9 @@ use tracing::warn;
 use super::runtime::Runtime;
 use super::{Item, Listener};
 use crate::endpoint::Endpoint;
-use crate::fanout::Door;
 use crate::ids::ShardId;
 use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN, ZMTP_KEEPALIVE};
+use crate::shard::Door;
 
 /// How many sessions each shard has, as far as the acceptor knows.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use corecast_executors::{Inbox, Link, ShardContext, Wake, end_turn, link, spawn_
 
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
-use crate::fanout::{Shard, ShardConfig};
 use crate::ids::SessionId;
+use crate::shard::{Shard, ShardConfig};
 use crate::telemetry::Pulse;
 use crate::wire::split;
 

@@ -1,4 +1,4 @@
-//! The broker in proxy mode: pinned executors, each with a [`Shard`](crate::fanout::Shard) and the pumps that move
+//! The broker in proxy mode: pinned executors, each with a [`Shard`](crate::shard::Shard) and the pumps that move
 //! bytes for it. [`Broker::start`] is the way in.
 //!
 //! | file | owns |
@@ -42,9 +42,9 @@ pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
 use crate::endpoint::{Endpoint, Listening, SocketAccess, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::{Door, LinkItem};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
+use crate::shard::{Door, LinkItem};
 use crate::telemetry::Pulse;
 
 /// What travels between the executors of a broker.

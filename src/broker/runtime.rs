@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
 use super::{CutOff, Item, ZmtpScratch};
-use crate::fanout::{Closed, Door, Loss, Shard};
 use crate::ids::{SessionId, ShardId};
+use crate::shard::{Closed, Door, Loss, Shard};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
 use crate::wire::{Reader, Slab, Span};
 

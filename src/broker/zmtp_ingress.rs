@@ -4,8 +4,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ingress::discard_all;
-use crate::fanout::Shard;
 use crate::ids::SessionId;
+use crate::shard::Shard;
 use crate::wire::{Reader, Slab};
 use crate::zmtp::Output;
 

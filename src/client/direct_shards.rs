@@ -14,9 +14,9 @@ use super::publisher::executor_gone;
 use super::session::Session;
 use crate::broker::{Begin, Item, chain, run_shard};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fanout::ShardConfig;
 use crate::ids::PublisherId;
 use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
+use crate::shard::ShardConfig;
 use crate::telemetry::Pulse;
 
 /// What the threads of a direct publisher's own executors are called, with the number of the executor behind it.

@@ -13,9 +13,9 @@ use super::question::{Deadline, Line};
 use super::shared::{ListAsk, RegistryEnds, ask_for_registry};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
-use crate::fanout::DOWN_LEFT;
 use crate::ids::PublisherId;
 use crate::registry::Registration;
+use crate::shard::DOWN_LEFT;
 use crate::topic::Filter;
 
 /// A publisher that is registered: one with topics that go direct.

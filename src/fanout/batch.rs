@@ -16,35 +16,43 @@ use crate::zmtp;
 #[derive(Debug)]
 pub struct Batch {
     /// The bytes that the spans are of. Not public: native frames are read unchecked by them.
-    pub(super) bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// The messages, in order.
-    pub(super) spans: Spans,
+    pub(crate) spans: Spans,
+}
+
+impl Batch {
+    /// All but so many of the first messages, if that is any.
+    pub(crate) fn after(&self, done: usize) -> Option<Batch> {
+        let rest = self.spans.messages().after(done)?;
+        Some(Batch { bytes: self.bytes.clone(), spans: rest.to_spans() })
+    }
 }
 
 /// Which consecutive frames of a batch, where they stand, and how many they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Picked {
-    pub(super) range: Range<usize>,
+pub(crate) struct Picked {
+    pub(crate) range: Range<usize>,
     /// The first of them, counted in the batch.
-    pub(super) first: u32,
-    pub(super) frames: u32,
+    pub(crate) first: u32,
+    pub(crate) frames: u32,
     /// Of the frames: the messages. The others are gaps that publishers tell.
-    pub(super) messages: u32,
+    pub(crate) messages: u32,
 }
 
 /// Consecutive frames as they wait in egress queues; sessions of one shard share it by `Rc`.
 #[derive(Debug)]
 pub struct Chunk {
     /// Whole, checked frames, as they leave. Not public: native ones are read unchecked.
-    pub(super) bytes: Bytes,
+    pub(crate) bytes: Bytes,
     /// How many.
-    pub(super) frames: u32,
+    pub(crate) frames: u32,
     /// Of the frames: the messages.
-    pub(super) messages: u32,
+    pub(crate) messages: u32,
     /// Bytes of the buffer that they are a slice of, which lives as long as they do.
     buffer_bytes: u32,
     /// How they are written.
-    pub(super) encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// The same frames in a buffer of their own, for all sessions in which they have to wait.
     copy: OnceCell<Rc<Chunk>>,
 }
@@ -52,18 +60,18 @@ pub struct Chunk {
 const _: () = assert!(size_of::<Chunk>() <= 56, "EGRESS_ITEM_BYTES is the sum of this and what is around it");
 
 /// A message in a chunk, or the notice of a gap.
-pub(super) struct Piece<'a> {
-    pub(super) range: Range<usize>,
+pub(crate) struct Piece<'a> {
+    pub(crate) range: Range<usize>,
     /// What queues and gaps know it by.
-    pub(super) topic: &'a [u8],
+    pub(crate) topic: &'a [u8],
     /// How many messages are missed without it: 1; what it tells, for a gap, so that a dropped notice is not lost.
-    pub(super) missed: u64,
-    pub(super) is_message: bool,
+    pub(crate) missed: u64,
+    pub(crate) is_message: bool,
 }
 
 impl Chunk {
     /// The picked frames of `bytes`, which fill their buffer. A short piece is copied, once for all sessions of a group.
-    pub(super) fn cut(bytes: &Bytes, picked: Picked, encoding: Encoding) -> Self {
+    pub(crate) fn cut(bytes: &Bytes, picked: Picked, encoding: Encoding) -> Self {
         let Picked { range, frames, messages, .. } = picked;
         let short = range.len() < COPY_BELOW_BYTES && range.len() < bytes.len() / 2;
         let (bytes, buffer_bytes) = if short {
@@ -80,13 +88,13 @@ impl Chunk {
     }
 
     /// Notices of gaps: frames that are never looked into again.
-    pub(super) fn opaque(bytes: Bytes, frames: u32) -> Self {
+    pub(crate) fn opaque(bytes: Bytes, frames: u32) -> Self {
         let buffer_bytes = bytes.len();
         Chunk::new(bytes, frames, 0, buffer_bytes, Encoding::Native)
     }
 
     /// One frame of this chunk, as it may wait.
-    pub(super) fn single(&self, piece: &Piece<'_>) -> Self {
+    pub(crate) fn single(&self, piece: &Piece<'_>) -> Self {
         let messages = u32::from(piece.is_message);
         let (bytes, buffer_bytes) = self.lasting(piece.range.clone());
         Chunk::new(bytes, 1, messages, buffer_bytes, self.encoding)
@@ -94,7 +102,7 @@ impl Chunk {
 
     /// The same frames, as they may wait: what a queue holds is not much more than it counts. They are copied at most
     /// once, whatever the number of sessions.
-    pub(super) fn to_wait(self: &Rc<Self>) -> Rc<Chunk> {
+    pub(crate) fn to_wait(self: &Rc<Self>) -> Rc<Chunk> {
         if self.is_tight(self.bytes.len()) {
             return Rc::clone(self);
         }
@@ -121,12 +129,12 @@ impl Chunk {
 
     /// Memory that it takes in a queue, in bytes, if nobody shares it.
     #[inline]
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.bytes.len() + EGRESS_ITEM_BYTES
     }
 
     /// The topic of its first message, if it begins with one.
-    pub(super) fn first_topic(&self) -> Option<&[u8]> {
+    pub(crate) fn first_topic(&self) -> Option<&[u8]> {
         if self.encoding == Encoding::Zmtp {
             return zmtp::first_part(&self.bytes).map(route_key);
         }
@@ -137,7 +145,7 @@ impl Chunk {
     }
 
     /// Calls `each` for every frame, in order.
-    pub(super) fn for_each(&self, mut each: impl FnMut(&Piece<'_>)) {
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&Piece<'_>)) {
         if self.encoding == Encoding::Zmtp {
             return zmtp::for_each_message(&self.bytes, |range, first| {
                 each(&Piece { range, topic: route_key(first), missed: 1, is_message: true });
@@ -161,7 +169,7 @@ impl Chunk {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wire::encode;
 

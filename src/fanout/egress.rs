@@ -204,7 +204,7 @@ impl EgressQueue {
 
     /// The kernel has no room: what has to wait now is not to keep more alive than it is. What leaves at once is never
     /// copied.
-    pub(super) fn stall(&mut self) {
+    pub(crate) fn stall(&mut self) {
         if std::mem::replace(&mut self.is_stalled, true) {
             return;
         }
@@ -413,7 +413,7 @@ impl EgressQueue {
     }
 
     /// True if something has begun to leave and is not whole.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.front_sent > 0
     }
 
@@ -525,7 +525,7 @@ impl EgressQueue {
     }
 
     /// Counts again what waits.
-    pub(super) fn audit(&self) {
+    pub(crate) fn audit(&self) {
         let (mut bytes, mut frames, mut answer_bytes, mut gaps, mut gone) = (0, 0, 0, 0, 0);
         for item in &self.items {
             match item {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::batch::Picked;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::wire::{Frame, Span};
-use crate::zmtp::{MessageSpan, Sides};
+use crate::zmtp::MessageSpan;
 
 /// How the frames of a session are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -18,18 +18,6 @@ pub enum Encoding {
     Native,
     /// ZeroMQ's.
     Zmtp,
-}
-
-/// Which protocol a listener's connections speak.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Door {
-    /// This project's own.
-    #[default]
-    Native,
-    /// ZeroMQ's, with who may come.
-    Zmtp(Sides),
-    /// This project's own, from the other end: a session to a direct publisher.
-    Relay,
 }
 
 /// Who sent the messages of a ZeroMQ session, which do not say it themselves.
@@ -52,35 +40,47 @@ pub(crate) enum Messages<'a> {
 
 /// As [`Messages`], to keep.
 #[derive(Debug)]
-pub(super) enum Spans {
+pub(crate) enum Spans {
     Native(Box<[Span]>),
     Zmtp(Box<[MessageSpan]>, Author),
 }
 
 impl<'a> Messages<'a> {
     /// So many of them, from the first on.
-    pub(super) fn first(self, count: usize) -> Messages<'a> {
+    pub(crate) fn first(self, count: usize) -> Messages<'a> {
         match self {
             Messages::Native(spans) => Messages::Native(&spans[..count]),
             Messages::Zmtp(spans, author) => Messages::Zmtp(&spans[..count], author),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// All but so many of the first, if that is any.
+    pub(crate) fn after(self, done: usize) -> Option<Messages<'a>> {
+        match self {
+            Messages::Native(spans) => Some(Messages::Native(&spans[done..])).filter(|_| done < spans.len()),
+            Messages::Zmtp(spans, author) => {
+                let first_sequence = author.first_sequence + done as u64;
+                let rest = Messages::Zmtp(&spans[done..], Author { first_sequence, ..author });
+                Some(rest).filter(|_| done < spans.len())
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         match self {
             Messages::Native(spans) => spans.len(),
             Messages::Zmtp(spans, _) => spans.len(),
         }
     }
 
-    pub(super) fn encoding(&self) -> Encoding {
+    pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Messages::Native(_) => Encoding::Native,
             Messages::Zmtp(..) => Encoding::Zmtp,
         }
     }
 
-    pub(super) fn to_spans(self) -> Spans {
+    pub(crate) fn to_spans(self) -> Spans {
         match self {
             Messages::Native(spans) => Spans::Native(spans.into()),
             Messages::Zmtp(spans, author) => Spans::Zmtp(spans.into(), author),
@@ -89,20 +89,20 @@ impl<'a> Messages<'a> {
 }
 
 impl Spans {
-    pub(super) fn messages(&self) -> Messages<'_> {
+    pub(crate) fn messages(&self) -> Messages<'_> {
         match self {
             Spans::Native(spans) => Messages::Native(spans),
             Spans::Zmtp(spans, author) => Messages::Zmtp(spans, *author),
         }
     }
 
-    pub(super) fn encoding(&self) -> Encoding {
+    pub(crate) fn encoding(&self) -> Encoding {
         self.messages().encoding()
     }
 
     /// Makes what was picked of a batch say where the same messages stand here. Those that have no bytes in this
     /// encoding, as gap notices in ZMTP, are picked no more.
-    pub(super) fn pick_same(&self, picked: &mut Vec<Picked>) {
+    pub(crate) fn pick_same(&self, picked: &mut Vec<Picked>) {
         picked.retain_mut(|picked| {
             let frames = picked.first as usize..(picked.first + picked.frames) as usize;
             let found = match self {
@@ -124,7 +124,7 @@ fn extent<S: Routable>(spans: &[S]) -> (Range<usize>, u32) {
 }
 
 /// What the router must know of a message.
-pub(super) trait Routable: Copy {
+pub(crate) trait Routable: Copy {
     fn start(self) -> usize;
     fn end(self) -> usize;
     /// Its topic, of at most `TOPIC_BYTES_MAX` bytes, and 1, or 0 if it is the notice of a gap; else what is wrong
@@ -133,7 +133,7 @@ pub(super) trait Routable: Copy {
 }
 
 /// Why a message cannot travel.
-pub(super) enum BadRoute {
+pub(crate) enum BadRoute {
     /// A topic of so many bytes.
     Topic(usize),
     /// Parts that are not whole.
@@ -185,6 +185,6 @@ impl Routable for MessageSpan {
 
 /// What routing, queues and gaps know a topic by: ZeroMQ's may be longer than a topic, and no prefix is.
 #[inline]
-pub(super) fn route_key(topic: &[u8]) -> &[u8] {
+pub(crate) fn route_key(topic: &[u8]) -> &[u8] {
     &topic[..topic.len().min(TOPIC_BYTES_MAX)]
 }

@@ -8,14 +8,14 @@ use crate::limits::{EGRESS_ITEM_BYTES, GAP_BYTES_MAX, GAP_TOPICS_MAX};
 use crate::wire::{Frame, encode};
 
 /// The number on the wire for messages that an egress queue had no room for.
-pub(super) const REASON_OVERFLOW: u8 = 1;
+pub(crate) const REASON_OVERFLOW: u8 = 1;
 
 /// The number on the wire for messages that did not come from their publisher.
-pub(super) const REASON_PUBLISHER: u8 = 2;
+pub(crate) const REASON_PUBLISHER: u8 = 2;
 
 /// Messages missed at one place of a stream, by topic.
 #[derive(Default, Debug)]
-pub(super) struct GapTally {
+pub(crate) struct GapTally {
     by_topic: AHashMap<Box<[u8]>, Missed>,
     /// Bytes that those topics take.
     topics_bytes: usize,
@@ -47,12 +47,12 @@ impl Missed {
 
 impl GapTally {
     /// The frames of `chunk` are missed: each message, and what each gap notice among them tells.
-    pub(super) fn add_chunk(&mut self, chunk: &Chunk) {
+    pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
         chunk.for_each(|piece| self.missed(piece.topic).add(piece.missed));
     }
 
     /// Memory that it takes in a queue, in bytes.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         let notices = self.notices.as_ref().map_or(0, |chunk| chunk.bytes.len());
         EGRESS_ITEM_BYTES + self.topics_bytes + notices
     }
@@ -71,7 +71,7 @@ impl GapTally {
     }
 
     /// Writes the notices that tell it.
-    pub(super) fn write_notices(&mut self) {
+    pub(crate) fn write_notices(&mut self) {
         if self.notices.is_some() {
             return;
         }
@@ -91,7 +91,7 @@ impl GapTally {
     }
 
     /// The notices, once they are written.
-    pub(super) fn notices(&self) -> Option<&Chunk> {
+    pub(crate) fn notices(&self) -> Option<&Chunk> {
         self.notices.as_ref()
     }
 }

@@ -12,29 +12,29 @@ use crate::topic::Filter;
 
 /// One group.
 #[derive(Default, Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// How all members are written to.
-    pub(super) encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// What all members subscribe, sorted. Of a private group nothing: it is what its member subscribes.
-    pub(super) filters: Vec<Filter>,
+    pub(crate) filters: Vec<Filter>,
     /// Who they are, in no order; each knows its place here.
-    pub(super) members: Vec<SessionId>,
+    pub(crate) members: Vec<SessionId>,
     /// For a session with so many filters that nobody else is let in.
     private: bool,
     /// Scratch of one publish: what of the batch to send.
-    pub(super) picked: Vec<Picked>,
+    pub(crate) picked: Vec<Picked>,
 }
 
 /// All groups of a shard.
 #[derive(Default, Debug)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     groups: Slab<Group>,
     by_filters: AHashMap<(Encoding, Vec<Filter>), GroupId>,
 }
 
 /// What a change did to the set of groups.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum Join {
+pub(crate) enum Join {
     /// The group was there.
     Found(GroupId),
     /// The group is new: file its filters in the router.
@@ -42,20 +42,20 @@ pub(super) enum Join {
 }
 
 impl Groups {
-    pub(super) fn get(&self, id: GroupId) -> &Group {
+    pub(crate) fn get(&self, id: GroupId) -> &Group {
         &self.groups[id.0 as usize]
     }
 
-    pub(super) fn get_mut(&mut self, id: GroupId) -> &mut Group {
+    pub(crate) fn get_mut(&mut self, id: GroupId) -> &mut Group {
         &mut self.groups[id.0 as usize]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().map(|(_, group)| group)
     }
 
     /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
-    pub(super) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
+    pub(crate) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
         debug_assert!(filters.is_sorted() && !filters.is_empty() && filters.len() <= GROUP_FILTERS_MAX);
         let key = (encoding, filters);
         if let Some(id) = self.by_filters.get(&key) {
@@ -67,7 +67,7 @@ impl Groups {
     }
 
     /// A group for one session alone, whose filters it does not keep.
-    pub(super) fn make_private(&mut self, encoding: Encoding) -> GroupId {
+    pub(crate) fn make_private(&mut self, encoding: Encoding) -> GroupId {
         self.insert(Group { encoding, private: true, ..Group::default() })
     }
 
@@ -76,19 +76,19 @@ impl Groups {
     }
 
     /// True if it is one session's alone.
-    pub(super) fn is_private(&self, id: GroupId) -> bool {
+    pub(crate) fn is_private(&self, id: GroupId) -> bool {
         self.get(id).private
     }
 
     /// Adds a member and gives its place.
-    pub(super) fn add_member(&mut self, id: GroupId, session: SessionId) -> usize {
+    pub(crate) fn add_member(&mut self, id: GroupId, session: SessionId) -> usize {
         let members = &mut self.get_mut(id).members;
         members.push(session);
         members.len() - 1
     }
 
     /// Removes the member at `place`. Gives who has that place now, if anybody.
-    pub(super) fn remove_member(&mut self, id: GroupId, place: usize) -> Option<SessionId> {
+    pub(crate) fn remove_member(&mut self, id: GroupId, place: usize) -> Option<SessionId> {
         let members = &mut self.get_mut(id).members;
         members.swap_remove(place);
         members.get(place).copied()
@@ -96,7 +96,7 @@ impl Groups {
 
     /// Takes a group without members away, and gives it so that its filters leave the router; those of a private group
     /// have left before.
-    pub(super) fn remove_if_empty(&mut self, id: GroupId) -> Option<Group> {
+    pub(crate) fn remove_if_empty(&mut self, id: GroupId) -> Option<Group> {
         if !self.get(id).members.is_empty() {
             return None;
         }

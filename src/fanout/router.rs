@@ -15,16 +15,16 @@ use crate::topic::{Filter, Index};
 
 /// What a filter leads to. Ordered, so that an index's answer has the groups first and then the shards.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Group(GroupId),
     Shard(ShardId),
 }
 
 /// Where the messages of one topic go.
 #[derive(PartialEq, Eq, Default, Debug)]
-pub(super) struct Route {
-    pub(super) groups: Box<[GroupId]>,
-    pub(super) shards: Box<[ShardId]>,
+pub(crate) struct Route {
+    pub(crate) groups: Box<[GroupId]>,
+    pub(crate) shards: Box<[ShardId]>,
 }
 
 impl Route {
@@ -46,7 +46,7 @@ impl Route {
 }
 
 #[derive(Default)]
-pub(super) struct Router {
+pub(crate) struct Router {
     index: Index<Target>,
     /// Counts the changes of the index.
     version: u64,
@@ -55,31 +55,31 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn insert(&mut self, filter: &Filter, target: Target) -> bool {
+    pub(crate) fn insert(&mut self, filter: &Filter, target: Target) -> bool {
         self.version += 1;
         self.index.insert(filter, target)
     }
 
-    pub(super) fn remove(&mut self, filter: &Filter, target: Target) -> bool {
+    pub(crate) fn remove(&mut self, filter: &Filter, target: Target) -> bool {
         self.version += 1;
         self.index.remove(filter, target)
     }
 
     /// True if a filter would make the look-ups of all topics longer than they may be.
-    pub(super) fn is_too_wide(&self, filter: &Filter) -> bool {
+    pub(crate) fn is_too_wide(&self, filter: &Filter) -> bool {
         filter
             .shape()
             .is_some_and(|shape| self.index.shapes() >= WILDCARD_SHAPES_MAX && !self.index.has_shape(&shape))
     }
 
     /// All filters that match a topic, whoever asked for them.
-    pub(super) fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
+    pub(crate) fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
         self.index.filters_of(topic)
     }
 
     /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
     #[inline]
-    pub(super) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
+    pub(crate) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
         match self.cache.get(topic, self.version) {
             Some(route) => (route, 0),
             None => self.find(topic),

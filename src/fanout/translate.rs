@@ -9,7 +9,7 @@ use crate::wire::{Frame, Span, encode, parts, split};
 use crate::zmtp::{self, MessageSpan};
 
 /// The same messages, one for one, in the other encoding. What it cannot say stands there with no bytes.
-pub(super) fn translate(bytes: &Bytes, messages: Messages<'_>) -> Batch {
+pub(crate) fn translate(bytes: &Bytes, messages: Messages<'_>) -> Batch {
     match messages {
         Messages::Native(spans) => to_zmtp(bytes, spans),
         Messages::Zmtp(spans, author) => to_native(bytes, spans, author),

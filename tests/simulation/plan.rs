@@ -2,8 +2,9 @@
 //! in it how often.
 
 use corecast::OverflowPolicy;
-use corecast::fanout::{QueueBounds, ShardConfig};
+use corecast::fanout::QueueBounds;
 use corecast::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
+use corecast::shard::ShardConfig;
 
 /// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
 /// of a stream can be counted; anybody publishes on the others.

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use corecast::broker::ingest;
-use corecast::fanout::{LinkItem, Phase, Shard, Visit};
 use corecast::ids::{SessionId, ShardId};
 use corecast::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
+use corecast::shard::{LinkItem, Phase, Shard, Visit};
 use corecast::wire::{Reader, Slab, Span};
 
 use crate::fault::Fault;

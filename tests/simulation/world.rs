@@ -4,9 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use corecast::OverflowPolicy;
-use corecast::fanout::{LinkItem, Shard};
 use corecast::ids::{SessionId, ShardId};
 use corecast::limits::LINK_ITEMS_PER_TURN;
+use corecast::shard::{LinkItem, Shard};
 use corecast::telemetry::{CloseReason, DropReason, ShardCounters};
 use corecast_executors::MonotonicNs;
 

@@ -1,6 +1,7 @@
 //! A batch into the queues of an egress group, and out of them again.
 
-use corecast::fanout::{LinkItem, QueueBounds};
+use corecast::fanout::QueueBounds;
+use corecast::shard::LinkItem;
 
 use crate::case::Measured;
 use crate::rig::{FAR, NEAR, Rig, batch_of, messages};

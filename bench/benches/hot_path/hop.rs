@@ -3,9 +3,10 @@
 
 use std::hint::black_box;
 
-use corecast::fanout::{LinkItem, QueueBounds};
+use corecast::fanout::QueueBounds;
 use corecast::ids::SessionId;
 use corecast::limits::{LINK_ITEMS_MAX, LINK_ITEMS_PER_TURN};
+use corecast::shard::LinkItem;
 use corecast_executors::{Inbox, Link};
 
 use crate::case::Measured;

@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use corecast::broker::ingest;
-use corecast::fanout::{LinkItem, QueueBounds, Shard, ShardConfig};
+use corecast::fanout::QueueBounds;
 use corecast::ids::{SessionId, ShardId};
+use corecast::shard::{LinkItem, Shard, ShardConfig};
 use corecast::topic::Filter;
 use corecast::wire::{Frame, Reader, Slab, Span, encode, greeting};
 use corecast_executors::MonotonicNs;

@@ -1,7 +1,8 @@
 //! From topics to routes: a batch in which every message is of another topic comes to a shard that knows many filters.
 //! One session wants them all, so that little but routing is measured.
 
-use corecast::fanout::{LinkItem, QueueBounds};
+use corecast::fanout::QueueBounds;
+use corecast::shard::LinkItem;
 use corecast::topic::Filter;
 
 use crate::case::Measured;

@@ -6,9 +6,9 @@ use crate::limits::{EGRESS_ITEM_BYTES, JOINED_ANSWERS_BYTES_MAX};
 
 /// Frames that are not dropped.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     bytes: Written,
-    pub(super) frames: u32,
+    pub(crate) frames: u32,
 }
 
 #[derive(Debug)]
@@ -20,14 +20,14 @@ enum Written {
 }
 
 impl Answer {
-    pub(super) fn new(encoded: Bytes, frames: u32) -> Self {
+    pub(crate) fn new(encoded: Bytes, frames: u32) -> Self {
         let short = encoded.len() <= JOINED_ANSWERS_BYTES_MAX;
         let bytes = if short { Written::Own(encoded.into()) } else { Written::Shared(encoded) };
         Answer { bytes, frames }
     }
 
     /// Takes what follows it in, if both are short together. It must not have begun to leave.
-    pub(super) fn join(&mut self, next: &Answer) -> bool {
+    pub(crate) fn join(&mut self, next: &Answer) -> bool {
         let Written::Own(bytes) = &mut self.bytes else { return false };
         if bytes.len() + next.bytes().len() > JOINED_ANSWERS_BYTES_MAX {
             return false;
@@ -37,7 +37,7 @@ impl Answer {
         true
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Written::Own(bytes) => bytes,
             Written::Shared(bytes) => bytes,
@@ -45,7 +45,7 @@ impl Answer {
     }
 
     /// Memory that it takes in a queue, in bytes, if nobody shares it.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.bytes().len() + EGRESS_ITEM_BYTES
     }
 }

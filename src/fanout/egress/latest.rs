@@ -15,7 +15,7 @@ const TIDY_FROM: usize = 32;
 
 /// What a queue with one message a topic knows beside its items.
 #[derive(Default, Debug)]
-pub(super) struct Latest {
+pub(crate) struct Latest {
     /// The positions of the messages, by their topics. Some may have left since.
     newest: HashTable<u64>,
     keys: RandomState,
@@ -31,7 +31,7 @@ pub(super) struct Latest {
 impl EgressQueue {
     /// One message a topic: a newer one takes the place of the one that waits, which is told as missed. A gap that a
     /// publisher tells replaces nothing: it is no state.
-    pub(super) fn offer_latest(&mut self, chunk: &Chunk, bounds: QueueBounds) -> Offer {
+    pub(crate) fn offer_latest(&mut self, chunk: &Chunk, bounds: QueueBounds) -> Offer {
         let mut latest = self.latest.take().unwrap_or_default();
         let mut dropped = if latest.newest.is_empty() { self.begin_latest(&mut latest) } else { 0 };
         dropped += self.push_singles(&mut latest, chunk);
@@ -117,7 +117,7 @@ impl EgressQueue {
 
     /// An item is about to be put before all that waits: what waits is one place further back, and its position stays
     /// true.
-    pub(super) fn make_place_ahead(&mut self) {
+    pub(crate) fn make_place_ahead(&mut self) {
         if let Some(mut latest) = self.latest.take() {
             if self.popped == 0 {
                 self.popped = 1 << 32;
@@ -152,7 +152,7 @@ impl EgressQueue {
 impl Latest {
     /// Topics of which something is known.
     #[cfg(test)]
-    pub(super) fn topics(&self) -> usize {
+    pub(crate) fn topics(&self) -> usize {
         self.newest.len()
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::outbox::Origin;
 use super::session::Session;
-use super::shard::Shard;
+use super::state::Shard;
 use crate::ids::SessionId;
 use crate::limits::GROUP_FILTERS_MAX;
 

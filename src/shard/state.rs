@@ -2,26 +2,19 @@
 //! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
-use super::batch::Batch;
-use super::egress::{EgressQueue, Sent};
-use super::encoding::Messages;
-use super::groups::Groups;
+use super::config::ShardConfig;
 use super::interest::Interest;
 use super::linking::Peer;
 use super::losses::Losses;
 use super::membership::Leaving;
 use super::outbox::{Origin, Outbox};
-use super::policy::{OverflowPolicy, QueueBounds};
 use super::publish::Audience;
 use super::publishers::Publishers;
 use super::relays::Relays;
-use super::router::Router;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::succession::Tickets;
@@ -30,69 +23,15 @@ use super::unfinished::Unfinished;
 use super::upstream::Upstream;
 use super::watches::Watches;
 use crate::error::ErrorCode;
-use crate::ids::{GroupId, PublisherId, SessionId, ShardId, SubscriberId};
-use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LEASE_DEFAULT, REFUSALS_PER_SHARD_MAX,
-    SESSIONS_PER_SHARD_MAX, TURN_STEPS_MAX,
-};
-use crate::registry::ModeRules;
+use crate::fanout::Batch;
+use crate::fanout::Groups;
+use crate::fanout::Messages;
+use crate::fanout::Router;
+use crate::fanout::{EgressQueue, Sent};
+use crate::ids::{GroupId, SessionId, ShardId, SubscriberId};
+use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::ShardCounters;
 use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting, splitter};
-
-/// What all shards of a broker share: made at start-up, never changed.
-#[derive(Clone, Debug)]
-pub struct ShardConfig {
-    /// How many shards there are.
-    pub shards: usize,
-    /// Bounds of each egress queue.
-    pub bounds: QueueBounds,
-    /// Longest frame body taken, in bytes.
-    pub frame_bytes_max: usize,
-    /// Policy of sessions that ask for none; `Block` is granted only if it is this.
-    pub overflow: OverflowPolicy,
-    /// What clients are told.
-    pub heartbeat: Duration,
-    /// Tells one start of the broker from the next.
-    pub epoch: u64,
-    /// Which topics go direct.
-    pub modes: Arc<ModeRules>,
-    /// How long a direct publisher is known without a word.
-    pub lease: Duration,
-    /// Sessions that each takes.
-    pub sessions_max: usize,
-    /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
-    /// keep no registry.
-    pub direct: Option<PublisherId>,
-    /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
-    pub turn_steps_max: usize,
-    /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
-    pub zmtp_publishers: bool,
-    /// ZeroMQ publishers hear each subscription, not only the first of its prefix.
-    pub zmtp_verbose: bool,
-    /// ZeroMQ subscribers may come: direct publishers are relayed to them.
-    pub zmtp_subscribers: bool,
-}
-
-impl Default for ShardConfig {
-    fn default() -> Self {
-        ShardConfig {
-            shards: 1,
-            bounds: QueueBounds::default(),
-            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
-            overflow: OverflowPolicy::default(),
-            heartbeat: HEARTBEAT_DEFAULT,
-            epoch: 0,
-            modes: Arc::default(),
-            lease: LEASE_DEFAULT,
-            sessions_max: SESSIONS_PER_SHARD_MAX,
-            direct: None,
-            turn_steps_max: TURN_STEPS_MAX,
-            zmtp_publishers: false,
-            zmtp_verbose: false,
-            zmtp_subscribers: false,
-        }
-    }
-}
 
 /// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
 /// `closing` and `deadlines`.

@@ -8,7 +8,7 @@ use corecast_executors::MonotonicNs;
 
 use super::outbox::Origin;
 use super::session::Phase;
-use super::shard::Shard;
+use super::state::Shard;
 use crate::ids::SessionId;
 use crate::limits::{
     FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, FRAME_STALL, FRAME_STALL_CROWDED, FRAME_STEP_BYTES,
@@ -220,9 +220,9 @@ impl Unfinished {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::Rig;
     use super::*;
+    use crate::fanout::OverflowPolicy;
     use crate::limits::READ_BYTES_PER_TURN;
 
     const LONG: usize = 4 << 20;

@@ -11,7 +11,7 @@ use corecast_executors::MonotonicNs;
 
 use super::outbox::Dial;
 use super::session::{Phase, Session};
-use super::shard::Shard;
+use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId};
 use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, RELAY_PAUSE};

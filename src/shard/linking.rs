@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::membership::FILING_STEPS;
 use super::outbox::{LinkItem, Origin};
-use super::router::Target;
-use super::shard::Shard;
+use super::state::Shard;
 use super::succession::Predecessor;
+use crate::fanout::Target;
 use crate::ids::ShardId;
 use crate::limits::LINK_ITEMS_PER_TURN;
 

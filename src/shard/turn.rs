@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::batch::Batch;
-use super::encoding::{Author, Messages, Spans};
 use super::outbox::{LinkItem, Origin};
 use super::postponed::Postponed;
 use super::publish::Audience;
-use super::shard::Shard;
+use super::state::Shard;
+use crate::fanout::Batch;
+use crate::fanout::Spans;
 use crate::ids::{SessionId, ShardId};
 use crate::wire::WireError;
 use crate::zmtp::Step;
@@ -170,36 +170,14 @@ impl Shard {
     }
 }
 
-impl Batch {
-    /// All but so many of the first messages, if that is any.
-    fn after(&self, done: usize) -> Option<Batch> {
-        let rest = self.spans.messages().after(done)?;
-        Some(Batch { bytes: self.bytes.clone(), spans: rest.to_spans() })
-    }
-}
-
-impl<'a> Messages<'a> {
-    /// All but so many of the first, if that is any.
-    pub(super) fn after(self, done: usize) -> Option<Messages<'a>> {
-        match self {
-            Messages::Native(spans) => Some(Messages::Native(&spans[done..])).filter(|_| done < spans.len()),
-            Messages::Zmtp(spans, author) => {
-                let first_sequence = author.first_sequence + done as u64;
-                let rest = Messages::Zmtp(&spans[done..], Author { first_sequence, ..author });
-                Some(rest).filter(|_| done < spans.len())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
-    use super::super::policy::OverflowPolicy;
+    use super::super::config::ShardConfig;
     use super::super::rig::{Rig, message, subscribe, unsubscribe};
-    use super::super::shard::ShardConfig;
     use super::*;
+    use crate::fanout::OverflowPolicy;
     use crate::limits::{
         FRAME_BYTES_MAX_LIMIT, GROUP_FILTERS_MAX, TURN_STEPS_MAX, WILDCARD_SHAPES_MAX,
         WILDCARD_SHAPES_PER_SESSION_MAX,

@@ -261,8 +261,8 @@ fn mark(watched: &mut Watched, stale: &mut VecDeque<Bytes>, topic: &Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, subscribe, unsubscribe};
+    use crate::fanout::OverflowPolicy;
     use crate::ids::SessionId;
     use crate::limits::{CONTROL_BYTES_MAX, WATCHES_PER_SESSION_MAX};
     use crate::wire::Frame;

@@ -2,11 +2,8 @@
 
 use corecast_executors::MonotonicNs;
 
-use super::egress::EgressQueue;
-use super::encoding::Encoding;
 use super::news::News;
 use super::outbox::Origin;
-use super::policy::OverflowPolicy;
 use super::relays::RelayPeer;
 use super::subscriptions::{Shapes, Subscriptions};
 use super::succession::Successors;
@@ -14,6 +11,9 @@ use super::turn::Rest;
 use super::unfinished::Begun;
 use super::zmtp::ZmtpPeer;
 use crate::error::ErrorCode;
+use crate::fanout::EgressQueue;
+use crate::fanout::Encoding;
+use crate::fanout::OverflowPolicy;
 use crate::ids::{GroupId, RequestId, SubscriberId};
 use crate::topic::Filter;
 

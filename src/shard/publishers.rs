@@ -10,7 +10,7 @@ use super::acks::Acks;
 use super::membership::FILING_STEPS;
 use super::news::{News, up_frame};
 use super::outbox::LinkItem;
-use super::shard::Shard;
+use super::state::Shard;
 use super::turn::Turn;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;

@@ -5,7 +5,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 
 use super::outbox::LinkItem;
-use super::shard::Shard;
+use super::state::Shard;
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::ZMTP_UPSTREAM_BYTES_MAX;
 use crate::topic::Filter;

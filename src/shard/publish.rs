@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Chunk, Picked};
-use super::egress::Offer;
-use super::encoding::{BadRoute, Encoding, Messages, Routable};
 use super::outbox::{LinkItem, Origin};
-use super::policy::OverflowPolicy;
-use super::router::Route;
-use super::shard::Shard;
-use super::translate::translate;
+use super::state::Shard;
 use crate::error::ErrorCode;
+use crate::fanout::Offer;
+use crate::fanout::OverflowPolicy;
+use crate::fanout::Route;
+use crate::fanout::translate;
+use crate::fanout::{BadRoute, Encoding, Messages, Routable};
+use crate::fanout::{Batch, Chunk, Picked};
 use crate::ids::{GroupId, SessionId, ShardId};
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;

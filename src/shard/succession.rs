@@ -8,7 +8,7 @@ use corecast_executors::MonotonicNs;
 
 use super::outbox::LinkItem;
 use super::session::{Phase, Session};
-use super::shard::Shard;
+use super::state::Shard;
 use crate::ids::{SessionId, SessionNumber, ShardId};
 use crate::limits::LINGER;
 use crate::wire::Frame;
@@ -140,10 +140,10 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
     use crate::error::ErrorCode;
+    use crate::fanout::OverflowPolicy;
 
     const SHARDS: usize = 3;
 

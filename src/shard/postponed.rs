@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::shard::Shard;
+use super::state::Shard;
 use crate::ids::SessionId;
 use crate::zmtp::Step;
 
@@ -73,13 +73,13 @@ impl Shard {
 mod tests {
     use bytes::BytesMut;
 
+    use super::super::config::ShardConfig;
     use super::super::membership::FILING_STEPS;
     use super::super::outbox::LinkItem;
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, subscribe};
-    use super::super::shard::ShardConfig;
     use super::*;
     use crate::error::ErrorCode;
+    use crate::fanout::OverflowPolicy;
     use crate::ids::ShardId;
     use crate::limits::{READ_BYTES_PER_TURN, TURN_STEPS_MAX};
     use crate::wire::WireError;

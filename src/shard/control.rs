@@ -5,11 +5,11 @@ use tracing::debug;
 
 use super::linking::Peer;
 use super::outbox::{LinkItem, Origin};
-use super::policy::OverflowPolicy;
 use super::session::Phase;
-use super::shard::Shard;
+use super::state::Shard;
 use super::succession::{Awaiting, Predecessor};
 use crate::error::ErrorCode;
+use crate::fanout::OverflowPolicy;
 use crate::ids::{RequestId, SessionId, SessionNumber, SubscriberId};
 use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;

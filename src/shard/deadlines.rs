@@ -3,7 +3,7 @@
 use corecast_executors::{MonotonicNs, TICK};
 
 use super::session::Phase;
-use super::shard::Shard;
+use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::{HEARING_GAP_MAX, HEARTBEATS_MISSED_MAX, SWEEP_TICKS};
@@ -98,11 +98,11 @@ impl Shard {
 mod tests {
     use std::time::Duration;
 
-    use super::super::policy::{OverflowPolicy, QueueBounds};
     use super::super::rig::{Rig, message, subscribe};
+    use crate::fanout::{OverflowPolicy, QueueBounds};
     use corecast_executors::TICKS_PER_REST;
 
-    use super::super::shard::ShardConfig;
+    use super::super::config::ShardConfig;
     use super::*;
     use crate::ids::ShardId;
     use crate::limits::{

@@ -1,13 +1,13 @@
 //! Subscriptions of sessions: which egress group a session is in, what the router knows, what the other shards
 //! are told.
 
-use super::encoding::Encoding;
-use super::groups::Join;
 use super::outbox::LinkItem;
-use super::router::Target;
-use super::shard::Shard;
+use super::state::Shard;
 use super::subscriptions::Subscriptions;
 use crate::error::ErrorCode;
+use crate::fanout::Encoding;
+use crate::fanout::Join;
+use crate::fanout::Target;
 use crate::ids::{GroupId, SessionId, SubscriberId};
 use crate::limits::{GROUP_FILTERS_MAX, SUBSCRIPTIONS_PER_SESSION_MAX};
 use crate::topic::Filter;
@@ -217,9 +217,9 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, message, subscribe, unsubscribe};
     use super::*;
+    use crate::fanout::OverflowPolicy;
     use crate::ids::ShardId;
     use crate::limits::GROUP_FILTERS_MAX;
     use crate::wire::Frame;

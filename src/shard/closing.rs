@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
-use super::shard::Shard;
+use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId};
 use crate::limits::LINGER;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_executors::{MonotonicNs, TICK};
 
-use super::policy::OverflowPolicy;
-use super::shard::{Shard, ShardConfig};
+use super::config::ShardConfig;
+use super::state::Shard;
 use crate::error::ErrorCode;
+use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
 use crate::wire::greeting::GREETING_BYTES;

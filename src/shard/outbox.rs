@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::Batch;
 use super::publishers::{RegistryAsk, RegistryChange};
 use crate::endpoint::Endpoint;
+use crate::fanout::Batch;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::topic::Filter;
 

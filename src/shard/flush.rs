@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io::IoSlice;
 
-use super::egress::EgressQueue;
-use super::shard::Shard;
+use super::state::Shard;
+use crate::fanout::EgressQueue;
 use crate::ids::SessionId;
 use crate::limits::FLUSH_BYTES_PER_VISIT;
 
@@ -68,9 +68,9 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::OverflowPolicy;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
+    use crate::fanout::OverflowPolicy;
     use crate::limits::{EGRESS_ITEM_BYTES, SEND_SLICES_MAX};
 
     /// A shard with a session for which these many messages wait, each a batch of its own; and their bytes.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::policy::OverflowPolicy;
+use super::super::config::ShardConfig;
 use super::super::rig::Rig;
-use super::super::shard::ShardConfig;
 use super::*;
+use crate::fanout::OverflowPolicy;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT};
 use crate::registry::ModeRules;
 

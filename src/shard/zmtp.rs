@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::Batch;
-use super::encoding::{Author, Encoding, Messages};
-use super::gaps::REASON_PUBLISHER;
 use super::liveness::Liveness;
 use super::outbox::Origin;
 use super::publish::Audience;
 use super::session::{Phase, Session};
-use super::shard::Shard;
+use super::state::Shard;
 use super::upstream::LatePrefixes;
 use crate::error::ErrorCode;
+use crate::fanout::Batch;
+use crate::fanout::REASON_PUBLISHER;
+use crate::fanout::{Author, Encoding, Messages};
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::{
     CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX, TOPIC_BYTES_MAX,
@@ -279,7 +279,7 @@ impl Shard {
 impl Session {
     fn be_zmtp(&mut self, peer: ZmtpPeer) {
         self.encoding = Encoding::Zmtp;
-        self.egress = super::egress::EgressQueue::of(Encoding::Zmtp);
+        self.egress = crate::fanout::EgressQueue::of(Encoding::Zmtp);
         self.zmtp = Some(Box::new(peer));
     }
 }

@@ -1,0 +1,66 @@
+//! What all shards of one process are told when they start. Read by every part, changed by none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::fanout::{OverflowPolicy, QueueBounds};
+use crate::ids::PublisherId;
+use crate::limits::{
+    FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX, TURN_STEPS_MAX,
+};
+use crate::registry::ModeRules;
+
+/// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// How many shards there are.
+    pub shards: usize,
+    /// Bounds of each egress queue.
+    pub bounds: QueueBounds,
+    /// Longest frame body taken, in bytes.
+    pub frame_bytes_max: usize,
+    /// Policy of sessions that ask for none; `Block` is granted only if it is this.
+    pub overflow: OverflowPolicy,
+    /// What clients are told.
+    pub heartbeat: Duration,
+    /// Tells one start of the broker from the next.
+    pub epoch: u64,
+    /// Which topics go direct.
+    pub modes: Arc<ModeRules>,
+    /// How long a direct publisher is known without a word.
+    pub lease: Duration,
+    /// Sessions that each takes.
+    pub sessions_max: usize,
+    /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
+    /// keep no registry.
+    pub direct: Option<PublisherId>,
+    /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
+    pub turn_steps_max: usize,
+    /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
+    pub zmtp_publishers: bool,
+    /// ZeroMQ publishers hear each subscription, not only the first of its prefix.
+    pub zmtp_verbose: bool,
+    /// ZeroMQ subscribers may come: direct publishers are relayed to them.
+    pub zmtp_subscribers: bool,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        ShardConfig {
+            shards: 1,
+            bounds: QueueBounds::default(),
+            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+            overflow: OverflowPolicy::default(),
+            heartbeat: HEARTBEAT_DEFAULT,
+            epoch: 0,
+            modes: Arc::default(),
+            lease: LEASE_DEFAULT,
+            sessions_max: SESSIONS_PER_SHARD_MAX,
+            direct: None,
+            turn_steps_max: TURN_STEPS_MAX,
+            zmtp_publishers: false,
+            zmtp_verbose: false,
+            zmtp_subscribers: false,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! One shard: the state that one executor owns, from a session's first byte to its last. Pure: no sockets, no clock, no
+//! `.await`. What happened comes in by a call, what is to be done goes out by the [`Outbox`].
+//!
+//! | file | owns |
+//! |---|---|
+//! | `config` | what all shards of one process are told when they start |
+//! | `door` | protocols by which connections come |
+//! | `relays` | direct publishers for ZeroMQ subscribers |
+//! | `liveness` | whether a silent ZeroMQ peer still lives |
+//! | `zmtp` | sessions of ZeroMQ sockets |
+//! | `upstream` | what ZeroMQ publishers are asked for |
+//! | `losses` | what was dropped, until the log says so |
+//! | `session`, `sessions` | one connection's state, and the table of them |
+//! | `unfinished` | frames that have begun and are not whole: their memory and their time |
+//! | `subscriptions` | what one session has subscribed to |
+//! | `succession` | a client's new session behind its old one |
+//! | `interest` | which subscriptions the other shards know of |
+//! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
+//! | `news` | what one session hears of direct publishers |
+//! | `acks` | changes that other shards must see before somebody is answered |
+//! | `watches` | publishers that wait for subscribers |
+//! | `turn` | the work of one turn, and what waits for the next |
+//! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
+//! | `outbox` | what is to be done, and what shards tell each other |
+//! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
+//! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
+//! | | `closing`, `deadlines`, `audit` (what is always true) |
+
+mod acks;
+mod audit;
+mod closing;
+mod config;
+mod control;
+mod deadlines;
+mod door;
+mod flush;
+mod interest;
+mod linking;
+mod liveness;
+mod losses;
+mod membership;
+mod news;
+mod outbox;
+mod postponed;
+mod publish;
+mod publishers;
+mod relays;
+#[cfg(test)]
+mod rig;
+mod session;
+mod sessions;
+mod state;
+mod subscriptions;
+mod succession;
+mod turn;
+mod unfinished;
+mod upstream;
+mod watches;
+mod zmtp;
+
+pub use closing::Closed;
+pub use config::ShardConfig;
+pub use door::Door;
+pub use flush::Visit;
+pub use losses::{Loss, Losses};
+pub use outbox::{Dial, LinkItem, Outbox};
+pub(crate) use publishers::DOWN_LEFT;
+pub use publishers::{RegistryAsk, RegistryChange};
+pub use session::Phase;
+pub use state::Shard;
