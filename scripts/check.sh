@@ -7,7 +7,8 @@ usage() {
 usage: scripts/check.sh [-h]
 
 cargo fmt --check, clippy and rustdoc with warnings denied, the syntax of the scripts (with shellcheck, where it is
-installed), and what scripts/structure.py knows of crates, locks and the length of files.
+installed), what scripts/structure.py knows of crates, locks, the length of files and circles of imports, and the
+figures of scripts/structure_report.py, each beside its bound.
 TEXT
 }
 
@@ -22,7 +23,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need cargo cc make python3
 
 echo "== structure"
+python3 -m doctest scripts/rust_files.py
 python3 scripts/structure.py
+python3 scripts/structure_report.py
 
 echo "== scripts"
 scripts=(scripts/*.sh .ci/run)

@@ -149,7 +149,7 @@ impl Endpoint {
     }
 
     /// What a look-up has found, with the port, each address once.
-    fn found(&self, found: names::Found) -> Result<Vec<Address>> {
+    fn found(&self, found: names::LookUp) -> Result<Vec<Address>> {
         let Endpoint::Tcp { host, port } = self else { return Ok(Vec::new()) };
         let found = found.map_err(|why| {
             let is_interface = Path::new("/sys/class/net").join(host).exists();

@@ -369,7 +369,10 @@ fn zmtp_messages(said: &Bytes) -> Vec<Parts> {
             }
             Found::Command { body, .. } => {
                 let parsed = command::parse(&rest[body.clone()]).expect("a command");
-                assert!(!matches!(parsed, command::Command::Error(_)), "nobody breaks a rule: {parsed:?}");
+                assert!(
+                    !matches!(parsed, command::ZmtpCommand::Error(_)),
+                    "nobody breaks a rule: {parsed:?}"
+                );
                 rest = &rest[body.end..];
             }
             found => unreachable!("whole messages, not {found:?}"),

@@ -52,7 +52,10 @@ fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
         if let Some(error) = read.error {
             let farewell = machine.farewell(&error.text);
             let body = command_body(&farewell);
-            assert!(matches!(command::parse(body), Ok(command::Command::Error(_))), "a farewell is an ERROR");
+            assert!(
+                matches!(command::parse(body), Ok(command::ZmtpCommand::Error(_))),
+                "a farewell is an ERROR"
+            );
             return (said, Some(error.code));
         }
         held.drain(..read.whole_bytes);

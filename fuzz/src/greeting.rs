@@ -1,6 +1,6 @@
 //! The first bytes of a connection: more of them never change what was said of fewer.
 
-use corecast::zmtp::greeting::{GREETING_BYTES, Greeting, parse};
+use corecast::zmtp::greeting::{GREETING_BYTES, ZmtpGreeting, parse};
 
 /// Any bytes, as far as they have come.
 pub fn greeting(data: &[u8]) {
@@ -10,7 +10,7 @@ pub fn greeting(data: &[u8]) {
         let said = parse(&data[..come]);
         match &decided {
             Some(before) => assert_eq!(before, &said, "it was decided, and is not any more"),
-            None if !matches!(said, Ok(Greeting::NeedMore(_))) => decided = Some(said),
+            None if !matches!(said, Ok(ZmtpGreeting::NeedMore(_))) => decided = Some(said),
             // The identity of ZMTP 2.0 may be longer.
             None => assert!(come < GREETING_BYTES || data[10] == 1, "a whole greeting is a greeting or none"),
         }

@@ -56,7 +56,9 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                 runtime.begin_drain(time);
                 break Some(report);
             }
-            Some(_) => debug_assert!(false, "that comes over a link"),
+            Some(Item::Link(_) | Item::Adopt { .. } | Item::Left | Item::Begin(_)) => {
+                unreachable!("these come over links, or before a shard is there")
+            }
             None => {
                 runtime.begin_drain(Duration::ZERO);
                 break None;

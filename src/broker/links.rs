@@ -65,7 +65,7 @@ impl Runtime {
                 self.session_left(from);
             }
             Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
-                debug_assert!(false, "commands come from outside")
+                unreachable!("commands come from outside")
             }
         }
     }

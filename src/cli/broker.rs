@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::http_address::HttpAddress;
 use super::output::{Format, json_line, note, print_for_a_reader};
-use super::quantity::{Size, Span};
+use super::quantity::{Size, TimeSpan};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
@@ -109,8 +109,8 @@ pub(super) struct BrokerArgs {
     frame_bytes_max: Size,
 
     /// How often a silent client has to say that it lives; after three times of it the session ends.
-    #[arg(long, value_name = "SECS", default_value_t = Span(HEARTBEAT_DEFAULT))]
-    heartbeat: Span,
+    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(HEARTBEAT_DEFAULT))]
+    heartbeat: TimeSpan,
 
     /// How messages travel where no rule says it: proxy (through the broker) or direct (from publisher to subscriber).
     #[arg(long, value_name = "MODE", default_value_t = Mode::default())]
@@ -127,12 +127,12 @@ pub(super) struct BrokerArgs {
     mode_rule: Vec<(Filter, Mode)>,
 
     /// How long a direct publisher is known without a word from it.
-    #[arg(long, value_name = "SECS", default_value_t = Span(LEASE_DEFAULT))]
-    lease: Span,
+    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(LEASE_DEFAULT))]
+    lease: TimeSpan,
 
     /// How long to go on sending what waits, when asked to stop.
-    #[arg(long, value_name = "SECS", default_value_t = Span(DRAIN_DEFAULT))]
-    drain_timeout: Span,
+    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(DRAIN_DEFAULT))]
+    drain_timeout: TimeSpan,
 
     /// Serve metrics to Prometheus at http://HOST:PORT/metrics, and whether all is well at /health.
     #[arg(long, value_name = "HOST:PORT")]

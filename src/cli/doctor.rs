@@ -7,7 +7,7 @@ use clap::Args;
 use corecast_executors::{CoreSet, Finding, HostCheck, Level};
 
 use super::output::{Format, print};
-use super::quantity::Span;
+use super::quantity::TimeSpan;
 use super::{Exit, Failure};
 use crate::printable::printable_json;
 
@@ -33,8 +33,8 @@ pub(super) struct DoctorArgs {
     open_files: Option<u64>,
 
     /// How long to measure the jitter.
-    #[arg(long, value_name = "SECS", default_value_t = Span(Duration::from_secs(1)))]
-    jitter: Span,
+    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(1)))]
+    jitter: TimeSpan,
 
     /// For people, or a JSON array.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

@@ -12,7 +12,7 @@ use corecast_executors::CoreSet;
 use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
-use super::quantity::{Size, Span, parse_rate_hz};
+use super::quantity::{Size, TimeSpan, parse_rate_hz};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
@@ -65,8 +65,8 @@ pub(super) struct PubArgs {
 
     /// How long to wait for a broker that is not there or goes away, for the subscribers, and in the end for the broker
     /// to take what was sent: for each of them.
-    #[arg(long, value_name = "SECS", default_value_t = Span(Duration::from_secs(60)))]
-    timeout: Span,
+    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(60)))]
+    timeout: TimeSpan,
 
     /// On topics that go direct: cores for executors of its own [default: it shares its client's].
     #[arg(long, value_name = "SET")]

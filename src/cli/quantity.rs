@@ -52,7 +52,7 @@ impl fmt::Display for Size {
 
 /// A length of time: a number with a unit, or without for seconds; fractions are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct TimeSpan(pub(super) Duration);
 
 /// Longest time that an option takes: a year is for ever, and far from where sums of times overflow.
 const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -60,7 +60,7 @@ const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 const SPAN_UNITS: &[(&str, f64)] =
     &[("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("", 1.0)];
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -70,13 +70,13 @@ impl FromStr for Span {
         let factor = SPAN_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
         let factor = factor.ok_or_else(|| format!("'{unit}' is not a unit: h, m, s, ms or us"))?;
         match Duration::try_from_secs_f64(number * factor) {
-            Ok(time) if time <= SPAN_MAX => Ok(Span(time)),
+            Ok(time) if time <= SPAN_MAX => Ok(TimeSpan(time)),
             _ => Err("at most a year".to_owned()),
         }
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn spans() {
-        let span = |text: &str| text.parse::<Span>().map(|span| span.0);
+        let span = |text: &str| text.parse::<TimeSpan>().map(|span| span.0);
         assert_eq!(span("5"), Ok(Duration::from_secs(5)));
         assert_eq!(span("2.5s"), Ok(Duration::from_millis(2500)));
         assert_eq!(
@@ -136,7 +136,7 @@ mod tests {
         }
         for text in ["5s", "250ms", "1.5s", "0ns"] {
             assert_eq!(
-                Span(span(text.trim_end_matches("ns")).expect(text)).to_string(),
+                TimeSpan(span(text.trim_end_matches("ns")).expect(text)).to_string(),
                 if text == "0ns" { "0ns" } else { text }
             );
         }

@@ -7,7 +7,7 @@ use corecast_executors::{TerminationSignals, exit_now, spawn_plain};
 use serde::Serialize;
 
 use super::output::{Format, json_line, note, print};
-use super::quantity::Span;
+use super::quantity::TimeSpan;
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
@@ -37,7 +37,7 @@ pub(super) struct RegistryArgs {
     /// With --watch, end after this time, which is fine; without, how long to wait for the broker, with the exit
     /// code 27 after it [default: 5s without --watch].
     #[arg(long, value_name = "SECS")]
-    timeout: Option<Span>,
+    timeout: Option<TimeSpan>,
 
     /// A table, or an object a line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

@@ -14,7 +14,7 @@ use corecast_executors::{
 
 use super::event_writer::{EventFormat, EventWriter};
 use super::output::{note, write_failed};
-use super::quantity::Span;
+use super::quantity::TimeSpan;
 use super::{Exit, Failure};
 use crate::telemetry::StderrLines;
 use crate::{ClientConfig, Endpoint, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
@@ -55,7 +55,7 @@ pub(super) struct SubArgs {
 
     /// End after this time, with the exit code 27.
     #[arg(long, value_name = "SECS")]
-    timeout: Option<Span>,
+    timeout: Option<TimeSpan>,
 
     /// What is printed: payloads with a newline after each, payloads with nothing between them, or an object a line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

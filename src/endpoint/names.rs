@@ -13,28 +13,28 @@ use corecast_executors::{Inbox, Link, RecvTimeout, Refused, link, spawn_plain};
 use crate::limits::{LOOK_UPS_MAX, LOOK_UPS_WAITING_MAX};
 
 /// The addresses of a host, each with port 0, or why there are none.
-pub(super) type Found = Result<Vec<SocketAddr>, String>;
+pub(super) type LookUp = Result<Vec<SocketAddr>, String>;
 
 /// A way to look a name up that may block.
-type Resolve = Arc<dyn Fn(&str) -> Found + Send + Sync>;
+type Resolve = Arc<dyn Fn(&str) -> LookUp + Send + Sync>;
 
 /// The way to the thread that keeps account. It starts with the first name, and ends with the process.
 static LOOK_UPS: OnceLock<Link<Item>> = OnceLock::new();
 
 enum Item {
     /// Somebody wants the addresses of this host. `back` leads to the thread that gets this.
-    Ask { host: String, answer: Link<Found>, back: Link<Item> },
+    Ask { host: String, answer: Link<LookUp>, back: Link<Item> },
     /// This look-up is over.
-    Found { host: String, found: Found },
+    Found { host: String, found: LookUp },
 }
 
 /// The addresses of `host`, once its look-up is over. Drop the future to wait no longer.
-pub(super) async fn look_up(host: &str) -> Found {
+pub(super) async fn look_up(host: &str) -> LookUp {
     ask(host)?.recv().await.unwrap_or_else(|| Err(ENDED.to_owned()))
 }
 
 /// As [`look_up`], for plain threads.
-pub(super) fn look_up_until(host: &str, deadline: Instant) -> Found {
+pub(super) fn look_up_until(host: &str, deadline: Instant) -> LookUp {
     ask(host)?.recv_deadline(deadline).unwrap_or_else(|ended| {
         Err(match ended {
             RecvTimeout::TimedOut => "no name server has answered in time".to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn look_up_until(host: &str, deadline: Instant) -> Found {
 
 const ENDED: &str = "the look-up has ended without an answer";
 
-fn ask(host: &str) -> Result<Inbox<Found>, String> {
+fn ask(host: &str) -> Result<Inbox<LookUp>, String> {
     let look_ups = match LOOK_UPS.get() {
         Some(look_ups) => look_ups,
         None => {
@@ -68,7 +68,7 @@ fn ask(host: &str) -> Result<Inbox<Found>, String> {
 
 const TOO_MANY: &str = "too many names are being looked up";
 
-fn resolve(host: &str) -> Found {
+fn resolve(host: &str) -> LookUp {
     // The name without a port: several peers on one host share a look-up.
     (host, 0).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
 }
@@ -77,7 +77,7 @@ fn resolve(host: &str) -> Found {
 struct LookUps {
     resolve: Resolve,
     /// By host: everybody who waits for it.
-    askers: AHashMap<String, Vec<Link<Found>>>,
+    askers: AHashMap<String, Vec<Link<LookUp>>>,
     /// Hosts whose look-up has not begun, in order.
     queue: VecDeque<(String, Link<Item>)>,
     running: usize,
@@ -97,7 +97,7 @@ impl LookUps {
         }
     }
 
-    fn ask(&mut self, host: String, answer: Link<Found>, back: Link<Item>) {
+    fn ask(&mut self, host: String, answer: Link<LookUp>, back: Link<Item>) {
         if let Some(askers) = self.askers.get_mut(&host) {
             // Those who have given up leave their links behind.
             askers.retain(|asker| !asker.is_closed());
@@ -113,13 +113,13 @@ impl LookUps {
         self.begin_next();
     }
 
-    fn found(&mut self, host: &str, found: &Found) {
+    fn found(&mut self, host: &str, found: &LookUp) {
         self.running -= 1;
         self.answer(host, found);
         self.begin_next();
     }
 
-    fn answer(&mut self, host: &str, found: &Found) {
+    fn answer(&mut self, host: &str, found: &LookUp) {
         for asker in self.askers.remove(host).into_iter().flatten() {
             // Room for one and one sent; whoever has given up needs no answer.
             let _ = asker.try_send(found.clone());
@@ -180,7 +180,7 @@ mod tests {
             Server { look_ups: link, mute, count }
         }
 
-        fn ask(&self, host: &str) -> Inbox<Found> {
+        fn ask(&self, host: &str) -> Inbox<LookUp> {
             let (answer, answers) = link(1);
             let ask = Item::Ask { host: host.to_owned(), answer, back: self.look_ups.clone() };
             self.look_ups.try_send(ask).expect("room");
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn found(answers: &mut Inbox<Found>) -> Found {
+    fn found(answers: &mut Inbox<LookUp>) -> LookUp {
         answers.recv_deadline(Instant::now() + Duration::from_secs(60)).expect("an answer")
     }
 

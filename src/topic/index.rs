@@ -11,8 +11,8 @@ use super::{Filter, Pattern, Shape, Topic, pattern_trie, prefix_tree};
 #[derive(Debug)]
 pub struct Index<T> {
     exact: AHashMap<Topic, Targets<T>>,
-    patterns: pattern_trie::Node<T>,
-    prefixes: prefix_tree::Node<T>,
+    patterns: pattern_trie::PatternNode<T>,
+    prefixes: prefix_tree::PrefixNode<T>,
     /// How many entries have each shape.
     shapes: AHashMap<Shape, usize>,
     len: usize,
@@ -29,8 +29,8 @@ impl<T: Copy + Ord> Index<T> {
     pub fn new() -> Self {
         Index {
             exact: AHashMap::new(),
-            patterns: pattern_trie::Node::new(),
-            prefixes: prefix_tree::Node::new(),
+            patterns: pattern_trie::PatternNode::new(),
+            prefixes: prefix_tree::PrefixNode::new(),
             shapes: AHashMap::new(),
             len: 0,
         }

@@ -9,20 +9,20 @@ use super::targets::Targets;
 
 /// What patterns have in common up to some level. Depth is at most `TOPIC_LEVELS_MAX`, so recursion is, too.
 #[derive(Debug)]
-pub(super) struct Node<T> {
+pub(super) struct PatternNode<T> {
     /// Patterns that end here.
     here: Targets<T>,
     /// Patterns that go on with `>`.
     rest: Targets<T>,
     /// Patterns that go on with `*`.
-    any: Option<Box<Node<T>>>,
+    any: Option<Box<PatternNode<T>>>,
     /// Patterns that go on with a name.
-    named: AHashMap<Bytes, Node<T>>,
+    named: AHashMap<Bytes, PatternNode<T>>,
 }
 
-impl<T: Copy + Ord> Node<T> {
+impl<T: Copy + Ord> PatternNode<T> {
     pub(super) fn new() -> Self {
-        Node { here: Targets::new(), rest: Targets::new(), any: None, named: AHashMap::new() }
+        PatternNode { here: Targets::new(), rest: Targets::new(), any: None, named: AHashMap::new() }
     }
 
     /// False if it was there.
@@ -31,8 +31,8 @@ impl<T: Copy + Ord> Node<T> {
         for level in pattern.levels() {
             node = match level {
                 [ALL_THE_REST] => return node.rest.insert(target),
-                [ANY_LEVEL] => node.any.get_or_insert_with(|| Box::new(Node::new())),
-                name => node.named.entry(Bytes::copy_from_slice(name)).or_insert_with(Node::new),
+                [ANY_LEVEL] => node.any.get_or_insert_with(|| Box::new(PatternNode::new())),
+                name => node.named.entry(Bytes::copy_from_slice(name)).or_insert_with(PatternNode::new),
             };
         }
         node.here.insert(target)

@@ -7,23 +7,23 @@ use super::targets::Targets;
 /// most `TOPIC_BYTES_MAX`, and so is recursion. Except at the root, a node without targets has two branches or
 /// more.
 #[derive(Debug)]
-pub(super) struct Node<T> {
+pub(super) struct PrefixNode<T> {
     /// What comes after the label of the node above.
     label: Box<[u8]>,
     /// Who asked for exactly the labels down to here.
     targets: Targets<T>,
     /// Sorted by the first byte of the label, which differs from branch to branch.
-    branches: Vec<Node<T>>,
+    branches: Vec<PrefixNode<T>>,
 }
 
-impl<T: Copy + Ord> Node<T> {
+impl<T: Copy + Ord> PrefixNode<T> {
     /// The root of an empty tree.
     pub(super) fn new() -> Self {
         Self::with_label(&[])
     }
 
     fn with_label(label: &[u8]) -> Self {
-        Node { label: label.into(), targets: Targets::new(), branches: Vec::new() }
+        PrefixNode { label: label.into(), targets: Targets::new(), branches: Vec::new() }
     }
 
     fn branch_of(&self, first: u8) -> Result<usize, usize> {
@@ -38,7 +38,7 @@ impl<T: Copy + Ord> Node<T> {
             let at = match node.branch_of(*first) {
                 Ok(at) => at,
                 Err(at) => {
-                    node.branches.insert(at, Node::with_label(prefix));
+                    node.branches.insert(at, PrefixNode::with_label(prefix));
                     at
                 }
             };
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::limits::TOPIC_BYTES_MAX;
 
-    fn matches(tree: &Node<u32>, topic: &[u8]) -> Vec<u32> {
+    fn matches(tree: &PrefixNode<u32>, topic: &[u8]) -> Vec<u32> {
         let mut out = Vec::new();
         tree.append_matches(topic, &mut out);
         out
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn labels_split_and_join_again() {
-        let mut tree = Node::new();
+        let mut tree = PrefixNode::new();
         assert!(
             tree.insert(b"abcd", 4)
                 && tree.insert(b"abxy", 5)
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_deepest_tree_fits_the_stack() {
         let longest = vec![b'a'; TOPIC_BYTES_MAX];
-        let mut tree = Node::new();
+        let mut tree = PrefixNode::new();
         for length in 0..=TOPIC_BYTES_MAX {
             assert!(tree.insert(&longest[..length], 1));
         }

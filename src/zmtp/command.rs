@@ -9,7 +9,7 @@ use crate::wire::WireError;
 
 /// A command that came.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Command<'a> {
+pub enum ZmtpCommand<'a> {
     /// The peer is ready: its metadata.
     Ready(Metadata<'a>),
     /// It asks for messages with this prefix.
@@ -44,15 +44,15 @@ pub struct Metadata<'a> {
 ///
 /// # Errors
 /// `Malformed`.
-pub fn parse(body: &[u8]) -> Result<Command<'_>, WireError> {
+pub fn parse(body: &[u8]) -> Result<ZmtpCommand<'_>, WireError> {
     let named = body.split_first().and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)));
     let Some((name, data)) = named.filter(|(name, _)| !name.is_empty()) else {
         return Err(malformed("a command has no name"));
     };
     Ok(match name {
-        b"READY" => Command::Ready(parse_metadata(data)?),
-        b"SUBSCRIBE" => Command::Subscribe(data),
-        b"CANCEL" => Command::Cancel(data),
+        b"READY" => ZmtpCommand::Ready(parse_metadata(data)?),
+        b"SUBSCRIBE" => ZmtpCommand::Subscribe(data),
+        b"CANCEL" => ZmtpCommand::Cancel(data),
         b"PING" => {
             let Some((ttl, context)) = data.split_first_chunk::<2>() else {
                 return Err(malformed("a ping has no time to live"));
@@ -60,14 +60,14 @@ pub fn parse(body: &[u8]) -> Result<Command<'_>, WireError> {
             if context.len() > ZMTP_PING_CONTEXT_BYTES_MAX {
                 return Err(malformed("the context of a ping has more than 16 bytes"));
             }
-            Command::Ping { ttl_ds: u16::from_be_bytes(*ttl), context }
+            ZmtpCommand::Ping { ttl_ds: u16::from_be_bytes(*ttl), context }
         }
-        b"PONG" => Command::Pong,
+        b"PONG" => ZmtpCommand::Pong,
         b"ERROR" => {
             let reason = data.split_first().and_then(|(length, rest)| rest.get(..usize::from(*length)));
-            Command::Error(reason.ok_or_else(|| malformed("the reason of an error is not whole"))?)
+            ZmtpCommand::Error(reason.ok_or_else(|| malformed("the reason of an error is not whole"))?)
         }
-        name => Command::Unknown(name),
+        name => ZmtpCommand::Unknown(name),
     })
 }
 
@@ -169,16 +169,16 @@ mod tests {
         let xpub = ready("XPUB");
         assert_eq!(xpub, b"\x04\x27\x05READY\x0bSocket-Type\0\0\0\x04XPUB\x08Identity\0\0\0\0");
         let metadata = Metadata { socket_type: Some(b"XPUB"), identity: b"" };
-        assert_eq!(parse(body(&xpub)), Ok(Command::Ready(metadata)));
-        assert_eq!(parse(body(&subscription(true, b"a", true))), Ok(Command::Subscribe(b"a")));
-        assert_eq!(parse(body(&subscription(false, b"", true))), Ok(Command::Cancel(b"")));
+        assert_eq!(parse(body(&xpub)), Ok(ZmtpCommand::Ready(metadata)));
+        assert_eq!(parse(body(&subscription(true, b"a", true))), Ok(ZmtpCommand::Subscribe(b"a")));
+        assert_eq!(parse(body(&subscription(false, b"", true))), Ok(ZmtpCommand::Cancel(b"")));
         assert_eq!(subscription(true, b"a", false), b"\0\x02\x01a");
         assert_eq!(subscription(false, b"", false), b"\0\x01\0");
-        assert_eq!(parse(body(&ping())), Ok(Command::Ping { ttl_ds: 0, context: b"" }));
-        assert_eq!(parse(body(&pong(b"x"))), Ok(Command::Pong));
-        assert_eq!(parse(body(&error("no"))), Ok(Command::Error(b"no")));
+        assert_eq!(parse(body(&ping())), Ok(ZmtpCommand::Ping { ttl_ds: 0, context: b"" }));
+        assert_eq!(parse(body(&pong(b"x"))), Ok(ZmtpCommand::Pong));
+        assert_eq!(parse(body(&error("no"))), Ok(ZmtpCommand::Error(b"no")));
         assert_eq!(error(&"x".repeat(300)).len(), 9 + 1 + 5 + 1 + 255);
-        assert_eq!(parse(b"\x04WHAT"), Ok(Command::Unknown(b"WHAT")));
+        assert_eq!(parse(b"\x04WHAT"), Ok(ZmtpCommand::Unknown(b"WHAT")));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let ready = |properties: &[Vec<u8>]| [b"\x05READY".to_vec(), properties.concat()].concat();
         let socket = property(b"socket-TYPE", 3, b"PUB");
         let there = ready(std::slice::from_ref(&socket));
-        assert!(matches!(parse(&there), Ok(Command::Ready(Metadata { socket_type: Some(b"PUB"), .. }))));
+        assert!(matches!(parse(&there), Ok(ZmtpCommand::Ready(Metadata { socket_type: Some(b"PUB"), .. }))));
         let wrong = [
             vec![],
             b"\0".to_vec(),

@@ -32,7 +32,7 @@ const SOCKET_TYPES_2_0: [&str; 11] =
 
 /// The start of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Greeting {
+pub enum ZmtpGreeting {
     /// Not all there yet, and nothing wrong so far. With the peer's version known, it waits for the rest of this end's
     /// greeting, and may send no more before that.
     NeedMore(Option<Version>),
@@ -80,8 +80,8 @@ pub fn ending_2_0(socket_type: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// `NotZmtp`, `Version`, `Mechanism`, or `Malformed` for an identity that cannot be.
-pub fn parse(bytes: &[u8]) -> Result<Greeting, WireError> {
-    let need_more = Ok(Greeting::NeedMore(None));
+pub fn parse(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
+    let need_more = Ok(ZmtpGreeting::NeedMore(None));
     let Some(first) = bytes.first() else { return need_more };
     match first {
         0xff => {}
@@ -106,7 +106,7 @@ pub fn parse(bytes: &[u8]) -> Result<Greeting, WireError> {
         Some(_) => {}
     }
     let Some(greeting) = bytes.get(..GREETING_BYTES) else {
-        return Ok(Greeting::NeedMore(Some(Version::V3)));
+        return Ok(ZmtpGreeting::NeedMore(Some(Version::V3)));
     };
     let name = &greeting[MECHANISM];
     let name = &name[..name.iter().position(|b| *b == 0).unwrap_or(name.len())];
@@ -114,18 +114,18 @@ pub fn parse(bytes: &[u8]) -> Result<Greeting, WireError> {
         let text = format!("the mechanism {} is not supported, only NULL", name.escape_ascii());
         return Err(WireError::new(ErrorCode::Mechanism, text));
     }
-    Ok(Greeting::Peer { commands: greeting[10] > 3 || greeting[11] > 0 })
+    Ok(ZmtpGreeting::Peer { commands: greeting[10] > 3 || greeting[11] > 0 })
 }
 
-fn parse_2_0(bytes: &[u8]) -> Result<Greeting, WireError> {
-    let Some(number) = bytes.get(11) else { return Ok(Greeting::NeedMore(None)) };
+fn parse_2_0(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
+    let Some(number) = bytes.get(11) else { return Ok(ZmtpGreeting::NeedMore(None)) };
     let Some(socket_type) = SOCKET_TYPES_2_0.get(usize::from(*number)) else {
         return Err(WireError::new(
             ErrorCode::SocketType,
             format!("ZMTP 2.0 has no type of socket {number}"),
         ));
     };
-    let need_more = Ok(Greeting::NeedMore(Some(Version::V2(socket_type))));
+    let need_more = Ok(ZmtpGreeting::NeedMore(Some(Version::V2(socket_type))));
     let Some(head) = parse_head(&bytes[GREETING_2_0_BYTES..])? else {
         return need_more;
     };
@@ -137,7 +137,7 @@ fn parse_2_0(bytes: &[u8]) -> Result<Greeting, WireError> {
     if bytes.len() < bytes_all {
         return need_more;
     }
-    Ok(Greeting::Peer2 { socket_type, bytes: bytes_all })
+    Ok(ZmtpGreeting::Peer2 { socket_type, bytes: bytes_all })
 }
 
 fn unknown_version(version: &str) -> WireError {
@@ -153,14 +153,14 @@ mod tests {
         let ours = ours();
         for n in 0..GREETING_BYTES {
             let version = (n >= OPENING_BYTES).then_some(Version::V3);
-            assert_eq!(parse(&ours[..n]), Ok(Greeting::NeedMore(version)), "{n}");
+            assert_eq!(parse(&ours[..n]), Ok(ZmtpGreeting::NeedMore(version)), "{n}");
         }
-        assert_eq!(parse(&ours), Ok(Greeting::Peer { commands: true }));
+        assert_eq!(parse(&ours), Ok(ZmtpGreeting::Peer { commands: true }));
         let mut old = ours;
         old[11] = 0;
-        assert_eq!(parse(&old), Ok(Greeting::Peer { commands: false }));
+        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { commands: false }));
         (old[10], old[11]) = (4, 0);
-        assert_eq!(parse(&old), Ok(Greeting::Peer { commands: true }));
+        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { commands: true }));
     }
 
     #[test]
@@ -172,9 +172,9 @@ mod tests {
             let whole = [&opening[..], end].concat();
             for n in 0..whole.len() {
                 let version = (n > OPENING_BYTES).then_some(Version::V2(socket_type));
-                assert_eq!(parse(&whole[..n]), Ok(Greeting::NeedMore(version)), "{n}");
+                assert_eq!(parse(&whole[..n]), Ok(ZmtpGreeting::NeedMore(version)), "{n}");
             }
-            let found = Ok(Greeting::Peer2 { socket_type, bytes: whole.len() });
+            let found = Ok(ZmtpGreeting::Peer2 { socket_type, bytes: whole.len() });
             assert_eq!(parse(&whole), found);
             assert_eq!(parse(&[&whole[..], b"more"].concat()), found);
         }

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::command::{self, Command};
+use super::command::{self, ZmtpCommand};
 use super::decoder::{Decoder, Found};
 use super::frame::{Head, MessageSpan, parse_head};
-use super::greeting::{self, GREETING_BYTES, Greeting, OPENING_BYTES, Version};
+use super::greeting::{self, GREETING_BYTES, OPENING_BYTES, Version, ZmtpGreeting};
 use crate::error::ErrorCode;
 use crate::limits::READ_BYTES_PER_TURN;
 use crate::wire::WireError;
@@ -190,9 +190,9 @@ impl Machine {
     fn greet(&mut self, bytes: &[u8], out: &mut Output) -> Result<usize, WireError> {
         let greeting = greeting::parse(bytes);
         let version = match &greeting {
-            Ok(Greeting::NeedMore(version)) => *version,
-            Ok(Greeting::Peer { .. }) => Some(Version::V3),
-            Ok(Greeting::Peer2 { socket_type, .. }) => Some(Version::V2(socket_type)),
+            Ok(ZmtpGreeting::NeedMore(version)) => *version,
+            Ok(ZmtpGreeting::Peer { .. }) => Some(Version::V3),
+            Ok(ZmtpGreeting::Peer2 { socket_type, .. }) => Some(Version::V2(socket_type)),
             Err(error) => (error.code == ErrorCode::Mechanism).then_some(Version::V3),
         };
         if let Some(version) = version.filter(|_| !self.greeted) {
@@ -204,14 +204,14 @@ impl Machine {
             }));
         }
         match greeting? {
-            Greeting::NeedMore(_) => Ok(0),
-            Greeting::Peer { commands } => {
+            ZmtpGreeting::NeedMore(_) => Ok(0),
+            ZmtpGreeting::Peer { commands } => {
                 self.stage = Stage::Handshake;
                 self.commands = commands;
                 out.steps.push(Step::Greeted);
                 Ok(GREETING_BYTES)
             }
-            Greeting::Peer2 { socket_type, bytes } => {
+            ZmtpGreeting::Peer2 { socket_type, bytes } => {
                 let (role, _) = self.role(socket_type.as_bytes())?;
                 self.is_2_0 = true;
                 self.open(role);
@@ -254,7 +254,7 @@ impl Machine {
             Found::Skipped(bytes) => Ok(Some(at + bytes)),
             Found::Interrupted { end, pieces } => {
                 if self.stage == Stage::Open(Role::Publisher) {
-                    out.steps.push(self.put_together(rest, pieces));
+                    out.steps.push(self.put_together(rest, pieces)?);
                 }
                 Ok(Some(at + end))
             }
@@ -262,48 +262,48 @@ impl Machine {
     }
 
     /// Copies a message out from among the commands within it.
-    fn put_together(&self, bytes: &[u8], pieces: Vec<Range<usize>>) -> Step {
+    ///
+    /// # Errors
+    /// The frames are not one message, which the decoder has seen to: the session ends rather than lose it in silence.
+    fn put_together(&self, bytes: &[u8], pieces: Vec<Range<usize>>) -> Result<Step, WireError> {
         let whole: Vec<u8> = pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect();
-        match Decoder::new(usize::MAX).next(&whole) {
-            Ok(Found::Message(span)) => Step::Message(Bytes::from(whole), span),
-            found => {
-                debug_assert!(false, "its frames are one message, not {found:?}");
-                Step::Send(Vec::new())
-            }
+        match Decoder::new(usize::MAX).next(&whole)? {
+            Found::Message(span) => Ok(Step::Message(Bytes::from(whole), span)),
+            _ => Err(WireError::new(ErrorCode::Malformed, "frames around a command that are no message")),
         }
     }
 
-    fn on_command(&mut self, command: Command<'_>, out: &mut Output) -> Result<(), WireError> {
+    fn on_command(&mut self, command: ZmtpCommand<'_>, out: &mut Output) -> Result<(), WireError> {
         match (self.stage, command) {
-            (_, Command::Error(reason)) => {
+            (_, ZmtpCommand::Error(reason)) => {
                 let text = format!("the peer ends the session: {}", reason.escape_ascii());
                 Err(WireError::new(ErrorCode::Unexpected, text))
             }
-            (Stage::Handshake, Command::Ready(metadata)) => {
+            (Stage::Handshake, ZmtpCommand::Ready(metadata)) => {
                 let (role, as_type) = self.role(metadata.socket_type.unwrap_or_default())?;
                 self.open(role);
                 out.steps.push(Step::Send(command::ready(as_type)));
                 out.steps.push(Step::Open(role));
                 Ok(())
             }
-            (Stage::Open(_), Command::Ping { ttl_ds, context }) => {
+            (Stage::Open(_), ZmtpCommand::Ping { ttl_ds, context }) => {
                 out.steps.push(Step::Beat(ttl_ds));
                 out.steps.push(Step::Send(command::pong(context)));
                 Ok(())
             }
-            (Stage::Open(Role::Subscriber), Command::Subscribe(prefix)) => {
+            (Stage::Open(Role::Subscriber), ZmtpCommand::Subscribe(prefix)) => {
                 out.steps.push(Step::Subscribe(Bytes::copy_from_slice(prefix)));
                 Ok(())
             }
-            (Stage::Open(Role::Subscriber), Command::Cancel(prefix)) => {
+            (Stage::Open(Role::Subscriber), ZmtpCommand::Cancel(prefix)) => {
                 out.steps.push(Step::Cancel(Bytes::copy_from_slice(prefix)));
                 Ok(())
             }
-            (Stage::Open(_), Command::Pong) => {
+            (Stage::Open(_), ZmtpCommand::Pong) => {
                 out.steps.push(Step::Alive);
                 Ok(())
             }
-            (Stage::Open(_), Command::Unknown(_)) => Ok(()),
+            (Stage::Open(_), ZmtpCommand::Unknown(_)) => Ok(()),
             _ => Err(WireError::new(ErrorCode::Unexpected, "a command that this socket may not send now")),
         }
     }
