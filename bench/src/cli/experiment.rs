@@ -14,7 +14,7 @@ use crate::experiment::{descriptors, file};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::report::record::RunRecord;
-use crate::report::table;
+use crate::report::text;
 use crate::results::{Kind, Results, ResultsFolder};
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, anyhow, bail};
@@ -295,7 +295,7 @@ fn default_path(results: &Results) -> PathBuf {
 fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
     let mut text = String::new();
     for group in groups(&ended.results) {
-        text.push_str(&table::render(&group));
+        text.push_str(&text::render(&group));
         text.push('\n');
     }
     for (name, figure) in &ended.results.figures {

@@ -14,7 +14,7 @@ use crate::peer::outcome::RATE_MISSED;
 use crate::peer::plan::{Clients, Plan, window_default};
 use crate::peer::start::Elsewhere;
 use crate::peer::summary::{Summary, summarize};
-use crate::peer::table;
+use crate::peer::text;
 use crate::report::assert_expr::Expression;
 use crate::report::record::{Record, RunRecord};
 use crate::results::{Kind, Results, ResultsError, ResultsFolder};
@@ -200,7 +200,7 @@ fn now() -> String {
 /// The tables on stdout, the record in its file.
 fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Summary) -> anyhow::Result<()> {
     let runs: Vec<RunRecord> = comparison.runs.iter().map(|(record, _)| record.clone()).collect();
-    let tables = table::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
+    let tables = text::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
     if args.json.as_deref() == Some(Path::new("-")) {
         for skipped in &comparison.skipped {
             complain(&anyhow::anyhow!("skipped {}: {}", skipped.peer, skipped.why));

@@ -15,7 +15,7 @@ use crate::measure::environment::Environment;
 use crate::measure::payload::SIZE_BYTES_MIN;
 use crate::report::assertion::Assertion;
 use crate::report::record::{Record, RunRecord};
-use crate::report::table;
+use crate::report::text;
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -176,7 +176,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
 
 /// The tables on stdout, the record in its file: the one, whatever becomes of the other.
 fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
-    publish_both(args.json.as_deref(), &table::render(runs), || {
+    publish_both(args.json.as_deref(), &text::render(runs), || {
         json(&Record::new(Environment::read(), runs.to_vec()))
     })
 }

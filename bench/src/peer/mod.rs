@@ -23,7 +23,7 @@
 //! | [`compare`] | all peers in all rounds, and what becomes of those that are not there |
 //! | [`summary`] | medians, and ratios of ours to each |
 //! | [`assertion`] | `--assert` over a comparison |
-//! | [`table`] | what a person reads |
+//! | [`text`] | what a terminal shows |
 //!
 //! Subscribers' threads are plain ones, as many as there are cores allowed, and not pinned: they are everybody's
 //! clients, and the kernel places them as it places those of any program.
@@ -49,4 +49,4 @@ pub mod source;
 pub mod start;
 pub mod summary;
 pub mod swarm;
-pub mod table;
+pub mod text;

@@ -1,6 +1,7 @@
 //! Owns what a report says, before it is HTML or Markdown: chapters of figures, tables and words.
 
 use super::plot::Chart;
+use super::table::Table;
 
 /// A whole report.
 #[derive(Clone, Debug)]
@@ -61,66 +62,6 @@ pub(crate) struct Figure {
     pub(crate) caption: String,
     /// Whose figures these are.
     pub(crate) runs: String,
-}
-
-/// Rows of figures.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
-    /// Empty under a section's title that says it.
-    pub(crate) title: String,
-    pub(crate) columns: Vec<Column>,
-    pub(crate) rows: Vec<Vec<Cell>>,
-    pub(crate) caption: String,
-    /// Whether this is the table that runs are looked up in: the first cell of each row is a place to go to.
-    pub(crate) is_index: bool,
-}
-
-/// What a column holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Column {
-    pub(crate) heading: String,
-    /// Set to the right.
-    pub(crate) numbers: bool,
-}
-
-/// What stands in a cell.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Cell {
-    Text(String),
-    /// Something that nobody may overlook.
-    Alarm(String),
-    /// A run, by its name in full.
-    Run(String),
-}
-
-impl Table {
-    /// With these columns; a name that begins with `#` is one of numbers.
-    pub(crate) fn new(title: &str, columns: &[&str], caption: &str) -> Self {
-        let column = |name: &&str| Column {
-            heading: name.trim_start_matches('#').to_owned(),
-            numbers: name.starts_with('#'),
-        };
-        Table {
-            title: title.to_owned(),
-            columns: columns.iter().map(column).collect(),
-            caption: caption.to_owned(),
-            ..Table::default()
-        }
-    }
-
-    /// One more row.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        let row: Vec<Cell> = cells.into_iter().collect();
-        debug_assert_eq!(row.len(), self.columns.len(), "{row:?}");
-        self.rows.push(row);
-    }
-}
-
-impl Cell {
-    /// Text from anything.
-    pub(crate) fn text(text: impl Into<String>) -> Self {
-        Cell::Text(text.into())
-    }
 }
 
 /// Lower-case words with hyphens, fit for file names and anchors.

@@ -1,9 +1,10 @@
 //! Owns the page: one file that needs nothing else, no network, no script. Each plot stands in it twice, for wide
 //! pages and for narrow ones; its colours are the page's.
 
-use super::document::{Block, Cell, Chapter, Column, Document, Figure, Section, Table, slug};
+use super::document::{Block, Chapter, Document, Figure, Section, slug};
 use super::plot::theme::{Theme, variables};
 use super::plot::{NARROW, WIDE};
+use super::table::{Cell, Column, Table};
 use super::unit::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

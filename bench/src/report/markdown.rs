@@ -1,6 +1,7 @@
 //! Owns the same report as Markdown, for a README: tables as tables, plots as pictures beside it.
 
-use super::document::{Block, Cell, Chapter, Document, Table};
+use super::document::{Block, Chapter, Document};
+use super::table::{Cell, Table};
 use std::fmt::Write as _;
 
 /// Where the pictures of a figure are, beside the text: light, dark, and as pixels.

@@ -4,7 +4,8 @@
 //! | file | owns |
 //! |---|---|
 //! | [`record`] | the record `corecast-bench/1` |
-//! | [`table`], [`progress`] | what a terminal shows |
+//! | [`text`], [`progress`] | what a terminal shows of runs |
+//! | `table` | rows of figures under headings: for terminals, HTML and Markdown |
 //! | [`assertion`], [`assert_expr`] | `--assert` |
 //! | [`compare`] | two results side by side |
 //! | [`source`] | reading what is to be reported |
@@ -29,5 +30,6 @@ pub mod publish;
 mod raster;
 pub mod record;
 pub mod source;
-pub mod table;
-mod unit;
+pub(crate) mod table;
+pub mod text;
+pub(crate) mod unit;

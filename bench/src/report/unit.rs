@@ -1,8 +1,6 @@
 //! Owns how figures are written in reports: a number and its unit, in few digits. Tables of one unit have their own
 //! decimals.
 
-use super::table::{count, duration};
-
 /// What a number is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
@@ -109,9 +107,59 @@ pub(crate) fn counted(number: usize, thing: &str) -> String {
     format!("{} {thing}{}", count(number as u64), if number == 1 { "" } else { "s" })
 }
 
+/// A count with its thousands set apart: `51,200`.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number without needless decimals: `20`, `0.5`.
+pub(crate) fn number(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 1e15 { count(number as u64) } else { format!("{number}") }
+}
+
+/// Microseconds with three digits, in the unit that fits: `812 us`, `2.41 ms`, `1.20 s`.
+pub(crate) fn duration(us: f64) -> String {
+    let units = [(1e-3, "ns"), (1.0, "us"), (1e3, "ms"), (1e6, "s")];
+    // The bound is where three digits round to a thousand, which is one of the next unit.
+    let (unit_us, name) = units.into_iter().find(|(unit_us, _)| us < 999.5 * unit_us).unwrap_or((1e6, "s"));
+    let amount = us / unit_us;
+    let decimals = match amount {
+        amount if amount >= 99.95 => 0,
+        amount if amount >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{amount:.decimals$} {name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_set_in_thousands() {
+        let counts = [0, 999, 1000, 51_200, 10_240_000].map(count);
+        assert_eq!(counts, ["0", "999", "1,000", "51,200", "10,240,000"]);
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        let durations =
+            [0.0, 0.5, 0.9996, 4.0, 12.34, 99.96, 999.4, 999.6, 2_410.0, 107_354.0, 1_204_000.0, 4e9]
+                .map(duration);
+        let wanted = [
+            "0.00 ns", "500 ns", "1.00 us", "4.00 us", "12.3 us", "100 us", "999 us", "1.00 ms", "2.41 ms",
+            "107 ms", "1.20 s", "4000 s",
+        ];
+        assert_eq!(durations, wanted);
+    }
 
     #[test]
     fn figures_have_three_digits_and_a_unit() {

@@ -1,15 +1,15 @@
 //! Owns the comparison with the ancestor's published figures: mode by mode and count by count, with the reminder that
 //! the hardware was another.
 
-use super::super::document::{Block, Cell, Figure, Table};
+use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::frame::{Axis, Dash, Shape};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
 use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{Unit, digits};
+use super::super::table::{Cell, Table};
+use super::super::unit::{Unit, count, digits};
 use super::counts::{SUBSCRIBERS, about_latencies, slug_of};
 use super::family::{Family, Look, families, line_over_counts, mode_look, name_runs, one_way, over_rounds};
 use super::quartiles::in_ms;
@@ -116,11 +116,13 @@ fn table(family: &Family<'_>, reference: &Reference) -> Table {
         }
         let mut cells = vec![Cell::text(row.mode), Cell::text(count(row.subscribers))];
         for (_, figure, theirs) in QUARTILES {
-            let ours = ours(figure).map_or_else(|| "–".into(), |over| in_ms(over.median));
-            cells.extend([Cell::text(ours), Cell::text(in_ms(theirs(row)))]);
+            cells.extend([
+                Cell::known(ours(figure).map(|over| in_ms(over.median))),
+                Cell::text(in_ms(theirs(row))),
+            ]);
         }
         let ratio = ours(|summary| summary.median).map(|over| digits(over.median / row.median_us));
-        cells.push(Cell::text(ratio.unwrap_or_else(|| "–".into())));
+        cells.push(Cell::known(ratio));
         table.row(cells);
     }
     table

@@ -1,13 +1,13 @@
 //! Owns the crossover: at how many subscribers which mode reaches the last one first, by payload.
 
-use super::super::document::{Block, Cell, Figure, Table};
+use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::frame::Axis;
 use super::super::plot::lines::{Line, Lines, Named, Rule};
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{Unit, digits, payload};
+use super::super::table::{Cell, Table};
+use super::super::unit::{Unit, count, digits, payload};
 use super::counts::{SUBSCRIBERS, about_latencies};
 use super::family::{Family, Look, families, name_runs, one_way, over_rounds};
 use crate::results::Entry;
@@ -129,7 +129,7 @@ fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
     for one in ratios {
         let at = |number: &u64| {
             let point = one.points.iter().find(|(count, _)| *count as u64 == *number);
-            Cell::text(point.map_or_else(|| "–".into(), |(_, ratio)| digits(*ratio)))
+            Cell::known(point.map(|(_, ratio)| digits(*ratio)))
         };
         let crossings: Vec<String> = one.crossings().iter().map(|at| count(at.round() as u64)).collect();
         let crossings = if crossings.is_empty() { "never".to_owned() } else { crossings.join(", ") };

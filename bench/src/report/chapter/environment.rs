@@ -1,10 +1,10 @@
 //! Owns the description of where and how it was measured, and how to do it again.
 
-use super::super::document::{Block, Cell, Section, Table};
+use super::super::document::{Block, Section};
 use super::super::record::HostRecord;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{Unit, counted};
+use super::super::table::{Cell, Table};
+use super::super::unit::{Unit, count, counted};
 use crate::measure::environment::Environment;
 use crate::results::Entry;
 

@@ -1,6 +1,6 @@
 //! Owns the comparison with peers: bars of each figure, with the spread over the rounds, and ours over theirs.
 
-use super::super::document::{Block, Cell, Figure, Table};
+use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::bars::{Bar, Bars, Group, key};
 use super::super::plot::frame::Axis;
@@ -8,6 +8,7 @@ use super::super::plot::scale::Scale;
 use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
 use super::super::record::RunRecord;
 use super::super::source::Source;
+use super::super::table::{Cell, Table};
 use super::super::unit::{Unit, counted, digits, payload};
 use super::family::{OverRounds, name_runs, one_way, over_rounds, rate};
 use crate::results::Entry;
@@ -240,9 +241,7 @@ fn ratios(case: &Case<'_>) -> Option<Table> {
     names.dedup();
     for name in names.into_iter().filter(|name| *name != first.0) {
         let theirs = case.of(&name);
-        let cell = |metric: &&Metric| {
-            Cell::text(ratio(&ours, &theirs, metric).map_or_else(|| "–".into(), ratio_in_words))
-        };
+        let cell = |metric: &&Metric| Cell::known(ratio(&ours, &theirs, metric).map(ratio_in_words));
         table.row(std::iter::once(Cell::text(&name[..])).chain(metrics.iter().map(cell)));
     }
     (!table.rows.is_empty()).then_some(table)

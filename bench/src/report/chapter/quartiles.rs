@@ -1,10 +1,11 @@
 //! Owns the table of quartiles in the ancestor's shape (Q1, median, Q3, greatest, standard deviation), with p99, p99.9
 //! and the time to the last subscriber beside it.
 
-use super::super::document::{Block, Cell, Table};
+use super::super::document::Block;
 use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::table::count;
+use super::super::table::{Cell, Table};
+use super::super::unit::count;
 use super::super::unit::counted;
 use super::family::{clock_error, families_of_any_shards, shards_differ};
 use crate::measure::latency::Summary;
@@ -77,7 +78,7 @@ fn row(entry: &Entry, shards: bool) -> Vec<Cell> {
     let each = |figure: fn(&Summary) -> f64| ms(run, run.latency_us, figure);
     let last = |figure: fn(&Summary) -> f64| ms(run, run.last_subscriber_us, figure);
     // A difference to all others alike, as clocks have it, is no deviation.
-    let deviation = run.latency_us.map_or_else(nothing, |summary| Cell::text(in_ms(summary.stddev)));
+    let deviation = Cell::known(run.latency_us.map(|summary| in_ms(summary.stddev)));
     vec![
         match &run.incomplete {
             Some(_) => Cell::Alarm(format!("{name}, incomplete")),
@@ -97,19 +98,15 @@ fn row(entry: &Entry, shards: bool) -> Vec<Cell> {
     ]
 }
 
-fn nothing() -> Cell {
-    Cell::text("–")
-}
-
 /// Microseconds in milliseconds with three decimals.
 pub(crate) fn in_ms(us: f64) -> String {
     format!("{:.3}", us / 1000.0)
 }
 
 fn ms(run: &RunRecord, summary: Option<Summary>, figure: fn(&Summary) -> f64) -> Cell {
-    match (super::family::one_way(run, summary, figure), run.clock_error_us) {
-        (Some(us), Some(error_us)) => Cell::text(format!("{} ± {}", in_ms(us), in_ms(error_us))),
-        (Some(us), None) => Cell::text(in_ms(us)),
-        (None, _) => nothing(),
-    }
+    let us = super::family::one_way(run, summary, figure);
+    Cell::known(us.map(|us| match run.clock_error_us {
+        Some(error_us) => format!("{} ± {}", in_ms(us), in_ms(error_us)),
+        None => in_ms(us),
+    }))
 }

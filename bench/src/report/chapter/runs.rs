@@ -1,10 +1,10 @@
 //! Owns the table of every run: what became of its messages. Every other figure names runs of this table.
 
-use super::super::document::{Block, Cell, Table};
+use super::super::document::Block;
 use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{Unit, digits, payload};
+use super::super::table::{Cell, Table};
+use super::super::unit::{Unit, count, digits, payload};
 use super::family::name_runs;
 use super::quartiles::name_of;
 use crate::results::Entry;
@@ -78,7 +78,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
         Cell::text(count(run.gaps_reported)),
         alarm(run.lost),
         Cell::text(count(run.deliveries_per_s.round().max(0.0) as u64)),
-        Cell::text(cpu(run).map_or_else(|| "–".into(), |ns| Unit::Ns.text(ns))),
+        Cell::known(cpu(run).map(|ns| Unit::Ns.text(ns))),
         Cell::text(format!("{} over {}", run.sessions, run.transport)),
     ]
 }

@@ -1,14 +1,14 @@
 //! Owns what a delivery and a subscriber cost, over the number of subscribers and by the number of shards.
 
-use super::super::document::{Block, Cell, Figure, Table};
+use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
 use super::super::plot::frame::{Axis, Dash};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
 use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{Unit, counted};
+use super::super::table::{Cell, Table};
+use super::super::unit::{Unit, count, counted};
 use super::counts::SUBSCRIBERS;
 use super::family::{
     Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs, over_rounds,
@@ -129,12 +129,12 @@ fn table(source: &Source, family: &Family<'_>) -> Table {
         let mut rounds = family.rounds(mode, subscribers);
         rounds.retain(|entry| entry.record.shards.len() == shards);
         let cell = |unit: Unit, figure: &dyn Fn(&RunRecord) -> Option<f64>| {
-            Cell::text(over_rounds(&rounds, figure).map_or_else(|| "–".into(), |over| unit.text(over.median)))
+            Cell::known(over_rounds(&rounds, figure).map(|over| unit.text(over.median)))
         };
         let extra = |name: &'static str| move |run: &RunRecord| run.extra.get(name).copied();
         table.row([
             Cell::text(mode),
-            Cell::text(if shards == 0 { "–".to_owned() } else { shards.to_string() }),
+            Cell::known((shards > 0).then(|| shards.to_string())),
             Cell::text(count(subscribers)),
             cell(Unit::Ns, &super::runs::cpu),
             cell(Unit::Ns, &extra(USER_NS)),

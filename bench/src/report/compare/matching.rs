@@ -4,8 +4,7 @@
 use super::super::chapter::family::{WHOLE, rate, shards_differ, slow};
 use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::table::count;
-use super::super::unit::{counted, payload};
+use super::super::unit::{count, counted, payload};
 use crate::results::Entry;
 use std::fmt;
 

@@ -1,10 +1,9 @@
 //! Owns what `compare` prints: a table for each pair, and what has no pair.
 
-use super::super::table::{STYLE, tighten};
+use super::super::table::{Cell, Table};
 use super::super::unit::{Unit, digits};
 use super::interval::{Ground, Interval};
-use super::{Compared, Comparison, Pair};
-use comfy_table::{Cell, CellAlignment, Table};
+use super::{Comparison, Pair};
 use corecast::printable::printable;
 use std::fmt::Write as _;
 
@@ -36,7 +35,7 @@ pub fn render(comparison: &Comparison) -> String {
         line(format!("differs: {}: A {a}, B {b}", difference.what));
     }
     for pair in &comparison.pairs {
-        line(format!("\n{}{}{}\n{}", pair.run, rounds(pair), clocks(pair), table(pair)));
+        line(format!("\n{}{}{}\n{}", pair.run, rounds(pair), clocks(pair), table(pair).text(1)));
     }
     if !comparison.pairs.is_empty() {
         line(format!("\n{ABOUT}"));
@@ -67,22 +66,21 @@ fn clocks(pair: &Pair) -> String {
 }
 
 fn table(pair: &Pair) -> Table {
-    let mut table = Table::new();
-    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    let header = ["A", "B", "ratio", "95 % interval", "from"].map(|name| right(name.to_owned()));
-    table.load_style(STYLE).set_header(std::iter::once(Cell::new("")).chain(header));
+    let mut table = Table::new("", &["", "#A", "#B", "#ratio", "#95 % interval", "#from"], "");
     for (name, words, unit) in SHOWN {
         let Some(compared) = pair.figures.get(name) else { continue };
-        let figures = [unit.text(compared.a), unit.text(compared.b), ratio(compared)];
-        let interval = compared.interval.as_ref().map_or_else(|| ["–".into(), "–".into()], interval);
-        table
-            .add_row(std::iter::once(Cell::new(words)).chain(figures.into_iter().chain(interval).map(right)));
+        let [ends, from] =
+            compared.interval.as_ref().map(interval).map_or([None, None], |both| both.map(Some));
+        let figures = [
+            Some(unit.text(compared.a)),
+            Some(unit.text(compared.b)),
+            compared.ratio.map(digits),
+            ends,
+            from,
+        ];
+        table.row(std::iter::once(Cell::text(words)).chain(figures.map(Cell::known)));
     }
-    tighten(table)
-}
-
-fn ratio(compared: &Compared) -> String {
-    compared.ratio.map_or_else(|| "–".into(), digits)
+    table
 }
 
 fn interval(interval: &Interval) -> [String; 2] {
