@@ -6,7 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/check.sh [-h]
 
-cargo fmt --check, clippy and rustdoc with warnings denied, the syntax of the scripts (with shellcheck, where it is
+cargo fmt --check, clippy (of all, and of each feature alone) and rustdoc with warnings denied, the syntax of the scripts (with shellcheck, where it is
 installed), what scripts/structure.py knows of crates, locks, the length of files and circles of imports, and the
 figures of scripts/structure_report.py, each beside its bound.
 TEXT
@@ -46,6 +46,12 @@ cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev
 
 echo "== cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Alone, each must do without what only the others need. Together is how all else here builds them.
+for features in "" client broker cli; do
+    echo "== cargo clippy, features: ${features:-none}"
+    cargo clippy --package corecast --lib --no-default-features --features "$features" --locked --quiet -- -D warnings
+done
 
 echo "== cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

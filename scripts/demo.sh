@@ -30,8 +30,7 @@ need cargo cc make
 
 bin=${CARGO_TARGET_DIR:-target}/release
 echo "== building (the first time takes some minutes)"
-cargo build --release --locked --bin corecast
-cargo build --release --locked --package corecast-bench
+cargo build --release --locked
 
 echo
 echo "== what this host allows"

@@ -62,8 +62,7 @@ need python3
 bin=${CARGO_TARGET_DIR:-target}/release/corecast-bench
 if [ -n "$build" ]; then
     need cargo cc make
-    cargo build --release --locked --bin corecast
-    cargo build --release --locked --package corecast-bench
+    cargo build --release --locked
 fi
 if [ ! -x "$bin" ]; then
     echo "error: there is no $bin: leave --no-build out" >&2

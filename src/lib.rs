@@ -27,9 +27,18 @@
 //!
 //! `limits, ids <- {wire, zmtp} <- topic <- fanout <- shard <- {broker, client} <- cli`, never the other way.
 
+// Clients, brokers and the command share one core, and each leaves a part of it unused. Built together they must not.
+#![cfg_attr(
+    not(all(feature = "client", feature = "broker", feature = "cli")),
+    allow(dead_code, unused_imports)
+)]
+
 pub mod broker;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "broker")]
 pub mod control;
 pub mod endpoint;
 pub mod error;
@@ -44,6 +53,7 @@ pub mod topic;
 pub mod wire;
 pub mod zmtp;
 
+#[cfg(feature = "client")]
 pub use client::{
     ClientConfig, ConnectionEvent, ConnectionEvents, DownReason, Event, EventRef, Gap, GapReason, GapRef,
     Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message, MessageRef, Publisher,

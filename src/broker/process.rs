@@ -1,0 +1,162 @@
+//! Owns a whole broker: its listeners and the pool of its executors, from start to stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_executors::{
+    CoreId, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
+};
+
+use super::config::BrokerConfig;
+use super::{CutOff, Item, Listener, body, chain};
+use crate::endpoint::{Endpoint, Listening, SocketAccess, SocketFile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::ShardId;
+use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
+use crate::shard::Door;
+use crate::telemetry::Pulse;
+
+/// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
+pub struct Broker {
+    pool: Option<Pool<Item>>,
+    addresses: Vec<Endpoint>,
+    zmtp: Vec<Endpoint>,
+    socket_files: Vec<SocketFile>,
+    cores: Vec<CoreId>,
+    /// By shard.
+    pulses: Vec<Pulse>,
+}
+
+impl Broker {
+    /// Opens the listeners and starts the executors; when it returns, the broker serves.
+    ///
+    /// # Errors
+    /// `Invalid` for a configuration that cannot be, `AddressInUse` with the endpoint that is taken, `Executor`
+    /// with the limit that stands in the way, `Io`.
+    pub fn start(config: BrokerConfig) -> Result<Broker> {
+        config.validate()?;
+        let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let cores = config.cores.resolve(&topology).map_err(|e| Error::new(ErrorKind::Invalid, chain(&e)))?;
+        let shards = config.shards.unwrap_or(cores.len());
+        let mut listeners = Vec::new();
+        let (mut addresses, mut zmtp) = (Vec::new(), Vec::new());
+        let mut socket_files = Vec::new();
+        for (door, endpoint) in config.doors() {
+            let Listening { file, sockets, endpoint } = listen_patiently(endpoint, config.socket_access)?;
+            socket_files.extend(file);
+            let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
+            of.push(endpoint.clone());
+            let opened = sockets.into_iter().map(|fd| Listener { fd, endpoint: endpoint.clone(), door });
+            listeners.extend(opened);
+        }
+        let pool_config = PoolConfig {
+            name: "corecast".to_owned(),
+            cores,
+            shards,
+            idle: config.idle,
+            sockets: Sockets::Many,
+            link_capacity: LINK_ITEMS_MAX,
+        };
+        let shard_config = Arc::new(config.shard_config(shards));
+        let now = MonotonicNs::now();
+        let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
+        let begun = pulses.clone();
+        let run = move |context: ShardContext<Item>| {
+            let pulse = begun[context.shard.index()].clone();
+            body::run(context, Arc::clone(&shard_config), pulse)
+        };
+        let pool = start(&pool_config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let cores = pool.cores();
+        let sent = pool.commands(ShardId(0)).send_blocking(Item::Listen { listeners });
+        if sent.is_err() {
+            return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
+        }
+        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses })
+    }
+
+    /// Where it listens, with the real ports.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.addresses
+    }
+
+    /// Where it listens for ZeroMQ sockets, with the real ports: those for both sides, then those for publishers, then
+    /// those for subscribers, each in the order of the configuration.
+    pub fn zmtp_endpoints(&self) -> &[Endpoint] {
+        &self.zmtp
+    }
+
+    /// How many shards it has.
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// The core of each shard.
+    pub fn cores(&self) -> &[CoreId] {
+        &self.cores
+    }
+
+    /// The pulse of each shard: whether it turns.
+    pub fn pulses(&self) -> &[Pulse] {
+        &self.pulses
+    }
+
+    /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever
+    /// is left.
+    ///
+    /// # Errors
+    /// `Executor` when an executor has failed; `TimedOut` when messages that it had taken are lost, with how many.
+    pub fn stop(mut self, drain: Duration) -> Result<()> {
+        self.end(drain)
+    }
+
+    fn end(&mut self, drain: Duration) -> Result<()> {
+        let Some(pool) = self.pool.take() else { return Ok(()) };
+        // While it still listens: later it could be the file of the next broker, which takes the place of one that nobody
+        // listens on.
+        self.socket_files.clear();
+        let (report, mut reports) = link(pool.shards());
+        for shard in 0..pool.shards() {
+            let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
+            // A shard that has ended needs no telling.
+            let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain, report: report.clone() });
+        }
+        pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let mut lost = CutOff::default();
+        while let Some(CutOff { sessions, messages, bytes }) = reports.try_recv() {
+            lost.sessions += sessions;
+            lost.messages += messages;
+            lost.bytes += bytes;
+        }
+        if lost.messages == 0 {
+            // Whoever was cut off had read all that was for it.
+            return Ok(());
+        }
+        let text = format!(
+            "the broker had {drain:?} to drain, which was too short: {} sessions were cut off, and {} messages for them, in \
+             {} bytes, are lost",
+            lost.sessions, lost.messages, lost.bytes
+        );
+        Err(Error::new(ErrorKind::TimedOut, text))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a failure.
+        let _ = self.end(Duration::ZERO);
+    }
+}
+
+/// Listens, and asks again for a moment while the address is taken: after `kill -9` the kernel may keep a port
+/// answering for some milliseconds, and a restart should not fail over that.
+fn listen_patiently(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
+    let give_up = Instant::now() + ADDRESS_IN_USE_RETRY;
+    loop {
+        match endpoint.listen(access) {
+            Err(e) if e.kind() == ErrorKind::AddressInUse && Instant::now() < give_up => {
+                corecast_executors::pause(ADDRESS_IN_USE_RETRY_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
