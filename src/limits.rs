@@ -334,6 +334,10 @@ pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// Longest wait between accepts for want of descriptors.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// Descriptors that accepted connections leave to scrapes, look-ups of names, files and direct publishers, at most; it
+/// is an eighth of a limit of open files below 256. Outgoing connections leave half of them.
+pub const OPEN_FILES_RESERVED_MAX: u64 = corecast_executors::OPEN_FILES_RESERVED_MAX;
+
 /// Connections one turn accepts before the reactor polls again.
 pub const ACCEPTS_PER_TURN: usize = 64;
 

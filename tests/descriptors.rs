@@ -1,4 +1,5 @@
 //! A broker at its limit of open files: whoever waits is served as soon as there is room, and the wait costs nothing.
+//! Scrapes are answered meanwhile.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -50,6 +51,36 @@ fn a_crowd_that_has_gone_again_costs_the_next_client_no_pauses() {
     healthy.assert_well();
 }
 
+/// Waits until connections wait for a descriptor. Scrapes have theirs.
+fn wait_until_used_up(broker: &BrokerProcess) {
+    broker.until(|page| page.sum("corecast_accept_errors_total") > 0);
+    assert!(broker.log().contains("cannot accept"), "{}", broker.log());
+}
+
+#[test]
+fn scrapes_are_answered_while_clients_wait_for_descriptors() {
+    const CLIENTS: usize = 150;
+    const SILENT_READERS: usize = 40;
+    const SCRAPES: usize = 50;
+    let _watchdog = watchdog::watch("scrapes_are_answered_while_clients_wait_for_descriptors");
+    let broker = limited_broker();
+    let clients: Vec<RawClient> = (0..CLIENTS).map(|_| greeted(&broker)).collect();
+    wait_until_used_up(&broker);
+    // More than the reserve has room for: the oldest give way.
+    let silent: Vec<TcpStream> = (0..SILENT_READERS)
+        .map(|_| TcpStream::connect(broker.metrics()).expect("the kernel takes it"))
+        .collect();
+    for _ in 0..SCRAPES {
+        let began = Instant::now();
+        let sessions = broker.page().sum("corecast_sessions");
+        assert!(sessions > 0 && sessions < 64, "{sessions} sessions");
+        // Silent readers have 10 s each.
+        assert!(began.elapsed() < Duration::from_secs(5), "answered after {:?}", began.elapsed());
+    }
+    drop((silent, clients));
+    HealthyPair::start(&broker.client()).assert_well();
+}
+
 /// User and system time of a process so far.
 fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
@@ -67,10 +98,7 @@ fn clients_that_wait_for_a_descriptor_cost_no_cpu() {
     let _watchdog = watchdog::watch("clients_that_wait_for_a_descriptor_cost_no_cpu");
     let broker = limited_broker();
     let clients: Vec<RawClient> = (0..CLIENTS).map(|_| greeted(&broker)).collect();
-    // No counter tells: there is no descriptor for a scrape, either.
-    while !broker.log().contains("cannot accept") {
-        pause(Duration::from_millis(20));
-    }
+    wait_until_used_up(&broker);
     let (began, before) = (Instant::now(), cpu_time(broker.pid()));
     pause(LOOK);
     let spent = cpu_time(broker.pid()) - before;

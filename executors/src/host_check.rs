@@ -14,6 +14,7 @@ use crate::core_set::CoreSet;
 use crate::cpu_list;
 use crate::executor::{ExecutorError, MEMLOCK_BYTES_MIN, MEMLOCK_FIX, Sockets};
 use crate::ids::CoreId;
+use crate::open_files::{OPEN_FILES_RESERVED_MAX, reserved_open_files};
 use crate::topology::Topology;
 
 /// The oldest kernel with every ring operation the runtime asks for.
@@ -194,7 +195,7 @@ fn judge_memlock(limit: u64, shards: u64, used_up: bool) -> Finding {
     }
     let client = Sockets::Few.locked_bytes() / 1024;
     let found = match shards {
-        0 => format!("{found}, which does not hold for this user"),
+        0 => format!("{found}, not enforced for this user (CAP_IPC_LOCK)"),
         _ => format!("{found}; {shards} shards lock {} KiB, each client process {client}", wanted / 1024),
     };
     if limit < wanted {
@@ -209,7 +210,7 @@ fn bytes_or_unlimited(limit: u64) -> String {
 
 /// Descriptors of one executor: its rings, the event that wakes it, a listener's share.
 const DESCRIPTORS_PER_EXECUTOR: u64 = 5;
-/// Descriptors of a process beside those: standard streams, signals, the tick clock, listeners, metrics.
+/// Descriptors of a process beside those and the reserve: standard streams, signals, the tick clock, listeners, metrics.
 const DESCRIPTORS_BESIDE: u64 = 10;
 /// A limit that leaves room for fewer connections is worth a warning: it is the usual soft limit of 1,024, with what the
 /// process itself needs.
@@ -225,7 +226,7 @@ fn open_files(executors: u64, connections: Option<u64>) -> Finding {
 }
 
 fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u64>) -> Finding {
-    let own = executors * DESCRIPTORS_PER_EXECUTOR + DESCRIPTORS_BESIDE;
+    let own = executors * DESCRIPTORS_PER_EXECUTOR + DESCRIPTORS_BESIDE + reserved_open_files(hard);
     let room = hard.saturating_sub(own);
     let shards = if executors == 1 { "1 shard".to_owned() } else { format!("{executors} shards") };
     let limits =
@@ -235,7 +236,8 @@ fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u6
     if room >= wanted {
         return Finding::ok("open_files", found);
     }
-    let files = wanted.saturating_add(own);
+    // The reserve of a limit that is raised may be larger than that of this one.
+    let files = wanted.saturating_add(own - reserved_open_files(hard) + OPEN_FILES_RESERVED_MAX);
     let fix = format!(
         "raise the hard limit: `nofile {files}` in /etc/security/limits.conf, LimitNOFILE={files} in a systemd unit, or \
          --ulimit nofile={files} for a container"
@@ -307,23 +309,23 @@ mod tests {
         );
         assert_eq!(judge_memlock(RLIM_INFINITY, 512, false).level, Level::Ok);
         let root = judge_memlock(8 << 20, 0, false);
-        assert_eq!(root, Finding::ok("memlock", "limit 8192 KiB, which does not hold for this user"));
+        assert_eq!(root, Finding::ok("memlock", "limit 8192 KiB, not enforced for this user (CAP_IPC_LOCK)"));
     }
 
     #[test]
     fn open_file_limits() {
         assert_eq!(judge_open_files(1_024, 20_000, 2, None).level, Level::Ok);
-        assert_eq!(judge_open_files(1_024, 20_000, 2, Some(19_980)).level, Level::Ok);
-        let few = judge_open_files(1_024, 20_000, 2, Some(19_981));
+        assert_eq!(judge_open_files(1_024, 20_000, 2, Some(19_948)).level, Level::Ok);
+        let few = judge_open_files(1_024, 20_000, 2, Some(19_949));
         assert_eq!(few.level, Level::Error);
         assert_eq!(
             few.found,
-            "1024 allowed, 20000 at most: room for 19980 connections beside the 20 of 2 shards, 19981 wanted"
+            "1024 allowed, 20000 at most: room for 19948 connections beside the 52 of 2 shards, 19949 wanted"
         );
         assert!(few.fix.is_some_and(|fix| fix.contains("nofile 20001")));
         assert_eq!(judge_open_files(20, 20, 2, None).level, Level::Error);
         assert_eq!(judge_open_files(64, 64, 2, None).level, Level::Warning);
-        assert_eq!(judge_open_files(64, 64, 1, Some(49)).level, Level::Ok);
+        assert_eq!(judge_open_files(64, 64, 1, Some(41)).level, Level::Ok);
     }
 
     #[test]

@@ -27,7 +27,7 @@
 //! | `race` | the first of two futures, fairly |
 //! | `reader` | the end of whoever reads what a command writes |
 //! | `signal` | signals that ask for an end, as values, and those that must not end a process |
-//! | `open_files` | the limit of open files |
+//! | `open_files` | the limit of open files, and the room left under it |
 //! | `host_check` | what this host allows, and what to change |
 //!
 //! # A pump
@@ -69,7 +69,7 @@ pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
 pub use link::{Inbox, Link, RecvTimeout, Refused, link};
 pub use net::ReadySocket;
-pub use open_files::raise_open_files;
+pub use open_files::{OPEN_FILES_RESERVED_MAX, OpenFilesRoom, raise_open_files, reserved_open_files};
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};

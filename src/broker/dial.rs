@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{Either, ReadySocket, first, spawn_local};
+use corecast_executors::{Either, OpenFilesRoom, ReadySocket, first, spawn_local};
+use nix::errno::Errno;
 use socket2::SockRef;
 use tracing::warn;
 
@@ -58,7 +59,13 @@ impl Runtime {
     }
 
     async fn connect_to(&self, address: &Address) -> std::io::Result<ReadySocket> {
-        let socket = ReadySocket::adopt(begin_connect(address)?)?;
+        let fd = begin_connect(address)?;
+        let room = OpenFilesRoom::now(&fd);
+        // Ahead of accepted connections, behind the control thread: publishers may be very many, too.
+        if room.free_max <= room.reserved / 2 {
+            return Err(Errno::EMFILE.into());
+        }
+        let socket = ReadySocket::adopt(fd)?;
         match first(socket.writable(), self.after(CONNECT_ATTEMPT)).await {
             Either::Left(writable) => writable?,
             Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),

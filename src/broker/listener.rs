@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use corecast_executors::{Either, ReadySocket, Wake, end_turn, first, spawn_local};
+use corecast_executors::{Either, OpenFilesRoom, ReadySocket, Wake, end_turn, first, spawn_local};
+use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
@@ -114,7 +115,8 @@ pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: R
 }
 
 impl Runtime {
-    /// How many connections were taken in this turn, and what has ended it early.
+    /// The number of connections taken in this turn, and the error that ended it early. What is reserved for scrapes,
+    /// look-ups and files is left: without room beside it a connection stays in the listener's queue.
     async fn accept_turn(
         self: &Rc<Self>,
         listener: &ReadySocket,
@@ -122,6 +124,11 @@ impl Runtime {
         door: Door,
     ) -> (usize, Option<std::io::Error>) {
         for accepted in 0..ACCEPTS_PER_TURN {
+            let room = OpenFilesRoom::now(listener);
+            if room.free_max <= room.reserved {
+                // After the last that had room perhaps nobody waits.
+                return (accepted, (accepted == 0).then(|| Errno::EMFILE.into()));
+            }
             match listener.try_accept() {
                 Ok(Some(fd)) => self.place(fd, endpoint, door).await,
                 Ok(None) => return (accepted, None),

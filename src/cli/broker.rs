@@ -1,6 +1,5 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -183,7 +182,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let page = args.metrics.is_some().then(MetricsPage::install).transpose()?;
     let server = args.metrics.as_ref().map(|address| HttpServer::listen(&address.0)).transpose()?;
     let broker = Broker::start(config)?;
-    let ready = Ready::of(&broker, server.as_ref().map(HttpServer::address));
+    let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {
         control::start(broker.cores(), server.serve(Pages::new(page, broker.pulses())))?;
     }
@@ -265,18 +264,19 @@ struct Ready {
     zmtp: Vec<String>,
     shards: usize,
     cores: Vec<u32>,
-    metrics: Option<SocketAddr>,
+    /// `HOST:PORT`.
+    metrics: Option<String>,
     pid: u32,
 }
 
 impl Ready {
-    fn of(broker: &Broker, metrics: Option<SocketAddr>) -> Self {
+    fn of(broker: &Broker, metrics: Option<&Endpoint>) -> Self {
         Ready {
             endpoints: broker.endpoints().iter().map(Endpoint::to_string).collect(),
             zmtp: broker.zmtp_endpoints().iter().map(Endpoint::to_zmq).collect(),
             shards: broker.shards(),
             cores: broker.cores().iter().map(|core| core.0).collect(),
-            metrics,
+            metrics: metrics.map(|endpoint| HttpAddress(endpoint.clone()).to_string()),
             pid: std::process::id(),
         }
     }
@@ -286,7 +286,8 @@ impl Ready {
             Format::Json => json_line(self),
             Format::Text => {
                 let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
-                let metrics = self.metrics.map(|address| format!(" metrics={address}")).unwrap_or_default();
+                let metrics =
+                    self.metrics.as_ref().map(|address| format!(" metrics={address}")).unwrap_or_default();
                 let endpoints = self.endpoints.join(" ");
                 let zmtp = self.zmtp.iter().map(|url| format!(" zmtp={url}")).collect::<String>();
                 format!("ready {endpoints} shards={} cores={}{zmtp}{metrics}\n", self.shards, cores.join(","))
@@ -355,7 +356,7 @@ mod tests {
         ready.zmtp = vec!["tcp://127.0.0.1:5555".into()];
         assert!(ready.line(Format::Text).ends_with(" cores=0,1 zmtp=tcp://127.0.0.1:5555\n"));
         ready.zmtp = vec![];
-        ready.metrics = Some(SocketAddr::from(([127, 0, 0, 1], 9680)));
+        ready.metrics = Some("127.0.0.1:9680".into());
         assert!(ready.line(Format::Text).ends_with(" cores=0,1 metrics=127.0.0.1:9680\n"));
         let json: serde_json::Value = serde_json::from_str(&ready.line(Format::Json)).expect("JSON");
         assert_eq!((&json["shards"], &json["cores"]), (&2.into(), &serde_json::json!([0, 1])));

@@ -1,9 +1,13 @@
 //! Owns how the address of an HTTP server is written: `HOST:PORT`, or the URL that a reader of it uses.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+
+/// The scheme of endpoints that is not written before an address of HTTP.
+const SCHEME: &str = "tcp://";
 
 /// An endpoint of TCP to serve HTTP on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,18 +17,33 @@ impl FromStr for HttpAddress {
     type Err = Error;
 
     fn from_str(written: &str) -> Result<Self> {
+        let written = written.trim();
+        if let Some(place) = written.strip_prefix("https://") {
+            let why = format!("`{written}` cannot be served: there is no encryption; write http://{place}");
+            return Err(Error::new(ErrorKind::Invalid, why));
+        }
         let text = written.strip_prefix("http://").unwrap_or(written);
         // The path is ours to say; whoever copies it from Prometheus means the same place.
         let text = text.strip_suffix("/metrics").or_else(|| text.strip_suffix('/')).unwrap_or(text);
-        let text = text.strip_prefix("tcp://").unwrap_or(text);
-        match format!("tcp://{text}").parse() {
+        let text = text.strip_prefix(SCHEME).unwrap_or(text);
+        match format!("{SCHEME}{text}").parse() {
             Ok(endpoint) if !text.contains("://") => Ok(HttpAddress(endpoint)),
             _ => {
+                let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let port = if is_port { text } else { "9680" };
                 let why =
-                    format!("`{written}` is no address for HTTP; write HOST:PORT, such as 127.0.0.1:9680");
+                    format!("`{written}` is no address for HTTP; write HOST:PORT, such as 127.0.0.1:{port}");
                 Err(Error::new(ErrorKind::Invalid, why))
             }
         }
+    }
+}
+
+/// `HOST:PORT`, as scrapers are configured.
+impl fmt::Display for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = self.0.to_string();
+        f.write_str(endpoint.strip_prefix(SCHEME).unwrap_or(&endpoint))
     }
 }
 
@@ -41,13 +60,21 @@ mod tests {
             ("tcp://127.0.0.1:9680", "tcp://127.0.0.1:9680"),
             ("http://127.0.0.1:9680/metrics", "tcp://127.0.0.1:9680"),
             ("http://127.0.0.1:9680/", "tcp://127.0.0.1:9680"),
+            ("*:0", "tcp://*:0"),
+            (":9680", "tcp://*:9680"),
+            (" :9680 ", "tcp://*:9680"),
         ] {
             let address: HttpAddress = text.parse().expect(text);
             assert_eq!(address.0.to_string(), read);
+            assert_eq!(format!("tcp://{address}"), read);
         }
-        for text in ["", "9680", "localhost", "https://localhost:9680", "uds:///run/x", "http://"] {
+        for text in ["", "9680", "localhost", "uds:///run/x", "http://"] {
             let error = text.parse::<HttpAddress>().expect_err(text);
             assert!(error.to_string().contains("write HOST:PORT"), "{error}");
         }
+        let bare = "19680".parse::<HttpAddress>().unwrap_err().to_string();
+        assert!(bare.ends_with("such as 127.0.0.1:19680"), "{bare}");
+        let encrypted = "https://localhost:9680/metrics".parse::<HttpAddress>().unwrap_err().to_string();
+        assert!(encrypted.ends_with("write http://localhost:9680/metrics"), "{encrypted}");
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::pages::Pages;
@@ -31,7 +30,7 @@ const FOLD_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct HttpServer {
     listeners: Vec<std::net::TcpListener>,
-    address: SocketAddr,
+    endpoint: Endpoint,
 }
 
 impl HttpServer {
@@ -41,16 +40,14 @@ impl HttpServer {
     /// As for [`Endpoint::listen`].
     pub fn listen(endpoint: &Endpoint) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
-        let sockets = endpoint.listen(SocketAccess::default()).map_err(failed)?.sockets;
-        let listeners: Vec<_> = sockets.into_iter().map(std::net::TcpListener::from).collect();
-        let address = listeners[0].local_addr();
-        let address = address.map_err(|e| Error::io("cannot serve metrics: the address is not known", e))?;
-        Ok(HttpServer { listeners, address })
+        let listening = endpoint.listen(SocketAccess::default()).map_err(failed)?;
+        let listeners = listening.sockets.into_iter().map(std::net::TcpListener::from).collect();
+        Ok(HttpServer { listeners, endpoint: listening.endpoint })
     }
 
-    /// Where it listens, with the real port; the first of several addresses.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, with the real port.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Serves these pages for as long as it is polled. Only on the control thread.
@@ -80,11 +77,12 @@ async fn accept_for_ever(listeners: &[TcpListener], pages: &Pages) {
     for turn in 0.. {
         match accept(listeners, turn).await {
             Ok(peer) => conversations.admit(peer, pages.clone()),
+            // Most likely descriptors are used up, and those of readers who say nothing are enough.
+            Err(_) if conversations.end_oldest() => yield_now().await,
             Err(error) => {
                 if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
                     tracing::warn!(%error, more, "cannot accept a reader of metrics");
                 }
-                // Most likely descriptors are used up. Conversations go on meanwhile, and end.
                 sleep(ACCEPT_BACKOFF_MAX / 10).await;
             }
         }
@@ -114,14 +112,23 @@ struct Conversations {
 
 impl Conversations {
     fn admit(&mut self, peer: TcpStream, pages: Pages) {
-        while self.tasks.try_join_next().is_some() {}
-        self.oldest_first.retain(|task| !task.is_finished());
-        if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            oldest.abort();
+        self.forget_ended();
+        if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX {
+            self.end_oldest();
         }
         self.oldest_first.push_back(self.tasks.spawn(converse(peer, pages)));
+    }
+
+    /// Ends the oldest conversation, if there is one. Its descriptor is free once the runtime has had a turn.
+    fn end_oldest(&mut self) -> bool {
+        self.forget_ended();
+        let oldest = self.oldest_first.pop_front();
+        oldest.inspect(AbortHandle::abort).is_some()
+    }
+
+    fn forget_ended(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|task| !task.is_finished());
     }
 }
 
