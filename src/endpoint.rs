@@ -40,6 +40,7 @@ pub const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:6680";
 
 /// Its port: below 32768, so that no outgoing connection takes it.
 const DEFAULT_PORT: u16 = 6680;
+const DEFAULT_PORT_TEXT: &str = "6680";
 
 /// The host that stands for every address of this host: to listen, and for its own processes to connect.
 const ANY_HOST: &str = "*";
@@ -102,7 +103,7 @@ impl Endpoint {
     /// wait no longer.
     ///
     /// # Errors
-    /// `Io` for a host that is not known, `Invalid` for a path that is too long.
+    /// `Io` for a host that is not known or a folder that is not there, `Invalid` for a path that is too long.
     pub async fn connect_addresses(&self) -> Result<Vec<Address>> {
         match self.known_addresses(&LOOPBACK) {
             Some(known) => known,
@@ -137,8 +138,13 @@ impl Endpoint {
         let at = |ip: &IpAddr, port: u16| Address::from(SocketAddr::new(*ip, port));
         match self {
             Endpoint::Uds { path } => {
-                let address = Address::unix(path)
-                    .map_err(|e| Error::new(ErrorKind::Invalid, format!("{self} cannot be a socket: {e}")));
+                let address = Address::unix(path).map_err(|e| match e.kind() {
+                    io::ErrorKind::InvalidInput => {
+                        Error::new(ErrorKind::Invalid, format!("{self} cannot be a socket: {e}"))
+                    }
+                    // The folder of a long path.
+                    _ => Error::io(format!("{self} cannot be a socket{}", self.missing_folder()), e),
+                });
                 Some(address.map(|address| vec![address]))
             }
             Endpoint::Tcp { host, port } if host == ANY_HOST => {
@@ -180,11 +186,36 @@ impl Endpoint {
             (Endpoint::Tcp { .. }, io::ErrorKind::PermissionDenied) => format!(
                 "this host does not let this process connect to {self} ({source}); look at its firewall and sandboxes"
             ),
-            _ => format!(
-                "no broker answers at {self} ({source}); start one with `corecast broker --listen {self}`"
-            ),
+            _ => {
+                let (place, listen) = self.where_to_start();
+                format!(
+                    "no broker answers at {self} ({source}); start one{place} with `corecast broker --listen {listen}`"
+                )
+            }
         };
         Error::new(ErrorKind::Unreachable, text)
+    }
+
+    /// A part of an error, if it is a socket file whose folder is not there; else nothing.
+    fn missing_folder(&self) -> String {
+        let Endpoint::Uds { path } = self else { return String::new() };
+        let folder = path.parent().filter(|folder| !self.is_abstract() && !folder.as_os_str().is_empty());
+        match folder.filter(|folder| !folder.exists()) {
+            Some(folder) => format!(": the folder {} is not there; make it first", folder.display()),
+            None => String::new(),
+        }
+    }
+
+    /// Where a broker that is to answer here would have to run, for an error, and what it would have to listen on.
+    fn where_to_start(&self) -> (&'static str, Endpoint) {
+        match self {
+            // No advice to open a port to the network.
+            Endpoint::Tcp { port, .. } if self.is_any_host() => {
+                ("", Endpoint::Tcp { host: "localhost".into(), port: *port })
+            }
+            Endpoint::Tcp { host, .. } if !is_this_host(host) => (" on that host", self.clone()),
+            _ => ("", self.clone()),
+        }
     }
 
     /// Sets what a connected or accepted stream of this kind wants: no delay for TCP, nothing for Unix sockets.
@@ -211,6 +242,11 @@ impl Endpoint {
     pub(crate) fn is_abstract(&self) -> bool {
         matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
     }
+}
+
+/// True for the names and addresses by which a host calls itself.
+fn is_this_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Every address of this host: to listen, and to connect from here.
@@ -317,6 +353,21 @@ mod tests {
     }
 
     #[test]
+    fn names_that_no_socket_address_holds_say_how_long_they_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = format!("@{}", "n".repeat(107));
+        for path in [PathBuf::from(name), dir.path().join("n".repeat(150))] {
+            let endpoint = Endpoint::Uds { path };
+            let error = endpoint.listen(SocketAccess::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("too long; write one of at most "), "{error}");
+        }
+        let longest = format!("@corecast-{}-", std::process::id());
+        let longest = Endpoint::Uds { path: format!("{longest:n<107}").into() };
+        longest.listen(SocketAccess::default()).unwrap();
+    }
+
+    #[test]
     fn no_right_to_a_socket_file_does_not_read_as_no_broker() {
         let endpoint = Endpoint::Uds { path: "/run/corecast.sock".into() };
         let denied = endpoint.unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
@@ -324,6 +375,14 @@ mod tests {
         assert!(!denied.contains("start one"), "{denied}");
         let filtered = Endpoint::default().unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(filtered.contains("firewall") && !filtered.contains("start one"), "{filtered}");
+        let elsewhere: Endpoint = "tcp://10.0.0.5:1".parse().unwrap();
+        let elsewhere = elsewhere.unreachable(io::ErrorKind::ConnectionRefused.into()).to_string();
+        assert!(
+            elsewhere.contains("start one on that host with `corecast broker --listen tcp://10.0.0.5:1`")
+        );
+        let any: Endpoint = "*:1".parse().unwrap();
+        let any = any.unreachable(io::ErrorKind::ConnectionRefused.into()).to_string();
+        assert!(any.contains("start one with `corecast broker --listen tcp://localhost:1`"), "{any}");
         let absent = endpoint.unreachable(io::ErrorKind::NotFound.into()).to_string();
         assert!(
             absent.contains("start one with `corecast broker --listen uds:///run/corecast.sock`"),

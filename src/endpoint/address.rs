@@ -29,6 +29,9 @@ impl Address {
     pub(super) fn unix(path: &Path) -> io::Result<Self> {
         let bytes = path.as_os_str().as_bytes();
         if let Some(name) = bytes.strip_prefix(b"@") {
+            if bytes.len() > SUN_PATH_BYTES - 1 {
+                return Err(too_long("the name", SUN_PATH_BYTES - 2));
+            }
             let sock = SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))?;
             return Ok(Address { sock, _folder: None });
         }
@@ -40,13 +43,23 @@ impl Address {
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = OpenOptions::new().read(true).custom_flags(flags.bits()).open(folder)?;
-        let through = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        let through = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+        let name_bytes_max = SUN_PATH_BYTES - 1 - through.as_os_str().len() - 1;
+        if name.len() > name_bytes_max {
+            return Err(too_long("the file's name", name_bytes_max));
+        }
+        let through = through.join(name);
         Ok(Address { sock: SockAddr::unix(through)?, _folder: Some(folder) })
     }
 
     pub(super) fn sock(&self) -> &SockAddr {
         &self.sock
     }
+}
+
+fn too_long(what: &str, bytes_max: usize) -> io::Error {
+    let text = format!("{what} is too long; write one of at most {bytes_max} bytes");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 impl From<SocketAddr> for Address {

@@ -74,7 +74,11 @@ impl Endpoint {
             io::ErrorKind::AddrInUse => {
                 Error::io(format!("cannot listen on {self}: another process listens there"), e)
             }
-            _ => Error::io(format!("cannot listen on {self}"), e),
+            io::ErrorKind::AddrNotAvailable => {
+                let text = "it is no address of this host; write one that is, or * for all of them";
+                Error::io(format!("cannot listen on {self}: {text}"), e)
+            }
+            _ => Error::io(format!("cannot listen on {self}{}", self.missing_folder()), e),
         };
         match self {
             Endpoint::Uds { path } => {
@@ -211,9 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_of_this_host_is_an_error_that_says_so() {
+    fn places_that_are_not_on_this_host_are_errors_that_say_so() {
         let error = listen("tcp://192.0.2.1:0").unwrap_err();
-        assert!(error.to_string().starts_with("cannot listen on tcp://192.0.2.1:0: "), "{error}");
+        let wanted =
+            "cannot listen on tcp://192.0.2.1:0: it is no address of this host; write one that is, or * for";
+        assert!(error.to_string().starts_with(wanted), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["s".to_owned(), "f".repeat(150)] {
+            let path = dir.path().join("none").join(name).join("s");
+            let error = listen(&path.display().to_string()).unwrap_err().to_string();
+            let folder = path.parent().unwrap().display();
+            assert!(error.contains(&format!(": the folder {folder} is not there; make it first")), "{error}");
+        }
     }
 
     #[test]

@@ -4,11 +4,18 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{ANY_HOST, DEFAULT_PORT, Endpoint};
+use super::{ANY_HOST, DEFAULT_PORT, DEFAULT_PORT_TEXT, Endpoint};
 use crate::printable::printable;
 
 /// Reads an endpoint; the error says what is wrong with it, and what to write.
 pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
+    // Of a list with blanks after its commas, or a line of a file.
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(format!(
+            "it is empty, such as between two commas; write tcp://HOST:PORT, here tcp://localhost:{DEFAULT_PORT}"
+        ));
+    }
     // So that an endpoint can be shown, logged and sent as a line, whoever named it.
     if !printable(text).is_plain() {
         return Err("it holds a character that cannot be seen; write tcp://HOST:PORT or uds://PATH".into());
@@ -23,10 +30,16 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
     if let Some(rest) = text.strip_prefix("unix:") {
         return path(rest);
     }
+    if let Some(rest) = text.strip_prefix("//") {
+        return Err(format!("it has no scheme; write tcp://{rest}, or uds:///{rest} for a socket file"));
+    }
+    if let Some((scheme, rest)) = scheme_without_slashes(text) {
+        return Err(format!("two slashes stand behind the scheme; write {scheme}://{rest}"));
+    }
     if text.starts_with(['/', '.']) {
         return path(text);
     }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
             "it is a port alone; write tcp://localhost:{text}, or tcp://*:{text} for every address of this host"
         ));
@@ -57,11 +70,12 @@ fn host_and_port(text: &str) -> Result<Endpoint, String> {
     };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if bare.is_none() && host.contains(':') {
-        let with_port =
-            host.parse::<Ipv6Addr>().map_or_else(|_| String::new(), |ip| format!("tcp://[{ip}]:{port} or "));
-        return Err(format!(
-            "an IPv6 address stands in brackets; write {with_port}tcp://[{text}]:{DEFAULT_PORT}"
-        ));
+        // The last number may be the port, or belong to the address.
+        let meant = [(host, port), (text, DEFAULT_PORT_TEXT)];
+        let meant = meant.iter().filter(|(host, _)| is_ipv6(host));
+        let meant: Vec<String> = meant.map(|(host, port)| format!("tcp://[{host}]:{port}")).collect();
+        let meant = if meant.is_empty() { "tcp://[ADDRESS]:PORT".to_owned() } else { meant.join(" or ") };
+        return Err(format!("an IPv6 address stands in brackets; write {meant}"));
     }
     let host = bare.unwrap_or(host);
     if host.contains(['[', ']']) || bare.is_some_and(str::is_empty) {
@@ -81,6 +95,20 @@ fn host_and_port(text: &str) -> Result<Endpoint, String> {
 /// Host and port; `None` without a port, of which an IPv6 address in brackets has none by itself.
 fn split_port(text: &str) -> Option<(&str, &str)> {
     if text.ends_with(']') { None } else { text.rsplit_once(':').filter(|(_, port)| !port.is_empty()) }
+}
+
+/// An address of IPv6, perhaps with the interface that it belongs to.
+fn is_ipv6(text: &str) -> bool {
+    let (address, scope) = text.split_once('%').unwrap_or((text, "-"));
+    !scope.is_empty() && address.parse::<Ipv6Addr>().is_ok()
+}
+
+/// A scheme of ours that lacks a slash or two, and what follows. `tcp:5555` is the port of a host with that name.
+fn scheme_without_slashes(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| ["tcp", "uds", "ipc"].contains(scheme))?;
+    let is_port = rest == "*" || rest.bytes().all(|byte| byte.is_ascii_digit());
+    let rest = if scheme == "tcp" { rest.trim_start_matches('/') } else { rest };
+    (!is_port).then_some((scheme, rest))
 }
 
 /// A path, or a name of the abstract namespace with an `@` before it.
@@ -134,6 +162,9 @@ mod tests {
             ("unix:/run/corecast.sock", "uds:///run/corecast.sock"),
             ("/run/corecast.sock", "uds:///run/corecast.sock"),
             ("./corecast.sock", "uds://./corecast.sock"),
+            ("tcp:5555", "tcp://tcp:5555"),
+            (" tcp://127.0.0.1:1 ", "tcp://127.0.0.1:1"),
+            ("\tlocalhost:1\n", "tcp://localhost:1"),
             ("/run/my sockets/a", "uds:///run/my sockets/a"),
         ] {
             assert_eq!(parse(text).map(|endpoint| endpoint.to_string()).as_deref(), Ok(read), "{text}");
@@ -143,7 +174,16 @@ mod tests {
     #[test]
     fn what_cannot_work_says_what_to_write() {
         for (text, instead) in [
-            ("", "write tcp://HOST:PORT"),
+            ("", "it is empty, such as between two commas; write tcp://HOST:PORT"),
+            ("  ", "it is empty"),
+            ("tcp:127.0.0.1:1", "write tcp://127.0.0.1:1"),
+            ("tcp:/127.0.0.1:1", "write tcp://127.0.0.1:1"),
+            ("uds:/run/a", "write uds:///run/a"),
+            ("ipc:feed", "write ipc://feed"),
+            ("//127.0.0.1:6680", "write tcp://127.0.0.1:6680, or uds:///127.0.0.1:6680"),
+            ("tcp://:::5", "write tcp://[::]:5"),
+            ("tcp://a:b:5", "write tcp://[ADDRESS]:PORT"),
+            ("fe80::1%eth0", "tcp://[fe80::1%eth0]:6680"),
             ("9680", "write tcp://localhost:9680"),
             ("localhost", "write tcp://HOST:PORT, here tcp://localhost:6680"),
             ("tcp://a", "here tcp://a:6680"),
