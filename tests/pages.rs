@@ -39,6 +39,10 @@ fn bash_completes_options_and_their_words() {
     assert_eq!(offered(&["corecast", "broker", "--idle", "b"]), "busy");
     assert_eq!(offered(&["corecast", "sub", "-o", "j"]), "json");
     assert_eq!(offered(&["corecast", "sub", "--log-level", "tr"]), "trace");
+    assert_eq!(offered(&["corecast", "man", "regis"]), "registry");
+    // A number is none of the files of this folder.
+    assert_eq!(offered(&["corecast", "pub", "--size", "Cargo"]), "Cargo");
+    assert_eq!(offered(&["corecast", "pub", "--lines", "Cargo.t"]), "Cargo.toml");
 }
 
 fn left_out(why: &str) {

@@ -29,6 +29,9 @@ const WORDS: &[(&str, &[&str])] = &[
 ];
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
+/// The argument that names a subcommand, in both commands.
+const SUBCOMMAND: &str = "subcommand";
+
 /// Print the completions for a shell.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -59,12 +62,20 @@ pub fn completion_script(shell: Shell, command: clap::Command, words: &[(&str, &
                 let words = PossibleValuesParser::new(words.iter().copied());
                 arg.value_parser(words).default_value(Resettable::Reset)
             }
-            (_, Some("FILE")) => arg.value_hint(ValueHint::FilePath),
+            (_, Some(value)) if value.contains("FILE") => arg.value_hint(ValueHint::FilePath),
             (_, Some("DIR" | "FOLDER")) => arg.value_hint(ValueHint::DirPath),
+            // Without a hint bash offers the files of this folder for a number, too.
+            _ if is_one_word && !arg.is_positional() => arg.value_hint(ValueHint::Other),
             _ => arg,
         }
     };
-    let command = command.mut_args(with_words).mut_subcommands(|subcommand| subcommand.mut_args(with_words));
+    let visible = command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set());
+    let subcommands: Vec<String> = visible.map(|subcommand| subcommand.get_name().to_owned()).collect();
+    let with_names = |arg: Arg| match arg.get_id().as_str() {
+        SUBCOMMAND => arg.value_parser(PossibleValuesParser::new(subcommands.clone())),
+        _ => with_words(arg),
+    };
+    let command = command.mut_args(with_words).mut_subcommands(|subcommand| subcommand.mut_args(with_names));
     let mut script = Vec::new();
     if shell != Shell::Bash {
         clap_complete::generate(shell, &mut command.clone(), name, &mut script);
