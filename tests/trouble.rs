@@ -383,6 +383,28 @@ fn a_broker_that_is_asked_to_stop_drains() {
 }
 
 #[test]
+fn health_says_that_a_broker_drains() {
+    const MESSAGES: u64 = 500;
+    let _watchdog = watchdog::watch("health_says_that_a_broker_drains");
+    let mut broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--drain-timeout", "1h"]);
+    let reader = slow_reader(&broker, MESSAGES);
+    assert_eq!(broker.get("/health").1, "ok\n");
+    broker.signal(Signal::SIGTERM);
+    loop {
+        match broker.get("/health") {
+            (_, ok) if ok == "ok\n" => pause(Duration::from_millis(10)),
+            (head, text) => {
+                assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+                assert_eq!(text, "draining\n");
+                break;
+            }
+        }
+    }
+    assert_drained(reader, MESSAGES);
+    assert_eq!(broker.wait().code(), Some(0));
+}
+
+#[test]
 fn a_drain_that_runs_out_of_time_says_what_is_lost() {
     let _watchdog = watchdog::watch("a_drain_that_runs_out_of_time_says_what_is_lost");
     let mut broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--drain-timeout", "500ms"]);
@@ -391,7 +413,8 @@ fn a_drain_that_runs_out_of_time_says_what_is_lost() {
     assert_eq!(broker.stop().code(), Some(27));
     assert!(start.elapsed() >= Duration::from_millis(400));
     let log = broker.log();
-    let warning = log.lines().find(|line| line.contains("no time left to drain")).expect("a line about it");
+    let warning =
+        log.lines().find(|line| line.contains("the drain timeout is over")).expect("a line about it");
     assert!(warning.contains("WARN") && warning.contains("sessions=1 messages="), "{warning}");
     let error = log.lines().find(|line| line.starts_with("error: ")).expect("why it failed");
     assert!(error.contains("1 sessions were cut off"), "{error}");

@@ -138,14 +138,17 @@ impl Runtime {
 }
 
 impl Runtime {
-    /// What is left as the time to drain is over, which is logged.
+    /// The sessions and messages left as the drain timeout is over, which are logged. A message that waits for another
+    /// shard is one, whatever the number of its subscribers there.
     fn count_cut_off(&self, shard: &Shard) -> CutOff {
-        let (bytes, messages) = shard.egress_depth();
+        let (queued_bytes, queued) = shard.egress_depth();
+        let (link_bytes, on_links) = shard.links_depth();
+        let (bytes, messages) = (queued_bytes + link_bytes, queued + on_links);
         let sessions = shard.session_count() as u64;
         if messages > 0 {
-            warn!(shard = %self.id, sessions, messages, bytes, "no time left to drain: cut off, what waits is lost");
+            warn!(shard = %self.id, sessions, messages, bytes, "the drain timeout is over: what waits is lost");
         } else {
-            info!(shard = %self.id, sessions, "no time left to drain: cut off, nothing waits");
+            info!(shard = %self.id, sessions, "the drain timeout is over: the sessions left are closed, nothing is lost");
         }
         CutOff { sessions, messages, bytes }
     }

@@ -82,7 +82,7 @@ pub(crate) enum Item {
 pub(crate) struct CutOff {
     /// Sessions that had not ended.
     pub(crate) sessions: u64,
-    /// Messages that waited for them, which are lost.
+    /// Messages that waited for them or for other shards, which are lost.
     pub(crate) messages: u64,
     /// The memory that they held, in bytes.
     pub(crate) bytes: u64,

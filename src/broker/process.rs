@@ -114,6 +114,7 @@ impl Broker {
         // While it still listens: later it could be the file of the next broker, which takes the place of one that nobody
         // listens on.
         self.socket_files.clear();
+        self.pulses.iter().for_each(Pulse::drain);
         let (report, mut reports) = link(pool.shards());
         for shard in 0..pool.shards() {
             let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
@@ -132,8 +133,8 @@ impl Broker {
             return Ok(());
         }
         let text = format!(
-            "the broker had {drain:?} to drain, which was too short: {} sessions were cut off, and {} messages for them, in \
-             {} bytes, are lost",
+            "the drain timeout of {drain:?} was too short: {} sessions were cut off, and {} messages that waited, in {} \
+             bytes, are lost",
             lost.sessions, lost.messages, lost.bytes
         );
         Err(Error::new(ErrorKind::TimedOut, text))

@@ -1,4 +1,5 @@
-//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/health` says whether every shard turns.
+//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/health` says whether every shard turns and
+//! takes connections.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -61,19 +62,22 @@ fn response(status: StatusCode, content_type: &'static str, text: String) -> Res
     response
 }
 
-/// `ok`, or a line for each shard that does not turn.
+/// `ok`, or `draining` and a line for each shard that does not turn.
 fn health(pulses: &[Pulse], now: MonotonicNs) -> (StatusCode, String) {
-    let mut stalled = String::new();
+    let mut text = String::new();
+    if pulses.iter().any(Pulse::drains) {
+        text.push_str("draining\n");
+    }
     for (shard, pulse) in pulses.iter().enumerate() {
         if let Some(silence) = pulse.silence(now).filter(|silence| *silence > SHARD_SILENCE_MAX) {
             // Writing to a string does not fail.
-            let _ = writeln!(stalled, "shard {shard} has not turned for {:.1} s", silence.as_secs_f64());
+            let _ = writeln!(text, "shard {shard} has not turned for {:.1} s", silence.as_secs_f64());
         }
     }
-    if stalled.is_empty() {
+    if text.is_empty() {
         return (StatusCode::OK, "ok\n".into());
     }
-    (StatusCode::SERVICE_UNAVAILABLE, stalled)
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 #[cfg(test)]
@@ -94,5 +98,9 @@ mod tests {
         let (status, text) = health(&pulses, now);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(text, "shard 1 has not turned for 3.5 s\n");
+        pulses[0].drain();
+        let (status, text) = health(&pulses, now);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "draining\nshard 1 has not turned for 3.5 s\n");
     }
 }

@@ -110,6 +110,11 @@ impl Shard {
         assert!(self.sessions.iter().all(|(_, s)| s.subscription_count == counted(s)));
         let subscriptions: usize = self.sessions.iter().map(|(_, s)| s.subscription_count).sum();
         assert_eq!(self.counters.subscriptions, subscriptions as u64);
+        let bytes =
+            |s: &Session| s.subscriptions.filters().map(|filter| filter.as_bytes().len()).sum::<usize>();
+        assert!(self.sessions.iter().all(|(_, s)| s.filter_bytes == bytes(s)));
+        let filter_bytes: usize = self.sessions.iter().map(|(_, s)| s.filter_bytes).sum();
+        assert_eq!(self.counters.filter_bytes, filter_bytes as u64);
         let watches: usize = self.sessions.iter().map(|(_, s)| s.watches as usize).sum();
         assert_eq!(self.watches.own_count(), watches, "watches are their sessions'");
     }

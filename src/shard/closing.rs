@@ -97,6 +97,7 @@ impl Shard {
         }
         self.counters.subscriptions -= session.subscription_count as u64;
         session.subscription_count = 0;
+        self.counters.filter_bytes -= std::mem::take(&mut session.filter_bytes) as u64;
         let watches = std::mem::take(&mut session.watches);
         let holds = std::mem::take(&mut session.holds);
         self.release(&holds);

@@ -93,6 +93,17 @@ impl Shard {
         self.peers[usize::from(to.0)].pending.pop_front()
     }
 
+    /// Bytes and messages of batches that wait for other shards, or came from them and wait for their turn.
+    pub fn links_depth(&self) -> (u64, u64) {
+        let items = self.peers.iter().flat_map(|peer| peer.pending.iter().chain(&peer.arrived));
+        items.fold((0, 0), |(bytes, messages), item| match item {
+            LinkItem::Batch { batch, .. } => {
+                (bytes + batch.bytes.len() as u64, messages + batch.spans.messages().len() as u64)
+            }
+            _ => (bytes, messages),
+        })
+    }
+
     /// The link had no room for the item that [`Shard::link_next`] gave: it stays first.
     pub fn link_put_back(&mut self, to: ShardId, item: LinkItem) {
         self.peers[usize::from(to.0)].pending.push_front(item);
@@ -148,5 +159,27 @@ impl Shard {
             peer.holds.push(origin);
             self.hold(origin);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::{Rig, message, subscribe};
+    use crate::fanout::OverflowPolicy;
+
+    #[test]
+    fn what_waits_for_another_shard_is_counted_until_it_has_gone() {
+        let mut rig = Rig::with_shards(2);
+        let subscriber = rig.open(1, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(1, subscriber, &[subscribe("a", 1)]);
+        rig.travel();
+        assert_eq!(rig.shards[0].links_depth(), (0, 0));
+        rig.say(0, publisher, &[message("a", 1), message("a", 2)]);
+        let (bytes, messages) = rig.shards[0].links_depth();
+        assert!(bytes > 0 && messages == 2, "{messages} in {bytes}");
+        rig.travel();
+        assert_eq!(rig.shards[0].links_depth(), (0, 0));
+        assert_eq!(rig.shards[1].links_depth(), (0, 0));
     }
 }

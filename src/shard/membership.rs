@@ -39,6 +39,8 @@ impl Shard {
         self.counters.subscriptions += 1;
         self.watches.changed(&filter);
         if new_filter {
+            session.filter_bytes += filter.as_bytes().len();
+            self.counters.filter_bytes += filter.as_bytes().len() as u64;
             session.shapes.add(&filter);
             self.regroup(id, &filter);
         }
@@ -75,6 +77,8 @@ impl Shard {
         self.counters.subscriptions -= 1;
         self.watches.changed(filter);
         if was_last {
+            session.filter_bytes -= filter.as_bytes().len();
+            self.counters.filter_bytes -= filter.as_bytes().len() as u64;
             session.shapes.remove(filter);
             self.regroup(id, filter);
         }
@@ -238,14 +242,20 @@ mod tests {
         let not_by = |subscriber| Frame::Unsubscribe { filter: b"a", request: 2, subscriber, kind: 1 };
         rig.say(0, session, &[by(7), by(3), by(7)]);
         assert_eq!(rig.hears(0, session), "!1 !1 !1");
-        assert_eq!(rig.shards[0].counters.subscriptions, 2, "the second time changes nothing");
+        let counters = &rig.shards[0].counters;
+        assert_eq!(
+            (counters.subscriptions, counters.filter_bytes),
+            (2, 1),
+            "the second time changes nothing"
+        );
         rig.say(0, session, &[not_by(7), not_by(7), not_by(1)]);
         rig.say(0, publisher, &[message("a", 1)]);
         assert_eq!(rig.hears(0, session), "!2 !2 !2 a=1");
         rig.say(0, session, &[not_by(3)]);
         rig.say(0, publisher, &[message("a", 2)]);
         assert_eq!(rig.hears(0, session), "!2");
-        assert_eq!(rig.shards[0].counters.subscriptions, 0);
+        let counters = &rig.shards[0].counters;
+        assert_eq!((counters.subscriptions, counters.filter_bytes), (0, 0));
     }
 
     #[test]

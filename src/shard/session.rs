@@ -57,6 +57,8 @@ pub(super) struct Session {
     pub(super) shapes: Shapes,
     /// How many subscriptions those are.
     pub(super) subscription_count: usize,
+    /// Bytes of its filters.
+    pub(super) filter_bytes: usize,
     /// Subscriptions asked for and not yet in force on every shard.
     pub(super) subscribing: u32,
     /// The egress group and the place in it.
@@ -107,6 +109,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             shapes: Shapes::default(),
             subscription_count: 0,
+            filter_bytes: 0,
             subscribing: 0,
             group: None,
             heard: now,

@@ -86,6 +86,8 @@ list! {
     Gauge sessions: u64, "corecast_sessions", Count;
     /// Subscriptions in force now, over all sessions.
     Gauge subscriptions: u64, "corecast_subscriptions", Count;
+    /// Bytes of the filters that sessions have now; what is kept of long ones is two to three times as much.
+    Gauge filter_bytes: u64, "corecast_filter_bytes", Bytes;
     /// Connections accepted and handed to this shard.
     Counter accepts: u64, "corecast_accepts_total", Count;
     /// Accepts that failed, mostly for want of file descriptors.

@@ -1,7 +1,8 @@
-//! Owns when a shard last turned. The shard says so on its ticks; whoever wants to know asks from any thread.
+//! Owns when a shard last turned, and whether it drains. The shard says so on its ticks; whoever wants to know asks from
+//! any thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
@@ -11,27 +12,45 @@ const ENDED: u64 = u64::MAX;
 
 /// The pulse of one shard. Clones are of the same shard.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<Signs>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    /// When it last turned, or [`ENDED`].
+    turned: AtomicU64,
+    /// It takes no connections and frames any more.
+    drains: AtomicBool,
+}
 
 impl Pulse {
     /// A pulse that counts from `now`, before its shard has begun.
     pub fn starting(now: MonotonicNs) -> Self {
-        Pulse(Arc::new(AtomicU64::new(now.0)))
+        Pulse(Arc::new(Signs { turned: AtomicU64::new(now.0), drains: AtomicBool::new(false) }))
     }
 
     /// The shard turns. For it alone to say.
     pub fn beat(&self, now: MonotonicNs) {
-        self.0.store(now.0, Ordering::Relaxed);
+        self.0.turned.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The shard drains from now on.
+    pub fn drain(&self) {
+        self.0.drains.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the shard drains.
+    pub fn drains(&self) -> bool {
+        self.0.drains.load(Ordering::Relaxed)
     }
 
     /// The shard has ended in order: it will not turn again, and nothing is wrong.
     pub fn end(&self) {
-        self.0.store(ENDED, Ordering::Relaxed);
+        self.0.turned.store(ENDED, Ordering::Relaxed);
     }
 
     /// The time since the shard last turned; `None` if it has ended in order.
     pub fn silence(&self, now: MonotonicNs) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.turned.load(Ordering::Relaxed) {
             ENDED => None,
             last => Some(now.saturating_since(MonotonicNs(last))),
         }

@@ -129,13 +129,19 @@ impl BrokerProcess {
 
     /// Its counters, as Prometheus reads them.
     pub(crate) fn page(&self) -> Page {
+        let (head, body) = self.get("/metrics");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        Page::parse(&body)
+    }
+
+    /// Head and body of the answer to a request for a page.
+    pub(crate) fn get(&self, path: &str) -> (String, String) {
         let mut peer = TcpStream::connect(self.metrics).expect("it serves metrics");
-        peer.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
+        write!(peer, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
         let mut answer = String::new();
         peer.read_to_string(&mut answer).expect("an answer, and its end");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        Page::parse(body)
+        (head.to_owned(), body.to_owned())
     }
 
     /// Waits until its counters are so, and gives them.
