@@ -28,21 +28,21 @@ const EXAMPLES: &str = "\
 Examples:
   corecast broker
   corecast broker --listen tcp://0.0.0.0:6680 --listen uds:///run/corecast.sock --cores 2-15
-  corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, and which it is
+  corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
-  corecast broker --mode-rule 'video.>=direct'              # video from publisher to subscriber, all else proxied
+  corecast broker --mode-rule 'video.>=direct'              # video goes direct, all else through the broker
 
-When it serves, it prints one line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
-SIGTERM, SIGINT or SIGHUP ends it in order: what it has taken is delivered first, for --drain-timeout at the most. If \
-that was too short the exit code is 27, and what is lost is logged. A second signal ends it at once, with exit code 1.";
+Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
+SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \
+that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1.";
 
-/// Serve publishers and subscribers, on one shard a core.
+/// Run the broker, with one shard per core.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BrokerArgs {
-    /// Where to listen: tcp://HOST:PORT, with * as HOST for every address of this host, or uds://PATH; several times, or
-    /// with commas between.
+    /// Address to listen on: tcp://HOST:PORT, with * as HOST for all addresses of this host, or uds://PATH;
+    /// repeatable or comma-separated.
     #[arg(
         long,
         value_name = "URL",
@@ -51,43 +51,43 @@ pub(super) struct BrokerArgs {
     )]
     listen: Vec<Endpoint>,
 
-    /// Where ZeroMQ sockets may connect, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; several times,
-    /// or with commas between.
+    /// Address for ZeroMQ clients, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; repeatable or
+    /// comma-separated.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp: Vec<Endpoint>,
 
-    /// Where only ZeroMQ publishers may connect, as to a proxy's XSUB socket.
+    /// Address for ZeroMQ publishers only, like the XSUB socket of a proxy.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp_xsub: Vec<Endpoint>,
 
-    /// Where only ZeroMQ subscribers may connect, as to a proxy's XPUB socket.
+    /// Address for ZeroMQ subscribers only, like the XPUB socket of a proxy.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     zmtp_xpub: Vec<Endpoint>,
 
     #[command(flatten)]
     sockets: SocketArgs,
 
-    /// Tell ZeroMQ publishers of each subscription, not only of the first of its prefix (for last-value caches).
+    /// Pass every subscription on to ZeroMQ publishers, not only the first of each prefix (for last-value caches).
     #[arg(long)]
     zmtp_verbose: bool,
 
-    /// The cores to run on: all, physical, 0-3,8 or numa:0.
+    /// CPU cores to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET", default_value_t = CoreSet::default())]
     cores: CoreSet,
 
-    /// How many shards [default: one for each core of the set].
+    /// Number of shards [default: one per core of the set].
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
 
-    /// What a shard does when there is nothing to do: park, spin:MICROSECONDS before parking, or busy.
+    /// Behaviour of an idle shard: park, spin:MICROSECONDS before parking, or busy.
     #[arg(long, value_name = "POLICY", default_value_t = Idle::default())]
     idle: Idle,
 
-    /// What gives way when a subscriber does not keep up: drop-oldest, drop-newest, latest, disconnect or block.
+    /// Overflow policy for slow consumers: drop-oldest, drop-newest, latest, disconnect or block.
     #[arg(long, value_name = "POLICY", default_value_t = OverflowPolicy::default())]
     overflow: OverflowPolicy,
 
-    /// The most memory that may wait for one subscriber's session, with 144 bytes for each batch.
+    /// Limit of each egress queue in bytes; every batch counts 144 bytes extra.
     #[arg(
         long,
         value_name = "BYTES",
@@ -95,11 +95,11 @@ pub(super) struct BrokerArgs {
     )]
     egress_bytes: Size,
 
-    /// The most that may wait for one subscriber's session, in frames.
+    /// Limit of each egress queue in frames.
     #[arg(long, value_name = "N", default_value_t = EGRESS_FRAMES_MAX_DEFAULT)]
     egress_frames: usize,
 
-    /// The longest frame that is taken: topic, payload and some 40 bytes.
+    /// Maximum frame size: topic, payload and about 40 bytes of overhead.
     #[arg(
         long,
         value_name = "BYTES",
@@ -107,16 +107,16 @@ pub(super) struct BrokerArgs {
     )]
     frame_bytes_max: Size,
 
-    /// How often a silent client has to say that it lives; after three times of it the session ends.
+    /// Heartbeat interval: a session that stays silent for three of them is closed.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(HEARTBEAT_DEFAULT))]
     heartbeat: TimeSpan,
 
-    /// How messages travel where no rule says it: proxy (through the broker) or direct (from publisher to subscriber).
+    /// Mode of topics that no rule matches: proxy (through the broker) or direct (from publisher to subscriber).
     #[arg(long, value_name = "MODE", default_value_t = Mode::default())]
     mode: Mode,
 
-    /// A rule for some topics, such as 'video.>=direct'; several times, or with commas between. The first that
-    /// matches a topic holds.
+    /// Mode of the topics that match a filter, such as 'video.>=direct'; repeatable or comma-separated, the first
+    /// match wins.
     #[arg(
         long,
         value_name = "FILTER=MODE",
@@ -125,19 +125,19 @@ pub(super) struct BrokerArgs {
     )]
     mode_rule: Vec<(Filter, Mode)>,
 
-    /// How long a direct publisher is known without a word from it.
+    /// Lease of a direct publisher: it is removed unless it renews within this time.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(LEASE_DEFAULT))]
     lease: TimeSpan,
 
-    /// How long to go on sending what waits, when asked to stop.
+    /// Drain timeout on shutdown.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(DRAIN_DEFAULT))]
     drain_timeout: TimeSpan,
 
-    /// Serve metrics to Prometheus at http://HOST:PORT/metrics, and whether all is well at /health.
+    /// Address of the HTTP server: metrics for Prometheus at http://HOST:PORT/metrics, health at /health.
     #[arg(long, value_name = "HOST:PORT")]
     metrics: Option<HttpAddress>,
 
-    /// How the line is printed that says that it serves.
+    /// Format of the ready line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }

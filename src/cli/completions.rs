@@ -32,11 +32,11 @@ const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 /// The argument that names a subcommand, in both commands.
 const SUBCOMMAND: &str = "subcommand";
 
-/// Print the completions for a shell.
+/// Print a shell completion script.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CompletionsArgs {
-    /// Which shell.
+    /// Shell to complete in.
     shell: Shell,
 }
 

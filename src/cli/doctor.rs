@@ -17,26 +17,26 @@ Examples:
   corecast doctor --cores 0-15 --open-files 20000
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 
-The exit code is 1 when there is an error. Jitter is how long this machine takes its CPU away from a thread that does \
-nothing but read the clock: no latency can be better than that.";
+The exit code is 1 if a finding is an error. Jitter is how long this machine takes the CPU away from a thread that only \
+reads the clock: no latency can be better than that.";
 
-/// Say what this host allows: kernel, io_uring, limits, CPUs, jitter; each with the fix.
+/// Check this host: kernel, io_uring, limits, CPUs and jitter; each finding comes with its fix.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
-    /// The cores that a broker is to run on: all, physical, 0-3,8 or numa:0.
+    /// CPU cores the broker is to run on: all, physical, 0-3,8 or numa:0.
     #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
 
-    /// The connections that are to be served at once.
+    /// Number of connections to be open at once.
     #[arg(long, value_name = "N")]
     open_files: Option<u64>,
 
-    /// How long to measure the jitter.
+    /// Duration of the jitter measurement.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(1)))]
     jitter: TimeSpan,
 
-    /// For people, or a JSON array.
+    /// Output format: text, or json for an array.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }

@@ -9,18 +9,18 @@ use super::output::print;
 use super::{EXIT_STATUS, Exit, Failure};
 
 /// When what the pages say last changed, for their foot.
-const PAGES_DATE: &str = "2026-11-28";
+const PAGES_DATE: &str = "2026-11-29";
 
 const EXAMPLES: &str = "\
 Examples:
   corecast man > corecast.1
   corecast man pub | man -l -";
 
-/// Print the man page, of this command or of a subcommand.
+/// Print the man page of this command or of a subcommand.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ManArgs {
-    /// Which subcommand.
+    /// Subcommand [default: the page of the whole command].
     subcommand: Option<String>,
 }
 
@@ -122,7 +122,7 @@ fn variables(command: &clap::Command) -> String {
         return entries;
     }
     format!(
-        "{entries}.PP\nThe command line goes before the environment, and an empty variable counts as unset.\n"
+        "{entries}.PP\nThe command line takes precedence over the environment, and an empty variable counts as unset.\n"
     )
 }
 

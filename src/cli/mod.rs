@@ -36,19 +36,19 @@ use crate::telemetry::{LogFormat, flush_log, install_logs, say};
 
 const EXAMPLES: &str = "\
 Examples:
-  corecast broker                                  # serves on tcp://127.0.0.1:6680
+  corecast broker                                  # listens on tcp://127.0.0.1:6680
   corecast sub 'prices.>'                          # in another terminal
   corecast pub prices.eur.usd 1.0842               # in a third
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
 
-Every option is also an environment variable, named after its command: `sub --count` is CORECAST_SUB_COUNT. Those \
-that mean the same everywhere are CORECAST_BROKER, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT. An empty one counts as \
-unset, and the command line goes before.
+Every option can also be set by an environment variable named after its command: `sub --count` is CORECAST_SUB_COUNT. \
+CORECAST_BROKER, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT apply to all commands. An empty variable counts as unset, \
+and the command line takes precedence.
 
-Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 the asked rate was not reached, 27 timed out.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 rate not reached, 27 timed out.
 A closed pipe ends a command quietly, with 0.";
 
-/// Thread-per-core publish/subscribe: a slow subscriber costs only itself, and nothing is dropped without a word.
+/// Thread-per-core publish/subscribe: a slow consumer costs only itself, and every drop is reported.
 #[derive(Parser, Debug)]
 #[command(name = "corecast", version, after_help = EXAMPLES, propagate_version = true)]
 pub struct Cli {
@@ -71,12 +71,12 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct LogArgs {
-    /// What is logged to stderr: error, warn, info, debug, trace or off, by module too: info,corecast::broker=debug
+    /// Log level on stderr: error, warn, info, debug, trace or off, also by module: info,corecast::broker=debug
     /// [default: info for the broker, warn for the others].
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
     log_level: Option<String>,
 
-    /// How: text, or json with an object a line.
+    /// Log format: text, or json with one object per line.
     #[arg(
         long,
         global = true,
@@ -89,11 +89,11 @@ struct LogArgs {
 
 /// What the exit codes mean, for man pages.
 const EXIT_STATUS: &[(u8, &str)] = &[
-    (0, "All that was asked is done; also when whoever reads the output is gone."),
-    (1, "It could not be done."),
-    (2, "It was asked in a wrong way."),
-    (3, "It was done, and slower than asked."),
-    (27, "It was not done in the time given."),
+    (0, "Success; also when the reader of the output has gone."),
+    (1, "Failure."),
+    (2, "Wrong usage."),
+    (3, "Success, but below the requested rate."),
+    (27, "Timed out."),
 ];
 
 /// The variables of this command.

@@ -25,76 +25,76 @@ Examples:
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
   corecast pub load --count 100000 --size 64 --rate 5000
 
-A file is sent line by line, without the newlines and else byte for byte: `corecast sub` prints each payload and \
-a newline, and so gives a text file back as it was. With a message or generated ones, the exit code is 3 when they \
-were sent slower than --rate; with --lines the rate is the most that is sent.
+A file is sent line by line, without the newlines and otherwise byte for byte: `corecast sub` prints each payload and a \
+newline, and so restores a text file. With a message or generated ones, the exit code is 3 if they were sent slower than \
+--rate; with --lines the rate is only an upper limit.
 
-SIGTERM and SIGINT end it when the broker has taken what was sent, within 5 s; the exit code is 1.";
+On SIGTERM and SIGINT it waits up to 5 s for the broker to take what was sent, and exits with 1.";
 
-/// Publish a message, the lines of a file, or generated messages; end when the broker has taken them.
+/// Publish a message, the lines of a file, or generated messages; exit once the broker has taken them.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PubArgs {
-    /// What they are published under: levels split by dots, such as prices.eur.usd.
+    /// Topic: levels separated by dots, such as prices.eur.usd.
     topic: Topic,
 
-    /// The payload of the one message, any bytes; --count sends it several times.
+    /// Payload of a single message, any bytes; --count repeats it.
     #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
     message: Option<OsString>,
 
-    /// Publish each line of this file; - is stdin.
+    /// File whose lines are published, one message each; - is stdin.
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
 
-    /// How many messages; with --lines, at most so many. Without a message and without --lines they are generated:
-    /// their number from 1, with zeros before it.
+    /// Number of messages; with --lines, the maximum. Without MESSAGE and --lines the messages are generated: a
+    /// counter from 1, padded with zeros.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Bytes of each generated message.
+    /// Size of each generated message.
     #[arg(long, value_name = "BYTES", default_value_t = Size(64))]
     size: Size,
 
-    /// Messages a second [default: as fast as the broker takes them].
+    /// Messages per second [default: as fast as the broker takes them].
     #[arg(long, value_name = "HZ", value_parser = parse_rate_hz)]
     rate: Option<f64>,
 
-    /// Do not begin before so many subscribers of the topic are there.
+    /// Number of subscribers of the topic to wait for before publishing.
     #[arg(long, value_name = "N")]
     wait_subscribers: Option<usize>,
 
-    /// How long to wait for a broker that is not there or goes away, for the subscribers, and in the end for the broker
-    /// to take what was sent: for each of them.
+    /// Timeout of each wait: for a broker that is away, for the subscribers, and at the end for the broker to take
+    /// what was sent.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(60)))]
     timeout: TimeSpan,
 
-    /// On topics that go direct: cores for executors of its own [default: it shares its client's].
+    /// Direct topics: CPU cores for executors of its own [default: it shares the executor of its client].
     #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
 
-    /// On topics that go direct: where to listen for subscribers [default: a free port of the address from which
-    /// the broker is reached].
+    /// Direct topics: address to listen on for subscribers [default: a free port of the address from which the
+    /// broker is reached].
     #[arg(long, value_name = "URL")]
     pub_listen: Option<Endpoint>,
 
-    /// On topics that go direct: what subscribers are told to connect to, when it is not where this listens; port 0
-    /// is the one that it listens on.
+    /// Direct topics: address that subscribers are told to connect to, if it differs from the one listened on; port
+    /// 0 stands for the port listened on.
     #[arg(long, value_name = "URL")]
     advertise: Option<Endpoint>,
 
-    /// On topics that go direct: where ZeroMQ subscribers may connect to this publisher itself, tcp://HOST:PORT or
-    /// ipc://PATH; several times, or with commas between. Those of the broker hear it without.
+    /// Direct topics: address where ZeroMQ subscribers connect to this publisher itself, tcp://HOST:PORT or
+    /// ipc://PATH; repeatable or comma-separated. ZeroMQ subscribers of the broker hear it without.
     #[arg(long, visible_alias = "zmtp", value_name = "URL", value_delimiter = ',')]
     pub_zmtp: Vec<Endpoint>,
 
     #[command(flatten)]
     sockets: SocketArgs,
 
-    /// On topics that go direct: what gives way when a subscriber does not keep up [default: the broker's policy].
+    /// Direct topics: overflow policy for slow consumers [default: the broker's policy].
     #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
-    /// The broker.
+    /// Address of the broker.
     #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }

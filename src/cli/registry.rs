@@ -20,30 +20,30 @@ Examples:
   corecast registry -o json | jq -r 'select(.topics[] == \"video.a\") | .endpoints[]'
   corecast registry --watch --timeout 1m -o json > changes.jsonl
 
-Only publishers with topics that go direct are registered: see --mode and --mode-rule of `corecast broker`. A lease \
-is how long the broker believes a publisher without another word; a live one renews it long before its end.
+Only publishers of direct topics are registered: see --mode and --mode-rule of `corecast broker`. A lease is how long the \
+broker keeps a publisher that does not renew it; a live publisher renews it well before its end.
 
-With --watch each row says what became of the publisher: there (as the command began), up (it has come, or has more \
-topics), down (it left, its lease expired, or the broker that came back has forgotten it).";
+With --watch each row says what happened to the publisher: there (when the command began), up (new, or with more topics), \
+down (it left, its lease expired, or a restarted broker does not know it).";
 
-/// List the publishers of topics that go direct: endpoints, topics, and what is left of their leases.
+/// List the publishers of direct topics: endpoints, topics, and the rest of their leases.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RegistryArgs {
-    /// Go on with each change, until interrupted.
+    /// Go on to print each change, until interrupted.
     #[arg(long)]
     watch: bool,
 
-    /// With --watch, end after this time, which is fine; without, how long to wait for the broker, with the exit
-    /// code 27 after it [default: 5s without --watch].
+    /// With --watch, time after which to exit with 0; otherwise the timeout for the broker, with exit code 27
+    /// [default: 5s without --watch].
     #[arg(long, value_name = "SECS")]
     timeout: Option<TimeSpan>,
 
-    /// A table, or an object a line.
+    /// Output format: text for a table, or json with one object per line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 
-    /// The broker.
+    /// Address of the broker.
     #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }

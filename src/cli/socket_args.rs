@@ -11,12 +11,12 @@ const MODE_MAX: u32 = 0o777;
 /// Who may connect to socket files.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct SocketArgs {
-    /// Mode of socket files, in octal; whoever may write one may connect [default: what the umask leaves, or 0660 with
+    /// Mode of socket files, in octal; connecting takes write permission [default: set by the umask, or 0660 with
     /// --socket-group].
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     socket_mode: Option<u32>,
 
-    /// Group that socket files belong to, by name or number [default: that of this process].
+    /// Group of socket files, by name or number [default: the group of this process].
     #[arg(long, value_name = "GROUP", value_parser = parse_group)]
     socket_group: Option<u32>,
 }

@@ -22,18 +22,18 @@ use crate::{ClientConfig, Endpoint, Error, Event, Filter, OverflowPolicy, Sessio
 const EXAMPLES: &str = "\
 Examples:
   corecast sub prices.eur.usd
-  corecast sub 'prices.*.usd' 'news.>'             # * is one level, > is all the rest
+  corecast sub 'prices.*.usd' 'news.>'             # * is one level, > is the rest
   corecast sub numbers --count 1000000 --timeout 30 > numbers.txt
   corecast sub '>' -o json | jq .topic
 
-What was missed is told where it is missing: on stderr as a line that begins with gap:, with -o json as an object \
-with the member gap, and of a topic of null when any topic of the subscription may be meant. In JSON, what is not \
-UTF-8 stands in payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
+Gaps are reported where messages are missing: on stderr as a line that begins with gap:, with -o json as an object with \
+the member gap. A gap without a topic may concern any topic of the subscription. In JSON, payloads that are not UTF-8 are in \
+payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
 
-SIGTERM and SIGINT end it with its last line whole; the exit code is 0, or 1 where --count is not reached.
+SIGTERM and SIGINT end it after a whole line; the exit code is 0, or 1 if --count was not reached.
 
-On a terminal, control characters and line breaks within payloads are shown as \\x1b and \\n; -o raw, a file and a \
-pipe get the bytes as they came.";
+On a terminal, control characters and line breaks in payloads are shown as \\x1b and \\n; with -o raw, and in files and \
+pipes, payloads are unchanged.";
 
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
@@ -41,32 +41,33 @@ const OUT_BYTES: usize = 256 << 10;
 /// How long the reader of stdout has to take the last lines after a signal.
 const LAST_LINE_TIME: Duration = Duration::from_secs(1);
 
-/// Print what is published: payloads on stdout, all else on stderr.
+/// Print what is published: payloads on stdout, everything else on stderr.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SubArgs {
-    /// Topics to print: exact names, or patterns with * for one level and > for all the rest.
+    /// Topics to subscribe to: exact names, or patterns with * for one level and > for the rest.
     #[arg(required = true, value_name = "FILTER")]
     filters: Vec<Filter>,
 
-    /// End after so many messages.
+    /// Number of messages after which to exit.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// End after this time, with the exit code 27.
+    /// Time after which to exit, with exit code 27.
     #[arg(long, value_name = "SECS")]
     timeout: Option<TimeSpan>,
 
-    /// What is printed: payloads with a newline after each, payloads with nothing between them, or an object a line.
+    /// Output format: text with a newline after each payload, raw with nothing between them, or json with one
+    /// object per line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: EventFormat,
 
-    /// What gives way when we do not keep up: drop-oldest, drop-newest, latest, disconnect or block
-    /// [default: what the broker says].
+    /// Overflow policy while this subscriber is a slow consumer: drop-oldest, drop-newest, latest, disconnect or
+    /// block [default: the broker's policy].
     #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
-    /// The broker.
+    /// Address of the broker.
     #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
     broker: Endpoint,
 }
