@@ -90,6 +90,11 @@ impl Churn {
         self.rounds.load(Ordering::Relaxed)
     }
 
+    /// Fails if a kind has given up: one that has panicked would never wait at the gate again.
+    pub(crate) fn assert_alive(&self) {
+        assert!(!self.threads.iter().any(JoinHandle::is_finished), "a client was not served as it should be");
+    }
+
     /// Fails if one of them was not served as it should be.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);

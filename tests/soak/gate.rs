@@ -29,10 +29,12 @@ impl Gate {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Closes it, and returns when every thread has ended its round.
-    pub(crate) fn close(&self) {
+    /// Closes it, and returns when every thread has ended its round. Calls `check` all the while: a thread that has
+    /// panicked never comes.
+    pub(crate) fn close(&self, check: impl Fn()) {
         self.closed.store(true, Ordering::Release);
         while self.waiting.load(Ordering::Acquire) < self.threads {
+            check();
             look_again();
         }
     }

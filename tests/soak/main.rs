@@ -38,6 +38,9 @@ const SECONDS_DEFAULT: u64 = 10;
 /// Rests in all: enough to tell a slope from a step.
 const RESTS: u32 = 10;
 
+/// Between two looks at whether every client still comes and goes: a long run fails early.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Small queues, so that the slow ones drop all the time.
 const OPTIONS: &[&str] = &[
     "--shards",
@@ -77,8 +80,12 @@ fn what_was_sent_is_received_or_told_and_nothing_grows() {
     let stay = standing::SUBSCRIBERS + stream::PUBLISHERS;
     let mut levels = Levels::default();
     for rest in 1..=RESTS {
-        churn::pause_until(Instant::now() + time / RESTS);
-        gate.close();
+        let rest_at = Instant::now() + time / RESTS;
+        while Instant::now() < rest_at {
+            churn.assert_alive();
+            churn::pause_until(rest_at.min(Instant::now() + LOOK_EVERY));
+        }
+        gate.close(|| churn.assert_alive());
         broker.until(|page| page.sum("corecast_sessions") == stay as u64);
         levels.note(broker.pid());
         say(&format!("rest {rest} of {RESTS}: {} rounds of churn; {levels}", churn.rounds()));
