@@ -1,10 +1,11 @@
 //! Questions that a thread asks a task of the client executor. Two kinds of ends are watched: the asker's, so that a
 //! question nobody waits for any more costs nothing, and the task's, so that nobody waits for an answer that cannot come.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use corecast_executors::{Either, Inbox, Link, MonotonicNs, TickClock, first, link};
-use futures_lite::future::or;
+use futures_lite::future::{or, poll_once};
 
 use super::connection_events::{ConnectionEvent, ConnectionEvents, ConnectionReport};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,8 +147,16 @@ impl Line {
             if rings { Err(too_late(deadline)) } else { std::future::pending().await }
         };
         let ended = async { Err(self.ending.wait().await) };
-        // An answer that has come counts, whatever else has happened since.
-        or(async { answered_or_never(answered.await).await }, or(late, ended)).await
+        answered_before(async { answered_or_never(answered.await).await }, or(late, ended)).await
+    }
+
+    /// Waits for something that the task does or drops as it ends; `None`: dropped.
+    ///
+    /// # Errors
+    /// Why the task has ended.
+    pub(super) async fn unless_ended<T>(&mut self, done: impl Future<Output = Option<T>>) -> Result<T> {
+        let done = async { answered_or_never(done.await.map(Ok)).await };
+        answered_before(done, async { Err(self.ending.wait().await) }).await
     }
 
     /// A stream of what becomes of the connection: of a task that has ended, an empty one.
@@ -157,14 +166,20 @@ impl Line {
         events
     }
 
-    /// Waits until the task has ended, and says why.
-    pub(super) async fn ended(&mut self) -> Error {
-        self.ending.wait().await
-    }
-
     /// Why the task has ended, which is known to have.
     pub(super) fn failed(&mut self) -> Error {
         self.ending.why()
+    }
+}
+
+/// Waits for an answer, until there can be none. An answer that has come counts, whatever else has happened since: the task
+/// runs on another thread, so it may answer and end between the look for the answer and the look for the end.
+async fn answered_before<T>(answer: impl Future<Output = T>, end: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    let ended = async { Either::Right(end.await) };
+    match or(async { Either::Left(answer.as_mut().await) }, ended).await {
+        Either::Left(answer) => answer,
+        Either::Right(end) => poll_once(answer).await.unwrap_or(end),
     }
 }
 
@@ -238,5 +253,51 @@ impl Ending {
         let error =
             error.unwrap_or_else(|| Error::new(ErrorKind::Closed, format!("the {} has ended", self.subject)));
         self.why = Some((error.kind(), error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+    use std::task::Poll;
+
+    use corecast_executors::{block_on, spawn_plain};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_just_before_the_end_counts() {
+        // Not there at the first look; then its task gives it and ends, before anybody looks for the end.
+        let mut looks = 0;
+        let answer = poll_fn(|_| {
+            looks += 1;
+            if looks == 1 { Poll::Pending } else { Poll::Ready("answer") }
+        });
+        assert_eq!(block_on(answered_before(answer, ready("end"))), "answer");
+        assert_eq!(block_on(answered_before(pending(), ready("end"))), "end");
+    }
+
+    #[test]
+    fn a_task_that_ends_with_its_answer_is_never_missed() {
+        const HANDLES: usize = 2_000;
+        let (lines, mut served) = link::<(Inbox<Question<usize>>, LineEnd)>(1);
+        let serve = move || {
+            while let Some((mut questions, end)) = served.recv_blocking() {
+                let question = questions.recv_blocking().expect("a question");
+                block_on(question.answer(async { Ok(1) }));
+                drop(end);
+            }
+        };
+        let server = spawn_plain("server", serve).expect("a thread");
+        for handle in 0..HANDLES {
+            let (mut line, end) = line("task");
+            let (questions, asked) = link(1);
+            lines.send_blocking((asked, end)).expect("it serves");
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let answer = block_on(line.ask(&questions, deadline, |question| question));
+            assert_eq!(answer.expect("an answer"), 1, "handle {handle}");
+        }
+        drop(lines);
+        server.join().expect("it ends in order");
     }
 }
