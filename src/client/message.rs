@@ -128,14 +128,15 @@ impl GapReason {
 
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let label = match self {
             GapReason::Overflow => "overflow",
             GapReason::Publisher => "publisher",
             GapReason::Subscriber => "subscriber",
             GapReason::Reconnect => "reconnect",
             GapReason::Disconnected(code) => code.label(),
-            GapReason::Unknown(_) => "unknown",
-        })
+            GapReason::Unknown(number) => return write!(f, "reason {number}"),
+        };
+        f.write_str(label)
     }
 }
 
@@ -162,7 +163,7 @@ impl<'a> EventRef<'a> {
             }
             Frame::Gap { topic, missed, reason } => Some(EventRef::Gap(GapRef {
                 topic: (!topic.is_empty()).then_some(topic),
-                missed: (missed > 0).then_some(missed),
+                missed: known_count(missed),
                 reason: GapReason::from_wire(reason),
             })),
             _ => None,
@@ -188,6 +189,11 @@ impl<'a> EventRef<'a> {
             }),
         }
     }
+}
+
+/// The count of a gap on the wire: 0 is unknown, and so is one that has come to its end.
+pub(super) fn known_count(missed: u64) -> Option<u64> {
+    (missed > 0 && missed < u64::MAX).then_some(missed)
 }
 
 impl Message {
@@ -226,5 +232,21 @@ impl MessageRef<'_> {
             sequence: self.sequence,
             sent_at_ns: self.sent_at_ns,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_what_is_known_of_it() {
+        let of = |missed, reason| match EventRef::of_frame(Frame::Gap { topic: b"t", missed, reason }) {
+            Some(EventRef::Gap(gap)) => (gap.missed, gap.reason.to_string()),
+            other => panic!("a gap, not {other:?}"),
+        };
+        assert_eq!(of(3, 1), (Some(3), "overflow".to_owned()));
+        assert_eq!(of(0, 2), (None, "publisher".to_owned()));
+        assert_eq!(of(u64::MAX, 77), (None, "reason 77".to_owned()), "counted beyond what can be counted");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::holds::Hold;
-use super::message::{Event, EventRef, Gap, GapReason};
+use super::message::{Event, EventRef, Gap, GapReason, known_count};
 use super::waiters::Waiters;
 use crate::limits::{CLIENT_QUEUE_BYTES_FREED, CLIENT_QUEUE_FRAMES_FREED, GAP_TOPICS_MAX};
 
@@ -84,7 +84,7 @@ impl EventQueue {
             let known = dropped.len() < GAP_TOPICS_MAX || dropped.contains_key(&topic);
             let entry = dropped.entry(topic.filter(|_| known)).or_default();
             match missed {
-                Some(messages) => entry.messages += messages,
+                Some(messages) => entry.messages = entry.messages.saturating_add(messages),
                 None => entry.unknown = Some(reason),
             }
         }
@@ -108,7 +108,7 @@ impl EventQueue {
             }
             return Some(Gap { topic, missed: None, reason });
         }
-        Some(Gap { topic, missed: Some(entry.messages), reason: GapReason::Subscriber })
+        Some(Gap { topic, missed: known_count(entry.messages), reason: GapReason::Subscriber })
     }
 
     /// Whether a session that is held may go on: half is free again, or as much as is worth a turn.
