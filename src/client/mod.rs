@@ -23,6 +23,7 @@
 //! | `holds` | which of those have no room, so that nothing is read |
 //! | `shared` | the executor that serves publishers and subscribers of other threads, and what they ask of it |
 //! | `served` | its tasks, one for each of them |
+//! | `offer` | a message that a publisher offers to such a task, and may withdraw |
 //! | `question` | a question to such a task, its time, and the end of either side |
 //! | `publisher`, `subscriber` | their handles |
 //! | `registry_view`, `registry_feed` | looking at the registry: the handle, and what it has not been told |
@@ -41,6 +42,7 @@ mod local_publisher;
 mod local_registry;
 mod local_subscriber;
 mod message;
+mod offer;
 mod out;
 mod publisher;
 mod question;

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::config::ClientConfig;
 use super::connection_events::ConnectionEvents;
 use super::local_publisher::check_length;
+use super::offer::{Offer, offer};
 use super::question::{Deadline, Line, Question};
 use super::shared::{PublishItem, PublisherEnds, ask_for_publisher};
 use crate::endpoint::Endpoint;
@@ -114,18 +115,19 @@ impl Publisher {
     /// be tried again; else what the session has failed with.
     pub fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         match self.offer(topic, payload)? {
-            None => Ok(self.published()),
+            None => Ok(self.count_published()),
             Some(item) => block_on(self.publish_when_there_is_room(item)),
         }
     }
 
-    /// As [`Publisher::publish`].
+    /// As [`Publisher::publish`]. Dropped while it waits, the message is not published, unless it was taken in that moment:
+    /// [`Publisher::published`] counts it then.
     ///
     /// # Errors
     /// As for [`Publisher::publish`].
     pub async fn publish_async(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         match self.offer(topic, payload)? {
-            None => Ok(self.published()),
+            None => Ok(self.count_published()),
             Some(item) => self.publish_when_there_is_room(item).await,
         }
     }
@@ -133,7 +135,8 @@ impl Publisher {
     /// Hands a message over if there is room for it now; else it has to wait.
     fn offer(&mut self, topic: &Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
         self.check_length(topic, payload.len())?;
-        let item = PublishItem::Publish { topic: topic.clone(), payload: Bytes::copy_from_slice(payload) };
+        let payload_copy = Bytes::copy_from_slice(payload);
+        let item = PublishItem::Publish { topic: topic.clone(), payload: payload_copy, claim: None };
         if self.is_ahead(payload.len()) {
             return Ok(Some(item));
         }
@@ -153,29 +156,35 @@ impl Publisher {
         self.asked_bytes_ago + bytes > PUBLISH_BYTES_AHEAD
     }
 
-    async fn publish_when_there_is_room(&mut self, item: PublishItem) -> Result<u64> {
+    async fn publish_when_there_is_room(&mut self, mut item: PublishItem) -> Result<u64> {
         let bytes = item.payload_bytes();
         // From the last time that the broker was away.
         while self.away.try_recv().is_some() {}
         if self.is_ahead(bytes) {
             self.until_taken().await?;
         }
+        let (offer, claim) = offer();
+        item.may_be_withdrawn(claim);
+        let mut offered = Offered { offer: Some(offer), sequence: &mut self.sequence };
         let sent = async { self.items.send(item).await.ok() };
-        unless_away(sent, &mut self.away).await?.ok_or_else(|| self.line.failed())?;
+        match unless_away(sent, &mut self.away).await {
+            Ok(Some(())) => offered.stands(),
+            Ok(None) => return Err(self.line.failed()),
+            // It may have been taken as the broker was given up.
+            Err(away) if offered.withdraw() => return Err(away),
+            Err(_) => {}
+        }
+        drop(offered);
         self.asked_bytes_ago += bytes;
-        Ok(self.published())
+        Ok(self.sequence)
     }
 
     /// Waits until what the last question was about has been taken over, and asks the next.
     async fn until_taken(&mut self) -> Result<()> {
         if let Some(taken) = &mut self.taken {
             // The question may be lost with its task.
-            let answer =
-                or(async { taken.recv().await.map(Ok) }, async { Some(Err(self.line.ended().await)) });
-            match unless_away(answer, &mut self.away).await? {
-                Some(answer) => answer?,
-                None => return Err(self.line.failed()),
-            }
+            let answer = async { Some(self.line.unless_ended(taken.recv()).await) };
+            unless_away(answer, &mut self.away).await?.transpose()?;
         }
         let (reply, taken) = link(1);
         let asked = async { self.items.send(PublishItem::Taken { reply }).await.ok() };
@@ -185,7 +194,12 @@ impl Publisher {
         Ok(())
     }
 
-    fn published(&mut self) -> u64 {
+    /// How many messages were published: the sequence number of the last.
+    pub fn published(&self) -> u64 {
+        self.sequence
+    }
+
+    fn count_published(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
     }
@@ -307,6 +321,33 @@ impl Drop for Publisher {
     }
 }
 
+/// A message that waits for room. Dropped, it is withdrawn; one that was taken meanwhile counts.
+struct Offered<'a> {
+    offer: Option<Offer>,
+    sequence: &'a mut u64,
+}
+
+impl Offered<'_> {
+    /// It is handed over.
+    fn stands(&mut self) {
+        self.offer = None;
+        *self.sequence += 1;
+    }
+
+    /// Takes it back; false if it was taken, and counts.
+    fn withdraw(&mut self) -> bool {
+        let is_taken = self.offer.take().is_some_and(|offer| !offer.withdraw());
+        *self.sequence += u64::from(is_taken);
+        !is_taken
+    }
+}
+
+impl Drop for Offered<'_> {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
 /// Waits for `work`, and no longer than until the broker has been away for too long.
 async fn unless_away<T>(work: impl Future<Output = Option<T>>, away: &mut Inbox<Error>) -> Result<Option<T>> {
     let complaint = async {
@@ -321,4 +362,76 @@ async fn unless_away<T>(work: impl Future<Output = Option<T>>, away: &mut Inbox<
 
 pub(super) fn executor_gone() -> Error {
     Error::new(ErrorKind::Executor, "the client executor of this process has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::poll_once;
+
+    use super::super::question::line;
+    use super::*;
+
+    /// A publisher whose task is the test: its items wait one at a time.
+    fn publisher() -> (Publisher, Inbox<PublishItem>, Link<Error>, impl Sized) {
+        let (items, inbox) = link(1);
+        let (complaints, away) = link(1);
+        let (line, end) = line("publisher");
+        let publisher = Publisher {
+            id: PublisherId(1),
+            frame_bytes_max: 1 << 20,
+            sequence: 0,
+            settled: 0,
+            // There is nobody to take its leave of.
+            has_left: true,
+            items,
+            away,
+            line,
+            asked_bytes_ago: 0,
+            taken: None,
+        };
+        (publisher, inbox, complaints, end)
+    }
+
+    /// Takes the next message as the task does; `None` for one that was withdrawn.
+    fn take(items: &mut Inbox<PublishItem>) -> Option<Bytes> {
+        match items.try_recv() {
+            Some(PublishItem::Publish { payload, claim, .. }) => {
+                claim.is_none_or(|claim| claim.take()).then_some(payload)
+            }
+            _ => panic!("a message waits"),
+        }
+    }
+
+    #[test]
+    fn a_publish_that_is_dropped_counts_if_it_was_taken() {
+        let topic = Topic::new("t").expect("a topic");
+        for taken_before in [true, false] {
+            let (mut publisher, mut items, _complaints, _end) = publisher();
+            assert_eq!(publisher.publish(&topic, b"1").expect("there is room"), 1);
+            let mut waits = Box::pin(publisher.publish_async(&topic, b"2"));
+            assert!(block_on(poll_once(&mut waits)).is_none(), "there is no room");
+            assert_eq!(take(&mut items).as_deref(), Some(&b"1"[..]));
+            // The second has the room of the first now, and nobody has looked at its future since.
+            let taken = taken_before.then(|| take(&mut items));
+            drop(waits);
+            match taken {
+                Some(taken) => assert_eq!((taken.as_deref(), publisher.published()), (Some(&b"2"[..]), 2)),
+                None => assert_eq!((take(&mut items), publisher.published()), (None, 1)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_publish_that_was_taken_as_the_broker_was_given_up_is_no_error() {
+        let topic = Topic::new("t").expect("a topic");
+        let (mut publisher, mut items, complaints, _end) = publisher();
+        publisher.publish(&topic, b"1").expect("there is room");
+        let mut waits = Box::pin(publisher.publish_async(&topic, b"2"));
+        assert!(block_on(poll_once(&mut waits)).is_none());
+        complaints.try_send(Error::new(ErrorKind::Unreachable, "it is away")).expect("there is room");
+        let error = block_on(waits).expect_err("nobody has taken it");
+        assert_eq!((error.kind(), publisher.published()), (ErrorKind::Unreachable, 1));
+        assert_eq!(take(&mut items).as_deref(), Some(&b"1"[..]));
+        assert_eq!(items.depth(), 0, "it was withdrawn");
+    }
 }

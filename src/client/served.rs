@@ -96,7 +96,10 @@ async fn take_items(mut publisher: LocalPublisher, mut items: Inbox<PublishItem>
         for _ in 0..PUBLISHES_PER_TURN {
             let Some(item) = next.take().or_else(|| items.try_recv()) else { break };
             match item {
-                PublishItem::Publish { topic, payload } => {
+                PublishItem::Publish { topic, payload, claim } => {
+                    if claim.is_some_and(|claim| !claim.take()) {
+                        continue;
+                    }
                     if let Err(error) = publisher.publish_taken(&topic, &payload).await {
                         return drop(failed.try_send(error));
                     }

@@ -15,6 +15,7 @@ use super::config::ClientConfig;
 use super::direct_shards::{cores_of, start_executors};
 use super::local::LocalClient;
 use super::message::Event;
+use super::offer::Claim;
 use super::publisher::executor_gone;
 use super::question::{Deadline, Line, Question, question};
 use super::registry_view::{Listed, PublisherChange};
@@ -53,6 +54,8 @@ pub(super) enum PublishItem {
     Publish {
         topic: Topic,
         payload: Bytes,
+        /// Of one that may be withdrawn; `None`: it stands.
+        claim: Option<Claim>,
     },
     /// All that was published before this has been taken over: it waits here no more.
     Taken {
@@ -75,6 +78,13 @@ pub(super) enum PublishItem {
 }
 
 impl PublishItem {
+    /// A message whose publisher may withdraw it.
+    pub(super) fn may_be_withdrawn(&mut self, by: Claim) {
+        if let PublishItem::Publish { claim, .. } = self {
+            *claim = Some(by);
+        }
+    }
+
     /// Bytes of its payload.
     pub(super) fn payload_bytes(&self) -> usize {
         match self {
