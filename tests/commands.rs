@@ -67,6 +67,46 @@ fn a_time_that_is_over_is_27() {
 }
 
 #[test]
+fn a_broker_that_is_not_there_or_hangs_is_a_time_that_is_over() {
+    let _watchdog = watchdog::watch("a_broker_that_is_not_there_or_hangs_is_a_time_that_is_over");
+    let stopped = broker();
+    stopped.freeze();
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address =
+        |listener: &std::net::TcpListener| format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let absent = address(&std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    std::thread::scope(|threads| {
+        for endpoint in [stopped.endpoint(), &address(&mute), &absent] {
+            for args in [&["sub", "t"][..], &["registry"]] {
+                let endpoint = endpoint.to_owned();
+                threads.spawn(move || {
+                    let within = ["--timeout", "400ms", "--broker", &endpoint];
+                    let said = said(&run(&[args, &within].concat()), 27);
+                    assert!(said.contains(&endpoint), "{said}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_broker_that_hangs_ends_pub_and_is_not_said_to_have_hung_up() {
+    let _watchdog = watchdog::watch("a_broker_that_hangs_ends_pub_and_is_not_said_to_have_hung_up");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--heartbeat", "1s"]);
+    let mut publish = at(&broker, &["pub", "t", "--lines", "-", "--timeout", "1"]);
+    let mut publish = start(publish.stdin(Stdio::piped()));
+    let mut stdin = publish.0.stdin.take().expect("it is piped");
+    stdin.write_all(b"the first\n").expect("it reads");
+    broker.until(|page| page.sum("corecast_messages_in_total") == 1);
+    broker.freeze();
+    let line = [&[b'x'; 10_000][..], b"\n"].concat();
+    while stdin.write_all(&line).is_ok() {}
+    let said = said(&publish.output(), 1);
+    assert!(said.contains("the broker has said nothing for"), "{said}");
+    assert!(!said.contains("closed the connection"), "{said}");
+}
+
+#[test]
 fn a_broker_that_goes_away_ends_pub_in_its_time() {
     let _watchdog = watchdog::watch("a_broker_that_goes_away_ends_pub_in_its_time");
     let mut broker = broker();
@@ -99,9 +139,9 @@ fn without_a_broker_there_is_a_hint() {
     // Each tries for a while before it says so.
     std::thread::scope(|threads| {
         for endpoint in &endpoints {
-            for args in [&["pub", "t", "x"][..], &["sub", "t", "--timeout", "300ms"]] {
+            for (args, code) in [(&["pub", "t", "x"][..], 1), (&["sub", "t", "--timeout", "300ms"], 27)] {
                 threads.spawn(move || {
-                    let said = said(&run(&[args, &["--broker", endpoint]].concat()), 1);
+                    let said = said(&run(&[args, &["--broker", endpoint]].concat()), code);
                     assert!(said.contains(endpoint) && said.contains("corecast broker"), "{said}");
                 });
             }

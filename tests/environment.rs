@@ -96,6 +96,6 @@ fn an_error_names_the_variable_that_it_came_from() {
     assert!(!said.contains("environment"), "{said}");
     // Nobody answers there, which is not wrong usage.
     let nobody = format!("uds://{}/none.sock", tempfile::tempdir().expect("a directory").path().display());
-    let said = wrong(&["sub", "t", "--timeout", "100ms"], &[("CORECAST_BROKER", &nobody)], 1);
+    let said = wrong(&["sub", "t", "--timeout", "100ms"], &[("CORECAST_BROKER", &nobody)], 27);
     assert!(said.contains("--broker is set by the environment variable CORECAST_BROKER"), "{said}");
 }

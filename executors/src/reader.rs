@@ -21,8 +21,6 @@ pub enum WaitIsOver {
     ReaderGone,
     /// Its time is over.
     DeadlinePassed,
-    /// A signal asks for its end.
-    Interrupted,
 }
 
 /// Watches the reader of `file`, a pipe or a socket, and the time, on a plain thread; says once which came first. The

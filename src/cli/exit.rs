@@ -86,6 +86,14 @@ impl Failure {
         self
     }
 
+    /// Why a broker was not reached in the time that its user gave it: a broker that is tried again until that is over,
+    /// because it is not there, hangs, or hangs up, is a time that is over.
+    pub(super) fn in_time_given(error: Error) -> Self {
+        let is_tried_again = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Lost);
+        let failure = Failure::from(error);
+        if is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
+    }
+
     /// The code to exit with.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -142,6 +150,10 @@ mod tests {
         assert_eq!(of(ErrorKind::Invalid).exit(), Exit::Usage);
         assert_eq!(of(ErrorKind::TimedOut).exit(), Exit::TimedOut);
         assert_eq!(of(ErrorKind::Protocol).exit(), Exit::Failed);
+        assert_eq!(of(ErrorKind::Unreachable).exit(), Exit::Failed);
+        let in_time = |kind| Failure::in_time_given(Error::new(kind, "it is so"));
+        assert_eq!(in_time(ErrorKind::Unreachable).exit(), Exit::TimedOut);
+        assert_eq!(in_time(ErrorKind::Protocol).exit(), Exit::Failed, "more time would not help");
         let taken = of(ErrorKind::AddressInUse);
         assert_eq!(taken.exit(), Exit::Failed);
         assert!(taken.to_string().starts_with("error: it is so\nhint: stop the process"), "{taken}");

@@ -1,9 +1,11 @@
-//! Owns how `pub` hears that it is to end: a signal becomes something that each of its waits can wait for as well.
+//! Owns how a command hears that it is to end: a signal becomes something that each of its waits can wait for as well.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use corecast_executors::{
     Either, Inbox, Link, RecvTimeout, TerminationSignals, block_on, exit_now, first, link, pause, spawn_plain,
@@ -13,31 +15,29 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::output::note;
 use super::{Exit, Failure};
-use crate::limits::INTERRUPTED_MAX;
 
 /// The end that a signal asks for.
 pub(super) struct Interrupt {
     asked: Inbox<()>,
-    is_asked: bool,
+    /// Set before `asked` is told. One load, for loops that look with each message.
+    is_asked: Arc<AtomicBool>,
     /// Closed at the other end when it is asked for.
     pipe: PipeReader,
 }
 
 impl Interrupt {
-    /// Makes SIGTERM and SIGINT a request to end, within [`INTERRUPTED_MAX`]: then the process ends as it is.
-    pub(super) fn on_signals() -> Result<Self, Failure> {
-        let failed = |e: io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
-        let mut signals = TerminationSignals::install().map_err(failed)?;
-        let (asker, interrupt) = Self::pair().map_err(failed)?;
-        let wait = move || {
-            signals.wait();
+    /// Makes SIGTERM and SIGINT a request to end within `time`. After that the process ends as it is, with `late` as its
+    /// last words if there are any.
+    pub(super) fn on_signals(time: Duration, late: Option<&'static str>) -> Result<Self, Failure> {
+        let (asker, interrupt) = Self::pair().map_err(cannot_wait)?;
+        on_signal(move || {
             asker.ask();
-            pause(INTERRUPTED_MAX);
-            note("error: interrupted, and the broker has not taken in time what was sent");
+            pause(time);
+            if let Some(late) = late {
+                note(late);
+            }
             exit_now(Exit::Failed as u8);
-        };
-        // Nobody joins it: it ends with the process.
-        spawn_plain("signals", wait).map_err(failed)?;
+        })?;
         Ok(interrupt)
     }
 
@@ -45,13 +45,14 @@ impl Interrupt {
     pub(super) fn pair() -> io::Result<(Asker, Self)> {
         let (link, asked) = link(1);
         let (pipe, open) = io::pipe()?;
-        Ok((Asker { link, _open: open }, Interrupt { asked, pipe, is_asked: false }))
+        let is_asked = Arc::new(AtomicBool::new(false));
+        let asker = Asker { link, is_asked: Arc::clone(&is_asked), _open: open };
+        Ok((asker, Interrupt { asked, is_asked, pipe }))
     }
 
-    /// Whether the end was asked for.
-    pub(super) fn is_asked(&mut self) -> bool {
-        self.is_asked = self.is_asked || self.asked.try_recv().is_some();
-        self.is_asked
+    /// True once the end was asked for.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Relaxed)
     }
 
     /// Waits for `work`; `None` if the end is asked for before it is done.
@@ -61,18 +62,14 @@ impl Interrupt {
         }
         match block_on(first(work, self.asked.recv())) {
             Either::Left(done) => Some(done),
-            Either::Right(_) => {
-                self.is_asked = true;
-                None
-            }
+            Either::Right(_) => None,
         }
     }
 
     /// Waits until then, or until the end is asked for.
     pub(super) fn wait_until(&mut self, due: Instant) {
-        if !self.is_asked {
-            self.is_asked = !matches!(self.asked.recv_deadline(due), Err(RecvTimeout::TimedOut));
-        }
+        // Whoever asks lives as long as the process, or has asked.
+        while !self.is_asked() && self.asked.recv_deadline(due) != Err(RecvTimeout::TimedOut) {}
     }
 
     /// A file whose reads fail when the end is asked for.
@@ -81,14 +78,36 @@ impl Interrupt {
     }
 }
 
+/// Makes SIGTERM and SIGINT the end of a command that writes whole lines, and so may end anywhere.
+pub(super) fn end_on_signals(exit: Exit) -> Result<(), Failure> {
+    on_signal(move || exit_now(exit as u8))
+}
+
+/// Does this at SIGTERM or SIGINT; at a second one the process ends as it is.
+fn on_signal(act: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let mut signals = TerminationSignals::install().map_err(cannot_wait)?;
+    let wait = move || {
+        signals.wait();
+        act();
+    };
+    // Nobody joins it: it ends with the process.
+    spawn_plain("signals", wait).map(drop).map_err(cannot_wait)
+}
+
+fn cannot_wait(error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot wait for signals: {error}"))
+}
+
 /// Asks for the end, once.
 pub(super) struct Asker {
     link: Link<()>,
+    is_asked: Arc<AtomicBool>,
     _open: PipeWriter,
 }
 
 impl Asker {
-    fn ask(self) {
+    pub(super) fn ask(self) {
+        self.is_asked.store(true, Ordering::Relaxed);
         // Nobody may wait for it any more.
         let _ = self.link.try_send(());
     }
@@ -101,18 +120,24 @@ struct InterruptedReader {
 
 impl Read for InterruptedReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut asked = [
-            PollFd::new(self.file.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.pipe.as_fd(), PollFlags::empty()),
-        ];
-        match poll(&mut asked, PollTimeout::NONE) {
-            Err(Errno::EINTR) => return Err(io::ErrorKind::Interrupted.into()),
-            Err(error) => return Err(error.into()),
-            Ok(_) => {}
+        loop {
+            let mut asked = [
+                PollFd::new(self.file.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.pipe.as_fd(), PollFlags::empty()),
+            ];
+            match poll(&mut asked, PollTimeout::NONE) {
+                Err(Errno::EINTR) => return Err(io::ErrorKind::Interrupted.into()),
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
+            }
+            if asked[1].any().unwrap_or(true) {
+                return Err(io::Error::other("interrupted"));
+            }
+            match self.file.read(buf) {
+                // Another reader of the same pipe was quicker, or its last writer has gone and another has come.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
         }
-        if asked[1].any().unwrap_or(true) {
-            return Err(io::Error::other("interrupted"));
-        }
-        self.file.read(buf)
     }
 }

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 use super::interrupt::Interrupt;
 use super::{Exit, Failure};
@@ -96,7 +99,9 @@ impl Lines {
         let (name, file) = if path == Path::new("-") {
             ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from))
         } else {
-            (path.display().to_string(), File::open(path))
+            // One that is a named pipe is opened though nobody writes to it yet: it is the reads that wait.
+            let opened = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+            (path.display().to_string(), opened)
         };
         let reader = file.and_then(|file| interrupt.reader(file));
         let reader = reader.map_err(|e| Failure::new(Exit::Failed, format!("cannot open {name}: {e}")))?;

@@ -31,6 +31,9 @@ newline, and so restores a text file. With a message or generated ones, the exit
 
 On SIGTERM and SIGINT it waits up to 5 s for the broker to take what was sent, and exits with 1.";
 
+/// The last words where that takes too long.
+const TOO_LATE: &str = "error: interrupted, and the broker has not taken in time what was sent";
+
 /// Publish a message, the lines of a file, or generated messages; exit once the broker has taken them.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -64,7 +67,7 @@ pub(super) struct PubArgs {
     wait_subscribers: Option<usize>,
 
     /// Timeout of each wait: for a broker that is away, for the subscribers, and at the end for the broker to take
-    /// what was sent.
+    /// what was sent. A connected broker that says nothing counts as away after two of its heartbeats, 30 s by default.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(60)))]
     timeout: TimeSpan,
 
@@ -126,7 +129,7 @@ impl PubArgs {
 }
 
 pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
-    let mut interrupt = Interrupt::on_signals()?;
+    let mut interrupt = Interrupt::on_signals(INTERRUPTED_MAX, Some(TOO_LATE))?;
     let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
     let mut config = ClientConfig::new(args.broker.clone());
@@ -195,22 +198,20 @@ fn publish_all(
 ) -> Result<Sent, Stopped> {
     let mut pace = args.rate.map(|hz| Pace::start(hz, payloads.have_own_pace()));
     let mut payload = Vec::new();
-    let mut messages = 0;
     while payloads
         .next(&mut payload)
-        .map_err(|failure| if interrupt.is_asked() { interrupted(messages) } else { failure })?
+        .map_err(|failure| if interrupt.is_asked() { interrupted(publisher.published()) } else { failure })?
     {
         if let Some(pace) = &mut pace {
             pace.wait(|due| interrupt.wait_until(due));
         }
         let published = interrupt.unless_asked(publisher.publish_async(&args.topic, &payload));
-        published.ok_or_else(|| interrupted(messages))?.map_err(|error| Stopped {
+        published.ok_or_else(|| interrupted(publisher.published()))?.map_err(|error| Stopped {
             is_broker_gone: error.kind() == ErrorKind::Unreachable,
             failure: not_published(error, &payloads),
         })?;
-        messages += 1;
     }
-    Ok(Sent { messages, rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
+    Ok(Sent { messages: publisher.published(), rate_kept: pace.is_none_or(|pace| pace.is_kept()) })
 }
 
 fn interrupted(messages: u64) -> Failure {

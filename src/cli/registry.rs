@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use corecast_executors::{TerminationSignals, exit_now, spawn_plain};
 use serde::Serialize;
 
+use super::interrupt::end_on_signals;
 use super::output::{Format, json_line, note, print};
 use super::quantity::TimeSpan;
 use super::{Exit, Failure};
@@ -51,20 +51,24 @@ pub(super) struct RegistryArgs {
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
     if args.watch {
-        end_when_interrupted()?;
+        // Who watches has seen enough.
+        end_on_signals(Exit::Fine)?;
     }
     let mut config = ClientConfig::new(args.broker);
     config.name = "corecast-registry".to_owned();
-    if let Some(timeout) = args.timeout {
-        config.connect_timeout = config.connect_timeout.min(timeout.0);
-    }
-    let mut view = RegistryView::with_config(config)?;
+    let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
+    config.connect_timeout = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
+    let connected = RegistryView::with_config(config);
+    let mut view = connected.map_err(if args.watch { Failure::from } else { Failure::in_time_given })?;
     let list = view.list(left_until(deadline).unwrap_or(CONNECT_TIMEOUT_DEFAULT))?;
     let mut rows = Rows { format: args.output, watch: args.watch, columns: Columns::default() };
     print(rows.list(&list))?;
     if !args.watch {
         if list.is_empty() {
-            note("nobody is registered: only publishers of topics that go direct are");
+            note(
+                "nobody is registered: only publishers of topics that go direct are, and which topics do so is said by \
+                 --mode and --mode-rule of `corecast broker`",
+            );
         }
         return Ok(Exit::Fine);
     }
@@ -87,18 +91,6 @@ fn next_change(
         Some(left) => view.next_change_timeout(left)?,
         None => Some(view.next_change()?),
     })
-}
-
-/// Whoever watches has seen enough: lines are written whole, so it may end anywhere.
-fn end_when_interrupted() -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
-    let mut signals = TerminationSignals::install().map_err(failed)?;
-    let wait = move || {
-        signals.wait();
-        exit_now(Exit::Fine as u8);
-    };
-    // Nobody joins it: it ends with the process.
-    spawn_plain("signals", wait).map(drop).map_err(failed)
 }
 
 /// How a list and what follows it is printed.

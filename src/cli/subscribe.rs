@@ -2,20 +2,17 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use corecast_executors::{
-    Either, Inbox, Link, TerminationSignals, WaitIsOver, block_on, exit_now, first, link, pause, spawn_plain,
-    watch_reader,
-};
+use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
 use super::event_writer::{EventFormat, EventWriter};
+use super::interrupt::Interrupt;
 use super::output::{note, write_failed};
 use super::quantity::TimeSpan;
 use super::{Exit, Failure};
+use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::telemetry::StderrLines;
 use crate::{ClientConfig, Endpoint, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
@@ -53,7 +50,8 @@ pub(super) struct SubArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 
-    /// Time after which to exit, with exit code 27.
+    /// Time after which to exit, with exit code 27. An absent broker is waited for up to 5 s: if that ends first, the
+    /// exit code is 1.
     #[arg(long, value_name = "SECS")]
     timeout: Option<TimeSpan>,
 
@@ -80,24 +78,28 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
              '{meant}'"
         ));
     }
-    // One each for the signal and for the reader or the time.
-    let (over, mut wait_is_over) = link(2);
-    let stopped = stop_on_signals(over.clone())?;
+    // Where nobody reads the last line.
+    let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, None)?;
     let mut config = ClientConfig::new(args.broker);
     config.name = "corecast-sub".to_owned();
     config.overflow = args.overflow;
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
     config.sessions = Sessions::PerSubscriber;
-    if let Some(timeout) = args.timeout {
-        config.connect_timeout = config.connect_timeout.min(timeout.0);
-    }
-    let mut subscriber = Subscriber::with_config(config, &args.filters)?;
+    config.connect_timeout =
+        args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
+    let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
+    let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
+    let mut subscriber = subscribed.map_err(|error| match args.timeout {
+        Some(timeout) if timeout.0 <= CONNECT_TIMEOUT_DEFAULT => Failure::in_time_given(error),
+        _ => error.into(),
+    })?;
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let mut writer = EventWriter::new(out, StderrLines::new(), args.output, on_terminal);
     let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(write_failed)?;
+    let (over, mut wait_is_over) = link(1);
     watch_reader(stdout, deadline, over).map_err(|e| Error::io("cannot make a thread", e))?;
-    print_events(&mut subscriber, &mut writer, args.count, &mut wait_is_over, &stopped)
+    print_events(&mut subscriber, &mut writer, args.count, &mut wait_is_over, &mut interrupt)
 }
 
 /// Prints until there were `count` messages, the deadline is over, nobody reads any more (a closed pipe is seen while there
@@ -108,24 +110,26 @@ fn print_events<W: Write, N: Write>(
     writer: &mut EventWriter<W, N>,
     count: Option<u64>,
     wait_is_over: &mut Inbox<WaitIsOver>,
-    stopped: &AtomicBool,
+    interrupt: &mut Interrupt,
 ) -> Result<Exit, Failure> {
     let mut messages = 0;
     while count.is_none_or(|count| messages < count) {
-        if stopped.load(Ordering::Relaxed) {
+        if interrupt.is_asked() {
             writer.flush().map_err(write_failed)?;
-            return count.map_or(Ok(Exit::Fine), |count| Err(interrupted(messages, count)));
+            return interrupted(messages, count);
         }
         let event = match subscriber.try_recv()? {
             Some(event) => event,
             None => {
                 // Nothing more waits, so whoever reads our output gets what there is.
                 writer.flush().map_err(write_failed)?;
-                match block_on(first(subscriber.recv_async(), wait_is_over.recv())) {
-                    Either::Left(event) => event?,
-                    Either::Right(Some(WaitIsOver::Interrupted)) => continue,
-                    Either::Right(Some(WaitIsOver::DeadlinePassed)) => return Err(timed_out(messages)),
-                    Either::Right(Some(WaitIsOver::ReaderGone) | None) => return Err(Failure::closed_pipe()),
+                match interrupt.unless_asked(first(subscriber.recv_async(), wait_is_over.recv())) {
+                    Some(Either::Left(event)) => event?,
+                    None => continue,
+                    Some(Either::Right(Some(WaitIsOver::DeadlinePassed))) => return Err(timed_out(messages)),
+                    Some(Either::Right(Some(WaitIsOver::ReaderGone) | None)) => {
+                        return Err(Failure::closed_pipe());
+                    }
                 }
             }
         };
@@ -136,27 +140,10 @@ fn print_events<W: Write, N: Write>(
     Ok(Exit::Fine)
 }
 
-/// Makes SIGTERM and SIGINT a request to finish the line that is being written. Nobody may read it: then, or at a second
-/// signal, the process ends as it is.
-fn stop_on_signals(over: Link<WaitIsOver>) -> Result<Arc<AtomicBool>, Failure> {
-    let failed = |e: io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
-    let mut signals = TerminationSignals::install().map_err(failed)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stopped);
-    let wait = move || {
-        signals.wait();
-        seen.store(true, Ordering::Relaxed);
-        let _ = over.try_send(WaitIsOver::Interrupted);
-        pause(LAST_LINE_TIME);
-        exit_now(Exit::Failed as u8);
-    };
-    // Nobody joins it: it ends with the process.
-    spawn_plain("signals", wait).map_err(failed)?;
-    Ok(stopped)
-}
-
-fn interrupted(messages: u64, count: u64) -> Failure {
-    Failure::new(Exit::Failed, format!("interrupted, after {messages} of {count} messages"))
+/// The end at a signal: an error where more messages were asked for.
+fn interrupted(messages: u64, count: Option<u64>) -> Result<Exit, Failure> {
+    let Some(count) = count else { return Ok(Exit::Fine) };
+    Err(Failure::new(Exit::Failed, format!("interrupted, after {messages} of {count} messages")))
 }
 
 fn timed_out(messages: u64) -> Failure {

@@ -32,7 +32,11 @@ enum Heard {
 
 impl Session {
     /// Connects to the first address of the peer that answers: `localhost` may be two.
-    pub(super) async fn connect(&self) -> Result<Rc<ReadySocket>> {
+    pub(super) async fn connect(&self, is_first: bool) -> Result<Rc<ReadySocket>> {
+        let _dial = match self.peer {
+            Peer::Broker => None,
+            Peer::Publisher(_) => Some(self.runtime.dials.begin(is_first).await),
+        };
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
             let addresses = match self.look_up(endpoint).await {
@@ -98,6 +102,7 @@ impl Session {
         *self.socket.borrow_mut() = None;
         // A send pump that waits for this socket is let go.
         let _ = socket.shutdown_both();
+        let error = if self.fell_silent.get() { self.has_fallen_silent() } else { error };
         let refusal = self.state.borrow_mut().refusal.take();
         refusal.map_or(error, |(code, text)| {
             Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.config.broker))
@@ -251,6 +256,17 @@ impl Session {
 
     fn lost(&self) -> Error {
         Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
+    }
+
+    /// The peer has stopped, or is cut off: it does not even say that it lives.
+    pub(super) fn has_fallen_silent(&self) -> Error {
+        let silent = self.runtime.clock.now().saturating_since(self.state.borrow().last_heard);
+        let (peer, broker) = (self.peer, &self.config.broker);
+        let text = format!(
+            "{peer} has said nothing for {:.1} s ({broker}): it hangs, or is cut off",
+            silent.as_secs_f64()
+        );
+        Error::new(ErrorKind::Lost, text)
     }
 
     /// Nothing came in the time of a handshake. Servers of other protocols that wait for a line or a whole request of

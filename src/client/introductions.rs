@@ -62,6 +62,7 @@ impl Session {
         let has_moved = self.introduced.borrow_mut().get_mut(&publisher).is_some_and(|known| {
             known.confirmed.set(true);
             known.session.keep_trying(true);
+            known.session.hurry();
             let moved = known.registration.endpoints != registration.endpoints;
             known.registration = Arc::clone(&registration);
             moved || known.session.state.borrow().alive().is_err()

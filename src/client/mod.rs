@@ -14,6 +14,7 @@
 //! | `connection_events` | what becomes of a connection, for those that watch it |
 //! | `runtime` | what all sessions of one executor share |
 //! | `introductions` | sessions to the direct publishers that the broker names |
+//! | `dials` | turns at connecting to them |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
 //! | `counts` | counts of a topic's subscribers that somebody waits for |
@@ -33,6 +34,7 @@ mod config;
 mod connection;
 mod connection_events;
 mod counts;
+mod dials;
 mod direct_host;
 mod direct_shards;
 mod holds;

@@ -194,7 +194,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// How many messages were published: the sequence number of the last.
+    /// The number of messages published: the sequence number of the last.
     pub fn published(&self) -> u64 {
         self.sequence
     }

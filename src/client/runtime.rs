@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use ahash::AHashMap;
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
 
+use super::dials::Dials;
 use super::session::{Peer, Session};
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
@@ -21,6 +22,8 @@ pub(super) struct ClientRuntime {
     pub(super) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,
     /// Executors' own ticks, passed on to the shards of direct publishers here.
     pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
+    /// Turns at connecting to direct publishers.
+    pub(super) dials: Rc<Dials>,
     sessions: RefCell<Vec<Weak<Session>>>,
     /// Direct publishers that nobody holds any more, on their way out; their sessions close after them.
     ending: Cell<usize>,
@@ -38,8 +41,10 @@ impl Drop for Ending {
 impl ClientRuntime {
     /// Takes the executor's ticks over.
     pub(super) fn start(mut ticks: Ticks) -> Rc<Self> {
+        let now = MonotonicNs::now();
         let runtime = Rc::new(ClientRuntime {
-            clock: TickClock::new(MonotonicNs::now()),
+            clock: TickClock::new(now),
+            dials: Dials::new(now),
             slab: RefCell::default(),
             spans: RefCell::default(),
             log_limit: RefCell::default(),
@@ -77,6 +82,7 @@ impl ClientRuntime {
 
     fn tick(&self, now: MonotonicNs) {
         self.clock.advance(now);
+        self.dials.on_tick(now);
         // A shard that is late hears the next one.
         self.tick_links
             .borrow_mut()

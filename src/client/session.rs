@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, Wake, first, spawn_local};
+use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, TICK, Wake, first, spawn_local};
 use tracing::warn;
 
 use super::config::{ClientConfig, Sessions};
@@ -25,7 +25,8 @@ use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::PublisherId;
 use crate::limits::{
-    LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+    DIAL_PAUSE_MAX, HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN,
+    RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use crate::registry::{Directory, Registration};
 
@@ -53,6 +54,10 @@ pub(super) struct Session {
     pub(super) report: Rc<ConnectionReport>,
     /// Subscribers' queues without room. Shared with the sessions to direct publishers.
     pub(super) holds: Rc<Holds>,
+    /// Its peer is given up because it has said nothing for too long.
+    pub(super) fell_silent: Cell<bool>,
+    /// The pause before it connects again is over.
+    hurries: Cell<bool>,
     /// Everybody has left.
     pub(super) closing: Cell<bool>,
     /// A lost connection is tried again.
@@ -78,6 +83,15 @@ struct Shared {
     changed: Rc<Waiters>,
     holds: Rc<Holds>,
     report: Rc<ConnectionReport>,
+}
+
+/// The time for which a broker may give no sign of life, from `earliest` at the earliest. On a connection that stands that
+/// is a word, for which so many heartbeats are waited at the least.
+#[derive(Clone, Copy)]
+struct Silence {
+    earliest: MonotonicNs,
+    time: Duration,
+    heartbeats: u32,
 }
 
 /// How an open connection ended.
@@ -164,6 +178,8 @@ impl Session {
             send_waits: Cell::new(false),
             report,
             holds,
+            fell_silent: Cell::new(false),
+            hurries: Cell::new(false),
             closing: Cell::new(false),
             give_up: Cell::new(give_up),
         });
@@ -188,32 +204,49 @@ impl Session {
             .await
     }
 
-    /// As [`Session::until`], for whoever comes to a session: without a connection for as long as a first one would be
-    /// tried, it is an error. Those that have the session already wait on.
+    /// As [`Session::until`], for whoever comes to a session: without a sign of the broker for as long as a first connection
+    /// would be tried, it is an error. Those that have the session already wait on.
     pub(super) async fn until_connected<T>(&self, look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
         let called = self.runtime.clock.now();
-        match first(self.until(look), self.until_away(called, self.config.connect_timeout)).await {
+        let silence = Silence { earliest: called, time: self.config.connect_timeout, heartbeats: 0 };
+        match first(self.until(look), self.until_silent(silence)).await {
             Either::Left(done) => done,
             Either::Right(error) => Err(error),
         }
     }
 
-    /// Waits until there has been no connection for so long, counted from `earliest` at the earliest, and says why. A
-    /// session that was never open gives itself up.
-    async fn until_away(&self, earliest: MonotonicNs, time: Duration) -> Error {
+    /// Waits until there has been no sign of the broker for so long, and says why.
+    async fn until_silent(&self, silence: Silence) -> Error {
+        let clock = &self.runtime.clock;
         loop {
-            self.changed.until(|| self.is_away().then_some(())).await;
-            let since = self.down_since.get().max(earliest);
-            if let Either::Right(()) = first(self.until_back(), self.runtime.clock.until(since + time)).await
-            {
-                return self.unreachable();
+            let was_open = self.state.borrow().is_open();
+            let changed = self.changed.until(|| (self.state.borrow().is_open() != was_open).then_some(()));
+            match self.end_of(silence) {
+                Some(end) if end <= clock.now() => return self.unreachable(),
+                Some(end) => drop(first(clock.until(end), changed).await),
+                None => changed.await,
             }
         }
     }
 
-    /// Waits until it is not trying to connect again.
-    async fn until_back(&self) {
-        self.changed.until(|| (!self.is_away()).then_some(())).await;
+    /// When the silence of the broker is over, by what it has said so far. `None` for a session that was never open, which
+    /// gives itself up, and for one that has failed.
+    fn end_of(&self, Silence { earliest, time, heartbeats }: Silence) -> Option<MonotonicNs> {
+        let state = self.state.borrow();
+        let (since, time) = if state.is_open() {
+            (state.last_heard, time.max(state.terms.heartbeat * heartbeats))
+        } else if self.give_up.get().is_none() && state.alive().is_ok() {
+            (self.down_since.get(), time)
+        } else {
+            return None;
+        };
+        Some(since.max(earliest) + time)
+    }
+
+    /// The silence of the broker after which publishers wait no more.
+    fn silence_of_publishers(&self) -> Silence {
+        let time = self.config.publish_timeout;
+        Silence { earliest: MonotonicNs(0), time, heartbeats: HEARTBEATS_UNHEARD_MAX }
     }
 
     /// Waits until there is room for another message.
@@ -222,7 +255,7 @@ impl Session {
     /// `Unreachable` when the broker is away for longer than this client's publishers wait.
     pub(super) async fn until_room(&self) -> Result<()> {
         let room = self.until(|state| Session::has_room(state).then_some(()));
-        match first(room, self.until_away(MonotonicNs(0), self.config.publish_timeout)).await {
+        match first(room, self.until_silent(self.silence_of_publishers())).await {
             Either::Left(done) => done,
             Either::Right(error) => Err(error),
         }
@@ -230,24 +263,28 @@ impl Session {
 
     /// Gives the error of a broker that is away for longer than publishers wait to whoever takes it, for as long as it is.
     pub(super) async fn complain_while_away(&self, complaints: Link<Error>) {
+        let clock = &self.runtime.clock;
+        let silence = self.silence_of_publishers();
+        let until_back = async || {
+            while self.end_of(silence).is_some_and(|end| end <= clock.now()) {
+                clock.until(clock.now() + TICK).await;
+            }
+        };
         loop {
-            self.until_away(MonotonicNs(0), self.config.publish_timeout).await;
+            self.until_silent(silence).await;
             let complain = async { while complaints.send(self.unreachable()).await.is_ok() {} };
-            if let Either::Right(()) = first(self.until_back(), complain).await {
+            if let Either::Right(()) = first(until_back(), complain).await {
                 // Nobody is there to hear it.
                 return std::future::pending().await;
             }
         }
     }
 
-    /// Whether it was open once, and is trying to be again.
-    fn is_away(&self) -> bool {
-        let state = self.state.borrow();
-        self.give_up.get().is_none() && !state.is_open() && state.alive().is_ok()
-    }
-
-    /// The error for a session that has been away for too long.
+    /// The error for a session that has been without its broker for too long.
     fn unreachable(&self) -> Error {
+        if self.state.borrow().is_open() {
+            return Error::new(ErrorKind::Unreachable, self.has_fallen_silent().to_string());
+        }
         let away = self.runtime.clock.now().saturating_since(self.down_since.get());
         let (broker, why) = (&self.config.broker, self.last_failure.borrow());
         let text = format!("there has been no connection to {broker} for {:.1} s: {why}", away.as_secs_f64());
@@ -357,6 +394,14 @@ impl Session {
         self.closing.get()
     }
 
+    /// It is known to be there, and is tried again without a pause.
+    pub(super) fn hurry(&self) {
+        if !self.state.borrow().is_open() {
+            self.hurries.set(true);
+            self.changed.wake_all();
+        }
+    }
+
     /// Whether a lost connection is tried again.
     pub(super) fn keep_trying(&self, keep: bool) {
         self.keeps_trying.set(keep);
@@ -390,6 +435,7 @@ impl Session {
         }
         let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
         if silent && let Some(socket) = &*self.socket.borrow() {
+            self.fell_silent.set(true);
             let _ = socket.shutdown_both();
         }
         if !self.state.borrow().out.unsent().is_empty() {
@@ -445,9 +491,13 @@ impl Session {
     async fn run(self: Rc<Self>) {
         spawn_local(Rc::clone(&self).send_pump()).detach();
         let mut pause = RECONNECT_PAUSE_MIN;
+        let pause_max = match self.peer {
+            Peer::Broker => RECONNECT_PAUSE_MAX,
+            Peer::Publisher(_) => DIAL_PAUSE_MAX,
+        };
         let mut previous = None;
         while !self.closing.get() {
-            let error = match self.connect().await {
+            let error = match self.connect(previous.is_none()).await {
                 // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
                 Ok(_) if self.closing.get() => break,
                 Ok(socket) => self.serve(socket).await,
@@ -458,7 +508,10 @@ impl Session {
                 self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
                 self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
-                self.down_since.set(self.runtime.clock.now());
+                self.down_since.set(match self.fell_silent.take() {
+                    true => self.state.borrow().last_heard,
+                    false => self.runtime.clock.now(),
+                });
                 self.on_lost(&error);
             }
             self.last_failure.replace(error.to_string());
@@ -477,8 +530,12 @@ impl Session {
                 break;
             }
             let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            self.runtime.clock.until(self.runtime.clock.now() + jittered).await;
-            pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+            let over = self.runtime.clock.until(self.runtime.clock.now() + jittered);
+            let hurried = self.changed.until(|| self.hurries.take().then_some(()));
+            pause = match first(over, hurried).await {
+                Either::Left(()) => (pause * 2).min(pause_max),
+                Either::Right(()) => RECONNECT_PAUSE_MIN,
+            };
         }
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
     }

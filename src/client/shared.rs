@@ -54,7 +54,7 @@ pub(super) enum PublishItem {
     Publish {
         topic: Topic,
         payload: Bytes,
-        /// Of one that may be withdrawn; `None`: it stands.
+        /// Lets its publisher withdraw it; `None`: it stands.
         claim: Option<Claim>,
     },
     /// All that was published before this has been taken over: it waits here no more.

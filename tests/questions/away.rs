@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use corecast::{Error, ErrorKind, Publisher};
 use futures_lite::future::block_on;
+use nix::sys::signal::Signal;
 
 use super::*;
 
@@ -52,6 +53,27 @@ fn a_publish_to_a_broker_that_is_gone_fails_in_time_and_loses_nothing_that_was_t
             }
         }
     }
+}
+
+#[test]
+fn a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room() {
+    let _watchdog = watchdog::watch("a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room");
+    // Its connections are not given up before all is over.
+    let broker = BrokerProcess::start(Transport::Tcp, &["--heartbeat", "20s"]);
+    let config = ClientConfig { connect_timeout: Duration::from_secs(1), ..broker.client() };
+    let filters = [Filter::parse("t").expect("a filter")];
+    let mut publisher = Publisher::with_config(config.clone()).expect("a publisher");
+    broker.freeze();
+    let start = Instant::now();
+    // It has a session that stands.
+    let error = Subscriber::with_config(config.clone(), &filters).expect_err("nobody answers");
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(error.to_string().contains("said nothing for"), "{error}");
+    assert!(start.elapsed() < SOON, "a second was given");
+    broker.signal(Signal::SIGCONT);
+    let mut subscriber = Subscriber::with_config(config, &filters).expect("it goes on");
+    publisher.publish(&topic("t"), b"well").expect("there is room");
+    assert_eq!(next(&mut subscriber), b"well");
 }
 
 #[test]
