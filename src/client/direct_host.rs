@@ -58,6 +58,27 @@ pub(super) async fn look_up_doors(
     Ok(doors)
 }
 
+/// The doors of a direct publisher, listened at.
+pub(super) struct OpenDoors {
+    listeners: Vec<Listener>,
+    socket_files: Vec<SocketFile>,
+}
+
+/// Listens at each of these doors.
+///
+/// # Errors
+/// As for [`Endpoint::listen`].
+pub(super) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
+    let mut open = OpenDoors { listeners: Vec::new(), socket_files: Vec::new() };
+    for DirectDoor { door, endpoint, addresses } in doors {
+        let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, config.access)?;
+        open.socket_files.extend(file);
+        let listener = |fd| Listener { fd, endpoint: at.clone(), door: *door };
+        open.listeners.extend(sockets.into_iter().map(listener));
+    }
+    Ok(open)
+}
+
 /// The direct publishers of one client.
 pub(super) struct DirectHost {
     id: PublisherId,
@@ -77,26 +98,16 @@ pub(super) struct DirectHost {
 }
 
 impl DirectHost {
-    /// Listens, starts the first shard, and has the session announce it.
-    ///
-    /// # Errors
-    /// As for [`Endpoint::listen`].
+    /// Starts the first shard, and has the session announce it.
     pub(super) fn start(
         session: &Session,
         config: &DirectConfig,
-        doors: Vec<DirectDoor>,
+        OpenDoors { listeners, socket_files }: OpenDoors,
         placed: Placed,
-    ) -> Result<Rc<DirectHost>> {
+    ) -> Rc<DirectHost> {
         let Placed { context, commands, config: shard_config, id } = placed;
-        let mut listeners: Vec<Listener> = Vec::new();
-        let mut socket_files = Vec::new();
-        for DirectDoor { door, endpoint, addresses } in doors {
-            let Listening { file, sockets, endpoint: at } = endpoint.listen_at(&addresses, config.access)?;
-            socket_files.extend(file);
-            if door != Door::Native {
-                info!(endpoint = at.to_zmq(), "ZeroMQ subscribers may connect");
-            }
-            listeners.extend(sockets.into_iter().map(|fd| Listener { fd, endpoint: at.clone(), door }));
+        for Listener { endpoint, .. } in listeners.iter().filter(|listener| listener.door != Door::Native) {
+            info!(endpoint = endpoint.to_zmq(), "ZeroMQ subscribers may connect");
         }
         let at = &listeners.first().expect("the first door is the native one").endpoint;
         let advertised = as_seen_by_others(config.advertise.clone().unwrap_or_else(|| at.clone()), at);
@@ -117,7 +128,7 @@ impl DirectHost {
         });
         spawn_local(Rc::clone(&direct).take_pump()).detach();
         spawn_local(Rc::clone(&direct).answer_pump()).detach();
-        Ok(direct)
+        direct
     }
 
     /// Makes a topic known, and waits until the subscribers that the broker knows of are here: so the first message

@@ -7,7 +7,7 @@ use ahash::AHashSet;
 use corecast_executors::{Either, end_turn, first};
 
 use super::connection_events::ConnectionEvents;
-use super::direct_host::{DirectHost, look_up_doors};
+use super::direct_host::{DirectHost, look_up_doors, open_doors};
 use super::direct_shards::place;
 use super::local::{LocalClient, Use};
 use super::question::Deadline;
@@ -15,7 +15,7 @@ use super::session::Session;
 use super::state::Flushed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
-use crate::limits::LINGER;
+use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINGER};
 use crate::registry::{Mode, ModeRules};
 use crate::topic::Topic;
 use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
@@ -182,12 +182,23 @@ impl LocalPublisher {
         let (session, config) = (&self.used.session, &self.client.inner.config.direct);
         let doors = look_up_doors(session, config, self.id).await?;
         let placed = place(session, self.id, config).await?;
-        // Another publisher of this session may have been quicker. Executors without a publisher end.
-        let there = self.used.direct.borrow().clone();
-        if let Some(direct) = there {
-            return Ok(direct);
-        }
-        let made = DirectHost::start(session, config, doors, placed)?;
+        let clock = &session.runtime.clock;
+        let give_up = clock.now() + ADDRESS_IN_USE_RETRY;
+        let open = loop {
+            // Another publisher of this session may have been quicker. Executors without a publisher end.
+            let there = self.used.direct.borrow().clone();
+            if let Some(direct) = there {
+                return Ok(direct);
+            }
+            match open_doors(&doors, config) {
+                // The kernel may keep the address of one that was killed for a moment.
+                Err(error) if error.kind() == ErrorKind::AddressInUse && clock.now() < give_up => {
+                    clock.until(clock.now() + ADDRESS_IN_USE_RETRY_PAUSE).await;
+                }
+                opened => break opened?,
+            }
+        };
+        let made = DirectHost::start(session, config, open, placed);
         *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
         Ok(made)
     }

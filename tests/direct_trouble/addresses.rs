@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use corecast::ids::PublisherId;
+use corecast_executors::pause;
 
 use super::book::Book;
 use super::broker_process::{BrokerProcess, Transport};
@@ -157,6 +158,22 @@ fn another_publishers_address_gives_nobody_its_messages_twice() {
     follower.read_until_told(1);
     follower.read_more(listed.publisher, 100);
     assert_eq!(follower.gaps, [PUBLISHER_LOST]);
+}
+
+#[test]
+fn an_address_that_is_free_in_a_moment_is_waited_for() {
+    let _watchdog = watchdog::watch("an_address_that_is_free_in_a_moment_is_waited_for");
+    let broker = BrokerProcess::start(Transport::Tcp, DIRECT);
+    let mut book = Book::of(&broker);
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let endpoint = format!("tcp://{}", holder.local_addr().expect("its address"));
+    let before = broker.page().sum("corecast_sessions");
+    let _publisher = ClientProcess::publish(&broker, "t.x", &["--pub-listen", &endpoint]);
+    broker.until(|page| page.sum("corecast_sessions") > before);
+    // Now it begins to listen.
+    pause(SHORT / 6);
+    drop(holder);
+    assert_eq!(book.until_listed("t.x").endpoints[0].to_string(), endpoint);
 }
 
 #[test]
