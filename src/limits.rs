@@ -238,6 +238,13 @@ pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 /// Epochs remembered of publishers that are gone, so that what was sent before they left is known as stale.
 pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
 
+/// Direct publishers that left last of which a shard tells each watch, for subscribers that were away meanwhile: those of
+/// a minute in which four a second leave. A registration of each, so 1 MiB at the most, which all shards share.
+pub const LEAVERS_MAX: usize = 256;
+
+/// Direct publishers that a session remembers to have heard of: as many as a registry holds.
+pub const HEARD_PUBLISHERS_MAX: usize = PUBLISHERS_MAX;
+
 /// How long a publisher whose endpoint is another's tries to register: the default lease, after which one that was
 /// killed and started again has its own back, and a second more.
 pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);

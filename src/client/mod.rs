@@ -15,6 +15,7 @@
 //! | `runtime` | what all sessions of one executor share |
 //! | `introductions` | sessions to the direct publishers that the broker names |
 //! | `dials` | turns at connecting to them |
+//! | `heard` | which of them it has heard of |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `direct_host` | a direct publisher's own shards, and who must be there before it begins |
 //! | `counts` | counts of a topic's subscribers that somebody waits for |
@@ -37,6 +38,7 @@ mod counts;
 mod dials;
 mod direct_host;
 mod direct_shards;
+mod heard;
 mod holds;
 mod introductions;
 mod local;

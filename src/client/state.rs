@@ -12,6 +12,7 @@ use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
 use super::config::ClientConfig;
+use super::heard::Heard;
 use super::local_registry::ListSlot;
 use super::message::GapReason;
 use super::out::OutBuffer;
@@ -118,6 +119,8 @@ pub(super) struct State {
     pub(super) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
     news: Vec<News>,
+    /// The direct publishers that the peer has told of, those that have left as well.
+    heard: Heard,
     /// Of a session that views the registry: it takes the news, and nobody acts on them.
     pub(super) registry: Option<RegistryFeed>,
     asked: BTreeMap<RequestId, Asked>,
@@ -159,6 +162,7 @@ impl State {
             is_welcomed_again: false,
             announcement: None,
             news: Vec::new(),
+            heard: Heard::default(),
             registry: None,
             asked: BTreeMap::new(),
             next_request: 1,
@@ -343,12 +347,20 @@ impl State {
                 let lease_left = (lease_left_ms > 0).then(|| Duration::from_millis(lease_left_ms.into()));
                 match &mut self.registry {
                     Some(feed) => feed.on_up(registration, lease_left),
-                    None => self.news.push(News::Up(registration)),
+                    None => {
+                        self.heard.add(registration.publisher);
+                        self.news.push(News::Up(registration));
+                    }
                 }
             }
             Frame::PublisherDown { publisher, epoch, reason } => match &mut self.registry {
                 Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
-                None => self.news.push(News::Down(PublisherId(publisher), epoch)),
+                None => {
+                    if self.heard.add(PublisherId(publisher)) {
+                        self.on_stranger_gone();
+                    }
+                    self.news.push(News::Down(PublisherId(publisher), epoch));
+                }
             },
             _ => {}
         }

@@ -127,6 +127,15 @@ impl State {
         self.subscribers.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
     }
 
+    /// A publisher has left that was never heard of: it came and went while this session was away. Subscribers that are
+    /// coming back, and hear direct publishers, may have missed it.
+    pub(super) fn on_stranger_gone(&mut self) {
+        let comes_back = |s: &Subscribed| s.is_settled && s.outstanding > 0 && !s.watches.is_empty();
+        for subscribed in self.subscribers.values_mut().filter(|s| comes_back(s)) {
+            self.untold += usize::from(!mem::replace(&mut subscribed.untold, true));
+        }
+    }
+
     /// Who has missed something, now that this session ends and does not come back. `cut_off`: without a farewell.
     pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
         let missed = |s: &Subscribed| s.untold || (cut_off && s.promised);
@@ -341,6 +350,51 @@ mod tests {
             state.on_control(Frame::Done { request });
         }
         assert!(!state.may_have_missed(id, false));
+    }
+
+    #[test]
+    fn a_publisher_that_came_and_went_while_a_subscriber_was_away_is_told() {
+        let modes = Frame::Modes { rules: ">=direct" };
+        let gone = |publisher| Frame::PublisherDown { publisher, epoch: 1, reason: 1 };
+        let up = |publisher| Frame::PublisherUp {
+            endpoints: "tcp://127.0.0.1:1",
+            topics: "a",
+            publisher,
+            epoch: 1,
+            lease_left_ms: 0,
+        };
+        let answer_all =
+            |state: &mut State| (1..10).for_each(|request| state.on_control(Frame::Done { request }));
+        let back = |state: &mut State| {
+            state.on_disconnected();
+            state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+            state.on_control(modes);
+            state.on_control(WELCOME);
+        };
+        let mut state = State::new(MonotonicNs(1));
+        let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+        back(&mut state);
+        // Gone before it came.
+        state.on_control(gone(1));
+        answer_all(&mut state);
+        state.settled(id);
+        assert_eq!(state.pop_returned(), None);
+        state.on_control(up(2));
+        // The first left before it subscribed, the second was there.
+        back(&mut state);
+        [gone(1), gone(2)].into_iter().for_each(|frame| state.on_control(frame));
+        answer_all(&mut state);
+        assert_eq!((state.pop_returned(), state.has_untold()), (None, false));
+        // The third it never heard of.
+        back(&mut state);
+        (1..=3).for_each(|publisher| state.on_control(gone(publisher)));
+        assert!(state.is_untold(id));
+        answer_all(&mut state);
+        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
+        assert!(!state.has_untold());
+        // There, it hears of who leaves, whom it may not have been told of.
+        state.on_control(gone(4));
+        assert!(!state.has_untold());
     }
 
     #[test]

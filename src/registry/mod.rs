@@ -3,11 +3,13 @@
 
 mod directory;
 mod leases;
+mod leavers;
 mod mode;
 mod registration;
 
 pub use directory::Directory;
 pub use leases::{Gone, LeaseError, Registry};
+pub use leavers::{Leaver, Leavers};
 pub use mode::{Mode, ModeRules};
 pub use registration::{
     Registration, endpoints_to_lines, filters_to_lines, lines_to_endpoints, lines_to_filters,

@@ -93,6 +93,15 @@ impl News {
         }
     }
 
+    /// A publisher had left before its filter was watched. The session may have been away, and is told unless it knows of it.
+    pub(super) fn on_left(&mut self, registration: &Registration, reason: u8) {
+        let publisher = registration.publisher;
+        if !self.told.contains_key(&publisher) && !self.changed.contains_key(&publisher) {
+            self.told.insert(publisher, registration.epoch);
+            self.changed.insert(publisher, Change::Down(reason));
+        }
+    }
+
     /// Asks for a list. Gives how many wait.
     pub(super) fn ask_list(&mut self, request: RequestId) -> usize {
         self.lists.push_back(request);

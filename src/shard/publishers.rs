@@ -19,7 +19,7 @@ use crate::limits::{
     LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
 };
 use crate::registry::{
-    Directory, Gone, LeaseError, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
+    Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
 };
 use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, encode_to_vec};
@@ -82,6 +82,8 @@ pub(super) struct Publishers {
     /// On the first shard of a broker.
     registry: Option<Registry>,
     pub(super) directory: Directory,
+    /// Of the publishers that are in it no more, the last.
+    leavers: Leavers,
     acks: Acks<Asker>,
     /// Sessions that watch. Each is told once, however many of its watches match: hundreds of subscribers share one.
     watching: BTreeSet<SessionId>,
@@ -97,6 +99,7 @@ impl Publishers {
         Publishers {
             registry,
             directory: Directory::default(),
+            leavers: Leavers::default(),
             acks: Acks::new(me, shards),
             watching: BTreeSet::new(),
             filters: OverlapIndex::default(),
@@ -219,6 +222,10 @@ impl Shard {
                 if !news.knows(publisher) {
                     news.on_up(publisher);
                 }
+            }
+            self.turn.spend(self.publishers.leavers.len());
+            for leaver in self.publishers.leavers.overlapping(&filter) {
+                news.on_left(&leaver.registration, down_reason(leaver.expired));
             }
         }
         self.publishers.watching.insert(id);
@@ -361,6 +368,7 @@ impl Shard {
     fn on_up(&mut self, registration: &Arc<Registration>) {
         let publisher = registration.publisher;
         self.publishers.directory.up(Arc::clone(registration));
+        self.publishers.leavers.remove(publisher);
         let mut concerned = BTreeSet::new();
         for topic in &registration.topics {
             let (sessions, work) = self.publishers.filters.overlapping(topic);
@@ -379,8 +387,11 @@ impl Shard {
 
     fn on_down(&mut self, Gone { publisher, epoch, expired }: Gone) {
         let known = self.publishers.directory.down(publisher, epoch);
+        if let Some(registration) = &known {
+            self.publishers.leavers.add(Arc::clone(registration), expired);
+        }
         debug_assert!(known.is_some(), "a directory follows the registry");
-        let reason = if expired { DOWN_EXPIRED } else { DOWN_LEFT };
+        let reason = down_reason(expired);
         for id in self.sessions_that_know(publisher) {
             if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_down(publisher, reason);
@@ -424,6 +435,10 @@ impl Shard {
 /// The numbers on the wire of why a publisher is not there any more.
 pub(crate) const DOWN_LEFT: u8 = 1;
 const DOWN_EXPIRED: u8 = 2;
+
+fn down_reason(expired: bool) -> u8 {
+    if expired { DOWN_EXPIRED } else { DOWN_LEFT }
+}
 
 #[cfg(test)]
 mod tests;

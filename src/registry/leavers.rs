@@ -1,0 +1,86 @@
+//! The publishers that left last, for those that were away meanwhile: a subscriber that comes back hears of them, and so
+//! knows that it may have missed something.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::registration::Registration;
+use crate::ids::PublisherId;
+use crate::limits::LEAVERS_MAX;
+use crate::topic::Filter;
+
+/// The last [`LEAVERS_MAX`] publishers that left, or whose leases ran out.
+#[derive(Default, Debug)]
+pub struct Leavers {
+    /// In the order in which they left.
+    left: VecDeque<Leaver>,
+}
+
+/// A publisher that left.
+#[derive(Clone, Debug)]
+pub struct Leaver {
+    /// Its last registration.
+    pub registration: Arc<Registration>,
+    /// Its lease ran out.
+    pub expired: bool,
+}
+
+impl Leavers {
+    /// A publisher has left.
+    pub fn add(&mut self, registration: Arc<Registration>, expired: bool) {
+        if self.left.len() == LEAVERS_MAX {
+            self.left.pop_front();
+        }
+        self.left.push_back(Leaver { registration, expired });
+    }
+
+    /// A publisher is there again.
+    pub fn remove(&mut self, publisher: PublisherId) {
+        self.left.retain(|leaver| leaver.registration.publisher != publisher);
+    }
+
+    /// How many are remembered: the work of a look at all.
+    pub fn len(&self) -> usize {
+        self.left.len()
+    }
+
+    /// True if nobody has left.
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Those that published something that the filter asks for.
+    pub fn overlapping<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Leaver> {
+        self.left.iter().filter(|leaver| leaver.registration.overlaps(filter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(publisher: u64, topic: &str) -> Arc<Registration> {
+        let topics = vec![Filter::parse(topic).unwrap()];
+        Arc::new(Registration { publisher: PublisherId(publisher), epoch: 1, endpoints: Vec::new(), topics })
+    }
+
+    fn publishers(leavers: &Leavers, filter: &str) -> Vec<u64> {
+        let filter = Filter::parse(filter).unwrap();
+        leavers.overlapping(&filter).map(|leaver| leaver.registration.publisher.0).collect()
+    }
+
+    #[test]
+    fn the_last_that_left_are_remembered_until_they_are_back() {
+        let mut leavers = Leavers::default();
+        leavers.add(registration(1, "a.b"), false);
+        leavers.add(registration(2, "b"), true);
+        assert_eq!(publishers(&leavers, "a.*"), [1]);
+        assert_eq!(publishers(&leavers, ">"), [1, 2]);
+        leavers.remove(PublisherId(1));
+        assert_eq!(publishers(&leavers, ">"), [2]);
+        for publisher in 0..LEAVERS_MAX as u64 {
+            leavers.add(registration(100 + publisher, "c"), false);
+        }
+        assert_eq!((leavers.len(), publishers(&leavers, "b")), (LEAVERS_MAX, vec![]));
+    }
+}
