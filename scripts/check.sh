@@ -53,6 +53,9 @@ for features in "" client broker cli; do
     cargo clippy --package corecast --lib --no-default-features --features "$features" --locked --quiet -- -D warnings
 done
 
+echo "== cargo doc, as programs that depend on corecast see it"
+RUSTDOCFLAGS="-D warnings" cargo doc --package corecast --no-deps --locked
+
 echo "== cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 

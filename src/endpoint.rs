@@ -99,7 +99,7 @@ impl Endpoint {
         }
     }
 
-    /// The addresses to try, one after the other, with [`begin_connect`]. A host name is looked up: drop the future to
+    /// The addresses to try, one after the other. A host name is looked up: drop the future to
     /// wait no longer.
     ///
     /// # Errors

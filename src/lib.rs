@@ -1,65 +1,101 @@
-//! Thread-per-core publish/subscribe for Linux.
+//! Thread-per-core publish/subscribe for Linux: a slow subscriber costs only itself, and drops are reported in-band.
 //!
-//! Every core runs one pinned executor that owns a *shard* of the subscriber sockets; frames cross shards as
-//! refcounted batches over bounded links. A slow subscriber costs only itself, what is dropped is told, and
-//! nothing starts before everyone is there.
+//! [`Publisher`] and [`Subscriber`] work from any thread and any async runtime; [`LocalClient`] is the same inside an
+//! executor, without a channel in between. They connect to a broker: `corecast broker`, or a `Broker` in the same
+//! program (feature `broker`).
 //!
-//! # Map
+#![cfg_attr(feature = "client", doc = "```no_run")]
+#![cfg_attr(not(feature = "client"), doc = "```ignore")]
+//! use corecast::{Event, Filter, Publisher, Subscriber, Topic};
+//!
+//! let mut subscriber = Subscriber::connect("tcp://127.0.0.1:6680", &[Filter::parse("prices.>")?])?;
+//! let mut publisher = Publisher::connect("tcp://127.0.0.1:6680")?;
+//! publisher.publish(&Topic::new("prices.eur.usd")?, b"1.0842")?;
+//! if let Event::Message(message) = subscriber.recv()? {
+//!     assert_eq!(message.payload, b"1.0842"[..]);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `client` (default) | publishers and subscribers |
+//! | `broker` | `Broker`, its metrics, and the thread that serves them over HTTP |
+//! | `cli` | the `corecast` command |
+//! | `jemalloc` | the allocator of the command |
+//! | `internals` | the private modules, for tests and benchmarks; nothing in them is promised |
+//!
+//! # Map of the source
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`limits`] | every bound, with its reason |
-//! | [`ids`] | a newtype for every index |
-//! | [`error`] | what an operation can fail with, and the codes that travel on the wire |
-//! | [`printable`] | how text of peers is shown to people |
-//! | [`endpoint`] | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
-//! | [`wire`] | greeting, splitter, checked frames, rkyv bodies |
-//! | [`zmtp`] | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
-//! | [`topic`] | names, filters, and the index that turns a topic into a route |
-//! | [`fanout`] | the hot path: router, egress groups, egress queues and their overflow policies |
-//! | [`registry`] | who publishes what where, under leases; which topics go direct |
-//! | [`shard`] | one shard: sessions, their subscriptions, and what shards tell each other |
-//! | [`broker`] | the pumps that move bytes for a shard |
-//! | [`client`] | sessions, publishers, subscribers |
-//! | [`telemetry`] | every counter in one list, the exporter, the logs |
-//! | [`control`] | the control thread: HTTP, and whatever else is not message flow |
-//! | [`cli`] | the `corecast` command |
+//! | `limits` | every bound, with its reason |
+//! | `ids` | a newtype for every index |
+//! | `error` | the errors of operations, and the codes that travel on the wire |
+//! | `printable` | how text of peers is shown to people |
+//! | `endpoint` | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
+//! | `wire` | greeting, splitter, checked frames, rkyv bodies |
+//! | `zmtp` | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
+//! | `topic` | names, filters, and the index that turns a topic into a route |
+//! | `fanout` | the hot path: router, egress groups, egress queues and their overflow policies |
+//! | `registry` | direct publishers and their leases; which topics go direct |
+//! | `shard` | one shard: sessions, their subscriptions, and what shards tell each other |
+//! | `broker` | the pumps that move bytes for a shard, and a whole broker |
+//! | `client` | sessions, publishers, subscribers |
+//! | `telemetry` | every counter in one list, the page for Prometheus, the logs |
+//! | `control` | the control thread: HTTP, and whatever else is not message flow |
+//! | `cli` | the `corecast` command |
 //!
 //! `limits, ids <- {wire, zmtp} <- topic <- fanout <- shard <- {broker, client} <- cli`, never the other way.
 
 // Clients, brokers and the command share one core, and each leaves a part of it unused. Built together they must not.
 #![cfg_attr(
-    not(all(feature = "client", feature = "broker", feature = "cli")),
-    allow(dead_code, unused_imports)
+    not(all(feature = "client", feature = "broker", feature = "cli", feature = "internals")),
+    allow(dead_code, unreachable_pub, unused_imports)
 )]
 
-pub mod broker;
+mod broker;
 #[cfg(feature = "cli")]
-pub mod cli;
+mod cli;
 #[cfg(feature = "client")]
-pub mod client;
+mod client;
 #[cfg(feature = "broker")]
 pub mod control;
-pub mod endpoint;
-pub mod error;
-pub mod fanout;
-pub mod ids;
-pub mod limits;
-pub mod printable;
-pub mod registry;
-pub mod shard;
-pub mod telemetry;
-pub mod topic;
-pub mod wire;
-pub mod zmtp;
+mod endpoint;
+mod error;
+mod fanout;
+mod ids;
+#[cfg(feature = "internals")]
+pub mod internals;
+mod limits;
+mod printable;
+mod registry;
+mod shard;
+mod telemetry;
+mod topic;
+mod wire;
+mod zmtp;
 
+#[cfg(feature = "broker")]
+pub use broker::{Broker, BrokerConfig};
 #[cfg(feature = "client")]
 pub use client::{
-    ClientConfig, ConnectionEvent, ConnectionEvents, DownReason, Event, EventRef, Gap, GapReason, GapRef,
-    Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message, MessageRef, Publisher,
-    PublisherChange, RegistryView, Sessions, Subscriber, Subscription,
+    ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,
+    GapReason, GapRef, Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message,
+    MessageRef, Publisher, PublisherChange, RegistryView, Sessions, Subscriber, Subscription,
 };
-pub use endpoint::Endpoint;
-pub use error::{Error, ErrorKind, Result};
-pub use fanout::OverflowPolicy;
-pub use topic::{Filter, Topic};
+pub use endpoint::{Endpoint, SocketAccess};
+pub use error::{Error, ErrorCode, ErrorKind, Result};
+pub use fanout::{OverflowPolicy, QueueBounds};
+pub use ids::PublisherId;
+pub use registry::{Mode, ModeRules};
+#[cfg(feature = "broker")]
+pub use telemetry::{MetricsPage, Pulse};
+pub use topic::{Filter, FilterError, Topic, TopicError};
+
+/// The command: `main.rs` is the only caller.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::main;

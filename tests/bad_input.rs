@@ -11,13 +11,12 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::OverflowPolicy;
-use corecast::error::ErrorCode;
-use corecast::limits::{
+use corecast::internals::limits::{
     FRAME_BYTES_MAX_DEFAULT, FRAME_DEADLINE, HANDSHAKE_DEADLINE, LENGTH_BYTES, TEXT_BYTES_MAX,
     TOPIC_BYTES_MAX,
 };
-use corecast::wire::{FRAME_BODY_BYTES_MIN, Frame, encode_to_vec, greeting};
+use corecast::internals::wire::{FRAME_BODY_BYTES_MIN, Frame, encode_to_vec, greeting};
+use corecast::{ErrorCode, OverflowPolicy};
 use corecast_executors::pause;
 use healthy_pair::HealthyPair;
 use raw_client::{RawClient, Said, message};

@@ -8,8 +8,8 @@ mod raw_client;
 mod watchdog;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::error::ErrorCode;
-use corecast::wire::{Frame, encode};
+use corecast::ErrorCode;
+use corecast::internals::wire::{Frame, encode};
 use raw_client::{RawClient, Said};
 
 /// The n-th of all patterns of 16 levels, each `a` or `*`.

@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
-use corecast::telemetry::{METRICS, MetricKind};
+use corecast::internals::telemetry::{METRICS, MetricKind};
 use nix::sys::signal::Signal;
 use running::{Running, at, run, said, start, subscribed, succeeded, text};
 

@@ -9,9 +9,8 @@ mod watchdog;
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::error::ErrorCode;
 use corecast::{
-    ClientConfig, ConnectionEvent, ConnectionEvents, ErrorKind, Event, Filter, Gap, GapReason,
+    ClientConfig, ConnectionEvent, ConnectionEvents, ErrorCode, ErrorKind, Event, Filter, Gap, GapReason,
     OverflowPolicy, Publisher, RegistryView, Sessions, Subscriber, Topic,
 };
 use running::{at, subscribed, text};

@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
+use corecast::internals::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
 use corecast::{ClientConfig, Event, Filter, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::pause;
 use one_thread::Held;

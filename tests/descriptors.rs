@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::wire::{Frame, greeting};
+use corecast::internals::wire::{Frame, greeting};
 use corecast_executors::pause;
 use healthy_pair::HealthyPair;
 use raw_client::{RawClient, Said};

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use corecast::error::ErrorCode;
-use corecast::limits;
-use corecast::telemetry::{CloseReason, DropReason, Label, METRICS, PROCESS_METRICS};
-use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, encode_to_vec, greeting};
+use corecast::ErrorCode;
+use corecast::internals::limits;
+use corecast::internals::telemetry::{CloseReason, DropReason, Label, METRICS, PROCESS_METRICS};
+use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, encode_to_vec, greeting};
 
 fn page(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -100,7 +100,7 @@ fn operations_names_every_metric_and_reason() {
 #[test]
 fn operations_names_every_option_of_the_broker() {
     let page = page("docs/OPERATIONS.md");
-    let mut command = corecast::cli::command();
+    let mut command = corecast::internals::cli::command();
     command.build();
     let broker = command.find_subcommand("broker").expect("it is one");
     for option in broker.get_arguments().filter_map(|argument| argument.get_long()) {

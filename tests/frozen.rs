@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 use corecast::{ClientConfig, ErrorKind, Event, Filter, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::{pause, spawn_plain};
 use nix::sys::signal::Signal;
@@ -198,7 +198,7 @@ fn what_an_old_connection_still_holds_comes_before_the_new_one() {
         (first..first + MESSAGES).for_each(|sequence| old.send(&message(sequence)));
         drop(old);
         let mut new = RawClient::connect(broker.address());
-        new.send_bytes(&corecast::wire::greeting::ours());
+        new.send_bytes(&corecast::internals::wire::greeting::ours());
         new.send(&Frame::Hello { name: "new", overflow: 0, previous: session, ticket });
         broker.signal(Signal::SIGCONT);
         new.take_greeting();

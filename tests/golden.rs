@@ -5,7 +5,7 @@
 //! 41 bytes: the variant's number, then its fields in order, then zeros. A slice in the root is the distance from
 //! there to its first byte (`i32`) and its length (`u32`). `00*3` are three zeros; `|` only divides.
 
-use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, encode_to_vec, greeting};
+use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, encode_to_vec, greeting};
 
 /// A number in which every byte is `byte`.
 const fn all(byte: u64) -> u64 {

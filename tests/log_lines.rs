@@ -8,8 +8,8 @@ mod running;
 mod watchdog;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::error::ErrorCode;
-use corecast::wire::Frame;
+use corecast::ErrorCode;
+use corecast::internals::wire::Frame;
 use raw_client::{RawClient, Said};
 use running::{at, succeeded};
 

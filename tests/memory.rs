@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
 use corecast::OverflowPolicy;
-use corecast::limits::{SLAB_BYTES, UNFINISHED_BYTES_MAX};
-use corecast::wire::{Frame, encode, encode_to_vec};
+use corecast::internals::limits::{SLAB_BYTES, UNFINISHED_BYTES_MAX};
+use corecast::internals::wire::{Frame, encode, encode_to_vec};
 use corecast_executors::{pause, spawn_plain};
 use raw_client::{RawClient, Said, message};
 

@@ -14,11 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::error::ErrorCode;
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 use corecast::{
-    ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, OverflowPolicy, Publisher, Sessions,
-    Subscriber, Topic,
+    ClientConfig, ErrorCode, ErrorKind, Event, EventRef, Filter, LocalClient, OverflowPolicy, Publisher,
+    Sessions, Subscriber, Topic,
 };
 use corecast_executors::{Wake, pause, spawn_plain};
 use one_executor::OneExecutor;
@@ -347,7 +346,7 @@ fn keep_alive(client: &RawClient, alive: Arc<AtomicBool>) -> std::thread::JoinHa
     let mut writer = client.writer();
     let pings = move || {
         while alive.load(Ordering::Relaxed) {
-            let ping = corecast::wire::encode_to_vec(&Frame::Ping { token: 1 });
+            let ping = corecast::internals::wire::encode_to_vec(&Frame::Ping { token: 1 });
             writer.write_all(&ping).expect("the broker reads");
             pause(Duration::from_millis(100));
         }

@@ -67,7 +67,7 @@ fn man_shows_the_pages() {
             return left_out("this man shows no pages");
         }
         assert_eq!(text(&output.stderr), "", "{name}");
-        let whole = corecast::cli::command();
+        let whole = corecast::internals::cli::command();
         let help =
             whole.find_subcommand(name).and_then(|command| command.get_after_help()).expect("a help text");
         let help = help.to_string();

@@ -6,10 +6,10 @@ mod watchdog;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use corecast::broker::{Broker, BrokerConfig};
-use corecast::registry::{Mode, ModeRules};
-use corecast::wire::{Frame, encode_to_vec};
-use corecast::{Endpoint, Event, Filter, Publisher, Subscriber, Topic};
+use corecast::internals::wire::{Frame, encode_to_vec};
+use corecast::{
+    Broker, BrokerConfig, Endpoint, Event, Filter, Mode, ModeRules, Publisher, Subscriber, Topic,
+};
 use watchdog::{LIMIT, watch};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/raw_client.py");

@@ -9,7 +9,7 @@ mod watchdog;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use corecast::wire::{Frame, encode_to_vec, greeting};
+use corecast::internals::wire::{Frame, encode_to_vec, greeting};
 use corecast_executors::spawn_plain;
 use running::{run, said};
 

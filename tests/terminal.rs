@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::wire::{Frame, encode_to_vec, greeting};
+use corecast::internals::wire::{Frame, encode_to_vec, greeting};
 use corecast_executors::spawn_plain;
 use running::{at, run, said, subscribed, succeeded, text};
 
@@ -58,7 +58,7 @@ fn a_hostile_broker_does_not_write_into_the_terminal() {
     let _watchdog = watchdog::watch("a_hostile_broker_does_not_write_into_the_terminal");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
-    let code = corecast::error::ErrorCode::PolicyRefused.number();
+    let code = corecast::ErrorCode::PolicyRefused.number();
     let refusal = Frame::Error { text: "\x1b[2J\nerror: forged\u{9b}1m", code, request: 0 };
     let refusal = encode_to_vec(&refusal);
     let refuse_all = move || {

@@ -15,10 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
-use corecast::error::ErrorCode;
-use corecast::wire::{Frame, encode_to_vec};
+use corecast::internals::wire::{Frame, encode_to_vec};
 use corecast::{
-    ClientConfig, ErrorKind, Event, Filter, Gap, GapReason, Publisher, Sessions, Subscriber, Topic,
+    ClientConfig, ErrorCode, ErrorKind, Event, Filter, Gap, GapReason, Publisher, Sessions, Subscriber, Topic,
 };
 use corecast_executors::{SAME_REQUEST, pause, spawn_plain};
 use healthy_pair::HealthyPair;
@@ -309,7 +308,7 @@ fn out_of_descriptors_the_broker_serves_whom_it_has_and_the_others_when_there_is
     // The kernel takes these connections; the broker cannot accept them all.
     let mut clients: Vec<RawClient> = (0..100).map(|_| RawClient::connect(broker.address())).collect();
     for client in &mut clients {
-        client.send_bytes(&corecast::wire::greeting::ours());
+        client.send_bytes(&corecast::internals::wire::greeting::ours());
         client.send(&Frame::Hello { name: "raw", overflow: 0, previous: 0, ticket: 0 });
     }
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
@@ -496,7 +495,7 @@ fn what_was_flushed_before_the_end_arrives() {
 fn flushing(
     broker: &BrokerProcess,
     all: &Arc<AtomicU64>,
-) -> std::thread::JoinHandle<(corecast::ids::PublisherId, u64)> {
+) -> std::thread::JoinHandle<(corecast::PublisherId, u64)> {
     let mut publisher = Publisher::with_config(own_sessions(broker)).expect("a publisher");
     let (t, all) = (topic("t"), Arc::clone(all));
     let run = move || {

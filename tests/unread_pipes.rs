@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use broker_process::{BrokerProcess, Transport, corecast};
-use corecast::error::ErrorCode;
-use corecast::{ClientConfig, Endpoint};
+use corecast::{ClientConfig, Endpoint, ErrorCode};
 use corecast_executors::{SAME_REQUEST, pause};
 use healthy_pair::HealthyPair;
 use nix::sys::signal::{Signal, kill};
@@ -26,7 +25,7 @@ use raw_client::{RawClient, message};
 use tempfile::TempDir;
 
 /// More log lines than wait for a reader, and some: each hello is one.
-const HELLOS: usize = corecast::limits::LOG_LINES_MAX + 300;
+const HELLOS: usize = corecast::internals::limits::LOG_LINES_MAX + 300;
 
 /// A pipe in the file system that is full, and that nobody reads.
 struct FullPipe {

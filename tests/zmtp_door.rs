@@ -12,11 +12,11 @@ mod zmtp_peer;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use corecast::limits::{
+use corecast::internals::limits::{
     TOPIC_BYTES_MAX, ZMTP_COMMAND_BYTES_MAX, ZMTP_IDENTITY_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX,
 };
-use corecast::wire::FRAME_BODY_BYTES_MIN;
-use corecast::zmtp::{command, frame, greeting};
+use corecast::internals::wire::FRAME_BODY_BYTES_MIN;
+use corecast::internals::zmtp::{command, frame, greeting};
 use corecast::{Event, Filter, Subscriber};
 use healthy_pair::HealthyPair;
 use zmtp_broker::Door;
@@ -39,7 +39,7 @@ fn greetings() -> Vec<Case> {
     vec![
         ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "not_zmtp", false),
         ("TLS", b"\x16\x03\x01\x02\x00\x01".to_vec(), "not_zmtp", false),
-        ("a native client", corecast::wire::greeting::ours().to_vec(), "not_zmtp", false),
+        ("a native client", corecast::internals::wire::greeting::ours().to_vec(), "not_zmtp", false),
         ("a signature that does not end", changed(9, b"\x7e"), "not_zmtp", false),
         ("ZMTP 1", b"\x01\x00".to_vec(), "version", false),
         ("ZMTP 2.0 of no known type", changed(10, b"\x01\x0b"), "socket_type", false),

@@ -11,7 +11,7 @@ mod zmtp_peer;
 use std::time::{Duration, Instant};
 
 use corecast::Publisher;
-use corecast::zmtp::{command, greeting};
+use corecast::internals::zmtp::{command, greeting};
 use zmtp_broker::Door;
 use zmtp_peer::{Said, ZmtpPeer, command_of, message, ready};
 

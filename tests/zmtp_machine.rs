@@ -1,9 +1,9 @@
 //! The ZMTP machine without sockets: whole input and input split at every byte come to the same, and a million mutated
 //! inputs come to steps or an error, never a panic, and never use more than has arrived.
 
-use corecast::error::ErrorCode;
-use corecast::limits::{TOPIC_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX};
-use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting, put_message};
+use corecast::ErrorCode;
+use corecast::internals::limits::{TOPIC_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX};
+use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, greeting, put_message};
 use proptest::prelude::*;
 
 const LIMIT: usize = 1 << 16;

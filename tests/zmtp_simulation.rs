@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
-use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
-use corecast::ids::{SessionId, ShardId};
-use corecast::limits::{LENGTH_BYTES, TURN_STEPS_MAX};
-use corecast::shard::{Shard, ShardConfig};
-use corecast::wire::{
+use corecast::internals::broker::{ZmtpScratch, ingest, ingest_zmtp};
+use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::limits::{LENGTH_BYTES, TURN_STEPS_MAX};
+use corecast::internals::shard::{Shard, ShardConfig};
+use corecast::internals::wire::{
     CheckedFrame, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting as native_greeting, parts,
 };
-use corecast::zmtp::{Decoder, Found, Sides, command, greeting, put_message};
+use corecast::internals::zmtp::{Decoder, Found, Sides, command, greeting, put_message};
 use corecast_executors::{MonotonicNs, TICK};
 use fastrand::Rng;
 

@@ -1,8 +1,8 @@
 //! A stream behind the handshake: however it is cut into reads, it comes to the same, and nothing is said of bytes that
 //! have not come.
 
-use corecast::error::ErrorCode;
-use corecast::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
+use corecast::ErrorCode;
+use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
 
 /// Short, so that inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 600;

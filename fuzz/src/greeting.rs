@@ -1,6 +1,6 @@
 //! The first bytes of a connection: more of them never change what was said of fewer.
 
-use corecast::zmtp::greeting::{GREETING_BYTES, ZmtpGreeting, parse};
+use corecast::internals::zmtp::greeting::{GREETING_BYTES, ZmtpGreeting, parse};
 
 /// Any bytes, as far as they have come.
 pub fn greeting(data: &[u8]) {

@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast::broker::{ZmtpScratch, ingest, ingest_zmtp};
-use corecast::fanout::{OverflowPolicy, QueueBounds};
-use corecast::ids::{SessionId, ShardId};
-use corecast::limits::READ_BYTES_PER_TURN;
-use corecast::shard::{Shard, ShardConfig};
-use corecast::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
-use corecast::zmtp::{Sides, command, frame, greeting};
+use corecast::internals::broker::{ZmtpScratch, ingest, ingest_zmtp};
+use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::limits::READ_BYTES_PER_TURN;
+use corecast::internals::shard::{Shard, ShardConfig};
+use corecast::internals::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
+use corecast::internals::zmtp::{Sides, command, frame, greeting};
+use corecast::{OverflowPolicy, QueueBounds};
 use corecast_executors::MonotonicNs;
 
 use super::frames::ready;

@@ -34,7 +34,7 @@ pub enum ConnectionEvent {
 /// The changes of the connection of a publisher, a subscriber, or a view of the registry; the first event is how it stands
 /// when this is made. Beside the stream of messages, so it may be read by another thread.
 ///
-/// If nobody reads it, the first [`CONNECTION_EVENTS_MAX`] events and the newest are kept.
+/// If nobody reads it, the first 20 events and the newest are kept.
 ///
 /// ```no_run
 /// use corecast::{ConnectionEvent, Filter, Subscriber};

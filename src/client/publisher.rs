@@ -24,7 +24,7 @@ use crate::topic::Topic;
 /// Each operation has a blocking form, for threads, and an `_async` form, for any async runtime.
 ///
 /// End it with [`Publisher::close`], which says whether all was taken. Dropped without, it does as much as it can: the
-/// drop waits until the broker has taken what was published, for [`DROP_LINGER`] at the most, and logs a warning with a
+/// drop waits until the broker has taken what was published, for 2 s at the most, and logs a warning with a
 /// number if that fails. So a program that publishes and returns from `main` loses nothing while its broker is there.
 /// In async code close it first: the drop blocks its thread, a runtime's too. It does not wait on the thread of an
 /// executor, and it does not happen at all for a publisher that still lives when the process ends.

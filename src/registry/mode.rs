@@ -53,7 +53,7 @@ impl ModeRules {
     /// These rules, in this order; `default` where none matches.
     ///
     /// # Errors
-    /// `Invalid` for more than [`MODE_RULES_MAX`] of them.
+    /// `Invalid` for more than 256 of them.
     pub fn new(rules: Vec<(Filter, Mode)>, default: Mode) -> Result<Self> {
         if rules.len() > MODE_RULES_MAX {
             let text = format!("{} rules of modes; the most is {MODE_RULES_MAX}", rules.len());

@@ -65,7 +65,7 @@ pub enum FilterError {
         /// Where it stands.
         at: usize,
     },
-    /// A prefix longer than [`TOPIC_BYTES_MAX`].
+    /// A prefix longer than [`Topic::BYTES_MAX`].
     #[error("the prefix has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
     PrefixTooLong {
         /// Its length.
@@ -97,7 +97,7 @@ impl Filter {
     /// All topics that begin with these bytes, which are copied.
     ///
     /// # Errors
-    /// More than [`TOPIC_BYTES_MAX`] bytes.
+    /// More than [`Topic::BYTES_MAX`] bytes.
     pub fn prefix(bytes: &[u8]) -> Result<Self, FilterError> {
         if bytes.len() > TOPIC_BYTES_MAX {
             return Err(FilterError::PrefixTooLong { bytes: bytes.len() });
@@ -256,7 +256,7 @@ impl From<Topic> for Filter {
     }
 }
 
-/// For people: see [`printable`]. Frames carry [`Filter::text`] or the bytes.
+/// For people, escaped where it would act on a terminal. Frames carry [`Filter::text`] or the bytes.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         printable(self.as_bytes()).fmt(f)

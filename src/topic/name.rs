@@ -17,8 +17,8 @@ pub(super) const ANY_LEVEL: u8 = b'*';
 /// Stands for one or more levels, at the end of a filter.
 pub(super) const ALL_THE_REST: u8 = b'>';
 
-/// The name that messages are published under: 1 to [`TOPIC_BYTES_MAX`] bytes, at most [`TOPIC_LEVELS_MAX`]
-/// levels split by dots, none of them empty; no `*`, no `>`, no ASCII white space or control byte. A clone is
+/// The name that messages are published under: 1 to [`Topic::BYTES_MAX`] bytes, at most
+/// [`Topic::LEVELS_MAX`] levels split by dots, none of them empty; no `*`, no `>`, no ASCII white space or control byte. A clone is
 /// a reference count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Bytes);
@@ -29,13 +29,13 @@ pub enum TopicError {
     /// There is nothing.
     #[error("the topic is empty")]
     Empty,
-    /// It is longer than [`TOPIC_BYTES_MAX`].
+    /// It is longer than [`Topic::BYTES_MAX`].
     #[error("the topic has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
-    /// It has more than [`TOPIC_LEVELS_MAX`] levels.
+    /// It has more than [`Topic::LEVELS_MAX`] levels.
     #[error("the topic has {levels} levels, and at most {TOPIC_LEVELS_MAX} are allowed")]
     TooManyLevels {
         /// How many it has.
@@ -66,6 +66,11 @@ pub enum TopicError {
 }
 
 impl Topic {
+    /// Longest topic, in bytes.
+    pub const BYTES_MAX: usize = TOPIC_BYTES_MAX;
+    /// Most levels of a topic.
+    pub const LEVELS_MAX: usize = TOPIC_LEVELS_MAX;
+
     /// A topic of these bytes, which are copied.
     ///
     /// # Errors
@@ -156,7 +161,7 @@ impl Borrow<[u8]> for Topic {
     }
 }
 
-/// For people: see [`printable`]. Frames carry the bytes.
+/// For people, escaped where it would act on a terminal. Frames carry the bytes.
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         printable(&self.0).fmt(f)

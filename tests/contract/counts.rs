@@ -77,7 +77,7 @@ pub(super) fn subscribers_are_counted_while_others_come_and_go(ground: &Ground) 
 }
 
 pub(super) fn more_publishers_wait_than_a_session_may_ask_counts(ground: &Ground) {
-    const WAITING: usize = corecast::limits::WATCHES_PER_SESSION_MAX + 8;
+    const WAITING: usize = corecast::internals::limits::WATCHES_PER_SESSION_MAX + 8;
     let (begun, may_come) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|threads| {
         let waiting: Vec<_> = (0..WAITING)

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::limits::HANDSHAKE_DEADLINE;
+use corecast::internals::limits::HANDSHAKE_DEADLINE;
 use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
     Topic,
@@ -342,8 +342,9 @@ fn who_unsubscribes_gets_nothing_and_the_others_all(ground: &Ground) {
 
 fn messages_up_to_the_frame_limit(ground: &Ground) {
     let t = topic("large");
-    let most =
-        corecast::limits::FRAME_BYTES_MAX_DEFAULT - corecast::wire::FRAME_BODY_BYTES_MIN - t.as_bytes().len();
+    let most = corecast::internals::limits::FRAME_BYTES_MAX_DEFAULT
+        - corecast::internals::wire::FRAME_BODY_BYTES_MIN
+        - t.as_bytes().len();
     let mut subscriber = ground.subscriber(&["large"]);
     let mut publisher = Publisher::with_config(ground.own_sessions()).expect("a publisher");
     let payload: Vec<u8> = (0..=most).map(|i| (i % 251) as u8).collect();

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use corecast::ids::PublisherId;
+use corecast::PublisherId;
 use corecast_executors::pause;
 
 use super::book::Book;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use corecast::ids::PublisherId;
-use corecast::{DownReason, Filter, Listed, PublisherChange, RegistryView};
+use corecast::{DownReason, Filter, Listed, PublisherChange, PublisherId, RegistryView};
 use corecast_executors::pause;
 
 use super::PATIENCE;

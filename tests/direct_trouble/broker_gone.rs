@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use corecast::ids::PublisherId;
+use corecast::PublisherId;
 use corecast_executors::{pause, spawn_plain};
 
 use super::book::Book;

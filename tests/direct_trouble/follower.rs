@@ -5,8 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use corecast::ids::PublisherId;
-use corecast::{ClientConfig, Event, Filter, Gap, Subscriber};
+use corecast::{ClientConfig, Event, Filter, Gap, PublisherId, Subscriber};
 
 use super::{PATIENCE, SHORT};
 

@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 
-use corecast::ids::PublisherId;
-use corecast::{ClientConfig, ErrorKind, OverflowPolicy, Publisher, Topic};
+use corecast::{ClientConfig, ErrorKind, OverflowPolicy, Publisher, PublisherId, Topic};
 
 use super::book::Book;
 use super::broker_process::{BrokerProcess, Transport};

@@ -3,10 +3,9 @@
 
 use std::net::SocketAddr;
 
-use corecast::Listed;
-use corecast::error::ErrorCode;
-use corecast::wire::greeting;
-use corecast::wire::{Frame, encode_to_vec};
+use corecast::internals::wire::greeting;
+use corecast::internals::wire::{Frame, encode_to_vec};
+use corecast::{ErrorCode, Listed};
 
 use super::book::Book;
 use super::broker_process::{BrokerProcess, Transport};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use corecast::limits::WATCHES_PER_SESSION_MAX;
+use corecast::internals::limits::WATCHES_PER_SESSION_MAX;
 use corecast::{ErrorKind, LocalClient, Publisher, RegistryView};
 use futures_lite::future::{block_on, poll_once, yield_now};
 use one_executor::OneExecutor;

@@ -91,6 +91,6 @@ fn nobody_waits_for_a_publisher_that_has_nothing_to_say() {
     closed.close_within(std::time::Duration::ZERO).expect_err("the broker does not run");
     let start = Instant::now();
     drop(silent);
-    assert!(start.elapsed() < corecast::limits::DROP_LINGER);
+    assert!(start.elapsed() < corecast::internals::limits::DROP_LINGER);
     broker.signal(nix::sys::signal::Signal::SIGCONT);
 }

@@ -5,11 +5,10 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use corecast::OverflowPolicy;
-use corecast::error::ErrorCode;
-use corecast::limits::LENGTH_BYTES;
-use corecast::wire::greeting::{self, GREETING_BYTES};
-use corecast::wire::{CheckedFrame, Frame, encode_to_vec};
+use corecast::internals::limits::LENGTH_BYTES;
+use corecast::internals::wire::greeting::{self, GREETING_BYTES};
+use corecast::internals::wire::{CheckedFrame, Frame, encode_to_vec};
+use corecast::{ErrorCode, OverflowPolicy};
 use socket2::{Domain, Socket, Type};
 
 use super::watchdog::LIMIT;

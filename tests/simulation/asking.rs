@@ -1,7 +1,7 @@
 //! What well-behaved clients ask for: subscriptions, flushes, counts, pings.
 
 use corecast::Filter;
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 
 use crate::client::Incoming;
 use crate::fault::Fault;

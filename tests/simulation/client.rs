@@ -3,10 +3,9 @@
 
 use std::collections::VecDeque;
 
-use corecast::OverflowPolicy;
-use corecast::error::ErrorCode;
-use corecast::wire::greeting::{self, GREETING_BYTES, Greeting};
-use corecast::wire::{CheckedFrame, Frame, encode};
+use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
+use corecast::internals::wire::{CheckedFrame, Frame, encode};
+use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::violation::{Checked, Kind, Violation};
 

@@ -1,7 +1,7 @@
 //! Owns what goes wrong on purpose, once a run: between two shards, between a shard and its kernel, or between a
 //! kernel and its client. The shard logic itself is left as it is.
 
-use corecast::shard::LinkItem;
+use corecast::internals::shard::LinkItem;
 
 use crate::client::Incoming;
 

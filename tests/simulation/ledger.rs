@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use corecast::error::ErrorCode;
-use corecast::{Filter, OverflowPolicy};
+use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
 

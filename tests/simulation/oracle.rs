@@ -1,8 +1,7 @@
 //! Owns what must be true. It is told what clients say and what they read, and knows nothing of shards, groups or
 //! queues: only what was promised to a subscriber.
 
-use corecast::OverflowPolicy;
-use corecast::error::ErrorCode;
+use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::client::{Arrived, Incoming};
 use crate::ledger::{Follow, Ledger, Request};

@@ -1,10 +1,9 @@
 //! Owns what a seed decides before the first step: how large the world is, how narrow its queues, and what happens
 //! in it how often.
 
-use corecast::OverflowPolicy;
-use corecast::fanout::QueueBounds;
-use corecast::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
-use corecast::shard::ShardConfig;
+use corecast::internals::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
+use corecast::internals::shard::ShardConfig;
+use corecast::{OverflowPolicy, QueueBounds};
 
 /// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
 /// of a stream can be counted; anybody publishes on the others.

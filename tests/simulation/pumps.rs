@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use corecast::broker::ingest;
-use corecast::ids::{SessionId, ShardId};
-use corecast::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
-use corecast::shard::{LinkItem, Phase, Shard, Visit};
-use corecast::wire::{Reader, Slab, Span};
+use corecast::internals::broker::ingest;
+use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
+use corecast::internals::shard::{LinkItem, Phase, Shard, Visit};
+use corecast::internals::wire::{Reader, Slab, Span};
 
 use crate::fault::Fault;
 use crate::world::World;

@@ -7,7 +7,7 @@ use crate::pumps::Connection;
 use crate::violation::Checked;
 use crate::world::{CLIENTS_MAX, World};
 use corecast::OverflowPolicy;
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 
 impl World {
     /// The publishers and the first subscribers are there, and their subscriptions are in force.

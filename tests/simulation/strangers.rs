@@ -1,8 +1,7 @@
 //! Who breaks a rule: each must be told which, and nobody else may notice.
 
-use corecast::OverflowPolicy;
-use corecast::error::ErrorCode;
-use corecast::wire::{Frame, greeting};
+use corecast::internals::wire::{Frame, greeting};
+use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::world::World;
 

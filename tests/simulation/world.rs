@@ -4,10 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use corecast::OverflowPolicy;
-use corecast::ids::{SessionId, ShardId};
-use corecast::limits::LINK_ITEMS_PER_TURN;
-use corecast::shard::{LinkItem, Shard};
-use corecast::telemetry::{CloseReason, DropReason, ShardCounters};
+use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::limits::LINK_ITEMS_PER_TURN;
+use corecast::internals::shard::{LinkItem, Shard};
+use corecast::internals::telemetry::{CloseReason, DropReason, ShardCounters};
 use corecast_executors::MonotonicNs;
 
 use crate::client::{Client, Incoming};
@@ -245,8 +245,7 @@ impl World {
         is("gaps told", sum(|c| c.gaps_told), self.oracle.notices, exactly)?;
         let drops = DropReason::ALL.iter().map(|r| (r.label(), all().map(|c| c.drops[*r]).sum()));
         let reasons = [CloseReason::PeerClosed, CloseReason::IoError].into_iter();
-        let reasons =
-            reasons.chain(corecast::error::ErrorCode::ALL.iter().map(|code| CloseReason::Code(*code)));
+        let reasons = reasons.chain(corecast::ErrorCode::ALL.iter().map(|code| CloseReason::Code(*code)));
         let closes = reasons.map(|r| (r.label(), all().map(|c| c.closes[r]).sum()));
         Ok(Summary {
             runs: 1,

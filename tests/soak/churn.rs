@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 use corecast::{ClientConfig, Filter, OverflowPolicy, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::{pause, spawn_plain};
 
@@ -156,7 +156,7 @@ fn strangers(broker: &Broker) {
 fn unfinished(broker: &Broker) {
     for _ in 0..ROUND / 4 {
         let mut client = RawClient::connect(broker.address).open();
-        let begun = corecast::wire::encode_to_vec(&Frame::Message {
+        let begun = corecast::internals::wire::encode_to_vec(&Frame::Message {
             topic: b"churn.unfinished",
             payload: &[b'x'; 60_000],
             publisher: 1,
@@ -190,7 +190,7 @@ fn stalled(broker: &Broker) {
     let mut client = RawClient::connect_narrow(broker.address, 16 << 10).open();
     client.send(&Frame::Subscribe { filter: b"soak.>", request: 1, subscriber: 1, kind: 1 });
     for token in 0..50 {
-        if client.try_send_bytes(&corecast::wire::encode_to_vec(&Frame::Ping { token })).is_err() {
+        if client.try_send_bytes(&corecast::internals::wire::encode_to_vec(&Frame::Ping { token })).is_err() {
             break;
         }
         pause(Duration::from_millis(10));

@@ -1,6 +1,6 @@
 //! Owns what random frames are made of. The tests of the wire draw parts, and borrow frames from them.
 
-use corecast::wire::Frame;
+use corecast::internals::wire::Frame;
 use proptest::prelude::*;
 
 /// How many variants a frame has; `tests/golden.rs` says when that changes.

@@ -6,11 +6,13 @@ mod stream;
 
 use std::ops::Range;
 
-use corecast::error::ErrorCode;
-use corecast::limits::{
+use corecast::ErrorCode;
+use corecast::internals::limits::{
     COPY_BELOW_BYTES, FRAME_BYTES_MAX_LIMIT, PARTIAL_BYTES_IN_SLAB, READ_BYTES_PER_TURN, SLAB_BYTES,
 };
-use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, Reader, Slab, encode, encode_to_vec, split};
+use corecast::internals::wire::{
+    CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, Reader, Slab, encode, encode_to_vec, split,
+};
 use frames::Parts;
 use proptest::prelude::*;
 use stream::{End, Stream};

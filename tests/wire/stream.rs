@@ -2,8 +2,8 @@
 //! with a second reader that scribbles over whatever is not ours.
 
 use bytes::Bytes;
-use corecast::limits::{FRAME_BYTES_MAX_LIMIT, READ_BYTES_PER_TURN};
-use corecast::wire::{Reader, Slab, encode, split};
+use corecast::internals::limits::{FRAME_BYTES_MAX_LIMIT, READ_BYTES_PER_TURN};
+use corecast::internals::wire::{Reader, Slab, encode, split};
 
 use crate::frames::Parts;
 

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use corecast::zmtp::{command, frame, greeting};
+use corecast::internals::zmtp::{command, frame, greeting};
 
 use super::watchdog::LIMIT;
 

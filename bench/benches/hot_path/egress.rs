@@ -1,7 +1,7 @@
 //! A batch into the queues of an egress group, and out of them again.
 
-use corecast::fanout::QueueBounds;
-use corecast::shard::LinkItem;
+use corecast::QueueBounds;
+use corecast::internals::shard::LinkItem;
 
 use crate::case::Measured;
 use crate::rig::{FAR, NEAR, Rig, batch_of, messages};

@@ -3,10 +3,10 @@
 
 use std::hint::black_box;
 
-use corecast::fanout::QueueBounds;
-use corecast::ids::SessionId;
-use corecast::limits::{LINK_ITEMS_MAX, LINK_ITEMS_PER_TURN};
-use corecast::shard::LinkItem;
+use corecast::QueueBounds;
+use corecast::internals::ids::SessionId;
+use corecast::internals::limits::{LINK_ITEMS_MAX, LINK_ITEMS_PER_TURN};
+use corecast::internals::shard::LinkItem;
 use corecast_executors::{Inbox, Link};
 
 use crate::case::Measured;

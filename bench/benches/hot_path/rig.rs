@@ -2,12 +2,11 @@
 
 use std::hint::black_box;
 
-use corecast::broker::ingest;
-use corecast::fanout::QueueBounds;
-use corecast::ids::{SessionId, ShardId};
-use corecast::shard::{LinkItem, Shard, ShardConfig};
-use corecast::topic::Filter;
-use corecast::wire::{Frame, Reader, Slab, Span, encode, greeting};
+use corecast::internals::broker::ingest;
+use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::shard::{LinkItem, Shard, ShardConfig};
+use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting};
+use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;
 
 /// Where publishers are.

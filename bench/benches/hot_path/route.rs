@@ -1,9 +1,8 @@
 //! From topics to routes: a batch in which every message is of another topic comes to a shard that knows many filters.
 //! One session wants them all, so that little but routing is measured.
 
-use corecast::fanout::QueueBounds;
-use corecast::shard::LinkItem;
-use corecast::topic::Filter;
+use corecast::internals::shard::LinkItem;
+use corecast::{Filter, QueueBounds};
 
 use crate::case::Measured;
 use crate::rig::{FAR, NEAR, Rig, batch_of, filter, push_message};

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use corecast::limits::{FRAME_BYTES_MAX_DEFAULT, READ_BYTES_PER_TURN};
-use corecast::wire::{Reader, Slab, Span, split};
+use corecast::internals::limits::{FRAME_BYTES_MAX_DEFAULT, READ_BYTES_PER_TURN};
+use corecast::internals::wire::{Reader, Slab, Span, split};
 
 use crate::case::Measured;
 use crate::rig::{messages, push_message, received};

@@ -6,10 +6,10 @@ use crate::host::agent::serve;
 use crate::interrupt::Interrupt;
 use anyhow::Context;
 use clap::Args;
-use corecast::Endpoint;
-use corecast::endpoint::{Listening, SocketAccess};
-use corecast::printable::printable;
-use corecast::telemetry::{self, LogFormat};
+use corecast::internals::endpoint::Listening;
+use corecast::internals::printable::printable;
+use corecast::internals::telemetry::{self, LogFormat};
+use corecast::{Endpoint, SocketAccess};
 use std::io::Write;
 use std::net::TcpListener;
 

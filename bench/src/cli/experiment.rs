@@ -19,8 +19,8 @@ use crate::results::{Kind, Results, ResultsFolder};
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use corecast::cli::Utc;
-use corecast::telemetry::{self, LogFormat};
+use corecast::internals::cli::Utc;
+use corecast::internals::telemetry::{self, LogFormat};
 use corecast_executors::{CoreSet, Topology};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -381,7 +381,7 @@ mod tests {
         let ready = ready(&parse(&words).unwrap()).unwrap();
         assert_eq!((ready.steps.len(), ready.assertions.len()), (1, 1));
         assert_eq!(ready.steps[0].plan().subscribers, 2);
-        assert_eq!(ready.steps[0].plan().mode, corecast::registry::Mode::Direct);
+        assert_eq!(ready.steps[0].plan().mode, corecast::Mode::Direct);
         let said = announcement(&ready, Path::new("out"));
         assert_eq!(said, "canonical: 1 runs, about 31 s, into out");
     }

@@ -24,8 +24,8 @@ pub mod run;
 use crate::experiment::guard;
 use crate::peer::floor;
 use clap::{CommandFactory, Parser, Subcommand};
-use corecast::cli::Variables;
-use corecast::telemetry::flush_log;
+use corecast::internals::cli::Variables;
+use corecast::internals::telemetry::flush_log;
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 //! panic.
 
 use anyhow::Context;
-use corecast::printable::{printable, printable_json, printable_lines};
+use corecast::internals::printable::{printable, printable_json, printable_lines};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;

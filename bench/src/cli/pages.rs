@@ -4,7 +4,7 @@
 use super::Exit;
 use super::output::{print, write_file};
 use clap::Args;
-use corecast::cli::{completion_script, man_page};
+use corecast::internals::cli::{completion_script, man_page};
 use std::path::PathBuf;
 
 /// Arguments of `corecast-bench completions`.

@@ -3,8 +3,7 @@
 
 use super::guard;
 use super::plan::{BrokerOptions, Transport};
-use corecast::Endpoint;
-use corecast::registry::Mode;
+use corecast::{Endpoint, Mode};
 use corecast_executors::{RecvTimeout, link, spawn_plain};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -5,8 +5,8 @@ use super::plan::Plan;
 use crate::measure::process::{CpuNs, CpuSplit, Usage, cpu_of_own_threads, split_of_own_threads};
 use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
 use crate::swarm::publishers;
-use corecast::client::DIRECT_POOL;
-use corecast::registry::Mode;
+use corecast::Mode;
+use corecast::internals::client::DIRECT_POOL;
 use std::time::{Duration, Instant};
 
 /// Names in `extra`: user and system time of whoever fans out, per delivery, in nanoseconds.

@@ -85,7 +85,7 @@ fn shard_and_value(rest: &str) -> Option<(usize, f64)> {
     let (labels, value) = rest.rsplit_once("} ")?;
     let shard = labels.split(',').find_map(|label| label.strip_prefix("shard=\"")?.strip_suffix('"'))?;
     // Below the most shards that a broker has: a number of nonsense must not fill the memory.
-    let shard = shard.parse().ok().filter(|shard| *shard < corecast::limits::SHARDS_MAX)?;
+    let shard = shard.parse().ok().filter(|shard| *shard < corecast::internals::limits::SHARDS_MAX)?;
     Some((shard, value.trim().parse().ok()?))
 }
 

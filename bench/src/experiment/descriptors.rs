@@ -140,7 +140,7 @@ fn ends_here(plan: &Plan) -> u64 {
 mod tests {
     use super::super::plan::tests::sample_plan;
     use super::*;
-    use corecast::registry::Mode;
+    use corecast::Mode;
 
     #[test]
     fn what_fits_fits() {

@@ -237,7 +237,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
 mod tests {
     use super::*;
     use crate::experiment::plan::Modes;
-    use corecast::registry::Mode;
+    use corecast::Mode;
 
     #[test]
     fn every_key_is_read_as_its_option() {

@@ -10,7 +10,7 @@ use crate::measure::spread::Spread;
 use crate::report::record::{HostRecord, RunRecord};
 use crate::results::Raw;
 use crate::swarm::schedule::Rate;
-use corecast::registry::Mode;
+use corecast::Mode;
 use corecast_executors::MonotonicNs;
 
 /// The part of the messages that must be sent in time for a rate to count as reached.

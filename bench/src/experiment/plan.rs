@@ -3,10 +3,8 @@
 use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
 use crate::swarm::schedule::{Amount, Rate, messages_in};
-use corecast::cli::Size;
-use corecast::client::DirectConfig;
-use corecast::registry::Mode;
-use corecast::{Endpoint, OverflowPolicy, Sessions};
+use corecast::internals::cli::Size;
+use corecast::{DirectConfig, Endpoint, Mode, OverflowPolicy, Sessions};
 use corecast_executors::{CoreId, CoreSet, Idle};
 use std::fmt;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use crate::measure::tally::Tally;
 use crate::swarm::Common;
 use crate::swarm::reports::{Failure, Report, reports, with_causes};
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
-use corecast::client::DirectConfig;
+use corecast::DirectConfig;
 use corecast_executors::{CoreSet, Inbox, Link, MonotonicNs, Topology, link, raise_open_files, spawn_plain};
 use std::fmt::Display;
 use std::net::{Shutdown, TcpStream};

@@ -9,7 +9,7 @@ use crate::experiment::plan::{BrokerChoice, BrokerOptions, Plan as RunPlan};
 use crate::experiment::run::run;
 use crate::interrupt::Interrupt;
 use crate::swarm::schedule::{Amount, Rate};
-use corecast::registry::Mode;
+use corecast::Mode;
 use corecast_executors::Topology;
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use super::summary::Summary;
 use crate::report::peer_record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{Cell, Table};
 use crate::report::unit::{Unit, count, digits, duration, number};
-use corecast::printable::{printable, printable_lines};
+use corecast::internals::printable::{printable, printable_lines};
 
 /// The meaning of the short headings.
 const ABOUT: &str = "per second: deliveries in the flood;\n\

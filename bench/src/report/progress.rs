@@ -2,7 +2,7 @@
 //! goes to stderr; stdout is for results.
 
 use super::unit::count;
-use corecast::printable::printable;
+use corecast::internals::printable::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use super::record::RunRecord;
 use super::table::{Cell, Table};
 use super::unit::{Unit, count, duration, number};
 use crate::measure::latency::Summary;
-use corecast::printable::printable_lines;
+use corecast::internals::printable::printable_lines;
 
 /// The tables of these runs, ready to print, and a line for everything that is worth knowing about them.
 pub fn render(runs: &[RunRecord]) -> String {

@@ -20,8 +20,7 @@ pub mod subscribers;
 pub mod topics;
 
 use crate::measure::payload::RunId;
-use corecast::client::DirectConfig;
-use corecast::{ClientConfig, Endpoint, OverflowPolicy, Sessions};
+use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions};
 use std::time::Duration;
 
 /// Commands that may wait for an executor. One is on its way at a time, but for the stop after a look.

@@ -6,8 +6,7 @@ use super::schedule::{Amount, Rate, Schedule};
 use super::topics::Topics;
 use super::{COMMANDS_MAX, Common, share};
 use crate::measure::payload::{Payload, PublisherIndex};
-use corecast::registry::Mode;
-use corecast::{LocalClient, LocalPublisher, Topic};
+use corecast::{LocalClient, LocalPublisher, Mode, Topic};
 use corecast_executors::{
     CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets,
     end_turn, spawn_local, start,

@@ -9,8 +9,7 @@ use super::Experiment;
 use crate::experiment::base::{Base, Choice};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Step, runs};
-use corecast::Sessions;
-use corecast::registry::Mode;
+use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// What it asks and runs.

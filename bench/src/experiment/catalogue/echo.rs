@@ -12,8 +12,7 @@ use crate::experiment::step::{Make, Planned, Step};
 use crate::report::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
-use corecast::Sessions;
-use corecast::registry::Mode;
+use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 

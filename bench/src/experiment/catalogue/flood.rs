@@ -17,8 +17,7 @@ use crate::experiment::base::{Base, Choice, with_broker, with_queues};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Search, Step};
 use crate::swarm::schedule::Rate;
-use corecast::registry::Mode;
-use corecast::{OverflowPolicy, Sessions};
+use corecast::{Mode, OverflowPolicy, Sessions};
 use std::time::Duration;
 
 /// What it asks and runs.

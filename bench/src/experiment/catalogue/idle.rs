@@ -11,8 +11,7 @@ use crate::experiment::base::{Base, Choice, fanned_out_from, with_broker};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Step};
 use crate::swarm::schedule::Rate;
-use corecast::Sessions;
-use corecast::registry::Mode;
+use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 

@@ -15,9 +15,8 @@ use crate::experiment::step::{Planned, Step};
 use crate::report::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Amount;
-use corecast::Sessions;
-use corecast::limits::HEARTBEAT_DEFAULT;
-use corecast::registry::Mode;
+use corecast::internals::limits::HEARTBEAT_DEFAULT;
+use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 

@@ -15,8 +15,7 @@ use crate::experiment::step::{Planned, Step};
 use crate::report::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
-use corecast::Sessions;
-use corecast::registry::Mode;
+use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// What it asks and runs.

@@ -7,7 +7,7 @@ use crate::experiment::plan::{Plan, Transport};
 use crate::experiment::run::RunError;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
 use crate::swarm::topics::Topics;
-use corecast::wire::{Frame, encode_to_vec};
+use corecast::internals::wire::{Frame, encode_to_vec};
 use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, Sockets, start as start_pool};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_a_frame() {
         let bytes = frame(64).unwrap();
-        let body = corecast::wire::CheckedFrame::check(&bytes[corecast::limits::LENGTH_BYTES..]).unwrap();
+        let body = corecast::internals::wire::CheckedFrame::check(
+            &bytes[corecast::internals::limits::LENGTH_BYTES..],
+        )
+        .unwrap();
         let Frame::Message { payload, .. } = body.frame() else { panic!("it is a message") };
         assert_eq!(payload.len(), 64);
     }

@@ -1,9 +1,9 @@
 //! Our own wire, as a client without the library speaks it: greeting, hello, subscribe, then frames.
 
 use super::{DialectError, Role, Sink, TOPIC};
-use corecast::limits::LENGTH_BYTES;
-use corecast::wire::greeting::{self, GREETING_BYTES, Greeting};
-use corecast::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode};
+use corecast::internals::limits::LENGTH_BYTES;
+use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
+use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode};
 
 /// A filter is a pattern of levels.
 const KIND_PATTERN: u8 = 1;

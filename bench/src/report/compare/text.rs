@@ -4,7 +4,7 @@ use super::super::table::{Cell, Table};
 use super::super::unit::{Unit, digits};
 use super::interval::{Ground, Interval};
 use super::{Comparison, Pair};
-use corecast::printable::printable;
+use corecast::internals::printable::printable;
 use std::fmt::Write as _;
 
 /// The figures that are shown; the others are in the JSON. With words, and how they are written.
