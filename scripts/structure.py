@@ -24,7 +24,8 @@ LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in 
 # A doc comment begins with a noun or a verb. Folders that still have others, and how many: a count only goes down.
 QUESTION_WORDS = "What Whether Who Of So How"
 QUESTION = re.compile(rf"\s*//[/!] ({QUESTION_WORDS.replace(' ', '|')})\b")
-QUESTIONS_MAX = {"bench/": 650, "executors/": 56, "fuzz/": 3, "src/": 416, "tests/": 104}
+QUESTIONS_MAX = {"bench/": 644, "executors/": 56, "src/": 319, "tests/": 104}
+QUESTIONS_NONE = ("src/error.rs", "src/ids.rs", "src/limits.rs", "src/registry/", "src/topic/", "src/wire/", "src/zmtp/")
 NAMES_NOT_USED = re.compile(r"\b(worker|manager|handler|helper|util|utils|common|misc)\b")
 
 # Circles of imports, each by one of its files: how many files it has at most, and why it is there. None grows, and none is
@@ -78,7 +79,7 @@ def breaches():
             yield from source(name, text)
             folder = next((folder for folder in QUESTIONS_MAX if name.startswith(folder)), None)
             found = list(doc_questions(name, text))
-            if folder is None:
+            if folder is None or name.startswith(QUESTIONS_NONE):
                 yield from found
             else:
                 questions[folder] += len(found)

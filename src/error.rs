@@ -1,11 +1,11 @@
-//! What an operation of this library can fail with, and the codes that a peer is told on the wire.
+//! The errors of this library's operations, and the error codes of the wire.
 
 use std::fmt;
 
 /// The result of an operation of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: a kind to branch on, and a sentence that says what and what to do.
+/// An error: a kind to branch on, and a sentence that says what went wrong and what to do.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -17,25 +17,25 @@ pub struct Error {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An endpoint, filter, topic, option or file that is not of the right form.
+    /// An endpoint, filter, topic, option or file has the wrong form.
     Invalid,
-    /// Nobody answers at the endpoint, within the time given.
+    /// Nobody answered at the endpoint within the time given.
     Unreachable,
-    /// The address is taken by another process.
+    /// The address is in use by another process.
     AddressInUse,
-    /// The other end answered, and said no.
+    /// The other end answered with a refusal.
     Refused(ErrorCode),
-    /// The other end does not speak this protocol, or broke it.
+    /// The other end does not speak this protocol, or violated it.
     Protocol,
     /// The session has ended and will not come back: closed here, or the executor has stopped.
     Closed,
-    /// The connection was lost while something was under way; it may or may not have been done.
+    /// The connection was lost during the operation, which may or may not have been carried out.
     Lost,
-    /// It was not done in the time given. What was asked may still happen.
+    /// The operation did not finish in the time given. It may still take effect.
     TimedOut,
     /// The executors could not be started or have failed.
     Executor,
-    /// The operating system said no.
+    /// The operating system refused.
     Io,
 }
 
@@ -45,7 +45,7 @@ impl Error {
         Error { kind, context: context.into(), source: None }
     }
 
-    /// The operating system's error `source`, and what was being done.
+    /// An error of the operating system, `source`; `context` says what was being done.
     pub fn io(context: impl Into<String>, source: std::io::Error) -> Self {
         let kind = match source.kind() {
             std::io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
@@ -55,7 +55,7 @@ impl Error {
         Error { kind, context: context.into(), source: Some(source) }
     }
 
-    /// What to branch on.
+    /// The kind to branch on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -77,10 +77,11 @@ impl std::error::Error for Error {
     }
 }
 
-/// Declares the wire's error codes once: number, name in logs and metrics, and what it means.
+/// Declares the wire's error codes once: number, name in logs and metrics, and meaning.
 macro_rules! error_codes {
     ($( $(#[$doc:meta])* $name:ident = $number:literal, $label:literal; )*) => {
-        /// Why a connection or a request was refused, as an error frame carries it. Numbers are never reused.
+        /// The reason for which a connection or a request was refused, as an error frame carries it. Numbers are never
+        /// reused.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         #[non_exhaustive]
         pub enum ErrorCode { $( $(#[$doc])* $name, )* #[doc = "A code that this version does not know."] Unknown(u16) }
@@ -94,7 +95,7 @@ macro_rules! error_codes {
                 match self { $( ErrorCode::$name => $number, )* ErrorCode::Unknown(n) => n }
             }
 
-            /// The code of that number.
+            /// The code with that number.
             pub fn from_number(number: u16) -> Self {
                 match number { $( $number => ErrorCode::$name, )* n => ErrorCode::Unknown(n) }
             }
@@ -108,25 +109,25 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// The first bytes are not this protocol's greeting (HTTP, TLS, or anything else).
+    /// The first bytes are not this protocol's greeting (but HTTP, TLS, or anything else).
     NotCorecast = 1, "not_corecast";
     /// The greeting asks for a version that this end does not speak.
     Version = 2, "version";
-    /// The frame's bytes do not check as an archive, or its length is below the least possible.
+    /// The frame's bytes are not a valid archive, or its length is below the minimum.
     Malformed = 3, "malformed";
     /// The frame announces more bytes than the limit in the welcome.
     TooLarge = 4, "too_large";
-    /// A frame that this side may not send, or not now.
+    /// A frame that this side may not send, or not at this point.
     Unexpected = 5, "unexpected";
-    /// A topic that is empty, too long, or holds what a name may not.
+    /// A topic that is empty, too long, or contains characters that no topic may.
     BadTopic = 6, "bad_topic";
-    /// A filter that is empty, too long, or not of the grammar.
+    /// A filter that is empty, too long, or does not follow the grammar.
     BadFilter = 7, "bad_filter";
-    /// The handshake was not done in time.
+    /// The handshake did not finish in time.
     HandshakeTimeout = 8, "handshake_timeout";
-    /// A frame was begun and not finished in time.
+    /// A frame was begun but not finished in time.
     FrameTimeout = 9, "frame_timeout";
-    /// Nothing came for longer than the idle limit, heartbeats neither.
+    /// Nothing arrived for longer than the idle limit, not even heartbeats.
     IdleTimeout = 10, "idle_timeout";
     /// The egress queue is full and the policy is `disconnect`.
     SlowSubscriber = 11, "slow_subscriber";
@@ -138,21 +139,21 @@ error_codes! {
     ShuttingDown = 14, "shutting_down";
     /// An overflow policy that this broker does not grant.
     PolicyRefused = 15, "policy_refused";
-    /// A registration that cannot be: no endpoint or one that nobody could reach, no topic or too many.
+    /// An invalid registration: no endpoint or one that nobody could reach, no topic or too many.
     EndpointRefused = 16, "endpoint_refused";
     /// A renewal of a lease that has run out: register again, under a new epoch.
     LeaseLost = 17, "lease_lost";
-    /// A registration older than one that is known.
+    /// A registration older than the one in the registry.
     StaleEpoch = 18, "stale_epoch";
     /// More registrations than the registry holds.
     TooManyPublishers = 19, "too_many_publishers";
-    /// A registration with an endpoint of another publisher, which is there or has a lease that still runs.
+    /// The endpoint belongs to another publisher, which is connected or has a lease that still runs.
     EndpointTaken = 20, "endpoint_taken";
-    /// The first bytes are no ZMTP greeting, on a port for ZeroMQ sockets.
+    /// The first bytes are not a ZMTP greeting, on a port for ZeroMQ sockets.
     NotZmtp = 21, "not_zmtp";
     /// A ZMTP greeting that asks for another mechanism than NULL.
     Mechanism = 22, "mechanism";
-    /// A ZeroMQ socket of a type that this port does not take.
+    /// A ZeroMQ socket of a type that this port does not accept.
     SocketType = 23, "socket_type";
 }
 

@@ -1,17 +1,17 @@
-//! A newtype for every index, so that one is never taken for another. Anybody may use these; nobody does
-//! arithmetic on them.
+//! A newtype for every index, so that none is mistaken for another. Anybody may use these; nobody does arithmetic on
+//! them.
 
 use std::fmt;
 
 pub use corecast_executors::ShardId;
 
-/// One connection within its shard. Slots are reused, so the generation tells a new session from the one that
-/// had its slot before.
+/// One connection within its shard. Slots are reused, so the generation distinguishes a session from the previous one
+/// in its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SessionId {
     /// Slot in the shard's session table.
     pub slot: u32,
-    /// How many sessions had this slot before.
+    /// The number of sessions that had this slot before.
     pub generation: u32,
 }
 
@@ -22,24 +22,24 @@ impl fmt::Display for SessionId {
 }
 
 impl SessionId {
-    /// What it is called outside its shard: in welcomes and logs.
+    /// The session's number outside its shard: in welcomes and logs.
     pub fn number(self, shard: ShardId) -> SessionNumber {
         let generation = u64::from(self.generation) & 0xffff;
         SessionNumber(u64::from(shard.0) << 48 | generation << 32 | u64::from(self.slot))
     }
 }
 
-/// A session, within the run of its broker. A slot's sessions have the same number again after 65,536.
+/// A session, within the run of its broker. The numbers of a slot's sessions repeat after 65,536.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SessionNumber(pub u64);
 
 impl SessionNumber {
-    /// The shard that it was on.
+    /// The shard of the session.
     pub fn shard(self) -> ShardId {
         ShardId((self.0 >> 48) as u16)
     }
 
-    /// Its slot there.
+    /// The slot on that shard.
     pub fn slot(self) -> u32 {
         self.0 as u32
     }
@@ -51,7 +51,7 @@ impl fmt::Display for SessionNumber {
     }
 }
 
-/// One publisher, for as long as it lives and over all its reconnects: random, drawn by the client.
+/// One publisher, for its whole life and across all its reconnects: a random number that the client draws.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PublisherId(pub u64);
 
@@ -61,7 +61,7 @@ impl fmt::Display for PublisherId {
     }
 }
 
-/// One subscriber within its session; drawn by the client.
+/// One subscriber within its session; the client chooses the number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SubscriberId(pub u32);
 

@@ -1,5 +1,5 @@
-//! A stream behind the handshake: however it is cut into reads, it comes to the same, and nothing is said of bytes that
-//! have not come.
+//! A stream after the handshake: however it is cut into reads, the outcome is the same, and nothing is reported for
+//! bytes that have not arrived.
 
 use corecast::ErrorCode;
 use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
@@ -7,7 +7,7 @@ use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, gr
 /// Short, so that inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 600;
 
-/// The first byte says how long reads are and what the peer is; the others are what it sends.
+/// Runs one input. The first byte gives the length of reads and the kind of the peer; the others are what it sends.
 pub fn frames(data: &[u8]) {
     let Some((cut, stream)) = data.split_first() else { return };
     let kind = ["PUB", "XPUB", "SUB", "XSUB"][usize::from(*cut) & 3];
@@ -17,7 +17,7 @@ pub fn frames(data: &[u8]) {
     assert_eq!(whole, pieces);
 }
 
-/// What a peer of this type says when it is ready.
+/// The READY of a peer of this type.
 pub(super) fn ready(kind: &str) -> Vec<u8> {
     let length = u32::try_from(kind.len()).expect("it is short");
     let body = [b"\x05READY\x0bSocket-Type", &length.to_be_bytes()[..], kind.as_bytes()].concat();
@@ -26,7 +26,7 @@ pub(super) fn ready(kind: &str) -> Vec<u8> {
     out
 }
 
-/// The steps, with the bytes of messages, and how it ended.
+/// The steps, with the bytes of messages, and the end of the connection.
 fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
     let (mut machine, mut out) = (Machine::new(Sides::Both, MESSAGE_BYTES_MAX), Output::default());
     let (mut held, mut said) = (Vec::new(), Vec::new());

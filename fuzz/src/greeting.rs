@@ -1,8 +1,8 @@
-//! The first bytes of a connection: more of them never change what was said of fewer.
+//! The first bytes of a connection: further bytes never change the verdict on the earlier ones.
 
 use corecast::internals::zmtp::greeting::{GREETING_BYTES, ZmtpGreeting, parse};
 
-/// Any bytes, as far as they have come.
+/// Runs one input: any bytes, as far as they have arrived.
 pub fn greeting(data: &[u8]) {
     let data = &data[..data.len().min(2 * GREETING_BYTES)];
     let mut decided = None;

@@ -1,5 +1,5 @@
-//! What the fuzz targets try, as plain functions: an input that breaks a rule panics. `tests/fuzz_corpus.rs` of the main
-//! crate runs the corpus through them, too, without a fuzzer.
+//! The fuzz targets as plain functions: an input that breaks a rule panics. `tests/fuzz_corpus.rs` of the main crate
+//! also runs the corpus through them, without a fuzzer.
 
 mod frames;
 mod greeting;

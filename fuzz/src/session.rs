@@ -1,4 +1,4 @@
-//! A whole shard with ZeroMQ peers and a native one that say anything, read or do not, come and go, while time goes on.
+//! A whole shard with ZeroMQ peers and a native one that send anything, read or do not, come and go, while time passes.
 //! In the end a good pair still works.
 
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ struct Peer {
     id: SessionId,
     reader: Reader,
     is_native: bool,
-    /// What it has sent and what was said to it, in bytes.
+    /// Bytes that it has sent and that were sent to it.
     sent: usize,
     read: Vec<u8>,
 }
@@ -38,7 +38,7 @@ struct World {
     peers: Vec<Peer>,
 }
 
-/// The first byte is the overflow policy; then operations, each with what it takes of the input.
+/// Runs one input. The first byte is the overflow policy; operations follow, each with the input that it takes.
 pub fn session(data: &[u8]) {
     let Some((first, mut rest)) = data.split_first() else { return };
     let overflow = OverflowPolicy::from_wire(first % 5 + 1).expect("there are five");
@@ -78,7 +78,7 @@ impl World {
                 self.open_native(&[&native_greeting::ours()[..], &hello].concat());
             }
             4 => {
-                // So many bytes as the next one says.
+                // As many bytes as the next one says.
                 let Some((length, data)) = data.split_first() else { return data };
                 let (said, data) = data.split_at(usize::from(*length).min(data.len()));
                 self.say(which, said);
@@ -145,7 +145,7 @@ impl World {
         self.apply();
     }
 
-    /// A peer reads so much of what waits for it.
+    /// Lets a peer read that much of its queue.
     fn read(&mut self, which: usize, most: usize) {
         let Some(peer) = self.peers.get_mut(which) else { return };
         let mut left = most;
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// Does what the shard has left to be done; nobody is connected to anything here.
+    /// Carries out what the shard has left to do; nobody is connected to anything here.
     fn apply(&mut self) {
         self.shard.outbox.dirty.clear();
         self.shard.outbox.resumed.clear();

@@ -1,4 +1,4 @@
-//! What a shard knows of the registry, in the order in which the owner told it. Answers watches without asking.
+//! A shard's view of the registry, in the order of the owner's changes. Answers watches without asking the owner.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Whether that publisher is there.
+    /// True if that publisher is registered.
     pub fn knows(&self, publisher: PublisherId) -> bool {
         self.publishers.contains_key(&publisher)
     }
 
-    /// What is known of a publisher that is there.
+    /// The registration of a publisher, if there is one.
     pub fn get(&self, publisher: PublisherId) -> Option<&Arc<Registration>> {
         self.publishers.get(&publisher)
     }
 
-    /// A publisher is there, or has changed.
+    /// Records a new or changed registration.
     pub fn up(&mut self, registration: Arc<Registration>) {
         let publisher = registration.publisher;
         for topic in &registration.topics {
@@ -35,7 +35,7 @@ impl Directory {
         self.forget_topics(old.as_deref());
     }
 
-    /// A publisher is not there any more. Gives what was known of it.
+    /// Removes a publisher. Returns its registration.
     pub fn down(&mut self, publisher: PublisherId, epoch: u64) -> Option<Arc<Registration>> {
         if self.publishers.get(&publisher)?.epoch != epoch {
             return None;
@@ -45,7 +45,7 @@ impl Directory {
         gone
     }
 
-    /// Takes those topics out of the index that the publisher does not publish any more.
+    /// Removes from the index those topics that the publisher no longer publishes.
     fn forget_topics(&mut self, old: Option<&Registration>) {
         let Some(old) = old else { return };
         let now = self.publishers.get(&old.publisher);
@@ -56,7 +56,7 @@ impl Directory {
         }
     }
 
-    /// The publishers of something that the filter asks for, in order, and how many nodes of the index were visited.
+    /// The publishers of something that the filter asks for, in order, and the number of visited nodes of the index.
     pub fn overlapping(&self, filter: &Filter) -> (Vec<PublisherId>, usize) {
         self.by_topic.overlapping(filter)
     }

@@ -18,45 +18,47 @@ use crate::limits::{
 };
 use crate::topic::Filter;
 
-/// Why a registration or a renewal is refused.
+/// The reason for which a registration or a renewal is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum LeaseError {
-    /// It cannot be, by itself.
+    /// The registration itself is invalid.
     #[error("{0}")]
     Faulty(String),
-    /// Another publisher that is there has this endpoint: perhaps one that died, and whose lease runs.
+    /// The endpoint belongs to another registered publisher: perhaps one that died, and whose lease still runs.
     #[error("{endpoint} is the endpoint of publisher {holder}")]
     Taken {
         /// The endpoint.
         endpoint: Endpoint,
-        /// Whose it is.
+        /// The publisher that has it.
         holder: PublisherId,
     },
-    /// A later epoch of this publisher is known.
-    #[error("epoch {epoch} of publisher {publisher} is over: {known} is known")]
+    /// The registry has a later epoch of this publisher.
+    #[error("epoch {epoch} of publisher {publisher} is stale: the registry has epoch {known}")]
     Stale {
-        /// Who.
+        /// The publisher.
         publisher: PublisherId,
-        /// The epoch that came.
+        /// The epoch of the registration.
         epoch: u64,
-        /// The epoch that is known.
+        /// The epoch in the registry.
         known: u64,
     },
-    /// The lease has run out, or never was.
+    /// The lease has run out, or never existed.
     #[error("publisher {publisher} has no lease of epoch {epoch}: register again")]
     Lost {
-        /// Who.
+        /// The publisher.
         publisher: PublisherId,
         /// Its epoch.
         epoch: u64,
     },
     /// The registry is full.
-    #[error("the registry holds {PUBLISHERS_MAX} publishers, or {REGISTRY_BYTES_MAX} bytes of them")]
+    #[error(
+        "the registry is full: it holds at most {PUBLISHERS_MAX} publishers and {REGISTRY_BYTES_MAX} bytes"
+    )]
     Full,
 }
 
 impl LeaseError {
-    /// What the publisher is told.
+    /// The error code sent to the publisher.
     pub fn code(&self) -> ErrorCode {
         match self {
             LeaseError::Faulty(_) => ErrorCode::EndpointRefused,
@@ -68,9 +70,9 @@ impl LeaseError {
     }
 }
 
-/// What a publisher says and what is known of it in the same epoch. Topics only grow, so that an earlier registration
-/// that arrives late takes none, and none is dropped for want of room: nobody would tell who subscribes to it. A wide
-/// filter takes the place of the topics that it covers.
+/// A registration merged into the present one of the same epoch. Topics are only added, so that an earlier registration
+/// that arrives late removes none, and none is dropped for want of room: its subscribers would never find out. A wide
+/// filter replaces the topics that it covers.
 fn joined(known: &Registration, mut new: Registration) -> Result<Registration, LeaseError> {
     let needs_new_epoch = |what| Err(LeaseError::Faulty(format!("{what} needs a new epoch")));
     if known.endpoints != new.endpoints {
@@ -87,14 +89,14 @@ fn joined(known: &Registration, mut new: Registration) -> Result<Registration, L
     Ok(new)
 }
 
-/// A publisher that is not there any more.
+/// A publisher that is no longer registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gone {
-    /// Who.
+    /// The publisher.
     pub publisher: PublisherId,
     /// Its last epoch.
     pub epoch: u64,
-    /// Its lease ran out; else it left.
+    /// True if its lease ran out; otherwise it left.
     pub expired: bool,
 }
 
@@ -103,22 +105,22 @@ struct Lease {
     until: MonotonicNs,
 }
 
-/// Who publishes what where, as long as each says that it is there.
+/// The registrations: which publisher publishes which topics, and where, for as long as each renews its lease.
 pub struct Registry {
     lease: Duration,
     leases: BTreeMap<PublisherId, Lease>,
-    /// What their registrations weigh.
+    /// Bytes of all registrations.
     bytes: usize,
     holders: AHashMap<Endpoint, PublisherId>,
-    /// By when they end: a tick looks at the first only.
+    /// Registrations by the end of their lease: a tick looks only at the first.
     by_end: BTreeSet<(MonotonicNs, PublisherId)>,
-    /// The last epochs of publishers that are gone, oldest first out.
+    /// The last epochs of departed publishers; the oldest is evicted first.
     gone: AHashMap<PublisherId, u64>,
     gone_order: VecDeque<PublisherId>,
 }
 
 impl Registry {
-    /// Nobody is there. Each registration holds for `lease`.
+    /// An empty registry. Each registration lasts for `lease`.
     pub fn new(lease: Duration) -> Self {
         Registry {
             lease,
@@ -131,22 +133,22 @@ impl Registry {
         }
     }
 
-    /// How long a registration holds.
+    /// The length of a lease.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// How many publishers are there.
+    /// The number of registered publishers.
     pub fn len(&self) -> usize {
         self.leases.len()
     }
 
-    /// Whether nobody is there.
+    /// True if no publisher is registered.
     pub fn is_empty(&self) -> bool {
         self.leases.is_empty()
     }
 
-    /// Registers, or renews and adds topics. `Some`: what all shards are to know now; `None`: it is known already,
+    /// Registers, or renews and adds topics. `Some`: the registration to pass on to all shards; `None`: nothing is new,
     /// because the same registration came twice.
     ///
     /// # Errors
@@ -231,7 +233,7 @@ impl Registry {
     /// Renews a lease.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when it has run out, or is of another epoch.
+    /// [`LeaseError::Lost`] if it has run out, or belongs to another epoch.
     pub fn renew(&mut self, now: MonotonicNs, publisher: PublisherId, epoch: u64) -> Result<(), LeaseError> {
         match self.leases.get(&publisher) {
             Some(lease) if lease.registration.epoch == epoch => {
@@ -242,7 +244,7 @@ impl Registry {
         }
     }
 
-    /// A publisher leaves. `None`: that epoch of it was not there.
+    /// Removes a publisher that leaves. `None`: that epoch of it was not registered.
     pub fn unregister(&mut self, publisher: PublisherId, epoch: u64) -> Option<Gone> {
         if self.leases.get(&publisher)?.registration.epoch != epoch {
             return None;
@@ -252,7 +254,7 @@ impl Registry {
         Some(Gone { publisher, epoch, expired: false })
     }
 
-    /// Takes the first away whose lease has run out.
+    /// Removes the first publisher whose lease has run out.
     pub fn expire(&mut self, now: MonotonicNs) -> Option<Gone> {
         let (_, publisher) = self.by_end.first().copied().filter(|(until, _)| *until <= now)?;
         let epoch = self.remove(publisher)?.registration.epoch;
@@ -271,7 +273,7 @@ impl Registry {
         }
     }
 
-    /// The publishers behind this one, or all, in order, with what is left of each lease.
+    /// The publishers after this one, or all, in order, with the rest of each lease.
     pub fn list(
         &self,
         now: MonotonicNs,

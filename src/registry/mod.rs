@@ -1,5 +1,5 @@
-//! CONTROL: who publishes what where, for topics that go direct. Pure: time comes in, nothing goes out but answers.
-//! The first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that follows it.
+//! CONTROL: direct publishers, their topics and their endpoints. Pure: time comes in, nothing goes out but answers. The
+//! first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that mirrors it.
 
 mod directory;
 mod leases;

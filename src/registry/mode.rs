@@ -1,4 +1,4 @@
-//! Which topics go through the broker and which go direct: rules in order, the first that matches holds.
+//! The mode of each topic, proxy or direct: rules in order, of which the first that matches applies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use crate::limits::MODE_RULES_MAX;
 use crate::printable::printable;
 use crate::topic::Filter;
 
-/// How the messages of a topic travel.
+/// The route of a topic's messages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Mode {
     /// Publisher -> broker -> subscribers.
@@ -36,13 +36,13 @@ impl FromStr for Mode {
             "direct" => Ok(Mode::Direct),
             _ => Err(Error::new(
                 ErrorKind::Invalid,
-                format!("`{}` is no mode; it is proxy or direct", printable(text)),
+                format!("`{}` is not a mode: use proxy or direct", printable(text)),
             )),
         }
     }
 }
 
-/// Rules in order, and what holds where none matches.
+/// Rules in order, and the mode of topics that match none.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ModeRules {
     rules: Vec<(Filter, Mode)>,
@@ -50,25 +50,26 @@ pub struct ModeRules {
 }
 
 impl ModeRules {
-    /// These rules, in this order; `default` where none matches.
+    /// These rules, in this order; `default` for topics that match none.
     ///
     /// # Errors
     /// `Invalid` for more than 256 of them.
     pub fn new(rules: Vec<(Filter, Mode)>, default: Mode) -> Result<Self> {
         if rules.len() > MODE_RULES_MAX {
-            let text = format!("{} rules of modes; the most is {MODE_RULES_MAX}", rules.len());
+            let text = format!("{} mode rules; at most {MODE_RULES_MAX} are allowed", rules.len());
             return Err(Error::new(ErrorKind::Invalid, text));
         }
         Ok(ModeRules { rules, default })
     }
 
-    /// One rule as it is written: `video.>=direct`.
+    /// Parses one rule, such as `video.>=direct`.
     ///
     /// # Errors
-    /// `Invalid`, saying which half is wrong.
+    /// `Invalid`, with the half that is wrong.
     pub fn parse_rule(text: &str) -> Result<(Filter, Mode)> {
         let Some((filter, mode)) = text.rsplit_once('=') else {
-            let text = format!("`{}` is no rule; write FILTER=proxy or FILTER=direct", printable(text));
+            let text =
+                format!("`{}` is not a mode rule: write FILTER=proxy or FILTER=direct", printable(text));
             return Err(Error::new(ErrorKind::Invalid, text));
         };
         let parsed = Filter::parse(filter)
@@ -82,14 +83,14 @@ impl ModeRules {
         rule.map_or(self.default, |(_, mode)| *mode)
     }
 
-    /// The filter of the rule that makes a topic direct; `>` when it is the default.
+    /// The filter of the rule that makes a topic direct; `>` if it is the default.
     pub fn direct_filter_of(&self, topic: &[u8]) -> Filter {
         let rule = self.rules.iter().find(|(filter, _)| filter.matches(topic));
         rule.map_or_else(|| Filter::parse(">").expect("`>` is a filter"), |(filter, _)| filter.clone())
     }
 
-    /// Whether some topic that the filter matches may have this mode. It may say yes where several rules before
-    /// hide together what none of them hides alone.
+    /// True if some topic that the filter matches may have this mode. It may return true where several earlier rules
+    /// together rule out what none of them rules out alone.
     pub fn may_have(&self, mode: Mode, filter: &Filter) -> bool {
         for (rule, of) in &self.rules {
             if *of == mode && rule.overlaps(filter) {
@@ -102,28 +103,28 @@ impl ModeRules {
         self.default == mode
     }
 
-    /// Whether every topic is proxied.
+    /// True if every topic is proxied.
     pub fn is_all_proxy(&self) -> bool {
         self.default == Mode::Proxy && self.rules.iter().all(|(_, mode)| *mode == Mode::Proxy)
     }
 
-    /// As a frame carries them: a line for each rule, the default last.
+    /// The rules as a frame carries them: one per line, the default last.
     pub fn to_text(&self) -> String {
         let rules = self.rules.iter().map(|(filter, mode)| format!("{}={mode}", filter.text()));
         let default = format!(">={}", self.default);
         rules.chain(std::iter::once(default)).collect::<Vec<_>>().join("\n")
     }
 
-    /// As a frame carried them.
+    /// The rules from a frame.
     ///
     /// # Errors
-    /// `Invalid` for a line that is no rule.
+    /// `Invalid` for a line that is not a rule.
     pub fn from_text(text: &str) -> Result<Self> {
         let rules = text.lines().map(Self::parse_rule).collect::<Result<Vec<_>>>()?;
         Self::new(rules, Mode::Proxy).map(Self::fold_default)
     }
 
-    /// A last rule for all topics is the default.
+    /// Turns a last rule for all topics into the default.
     fn fold_default(mut self) -> Self {
         if let Some((filter, mode)) = self.rules.last()
             && filter.as_bytes() == b">"

@@ -1,4 +1,4 @@
-//! What a direct publisher says of itself, and the text in which frames carry it.
+//! The registration of a direct publisher, and its text in frames.
 
 use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
@@ -7,33 +7,33 @@ use crate::limits::{
 };
 use crate::topic::Filter;
 
-/// Where a direct publisher is and what it publishes.
+/// The endpoints and topics of a direct publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Registration {
-    /// Who.
+    /// The publisher.
     pub publisher: PublisherId,
-    /// Grows with each new registration of the same publisher.
+    /// A number that grows with each new registration of the same publisher.
     pub epoch: u64,
-    /// Where; at least one.
+    /// The endpoints, at least one.
     pub endpoints: Vec<Endpoint>,
-    /// What; sorted, without duplicates, at least one.
+    /// The topics: sorted, without duplicates, at least one.
     pub topics: Vec<Filter>,
 }
 
 impl Registration {
-    /// Whether it publishes something that a filter asks for.
+    /// True if it publishes something that a filter asks for.
     pub fn overlaps(&self, filter: &Filter) -> bool {
         self.topics.iter().any(|topic| topic.overlaps(filter))
     }
 
-    /// What it weighs in a frame, in bytes: its endpoints and topics, a line each.
+    /// Its length in a frame, in bytes: its endpoints and topics, a line each.
     pub(super) fn bytes(&self) -> usize {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.to_string().len() + 1);
         let topics = self.topics.iter().map(|topic| topic.as_bytes().len() + 1);
         endpoints.chain(topics).sum()
     }
 
-    /// What is wrong with it, by itself.
+    /// A fault of the registration itself.
     pub(super) fn fault(&self) -> Option<String> {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_PER_PUBLISHER_MAX {
             return Some(format!("a registration has 1 to {ENDPOINTS_PER_PUBLISHER_MAX} endpoints"));
@@ -44,17 +44,19 @@ impl Registration {
         let long = self.endpoints.iter().find(|endpoint| endpoint.to_string().len() > ENDPOINT_BYTES_MAX);
         if let Some(endpoint) = long {
             let bytes = endpoint.to_string().len();
-            return Some(format!("an endpoint of {bytes} bytes; the most is {ENDPOINT_BYTES_MAX}"));
+            return Some(format!("an endpoint of {bytes} bytes; at most {ENDPOINT_BYTES_MAX} are allowed"));
         }
         let bytes = self.bytes();
         if bytes > REGISTRATION_BYTES_MAX {
-            return Some(format!("a registration of {bytes} bytes; the most is {REGISTRATION_BYTES_MAX}"));
+            return Some(format!(
+                "a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"
+            ));
         }
         self.endpoints.iter().find_map(unreachable)
     }
 }
 
-/// Why nobody could reach an endpoint that reads so, if that can be told.
+/// The reason why nobody could reach an endpoint as written, if it shows.
 fn unreachable(endpoint: &Endpoint) -> Option<String> {
     let Endpoint::Tcp { port, .. } = endpoint else { return None };
     if endpoint.is_any_host() {
@@ -75,12 +77,12 @@ pub fn filters_to_lines<'a>(filters: impl IntoIterator<Item = &'a Filter>) -> St
     filters.into_iter().map(Filter::text).collect::<Vec<_>>().join("\n")
 }
 
-/// The endpoints of such lines; `None` if one is none.
+/// The endpoints of such lines; `None` if one of them is not an endpoint.
 pub fn lines_to_endpoints(text: &str) -> Option<Vec<Endpoint>> {
     text.lines().map(|line| line.parse().ok()).collect()
 }
 
-/// The filters of such lines, sorted; `None` if one is none.
+/// The filters of such lines, sorted; `None` if one of them is not a filter.
 pub fn lines_to_filters(text: &str) -> Option<Vec<Filter>> {
     let mut filters = text.lines().map(|line| Filter::parse(line).ok()).collect::<Option<Vec<_>>>()?;
     filters.sort_unstable();

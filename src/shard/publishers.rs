@@ -190,7 +190,9 @@ impl Shard {
     ) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
         let bytes = endpoints.len() + topics.len();
         if bytes > REGISTRATION_BYTES_MAX {
-            return Err(format!("a registration of {bytes} bytes; the most is {REGISTRATION_BYTES_MAX}"));
+            return Err(format!(
+                "a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"
+            ));
         }
         let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
         let (Some(endpoints), Some(topics)) = read else {

@@ -1,5 +1,5 @@
-//! Owns what a filter is: an exact name, a pattern with wildcards, or a prefix of bytes. Subscribers make them,
-//! the index files them.
+//! Owns the grammar of filters: an exact name, a pattern with wildcards, or a prefix of bytes. Subscribers make them,
+//! the index stores them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,66 +12,66 @@ use super::{Topic, TopicError};
 use crate::limits::{FREE_WILDCARD_LEVELS, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::printable::printable;
 
-/// Which topics a subscriber asks for. A clone is a reference count.
+/// The topics that a subscriber asks for. Cloning is a reference count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Filter {
-    /// The one topic of this name.
+    /// The one topic with this name.
     Exact(Topic),
-    /// All topics that these levels match.
+    /// All topics that match these levels.
     Pattern(Pattern),
-    /// All topics that begin with these bytes, wherever the dots are: what ZeroMQ subscriptions are.
+    /// All topics that begin with these bytes, wherever the dots are, like a ZeroMQ subscription.
     Prefix(Prefix),
 }
 
-/// Levels split by dots, at least one of them a wildcard: `*` is any one level, and `>`, which may only stand
-/// last, is one or more of them.
+/// Levels separated by dots, at least one of them a wildcard: `*` is any one level, and `>`, which must be the last, is
+/// one or more levels.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(Bytes);
 
-/// The places of the wildcards in a pattern of more than [`FREE_WILDCARD_LEVELS`] levels. A look-up in the index
-/// visits no more nodes of a level than there are of these, however many patterns have the same one.
+/// The places of the wildcards in a pattern of more than [`FREE_WILDCARD_LEVELS`] levels. A look-up in the index visits
+/// at most one node of a level for each shape, however many patterns have that shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Shape {
     /// A bit for each level that is `*`.
     any: u64,
     levels: u8,
-    /// It ends in `>`.
+    /// True if it ends in `>`.
     is_open: bool,
 }
 
 const _: () = assert!(TOPIC_LEVELS_MAX <= u64::BITS as usize, "a shape has a bit for each level");
 
-/// Up to [`TOPIC_BYTES_MAX`] bytes of any value; no bytes at all match every topic.
+/// A prefix of up to [`TOPIC_BYTES_MAX`] arbitrary bytes; the empty prefix matches every topic.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix(Bytes);
 
-/// Why something is not a filter. Positions are in bytes, from 0.
+/// The reason why something is not a filter. Positions are in bytes, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FilterError {
-    /// It is wrong in a way that a topic could be, too.
+    /// A fault that a topic could have, too.
     #[error("not a filter: {0}")]
     Name(#[from] TopicError),
-    /// A wildcard with something beside it in its level.
+    /// A wildcard that is not alone in its level.
     #[error("not a filter: the '{wildcard}' at byte {at} must stand alone in its level")]
     WildcardNotAlone {
         /// `*` or `>`.
         wildcard: char,
-        /// Where it stands.
+        /// The position of the wildcard.
         at: usize,
     },
-    /// A `>` that more levels follow.
+    /// A `>` followed by more levels.
     #[error("not a filter: the '>' at byte {at} must be the last level")]
     RestNotLast {
-        /// Where it stands.
+        /// The position of the `>`.
         at: usize,
     },
     /// A prefix longer than [`Topic::BYTES_MAX`].
     #[error("the prefix has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
     PrefixTooLong {
-        /// Its length.
+        /// The length of the prefix.
         bytes: usize,
     },
-    /// A kind of filter that this version does not know.
+    /// A kind of filter unknown to this version.
     #[error("unknown kind of filter: {kind}")]
     UnknownKind {
         /// The number on the wire.
@@ -80,8 +80,8 @@ pub enum FilterError {
 }
 
 impl Filter {
-    /// The wire's number for a pattern; an exact name is a pattern without wildcards. 0 is left unused, so that
-    /// a zeroed frame is not a filter.
+    /// The wire's number for a pattern; an exact name is a pattern without wildcards. 0 is unused, so that a zeroed
+    /// frame is not a filter.
     pub const WIRE_PATTERN: u8 = 1;
     /// The wire's number for a byte prefix.
     pub const WIRE_PREFIX: u8 = 2;
@@ -89,7 +89,7 @@ impl Filter {
     /// A filter as people write it: `prices.eur.usd`, `prices.*.usd`, `prices.>`, `>`.
     ///
     /// # Errors
-    /// Says what is wrong with it, and where.
+    /// The fault and its position.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Self::pattern(text.as_bytes())
     }
@@ -105,10 +105,10 @@ impl Filter {
         Ok(Filter::Prefix(Prefix(Bytes::copy_from_slice(bytes))))
     }
 
-    /// A filter as a frame carries it; the bytes are copied.
+    /// A filter from a frame; the bytes are copied.
     ///
     /// # Errors
-    /// A kind that is not known, or bytes that are not of that kind.
+    /// An unknown kind, or bytes that are not valid for the kind.
     pub fn from_wire(kind: u8, bytes: &[u8]) -> Result<Self, FilterError> {
         match kind {
             Self::WIRE_PATTERN => Self::pattern(bytes),
@@ -117,7 +117,7 @@ impl Filter {
         }
     }
 
-    /// The number that [`Filter::from_wire`] knows this kind by.
+    /// The number of this kind in [`Filter::from_wire`].
     pub fn wire_kind(&self) -> u8 {
         match self {
             Filter::Exact(_) | Filter::Pattern(_) => Self::WIRE_PATTERN,
@@ -134,15 +134,15 @@ impl Filter {
         }
     }
 
-    /// The filter as [`Filter::parse`] reads it, for the frames that carry filters as lines of text: bytes that are not
+    /// The filter as text that [`Filter::parse`] reads, for frames that carry filters as lines: bytes that are not
     /// UTF-8 are replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
     }
 
-    /// The filter that was probably meant, where this one has a level that is a wildcard elsewhere and a name here: MQTT's
-    /// `sensors/+/temp` and `sensors/#` are `sensors.*.temp` and `sensors.>`. It may be meant as it is: topics may have
-    /// such names.
+    /// The filter that was probably meant, if a level of this one is a name here but a wildcard elsewhere: MQTT's
+    /// `sensors/+/temp` and `sensors/#` are `sensors.*.temp` and `sensors.>`. The original may be intended: topics may
+    /// have such names.
     pub fn suggestion(&self) -> Option<String> {
         let text = std::str::from_utf8(self.as_bytes()).ok()?;
         let levels: Vec<&str> = text.split(['/', '.']).filter(|level| !level.is_empty()).collect();
@@ -158,8 +158,7 @@ impl Filter {
         Filter::parse(&meant).is_ok().then_some(meant)
     }
 
-    /// Whether a message of this topic is asked for. The topic may be any bytes: levels are what stands between
-    /// dots, and may be empty.
+    /// True if a topic matches. The topic may be any bytes: levels are the bytes between dots, and may be empty.
     pub fn matches(&self, topic: &[u8]) -> bool {
         match self {
             Filter::Exact(name) => name.as_bytes() == topic,
@@ -200,7 +199,7 @@ impl Filter {
 }
 
 impl Pattern {
-    /// The pattern of these bytes, which one was made of before.
+    /// A pattern from bytes that came from a pattern.
     pub(super) fn of_levels(bytes: &[u8]) -> Self {
         Pattern(Bytes::copy_from_slice(bytes))
     }
@@ -236,7 +235,7 @@ impl Pattern {
 }
 
 impl Prefix {
-    /// The bytes to begin with.
+    /// The bytes of the prefix.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -256,7 +255,7 @@ impl From<Topic> for Filter {
     }
 }
 
-/// For people, escaped where it would act on a terminal. Frames carry [`Filter::text`] or the bytes.
+/// Text for people, escaped where it would act on a terminal. Frames carry [`Filter::text`] or the bytes.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         printable(self.as_bytes()).fmt(f)
@@ -409,7 +408,7 @@ mod tests {
         assert!(Filter::from_wire(Filter::WIRE_PATTERN, b"a..b").is_err());
     }
 
-    /// The grammar once more, in another way: whole lists of levels, and recursion.
+    /// A second implementation of the grammar: whole lists of levels, and recursion.
     fn oracle(asked: &[&[u8]], topic: &[&[u8]]) -> bool {
         match (asked, topic) {
             ([], []) => true,

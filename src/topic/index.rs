@@ -1,19 +1,19 @@
-//! Owns the index: which targets want a topic. The router of a shard owns one and caches its answers as routes.
+//! Owns the index from a topic to its targets. A shard's router owns an index and caches its answers as routes.
 
 use ahash::AHashMap;
 
 use super::targets::Targets;
 use super::{Filter, Pattern, Shape, Topic, pattern_trie, prefix_tree};
 
-/// Filters and the targets they lead to: one entry for each pair of the two. Exact names are one hash look-up,
-/// prefixes a walk down the bytes, patterns a walk down the levels that follows names and `*` at once: it visits no
-/// more nodes than there are arrangements of wildcards, so whoever fills an index bounds its [`Shape`]s.
+/// Filters and their targets: one entry for each pair of the two. Exact names are one hash look-up, prefixes a walk
+/// down the bytes, patterns a walk down the levels that follows names and `*` at once: it visits no more nodes than
+/// there are arrangements of wildcards, so the owner of an index bounds its [`Shape`]s.
 #[derive(Debug)]
 pub struct Index<T> {
     exact: AHashMap<Topic, Targets<T>>,
     patterns: pattern_trie::PatternNode<T>,
     prefixes: prefix_tree::PrefixNode<T>,
-    /// How many entries have each shape.
+    /// The number of entries of each shape.
     shapes: AHashMap<Shape, usize>,
     len: usize,
 }
@@ -50,7 +50,7 @@ impl<T: Copy + Ord> Index<T> {
         added
     }
 
-    /// Takes an entry away, and all that was there for it alone; false if it was not there.
+    /// Removes an entry, and everything that served it alone; false if it was not there.
     pub fn remove(&mut self, filter: &Filter, target: T) -> bool {
         let removed = match filter {
             Filter::Exact(name) => match self.exact.get_mut(name) {
@@ -78,9 +78,8 @@ impl<T: Copy + Ord> Index<T> {
         removed
     }
 
-    /// Replaces what `out` holds with the targets that want this topic, sorted, each once. The topic may be any
-    /// bytes. Allocates nothing but the room that `out` needs. Returns the work that it was: nodes visited, and
-    /// targets found there.
+    /// Replaces the contents of `out` with the targets of this topic, sorted and without duplicates. The topic may be
+    /// any bytes. Allocates only to grow `out`. Returns the cost: nodes visited, and targets found there.
     pub fn matches(&self, topic: &[u8], out: &mut Vec<T>) -> usize {
         out.clear();
         if let Some(targets) = self.exact.get(topic) {
@@ -90,7 +89,7 @@ impl<T: Copy + Ord> Index<T> {
         let visited =
             self.patterns.append_matches(Some(topic), out) + self.prefixes.append_matches(topic, out);
         let work = visited + out.len();
-        // The targets of one exact name are sorted already: that is the usual case.
+        // The targets of one exact name are sorted already, which is the usual case.
         if out.len() > sorted {
             out.sort_unstable();
             out.dedup();
@@ -98,7 +97,7 @@ impl<T: Copy + Ord> Index<T> {
         work
     }
 
-    /// All filters that match a topic, in no order.
+    /// All filters that match a topic, in no particular order.
     pub fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
         let exact = self.exact.get_key_value(topic).map(|(name, _)| Filter::Exact(name.clone()));
         let mut found: Vec<Filter> = exact.into_iter().collect();
@@ -111,22 +110,22 @@ impl<T: Copy + Ord> Index<T> {
         found
     }
 
-    /// How many shapes its patterns have, of those that are counted.
+    /// The number of different shapes of its patterns, of those that count against the limits.
     pub fn shapes(&self) -> usize {
         self.shapes.len()
     }
 
-    /// True if a pattern of this shape is there.
+    /// True if there is a pattern of this shape.
     pub fn has_shape(&self, shape: &Shape) -> bool {
         self.shapes.contains_key(shape)
     }
 
-    /// How many entries there are: pairs of a filter and a target.
+    /// The number of entries: pairs of a filter and a target.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no entries.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         debug_assert_eq!(
             self.len == 0,
@@ -186,7 +185,7 @@ mod tests {
         assert!(matches(&index, b"a.b").is_empty());
     }
 
-    /// Only a scan over all of them would notice how many there are: this stays quick in a debug build.
+    /// Only a scan over all of them would depend on their number: this stays quick in a debug build.
     #[test]
     fn ten_thousand_prefixes_are_cheap_to_ask() {
         let mut index = Index::new();
@@ -200,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Patterns that part at each level, and end in a name that no topic has: all that shapes allow.
+    /// Patterns that branch at each level, and end in a name that no topic has: the most that shapes allow.
     #[test]
     fn a_look_up_visits_no_more_than_the_shapes_allow() {
         const LEVELS: u32 = 16;
@@ -227,7 +226,7 @@ mod tests {
     enum Step {
         Insert(Filter, u8),
         Remove(Filter, u8),
-        /// Takes away an entry that is there, if there is one: the one at this position, modulo.
+        /// Removes the entry at this position, modulo the number of entries, if there is any.
         RemoveAt(usize),
         Ask(Vec<u8>),
     }

@@ -1,5 +1,5 @@
-//! Topics: the names that messages carry, the filters that subscribers ask with, and the index that turns one
-//! into the other. Pure: no I/O, no clock. The router of a shard owns an [`Index`]; everybody uses the names.
+//! Topics: the names that messages carry, the filters of subscriptions, and the index from one to the other. Pure: no
+//! I/O, no clock. A shard's router owns an [`Index`]; everybody uses the names.
 
 mod filter;
 mod index;

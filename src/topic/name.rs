@@ -1,5 +1,5 @@
-//! Owns what a topic is: a name of levels split by dots. Made by publishers and checked by the router, once for
-//! each new topic.
+//! Owns the grammar of topics: names of levels separated by dots. Publishers make them, and the router checks each new
+//! topic once.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,49 +10,49 @@ use bytes::Bytes;
 use crate::limits::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::printable::printable;
 
-/// What splits the levels of a topic.
+/// The separator of a topic's levels.
 pub(super) const SEPARATOR: u8 = b'.';
-/// Stands for exactly one level in a filter.
+/// The wildcard for exactly one level in a filter.
 pub(super) const ANY_LEVEL: u8 = b'*';
-/// Stands for one or more levels, at the end of a filter.
+/// The wildcard for one or more levels, at the end of a filter.
 pub(super) const ALL_THE_REST: u8 = b'>';
 
-/// The name that messages are published under: 1 to [`Topic::BYTES_MAX`] bytes, at most
-/// [`Topic::LEVELS_MAX`] levels split by dots, none of them empty; no `*`, no `>`, no ASCII white space or control byte. A clone is
-/// a reference count.
+/// The name under which messages are published: 1 to [`Topic::BYTES_MAX`] bytes, at most [`Topic::LEVELS_MAX`] levels
+/// separated by dots, none of them empty; no `*`, no `>`, no ASCII white space or control byte. Cloning is a reference
+/// count.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Bytes);
 
-/// Why some bytes are not a topic. Positions are in bytes, from 0.
+/// The reason why some bytes are not a topic. Positions are in bytes, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TopicError {
-    /// There is nothing.
+    /// The topic has no bytes.
     #[error("the topic is empty")]
     Empty,
     /// It is longer than [`Topic::BYTES_MAX`].
     #[error("the topic has {bytes} bytes, and at most {TOPIC_BYTES_MAX} are allowed")]
     TooLong {
-        /// Its length.
+        /// The length of the topic.
         bytes: usize,
     },
     /// It has more than [`Topic::LEVELS_MAX`] levels.
     #[error("the topic has {levels} levels, and at most {TOPIC_LEVELS_MAX} are allowed")]
     TooManyLevels {
-        /// How many it has.
+        /// The number of levels.
         levels: usize,
     },
     /// A dot at the start, at the end, or next to another.
-    #[error("the topic has an empty level at byte {at}: no dot may stand first, last or beside another")]
+    #[error("the topic has an empty level at byte {at}: no dot may be first, last or next to another")]
     EmptyLevel {
-        /// Where the empty level begins.
+        /// The start of the empty level.
         at: usize,
     },
-    /// A wildcard: those are for filters.
+    /// A wildcard, which only filters may have.
     #[error("the topic has a '{wildcard}' at byte {at}: wildcards are for filters")]
     Wildcard {
         /// `*` or `>`.
         wildcard: char,
-        /// Where it stands.
+        /// The position of the wildcard.
         at: usize,
     },
     /// White space or a control byte.
@@ -60,7 +60,7 @@ pub enum TopicError {
     Unprintable {
         /// The byte.
         byte: u8,
-        /// Where it stands.
+        /// The position of the byte.
         at: usize,
     },
 }
@@ -71,20 +71,20 @@ impl Topic {
     /// Most levels of a topic.
     pub const LEVELS_MAX: usize = TOPIC_LEVELS_MAX;
 
-    /// A topic of these bytes, which are copied.
+    /// A topic with these bytes, which are copied.
     ///
     /// # Errors
-    /// Says what is wrong with them, and where.
+    /// The fault and its position.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, TopicError> {
         let bytes = bytes.as_ref();
         Self::check(bytes)?;
         Ok(Topic(Bytes::copy_from_slice(bytes)))
     }
 
-    /// Whether these bytes are a topic; copies nothing.
+    /// Checks that these bytes are a topic; copies nothing.
     ///
     /// # Errors
-    /// Says what is wrong with them, and where.
+    /// The fault and its position.
     pub fn check(bytes: &[u8]) -> Result<(), TopicError> {
         check_length(bytes)?;
         check_levels(bytes, |level, at| {
@@ -107,7 +107,7 @@ impl Topic {
     }
 }
 
-/// Topics and patterns have the same bounds of length.
+/// Checks the length, whose bounds topics and patterns share.
 pub(super) fn check_length(bytes: &[u8]) -> Result<(), TopicError> {
     match bytes.len() {
         0 => Err(TopicError::Empty),
@@ -116,7 +116,7 @@ pub(super) fn check_length(bytes: &[u8]) -> Result<(), TopicError> {
     }
 }
 
-/// Checks what topics and patterns have in common, and each level with `check` (the level, and where it begins).
+/// Checks the rules that topics and patterns share, and each level with `check` (the level, and its start).
 pub(super) fn check_levels<E: From<TopicError>>(
     bytes: &[u8],
     mut check: impl FnMut(&[u8], usize) -> Result<(), E>,
@@ -154,14 +154,14 @@ impl AsRef<[u8]> for Topic {
     }
 }
 
-/// So that a map keyed by topics can be asked with the bytes of a frame.
+/// Lets the bytes of a frame look up a map keyed by topics.
 impl Borrow<[u8]> for Topic {
     fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// For people, escaped where it would act on a terminal. Frames carry the bytes.
+/// Text for people, escaped where it would act on a terminal. Frames carry the bytes.
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         printable(&self.0).fmt(f)

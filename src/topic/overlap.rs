@@ -1,11 +1,11 @@
-//! Whether two filters can match the same topic, and whether one matches all that another does. For introducing
-//! subscribers to publishers; never on the hot path.
+//! Overlap and coverage of two filters: can both match the same topic, does one match everything that the other does?
+//! Used to introduce subscribers to publishers; never on the hot path.
 
 use super::Filter;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
 
 impl Filter {
-    /// Whether there is a topic that both match.
+    /// True if there is a topic that both match.
     pub fn overlaps(&self, other: &Filter) -> bool {
         match (self, other) {
             (Filter::Exact(topic), filter) | (filter, Filter::Exact(topic)) => {
@@ -22,8 +22,8 @@ impl Filter {
         }
     }
 
-    /// Whether every topic that the other matches is matched by this one, too. It may say no where only the names that
-    /// are allowed for topics make it so.
+    /// True if this filter matches every topic that the other matches. It may return false where coverage holds only
+    /// because of the names that topics may have.
     pub fn covers(&self, other: &Filter) -> bool {
         match (self, other) {
             (filter, Filter::Exact(topic)) => filter.matches(topic.as_bytes()),
@@ -64,7 +64,8 @@ fn levels_overlap<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<It
     b.next().is_none()
 }
 
-/// The last level of a prefix may go on; those before it are whole.
+/// True if a topic can match both. The last level of a prefix may be the start of a longer level; those before it are
+/// whole.
 fn prefix_overlaps<'a>(prefix: &[u8], mut pattern: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut levels = prefix.split(|b| *b == SEPARATOR).peekable();
     while let Some(level) = levels.next() {

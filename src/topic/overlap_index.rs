@@ -1,5 +1,5 @@
-//! Owns the index from a filter to the filters that overlap it: for introducing publishers and subscribers, where both
-//! sides are filters. What other filters there are does not count, only those that overlap.
+//! Owns the index from a filter to the filters that overlap it, which introduces publishers to subscribers: both sides
+//! are filters. A look-up costs nothing for filters that do not overlap.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,35 +10,35 @@ use super::Filter;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
 use super::targets::Targets;
 
-/// Filters and the targets that they belong to: one entry for each pair of the two.
+/// Filters and their targets: one entry for each pair of the two.
 #[derive(Debug)]
 pub struct OverlapIndex<T> {
     root: Node<T>,
 }
 
-/// Filters that have their levels in common down to here. The levels of a filter are at most half as many as its bytes,
-/// and so deep is the recursion.
+/// Filters that share their levels down to here. A filter has at most half as many levels as bytes, which bounds the
+/// recursion.
 #[derive(Debug)]
 struct Node<T> {
-    /// Those that end here.
+    /// Targets of filters that end here.
     here: Targets<T>,
-    /// Those that go on with `>`.
+    /// Targets of filters that go on with `>`.
     rest: Targets<T>,
-    /// Those that go on with `*`.
+    /// Filters that go on with `*`.
     any: Option<Box<Node<T>>>,
-    /// Those that go on with a name.
+    /// Filters that go on with a name.
     named: BTreeMap<Bytes, Node<T>>,
-    /// Prefixes whose last level begins so.
+    /// Targets of prefixes whose last level begins with these bytes.
     begun: BTreeMap<Bytes, Targets<T>>,
 }
 
-/// One level of a filter, and whether another follows.
+/// One level of a filter, or the start of one.
 #[derive(Clone, Copy)]
 enum Level<'a> {
     Any,
     Rest,
     Name(&'a [u8]),
-    /// The last level of a prefix, which may go on.
+    /// The last level of a prefix, which may be the start of a longer one.
     Begun(&'a [u8]),
 }
 
@@ -70,12 +70,13 @@ impl<T: Copy + Ord> OverlapIndex<T> {
         self.root.insert(&levels(filter), target)
     }
 
-    /// Takes an entry away; false if it was not there.
+    /// Removes an entry; false if it was not there.
     pub fn remove(&mut self, filter: &Filter, target: T) -> bool {
         self.root.remove(&levels(filter), target)
     }
 
-    /// The targets of the filters that overlap this one, sorted, each once, and how many nodes were visited.
+    /// The targets of the filters that overlap this one, sorted and without duplicates, and the number of visited
+    /// nodes.
     pub fn overlapping(&self, filter: &Filter) -> (Vec<T>, usize) {
         let mut found = Found { targets: Vec::new(), visited: 0 };
         self.root.find(&levels(filter), &mut found);
@@ -184,7 +185,7 @@ impl<T: Copy + Ord> Node<T> {
                 children.for_each(|node| node.find(levels, found));
             }
             Level::Name(name) => {
-                // A prefix whose last level this one goes on from.
+                // A prefix whose last level is the start of this name.
                 let shorter = (0..=name.len()).filter_map(|length| self.begun.get(&name[..length]));
                 found.take_all(shorter);
                 let children = self.any.iter().map(|node| &**node).chain(self.named.get(*name));
@@ -204,14 +205,14 @@ impl<T: Copy + Ord> Node<T> {
         }
     }
 
-    /// All that have at least one level more than down to here, but those that go on with `>`.
+    /// Takes all targets with at least one level more than down to here, except those that go on with `>`.
     fn take_children(&self, found: &mut Found<T>) {
         found.take_all(self.begun.values());
         let children = self.any.iter().map(|node| &**node).chain(self.named.values());
         children.for_each(|node| node.take_below(found));
     }
 
-    /// All that have these levels down to here.
+    /// Takes all targets with these levels down to here.
     fn take_below(&self, found: &mut Found<T>) {
         found.visited += 1;
         found.take(&self.here);

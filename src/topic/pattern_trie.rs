@@ -7,12 +7,12 @@ use super::filter::Pattern;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
 use super::targets::Targets;
 
-/// What patterns have in common up to some level. Depth is at most `TOPIC_LEVELS_MAX`, so recursion is, too.
+/// A node: the common start of patterns, up to some level. Depth, and so recursion, is at most `TOPIC_LEVELS_MAX`.
 #[derive(Debug)]
 pub(super) struct PatternNode<T> {
-    /// Patterns that end here.
+    /// Targets of patterns that end here.
     here: Targets<T>,
-    /// Patterns that go on with `>`.
+    /// Targets of patterns that go on with `>`.
     rest: Targets<T>,
     /// Patterns that go on with `*`.
     any: Option<Box<PatternNode<T>>>,
@@ -25,7 +25,7 @@ impl<T: Copy + Ord> PatternNode<T> {
         PatternNode { here: Targets::new(), rest: Targets::new(), any: None, named: AHashMap::new() }
     }
 
-    /// False if it was there.
+    /// Adds an entry; false if it was there.
     pub(super) fn insert(&mut self, pattern: &Pattern, target: T) -> bool {
         let mut node = self;
         for level in pattern.levels() {
@@ -38,7 +38,7 @@ impl<T: Copy + Ord> PatternNode<T> {
         node.here.insert(target)
     }
 
-    /// False if it was not there.
+    /// Removes an entry; false if it was not there.
     pub(super) fn remove(&mut self, pattern: &Pattern, target: T) -> bool {
         self.remove_below(&mut pattern.levels(), target)
     }
@@ -70,8 +70,8 @@ impl<T: Copy + Ord> PatternNode<T> {
         self.here.is_empty() && self.rest.is_empty() && self.any.is_none() && self.named.is_empty()
     }
 
-    /// Appends the targets of the patterns that match, unsorted; a target of two patterns comes twice. `topic` is
-    /// what is left of it, and `None` after its last level. Returns how many nodes were visited.
+    /// Appends the targets of the patterns that match, unsorted; a target of two patterns appears twice. `topic` is the
+    /// rest of the topic, and `None` after its last level. Returns the number of visited nodes.
     pub(super) fn append_matches(&self, topic: Option<&[u8]>, out: &mut Vec<T>) -> usize {
         let Some(topic) = topic else {
             self.here.append_to(out);
@@ -95,7 +95,7 @@ impl<T: Copy + Ord> PatternNode<T> {
         visited
     }
 
-    /// Gives `each` the bytes of every pattern that matches. `path` is what leads here, with a dot behind each level.
+    /// Calls `each` with the bytes of every pattern that matches. `path` leads here, with a dot after each level.
     pub(super) fn for_each_match(
         &self,
         topic: Option<&[u8]>,

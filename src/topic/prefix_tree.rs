@@ -1,18 +1,18 @@
-//! Owns the byte prefixes of an index: a radix tree, so that a look-up costs the length of the topic, however
-//! many prefixes there are and whatever their lengths. Only the index uses it.
+//! Owns the byte prefixes of an index: a radix tree, so that a look-up costs the length of the topic, however many
+//! prefixes there are and however long. Only the index uses it.
 
 use super::targets::Targets;
 
-/// One prefix, or where two of them part. Each node below the root has at least one byte of label, so depth is at
-/// most `TOPIC_BYTES_MAX`, and so is recursion. Except at the root, a node without targets has two branches or
-/// more.
+/// One prefix, or the point at which two of them diverge. Each node below the root has at least one byte of label, so
+/// depth is at most `TOPIC_BYTES_MAX`, and so is recursion. Except at the root, a node without targets has two branches
+/// or more.
 #[derive(Debug)]
 pub(super) struct PrefixNode<T> {
-    /// What comes after the label of the node above.
+    /// The bytes after the label of the node above.
     label: Box<[u8]>,
-    /// Who asked for exactly the labels down to here.
+    /// Targets of the prefix that ends here.
     targets: Targets<T>,
-    /// Sorted by the first byte of the label, which differs from branch to branch.
+    /// The branches, sorted by the first byte of the label, which differs from branch to branch.
     branches: Vec<PrefixNode<T>>,
 }
 
@@ -30,7 +30,7 @@ impl<T: Copy + Ord> PrefixNode<T> {
         self.branches.binary_search_by_key(&first, |branch| branch.label[0])
     }
 
-    /// False if it was there.
+    /// Adds an entry; false if it was there.
     pub(super) fn insert(&mut self, prefix: &[u8], target: T) -> bool {
         let mut node = self;
         let mut prefix = prefix;
@@ -52,7 +52,7 @@ impl<T: Copy + Ord> PrefixNode<T> {
         node.targets.insert(target)
     }
 
-    /// Makes this the node of the label's first `at` bytes, with all that it held in one branch below.
+    /// Makes this the node of the label's first `at` bytes, and moves all its contents into one branch below.
     fn split(&mut self, at: usize) {
         debug_assert!(at > 0 && at < self.label.len(), "neither part may be empty");
         let mut above = Self::with_label(&self.label[..at]);
@@ -63,7 +63,7 @@ impl<T: Copy + Ord> PrefixNode<T> {
         self.branches.push(below);
     }
 
-    /// False if it was not there.
+    /// Removes an entry; false if it was not there.
     pub(super) fn remove(&mut self, prefix: &[u8], target: T) -> bool {
         let Some(first) = prefix.first() else { return self.targets.remove(target) };
         let Ok(at) = self.branch_of(*first) else { return false };
@@ -88,13 +88,13 @@ impl<T: Copy + Ord> PrefixNode<T> {
         *self = below;
     }
 
-    /// True of the root when no prefix is left.
+    /// True for the root of a tree without prefixes.
     pub(super) fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.branches.is_empty()
     }
 
-    /// Appends the targets of the prefixes that the topic begins with, unsorted; a target of two prefixes comes
-    /// twice. Returns how many nodes were visited.
+    /// Appends the targets of the prefixes with which the topic begins, unsorted; a target of two prefixes appears
+    /// twice. Returns the number of visited nodes.
     pub(super) fn append_matches(&self, topic: &[u8], out: &mut Vec<T>) -> usize {
         let mut node = self;
         let mut topic = topic;
@@ -112,7 +112,7 @@ impl<T: Copy + Ord> PrefixNode<T> {
         }
     }
 
-    /// Gives `each` every prefix that the topic begins with.
+    /// Calls `each` with every prefix with which the topic begins.
     pub(super) fn for_each_match(&self, topic: &[u8], mut each: impl FnMut(&[u8])) {
         let (mut node, mut length) = (self, 0);
         loop {

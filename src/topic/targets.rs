@@ -1,7 +1,7 @@
-//! Owns the set of targets that one filter leads to. Only the parts of the index use it.
+//! Owns the set of targets of one filter. Only the parts of the index use it.
 
-/// A sorted list without duplicates. Ids mostly come in rising order, so that an insert is a push; a match is a
-/// copy of the whole list.
+/// A sorted list without duplicates. Ids mostly come in rising order, so that an insert is a push; a match is a copy of
+/// the whole list.
 #[derive(Debug)]
 pub(super) struct Targets<T>(Vec<T>);
 
@@ -10,7 +10,7 @@ impl<T: Copy + Ord> Targets<T> {
         Targets(Vec::new())
     }
 
-    /// False if it was there.
+    /// Adds a target; false if it was there.
     pub(super) fn insert(&mut self, target: T) -> bool {
         match self.0.binary_search(&target) {
             Ok(_) => false,
@@ -21,7 +21,7 @@ impl<T: Copy + Ord> Targets<T> {
         }
     }
 
-    /// False if it was not there.
+    /// Removes a target; false if it was not there.
     pub(super) fn remove(&mut self, target: T) -> bool {
         match self.0.binary_search(&target) {
             Ok(at) => {

@@ -13,8 +13,8 @@ pub struct CheckedFrame<'a> {
 }
 
 impl<'a> CheckedFrame<'a> {
-    /// Checks a body (without its length): 10 to 19 ns whatever the payload. `None`: it is no archive.
-    /// Checked means safe to read, not that it is what was sent: see `docs/PROTOCOL.md` on integrity.
+    /// Checks a body (without its length), in 10 to 19 ns whatever the payload. `None` if it is not an archive. A
+    /// checked body is safe to read; that does not prove that it is what was sent: see `docs/PROTOCOL.md` on integrity.
     #[inline]
     pub fn check(body: &'a [u8]) -> Option<Self> {
         if body.len() < FRAME_BODY_BYTES_MIN {

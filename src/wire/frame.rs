@@ -1,5 +1,5 @@
-//! The bodies of frames and how they are written. The order and shape of the variants *are* protocol version 1:
-//! `tests/golden.rs` freezes the bytes; a variant may be added at the end when it is no longer than a message.
+//! The bodies of frames and their encoding. The order and shape of the variants *are* protocol version 1:
+//! `tests/golden.rs` freezes the bytes; a variant may be added at the end if it is no longer than a message.
 
 use rkyv::ser::Serializer;
 use rkyv::ser::allocator::SubAllocator;
@@ -20,7 +20,7 @@ pub enum Frame<'a> {
         /// Any bytes.
         #[rkyv(with = InlineAsBox)]
         payload: &'a [u8],
-        /// Who published it: random, the same for the publisher's whole life.
+        /// The publisher: a random number, the same for the publisher's whole life.
         publisher: u64,
         /// Counts the publisher's messages, over all its topics, from 1.
         sequence: u64,
@@ -29,12 +29,12 @@ pub enum Frame<'a> {
     },
     /// Broker or publisher -> subscriber: messages are missing at this place of the stream.
     Gap {
-        /// Of which topic; empty: of any topic of the subscription.
+        /// The topic; empty: any topic of the subscription.
         #[rkyv(with = InlineAsBox)]
         topic: &'a [u8],
-        /// How many; 0: unknown.
+        /// The number of missing messages; 0: unknown.
         missed: u64,
-        /// Why: 1 overflow of the egress queue, 2 a publisher's connection was lost, 3 the subscriber's own
+        /// The reason: 1 overflow of the egress queue, 2 a publisher's connection was lost, 3 the subscriber's own
         /// queue overflowed.
         reason: u8,
     },
@@ -45,16 +45,16 @@ pub enum Frame<'a> {
         name: &'a str,
         /// The overflow policy wanted for this session; 0: the broker's default.
         overflow: u8,
-        /// The client's session before this one, which it has left; 0: none, as from clients that know no such thing.
+        /// The client's previous session, which it has left; 0: none, or the client does not support it.
         previous: u64,
-        /// What that session was welcomed with.
+        /// The ticket of that session's welcome.
         ticket: u64,
     },
     /// Broker -> client, the answer to a hello: the session is open.
     Welcome {
         /// Names the session in the broker's logs.
         session: u64,
-        /// Another one after each start of the broker.
+        /// A number that differs after each start of the broker.
         epoch: u64,
         /// Longest frame body that this end takes, in bytes.
         frame_bytes_max: u32,
@@ -62,7 +62,7 @@ pub enum Frame<'a> {
         heartbeat_ms: u32,
         /// The overflow policy of this session.
         overflow: u8,
-        /// To come back with, as the session's own client; 0: from brokers that know no such thing.
+        /// The ticket for coming back as this session's client; 0: the broker does not support it.
         ticket: u64,
     },
     /// Client -> broker: answered by `Done` when the subscription is in force on every shard.
@@ -74,10 +74,10 @@ pub enum Frame<'a> {
         request: u32,
         /// Which of the session's subscribers; several may share a session.
         subscriber: u32,
-        /// How the filter's bytes are meant: 1 a pattern of levels, 2 a byte prefix.
+        /// The kind of the filter: 1 a pattern of levels, 2 a byte prefix.
         kind: u8,
     },
-    /// Client -> broker: takes one subscription back; answered by `Done`.
+    /// Client -> broker: cancels one subscription; answered by `Done`.
     Unsubscribe {
         /// As in `Subscribe`.
         #[rkyv(with = InlineAsBox)]
@@ -91,7 +91,7 @@ pub enum Frame<'a> {
     },
     /// Broker -> client: the request is done.
     Done {
-        /// Which one.
+        /// The request.
         request: u32,
     },
     /// Broker -> client: a request, or (request 0) the connection, is refused.
@@ -99,12 +99,12 @@ pub enum Frame<'a> {
         /// For people.
         #[rkyv(with = InlineAsBox)]
         text: &'a str,
-        /// Which request; 0: the connection, which ends after this frame.
+        /// The request; 0: the connection, which ends after this frame.
         request: u32,
         /// One of [`crate::error::ErrorCode`].
         code: u16,
     },
-    /// Client -> broker: tell me how many subscribers this topic has, now and whenever that changes.
+    /// Client -> broker: asks for the number of subscribers of this topic, now and whenever it changes.
     WatchSubscribers {
         /// As in `Message`.
         #[rkyv(with = InlineAsBox)]
@@ -112,14 +112,14 @@ pub enum Frame<'a> {
         /// The answers carry it.
         request: u32,
     },
-    /// Client -> broker: no more of that.
+    /// Client -> broker: ends such a watch.
     UnwatchSubscribers {
-        /// Of the `WatchSubscribers`.
+        /// The request of the `WatchSubscribers`.
         request: u32,
     },
-    /// Broker -> client: so many subscribers are there.
+    /// Broker -> client: the present number of subscribers.
     SubscriberCount {
-        /// Of the `WatchSubscribers`.
+        /// The request of the `WatchSubscribers`.
         request: u32,
         /// Subscribers, not sessions.
         count: u32,
@@ -129,29 +129,29 @@ pub enum Frame<'a> {
         /// The answer carries it.
         request: u32,
     },
-    /// Either way: are you there?
+    /// Either way: asks for a sign of life.
     Ping {
-        /// Comes back in the pong.
+        /// A number that comes back in the pong.
         token: u64,
     },
     /// The answer to a ping.
     Pong {
-        /// Of the ping.
+        /// The token of the ping.
         token: u64,
     },
     /// Broker -> client, before the welcome: which topics are proxied and which go direct.
     Modes {
-        /// A line `FILTER=proxy` or `FILTER=direct` for each rule; the first that matches a topic holds.
+        /// A line `FILTER=proxy` or `FILTER=direct` for each rule; the first that matches a topic applies.
         #[rkyv(with = InlineAsBox)]
         rules: &'a str,
     },
-    /// Direct publisher -> client, before the welcome: who this is.
+    /// Direct publisher -> client, before the welcome: the publisher's identity.
     Identity {
-        /// As in its registration.
+        /// The publisher, as in its registration.
         publisher: u64,
     },
-    /// Direct publisher -> broker: where I am and what I publish; again to add topics, or after the lease ran out.
-    /// Answered by `Registered` when every shard knows.
+    /// Direct publisher -> broker: announces endpoints and topics; sent again to add topics, or after the lease ran
+    /// out. Answered by `Registered` when every shard has the registration.
     Register {
         /// A line for each endpoint that subscribers can reach.
         #[rkyv(with = InlineAsBox)]
@@ -159,21 +159,21 @@ pub enum Frame<'a> {
         /// A line for each filter of topics.
         #[rkyv(with = InlineAsBox)]
         topics: &'a str,
-        /// Who: random, the same for the publisher's whole life.
+        /// The publisher: a random number, the same for the publisher's whole life.
         publisher: u64,
-        /// Grows with each new registration; one that is lower than known is stale.
+        /// A number that grows with each new registration; a lower one than the registry's is stale.
         epoch: u64,
         /// The answer carries it.
         request: u32,
     },
-    /// Broker -> direct publisher.
+    /// Broker -> direct publisher: the registration or renewal is accepted.
     Registered {
-        /// Of the `Register` or `Renew`.
+        /// The request of the `Register` or `Renew`.
         request: u32,
-        /// Renew before so many milliseconds have passed.
+        /// Milliseconds within which to renew.
         lease_ms: u32,
     },
-    /// Direct publisher -> broker: I am still here. Answered by `Registered`, or by an error with code 17.
+    /// Direct publisher -> broker: renews the lease. Answered by `Registered`, or by an error with code 17.
     Renew {
         /// As in `Register`.
         publisher: u64,
@@ -182,15 +182,15 @@ pub enum Frame<'a> {
         /// The answer carries it.
         request: u32,
     },
-    /// Direct publisher -> broker: I am leaving.
+    /// Direct publisher -> broker: ends the registration.
     Unregister {
         /// As in `Register`.
         publisher: u64,
         /// As in `Register`.
         epoch: u64,
     },
-    /// Client -> broker: tell me of direct publishers of these topics, now and from now on. Answered by `Done` behind
-    /// those that are there now.
+    /// Client -> broker: asks for the direct publishers of these topics, now and from now on. Answered by `Done` after
+    /// the present ones.
     WatchPublishers {
         /// As in `Subscribe`.
         #[rkyv(with = InlineAsBox)]
@@ -200,12 +200,12 @@ pub enum Frame<'a> {
         /// As in `Subscribe`.
         kind: u8,
     },
-    /// Client -> broker: no more of that.
+    /// Client -> broker: ends such a watch.
     UnwatchPublishers {
-        /// Of the `WatchPublishers`.
+        /// The request of the `WatchPublishers`.
         request: u32,
     },
-    /// Broker -> client: a direct publisher of watched topics is there, or has more of them.
+    /// Broker -> client: a direct publisher of watched topics has registered, or has added topics.
     PublisherUp {
         /// As in `Register`.
         #[rkyv(with = InlineAsBox)]
@@ -217,7 +217,7 @@ pub enum Frame<'a> {
         publisher: u64,
         /// As in `Register`.
         epoch: u64,
-        /// What is left of its lease, in milliseconds, in the answer to a list; else 0.
+        /// The rest of its lease, in milliseconds, in the answer to a list; otherwise 0.
         lease_left_ms: u32,
     },
     /// Broker -> client: a direct publisher has left, or its lease ran out.
@@ -226,16 +226,16 @@ pub enum Frame<'a> {
         publisher: u64,
         /// As in `Register`.
         epoch: u64,
-        /// 1: it left, 2: its lease ran out.
+        /// The reason: 1 it left, 2 its lease ran out.
         reason: u8,
     },
-    /// Client -> broker: every direct publisher, as `PublisherUp` frames and a `Done` behind them.
+    /// Client -> broker: asks for every direct publisher, sent as `PublisherUp` frames and a `Done` after them.
     ListPublishers {
         /// The answer carries it.
         request: u32,
     },
-    /// As `Message`, of a topic and any number of parts but one: what a ZeroMQ peer sent in one part or in more than
-    /// two.
+    /// A message with a topic and any number of further parts but one: sent by a ZeroMQ peer in one part or in more
+    /// than two.
     Parts {
         /// The first part. From a ZeroMQ peer it may be empty, or longer than 1,024 bytes.
         #[rkyv(with = InlineAsBox)]
@@ -252,17 +252,17 @@ pub enum Frame<'a> {
     },
 }
 
-/// A frame's variant, without its fields.
+/// The class of a frame: routed by topic, or for this connection only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
-    /// Travels by topic: a message, or a gap in one.
+    /// A frame routed by topic: a message, or a gap in one.
     Routable,
-    /// Meant for the other end of this connection.
+    /// A frame for the other end of this connection.
     Control,
 }
 
 impl Frame<'_> {
-    /// Whether it travels by topic.
+    /// The class of this frame.
     pub fn kind(&self) -> FrameKind {
         match self {
             Frame::Message { .. } | Frame::Gap { .. } | Frame::Parts { .. } => FrameKind::Routable,
@@ -271,12 +271,12 @@ impl Frame<'_> {
     }
 }
 
-/// The shortest body that can be an archive: its root. Anything shorter is malformed, whatever it says.
+/// The shortest body that can be an archive: its root. Anything shorter is malformed, whatever its bytes.
 pub const FRAME_BODY_BYTES_MIN: usize = size_of::<ArchivedFrame<'static>>();
 
 const _: () = assert!(FRAME_BODY_BYTES_MIN == 41, "the root's size is part of protocol version 1");
 
-/// Appends the frame, length first, to `out`. Allocates only if `out` must grow.
+/// Appends the frame, with its length first, to `out`. Allocates only if `out` must grow.
 ///
 /// # Panics
 /// If the body would be over 4 GiB: callers bound it by the peer's `frame_bytes_max` first.

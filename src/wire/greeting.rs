@@ -1,11 +1,11 @@
 //! The first 16 bytes of a connection, each way, before any rkyv. Broker and client both send one at once.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 0..8 | `CORECAST` |
 //! | 8..10 | highest protocol version spoken, `u16` little-endian |
 //! | 10..12 | lowest protocol version spoken, `u16` little-endian |
-//! | 12..16 | zero; a receiver ignores it |
+//! | 12..16 | zero; ignored by the receiver |
 
 use crate::error::ErrorCode;
 
@@ -19,12 +19,12 @@ pub const MAGIC: &[u8; 8] = b"CORECAST";
 /// belongs to it: a change there is a change here.
 pub const VERSION: u16 = 1;
 
-/// What the first bytes of a connection are.
+/// The start of a connection, as far as it has arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Greeting {
-    /// Not all there yet, and nothing wrong so far.
+    /// An incomplete greeting, with nothing wrong so far.
     NeedMore,
-    /// A peer that speaks this version.
+    /// A greeting of a peer that speaks this version.
     Version(u16),
 }
 
@@ -37,8 +37,8 @@ pub fn ours() -> [u8; GREETING_BYTES] {
     bytes
 }
 
-/// Reads the start of `bytes`. The first byte that cannot be a greeting's is an error: an HTTP request or a TLS
-/// hello is told at once, not when it has sent 16 bytes.
+/// Reads the start of `bytes`. The first byte that no greeting has there is an error: an HTTP request or a TLS hello is
+/// refused at once, not after 16 bytes.
 ///
 /// # Errors
 /// `NotCorecast` or `Version`.

@@ -1,9 +1,9 @@
 //! The wire: greeting, frame layers, rkyv bodies. Knows bytes, not sockets; the only `unsafe` of the crate is in
-//! `checked`. `docs/PROTOCOL.md` describes what is here to a stranger.
+//! `checked`. `docs/PROTOCOL.md` describes the protocol for implementers of other clients.
 //!
-//! A connection begins with a 16-byte [`greeting`] each way. After it come frames: a `u32` little-endian length
-//! and an rkyv archive of one [`Frame`]. [`splitter::split`] finds and checks whole frames in what has arrived,
-//! [`Reader`] and [`Slab`] hold what has arrived, and [`CheckedFrame`] reads a frame without checking again.
+//! A connection begins with a 16-byte [`greeting`] each way. Frames follow: a `u32` little-endian length and an rkyv
+//! archive of one [`Frame`]. [`splitter::split`] finds and checks the whole frames in the received bytes, [`Reader`]
+//! and [`Slab`] hold those bytes, and [`CheckedFrame`] reads a frame without checking it again.
 
 mod checked;
 mod frame;

@@ -1,4 +1,4 @@
-//! The payload of a frame of several parts: each part is its length (`u32`, little-endian) and its bytes. Pure.
+//! The payload of a frame of several parts: for each part its length (`u32`, little-endian) and its bytes. Pure.
 
 use crate::limits::LENGTH_BYTES;
 
@@ -12,14 +12,14 @@ pub fn push(payload: &mut Vec<u8>, part: &[u8]) {
     payload.extend_from_slice(part);
 }
 
-/// Whether these bytes are whole parts, one after the other.
+/// True if these bytes are whole parts, one after the other.
 pub fn are_whole(payload: &[u8]) -> bool {
     let mut parts = iter(payload);
     parts.by_ref().for_each(drop);
     parts.rest.is_empty()
 }
 
-/// The parts, up to the first that is not whole.
+/// The parts, up to the first incomplete one.
 pub fn iter(payload: &[u8]) -> Iter<'_> {
     Iter { rest: payload }
 }

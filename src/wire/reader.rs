@@ -1,6 +1,6 @@
-//! Where received bytes stand until their frames are whole: a slab that a shard's connections share, and for a
-//! frame that is long and only begun a buffer of the connection's own. An idle connection holds no memory here, and
-//! what is taken from here keeps at most a third more memory alive than it has bytes.
+//! The place of received bytes until their frames are whole: a slab that a shard's connections share, and for a long
+//! unfinished frame a buffer of the connection's own. An idle connection holds no memory here, and the bytes taken from
+//! here keep at most a third more memory alive than their own length.
 
 use std::mem;
 
@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 use super::splitter::announced_bytes;
 use crate::limits::{PARTIAL_BYTES_IN_SLAB, READ_BYTES_PER_TURN, SLAB_BYTES, SLAB_TAKEN_BYTES_MIN};
 
-/// The read buffer that all connections of one executor share: each turn uses its front and leaves it free.
+/// The read buffer that all connections of one executor share: each turn uses its front and then leaves it free.
 #[derive(Default, Debug)]
 pub struct Slab {
     buf: BytesMut,
-    /// The buffer that a turn took last: it is used again, as it is, once nobody holds frames of it.
+    /// The buffer that a turn took last: it is used again, as it is, once nobody holds frames in it.
     taken: Bytes,
 }
 
@@ -25,7 +25,7 @@ impl Slab {
         }
     }
 
-    /// The first bytes. If they nearly fill the buffer they are a slice of it, and it is theirs.
+    /// Takes the first bytes. If they nearly fill the buffer, they are a slice of it and keep it.
     fn take(&mut self, bytes: usize) -> Bytes {
         if bytes < SLAB_TAKEN_BYTES_MIN {
             return Bytes::copy_from_slice(&self.buf[..bytes]);
@@ -35,7 +35,7 @@ impl Slab {
     }
 }
 
-/// One connection's place in the stream: the bytes of a frame that has begun and is not whole.
+/// One connection's position in the stream: the bytes of its unfinished frame.
 #[derive(Default, Debug)]
 pub struct Reader {
     partial: Vec<u8>,
@@ -45,7 +45,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Space for this turn's read. Give the number of bytes received to [`Reader::received`], then look at
+    /// Space for this turn's read. Report the number of bytes received to [`Reader::received`], then look at
     /// [`Reader::filled`], and end the turn with [`Reader::take`] or [`Reader::discard`].
     pub fn space<'s>(&mut self, slab: &'s mut Slab) -> &'s mut [u8] {
         let held = self.partial.len();
@@ -59,21 +59,21 @@ impl Reader {
         &mut slab.buf[held..held + READ_BYTES_PER_TURN]
     }
 
-    /// So many bytes have come into the space (0: none, and the turn is over).
+    /// Records that this many bytes were read into the space (0: none, and the turn is over).
     pub fn received(&mut self, slab: &Slab, bytes: usize) {
         self.filled += bytes;
         if self.in_own {
-            // The buffer grows with what has come: no page of it is touched before.
+            // The buffer grows with the received bytes: no page of it is touched before.
             self.partial.extend_from_slice(&slab.buf[..bytes]);
         }
     }
 
-    /// All bytes of this connection that no frame was made of yet.
+    /// All bytes of this connection that are not part of a frame yet.
     pub fn filled<'s>(&'s self, slab: &'s Slab) -> &'s [u8] {
         if self.in_own { &self.partial } else { &slab.buf[..self.filled] }
     }
 
-    /// Ends the turn: the first `whole` bytes, refcounted, and the rest kept for the next turn.
+    /// Ends the turn: returns the first `whole` bytes, refcounted, and keeps the rest for the next turn.
     pub fn take(&mut self, slab: &mut Slab, whole: usize) -> Bytes {
         debug_assert!(whole <= self.filled);
         if self.in_own {
@@ -83,7 +83,7 @@ impl Reader {
         slab.take(whole)
     }
 
-    /// Ends the turn as [`Reader::take`] does, when the first `whole` bytes were used in place.
+    /// Ends the turn like [`Reader::take`], when the first `whole` bytes were used in place.
     pub fn discard(&mut self, slab: &mut Slab, whole: usize) {
         debug_assert!(whole <= self.filled);
         if self.in_own {
@@ -93,23 +93,23 @@ impl Reader {
         }
     }
 
-    /// Bytes of a frame that has begun and is not whole.
+    /// Bytes received of the unfinished frame.
     pub fn partial_bytes(&self) -> usize {
         self.partial.len()
     }
 
-    /// How long the begun frame will be, once its length has arrived.
+    /// The length of the unfinished frame, once its length prefix has arrived.
     pub fn partial_announced_bytes(&self) -> Option<usize> {
         announced_bytes(&self.partial)
     }
 
-    /// Memory of this connection's own, in bytes: it follows what has arrived, not what was announced.
+    /// Memory of this connection's own, in bytes: it follows the received bytes, not the announced ones.
     pub fn memory_bytes(&self) -> usize {
         self.partial.capacity()
     }
 
-    /// Keeps what follows the whole frames in the slab; a connection with nothing begun keeps no memory, and one
-    /// with little begun keeps little.
+    /// Keeps the bytes after the whole frames in the slab; a connection without an unfinished frame keeps no memory,
+    /// and one with a short one keeps little.
     fn keep_rest(&mut self, slab: &Slab, whole: usize) {
         let rest = &slab.buf[whole..self.filled];
         if self.partial.capacity() > 2 * rest.len() {
@@ -120,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// The long frame is whole: its buffer goes with it, without what it had grown to beyond.
+    /// Takes the whole long frame with its buffer, without the unused capacity.
     fn take_own(&mut self, whole: usize) -> Bytes {
         if whole == 0 {
             return Bytes::new();
@@ -136,7 +136,7 @@ impl Reader {
 mod tests {
     use super::*;
 
-    /// One turn in which so many bytes come, of which so many are whole.
+    /// One turn in which `received` bytes arrive, `whole` of which are whole frames.
     fn turn(reader: &mut Reader, slab: &mut Slab, received: usize, whole: usize) -> Bytes {
         assert!(reader.space(slab).len() >= received);
         reader.received(slab, received);

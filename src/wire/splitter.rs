@@ -1,4 +1,4 @@
-//! Finds the whole frames in what has arrived and checks each, once. Pure: bytes in, spans out.
+//! Finds the whole frames in the received bytes and checks each once. Pure: bytes in, spans out.
 
 use bytes::Bytes;
 
@@ -7,8 +7,8 @@ use super::frame::{FRAME_BODY_BYTES_MIN, Frame};
 use crate::error::ErrorCode;
 use crate::limits::LENGTH_BYTES;
 
-/// One whole, checked frame within the bytes that were split. Only [`split`] makes them, and only this crate reads
-/// unchecked by them: it keeps a span and the bytes that it is of together.
+/// One whole, checked frame within the split bytes. Only [`split`] makes spans, and only this crate reads through them
+/// without checking: it keeps a span together with its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     start: u32,
@@ -16,24 +16,24 @@ pub struct Span {
 }
 
 impl Span {
-    /// Where the frame's length stands, in bytes from the start of what was split.
+    /// The position of the frame's length, in bytes from the start of the split bytes.
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// Where the frame ends.
+    /// The end of the frame.
     pub fn end(self) -> usize {
         self.start() + LENGTH_BYTES + self.body_bytes as usize
     }
 
-    /// The frame, out of the bytes that were split (or an unchanged copy of them).
+    /// The frame, in the split bytes (or an unchanged copy of them).
     #[inline]
     pub(crate) fn frame(self, bytes: &[u8]) -> Frame<'_> {
         CheckedFrame::trusted(&bytes[self.start() + LENGTH_BYTES..self.end()]).frame()
     }
 }
 
-/// Walks bytes that are whole checked frames, such as those a queue holds, and yields each with its own bytes.
+/// Walks bytes that are whole checked frames, such as those of a queue, and yields each frame with its own bytes.
 pub(crate) fn frames(bytes: &Bytes) -> impl Iterator<Item = (Bytes, Frame<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -52,33 +52,33 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
     Some(Span { start: 0, body_bytes }.frame(bytes))
 }
 
-/// What is wrong with a connection's bytes: it ends with this.
+/// A fault in a connection's bytes, which ends the connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WireError {
-    /// What the peer is told.
+    /// The code sent to the peer.
     pub code: ErrorCode,
-    /// And in words.
+    /// The explanation sent to the peer.
     pub text: String,
 }
 
 impl WireError {
-    /// An error of this code, in these words.
+    /// An error of this code, with this explanation.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
         WireError { code, text: text.into() }
     }
 }
 
-/// What [`split`] found.
+/// The result of [`split`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Split {
     /// Bytes of the whole frames; the spans lie in `..whole_bytes`.
     pub whole_bytes: usize,
-    /// What stands after them is no frame. The frames before it are good.
+    /// The fault in the bytes after them. The frames before it are good.
     pub error: Option<WireError>,
 }
 
-/// Appends the span of each whole frame at the start of `bytes` to `spans`. A frame that has only begun is left;
-/// one that announces more than `frame_bytes_max` is an error at once, whatever has arrived of it.
+/// Appends the span of each whole frame at the start of `bytes` to `spans`. An unfinished frame is left in place; one
+/// that announces more than `frame_bytes_max` is an error at once, however little of it has arrived.
 pub fn split(bytes: &[u8], frame_bytes_max: usize, spans: &mut Vec<Span>) -> Split {
     let mut at = 0;
     while let Some(length) = bytes.get(at..at + LENGTH_BYTES) {
@@ -89,7 +89,7 @@ pub fn split(bytes: &[u8], frame_bytes_max: usize, spans: &mut Vec<Span>) -> Spl
         let body_start = at + LENGTH_BYTES;
         let Some(body) = bytes.get(body_start..body_start + body_bytes as usize) else { break };
         if CheckedFrame::check(body).is_none() {
-            let error = WireError::new(ErrorCode::Malformed, "a frame's body is no archive of version 1");
+            let error = WireError::new(ErrorCode::Malformed, "a frame body is not a version 1 archive");
             return Split { whole_bytes: at, error: Some(error) };
         }
         spans.push(Span { start: u32::try_from(at).expect("a read is under 4 GiB"), body_bytes });
@@ -98,7 +98,7 @@ pub fn split(bytes: &[u8], frame_bytes_max: usize, spans: &mut Vec<Span>) -> Spl
     Split { whole_bytes: at, error: None }
 }
 
-/// How many bytes the frame at the start of `bytes` will have, length and body, if its length has arrived.
+/// The length of the frame at the start of `bytes`, with its length prefix, if that has arrived.
 pub fn announced_bytes(bytes: &[u8]) -> Option<usize> {
     let length = bytes.get(..LENGTH_BYTES)?;
     Some(LENGTH_BYTES + u32::from_le_bytes(length.try_into().expect("four bytes")) as usize)

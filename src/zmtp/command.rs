@@ -1,4 +1,4 @@
-//! The commands of ZMTP 3.1, read and written. A command's body is its name, with the length before it, and its data.
+//! The commands of ZMTP 3.1, parsed and written. A command's body is its name, with the length before it, and its data.
 
 use bytes::BufMut;
 
@@ -7,40 +7,40 @@ use crate::error::ErrorCode;
 use crate::limits::{ZMTP_IDENTITY_BYTES_MAX, ZMTP_PING_CONTEXT_BYTES_MAX};
 use crate::wire::WireError;
 
-/// A command that came.
+/// A command from the peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ZmtpCommand<'a> {
     /// The peer is ready: its metadata.
     Ready(Metadata<'a>),
-    /// It asks for messages with this prefix.
+    /// The peer asks for messages with this prefix.
     Subscribe(&'a [u8]),
-    /// It takes one such subscription back.
+    /// The peer cancels one such subscription.
     Cancel(&'a [u8]),
-    /// It asks whether this end lives.
+    /// The peer asks for a sign of life.
     Ping {
-        /// After so many tenths of a second without a word the peer may be given up; 0: not said.
+        /// Tenths of a second in silence after which the peer may be given up; 0: unspecified.
         ttl_ds: u16,
-        /// Comes back in the pong.
+        /// Bytes that come back in the pong.
         context: &'a [u8],
     },
     /// The answer to a ping.
     Pong,
-    /// It ends the connection, and says why.
+    /// The peer ends the connection, and gives the reason.
     Error(&'a [u8]),
-    /// A command that this end does not know.
+    /// A command unknown to this end.
     Unknown(&'a [u8]),
 }
 
-/// What a READY says.
+/// The metadata of a READY.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Metadata<'a> {
-    /// PUB, SUB, …
+    /// The type: PUB, SUB, …
     pub socket_type: Option<&'a [u8]>,
-    /// Empty if it has none.
+    /// The identity; empty if there is none.
     pub identity: &'a [u8],
 }
 
-/// Reads a command's body.
+/// Parses a command's body.
 ///
 /// # Errors
 /// `Malformed`.
@@ -75,7 +75,7 @@ fn malformed(text: &str) -> WireError {
     WireError::new(ErrorCode::Malformed, text)
 }
 
-/// Properties: a name with its length in a byte, a value with its length in four. Names have no case.
+/// Parses properties: a name with its length in a byte, a value with its length in four. Names are case-insensitive.
 fn parse_metadata(mut data: &[u8]) -> Result<Metadata<'_>, WireError> {
     let mut metadata = Metadata::default();
     let mut has_identity = false;
@@ -115,7 +115,7 @@ fn command(name: &[u8], data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// This end is ready, as a socket of this type.
+/// The READY of this end, as a socket of this type.
 pub fn ready(socket_type: &str) -> Vec<u8> {
     let mut data = Vec::new();
     for (name, value) in [("Socket-Type", socket_type), ("Identity", "")] {
@@ -127,7 +127,7 @@ pub fn ready(socket_type: &str) -> Vec<u8> {
     command(b"READY", &data)
 }
 
-/// Asks a publisher for a prefix (`wanted`), or takes that back: a command, or for 3.0 a message.
+/// A subscription to a prefix (`wanted`), or its cancellation: a command, or for 3.0 a message.
 pub fn subscription(wanted: bool, prefix: &[u8], commands: bool) -> Vec<u8> {
     if commands {
         return command(if wanted { b"SUBSCRIBE" } else { b"CANCEL" }, prefix);
@@ -137,8 +137,8 @@ pub fn subscription(wanted: bool, prefix: &[u8], commands: bool) -> Vec<u8> {
     out
 }
 
-/// Asks whether the peer lives. It is not told when to give this end up: what would be the heartbeats it hears then,
-/// if all that flows here flows from it?
+/// A PING for the peer. It announces no time to live: nothing but the messages from here would prove to the peer that
+/// this end is alive, and there may be none.
 pub fn ping() -> Vec<u8> {
     command(b"PING", &[0, 0])
 }
@@ -148,7 +148,7 @@ pub fn pong(context: &[u8]) -> Vec<u8> {
     command(b"PONG", context)
 }
 
-/// Why the connection ends; what is beyond 255 bytes is cut.
+/// An ERROR with the reason for which the connection ends, cut to 255 bytes.
 pub fn error(reason: &str) -> Vec<u8> {
     let reason = &reason.as_bytes()[..reason.len().min(255)];
     let length = u8::try_from(reason.len()).expect("it was cut");

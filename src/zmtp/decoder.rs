@@ -1,5 +1,5 @@
-//! Finds the whole messages and commands in what has arrived. What was scanned of a message that is not whole is not
-//! scanned again, so that a peer which sends byte by byte costs what it sends.
+//! Finds the whole messages and commands in the received bytes. The scanned start of an incomplete message is not
+//! scanned again, so that a peer which sends byte by byte costs no more than its bytes.
 
 use std::ops::Range;
 
@@ -10,51 +10,51 @@ use crate::limits::{
 };
 use crate::wire::WireError;
 
-/// What stands at the start of what has arrived.
+/// The item at the start of the received bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// Nothing whole.
+    /// No whole item yet.
     NeedMore,
-    /// A command with this body. `alone`: it ends the bytes that are used; else it stands within a message, as libzmq
-    /// sends its heartbeats, and is passed over when that is whole.
+    /// A command with this body. If `alone`, it ends the used bytes; otherwise it is within a message, where libzmq
+    /// sends its heartbeats, and is skipped when that message is whole.
     Command {
-        /// Its body.
+        /// The command's body.
         body: Range<usize>,
-        /// Not within a message.
+        /// True unless the command is within a message.
         alone: bool,
     },
-    /// A message, to its end.
+    /// A whole message.
     Message(MessageSpan),
-    /// A message to `end` that has commands within it: only these frames are its own.
+    /// A message to `end` with commands within it: only these frames are its own.
     Interrupted {
-        /// Where it ends.
+        /// The end of the message.
         end: usize,
-        /// Its frames.
+        /// The message's frames.
         pieces: Vec<Range<usize>>,
     },
-    /// A message that is longer than allowed has begun: its bytes are to be passed over as they come.
+    /// The start of a message that is longer than allowed: its bytes are to be skipped as they come.
     TooLong {
-        /// Where its first part begins, as far as it is routed by that.
+        /// The start of its first part, as far as it is used for routing.
         topic: Range<usize>,
-        /// Bytes that it has so far, with those that are announced.
+        /// Bytes of the message so far, including the announced ones.
         message_bytes: usize,
     },
     /// Bytes of such a message, up to here.
     Skipped(usize),
 }
 
-/// The rest of a message that is passed over.
+/// The rest of a message that is being skipped.
 #[derive(Debug)]
 struct Skip {
-    /// Bytes to the end of its present part.
+    /// Bytes to the end of its current part.
     part_left: usize,
-    /// More parts follow.
+    /// True if more parts follow.
     more: bool,
-    /// All that it has so far, with what is announced.
+    /// Bytes of the message so far, including the announced ones.
     message_bytes: usize,
 }
 
-/// One connection's place in the stream, from the start of a message that is not whole.
+/// One connection's position in the stream, from the start of an incomplete message.
 #[derive(Debug)]
 pub struct Decoder {
     message_bytes_max: usize,
@@ -69,7 +69,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes messages of so many bytes, as they come and as they would be as a native frame.
+    /// A decoder for messages of at most `message_bytes_max`, both as they come and as native frames.
     pub fn new(message_bytes_max: usize) -> Self {
         Decoder {
             message_bytes_max,
@@ -83,15 +83,15 @@ impl Decoder {
         }
     }
 
-    /// From now on commands may be as long as messages: subscriptions are.
+    /// Allows commands to be as long as messages from now on: subscriptions are commands.
     pub fn take_long_commands(&mut self) {
         self.command_bytes_max = self.command_bytes_max.max(self.message_bytes_max);
     }
 
-    /// What stands at the start of `bytes`, which begin where the last message or command that was `alone` ended.
+    /// The item at the start of `bytes`, which begin at the end of the last message or `alone` command.
     ///
     /// # Errors
-    /// `Malformed`, `TooLarge`: at once, whatever has arrived of it.
+    /// `Malformed`, `TooLarge`: at once, however little of it has arrived.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Found, WireError> {
         if self.skip.is_some() {
             return self.skip_more(bytes);
@@ -121,7 +121,7 @@ impl Decoder {
         }
     }
 
-    /// Bytes that the message or command which has begun will have at the least.
+    /// The least length of the incomplete message or command.
     pub fn announced_bytes(&self, bytes: &[u8]) -> Option<usize> {
         if self.skip.is_some() {
             return None;
@@ -130,7 +130,7 @@ impl Decoder {
         Some(announced(head).saturating_add(self.scanned + head.head_bytes))
     }
 
-    /// True if a message with this part has an allowed length. A command that has not is an error.
+    /// True if a message with this part has an allowed length. A command that is too long is an error.
     fn fits(&self, head: Head) -> Result<bool, WireError> {
         let announced = announced(head);
         if head.command {
@@ -147,7 +147,8 @@ impl Decoder {
             && native_bytes_with(self.native_bytes, self.parts, announced) <= max)
     }
 
-    /// The part with this head makes a message too long. It is known by its first part, so that has to have come.
+    /// Handles a head whose part makes a message too long. Skipped messages are identified by their first part, so that
+    /// part has to have arrived.
     fn begin_skip(&mut self, head: Head, bytes: &[u8]) -> Result<Found, WireError> {
         let from = self.scanned + head.head_bytes;
         let message_bytes = skipped_bytes(from, announced(head), self.message_bytes_max)?;
@@ -156,7 +157,7 @@ impl Decoder {
         if topic.end > bytes.len() {
             return Ok(Found::NeedMore);
         }
-        // All that has come of it is passed over with the part: nothing before has been used up.
+        // The received bytes of the message are skipped with this part: none of them has been used up.
         self.skip = Some(Skip { part_left: from + announced(head), more: head.more, message_bytes });
         (self.scanned, self.parts, self.native_bytes) = (0, 0, 0);
         self.holes.clear();
@@ -223,7 +224,7 @@ fn announced(head: Head) -> usize {
     usize::try_from(head.body_bytes).unwrap_or(usize::MAX)
 }
 
-/// Bytes of a message that is passed over, with those that its next part announces.
+/// Bytes of a skipped message, including those that its next part announces.
 fn skipped_bytes(before: usize, announced: usize, max: usize) -> Result<usize, WireError> {
     let all = before.saturating_add(announced);
     if all > ZMTP_SKIPPED_BYTES_MAX {

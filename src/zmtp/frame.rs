@@ -1,5 +1,5 @@
 //! ZMTP frames: a byte of flags, a size of one byte or (long) eight, big-endian, and the body. A message is one frame
-//! or more, all but the last flagged as followed by more.
+//! or more, all but the last with a flag that more follow.
 
 use std::ops::Range;
 
@@ -9,30 +9,30 @@ use crate::error::ErrorCode;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::wire::{FRAME_BODY_BYTES_MIN, WireError};
 
-/// More frames of this message follow.
+/// The flag of a frame that is followed by more frames of its message.
 pub const MORE: u8 = 1;
-/// The size has eight bytes.
+/// The flag of a frame whose size has eight bytes.
 pub const LONG: u8 = 2;
-/// A command, not a part of a message.
+/// The flag of a command, as opposed to a part of a message.
 pub const COMMAND: u8 = 4;
 
-/// What stands before a body.
+/// The head of a frame: everything before its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// Bytes of flags and size.
     pub head_bytes: usize,
-    /// Bytes of the body: as announced, so nothing to allocate by.
+    /// Bytes of the body, as announced: never allocate by it.
     pub body_bytes: u64,
-    /// More frames of this message follow.
+    /// True if more frames of this message follow.
     pub more: bool,
-    /// A command.
+    /// True for a command.
     pub command: bool,
 }
 
-/// Reads the head at the start of `bytes`; `None`: it is not all there.
+/// Parses the head at the start of `bytes`; `None` if it is incomplete.
 ///
 /// # Errors
-/// `Malformed`: flags that must not be, or not together.
+/// `Malformed`: invalid flags, or flags that exclude each other.
 #[inline]
 pub fn parse_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
     let Some(flags) = bytes.first().copied() else { return Ok(None) };
@@ -60,7 +60,7 @@ pub fn put_frame(out: &mut impl BufMut, flags: u8, body: &[u8]) {
     out.put_slice(body);
 }
 
-/// Appends a message of `first` and the parts that follow.
+/// Appends a message of `first` and the parts after it.
 pub fn put_message<'a>(out: &mut BytesMut, first: &[u8], others: impl Iterator<Item = &'a [u8]>) {
     let mut part = first;
     for next in others {
@@ -70,7 +70,7 @@ pub fn put_message<'a>(out: &mut BytesMut, first: &[u8], others: impl Iterator<I
     put_frame(out, 0, part);
 }
 
-/// One whole message within the bytes that were decoded.
+/// One whole message within the decoded bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MessageSpan {
     start: u32,
@@ -82,7 +82,7 @@ pub struct MessageSpan {
 }
 
 impl MessageSpan {
-    /// A message of which the decoder knows all this; `first` is where its first part stands.
+    /// A message with these facts from the decoder; `first` is the position of its first part.
     pub(super) fn new(range: Range<usize>, first: Range<usize>, parts: u32, native_bytes: usize) -> Self {
         let short = |n: usize| u32::try_from(n).expect("a read is under 4 GiB");
         MessageSpan {
@@ -95,7 +95,7 @@ impl MessageSpan {
         }
     }
 
-    /// A message that [`put_message`] wrote, at `start`; of no bytes, where nothing could be written.
+    /// A message that [`put_message`] wrote, at `start`; empty if nothing could be written.
     pub(crate) fn written(start: usize, message: &[u8]) -> Self {
         let first = parse_head(message).ok().flatten().map_or(0..0, |head| {
             head.head_bytes..head.head_bytes + usize::try_from(head.body_bytes).expect("it is here")
@@ -104,23 +104,23 @@ impl MessageSpan {
         MessageSpan::new(start..start + message.len(), first, 0, 0)
     }
 
-    /// Moves it by so many bytes.
+    /// The same message, moved by `by` bytes.
     pub(crate) fn moved(self, by: usize) -> Self {
         let by = u32::try_from(by).expect("a read is under 4 GiB");
         MessageSpan { start: self.start + by, end: self.end + by, first: self.first + by, ..self }
     }
 
-    /// Where its first frame begins, in bytes from the start of what was decoded.
+    /// The start of its first frame, in bytes from the start of the decoded bytes.
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// Where its last frame ends.
+    /// The end of its last frame.
     pub fn end(self) -> usize {
         self.end as usize
     }
 
-    /// How many parts it has, if it was decoded.
+    /// The number of parts, if it was decoded.
     pub fn part_count(self) -> u32 {
         self.parts
     }
@@ -130,7 +130,8 @@ impl MessageSpan {
         self.native_bytes as usize
     }
 
-    /// What it is routed by: its first part, or the first `TOPIC_BYTES_MAX` bytes of that. No subscription is longer.
+    /// The bytes that it is routed by: its first part, or the first `TOPIC_BYTES_MAX` bytes of that. No subscription is
+    /// longer.
     #[inline]
     pub fn route_topic(self, bytes: &[u8]) -> &[u8] {
         let first = self.first as usize;
@@ -143,7 +144,7 @@ impl MessageSpan {
     }
 }
 
-/// The frames of bytes that are whole messages: where each stands, its body, whether more follow.
+/// The frames of bytes that are whole messages: the position of each, its body, and if more follow.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8], bool)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -156,7 +157,7 @@ fn frames(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8], bool)> {
     })
 }
 
-/// Calls `each` with the range and the first part of every message of bytes that are whole messages.
+/// Calls `each` with the range and the first part of every message in bytes that are whole messages.
 pub fn for_each_message(bytes: &[u8], mut each: impl FnMut(Range<usize>, &[u8])) {
     let mut begun: Option<(usize, &[u8])> = None;
     for (range, body, more) in frames(bytes) {
@@ -176,7 +177,7 @@ pub(crate) fn first_part(bytes: &[u8]) -> Option<&[u8]> {
     frames(bytes).next().map(|(_, body, _)| body)
 }
 
-/// Bytes of the body of a native frame of one part more.
+/// Bytes of the body of a native frame with one more part.
 pub(super) const fn native_bytes_with(before: usize, parts_before: u32, part: usize) -> usize {
     match parts_before {
         0 => FRAME_BODY_BYTES_MIN + part,

@@ -1,5 +1,5 @@
-//! The first bytes of a ZMTP connection, each way. Both ends begin with a signature and a version, and send the rest once
-//! they have the other's version, so that each can speak to an older one.
+//! The first bytes of a ZMTP connection, each way. Both ends begin with a signature and a version, and send the rest
+//! once they have the other's version, so that each can adapt to an older one.
 //!
 //! | bytes | ZMTP 3 (RFC 23, RFC 37) | ZMTP 2.0 (RFC 15) |
 //! |---|---|---|
@@ -18,7 +18,7 @@ use crate::wire::WireError;
 /// Length of a greeting of ZMTP 3 in bytes.
 pub const GREETING_BYTES: usize = 64;
 
-/// Length of what comes first, whatever the peer's version: the signature and the major version.
+/// Length of the start, which is the same for every peer's version: the signature and the major version.
 pub const OPENING_BYTES: usize = 11;
 
 /// Length of a greeting of ZMTP 2.0 in bytes, without the identity.
@@ -30,27 +30,27 @@ const MECHANISM: std::ops::Range<usize> = 12..32;
 const SOCKET_TYPES_2_0: [&str; 11] =
     ["PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"];
 
-/// The start of a connection.
+/// The start of a connection, as far as it has arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ZmtpGreeting {
-    /// Not all there yet, and nothing wrong so far. With the peer's version known, it waits for the rest of this end's
-    /// greeting, and may send no more before that.
+    /// An incomplete greeting, with nothing wrong so far. Once the peer's version is known, the peer waits for the rest
+    /// of this end's greeting, and may send nothing more before that.
     NeedMore(Option<Version>),
-    /// A peer that speaks ZMTP 3 with NULL; of 3.0 or, if `commands`, of 3.1 or newer.
+    /// A peer that speaks ZMTP 3 with NULL: 3.0, or 3.1 and newer if `commands`.
     Peer {
-        /// It knows subscriptions and heartbeats as commands.
+        /// True if it sends and understands subscriptions and heartbeats as commands.
         commands: bool,
     },
     /// A peer that speaks ZMTP 2.0.
     Peer2 {
         /// The type of its socket.
         socket_type: &'static str,
-        /// Length of all this, with its identity.
+        /// Length of the greeting, with the identity.
         bytes: usize,
     },
 }
 
-/// The version that a greeting is of.
+/// The version of a greeting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
     /// ZMTP 3.0 or newer.
@@ -59,7 +59,7 @@ pub enum Version {
     V2(&'static str),
 }
 
-/// The greeting that this build sends to peers of ZMTP 3: 3.1, NULL.
+/// The greeting that this build sends to ZMTP 3 peers: 3.1, NULL.
 pub fn ours() -> [u8; GREETING_BYTES] {
     let mut bytes = [0; GREETING_BYTES];
     (bytes[0], bytes[8], bytes[9]) = (0xff, 1, 0x7f);
@@ -68,7 +68,7 @@ pub fn ours() -> [u8; GREETING_BYTES] {
     bytes
 }
 
-/// The end of a greeting to a peer of ZMTP 2.0, behind the opening: the type of this end's socket, and no identity.
+/// The end of a greeting to a ZMTP 2.0 peer, after the opening: the type of this end's socket, and no identity.
 pub fn ending_2_0(socket_type: &str) -> Vec<u8> {
     let number = SOCKET_TYPES_2_0.iter().position(|name| *name == socket_type);
     let number =
@@ -76,25 +76,30 @@ pub fn ending_2_0(socket_type: &str) -> Vec<u8> {
     vec![number, 0, 0]
 }
 
-/// Reads the start of `bytes`. The first byte that cannot be a greeting's is an error.
+/// Parses the start of `bytes`. The first byte that no greeting has there is an error.
 ///
 /// # Errors
-/// `NotZmtp`, `Version`, `Mechanism`, or `Malformed` for an identity that cannot be.
+/// `NotZmtp`, `Version`, `Mechanism`, or `Malformed` for an invalid identity.
 pub fn parse(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
     let need_more = Ok(ZmtpGreeting::NeedMore(None));
     let Some(first) = bytes.first() else { return need_more };
     match first {
         0xff => {}
-        // ZMTP 1: the length and flags of an identity, which mostly is empty.
+        // ZMTP 1: the length and flags of an identity, which is usually empty.
         1 if bytes.get(1).is_none_or(|flags| *flags == 0) => {
             return if bytes.len() > 1 { Err(unknown_version("1")) } else { need_more };
         }
-        _ => return Err(WireError::new(ErrorCode::NotZmtp, "this is a ZeroMQ port, and no ZMTP greeting")),
+        _ => {
+            return Err(WireError::new(
+                ErrorCode::NotZmtp,
+                "this is a ZeroMQ port, and the first bytes are not a ZMTP greeting",
+            ));
+        }
     }
     match bytes.get(9) {
         None => return need_more,
         Some(0x7f) => {}
-        // The same byte is where a long ZMTP 1 frame has its flags.
+        // A long ZMTP 1 frame has its flags in the same byte.
         Some(0) => return Err(unknown_version("1")),
         Some(_) => return Err(WireError::new(ErrorCode::NotZmtp, "the signature is not ZMTP's")),
     }
@@ -120,10 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
 fn parse_2_0(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
     let Some(number) = bytes.get(11) else { return Ok(ZmtpGreeting::NeedMore(None)) };
     let Some(socket_type) = SOCKET_TYPES_2_0.get(usize::from(*number)) else {
-        return Err(WireError::new(
-            ErrorCode::SocketType,
-            format!("ZMTP 2.0 has no type of socket {number}"),
-        ));
+        return Err(WireError::new(ErrorCode::SocketType, format!("ZMTP 2.0 has no socket type {number}")));
     };
     let need_more = Ok(ZmtpGreeting::NeedMore(Some(Version::V2(socket_type))));
     let Some(head) = parse_head(&bytes[GREETING_2_0_BYTES..])? else {

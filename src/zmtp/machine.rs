@@ -1,4 +1,5 @@
-//! One ZMTP connection, from the greeting to its end: what has arrived in, steps out. Pure: the shard does the steps.
+//! One ZMTP connection, from the greeting to its end: received bytes in, steps out. Pure: the shard carries out the
+//! steps.
 
 use std::ops::Range;
 
@@ -12,19 +13,19 @@ use crate::error::ErrorCode;
 use crate::limits::READ_BYTES_PER_TURN;
 use crate::wire::WireError;
 
-/// Who may come through a door.
+/// The kinds of peers that a door accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Sides {
     /// Publishers and subscribers.
     #[default]
     Both,
-    /// PUB and XPUB: the door is as an XSUB socket.
+    /// PUB and XPUB only: the door acts as an XSUB socket.
     Publishers,
-    /// SUB and XSUB: the door is as an XPUB socket.
+    /// SUB and XSUB only: the door acts as an XPUB socket.
     Subscribers,
 }
 
-/// What a peer is.
+/// The role of a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// PUB or XPUB.
@@ -33,48 +34,49 @@ pub enum Role {
     Subscriber,
 }
 
-/// What is to be done, in order.
+/// One action for the shard; steps are in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// The greeting was understood; READY follows.
+    /// Note that the greeting is complete; READY follows.
     Greeted,
-    /// The handshake is done.
+    /// Note that the handshake is done.
     Open(Role),
     /// Send these bytes.
     Send(Vec<u8>),
     /// Publish these of the spans.
     Messages(Range<usize>),
-    /// Publish this one message, whose bytes did not stand together.
+    /// Publish this one message, whose bytes were not contiguous.
     Message(Bytes, MessageSpan),
-    /// A message of so many bytes at the least is passed over, since it is too long. It began with these bytes.
+    /// Skip a message of at least this many bytes, since it is too long. It began with these bytes.
     TooLong(Bytes, usize),
-    /// The peer asks for this prefix.
+    /// Subscribe the peer to this prefix.
     Subscribe(Bytes),
-    /// The peer takes that back.
+    /// Cancel one of the peer's subscriptions to this prefix.
     Cancel(Bytes),
-    /// The peer sends heartbeats, and says that it is gone after so many tenths of a second without a word (0: not).
+    /// Note that the peer sends heartbeats, and may be given up after this many tenths of a second in silence (0:
+    /// never).
     Beat(u16),
-    /// The peer has answered a heartbeat.
+    /// Note that the peer has answered a heartbeat.
     Alive,
 }
 
-/// What a read came to. Kept from turn to turn for its memory.
+/// The output of a read. Kept from turn to turn for its memory.
 #[derive(Default, Debug)]
 pub struct Output {
-    /// What is to be done.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// The messages of the steps, in order; they stand in the first [`Read::whole_bytes`].
+    /// The messages of the steps, in order; they are in the first [`Read::whole_bytes`].
     pub spans: Vec<MessageSpan>,
-    /// What the last run of messages would have as native frames, in bytes.
+    /// Bytes of the last run of messages as native frames.
     run_bytes: usize,
 }
 
-/// How far a read came.
+/// The end of a read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Read {
     /// Bytes that are used up.
     pub whole_bytes: usize,
-    /// What stands after them ends the connection; the steps before it are good.
+    /// The fault in the bytes after them, which ends the connection; the steps before it are good.
     pub error: Option<WireError>,
 }
 
@@ -90,13 +92,13 @@ enum Stage {
 pub struct Machine {
     stage: Stage,
     sides: Sides,
-    /// The peer's greeting was one of ZMTP 3, so it understands an ERROR.
+    /// True if the peer's greeting was one of ZMTP 3, so that it understands an ERROR.
     can_tell: bool,
-    /// The peer speaks 3.1.
+    /// True if the peer speaks 3.1.
     commands: bool,
-    /// The rest of this end's greeting is sent.
+    /// True if the rest of this end's greeting is sent.
     greeted: bool,
-    /// The peer speaks ZMTP 2.0, which has no commands.
+    /// True if the peer speaks ZMTP 2.0, which has no commands.
     is_2_0: bool,
     decoder: Decoder,
 }
@@ -107,8 +109,8 @@ impl Output {
         self.spans.clear();
     }
 
-    /// Adds a message to the run it continues. A run is bounded as a turn of native frames is: it may be translated,
-    /// and one queue takes it at once.
+    /// Adds a message to the current run. A run is bounded like a turn of native frames: it may be translated, and one
+    /// queue takes it at once.
     fn push_message(&mut self, span: MessageSpan) {
         let at = self.spans.len();
         let joins = matches!(self.steps.last(), Some(Step::Messages(_)))
@@ -129,7 +131,7 @@ impl Output {
 }
 
 impl Machine {
-    /// A connection that came through a door for these, and may send messages of so many bytes.
+    /// A connection through a door for these peers, which may send messages of at most `message_bytes_max`.
     pub fn new(sides: Sides, message_bytes_max: usize) -> Self {
         Machine {
             stage: Stage::Greeting,
@@ -142,27 +144,27 @@ impl Machine {
         }
     }
 
-    /// The bytes that it begins with, whatever the peer speaks.
+    /// The bytes that it begins with, whatever version the peer speaks.
     pub fn begin() -> Vec<u8> {
         greeting::ours()[..OPENING_BYTES].to_vec()
     }
 
-    /// Whether the peer knows subscriptions and heartbeats as commands.
+    /// True if the peer has subscriptions and heartbeats as commands.
     pub fn knows_commands(&self) -> bool {
         self.commands
     }
 
-    /// What tells the peer why the connection ends; empty, if it would not understand it.
+    /// The bytes that tell the peer why the connection ends; empty if the peer would not understand them.
     pub fn farewell(&self, reason: &str) -> Vec<u8> {
         if self.can_tell { command::error(reason) } else { Vec::new() }
     }
 
-    /// Bytes that the message or command at the start of `rest`, which is not whole, will have at the least.
+    /// The least length of the incomplete message or command at the start of `rest`.
     pub fn announced_bytes(&self, rest: &[u8]) -> Option<usize> {
         if self.stage == Stage::Greeting { None } else { self.decoder.announced_bytes(rest) }
     }
 
-    /// Reads what has arrived and was not used up before.
+    /// Reads the received bytes that were not used up before.
     pub fn read(&mut self, bytes: &[u8], out: &mut Output) -> Read {
         out.clear();
         let mut read = Read::default();
@@ -185,8 +187,8 @@ impl Machine {
         }
     }
 
-    /// Reads the peer's greeting, and sends the rest of this end's once it has seen the peer's version. Gives its length,
-    /// when it is whole.
+    /// Reads the peer's greeting, and sends the rest of this end's once the peer's version is known. Returns the
+    /// greeting's length when it is whole.
     fn greet(&mut self, bytes: &[u8], out: &mut Output) -> Result<usize, WireError> {
         let greeting = greeting::parse(bytes);
         let version = match &greeting {
@@ -221,7 +223,7 @@ impl Machine {
         }
     }
 
-    /// Takes the next message or command. Gives where the unused bytes begin now; `None` if nothing more is whole.
+    /// Takes the next message or command. Returns the new start of the unused bytes; `None` if nothing more is whole.
     fn advance(&mut self, bytes: &[u8], at: usize, out: &mut Output) -> Result<Option<usize>, WireError> {
         let rest = &bytes[at..];
         if self.stage == Stage::Handshake {
@@ -230,7 +232,7 @@ impl Machine {
         match self.decoder.next(rest)? {
             Found::NeedMore => Ok(None),
             Found::Command { .. } if self.is_2_0 => {
-                Err(WireError::new(ErrorCode::Malformed, "a command, which ZMTP 2.0 does not have"))
+                Err(WireError::new(ErrorCode::Malformed, "a command, although ZMTP 2.0 has none"))
             }
             Found::Command { body, alone } => {
                 let end = at + body.end;
@@ -261,15 +263,15 @@ impl Machine {
         }
     }
 
-    /// Copies a message out from among the commands within it.
+    /// Copies a message without the commands within it.
     ///
     /// # Errors
-    /// The frames are not one message, which the decoder has seen to: the session ends rather than lose it in silence.
+    /// The frames are not one message, which the decoder rules out: the session ends rather than lose it silently.
     fn put_together(&self, bytes: &[u8], pieces: Vec<Range<usize>>) -> Result<Step, WireError> {
         let whole: Vec<u8> = pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect();
         match Decoder::new(usize::MAX).next(&whole)? {
             Found::Message(span) => Ok(Step::Message(Bytes::from(whole), span)),
-            _ => Err(WireError::new(ErrorCode::Malformed, "frames around a command that are no message")),
+            _ => Err(WireError::new(ErrorCode::Malformed, "the frames around a command are not one message")),
         }
     }
 
@@ -313,7 +315,7 @@ impl Machine {
         self.decoder.take_long_commands();
     }
 
-    /// What the peer is, and what this end is to it.
+    /// The peer's role, and the socket type of this end towards it.
     fn role(&self, socket_type: &[u8]) -> Result<(Role, &'static str), WireError> {
         match socket_type {
             b"PUB" | b"XPUB" if self.sides != Sides::Subscribers => Ok((Role::Publisher, "XSUB")),
@@ -324,13 +326,14 @@ impl Machine {
                     Sides::Publishers => "PUB and XPUB",
                     Sides::Subscribers => "SUB and XSUB",
                 };
-                let text = format!("this port takes {takes} sockets, not {}", other.escape_ascii());
+                let text = format!("this port accepts {takes} sockets, not {}", other.escape_ascii());
                 Err(WireError::new(ErrorCode::SocketType, text))
             }
         }
     }
 
-    /// What a subscriber sends: a subscription as in 3.0, or what an XSUB application sends up, which has nowhere to go.
+    /// Takes a message from a subscriber: a subscription as in 3.0, or data that an XSUB application sends up, which is
+    /// dropped.
     fn on_upstream_message(&self, span: MessageSpan, bytes: &[u8], out: &mut Output) {
         if span.part_count() != 1 {
             return;
@@ -343,7 +346,7 @@ impl Machine {
     }
 }
 
-/// Before the handshake is done there are only commands: told at the first byte, whatever it announces.
+/// Refuses messages before the handshake is done, when only commands may come: at the first byte, however long.
 fn refuse_messages(bytes: &[u8]) -> Result<(), WireError> {
     match parse_head(bytes)? {
         Some(Head { command: false, .. }) => {

@@ -1,5 +1,5 @@
 //! ZeroMQ's wire, ZMTP 3.0 and 3.1 (RFC 23 and 37) with the NULL mechanism: bytes and time in, bytes and steps out.
-//! Knows no sockets and no shards. `docs/ZMTP.md` says what is supported and what is not.
+//! Knows no sockets and no shards. `docs/ZMTP.md` lists what is supported.
 //!
 //! | file | owns |
 //! |---|---|

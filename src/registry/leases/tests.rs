@@ -1,4 +1,4 @@
-//! The registry against examples, and against an oracle that keeps everything and looks at all of it.
+//! The registry against examples, and against an oracle that keeps everything and scans all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ fn registration(publisher: u64, epoch: u64, endpoint: &str, topics: &[&str]) -> 
     }
 }
 
-/// The usual one: its endpoint is its own.
+/// The usual registration: its endpoint is its own.
 fn usual(publisher: u64, epoch: u64, topics: &[&str]) -> Registration {
     registration(publisher, epoch, &format!("tcp://10.0.0.1:{}", 7000 + publisher), topics)
 }
@@ -36,7 +36,7 @@ fn gone(publisher: u64, epoch: u64, expired: bool) -> Gone {
     Gone { publisher: PublisherId(publisher), epoch, expired }
 }
 
-/// A registry in which publisher 1 is there with these topics, in the epoch 3.
+/// A registry in which publisher 1 is registered with these topics, in epoch 3.
 fn with_one(topics: &[&str]) -> Registry {
     let mut registry = Registry::new(LEASE);
     assert!(registry.register(START, usual(1, 3, topics)).unwrap().is_some());
@@ -81,7 +81,7 @@ fn a_registration_that_comes_twice_is_one_and_renews() {
     let mut registry = with_one(&["a", "b"]);
     let later = START + LEASE / 2;
     assert_eq!(registry.register(later, usual(1, 3, &["a", "b"])), Ok(None));
-    // An earlier one of the same epoch, that was overtaken.
+    // An earlier one of the same epoch, which was overtaken.
     assert_eq!(registry.register(later, usual(1, 3, &["b"])), Ok(None));
     assert_eq!((registry.len(), topics_of(&registry, 1)), (1, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(registry.expire(START + LEASE), None);
@@ -114,7 +114,7 @@ fn an_epoch_that_is_over_is_stale_while_it_is_there_and_when_it_has_gone() {
     let mut left = with_one(&["a"]);
     assert_eq!(left.unregister(PublisherId(1), 3), Some(gone(1, 3, false)));
     for registry in [&mut expired, &mut left] {
-        // The very registration that has run out must not come back: whoever sent it has been told, or will be.
+        // The very registration that has run out must not come back: its sender has had its error, or will.
         stale(registry, 3);
         stale(registry, 2);
         assert!(registry.is_empty());
@@ -146,7 +146,7 @@ fn a_taken_endpoint_is_refused_by_name_until_its_holder_has_gone() {
     };
     assert!(registry.register(START, several).is_err());
     assert!(registry.register(START, registration(3, 1, "tcp://10.0.0.1:1", &["c"])).is_ok());
-    // The holder may say it again, and under a new epoch.
+    // The holder may repeat it, also under a new epoch.
     assert!(registry.register(START, usual(1, 4, &["a"])).is_ok());
     assert!(registry.expire(START + LEASE).is_some() && registry.expire(START + LEASE).is_some());
     assert_eq!(registry.expire(START + LEASE), None);
@@ -170,7 +170,7 @@ fn within_an_epoch_no_endpoint_changes_and_no_topic_is_dropped() {
     let more = registry.register(START, usual(1, 3, &["z"])).unwrap_err();
     assert!(more.to_string().contains("needs a new epoch"), "{more}");
     assert_eq!(topics_of(&registry, 1), names, "nothing has changed");
-    // Within the limit when those are gone that the wide one covers.
+    // Within the limit once the topics that the wide filter covers are gone.
     let wide = registry.register(START, usual(1, 3, &["t.*", "z"])).unwrap().expect("it has changed");
     assert_eq!(wide.topics, filters(&["t.*", "z"]));
     assert_eq!(registry.register(START, usual(1, 3, &names)), Ok(None), "said before, and come late");
@@ -287,7 +287,7 @@ fn of_publishers_that_are_gone_the_last_are_remembered() {
     assert!(registry.register(START, late(0)).is_ok(), "the first is forgotten: it left longest ago");
 }
 
-/// What somebody does.
+/// An operation of the model test.
 #[derive(Clone, Debug)]
 enum Act {
     Register { publisher: u64, epoch: u64, endpoint: u16, topics: BTreeSet<u8> },
@@ -309,7 +309,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The same by looking at everything each time.
+/// The same registry, which scans everything each time.
 #[derive(Default)]
 struct Oracle {
     there: BTreeMap<u64, Known>,
@@ -386,7 +386,7 @@ fn filter_of(number: u8) -> Filter {
     Filter::parse(TEXTS[usize::from(number)]).unwrap()
 }
 
-/// By trying: whether each topic of some that tell all of them apart is matched by both or by the first alone.
+/// Coverage by trial: each of a set of topics that distinguishes all filters is matched by both or by the first alone.
 fn covers(wide: u8, narrow: u8) -> bool {
     const TRIED: [&str; 10] = ["a", "b", "z", "a.b", "a.c", "b.b", "z.z", "a.b.c", "a.z.z.z", "z.z.z.z"];
     let (wide, narrow) = (filter_of(wide), filter_of(narrow));
@@ -486,7 +486,7 @@ fn all_registrations_together_have_their_bytes_and_no_more() {
     assert_eq!(error, LeaseError::Full);
     let each = REGISTRY_BYTES_MAX as u64 / taken;
     assert!((1_024..1_100).contains(&each), "{each}");
-    // One that is there may change, and one that leaves makes room for another.
+    // A registered publisher may change, and one that leaves makes room for another.
     assert!(registry.register(START, usual(0, 2, &[&long])).is_ok());
     registry.unregister(PublisherId(1), 1).unwrap();
     assert!(registry.register(START, usual(taken, 1, &[&long])).is_ok());

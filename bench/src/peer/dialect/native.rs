@@ -57,7 +57,7 @@ impl Native {
             let start = at + LENGTH_BYTES;
             let Some(body) = bytes.get(start..start + length) else { break };
             let Some(frame) = CheckedFrame::check(body) else {
-                return Err(DialectError::new("a frame's body is no archive of version 1"));
+                return Err(DialectError::new("a frame body is not a version 1 archive"));
             };
             match frame.frame() {
                 Frame::Message { payload, .. } => sink.message(payload),
