@@ -237,6 +237,14 @@ pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;
 /// Departed publishers whose epochs are remembered, so that a late frame of theirs is recognised as stale.
 pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
 
+/// Departed direct publishers that a shard remembers and reports to each new watch, for subscribers that were away
+/// meanwhile: those of a minute in which four a second leave. One registration each, so 1 MiB at the most, which all
+/// shards share.
+pub const LEAVERS_MAX: usize = 256;
+
+/// Most direct publishers that a session remembers to have been introduced to: as many as a registry holds.
+pub const HEARD_PUBLISHERS_MAX: usize = PUBLISHERS_MAX;
+
 /// Time for which a publisher whose endpoint belongs to another keeps trying to register: the default lease, after
 /// which one that was killed and restarted gets its own back, and a second more.
 pub const CONTESTED_PATIENCE: Duration = Duration::from_secs(6);
@@ -294,6 +302,12 @@ const _: () = assert!(HEARING_GAP_MAX.as_millis() <= HEARTBEAT_MIN.as_millis());
 /// Heartbeats that may be missed before a session is given up: one lost, one late, one for luck.
 pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 
+/// Heartbeats in silence after which a publish without room gives its broker up: a broker that holds a publisher back,
+/// as `block` does, still sends something with each heartbeat, and one may be late.
+pub const HEARTBEATS_UNHEARD_MAX: u32 = 2;
+
+const _: () = assert!(HEARTBEATS_UNHEARD_MAX <= HEARTBEATS_MISSED_MAX);
+
 /// Deadline from the accept to the end of the hello: a LAN round trip takes a thousandth of this.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -334,8 +348,8 @@ pub const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// Longest pause between accepts for want of descriptors.
 pub const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Descriptors that accepted connections leave to scrapes, look-ups of names, files and direct publishers, at most; it
-/// is an eighth of a limit of open files below 256. Outgoing connections leave half of them.
+/// Most descriptors that accepted connections leave to scrapes, look-ups of names, files and direct publishers; an
+/// eighth of a limit of open files below 256. Outgoing connections leave half of them.
 pub const OPEN_FILES_RESERVED_MAX: u64 = corecast_executors::OPEN_FILES_RESERVED_MAX;
 
 /// Connections one turn accepts before the reactor polls again.
@@ -416,6 +430,18 @@ pub const SLOW_TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Longest pause before connecting again: a quarter of the 2 s in which clients must be back.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Longest pause before a subscriber connects again to a direct publisher that does not answer: as long as the broker
+/// keeps the lease of one that has died. A publisher that registers again is tried at once.
+pub const DIAL_PAUSE_MAX: Duration = LEASE_DEFAULT;
+
+/// Most connections to direct publishers that one executor opens at a time, and that begin at once after a rest: more
+/// than there are on a usual host, and a fraction of the usual 1,024 descriptors.
+pub const DIALS_MAX: usize = 256;
+
+/// Most connections to direct publishers that one executor begins in a second: a refused one was measured to cost 0.3
+/// ms, so that any number of publishers at closed ports takes half a core.
+pub const DIALS_PER_SEC: usize = 1_600;
 
 /// Timeout of one attempt to connect: a LAN answers in a thousandth of this.
 pub const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);

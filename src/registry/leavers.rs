@@ -1,5 +1,5 @@
-//! The publishers that left last, for those that were away meanwhile: a subscriber that comes back hears of them, and so
-//! knows that it may have missed something.
+//! The publishers that left last, for subscribers that were away meanwhile: a returning subscriber learns of them, and
+//! so that it may have missed something.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::topic::Filter;
 /// The last [`LEAVERS_MAX`] publishers that left, or whose leases ran out.
 #[derive(Default, Debug)]
 pub struct Leavers {
-    /// In the order in which they left.
+    /// The publishers, in the order in which they left.
     left: VecDeque<Leaver>,
 }
 
-/// A publisher that left.
+/// A departed publisher.
 #[derive(Clone, Debug)]
 pub struct Leaver {
     /// Its last registration.
     pub registration: Arc<Registration>,
-    /// Its lease ran out.
+    /// True if its lease ran out; otherwise it left.
     pub expired: bool,
 }
 
 impl Leavers {
-    /// A publisher has left.
+    /// Records a publisher that has left.
     pub fn add(&mut self, registration: Arc<Registration>, expired: bool) {
         if self.left.len() == LEAVERS_MAX {
             self.left.pop_front();
@@ -34,12 +34,12 @@ impl Leavers {
         self.left.push_back(Leaver { registration, expired });
     }
 
-    /// A publisher is there again.
+    /// Removes a publisher that is back.
     pub fn remove(&mut self, publisher: PublisherId) {
         self.left.retain(|leaver| leaver.registration.publisher != publisher);
     }
 
-    /// How many are remembered: the work of a look at all.
+    /// The number of remembered publishers, which is the cost of scanning all.
     pub fn len(&self) -> usize {
         self.left.len()
     }
@@ -49,7 +49,7 @@ impl Leavers {
         self.left.is_empty()
     }
 
-    /// Those that published something that the filter asks for.
+    /// The departed publishers of something that the filter asks for.
     pub fn overlapping<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Leaver> {
         self.left.iter().filter(|leaver| leaver.registration.overlaps(filter))
     }
