@@ -1,4 +1,4 @@
-//! Waiting for a future on a plain thread. For the blocking forms of what other threads ask of an executor.
+//! Waiting for a future on a plain thread: the blocking forms of requests from other threads to an executor.
 
 use std::future::Future;
 use std::pin::pin;
@@ -30,7 +30,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        // It may return early, and then the future is only asked once more.
+        // It may return early, and then the future is only polled once more.
         std::thread::park();
     }
 }

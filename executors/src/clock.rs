@@ -17,11 +17,11 @@ impl MonotonicNs {
     pub fn now() -> Self {
         // The call fails only for an unknown clock or a bad pointer.
         let read = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC");
-        // Both are never negative on this clock, which starts at 0 with the host.
+        // Neither is ever negative on this clock, which starts at 0 with the host.
         Self(read.tv_sec() as u64 * NS_PER_S + read.tv_nsec() as u64)
     }
 
-    /// The time since `earlier`; zero when `earlier` lies ahead.
+    /// The time since `earlier`; zero if `earlier` is in the future.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

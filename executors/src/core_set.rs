@@ -9,12 +9,12 @@ use crate::cpu_list::{self, parse_range};
 use crate::ids::CoreId;
 use crate::topology::Topology;
 
-/// Which cores to run on: `all`, `physical`, `0-3,8`, `numa:0`, or several of these with commas.
+/// A choice of cores: `all`, `physical`, `0-3,8`, `numa:0`, or several of these with commas.
 ///
 /// The order counts: shard 0 gets the first core named. A core named twice counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreSet {
-    /// Never empty.
+    /// The parts, at least one.
     parts: Vec<Part>,
 }
 
@@ -30,13 +30,13 @@ enum Part {
     Range(CoreId, CoreId),
 }
 
-/// Why a text names no set of cores, or none that this process may use.
+/// The reason why a text is not a set of cores, or not one that this process may use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CoreSetError {
-    /// The text is no core set.
+    /// The text is not a core set.
     #[error("`{part}` names no cores: use all, physical, numbers such as 0-3,8 or numa:0")]
     Syntax {
-        /// The part that was not understood; maybe empty.
+        /// The part that was not understood; possibly empty.
         part: String,
     },
     /// A CPU that this process may not use, or that the host does not have.
@@ -44,7 +44,7 @@ pub enum CoreSetError {
     NotAllowed {
         /// The CPU.
         core: CoreId,
-        /// Those it may use, as the kernel lists them.
+        /// The CPUs that it may use, as the kernel lists them.
         allowed: String,
     },
     /// The host has no such NUMA node.
@@ -52,15 +52,15 @@ pub enum CoreSetError {
     NoSuchNode {
         /// The node.
         node: u32,
-        /// Those it has.
+        /// The nodes of the host.
         nodes: String,
     },
-    /// None of the node's CPUs may be used.
+    /// The process may use none of the node's CPUs.
     #[error("this process may use no CPU of NUMA node {node}, only {allowed}")]
     NodeNotAllowed {
         /// The node.
         node: u32,
-        /// Those it may use, as the kernel lists them.
+        /// The CPUs that it may use, as the kernel lists them.
         allowed: String,
     },
 }
@@ -69,7 +69,7 @@ impl CoreSet {
     /// The cores in the order they were named; never empty.
     ///
     /// # Errors
-    /// When the set names a CPU or a node this process may not use: which one, and which it may.
+    /// A CPU or a node that this process may not use, with those that it may.
     pub fn resolve(&self, topology: &Topology) -> Result<Vec<CoreId>, CoreSetError> {
         let mut cores: Vec<CoreId> = Vec::new();
         for part in &self.parts {
@@ -138,7 +138,7 @@ impl FromStr for Part {
             "all" => Ok(Self::All),
             "physical" => Ok(Self::Physical),
             _ => match part.strip_prefix("numa:") {
-                // One number, by the rule for ranges: digits alone.
+                // A single number, by the rule for ranges: only digits.
                 Some(node) => match parse_range(node) {
                     Some((first, last)) if first == last && !node.contains('-') => Ok(Self::Numa(first.0)),
                     _ => Err(unknown()),

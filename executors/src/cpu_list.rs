@@ -1,8 +1,8 @@
-//! The kernel's text form of a set of CPUs, `0-3,8`. Read from sysfs, written in messages.
+//! The kernel's text form of a set of CPUs, `0-3,8`: read from sysfs, written in messages.
 
 use crate::ids::CoreId;
 
-/// Reads a kernel CPU list such as `0-3,8`. An empty list is empty; `None` is no list at all.
+/// Reads a kernel CPU list such as `0-3,8`. An empty list is empty; `None` if the text is not a list.
 ///
 /// Trusted input: the kernel never lists more CPUs than it was built for.
 pub(crate) fn parse(text: &str) -> Option<Vec<CoreId>> {
@@ -15,14 +15,14 @@ pub(crate) fn parse(text: &str) -> Option<Vec<CoreId>> {
     Some(cores)
 }
 
-/// Reads `3` or `0-3`. `None`: no numbers, or the first is above the last.
+/// Reads `3` or `0-3`. `None`: not numbers, or the first is above the last.
 pub(crate) fn parse_range(text: &str) -> Option<(CoreId, CoreId)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (parse_core(first)?, parse_core(last)?);
     (first <= last).then_some((first, last))
 }
 
-/// Digits alone: `u32::from_str` would also take a sign.
+/// Reads digits only: `u32::from_str` would also accept a sign.
 fn parse_core(text: &str) -> Option<CoreId> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten().map(CoreId)
 }

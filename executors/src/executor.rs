@@ -1,5 +1,4 @@
-//! One executor: its thread, its pin, its runtime and what can go wrong at its start. Used by
-//! `pool` alone.
+//! One executor: its thread, its pinning, its runtime and its start-up errors. Only `pool` uses it.
 
 use std::future::Future;
 use std::io;
@@ -18,24 +17,25 @@ use crate::idle::Idle;
 use crate::ids::CoreId;
 use crate::task::cancel_all;
 
-/// The runtime's preempt timer, set out of reach. When it has fired as the runtime looks for
-/// tasks, the runtime runs none and parks, for good. Turns end by themselves instead: `turn`.
+/// The runtime's preempt timer, set out of reach. If it has fired when the runtime looks for tasks, the runtime runs
+/// none and parks, for good. Turns end by themselves instead: `turn`.
 const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 3600);
 
-/// Memory the runtime registers with each ring for direct file I/O. There is none here, so this is
-/// the least it takes; its default of 10 MiB is over the usual memlock limit of 8 MiB.
+/// Memory that the runtime registers with each ring for direct file I/O. No file I/O happens here, so this is the
+/// minimum that the runtime accepts; its default of 10 MiB exceeds the usual memlock limit of 8 MiB.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
-/// The runtime makes so many rings for each executor.
+/// Rings that the runtime makes for each executor.
 const RINGS: u64 = 3;
 
-/// The least memlock limit the runtime starts with, in bytes.
+/// The lowest memlock limit with which the runtime starts, in bytes.
 pub(crate) const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 
-/// Descriptors of one executor: its rings, and two to be woken by.
+/// Descriptors of one executor: its rings, and two for wake-ups.
 const DESCRIPTORS: usize = 5;
 
-/// How many sockets an executor is to wait for: the size of its rings, whose memory the kernel counts against memlock.
+/// The number of sockets that an executor is expected to wait for: it sets the size of the rings, whose memory the
+/// kernel charges to memlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Sockets {
     /// Some dozens, such as a client's.
@@ -46,7 +46,7 @@ pub enum Sockets {
 }
 
 impl Sockets {
-    /// Entries of each ring: how many waits go to the kernel in one call.
+    /// Entries of each ring: waits that go to the kernel in one call.
     ///
     /// 1,024 pairs of sockets that echo to each other in turns, on one core of a loaded 2-core VM:
     /// 267,000 echoes a second with 128, 347,000 with 512, 357,000 with 2,048.
@@ -57,7 +57,7 @@ impl Sockets {
         }
     }
 
-    /// Memory of one ring, seen as an ordinary user on Linux 6.18: 8 MiB of memlock are enough for 512 rings of 128
+    /// Memory of one ring, measured as an ordinary user on Linux 6.18: 8 MiB of memlock are enough for 512 rings of 128
     /// entries, for 157 of 512, and for 40 of 2,048.
     fn ring_bytes(self) -> u64 {
         match self {
@@ -66,23 +66,23 @@ impl Sockets {
         }
     }
 
-    /// Memory that the kernel counts against memlock for one executor, in bytes. The limit is of a user over all
-    /// processes; those with CAP_IPC_LOCK have none. Linux from 5.12 on does not count rings, and from some version up
-    /// to 6.18 it does again.
+    /// Memory that the kernel charges to memlock for one executor, in bytes. The limit covers all processes of a user;
+    /// those with CAP_IPC_LOCK have none. Linux from 5.12 on does not charge rings, and from some version up to 6.18 it
+    /// does again.
     #[must_use]
     pub fn locked_bytes(self) -> u64 {
         RINGS * (self.ring_bytes() + IO_MEMORY_BYTES as u64)
     }
 }
 
-/// How the memlock limit is raised: 64 MiB are 64 shards and 170 client processes.
+/// The ways to raise the memlock limit: 64 MiB are 64 shards and 170 client processes.
 pub(crate) const MEMLOCK_FIX: &str = "`ulimit -l 65536`, `memlock` in /etc/security/limits.conf, LimitMEMLOCK=64M in a \
                                       systemd unit, or --ulimit memlock=67108864 of a container";
 
-/// Why an executor did not start.
+/// The reason why an executor did not start.
 #[derive(Debug, Error)]
 pub enum ExecutorError {
-    /// The kernel did not let the thread onto its core.
+    /// The kernel did not let the thread run on its core.
     #[error("cannot pin a thread to CPU {core}")]
     Pin {
         /// The CPU.
@@ -117,12 +117,12 @@ pub enum ExecutorError {
          and the seccomp profile of the container; `corecast doctor` says which"
     )]
     IoUring(#[source] io::Error),
-    /// Descriptors are used up.
+    /// No file descriptors are left.
     #[error(
         "an executor needs {DESCRIPTORS} file descriptors, and they are used up: raise the limit of open files (ulimit -n)"
     )]
     Descriptors(#[source] io::Error),
-    /// Anything else the kernel said.
+    /// Any other error of the kernel.
     #[error("cannot set up the rings of an executor")]
     Rings(#[source] io::Error),
 }
@@ -135,13 +135,13 @@ pub(crate) fn pin(core: CoreId) -> Result<(), ExecutorError> {
     sched_setaffinity(Pid::from_raw(0), &mask).map_err(refused)
 }
 
-/// Makes the runtime of the calling thread, which is pinned to `core` already, if to any.
+/// Makes the runtime of the calling thread, which is pinned to `core` already, if given.
 pub(crate) fn make(
     core: Option<CoreId>,
     idle: Idle,
     sockets: Sockets,
 ) -> Result<LocalExecutor, ExecutorError> {
-    // The runtime looks at the same limit, but its error loses what it was about on the way out.
+    // The runtime checks the same limit, but its error loses the details on the way out.
     let (limit_bytes, _hard) =
         getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|e| ExecutorError::Rings(e.into()))?;
     if limit_bytes < MEMLOCK_BYTES_MIN {
@@ -154,21 +154,21 @@ pub(crate) fn make(
         .preempt_timer(PREEMPT_TIMER)
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(sockets.ring_depth())
-        // Its thread for blocking calls is never used: one that sleeps for ever on the same core.
+        // Its thread for blocking calls is never used: it sleeps for ever on the same core.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()
         .map_err(|error| explain(error.into()))
 }
 
-/// Looks for what an executor needs first. The runtime asks once in the life of a process whether it may use io_uring,
-/// takes every error for a no, and keeps it for good.
+/// Checks the prerequisites of an executor first. The runtime asks once in the life of a process if it may use
+/// io_uring, takes every error for a no, and remembers it for good.
 fn probe() -> io::Result<()> {
     let descriptors: Result<Vec<EventFd>, Errno> = (0..DESCRIPTORS).map(|_| EventFd::new()).collect();
     drop(descriptors?);
     IoUring::new(1).map(drop)
 }
 
-/// Runs `body` to its end, then ends what it left.
+/// Runs `body` to its end, then cancels the tasks that it left.
 pub(crate) fn run(executor: &LocalExecutor, body: impl Future<Output = ()>) {
     executor.run(async move {
         body.await;
@@ -176,17 +176,17 @@ pub(crate) fn run(executor: &LocalExecutor, body: impl Future<Output = ()>) {
     });
 }
 
-/// A fence of the one core the thread is on already, if it is pinned.
+/// A fence of the one core that the thread is on already, if it is pinned.
 ///
-/// The runtime ignores its spin time when it is unbound, and asks sysfs for every CPU of the host
-/// when it is fixed. A fence does neither; the places in it beside the CPU number are never read.
+/// The runtime ignores its spin time when it is unbound, and asks sysfs for every CPU of the host when it is fixed. A
+/// fence avoids both; the places in it besides the CPU number are never read.
 fn placement(core: Option<CoreId>) -> Placement {
     let Some(core) = core else { return Placement::Unbound };
     let place = CpuLocation { cpu: core.index(), core: 0, package: 0, numa_node: 0, cache_domain: 0 };
     Placement::Fenced(CpuSet::from_iter([place]))
 }
 
-/// Turns an error into what its reader can change.
+/// Turns an error into one that names what the user can change.
 fn explain(error: io::Error, limit_bytes: u64) -> ExecutorError {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => ExecutorError::IoUring(error),

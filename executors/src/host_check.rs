@@ -1,5 +1,5 @@
-//! What this host allows, and what to change. Run by `corecast doctor` and by start-up code; each
-//! finding is one line of its report.
+//! Checks of this host, with remedies. Run by `corecast doctor` and by start-up code; each finding is one line of the
+//! report.
 
 mod io_uring;
 mod jitter;
@@ -17,31 +17,31 @@ use crate::ids::CoreId;
 use crate::open_files::{OPEN_FILES_RESERVED_MAX, reserved_open_files};
 use crate::topology::Topology;
 
-/// The oldest kernel with every ring operation the runtime asks for.
+/// The oldest kernel with every ring operation that the runtime uses.
 const KERNEL_MIN: (u32, u32) = (5, 8);
 
-/// How good or bad a finding is.
+/// The level of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// It will run, and not as well as it could.
+    /// It will run, but not as well as it could.
     Warning,
     /// It will not run.
     Error,
 }
 
-/// One thing looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at, such as `memlock`. Each name occurs at most once in a report.
+    /// The subject, such as `memlock`. Each name occurs at most once in a report.
     pub name: &'static str,
-    /// How it stands.
+    /// The verdict.
     pub level: Level,
-    /// What was found, in words.
+    /// The observation, in words.
     pub found: String,
-    /// What to change; always there unless the level is [`Level::Ok`].
+    /// The remedy; always present unless the level is [`Level::Ok`].
     pub fix: Option<String>,
 }
 
@@ -59,19 +59,19 @@ impl Finding {
     }
 }
 
-/// What to look at, beside what is always looked at.
+/// The planned use of the host, for the checks that depend on it.
 #[derive(Debug, Clone, Default)]
 pub struct HostCheck {
-    /// The cores that will be asked for. `None`: all that are allowed.
+    /// The cores to be used. `None`: all that are allowed.
     pub cores: Option<CoreSet>,
-    /// How many connections will be open at once. `None`: there should be room for 900.
+    /// The number of connections that will be open at once. `None`: there should be room for 900.
     pub connections_wanted: Option<u64>,
-    /// How long to look for pauses of the machine itself, on one core. Zero: not at all.
+    /// The time to measure pauses of the machine itself, on one core. Zero: not measured.
     pub jitter: Duration,
 }
 
 impl HostCheck {
-    /// Looks at everything, in the order of a report. Blocks for as long as `jitter` says.
+    /// Runs every check, in the order of a report. Blocks for the time of `jitter`.
     #[must_use]
     pub fn run(&self) -> Vec<Finding> {
         let mut findings = vec![kernel()];
@@ -89,8 +89,8 @@ impl HostCheck {
         findings
     }
 
-    /// The CPUs that are allowed against those asked for, and which to go on with: those asked for,
-    /// else those allowed, else none.
+    /// The allowed CPUs against the requested ones, and the CPUs for the further checks: the requested ones, else the
+    /// allowed ones, else none.
     fn cpus(&self) -> (Vec<Finding>, Vec<CoreId>) {
         const FIX: &str = "name CPUs from that list with --cores, or widen it: taskset, the cpuset of the \
                            container, AllowedCPUs of the systemd unit";
@@ -112,7 +112,7 @@ impl HostCheck {
     }
 }
 
-/// Whether two of the chosen CPUs are threads of one physical core.
+/// The finding on threads of one physical core among the chosen CPUs.
 fn smt(topology: &Topology, cores: &[CoreId]) -> Finding {
     let shared = cores.iter().find_map(|&core| {
         let siblings = topology.siblings(core);
@@ -131,7 +131,7 @@ fn smt(topology: &Topology, cores: &[CoreId]) -> Finding {
     }
 }
 
-/// The kernel's version against what the runtime needs.
+/// The kernel's version against the runtime's minimum.
 fn kernel() -> Finding {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     judge_kernel(release.trim())
@@ -160,7 +160,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The memlock limit against what the rings of so many shards lock.
+/// The memlock limit against the memory that the rings of these shards lock.
 fn memlock(shards: u64, used_up: bool) -> Finding {
     match getrlimit(Resource::RLIMIT_MEMLOCK) {
         Ok((soft, _hard)) if may_lock_all() => judge_memlock(soft, 0, used_up),
@@ -169,7 +169,7 @@ fn memlock(shards: u64, used_up: bool) -> Finding {
     }
 }
 
-/// True if no memory of this process counts: it has CAP_IPC_LOCK, as root has, and not just in a user namespace.
+/// True if none of this process's memory counts: it has CAP_IPC_LOCK, as root has, and not just in a user namespace.
 fn may_lock_all() -> bool {
     const CAP_IPC_LOCK: u32 = 14;
     let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
@@ -182,7 +182,7 @@ fn may_lock_all() -> bool {
     set.is_some_and(|set| set & (1 << CAP_IPC_LOCK) != 0)
 }
 
-/// `shards` are those that count against the limit.
+/// The verdict on a limit; `shards` are those that count against it.
 fn judge_memlock(limit: u64, shards: u64, used_up: bool) -> Finding {
     let found = format!("limit {}", bytes_or_unlimited(limit));
     let wanted = shards * Sockets::Many.locked_bytes();
@@ -208,16 +208,16 @@ fn bytes_or_unlimited(limit: u64) -> String {
     if limit == RLIM_INFINITY { "none".to_owned() } else { format!("{} KiB", limit / 1024) }
 }
 
-/// Descriptors of one executor: its rings, the event that wakes it, a listener's share.
+/// Descriptors of one executor: its rings, its wake-up event, a share of a listener.
 const DESCRIPTORS_PER_EXECUTOR: u64 = 5;
-/// Descriptors of a process beside those and the reserve: standard streams, signals, the tick clock, listeners, metrics.
+/// Further descriptors of a process, without the reserve: standard streams, signals, the tick clock, listeners, metrics.
 const DESCRIPTORS_BESIDE: u64 = 10;
-/// A limit that leaves room for fewer connections is worth a warning: it is the usual soft limit of 1,024, with what the
-/// process itself needs.
+/// Connections below which the limit is worth a warning: the usual soft limit of 1,024, minus the descriptors of the
+/// process itself.
 const CONNECTIONS_EXPECTED: u64 = 900;
 
-/// The limits of open files against the connections that are to be served. The hard limit counts: a broker raises its
-/// soft one by itself.
+/// The limits of open files against the planned connections. The hard limit counts: a broker raises its soft limit by
+/// itself.
 fn open_files(executors: u64, connections: Option<u64>) -> Finding {
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((soft, hard)) => judge_open_files(soft, hard, executors.max(1), connections),
@@ -253,8 +253,7 @@ fn judge_open_files(soft: u64, hard: u64, executors: u64, connections: Option<u6
     }
 }
 
-/// The frequency governors of the chosen CPUs. Nothing where the host does not say, as in most
-/// virtual machines.
+/// The frequency governors of the chosen CPUs. `None` if the host does not report them, like most virtual machines.
 fn governor(cores: &[CoreId]) -> Option<Finding> {
     let read = |core: &CoreId| {
         let file = format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor");

@@ -1,4 +1,4 @@
-//! What a shard does when it has nothing to do. A plain value, read by `executor` alone.
+//! The idle policy of a shard. A plain value, read by `executor` alone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// The longest spin `spin:<us>` takes: past a second one means `busy`.
+/// The longest spin that `spin:<us>` accepts: beyond a second, `busy` is meant.
 const SPIN_US_MAX: u64 = 1_000_000;
 
-/// How a shard waits. Text: `park`, `spin:<us>`, `busy`.
+/// The way in which an idle shard waits. As text: `park`, `spin:<us>`, `busy`.
 ///
 /// A wake-up of a parked shard costs 60-90 us on a virtual machine; one of a spinning shard costs
 /// 10-12 us, and the core meanwhile does nothing else.
@@ -18,14 +18,14 @@ pub enum Idle {
     /// Sleep in the kernel at once.
     #[default]
     Park,
-    /// Look for work for so long, then sleep.
+    /// Poll for work for this long, then sleep.
     Spin(Duration),
-    /// Never sleep: the core is this shard's alone and always at 100 %.
+    /// Never sleep: the core belongs to this shard alone and is always at 100 %.
     Busy,
 }
 
 impl Idle {
-    /// How long the executor looks for work before it parks.
+    /// The time for which the executor polls for work before it parks.
     pub(crate) fn spin_before_park(self) -> Duration {
         match self {
             Self::Park => Duration::ZERO,
@@ -36,11 +36,11 @@ impl Idle {
     }
 }
 
-/// A text that is no idle policy.
+/// An error for a text that is not an idle policy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("unknown idle policy `{text}`: use park, spin:<us> (1 to 1000000) or busy")]
 pub struct IdleError {
-    /// What was given.
+    /// The text.
     pub text: String,
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// A shard of a pool: its place in the pool, from 0. Not a core: shards may share one.
+/// A shard of a pool: its index in the pool, from 0. Not a core: shards may share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
 impl ShardId {
-    /// The shard's place in a slice that holds one entry per shard.
+    /// The shard's index into a slice that holds one entry per shard.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)

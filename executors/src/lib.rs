@@ -1,17 +1,17 @@
 //! Pinned executors, one per core, and the bounded links between them.
 //!
-//! This crate is the only one of the project that names the runtime, makes threads or makes
-//! channels. It knows cores, threads, turns, ticks and the readiness of sockets; it knows nothing
-//! of frames, topics or what a socket means. Everything public is re-exported here, flat.
+//! This crate is the only one of the project that names the runtime, makes threads or makes channels. It knows cores,
+//! threads, turns, ticks and the readiness of sockets; it knows nothing of frames, topics or the purpose of a socket.
+//! Everything public is re-exported here, flat.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `ids` | [`ShardId`], [`CoreId`] |
 //! | `clock` | [`MonotonicNs`], the one clock of the data path |
-//! | `topology` | which CPUs this process may use, and how they sit together |
+//! | `topology` | the CPUs that this process may use, and their relations |
 //! | `cpu_list` | the kernel's text form of a set of CPUs |
 //! | `core_set` | the text form of a choice of cores: `all`, `physical`, `0-3,8`, `numa:0` |
-//! | `idle` | what a shard does when it has nothing to do |
+//! | `idle` | the idle policy of a shard |
 //! | `link` | bounded channels with one consumer |
 //! | `tick` | the 10 ms pulse that brings time to every shard |
 //! | `pool` | a set of pinned executors: start, commands, orderly stop |
@@ -19,22 +19,22 @@
 //! | `task` | tasks of an executor, and their end when its body returns |
 //! | `thread` | plain threads, the end of the process, and the rule that a panic on an executor is one |
 //! | `block` | waiting for a future on a plain thread |
-//! | `wake` | one task telling another |
+//! | `wake` | a signal from one task to another |
 //! | `tick_clock` | waiting for a point in time, to a tick's precision |
-//! | `turn` | how a pump ends its turn so that the reactor polls |
+//! | `turn` | the end of a pump's turn, so that the reactor polls |
 //! | `net` | readiness of sockets, and calls on them that never block |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
-//! | `reader` | the end of whoever reads what a command writes |
+//! | `reader` | the reader of a command's output, and its end |
 //! | `signal` | signals that ask for an end, as values, and those that must not end a process |
 //! | `open_files` | the limit of open files, and the room left under it |
-//! | `host_check` | what this host allows, and what to change |
+//! | `host_check` | checks of this host, with remedies |
 //!
 //! # A pump
 //!
-//! The runtime polls its rings only when no task is runnable. A pump therefore works in bounded
-//! turns and ends each by waiting for the ring: for a socket ([`ReadySocket::readable`]) or, when
-//! there is more to do at once, with [`end_turn`].
+//! The runtime polls its rings only when no task is runnable. A pump therefore works in bounded turns and ends each by
+//! waiting for the ring: for a socket ([`ReadySocket::readable`]) or, when there is more to do at once, with
+//! [`end_turn`].
 
 mod block;
 mod clock;

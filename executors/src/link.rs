@@ -1,9 +1,9 @@
 //! Bounded channels between threads: many links, one inbox. The only file that makes a channel.
 //!
-//! Three hazards of the channel library are closed by the types here. There is one consumer
-//! ([`Inbox`] is not `Clone`); a parked receive and a try cannot coexist (every receive takes
-//! `&mut self`); and each [`Inbox::recv`] is a fresh future. The fourth is the caller's: never
-//! await room on a link ([`Link::send`]) in the task that drains the inbox of the same peer.
+//! The types here rule out three hazards of the channel library. There is one consumer ([`Inbox`] is not `Clone`); a
+//! parked receive and a try cannot coexist (every receive takes `&mut self`); and each [`Inbox::recv`] is a fresh
+//! future. The fourth is the caller's responsibility: never await room on a link ([`Link::send`]) in the task that
+//! drains the inbox of the same peer.
 
 use std::fmt;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::tick::{MessageWaits, Stir};
 /// Makes a channel that holds at most `capacity` messages.
 ///
 /// # Panics
-/// When `capacity` is 0: a channel without room can deadlock two shards.
+/// If `capacity` is 0: a channel without room can deadlock two shards.
 #[must_use]
 pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     assert!(capacity > 0, "a link needs room for at least one message");
@@ -25,26 +25,26 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     (Link { sender, capacity, stir: None }, Inbox { receiver, stir: None })
 }
 
-/// The same, for messages to the shard that rests as `stir` says.
+/// Makes a channel to a shard, whose rest `stir` ends.
 pub(crate) fn link_to_shard<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
     let (link, inbox) = link(capacity);
     (Link { stir: Some(stir.clone()), ..link }, Inbox { stir: Some(stir.clone()), ..inbox })
 }
 
-/// The sending end. Clones share the room; the channel closes when the last is dropped.
+/// The sending end. Clones share the capacity; the channel closes when the last one is dropped.
 pub struct Link<T> {
     sender: flume::Sender<T>,
     capacity: usize,
-    /// Of the shard that has the inbox, if it may rest.
+    /// The rest of the inbox's shard, if it may rest.
     stir: Option<Stir>,
 }
 
-/// A message that was not taken, handed back.
+/// A refused message, handed back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Refused<T> {
-    /// No room now.
+    /// There is no room now.
     Full(T),
-    /// The inbox is gone: no message will ever be taken again.
+    /// The inbox is gone: it will never take a message again.
     Closed(T),
 }
 
@@ -67,12 +67,12 @@ impl<T> fmt::Debug for Refused<T> {
 }
 
 impl<T> Link<T> {
-    /// While a message is sent, and until it is taken, its shard does not rest.
+    /// Marks a message as waiting: its shard does not rest until it is taken.
     fn message(&self) -> Option<MessageWaits<'_>> {
         self.stir.as_ref().map(Stir::message)
     }
 
-    /// Hands over `message`, or hands it back at once.
+    /// Sends `message`, or hands it back at once.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
         let waits = self.message();
         self.sender.try_send(message).map_err(|refused| match refused {
@@ -83,7 +83,7 @@ impl<T> Link<T> {
         Ok(())
     }
 
-    /// Waits for room, on any runtime. The error is the message: the inbox is gone.
+    /// Waits for room, on any runtime. If the inbox is gone, the error is the message.
     pub async fn send(&self, message: T) -> Result<(), T> {
         let waits = self.message();
         self.sender.send_async(message).await.map_err(flume::SendError::into_inner)?;
@@ -91,7 +91,7 @@ impl<T> Link<T> {
         Ok(())
     }
 
-    /// Blocks the thread until there is room. The error is the message: the inbox is gone.
+    /// Blocks the thread until there is room. If the inbox is gone, the error is the message.
     ///
     /// # Panics
     /// In debug builds, on an executor thread: it would block the shard.
@@ -104,26 +104,26 @@ impl<T> Link<T> {
         Ok(())
     }
 
-    /// How many messages wait.
+    /// The number of queued messages.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.sender.len()
     }
 
-    /// How many may wait.
+    /// The capacity.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Whether the inbox is gone.
+    /// True if the inbox is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.sender.is_disconnected()
     }
 }
 
-/// The message is in the inbox, which counts it off.
+/// Leaves a sent message to the inbox, which counts it off.
 fn is_sent(waits: Option<MessageWaits<'_>>) {
     if let Some(waits) = waits {
         waits.until_taken();
@@ -142,15 +142,15 @@ impl<T> fmt::Debug for Link<T> {
     }
 }
 
-/// The receiving end, owned by one consumer. Messages sent before the last link went are still
-/// delivered; only then does a receive say that the channel is closed.
+/// The receiving end, owned by one consumer. Messages sent before the last link was dropped are still delivered; only
+/// then does a receive report that the channel is closed.
 pub struct Inbox<T> {
     receiver: flume::Receiver<T>,
-    /// Of the shard that has it, if it may rest.
+    /// The rest of this inbox's shard, if it may rest.
     stir: Option<Stir>,
 }
 
-/// Why [`Inbox::recv_deadline`] gave no message.
+/// The reason why [`Inbox::recv_deadline`] returned no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecvTimeout {
     /// The deadline has passed.
@@ -162,19 +162,19 @@ pub enum RecvTimeout {
 }
 
 impl<T> Inbox<T> {
-    /// Waits for a message, on any runtime. `None`: every link is gone and nothing is left.
+    /// Waits for a message, on any runtime. `None`: every link is gone and the queue is empty.
     pub async fn recv(&mut self) -> Option<T> {
         let received = self.receiver.recv_async().await.ok();
         received.inspect(|_| self.count_off())
     }
 
-    /// Takes a message that is already there. `None` says nothing about the links.
+    /// Takes a queued message. `None` says nothing about the links.
     pub fn try_recv(&mut self) -> Option<T> {
         let received = self.receiver.try_recv().ok();
         received.inspect(|_| self.count_off())
     }
 
-    /// Blocks the thread until there is a message. `None`: every link is gone and nothing is left.
+    /// Blocks the thread until there is a message. `None`: every link is gone and the queue is empty.
     ///
     /// # Panics
     /// In debug builds, on an executor thread: it would block the shard.
@@ -184,7 +184,7 @@ impl<T> Inbox<T> {
         received.inspect(|_| self.count_off())
     }
 
-    /// Blocks the thread until there is a message or `deadline` has come.
+    /// Blocks the thread until there is a message or `deadline` has passed.
     ///
     /// # Panics
     /// In debug builds, on an executor thread: it would block the shard.
@@ -198,14 +198,14 @@ impl<T> Inbox<T> {
         Ok(received)
     }
 
-    /// A message is taken: its shard may rest again.
+    /// Counts a message as taken: its shard may rest again.
     fn count_off(&self) {
         if let Some(stir) = &self.stir {
             stir.message_taken();
         }
     }
 
-    /// How many messages wait.
+    /// The number of queued messages.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.receiver.len()

@@ -1,7 +1,7 @@
 //! Readiness of sockets and calls on them that never block. Used by pumps; knows no protocol.
 //!
-//! Waiting holds no buffer: a thousand idle connections cost a thousand poll operations, and the
-//! bytes are read where the caller wants them once they are there.
+//! Waiting holds no buffer: a thousand idle connections cost a thousand poll operations, and the bytes are read into
+//! the caller's buffer once they have arrived.
 
 use std::io::{self, ErrorKind, IoSlice, Read as _};
 use std::mem::MaybeUninit;
@@ -16,20 +16,20 @@ use crate::clock::MonotonicNs;
 use crate::thread::{idle_here, on_executor};
 use crate::turn::end_turn;
 
-/// The most parts one send takes (UIO_MAXIOV of the kernel); more are sent by the next call.
+/// The most parts of one send (UIO_MAXIOV of the kernel); the next call sends the rest.
 const SEND_PARTS_MAX: usize = 1024;
 
 /// Sends never raise SIGPIPE and never wait.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
-/// Looks never take and never wait.
+/// Peeks never take and never wait.
 const PEEK_FLAGS: i32 = libc::MSG_PEEK | libc::MSG_DONTWAIT;
 
-/// How long one wait looks at its socket at the most: longer than a message takes there and back, and no more than a
-/// spin that is worth its CPU.
+/// The longest time that one wait polls its socket: longer than a message's round trip, and no more than a spin that is
+/// worth its CPU.
 const LOOK_MAX: Duration = Duration::from_micros(100);
 
-/// How often an interrupted call is tried again before it counts as "would block".
+/// Retries of an interrupted call before it counts as "would block".
 const INTERRUPTS_MAX: usize = 16;
 
 /// A TCP or Unix socket, connected or listening, that belongs to this executor.
@@ -39,10 +39,10 @@ pub struct ReadySocket {
 }
 
 impl ReadySocket {
-    /// Takes a socket over and makes it non-blocking.
+    /// Takes over a socket and makes it non-blocking.
     ///
     /// # Errors
-    /// When this thread is no executor, or the flag cannot be set. The descriptor is closed then.
+    /// If this thread is not an executor, or the flag cannot be set. The descriptor is closed then.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
         if !on_executor() {
             return Err(io::Error::other("a socket can be adopted only on an executor thread"));
@@ -51,13 +51,13 @@ impl ReadySocket {
         Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)? })
     }
 
-    /// Waits until there is something to read or accept, the end or an error.
+    /// Waits until there is data, a connection to accept, the end of the stream or an error.
     ///
-    /// An executor that does not sleep looks at the socket itself for a while, turn by turn: what the ring waits for
-    /// it is told by an interrupt from the sender's core, which costs more than all else on the way of a message.
+    /// An executor that does not sleep polls the socket itself for a while, turn by turn: the ring learns of readiness
+    /// by an interrupt from the sender's core, which costs more than everything else on the way of a message.
     ///
     /// # Errors
-    /// When the poll itself fails.
+    /// If the poll itself fails.
     pub async fn readable(&self) -> io::Result<()> {
         let look = idle_here().spin_before_park().min(LOOK_MAX);
         if !look.is_zero() {
@@ -66,7 +66,7 @@ impl ReadySocket {
                 match self.peek() {
                     Ok(true) => return Ok(()),
                     Ok(false) => end_turn().await,
-                    // A listener, or one that is broken: the poll has an answer for both.
+                    // A listener, or a broken socket: the poll has an answer for both.
                     Err(_) => break,
                 }
             }
@@ -74,7 +74,7 @@ impl ReadySocket {
         self.fd.readable().await.map_err(io::Error::from)
     }
 
-    /// Whether there is something to read, or the end.
+    /// True if there is data, or the end of the stream.
     fn peek(&self) -> io::Result<bool> {
         let mut byte = [MaybeUninit::uninit()];
         let socket = self.socket();
@@ -85,12 +85,12 @@ impl ReadySocket {
     /// Waits until there is room to send, or an error.
     ///
     /// # Errors
-    /// When the poll itself fails.
+    /// If the poll itself fails.
     pub async fn writable(&self) -> io::Result<()> {
         self.fd.writable().await.map_err(io::Error::from)
     }
 
-    /// Reads what is there, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end.
+    /// Reads the available bytes, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end of the stream.
     ///
     /// # Errors
     /// Those of `recv(2)`; ECONNRESET is the common one.
@@ -107,17 +107,17 @@ impl ReadySocket {
         let parts = &parts[..parts.len().min(SEND_PARTS_MAX)];
         let socket = self.socket();
         until_uninterrupted(|| match parts {
-            // The kernel has no list of parts to copy then; at low rates nearly every send is of one.
+            // Without a list of parts for the kernel to copy; at low rates nearly every send has one part.
             [part] => socket.send_with_flags(part, SEND_FLAGS),
             parts => socket.send_vectored_with_flags(parts, SEND_FLAGS),
         })
     }
 
-    /// Takes a connection that waits on this listener, non-blocking and closed on exec. `None`:
-    /// none now, or it was reset while it waited.
+    /// Takes a pending connection of this listener, non-blocking and close-on-exec. `None`: there is none now, or it
+    /// was reset while it waited.
     ///
     /// # Errors
-    /// Those of `accept4(2)`. EMFILE and ENFILE come back at once every time: the caller backs off.
+    /// Those of `accept4(2)`. EMFILE and ENFILE return at once every time: the caller backs off.
     pub fn try_accept(&self) -> io::Result<Option<OwnedFd>> {
         let socket = self.socket();
         let accepted = until_uninterrupted(|| socket.accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK));
@@ -128,23 +128,23 @@ impl ReadySocket {
         }
     }
 
-    /// Says to the peer that nothing more will come; reading goes on.
+    /// Ends the sending direction; reading goes on.
     ///
     /// # Errors
-    /// ENOTCONN when the peer is gone already.
+    /// ENOTCONN if the peer is gone already.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Ends both directions now: whoever waits for this socket sees the end of the stream.
+    /// Ends both directions now: every task that waits for this socket sees the end of the stream.
     ///
     /// # Errors
-    /// ENOTCONN when the peer is gone already.
+    /// ENOTCONN if the peer is gone already.
     pub fn shutdown_both(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Both)
     }
 
-    /// Gives the descriptor back, still non-blocking, to hand it to another shard.
+    /// Gives the descriptor back, still non-blocking, to pass it to another shard.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd.into_inner()
@@ -161,7 +161,7 @@ impl AsFd for ReadySocket {
     }
 }
 
-/// Makes a call again while signals interrupt it. `None`: it would have blocked.
+/// Repeats a call while signals interrupt it. `None`: it would have blocked.
 fn until_uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
     for _ in 0..INTERRUPTS_MAX {
         match call() {

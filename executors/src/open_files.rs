@@ -39,11 +39,11 @@ impl OpenFilesRoom {
     }
 }
 
-/// Raises the limit of open files to `wanted`, or as near as the hard limit lets it, and gives the
-/// limit that now holds. Never lowers it.
+/// Raises the limit of open files to `wanted`, or as near as the hard limit allows, and returns the limit now in force.
+/// Never lowers it.
 ///
 /// # Errors
-/// When the kernel refuses to say or to change it.
+/// If the kernel refuses to report or to change it.
 pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let raised = wanted.min(hard);

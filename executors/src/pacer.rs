@@ -1,5 +1,5 @@
-//! Waiting for a point in time on an executor, by a kernel timer and one poll. For load generators
-//! and tools: the product's own deadlines come with ticks.
+//! Waiting for a point in time on an executor, with a kernel timer and one poll. For load generators and tools: the
+//! product's own deadlines come with ticks.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -13,13 +13,13 @@ use crate::thread::on_executor;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// A timer of this executor, good for any number of waits, one after the other.
+/// A timer of this executor, for any number of waits, one after the other.
 #[derive(Debug)]
 pub struct Pacer {
     timer: PollableFd<Timer>,
 }
 
-/// The descriptor in the form the runtime takes.
+/// The descriptor in the form that the runtime takes.
 #[derive(Debug)]
 struct Timer(TimerFd);
 
@@ -33,7 +33,7 @@ impl Pacer {
     /// Makes a timer.
     ///
     /// # Errors
-    /// When this thread is no executor, or no descriptor is left.
+    /// If this thread is not an executor, or no descriptor is left.
     pub fn new() -> io::Result<Self> {
         if !on_executor() {
             return Err(io::Error::other("a pacer can be made only on an executor thread"));
@@ -43,18 +43,18 @@ impl Pacer {
         Ok(Self { timer: PollableFd::new(timer).map_err(io::Error::from)? })
     }
 
-    /// Waits until `deadline`; a deadline that has passed is no wait at all.
+    /// Waits until `deadline`; returns at once if it has passed.
     ///
     /// A generator that is behind its schedule therefore never waits here: it ends its turns
     /// itself.
     ///
     /// # Errors
-    /// When the kernel refuses the timer or the poll.
+    /// If the kernel refuses the timer or the poll.
     pub async fn until(&mut self, deadline: MonotonicNs) -> io::Result<()> {
         if MonotonicNs::now() >= deadline {
             return Ok(());
         }
-        // Setting the timer again also forgets the expiry of the last wait: nothing is read.
+        // Setting the timer again also clears the expiry of the last wait: nothing needs to be read.
         let at = TimeSpec::new((deadline.0 / NS_PER_S) as i64, (deadline.0 % NS_PER_S) as i64);
         self.timer.get_ref().0.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         self.timer.readable().await.map_err(io::Error::from)

@@ -16,47 +16,47 @@ use crate::link::{Inbox, Link, link_to_shard};
 use crate::thread::install_panic_hook;
 use crate::tick::{TickLink, TickSource, Ticks, ticks};
 
-/// What a pool is made of.
+/// The configuration of a pool.
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
     /// The pool's name: its threads are `{name}-{shard}` (the kernel shows 15 characters).
     pub name: String,
-    /// The CPUs to run on. Shard i gets the i-th, and from the first again when they run out. With none named,
-    /// executors are not pinned: the scheduler puts them on any CPU that this process may use.
+    /// The CPUs to run on. Shard i gets the i-th, and they repeat when they run out. If none is named, executors are
+    /// not pinned: the scheduler runs them on any CPU that this process may use.
     pub cores: Vec<CoreId>,
-    /// How many shards.
+    /// The number of shards.
     pub shards: usize,
-    /// What a shard does when it has nothing to do.
+    /// The idle policy of each shard.
     pub idle: Idle,
-    /// How many sockets each shard is to wait for.
+    /// The number of sockets that each shard is expected to wait for.
     pub sockets: Sockets,
-    /// The room of each link between two shards and of each commands link, in messages.
+    /// The capacity of each link between two shards and of each commands link, in messages.
     pub link_capacity: usize,
 }
 
-/// What a shard's body is given.
+/// The arguments of a shard's body.
 #[derive(Debug)]
 pub struct ShardContext<M> {
     /// This shard.
     pub shard: ShardId,
-    /// How many there are.
+    /// The number of shards.
     pub shards: usize,
-    /// The CPU this one is pinned to, if it is.
+    /// The CPU to which this shard is pinned, if any.
     pub core: Option<CoreId>,
     /// A link to each shard, by shard; `None` for this one.
     pub links: Vec<Option<Link<M>>>,
     /// An inbox from each shard, by shard; `None` for this one.
     pub inboxes: Vec<Option<Inbox<M>>>,
-    /// Messages from outside the pool. Its end is the signal to stop.
+    /// Messages from outside the pool. Their end is the signal to stop.
     pub commands: Inbox<M>,
     /// The time. Wait for it as long as the shard runs: it also ends a stall of the runtime (`tick`).
     pub ticks: Ticks,
 }
 
-/// Why a pool did not start, or did not end well.
+/// The reason why a pool did not start, or did not end well.
 #[derive(Debug, Error)]
 pub enum PoolError {
-    /// The configuration asks for nothing, or for more shards than a [`ShardId`] counts.
+    /// The configuration has no shards, or more than a [`ShardId`] can count.
     #[error("a pool needs 1 to 65536 shards and room on its links")]
     Config,
     /// The kernel has no room for another thread.
@@ -71,7 +71,7 @@ pub enum PoolError {
     /// No descriptor is left for a shard's ticks.
     #[error("cannot make a shard's ticks: raise the limit of open files (ulimit -n)")]
     Ticks(#[source] io::Error),
-    /// The thread for ticks could not be made.
+    /// The tick thread could not be made.
     #[error("cannot make the tick thread")]
     TickThread(#[source] io::Error),
     /// An executor did not start.
@@ -79,11 +79,11 @@ pub enum PoolError {
     Executor {
         /// The shard.
         shard: ShardId,
-        /// What the kernel said and what to change.
+        /// The kernel's error and its remedy.
         #[source]
         source: ExecutorError,
     },
-    /// An executor's thread ended without a word.
+    /// An executor's thread ended without a report.
     #[error("the executor of shard {shard} is gone")]
     Lost {
         /// The shard.
@@ -91,7 +91,7 @@ pub enum PoolError {
     },
 }
 
-/// Running executors. Drop it and they stop by themselves; [`Pool::stop`] waits for them.
+/// A set of running executors. If it is dropped they stop by themselves; [`Pool::stop`] waits for them.
 #[derive(Debug)]
 pub struct Pool<M> {
     cores: Vec<Option<CoreId>>,
@@ -100,7 +100,7 @@ pub struct Pool<M> {
     tick_source: TickSource,
 }
 
-/// Starts a pool and returns when each of its executors runs. No body starts before all have.
+/// Starts a pool and returns when each of its executors runs. No body starts before all executors do.
 ///
 /// # Errors
 /// That of the first executor that could not start; the others are ended before this returns.
@@ -128,7 +128,7 @@ where
     match tick_source {
         Ok(tick_source) => {
             for go_link in launch.go_links {
-                // Room for one and one sent: it is taken, whatever became of the shard.
+                // One slot and one message: it is accepted, whatever became of the shard.
                 let _ = go_link.try_send(());
             }
             Ok(Pool { cores, commands, threads: launch.threads, tick_source })
@@ -136,7 +136,7 @@ where
         Err(error) => {
             drop(launch.go_links);
             for thread in launch.threads {
-                // Its own failure is the one that is reported already.
+                // Its own failure is the one reported already.
                 let _ = thread.join();
             }
             Err(error)
@@ -145,7 +145,7 @@ where
 }
 
 impl<M> Pool<M> {
-    /// How many shards there are.
+    /// The number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.cores.len()
@@ -157,10 +157,10 @@ impl<M> Pool<M> {
         self.cores.iter().flatten().copied().collect()
     }
 
-    /// A link to a shard from outside. A clone that lives on keeps that shard from stopping.
+    /// A link to a shard from outside. A clone that is kept prevents that shard from stopping.
     ///
     /// # Panics
-    /// When there is no such shard.
+    /// If there is no such shard.
     #[must_use]
     pub fn commands(&self, shard: ShardId) -> Link<M> {
         self.commands[shard.index()].clone()
@@ -169,7 +169,7 @@ impl<M> Pool<M> {
     /// Drops the pool's own commands links and waits until every body has returned.
     ///
     /// # Errors
-    /// When an executor's thread was lost.
+    /// If an executor's thread was lost.
     pub fn join(self) -> Result<(), PoolError> {
         let Self { cores: _, commands, threads, tick_source } = self;
         drop(commands);
@@ -179,16 +179,16 @@ impl<M> Pool<M> {
                 lost = lost.or(Some(PoolError::Lost { shard: shard_at(index) }));
             }
         }
-        // Bodies need the time to the end: deadlines count while they drain.
+        // Bodies need the time to the end: deadlines apply while they drain.
         tick_source.stop();
         lost.map_or(Ok(()), Err)
     }
 
-    /// Tells every shard to stop and waits until they have. The same as [`Pool::join`], by the
-    /// name of what it does.
+    /// Tells every shard to stop and waits until all have. The same as [`Pool::join`], under a name that says what it
+    /// does.
     ///
     /// # Errors
-    /// When an executor's thread was lost.
+    /// If an executor's thread was lost.
     pub fn stop(self) -> Result<(), PoolError> {
         self.join()
     }
@@ -232,7 +232,7 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     Ok(Plan { contexts, commands, tick_links })
 }
 
-/// Two shards on one core take turns at the mercy of the scheduler: allowed, and worth a line.
+/// Logs a warning: two shards on one core depend on the scheduler for their turns, which is allowed.
 fn warn_of_shared_cores(config: &PoolConfig) {
     let mut distinct = config.cores.clone();
     distinct.sort_unstable();
@@ -247,7 +247,7 @@ fn warn_of_shared_cores(config: &PoolConfig) {
     }
 }
 
-/// The shard at a place below 65536, which `start` has checked.
+/// The shard with an index below 65536, which `start` has checked.
 fn shard_at(index: usize) -> ShardId {
     ShardId(u16::try_from(index).expect("start() refuses more shards than a ShardId counts"))
 }

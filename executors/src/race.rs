@@ -1,4 +1,4 @@
-//! The first of two futures. For pumps that wait for "readable, or told to stop".
+//! The first of two futures. For pumps that wait for a readable socket or the request to stop.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -6,11 +6,11 @@ use std::pin::pin;
 use std::task::Poll;
 
 thread_local! {
-    /// Which side looks first next time.
+    /// The side that is polled first next time.
     static LEFT_FIRST: Cell<bool> = const { Cell::new(true) };
 }
 
-/// What came first.
+/// The value of the first future to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Either<A, B> {
     /// The first future's value.
@@ -19,11 +19,10 @@ pub enum Either<A, B> {
     Right(B),
 }
 
-/// Waits for whichever ends first and drops the other.
+/// Waits for the first of two futures and drops the other.
 ///
-/// When both are ready the sides take turns, so that neither can starve the other in a loop. Give
-/// it fresh futures each time round: a receive that was dropped loses nothing, one that is kept
-/// may miss its wake-up.
+/// If both are ready the sides alternate, so that neither can starve the other in a loop. Pass fresh futures each time:
+/// a receive that was dropped loses nothing, but one that is kept may miss its wake-up.
 pub async fn first<A, B>(left: impl Future<Output = A>, right: impl Future<Output = B>) -> Either<A, B> {
     let mut left = pin!(left);
     let mut right = pin!(right);

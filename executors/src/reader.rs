@@ -1,5 +1,5 @@
-//! Whoever reads what this process writes: a pipe says at once when its reader is gone, but only to who asks. For
-//! commands that wait for something else than room in the pipe.
+//! The reader of this process's output: a pipe shows at once that its reader is gone, but only to a process that
+//! checks. For commands that wait for something other than room in the pipe.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,10 +11,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::link::Link;
 use crate::thread::{pause, spawn_plain};
 
-/// Between two looks when the kernel cannot say.
+/// Pause between two checks when the kernel cannot tell.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a command need not wait any longer.
+/// The reason why a command need not wait any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitIsOver {
     /// Nobody reads its output any more.
@@ -23,14 +23,14 @@ pub enum WaitIsOver {
     DeadlinePassed,
 }
 
-/// Watches the reader of `file`, a pipe or a socket, and the time, on a plain thread; says once which came first. The
-/// reader of a regular file is never gone.
+/// Watches the reader of `file`, a pipe or a socket, and the time, on a plain thread; reports once which ended first.
+/// The reader of a regular file is never gone.
 ///
 /// # Errors
-/// When the kernel has no room for another thread.
+/// If the kernel has no room for another thread.
 pub fn watch_reader(file: OwnedFd, deadline: Option<Instant>, over: Link<WaitIsOver>) -> io::Result<()> {
     let watch = move || {
-        // Whoever asked may have got what it waited for.
+        // The caller may have finished waiting.
         let _ = over.try_send(until_gone(&file, deadline));
     };
     // Nobody joins it: it ends with the process.
@@ -43,11 +43,11 @@ fn until_gone(file: &OwnedFd, deadline: Option<Instant>) -> WaitIsOver {
         if left.is_some_and(|left| left.is_zero()) {
             return WaitIsOver::DeadlinePassed;
         }
-        // Rounded up to the next millisecond; one that is too long for a poll is asked for again.
+        // Rounded up to the next millisecond; if it is too long for one poll, the poll is repeated.
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
-        // Errors and hang-ups are told without being asked for.
+        // Errors and hang-ups are reported without a request.
         let mut asked = [PollFd::new(file.as_fd(), PollFlags::empty())];
         match poll(&mut asked, timeout) {
             Ok(0) | Err(Errno::EINTR) => {}

@@ -1,5 +1,5 @@
-//! Signals: those that ask a process to end, as values, and those that must not end it. Set up once by a command;
-//! requests are waited for by one plain thread.
+//! Signals: those that ask a process to end, as values, and those that must not end it. A command sets them up once;
+//! one plain thread waits for requests.
 
 use std::fs;
 use std::io;
@@ -15,40 +15,40 @@ use signal_hook::iterator::Signals;
 
 use crate::clock::MonotonicNs;
 
-/// Requests to end: of an operator, of a terminal that closes, of the limit of CPU time, and of a power supply that
-/// fails. SIGQUIT is none: it asks for an end at once, with a core dump.
+/// Requests to end: from an operator, a closing terminal, the limit of CPU time, and a failing power supply. SIGQUIT is
+/// not among them: it asks for an end at once, with a core dump.
 const REQUESTS: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGXCPU, libc::SIGPWR];
 
-/// Signals that mean something to other programs and nothing to these, and would end them. Those of real time besides.
+/// Signals that mean something to other programs but nothing to these, and would end them. So do the real-time signals.
 const STRAY: [i32; 7] = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, libc::SIGSTKFLT];
 
-/// The same signal again within this time is the same request: `timeout` sends its signal to the command and then
-/// to its group, the command among them. A person asks again a good deal later.
+/// Time within which a repeated signal is the same request: `timeout` sends its signal to the command and then to its
+/// group, which includes the command. A person takes a good deal longer to repeat a request.
 pub const SAME_REQUEST: Duration = Duration::from_millis(100);
 
-/// The signals that ask a process to end. While this lives they no longer kill it.
+/// The signals that ask a process to end. While this lives they do not kill it.
 ///
-/// The first asks for an orderly end; a second, seen by another [`wait`](Self::wait), says that
-/// the asker has no patience left. The same one again within [`SAME_REQUEST`] is not a second.
+/// The first asks for an orderly end; a second, seen by another [`wait`](Self::wait), asks for an immediate one. The
+/// same signal again within [`SAME_REQUEST`] does not count as a second.
 #[derive(Debug)]
 pub struct TerminationSignals {
     signals: Signals,
-    /// The last request, and when it was seen.
+    /// The last request, and its time.
     last: Option<(i32, MonotonicNs)>,
 }
 
 impl TerminationSignals {
-    /// From now on SIGTERM, SIGINT, SIGHUP, SIGXCPU and SIGPWR are kept for [`wait`](Self::wait). A SIGHUP that was
-    /// ignored stays so: the process was started to outlive its terminal, by `nohup`.
+    /// Starts to keep SIGTERM, SIGINT, SIGHUP, SIGXCPU and SIGPWR for [`wait`](Self::wait). A SIGHUP that was ignored
+    /// stays ignored: the process was started by `nohup`, to outlive its terminal.
     ///
     /// # Errors
-    /// When no descriptor is left for the pipe that carries them.
+    /// If no descriptor is left for the pipe that carries them.
     pub fn install() -> io::Result<Self> {
         let kept = REQUESTS.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(SIGHUP));
         Ok(Self { signals: Signals::new(kept)?, last: None })
     }
 
-    /// Blocks the thread until a signal comes, and says which.
+    /// Blocks the thread until a signal arrives, and returns it.
     pub fn wait(&mut self) -> i32 {
         loop {
             let signal = self.signals.forever().next().expect("nobody closes it");
@@ -58,7 +58,7 @@ impl TerminationSignals {
         }
     }
 
-    /// Whether this one asks anew, which is noted.
+    /// True if this is a new request, which is recorded.
     fn is_request(&mut self, signal: i32) -> bool {
         let now = MonotonicNs::now();
         let again =
@@ -78,24 +78,25 @@ fn is_ignored(signal: i32) -> bool {
     set.is_some_and(|set| set & (1 << (signal - 1)) != 0)
 }
 
-/// From now on SIGXFSZ does nothing: the write that went beyond the limit of file sizes fails, and says so itself.
+/// Makes SIGXFSZ do nothing: the write that exceeds the limit of file sizes fails, and reports the error itself.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// If the kernel refuses.
 pub fn ignore_file_size_signal() -> io::Result<()> {
     ignore(SIGXFSZ)
 }
 
-/// From now on signals that ask for nothing here do nothing, in place of ending the process: SIGUSR1 and SIGUSR2, those
-/// of timers, and those of real time.
+/// Makes signals that are not requests here do nothing, instead of ending the process: SIGUSR1 and SIGUSR2, those of
+/// timers, and the real-time signals.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// If the kernel refuses.
 pub fn ignore_stray_signals() -> io::Result<()> {
     STRAY.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).try_for_each(ignore)
 }
 
-/// Catches a signal for nobody. Unlike one that is ignored, it is not ignored by programs that this one starts.
+/// Catches a signal with an empty action. Programs started by this one do not inherit that, as they would an ignored
+/// signal.
 fn ignore(signal: i32) -> io::Result<()> {
     flag::register(signal, Arc::new(AtomicBool::new(false))).map(drop)
 }

@@ -1,12 +1,12 @@
-//! Tasks of one executor, and their end. Used by shard bodies; the register is this file's alone.
+//! Tasks of one executor, and their end. Used by shard bodies; the register belongs to this file alone.
 //!
-//! The runtime drops neither the future nor the sockets of a task that still waits when its
-//! executor ends. So every task is written down here, and when the body of a shard returns, what
-//! is left is cancelled and dropped while the executor still runs.
+//! When an executor ends, the runtime drops neither the futures nor the sockets of its waiting tasks. So every task is
+//! registered here, and when the body of a shard returns, the remaining ones are cancelled and dropped while the
+//! executor still runs.
 //!
-//! Tasks are cancelled here and not by the runtime, and their handles are given up at once or when
-//! they are over. The runtime never frees a task that it cancels while it waits, nor one whose handle
-//! is given up while it drops the finished future: 60 to 150 bytes each.
+//! Tasks are cancelled here and not by the runtime, and their handles are dropped at once or after the tasks' end. The
+//! runtime never frees a task that it cancels while it waits, nor one whose handle is dropped along with the finished
+//! future: 60 to 150 bytes each.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use tracing::warn;
 
 use crate::turn::end_turn;
 
-/// How many rounds of drops the end of an executor waits for. Each round drops the tasks that the
-/// tasks of the round before owned; nesting is two or three deep.
+/// Rounds of drops that the end of an executor waits for. Each round drops the tasks that the tasks of the previous
+/// round owned; nesting is two or three deep.
 const CLOSING_TURNS_MAX: usize = 64;
 
 thread_local! {
@@ -30,17 +30,17 @@ thread_local! {
     static NEXT_KEY: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What a task, its handle and the register share.
+/// The state that a task, its handle and the register share.
 #[derive(Debug, Default)]
 struct Life {
     cancelled: Cell<bool>,
-    /// Wakes the task; there from its first poll until it is over, so that the runtime counts somebody who may wake it
-    /// and does not cancel it by itself.
+    /// Wakes the task; set from its first poll until its end, so that the runtime counts a waker and does not cancel
+    /// the task by itself.
     waker: RefCell<Option<Waker>>,
 }
 
 impl Life {
-    /// The task drops its future when it runs next, which is soon.
+    /// Makes the task drop its future when it runs next, which is soon.
     fn cancel(&self) {
         self.cancelled.set(true);
         if let Some(waker) = &*self.waker.borrow() {
@@ -58,8 +58,8 @@ pub struct LocalTask<T> {
     life: Rc<Life>,
 }
 
-/// Runs `future` on this executor, next to the one that calls. Its first poll comes once the caller
-/// waits, never inside this call: a borrow may be held across it.
+/// Runs `future` on this executor, beside the caller. It is first polled once the caller waits, never inside this call:
+/// a borrow may be held across it.
 ///
 /// # Panics
 /// Outside an executor of this crate.
@@ -81,7 +81,7 @@ impl<T: 'static> LocalTask<T> {
         self.give_up_handle();
     }
 
-    /// Cancels the task and waits until its future is dropped. The value, if it was over before.
+    /// Cancels the task and waits until its future is dropped. Returns the value, if the task had ended before.
     pub async fn cancel(mut self) -> Option<T> {
         self.life.cancel();
         self.task.take().expect("it is not detached").await
@@ -109,15 +109,15 @@ impl<T> Future for LocalTask<T> {
         let task = self.task.as_mut().expect("it is not detached");
         match Pin::new(task).poll(cx) {
             Poll::Ready(Some(value)) => Poll::Ready(value),
-            // Only the end of the executor cancels a task that is awaited, and it cancels the one that awaits, too.
+            // Only the end of the executor cancels a task that is awaited, and it cancels the awaiting one, too.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
 
 pin_project! {
-    /// A future and its place in the register, until it is over or cancelled. Not an `async` block, which would hold
-    /// the future twice: as what it captured and as what it awaits.
+    /// A future and its entry in the register, until it has ended or is cancelled. Not an `async` block, which would
+    /// store the future twice: as a captured variable and as the awaited future.
     #[project = RegisteredNow]
     enum Registered<F> {
         Runs {
@@ -143,15 +143,15 @@ impl<F: Future> Future for Registered<F> {
             future.poll(cx).map(Some)
         };
         if polled.is_ready() {
-            // The future ends here and not when the runtime drops this: by then it has looked whether there is a handle,
-            // and one that the future owned would be given up behind its back.
+            // The future ends here and not when the runtime drops this: by then the runtime has checked for a handle,
+            // and a handle that the future owned would be dropped without its knowledge.
             self.set(Self::Over);
         }
         polled
     }
 }
 
-/// Lives next to a task's future: takes the task off the register when that is dropped.
+/// A guard beside a task's future: removes the task from the register when it is dropped.
 struct Alive {
     key: u64,
     life: Rc<Life>,
@@ -165,8 +165,7 @@ impl Drop for Alive {
     }
 }
 
-/// Cancels every task that is left and waits until their futures are dropped. The last thing an
-/// executor does.
+/// Cancels every remaining task and waits until their futures are dropped. The last act of an executor.
 pub(crate) async fn cancel_all() {
     for _ in 0..CLOSING_TURNS_MAX {
         TASKS.with_borrow(|tasks| tasks.values().for_each(|life| life.cancel()));

@@ -17,12 +17,12 @@ use crate::ids::CoreId;
 use crate::link::link;
 use crate::topology::process_mask;
 
-/// How long a panic on an executor may take to be written: a stderr that nobody reads must not keep the process, or
-/// half of its shards would go on without the other half.
+/// Time for writing the panic of an executor: a stderr that nobody reads must not keep the process alive, or half of
+/// its shards would go on without the other half.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Set for good on the threads that carry an executor.
+    /// Set for good on threads that run an executor.
     static ON_EXECUTOR: Cell<bool> = const { Cell::new(false) };
     static CORE: Cell<Option<CoreId>> = const { Cell::new(None) };
     static IDLE: Cell<Idle> = const { Cell::new(Idle::Park) };
@@ -31,19 +31,19 @@ thread_local! {
 static PANIC_HOOK: Once = Once::new();
 static BEFORE_ABORT: OnceLock<fn()> = OnceLock::new();
 
-/// Whether this thread carries an executor of a pool: here nothing may block.
+/// True if this thread runs an executor of a pool: nothing may block here.
 #[must_use]
 pub fn on_executor() -> bool {
     ON_EXECUTOR.get()
 }
 
-/// The CPU that this thread's executor is pinned to; `None` if it is not pinned, or there is none.
+/// The CPU to which this thread's executor is pinned; `None` if it is not pinned, or there is none.
 #[must_use]
 pub fn core_here() -> Option<CoreId> {
     CORE.get()
 }
 
-/// What this thread's executor does when it has nothing to do.
+/// The idle policy of this thread's executor.
 pub(crate) fn idle_here() -> Idle {
     IDLE.get()
 }
@@ -55,18 +55,18 @@ pub(crate) fn become_executor(core: Option<CoreId>, idle: Idle) {
     IDLE.set(idle);
 }
 
-/// Starts a plain thread, which may run on every CPU of the process even when an executor starts
-/// it: threads inherit the pin of the one that makes them.
+/// Starts a plain thread, which may run on every CPU of the process even if an executor starts it: threads inherit the
+/// pinning of their creator.
 ///
 /// # Errors
-/// When the kernel has no room for another thread.
+/// If the kernel has no room for another thread.
 pub fn spawn_plain<T, F>(name: &str, body: F) -> std::io::Result<JoinHandle<T>>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Best effort: a thread that stays where its maker was pinned is slow, not wrong.
+        // Best effort: a thread that stays on its creator's CPU is slow, not wrong.
         if let Ok(mask) = process_mask() {
             let _ = sched_setaffinity(Pid::from_raw(0), &mask);
         }
@@ -74,10 +74,11 @@ where
     })
 }
 
-/// As [`spawn_plain`], on a CPU that is none of these if this process may use another: they are kept for executors.
+/// Starts a plain thread like [`spawn_plain`], but not on these CPUs if the process may use others: they are reserved
+/// for executors.
 ///
 /// # Errors
-/// When the kernel has no room for another thread.
+/// If the kernel has no room for another thread.
 pub fn spawn_beside<T, F>(name: &str, executors: &[CoreId], body: F) -> std::io::Result<JoinHandle<T>>
 where
     T: Send + 'static,
@@ -93,7 +94,7 @@ where
     })
 }
 
-/// The CPUs of a mask that are none of these, or all of them if none is left.
+/// The CPUs of a mask except these, or all of them if none would be left.
 fn without(mask: CpuSet, cores: &[CoreId]) -> nix::Result<CpuSet> {
     let mut rest = mask;
     for core in cores {
@@ -103,7 +104,7 @@ fn without(mask: CpuSet, cores: &[CoreId]) -> nix::Result<CpuSet> {
     Ok(if is_any { rest } else { mask })
 }
 
-/// Waits on a plain thread: for retries outside the data path. Executors wait on ticks.
+/// Sleeps on a plain thread: for retries outside the data path. Executors wait for ticks.
 pub fn pause(time: Duration) {
     assert!(!on_executor(), "a pause would stop every connection of this executor");
     #[expect(clippy::disallowed_methods, reason = "a plain thread with nothing to wake it")]
@@ -116,17 +117,17 @@ pub fn exit_now(code: u8) -> ! {
     signal_hook::low_level::exit(i32::from(code))
 }
 
-/// Has `flush` called on a plain thread after a panic on an executor is logged and before it aborts the process. It
-/// must return in bounded time. Only the first call counts: logs are set up once.
+/// Registers `flush`, which runs on a plain thread after a panic on an executor is logged and before it aborts the
+/// process. It must return in bounded time. Only the first call counts: logs are set up once.
 pub fn before_abort(flush: fn()) {
     // A second caller would have set up the logs a second time, which fails by itself.
     let _ = BEFORE_ABORT.set(flush);
 }
 
-/// From now on a panic on an executor thread ends the process; elsewhere nothing changes.
+/// Makes a panic on an executor thread end the process; elsewhere nothing changes.
 ///
-/// A panic in a task unwinds its whole executor and takes every connection on it, while the other
-/// shards go on and count on it. That is worse than a restart.
+/// A panic in a task unwinds its whole executor and takes every connection on it, while the other shards go on and rely
+/// on it. That is worse than a restart.
 pub(crate) fn install_panic_hook() {
     PANIC_HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -139,24 +140,24 @@ pub(crate) fn install_panic_hook() {
     });
 }
 
-/// Writes the cause to the log and to stderr, then aborts: after [`LAST_WORDS`] even if neither can be written.
+/// Writes the cause to the log and to stderr, then aborts, after [`LAST_WORDS`] even if neither can be written.
 fn abort_process(info: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) -> ! {
     let (written, mut is_written) = link(1);
     let end = move || {
-        // Written or not: this is as long as anybody waits for it.
+        // Written or not, this is as long as anybody waits.
         let _ = is_written.recv_deadline(Instant::now() + LAST_WORDS);
         if let Some(flush) = BEFORE_ABORT.get() {
             flush();
         }
         abort()
     };
-    // Without a thread that ends the process in any case, writing may never return.
+    // Without a thread that ends the process in any case, writing might never return.
     if spawn_plain("abort", end).is_err() {
         abort();
     }
     previous(info);
     write_cause(info);
-    // Refused only when the other thread is past it.
+    // Refused only if the other thread has stopped waiting.
     let _ = written.try_send(());
     loop {
         std::thread::park();

@@ -1,15 +1,14 @@
 //! The pulse that brings time to shards: one plain thread serves a whole pool.
 //!
-//! It is also a net. The runtime parks with runnable tasks when a wake-up meant for its last sleep
-//! is delivered late, between its poll and its tasks: a foreign thread was taken off its core in
-//! the middle of waking it. The next wake-up puts that right, so there must always be one that
-//! cannot be lost in the same way. A message on a link is not: the link stays full, and a full link
-//! wakes nobody. A tick is therefore a count in an eventfd that the shard polls through its ring:
-//! the kernel ends the sleep, whatever state the wake-ups of user space are in.
+//! It is also a safety net. The runtime parks with runnable tasks if a wake-up meant for its previous sleep is
+//! delivered late, between its poll and its tasks: a foreign thread was preempted in the middle of waking it. The next
+//! wake-up repairs that, so there must always be one that cannot be lost in the same way. A message on a link can be:
+//! the link stays full, and a full link wakes nobody. A tick is therefore a count in an eventfd that the shard polls
+//! through its ring: the kernel ends the sleep, whatever state the wake-ups of user space are in.
 //!
-//! A shard that has nothing to do may rest: it then gets one tick in [`TICKS_PER_REST`]. A tick costs a parked shard
-//! eight system calls and 70 us here, more than all else that an idle broker does. While a message waits on a link of the
-//! pool, its shard gets every tick, rest or not, so that the net is as fine as ever where a wake-up could be lost.
+//! An idle shard may rest: it then gets one tick in [`TICKS_PER_REST`]. A tick costs a parked shard eight system calls
+//! and 70 us here, more than everything else that an idle broker does. While a message waits on a link of the pool, its
+//! shard gets every tick, resting or not, so that the net is as fine as ever where a wake-up could be lost.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -24,15 +23,14 @@ use crate::clock::MonotonicNs;
 use crate::link::{Inbox, Link, RecvTimeout, link};
 use crate::thread::spawn_plain;
 
-/// How often every shard hears the time. Every deadline of the product is a multiple of this, or
-/// late by at most this.
+/// Interval between two ticks. Every deadline of the product is a multiple of this, or late by at most this.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// To a shard that rests, one tick in so many is sent: 80 ms, less than the shortest lease, heartbeat or pause between
-/// attempts, all of which are at least 100 ms.
+/// Ticks per tick that a resting shard gets: 80 ms, less than the shortest lease, heartbeat or pause between attempts,
+/// all of which are at least 100 ms.
 pub const TICKS_PER_REST: u32 = 8;
 
-/// Ends a shard's rest, and keeps it from resting while messages wait. Clones are of the same shard.
+/// The state of a shard's rest: ends it, and prevents it while messages wait. Clones refer to the same shard.
 #[derive(Debug, Clone, Default)]
 pub struct Stir(Arc<Pace>);
 
@@ -40,12 +38,12 @@ pub struct Stir(Arc<Pace>);
 struct Pace {
     rests: AtomicBool,
     /// Messages that are being sent to the shard, or that it has not taken. Counted before they can be taken, so that
-    /// no moment is between; a tick that reads an old number is one of those that follow each other in 10 ms.
+    /// there is no moment in between; a tick that reads an old number is followed by the next within 10 ms.
     waiting: AtomicUsize,
 }
 
 impl Stir {
-    /// The next tick is at most [`TICK`] away.
+    /// Ends the rest: the next tick is at most [`TICK`] away.
     #[inline]
     pub fn stir(&self) {
         // Read first: while nobody rests, the flag stays in every core's cache.
@@ -61,14 +59,14 @@ impl Stir {
         }
     }
 
-    /// A message is about to be sent to the shard.
+    /// Counts a message that is about to be sent to the shard.
     #[inline]
     pub(crate) fn message(&self) -> MessageWaits<'_> {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         MessageWaits(self)
     }
 
-    /// The shard has taken a message.
+    /// Counts a message that the shard has taken.
     #[inline]
     pub(crate) fn message_taken(&self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -80,12 +78,12 @@ impl Stir {
     }
 }
 
-/// A message that is counted as waiting; no more once this is dropped.
+/// A message that counts as waiting, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct MessageWaits<'a>(&'a Stir);
 
 impl MessageWaits<'_> {
-    /// It is sent: from now on its inbox counts it off.
+    /// Marks it as sent: from now on its inbox counts it off.
     #[inline]
     pub(crate) fn until_taken(self) {
         std::mem::forget(self);
@@ -98,26 +96,26 @@ impl Drop for MessageWaits<'_> {
     }
 }
 
-/// The time, as a shard hears it.
+/// The time as a shard sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// When the tick was heard. Never earlier than the tick before it.
+    /// The time at which the tick was received. Never earlier than the previous tick's.
     pub now: MonotonicNs,
 }
 
-/// A shard's ticks. Those that it was too late for have become one.
+/// A shard's ticks. Ticks that it missed are merged into one.
 #[derive(Debug)]
 pub struct Ticks(Source);
 
 #[derive(Debug)]
 enum Source {
-    /// From a pool's tick thread.
+    /// Ticks of a pool's tick thread.
     Pulse { count: Arc<EventFd>, stir: Stir },
-    /// From whoever owns the clock: a test, or an executor that passes its own ticks on.
+    /// Ticks of the clock's owner: a test, or an executor that passes its own ticks on.
     Inbox(Inbox<Tick>),
 }
 
-/// The descriptor in the form the runtime takes.
+/// The descriptor in the form that the runtime takes.
 #[derive(Debug)]
 struct Count(Arc<EventFd>);
 
@@ -128,7 +126,7 @@ impl AsRawFd for Count {
 }
 
 impl Ticks {
-    /// Waits for the next tick. `None`: whoever owned the clock is gone.
+    /// Waits for the next tick. `None`: the owner of the clock is gone.
     ///
     /// # Panics
     /// Outside an executor, for the ticks of a pool.
@@ -136,25 +134,25 @@ impl Ticks {
         match &mut self.0 {
             Source::Inbox(inbox) => inbox.recv().await,
             Source::Pulse { count, .. } => {
-                // Made anew each time: it belongs to an executor, and ticks are made before theirs.
+                // Made anew each time: it belongs to an executor, and ticks are made before their executor.
                 let polled = PollableFd::new(Count(Arc::clone(count))).ok()?;
                 polled.readable().await.ok()?;
-                // Nothing to read means that another poll has read it: the time has come all the same.
+                // An empty read means that another poll has read it: the time has come all the same.
                 let _ = count.read();
                 Some(Tick { now: MonotonicNs::now() })
             }
         }
     }
 
-    /// Until the shard is stirred it needs the time only once in [`TICKS_PER_REST`] ticks. Ticks that do not come from
-    /// a pool come as they did.
+    /// Starts a rest: until the shard is stirred it gets only one tick in [`TICKS_PER_REST`]. Ticks that do not come
+    /// from a pool are not affected.
     pub fn rest(&self) {
         if let Source::Pulse { stir, .. } = &self.0 {
             stir.rest();
         }
     }
 
-    /// What ends the rest.
+    /// The handle that ends the rest.
     #[must_use]
     pub fn stir(&self) -> Stir {
         match &self.0 {
@@ -175,7 +173,7 @@ impl From<Inbox<Tick>> for Ticks {
 pub(crate) struct TickLink {
     count: Arc<EventFd>,
     stir: Stir,
-    /// Ticks not sent since the last one, because it rests.
+    /// Ticks skipped since the last one, because the shard rests.
     skipped: u32,
 }
 
@@ -196,7 +194,7 @@ impl TickLink {
 /// The sending end and the receiving end of one shard's ticks.
 ///
 /// # Errors
-/// When no descriptor is left.
+/// If no descriptor is left.
 pub(crate) fn ticks() -> std::io::Result<(TickLink, Ticks)> {
     let count = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let stir = Stir::default();
@@ -212,7 +210,7 @@ pub(crate) struct TickSource {
 }
 
 impl TickSource {
-    /// Starts to send a tick on each of `links` every [`TICK`].
+    /// Starts a thread that sends a tick on each of `links` every [`TICK`].
     pub(crate) fn start(name: &str, links: Vec<TickLink>) -> std::io::Result<Self> {
         let (stop, stopped) = link(1);
         // Kept by the thread too: shards whose pool was dropped still need the time to end well.
@@ -226,7 +224,7 @@ impl TickSource {
 
     /// Ends the thread and waits for it.
     pub(crate) fn stop(self) {
-        // Refused only when the thread has ended by itself.
+        // Refused only if the thread has ended by itself.
         let _ = self.stop.try_send(());
         if self.thread.join().is_err() {
             error!("the tick thread panicked");
@@ -234,7 +232,7 @@ impl TickSource {
     }
 }
 
-/// Sends ticks until it is told to stop or every shard is gone.
+/// Sends ticks until it is stopped or every shard is gone.
 fn pulse(mut links: Vec<TickLink>, mut stopped: Inbox<()>) {
     let mut due = Instant::now() + TICK;
     while !links.is_empty() && stopped.recv_deadline(due) == Err(RecvTimeout::TimedOut) {
@@ -278,7 +276,7 @@ mod tests {
             }
             last.now.saturating_since(first.now)
         });
-        // Late ticks are the host's business; early ones would be ours.
+        // Late ticks are the host's fault; early ones would be ours.
         assert!(elapsed >= TICK * 8, "ten ticks took {elapsed:?}");
         source.stop();
     }
@@ -325,18 +323,18 @@ mod tests {
         };
         let inboxes = [(); 2].map(|()| link_to_shard::<()>(1, &ticks.stir()));
         let [(one, mut of_one), (other, mut of_other)] = inboxes;
-        // It comes at the moment in which the rest begins.
+        // It arrives at the moment in which the rest begins.
         one.try_send(()).unwrap();
         ticks.rest();
         assert_eq!(sent(5), 5);
-        // What comes on another link, and is taken, leaves it where it is.
+        // A message on another link, sent and taken, does not change the rest.
         other.try_send(()).unwrap();
         assert_eq!(of_other.try_recv(), Some(()));
         assert_eq!(sent(5), 5);
         assert_eq!(of_one.try_recv(), Some(()));
         assert_eq!(sent(TICKS_PER_REST - 1), 0, "it rests on");
         assert_eq!(sent(1), 1);
-        // What is refused, or given up while it waits for room, is not sent.
+        // A message that is refused, or given up while it waits for room, is not sent.
         one.try_send(()).unwrap();
         assert!(one.try_send(()).is_err());
         assert_eq!(block_on(poll_once(one.send(()))), None);

@@ -1,5 +1,5 @@
-//! Waiting for a point in time on the clock that ticks bring, to a tick's precision. For back-off and deadlines
-//! in pumps; logic without I/O gets its ticks directly.
+//! Waiting for a point in time on the clock of the ticks, to a tick's precision. For back-off and deadlines in pumps;
+//! logic without I/O gets its ticks directly.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use crate::clock::MonotonicNs;
 
-/// The time of the last tick, and who waits for a later one. One for each executor; its tick pump advances it.
+/// The time of the last tick, and the tasks that wait for a later one. One for each executor; its tick pump advances
+/// it.
 #[derive(Debug)]
 pub struct TickClock {
     now: Cell<MonotonicNs>,
-    /// One entry for each wait that is under way, however often it is polled; the number tells equals apart.
+    /// One entry for each pending wait, however often it is polled; the number distinguishes equal times.
     waiting: RefCell<BTreeMap<(MonotonicNs, u64), Waker>>,
     next_number: Cell<u64>,
 }
 
 impl TickClock {
-    /// A clock that stands at `now`.
+    /// A clock at `now`.
     #[must_use]
     pub fn new(now: MonotonicNs) -> Self {
         TickClock { now: Cell::new(now), waiting: RefCell::default(), next_number: Cell::new(0) }
@@ -31,12 +32,12 @@ impl TickClock {
         self.now.get()
     }
 
-    /// Whether anybody waits for a later time.
+    /// True if a task waits for a later time.
     pub fn is_awaited(&self) -> bool {
         !self.waiting.borrow().is_empty()
     }
 
-    /// A tick has come: wakes whose time it is.
+    /// Advances to the time of a tick, and wakes the tasks that are due.
     pub fn advance(&self, now: MonotonicNs) {
         self.now.set(now);
         // The later ones stay. A wake may end a task, and with it a wait: nothing is borrowed by then.
@@ -54,12 +55,12 @@ impl TickClock {
     }
 }
 
-/// A wait for a point in time. Dropped, it leaves nothing behind.
+/// A wait for a point in time. When dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub struct Until<'a> {
     clock: &'a TickClock,
     deadline: MonotonicNs,
-    /// Its entry's number, once it has one.
+    /// The number of its entry, once it has one.
     number: Option<u64>,
 }
 

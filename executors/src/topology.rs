@@ -1,8 +1,8 @@
-//! The CPUs this process may use and how they sit together. Read once at start, then a value.
+//! The CPUs that this process may use and their relations. Read once at start, then a value.
 //!
-//! The mask of the process says which CPUs there are: taskset, cpusets and containers all end in
-//! it, while counts of "online" CPUs are the host's. sysfs only says how those sit together, and
-//! where it is missing every CPU counts as a core of its own.
+//! The mask of the process determines the CPUs: taskset, cpusets and containers all end in it, while counts of "online"
+//! CPUs are the host's. sysfs only gives their relations, and where it is missing every CPU counts as a core of its
+//! own.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -18,21 +18,21 @@ use crate::ids::CoreId;
 /// The CPUs this process may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// Ascending; never empty.
+    /// The CPUs, ascending; at least one.
     allowed: Vec<CoreId>,
     /// The allowed CPUs of each physical core, in order of the lowest of each.
     physical_cores: Vec<Vec<CoreId>>,
-    /// The nodes of the host with those of their CPUs that are allowed, by number.
+    /// The nodes of the host, each with its allowed CPUs, by number.
     numa_nodes: Vec<(u32, Vec<CoreId>)>,
 }
 
-/// Why the CPUs could not be found out.
+/// The reason why the CPUs could not be determined.
 #[derive(Debug, Error)]
 pub enum TopologyError {
     /// The kernel did not say which CPUs are allowed.
     #[error("cannot read the CPUs this process may use")]
     Affinity(#[source] nix::Error),
-    /// No CPU is allowed: only a test can ask for that.
+    /// No CPU is allowed, which only a test can cause.
     #[error("no CPU is allowed")]
     NoCpu,
     /// A file of sysfs could not be read.
@@ -40,7 +40,7 @@ pub enum TopologyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -49,7 +49,7 @@ pub enum TopologyError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// The text in the file.
         text: String,
     },
 }
@@ -58,7 +58,7 @@ impl Topology {
     /// Reads it from the kernel: the mask of the process, then `/sys`.
     ///
     /// # Errors
-    /// When the kernel does not give the mask, or sysfs holds nonsense.
+    /// If the kernel does not give the mask, or sysfs has nonsense.
     pub fn detect() -> Result<Self, TopologyError> {
         let mask = process_mask().map_err(TopologyError::Affinity)?;
         let allowed: Vec<CoreId> = (0..CpuSet::count())
@@ -68,10 +68,10 @@ impl Topology {
         Self::from_sysfs(Path::new("/sys"), &allowed)
     }
 
-    /// Builds it from a copy of `/sys` at `root` and the CPUs that are allowed. For tests.
+    /// Builds it from a copy of `/sys` at `root` and the allowed CPUs. For tests.
     ///
     /// # Errors
-    /// When `allowed` is empty, or a file that exists cannot be read or holds no CPU list.
+    /// If `allowed` is empty, or a file that exists cannot be read or is not a CPU list.
     pub fn from_sysfs(root: &Path, allowed: &[CoreId]) -> Result<Self, TopologyError> {
         let mut allowed = allowed.to_vec();
         allowed.sort_unstable();
@@ -90,20 +90,20 @@ impl Topology {
         &self.allowed
     }
 
-    /// One CPU of each physical core, the lowest that is allowed.
+    /// One CPU of each physical core, the lowest allowed one.
     #[must_use]
     pub fn physical(&self) -> Vec<CoreId> {
         self.physical_cores.iter().map(|siblings| siblings[0]).collect()
     }
 
-    /// The allowed CPUs on the same physical core, `core` among them. Empty when it is not allowed.
+    /// The allowed CPUs on the same physical core, including `core`. Empty if `core` is not allowed.
     #[must_use]
     pub fn siblings(&self, core: CoreId) -> Vec<CoreId> {
         let same = self.physical_cores.iter().find(|siblings| siblings.contains(&core));
         same.cloned().unwrap_or_default()
     }
 
-    /// The allowed CPUs of a NUMA node: maybe none. `None`: the host has no such node.
+    /// The allowed CPUs of a NUMA node, possibly none. `None`: the host has no such node.
     #[must_use]
     pub fn numa(&self, node: u32) -> Option<Vec<CoreId>> {
         let found = self.numa_nodes.iter().find(|(number, _)| *number == node);
@@ -119,13 +119,13 @@ impl Topology {
 
 /// The mask of the process, whatever the calling thread is pinned to.
 ///
-/// The kernel keeps masks per thread; that of the main thread is what taskset and cpusets set and
-/// what nothing in this crate ever narrows. Masks hold 1,024 CPUs; a host with more is refused.
+/// The kernel keeps masks per thread; taskset and cpusets set that of the main thread, and nothing in this crate ever
+/// narrows it. Masks hold 1,024 CPUs; a host with more is refused.
 pub(crate) fn process_mask() -> nix::Result<CpuSet> {
     sched_getaffinity(getpid())
 }
 
-/// Groups the allowed CPUs by physical core. The file's old name is also that of kernels before 5.3.
+/// Groups the allowed CPUs by physical core. The file has its old name, which kernels before 5.3 have, too.
 fn read_physical_cores(root: &Path, allowed: &[CoreId]) -> Result<Vec<Vec<CoreId>>, TopologyError> {
     let mut cores: Vec<Vec<CoreId>> = Vec::new();
     for &core in allowed {
@@ -134,7 +134,7 @@ fn read_physical_cores(root: &Path, allowed: &[CoreId]) -> Result<Vec<Vec<CoreId
         }
         let file = root.join(format!("devices/system/cpu/cpu{core}/topology/thread_siblings_list"));
         let mut siblings = read_list(&file)?.unwrap_or_default();
-        // A CPU is its own sibling, whatever a broken table says; that of another is not ours.
+        // A CPU is its own sibling, whatever a broken table says; a CPU that is not allowed does not count.
         siblings.push(core);
         siblings.retain(|sibling| allowed.binary_search(sibling).is_ok());
         siblings.retain(|sibling| !cores.iter().any(|taken| taken.contains(sibling)));
@@ -145,7 +145,7 @@ fn read_physical_cores(root: &Path, allowed: &[CoreId]) -> Result<Vec<Vec<CoreId
     Ok(cores)
 }
 
-/// Reads the allowed CPUs of each node. A kernel without NUMA has no table: all are node 0 there.
+/// Reads the allowed CPUs of each node. A kernel without NUMA has no table: all CPUs are node 0 there.
 fn read_numa_nodes(root: &Path, allowed: &[CoreId]) -> Result<Vec<(u32, Vec<CoreId>)>, TopologyError> {
     let folder = root.join("devices/system/node");
     let entries = match fs::read_dir(&folder) {

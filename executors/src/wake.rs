@@ -1,10 +1,10 @@
-//! One task of an executor tells another that something has happened. No threads, no channel: a flag and a waker.
+//! A signal from one task of an executor to another. No threads, no channel: a flag and a waker.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// A flag that one task waits for. Raised before the wait, it is not lost; raised twice, it is one.
+/// A flag that one task waits for. If it is raised before the wait, it is not lost; raised twice, it counts once.
 #[derive(Default, Debug)]
 pub struct Wake {
     raised: Cell<bool>,
@@ -12,13 +12,13 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Not raised.
+    /// A flag that is not raised.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Raises the flag and wakes who waits for it.
+    /// Raises the flag and wakes the waiting task.
     pub fn raise(&self) {
         self.raised.set(true);
         if let Some(waker) = self.waiter.take() {
@@ -26,8 +26,7 @@ impl Wake {
         }
     }
 
-    /// Waits until the flag is raised, and lowers it. One task at a time may wait; a second one takes the first
-    /// one's place.
+    /// Waits until the flag is raised, and lowers it. One task at a time may wait; a second one replaces the first.
     pub async fn wait(&self) {
         poll_fn(|cx| {
             if self.raised.take() {

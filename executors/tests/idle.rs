@@ -1,4 +1,4 @@
-//! Idle shards: the way to sleep and back, and what each idle policy costs.
+//! Idle shards: going to sleep and waking up, and the cost of each idle policy.
 //!
 //! `CORECAST_LONG_TESTS=1` makes the tests of sporadic wakes run a full minute; otherwise they run 5 s.
 
@@ -21,8 +21,8 @@ fn long_tests() -> bool {
     std::env::var("CORECAST_LONG_TESTS").is_ok_and(|value| value == "1")
 }
 
-/// With a short preempt timer an idle shard parks for good within seconds: the timer has fired
-/// when the shard comes to look for its tasks. The noise makes that likely.
+/// With a short preempt timer an idle shard parks for good within seconds: the timer has fired when the shard looks for
+/// its tasks. The noise makes that likely.
 fn idle_shard_answers_sporadic_wakes(idle: Idle) {
     let run = if long_tests() { Duration::from_secs(60) } else { Duration::from_secs(5) };
     println!("sporadic wakes for {run:?} (CORECAST_LONG_TESTS=1: a minute)");

@@ -1,4 +1,4 @@
-//! What a link promises: room, closing, order, the drain, and that it works on any runtime.
+//! The guarantees of a link: capacity, closing, order, the drain, and working on any runtime.
 
 mod watchdog;
 
@@ -104,7 +104,7 @@ fn a_chain_through_threads_runtimes_and_shards_keeps_order_and_count() {
     let first = pool.commands(ShardId(0));
     let sender = spawn_plain("sender", move || {
         for number in 0..MESSAGES {
-            // Turn about: a blocking send of a plain thread, an async one on another runtime.
+            // Alternately: a blocking send of a plain thread, an async one on another runtime.
             if number % 2 == 0 {
                 first.send_blocking(number).unwrap();
             } else {

@@ -1,5 +1,5 @@
-//! What executors lock, as a user who may not lock all: as many as documented fit into a limit, and one that does not is
-//! an error that says so.
+//! The locked memory of executors, as a user with a memlock limit: the documented number fits into a limit, and one
+//! that does not fit is an error that says so.
 
 #![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
 
@@ -17,7 +17,7 @@ const USUAL_KIB: u64 = 8 * 1024;
 /// The least limit that the runtime accepts, in KiB.
 const LEAST_KIB: u64 = 512;
 
-/// Runs the test as another user in a child with this limit; `false`: this is that child.
+/// Runs the test as another user in a child with this limit; `false` in that child.
 fn is_run_as_another_user(test: &str, memlock_kib: u64) -> bool {
     if child::is_child_of(test) {
         return false;
@@ -28,7 +28,7 @@ fn is_run_as_another_user(test: &str, memlock_kib: u64) -> bool {
     true
 }
 
-/// A pool whose shards wait for their end.
+/// A pool whose shards wait for the end.
 fn idle_pool(shards: usize, sockets: Sockets) -> Result<Pool<()>, PoolError> {
     let name = "memlock".to_owned();
     let config = PoolConfig { name, cores: vec![], shards, idle: Idle::Park, sockets, link_capacity: 1 };
@@ -38,7 +38,7 @@ fn idle_pool(shards: usize, sockets: Sockets) -> Result<Pool<()>, PoolError> {
     )
 }
 
-/// Starts so many at once, which lock at most so much together.
+/// Starts that many at once, which together lock at most the limit.
 fn run_at_once(shards: usize, sockets: Sockets, limit_kib: u64) {
     let locked = u64::try_from(shards).unwrap() * sockets.locked_bytes();
     assert!(locked <= limit_kib * 1024, "{locked} bytes");

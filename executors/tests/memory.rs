@@ -1,5 +1,5 @@
-//! Tasks that are over leave nothing behind, however they ended and whoever held their handles. Resident memory is
-//! what an operator sees; a child has it to itself.
+//! Finished tasks leave nothing behind, however they ended and whoever held their handles. Resident memory is what an
+//! operator sees; each test has it to itself in a child.
 
 #![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
 
@@ -19,16 +19,16 @@ use corecast_executors::{
     start,
 };
 
-/// The runtime's own tables and the allocator have their size after so many tasks.
+/// Tasks after which the runtime's own tables and the allocator have reached their size.
 const WARM_UP: usize = 20_000;
 
-/// At 60 bytes each, the least that was ever lost of a task, 6,000 KiB.
+/// Tasks of a measurement: at 60 bytes each, the least that was ever leaked per task, they are 6,000 KiB.
 const TASKS: usize = 100_000;
 
-/// How much memory may grow meanwhile.
+/// Growth of memory that is tolerated meanwhile.
 const GROWTH_KIB_MAX: u64 = 1_024;
 
-/// How many tasks begin before the ring is polled again.
+/// Tasks begun before the ring is polled again.
 const TASKS_PER_TURN: usize = 50;
 
 fn resident_kib() -> u64 {
@@ -69,7 +69,7 @@ async fn repeat(one: &impl AsyncFn(), times: usize) {
         for _ in 0..TASKS_PER_TURN {
             one().await;
         }
-        // Those that were detached run now.
+        // Detached tasks run now.
         end_turn().await;
         end_turn().await;
     }

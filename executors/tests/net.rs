@@ -17,7 +17,7 @@ use corecast_executors::{
     end_turn, first, link, spawn_local, start,
 };
 
-/// Runs `body` on one shard, to its end: on one that sleeps, and on those that look at their sockets themselves.
+/// Runs `body` on one shard, to its end: on one that sleeps, and on those that poll their sockets themselves.
 fn on_shard<Fut>(name: &'static str, body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static)
 where
     Fut: Future<Output = ()> + 'static,

@@ -1,5 +1,5 @@
-//! What ends a process, what keeps a pool from starting, and whose CPUs it uses. Each test runs its
-//! second half in a child, since limits, pins and aborts are the process's.
+//! The end of a process, failures to start a pool, and the CPUs that it uses. Each test runs its second half in a
+//! child, since limits, pinning and aborts belong to the process.
 
 #![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
 
@@ -32,7 +32,7 @@ fn config(shards: usize) -> PoolConfig {
     }
 }
 
-/// A pool whose shards wait for their end.
+/// A pool whose shards wait for the end.
 fn idle_pool(shards: usize) -> Result<Pool<()>, PoolError> {
     start(&config(shards), |mut context: ShardContext<()>| async move {
         while context.commands.recv().await.is_some() {}

@@ -45,7 +45,7 @@ fn ask_saturated(pumps: usize, questions: usize) -> Vec<Duration> {
     let (_kept, mut never) = link::<()>(1);
     let times = (0..questions as u64)
         .map(|question| {
-            // Not in step with the answer before: anywhere in a round.
+            // Out of step with the previous answer: anywhere in a round.
             pause(&mut never, Duration::from_micros(300 + question * 137 % 1_500));
             ask(&shard, Duration::from_secs(10))
         })
@@ -55,7 +55,7 @@ fn ask_saturated(pumps: usize, questions: usize) -> Vec<Duration> {
     times
 }
 
-/// With yields in place of turns the median is the preempt timer, 100 ms by default.
+/// With yields instead of turns the median is the preempt timer, 100 ms by default.
 #[test]
 fn a_saturated_shard_answers_within_10_ms() {
     let _watchdog = watchdog::watch("a_saturated_shard_answers_within_10_ms", Duration::from_secs(60));

@@ -1,5 +1,4 @@
-//! Whether this process may use io_uring, by making an executor as a shard would. Used by
-//! `host_check` alone.
+//! The check that this process may use io_uring: it makes an executor like a shard's. Used by `host_check` alone.
 
 use std::fs;
 use std::io;
@@ -12,7 +11,7 @@ use crate::thread::spawn_plain;
 
 const NAME: &str = "io_uring";
 
-/// Makes an executor as a shard would, on a thread of its own, since making one pins the thread.
+/// Makes an executor like a shard's, on a thread of its own, since making one pins the thread.
 pub(super) fn try_one(core: Option<CoreId>) -> Result<(), ExecutorError> {
     let core = core.unwrap_or(CoreId(0));
     let make = move || executor::make(Some(core), Idle::Park, Sockets::Many).map(drop);
@@ -23,17 +22,17 @@ pub(super) fn try_one(core: Option<CoreId>) -> Result<(), ExecutorError> {
     }
 }
 
-/// What [`try_one`] came to, in words.
+/// The result of [`try_one`], in words.
 pub(super) fn check(made: Result<&(), &ExecutorError>) -> Finding {
     judge(made.err(), io_uring_disabled())
 }
 
-/// The sysctl of Linux 6.6 and of distributions that brought it to older kernels.
+/// The sysctl of Linux 6.6 and of distributions that backported it to older kernels.
 fn io_uring_disabled() -> Option<u32> {
     fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
 
-/// Which of the several locks on io_uring it is, and what opens it.
+/// The lock on io_uring that applies, and its remedy.
 fn judge(error: Option<&ExecutorError>, disabled: Option<u32>) -> Finding {
     match error {
         None if disabled == Some(1) => Finding::warning(

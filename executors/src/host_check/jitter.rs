@@ -1,5 +1,4 @@
-//! The machine's own pauses: how long a thread that only reads the clock does not get to read it.
-//! Used by `host_check` alone.
+//! The machine's own pauses: gaps in the clock readings of a thread that does nothing else. Used by `host_check` alone.
 
 use std::time::Duration;
 
@@ -11,18 +10,17 @@ use crate::thread::spawn_plain;
 
 const NAME: &str = "jitter";
 
-/// The longest pause of each such span is one sample: most spans of a quiet machine have one timer
-/// interrupt or none.
+/// The span of one sample, which is its longest pause: most spans of a quiet machine have one timer interrupt or none.
 const SPAN: Duration = Duration::from_millis(1);
 
-/// A pause this long is another thread on the core or a host that took the CPU away.
+/// The shortest pause that is worth a warning: another thread on the core, or a host that took the CPU away.
 const PAUSE_MAX_ADVISED: Duration = Duration::from_millis(1);
 
 /// Spins on `core` for `time` and reports the pauses.
 pub(super) fn check(core: Option<CoreId>, time: Duration) -> Finding {
     let spin = spawn_plain("jitter-probe", move || {
         if let Some(core) = core {
-            // Unpinned it measures the scheduler's choice of core too: a lesser figure, not a wrong one.
+            // Unpinned it also measures the scheduler's choice of core: a less precise figure, not a wrong one.
             let _ = executor::pin(core);
         }
         longest_pauses(time)
@@ -33,7 +31,7 @@ pub(super) fn check(core: Option<CoreId>, time: Duration) -> Finding {
     }
 }
 
-/// The longest pause between two reads of the clock, of each span. At least one.
+/// The longest pause between two clock readings, for each span. At least one.
 fn longest_pauses(time: Duration) -> Vec<Duration> {
     let begin = MonotonicNs::now();
     let end = begin + time;
@@ -48,18 +46,18 @@ fn longest_pauses(time: Duration) -> Vec<Duration> {
             (span_end, longest) = (now + SPAN, Duration::ZERO);
         }
     }
-    // The end may fall on that of a span: an empty span is no sample.
+    // The time may end together with a span: an empty span is not a sample.
     if !longest.is_zero() || pauses.is_empty() {
         pauses.push(longest);
     }
     pauses
 }
 
-/// Words and level for the pauses.
+/// The words and the level for the pauses.
 fn judge(mut pauses: Vec<Duration>, time: Duration) -> Finding {
     pauses.sort_unstable();
     let longest = pauses[pauses.len() - 1];
-    // Of 100 samples the 99th.
+    // The 99th of 100 samples.
     let p99 = pauses[(pauses.len() * 99).div_ceil(100) - 1];
     let found = format!(
         "longest pause {} us, p99 of the longest in each millisecond {} us, over {} ms",
@@ -99,7 +97,7 @@ mod tests {
     fn every_span_gives_a_sample() {
         let pauses = longest_pauses(Duration::from_millis(5));
         assert!(!pauses.is_empty() && pauses.len() <= 6, "{pauses:?}");
-        // The pauses lie within the time, but for the last, which may end after it.
+        // The pauses are within the time, except for the last, which may end after it.
         assert!(pauses.iter().all(|pause| !pause.is_zero()));
     }
 }

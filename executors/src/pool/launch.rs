@@ -1,4 +1,4 @@
-//! The way of a pool's threads from nothing to the first poll of their bodies. Used by `pool` alone.
+//! The start of a pool's threads, up to the first poll of their bodies. Used by `pool` alone.
 
 use std::future::Future;
 use std::thread::JoinHandle;
@@ -12,10 +12,10 @@ use crate::ids::ShardId;
 use crate::link::{Inbox, Link, link};
 use crate::thread::become_executor;
 
-/// What an executor reports once, before any body runs.
+/// The report that an executor sends once, before any body runs.
 pub(super) type Started = (ShardId, Result<(), ExecutorError>);
 
-/// Threads on their way: each reports once, then waits for its go link.
+/// Threads that are starting: each reports once, then waits for its go link.
 pub(super) struct Launch {
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) go_links: Vec<Link<()>>,
@@ -23,7 +23,7 @@ pub(super) struct Launch {
     pub(super) failed: Option<PoolError>,
 }
 
-/// How a shard's thread reports and what it waits for before its body.
+/// A shard thread's report link, and the link that it waits for before its body.
 struct Beginning {
     idle: Idle,
     sockets: Sockets,
@@ -94,7 +94,7 @@ where
     });
 }
 
-/// Takes one report of each shard. The error is that of the lowest shard that failed.
+/// Takes one report of each shard. Returns the error of the lowest shard that failed.
 pub(super) fn wait_until_started(
     mut started: Inbox<Started>,
     threads: &[JoinHandle<()>],

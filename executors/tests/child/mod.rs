@@ -1,11 +1,11 @@
-//! Runs a test again in a process of its own: for limits, pins, aborts and descriptor counts.
+//! Runs a test again in a process of its own: for limits, pinning, aborts and descriptor counts.
 
 use std::process::{Command, Output};
 
 /// Names the test whose second half is to run, in the child.
 const CHILD_OF: &str = "CORECAST_TEST_CHILD_OF";
 
-/// Whether this process is the child of the named test.
+/// True if this process is the child of the named test.
 pub(crate) fn is_child_of(test: &str) -> bool {
     std::env::var(CHILD_OF).is_ok_and(|name| name == test)
 }

@@ -1,10 +1,10 @@
-//! A shard that answers from outside: how soon does it see a message? For the tests of the hazards.
+//! A shard that answers from outside, with the time at which it saw the message. For the tests of the hazards.
 
 use std::time::{Duration, Instant};
 
 use corecast_executors::{Idle, Inbox, Link, MonotonicNs, PoolConfig, RecvTimeout, Sockets, Topology, link};
 
-/// What a shard answers to a message: the time at which it saw it.
+/// A link for questions; the shard answers with the time at which it saw each.
 pub(crate) type Question = Link<MonotonicNs>;
 
 pub(crate) fn config(name: &str, shards: usize, idle: Idle) -> PoolConfig {
@@ -26,7 +26,7 @@ pub(crate) async fn answer(mut commands: Inbox<Question>) {
     }
 }
 
-/// Asks once and gives the time from the question to the moment the shard saw it.
+/// Asks once and returns the time from the question to the moment at which the shard saw it.
 pub(crate) fn ask(shard: &Link<Question>, limit: Duration) -> Duration {
     let (reply, mut replies) = link(1);
     let asked = MonotonicNs::now();

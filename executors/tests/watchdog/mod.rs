@@ -1,5 +1,5 @@
-//! Ends a test that hangs, and says which. Tests wait for signals, never for a while; this is what
-//! stands behind them when the signal never comes.
+//! Ends a test that hangs, and names it. Tests wait for signals, never for a fixed time; the watchdog stands behind
+//! them in case the signal never comes.
 
 use std::io::Write as _;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use corecast_executors::{Link, RecvTimeout, link, spawn_plain};
 
-/// While this lives the test may run; after `limit` the whole test process ends.
+/// A watchdog: the test may run while this lives; after `limit` the whole test process ends.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     _alive: Link<()>,
