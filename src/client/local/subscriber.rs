@@ -4,12 +4,11 @@ use std::rc::Rc;
 
 use corecast_executors::{Either, first};
 
-use super::connection_events::ConnectionEvents;
-use super::local::Use;
-use super::message::Event;
 use super::queue::EventQueue;
-use super::session::Session;
-use super::sinks::Sink;
+use super::used::Use;
+use crate::client::connection_events::ConnectionEvents;
+use crate::client::message::Event;
+use crate::client::session::{Session, Sink};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::SubscriberId;
 use crate::topic::Filter;
@@ -58,12 +57,12 @@ impl Drop for Subscription {
 
 /// A subscriber with a queue.
 pub struct LocalSubscriber {
-    pub(super) subscription: Subscription,
-    pub(super) queue: Rc<EventQueue>,
+    pub(in crate::client) subscription: Subscription,
+    pub(in crate::client) queue: Rc<EventQueue>,
 }
 
 impl LocalSubscriber {
-    pub(super) fn session(&self) -> Rc<Session> {
+    pub(in crate::client) fn session(&self) -> Rc<Session> {
         Rc::clone(&self.subscription.used.session)
     }
 

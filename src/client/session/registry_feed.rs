@@ -1,18 +1,22 @@
 //! What a session that views the registry knows of it, and what of that its viewer has not been told. Pure; part of
 //! a session's state.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::registry_view::{DownReason, Listed, PublisherChange};
+use crate::client::listed::{DownReason, Listed, PublisherChange};
 use crate::ids::PublisherId;
 use crate::registry::Registration;
+
+/// The place for the answer to a list; `None` in it: the connection was lost before.
+pub(in crate::client) type ListSlot = Rc<RefCell<Option<Option<Vec<Listed>>>>>;
 
 /// Two pictures of the registry, the broker's and the viewer's: what differs is to be told. So a viewer that is slow
 /// holds no more than both of them, however often publishers come and go.
 #[derive(Default, Debug)]
-pub(super) struct RegistryFeed {
+pub(in crate::client) struct RegistryFeed {
     known: BTreeMap<PublisherId, Rc<Registration>>,
     told: BTreeMap<PublisherId, Rc<Registration>>,
     /// Who differs.
@@ -29,19 +33,19 @@ pub(super) struct RegistryFeed {
 
 impl RegistryFeed {
     /// A connection stands, maybe to another start of the broker: it will name everybody again.
-    pub(super) fn on_open(&mut self) {
+    pub(in crate::client) fn on_open(&mut self) {
         self.named.clear();
         self.whole = false;
         self.listing.clear();
     }
 
     /// Whether the broker has named everybody since the connection stands.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::client) fn is_whole(&self) -> bool {
         self.whole
     }
 
     /// A publisher is there, or has changed; with a lease it belongs to the answer to a list.
-    pub(super) fn on_up(&mut self, registration: Registration, lease_left: Option<Duration>) {
+    pub(in crate::client) fn on_up(&mut self, registration: Registration, lease_left: Option<Duration>) {
         if lease_left.is_some() {
             self.listing.push(Listed::of(&registration, lease_left));
             return;
@@ -53,14 +57,14 @@ impl RegistryFeed {
     }
 
     /// A publisher is not there any more.
-    pub(super) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
+    pub(in crate::client) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
         if self.known.get(&publisher).is_some_and(|known| known.epoch <= epoch) {
             self.remove(publisher, reason);
         }
     }
 
     /// The broker has named everybody: whom it has not is not there any more.
-    pub(super) fn on_watched(&mut self) {
+    pub(in crate::client) fn on_watched(&mut self) {
         self.whole = true;
         let forgotten: Vec<PublisherId> =
             self.known.keys().filter(|publisher| !self.named.contains(publisher)).copied().collect();
@@ -70,12 +74,12 @@ impl RegistryFeed {
     }
 
     /// A list has come whole.
-    pub(super) fn on_listed(&mut self) -> Vec<Listed> {
+    pub(in crate::client) fn on_listed(&mut self) -> Vec<Listed> {
         std::mem::take(&mut self.listing)
     }
 
     /// The viewer takes this list for what is there: from now on it is told what differs from it.
-    pub(super) fn told_by_list(&mut self, list: &[Listed]) {
+    pub(in crate::client) fn told_by_list(&mut self, list: &[Listed]) {
         self.told = list.iter().map(|listed| (listed.publisher, Rc::new(listed.registration()))).collect();
         let everybody: BTreeSet<PublisherId> = self.known.keys().chain(self.told.keys()).copied().collect();
         self.changed.clear();
@@ -86,7 +90,7 @@ impl RegistryFeed {
     }
 
     /// What the viewer is to be told next.
-    pub(super) fn pop(&mut self) -> Option<PublisherChange> {
+    pub(in crate::client) fn pop(&mut self) -> Option<PublisherChange> {
         let publisher = self.changed.pop_first()?;
         if let Some(known) = self.known.get(&publisher) {
             self.told.insert(publisher, Rc::clone(known));

@@ -3,18 +3,16 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use corecast_executors::{TICK, Ticks, spawn_local};
+use corecast_executors::{TICK, Ticks};
 
-use super::config::{ClientConfig, Sessions};
-use super::direct_host::DirectHost;
-use super::holds::Hold;
-use super::local_publisher::LocalPublisher;
-use super::local_registry::LocalRegistryView;
-use super::local_subscriber::{LocalSubscriber, Subscription, subscribe};
-use super::message::EventRef;
+use super::publisher::LocalPublisher;
 use super::queue::EventQueue;
-use super::runtime::ClientRuntime;
-use super::session::Session;
+use super::registry::LocalRegistryView;
+use super::subscriber::{LocalSubscriber, Subscription, subscribe};
+use super::used::Use;
+use crate::client::config::{ClientConfig, Sessions};
+use crate::client::message::EventRef;
+use crate::client::session::{ClientRuntime, Hold, Session};
 use crate::error::Result;
 use crate::limits::LINGER;
 use crate::topic::Filter;
@@ -22,35 +20,14 @@ use crate::topic::Filter;
 /// A client of one broker, in one executor. Clones share it.
 #[derive(Clone)]
 pub struct LocalClient {
-    pub(super) inner: Rc<Inner>,
+    pub(in crate::client) inner: Rc<Inner>,
 }
 
-pub(super) struct Inner {
+pub(in crate::client) struct Inner {
     runtime: Rc<ClientRuntime>,
-    pub(super) config: ClientConfig,
+    pub(in crate::client) config: ClientConfig,
     /// The session that all share, while somebody uses it.
     shared: RefCell<Weak<Use>>,
-}
-
-/// A use of a session: the last one to go closes it.
-pub(super) struct Use {
-    pub(super) session: Rc<Session>,
-    /// Its publishers' own shards, once one of them has a topic that goes direct.
-    pub(super) direct: RefCell<Option<Rc<DirectHost>>>,
-}
-
-impl Drop for Use {
-    fn drop(&mut self) {
-        let Some(direct) = self.direct.take() else { return self.session.close() };
-        let session = Rc::clone(&self.session);
-        let ending = session.runtime.begin_ending();
-        spawn_local(async move {
-            direct.end(&session, LINGER).await;
-            session.close();
-            drop(ending);
-        })
-        .detach();
-    }
 }
 
 impl LocalClient {
@@ -62,7 +39,7 @@ impl LocalClient {
         Self::with_runtime(config, ClientRuntime::start(ticks))
     }
 
-    pub(super) fn with_runtime(config: ClientConfig, runtime: Rc<ClientRuntime>) -> LocalClient {
+    pub(in crate::client) fn with_runtime(config: ClientConfig, runtime: Rc<ClientRuntime>) -> LocalClient {
         LocalClient { inner: Rc::new(Inner { runtime, config, shared: RefCell::default() }) }
     }
 
@@ -93,7 +70,7 @@ impl LocalClient {
     pub async fn publisher(&self) -> Result<LocalPublisher> {
         let used = self.session();
         used.session.until_connected(|state| state.is_open().then_some(())).await?;
-        Ok(LocalPublisher::new(self.clone(), used))
+        Ok(LocalPublisher::new(used))
     }
 
     /// A view of the broker's registry, on a session of its own.
@@ -113,11 +90,11 @@ impl LocalClient {
         let used = self.session();
         let config = &self.inner.config;
         let hold = Hold::new(Rc::clone(&used.session.holds));
-        let queue = Rc::new(EventQueue::new(config.queue_frames, config.queue_bytes, hold));
-        let (filled, session) = (Rc::clone(&queue), Rc::downgrade(&used.session));
-        let sink = move |event: EventRef<'_>| {
-            filled.push(event, || session.upgrade().is_some_and(|session| session.may_be_held()));
-        };
+        let has_own_session = config.sessions == Sessions::PerSubscriber;
+        let queue = EventQueue::new(config.queue_frames, config.queue_bytes, hold, has_own_session);
+        let queue = Rc::new(queue);
+        let filled = Rc::clone(&queue);
+        let sink = move |event: EventRef<'_>| filled.push(event);
         let subscription = subscribe(used, filters, Box::new(sink)).await?;
         Ok(LocalSubscriber { subscription, queue })
     }

@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use corecast_executors::{Inbox, RecvTimeout, block_on};
 
-use super::config::ClientConfig;
-use super::connection_events::ConnectionEvents;
-use super::message::Event;
+use super::asks::SubscriberEnds;
+use super::executor::ask_for_subscriber;
 use super::question::Line;
-use super::shared::{SubscriberEnds, ask_for_subscriber};
+use crate::client::config::ClientConfig;
+use crate::client::connection_events::ConnectionEvents;
+use crate::client::message::Event;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::topic::Filter;
 
-/// Receives the messages of the topics that its filters match, and a [`Gap`](super::Gap) wherever some are missing.
+/// Receives the messages of the topics that its filters match, and a [`Gap`](crate::Gap) wherever some are missing.
 /// Dropped, it is unsubscribed.
 ///
 /// ```no_run

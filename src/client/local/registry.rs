@@ -1,27 +1,20 @@
 //! A view of a broker's registry inside an executor. It has a session of its own, which connects to no publisher.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::local::Use;
-use super::question::Deadline;
-use super::registry_feed::RegistryFeed;
-use super::registry_view::{Listed, PublisherChange};
-use super::session::Session;
-use super::state::{Asked, State};
+use super::used::Use;
+use crate::client::deadline::Deadline;
+use crate::client::listed::{Listed, PublisherChange};
+use crate::client::session::{ListSlot, RegistryFeed, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::topic::Filter;
-use crate::wire::Frame;
 
-/// Where the answer to a list is put; `None` in it: the connection was lost before.
-pub(super) type ListSlot = Rc<RefCell<Option<Option<Vec<Listed>>>>>;
-
-/// A view of a broker's registry; see [`RegistryView`](super::RegistryView).
+/// A view of a broker's registry; see [`RegistryView`](crate::RegistryView).
 pub struct LocalRegistryView {
     used: Rc<Use>,
     /// How many lists were given.
-    pub(super) lists: Cell<u64>,
+    pub(in crate::client) lists: Cell<u64>,
 }
 
 impl LocalRegistryView {
@@ -45,11 +38,11 @@ impl LocalRegistryView {
         Ok(LocalRegistryView { used, lists: Cell::new(0) })
     }
 
-    pub(super) fn session(&self) -> &Rc<Session> {
+    pub(in crate::client) fn session(&self) -> &Rc<Session> {
         &self.used.session
     }
 
-    /// As [`RegistryView::list`](super::RegistryView::list).
+    /// As [`RegistryView::list`](crate::RegistryView::list).
     ///
     /// # Errors
     /// `TimedOut`; what the session has failed with.
@@ -57,7 +50,7 @@ impl LocalRegistryView {
         self.list_until(Deadline::after(timeout)).await
     }
 
-    pub(super) async fn list_until(&self, deadline: Deadline) -> Result<Vec<Listed>> {
+    pub(in crate::client) async fn list_until(&self, deadline: Deadline) -> Result<Vec<Listed>> {
         let session = self.session();
         let mut asked: Option<ListSlot> = None;
         let list = session
@@ -83,7 +76,7 @@ impl LocalRegistryView {
         Ok(list)
     }
 
-    /// As [`RegistryView::next_change`](super::RegistryView::next_change).
+    /// As [`RegistryView::next_change`](crate::RegistryView::next_change).
     ///
     /// # Errors
     /// When the session has failed for good.
@@ -94,28 +87,5 @@ impl LocalRegistryView {
     /// A change that is there now.
     pub fn try_next_change(&self) -> Option<PublisherChange> {
         self.session().state.borrow_mut().registry.as_mut()?.pop()
-    }
-}
-
-impl State {
-    /// The session has just opened: asks for everybody, and for each change from then on.
-    pub(super) fn watch_registry(&mut self) {
-        let Some(feed) = &mut self.registry else { return };
-        feed.on_open();
-        let all = Filter::parse(">").expect("`>` is a filter");
-        let request = self.next_request(Asked::Registry).0;
-        let kind = all.wire_kind();
-        self.out.push(&Frame::WatchPublishers { filter: all.as_bytes(), request, kind });
-    }
-
-    /// Asks for everybody who is registered. `None`: not open now.
-    pub(super) fn list_publishers(&mut self) -> Option<ListSlot> {
-        if !self.is_open() {
-            return None;
-        }
-        let slot = ListSlot::default();
-        let request = self.next_request(Asked::List(Rc::clone(&slot))).0;
-        self.out.push(&Frame::ListPublishers { request });
-        Some(slot)
     }
 }

@@ -2,96 +2,19 @@
 //! for any thread and any async runtime.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{Inbox, Link, RecvTimeout, block_on};
 
-use super::config::{ClientConfig, Sessions};
-use super::connection_events::ConnectionEvents;
-use super::question::{Deadline, Line};
-use super::shared::{ListAsk, RegistryEnds, ask_for_registry};
+use super::asks::{ListAsk, RegistryEnds};
+use super::executor::ask_for_registry;
+use super::question::Line;
+use crate::client::config::{ClientConfig, Sessions};
+use crate::client::connection_events::ConnectionEvents;
+use crate::client::deadline::Deadline;
+use crate::client::listed::{Listed, PublisherChange};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
-use crate::ids::PublisherId;
-use crate::registry::Registration;
-use crate::shard::DOWN_LEFT;
-use crate::topic::Filter;
-
-/// A publisher that is registered: one with topics that go direct.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listed {
-    /// Who.
-    pub publisher: PublisherId,
-    /// Grows with each new registration of the same publisher.
-    pub epoch: u64,
-    /// Where its subscribers connect to.
-    pub endpoints: Vec<Endpoint>,
-    /// What it publishes: names, and filters where there are very many.
-    pub topics: Vec<Filter>,
-    /// How long the broker believes it without another word; only in a list.
-    pub lease_left: Option<Duration>,
-}
-
-impl Listed {
-    pub(super) fn of(registration: &Registration, lease_left: Option<Duration>) -> Self {
-        let Registration { publisher, epoch, endpoints, topics } = registration.clone();
-        Listed { publisher, epoch, endpoints, topics, lease_left }
-    }
-
-    pub(super) fn registration(&self) -> Registration {
-        let Listed { publisher, epoch, endpoints, topics, .. } = self.clone();
-        Registration { publisher, epoch, endpoints, topics }
-    }
-}
-
-/// Why a publisher is not registered any more.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum DownReason {
-    /// It said so.
-    Left,
-    /// Its lease ran out: it has died, hangs, or is cut off.
-    Expired,
-    /// The broker was away, and does not know of it since it is back.
-    Forgotten,
-}
-
-impl DownReason {
-    pub(super) fn from_wire(number: u8) -> Self {
-        match number {
-            DOWN_LEFT => DownReason::Left,
-            // What a later version may add is a kind of not being believed any more.
-            _ => DownReason::Expired,
-        }
-    }
-}
-
-impl fmt::Display for DownReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DownReason::Left => "left",
-            DownReason::Expired => "expired",
-            DownReason::Forgotten => "forgotten",
-        })
-    }
-}
-
-/// What has changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PublisherChange {
-    /// It is there, or has changed.
-    Up(Listed),
-    /// It is not there any more.
-    Down {
-        /// Who.
-        publisher: PublisherId,
-        /// Its last epoch.
-        epoch: u64,
-        /// Why.
-        reason: DownReason,
-    },
-}
 
 /// A view of a broker's registry. It goes on when the broker comes back after it was away.
 ///

@@ -7,12 +7,14 @@ use corecast_executors::{Inbox, Link, Refused, block_on, link, on_executor};
 use futures_lite::future::or;
 use tracing::warn;
 
-use super::config::ClientConfig;
-use super::connection_events::ConnectionEvents;
-use super::local_publisher::check_length;
+use super::asks::{PublishItem, PublisherEnds};
+use super::executor::ask_for_publisher;
 use super::offer::{Offer, offer};
-use super::question::{Deadline, Line, Question};
-use super::shared::{PublishItem, PublisherEnds, ask_for_publisher};
+use super::question::{Line, Question};
+use crate::client::config::ClientConfig;
+use crate::client::connection_events::ConnectionEvents;
+use crate::client::deadline::Deadline;
+use crate::client::local::check_length;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
@@ -358,10 +360,6 @@ async fn unless_away<T>(work: impl Future<Output = Option<T>>, away: &mut Inbox<
         }
     };
     or(async { Ok(work.await) }, complaint).await
-}
-
-pub(super) fn executor_gone() -> Error {
-    Error::new(ErrorKind::Executor, "the client executor of this process has ended")
 }
 
 #[cfg(test)]

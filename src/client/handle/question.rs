@@ -2,34 +2,14 @@
 //! question nobody waits for any more costs nothing, and the task's, so that nobody waits for an answer that cannot come.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use corecast_executors::{Either, Inbox, Link, MonotonicNs, TickClock, first, link};
 use futures_lite::future::{or, poll_once};
 
-use super::connection_events::{ConnectionEvent, ConnectionEvents, ConnectionReport};
+use crate::client::connection_events::{ConnectionEvent, ConnectionEvents, ConnectionReport};
+use crate::client::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::ANSWER_GRACE;
-
-/// The time by which something is to be done, counted from the call that asked for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    pub(super) at: MonotonicNs,
-    /// How long that was from the call, for error texts.
-    pub(super) within: Duration,
-}
-
-impl Deadline {
-    /// So long from now.
-    pub(super) fn after(within: Duration) -> Self {
-        Deadline { at: MonotonicNs::now() + within, within }
-    }
-
-    /// The time that is left.
-    pub(super) fn left(self) -> Duration {
-        self.at.saturating_since(MonotonicNs::now())
-    }
-}
 
 /// The answering end of a question.
 #[derive(Debug)]
@@ -260,6 +240,7 @@ impl Ending {
 mod tests {
     use std::future::{pending, poll_fn, ready};
     use std::task::Poll;
+    use std::time::Duration;
 
     use corecast_executors::{block_on, spawn_plain};
 

@@ -1,24 +1,39 @@
 //! A session's subscribers: what each asked for, whether it is in force, and what it is to be told of a connection
-//! that was lost. Part of [`State`].
+//! that was lost.
 
+use std::collections::BTreeMap;
 use std::mem;
-use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 
-use super::state::{Asked, State};
+use super::out::OutBuffer;
+use super::requests::{Asked, Requests};
+use crate::client::message::GapReason;
+use crate::error::ErrorKind;
 use crate::ids::{RequestId, SubscriberId};
 use crate::registry::{Mode, ModeRules};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
+/// All subscribers of a session.
+pub(in crate::client) struct Subscribers {
+    by_id: BTreeMap<SubscriberId, Subscribed>,
+    /// The number of those that have something to be told of a lost connection: mostly none, so that events need one look.
+    untold: usize,
+    /// The reason why the connection was lost that they are to be told of.
+    lost_by: GapReason,
+    /// Subscribers whose subscriptions are in force again, to be told of the gap now.
+    returned: Vec<SubscriberId>,
+    next_id: u32,
+}
+
 /// A subscriber of this session.
-pub(super) struct Subscribed {
+struct Subscribed {
     filters: Vec<Filter>,
     /// Watches of direct publishers.
     watches: Vec<RequestId>,
-    /// Subscriptions and watches not yet in force.
+    /// Subscribers and watches not yet in force.
     outstanding: usize,
     /// What is missed from now on is told: all were in force once, or it was said that they are.
     promised: bool,
@@ -40,26 +55,46 @@ impl Subscribed {
     }
 }
 
-impl State {
+/// An open session's means to ask for something.
+pub(super) struct Asking<'a> {
+    pub(super) out: &'a mut OutBuffer,
+    pub(super) requests: &'a mut Requests,
+    /// Rules by which some topics go direct.
+    pub(super) modes: &'a ModeRules,
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        Subscribers {
+            by_id: BTreeMap::new(),
+            untold: 0,
+            lost_by: GapReason::Reconnect,
+            returned: Vec::new(),
+            next_id: 1,
+        }
+    }
+}
+
+impl Subscribers {
     /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
     /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's.
-    pub(super) fn resubscribe(&mut self, before: &ModeRules) {
-        let modes = Rc::clone(&self.modes);
-        let may_be_proxied =
-            |filter: &Filter| modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter);
+    pub(super) fn ask_again(&mut self, before: &ModeRules, asking: &mut Asking<'_>) {
+        let may_be_proxied = |filter: &Filter| {
+            asking.modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter)
+        };
         let proxied = |s: &Subscribed| s.filters.iter().any(may_be_proxied);
-        for subscribed in self.subscribers.values_mut().filter(|s| s.promised && proxied(s)) {
+        for subscribed in self.by_id.values_mut().filter(|s| s.promised && proxied(s)) {
             subscribed.untold = true;
         }
-        self.untold = self.subscribers.values().filter(|s| s.untold).count();
-        for id in self.subscribers.keys().copied().collect::<Vec<_>>() {
-            self.ask_subscriptions(id);
+        self.untold = self.by_id.values().filter(|s| s.untold).count();
+        for (id, subscribed) in &mut self.by_id {
+            subscribed.ask(*id, asking);
         }
     }
 
     /// One of a subscriber's subscriptions or watches is in force.
     pub(super) fn on_subscribed(&mut self, id: SubscriberId) {
-        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
+        let Some(subscribed) = self.by_id.get_mut(&id) else { return };
         subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
         if subscribed.outstanding > 0 {
             return;
@@ -71,37 +106,60 @@ impl State {
         }
     }
 
-    /// Whether some subscriber is still to be told of a lost connection.
+    /// A publisher has left that was never heard of: it came and went while this session was away. Subscribers that are
+    /// coming back, and hear direct publishers, may have missed it.
+    pub(super) fn on_stranger_gone(&mut self) {
+        let comes_back = |s: &Subscribed| s.is_settled && s.outstanding > 0 && !s.watches.is_empty();
+        for subscribed in self.by_id.values_mut().filter(|s| comes_back(s)) {
+            self.untold += usize::from(!mem::replace(&mut subscribed.untold, true));
+        }
+    }
+
+    /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
+    /// take its place.
+    pub(super) fn on_lost(&mut self, kind: ErrorKind) {
+        let reason = GapReason::of_loss(kind);
+        if self.untold == 0 || reason != GapReason::Reconnect {
+            self.lost_by = reason;
+        }
+    }
+
+    /// The reason of the gap that a lost connection leaves.
+    pub(super) fn gap_reason(&self) -> GapReason {
+        self.lost_by
+    }
+
+    /// True if some subscriber is still to be told of a lost connection.
     pub(super) fn has_untold(&self) -> bool {
         self.untold > 0
     }
 
-    /// Whether this one is.
+    /// True if this one is.
     pub(super) fn is_untold(&self, id: SubscriberId) -> bool {
-        self.subscribers.get(&id).is_some_and(|s| s.untold)
+        self.by_id.get(&id).is_some_and(|s| s.untold)
     }
 
-    /// A subscriber whose subscriptions are all in force again, and who is to be told of the gap now.
+    /// A subscriber whose subscriptions are all in force again, and which is to be told of the gap now.
     pub(super) fn pop_returned(&mut self) -> Option<SubscriberId> {
         self.returned.pop()
     }
 
     /// Somebody relies on this subscriber's filters from now on, in force or not: what it misses until then is told.
-    pub(super) fn promise(&mut self, id: SubscriberId) {
-        let in_force = self.is_in_force(id);
-        if let Some(subscribed) = self.subscribers.get_mut(&id)
+    pub(super) fn promise(&mut self, id: SubscriberId, is_open: bool) {
+        let in_force = is_open && self.is_answered(id);
+        if let Some(subscribed) = self.by_id.get_mut(&id)
             && !in_force
         {
             self.untold += usize::from(subscribed.promise());
         }
     }
 
-    /// As [`State::promise`], for all that are here for so long. Gives whether others are neither in force nor promised.
-    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> bool {
-        let open = self.is_open();
+    /// As [`Subscribers::promise`], for all that are here for so long. Gives whether others are neither in force nor
+    /// promised.
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration, is_open: bool) -> bool {
         let mut others = false;
-        for subscribed in self.subscribers.values_mut() {
-            let in_force = open && subscribed.outstanding == 0;
+        for subscribed in self.by_id.values_mut() {
+            let in_force = is_open && subscribed.outstanding == 0;
             if in_force || subscribed.promised {
                 continue;
             }
@@ -116,42 +174,40 @@ impl State {
 
     /// Whoever subscribes is told that all is in force.
     pub(super) fn settled(&mut self, id: SubscriberId) {
-        if let Some(subscribed) = self.subscribers.get_mut(&id) {
+        if let Some(subscribed) = self.by_id.get_mut(&id) {
             subscribed.is_settled = true;
         }
     }
 
-    /// Whether a publisher that this subscriber hears of only now may have published what the subscriber was promised:
+    /// True if a publisher that this subscriber hears of only now may have published what the subscriber was promised:
     /// when it has begun before, or when the subscriber itself is only coming back.
     pub(super) fn may_have_missed(&self, id: SubscriberId, has_begun: bool) -> bool {
-        self.subscribers.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
+        self.by_id.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
     }
 
-    /// A publisher has left that was never heard of: it came and went while this session was away. Subscribers that are
-    /// coming back, and hear direct publishers, may have missed it.
-    pub(super) fn on_stranger_gone(&mut self) {
-        let comes_back = |s: &Subscribed| s.is_settled && s.outstanding > 0 && !s.watches.is_empty();
-        for subscribed in self.subscribers.values_mut().filter(|s| comes_back(s)) {
-            self.untold += usize::from(!mem::replace(&mut subscribed.untold, true));
-        }
-    }
-
-    /// Who has missed something, now that this session ends and does not come back. `cut_off`: without a farewell.
+    /// The subscribers that have missed something, now that this session ends and does not come back. `cut_off`: without
+    /// a farewell.
     pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
         let missed = |s: &Subscribed| s.untold || (cut_off && s.promised);
-        self.subscribers.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
+        self.by_id.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
     }
 
-    pub(super) fn subscribe(&mut self, filters: &[Filter], now: MonotonicNs) -> SubscriberId {
-        let id = SubscriberId(self.next_subscriber);
-        self.next_subscriber = self.next_subscriber.wrapping_add(1);
-        self.subscribe_as(id, filters, now);
+    /// An id for another subscriber.
+    pub(super) fn next_id(&mut self) -> SubscriberId {
+        let id = SubscriberId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
         id
     }
 
-    /// Subscribes under an id that another session of this client has given.
-    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter], now: MonotonicNs) {
-        let subscribed = Subscribed {
+    /// Adds a subscriber, of which an open session has to ask.
+    pub(super) fn add(
+        &mut self,
+        id: SubscriberId,
+        filters: &[Filter],
+        now: MonotonicNs,
+        open: Option<Asking<'_>>,
+    ) {
+        let mut subscribed = Subscribed {
             filters: filters.to_vec(),
             watches: Vec::new(),
             outstanding: filters.len(),
@@ -160,78 +216,63 @@ impl State {
             is_settled: false,
             since: now,
         };
-        self.subscribers.insert(id, subscribed);
-        if self.is_open() {
-            self.ask_subscriptions(id);
+        if let Some(mut asking) = open {
+            subscribed.ask(id, &mut asking);
         }
+        self.by_id.insert(id, subscribed);
     }
 
-    /// Whether this subscriber is one of this session.
-    pub(super) fn has_subscriber(&self, id: SubscriberId) -> bool {
-        self.subscribers.contains_key(&id)
-    }
-
-    /// Whether nobody subscribes any more.
-    pub(super) fn has_nobody(&self) -> bool {
-        self.subscribers.is_empty()
-    }
-
-    /// Every subscriber with its filters.
-    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
-        self.subscribers.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
-    }
-
-    fn ask_subscriptions(&mut self, id: SubscriberId) {
-        let Some(subscribed) = self.subscribers.get_mut(&id) else { return };
-        let filters = subscribed.filters.clone();
-        subscribed.outstanding = filters.len();
-        for filter in &filters {
-            let request = self.next_request(Asked::Subscribe(id)).0;
-            let kind = filter.wire_kind();
-            self.out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
-        }
-        self.ask_publishers(id, &filters);
-    }
-
-    /// Asks to hear of the direct publishers of these filters.
-    fn ask_publishers(&mut self, id: SubscriberId, filters: &[Filter]) {
-        let modes = Rc::clone(&self.modes);
-        let mut watches = Vec::new();
-        for filter in filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
-            let request = self.next_request(Asked::Subscribe(id));
-            let kind = filter.wire_kind();
-            self.out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
-            watches.push(request);
-        }
-        if let Some(subscribed) = self.subscribers.get_mut(&id) {
-            subscribed.outstanding += watches.len();
-            subscribed.watches = watches;
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
-        let Some(subscribed) = self.subscribers.remove(&id) else { return };
+    /// Takes a subscriber out. An open session says so.
+    pub(super) fn remove(&mut self, id: SubscriberId, open: Option<Asking<'_>>) {
+        let Some(subscribed) = self.by_id.remove(&id) else { return };
         self.untold -= usize::from(subscribed.untold);
-        if !self.is_open() {
-            return;
-        }
+        let Some(Asking { out, .. }) = open else { return };
         for watch in &subscribed.watches {
-            self.out.push(&Frame::UnwatchPublishers { request: watch.0 });
+            out.push(&Frame::UnwatchPublishers { request: watch.0 });
         }
         for filter in &subscribed.filters {
             let kind = filter.wire_kind();
-            self.out.push(&Frame::Unsubscribe {
-                filter: filter.as_bytes(),
-                request: 0,
-                subscriber: id.0,
-                kind,
-            });
+            out.push(&Frame::Unsubscribe { filter: filter.as_bytes(), request: 0, subscriber: id.0, kind });
         }
     }
 
-    /// Whether all of a subscriber's filters are in force on every shard.
-    pub(super) fn is_in_force(&self, id: SubscriberId) -> bool {
-        self.is_open() && self.subscribers.get(&id).is_some_and(|s| s.outstanding == 0)
+    /// True if this subscriber is one of this session.
+    pub(super) fn has(&self, id: SubscriberId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// True if nobody subscribes any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Every subscriber with its filters.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
+        self.by_id.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
+    }
+
+    /// True if all that was asked for this subscriber is answered.
+    pub(super) fn is_answered(&self, id: SubscriberId) -> bool {
+        self.by_id.get(&id).is_some_and(|s| s.outstanding == 0)
+    }
+}
+
+impl Subscribed {
+    /// Asks for its filters, and to hear of the direct publishers of those that may have some.
+    fn ask(&mut self, id: SubscriberId, Asking { out, requests, modes }: &mut Asking<'_>) {
+        self.watches.clear();
+        for filter in &self.filters {
+            let request = requests.next(Asked::Subscribe(id)).0;
+            let kind = filter.wire_kind();
+            out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
+        }
+        for filter in self.filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
+            let request = requests.next(Asked::Subscribe(id));
+            let kind = filter.wire_kind();
+            out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
+            self.watches.push(request);
+        }
+        self.outstanding = self.filters.len() + self.watches.len();
     }
 }
 
@@ -239,6 +280,7 @@ impl State {
 mod tests {
     use bytes::Bytes;
 
+    use super::super::state::State;
     use super::*;
     use crate::ClientConfig;
     use crate::wire::splitter;
@@ -279,23 +321,23 @@ mod tests {
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
-        assert!(state.is_in_force(id) && !state.has_untold());
-        assert_eq!(state.pop_returned(), None, "it was never away");
+        assert!(state.is_in_force(id) && !state.subscribers.has_untold());
+        assert_eq!(state.subscribers.pop_returned(), None, "it was never away");
 
         state.on_disconnected();
         let mut state = open(state);
         let late = state.subscribe(&filters[..1], MonotonicNs(1));
-        assert!(state.is_untold(id), "what comes now has holes");
-        assert!(!state.is_untold(late), "it misses nothing that it was promised");
+        assert!(state.subscribers.is_untold(id), "what comes now has holes");
+        assert!(!state.subscribers.is_untold(late), "it misses nothing that it was promised");
         let requests = requests(&mut state);
         assert_eq!(requests.len(), 3);
         state.on_control(Frame::Done { request: requests[0] });
-        assert_eq!(state.pop_returned(), None, "the other subscription may still miss messages");
+        assert_eq!(state.subscribers.pop_returned(), None, "the other subscription may still miss messages");
         state.on_control(Frame::Done { request: requests[1] });
-        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
+        assert_eq!((state.subscribers.pop_returned(), state.subscribers.pop_returned()), (Some(id), None));
         state.on_control(Frame::Done { request: requests[2] });
-        assert_eq!(state.pop_returned(), None);
-        assert!(!state.has_untold() && state.is_in_force(late));
+        assert_eq!(state.subscribers.pop_returned(), None);
+        assert!(!state.subscribers.has_untold() && state.is_in_force(late));
     }
 
     #[test]
@@ -309,16 +351,22 @@ mod tests {
             state.on_control(Frame::Done { request });
         }
         state.promise(settled);
-        assert!(!state.has_untold(), "it has missed nothing");
+        assert!(!state.subscribers.has_untold(), "it has missed nothing");
         state.subscribe_as(late, &filters, MonotonicNs(1));
-        assert!(state.promise_overdue(MonotonicNs(1), second) && !state.has_untold(), "it has some time");
-        assert!(!state.promise_overdue(MonotonicNs(1) + second, second) && state.has_untold());
-        assert_eq!(state.who_missed(false), [late], "should it end now");
+        assert!(
+            state.promise_overdue(MonotonicNs(1), second) && !state.subscribers.has_untold(),
+            "it has some time"
+        );
+        assert!(!state.promise_overdue(MonotonicNs(1) + second, second) && state.subscribers.has_untold());
+        assert_eq!(state.subscribers.who_missed(false), [late], "should it end now");
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
-        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(late), None));
-        assert_eq!((state.who_missed(false), state.who_missed(true)), (vec![], vec![settled, late]));
+        assert_eq!((state.subscribers.pop_returned(), state.subscribers.pop_returned()), (Some(late), None));
+        assert_eq!(
+            (state.subscribers.who_missed(false), state.subscribers.who_missed(true)),
+            (vec![], vec![settled, late])
+        );
 
         // Promised while nobody answers, it is told when somebody does.
         let mut state = State::new(MonotonicNs(1));
@@ -328,7 +376,7 @@ mod tests {
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
-        assert_eq!(state.pop_returned(), Some(late));
+        assert_eq!(state.subscribers.pop_returned(), Some(late));
     }
 
     #[test]
@@ -336,20 +384,23 @@ mod tests {
         let filters = [Filter::parse("a").expect("a filter")];
         let mut state = open(State::new(MonotonicNs(1)));
         let id = state.subscribe(&filters, MonotonicNs(1));
-        assert!(!state.may_have_missed(id, true));
+        assert!(!state.subscribers.may_have_missed(id, true));
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
-        assert!(!state.may_have_missed(id, true), "its publishers are still being asked");
-        state.settled(id);
-        assert!(state.may_have_missed(id, true) && !state.may_have_missed(id, false));
+        assert!(!state.subscribers.may_have_missed(id, true), "its publishers are still being asked");
+        state.subscribers.settled(id);
+        assert!(state.subscribers.may_have_missed(id, true) && !state.subscribers.may_have_missed(id, false));
         state.on_disconnected();
         let mut state = open(state);
-        assert!(state.may_have_missed(id, false), "who began while it was away did not wait for it");
+        assert!(
+            state.subscribers.may_have_missed(id, false),
+            "who began while it was away did not wait for it"
+        );
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
-        assert!(!state.may_have_missed(id, false));
+        assert!(!state.subscribers.may_have_missed(id, false));
     }
 
     #[test]
@@ -377,24 +428,24 @@ mod tests {
         // Gone before it came.
         state.on_control(gone(1));
         answer_all(&mut state);
-        state.settled(id);
-        assert_eq!(state.pop_returned(), None);
+        state.subscribers.settled(id);
+        assert_eq!(state.subscribers.pop_returned(), None);
         state.on_control(up(2));
         // The first left before it subscribed, the second was there.
         back(&mut state);
         [gone(1), gone(2)].into_iter().for_each(|frame| state.on_control(frame));
         answer_all(&mut state);
-        assert_eq!((state.pop_returned(), state.has_untold()), (None, false));
+        assert_eq!((state.subscribers.pop_returned(), state.subscribers.has_untold()), (None, false));
         // The third it never heard of.
         back(&mut state);
         (1..=3).for_each(|publisher| state.on_control(gone(publisher)));
-        assert!(state.is_untold(id));
+        assert!(state.subscribers.is_untold(id));
         answer_all(&mut state);
-        assert_eq!((state.pop_returned(), state.pop_returned()), (Some(id), None));
-        assert!(!state.has_untold());
+        assert_eq!((state.subscribers.pop_returned(), state.subscribers.pop_returned()), (Some(id), None));
+        assert!(!state.subscribers.has_untold());
         // There, it hears of who leaves, whom it may not have been told of.
         state.on_control(gone(4));
-        assert!(!state.has_untold());
+        assert!(!state.subscribers.has_untold());
     }
 
     #[test]
@@ -414,8 +465,8 @@ mod tests {
                 state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
                 state.on_control(Frame::Modes { rules });
                 state.on_control(WELCOME);
-                let is_first = !state.subscribers[&id].promised;
-                assert_eq!(state.is_untold(id), missed && !is_first, "{before}, then {now}");
+                let is_first = !state.subscribers.by_id[&id].promised;
+                assert_eq!(state.subscribers.is_untold(id), missed && !is_first, "{before}, then {now}");
                 // Whatever was asked is answered.
                 (1..10).for_each(|request| state.on_control(Frame::Done { request }));
                 assert!(state.is_in_force(id));

@@ -3,26 +3,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, TICK, Wake, first, spawn_local};
 use tracing::warn;
 
-use super::config::{ClientConfig, Sessions};
-use super::connection_events::{ConnectionEvent, ConnectionReport};
-use super::holds::Holds;
+use super::holds::{Blocking, Holds};
 use super::introductions::Introduced;
-use super::question::Deadline;
-use super::runtime::ClientRuntime;
+use super::peer::Peer;
+use super::runtime::{ClientRuntime, Ticked};
 use super::sinks::Sinks;
 use super::state::State;
-use super::waiters::Waiters;
+use crate::client::config::ClientConfig;
+use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
+use crate::client::deadline::Deadline;
+use crate::client::waiters::Waiters;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::fanout::OverflowPolicy;
 use crate::ids::PublisherId;
 use crate::limits::{
     DIAL_PAUSE_MAX, HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN,
@@ -30,36 +29,38 @@ use crate::limits::{
 };
 use crate::registry::{Directory, Registration};
 
-pub(super) struct Session {
-    pub(super) runtime: Rc<ClientRuntime>,
-    pub(super) config: ClientConfig,
-    pub(super) state: RefCell<State>,
-    pub(super) peer: Peer,
+pub(in crate::client) struct Session {
+    pub(in crate::client) runtime: Rc<ClientRuntime>,
+    pub(in crate::client) config: ClientConfig,
+    pub(in crate::client) state: RefCell<State>,
+    pub(in crate::client) peer: Peer,
     /// Where the peer is; the first that answers.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(in crate::client) endpoints: Vec<Endpoint>,
     /// Shared with the sessions to direct publishers.
-    pub(super) sinks: Rc<Sinks>,
+    pub(in crate::client) sinks: Rc<Sinks>,
     /// Direct publishers that the broker has told of, since the session to it opened.
-    pub(super) told: RefCell<Directory>,
+    pub(in crate::client) told: RefCell<Directory>,
     /// Sessions to those that subscribers need.
-    pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
+    pub(in crate::client) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
-    pub(super) changed: Rc<Waiters>,
-    pub(super) socket: RefCell<Option<Rc<ReadySocket>>>,
+    pub(in crate::client) changed: Rc<Waiters>,
+    pub(in crate::client) socket: RefCell<Option<Rc<ReadySocket>>>,
     /// Raised when there is something to send.
-    pub(super) send: Wake,
+    pub(in crate::client) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
-    pub(super) send_waits: Cell<bool>,
+    pub(in crate::client) send_waits: Cell<bool>,
     /// What becomes of the connection to the broker. Shared with the sessions to direct publishers.
-    pub(super) report: Rc<ConnectionReport>,
+    pub(in crate::client) report: Rc<ConnectionReport>,
     /// Subscribers' queues without room. Shared with the sessions to direct publishers.
-    pub(super) holds: Rc<Holds>,
+    pub(in crate::client) holds: Rc<Holds>,
     /// Its peer is given up because it has said nothing for too long.
-    pub(super) fell_silent: Cell<bool>,
+    pub(in crate::client) fell_silent: Cell<bool>,
     /// The pause before it connects again is over.
     hurries: Cell<bool>,
+    /// What its policy says of full queues.
+    pub(super) blocking: Blocking,
     /// Everybody has left.
-    pub(super) closing: Cell<bool>,
+    pub(in crate::client) closing: Cell<bool>,
     /// A lost connection is tried again.
     keeps_trying: Cell<bool>,
     /// When it last was open, its connection ended without a farewell.
@@ -71,9 +72,9 @@ pub(super) struct Session {
     /// Why the last connection failed or ended.
     last_failure: RefCell<String>,
     /// The address from which the broker is reached, while it is.
-    pub(super) local_ip: Cell<Option<IpAddr>>,
+    pub(in crate::client) local_ip: Cell<Option<IpAddr>>,
     /// How long the first connection is tried; later ones are tried until it is closed.
-    pub(super) give_up: Cell<Option<MonotonicNs>>,
+    pub(in crate::client) give_up: Cell<Option<MonotonicNs>>,
 }
 
 /// What a session to the broker shares with those to direct publishers.
@@ -102,41 +103,16 @@ struct Loss {
     is_logged: bool,
 }
 
-/// Who is at the other end.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Peer {
-    Broker,
-    Publisher(PublisherId),
-}
-
-impl Peer {
-    pub(super) fn role(self) -> &'static str {
-        match self {
-            Peer::Broker => "broker",
-            Peer::Publisher(_) => "publisher",
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Broker => f.write_str("the broker"),
-            Peer::Publisher(publisher) => write!(f, "publisher {publisher}"),
-        }
-    }
-}
-
 impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
-    pub(super) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
+    pub(in crate::client) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
         let broker = (Peer::Broker, vec![config.broker.clone()]);
         Self::spawn(runtime, config, broker, Some(give_up), Shared::default())
     }
 
     /// A session to a direct publisher for the subscribers of this one.
-    pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
+    pub(in crate::client) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
         let endpoints = &registration.endpoints;
         let mut config = self.config.clone();
         config.broker = endpoints.first().cloned().unwrap_or_default();
@@ -177,6 +153,7 @@ impl Session {
             send: Wake::new(),
             send_waits: Cell::new(false),
             report,
+            blocking: Blocking::new(Rc::clone(&holds)),
             holds,
             fell_silent: Cell::new(false),
             hurries: Cell::new(false),
@@ -186,13 +163,17 @@ impl Session {
         if let Peer::Publisher(publisher) = peer {
             session.state.borrow_mut().wanted = Some(publisher);
         }
-        runtime.file(&session);
+        let filed: Weak<Session> = Rc::downgrade(&session);
+        runtime.file(filed);
         spawn_local(Rc::clone(&session).run()).detach();
         session
     }
 
     /// Waits until `look` finds something, or the session has failed.
-    pub(super) async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+    pub(in crate::client) async fn until<T>(
+        &self,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
         self.changed
             .until(|| {
                 let mut state = self.state.borrow_mut();
@@ -206,7 +187,10 @@ impl Session {
 
     /// As [`Session::until`], for whoever comes to a session: without a sign of the broker for as long as a first connection
     /// would be tried, it is an error. Those that have the session already wait on.
-    pub(super) async fn until_connected<T>(&self, look: impl FnMut(&mut State) -> Option<T>) -> Result<T> {
+    pub(in crate::client) async fn until_connected<T>(
+        &self,
+        look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
         let called = self.runtime.clock.now();
         let silence = Silence { earliest: called, time: self.config.connect_timeout, heartbeats: 0 };
         match first(self.until(look), self.until_silent(silence)).await {
@@ -253,7 +237,7 @@ impl Session {
     ///
     /// # Errors
     /// `Unreachable` when the broker is away for longer than this client's publishers wait.
-    pub(super) async fn until_room(&self) -> Result<()> {
+    pub(in crate::client) async fn until_room(&self) -> Result<()> {
         let room = self.until(|state| Session::has_room(state).then_some(()));
         match first(room, self.until_silent(self.silence_of_publishers())).await {
             Either::Left(done) => done,
@@ -262,7 +246,7 @@ impl Session {
     }
 
     /// Gives the error of a broker that is away for longer than publishers wait to whoever takes it, for as long as it is.
-    pub(super) async fn complain_while_away(&self, complaints: Link<Error>) {
+    pub(in crate::client) async fn complain_while_away(&self, complaints: Link<Error>) {
         let clock = &self.runtime.clock;
         let silence = self.silence_of_publishers();
         let until_back = async || {
@@ -292,7 +276,7 @@ impl Session {
     }
 
     /// As [`Session::until`], and no longer than to the deadline.
-    pub(super) async fn until_by<T>(
+    pub(in crate::client) async fn until_by<T>(
         &self,
         deadline: Deadline,
         what: &str,
@@ -310,7 +294,7 @@ impl Session {
 
     /// Something is to be sent: now, if it is a turn's worth, else when this turn is over. `true`: it was sent
     /// now, and the caller should end its turn.
-    pub(super) fn send_soon(&self) -> bool {
+    pub(in crate::client) fn send_soon(&self) -> bool {
         let much = self.state.borrow().out.unsent().len() >= READ_BYTES_PER_TURN;
         if much && !self.send_waits.get() && self.send_now() {
             return true;
@@ -320,32 +304,28 @@ impl Session {
     }
 
     /// Something is to be sent when this turn is over.
-    pub(super) fn send_later(&self) {
+    pub(in crate::client) fn send_later(&self) {
         if !self.send_waits.get() {
             self.send.raise();
         }
     }
 
     /// Bytes a publisher may still queue before it must wait.
-    pub(super) fn has_room(state: &State) -> bool {
+    pub(in crate::client) fn has_room(state: &State) -> bool {
         state.backlog() < PUBLISH_BYTES_MAX
     }
 
     /// Everybody has left: what is unsent is sent, then the connection is closed in order.
-    pub(super) fn close(self: &Rc<Self>) {
+    pub(in crate::client) fn close(self: &Rc<Self>) {
         if self.closing.replace(true) {
             return;
         }
+        self.blocking.set(false);
         let session = Rc::clone(self);
         spawn_local(async move {
             session.finish().await;
         })
         .detach();
-    }
-
-    /// Whether it is on its way out.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.get() && self.state.borrow().alive().is_ok()
     }
 
     async fn finish(self: &Rc<Self>) {
@@ -376,26 +356,17 @@ impl Session {
     }
 
     /// Waits until a closed session's connection is gone.
-    pub(super) async fn closed(&self) {
+    pub(in crate::client) async fn closed(&self) {
         self.changed.until(|| self.state.borrow().alive().is_err().then_some(())).await;
     }
 
-    /// Whether a queue that is full may hold this session, those that share it among them: nobody shares one of a
-    /// subscriber's own; and under `block`, at the broker or at a direct publisher, holding is what was asked for.
-    pub(super) fn may_be_held(&self) -> bool {
-        let blocks = |session: &Session| session.state.borrow().terms.overflow == OverflowPolicy::Block;
-        self.config.sessions == Sessions::PerSubscriber
-            || blocks(self)
-            || self.introduced.borrow().values().any(|known| blocks(&known.session))
-    }
-
     /// Whether everybody has left.
-    pub(super) fn is_left(&self) -> bool {
+    pub(in crate::client) fn is_left(&self) -> bool {
         self.closing.get()
     }
 
     /// It is known to be there, and is tried again without a pause.
-    pub(super) fn hurry(&self) {
+    pub(in crate::client) fn hurry(&self) {
         if !self.state.borrow().is_open() {
             self.hurries.set(true);
             self.changed.wake_all();
@@ -403,48 +374,31 @@ impl Session {
     }
 
     /// Whether a lost connection is tried again.
-    pub(super) fn keep_trying(&self, keep: bool) {
+    pub(in crate::client) fn keep_trying(&self, keep: bool) {
         self.keeps_trying.set(keep);
     }
 
-    pub(super) fn keeps_trying(&self) -> bool {
+    pub(in crate::client) fn keeps_trying(&self) -> bool {
         self.keeps_trying.get()
     }
 
     /// Whether it was open and has ended without a farewell.
-    pub(super) fn was_cut_off(&self) -> bool {
+    pub(in crate::client) fn was_cut_off(&self) -> bool {
         self.cut_off.get() && !self.state.borrow().is_open()
     }
 
     /// Whether trying again would only be refused again.
-    pub(super) fn is_barred(&self) -> bool {
+    pub(in crate::client) fn is_barred(&self) -> bool {
         self.state.borrow().alive().is_err_and(|error| is_final(&error))
     }
 
     /// Since when it is not open, if it is not.
-    pub(super) fn down_since(&self) -> MonotonicNs {
+    pub(in crate::client) fn down_since(&self) -> MonotonicNs {
         self.down_since.get()
     }
 
-    pub(super) fn on_tick(self: &Rc<Self>, now: MonotonicNs) {
-        self.check_introductions(now);
-        self.warn_of_complaint(now);
-        self.warn_of_loss();
-        if self.peer == Peer::Broker {
-            self.report.on_tick(now);
-        }
-        let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
-        if silent && let Some(socket) = &*self.socket.borrow() {
-            self.fell_silent.set(true);
-            let _ = socket.shutdown_both();
-        }
-        if !self.state.borrow().out.unsent().is_empty() {
-            self.send_soon();
-        }
-    }
-
     /// The session is open, for the first time or again.
-    pub(super) fn on_open(&self) {
+    pub(in crate::client) fn on_open(&self) {
         if self.peer != Peer::Broker {
             return;
         }
@@ -458,7 +412,7 @@ impl Session {
 
     /// A connection that was open has ended.
     fn on_lost(&self, error: &Error) {
-        self.state.borrow_mut().lost_by(error.kind());
+        self.state.borrow_mut().subscribers.on_lost(error.kind());
         if self.peer != Peer::Broker {
             return;
         }
@@ -538,6 +492,29 @@ impl Session {
             };
         }
         self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+    }
+}
+
+impl Ticked for Session {
+    fn on_tick(self: Rc<Self>, now: MonotonicNs) {
+        self.check_introductions(now);
+        self.warn_of_complaint(now);
+        self.warn_of_loss();
+        if self.peer == Peer::Broker {
+            self.report.on_tick(now);
+        }
+        let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
+        if silent && let Some(socket) = &*self.socket.borrow() {
+            self.fell_silent.set(true);
+            let _ = socket.shutdown_both();
+        }
+        if !self.state.borrow().out.unsent().is_empty() {
+            self.send_soon();
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.get() && self.state.borrow().alive().is_ok()
     }
 }
 

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::holds::Hold;
-use super::message::{Event, EventRef, Gap, GapReason, known_count};
-use super::waiters::Waiters;
+use crate::client::message::{Event, EventRef, Gap, GapReason, known_count};
+use crate::client::session::Hold;
+use crate::client::waiters::Waiters;
 use crate::limits::{CLIENT_QUEUE_BYTES_FREED, CLIENT_QUEUE_FRAMES_FREED, GAP_TOPICS_MAX};
 
 /// A queue of events that is bounded in number and in bytes. At its bound it either holds the session that fills it, until
 /// there is room for a turn's worth, or drops the oldest and tells.
 #[derive(Debug)]
-pub(super) struct EventQueue {
+pub(in crate::client) struct EventQueue {
     hold: Hold,
+    /// Nobody shares its session.
+    has_own_session: bool,
     events: RefCell<VecDeque<Event>>,
     /// Bytes of the events.
     bytes: Cell<usize>,
@@ -22,7 +24,7 @@ pub(super) struct EventQueue {
     bytes_max: usize,
     /// Dropped here, by topic; told before the next event.
     dropped: RefCell<BTreeMap<Option<Bytes>, Dropped>>,
-    pub(super) changed: Waiters,
+    pub(in crate::client) changed: Waiters,
 }
 
 #[derive(Default, Debug)]
@@ -33,9 +35,15 @@ struct Dropped {
 }
 
 impl EventQueue {
-    pub(super) fn new(frames_max: usize, bytes_max: usize, hold: Hold) -> Self {
+    pub(in crate::client) fn new(
+        frames_max: usize,
+        bytes_max: usize,
+        hold: Hold,
+        has_own_session: bool,
+    ) -> Self {
         EventQueue {
             hold,
+            has_own_session,
             events: RefCell::default(),
             bytes: Cell::new(0),
             frames_max: frames_max.max(1),
@@ -45,15 +53,15 @@ impl EventQueue {
         }
     }
 
-    /// Adds an event. `may_hold` is asked when the queue is at its bound: whether that may hold its session.
-    pub(super) fn push(&self, event: EventRef<'_>, may_hold: impl FnOnce() -> bool) {
+    /// Adds an event. At its bound the queue holds its session if nobody else shares that, or under `block`.
+    pub(in crate::client) fn push(&self, event: EventRef<'_>) {
         let event = event.to_event();
         self.bytes.set(self.bytes.get() + event.bytes());
         let mut events = self.events.borrow_mut();
         events.push_back(event);
         let full = events.len() >= self.frames_max || self.bytes.get() >= self.bytes_max;
         drop(events);
-        if full && may_hold() {
+        if full && (self.has_own_session || self.hold.may_hold_others()) {
             self.hold.hold();
         } else if full {
             self.drop_oldest();
@@ -91,7 +99,7 @@ impl EventQueue {
     }
 
     /// The next event; gaps of what was dropped come first.
-    pub(super) fn pop(&self) -> Option<Event> {
+    pub(in crate::client) fn pop(&self) -> Option<Event> {
         let event = self.pop_dropped().map(Event::Gap).or_else(|| self.pop_oldest());
         if self.has_room() {
             self.hold.release();
@@ -125,14 +133,19 @@ mod tests {
 
     use super::*;
     use crate::client::MessageRef;
-    use crate::client::holds::Holds;
+    use crate::client::session::{Blocking, Holds};
     use crate::ids::PublisherId;
 
+    /// A queue that shares its session with nobody.
     fn queue(frames_max: usize, bytes_max: usize, holds: &Rc<Holds>) -> EventQueue {
-        EventQueue::new(frames_max, bytes_max, Hold::new(Rc::clone(holds)))
+        EventQueue::new(frames_max, bytes_max, Hold::new(Rc::clone(holds)), true)
     }
 
-    fn push(queue: &EventQueue, sequence: u64, payload: &[u8], may_hold: bool) {
+    fn shared_queue(frames_max: usize, bytes_max: usize) -> EventQueue {
+        EventQueue::new(frames_max, bytes_max, Hold::new(Rc::default()), false)
+    }
+
+    fn push(queue: &EventQueue, sequence: u64, payload: &[u8]) {
         let message = MessageRef {
             topic: b"t",
             payload,
@@ -141,14 +154,14 @@ mod tests {
             sequence,
             sent_at_ns: 0,
         };
-        queue.push(EventRef::Message(message), || may_hold);
+        queue.push(EventRef::Message(message));
     }
 
     #[test]
     fn bytes_bound_it_as_well() {
-        let queue = queue(1000, 100, &Rc::default());
+        let queue = shared_queue(1000, 100);
         for (sequence, payload) in (1..).zip([&[0; 30][..], &[0; 60], &[0; 200]]) {
-            push(&queue, sequence, payload, false);
+            push(&queue, sequence, payload);
         }
         let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(2), reason: GapReason::Subscriber };
         assert_eq!(queue.pop(), Some(Event::Gap(gap)));
@@ -158,9 +171,9 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_told_before_what_is_kept() {
-        let queue = queue(2, usize::MAX, &Rc::default());
+        let queue = shared_queue(2, usize::MAX);
         for sequence in 1..=5 {
-            push(&queue, sequence, b"p", false);
+            push(&queue, sequence, b"p");
         }
         let gap = Gap { topic: Some(Bytes::from("t")), missed: Some(3), reason: GapReason::Subscriber };
         assert_eq!(queue.pop(), Some(Event::Gap(gap)));
@@ -176,7 +189,7 @@ mod tests {
         let frames_max = 64 * CLIENT_QUEUE_FRAMES_FREED;
         let long = queue(frames_max, usize::MAX, &holds);
         for sequence in 1..=frames_max as u64 {
-            push(&long, sequence, b"p", true);
+            push(&long, sequence, b"p");
         }
         let taken_until_released = |queue: &EventQueue| {
             assert!(holds.any());
@@ -188,9 +201,28 @@ mod tests {
         // With its topic a quarter.
         let payload = vec![0; CLIENT_QUEUE_BYTES_FREED / 4 - 1];
         for sequence in 1..=256 {
-            push(&large, sequence, &payload, true);
+            push(&large, sequence, &payload);
         }
         assert_eq!(taken_until_released(&large), 4);
+    }
+
+    #[test]
+    fn a_shared_session_is_held_under_block_alone() {
+        let holds: Rc<Holds> = Rc::default();
+        let queue = EventQueue::new(2, usize::MAX, Hold::new(Rc::clone(&holds)), false);
+        let [first, second] = [(); 2].map(|()| Blocking::new(Rc::clone(&holds)));
+        let fills = |blocks: bool| {
+            (1..=3).for_each(|sequence| push(&queue, sequence, b"p"));
+            assert_eq!(holds.any(), blocks);
+            while queue.pop().is_some() {}
+        };
+        fills(false);
+        [&first, &second].into_iter().for_each(|session| session.set(true));
+        fills(true);
+        first.set(false);
+        fills(true);
+        drop(second);
+        fills(false);
     }
 
     #[test]
@@ -200,7 +232,7 @@ mod tests {
         for sequence in 1..=4 {
             assert!(!holds.any(), "none is full before message {sequence}");
             for queue in [&fast, &slow, &leaves] {
-                push(queue, sequence, b"p", true);
+                push(queue, sequence, b"p");
             }
         }
         assert!(holds.any());
@@ -212,7 +244,7 @@ mod tests {
         slow.pop();
         assert!(!holds.any());
         for sequence in 5..=6 {
-            push(&slow, sequence, &[0; 990], true);
+            push(&slow, sequence, &[0; 990]);
         }
         let kept: Vec<_> = std::iter::from_fn(|| slow.pop()).collect();
         assert_eq!(kept.len(), 4, "nothing was dropped");

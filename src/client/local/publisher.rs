@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ahash::AHashSet;
 use corecast_executors::{Either, end_turn, first};
 
-use super::connection_events::ConnectionEvents;
-use super::direct_host::{DirectHost, look_up_doors, open_doors};
-use super::direct_shards::place;
-use super::local::{LocalClient, Use};
-use super::question::Deadline;
-use super::session::Session;
-use super::state::Flushed;
+use super::used::Use;
+use crate::client::connection_events::ConnectionEvents;
+use crate::client::deadline::Deadline;
+use crate::client::direct::{DirectHost, look_up_doors, open_doors, place};
+use crate::client::session::{Flushed, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINGER};
@@ -22,7 +20,6 @@ use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
 
 /// A publisher.
 pub struct LocalPublisher {
-    client: LocalClient,
     used: Rc<Use>,
     id: PublisherId,
     sequence: u64,
@@ -38,13 +35,12 @@ pub struct LocalPublisher {
 
 impl LocalPublisher {
     /// A publisher of an open session.
-    pub(super) fn new(client: LocalClient, used: Rc<Use>) -> Self {
+    pub(super) fn new(used: Rc<Use>) -> Self {
         let (losses_told, modes) = {
             let state = used.session.state.borrow();
             (state.losses, Rc::clone(&state.modes))
         };
         LocalPublisher {
-            client,
             used,
             id: PublisherId(fastrand::u64(1..)),
             sequence: 0,
@@ -68,7 +64,7 @@ impl LocalPublisher {
         if state.modes.is_all_proxy() {
             return by_broker;
         }
-        by_broker.min(self.client.inner.config.direct.frame_bytes_max)
+        by_broker.min(self.used.session.config.direct.frame_bytes_max)
     }
 
     /// How messages of this topic travel, by the broker's last word.
@@ -96,7 +92,7 @@ impl LocalPublisher {
 
     /// As [`LocalPublisher::publish`], for a message that its publisher has been told is taken: it waits for a broker that
     /// is away.
-    pub(super) async fn publish_taken(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+    pub(in crate::client) async fn publish_taken(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
         let room =
             async |session: &Session| session.until(|state| Session::has_room(state).then_some(())).await;
         self.publish_when(topic, payload, room).await
@@ -179,7 +175,8 @@ impl LocalPublisher {
     }
 
     async fn start_direct(&self) -> Result<Rc<DirectHost>> {
-        let (session, config) = (&self.used.session, &self.client.inner.config.direct);
+        let session = &self.used.session;
+        let config = &session.config.direct;
         let doors = look_up_doors(session, config, self.id).await?;
         let placed = place(session, self.id, config).await?;
         let clock = &session.runtime.clock;
@@ -216,7 +213,7 @@ impl LocalPublisher {
         self.wait_until_there(topic, n, Deadline::after(timeout)).await
     }
 
-    pub(super) async fn wait_until_there(
+    pub(in crate::client) async fn wait_until_there(
         &mut self,
         topic: &Topic,
         n: usize,
@@ -254,7 +251,7 @@ impl LocalPublisher {
         self.flush_until(Deadline::after(timeout)).await
     }
 
-    pub(super) async fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
+    pub(in crate::client) async fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
         let session = &self.used.session;
         let direct = self.used.direct.borrow().clone();
         if let Some(direct) = direct {
@@ -299,7 +296,7 @@ impl LocalPublisher {
         self.close_until(Deadline::after(timeout)).await
     }
 
-    pub(super) async fn close_until(mut self, deadline: Deadline) -> Result<()> {
+    pub(in crate::client) async fn close_until(mut self, deadline: Deadline) -> Result<()> {
         let flushed = self.flush_until(deadline).await;
         let session = self.session();
         let last = Rc::strong_count(&self.used) == 1;
@@ -316,7 +313,7 @@ impl LocalPublisher {
         flushed
     }
 
-    pub(super) fn session(&self) -> Rc<Session> {
+    pub(in crate::client) fn session(&self) -> Rc<Session> {
         Rc::clone(&self.used.session)
     }
 }
@@ -328,11 +325,15 @@ fn too_few(topic: &Topic, there: usize, n: usize, deadline: Deadline) -> Error {
 }
 
 /// The longest payload of a message of this topic that fits a frame body of `frame_bytes_max` bytes.
-pub(super) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize {
+pub(in crate::client) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize {
     frame_bytes_max.saturating_sub(FRAME_BODY_BYTES_MIN + topic.as_bytes().len())
 }
 
-pub(super) fn check_length(topic: &Topic, payload_bytes: usize, frame_bytes_max: usize) -> Result<()> {
+pub(in crate::client) fn check_length(
+    topic: &Topic,
+    payload_bytes: usize,
+    frame_bytes_max: usize,
+) -> Result<()> {
     let most = payload_bytes_max(topic, frame_bytes_max);
     if payload_bytes <= most {
         return Ok(());

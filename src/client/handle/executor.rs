@@ -1,114 +1,24 @@
 //! The executor that serves the publishers and subscribers of other threads: one for each process, started with
-//! the first of them. Everything that crosses from a thread to it is in this file's two enums.
+//! the first of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use corecast_executors::{
-    Idle, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, spawn_local, start,
-};
+use corecast_executors::{Idle, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, spawn_local, start};
 use once_cell::sync::OnceCell;
 
-use super::config::ClientConfig;
-use super::direct_shards::{cores_of, start_executors};
-use super::local::LocalClient;
-use super::message::Event;
-use super::offer::Claim;
-use super::publisher::executor_gone;
-use super::question::{Deadline, Line, Question, question};
-use super::registry_view::{Listed, PublisherChange};
-use super::runtime::ClientRuntime;
+use super::asks::{Command, PublisherEnds, RegistryEnds, SubscriberEnds};
+use super::question::question;
 use super::served::serve;
 use crate::broker::{Begin, Item, chain};
+use crate::client::config::ClientConfig;
+use crate::client::direct::{cores_of, executor_gone, start_executors};
+use crate::client::local::LocalClient;
+use crate::client::session::ClientRuntime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::PublisherId;
 use crate::limits::COMMANDS_MAX;
-use crate::topic::{Filter, Topic};
-
-/// What a thread asks of the executor.
-pub(super) enum Command {
-    Publisher { config: ClientConfig, question: Question<PublisherEnds> },
-    Subscriber { config: ClientConfig, filters: Vec<Filter>, question: Question<SubscriberEnds> },
-    Registry { config: ClientConfig, question: Question<RegistryEnds> },
-}
-
-/// A thread asks for a list.
-pub(super) struct ListAsk {
-    pub(super) deadline: Deadline,
-    /// With how many lists were given.
-    pub(super) question: Question<(u64, Vec<Listed>)>,
-}
-
-/// The thread's ends of a view of the registry.
-pub(super) struct RegistryEnds {
-    pub(super) asks: Link<ListAsk>,
-    /// With how many lists were given before.
-    pub(super) changes: Inbox<(u64, Vec<PublisherChange>)>,
-    pub(super) line: Line,
-}
-
-/// What a thread asks of its publisher, in order.
-pub(super) enum PublishItem {
-    Publish {
-        topic: Topic,
-        payload: Bytes,
-        /// Lets its publisher withdraw it; `None`: it stands.
-        claim: Option<Claim>,
-    },
-    /// All that was published before this has been taken over: it waits here no more.
-    Taken {
-        reply: Link<()>,
-    },
-    Wait {
-        topic: Topic,
-        n: usize,
-        deadline: Deadline,
-        question: Question<usize>,
-    },
-    Flush {
-        deadline: Deadline,
-        question: Question<()>,
-    },
-    Close {
-        deadline: Deadline,
-        question: Question<()>,
-    },
-}
-
-impl PublishItem {
-    /// A message whose publisher may withdraw it.
-    pub(super) fn may_be_withdrawn(&mut self, by: Claim) {
-        if let PublishItem::Publish { claim, .. } = self {
-            *claim = Some(by);
-        }
-    }
-
-    /// Bytes of its payload.
-    pub(super) fn payload_bytes(&self) -> usize {
-        match self {
-            PublishItem::Publish { payload, .. } => payload.len(),
-            _ => 0,
-        }
-    }
-}
-
-/// The thread's ends of a publisher.
-pub(super) struct PublisherEnds {
-    pub(super) id: PublisherId,
-    pub(super) frame_bytes_max: usize,
-    pub(super) items: Link<PublishItem>,
-    /// Says, for as long as it is so, that the broker has been away for longer than a publish waits.
-    pub(super) away: Inbox<Error>,
-    pub(super) line: Line,
-}
-
-/// The thread's ends of a subscriber.
-pub(super) struct SubscriberEnds {
-    pub(super) events: Inbox<Vec<Event>>,
-    pub(super) line: Line,
-}
+use crate::topic::Filter;
 
 /// The way to the executor of this process, which is started when nobody has asked before. It lives as long as the
 /// process: nobody who asks it outlives it.

@@ -7,30 +7,39 @@ use ahash::AHashMap;
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
 
 use super::dials::Dials;
-use super::session::{Peer, Session};
+use super::peer::Peer;
 use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
 use crate::telemetry::OncePerSecond;
 use crate::wire::{Slab, Span};
 
-pub(super) struct ClientRuntime {
-    pub(super) clock: TickClock,
-    pub(super) slab: RefCell<Slab>,
-    pub(super) spans: RefCell<Vec<Span>>,
-    pub(super) log_limit: RefCell<OncePerSecond>,
+/// A session, as the runtime sees it.
+pub(super) trait Ticked {
+    /// A tick.
+    fn on_tick(self: Rc<Self>, now: MonotonicNs);
+
+    /// True while it is on its way out.
+    fn is_closing(&self) -> bool;
+}
+
+pub(in crate::client) struct ClientRuntime {
+    pub(in crate::client) clock: TickClock,
+    pub(in crate::client) slab: RefCell<Slab>,
+    pub(in crate::client) spans: RefCell<Vec<Span>>,
+    pub(in crate::client) log_limit: RefCell<OncePerSecond>,
     /// Brokers and direct publishers of which it was said lately that they cannot be reached or are lost, and why.
-    pub(super) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,
+    pub(in crate::client) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,
     /// Executors' own ticks, passed on to the shards of direct publishers here.
-    pub(super) tick_links: RefCell<Vec<Link<Tick>>>,
+    pub(in crate::client) tick_links: RefCell<Vec<Link<Tick>>>,
     /// Turns at connecting to direct publishers.
     pub(super) dials: Rc<Dials>,
-    sessions: RefCell<Vec<Weak<Session>>>,
+    sessions: RefCell<Vec<Weak<dyn Ticked>>>,
     /// Direct publishers that nobody holds any more, on their way out; their sessions close after them.
     ending: Cell<usize>,
 }
 
 /// A direct publisher is on its way out for as long as this lives.
-pub(super) struct Ending(Rc<ClientRuntime>);
+pub(in crate::client) struct Ending(Rc<ClientRuntime>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -40,7 +49,7 @@ impl Drop for Ending {
 
 impl ClientRuntime {
     /// Takes the executor's ticks over.
-    pub(super) fn start(mut ticks: Ticks) -> Rc<Self> {
+    pub(in crate::client) fn start(mut ticks: Ticks) -> Rc<Self> {
         let now = MonotonicNs::now();
         let runtime = Rc::new(ClientRuntime {
             clock: TickClock::new(now),
@@ -64,18 +73,19 @@ impl ClientRuntime {
         runtime
     }
 
-    pub(super) fn file(&self, session: &Rc<Session>) {
-        self.sessions.borrow_mut().push(Rc::downgrade(session));
+    /// Adds a session that is to hear of ticks.
+    pub(super) fn file(&self, session: Weak<dyn Ticked>) {
+        self.sessions.borrow_mut().push(session);
     }
 
     /// A direct publisher begins to end.
-    pub(super) fn begin_ending(self: &Rc<Self>) -> Ending {
+    pub(in crate::client) fn begin_ending(self: &Rc<Self>) -> Ending {
         self.ending.update(|ending| ending + 1);
         Ending(Rc::clone(self))
     }
 
     /// Whether sessions or direct publishers that nobody uses are still on their way out.
-    pub(super) fn is_closing(&self) -> bool {
+    pub(in crate::client) fn is_closing(&self) -> bool {
         self.ending.get() > 0
             || self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())
     }
@@ -88,11 +98,10 @@ impl ClientRuntime {
             .borrow_mut()
             .retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
         // Sessions may end subscriptions, tell gaps and start other sessions: nobody holds the list meanwhile.
-        let sessions: Vec<Rc<Session>> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
-        for session in &sessions {
+        let sessions: Vec<Rc<dyn Ticked>> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+        for session in sessions {
             session.on_tick(now);
         }
-        drop(sessions);
         self.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::greeting::{self, GREETING_BYTES};
 use crate::wire::{Frame, FrameKind, encode, splitter};
 
 #[derive(Default, Debug)]
-pub(super) struct OutBuffer {
+pub(in crate::client) struct OutBuffer {
     bytes: Vec<u8>,
     sent: usize,
     /// Where the first frame begins: behind a greeting that has not left yet, or at the start.
@@ -15,26 +15,26 @@ pub(super) struct OutBuffer {
 
 impl OutBuffer {
     /// The first bytes of a connection. Nothing may wait before them.
-    pub(super) fn push_greeting(&mut self) {
+    pub(in crate::client) fn push_greeting(&mut self) {
         debug_assert!(self.bytes.is_empty(), "a connection begins with its greeting");
         self.bytes.extend_from_slice(&greeting::ours());
         self.frames_from = GREETING_BYTES;
     }
 
-    pub(super) fn push(&mut self, frame: &Frame<'_>) {
+    pub(in crate::client) fn push(&mut self, frame: &Frame<'_>) {
         encode(frame, &mut self.bytes);
     }
 
     /// Frames that were written before.
-    pub(super) fn push_frames(&mut self, bytes: &[u8]) {
+    pub(in crate::client) fn push_frames(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn unsent(&self) -> &[u8] {
+    pub(in crate::client) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    pub(super) fn sent(&mut self, bytes: usize) {
+    pub(in crate::client) fn sent(&mut self, bytes: usize) {
         self.sent += bytes;
         debug_assert!(self.sent <= self.bytes.len());
         if self.sent == self.bytes.len() {
@@ -67,12 +67,12 @@ impl OutBuffer {
     }
 
     /// The frames that have not left whole.
-    pub(super) fn unsent_frames(&self) -> &[u8] {
+    pub(in crate::client) fn unsent_frames(&self) -> &[u8] {
         &self.bytes[self.first_unsent_frame()..]
     }
 
     /// The connection is lost: empties the buffer and gives the messages and gaps that did not leave whole.
-    pub(super) fn take_unsent_publishes(&mut self) -> Vec<u8> {
+    pub(in crate::client) fn take_unsent_publishes(&mut self) -> Vec<u8> {
         let rest = bytes::Bytes::copy_from_slice(self.unsent_frames());
         self.clear();
         let mut publishes = Vec::new();

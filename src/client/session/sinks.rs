@@ -7,15 +7,15 @@ use std::rc::Rc;
 use ahash::AHashMap;
 use bytes::Bytes;
 
-use super::message::EventRef;
+use crate::client::message::EventRef;
 use crate::ids::SubscriberId;
 use crate::limits::ROUTE_CACHE_MAX;
 use crate::topic::{Filter, Index};
 
-pub(super) type Sink = Box<dyn FnMut(EventRef<'_>)>;
+pub(in crate::client) type Sink = Box<dyn FnMut(EventRef<'_>)>;
 
 #[derive(Default)]
-pub(super) struct Sinks {
+pub(in crate::client) struct Sinks {
     table: RefCell<Table>,
 }
 
@@ -28,7 +28,7 @@ struct Table {
 }
 
 impl Sinks {
-    pub(super) fn insert(&self, id: SubscriberId, filters: &[Filter], sink: Sink) {
+    pub(in crate::client) fn insert(&self, id: SubscriberId, filters: &[Filter], sink: Sink) {
         let mut table = self.table.borrow_mut();
         for filter in filters {
             table.index.insert(filter, id);
@@ -38,7 +38,7 @@ impl Sinks {
     }
 
     /// Gives the sink back if it is not running.
-    pub(super) fn remove(&self, id: SubscriberId, filters: &[Filter]) -> Option<Sink> {
+    pub(in crate::client) fn remove(&self, id: SubscriberId, filters: &[Filter]) -> Option<Sink> {
         let mut table = self.table.borrow_mut();
         for filter in filters {
             table.index.remove(filter, id);
@@ -48,7 +48,7 @@ impl Sinks {
     }
 
     /// Who receives a topic: one look-up when it was asked before.
-    pub(super) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
+    pub(in crate::client) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
         let mut table = self.table.borrow_mut();
         if let Some(found) = table.cache.get(topic) {
             return Rc::clone(found);
@@ -64,14 +64,14 @@ impl Sinks {
     }
 
     /// All of them.
-    pub(super) fn everyone(&self) -> Rc<[SubscriberId]> {
+    pub(in crate::client) fn everyone(&self) -> Rc<[SubscriberId]> {
         let mut all: Vec<SubscriberId> = self.table.borrow().sinks.keys().copied().collect();
         all.sort_unstable();
         all.into()
     }
 
     /// Gives the event to this subscriber, if it is still there.
-    pub(super) fn deliver(&self, id: SubscriberId, event: EventRef<'_>) {
+    pub(in crate::client) fn deliver(&self, id: SubscriberId, event: EventRef<'_>) {
         let taken = self.table.borrow_mut().sinks.get_mut(&id).and_then(Option::take);
         let Some(mut sink) = taken else { return };
         sink(event);

@@ -11,13 +11,12 @@ use std::time::Duration;
 use corecast_executors::{Either, MonotonicNs, TICK, Wake, end_turn, first, spawn_local};
 use tracing::{info, warn};
 
-use super::announcement::Announcement;
-use super::config::DirectConfig;
-use super::direct_shards::Placed;
-use super::question::Deadline;
-use super::session::Session;
-use super::waiters::Waiters;
+use super::executors::Placed;
 use crate::broker::{Listener, LocalHost};
+use crate::client::config::DirectConfig;
+use crate::client::deadline::Deadline;
+use crate::client::session::{Announcement, Session};
+use crate::client::waiters::Waiters;
 use crate::endpoint::{Address, Endpoint, Listening, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
@@ -28,7 +27,7 @@ use crate::wire::{Frame, encode, splitter};
 use crate::zmtp::Sides;
 
 /// A place where a direct publisher is to listen, looked up before its shards start.
-pub(super) struct DirectDoor {
+pub(in crate::client) struct DirectDoor {
     door: Door,
     endpoint: Endpoint,
     addresses: Vec<Address>,
@@ -38,7 +37,7 @@ pub(super) struct DirectDoor {
 ///
 /// # Errors
 /// A host that is not known, or not in time.
-pub(super) async fn look_up_doors(
+pub(in crate::client) async fn look_up_doors(
     session: &Session,
     config: &DirectConfig,
     id: PublisherId,
@@ -59,7 +58,7 @@ pub(super) async fn look_up_doors(
 }
 
 /// The doors of a direct publisher, listened at.
-pub(super) struct OpenDoors {
+pub(in crate::client) struct OpenDoors {
     listeners: Vec<Listener>,
     socket_files: Vec<SocketFile>,
 }
@@ -68,7 +67,7 @@ pub(super) struct OpenDoors {
 ///
 /// # Errors
 /// As for [`Endpoint::listen`].
-pub(super) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
+pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
     let mut open = OpenDoors { listeners: Vec::new(), socket_files: Vec::new() };
     for DirectDoor { door, endpoint, addresses } in doors {
         let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, config.access)?;
@@ -80,7 +79,7 @@ pub(super) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<
 }
 
 /// The direct publishers of one client.
-pub(super) struct DirectHost {
+pub(in crate::client) struct DirectHost {
     id: PublisherId,
     host: LocalHost,
     /// Messages of this turn.
@@ -99,7 +98,7 @@ pub(super) struct DirectHost {
 
 impl DirectHost {
     /// Starts the first shard, and has the session announce it.
-    pub(super) fn start(
+    pub(in crate::client) fn start(
         session: &Session,
         config: &DirectConfig,
         OpenDoors { listeners, socket_files }: OpenDoors,
@@ -137,7 +136,11 @@ impl DirectHost {
     ///
     /// # Errors
     /// `Invalid` when the broker does not take the registration; what the session has failed with.
-    pub(super) async fn begin_topic(self: &Rc<Self>, session: &Rc<Session>, topic: &Topic) -> Result<()> {
+    pub(in crate::client) async fn begin_topic(
+        self: &Rc<Self>,
+        session: &Rc<Session>,
+        topic: &Topic,
+    ) -> Result<()> {
         {
             let mut state = session.state.borrow_mut();
             let modes = Rc::clone(&state.modes);
@@ -213,7 +216,7 @@ impl DirectHost {
     }
 
     /// Puts a message in; it leaves when this turn is over.
-    pub(super) async fn publish(&self, frame: &Frame<'_>) {
+    pub(in crate::client) async fn publish(&self, frame: &Frame<'_>) {
         if !self.has_room() {
             self.changed.until(|| self.has_room().then_some(())).await;
         }
@@ -269,28 +272,28 @@ impl DirectHost {
     }
 
     /// A number for a count that is asked for now.
-    pub(super) fn next_count(&self) -> u32 {
+    pub(in crate::client) fn next_count(&self) -> u32 {
         let request = self.next_request.get();
         self.next_request.set(request.wrapping_add(1));
         self.counts.borrow_mut().insert(request, 0);
         request
     }
 
-    pub(super) async fn watch(&self, topic: &Topic, request: u32) {
+    pub(in crate::client) async fn watch(&self, topic: &Topic, request: u32) {
         self.ask(&Frame::WatchSubscribers { topic: topic.as_bytes(), request }).await;
     }
 
-    pub(super) async fn unwatch(&self, request: u32) {
+    pub(in crate::client) async fn unwatch(&self, request: u32) {
         self.counts.borrow_mut().remove(&request);
         self.ask(&Frame::UnwatchSubscribers { request }).await;
     }
 
-    pub(super) fn count(&self, request: u32) -> u32 {
+    pub(in crate::client) fn count(&self, request: u32) -> u32 {
         self.counts.borrow().get(&request).copied().unwrap_or(0)
     }
 
     /// Waits until so many subscribers of a topic are here; gives how many are, the wait over or not.
-    pub(super) async fn wait_for_subscribers(
+    pub(in crate::client) async fn wait_for_subscribers(
         self: &Rc<Self>,
         session: &Session,
         topic: &Topic,
@@ -304,12 +307,12 @@ impl DirectHost {
     }
 
     /// Waits until all that was put in has been taken for delivery.
-    pub(super) async fn flush(&self) {
+    pub(in crate::client) async fn flush(&self) {
         self.changed.until(|| (self.out.borrow().is_empty() && !self.taking.get()).then_some(())).await;
     }
 
     /// Leaves the registry, sends what was put in, tells every subscriber, and ends; all in so long.
-    pub(super) async fn end(&self, session: &Session, drain: Duration) {
+    pub(in crate::client) async fn end(&self, session: &Session, drain: Duration) {
         {
             let mut state = session.state.borrow_mut();
             if let Some(announcement) = state.announcement.take()
@@ -334,7 +337,7 @@ impl DirectHost {
 impl Session {
     /// Says that the broker does not take this publisher's registration any more: subscribers that it has stay, new
     /// ones do not find it.
-    pub(super) fn warn_of_complaint(&self, now: MonotonicNs) {
+    pub(in crate::client) fn warn_of_complaint(&self, now: MonotonicNs) {
         let state = self.state.borrow();
         let Some(why) = state.announcement.as_ref().and_then(Announcement::complaint) else { return };
         if self.runtime.log_limit.borrow_mut().allow("not_registered", now).is_some() {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use corecast_executors::{MonotonicNs, first};
 use tracing::warn;
 
-use super::message::{EventRef, GapReason, GapRef};
-use super::session::{Peer, Session};
+use super::life::Session;
+use super::peer::Peer;
 use super::state::News;
+use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
 use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT, LOSS_TOLD_AGAIN_AFTER};
@@ -24,8 +25,8 @@ const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reas
 const FIRST_EPOCH: u64 = 1;
 
 /// A session to a direct publisher.
-pub(super) struct Introduced {
-    pub(super) session: Rc<Session>,
+pub(in crate::client) struct Introduced {
+    pub(in crate::client) session: Rc<Session>,
     registration: Arc<Registration>,
     /// The broker knows of it. After the broker was away that is not sure until it says so.
     confirmed: Cell<bool>,
@@ -39,13 +40,13 @@ impl Introduced {
     fn is_settled(&self, id: SubscriberId, now: MonotonicNs) -> bool {
         let state = self.session.state.borrow();
         let silent = !state.is_open() && now.saturating_since(self.session.down_since()) >= DIRECT_SETTLE;
-        !state.has_subscriber(id) || state.is_in_force(id) || state.alive().is_err() || silent
+        !state.subscribers.has(id) || state.is_in_force(id) || state.alive().is_err() || silent
     }
 }
 
 impl Session {
     /// Acts on what the broker has said of direct publishers.
-    pub(super) fn hear_news(self: &Rc<Self>) {
+    pub(in crate::client) fn hear_news(self: &Rc<Self>) {
         let all = self.state.borrow_mut().take_news();
         for news in all {
             match news {
@@ -74,7 +75,7 @@ impl Session {
         let has_begun = has_moved || (is_news && registration.epoch > FIRST_EPOCH);
         let wanting: Vec<(SubscriberId, Vec<Filter>)> = {
             let state = self.state.borrow();
-            let subscribers = state.subscribers();
+            let subscribers = state.subscribers.iter();
             let wanting = subscribers.filter(|(_, all)| all.iter().any(|f| registration.overlaps(f)));
             wanting.map(|(id, filters)| (id, filters.to_vec())).collect()
         };
@@ -100,11 +101,11 @@ impl Session {
             settling: Cell::new(false),
         });
         let mut state = known.session.state.borrow_mut();
-        if state.has_subscriber(id) {
+        if state.subscribers.has(id) {
             return;
         }
         state.subscribe_as(id, filters, self.runtime.clock.now());
-        if self.state.borrow().may_have_missed(id, has_begun) {
+        if self.state.borrow().subscribers.may_have_missed(id, has_begun) {
             state.promise(id);
         }
         drop(state);
@@ -114,7 +115,7 @@ impl Session {
 
     /// A new subscriber: it is introduced to the publishers that are known, those among them whose stream flows while
     /// the broker does not know of them again.
-    pub(super) fn introduce_everywhere(self: &Rc<Self>, id: SubscriberId, filters: &[Filter]) {
+    pub(in crate::client) fn introduce_everywhere(self: &Rc<Self>, id: SubscriberId, filters: &[Filter]) {
         let mut publishers: Vec<Arc<Registration>> =
             self.introduced.borrow().values().map(|known| Arc::clone(&known.registration)).collect();
         let told = self.told.borrow();
@@ -127,13 +128,13 @@ impl Session {
     }
 
     /// A subscriber leaves, and with it the sessions to publishers that nobody else needs.
-    pub(super) fn unsubscribe_everywhere(&self, id: SubscriberId) {
+    pub(in crate::client) fn unsubscribe_everywhere(&self, id: SubscriberId) {
         self.state.borrow_mut().unsubscribe(id);
         self.send_later();
         self.introduced.borrow_mut().retain(|_, known| {
             known.session.state.borrow_mut().unsubscribe(id);
             known.session.send_later();
-            let needed = !known.session.state.borrow().has_nobody();
+            let needed = !known.session.state.borrow().subscribers.is_empty();
             if !needed {
                 known.session.close();
             }
@@ -143,7 +144,7 @@ impl Session {
 
     /// Waits until a subscriber's filters are in force at every publisher that is known, for [`DIRECT_SETTLE`] at the
     /// most. What it misses of those that come later it is told.
-    pub(super) async fn settle(&self, id: SubscriberId) {
+    pub(in crate::client) async fn settle(&self, id: SubscriberId) {
         let clock = &self.runtime.clock;
         let is_settled = || {
             let now = clock.now();
@@ -153,7 +154,7 @@ impl Session {
         for known in self.introduced.borrow().values() {
             known.session.state.borrow_mut().promise(id);
         }
-        self.state.borrow_mut().settled(id);
+        self.state.borrow_mut().subscribers.settled(id);
     }
 
     /// The broker says that a publisher is gone. A stream that flows goes on for as long as it does: the publisher
@@ -185,20 +186,20 @@ impl Session {
     fn who_missed(&self) -> Vec<SubscriberId> {
         let state = self.state.borrow();
         if self.is_barred() {
-            return state.subscribers().map(|(id, _)| id).collect();
+            return state.subscribers.iter().map(|(id, _)| id).collect();
         }
-        state.who_missed(self.was_cut_off())
+        state.subscribers.who_missed(self.was_cut_off())
     }
 
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
-    pub(super) fn doubt_introductions(&self) {
+    pub(in crate::client) fn doubt_introductions(&self) {
         self.told.replace(Directory::default());
         self.introduced.borrow().values().for_each(|known| known.confirmed.set(false));
     }
 
     /// A tick: sessions to publishers that have ended, those that a broker that came back does not confirm, and those
     /// that do not answer.
-    pub(super) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
+    pub(in crate::client) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
         if self.introduced.borrow().is_empty() {
             return;
         }
@@ -224,14 +225,14 @@ impl Session {
     }
 
     /// Everybody has left: so do the sessions to publishers.
-    pub(super) fn part_from_all(&self) {
+    pub(in crate::client) fn part_from_all(&self) {
         let all = std::mem::take(&mut *self.introduced.borrow_mut());
         all.values().for_each(|known| known.session.close());
     }
 
     /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
     /// [`LOSS_TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
-    pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
+    pub(in crate::client) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
         let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
         if in_order || self.is_left() || !self.is_worth_telling(error.kind()) {
@@ -246,7 +247,7 @@ impl Session {
     }
 
     /// Whether the peer's loss, of this kind, has not been told lately, by this session or another.
-    pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
+    pub(in crate::client) fn is_worth_telling(&self, what: ErrorKind) -> bool {
         let now = self.runtime.clock.now();
         let mut told = self.runtime.losses_told.borrow_mut();
         told.retain(|_, at| now.saturating_since(*at) < LOSS_TOLD_AGAIN_AFTER);

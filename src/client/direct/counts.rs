@@ -5,21 +5,20 @@ use std::rc::Rc;
 
 use corecast_executors::spawn_local;
 
-use super::direct_host::DirectHost;
-use super::session::Session;
-use super::state::State;
+use super::host::DirectHost;
+use crate::client::session::{Session, State};
 use crate::ids::RequestId;
 use crate::topic::Topic;
 
 /// The subscribers that the broker counts.
-pub(super) struct CountAtBroker {
+pub(in crate::client) struct CountAtBroker {
     session: Rc<Session>,
     request: RequestId,
 }
 
 impl Session {
     /// Asks the broker for the subscribers of a topic, from now on.
-    pub(super) fn count_subscribers(self: &Rc<Self>, topic: &Topic) -> CountAtBroker {
+    pub(in crate::client) fn count_subscribers(self: &Rc<Self>, topic: &Topic) -> CountAtBroker {
         let request = self.state.borrow_mut().watch(topic.to_bytes());
         self.send_later();
         CountAtBroker { session: Rc::clone(self), request }
@@ -28,7 +27,7 @@ impl Session {
 
 impl CountAtBroker {
     /// How many there are, once the broker has said so.
-    pub(super) fn of(&self, state: &State) -> Option<u32> {
+    pub(in crate::client) fn of(&self, state: &State) -> Option<u32> {
         state.watched(self.request)
     }
 }
@@ -41,14 +40,14 @@ impl Drop for CountAtBroker {
 }
 
 /// The subscribers that are at a direct publisher's own shards.
-pub(super) struct CountHere {
+pub(in crate::client) struct CountHere {
     direct: Rc<DirectHost>,
     request: u32,
 }
 
 impl DirectHost {
     /// Asks the shards for the subscribers of a topic, from now on.
-    pub(super) async fn count_here(self: &Rc<Self>, topic: &Topic) -> CountHere {
+    pub(in crate::client) async fn count_here(self: &Rc<Self>, topic: &Topic) -> CountHere {
         let here = CountHere { direct: Rc::clone(self), request: self.next_count() };
         self.watch(topic, here.request).await;
         here
@@ -57,7 +56,7 @@ impl DirectHost {
 
 impl CountHere {
     /// How many there are.
-    pub(super) fn get(&self) -> u32 {
+    pub(in crate::client) fn get(&self) -> u32 {
         self.direct.count(self.request)
     }
 }

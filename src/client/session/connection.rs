@@ -8,10 +8,12 @@ use std::time::Duration;
 use corecast_executors::{Either, MonotonicNs, ReadySocket, first};
 use socket2::SockRef;
 
-use super::message::{EventRef, GapReason, GapRef};
-use super::session::{Peer, Session};
+use super::life::Session;
+use super::peer::Peer;
+use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
 use crate::limits::{CONNECT_ATTEMPT, HANDSHAKE_DEADLINE};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
@@ -203,6 +205,7 @@ impl Session {
     fn on_frame(&self, frame: Frame<'_>) -> bool {
         let Some(event) = EventRef::of_frame(frame) else {
             self.state.borrow_mut().on_control(frame);
+            self.note_policy();
             self.tell_returned();
             return true;
         };
@@ -217,10 +220,10 @@ impl Session {
             Some(topic) => self.sinks.receivers(topic),
             None => self.sinks.everyone(),
         };
-        let any_untold = self.state.borrow().has_untold();
+        let any_untold = self.state.borrow().subscribers.has_untold();
         for id in &*receivers {
             // What comes before all of its subscriptions are in force again has holes: it is told as missed, too.
-            if any_untold && self.state.borrow().is_untold(*id) {
+            if any_untold && self.state.borrow().subscribers.is_untold(*id) {
                 continue;
             }
             self.sinks.deliver(*id, event);
@@ -228,13 +231,20 @@ impl Session {
         false
     }
 
+    /// The policy may have come with the welcome: full queues go by it from now on.
+    fn note_policy(&self) {
+        if !self.closing.get() {
+            self.blocking.set(self.state.borrow().terms.overflow == OverflowPolicy::Block);
+        }
+    }
+
     /// Tells a gap to those who are back since a connection was lost: not before they receive all that comes, or who
     /// asks elsewhere for what was missed would miss what came between.
     fn tell_returned(&self) {
         loop {
             let mut state = self.state.borrow_mut();
-            let Some(id) = state.pop_returned() else { return };
-            let gap = GapRef { topic: None, missed: None, reason: state.gap_reason() };
+            let Some(id) = state.subscribers.pop_returned() else { return };
+            let gap = GapRef { topic: None, missed: None, reason: state.subscribers.gap_reason() };
             drop(state);
             self.sinks.deliver(id, EventRef::Gap(gap));
         }

@@ -24,7 +24,7 @@ const ALL: &str = ">";
 
 /// A direct publisher's registration, from its own side.
 #[derive(Debug)]
-pub(super) struct Announcement {
+pub(in crate::client) struct Announcement {
     publisher: PublisherId,
     epoch: u64,
     endpoints: String,
@@ -41,7 +41,7 @@ pub(super) struct Announcement {
     /// The broker has not taken the last one, perhaps for now.
     contested: Option<Contested>,
     /// The broker does not take it, and why.
-    pub(super) refused: Option<String>,
+    pub(in crate::client) refused: Option<String>,
 }
 
 /// A registration that is refused and tried again: another publisher's lease may run out, a full registry may have room.
@@ -56,7 +56,7 @@ struct Contested {
 }
 
 impl Announcement {
-    pub(super) fn new(publisher: PublisherId, endpoint: &Endpoint, now: MonotonicNs) -> Self {
+    pub(in crate::client) fn new(publisher: PublisherId, endpoint: &Endpoint, now: MonotonicNs) -> Self {
         Announcement {
             publisher,
             epoch: 1,
@@ -73,12 +73,12 @@ impl Announcement {
     }
 
     /// Whether the broker is told of this topic, or is being told.
-    pub(super) fn covers(&self, topic: &Topic) -> bool {
+    pub(in crate::client) fn covers(&self, topic: &Topic) -> bool {
         self.topics.iter().any(|filter| filter.matches(topic.as_bytes()))
     }
 
     /// From now on it publishes this topic, too. Very many topics become the filters of the rules behind them.
-    pub(super) fn add(&mut self, topic: &Topic, modes: &ModeRules) {
+    pub(in crate::client) fn add(&mut self, topic: &Topic, modes: &ModeRules) {
         if self.covers(topic) {
             return;
         }
@@ -118,17 +118,17 @@ impl Announcement {
     }
 
     /// Whether the broker knows of all topics.
-    pub(super) fn is_known(&self) -> bool {
+    pub(in crate::client) fn is_known(&self) -> bool {
         !self.changed && self.asked.is_none() && self.lease.is_some()
     }
 
     /// Whether it was never taken and is tried again, to be given up some day: worth waiting for.
-    pub(super) fn is_undecided(&self) -> bool {
+    pub(in crate::client) fn is_undecided(&self) -> bool {
         self.contested.is_some() && !self.was_known
     }
 
     /// A tick: whether it is time to try again. One that was never taken is given up after [`CONTESTED_PATIENCE`].
-    pub(super) fn tries_again(&mut self, now: MonotonicNs) -> bool {
+    pub(in crate::client) fn tries_again(&mut self, now: MonotonicNs) -> bool {
         let Some(contested) = &mut self.contested else { return false };
         let since = *contested.since.get_or_insert(now);
         if !self.was_known && now.saturating_since(since) >= CONTESTED_PATIENCE {
@@ -146,11 +146,11 @@ impl Announcement {
         true
     }
 
-    pub(super) fn wants_to_register(&self) -> bool {
+    pub(in crate::client) fn wants_to_register(&self) -> bool {
         self.changed && !self.topics.is_empty() && self.refused.is_none()
     }
 
-    pub(super) fn register(&mut self, request: u32, out: &mut OutBuffer) {
+    pub(in crate::client) fn register(&mut self, request: u32, out: &mut OutBuffer) {
         self.changed = false;
         self.asked = Some(request);
         out.push(&Frame::Register {
@@ -162,23 +162,23 @@ impl Announcement {
         });
     }
 
-    pub(super) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
+    pub(in crate::client) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
         let Some(lease) = self.lease else { return false };
         self.refused.is_none() && now.saturating_since(self.renewed) >= lease / RENEWALS_PER_LEASE
     }
 
-    pub(super) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
+    pub(in crate::client) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
         self.renewed = now;
         out.push(&Frame::Renew { publisher: self.publisher.0, epoch: self.epoch, request });
     }
 
     /// It leaves.
-    pub(super) fn unregister(&self, out: &mut OutBuffer) {
+    pub(in crate::client) fn unregister(&self, out: &mut OutBuffer) {
         out.push(&Frame::Unregister { publisher: self.publisher.0, epoch: self.epoch });
     }
 
     /// The broker knows it, for so long.
-    pub(super) fn on_registered(&mut self, request: u32, lease: Duration) {
+    pub(in crate::client) fn on_registered(&mut self, request: u32, lease: Duration) {
         self.lease = Some(lease);
         self.was_known = true;
         if self.asked == Some(request) {
@@ -188,7 +188,7 @@ impl Announcement {
     }
 
     /// Another start of the broker, or a lease that has run out: all is to be said again, under a new epoch.
-    pub(super) fn on_lease_lost(&mut self) {
+    pub(in crate::client) fn on_lease_lost(&mut self) {
         self.epoch += 1;
         self.changed = true;
         self.asked = None;
@@ -196,7 +196,7 @@ impl Announcement {
         self.refused = None;
     }
 
-    pub(super) fn on_refused(&mut self, code: ErrorCode, text: &str) {
+    pub(in crate::client) fn on_refused(&mut self, code: ErrorCode, text: &str) {
         match code {
             ErrorCode::LeaseLost | ErrorCode::StaleEpoch => self.on_lease_lost(),
             ErrorCode::EndpointRefused if !self.was_known => {
@@ -217,7 +217,7 @@ impl Announcement {
     }
 
     /// Why the broker does not take it now, though it has before: for the log.
-    pub(super) fn complaint(&self) -> Option<&str> {
+    pub(in crate::client) fn complaint(&self) -> Option<&str> {
         self.contested.as_ref().filter(|_| self.was_known).map(|contested| &contested.why[..])
     }
 }

@@ -11,15 +11,15 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
-use super::config::ClientConfig;
 use super::heard::Heard;
-use super::local_registry::ListSlot;
-use super::message::GapReason;
 use super::out::OutBuffer;
-use super::registry_feed::RegistryFeed;
-use super::registry_view::DownReason;
-use super::subscriptions::Subscribed;
+use super::registry_feed::{ListSlot, RegistryFeed};
+use super::requests::{Asked, Flushed, Requests};
+use super::subscribers::{Asking, Subscribers};
 use super::unacked::Unacked;
+use crate::client::config::ClientConfig;
+use crate::client::listed::DownReason;
+use crate::client::message::GapReason;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
@@ -29,11 +29,12 @@ use crate::limits::{
 };
 use crate::printable::printable;
 use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
+use crate::topic::Filter;
 use crate::wire::Frame;
 
 /// How far the session has come.
 #[derive(Clone, Debug)]
-pub(super) enum Phase {
+pub(in crate::client) enum Phase {
     /// Not connected, or not welcomed yet.
     Opening,
     /// Welcomed.
@@ -44,36 +45,14 @@ pub(super) enum Phase {
 
 /// What the broker said in its welcome.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) frame_bytes_max: usize,
-    pub(super) heartbeat: Duration,
-    pub(super) overflow: OverflowPolicy,
-}
-
-/// What an unanswered request was for.
-pub(super) enum Asked {
-    Subscribe(SubscriberId),
-    /// Somebody waits for it: set when it is done, or when the connection is lost.
-    Flush(Rc<Cell<Option<Flushed>>>),
-    /// The session's own, for its set of unacknowledged topics.
-    Ack,
-    /// The announcement's: a registration or a renewal.
-    Announce,
-    /// The registry's: everybody, and from then on each change.
-    Registry,
-    /// Somebody waits for a list.
-    List(ListSlot),
-}
-
-/// How a flush ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Flushed {
-    Done,
-    Lost,
+pub(in crate::client) struct Terms {
+    pub(in crate::client) frame_bytes_max: usize,
+    pub(in crate::client) heartbeat: Duration,
+    pub(in crate::client) overflow: OverflowPolicy,
 }
 
 /// What the broker says of direct publishers.
-pub(super) enum News {
+pub(in crate::client) enum News {
     Up(Registration),
     Down(PublisherId, u64),
 }
@@ -85,51 +64,43 @@ struct Watched {
     count: Option<u32>,
 }
 
-pub(super) struct State {
-    pub(super) phase: Phase,
-    pub(super) terms: Terms,
-    pub(super) out: OutBuffer,
+pub(in crate::client) struct State {
+    pub(in crate::client) phase: Phase,
+    pub(in crate::client) terms: Terms,
+    pub(in crate::client) out: OutBuffer,
     /// Publishes that wait for the session to open.
     held: Vec<u8>,
     /// The last error frame of the broker.
-    pub(super) refusal: Option<(ErrorCode, String)>,
+    pub(in crate::client) refusal: Option<(ErrorCode, String)>,
     /// How often a connection was lost with messages not known to be taken.
-    pub(super) losses: u64,
-    pub(super) subscribers: BTreeMap<SubscriberId, Subscribed>,
-    /// How many of them have something to be told of a lost connection: mostly none, so that events need one look.
-    pub(super) untold: usize,
-    /// Why the connection was lost that they are to be told of.
-    lost_by: GapReason,
-    /// Subscribers whose subscriptions are in force again, to be told of the gap now.
-    pub(super) returned: Vec<SubscriberId>,
+    pub(in crate::client) losses: u64,
+    pub(super) subscribers: Subscribers,
     watches: BTreeMap<RequestId, Watched>,
     /// Which topics go direct, by the broker's last word: also while it is away.
-    pub(super) modes: Rc<ModeRules>,
+    pub(in crate::client) modes: Rc<ModeRules>,
     /// The same, of a broker that has not welcomed us yet.
     next_modes: ModeRules,
     /// Who this direct publisher is, by its own word.
-    pub(super) identity: Option<PublisherId>,
+    pub(in crate::client) identity: Option<PublisherId>,
     /// Who it must be. Nothing is asked of anybody else.
-    pub(super) wanted: Option<PublisherId>,
+    pub(in crate::client) wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
-    pub(super) is_imposter: bool,
+    pub(in crate::client) is_imposter: bool,
     /// The peer has welcomed us a second time: nothing of that was done.
-    pub(super) is_welcomed_again: bool,
+    pub(in crate::client) is_welcomed_again: bool,
     /// What this client's own direct publisher has to say to the broker.
-    pub(super) announcement: Option<Announcement>,
+    pub(in crate::client) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
     news: Vec<News>,
     /// The direct publishers that the peer has told of, those that have left as well.
     heard: Heard,
     /// Of a session that views the registry: it takes the news, and nobody acts on them.
-    pub(super) registry: Option<RegistryFeed>,
-    asked: BTreeMap<RequestId, Asked>,
-    next_request: u32,
-    pub(super) next_subscriber: u32,
+    pub(in crate::client) registry: Option<RegistryFeed>,
+    requests: Requests,
     unacked: Unacked,
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
-    pub(super) last_heard: MonotonicNs,
+    pub(in crate::client) last_heard: MonotonicNs,
     ticked: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
@@ -137,7 +108,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(now: MonotonicNs) -> Self {
+    pub(in crate::client) fn new(now: MonotonicNs) -> Self {
         State {
             phase: Phase::Opening,
             terms: Terms {
@@ -149,10 +120,7 @@ impl State {
             held: Vec::new(),
             refusal: None,
             losses: 0,
-            subscribers: BTreeMap::new(),
-            untold: 0,
-            lost_by: GapReason::Reconnect,
-            returned: Vec::new(),
+            subscribers: Subscribers::default(),
             watches: BTreeMap::new(),
             modes: Rc::default(),
             next_modes: ModeRules::default(),
@@ -164,9 +132,7 @@ impl State {
             news: Vec::new(),
             heard: Heard::default(),
             registry: None,
-            asked: BTreeMap::new(),
-            next_request: 1,
-            next_subscriber: 1,
+            requests: Requests::default(),
             unacked: Unacked::new(now),
             previous: (0, 0),
             last_heard: now,
@@ -177,7 +143,7 @@ impl State {
     }
 
     /// `Err` once the session has failed for good.
-    pub(super) fn alive(&self) -> Result<(), Error> {
+    pub(in crate::client) fn alive(&self) -> Result<(), Error> {
         match &self.phase {
             Phase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
             _ => Ok(()),
@@ -185,16 +151,16 @@ impl State {
     }
 
     /// Since when it is open.
-    pub(super) fn open_since(&self) -> Option<MonotonicNs> {
+    pub(in crate::client) fn open_since(&self) -> Option<MonotonicNs> {
         self.open_since.filter(|_| self.is_open())
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::client) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
     }
 
     /// Longest body of a frame that is taken from the peer now: nobody has asked for more than a welcome before that.
-    pub(super) fn frame_bytes_max_of_peer(&self) -> usize {
+    pub(in crate::client) fn frame_bytes_max_of_peer(&self) -> usize {
         if !self.is_open() {
             return WELCOME_BYTES_MAX;
         }
@@ -202,17 +168,17 @@ impl State {
     }
 
     /// Bytes that wait to be sent, now or when the session opens.
-    pub(super) fn backlog(&self) -> usize {
+    pub(in crate::client) fn backlog(&self) -> usize {
         self.out.unsent().len() + self.held.len()
     }
 
     /// Messages that have not left.
-    pub(super) fn unsent_messages(&self) -> usize {
+    pub(in crate::client) fn unsent_messages(&self) -> usize {
         messages_in(self.out.unsent_frames()) + messages_in(&self.held)
     }
 
     /// A connection stands: what to say first.
-    pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
+    pub(in crate::client) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
         self.identity = None;
         self.is_imposter = false;
@@ -235,7 +201,8 @@ impl State {
         if *self.modes != modes {
             self.modes = Rc::new(modes);
         }
-        self.resubscribe(&before);
+        let (subscribers, mut asking) = self.asking();
+        subscribers.ask_again(&before, &mut asking);
         for watched in self.watches.values_mut() {
             (watched.asked, watched.count) = (false, None);
         }
@@ -258,46 +225,70 @@ impl State {
     }
 
     /// The connection is gone. Flushes under way are lost; everything else is asked again after the next welcome.
-    pub(super) fn on_disconnected(&mut self) {
+    pub(in crate::client) fn on_disconnected(&mut self) {
         let mut kept = self.out.take_unsent_publishes();
         kept.append(&mut self.held);
         self.held = kept;
         if self.unacked.on_disconnected() {
             self.losses += 1;
         }
-        for (_, asked) in mem::take(&mut self.asked) {
-            match asked {
-                Asked::Flush(flushed) => flushed.set(Some(Flushed::Lost)),
-                Asked::List(slot) => *slot.borrow_mut() = Some(None),
-                _ => {}
-            }
-        }
+        self.requests.on_disconnected();
         if !matches!(self.phase, Phase::Failed(..)) {
             self.phase = Phase::Opening;
         }
     }
 
-    /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
-    /// take its place.
-    pub(super) fn lost_by(&mut self, kind: ErrorKind) {
-        let reason = GapReason::of_loss(kind);
-        if self.untold == 0 || reason != GapReason::Reconnect {
-            self.lost_by = reason;
-        }
+    /// The subscribers, and the means to ask for what they want.
+    fn asking(&mut self) -> (&mut Subscribers, Asking<'_>) {
+        let State { subscribers, out, requests, modes, .. } = self;
+        (subscribers, Asking { out, requests, modes })
     }
 
-    /// The reason of the gap that a lost connection leaves.
-    pub(super) fn gap_reason(&self) -> GapReason {
-        self.lost_by
+    /// A new subscriber.
+    pub(in crate::client) fn subscribe(&mut self, filters: &[Filter], now: MonotonicNs) -> SubscriberId {
+        let id = self.subscribers.next_id();
+        self.subscribe_as(id, filters, now);
+        id
+    }
+
+    /// Subscribes under an id that another session of this client has given.
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter], now: MonotonicNs) {
+        let is_open = self.is_open();
+        let (subscribers, asking) = self.asking();
+        subscribers.add(id, filters, now, is_open.then_some(asking));
+    }
+
+    /// A subscriber leaves.
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
+        let is_open = self.is_open();
+        let (subscribers, asking) = self.asking();
+        subscribers.remove(id, is_open.then_some(asking));
+    }
+
+    /// True if all of a subscriber's filters are in force on every shard.
+    pub(in crate::client) fn is_in_force(&self, id: SubscriberId) -> bool {
+        self.is_open() && self.subscribers.is_answered(id)
+    }
+
+    /// As [`Subscribers::promise`].
+    pub(super) fn promise(&mut self, id: SubscriberId) {
+        let is_open = self.is_open();
+        self.subscribers.promise(id, is_open);
+    }
+
+    /// As [`Subscribers::promise_overdue`].
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> bool {
+        let is_open = self.is_open();
+        self.subscribers.promise_overdue(now, after, is_open)
     }
 
     /// It is not tried again.
-    pub(super) fn fail(&mut self, error: &Error) {
+    pub(in crate::client) fn fail(&mut self, error: &Error) {
         self.phase = Phase::Failed(error.kind(), error.to_string());
     }
 
     /// A frame that is meant for this end.
-    pub(super) fn on_control(&mut self, frame: Frame<'_>) {
+    pub(in crate::client) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Welcome { .. } if self.is_open() => self.is_welcomed_again = true,
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
@@ -334,7 +325,7 @@ impl State {
             Frame::Modes { rules } => self.next_modes = ModeRules::from_text(rules).unwrap_or_default(),
             Frame::Identity { publisher } => self.identity = Some(PublisherId(publisher)),
             Frame::Registered { request, lease_ms } => {
-                self.asked.remove(&RequestId(request));
+                self.requests.take(RequestId(request));
                 if let Some(announcement) = &mut self.announcement {
                     announcement.on_registered(request, Duration::from_millis(u64::from(lease_ms)));
                 }
@@ -357,7 +348,7 @@ impl State {
                 Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
                 None => {
                     if self.heard.add(PublisherId(publisher)) {
-                        self.on_stranger_gone();
+                        self.subscribers.on_stranger_gone();
                     }
                     self.news.push(News::Down(PublisherId(publisher), epoch));
                 }
@@ -367,12 +358,12 @@ impl State {
     }
 
     /// What is to be acted on now.
-    pub(super) fn take_news(&mut self) -> Vec<News> {
+    pub(in crate::client) fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
     }
 
     fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
-        if let Some(Asked::Announce) = self.asked.remove(&request)
+        if let Some(Asked::Announce) = self.requests.take(request)
             && let Some(announcement) = &mut self.announcement
         {
             announcement.on_refused(code, &printable(text).to_string());
@@ -381,21 +372,21 @@ impl State {
     }
 
     /// Says what the announcement has to say now.
-    pub(super) fn announce(&mut self) {
+    pub(in crate::client) fn announce(&mut self) {
         if !self.is_open() {
             return;
         }
         let Some(mut announcement) = self.announcement.take() else { return };
         if announcement.wants_to_register() {
-            let request = self.next_request(Asked::Announce).0;
+            let request = self.requests.next(Asked::Announce).0;
             announcement.register(request, &mut self.out);
         }
         self.announcement = Some(announcement);
     }
 
     fn on_done(&mut self, request: RequestId) {
-        match self.asked.remove(&request) {
-            Some(Asked::Subscribe(id)) => self.on_subscribed(id),
+        match self.requests.take(request) {
+            Some(Asked::Subscribe(id)) => self.subscribers.on_subscribed(id),
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
             Some(Asked::Ack) => self.unacked.on_ack(),
             Some(Asked::Registry) => self.registry.iter_mut().for_each(RegistryFeed::on_watched),
@@ -406,18 +397,9 @@ impl State {
         }
     }
 
-    pub(super) fn next_request(&mut self, asked: Asked) -> RequestId {
-        let id = RequestId(self.next_request);
-        // 0 means the session itself in an error frame; a number comes again after four billion.
-        self.next_request = self.next_request.wrapping_add(1).max(1);
-        self.asked.insert(id, asked);
-        id
-    }
-
-    pub(super) fn watch(&mut self, topic: Bytes) -> RequestId {
-        let request = self.next_request(Asked::Ack);
+    pub(in crate::client) fn watch(&mut self, topic: Bytes) -> RequestId {
         // Counts come unasked from now on: nothing is answered with `Done`.
-        self.asked.remove(&request);
+        let request = self.requests.next_id();
         self.watches.insert(request, Watched { topic, asked: false, count: None });
         self.ask_counts();
         request
@@ -436,11 +418,11 @@ impl State {
         }
     }
 
-    pub(super) fn watched(&self, request: RequestId) -> Option<u32> {
+    pub(in crate::client) fn watched(&self, request: RequestId) -> Option<u32> {
         self.watches.get(&request)?.count
     }
 
-    pub(super) fn unwatch(&mut self, request: RequestId) {
+    pub(in crate::client) fn unwatch(&mut self, request: RequestId) {
         let Some(watched) = self.watches.remove(&request) else { return };
         if watched.asked && self.is_open() {
             self.out.push(&Frame::UnwatchSubscribers { request: request.0 });
@@ -448,8 +430,29 @@ impl State {
         self.ask_counts();
     }
 
+    /// The session has just opened: asks for everybody, and for each change from then on.
+    fn watch_registry(&mut self) {
+        let Some(feed) = &mut self.registry else { return };
+        feed.on_open();
+        let all = Filter::parse(">").expect("`>` is a filter");
+        let request = self.requests.next(Asked::Registry).0;
+        let kind = all.wire_kind();
+        self.out.push(&Frame::WatchPublishers { filter: all.as_bytes(), request, kind });
+    }
+
+    /// Asks for everybody who is registered. `None`: not open now.
+    pub(in crate::client) fn list_publishers(&mut self) -> Option<ListSlot> {
+        if !self.is_open() {
+            return None;
+        }
+        let slot = ListSlot::default();
+        let request = self.requests.next(Asked::List(Rc::clone(&slot))).0;
+        self.out.push(&Frame::ListPublishers { request });
+        Some(slot)
+    }
+
     /// Queues a message; the caller has seen that there is room and that it is not too long.
-    pub(super) fn publish(&mut self, frame: &Frame<'_>, topic: &Bytes) {
+    pub(in crate::client) fn publish(&mut self, frame: &Frame<'_>, topic: &Bytes) {
         if self.is_open() {
             self.unacked.add(topic);
             self.out.push(frame);
@@ -459,24 +462,24 @@ impl State {
     }
 
     /// Asks the broker to say when it has taken all before this. `None`: not open now.
-    pub(super) fn flush(&mut self) -> Option<Rc<Cell<Option<Flushed>>>> {
+    pub(in crate::client) fn flush(&mut self) -> Option<Rc<Cell<Option<Flushed>>>> {
         if !self.is_open() {
             return None;
         }
         let flushed = Rc::new(Cell::new(None));
-        let request = self.next_request(Asked::Flush(Rc::clone(&flushed))).0;
+        let request = self.requests.next(Asked::Flush(Rc::clone(&flushed))).0;
         self.out.push(&Frame::Flush { request });
         Some(flushed)
     }
 
     /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
-    pub(super) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
+    pub(in crate::client) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
         if !self.is_open() {
             self.ticked = now;
             return false;
         }
         if self.unacked.wants_ack(now) {
-            let request = self.next_request(Asked::Ack).0;
+            let request = self.requests.next(Asked::Ack).0;
             self.out.push(&Frame::Flush { request });
         }
         if self.announcement.as_mut().is_some_and(|announcement| announcement.tries_again(now)) {
@@ -484,7 +487,7 @@ impl State {
         }
         if let Some(mut announcement) = self.announcement.take() {
             if announcement.wants_to_renew(now) {
-                let request = self.next_request(Asked::Announce).0;
+                let request = self.requests.next(Asked::Announce).0;
                 announcement.renew(now, request, &mut self.out);
             }
             self.announcement = Some(announcement);

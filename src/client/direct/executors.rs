@@ -9,10 +9,9 @@ use corecast_executors::{
     core_here, link, spawn_plain, start,
 };
 
-use super::config::DirectConfig;
-use super::publisher::executor_gone;
-use super::session::Session;
 use crate::broker::{Begin, Item, chain, run_shard};
+use crate::client::config::DirectConfig;
+use crate::client::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
@@ -23,14 +22,14 @@ use crate::telemetry::Pulse;
 pub const DIRECT_POOL: &str = "corecast-pub";
 
 /// The first shard's place among the executors of a direct publisher.
-pub(super) struct Placed {
-    pub(super) context: ShardContext<Item>,
+pub(in crate::client) struct Placed {
+    pub(in crate::client) context: ShardContext<Item>,
     /// To every shard.
-    pub(super) commands: Vec<Link<Item>>,
+    pub(in crate::client) commands: Vec<Link<Item>>,
     /// What all shards share.
-    pub(super) config: Arc<ShardConfig>,
+    pub(in crate::client) config: Arc<ShardConfig>,
     /// Who this is on every shard.
-    pub(super) id: PublisherId,
+    pub(in crate::client) id: PublisherId,
 }
 
 /// What the shards of a direct publisher share.
@@ -51,7 +50,11 @@ fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shard
 ///
 /// # Errors
 /// `Invalid` for cores that are none of this process; `Executor`.
-pub(super) async fn place(session: &Session, id: PublisherId, config: &DirectConfig) -> Result<Placed> {
+pub(in crate::client) async fn place(
+    session: &Session,
+    id: PublisherId,
+    config: &DirectConfig,
+) -> Result<Placed> {
     let mut others = match &config.cores {
         Some(cores) => cores_of(cores)?,
         None => Vec::new(),
@@ -125,7 +128,10 @@ async fn start_elsewhere(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Ve
 ///
 /// # Errors
 /// `Executor`, with the limit that stands in the way.
-pub(super) fn start_executors(cores: Vec<CoreId>, config: &DirectConfig) -> Result<Vec<Link<Item>>> {
+pub(in crate::client) fn start_executors(
+    cores: Vec<CoreId>,
+    config: &DirectConfig,
+) -> Result<Vec<Link<Item>>> {
     let pool_config = PoolConfig {
         name: DIRECT_POOL.to_owned(),
         shards: cores.len(),
@@ -153,9 +159,14 @@ fn run_what_begins(mut context: ShardContext<Item>) -> Pin<Box<dyn Future<Output
 ///
 /// # Errors
 /// `Invalid`, naming the one that this process may not use.
-pub(super) fn cores_of(set: &str) -> Result<Vec<CoreId>> {
+pub(in crate::client) fn cores_of(set: &str) -> Result<Vec<CoreId>> {
     let invalid = |e: CoreSetError| Error::new(ErrorKind::Invalid, chain(&e));
     let set: CoreSet = set.parse().map_err(invalid)?;
     let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
     set.resolve(&topology).map_err(invalid)
+}
+
+/// The error where an executor of this process has ended.
+pub(in crate::client) fn executor_gone() -> Error {
+    Error::new(ErrorKind::Executor, "the client executor of this process has ended")
 }

@@ -3,14 +3,11 @@
 
 use corecast_executors::{Inbox, Link, end_turn, first, link};
 
-use super::local::LocalClient;
-use super::local_publisher::LocalPublisher;
-use super::local_registry::LocalRegistryView;
-use super::local_subscriber::LocalSubscriber;
-use super::message::Event;
+use super::asks::{Command, ListAsk, PublishItem, PublisherEnds, RegistryEnds, SubscriberEnds};
 use super::question::{LineEnd, line, ring};
-use super::registry_view::PublisherChange;
-use super::shared::{Command, ListAsk, PublishItem, PublisherEnds, RegistryEnds, SubscriberEnds};
+use crate::client::listed::PublisherChange;
+use crate::client::local::{LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber};
+use crate::client::message::Event;
 use crate::error::Error;
 use crate::limits::{
     EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINGER, PUBLISH_ITEMS_MAX,

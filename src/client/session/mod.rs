@@ -1,0 +1,46 @@
+//! Sessions: the state of one without I/O, and the pumps that move its bytes. The state takes what happened and the time,
+//! and leaves frames to send; it runs under any pumps.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `state` | a session's logic, without I/O: what is asked, what is in force, what is unsent |
+//! | `subscribers`, `requests`, `unacked`, `out` | its parts: its subscribers; its unanswered requests; its messages not known to be taken; its bytes on their way |
+//! | `announcement` | what a direct publisher says of itself to the broker |
+//! | `registry_feed` | what a view of the registry has not been told |
+//! | `heard` | the direct publishers that it has heard of |
+//! | `peer` | the other end |
+//! | `sinks` | the receivers of each topic |
+//! | `holds` | queues that have no room, so that nothing is read |
+//! | `life` | a session's users, and one connection after another |
+//! | `connection` | one connection and its pumps |
+//! | `introductions` | sessions to the direct publishers that the broker names |
+//! | `dials` | turns at connecting to them |
+//! | `runtime` | what all sessions of one executor share |
+
+mod announcement;
+mod connection;
+mod dials;
+mod heard;
+mod holds;
+mod introductions;
+mod life;
+mod out;
+mod peer;
+mod registry_feed;
+mod requests;
+mod runtime;
+mod sinks;
+mod state;
+mod subscribers;
+mod unacked;
+
+pub(super) use announcement::Announcement;
+pub(super) use holds::Hold;
+#[cfg(test)]
+pub(super) use holds::{Blocking, Holds};
+pub(super) use life::Session;
+pub(super) use registry_feed::{ListSlot, RegistryFeed};
+pub(super) use requests::Flushed;
+pub(super) use runtime::ClientRuntime;
+pub(super) use sinks::Sink;
+pub(super) use state::State;
