@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Everything about the code that needs no run: format, lints, documentation, structure.
+# Checks everything about the code that needs no run: format, lints, documentation, structure.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/check.sh [-h]
 
-cargo fmt --check, clippy (of all, and of each feature alone) and rustdoc with warnings denied, the syntax of the scripts (with shellcheck, where it is
-installed), what scripts/structure.py knows of crates, locks, the length of files and circles of imports, and the
-figures of scripts/structure_report.py, each beside its bound.
+Runs cargo fmt --check, clippy (for everything, and for each feature alone) and rustdoc with warnings denied, a syntax
+check of the scripts (with shellcheck, if it is installed), the checks of scripts/structure.py (crates, locks, length of
+files, circles of imports, doc comments), and prints the figures of scripts/structure_report.py, each beside its bound.
 TEXT
 }
 
@@ -40,14 +40,14 @@ echo "== cargo fmt --check"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-# It is a workspace of its own, so nothing else notices when its Cargo.lock is behind the other one.
+# fuzz is a workspace of its own, so nothing else notices if its Cargo.lock is behind the other one.
 echo "== fuzz/Cargo.lock"
 cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
 
 echo "== cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Alone, each must do without what only the others need. Together is how all else here builds them.
+# Alone, each feature must do without the dependencies of the others. Everything else here builds them together.
 for features in "" client broker cli; do
     echo "== cargo clippy, features: ${features:-none}"
     cargo clippy --package corecast --lib --no-default-features --features "$features" --locked --quiet -- -D warnings

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# An experiment over real machines, by ssh: copies the two commands to each, starts agents, runs, fetches the results,
-# stops everything and leaves nothing behind.
+# Runs an experiment over real machines, by ssh: copies the two commands to each, starts agents, runs, fetches the
+# results, stops everything and leaves nothing behind.
 set -euo pipefail
 
 usage() {
@@ -8,23 +8,23 @@ usage() {
 Usage: scripts/fleet.sh build
        scripts/fleet.sh [OPTION...] NAME=DESTINATION[,ADDRESS]... -- COMMAND...
 
-  build            builds corecast and corecast-bench without shared libraries (target/fleet/), for any Linux of this
-                   machine's kind
-  NAME=DESTINATION a host that plays subscribers: its name in the results, and what ssh calls it. Its agent listens at
-                   the address by which ssh reached it, or at ADDRESS
-  COMMAND          what corecast-bench is to do, without --hosts: run ..., experiment ...
+  build            builds corecast and corecast-bench without shared libraries (target/fleet/), for any Linux on this
+                   machine's kind of processor
+  NAME=DESTINATION a host for subscribers: its name in the results, and its ssh destination. Its agent listens at the
+                   address by which ssh reached it, or at ADDRESS
+  COMMAND          a command of corecast-bench, without --hosts: run ..., experiment ...
 
   --admin DEST     run broker, publishers and COMMAND on that machine instead of this one
-  --results DIR    COMMAND runs in there, or there is put what it wrote on --admin [results/fleet-DATE]
-  --bin DIR        where the commands are [target/fleet]
-  --broker-listen URL  where the broker listens, if the agents do not reach it at the address that reaches them
-  --time-limit SECS    how long COMMAND may take [14400]
-  -h, --help       this
+  --results DIR    folder in which COMMAND runs, or which gets its files from --admin [results/fleet-DATE]
+  --bin DIR        folder of the commands [target/fleet]
+  --broker-listen URL  address of the broker, if agents cannot reach it at the address from which they are reached
+  --time-limit SECS    time limit of COMMAND [14400]
+  -h, --help       print this help
 
-Nothing is tuned on any machine; scripts/tune-host.sh says what could be. Each machine needs sshd, a shell, and a
-kernel that `corecast doctor` likes; what is copied is in a folder of its own under /tmp, and gone at the end: also
-after an error or Ctrl-C, and when this machine or its connection dies. CORECAST_FLEET_SSH is the ssh command with its
-options [ssh]. The agents are open to whoever reaches their ports: use networks that you trust.
+Nothing is tuned on any machine; scripts/tune-host.sh shows the possible settings. Each machine needs sshd, a shell, and
+a kernel that passes `corecast doctor`; the commands are copied into a folder of their own under /tmp, which is removed
+at the end, even after an error or Ctrl-C, and when this machine or its connection dies. CORECAST_FLEET_SSH is the ssh
+command with its options [ssh]. Anyone who can reach the agents' ports can use them: use networks that you trust.
 
 Examples:
   scripts/fleet.sh build
@@ -32,7 +32,7 @@ Examples:
   scripts/fleet.sh --admin me@admin w1=me@w1,10.1.0.2 w2=me@w2,10.1.0.3 -- run --mode both --json both.json
   CORECAST_FLEET_SSH='ssh -i key -p 2222' scripts/fleet.sh w1=root@w1 -- run --subscribers 64
 
-Exit code: that of COMMAND; 1 if it came to none; 2 wrong usage.
+Exit code: that of COMMAND; 1 if COMMAND did not run; 2 for wrong usage.
 TXT
 }
 
@@ -43,7 +43,7 @@ fail() {
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# One machine's answer to a short question, the copy of two commands, the orderly end of an agent.
+# Seconds for a machine's answer to a short question, the copy of two commands, the orderly end of an agent.
 readonly ASK_SECS=30 COPY_SECS=600 END_SECS=20
 
 build() {
@@ -53,7 +53,7 @@ build() {
     local target
     target="$(uname -m)-unknown-linux-musl"
     if ! rustup target list --installed 2>/dev/null | grep -qx "$target"; then
-        # The GNU C library linked in does all but looking up names of hosts: write addresses.
+        # A statically linked GNU C library cannot look up host names, but does everything else: write addresses.
         target="$(uname -m)-unknown-linux-gnu"
     fi
     local built=${CARGO_TARGET_DIR:-$root/target}
@@ -69,7 +69,7 @@ build() {
     say "static, for $target: $built/fleet"
 }
 
-# ssh that asks nothing and notices when the other end is gone.
+# An ssh command that never prompts, and that notices when the other end is gone.
 readonly SSH_OPTIONS=(-o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3)
 ask() {
     local secs=$1 destination=$2
@@ -87,8 +87,8 @@ prepare() {
         'set -- $SSH_CONNECTION; echo "$3"; uname -sm; mktemp -d /tmp/corecast-fleet.XXXXXX' </dev/null) ||
         fail "cannot use $destination by ssh: try \`${ssh[*]} -o BatchMode=yes $destination true\`"
     { read -r address_of["$destination"] && read -r kind && read -r folder_of["$destination"]; } <<<"$said" ||
-        fail "$destination said something else than its address, its kind and a folder: $said"
-    [ "$kind" = "$(uname -sm)" ] || fail "$destination is $kind, and the commands are for $(uname -sm)"
+        fail "$destination did not answer with its address, its kind and a folder: $said"
+    [ "$kind" = "$(uname -sm)" ] || fail "$destination is $kind, but the commands are for $(uname -sm)"
     say "$destination: copying"
     for command in corecast corecast-bench; do
         ask "$COPY_SECS" "$destination" \
@@ -98,17 +98,17 @@ prepare() {
     if ! ask "$ASK_SECS" "$destination" "'${folder_of[$destination]}/corecast' doctor --jitter 0" \
         >"$work/doctor" 2>&1 </dev/null; then
         cat "$work/doctor" >&2
-        fail "$destination does not run executors: see above"
+        fail "$destination cannot run executors: see above"
     fi
 }
 
-# What bounds a run in time. In the foreground: the signal is for corecast-bench, which ends what it has started, and
-# not for its whole group.
+# The time limit of a run. In the foreground, so that the signal goes to corecast-bench, which ends its own children, and
+# not to its whole group.
 limited=(timeout --foreground -k 30)
 
-# Runs a command line on a machine for as long as this script lives: a shell over there reads what this one holds open
-# and, when that ends, for whatever reason, ends the command with SIGTERM. After the command it does $4 and removes
-# the folder $2.
+# Runs a command line on a machine for as long as this script lives: a remote shell reads from a pipe that this one holds
+# open and, when that ends for whatever reason, ends the command with SIGTERM. After the command it runs $4 and removes the
+# folder $2.
 declare -a pipes=() tethers=()
 tether() {
     local destination=$1 folder=$2 line=$3 after=$4 out=$5 err=$6 fifo pipe other
@@ -121,8 +121,8 @@ tether() {
         code=0; wait \$command || code=\$?
         $after
         rm -rf '$folder'; exit \$code"
-    # In a session of its own: Ctrl-C is for this script, which ends it in order. The pipes are this script's alone:
-    # when it is gone, however it went, they end.
+    # In a session of its own: Ctrl-C goes to this script, which ends the session in order. The pipes belong to this script
+    # alone: when it is gone, for whatever reason, they end.
     (
         for other in "${pipes[@]}"; do exec {other}>&-; done
         [ -z "$err" ] || exec 2>"$err"
@@ -132,7 +132,7 @@ tether() {
 }
 
 # shellcheck disable=SC2317 # run by the trap
-# Waits, but not for ever, until a process of this script has ended. Gives its exit code.
+# Waits a limited time until a process of this script has ended. Returns its exit code.
 ended() {
     local pid=$1 tenths=$(($2 * 10)) code=0
     while kill -0 "$pid" 2>/dev/null && [ "$tenths" -gt 0 ]; do
@@ -140,7 +140,7 @@ ended() {
         tenths=$((tenths - 1))
     done
     if kill -0 "$pid" 2>/dev/null; then
-        say "process $pid does not end: killed"
+        say "process $pid did not end: killed"
         kill -KILL "$pid" 2>/dev/null || true
     fi
     wait "$pid" 2>/dev/null || code=$?
@@ -158,7 +158,7 @@ clean_up() {
     fi
     for pipe in "${pipes[@]}"; do exec {pipe}>&-; done
     for pid in "${tethers[@]}"; do ended "$pid" "$END_SECS" || true; done
-    # A machine that never got as far as a tether still has its folder.
+    # A machine that failed before its tether was up still has its folder.
     for destination in "${!folder_of[@]}"; do
         [ -n "${tethered[$destination]:-}" ] ||
             ask "$ASK_SECS" "$destination" "rm -rf '${folder_of[$destination]}'" </dev/null || true
@@ -167,7 +167,7 @@ clean_up() {
     exit "$code"
 }
 
-# Starts the agent of a host, and waits until it says where it listens. Adds it to hosts.toml.
+# Starts the agent of a host, and waits for its address. Adds it to hosts.toml.
 declare -A tethered=()
 start_agent() {
     local name=$1 destination=$2 address=$3 out="$work/agent-$1.out" err="$work/agent-$1.err" waited url
@@ -188,7 +188,7 @@ start_agent() {
     done
     if [ -z "$url" ]; then
         cat "$err" >&2
-        fail "the agent of $name does not start on $destination"
+        fail "the agent of $name did not start on $destination"
     fi
     say "$name: agent at $url"
     printf '[[host]]\nname = "%s"\nagent = "%s"\n' "$name" "$url" >>"$work/hosts.toml"
@@ -204,7 +204,7 @@ run_here() {
     return "$code"
 }
 
-# The same on another machine. What the command wrote comes back as the archive that ends the connection's output.
+# The same on another machine. The files of the command come back as an archive at the end of the connection's output.
 run_there() {
     local folder=${folder_of[$admin]} word words='' code=0
     for word in "$@"; do words+=" $(printf '%q' "$word")"; done
@@ -220,7 +220,7 @@ run_there() {
     while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
     wait "$pid" || code=$?
     trap - INT TERM
-    tar -C "$results" -xf "$work/results.tar" || fail "the results of $admin did not come back"
+    tar -C "$results" -xf "$work/results.tar" || fail "the results of $admin could not be fetched"
     cat "$results/stdout.txt"
     return "$code"
 }
@@ -244,10 +244,10 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#hosts[@]} -gt 0 ] || { usage >&2 && exit 2; }
-[ $# -gt 0 ] || fail "what shall be run? Write -- and a command after the hosts; see scripts/fleet.sh --help" 2
+[ $# -gt 0 ] || fail "no command given: write -- and a command after the hosts; see scripts/fleet.sh --help" 2
 case $limit in '' | *[!0-9]*) fail "--time-limit $limit: write seconds" 2 ;; esac
 for host in "${hosts[@]}"; do
-    [[ $host =~ ^[A-Za-z0-9_.-]+=[^,\']+(,[0-9A-Za-z.:-]+)?$ ]] || fail "$host is no host: write NAME=DESTINATION or NAME=DESTINATION,ADDRESS" 2
+    [[ $host =~ ^[A-Za-z0-9_.-]+=[^,\']+(,[0-9A-Za-z.:-]+)?$ ]] || fail "$host is not a host: write NAME=DESTINATION or NAME=DESTINATION,ADDRESS" 2
 done
 for command in corecast corecast-bench; do
     [ -x "$bin/$command" ] || fail "there is no $bin/$command: scripts/fleet.sh build makes it, or name a folder with --bin" 2

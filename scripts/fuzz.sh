@@ -7,9 +7,9 @@ usage() {
 usage: scripts/fuzz.sh [-h] [SECONDS [TARGET...]]
 
 Runs the fuzz targets (greeting, frames, session) one after the other, SECONDS in all (60), each from its corpus in
-fuzz/corpus. What is new is kept in the target folder; an input that breaks a rule is named and kept there, and the exit
-code is 1. Needs cargo and a C++ compiler (libFuzzer is built by it); the stable toolchain does, without sanitizers: there
-is no unsafe code in what is fuzzed.
+fuzz/corpus. New inputs are kept in the target folder; an input that breaks a rule is reported and kept there, and the
+exit code is 1. Needs cargo and a C++ compiler (which builds libFuzzer); the stable toolchain is enough, without
+sanitizers: the fuzzed code has no unsafe blocks.
 TEXT
 }
 
@@ -30,15 +30,15 @@ fi
 
 target_folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
-# What `cargo fuzz` passes, but for the sanitizers, which need a nightly compiler. With --target they are not for build
-# scripts.
+# The flags of `cargo fuzz`, without the sanitizers, which need a nightly compiler. With --target they do not apply to
+# build scripts.
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 coverage+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 coverage+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing"
 RUSTFLAGS=$coverage cargo build --manifest-path fuzz/Cargo.toml --release --locked --bins \
     --target "$host" --target-dir "$target_folder"
 
-# To libFuzzer 0 is for ever.
+# libFuzzer takes 0 for no limit.
 each=$((seconds / ${#targets[@]}))
 if [ "$each" -lt 1 ]; then
     each=1

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# A ZeroMQ library that speaks ZMTP 2.0, for the test that such peers are served.
+# Fetches a ZeroMQ library that speaks ZMTP 2.0, for the test that such peers are served.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/jeromq-env.sh [-h]
 
-Fetches Debian 12's JeroMQ 0.3.6 (ZMTP 2.0) with apt-get, without installing it, into the target folder unless it is
-there, and prints the path of its jar. Needs apt-get, dpkg-deb and a JDK (java of 11 or newer that runs source files).
-Takes some seconds.
+Fetches JeroMQ 0.3.6 (ZMTP 2.0) of Debian 12 with apt-get into the target folder, without installing it and unless it is
+there already, and prints the path of its jar. Needs apt-get, dpkg-deb and a JDK (java 11 or newer, which runs source
+files). Takes some seconds.
 TEXT
 }
 

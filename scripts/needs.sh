@@ -1,6 +1,6 @@
-# Sourced by the other scripts: says what is missing before anything is built, and how to get it.
+# Sourced by the other scripts: reports missing commands before anything is built, and how to get them.
 
-# need COMMAND...: ends the script when one of them is not there.
+# need COMMAND...: ends the script if one of them is missing.
 need() {
     local missing=0 command
     for command in "$@"; do

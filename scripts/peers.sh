@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# The other systems that corecast-bench compares with: got, started by hand, stopped.
+# Installs, starts and stops the other systems that corecast-bench compares with.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/peers.sh install | start | stop | status
 
-  install   gets what is missing: redis-server, nats-server and mosquitto from Debian (as root), promtool with which a
-            test checks the page of metrics (package prometheus), and a Python with pyzmq under the target folder. No
-            service that Debian would start is left running.
-  start     starts each on loopback with the configuration that `corecast-bench peers` uses (bench/peers/): mosquitto
-            on 1883, nats-server on 4222, redis-server on 6379. `corecast-bench peers` needs none of it: it starts
-            its own, each in each round.
-  stop      stops what `start` started, and nothing else
-  status    what is there, and what runs
+  install   installs what is missing: redis-server, nats-server and mosquitto from Debian (as root), promtool, with
+            which a test checks the metrics page (package prometheus), and a Python with pyzmq under the target folder.
+            Services that Debian would start are not left running.
+  start     starts each server on loopback with the configuration that `corecast-bench peers` uses (bench/peers/):
+            mosquitto on 1883, nats-server on 4222, redis-server on 6379. `corecast-bench peers` needs none of them: it
+            starts its own servers in each round.
+  stop      stops the servers that `start` started, and nothing else
+  status    lists the installed and the running servers
 TEXT
 }
 
@@ -21,7 +21,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:-target}
 run=$target/peers
 servers=(mosquitto nats-server redis-server)
-# Where distributions put servers that are no commands for everybody.
+# Distributions put servers, which ordinary users do not run, into the sbin folders.
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 
 port_of() {
@@ -32,7 +32,7 @@ port_of() {
     esac
 }
 
-# The configuration of a server, filled in: one source for this script and for the command.
+# Fills in the configuration of a server: one source for this script and for corecast-bench.
 configuration() {
     local server=$1 folder=$2 port listen user
     port=$(port_of "$server")
@@ -51,7 +51,7 @@ configuration() {
 pid_of() {
     local pid
     pid=$(cat "$run/$1/pid" 2>/dev/null) || return 1
-    # A number may have become somebody else's.
+    # The process number may have been reused.
     [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] && echo "$pid"
 }
 
@@ -60,24 +60,24 @@ install_servers() {
     for server in "${servers[@]}"; do
         command -v "$server" >/dev/null || missing+=("$server")
     done
-    # promtool, by which a test checks the page of metrics.
+    # promtool, with which a test checks the metrics page.
     command -v promtool >/dev/null || missing+=(prometheus)
     if [ ${#missing[@]} -eq 0 ]; then
-        echo "servers: all there"
+        echo "servers: all installed"
         return 0
     fi
     if ! command -v apt-get >/dev/null; then
-        echo "error: ${missing[*]} missing, and this is no Debian: install them by the system's own means" >&2
+        echo "error: ${missing[*]} missing, and this is not Debian: install them with the system's own package manager" >&2
         return 1
     fi
     if [ "$(id -u)" -ne 0 ]; then
         echo "error: ${missing[*]} missing, and only root may install them: sudo scripts/peers.sh install" >&2
         return 1
     fi
-    # Debian starts a server as soon as it is installed, unless this file says no. One that is there stays as it is.
+    # Debian starts a server as soon as it is installed, unless this file forbids it. An existing file is left alone.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         denied=/usr/sbin/policy-rc.d
-        # shellcheck disable=SC2064  # the name as it is now
+        # shellcheck disable=SC2064  # the present name
         trap "rm -f $denied" RETURN EXIT
         printf '#!/bin/sh\nexit 101\n' >"$denied"
         chmod 755 "$denied"
@@ -85,11 +85,11 @@ install_servers() {
     local options=(-qq -o "Acquire::Retries=1" -o "Acquire::http::Timeout=20" -o "DPkg::Lock::Timeout=60")
     export DEBIAN_FRONTEND=noninteractive
     if ! apt-get "${options[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
-        # The lists may be old, or not there at all.
+        # The package lists may be old or missing.
         apt-get "${options[@]}" update >/dev/null || true
         apt-get "${options[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
     fi
-    # Nor shall they start with the machine.
+    # Nor should they start with the machine.
     if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
         systemctl --quiet disable --now "${missing[@]}" 2>/dev/null || true
     fi
@@ -111,11 +111,11 @@ start_all() {
     local server folder pid code=0
     for server in "${servers[@]}"; do
         if pid=$(pid_of "$server"); then
-            echo "$server: runs already, process $pid"
+            echo "$server: already running, process $pid"
             continue
         fi
         if ! command -v "$server" >/dev/null; then
-            echo "$server: not there (scripts/peers.sh install)" >&2
+            echo "$server: not installed (scripts/peers.sh install)" >&2
             code=1
             continue
         fi
@@ -132,7 +132,7 @@ start_all() {
         if wait_for_port "$(port_of "$server")" "$pid"; then
             echo "$server: tcp://127.0.0.1:$(port_of "$server"), process $pid"
         else
-            echo "$server: does not start:" >&2
+            echo "$server: did not start:" >&2
             tail -5 "$folder/log" >&2
             rm -f "$folder/pid"
             code=1
@@ -141,7 +141,7 @@ start_all() {
     return "$code"
 }
 
-# Until it takes connections; no if it ends before that.
+# Waits until the server accepts connections; fails if it ends before that.
 wait_for_port() {
     local tries
     for tries in $(seq 100); do
@@ -149,14 +149,14 @@ wait_for_port() {
             return 1
         fi
         if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
-            # Somebody else may hold the port: then ours ends at once.
+            # Another process may hold the port: then ours ends at once.
             sleep 0.1
             kill -0 "$2" 2>/dev/null
             return
         fi
         sleep 0.1
     done
-    echo "nothing answers on port $1 after $tries looks" >&2
+    echo "nothing answers on port $1 after $tries attempts" >&2
     return 1
 }
 
@@ -176,17 +176,17 @@ status() {
     local server pid
     for server in "${servers[@]}"; do
         if pid=$(pid_of "$server"); then
-            echo "$server: runs, process $pid, tcp://127.0.0.1:$(port_of "$server")"
+            echo "$server: running, process $pid, tcp://127.0.0.1:$(port_of "$server")"
         elif command -v "$server" >/dev/null; then
-            echo "$server: there, does not run"
+            echo "$server: installed, not running"
         else
-            echo "$server: not there (scripts/peers.sh install)"
+            echo "$server: not installed (scripts/peers.sh install)"
         fi
     done
     if [ -x "$target/python-env/bin/python" ]; then
-        echo "pyzmq: there"
+        echo "pyzmq: installed"
     else
-        echo "pyzmq: not there (scripts/peers.sh install)"
+        echo "pyzmq: not installed (scripts/peers.sh install)"
     fi
 }
 

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Compares what two commits execute on the hot path, in instructions: they do not wander as times do.
+# Compares the instructions that two commits execute on the hot path: unlike times, they are reproducible.
 set -euo pipefail
 
-# A case may execute so much more, in percent. Hash keys are random, which moves the cases that route by under 1 %.
+# Growth of a case that is tolerated, in percent. Hash keys are random, which moves the cases that route by under 1 %.
 growth_percent_max=3
-# Each of these is some thousand to some million instructions.
+# Iterations of each case: one is some thousand to some million instructions.
 iterations=100
 
 usage() {
     cat <<TEXT
 usage: scripts/perf-gate.sh [-h] BASE [HEAD]
 
-Builds the micro-benchmarks (bench/benches/hot_path) of two commits, BASE and HEAD (the one that is checked out), in a
+Builds the micro-benchmarks (bench/benches/hot_path) of two commits, BASE and HEAD (default: the checked-out commit), in a
 git worktree of its own, runs each case $iterations times under valgrind's callgrind and prints a table: case, instructions
-of one iteration before and after, ratio. A case that only one of them has is named, and is no failure.
+of one iteration before and after, ratio. A case that only one commit has is listed, and is not a failure.
 
-Exit code 1: a case executes over $growth_percent_max % more in HEAD; 2: wrong usage, or nothing to compare; another
-one is that of a build that failed.
+Exit code 1: a case executes over $growth_percent_max % more in HEAD; 2: wrong usage, or nothing to compare; any other
+code is that of a failed build.
 
-What it can't see: the kernel, memory, other cores, and how long an instruction takes. By the clock, the same cases are
-\`cargo bench -p corecast-bench --bench hot_path\`. Builds are kept in the target folder, under perf-gate; two gates at a
-time would be in each other's way.
+It does not see the kernel, memory, other cores, or the duration of an instruction. To time the same cases by the clock:
+\`cargo bench -p corecast-bench --bench hot_path\`. Builds are kept in the target folder, under perf-gate; do not run two
+gates at a time.
 
 Needs cargo and valgrind (no hardware counters, no root).
 TEXT
@@ -43,17 +43,17 @@ need git cargo cc valgrind
 # commit NAME: its full number.
 commit() {
     if ! git rev-parse --verify --quiet --end-of-options "$1^{commit}"; then
-        echo "error: $1 is no commit of this repository" >&2
+        echo "error: $1 is not a commit of this repository" >&2
         exit 2
     fi
 }
 base=$(commit "$1")
 head=$(commit "${2:-HEAD}")
 if [ $# -eq 1 ] && [ -n "$(git status --porcelain --untracked-files=no)" ]; then
-    echo "warning: what is not committed is not compared" >&2
+    echo "warning: uncommitted changes are not compared" >&2
 fi
 
-# Callgrind counts `rep movsb` as an instruction for each byte, which would drown what is not copying: with these, glibc
+# Callgrind counts `rep movsb` as an instruction for each byte, which would drown everything but copying: with these, glibc
 # copies and clears by vectors whatever the length.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000
 
@@ -67,10 +67,11 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# build WHICH COMMIT: leaves the program in $folder/WHICH, or nothing where there are no micro-benchmarks.
+# build WHICH COMMIT: leaves the program in $folder/WHICH, or nothing if there are no micro-benchmarks.
 build() {
     echo "== $1: $(git log -1 --format='%h %s' "$2")" >&2
-    # One after the other in the same place: what is built once serves both, and what changed is newer than its build.
+    # One after the other in the same place: dependencies are built once for both, and changed files are newer than their
+    # build.
     if [ -d "$tree" ]; then
         git -C "$tree" checkout --quiet --detach "$2"
     else
@@ -80,15 +81,15 @@ build() {
         echo "error: $1 has no micro-benchmarks: there is nothing to compare" >&2
         exit 2
     fi
-    # Callgrind knows what to count by the name of a function. With several units a change anywhere in a crate moves the
-    # cuts between them, and with the cuts what is inlined: 7 % of a case whose source nobody had touched.
+    # Callgrind selects what to count by the name of a function. With several units a change anywhere in a crate moves the
+    # cuts between them, and with the cuts the inlining: 7 % of a case whose source nobody had touched.
     (cd "$tree" && CARGO_PROFILE_BENCH_STRIP=none CARGO_PROFILE_BENCH_CODEGEN_UNITS=1 cargo bench --package corecast-bench --bench hot_path --no-run --locked \
         --target-dir "$target_folder" --message-format json-render-diagnostics) >"$folder/messages"
     program=$(sed -n '/"name":"hot_path"/s/.*"executable":"\([^"]*\)".*/\1/p' "$folder/messages")
     cp "$program" "$folder/$1"
 }
 
-# count WHICH: writes a line for each of its cases into $folder/WHICH.counts, name and instructions of one iteration.
+# count WHICH: writes a line for each of its cases into $folder/WHICH.counts: name, and instructions of one iteration.
 count() {
     local cases name log=$folder/callgrind
     cases=$("$folder/$1" cases)
@@ -96,7 +97,7 @@ count() {
         if ! valgrind --tool=callgrind --collect-atstart=no --toggle-collect='hot_path::count::counted_part*' \
             --callgrind-out-file="$log.out" "$folder/$1" count "$name" "$iterations" >"$log" 2>&1; then
             cat "$log" >&2
-            echo "error: $name of $1 does not run under valgrind" >&2
+            echo "error: $name of $1 failed under valgrind" >&2
             exit 2
         fi
         awk -v name="$name" -v iterations="$iterations" '

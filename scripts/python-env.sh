@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Python with pyzmq, for the tests and measurements that use real ZeroMQ sockets.
+# Makes a Python with pyzmq, for the tests and measurements that use real ZeroMQ sockets.
 set -euo pipefail
 
 usage() {
@@ -7,8 +7,8 @@ usage() {
 usage: scripts/python-env.sh [-h]
 
 Makes a virtual environment with the pinned pyzmq (whose wheel brings its own libzmq: no system package) under the
-target folder, unless it is there, and prints the path of its python. Needs python3 with its venv module or pip, and
-a package index that pip knows.
+target folder, unless it is there already, and prints the path of its python. Needs python3 with its venv module or pip,
+and a package index that pip can reach.
 TEXT
 }
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Looks at a report as people do: in a browser, wide and narrow, light and dark.
+# Renders a report as people see it: in a browser, wide and narrow, light and dark.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/report-shots.sh [-h] [REPORT] [SHOTS]
 
-Shows REPORT (a report.html, the folder of one, or a folder of results; default: one of made-up results) to headless
-Chromium at 1,280 and 400 pixels wide, in light and dark, takes a picture of each into SHOTS (default: shots beside the
-report), and checks the page as it is laid out: nothing is wider than the page, no text of a plot is cut off, no two
-texts of a plot cover each other. Exits with 1 if there is something to complain of.
+Renders REPORT (a report.html, the folder of one, or a folder of results; default: one of made-up results) in headless
+Chromium at 1,280 and 400 pixels wide, in light and dark, saves a screenshot of each in SHOTS (default: shots beside the
+report), and checks the layout: nothing is wider than the page, no text of a plot is cut off, no two texts of a plot
+overlap. Exits with 1 if there is a fault.
 
-Installs nothing. Chromium is taken from $CHROMIUM or found as chromium, chromium-browser or google-chrome.
+Installs nothing. Uses $CHROMIUM, or else chromium, chromium-browser or google-chrome.
 TEXT
 }
 
@@ -47,13 +47,13 @@ elif [[ -d $report ]]; then
     report=$report/report.html
 fi
 if [[ ! -f $report ]]; then
-    echo "$report is no report: make one with corecast-bench report RESULTS" >&2
+    echo "$report is not a report: make one with corecast-bench report RESULTS" >&2
     exit 1
 fi
 shots=${shots:-${2:-$(dirname "$report")/shots}}
 mkdir -p "$shots"
 
-# A copy that measures itself when it has been laid out; the report has no script.
+# A copy of the report, which has no script, that measures itself after its layout.
 {
     cat "$report"
     cat <<'HTML'
@@ -89,8 +89,8 @@ addEventListener("load", () => {
 HTML
 } >"$scratch/measured.html"
 
-# frame PAGE WIDTH HEIGHT: the page in a frame of that width, since a window has at least 500 pixels. What the page
-# measures is written into the frame's page.
+# frame PAGE WIDTH HEIGHT: the page in a frame of that width, since a window has at least 500 pixels. The page's
+# measurements are written into the frame's page.
 frame() {
     cat >"$scratch/frame.html" <<HTML
 <body style="margin:0;background:#888"><iframe src="file://$1" style="border:0;display:block;width:$2px;height:$3px">
@@ -102,7 +102,7 @@ addEventListener("message", event => {
 HTML
 }
 
-# look WIDTH HEIGHT SCHEME ARGUMENTS...: one start of the browser, with a profile of its own and no network.
+# look WIDTH HEIGHT SCHEME ARGUMENTS...: starts the browser once, with a profile of its own and no network.
 look() {
     local width=$1 height=$2 scheme=$3
     shift 3
@@ -119,7 +119,7 @@ for width in 1280 400; do
     said=$(look "$width" 900 1 --virtual-time-budget=5000 --dump-dom "file://$scratch/frame.html" | sed -n '/^measured /,/^<\/pre>/p' | sed '$d')
     read -r _ measured height plots <<<"$(head -n 1 <<<"$said")" || true
     if [[ ${measured-} != "$width" ]]; then
-        echo "the browser did not show the page at $width pixels: ${said:-$(tail -n 3 "$scratch/browser.log")}" >&2
+        echo "the browser did not render the page at $width pixels: ${said:-$(tail -n 3 "$scratch/browser.log")}" >&2
         exit 1
     fi
     if found=$(tail -n +2 <<<"$said" | grep .); then

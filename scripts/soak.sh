@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Half an hour of everything at once: what was sent is received or told, and neither descriptors nor memory grow.
+# Runs everything at once for half an hour: every message sent is received or reported as a gap, and neither descriptors
+# nor memory grow.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/soak.sh [-h] [MINUTES]
 
-Builds in release mode and runs tests/soak for MINUTES [30]: a broker process; a steady stream to standing subscribers, fast
-and slow, of each policy that drops; and beside them clients of eight kinds that come and go all the time, among them
-strangers, stalled ones, ZeroMQ sockets and commands that are killed. Prints descriptors and resident memory at ten
-rests, and for each standing subscriber: sent = received + told.
+Builds in release mode and runs tests/soak for MINUTES [30]: a broker process; a steady stream to permanent subscribers,
+fast and slow, of each policy that drops; and besides them clients of eight kinds that come and go all the time, among
+them strangers, stalled ones, ZeroMQ sockets and commands that are killed. Prints descriptors and resident memory at ten
+pauses, and for each permanent subscriber: sent = received + reported as gaps.
 
-Needs what scripts/test.sh needs. Exit code: 0 when every message is accounted for and nothing grew. The same test runs for
-ten seconds in scripts/test.sh.
+Needs the same as scripts/test.sh. Exit code: 0 if every message is accounted for and nothing grew. scripts/test.sh runs
+the same test for ten seconds.
 TEXT
 }
 
@@ -22,7 +23,7 @@ case ${1-} in
 esac
 minutes=${1-30}
 if ! [[ $minutes =~ ^[0-9]+$ ]] || [ "$minutes" -eq 0 ]; then
-    echo "error: MINUTES is a whole number from 1, not '$minutes'" >&2
+    echo "error: MINUTES must be a whole number from 1, not '$minutes'" >&2
     exit 2
 fi
 

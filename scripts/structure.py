@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What no lint says about this repository: which crate may use what, no locks, how long files may be, which files may
-import each other.
+"""Checks that no lint makes in this repository: dependencies of crates, locks, length of files, circles of imports, the
+first words of doc comments.
 
 Run by scripts/check.sh from anywhere; prints each breach and exits with 1 if there is one.
 """

@@ -1,32 +1,32 @@
 #!/usr/bin/env bash
-# Whether corecast is as fast as it must be: every target that a command can check, checked, and a table of them.
+# Checks corecast against its performance targets, those that a command can check, and prints a table of them.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/targets.sh [-h] [--quick] [--no-build] [--out DIR] [ROW…]
 
-Checks each target with a command and its --assert, goes on after one that falls short, and prints at the end what was
-asked, what was measured (median, and from the least to the greatest round), and whether that is met. Without ROW: all.
+Checks each target with a command and its --assert, goes on after a target that is missed, and prints at the end each
+target, its measurement (median, and smallest to largest round), and the verdict. Without ROW: all.
 
   peers-64    flood of 64 bytes beside libzmq, nats, redis and the floor; the last subscriber; memory
   peers-1k    flood of 1 KiB beside the best peer
   peers-16k   flood of 16 KiB beside the best peer
-  pace        20 messages/s beside the bare loop with as many sending threads as our broker has shards: time and CPU
+  pace        20 messages/s beside the bare loop with one sending thread per shard of our broker: time and CPU
   uds         the same over Unix sockets, and beside TCP
   shared      sessions per executor beside the best peer
   echo        one message at a time beside a bare connection
   canonical   4 messages/s to 2…512 subscribers, both modes, beside the pyzmq way
-  isolation   what 1 % of stalled subscribers cost the others
+  isolation   the cost of 1 % of stalled subscribers to the others
   scaling     CPU of a delivery with 9,000 subscribers over that with 512
-  quiet       CPU of a broker with 9,000 subscribers and nothing to do
+  quiet       CPU of an idle broker with 9,000 subscribers
 
-  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of five; its figures wander more
-  --no-build  uses the release build that is there
-  --out DIR   the folder of the results [default: results/targets-TIME]
+  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of five; its figures vary more
+  --no-build  use the existing release build
+  --out DIR   folder of the results [default: results/targets-TIME]
 
-What others are compared with: scripts/peers.sh install. Nothing else should run meanwhile.
-Exit code: 0 if all is met, 1 if anything falls short or could not be measured, 2 for wrong usage.
+scripts/peers.sh install gets the peers to compare with. Nothing else should run meanwhile.
+Exit code: 0 if all targets are met, 1 if any is missed or could not be measured, 2 for wrong usage.
 TEXT
 }
 
@@ -44,7 +44,7 @@ while [ $# -gt 0 ]; do
             ;;
         *)
             if [[ " ${all[*]} " != *" $1 "* ]]; then
-                echo "error: there is no row \`$1\`: there are ${all[*]}" >&2
+                echo "error: there is no row \`$1\`; the rows are ${all[*]}" >&2
                 exit 2
             fi
             rows+=("$1")
@@ -65,18 +65,18 @@ if [ -n "$build" ]; then
     cargo build --release --locked
 fi
 if [ ! -x "$bin" ]; then
-    echo "error: there is no $bin: leave --no-build out" >&2
+    echo "error: $bin does not exist: leave out --no-build" >&2
     exit 2
 fi
 out=${out:-results/targets-$(date -u +%Y%m%dT%H%M%SZ)}
 if [ -e "$out" ]; then
-    echo "error: $out is there already: what has been measured is not measured over" >&2
+    echo "error: $out exists already, and results are not overwritten" >&2
     exit 2
 fi
 mkdir -p "$out"
 
 cores=$(nproc)
-# Both ends of a session are on this host; some files more for the rest.
+# Both ends of a session are on this host; the rest needs some more files.
 files=$(ulimit -Hn)
 most=9000
 if [ "$files" != unlimited ] && [ "$files" -lt 18500 ]; then
@@ -93,12 +93,12 @@ fi
 failed=0
 whats=() numbers=() bounds=()
 
-# want WHAT NUMBER BOUND: the next command is asked for it.
+# want WHAT NUMBER BOUND: adds an assertion to the next command.
 want() {
     whats+=("$1") numbers+=("$2") bounds+=("$3")
 }
 
-# measure NAME SUBCOMMAND [ARGUMENT…]: runs it with what is wanted, and takes down what came of that.
+# measure NAME SUBCOMMAND [ARGUMENT…]: runs the subcommand with these assertions, and records the results.
 measure() {
     local name=$1 subcommand=$2 record code=0 index asserts=()
     shift 2
@@ -122,7 +122,7 @@ measure() {
     whats=() numbers=() bounds=()
 }
 
-# One line of the table. The verdict is the command's own: what does not hold stands in its stderr.
+# Writes one line of the table. The verdict is the command's own: failed assertions are in its stderr.
 take_down() {
     local name=$1 record=$2 code=$3 number=${numbers[$4]} bound=${bounds[$4]} measured met=yes
     if measured=$(figure "$record" "$number"); then
@@ -138,7 +138,7 @@ take_down() {
     printf '| %s | %s | %s %s | %s | %s |\n' "$name" "${whats[$4]}" "$number" "$bound" "$measured" "$met" >>"$out/table.md"
 }
 
-# figure RECORD NUMBER: its median, and its least and greatest where there are rounds.
+# figure RECORD NUMBER: its median, with the minimum and maximum if there are rounds.
 figure() {
     python3 - "$1" "$2" <<'PY'
 import json
@@ -177,7 +177,7 @@ row_peers-64() {
     want 'flood over libzmq in one part' ratio.libzmq_one_part.deliveries_per_s '>= 10'
     want 'flood over nats-server' ratio.nats.deliveries_per_s '>= 10'
     want 'flood over redis-server' ratio.redis.deliveries_per_s '>= 10'
-    # The same bytes: floor-blocks sends the payloads alone, about half of them.
+    # The same bytes: floor-blocks sends only the payloads, about half as many.
     want 'flood over the bare loop in blocks of the same bytes' ratio.floor_frames.deliveries_per_s '>= 0.8'
     want 'CPU a delivery in the flood, over that loop' ratio.floor_frames.cpu_ns_per_delivery_flood '<= 1.15'
     want 'time to the last at 20/s, over the best peer' ratio.best.last_subscriber_us.median '< 1'

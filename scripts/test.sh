@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests of all three crates.
+# Runs all tests of all three crates.
 set -euo pipefail
 
 usage() {
@@ -7,9 +7,9 @@ usage() {
 usage: scripts/test.sh [-h] [ARGUMENT...]
 
 Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
-(scripts/test.sh --test wire). Needs a Rust toolchain, cc, python3 for the client written in Python, a package index
-for pyzmq, which comes with its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host
-that runs executors: `corecast doctor` says so first. Comparisons with servers that are not there are left out, and
+(scripts/test.sh --test wire). Needs a Rust toolchain, cc, make, python3 for the client written in Python, a package index
+for pyzmq, which brings its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host that can
+run executors, which `corecast doctor` checks first. Comparisons with servers that are not installed are skipped, and
 their tests say so: scripts/peers.sh install gets them.
 TEXT
 }
@@ -27,18 +27,18 @@ target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log
 cargo build --workspace --bins --examples --locked
 if ! "$target/debug/corecast" doctor --jitter 0; then
-    echo "error: this host runs no executors, so most tests would fail: see the fixes above" >&2
+    echo "error: this host cannot run executors, so most tests would fail: see the fixes above" >&2
     exit 1
 fi
 
-# The tests ask for it themselves; asked for here, what is missing is said first.
+# The tests call it themselves; called here, it reports what is missing first.
 scripts/python-env.sh >/dev/null
 
 code=0
 cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log" || code=$?
 
 echo
-echo "== what the runners said"
+echo "== results"
 grep -E '^ +(Running|Doc-tests) |^test result: |^error: |^test .* FAILED$' "$log" || true
 passed=$(sed -n 's/^test result: .* \([0-9]*\) passed;.*/\1/p' "$log" | paste -sd+ - | { read -r sum || sum=0; echo $((sum)); })
 if [ "$code" -ne 0 ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Hosts, for real: the testbed comes up and goes without a trace, 512 subscribers on two of its hosts get everything in
-# both modes, and scripts/fleet.sh does its work over sshd in the same three hosts.
+# Tests real hosts: the testbed comes up and goes without a trace, 512 subscribers on two of its hosts get everything in
+# both modes, and scripts/fleet.sh does its work over sshd on the same three hosts.
 set -euo pipefail
 
 usage() {
@@ -8,10 +8,10 @@ usage() {
 Usage: scripts/testbed-test.sh [-h] [testbed | fleet]
 
 Builds the commands (debug) and tests, as root, in namespaces of its own:
-  testbed  scripts/testbed.sh up, the canonical experiment over two agents in both modes, down; what a crash leaves
+  testbed  scripts/testbed.sh up, the canonical experiment over two agents in both modes, down; the remains of a crash
   fleet    scripts/fleet.sh against an sshd on each host: from one of them, with --admin, interrupted; needs sshd
-Without an argument: both. It says aloud what it skips because it is not root, or sshd is missing, and ends with 0.
-CORECAST_TEST_BIN is a folder with commands that are built already.
+Without an argument: both. Without root or sshd it reports what it skips, and exits with 0.
+CORECAST_TEST_BIN is a folder of commands built before.
 TXT
 }
 
@@ -36,7 +36,7 @@ if ! { ip netns add corecast-probe && ip netns delete corecast-probe; } 2>/dev/n
     exit 0
 fi
 
-# Not the testbed that somebody may be working with.
+# A testbed other than the one that somebody may be working with.
 export CORECAST_TESTBED=corecast-test-$$
 bin=${CORECAST_TEST_BIN:-}
 if [ -z "$bin" ]; then
@@ -45,7 +45,7 @@ if [ -z "$bin" ]; then
 fi
 bin=$(cd "$bin" && pwd)
 work=$(mktemp -d)
-# What is copied five times need not carry its symbols.
+# The commands are copied five times: without symbols.
 mkdir "$work/bin"
 for command in corecast corecast-bench; do
     cp "$bin/$command" "$work/bin/"
@@ -62,7 +62,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# Nothing of the testbed, and no process that was started in it.
+# Checks that nothing of the testbed is left, and no process that was started in it.
 assert_gone() {
     local pid
     ! ip netns list | grep -q "^$CORECAST_TESTBED" || fail "a namespace is left: $(ip netns list)"
@@ -101,7 +101,7 @@ test_testbed() {
     "$testbed" exec admin "$bin/corecast-bench" experiment canonical --quick --hosts "$work/hosts.toml" \
         --subscribers 512 --sessions per-subscriber --duration 3 --out "$work/canonical" --assert 'lost==0' \
         --assert 'deliveries==deliveries_expected' --assert 'duplicated+reordered+corrupted==0' || code=$?
-    # A slow machine may miss the rate (3); nothing may be missing.
+    # A slow machine may miss the rate (3), but no message may be missing.
     [ "$code" = 0 ] || [ "$code" = 3 ] || fail "the experiment ended with $code"
     python3 - "$work/canonical/results.json" <<'PY'
 import json, sys
@@ -122,7 +122,7 @@ PY
     assert_gone "${left[@]}"
     "$testbed" down || fail "down without a testbed is fine"
 
-    echo "== what a crash leaves is removed by the next up"
+    echo "== the next up removes the remains of a crash"
     ip netns add "$CORECAST_TESTBED-admin"
     ip netns exec "$CORECAST_TESTBED-admin" sleep 1000 &
     local stale=$!
@@ -131,7 +131,7 @@ PY
     "$testbed" down
     assert_gone
 
-    echo "== without root it says so"
+    echo "== without root it reports that"
     if command -v setpriv >/dev/null; then
         local said
         ! said=$(setpriv --reuid 65534 --regid 65534 --clear-groups bash "$testbed" up 2>&1) || fail "up without root"
@@ -139,7 +139,7 @@ PY
     fi
 }
 
-# A machine of our own on each host: sshd with keys, ports and files of this test only.
+# An sshd on each host, with keys, ports and files of this test only.
 start_sshd() {
     local number=0 role
     ssh-keygen -q -t ed25519 -N '' -f "$work/host-key"
@@ -207,7 +207,7 @@ test_fleet() {
     grep -q '"name": "w2"' "$work/here/r.json" || fail "w2 is not in the results"
     assert_nothing_left
 
-    echo "== the same with broker and publishers on another machine, which plays subscribers too"
+    echo "== the same with broker and publishers on another machine, which also runs subscribers"
     code=0
     "${fleet[@]}" --admin worker1 --results "$work/there" w1=worker1,10.213.77.2 w2=worker2 -- run "${few[@]}" || code=$?
     [ "$code" = 0 ] || [ "$code" = 3 ] || fail "fleet.sh --admin ended with $code"
@@ -215,7 +215,7 @@ test_fleet() {
     grep -q 'deliveries' "$work/there/stdout.txt" || fail "the tables were not fetched"
     assert_nothing_left
 
-    echo "== interrupted, it keeps what was measured; killed, it leaves nothing either"
+    echo "== interrupted, it keeps its measurements; killed, it leaves nothing behind either"
     local signal fleet_pid
     for signal in TERM KILL; do
         setsid "${fleet[@]}" --admin worker1 --results "$work/$signal" w2=worker2 -- run --subscribers 8 --rate 50 --duration 100 --json r.json 2>"$work/$signal.err" >/dev/null &
@@ -229,7 +229,7 @@ test_fleet() {
     done
     grep -q '"incomplete": "interrupted"' "$work/TERM/r.json" || fail "what was measured before the interruption is lost"
 
-    echo "== what cannot be done is said"
+    echo "== errors are reported"
     ! "${fleet[@]}" --results "$work/none" w1=worker1 w3=nowhere -- run 2>"$work/none.err" || fail "nowhere is no machine"
     grep -q 'cannot use nowhere by ssh' "$work/none.err" || fail "it says: $(cat "$work/none.err")"
     assert_nothing_left

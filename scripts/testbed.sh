@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Three hosts on one machine, as network namespaces: admin, worker1 and worker2, each with its own address, joined
-# by a bridge that stands in a namespace of its own, so that the machine's own network is not touched.
+# Makes three hosts on one machine, as network namespaces: admin, worker1 and worker2, each with its own address, joined
+# by a bridge in a namespace of its own, so that the machine's own network is not touched.
 set -euo pipefail
 
 readonly PREFIX=${CORECAST_TESTBED:-corecast}
@@ -12,15 +12,15 @@ usage() {
     cat <<'TXT'
 Usage: scripts/testbed.sh up [--rate BANDWIDTH] | down | exec ROLE COMMAND... | status
 
-  up            makes the hosts admin (10.213.77.1), worker1 (10.213.77.2) and worker2 (10.213.77.3); what an
-                earlier run left behind goes first
-    --rate R    limits what each host sends to R, as tc writes it: 1gbit, 100mbit
-  exec ROLE C   runs a command on a host, with this terminal, and ends with its exit code
-  status        says which hosts are there, their addresses, their processes, and whether they reach each other
-  down          ends every process on the hosts and removes them; fine if there are none
+  up            makes the hosts admin (10.213.77.1), worker1 (10.213.77.2) and worker2 (10.213.77.3), after removing
+                the remains of an earlier run
+    --rate R    limits the sending rate of each host to R, in tc's notation: 1gbit, 100mbit
+  exec ROLE C   runs a command on a host, with this terminal, and exits with its exit code
+  status        lists the hosts, their addresses and their processes, and checks that they reach each other
+  down          ends every process on the hosts and removes the hosts; not an error if there are none
 
-Needs root, and ip and tc from the package iproute2. CORECAST_TESTBED gives its namespaces another first word than
-corecast, for a second testbed beside the first.
+Needs root, and ip and tc from the package iproute2. CORECAST_TESTBED replaces the prefix corecast of its namespaces, for
+a second testbed beside the first.
 
 Examples:
   scripts/testbed.sh up --rate 1gbit
@@ -51,14 +51,14 @@ is_role() {
     return 1
 }
 
-# Ends the processes of one namespace: politely, then not.
+# Ends the processes of one namespace: with SIGTERM, then with SIGKILL.
 end_processes() {
     local pids waited
     for waited in 0 1 2 3 4 5 6 7 8 9; do
         pids=$(ip netns pids "$1" 2>/dev/null || true)
         [ -n "$pids" ] || return 0
         if [ "$waited" = 0 ]; then
-            # One may have ended meanwhile.
+            # It may have ended meanwhile.
             xargs -r kill -TERM <<<"$pids" 2>/dev/null || true
         fi
         sleep 0.2
@@ -94,7 +94,7 @@ up() {
         esac
     done
     down
-    # From here on a half-made testbed is taken down again.
+    # From here on a failure takes the unfinished testbed down again.
     trap down EXIT
     ip netns add "$NET"
     ip -n "$NET" link add bridge type bridge
@@ -110,7 +110,7 @@ up() {
         ip -n "$host" address add "$SUBNET.$number/24" dev eth0
         ip -n "$host" link set eth0 up
         if [ -n "$rate" ]; then
-            # A burst of 128 KiB is one timer tick of 1 Gbit/s; what waits longer than 50 ms is dropped, as a NIC would.
+            # A burst of 128 KiB is one timer tick of 1 Gbit/s; packets queued for over 50 ms are dropped, as by a NIC.
             ip netns exec "$host" tc qdisc add dev eth0 root tbf rate "$rate" burst 128kb latency 50ms
         fi
     done
@@ -126,7 +126,7 @@ status() {
         exists "$host" || fail "there is no testbed; make one with scripts/testbed.sh up"
         address="$SUBNET.$number"
         printf '%-8s %-12s %s processes\n' "$role" "$address" "$(ip netns pids "$host" | wc -l)"
-        # Bash can connect: refused is reached, no route is not.
+        # Bash can connect: a refused connection shows that the host is reached.
         if [ "$role" != admin ]; then
             reach "$(namespace admin)" "$address" || reached=no
         fi
@@ -134,7 +134,7 @@ status() {
     [ "$reached" = yes ] || fail "the hosts do not reach each other"
 }
 
-# Whether a host answers there, if only to say that nobody listens.
+# Succeeds if a host answers at that address, if only to refuse the connection.
 reach() {
     local said
     said=$(ip netns exec "$1" timeout 2 bash -c "exec 3<>/dev/tcp/$2/9" 2>&1 || true)

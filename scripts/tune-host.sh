@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Shows what of this host stands in the way of corecast, and changes it when asked to.
+# Shows the settings of this host that hinder corecast, and changes them on request.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/tune-host.sh [-h] [--apply] [--persist] [--open-files N]
 
-Without --apply it changes nothing: it prints what is set, what is wanted, and the command that sets it.
+Without --apply it changes nothing: it prints each setting, and the command that changes it if it is not as recommended.
   --apply         run these commands: kernel settings and frequency governors, until the next start (as root)
   --persist       also keep the kernel settings, in /etc/sysctl.d/90-corecast.conf, and the limits of new logins,
                   in /etc/security/limits.d/90-corecast.conf (as root)
-  --open-files N  connections that one process is to have at once (default 20000)
-`corecast doctor` looks at the same things from inside, and at io_uring and the CPUs.
+  --open-files N  connections that one process should be able to have at once (default 20000)
+`corecast doctor` checks the same settings from inside a process, and io_uring and the CPUs.
 TEXT
 }
 
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $open_files in
-    '' | *[!0-9]*) echo "error: --open-files $open_files is no number" >&2; exit 2 ;;
+    '' | *[!0-9]*) echo "error: --open-files $open_files is not a number" >&2; exit 2 ;;
 esac
 if [ "$apply" = yes ] && [ "$(id -u)" -ne 0 ]; then
     echo "error: only root may change this host; without --apply nothing is changed" >&2
@@ -44,7 +44,7 @@ setting() {
     local name=$1 wanted=$2 order=$3 file found keep=$2
     file=/proc/sys/${name//.//}
     if [ ! -r "$file" ]; then
-        row "-" "$name" "not there" "this kernel has no such setting"
+        row "-" "$name" "none" "this kernel has no such setting"
         return
     fi
     read -r found <"$file"
@@ -60,7 +60,7 @@ setting() {
     kept+="$name = $keep"$'\n'
 }
 
-# limit NAME FLAG WANTED: the limit of this shell, which children inherit. No script can set its caller's.
+# limit NAME FLAG WANTED: checks the limit of this shell, which children inherit. No script can set its caller's.
 limit() {
     local name=$1 flag=$2 wanted=$3 found
     found=$(ulimit -S "$flag")
@@ -84,7 +84,7 @@ governors() {
         fi
     done
     if [ "$found" -eq 0 ]; then
-        row "-" "frequency governor" "not there" "as in most virtual machines"
+        row "-" "frequency governor" "none" "as in most virtual machines"
     elif [ "$other" -eq 0 ]; then
         row "ok" "frequency governor" "performance" ""
     elif [ "$apply" = yes ]; then
@@ -94,9 +94,9 @@ governors() {
     fi
 }
 
-row "" "what" "now" "to change it"
+row "" "setting" "now" "to change it"
 sysctl_is kernel.io_uring_disabled 0    # 1 and 2 forbid io_uring, without which nothing runs
-sysctl_least net.core.somaxconn 4096    # cuts the queue of connections that wait to be accepted
+sysctl_least net.core.somaxconn 4096    # caps the queue of connections waiting to be accepted
 sysctl_least net.ipv4.tcp_max_syn_backlog 2048
 sysctl_least fs.file-max "$((2 * open_files))"
 limit "open files (ulimit -n)" -n "$open_files"

@@ -3,10 +3,10 @@
 
     raw_client.py sub BROKER FILTER [COUNT]     prints payloads; "ready" on stderr once the subscription is in force
     raw_client.py pub BROKER TOPIC MESSAGE...   waits for a subscriber, publishes, ends when the broker has taken all
-    raw_client.py decode                        reads frames as hex, one a line, and prints them
+    raw_client.py decode                        reads frames as hex, one per line, and prints them
 
-BROKER is tcp://HOST:PORT or uds://PATH. Not a library: it shows the protocol in little code. `sub` also hears
-publishers that are direct; `pub` always goes through the broker.
+BROKER is tcp://HOST:PORT or uds://PATH. Not a library: it shows the protocol in little code. `sub` also receives from
+direct publishers; `pub` always goes through the broker.
 """
 
 import queue
@@ -54,7 +54,7 @@ TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}
 
 
 class ProtocolError(Exception):
-    """The other end said no, or does not speak this protocol."""
+    """The other end refused, or does not speak this protocol."""
 
 
 def encode(frame, /, **values):
@@ -97,13 +97,13 @@ def decode(body):
 
 
 class Session:
-    """One connection, to a broker or a direct publisher: opened, and kept alive while something is waited for."""
+    """One connection, to a broker or a direct publisher: opened, and kept alive during waits."""
 
     def __init__(self, endpoint):
         self.socket = connect(endpoint)
         self.buffer = b""
         self.heartbeat_s = 15.0
-        self.frame_bytes_max = 1 << 20  # until the welcome says it
+        self.frame_bytes_max = 1 << 20  # until the welcome sets it
         self.heard_at = self.said_at = time.monotonic()
         self.socket.sendall(GREETING + encode("Hello", name=b"raw_client.py", overflow=0))
         greeting = self.read(16)
@@ -120,12 +120,12 @@ class Session:
         self.has_direct_topics = b"=direct" in before.get("Modes", {}).get("rules", b"")
 
     def send(self, frame, /, **values):
-        self.socket.settimeout(None)  # a broker that blocks us is one to wait for
+        self.socket.settimeout(None)  # wait for a broker that blocks us
         self.socket.sendall(encode(frame, **values))
         self.said_at = time.monotonic()
 
     def read(self, count):
-        """So many bytes. Meanwhile it says that we live, however much comes in; gives a silent peer up."""
+        """Reads `count` bytes. Sends heartbeats meanwhile, however much comes in; gives up a silent peer."""
         while len(self.buffer) < count:
             now = time.monotonic()
             if now - self.heard_at > 3 * self.heartbeat_s:
@@ -145,7 +145,7 @@ class Session:
         return taken
 
     def receive(self):
-        """The next frame, after those that are answered here."""
+        """Returns the next frame; those that are answered here do not count."""
         while True:
             (length,) = struct.unpack("<I", self.read(4))
             if not ROOT_BYTES <= length <= self.frame_bytes_max:
@@ -159,14 +159,14 @@ class Session:
                 return frame, values
 
     def wait_for(self, wanted):
-        """The next frame of that name; for callers that expect no messages meanwhile."""
+        """Returns the next frame of that name; for callers that expect no messages meanwhile."""
         while True:
             frame, values = self.receive()
             if frame == wanted:
                 return values
 
     def close(self):
-        """Ends in order: shut our side, read to the end, so that nothing of ours is lost in a reset."""
+        """Ends the session in order: shuts down our side and reads to the end, so that no reset destroys what we sent."""
         self.socket.shutdown(socket.SHUT_WR)
         self.socket.settimeout(2)
         try:
@@ -191,7 +191,7 @@ def connect(endpoint):
 
 
 def follow(session, events):
-    """Hands on all that comes to a session, to its end."""
+    """Passes on every frame of a session, to its end."""
     try:
         while True:
             events.put(session.receive())
@@ -200,10 +200,10 @@ def follow(session, events):
 
 
 def follow_publisher(endpoint, publisher, pattern, events):
-    """A session to a direct publisher that the broker has named."""
+    """Opens a session to a direct publisher that the broker has named."""
     try:
         session = Session(endpoint)
-        if session.identity != publisher:  # its port may be somebody else's by now
+        if session.identity != publisher:  # its port may belong to another by now
             raise ProtocolError(f"{endpoint} is not publisher {publisher:016x}")
         session.send("Subscribe", filter=pattern, request=3, subscriber=1, kind=1)
     except (ProtocolError, EOFError, OSError) as error:
@@ -213,7 +213,7 @@ def follow_publisher(endpoint, publisher, pattern, events):
 
 
 def parts(payload):
-    """The parts of a ZeroMQ message, behind its topic."""
+    """Returns the parts of a ZeroMQ message after its topic."""
     while payload:
         (length,) = struct.unpack("<I", payload[:4])
         if length > len(payload) - 4:
@@ -278,7 +278,7 @@ def publish(broker, topic, messages):
 
 
 def print_frames():
-    """Decodes each line and encodes it again: a line that comes out different is no frame as a writer makes it."""
+    """Decodes each line and encodes it again: a line that comes out different is not a frame as a writer makes it."""
     for line in sys.stdin:
         data = bytes.fromhex(line)
         if struct.unpack_from("<I", data)[0] != len(data) - 4:
