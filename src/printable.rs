@@ -1,6 +1,6 @@
-//! Owns how text from somebody else is shown to people: topics, names, endpoints and error texts of peers, which may
-//! hold what steers a terminal or forges a line. Everything that prints such text comes here; payloads are data, and
-//! only `corecast sub` shows them, on a terminal.
+//! Owns the display of foreign text to people: topics, names, endpoints and error texts of peers, which may contain
+//! terminal control sequences or forge a line. Everything that prints such text comes here; payloads are data, and only
+//! `corecast sub` prints them, on a terminal.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -9,16 +9,17 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
-/// Displays text without anything that acts on a terminal or cannot be seen: control characters (C0, DEL and C1, line
-/// breaks among them), marks that change the direction of text, line separators, and what is invisible. They are
-/// written as `\n`, `\x1b` or `\u{202e}`, and bytes that are not UTF-8 as `\xff`. A backslash stays as it is: the
-/// aim is that nothing harms, not that it can be read back.
+/// Displays text without anything that acts on a terminal or cannot be seen: control characters (C0, DEL and C1,
+/// including line breaks), marks that change the direction of text, line separators, and invisible characters. They are
+/// written as `
+/// `, `\x1b` or `\u{202e}`, and bytes that are not UTF-8 as `\xff`. A backslash stays as it is: the aim is that the
+/// text does no harm, not that it can be read back.
 pub fn printable<T: AsRef<[u8]> + ?Sized>(text: &T) -> Printable<'_> {
     Printable(text.as_ref())
 }
 
 impl Printable<'_> {
-    /// True if it is displayed as it is.
+    /// True if it is displayed unchanged.
     pub fn is_plain(&self) -> bool {
         std::str::from_utf8(self.0).is_ok_and(|text| !text.contains(acts))
     }
@@ -54,14 +55,14 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// The same of several lines, which stay lines. Those after the first are set in, so that none looks like one of ours.
+/// Displays several lines, which stay lines. Those after the first are indented, so that none looks like one of ours.
 pub fn printable_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| printable(line).to_string()).collect();
     lines.join("\n    ")
 }
 
-/// JSON with the same characters as `\uXXXX`, so that it means what it meant: they only stand within its strings, where
-/// serde_json escapes none but C0. What lies between (line breaks) is left alone.
+/// JSON with the same characters as `\uXXXX`, which keeps its meaning: they only occur within its strings, where
+/// serde_json escapes only C0. The text between strings (line breaks) is left alone.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let acts_in_string = |char: char| !matches!(char, '\0'..='\x1f') && acts(char);
     if !json.contains(acts_in_string) {
@@ -81,18 +82,18 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// True if a character does something other than to be seen. Joiners stay: Persian and emoji are written with them.
+/// True if a character has an effect other than being visible. Joiners stay: Persian and emoji need them.
 fn acts(char: char) -> bool {
     match char {
-        // Nearly all text: no need to look further.
+        // Nearly all text: no need to check further.
         ' '..='~' => false,
         char if char.is_control() => true,
         // Direction: Arabic letter mark, left-to-right and right-to-left marks, embeddings, overrides and isolates.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         // Line and paragraph separators.
         '\u{2028}' | '\u{2029}' => true,
-        // Nothing to see: soft hyphen, zero-width space, word joiner and invisible operators, shaping controls that
-        // Unicode deprecates, byte order mark, interlinear annotations, tags.
+        // Invisible: soft hyphen, zero-width space, word joiner and invisible operators, shaping controls that Unicode
+        // deprecates, byte order mark, interlinear annotations, tags.
         '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => true,
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
         _ => false,

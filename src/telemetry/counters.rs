@@ -1,5 +1,5 @@
 //! Owns the list of every counter, gauge and histogram of the broker. The logic of a shard counts in its own
-//! [`ShardCounters`], plain integers without atomics or clock; its ticks hand what has changed to [`Exported`].
+//! [`ShardCounters`], plain integers without atomics or clock; its ticks pass changes on to [`Exported`].
 
 use corecast_executors::ShardId;
 use metrics::{SharedString, Unit};
@@ -9,31 +9,32 @@ use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
 use super::stderr::log_lines_dropped;
 
-/// How a metric moves.
+/// The kind of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MetricKind {
-    /// It only grows.
+    /// A value that only grows.
     Counter,
-    /// It goes up and down.
+    /// A value that goes up and down.
     Gauge,
-    /// It is a distribution.
+    /// A distribution.
     Histogram,
 }
 
 /// One row of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Metric {
-    /// Its name at Prometheus.
+    /// The name in Prometheus.
     pub name: &'static str,
-    /// How it moves.
+    /// The kind.
     pub kind: MetricKind,
-    /// What it counts in.
+    /// The unit.
     pub unit: Unit,
-    /// What it counts.
+    /// The description.
     pub help: &'static str,
 }
 
-/// Which build this is, as a label of a gauge that is always 1: what dashboards join others with. It has no shard.
+/// The version of the build, as a label of a gauge that is always 1, which dashboards join with others. It has no
+/// shard.
 const BUILD_INFO: Metric = Metric {
     name: "corecast_build_info",
     kind: MetricKind::Gauge,
@@ -43,11 +44,11 @@ const BUILD_INFO: Metric = Metric {
 
 macro_rules! list {
     ($( #[doc = $help:literal] $kind:ident $field:ident: $value:ty, $name:literal, $unit:ident; )*) => {
-        /// What one shard counts.
+        /// The counts of one shard.
         #[derive(Clone, Default, PartialEq, Eq, Debug)]
         pub struct ShardCounters { $( #[doc = $help] pub $field: $value, )* }
 
-        /// The handles of one shard at the recorder that the process has, and what they were told last.
+        /// The handles of one shard at the process's recorder, and the last exported values.
         pub struct Exported {
             $( $field: $kind, )*
             last: ShardCounters,
@@ -59,8 +60,8 @@ macro_rules! list {
         )*];
 
         impl Exported {
-            /// Registers this shard's metrics with the recorder that is installed; without one they go nowhere,
-            /// at no cost. So [`MetricsPage::install`](super::MetricsPage::install) comes first.
+            /// Registers this shard's metrics with the installed recorder; without one they go nowhere, at no cost. So
+            /// [`MetricsPage::install`](super::MetricsPage::install) comes first.
             pub fn new(shard: ShardId) -> Self {
                 let shard = SharedString::from(shard.to_string());
                 let last = ShardCounters::default();
@@ -72,7 +73,7 @@ macro_rules! list {
                 Exported { $( $field, )* last }
             }
 
-            /// Hands on what has changed since the last flush: on ticks, never for a message.
+            /// Exports the changes since the last flush: on ticks, never per message.
             pub fn flush(&mut self, now: &ShardCounters) {
                 $( self.$field.flush(&now.$field, &self.last.$field); )*
                 self.last.clone_from(now);
@@ -82,21 +83,21 @@ macro_rules! list {
 }
 
 list! {
-    /// Sessions that are open now.
+    /// Sessions open now.
     Gauge sessions: u64, "corecast_sessions", Count;
     /// Subscriptions in force now, over all sessions.
     Gauge subscriptions: u64, "corecast_subscriptions", Count;
-    /// Bytes of the filters that sessions have now; what is kept of long ones is two to three times as much.
+    /// Bytes of the filters of open sessions; long ones take two to three times as much memory.
     Gauge filter_bytes: u64, "corecast_filter_bytes", Bytes;
     /// Connections accepted and handed to this shard.
     Counter accepts: u64, "corecast_accepts_total", Count;
     /// Accepts that failed, mostly for want of file descriptors.
     Counter accept_errors: u64, "corecast_accept_errors_total", Count;
-    /// Sessions ended, by why.
+    /// Sessions ended, by reason.
     Counter closes: By<CloseReason>, "corecast_closes_total", Count;
     /// Whole frames received.
     Counter frames_in: u64, "corecast_frames_in_total", Count;
-    /// Frames handed to the kernel, whole.
+    /// Whole frames handed to the kernel.
     Counter frames_out: u64, "corecast_frames_out_total", Count;
     /// Bytes received.
     Counter bytes_in: u64, "corecast_bytes_in_total", Bytes;
@@ -104,33 +105,33 @@ list! {
     Counter bytes_out: u64, "corecast_bytes_out_total", Bytes;
     /// Messages received from publishers.
     Counter messages_in: u64, "corecast_messages_in_total", Count;
-    /// Messages that the kernel took, one for each session.
+    /// Messages handed to the kernel, one for each session.
     Counter deliveries: u64, "corecast_deliveries_total", Count;
-    /// Messages not delivered to a session that asked for them, by why.
+    /// Messages not delivered to a subscribed session, by reason.
     Counter drops: By<DropReason>, "corecast_drops_total", Count;
-    /// Gap notices given to sessions.
+    /// Gap notices sent to sessions.
     Counter gaps_told: u64, "corecast_gaps_told_total", Count;
-    /// Messages that ZeroMQ subscribers missed, and cannot be told of.
+    /// Messages missed by ZeroMQ subscribers, which cannot get a gap notice.
     Counter gaps_untold: u64, "corecast_gaps_untold_total", Count;
-    /// Messages of ZeroMQ publishers that were passed over, since they were longer than is taken.
+    /// Messages of ZeroMQ publishers that were skipped because they were longer than the limit.
     Counter messages_too_long: u64, "corecast_messages_too_long_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.
     Gauge egress_frames: u64, "corecast_egress_frames", Count;
-    /// Bytes of long frames that have begun and are not whole now.
+    /// Bytes received of long frames that are not whole yet.
     Gauge unfinished_bytes: u64, "corecast_unfinished_bytes", Bytes;
     /// Items waiting on this shard's links to others now.
     Gauge link_depth: u64, "corecast_link_depth", Count;
-    /// Times that a publisher was held because a link or a blocking egress queue was full.
+    /// Times that a full link or a blocking egress queue held a publisher.
     Counter link_held: u64, "corecast_link_held_total", Count;
-    /// Time that a turn of reading and routing took; shards count it in microseconds.
+    /// Duration of a turn of reading and routing; shards count it in microseconds.
     Histogram turn_us: Log2Histogram, "corecast_turn_seconds", Seconds;
-    /// Ticks received: about 100 a second from a shard that is well and busy, 12 from one that rests.
+    /// Ticks received: about 100 a second for a busy shard, 12 for one that rests.
     Counter ticks: u64, "corecast_ticks_total", Count;
 }
 
-/// Log lines that nobody could be given.
+/// Log lines dropped because nobody read them.
 const LOG_LINES_DROPPED: Metric = Metric {
     name: "corecast_log_lines_dropped_total",
     kind: MetricKind::Counter,
@@ -138,10 +139,10 @@ const LOG_LINES_DROPPED: Metric = Metric {
     help: "Log lines dropped because nobody read stderr.",
 };
 
-/// Every metric that there is once in a process, not for each shard.
+/// Metrics of the whole process, not of a shard.
 pub const PROCESS_METRICS: &[Metric] = &[LOG_LINES_DROPPED, BUILD_INFO];
 
-/// Hands the figures of the process on to the recorder that is installed: whenever somebody is about to read them.
+/// Exports the figures of the process to the installed recorder, just before somebody reads them.
 pub(super) fn flush_process() {
     metrics::counter!(LOG_LINES_DROPPED.name).absolute(log_lines_dropped());
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

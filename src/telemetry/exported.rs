@@ -1,4 +1,4 @@
-//! Owns how one row of the list of counters reaches the `metrics` recorder. Only `counters` uses it.
+//! Owns the way of one row of the list of counters to the `metrics` recorder. Only `counters` uses it.
 
 use metrics::{Label as MetricLabel, SharedString};
 
@@ -10,7 +10,7 @@ use super::log2::Log2Histogram;
 pub(super) trait Counts {
     /// The integers.
     fn counts(&self) -> &[u64];
-    /// What tells them apart: the label's name, and its value for each of them.
+    /// The label that distinguishes them: its name, and its value for each.
     fn label() -> Option<(&'static str, Vec<&'static str>)>;
 }
 

@@ -19,25 +19,25 @@ pub trait Label: Copy {
     /// The name of the label.
     const KEY: &'static str;
 
-    /// Its place among [`Label::names`].
+    /// The position in [`Label::names`].
     fn index(self) -> usize;
 
-    /// What the label's value can be, in order.
+    /// The values of the label, in order.
     fn names() -> Vec<&'static str>;
 }
 
-/// Why a message was not delivered to a session that asked for it.
+/// The reason why a message was not delivered to a subscribed session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DropReason {
     /// The egress queue was full, and this was the oldest message in it.
     DropOldest,
-    /// The egress queue was full, and this was the message that came.
+    /// The egress queue was full, and this was the new message.
     DropNewest,
-    /// A newer message of its topic took its place.
+    /// A newer message of its topic replaced it.
     Latest,
-    /// The session was closed for being slow, with this in its egress queue.
+    /// The session was closed for being slow, with this message in its egress queue.
     Disconnect,
-    /// The session ended, or the broker's time to drain was over, with this in its egress queue.
+    /// The session ended, or the broker's drain timed out, with this message in its egress queue.
     Draining,
 }
 
@@ -51,7 +51,7 @@ impl DropReason {
         DropReason::Draining,
     ];
 
-    /// Its name in logs and metrics.
+    /// The name in logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
             DropReason::DropOldest => "drop_oldest",
@@ -64,7 +64,7 @@ impl DropReason {
 }
 
 impl DropReason {
-    /// The reason under which its line is limited: sessions end for some of the same.
+    /// The reason under which its log line is limited: sessions end for some of the same reasons.
     pub fn log_key(self) -> &'static str {
         match self {
             DropReason::DropOldest => "dropped by drop_oldest",
@@ -88,22 +88,22 @@ impl Label for DropReason {
     }
 }
 
-/// Why a session ended.
+/// The reason why a session ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CloseReason {
     /// The peer closed it, in order.
     PeerClosed,
     /// The kernel reported an error on the socket.
     IoError,
-    /// This end closed it, and told the peer this code.
+    /// This end closed it, and sent the peer this code.
     Code(ErrorCode),
 }
 
 impl CloseReason {
-    /// `peer_closed`, `io_error` and the unknown code come before the codes that are known.
+    /// Labels before those of the known codes: `peer_closed`, `io_error` and the unknown code.
     const BEFORE_CODES: usize = 3;
 
-    /// Its name in logs and metrics.
+    /// The name in logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
             CloseReason::PeerClosed => "peer_closed",
@@ -151,7 +151,7 @@ impl<L: Label> By<L> {
         &self.counts
     }
 
-    /// All labels together.
+    /// The sum over all labels.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }

@@ -1,11 +1,11 @@
 //! Owns a histogram of plain integers with a bucket for each power of two. The shard that counts in it owns it.
 
-/// Buckets up to 2^20, which is a second in microseconds, and one for all above: a turn is a millisecond at most
-/// when all is well, and what stalls longer than a second needs no finer scale.
+/// Buckets up to 2^20, which is a second in microseconds, and one for everything above: a turn is a millisecond at most
+/// when all is well, and a stall of over a second needs no finer scale.
 const BUCKETS: usize = 22;
 
-/// How often a value was at most 1, 2, 4, … up to 2^20, or more; and the sum in each bucket, so that what is
-/// exported has the exact mean.
+/// Counts of values up to 1, 2, 4, … 2^20, and above; and the sum in each bucket, so that the exported histogram has
+/// the exact mean.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Log2Histogram {
     counts: [u64; BUCKETS],
@@ -20,7 +20,7 @@ impl Log2Histogram {
         self.sums[bucket] += value;
     }
 
-    /// How many values were added.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -35,7 +35,8 @@ impl Log2Histogram {
         (0..BUCKETS - 1).map(|bucket| 1 << bucket)
     }
 
-    /// For each bucket that grew since `earlier`: the mean of what came, which lies in that bucket, and how much.
+    /// For each bucket that grew since `earlier`: the mean of the new values, which is in that bucket, and their
+    /// number.
     pub(super) fn since<'a>(&'a self, earlier: &'a Self) -> impl Iterator<Item = (f64, usize)> + 'a {
         (0..BUCKETS).filter_map(|bucket| {
             let count = self.counts[bucket] - earlier.counts[bucket];

@@ -1,5 +1,5 @@
-//! Owns the set-up of the logs: text or JSON on stderr. A command calls it once, at its start; a library that is used
-//! by other programs logs through `tracing` alone.
+//! Owns the set-up of the logs: text or JSON on stderr. A command calls it once, at its start; a library inside another
+//! program only logs through `tracing`.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -18,13 +18,13 @@ use super::stderr::{Lane, flush_log};
 use crate::error::{Error, ErrorKind, Result};
 use crate::printable::{printable, printable_json};
 
-/// How a line of the log is written.
+/// The format of a log line.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -50,15 +50,15 @@ impl fmt::Display for LogFormat {
 }
 
 /// Sends the process's log lines of this level and above to stderr. `level` is `error`, `warn`, `info`, `debug`,
-/// `trace` or `off`, or levels by module: `info,corecast::broker=debug`. A thread of its own writes them: nobody who
-/// logs ever waits for whoever reads stderr.
+/// `trace` or `off`, or levels by module: `info,corecast::broker=debug`. A thread of its own writes them: logging never
+/// waits for the reader of stderr.
 ///
 /// # Errors
-/// A level that cannot be read; logs that were set up before.
+/// An invalid level; logs that were set up before.
 pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
     let wrong =
         |why: String| Error::new(ErrorKind::Invalid, format!("the log level '{level}' is not one: {why}"));
-    // A word that is no level would be the name of a module, and all else would fall silent.
+    // A word that is not a level would be taken for the name of a module, and everything else would fall silent.
     let is_level = |word: &str| word.contains('=') || word.trim().parse::<LevelFilter>().is_ok();
     if let Some(word) = level.split(',').find(|word| !is_level(word)) {
         return Err(wrong(format!("'{word}' is none of error, warn, info, debug, trace and off")));
@@ -75,7 +75,7 @@ pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
     Ok(())
 }
 
-/// Lines in that format, each to a writer of its own.
+/// A layer that formats lines, each with a writer of its own.
 fn layer<W: Write + 'static>(
     format: LogFormat,
     colour: bool,
@@ -93,8 +93,8 @@ fn layer<W: Write + 'static>(
     }
 }
 
-/// Writes one field of a line. Peers name topics, endpoints and themselves, and a log line must stay one: tracing's own
-/// formatter escapes what steers a terminal, and lets line breaks through (tracing-subscriber 0.3.23).
+/// Writes one field of a line. Peers choose topics, endpoints and names, and a log line must stay one line: tracing's
+/// own formatter escapes control sequences, but passes line breaks (tracing-subscriber 0.3.23).
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
@@ -103,7 +103,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
     }
 }
 
-/// Passes lines of JSON on, without what would act on a terminal. A line comes in one piece.
+/// Passes on lines of JSON, without characters that act on a terminal. A line comes in one piece.
 struct PrintableJson<W>(W);
 
 impl<W: Write> Write for PrintableJson<W> {
@@ -130,7 +130,7 @@ mod tests {
         assert!("xml".parse::<LogFormat>().is_err());
     }
 
-    /// A line of each level, with what a peer may say of itself.
+    /// A line of each level, with text that a peer may choose.
     fn line_of(format: LogFormat, colour: bool) -> String {
         let (lines, written) = std::sync::mpsc::channel();
         let layer = layer(format, colour, move || Sent(lines.clone()));

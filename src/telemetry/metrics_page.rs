@@ -1,5 +1,5 @@
-//! Owns the page that Prometheus reads: the process's recorder, and what it renders. Nothing in a shard knows of it;
-//! who may read it, and how, is for [`control`](crate::control) to say.
+//! Owns the page that Prometheus reads: the process's recorder, and its rendering. Nothing in a shard knows of it;
+//! [`control`](crate::control) decides who may read it, and how.
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// The media type of the text format: Prometheus 3 takes no page without one
+    /// The media type of the text format: Prometheus 3 rejects a page without one
     /// (<https://prometheus.io/docs/prometheus/3.0/migration/>).
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -31,14 +31,14 @@ impl MetricsPage {
         Ok(page)
     }
 
-    /// The page as it is now.
+    /// The page with the present values.
     pub fn render(&self) -> String {
         flush_process();
         self.0.render()
     }
 
-    /// Folds what histograms have gathered. To be called regularly: without it, and without a reader, they grow without
-    /// bound.
+    /// Folds the samples that histograms have gathered. Call it regularly: without it, and without a reader, they grow
+    /// without bound.
     pub fn fold(&self) {
         self.0.run_upkeep();
     }

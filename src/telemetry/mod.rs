@@ -1,5 +1,5 @@
-//! What the broker tells about itself: every counter in one list, the page for Prometheus, the logs. The shards
-//! count in plain integers; only ticks, the control thread and the commands reach further.
+//! The broker's reports about itself: every counter in one list, the page for Prometheus, the logs. The shards count in
+//! plain integers; only ticks, the control thread and the commands reach further.
 
 mod counters;
 mod exported;

@@ -1,10 +1,10 @@
-//! Owns how often the same thing is logged. Each shard has one of these; it is told the time and reads no clock.
+//! Owns the limit on repeated log lines. Each shard has one of these, which is given the time and reads no clock.
 
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 
-/// How often a line with the same reason is written at most.
+/// Shortest time between two lines with the same reason.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Lets one line a second through for each reason, and counts the others, so that the next line can say how many
@@ -22,13 +22,13 @@ struct Reason {
 }
 
 impl OncePerSecond {
-    /// Nothing said yet.
+    /// A limit that has seen no line yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether a line with this reason may be written now: `Some` holds how many were not since the last one, and
-    /// the line should say so.
+    /// Returns `Some` if a line with this reason may be written now, with the number of lines left out since the last
+    /// one, which the line should mention.
     pub fn allow(&mut self, reason: &'static str, now: MonotonicNs) -> Option<u64> {
         match self.reasons.iter_mut().find(|known| known.name == reason) {
             None => {
@@ -46,14 +46,14 @@ impl OncePerSecond {
         }
     }
 
-    /// True if a line with this reason may be written now, for what adds up until it may: nothing is counted as left out.
+    /// True if a line with this reason may be written now. For sums that grow until then: nothing counts as left out.
     pub fn is_due(&self, reason: &'static str, now: MonotonicNs) -> bool {
         let known = self.reasons.iter().find(|known| known.name == reason);
         known.is_none_or(|known| now.saturating_since(known.last_line) >= PERIOD)
     }
 
-    /// On ticks: calls `say` with each reason that suppressed lines and has been quiet for a second since it wrote
-    /// one, and how many they were. So the end of a burst is told, too.
+    /// Calls `say`, on ticks, with each reason that suppressed lines and has been quiet for a second since its last
+    /// line, and their number. So the end of a burst is reported, too.
     pub fn overdue(&mut self, now: MonotonicNs, mut say: impl FnMut(&'static str, u64)) {
         for known in &mut self.reasons {
             if known.suppressed > 0 && now.saturating_since(known.last_line) >= PERIOD {

@@ -1,5 +1,5 @@
-//! Owns when a shard last turned, and whether it drains. The shard says so on its ticks; whoever wants to know asks from
-//! any thread.
+//! Owns the time of a shard's last turn, and its drain flag. The shard updates them on its ticks; any thread may read
+//! them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 
-/// In place of a time: it has ended in order.
+/// The value in place of a time when the shard has ended in order.
 const ENDED: u64 = u64::MAX;
 
-/// The pulse of one shard. Clones are of the same shard.
+/// The pulse of one shard. Clones refer to the same shard.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Arc<Signs>);
 
 #[derive(Debug, Default)]
 struct Signs {
-    /// When it last turned, or [`ENDED`].
+    /// The time of the last turn, or [`ENDED`].
     turned: AtomicU64,
-    /// It takes no connections and frames any more.
+    /// True if it no longer takes connections and frames.
     drains: AtomicBool,
 }
 
@@ -28,12 +28,12 @@ impl Pulse {
         Pulse(Arc::new(Signs { turned: AtomicU64::new(now.0), drains: AtomicBool::new(false) }))
     }
 
-    /// The shard turns. For it alone to say.
+    /// Records a turn. Only the shard itself calls it.
     pub fn beat(&self, now: MonotonicNs) {
         self.0.turned.store(now.0, Ordering::Relaxed);
     }
 
-    /// The shard drains from now on.
+    /// Records that the shard drains from now on.
     pub fn drain(&self) {
         self.0.drains.store(true, Ordering::Relaxed);
     }
@@ -43,7 +43,7 @@ impl Pulse {
         self.0.drains.load(Ordering::Relaxed)
     }
 
-    /// The shard has ended in order: it will not turn again, and nothing is wrong.
+    /// Records that the shard has ended in order: it will not turn again, and nothing is wrong.
     pub fn end(&self) {
         self.0.turned.store(ENDED, Ordering::Relaxed);
     }

@@ -1,6 +1,6 @@
 //! Owns stderr for a command. One plain thread writes it; everybody else hands text over and goes on. A pipe that
-//! nobody reads stops that thread alone: log lines that find no room are dropped and counted, and the log says how many
-//! are missing at that place, once somebody reads again.
+//! nobody reads stops only that thread: log lines that find no room are dropped and counted, and once somebody reads
+//! again, the log says how many are missing at that place.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -14,21 +14,21 @@ use tracing::error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{LOG_LINES_MAX, STDERR_PATIENCE};
 
-/// Between two tries of something that no event announces: room in a link, or in a stderr that does not block.
+/// Pause between two attempts when no event announces success: room in a link, or in a non-blocking stderr.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 static LANE: OnceLock<Lane> = OnceLock::new();
 
 thread_local! {
-    /// Set on the thread that writes.
+    /// Set on the writing thread.
     static WRITES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The way to the thread that writes.
+/// The queue to the writing thread.
 #[derive(Debug)]
 pub(super) struct Lane {
     link: Link<Item>,
-    /// Log lines that found no room since the start.
+    /// Log lines that found no room, since the start.
     dropped: AtomicU64,
     /// Those of them that the log does not mention yet.
     unmentioned: AtomicU64,
@@ -38,12 +38,12 @@ pub(super) struct Lane {
 enum Item {
     /// A log line, and the number of lines that found no room before it.
     Line { text: Vec<u8>, dropped_before: u64 },
-    /// Text whose end somebody waits for.
+    /// Text that somebody waits to see written.
     Text { text: String, written: Link<()> },
 }
 
 impl Lane {
-    /// Starts the thread. Once in a process.
+    /// Starts the thread; only once in a process.
     pub(super) fn open() -> Result<&'static Lane> {
         let (link, inbox) = link(LOG_LINES_MAX);
         let lane = Lane { link, dropped: AtomicU64::new(0), unmentioned: AtomicU64::new(0) };
@@ -57,12 +57,12 @@ impl Lane {
         Ok(lane)
     }
 
-    /// A way for one who logs.
+    /// A writer for a logging thread.
     pub(super) fn lines(&'static self) -> StderrLines {
         StderrLines { lane: Some(self), begun: Vec::new() }
     }
 
-    /// Hands over a line, or drops it.
+    /// Hands a line over, or drops it.
     fn log(&self, text: Vec<u8>) {
         if WRITES.get() {
             return write(&text);
@@ -74,7 +74,7 @@ impl Lane {
         }
     }
 
-    /// Writes what comes, for as long as the process lives.
+    /// Writes everything that comes, for as long as the process lives.
     fn run(&self, mut inbox: Inbox<Item>) {
         WRITES.set(true);
         loop {
@@ -95,7 +95,7 @@ impl Lane {
                 }
                 Item::Text { text, written } => {
                     write(text.as_bytes());
-                    // Whoever waited may have given up.
+                    // The waiting thread may have given up.
                     let _ = written.try_send(());
                 }
             }
@@ -114,8 +114,8 @@ pub(super) fn log_lines_dropped() -> u64 {
     LANE.get().map_or(0, |lane| lane.dropped.load(Ordering::Relaxed))
 }
 
-/// Writes `text` to stderr, behind the log lines that wait, and returns when it is written, or after
-/// [`STDERR_PATIENCE`] if nobody reads. For plain threads.
+/// Writes `text` to stderr, after the queued log lines, and returns when it is written, or after [`STDERR_PATIENCE`] if
+/// nobody reads. For plain threads.
 pub fn say(text: &str) {
     let Some(lane) = LANE.get() else { return write(text.as_bytes()) };
     let deadline = Instant::now() + STDERR_PATIENCE;
@@ -128,16 +128,16 @@ pub fn say(text: &str) {
         };
         pause(TRY_AGAIN);
     }
-    // Too late or not, there is nobody else to tell.
+    // Written or not, there is nobody else to report it to.
     let _ = is_written.recv_deadline(deadline);
 }
 
-/// Waits until the log lines that wait are written, for [`STDERR_PATIENCE`] at most.
+/// Waits until the queued log lines are written, for [`STDERR_PATIENCE`] at most.
 pub fn flush_log() {
     say("");
 }
 
-/// Writes all of it, as far as stderr takes it: an error there has nobody who could be told.
+/// Writes all of it, as far as stderr accepts it: there is nowhere to report an error.
 fn write(mut text: &[u8]) {
     let mut stderr = io::stderr().lock();
     while !text.is_empty() {
@@ -145,7 +145,7 @@ fn write(mut text: &[u8]) {
             Ok(0) => return,
             Ok(written) => text = &text[written..],
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody who shares the pipe has made it non-blocking.
+            // Another process that shares the pipe has made it non-blocking.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => pause(TRY_AGAIN),
             Err(_) => return,
         }
@@ -160,7 +160,7 @@ pub struct StderrLines {
 }
 
 impl StderrLines {
-    /// For notes beside a command's output. Before [`install_logs`](super::install_logs) they go nowhere.
+    /// A writer for notes beside a command's output. Before [`install_logs`](super::install_logs) they go nowhere.
     pub fn new() -> Self {
         StderrLines { lane: LANE.get(), begun: Vec::new() }
     }
