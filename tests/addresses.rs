@@ -1,5 +1,5 @@
-//! Where a broker may be: every address of a name, socket files with modes and long paths, names without a file. And
-//! a name server that does not answer, which holds up nobody but those who ask for that name.
+//! The addresses of a broker: every address of a name, socket files with modes and long paths, names without a file.
+//! And a name server that does not answer, which holds up only those who ask for that name.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -22,10 +22,10 @@ use corecast_executors::spawn_plain;
 use nix::unistd::geteuid;
 use watchdog::LIMIT;
 
-/// What has to be kept from waiting for the name server: its answer is not given up in less.
+/// Time for which the name server stays mute: the look-up is not given up earlier, and nothing else may wait for it.
 const MUTE_FOR: Duration = Duration::from_secs(20);
 
-/// One who may do nothing that others may not.
+/// A user without any rights of others.
 const NOBODY: u32 = 65_534;
 
 /// Tests that only root can run say so elsewhere.

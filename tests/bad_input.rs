@@ -1,4 +1,4 @@
-//! Whoever sends what is wrong is told why, counted under its reason and closed; nobody else notices.
+//! Bad input: its sender is told why, counted under its reason and closed; nobody else notices.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -21,7 +21,7 @@ use corecast_executors::pause;
 use healthy_pair::HealthyPair;
 use raw_client::{RawClient, Said, message};
 
-/// What is wrong, how to do it, what the peer is told, and a part of the text.
+/// A fault, how to commit it, the error sent to the peer, and a part of its text.
 struct Case {
     name: &'static str,
     wrong: Box<dyn Fn(RawClient) -> RawClient>,
@@ -98,7 +98,7 @@ fn truncated() -> Vec<u8> {
     framed(&whole[LENGTH_BYTES..whole.len() - 100])
 }
 
-/// A message whose payload is said to reach beyond the frame.
+/// A message with a payload pointer beyond the frame.
 fn pointing_outside() -> Vec<u8> {
     let mut bytes = encode_to_vec(&message("topic", b"payload", 1));
     let root = bytes.len() - FRAME_BODY_BYTES_MIN;
@@ -287,7 +287,7 @@ fn whoever_asks_and_does_not_read_is_closed() {
     healthy.assert_well();
 }
 
-/// A connection that has said this much, and what it will be told for saying no more, or too slowly.
+/// A connection that has sent this much, and the error that it gets for sending no more, or too slowly.
 struct Slow {
     client: RawClient,
     drip: Vec<u8>,
@@ -333,7 +333,7 @@ fn whoever_is_too_slow_is_closed_at_the_deadline() {
     healthy.assert_well();
 }
 
-/// Sends a byte a second until it is told that this is too slow.
+/// Sends a byte a second until it is closed for being too slow.
 fn assert_closed_at_the_deadline(slow: Slow) {
     let Slow { client, drip, code, not_before } = slow;
     let start = Instant::now();

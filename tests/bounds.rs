@@ -1,5 +1,5 @@
-//! Bounds that a broker keeps whatever its clients store in it: what one message, one registration or one question costs
-//! does not grow with what others have asked for.
+//! Bounds that a broker keeps whatever its clients store in it: the cost of one message, registration or question does
+//! not grow with the requests of others.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -1,5 +1,5 @@
-//! The `corecast` command as a user runs it: exit codes, what goes to stdout and what to stderr, full disks, closed
-//! pipes, and files that arrive as they were.
+//! The `corecast` command as a user runs it: exit codes, output on stdout and stderr, full disks, closed pipes, and
+//! files that arrive unchanged.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -479,7 +479,7 @@ fn the_page_has_every_metric() {
     check_metrics(page.text());
 }
 
-/// What Prometheus itself says of the page, where its `promtool` is (Debian's package `prometheus`).
+/// Prometheus' own check of the page, if its `promtool` is installed (Debian's package `prometheus`).
 fn check_metrics(page: &str) {
     let mut promtool = std::process::Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

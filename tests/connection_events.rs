@@ -1,4 +1,5 @@
-//! A client and its user hear of it when its broker goes, why, and when it is back; and when the session is slow.
+//! Events of a connection: a client and its user learn that the broker is gone, why, and that it is back; and that the
+//! session is slow.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -15,7 +16,7 @@ use corecast::{
 };
 use running::{at, subscribed, text};
 
-/// How long anything may take on a machine that is busy with something else.
+/// Time limit of any step, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn topic() -> Topic {

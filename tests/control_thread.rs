@@ -1,5 +1,5 @@
-//! The HTTP server on the control thread: every connection is bounded, nobody keeps others waiting, and the thread
-//! can hang without any message noticing. `/health` fails when a shard does not turn.
+//! The HTTP server on the control thread: every connection is bounded, nobody keeps others waiting, and the thread can
+//! hang without delaying a message. `/health` fails if a shard stalls.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -18,7 +18,7 @@ use corecast_executors::pause;
 use one_thread::Held;
 use watchdog::LIMIT;
 
-/// How long the control thread is held.
+/// Time for which the control thread is held.
 const HOLD: Duration = Duration::from_secs(2);
 
 fn connect(broker: &BrokerProcess) -> TcpStream {

@@ -1,5 +1,5 @@
-//! A broker at its limit of open files: whoever waits is served as soon as there is room, and the wait costs nothing.
-//! Scrapes are answered meanwhile.
+//! A broker at its limit of open files: waiting clients are served as soon as there is room, and the wait costs
+//! nothing. Scrapes are answered meanwhile.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! Direct publishers inside an executor: on executors more than that of their client, and their end with it.
+//! Direct publishers inside an executor: on executors besides their client's, and their end together with it.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! The pages stay true: they name what the code has, with its values, and their examples are real.
+//! Checks of the documentation: the pages list what the code has, with its values, and their examples are real.
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 use std::fs;
@@ -60,7 +60,7 @@ fn every_frame_of_the_protocol_has_an_example_that_is_right() {
     assert_eq!(tags, all, "each frame has one example");
 }
 
-/// Whether this version knows a frame of this tag; its fields may all be zero, but for pointers.
+/// True if this version has a frame with this tag; its fields may all be zero, except for pointers.
 fn is_a_tag(tag: u8) -> bool {
     let mut body = [0; FRAME_BODY_BYTES_MIN];
     body[0] = tag;

@@ -1,4 +1,4 @@
-//! Options from the environment: each variable is of one option, an empty one is none, and errors name it.
+//! Options from the environment: each variable sets one option, an empty one counts as unset, and errors name it.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -24,7 +24,7 @@ fn start(command: &mut Command) -> Child {
     command.spawn().expect("the example can be started")
 }
 
-/// What a run that went well printed.
+/// The output of a successful run.
 fn printed(output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);

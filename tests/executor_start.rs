@@ -1,5 +1,5 @@
-//! The executor that all clients of a process share: what kept it from starting may pass. One test, since it takes all
-//! descriptors of its process away.
+//! The executor that all clients of a process share: the cause of a failed start may pass. One test, since it takes all
+//! descriptors of its process.
 
 use corecast::{ErrorKind, Publisher};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

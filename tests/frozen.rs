@@ -1,5 +1,5 @@
 //! A broker that is stopped for longer than its clients wait for it: they come back on new connections while nobody has
-//! read what they sent on the old ones. The messages of a publisher keep their order, and what is missing is told.
+//! read what they sent on the old ones. The messages of a publisher keep their order, and missing ones are reported.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -23,7 +23,7 @@ use raw_client::{RawClient, Said};
 /// Publishers, each with a topic of its own.
 const PUBLISHERS: usize = 3;
 
-/// How often the broker is stopped in one test.
+/// Stops of the broker in one test.
 const ROUNDS: usize = 8;
 
 /// Longer than the three heartbeats of 100 ms after which clients give a broker up.
@@ -38,7 +38,7 @@ fn name(publisher: usize) -> String {
 /// The last number that each publisher has published.
 type Published = Arc<[AtomicU64; PUBLISHERS]>;
 
-/// Publishes numbers, from 1, until it is told to stop.
+/// Publishes numbers, from 1, until it is stopped.
 fn publish(
     config: ClientConfig,
     which: usize,
@@ -175,7 +175,7 @@ fn order_and_gaps_hold_under_block() {
     order_and_gaps_hold("block");
 }
 
-/// What a publisher's socket still holds comes before anything of its next one, and all of it.
+/// The bytes in a publisher's old socket are all read before anything of its next one.
 #[test]
 fn what_an_old_connection_still_holds_comes_before_the_new_one() {
     const MESSAGES: u64 = 2_000;

@@ -1,5 +1,5 @@
-//! The corpus of the fuzz targets, run through what they try, without a fuzzer: what was found once stays found.
-//! `scripts/fuzz.sh` looks for more.
+//! The corpus of the fuzz targets, run through them without a fuzzer: past findings stay covered. `scripts/fuzz.sh`
+//! looks for more.
 
 #[expect(unreachable_pub, reason = "it is a library to the fuzzer")]
 #[path = "../fuzz/src/lib.rs"]

@@ -1,7 +1,7 @@
 //! Golden bytes: protocol version 1 as it stands on the wire. A change of the frame enum, of rkyv or of its
 //! features that moves a byte fails here, and is then a new protocol version or a mistake.
 //!
-//! How to read a row: the length of the body, what stands before the root (bytes and text), the root. The root is
+//! Format of a row: the length of the body, what stands before the root (bytes and text), the root. The root is
 //! 41 bytes: the variant's number, then its fields in order, then zeros. A slice in the root is the distance from
 //! there to its first byte (`i32`) and its length (`u32`). `00*3` are three zeros; `|` only divides.
 

@@ -1,4 +1,5 @@
-//! `corecast pub` that is asked to end while it waits for its input, or sends: what it sent is taken, and it takes its leave.
+//! An interrupted `corecast pub`, while it waits for its input, or sends: its messages are taken, and it leaves in
+//! order.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

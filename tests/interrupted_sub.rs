@@ -1,4 +1,4 @@
-//! `corecast sub` that is asked to end while messages flow: its last line is whole.
+//! An interrupted `corecast sub` while messages flow: its last line is whole.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

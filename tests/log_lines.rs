@@ -1,4 +1,4 @@
-//! The broker's log says who: each session that ends out of order, and who loses messages, with name and address.
+//! Names in the broker's log: each session that ends out of order, and each that loses messages, with name and address.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

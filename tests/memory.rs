@@ -1,5 +1,5 @@
-//! What a broker counts is what it holds: its resident memory beside what waits in its queues, for subscribers that
-//! do not read and peers that do not finish what they begin.
+//! Honest counts: a broker's resident memory beside the bytes that its counters report, for subscribers that do not
+//! read and peers that do not finish what they begin.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -58,7 +58,7 @@ impl Held {
         }
     }
 
-    /// What it holds more than idle must be what it counts, within twice, and something anyway.
+    /// Checks that its memory beyond that of an idle broker is within twice the counted bytes, and that there is some.
     fn assert_honest(&self, sessions: u64) {
         let waits = |page: &broker_process::Page| page.sum("corecast_egress_bytes");
         let page = self.broker.until(|page| waits(page) > 0);
@@ -153,7 +153,7 @@ fn a_stalled_subscriber_that_goes_on_asking_piles_nothing_up() {
     held.assert_honest(1);
 }
 
-/// A thread that sends all of a long frame but its end, to one who may not want it.
+/// Starts a thread that sends all of a long frame but its end, to a peer that may not want it.
 fn begin_long_frame(client: &RawClient, bytes: usize) {
     let mut writer = client.writer();
     let send = move || {

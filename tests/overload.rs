@@ -1,4 +1,4 @@
-//! Subscribers that do not keep up: what they miss they are told, exactly, and nobody else notices; or, under `block`,
+//! Subscribers that do not keep up: their losses are reported exactly, and nobody else notices; or, under `block`,
 //! nothing is lost and the publisher waits.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
@@ -23,7 +23,7 @@ use corecast_executors::{Wake, pause, spawn_plain};
 use one_executor::OneExecutor;
 use raw_client::{RawClient, Said};
 
-/// How long anything may take on a machine that is busy with something else.
+/// Time limit of any step, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Subscribers that keep up, beside the one that does not.
@@ -50,7 +50,7 @@ fn topic_of(number: u64) -> usize {
 
 /// The fast subscribers, on one executor, each with a session of its own.
 struct Fast {
-    /// How far each is.
+    /// The position of each.
     seen: Arc<[AtomicU64]>,
     executor: OneExecutor<()>,
 }
@@ -113,7 +113,7 @@ fn flood(broker: &BrokerProcess, fast: &Fast, messages: u64) {
     fast.wait(messages);
 }
 
-/// What the stalled one has in the end, by topic.
+/// The final counts of the stalled subscriber, by topic.
 #[derive(Default, Debug)]
 struct Account {
     received: BTreeMap<Vec<u8>, u64>,
@@ -124,7 +124,7 @@ struct Account {
     unbroken: u64,
 }
 
-/// How many messages there are of the topic of this number, up to it.
+/// The number of messages up to this one on its topic.
 fn published_until(number: u64) -> u64 {
     (1..=number).filter(|other| topic_of(*other) == topic_of(number)).count() as u64
 }
@@ -158,7 +158,7 @@ impl Account {
         account
     }
 
-    /// Messages of this topic that have come or are told to be missed.
+    /// Messages of this topic that were received or reported as missing.
     fn told(&self, topic: &[u8]) -> u64 {
         let of = |counts: &BTreeMap<Vec<u8>, u64>| counts.get(topic).copied().unwrap_or(0);
         of(&self.received) + of(&self.missed)

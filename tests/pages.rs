@@ -1,4 +1,4 @@
-//! Completions and man pages as their readers take them: a real bash, and a real man.
+//! Completions and man pages, read by a real bash and a real man.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use running::{run, said, text};
 
-/// What bash offers behind these words, of which the last one is begun.
+/// The completions that bash offers for these words, of which the last is incomplete.
 fn offered(words: &[&str]) -> String {
     let script = run(&["completions", "bash"]);
     said(&script, 0);

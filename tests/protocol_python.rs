@@ -1,5 +1,5 @@
-//! A client written from docs/PROTOCOL.md alone, in another language, against a real broker. What it proves is the
-//! page: if a stranger's client works, the page is enough.
+//! A client written from docs/PROTOCOL.md alone, in another language, against a real broker. It tests the page: if a
+//! stranger's client works, the page is sufficient.
 
 mod watchdog;
 

@@ -1,4 +1,4 @@
-//! The registry as anybody may look at it: `corecast registry` and the view behind it, against the real broker.
+//! The registry as users see it: `corecast registry` and the view behind it, against the real broker.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -45,7 +45,7 @@ fn view(broker: &BrokerProcess) -> RegistryView {
     RegistryView::with_config(broker.client()).expect("a view")
 }
 
-/// Who publishes what.
+/// The publishers with their topics.
 fn pairs(list: &[Listed]) -> Vec<(u64, String)> {
     list.iter().map(|listed| (listed.publisher.0, topics(listed))).collect()
 }

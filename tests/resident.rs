@@ -14,7 +14,7 @@ use std::time::Duration;
 use broker_process::{BrokerProcess, Transport, rss_bytes_of};
 use corecast::{Event, Publisher, Subscriber};
 
-/// How much memory may grow while it is looked at.
+/// Tolerated growth of memory during a measurement.
 const GROWTH_BYTES_MAX: u64 = 768 << 10;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! What a broker spends on time itself: shards that need none of it do not hear it a hundred times a second.
+//! The cost of time itself to a broker: resting shards are not ticked a hundred times a second.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -12,7 +12,7 @@ use broker_process::{BrokerProcess, Transport};
 use corecast_executors::TICK;
 use healthy_pair::HealthyPair;
 
-/// How long is looked at, at least: long beside a shard's rest of 80 ms.
+/// Shortest measurement: long beside a shard's rest of 80 ms.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Signals: none ends a broker without draining unless it means just that, and none that means nothing ends it at all.
+//! Signals: none ends a broker without draining unless that is its meaning, and none without a meaning ends it at all.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

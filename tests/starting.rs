@@ -1,4 +1,4 @@
-//! How brokers begin and end beside each other, and what one says that cannot begin.
+//! Brokers that start and end beside each other, and the errors of one that cannot start.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! Servers of other protocols on the port that a client was told is a broker's: it says so, whatever they do.
+//! Servers of other protocols on the port at which a client expects a broker: it reports them, whatever they do.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -13,7 +13,7 @@ use corecast::internals::wire::{Frame, encode_to_vec, greeting};
 use corecast_executors::spawn_plain;
 use running::{run, said};
 
-/// What a server does with a connection whose first bytes it does not understand.
+/// The reaction of a server to a connection whose first bytes it does not understand.
 #[derive(Clone, Copy, Debug)]
 enum Stranger {
     /// It speaks first: SSH, NATS, SMTP.

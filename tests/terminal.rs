@@ -18,7 +18,7 @@ fn broker() -> BrokerProcess {
     BrokerProcess::start(Transport::Tcp, &["--shards", "2"])
 }
 
-/// What Python's `pty` makes of a command: its stdout and stderr are a terminal, whose output this is.
+/// A command under Python's `pty`: its stdout and stderr are a terminal, whose output is captured.
 fn on_a_terminal(broker: &BrokerProcess, args: &[&str]) -> Command {
     let plain = at(broker, args);
     let mut command = Command::new("python3");

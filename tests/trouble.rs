@@ -1,5 +1,5 @@
-//! What can happen to a broker and its clients: killed, started again, stopped, out of descriptors, cut off in the
-//! middle of a frame. Whole messages arrive, what is missed is told, and who is not concerned does not notice.
+//! Trouble for a broker and its clients: killed, started again, stopped, out of descriptors, cut off within a frame.
+//! Messages arrive whole, missing ones are reported, and others do not notice.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -24,7 +24,7 @@ use healthy_pair::HealthyPair;
 use nix::sys::signal::Signal;
 use raw_client::{RawClient, Said, message};
 
-/// How long anything may take on a machine that is busy with something else.
+/// Time limit of any step, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In which clients must be back after a broker has been started again.
@@ -46,7 +46,7 @@ fn next(subscriber: &mut Subscriber) -> Event {
     subscriber.recv_timeout(PATIENCE).expect("the session stands").expect("there is more")
 }
 
-/// Publishes numbers until it is told to stop.
+/// Publishes numbers until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
@@ -100,7 +100,7 @@ fn until_back(subscriber: &mut Subscriber, last: &mut u64) -> Instant {
     }
 }
 
-/// The sequence of the next message. One loss is one gap: nobody is told once more when all shards know of it.
+/// The sequence of the next message. One loss is one gap: it is not reported again when all shards know of it.
 fn next_message(subscriber: &mut Subscriber) -> u64 {
     match next(subscriber) {
         Event::Message(message) => message.sequence,
@@ -491,7 +491,7 @@ fn what_was_flushed_before_the_end_arrives() {
     }
 }
 
-/// Publishes and flushes one message after another until that fails. Gives who it is and what was flushed.
+/// Publishes and flushes one message after another until that fails. Returns the publisher and the flushed messages.
 fn flushing(
     broker: &BrokerProcess,
     all: &Arc<AtomicU64>,

@@ -1,5 +1,5 @@
-//! A broker whose stdout or stderr is a pipe that nobody reads. It serves as ever, signals end it, and once somebody
-//! reads the log says how many lines are missing.
+//! A broker whose stdout or stderr is a pipe that nobody reads. It serves as usual, signals end it, and once the pipe
+//! is read the log says how many lines are missing.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

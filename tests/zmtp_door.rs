@@ -1,5 +1,5 @@
-//! The ZeroMQ door of a real broker, by peers that say exactly what a test wants: what is wrong is refused with a reason
-//! that is counted, and touches nobody else; policies, old peers and silence.
+//! The ZeroMQ door of a real broker, with peers that send exactly what a test wants: faults are refused with a counted
+//! reason, without effect on others; policies, old peers and silence.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -25,7 +25,7 @@ use zmtp_peer::{Said, ZmtpPeer, command_of, message, property, ready};
 /// Makes a peer that is about to go wrong.
 type Begin<'a> = &'a dyn Fn(&Path) -> ZmtpPeer;
 
-/// What is wrong, what a peer says, and the reason that is counted. Who cannot understand it is not told.
+/// A fault, the peer's bytes, and the counted reason; `false` if the peer could not understand an error, and gets none.
 type Case = (&'static str, Vec<u8>, &'static str, bool);
 
 fn greetings() -> Vec<Case> {

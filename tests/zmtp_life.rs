@@ -1,5 +1,5 @@
-//! How ZeroMQ peers of each version come, are silent, and end, at a real broker: who lives is not given up, and who may
-//! come back is not told to stay away.
+//! The life of ZeroMQ peers of each version at a real broker: a live peer is not given up, and one that may come back
+//! is not turned away for good.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

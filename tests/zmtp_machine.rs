@@ -1,5 +1,5 @@
-//! The ZMTP machine without sockets: whole input and input split at every byte come to the same, and a million mutated
-//! inputs come to steps or an error, never a panic, and never use more than has arrived.
+//! The ZMTP machine without sockets: whole input and input split at every byte have the same result, and a million
+//! mutated inputs result in steps or an error, never a panic, and never use more than has arrived.
 
 use corecast::ErrorCode;
 use corecast::internals::limits::{TOPIC_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX};
@@ -69,7 +69,7 @@ fn subscriber() -> Vec<u8> {
     out
 }
 
-/// What a stream comes to, fed in pieces: the steps, messages with their bytes; and how it ended.
+/// The result of a stream that is fed in pieces: the steps, messages with their bytes; and its end.
 fn told(stream: &[u8], piece: usize) -> Told {
     told_in(stream.chunks(piece))
 }
@@ -150,7 +150,7 @@ proptest! {
         prop_assert_eq!(told_in(pieces), told_in(std::iter::once(&stream[..])));
     }
 
-    /// What is written is read: any parts, any number of them.
+    /// Messages that are written can be read: any parts, any number of them.
     #[test]
     fn messages_come_as_they_were_sent(
         messages in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 1..8), 1..8),

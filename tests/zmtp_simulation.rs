@@ -1,5 +1,6 @@
-//! Several shards with ZeroMQ and native clients, driven by a seed: who says, reads, comes and goes next, and which link
-//! moves, is drawn; nothing is real but the shards. Each message reaches exactly those who want it, once and in order.
+//! Several shards with ZeroMQ and native clients, driven by a seed, which draws the next client to send, read, come or
+//! go, and the link that moves; nothing is real but the shards. Each message reaches exactly its subscribers, once and
+//! in order.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,10 +21,10 @@ use fastrand::Rng;
 const SEEDS: u64 = 150;
 const STEPS: usize = 400;
 
-/// What stands before the first part of every topic: short, so that filters meet topics.
+/// The levels before the first part of every topic: short, so that filters and topics meet.
 const LEVELS: [&str; 4] = ["a", "b", "ab", ""];
 
-/// A message, whoever sent it and however: topic first.
+/// A message, whatever its sender and encoding: topic first.
 type Parts = Vec<Vec<u8>>;
 
 struct Client {
@@ -31,14 +32,14 @@ struct Client {
     id: SessionId,
     is_native: bool,
     reader: Reader,
-    /// Bytes that were said to it and are not read yet.
+    /// Bytes that were sent to it and are not read yet.
     waiting: BytesMut,
     /// Prefixes that it wants.
     prefixes: Vec<Vec<u8>>,
     /// A ZeroMQ publisher: it may only publish.
     is_publisher: bool,
     got: Vec<Parts>,
-    /// What it must get, in order for each sender.
+    /// The messages that it must get, in order for each sender.
     expected: BTreeMap<usize, Vec<Parts>>,
 }
 
@@ -166,7 +167,8 @@ impl World {
         levels.join(".").into_bytes()
     }
 
-    /// Some at once. They come into force everywhere before anybody publishes again, so that who must get what is plain.
+    /// Changes several subscriptions at once. They come into force everywhere before anybody publishes again, so that
+    /// the expected receivers are certain.
     fn change_subscriptions(&mut self) {
         let client = self.rng.usize(..self.clients.len());
         if self.clients[client].is_publisher {

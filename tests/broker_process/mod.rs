@@ -1,5 +1,5 @@
 //! A broker as users run it: the real command as a process, on a free port or a socket file of its own. Ended by its
-//! own pid when it is dropped; its counters are how tests see what is counted.
+//! own pid when it is dropped; tests read its counters.
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
 mod page;
@@ -22,7 +22,7 @@ pub(crate) use page::Page;
 /// Between two looks at something that no signal tells of: counters, which are exported ten times a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// What clients and broker meet over.
+/// The transport between clients and broker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Transport {
     Tcp,
@@ -103,7 +103,7 @@ impl BrokerProcess {
         address.parse().expect("an address in digits")
     }
 
-    /// What a client of it begins with.
+    /// The base configuration of its clients.
     pub(crate) fn client(&self) -> ClientConfig {
         ClientConfig::new(self.endpoint.parse::<Endpoint>().expect("the broker's own address"))
     }
@@ -204,13 +204,13 @@ impl Drop for BrokerProcess {
     }
 }
 
-/// What a broker says when it serves.
+/// The ready line of a broker.
 struct Ready {
     endpoint: String,
     metrics: SocketAddr,
 }
 
-/// How a broker is started.
+/// The command line that starts a broker.
 #[derive(Debug)]
 struct Line {
     runner: Vec<String>,

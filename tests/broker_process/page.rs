@@ -1,4 +1,4 @@
-//! The counters of a broker, as they stand on its page for Prometheus.
+//! The counters of a broker, from its page for Prometheus.
 
 /// One page.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Page {
         self.reason("corecast_closes_total", reason)
     }
 
-    /// Whether a metric of this name is there.
+    /// True if there is a metric of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.lines.iter().any(|(there, ..)| there == name)
     }

@@ -1,4 +1,4 @@
-//! Of the contract: publishers that wait for subscribers, and how those are counted.
+//! The part of the contract about publishers that wait for subscribers, and about counting these.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! What publish/subscribe promises, written once and run for each way to meet: through the broker, from publisher to
+//! The contract of publish/subscribe, written once and run for each way to meet: through the broker, from publisher to
 //! subscriber, or both in one session, over TCP and over Unix sockets, against the real command. A new mode is a new
 //! [`Ground`].
 
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// How messages travel.
+/// The way that messages take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Proxy,

@@ -1,5 +1,5 @@
-//! Endpoints that nobody reaches, that are taken, that say nothing, or that are somebody else's: refused or reported by
-//! name, without a hurry, and nobody else's affair.
+//! Endpoints that nobody reaches, that are taken, that are silent, or that belong to another: refused or reported by
+//! name, without haste, and without effect on others.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::follower::Follower;
 use super::port::{CountingPort, Port};
 use super::{DIRECT, PUBLISHER_LOST, SHORT, own_sessions, watchdog};
 
-/// What is written when a publisher cannot be reached.
+/// The log line for a publisher that cannot be reached.
 const UNREACHABLE: &str = "a direct publisher cannot be reached";
 
-/// How long a subscriber may wait for publishers that do not answer, on a machine that is busy with something else.
+/// Time limit of a subscription while publishers do not answer, on a machine that is busy with something else.
 const SUBSCRIBES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A broker with a publisher that all can reach, and one that says that it is at `endpoint`.

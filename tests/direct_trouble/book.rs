@@ -1,4 +1,4 @@
-//! The registry as a test asks it: who has this topic, and what became of whom. It goes on when the broker is back.
+//! The registry as tests query it: the publishers of a topic, and the fate of each. It goes on when the broker is back.
 
 use std::time::Duration;
 

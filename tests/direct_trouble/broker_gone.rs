@@ -19,7 +19,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(2);
 
 const ROUNDS: u64 = 3;
 
-/// A publisher of this process, until it is told to stop.
+/// A publisher of this process, until it is stopped.
 struct Load {
     id: PublisherId,
     stop: Arc<AtomicBool>,
@@ -107,7 +107,7 @@ fn streams_outlive_their_broker_and_everybody_finds_the_next_uds() {
     killed_under_direct_streams(Transport::Uds);
 }
 
-/// A topic begun while nobody introduces: it is published, and who hears of it later is told that it has begun.
+/// A topic that begins while the broker is away: it is published, and a late subscriber gets a gap for its beginning.
 #[test]
 fn what_begins_while_the_broker_is_away_is_told_to_who_hears_of_it_later() {
     let _watchdog = watchdog::watch("what_begins_while_the_broker_is_away_is_told_to_who_hears_of_it_later");

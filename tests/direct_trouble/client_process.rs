@@ -61,7 +61,7 @@ impl ClientProcess {
         kill(self.pid(), Signal::SIGCONT).expect("it is frozen");
     }
 
-    /// Waits until it ends by itself, and gives what it said.
+    /// Waits until it ends by itself, and returns its output.
     pub(crate) fn wait(&mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("a child can be waited for");
         (status, self.said())
@@ -71,7 +71,7 @@ impl ClientProcess {
         std::fs::read_to_string(self.stderr.path()).expect("it is there")
     }
 
-    /// Waits until it has said all of these in one line, and gives that.
+    /// Waits until one line of its output contains all of these, and returns that line.
     pub(crate) fn until_says(&self, parts: &[&str]) -> String {
         loop {
             let said = self.said();

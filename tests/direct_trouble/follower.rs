@@ -1,6 +1,6 @@
-//! The oracle: a subscriber that knows of each publisher how far it is. Whatever is missing must have been told before
-//! the message behind it; nothing comes twice, and nothing out of order. Its publishers have one topic each, so that
-//! their sequence numbers have no holes.
+//! The oracle: a subscriber that keeps the position of each publisher. Every missing message must have been reported
+//! before the message after it; nothing comes twice, and nothing out of order. Its publishers have one topic each, so
+//! that their sequence numbers have no holes.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,9 +13,9 @@ pub(crate) struct Follower {
     subscriber: Subscriber,
     /// The last message of each.
     last: HashMap<PublisherId, u64>,
-    /// How many messages of each have come.
+    /// Messages received from each.
     received: HashMap<PublisherId, u64>,
-    /// Of these something may be missing now: a gap was told, and no message of theirs has come since.
+    /// Publishers with possibly missing messages: a gap was reported, and no message of theirs has come since.
     may_have_missed: HashSet<PublisherId>,
     /// A publisher that is new here may have begun before.
     is_late: bool,
@@ -23,12 +23,12 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Of publishers that begin later: it has all of their messages.
+    /// A follower of publishers that begin later: it gets all of their messages.
     pub(crate) fn from_the_start(config: ClientConfig, filter: &str) -> Self {
         Self::subscribe(config, filter, false)
     }
 
-    /// Of publishers some of which have begun.
+    /// A follower of publishers of which some have begun.
     pub(crate) fn late(config: ClientConfig, filter: &str) -> Self {
         Self::subscribe(config, filter, true)
     }
@@ -84,7 +84,7 @@ impl Follower {
         }
     }
 
-    /// Reads until so many gaps have been told, ever.
+    /// Reads until this many gaps have been reported in all.
     pub(crate) fn read_until_told(&mut self, gaps: usize) {
         while self.gaps.len() < gaps {
             assert!(self.step(PATIENCE), "no gap is told");

@@ -1,17 +1,17 @@
-//! What can happen to direct mode: brokers, publishers and addresses that are gone, frozen, false or somebody else's.
-//! Against real processes; every message arrives or is told, and who is not concerned does not notice.
+//! Trouble in direct mode: brokers, publishers and addresses that are gone, frozen, false or another's. Against real
+//! processes; every message arrives or is reported as missing, and others do not notice.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `broker_gone` | streams over the death of their broker, and who comes after it is back |
+//! | `broker_gone` | streams across the death of their broker, and clients that come after it is back |
 //! | `publisher_gone` | publishers killed, leaving, frozen |
-//! | `addresses` | endpoints that nobody reaches, that are taken, that are somebody else's |
-//! | `strangers` | who speaks to a publisher's port and should not |
+//! | `addresses` | endpoints that nobody reaches, that are taken, that belong to another |
+//! | `strangers` | peers that connect to a publisher's port and should not |
 //! | `slow` | subscribers that do not read |
 //! | `follower` | the oracle: a subscriber that knows what it may miss |
 //! | `client_process` | `corecast pub` and `corecast sub` as processes |
-//! | `book` | the registry, as a test asks it |
-//! | `port` | a listener that is no publisher, and counts who comes |
+//! | `book` | the registry, as tests query it |
+//! | `port` | a listener that is not a publisher, and counts connections |
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -43,10 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A broker that only introduces, and gives up who says nothing for two seconds.
+/// A broker that only introduces, and gives up clients that are silent for two seconds.
 const DIRECT: &[&str] = &["--mode", "direct", "--shards", "2", "--lease", "2s"];
 
-/// What subscribers of a publisher that has died are told.
+/// The gap that subscribers of a dead publisher get.
 const PUBLISHER_LOST: Gap = Gap { topic: None, missed: None, reason: GapReason::Publisher };
 
 fn topic(name: &str) -> Topic {

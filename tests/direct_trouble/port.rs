@@ -1,4 +1,4 @@
-//! A listener that is no publisher, and counts who comes.
+//! A listener that is not a publisher, and counts connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_executors::{pause, spawn_plain};
 
-/// Who listens there.
+/// The kind of the listener.
 #[derive(Clone, Copy)]
 pub(crate) enum Port {
     /// It hangs up.
@@ -42,12 +42,12 @@ impl CountingPort {
         CountingPort { endpoint, came }
     }
 
-    /// How many connections have come.
+    /// The number of connections so far.
     pub(crate) fn came(&self) -> u64 {
         self.came.load(Ordering::Relaxed)
     }
 
-    /// How many more come in this time.
+    /// The number of further connections within this time.
     pub(crate) fn come_within(&self, time: Duration) -> u64 {
         let before = self.came();
         pause(time);

@@ -1,5 +1,5 @@
-//! Publishers that are killed, leave, or are frozen: their subscribers are told what they may have missed, once, and
-//! find who comes after them by themselves.
+//! Publishers that are killed, leave, or are frozen: their subscribers get one gap for what they may have missed, and
+//! find the successors by themselves.
 
 use corecast::DownReason;
 
@@ -83,7 +83,8 @@ fn who_leaves_in_order_leaves_no_gap() {
     }
 }
 
-/// Longer than its lease. Gives the followers, and how many gaps each was told by the time all was well again.
+/// Freezes a publisher for longer than its lease. Returns the followers, with the number of gaps that each had got when
+/// all was well again.
 fn frozen(args: &[&str]) -> [Follower; 2] {
     let broker = BrokerProcess::start(Transport::Tcp, &[DIRECT, args].concat());
     let mut book = Book::of(&broker);

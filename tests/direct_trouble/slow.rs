@@ -13,7 +13,7 @@ use super::{DIRECT, PATIENCE, SHORT, own_sessions, topic, watchdog};
 
 const PAYLOAD_BYTES: usize = 32 << 10;
 
-/// What may wait for one subscriber. The kernel's socket buffers hold a few MiB before that.
+/// Bytes queued for one subscriber at the most. The kernel's socket buffers hold a few MiB before that.
 const EGRESS_BYTES: usize = 2 << 20;
 
 /// The publisher is never further ahead of the slowest of those that read: half of [`EGRESS_BYTES`].

@@ -1,5 +1,5 @@
-//! Who speaks to the port of a direct publisher and should not, or not so: refused as the protocol's page says, and
-//! nobody else's affair.
+//! Peers that connect to the port of a direct publisher and break its protocol: refused as PROTOCOL.md says, without
+//! effect on others.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! A publisher and a subscriber that behave, beside whatever a test does to their broker: all their messages arrive,
-//! in order, and nobody tells them of a gap.
+//! A publisher and a subscriber that behave well while a test troubles their broker: all their messages arrive, in
+//! order, and without a gap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use corecast_executors::{pause, spawn_plain};
 /// Between two messages: 500 a second show a disturbance, and leave the machine to the test.
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// How long a message may be on its way on a machine that is busy with something else.
+/// Time limit of a message's delivery, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// They publish and receive until they are asked whether all was well.
+/// A pair that publishes and receives until it is checked.
 #[derive(Debug)]
 pub(crate) struct HealthyPair {
     stop: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! A broker that is away for a while: whoever comes meanwhile is told, and whoever is there waits.
+//! A broker that is away for a while: new clients get an error, and connected ones wait.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Futures that are dropped before they are ready: what they asked for is not waited for any more.
+//! Futures that are dropped before they are ready: nothing waits for their answers any more.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Publishers that are dropped without being closed: what they have published arrives, or a warning says how much may not.
+//! Publishers that are dropped without being closed: their messages arrive, or a warning says how many may not.
 
 use std::io::{self, Write};
 use std::process::Command;

@@ -1,5 +1,5 @@
 //! Questions of a handle to the client executor: each is answered or fails in its time, whatever became of the session,
-//! and one whose asker is gone holds nobody up.
+//! and a dropped one holds nobody up.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! A client without the library: a plain TCP socket that says what a test wants said, right or wrong, and reads
+//! A client without the library: a plain TCP socket that sends exactly what a test wants, right or wrong, and reads
 //! when the test wants to.
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::watchdog::LIMIT;
 
-/// What the broker said, or a direct publisher.
+/// A frame from the broker, or from a direct publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Welcome {
@@ -23,7 +23,7 @@ pub(crate) enum Said {
         epoch: u64,
         ticket: u64,
     },
-    /// Of a direct publisher, before its welcome.
+    /// The identity of a direct publisher, before its welcome.
     Identity(u64),
     Done(u32),
     Error(ErrorCode, String),
@@ -40,7 +40,7 @@ pub(crate) enum Said {
     },
     Ping(u64),
     Pong(u64),
-    /// Of direct publishers, and which topics are theirs.
+    /// A frame about direct publishers and their topics.
     OfRegistry,
     /// The end of the stream, in order.
     End,
@@ -65,7 +65,7 @@ impl RawClient {
         Self::of(TcpStream::connect(broker).expect("the broker listens"))
     }
 
-    /// As [`RawClient::connect`], with a receive buffer of about so many bytes: whoever stalls shows it soon.
+    /// Connects like [`RawClient::connect`], with a receive buffer of about this size: a stall shows soon.
     pub(crate) fn connect_narrow(broker: SocketAddr, buffer_bytes: usize) -> Self {
         let socket = Socket::new(Domain::for_address(broker), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(buffer_bytes).expect("a size that the kernel takes");
@@ -86,7 +86,7 @@ impl RawClient {
         self
     }
 
-    /// The broker greets whoever comes, at once.
+    /// Reads the greeting, which the broker sends at once.
     pub(crate) fn take_greeting(&mut self) {
         while self.received.len() < GREETING_BYTES {
             assert_eq!(self.read_some(), None, "in place of a greeting");
@@ -139,7 +139,7 @@ impl RawClient {
         self.stream.try_clone().expect("a descriptor")
     }
 
-    /// Nothing more is sent; what is said is still read.
+    /// Ends the sending direction; it still reads.
     pub(crate) fn end_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("it is connected");
     }
@@ -151,7 +151,7 @@ impl RawClient {
             .expect("a TCP socket");
     }
 
-    /// Whether the broker says anything within this time; what it says stays to be read.
+    /// True if the broker sends anything within this time, which stays unread.
     pub(crate) fn is_answered_within(&self, time: std::time::Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a watchdog");
         let peeked = self.stream.peek(&mut [0]);
@@ -171,7 +171,7 @@ impl RawClient {
         }
     }
 
-    /// What the broker says as an error, perhaps after other things, and then nothing more.
+    /// The error that the broker sends, perhaps after other frames, and then nothing more.
     pub(crate) fn refused(mut self) -> (ErrorCode, String) {
         if !self.greeted {
             self.take_greeting();

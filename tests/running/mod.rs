@@ -1,4 +1,4 @@
-//! Commands as a user runs them: started, waited for, and what they said.
+//! Commands as a user runs them: their start, their end, and their output.
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
 use std::io::Read as _;
@@ -18,7 +18,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Waits for its end; what it said where it was piped.
+    /// Waits for its end; returns the output that was piped.
     pub(crate) fn output(mut self) -> Output {
         let mut output = Output { status: Default::default(), stdout: Vec::new(), stderr: Vec::new() };
         if let Some(mut stdout) = self.0.stdout.take() {
@@ -48,7 +48,7 @@ pub(crate) fn at(broker: &BrokerProcess, args: &[&str]) -> Command {
     command
 }
 
-/// A subscriber that is there, as one of so many: what is published from now on it prints.
+/// A subscriber that is connected, as one of this many: it prints what is published from now on.
 pub(crate) fn subscribed(broker: &BrokerProcess, as_one_of: u64, command: &mut Command) -> Running {
     broker.until(|page| page.sum("corecast_subscriptions") == as_one_of - 1);
     let running = start(command);
@@ -65,7 +65,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
-/// Asserts an exit code, and gives what was said on stderr.
+/// Asserts an exit code, and returns stderr.
 pub(crate) fn said(output: &Output, code: i32) -> String {
     let said = text(&output.stderr).to_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");

@@ -1,4 +1,4 @@
-//! What well-behaved clients ask for: subscriptions, flushes, counts, pings.
+//! The requests of well-behaved clients: subscriptions, flushes, counts, pings.
 
 use corecast::Filter;
 use corecast::internals::wire::Frame;

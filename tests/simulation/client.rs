@@ -1,5 +1,5 @@
-//! Owns the other end of one connection: what it has said and not yet been heard, what has come and not yet been
-//! read. It speaks the wire's bytes and nothing else, as a real client does.
+//! Owns the other end of one connection: bytes sent and not yet read by the broker, bytes received and not yet read
+//! here. It speaks the wire's bytes and nothing else, like a real client.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ pub(crate) enum Incoming {
 pub(crate) struct Client {
     /// Said, and not yet read by the shard.
     pub(crate) to_broker: VecDeque<u8>,
-    /// Bytes said since it connected.
+    /// Bytes sent since it connected.
     pub(crate) said: u64,
     /// Sent by the shard, and not yet read: what the kernel holds.
     pub(crate) from_broker: VecDeque<u8>,
@@ -45,7 +45,7 @@ pub(crate) struct Client {
     greeted: bool,
     /// It does not read for now.
     pub(crate) stalled: bool,
-    /// It says nothing more; what it has said is still read.
+    /// True if it sends nothing more; the bytes sent before are still read.
     pub(crate) has_left: bool,
     /// It publishes.
     pub(crate) publishes: bool,

@@ -1,11 +1,11 @@
-//! Owns what goes wrong on purpose, once a run: between two shards, between a shard and its kernel, or between a
-//! kernel and its client. The shard logic itself is left as it is.
+//! Owns the deliberate fault, one a run: between two shards, between a shard and its kernel, or between a kernel and
+//! its client. The shard logic itself is unchanged.
 
 use corecast::internals::shard::LinkItem;
 
 use crate::client::Incoming;
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
     /// A batch never reaches the other shard.
@@ -18,15 +18,15 @@ pub(crate) enum Fault {
     ForgetFlush,
     /// Two messages of a publisher and topic change places.
     SwapMessages,
-    /// A gap notice is not told.
+    /// A gap notice is not sent.
     ForgetGap,
-    /// A gap notice is told twice.
+    /// A gap notice is sent twice.
     RepeatGap,
     /// A byte of a payload changes.
     CorruptPayload,
     /// A message is given to another client, too.
     Misdeliver,
-    /// A flush is answered when it is said, not when it is done.
+    /// A flush is answered when it is sent, not when it is done.
     AcknowledgeEarly,
 }
 
@@ -45,7 +45,7 @@ impl Armed {
         Armed { fault, passes, struck: false }
     }
 
-    /// Whether this fault strikes here and now.
+    /// True if this fault strikes here and now.
     pub(crate) fn strikes(&mut self, fault: Fault) -> bool {
         if self.struck || self.fault != Some(fault) {
             return false;
@@ -58,7 +58,7 @@ impl Armed {
         true
     }
 
-    /// How often this item reaches the other shard.
+    /// The number of times that this item reaches the other shard.
     pub(crate) fn copies(&mut self, item: &LinkItem) -> usize {
         match item {
             LinkItem::Batch { .. } if self.strikes(Fault::LoseBatch) => 0,

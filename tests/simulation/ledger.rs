@@ -1,5 +1,5 @@
-//! Owns the oracle's books: every message that was said, and for every session what it asked for and since when.
-//! Written from what clients say and read, never from what a shard thinks.
+//! Owns the oracle's books: every message that was sent, and for every session its subscriptions and their times.
+//! Written from what clients send and receive, never from a shard's state.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -7,23 +7,23 @@ use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
 
-/// A message that a client said, or a gap that it told.
+/// A message, or a gap, that a client sent.
 pub(crate) struct Message {
     /// Which client.
     pub(crate) publisher: usize,
     pub(crate) topic: usize,
     pub(crate) sequence: u64,
     pub(crate) payload: Vec<u8>,
-    /// How many messages the gap is of; 0: it is a message.
+    /// The number of messages in the gap; 0: it is a message.
     pub(crate) gap: u64,
-    /// The step in which it was said, and how often the world had been at rest before.
+    /// The step in which it was sent, and the number of times that the world had been at rest before.
     pub(crate) said_at: u64,
     pub(crate) epoch: u64,
-    /// Where it ends in what the client said.
+    /// The position of its end in the client's stream.
     ends_at: u64,
     /// A shard has read it to its end, from an open session, and was not stopping.
     pub(crate) taken: bool,
-    /// How many messages its topic had before.
+    /// The number of earlier messages of its topic.
     pub(crate) place: usize,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Message {
 pub(crate) struct Subscribed {
     pub(crate) filter: Filter,
     pub(crate) subscriber: u32,
-    /// The epoch in which it was asked for.
+    /// The epoch in which it was requested.
     asked_in: u64,
     /// The step in which it was known to be in force.
     pub(crate) since: Option<u64>,
@@ -42,17 +42,17 @@ pub(crate) struct Subscribed {
 }
 
 impl Subscribed {
-    /// Whether it is in force, and nobody has taken it back.
+    /// True if it is in force, and nobody has cancelled it.
     pub(crate) fn stands(&self) -> bool {
         self.since.is_some() && self.ended_in.is_none()
     }
 }
 
-/// What an unanswered request was for.
+/// The purpose of an unanswered request.
 pub(crate) enum Request {
     Subscribe(usize),
     Unsubscribe(usize),
-    /// The client had said so many bytes.
+    /// A flush, after the client had sent this many bytes.
     Flush(u64),
 }
 
@@ -64,21 +64,21 @@ pub(crate) struct Watch {
     pub(crate) has_ended: bool,
 }
 
-/// How exactly the stream of one topic can be followed.
+/// The precision with which the stream of one topic can be checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Follow {
-    /// Nothing was asked for yet.
+    /// No subscription yet.
     #[default]
     NotAsked,
     /// Asked for; exact from the answer on if nothing is published in between.
     Asked,
-    /// The next message must be the one at this place, or the gap before it is told.
+    /// The next message must be the one at this place, or a gap before it must be reported.
     From(usize),
-    /// Messages came while it was being asked for or taken back: only the sums are known.
+    /// Messages came while a subscription began or ended: only the sums are known.
     Sums,
 }
 
-/// What one session received of one topic.
+/// The messages and gaps that one session received of one topic.
 #[derive(Default)]
 pub(crate) struct TopicBook {
     /// Indices of messages.
@@ -99,7 +99,7 @@ pub(crate) struct SessionBook {
     pub(crate) requests: BTreeMap<u32, Request>,
     /// By request.
     pub(crate) watches: BTreeMap<u32, Watch>,
-    /// Its broken rule will be told as this.
+    /// The error for its broken rule.
     pub(crate) expects: Option<ErrorCode>,
     /// The broker ended it.
     pub(crate) closed: Option<ErrorCode>,
@@ -112,7 +112,7 @@ impl SessionBook {
         SessionBook { topics: TOPICS.iter().map(|_| TopicBook::default()).collect(), ..Default::default() }
     }
 
-    /// Whether a message must reach this session, or be told.
+    /// True if a message must reach this session, or be reported as missing.
     pub(crate) fn is_owed(&self, message: &Message) -> bool {
         let owes = |s: &Subscribed| {
             s.since.is_some_and(|since| since < message.said_at)
@@ -121,20 +121,20 @@ impl SessionBook {
         message.taken && self.matching(message.topic).any(owes)
     }
 
-    /// Whether a message may have reached this session, ever.
+    /// True if a message may ever have reached this session.
     pub(crate) fn may_have(&self, message: &Message) -> bool {
         let was =
             |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none_or(|over| message.said_at < over);
         message.taken && self.matching(message.topic).any(was)
     }
 
-    /// Whether a message may reach this session now.
+    /// True if a message may reach this session now.
     pub(crate) fn may_get(&self, message: &Message) -> bool {
         let stands = |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none();
         message.taken && self.matching(message.topic).any(stands)
     }
 
-    /// Whether a gap of this topic may be told now.
+    /// True if a gap of this topic may be reported now.
     pub(crate) fn may_miss(&self, topic: usize) -> bool {
         self.matching(topic).any(|s| s.over.is_none())
     }
@@ -143,7 +143,7 @@ impl SessionBook {
         self.subscribed.iter().filter(move |s| s.filter.matches(TOPICS[topic].as_bytes()))
     }
 
-    /// How many subscribers ask for a topic, when all is at rest.
+    /// The number of subscribers of a topic, when all is at rest.
     pub(crate) fn subscribers_of(&self, topic: usize) -> usize {
         let asking: HashSet<u32> =
             self.matching(topic).filter(|s| s.over.is_none()).map(|s| s.subscriber).collect();
@@ -163,7 +163,7 @@ impl SessionBook {
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) step: u64,
-    /// How often the world has been at rest.
+    /// The number of times that the world has been at rest.
     pub(crate) epoch: u64,
     pub(crate) messages: Vec<Message>,
     pub(crate) by_topic: Vec<Vec<usize>>,
@@ -183,7 +183,7 @@ impl Ledger {
         self.sessions.push(SessionBook::new());
     }
 
-    /// Whether this client may publish on the topic; if nobody owns it, it does from now on.
+    /// True if this client may publish on the topic; if nobody owns the topic, the client does from now on.
     pub(crate) fn owns(&mut self, client: usize, topic: usize) -> bool {
         self.owners.get_mut(topic).is_none_or(|owner| *owner.get_or_insert(client) == client)
     }
@@ -230,7 +230,7 @@ impl Ledger {
         index
     }
 
-    /// A shard has read what a client said up to `heard`; `taken`: and takes it.
+    /// Records that a shard has read what a client sent up to `heard`, and, if `taken`, takes it.
     pub(crate) fn read(&mut self, publisher: usize, heard: u64, taken: bool) {
         while let Some(index) = self.unread[publisher].front()
             && self.messages[*index].ends_at <= heard
@@ -246,7 +246,7 @@ impl Ledger {
         of.get(usize::try_from(sequence).ok()?.checked_sub(1)?).copied()
     }
 
-    /// Whether all that a client said up to there has been taken.
+    /// True if everything that a client sent up to there has been taken.
     pub(crate) fn is_taken(&self, publisher: usize, up_to: u64) -> bool {
         let said = self.by_publisher[publisher].iter().map(|index| &self.messages[*index]);
         said.take_while(|message| message.ends_at <= up_to).all(|message| message.taken)

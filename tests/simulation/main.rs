@@ -2,17 +2,17 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `plan` | what a seed decides before the first step |
-//! | `world` | shards, links, connections, clients; one step at a time, and how it comes to rest |
-//! | `pumps` | what the broker's pumps do, without I/O: reading turns, flushes, links |
-//! | `steps` | what may happen next |
-//! | `asking` | of that: what well-behaved clients ask for |
-//! | `strangers` | and who breaks a rule |
+//! | `plan` | the decisions of a seed before the first step |
+//! | `world` | shards, links, connections, clients; one step at a time, and the way to rest |
+//! | `pumps` | the work of the broker's pumps, without I/O: reading turns, flushes, links |
+//! | `steps` | the possible next steps |
+//! | `asking` | of these: the requests of well-behaved clients |
+//! | `strangers` | and of clients that break a rule |
 //! | `client` | the other end of one connection: bytes out, bytes in |
-//! | `oracle` | what must be true; it knows the requests and the answers, and nothing of shards |
-//! | `ledger` | its books: who published what, who asked for what and since when |
-//! | `violation` | what is said when it is not true |
-//! | `fault` | what goes wrong on purpose, so that the oracle is seen to catch it |
+//! | `oracle` | the invariants; it knows the requests and the answers, and nothing of shards |
+//! | `ledger` | its books: publishers' messages, and subscriptions with their times |
+//! | `violation` | the report of a broken invariant |
+//! | `fault` | the deliberate fault, so that the oracle is seen to catch it |
 //!
 //! On failure the seed is printed. `CORECAST_SIM_SEED=N` runs that one, `CORECAST_SIM_SEEDS=N` as many from 0.
 
@@ -67,8 +67,8 @@ fn whatever_happens_every_message_is_accounted_for() {
     }
 }
 
-/// Runs seeds until the fault has struck and been caught; a run in which it strikes and nobody notices may be
-/// harmless (the message was asked for by nobody), but not every time.
+/// Runs seeds until the fault has struck and been caught; a run in which it strikes unnoticed may be harmless (nobody
+/// had subscribed to the message), but not every time.
 fn is_caught(fault: Fault, as_one_of: &[Kind]) {
     let mut struck = 0;
     for seed in 1_000..1_400 {

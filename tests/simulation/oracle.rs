@@ -1,5 +1,5 @@
-//! Owns what must be true. It is told what clients say and what they read, and knows nothing of shards, groups or
-//! queues: only what was promised to a subscriber.
+//! Owns the invariants. It sees what clients send and receive, and knows nothing of shards, groups or queues: only what
+//! a subscriber was promised.
 
 use corecast::{ErrorCode, OverflowPolicy};
 
@@ -14,7 +14,7 @@ const REASON_OVERFLOW: u8 = 1;
 /// And of one that a publisher tells.
 pub(crate) const REASON_PUBLISHER: u8 = 2;
 
-/// What every simulated ping carries.
+/// The token of every simulated ping.
 pub(crate) const PING_TOKEN: u64 = 0x0123_4567_89ab_cdef;
 
 /// The judge of one run.
@@ -23,7 +23,7 @@ pub(crate) struct Oracle {
     pub(crate) ledger: Ledger,
     /// A drain has begun.
     pub(crate) draining: bool,
-    /// Messages that clients read, messages that they were told to have missed, and notices of it.
+    /// Messages that clients received, messages reported to them as missing, and gap notices.
     pub(crate) received: u64,
     pub(crate) told: u64,
     pub(crate) notices: u64,

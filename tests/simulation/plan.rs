@@ -1,18 +1,18 @@
-//! Owns what a seed decides before the first step: how large the world is, how narrow its queues, and what happens
-//! in it how often.
+//! Owns the decisions of a seed before the first step: the size of the world, the size of its queues, and the frequency
+//! of its events.
 
 use corecast::internals::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
 use corecast::internals::shard::ShardConfig;
 use corecast::{OverflowPolicy, QueueBounds};
 
-/// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that what is missing at a place
-/// of a stream can be counted; anybody publishes on the others.
+/// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that missing messages can be counted
+/// at their place of the stream; any client publishes on the others.
 pub(crate) const TOPICS: [&str; 8] = ["x.0", "x.1", "x.2", "y.0", "y.1", "y.2", "x.s", "y.s"];
 
-/// How many topics have a publisher of their own.
+/// The number of topics with a publisher of their own.
 pub(crate) const TOPICS_OWNED: usize = 6;
 
-/// Filters that are asked for: exact names, patterns, and (from the second on that begins so) prefixes.
+/// The filters of subscriptions: exact names, patterns, and (for a second one with the same start) prefixes.
 pub(crate) const FILTERS: [&str; 14] = [
     "x.0",
     "x.1",
@@ -36,7 +36,7 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = 200;
 /// The most memory that the gaps of a queue take: one that leaves, one behind it, one at the end.
 pub(crate) const GAPS_BYTES_MAX: usize = 3 * (EGRESS_ITEM_BYTES + TOPICS.len() * 200);
 
-/// What a seed decides.
+/// The decisions of a seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -54,11 +54,11 @@ pub(crate) struct Plan {
     pub(crate) subscribers: usize,
     /// Steps before the end begins.
     pub(crate) steps: u64,
-    /// Of 1,000 steps: how many toggle whether a client reads.
+    /// The number, of 1,000 steps, that start or stop a client's reading.
     pub(crate) stalls: u32,
     /// Nobody leaves and nobody is thrown out before the end, so that the counters can be exact.
     pub(crate) calm: bool,
-    /// Publishers tell gaps of their own, so that what is told is more than what was dropped.
+    /// True if publishers send gaps of their own, so that more is reported missing than was dropped.
     pub(crate) tells_gaps: bool,
     /// It ends with a drain, not with everybody leaving.
     pub(crate) drains: bool,
@@ -105,8 +105,8 @@ impl Plan {
         }
     }
 
-    /// Whether the newest message of every topic has room behind a batch that has begun to leave, so that `latest`
-    /// drops nothing but what is replaced.
+    /// True if the newest message of every topic fits behind a batch that has begun to leave, so that `latest` drops
+    /// only replaced messages.
     pub(crate) fn has_room_for_every_topic(&self) -> bool {
         let frame_bytes = PAYLOAD_BYTES_MAX + 60 + EGRESS_ITEM_BYTES;
         let topics_bytes = TOPICS.len() * frame_bytes + GAPS_BYTES_MAX;

@@ -1,4 +1,4 @@
-//! What the broker's pumps do for a shard, without I/O: reading turns (`broker/ingress.rs`), flushes and link sends
+//! The work of the broker's pumps for a shard, without I/O: reading turns (`broker/ingress.rs`), flushes and link sends
 //! (`broker/flush.rs`), link receives (`broker/links.rs`). Where those wait, this returns and is called again.
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ impl Host {
         Host { shard, slab: Slab::default(), spans: Vec::new(), sends, draining: false }
     }
 
-    /// Whether an item waits for room on a link.
+    /// True if an item waits for room on a link.
     pub(crate) fn waits_for_room(&self) -> bool {
         self.sends.iter().any(Option::is_some)
     }
@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     pub(crate) shard: usize,
     pub(crate) session: SessionId,
     reader: Reader,
-    /// Bytes read of what the client said.
+    /// Bytes of the client that were read.
     pub(crate) heard: u64,
     /// A flush waits for the kernel to take more.
     pub(crate) flush_waits: bool,
@@ -176,7 +176,7 @@ impl World {
         visit
     }
 
-    /// Ends sessions as the shard has decided. Who may go on is asked when it is read.
+    /// Ends sessions as the shard has decided. Held sessions are checked when they are read.
     fn apply(&mut self, shard: usize) {
         let outbox = &mut self.hosts[shard].shard.outbox;
         let (shut, abort) = (std::mem::take(&mut outbox.shut), std::mem::take(&mut outbox.abort));

@@ -1,4 +1,4 @@
-//! What may happen next. Each step is one thing that one party does; the seed decides which.
+//! The possible next steps. Each step is one action of one party; the seed decides which.
 
 use crate::client::Client;
 use crate::oracle::REASON_PUBLISHER;
@@ -55,7 +55,7 @@ impl World {
         Ok(())
     }
 
-    /// One shard after the other is told to stop, while everything goes on.
+    /// Stops one shard after the other, while everything goes on.
     pub(crate) fn drain(&mut self) -> Checked {
         self.oracle.draining = true;
         let mut order: Vec<usize> = (0..self.hosts.len()).collect();
@@ -151,7 +151,7 @@ impl World {
         self.clients[client].publishes = true;
     }
 
-    /// A connection comes, and has said nothing yet.
+    /// Accepts a connection that has sent nothing yet.
     pub(crate) fn accept(&mut self) -> Option<usize> {
         let shard = self.any_shard();
         let Some(session) = self.hosts[shard].shard.on_open() else {

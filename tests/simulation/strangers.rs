@@ -1,11 +1,11 @@
-//! Who breaks a rule: each must be told which, and nobody else may notice.
+//! Clients that break a rule: each must get its error, and nobody else may notice.
 
 use corecast::internals::wire::{Frame, greeting};
 use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::world::World;
 
-/// How a rule is broken.
+/// A way to break a rule.
 #[derive(Clone, Copy, Debug)]
 enum Offence {
     Http,

@@ -1,23 +1,23 @@
-//! Owns what the oracle says when something is not true.
+//! Owns the report of a broken invariant.
 
 use std::fmt;
 
-/// What kind of promise was broken.
+/// The kind of a broken promise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     /// A message or a frame arrived that nobody sent so.
     Corrupted,
-    /// A message or a gap arrived at a session that had not asked for its topic, or not any more.
+    /// A message or a gap arrived at a session that had not subscribed to its topic, or no longer.
     Unasked,
     /// A message arrived a second time.
     Duplicated,
     /// A message arrived after a later one of its publisher and topic.
     Reordered,
-    /// Messages are missing at a place of the stream, and another number is told there.
+    /// Messages are missing at a place of the stream, and another number is reported there.
     Misplaced,
-    /// Messages neither arrived nor were told as missed.
+    /// Messages neither arrived nor were reported as missing.
     Lost,
-    /// More is told as missed than can have been.
+    /// More is reported as missing than can be.
     Overtold,
     /// A gap at a session whose policy drops nothing.
     DroppedDespitePolicy,
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Unanswered,
     /// A flush was answered before all before it was taken.
     EarlyDone,
-    /// A watch was told another number of subscribers than there are.
+    /// A watch reported another number of subscribers than there are.
     WrongCount,
     /// Nothing moves any more, and not all is done.
     Stuck,
@@ -59,7 +59,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What most checks give.
+/// The result of most checks.
 pub(crate) type Checked<T = ()> = Result<T, Violation>;
 
 /// An error of this kind unless `true_`.

@@ -1,5 +1,5 @@
-//! Owns the whole world of one run: shards, links, connections, clients. One step at a time, and in between it comes
-//! to rest, when everything that was said must have had its effect.
+//! Owns the whole world of one run: shards, links, connections, clients. It goes step by step, and in between it comes
+//! to rest, when everything that was sent must have had its effect.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) fault: Armed,
 }
 
-/// What happened in a run, or in many.
+/// The events of a run, or of many.
 #[derive(Default, Debug)]
 pub(crate) struct Summary {
     runs: u64,
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// Whether the fault has done its damage.
+    /// True if the fault has done its damage.
     pub(crate) fn fault_struck(&self) -> bool {
         self.fault.struck
     }
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// What the counters of all shards must say in the end.
+    /// Checks the final counters of all shards.
     fn counters(&self) -> Checked<Summary> {
         let all = || self.hosts.iter().map(|host| &host.shard.counters);
         let sum = |of: fn(&ShardCounters) -> u64| all().map(of).sum::<u64>();

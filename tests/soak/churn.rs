@@ -34,7 +34,7 @@ struct Broker {
     door: PathBuf,
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 pub(crate) const KINDS_COUNT: usize = KINDS.len();
 
 /// One round of a kind: when it returns, all of its connections are closed.
@@ -141,7 +141,7 @@ fn publishers(broker: &Broker) {
     publisher.close().expect("all was taken");
 }
 
-/// What speaks another protocol, or none.
+/// Peers that speak another protocol, or none.
 fn strangers(broker: &Broker) {
     for _ in 0..ROUND {
         let mut web = RawClient::connect(broker.address);

@@ -1,4 +1,5 @@
-//! A gate that every kind of churn passes before each of its rounds. Closed, it returns when all wait in front of it.
+//! A gate that every kind of churn passes before each of its rounds. When it is closed, it returns once all wait in
+//! front of it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -27,7 +27,7 @@ impl Level {
     }
 }
 
-/// What was seen at each rest.
+/// The observations at each rest.
 #[derive(Default, Debug)]
 pub(crate) struct Levels {
     broker: Vec<Level>,

@@ -32,7 +32,7 @@ use level::Levels;
 use standing::Standing;
 use stream::Stream;
 
-/// How long it takes in CI.
+/// Its duration in CI.
 const SECONDS_DEFAULT: u64 = 10;
 
 /// Rests in all: enough to tell a slope from a step.
@@ -99,7 +99,7 @@ fn what_was_sent_is_received_or_told_and_nothing_grows() {
     levels.assert_level();
 }
 
-/// A line for whoever watches a long run.
+/// Prints a line for the observer of a long run.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -17,7 +17,7 @@ const PLAN: [(&str, OverflowPolicy, Duration); 4] = [
     ("slow, latest", OverflowPolicy::Latest, Duration::from_millis(2)),
 ];
 
-/// How many there are.
+/// The number of them.
 pub(crate) const SUBSCRIBERS: usize = PLAN.len();
 
 /// Between two looks at whether the stream has ended, when nothing comes.

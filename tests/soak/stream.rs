@@ -26,7 +26,7 @@ const PERIOD: Duration = Duration::from_millis(5);
 /// Payloads have 1 to this many bytes.
 const PAYLOAD_BYTES_MAX: usize = 2 << 10;
 
-/// How many messages were sent on each topic, by publisher and topic.
+/// The number of messages sent, by publisher and topic.
 pub(crate) type Sent = [[u64; TOPICS]; PUBLISHERS];
 
 /// The name of a topic.

@@ -1,5 +1,5 @@
-//! Ends a test that hangs, and says which. Tests wait for signals, never for a while; this is what stands behind them
-//! when the signal never comes.
+//! Ends a test that hangs, and names it. Tests wait for signals, never for a fixed time; the watchdog stands behind
+//! them in case the signal never comes.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use corecast_executors::{Link, RecvTimeout, link, spawn_plain};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a test may take on a machine that is busy with something else.
+/// Time limit of a test, on a machine that is busy with something else.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// While this lives the test may run; after its limit the test process and all that it started end.
+/// A watchdog: the test may run while this lives; after its limit the test process ends with all that it started.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     _alive: Link<()>,

@@ -1,12 +1,12 @@
-//! Owns what random frames are made of. The tests of the wire draw parts, and borrow frames from them.
+//! Owns the parts of random frames. The tests of the wire draw parts, and borrow frames from them.
 
 use corecast::internals::wire::Frame;
 use proptest::prelude::*;
 
-/// How many variants a frame has; `tests/golden.rs` says when that changes.
+/// The number of variants of a frame; `tests/golden.rs` fails when that changes.
 pub(crate) const VARIANTS: u8 = 26;
 
-/// What any frame can be made of.
+/// The parts of any frame.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Parts {
     /// Which frame.

@@ -1,5 +1,5 @@
-//! Owns a stream of frames and ways to receive it in parts, as a connection among others would: the slab is shared
-//! with a second reader that scribbles over whatever is not ours.
+//! Owns a stream of frames and ways to receive it in parts, as one connection among others does: the slab is shared
+//! with a second reader that overwrites everything that is not ours.
 
 use bytes::Bytes;
 use corecast::internals::limits::{FRAME_BYTES_MAX_LIMIT, READ_BYTES_PER_TURN};
@@ -7,7 +7,7 @@ use corecast::internals::wire::{Reader, Slab, encode, split};
 
 use crate::frames::Parts;
 
-/// How a turn ends.
+/// The end of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     /// The whole frames are kept, as a broker does.
@@ -40,14 +40,14 @@ impl Stream {
         Stream { bytes, ends }
     }
 
-    /// What must arrive.
+    /// The frames that must arrive.
     pub(crate) fn frames(&self) -> Vec<Bytes> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| Bytes::copy_from_slice(&self.bytes[start..*end])).collect()
     }
 
-    /// What arrives when the stream is cut there. Frames are looked at only when all have arrived, so that a
-    /// buffer which is used again too early shows.
+    /// The frames that arrive when the stream is cut there. They are read only when all have arrived, so that a buffer
+    /// which is reused too early shows.
     pub(crate) fn received_in(&self, cuts: &[usize], end: End) -> Vec<Bytes> {
         let mut receiver = Receiver::default();
         let mut from = 0;

@@ -28,7 +28,7 @@ impl Door {
         ZmtpPeer::open(&self.path, kind)
     }
 
-    /// A subscriber of all that begins so, and a publisher who knows of it.
+    /// A subscriber of everything with this prefix, and a publisher that knows of it.
     pub(crate) fn pair(&self, prefix: &[u8]) -> (ZmtpPeer, ZmtpPeer) {
         let mut subscriber = self.peer("SUB");
         subscriber.subscribe(prefix);

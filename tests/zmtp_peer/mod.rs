@@ -1,5 +1,5 @@
-//! A ZeroMQ peer without a library: a plain socket that says what a test wants said, right or wrong, and reads when the
-//! test wants to.
+//! A ZeroMQ peer without a library: a plain socket that sends exactly what a test wants, right or wrong, and reads when
+//! the test wants to.
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -10,7 +10,7 @@ use corecast::internals::zmtp::{command, frame, greeting};
 
 use super::watchdog::LIMIT;
 
-/// What the broker said.
+/// An item from the broker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     /// A command, with its name and its data.
