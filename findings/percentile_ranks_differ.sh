@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One percentile of one HdrHistogram, read by three of its ports: they do not agree on the rank.
 #
-# Seen on 2026-11-28 with the values 1 to 10, recorded once each: PyPI hdrhistogram 0.10.8 rounds the rank (percentile * count) to the
-# nearest, crate hdrhistogram 7.6.0 and npm hdr-histogram-js 3.0.1 take the next whole one above. So at 14 % Python says 1, the
+# Observed on 2026-11-28 with the values 1 to 10, recorded once each: PyPI hdrhistogram 0.10.8 rounds the rank (percentile * count) to
+# the nearest whole number, crate hdrhistogram 7.6.0 and npm hdr-histogram-js 3.0.1 round it up. So at 14 % Python reports 1, the
 # others 2, and at 33 % 3 and 4. The three read each other's encoded logs, so a report that one of them writes and another
-# checks differs by a rank wherever the product is not whole: with few samples that is a visible step in the tail.
+# checks differs by a rank if the product is not whole: with few samples that is a visible step in the tail.
 #
 # Needs cargo, python3 with venv, node and npm, and their registries. Exit code 1: the behaviour has changed.
 set -euo pipefail

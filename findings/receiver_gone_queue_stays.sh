@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Rust channels whose last receiver is gone: is what was queued behind its end dropped, or kept for as long as a sender lives?
+# Rust channels whose last receiver is gone: are the queued messages dropped, or kept for as long as a sender lives?
 #
-# Seen on 2026-11-28, rustc 1.95.0. Kept: flume 0.12.0 (bounded and unbounded), crossbeam-channel 0.5.15 (bounded only), async-channel
-# 2.5.0 and kanal 0.1.1 (both bounded and unbounded). Dropped at once: crossbeam-channel 0.5.15 (unbounded), tokio 1.47.1 and the standard library.
+# Observed on 2026-11-28, rustc 1.95.0. Kept: flume 0.12.0 (bounded and unbounded), crossbeam-channel 0.5.15 (bounded only),
+# async-channel 2.5.0 and kanal 0.1.1 (both bounded and unbounded). Dropped at once: crossbeam-channel 0.5.15 (unbounded), tokio
+# 1.47.1 and the standard library.
 #
-# It matters wherever a request carries its own reply channel: where the request is kept, the reply sender inside it is kept, and who
-# waits for the reply waits for ever though sending says "disconnected" by then. An ask needs a second thing to watch
-# than its reply. Needs cargo and a crate registry; takes about half a minute. Exit code 1: the behaviour has changed.
+# It matters if a request carries its own reply channel: when the request is kept, the reply sender inside it is kept, and the caller
+# waits for the reply for ever, although sending returns "disconnected" by then. A request has to watch something besides its
+# reply. Needs cargo and a crate registry; takes about half a minute. Exit code 1: the behaviour has changed.
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -29,7 +30,7 @@ TOML
 cat > src/main.rs <<'RUST'
 use std::sync::{Arc, Weak};
 
-/// Makes a message and a way to see whether it still lives.
+/// Makes a message and a handle that shows if it still lives.
 fn message() -> (Arc<()>, Weak<()>) {
     let message = Arc::new(());
     let seen = Arc::downgrade(&message);
@@ -40,7 +41,7 @@ fn report(name: &str, seen: &Weak<()>) {
     println!("{name}: {}", if seen.strong_count() > 0 { "kept" } else { "dropped" });
 }
 
-/// Sends one message, drops the receiver, looks, and drops the sender last.
+/// Sends one message, drops the receiver, checks, and drops the sender last.
 macro_rules! case {
     ($name:literal, $channel:expr, $send:ident) => {{
         let (sender, receiver) = $channel;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# libzmq 4.3.5 (pyzmq 27.1.0): ZMQ_HEARTBEAT_IVL on a publisher disconnects subscribers that live, because they read slowly.
+# libzmq 4.3.5 (pyzmq 27.1.0): ZMQ_HEARTBEAT_IVL on a publisher disconnects live subscribers because they read slowly.
 #
 # A SUB whose queue (ZMQ_RCVHWM) is full reads nothing more from its connection, PINGs included, until its application takes messages;
-# so it answers no PING, and a publisher with heartbeats takes it for dead after ZMQ_HEARTBEAT_TIMEOUT. Seen on 2026-11-28: 2,000
+# so it answers no PING, and a publisher with heartbeats takes it for dead after ZMQ_HEARTBEAT_TIMEOUT. Observed on 2026-11-28: 2,000
 # messages of 1 KB to a subscriber that takes the first 30 at 10 a second, with no high-water mark at the publisher. Without heartbeats
 # all 2,000 arrive and nobody is disconnected; with an interval of 200 ms and a time-out of 1 s the publisher disconnects it once
-# and what waited is lost, which neither side's receive or send reports. The option is for finding dead hosts; behind a
-# backlog it cannot tell one from a slow application.
+# and the queued messages are lost, which neither side's receive or send reports. The option is meant to find dead hosts; behind a
+# backlog it cannot distinguish one from a slow application.
 #
 # Needs python3 with venv and a package index; takes about 15 s. Exit code 1: the behaviour has changed.
 set -euo pipefail

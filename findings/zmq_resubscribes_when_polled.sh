@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # libzmq 4.3.5 (pyzmq 27.1.0): a SUB that has reconnected is subscribed to nothing until its application calls the socket again.
 #
-# The I/O thread reconnects and shakes hands by itself, and the monitor reports success; the subscriptions are sent by the thread
-# that owns the socket, from inside its next call, whichever call that is. Seen on 2026-11-28: after a publisher's restart an
-# XPUB hears of no subscription for as long as the subscriber's application is busy with something else (2 s here), and at
-# once when it polls with a time-out of 0. Meanwhile whatever is published is dropped at the publisher, and no counter of the
-# subscriber's shows it. Who must not miss messages after a restart has to poll, or be told by the other side.
+# The I/O thread reconnects and does the handshake by itself, and the monitor reports success; the subscriptions are sent by the
+# thread that owns the socket, from inside its next call, whichever call that is. Observed on 2026-11-28: after a publisher's restart
+# an XPUB receives no subscription for as long as the subscriber's application is busy with something else (2 s here), and at once when
+# it polls with a time-out of 0. Meanwhile everything published is dropped at the publisher, and no counter of the subscriber shows it.
+# An application that must not miss messages after a restart has to poll, or to learn of the restart from the other side.
 #
 # Needs python3 with venv and a package index. Exit code 1: the behaviour has changed.
 set -euo pipefail
@@ -21,7 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 
 def publisher(port):
-    """An XPUB of a context of its own, and its port."""
+    """Returns an XPUB of a context of its own, and its port."""
     socket = zmq.Context().socket(zmq.XPUB)
     socket.setsockopt(zmq.LINGER, 0)
     if port is None:

@@ -16,7 +16,7 @@ class Broker:
             line += [door, url]
         env = {k: v for k, v in os.environ.items() if not k.startswith("CORECAST_")}
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
-        # A case that fails outside `with` leaves none.
+        # A case that fails outside `with` leaves no broker behind.
         atexit.register(self.process.kill)
         ready = json.loads(self.process.stdout.readline())
         self.native, self.zmtp = ready["endpoints"][0], ready["zmtp"]
@@ -40,12 +40,12 @@ class Broker:
         return sum(float(l.rsplit(" ", 1)[1]) for l in lines)
 
     def until(self, so, *what):
-        """Waits until a counter is so."""
+        """Waits until `so` holds for a counter."""
         while not so(self.count(*what)):
             time.sleep(0.02)
 
 
 def corecast(*args, **kwargs):
-    """The command, as a process."""
+    """Starts the command as a process."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("CORECAST_")}
     return subprocess.Popen([os.environ["CORECAST_BIN"], *args], env=env, stdout=subprocess.PIPE, **kwargs)

@@ -23,7 +23,7 @@ def socket(kind, url, *, subscribe=(), connect=True, **options):
 
 
 class Peer:
-    """A ZMTP peer on a plain socket, of 3.1 or, with minor=0, of 3.0."""
+    """A ZMTP peer on a plain socket: 3.1, or 3.0 with minor=0."""
 
     def __init__(self, url, kind, minor=1):
         host, port = url.removeprefix("tcp://").split(":")
@@ -75,7 +75,7 @@ def is_(found, expected):
 
 
 def asked(xpub, *prefixes):
-    """The publisher is told exactly these subscriptions, in any order."""
+    """Checks that the publisher receives exactly these subscriptions, in any order."""
     is_(sorted(xpub.recv() for _ in prefixes), sorted(prefixes))
 
 

@@ -1,4 +1,4 @@
-"""Real ZeroMQ sockets against a real broker: python zmtp.py CASE. Ends with 0 if all is as it should be."""
+"""Real ZeroMQ sockets against a real broker: python zmtp.py CASE. Exits with 0 if the case passes."""
 import asyncio
 import json
 import os
@@ -20,7 +20,7 @@ from broker import Broker, corecast
 from sockets import CONTEXT, PATIENCE_MS, Peer, asked, is_, quiet, socket
 
 def pub_sub():
-    """PUB and SUB, which know nothing of each other: published until the first arrives, then all of a thousand."""
+    """PUB and SUB, without knowledge of each other: publishes until the first message arrives, then all of a thousand."""
     with Broker() as broker:
         sub = socket(zmq.SUB, broker.url, subscribe=[b"news."])
         pub = socket(zmq.PUB, broker.url)
@@ -41,7 +41,7 @@ def pub_sub():
 
 
 def xpub_xsub():
-    """Two ports, as a proxy has; counted subscriptions; late ones; what is not there is not taken back."""
+    """Two ports, like a proxy; counted subscriptions; late ones; a cancel without a subscription changes nothing."""
     with Broker(doors=("--zmtp-xsub", "--zmtp-xpub")) as broker:
         up, down = broker.zmtp
         pub = socket(zmq.XPUB, up)
@@ -49,7 +49,7 @@ def xpub_xsub():
         sub.send(b"\x01a")
         asked(pub, b"\x01a")
         sub.send(b"\x01a")
-        sub.send(b"\x00a")  # libzmq counts, and keeps this one to itself.
+        sub.send(b"\x00a")  # libzmq counts, and does not send this one.
         sub.send(b"\x00never")
         quiet(pub)
         pub.send(b"a1")
@@ -131,7 +131,7 @@ def churn():
 
 
 def chained():
-    """libzmq's proxy before the broker and behind it, with PUB and SUB at the ends."""
+    """libzmq's proxy on both sides of the broker, with PUB and SUB at the ends."""
     with Broker() as broker:
         def proxy(front, back):
             threading.Thread(target=zmq.proxy, args=(front, back), daemon=True).start()
@@ -151,7 +151,7 @@ def chained():
 
 
 def reconnect():
-    """The broker is killed and comes back: sockets find it again, and their subscriptions with them."""
+    """The broker is killed and comes back: sockets reconnect, and their subscriptions are in force again."""
     broker = Broker()
     url = broker.url
     sub = socket(zmq.SUB, url, subscribe=[b"a"], reconnect_ivl=20)
@@ -161,14 +161,14 @@ def reconnect():
     is_(sub.recv(), b"a1")
     broker.kill()
     with Broker(urls=[url]):
-        # To libzmq it is the same pipe as before, so that its application is not told again.
+        # To libzmq it is the same pipe as before, so its application does not get the subscription again.
         while not sub.poll(20):
             pub.send(b"a2")
         is_(sub.recv(), b"a2")
 
 
 def heartbeat():
-    """Peers that ask whether the broker lives stay connected while nothing flows; the broker asks, too."""
+    """Peers that send heartbeats stay connected while nothing flows; the broker sends them, too."""
     beats = {"heartbeat_ivl": 50, "heartbeat_timeout": 1000, "heartbeat_ttl": 2000}
     with Broker("--heartbeat", "300ms", "--overflow", "block") as broker:
         sub = socket(zmq.SUB, broker.url, subscribe=[b""], **beats)
@@ -203,7 +203,7 @@ def conflate():
 
 
 def limit():
-    """Just under the limit arrives; over it a message is passed over, and the next one of that socket arrives."""
+    """A message just under the limit arrives; one over it is skipped, and the next one of that socket arrives."""
     with Broker() as broker:
         sub = socket(zmq.SUB, broker.url, subscribe=[b""])
         pub = socket(zmq.XPUB, broker.url)
@@ -216,7 +216,7 @@ def limit():
             pub.send_multipart([b"behind", b"%d" % n])
             is_(sub.recv_multipart(), [b"behind", b"%d" % n])
         broker.until(lambda n: n == 10, "corecast_messages_too_long_total")
-        # A length that no broker takes ends the connection.
+        # A length that no broker accepts ends the connection.
         pub.send_multipart([b"t", b"x" * (257 << 20)])
         broker.until(lambda n: n > 0, "corecast_closes_total", 'reason="too_large"')
 
@@ -262,7 +262,7 @@ def ipc():
 
 
 def native():
-    """Native subscribers see what ZeroMQ publishers send, and the other way round."""
+    """Native subscribers receive from ZeroMQ publishers, and vice versa."""
     with Broker() as broker:
         pub = socket(zmq.XPUB, broker.url)
         wanted = 6
@@ -286,8 +286,8 @@ def native():
 
 
 def direct():
-    """Topics that go direct: ZeroMQ subscribers hear direct publishers through the broker, of both shards, from the
-    first message on, and direct subscribers hear ZeroMQ publishers. Nobody hears anything twice."""
+    """Topics that go direct: ZeroMQ subscribers receive from direct publishers through both shards of the broker, from
+    the first message on, and direct subscribers receive from ZeroMQ publishers. Nobody receives anything twice."""
     with Broker("--mode", "direct") as broker:
         subs = [socket(zmq.SUB, broker.url, subscribe=[b"video."]) for _ in range(4)]
         broker.until(lambda n: n == 4, "corecast_subscriptions")
@@ -338,7 +338,7 @@ def direct_door():
         pub.connect(path)
         assert monitor.poll(PATIENCE_MS)
         pub.close(0)
-        # Nor does the broker send anything twice: it hears the publisher, who hears it not.
+        # Nor does the broker send anything twice: it receives from the publisher, but not vice versa.
         other = socket(zmq.SUB, broker.url, subscribe=[b"video."])
         while not other.poll(20):
             publisher.stdin.write("again\n")
@@ -352,8 +352,8 @@ def direct_door():
 
 
 def direct_again():
-    """A direct publisher is killed and another comes; then the broker is, and comes back: ZeroMQ subscribers of direct
-    topics hear again, once."""
+    """A direct publisher is killed and another comes; then the broker is killed and comes back: ZeroMQ subscribers of
+    direct topics receive again, each message once."""
     def publisher(broker):
         made = corecast("pub", "video.a", "--lines", "-", "--broker", broker.native, stdin=subprocess.PIPE, text=True)
         return made, lambda line: (made.stdin.write(line + "\n"), made.stdin.flush())
@@ -361,7 +361,7 @@ def direct_again():
     def until_heard(sub, say, line):
         heard = None
         while heard != line.encode():
-            # What waits may be older: it is said until it is heard.
+            # Queued messages may be older: the line is sent until it arrives.
             say(line)
             if sub.poll(20):
                 heard = sub.recv_multipart()[1]
@@ -389,8 +389,8 @@ def direct_again():
 
 
 def as_libzmq():
-    """What a raw peer is told and sent by this door and by libzmq's proxy is the same: subscriptions of one connection
-    are a set, since libzmq's sockets count for themselves, and of two cancels send one."""
+    """A raw peer gets the same subscriptions and messages from this door as from libzmq's proxy: subscriptions of one
+    connection are a set, since libzmq's sockets count for themselves, and of two cancels send one."""
     front, back = CONTEXT.socket(zmq.XSUB), CONTEXT.socket(zmq.XPUB)
     urls = [f"tcp://127.0.0.1:{s.bind_to_random_port('tcp://127.0.0.1')}" for s in (front, back)]
     threading.Thread(target=zmq.proxy, args=(front, back), daemon=True).start()
@@ -417,7 +417,7 @@ def as_libzmq():
 
 
 def slow():
-    """A subscriber that does not read loses messages; it cannot be told, so it is counted. The other has all."""
+    """A subscriber that does not read loses messages without a notice; they are counted. The other one gets all."""
     with Broker("--egress-bytes", "8MiB") as broker:
         stalled = socket(zmq.SUB, broker.url, subscribe=[b""], rcvhwm=1, rcvbuf=4096)
         good = socket(zmq.SUB, broker.url, subscribe=[b""])
@@ -436,7 +436,7 @@ def slow():
 
 
 def mute():
-    """A thousand peers that connect and say nothing, and one that speaks HTTP, do not slow a good one."""
+    """A thousand peers that connect and send nothing, and one that speaks HTTP, do not slow a good one down."""
     with Broker() as broker:
         host, port = broker.url.removeprefix("tcp://").split(":")
         strangers = [plain.create_connection((host, int(port))) for _ in range(1000)]

@@ -11,7 +11,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
 
 def jeromq():
-    """Its publisher is told what is wanted and is heard; its subscriber hears libzmq, and gets no heartbeats."""
+    """Its publisher gets subscriptions and reaches subscribers; its subscriber receives from libzmq, and gets no heartbeats."""
     jar = subprocess.run([ROOT + "/scripts/jeromq-env.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def java(*args):

@@ -10,7 +10,7 @@ from sockets import asked, is_, quiet, socket
 
 
 def until_subscribed(broker, subs, count):
-    """Waits for so many subscriptions. A socket of libzmq sends them again only when its application calls it."""
+    """Waits for `count` subscriptions. A libzmq socket sends them again only when its application calls it."""
     while broker.count("corecast_subscriptions") != count:
         for sub in subs:
             sub.poll(0)
@@ -62,7 +62,7 @@ def killed_under_many_prefixes():
 
 
 def killed_subscribers():
-    """Two subscribers of one prefix go without a word: a publisher hears one subscription, and one cancel."""
+    """Two subscribers of one prefix are killed: a publisher gets one subscription, and one cancel."""
     with Broker() as broker:
         pub = socket(zmq.XPUB, broker.url, xpub_verbose=1)
         subs = [socket(zmq.SUB, broker.url, subscribe=[b"t"]) for _ in range(2)]
@@ -76,8 +76,8 @@ def killed_subscribers():
 
 
 def last_value_cache():
-    """The pattern of ZeroMQ's guide: a cache sends the last value again whenever it hears a subscription. So the
-    second subscriber of a prefix has to be heard, too."""
+    """The pattern of ZeroMQ's guide: a cache sends the last value again whenever it gets a subscription. So it must get
+    that of a prefix's second subscriber, too."""
     with Broker("--zmtp-verbose") as broker:
         cache = socket(zmq.XPUB, broker.url, xpub_verbose=1)
         subs = []

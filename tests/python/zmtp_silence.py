@@ -8,7 +8,7 @@ from sockets import asked, is_, socket
 
 
 def slow_reader():
-    """A subscriber reads all the time, and slowly: it answers no heartbeat before it has read what was sent before."""
+    """A subscriber reads all the time, but slowly: it answers a heartbeat only after it has read everything before it."""
     with Broker("--heartbeat", "100ms", "--overflow", "block") as broker:
         sub = socket(zmq.SUB, broker.url, subscribe=[b""], rcvhwm=10)
         pub = socket(zmq.XPUB, broker.url)
@@ -22,7 +22,7 @@ def slow_reader():
 
 
 def rare_reader():
-    """An application takes a message in a second, and its socket no more than that."""
+    """An application takes one message a second, and its socket takes no more either."""
     with Broker("--heartbeat", "100ms") as broker:
         sub = socket(zmq.SUB, broker.url, subscribe=[b""], rcvhwm=1)
         pub = socket(zmq.XPUB, broker.url)
@@ -37,7 +37,7 @@ def rare_reader():
 
 
 def busy_publisher():
-    """A publisher does something else, and its socket takes no more subscriptions, and no heartbeats behind them."""
+    """A busy publisher: its socket takes no more subscriptions, nor the heartbeats after them."""
     with Broker("--heartbeat", "100ms") as broker:
         pub = socket(zmq.XPUB, broker.url, rcvhwm=1)
         sub = socket(zmq.SUB, broker.url, subscribe=[b"%d" % n for n in range(2000)])
