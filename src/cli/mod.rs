@@ -2,6 +2,7 @@
 //! and completions come from the definitions here. `main.rs` is the only caller.
 
 mod broker;
+mod broker_arg;
 mod completions;
 mod doctor;
 mod environment;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use corecast_executors::CoreSet;
 
+use super::broker_arg::BrokerArg;
 use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
@@ -16,7 +17,7 @@ use super::quantity::{Size, TimeSpan, parse_rate_hz};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
-use crate::{ClientConfig, Endpoint, Error, ErrorKind, OverflowPolicy, Publisher, Topic};
+use crate::{Endpoint, Error, ErrorKind, OverflowPolicy, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,9 +98,8 @@ pub(super) struct PubArgs {
     #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
-    /// Address of the broker.
-    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
-    broker: Endpoint,
+    #[command(flatten)]
+    broker: BrokerArg,
 }
 
 impl PubArgs {
@@ -132,8 +132,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(INTERRUPTED_MAX, Some(TOO_LATE))?;
     let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
-    let mut config = ClientConfig::new(args.broker.clone());
-    config.name = "corecast-pub".to_owned();
+    let mut config = args.broker.client("pub");
     config.connect_timeout = config.connect_timeout.min(timeout);
     config.publish_timeout = timeout;
     config.direct.cores = args.cores.as_ref().map(ToString::to_string);

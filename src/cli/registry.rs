@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
+use super::broker_arg::BrokerArg;
 use super::interrupt::end_on_signals;
 use super::output::{Format, json_line, note, print};
 use super::quantity::TimeSpan;
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
-use crate::{ClientConfig, Endpoint, Listed, PublisherChange, RegistryView};
+use crate::{Listed, PublisherChange, RegistryView};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,9 +44,8 @@ pub(super) struct RegistryArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 
-    /// Address of the broker.
-    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
-    broker: Endpoint,
+    #[command(flatten)]
+    broker: BrokerArg,
 }
 
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
@@ -54,8 +54,7 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
         // Who watches has seen enough.
         end_on_signals(Exit::Fine)?;
     }
-    let mut config = ClientConfig::new(args.broker);
-    config.name = "corecast-registry".to_owned();
+    let mut config = args.broker.client("registry");
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
     config.connect_timeout = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
     let connected = RegistryView::with_config(config);
@@ -227,6 +226,7 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Endpoint;
     use crate::ids::PublisherId;
     use crate::{DownReason, Filter};
 

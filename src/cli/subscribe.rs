@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
+use super::broker_arg::BrokerArg;
 use super::event_writer::{EventFormat, EventWriter};
 use super::interrupt::Interrupt;
 use super::output::{note, write_failed};
@@ -14,7 +15,7 @@ use super::quantity::TimeSpan;
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::telemetry::StderrLines;
-use crate::{ClientConfig, Endpoint, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
+use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,9 +66,8 @@ pub(super) struct SubArgs {
     #[arg(long, value_name = "POLICY")]
     overflow: Option<OverflowPolicy>,
 
-    /// Address of the broker.
-    #[arg(long, value_name = "URL", default_value_t = Endpoint::default())]
-    broker: Endpoint,
+    #[command(flatten)]
+    broker: BrokerArg,
 }
 
 pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
@@ -80,8 +80,7 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     }
     // Where nobody reads the last line.
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, None)?;
-    let mut config = ClientConfig::new(args.broker);
-    config.name = "corecast-sub".to_owned();
+    let mut config = args.broker.client("sub");
     config.overflow = args.overflow;
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
     config.sessions = Sessions::PerSubscriber;
