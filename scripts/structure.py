@@ -19,13 +19,15 @@ RUNTIME = {"glommio-ng", "flume"}
 FILE_LINES_MAX = 600
 DOC_LINES_MAX = 300
 # Modules of src/, from the ground up; a module uses those before it and none behind.
-LAYERS = ["limits ids printable error endpoint telemetry", "control wire", "zmtp", "topic", "fanout", "registry", "shard", "broker", "client", "cli"]
+LAYERS = ["limits ids printable error transport telemetry", "control wire", "zmtp", "topic", "fanout", "registry", "shard", "broker", "client", "cli"]
 LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules.split()}
 # A doc comment begins with a noun or a verb. Folders that still have others, and how many: a count only goes down.
 QUESTION_WORDS = "What Whether Who Of So How"
 QUESTION = re.compile(rf"\s*//[/!] ({QUESTION_WORDS.replace(' ', '|')})\b")
 QUESTIONS_MAX = {"bench/": 644, "src/": 275}
 QUESTIONS_NONE = ("src/error.rs", "src/ids.rs", "src/limits.rs", "src/registry/", "src/telemetry/", "src/topic/", "src/wire/", "src/zmtp/")
+# A connection is a `Stream` of src/transport to everything else in src/.
+SOCKETS = re.compile(r"\b((Tcp|Unix)(Stream|Listener)|U(dp|nix)(Socket|Datagram)|(Owned|Borrowed|Raw)Fd|SockRef|ReadySocket|socket2)\b")
 NAMES_NOT_USED = re.compile(r"\b(worker|manager|handler|helper|util|utils|common|misc)\b")
 
 # Circles of imports, each by one of its files: how many files it has at most, and why it is there. None grows, and none is
@@ -44,7 +46,7 @@ CIRCLES = {
     "src/cli/mod.rs": (3, "man pages and completions are subcommands, and show the whole command"),
     "src/cli/exit.rs": (2, "a failure names the variables that are to blame, and a wrong variable has an exit code"),
     "src/client/session/life.rs": (2, "a session to the broker, and the sessions to publishers that it introduces"),
-    "src/endpoint.rs": (2, "an endpoint, and how it is read from text"),
+    "src/transport/endpoint.rs": (2, "an endpoint, and how it is read from text"),
     "src/fanout/batch.rs": (2, "a batch has an encoding, and an encoding cuts batches"),
     "src/telemetry/counters.rs": (2, "a row of the list, and its way to the recorder"),
     "bench/src/cli/mod.rs": (8, "subcommands share arguments and show the whole command"),
@@ -168,6 +170,8 @@ def source(name, text):
                 yield f"{name}:{number}: {used} is a layer above"
         if "debug_assert!(false" in code and name not in SILENT:
             yield f"{name}:{number}: silent in release: end the process (unreachable!), or the session, counted"
+        if SOCKETS.search(code) and name.startswith("src/") and not name.startswith("src/transport/"):
+            yield f"{name}:{number}: only src/transport names sockets"
         if re.search(r"\b(glommio|flume)::", code) and not name.startswith("executors/"):
             yield f"{name}:{number}: only the executors crate names the runtime"
 

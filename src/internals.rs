@@ -19,7 +19,6 @@ open! {
     cli "The `corecast` command.";
     #[cfg(feature = "client")]
     client "Sessions, publishers, subscribers.";
-    endpoint "Addresses: parsing, listening, connecting.";
     error "What an operation can fail with, and the codes that travel on the wire.";
     fanout "The hot path.";
     ids "A newtype for every index.";
@@ -29,6 +28,7 @@ open! {
     shard "The state that one executor owns.";
     telemetry "Every counter in one list, the page for Prometheus, the logs.";
     topic "Names, filters, and the index from a topic to those who want it.";
+    transport "Endpoints, listeners, connections.";
     wire "Greeting, splitter, checked frames, their bodies.";
     zmtp "ZeroMQ's wire.";
 }

@@ -35,7 +35,7 @@
 //! | `ids` | a newtype for every index |
 //! | `error` | the errors of operations, and the codes that travel on the wire |
 //! | `printable` | how text of peers is shown to people |
-//! | `endpoint` | `tcp://HOST:PORT` and `uds://PATH`: parsing, listening, connecting |
+//! | `transport` | endpoints, look-ups of names, listeners, connections: the only place that names sockets |
 //! | `wire` | greeting, splitter, checked frames, rkyv bodies |
 //! | `zmtp` | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
 //! | `topic` | names, filters, and the index that turns a topic into a route |
@@ -63,7 +63,6 @@ mod cli;
 mod client;
 #[cfg(feature = "broker")]
 pub mod control;
-mod endpoint;
 mod error;
 mod fanout;
 mod ids;
@@ -75,6 +74,7 @@ mod registry;
 mod shard;
 mod telemetry;
 mod topic;
+mod transport;
 mod wire;
 mod zmtp;
 
@@ -86,7 +86,6 @@ pub use client::{
     GapReason, GapRef, Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message,
     MessageRef, Publisher, PublisherChange, RegistryView, Sessions, Subscriber, Subscription,
 };
-pub use endpoint::{Endpoint, SocketAccess};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use fanout::{OverflowPolicy, QueueBounds};
 pub use ids::PublisherId;
@@ -94,6 +93,7 @@ pub use registry::{Mode, ModeRules};
 #[cfg(feature = "broker")]
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
+pub use transport::{Endpoint, SocketAccess};
 
 /// The command: `main.rs` is the only caller.
 #[cfg(feature = "cli")]

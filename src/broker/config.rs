@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
 
-use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
@@ -15,6 +14,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 use crate::shard::{Door, ShardConfig};
+use crate::transport::{Endpoint, SocketAccess};
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 

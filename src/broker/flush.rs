@@ -48,7 +48,7 @@ impl Runtime {
         let runtime = Rc::clone(self);
         spawn_local(async move {
             loop {
-                if connection.socket.writable().await.is_err() {
+                if connection.stream.writable().await.is_err() {
                     return;
                 }
                 let visited = visit(&mut runtime.shard.borrow_mut(), &connection);
@@ -92,7 +92,7 @@ impl Runtime {
 
 /// Sends as much of a session's queue as the kernel takes, up to a visit's share.
 fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
-    let send = |parts: &[IoSlice<'_>]| connection.socket.try_send_vectored(parts);
+    let send = |parts: &[IoSlice<'_>]| connection.stream.try_send_vectored(parts);
     shard.flush(connection.id, send).unwrap_or_else(|error| {
         // Its pump will find the end and tell the shard.
         connection.fail(&error);

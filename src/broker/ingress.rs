@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, ReadySocket, end_turn};
+use corecast_executors::{MonotonicNs, end_turn};
 
 use super::Item;
 use super::runtime::{Connection, Runtime, is_peers_end};
@@ -12,6 +12,7 @@ use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES, PARTIAL_BYTES_IN_SLAB};
 use crate::shard::{Door, Phase, Shard};
+use crate::transport::Stream;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Reader, Slab, Span, WireError, announced_bytes, split};
 
@@ -77,7 +78,7 @@ pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) {
 
 impl Runtime {
     /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
-    pub(super) fn adopt(self: &Rc<Self>, socket: ReadySocket, door: Door) -> bool {
+    pub(super) fn adopt(self: &Rc<Self>, stream: Stream, door: Door) -> bool {
         self.stir();
         let opened = match door {
             Door::Native => self.shard.borrow_mut().on_open(),
@@ -85,13 +86,13 @@ impl Runtime {
             Door::Relay => return false,
         };
         let Some(id) = opened else { return false };
-        self.serve(id, socket, door);
+        self.serve(id, stream, door);
         true
     }
 
     /// Files the connection of a session that the shard has, and starts its pump.
-    pub(super) fn serve(self: &Rc<Self>, id: SessionId, socket: ReadySocket, door: Door) {
-        let connection = Rc::new(Connection::new(id, door, socket));
+    pub(super) fn serve(self: &Rc<Self>, id: SessionId, stream: Stream, door: Door) {
+        let connection = Rc::new(Connection::new(id, door, stream));
         self.file(&connection);
         corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
     }
@@ -102,7 +103,7 @@ impl Runtime {
         let mut slab = self.slab.borrow_mut();
         let mut reader = connection.reader.borrow_mut();
         let space = reader.space(&mut slab);
-        let received = match connection.socket.try_recv(space) {
+        let received = match connection.stream.try_recv(space) {
             Ok(Some(0)) => return Turn::Ended(false),
             Ok(received) => received.unwrap_or(0),
             Err(error) => return Turn::Ended(!is_peers_end(&error)),
@@ -139,7 +140,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
         if connection.is_cut_off() {
             break false;
         }
-        if connection.socket.readable().await.is_err() {
+        if connection.stream.readable().await.is_err() {
             break true;
         }
         if connection.reader.borrow().partial_bytes() > PARTIAL_BYTES_IN_SLAB {
@@ -214,5 +215,98 @@ impl Runtime {
                 let _ = link.send(Item::Left).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Arc;
+
+    use corecast_executors::{Idle, PoolConfig, ShardContext, Sockets, link, start};
+
+    use super::super::body;
+    use super::*;
+    use crate::shard::ShardConfig;
+    use crate::telemetry::Pulse;
+    use crate::transport::sealed_pair;
+    use crate::wire::{Frame, encode};
+
+    async fn send_all(stream: &Stream, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match stream.try_send_vectored(&[IoSlice::new(bytes)]).unwrap() {
+                Some(sent) => bytes = &bytes[sent..],
+                None => stream.writable().await.unwrap(),
+            }
+        }
+    }
+
+    /// Reads so many messages, and returns their payloads.
+    async fn read_messages(stream: &Stream, messages: u64) -> Vec<Vec<u8>> {
+        let (mut bytes, mut at, mut payloads) = (Vec::new(), GREETING_BYTES, Vec::new());
+        let mut buffer = vec![0; 64 << 10];
+        let mut spans = Vec::new();
+        while payloads.len() < messages as usize {
+            stream.readable().await.unwrap();
+            let Some(received) = stream.try_recv(&mut buffer).unwrap() else { continue };
+            assert!(received > 0, "the broker has closed the connection");
+            bytes.extend_from_slice(&buffer[..received]);
+            let Some(rest) = bytes.get(at..) else { continue };
+            spans.clear();
+            at += split(rest, usize::MAX, &mut spans).whole_bytes;
+            for span in &spans {
+                if let Frame::Message { payload, .. } = span.frame(rest) {
+                    payloads.push(payload.to_vec());
+                }
+            }
+        }
+        payloads
+    }
+
+    /// A session that says hello, subscribes to what it publishes, and reads nothing before it has sent all.
+    async fn hears_itself(stream: &Stream, messages: u64) -> Vec<Vec<u8>> {
+        let mut bytes = greeting::ours().to_vec();
+        encode(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }, &mut bytes);
+        encode(&Frame::Subscribe { filter: b"a", request: 1, subscriber: 1, kind: 1 }, &mut bytes);
+        for sequence in 1..=messages {
+            let payload = vec![sequence as u8; 30_000];
+            let message =
+                Frame::Message { topic: b"a", payload: &payload, publisher: 1, sequence, sent_at_ns: 0 };
+            encode(&message, &mut bytes);
+        }
+        send_all(stream, &bytes).await;
+        read_messages(stream, messages).await
+    }
+
+    #[test]
+    fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
+        const MESSAGES: u64 = 100;
+        let config = PoolConfig {
+            name: "test".to_owned(),
+            cores: Vec::new(),
+            shards: 1,
+            idle: Idle::default(),
+            sockets: Sockets::Few,
+            link_capacity: 1,
+        };
+        let (done, mut result) = link(1);
+        let shard_config = Arc::new(ShardConfig::default());
+        let pool = start(&config, move |context: ShardContext<Item>| {
+            let (done, shard_config) = (done.clone(), Arc::clone(&shard_config));
+            async move {
+                let (runtime, commands) = body::begin(context, &shard_config, Pulse::default());
+                let (ours, theirs) = sealed_pair().unwrap();
+                runtime.placement.borrow_mut().place();
+                assert!(runtime.adopt(ours, Door::Native));
+                let _ = done.try_send(hears_itself(&theirs, MESSAGES).await);
+                drop(theirs);
+                body::serve(runtime, commands).await;
+            }
+        });
+        let pool = pool.expect("an executor");
+        let payloads = result.recv_blocking().expect("the body has ended");
+        pool.stop().expect("it ends in order");
+        let wanted = (1..=MESSAGES).map(|sequence| vec![sequence as u8; 30_000]);
+        assert!(payloads.into_iter().eq(wanted), "every message, once and in order");
     }
 }

@@ -56,9 +56,9 @@ impl Runtime {
                     self.end_rest();
                 }
             }
-            Item::Adopt { fd, door } => {
+            Item::Adopt { accepted, door } => {
                 self.stir();
-                self.adopt_or_refuse(fd, door);
+                self.adopt_or_refuse(accepted, door);
             }
             Item::Left => {
                 self.stir();

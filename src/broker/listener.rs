@@ -2,20 +2,18 @@
 //! for each listener, so that nobody is left in the queue of a shard that is busy.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use corecast_executors::{Either, OpenFilesRoom, ReadySocket, Wake, end_turn, first, spawn_local};
+use corecast_executors::{Either, Wake, end_turn, first, spawn_local};
 use nix::errno::Errno;
-use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
 use super::runtime::Runtime;
 use super::{Item, Listener};
-use crate::endpoint::Endpoint;
 use crate::ids::ShardId;
 use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN, ZMTP_KEEPALIVE};
 use crate::shard::Door;
+use crate::transport::{AcceptQueue, Accepted};
 
 /// How many sessions each shard has, as far as the acceptor knows.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ impl Placement {
     }
 
     /// The shard with the fewest sessions, which now has one more.
-    fn place(&mut self) -> ShardId {
+    pub(super) fn place(&mut self) -> ShardId {
         let shards = self.sessions.len();
         let in_turn = (1..=shards).map(|step| (self.last + step) % shards);
         let shard = in_turn.min_by_key(|shard| self.sessions[*shard]).expect("there is a shard");
@@ -81,19 +79,19 @@ impl Acceptors {
 /// Accepts on one listener until `acceptor` is told to stop.
 pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: Rc<Acceptor>) {
     let Acceptor { stop, room } = &*acceptor;
-    let Listener { fd, endpoint, door } = listener;
-    let socket = match ReadySocket::adopt(fd) {
-        Ok(socket) => socket,
+    let Listener { socket, endpoint, door } = listener;
+    let queue = match socket.adopt() {
+        Ok(queue) => queue,
         Err(error) => return warn!(%endpoint, %error, "cannot listen"),
     };
     let mut pause = ACCEPT_BACKOFF_MIN;
     loop {
-        match first(socket.readable(), stop.wait()).await {
+        match first(queue.readable(), stop.wait()).await {
             Either::Left(Ok(())) => {}
             Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
             Either::Right(()) => return,
         }
-        let (accepted, failed) = runtime.accept_turn(&socket, &endpoint, door).await;
+        let (accepted, failed) = runtime.accept_turn(&queue, door).await;
         if accepted > 0 {
             pause = ACCEPT_BACKOFF_MIN;
         }
@@ -119,18 +117,16 @@ impl Runtime {
     /// look-ups and files is left: without room beside it a connection stays in the listener's queue.
     async fn accept_turn(
         self: &Rc<Self>,
-        listener: &ReadySocket,
-        endpoint: &Endpoint,
+        queue: &AcceptQueue,
         door: Door,
     ) -> (usize, Option<std::io::Error>) {
         for accepted in 0..ACCEPTS_PER_TURN {
-            let room = OpenFilesRoom::now(listener);
-            if room.free_max <= room.reserved {
+            if !queue.has_room() {
                 // After the last that had room perhaps nobody waits.
                 return (accepted, (accepted == 0).then(|| Errno::EMFILE.into()));
             }
-            match listener.try_accept() {
-                Ok(Some(fd)) => self.place(fd, endpoint, door).await,
+            match queue.try_accept() {
+                Ok(Some(connection)) => self.place(connection, door).await,
                 Ok(None) => return (accepted, None),
                 Err(error) => return (accepted, Some(error)),
             }
@@ -144,28 +140,25 @@ impl Runtime {
         self.acceptors.room();
     }
 
-    async fn place(self: &Rc<Self>, fd: OwnedFd, endpoint: &Endpoint, door: Door) {
-        // A socket that cannot be tuned is one that has ended; its pump will see.
-        let _ = endpoint.tune(SockRef::from(&fd));
+    async fn place(self: &Rc<Self>, accepted: Accepted, door: Door) {
         if door != Door::Native {
             // One of ZMTP 3.0 cannot be asked whether it lives: the kernel asks.
-            let keepalive = TcpKeepalive::new().with_time(ZMTP_KEEPALIVE);
-            let _ = SockRef::from(&fd).set_tcp_keepalive(&keepalive);
+            accepted.keep_alive(ZMTP_KEEPALIVE);
         }
         let shard = self.placement.borrow_mut().place();
         match &self.links[usize::from(shard.0)] {
             Some(link) => {
-                if link.send(Item::Adopt { fd, door }).await.is_err() {
+                if link.send(Item::Adopt { accepted, door }).await.is_err() {
                     self.session_left(shard);
                 }
             }
-            None => self.adopt_or_refuse(fd, door),
+            None => self.adopt_or_refuse(accepted, door),
         }
     }
 
     /// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
-    pub(super) fn adopt_or_refuse(self: &Rc<Self>, fd: OwnedFd, door: Door) {
-        let taken = ReadySocket::adopt(fd).is_ok_and(|socket| self.adopt(socket, door));
+    pub(super) fn adopt_or_refuse(self: &Rc<Self>, accepted: Accepted, door: Door) {
+        let taken = accepted.adopt().is_ok_and(|stream| self.adopt(stream, door));
         if !taken {
             let runtime = Rc::clone(self);
             spawn_local(async move { runtime.tell_acceptor().await }).detach();

@@ -30,7 +30,6 @@ mod process;
 mod runtime;
 mod zmtp_ingress;
 
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ pub(crate) use local::LocalHost;
 pub use process::Broker;
 pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
-use crate::endpoint::Endpoint;
 use crate::shard::{Door, LinkItem};
+use crate::transport::{Accepted, Endpoint, ListeningSocket};
 
 /// What travels between the executors of a broker.
 pub(crate) enum Item {
@@ -54,8 +53,8 @@ pub(crate) enum Item {
     Link(LinkItem),
     /// From the acceptor: this connection is yours.
     Adopt {
-        /// The connection, accepted and tuned.
-        fd: OwnedFd,
+        /// The connection, on which nothing was said.
+        accepted: Accepted,
         /// Which protocol it speaks.
         door: Door,
     },
@@ -90,7 +89,7 @@ pub(crate) struct CutOff {
 
 /// An open listener, and what it is for.
 pub(crate) struct Listener {
-    pub(crate) fd: OwnedFd,
+    pub(crate) socket: ListeningSocket,
     pub(crate) endpoint: Endpoint,
     pub(crate) door: Door,
 }

@@ -9,12 +9,12 @@ use corecast_executors::{
 
 use super::config::BrokerConfig;
 use super::{CutOff, Item, Listener, body, chain};
-use crate::endpoint::{Endpoint, Listening, SocketAccess, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
 use crate::telemetry::Pulse;
+use crate::transport::{Endpoint, Listening, SocketAccess, SocketFile};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
@@ -46,7 +46,8 @@ impl Broker {
             socket_files.extend(file);
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
             of.push(endpoint.clone());
-            let opened = sockets.into_iter().map(|fd| Listener { fd, endpoint: endpoint.clone(), door });
+            let opened =
+                sockets.into_iter().map(|socket| Listener { socket, endpoint: endpoint.clone(), door });
             listeners.extend(opened);
         }
         let pool_config = PoolConfig {

@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Link, MonotonicNs, ReadySocket, Stir, TickClock, Until, Wake};
-use socket2::SockRef;
+use corecast_executors::{Link, MonotonicNs, Stir, TickClock, Until, Wake};
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
@@ -18,6 +17,7 @@ use super::{CutOff, Item, ZmtpScratch};
 use crate::ids::{SessionId, ShardId};
 use crate::shard::{Closed, Door, Loss, Shard};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
+use crate::transport::Stream;
 use crate::wire::{Reader, Slab, Span};
 
 /// One live connection of this executor.
@@ -27,7 +27,7 @@ pub(super) struct Connection {
     pub(super) peer: Option<SocketAddr>,
     /// Which protocol it speaks.
     pub(super) door: Door,
-    pub(super) socket: ReadySocket,
+    pub(super) stream: Stream,
     pub(super) reader: RefCell<Reader>,
     /// Raised when its pump may go on, or must end.
     pub(super) wake: Wake,
@@ -193,7 +193,7 @@ impl Runtime {
         for id in std::mem::take(&mut shard.outbox.shut) {
             if let Some(connection) = self.connection(id) {
                 // Whatever it says, the pump will see the end of the stream.
-                let _ = connection.socket.shutdown_write();
+                let _ = connection.stream.shutdown_write();
             }
         }
         for id in std::mem::take(&mut shard.outbox.forget) {
@@ -270,14 +270,14 @@ impl Runtime {
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, door: Door, socket: ReadySocket) -> Self {
+    pub(super) fn new(id: SessionId, door: Door, stream: Stream) -> Self {
         // Asked now: the kernel forgets it with the connection.
-        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
+        let peer = stream.peer();
         Connection {
             id,
             peer,
             door,
-            socket,
+            stream,
             reader: RefCell::default(),
             wake: Wake::new(),
             ended: Cell::default(),
@@ -296,7 +296,7 @@ impl Connection {
     pub(super) fn end(&self) {
         self.ended.set(true);
         // A socket that is not connected any more is as good.
-        let _ = self.socket.shutdown_both();
+        let _ = self.stream.shutdown_both();
         self.wake.raise();
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use nix::unistd::Group;
 
-use crate::endpoint::SocketAccess;
+use crate::transport::SocketAccess;
 
 /// Permission bits of a file.
 const MODE_MAX: u32 = 0o777;

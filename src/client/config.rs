@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use corecast_executors::Idle;
 
-use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
     CLIENT_QUEUE_BYTES_DEFAULT, CLIENT_QUEUE_FRAMES_DEFAULT, CONNECT_TIMEOUT_DEFAULT,
     FRAME_BYTES_MAX_DEFAULT, PUBLISH_TIMEOUT_DEFAULT,
 };
+use crate::transport::{Endpoint, SocketAccess};
 
 /// How subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

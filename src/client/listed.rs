@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
 use crate::registry::Registration;
 use crate::shard::DOWN_LEFT;
 use crate::topic::Filter;
+use crate::transport::Endpoint;
 
 /// A publisher that is registered: one with topics that go direct.
 #[derive(Clone, PartialEq, Eq, Debug)]

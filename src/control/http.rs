@@ -3,25 +3,23 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::pages::Pages;
-use crate::endpoint::{Endpoint, SocketAccess};
 use crate::error::{Error, Result};
 use crate::limits::{
     ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
 use crate::telemetry::OncePerSecond;
+use crate::transport::{ControlListeners, Endpoint, ListeningSocket, SocketAccess};
 
 /// How often the recorder folds what histograms have gathered: a shard adds at most a hundred values meanwhile.
 const FOLD_PERIOD: Duration = Duration::from_secs(1);
@@ -29,7 +27,7 @@ const FOLD_PERIOD: Duration = Duration::from_secs(1);
 /// The open listeners of a server that does not serve yet.
 #[derive(Debug)]
 pub struct HttpServer {
-    listeners: Vec<std::net::TcpListener>,
+    sockets: Vec<ListeningSocket>,
     endpoint: Endpoint,
 }
 
@@ -41,8 +39,7 @@ impl HttpServer {
     pub fn listen(endpoint: &Endpoint) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
         let listening = endpoint.listen(SocketAccess::default()).map_err(failed)?;
-        let listeners = listening.sockets.into_iter().map(std::net::TcpListener::from).collect();
-        Ok(HttpServer { listeners, endpoint: listening.endpoint })
+        Ok(HttpServer { sockets: listening.sockets, endpoint: listening.endpoint })
     }
 
     /// Where it listens, with the real port.
@@ -52,9 +49,7 @@ impl HttpServer {
 
     /// Serves these pages for as long as it is polled. Only on the control thread.
     pub async fn serve(self, pages: Pages) {
-        let listeners: std::io::Result<Vec<_>> =
-            self.listeners.into_iter().map(TcpListener::from_std).collect();
-        let listeners = match listeners {
+        let listeners = match ControlListeners::adopt(self.sockets) {
             Ok(listeners) => listeners,
             Err(error) => return tracing::error!(%error, "cannot serve metrics"),
         };
@@ -67,15 +62,15 @@ impl HttpServer {
                 folds.upkeep();
             }
         });
-        accept_for_ever(&listeners, &pages).await;
+        accept_for_ever(listeners, &pages).await;
     }
 }
 
-async fn accept_for_ever(listeners: &[TcpListener], pages: &Pages) {
+async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) {
     let mut conversations = Conversations::default();
     let mut log_limit = OncePerSecond::new();
-    for turn in 0.. {
-        match accept(listeners, turn).await {
+    loop {
+        match listeners.accept().await {
             Ok(peer) => conversations.admit(peer, pages.clone()),
             // Most likely descriptors are used up, and those of readers who say nothing are enough.
             Err(_) if conversations.end_oldest() => yield_now().await,
@@ -89,20 +84,6 @@ async fn accept_for_ever(listeners: &[TcpListener], pages: &Pages) {
     }
 }
 
-/// The next connection, whichever listener has one; each is asked first in its turn.
-async fn accept(listeners: &[TcpListener], turn: usize) -> std::io::Result<TcpStream> {
-    let (later, sooner) = listeners.split_at(turn % listeners.len());
-    poll_fn(|context| {
-        for listener in sooner.iter().chain(later) {
-            if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                return Poll::Ready(accepted.map(|(peer, _)| peer));
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
 /// The connections that are open.
 #[derive(Default)]
 struct Conversations {
@@ -111,7 +92,7 @@ struct Conversations {
 }
 
 impl Conversations {
-    fn admit(&mut self, peer: TcpStream, pages: Pages) {
+    fn admit(&mut self, peer: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pages: Pages) {
         self.forget_ended();
         if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX {
             self.end_oldest();
@@ -133,7 +114,7 @@ impl Conversations {
 }
 
 /// One connection: a request, its answer, the end.
-async fn converse(peer: TcpStream, pages: Pages) {
+async fn converse(peer: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pages: Pages) {
     let service = service_fn(move |request| {
         let answer = pages.answer(&request);
         async move { Ok::<_, Infallible>(answer) }

@@ -10,13 +10,13 @@ use corecast_executors::MonotonicNs;
 use thiserror::Error;
 
 use super::registration::Registration;
-use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
 use crate::limits::{
     GONE_PUBLISHERS_MAX, PUBLISHERS_MAX, REGISTRATION_BYTES_MAX, REGISTRY_BYTES_MAX, TOPICS_PER_PUBLISHER_MAX,
 };
 use crate::topic::Filter;
+use crate::transport::Endpoint;
 
 /// The reason for which a registration or a renewal is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

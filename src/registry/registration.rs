@@ -1,11 +1,11 @@
 //! The registration of a direct publisher, and its text in frames.
 
-use crate::endpoint::Endpoint;
 use crate::ids::PublisherId;
 use crate::limits::{
     ENDPOINT_BYTES_MAX, ENDPOINTS_PER_PUBLISHER_MAX, REGISTRATION_BYTES_MAX, TOPICS_PER_PUBLISHER_MAX,
 };
 use crate::topic::Filter;
+use crate::transport::Endpoint;
 
 /// The endpoints and topics of a direct publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]

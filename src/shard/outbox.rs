@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::publishers::{RegistryAsk, RegistryChange};
-use crate::endpoint::Endpoint;
 use crate::fanout::Batch;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::topic::Filter;
+use crate::transport::Endpoint;
 
 /// What one shard tells another. Order on a link is part of the meaning: a count or an acknowledgement speaks of
 /// all that was sent before it.

@@ -12,7 +12,6 @@ use super::news::{News, up_frame};
 use super::outbox::LinkItem;
 use super::state::Shard;
 use super::turn::Turn;
-use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::{
@@ -22,6 +21,7 @@ use crate::registry::{
     Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
 };
 use crate::topic::{Filter, OverlapIndex};
+use crate::transport::Endpoint;
 use crate::wire::{Frame, encode, encode_to_vec};
 
 /// The shard that keeps the registry.

@@ -6,12 +6,13 @@ use crate::host::agent::serve;
 use crate::interrupt::Interrupt;
 use anyhow::Context;
 use clap::Args;
-use corecast::internals::endpoint::Listening;
 use corecast::internals::printable::printable;
 use corecast::internals::telemetry::{self, LogFormat};
+use corecast::internals::transport::Listening;
 use corecast::{Endpoint, SocketAccess};
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +51,11 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let Listening { file: _file, sockets, endpoint } = args.listen.listen(SocketAccess::default())?;
     // A controller tries every address of a name.
-    let listener = sockets.into_iter().next().map(TcpListener::from).context("nothing to listen on")?;
+    let listener = sockets
+        .into_iter()
+        .next()
+        .map(|socket| TcpListener::from(OwnedFd::from(socket)))
+        .context("nothing to listen on")?;
     listener.set_nonblocking(false).context("cannot wait for connections")?;
     print(format!("ready {endpoint}\n").as_bytes())?;
     serve(listener, &interrupt, say)?;

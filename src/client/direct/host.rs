@@ -17,12 +17,12 @@ use crate::client::config::DirectConfig;
 use crate::client::deadline::Deadline;
 use crate::client::session::{Announcement, Session};
 use crate::client::waiters::Waiters;
-use crate::endpoint::{Address, Endpoint, Listening, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{DIRECT_SETTLE, LOOK_UP_TIMEOUT, READ_BYTES_PER_TURN};
 use crate::shard::Door;
 use crate::topic::Topic;
+use crate::transport::{Address, Endpoint, Listening, SocketFile};
 use crate::wire::{Frame, encode, splitter};
 use crate::zmtp::Sides;
 
@@ -72,7 +72,7 @@ pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig)
     for DirectDoor { door, endpoint, addresses } in doors {
         let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, config.access)?;
         open.socket_files.extend(file);
-        let listener = |fd| Listener { fd, endpoint: at.clone(), door: *door };
+        let listener = |socket| Listener { socket, endpoint: at.clone(), door: *door };
         open.listeners.extend(sockets.into_iter().map(listener));
     }
     Ok(open)

@@ -133,7 +133,7 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Endpoint;
+    use crate::transport::Endpoint;
 
     #[test]
     fn a_client_is_forgotten_with_its_last_user() {

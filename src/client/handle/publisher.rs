@@ -15,11 +15,11 @@ use crate::client::config::ClientConfig;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
 use crate::client::local::check_length;
-use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{CLOSE_TIMEOUT_DEFAULT, DROP_LINGER, PUBLISH_BYTES_AHEAD};
 use crate::topic::Topic;
+use crate::transport::Endpoint;
 
 /// Publishes messages through a broker.
 ///

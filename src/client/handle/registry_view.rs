@@ -13,8 +13,8 @@ use crate::client::config::{ClientConfig, Sessions};
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
 use crate::client::listed::{Listed, PublisherChange};
-use crate::endpoint::Endpoint;
 use crate::error::Result;
+use crate::transport::Endpoint;
 
 /// A view of a broker's registry. It goes on when the broker comes back after it was away.
 ///

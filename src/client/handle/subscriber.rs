@@ -11,9 +11,9 @@ use super::question::Line;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::message::Event;
-use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::topic::Filter;
+use crate::transport::Endpoint;
 
 /// Receives the messages of the topics that its filters match, and a [`Gap`](crate::Gap) wherever some are missing.
 /// Dropped, it is unsubscribed.

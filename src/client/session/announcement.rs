@@ -8,7 +8,6 @@ use std::time::Duration;
 use corecast_executors::MonotonicNs;
 
 use super::out::OutBuffer;
-use crate::endpoint::Endpoint;
 use crate::error::ErrorCode;
 use crate::ids::PublisherId;
 use crate::limits::{
@@ -17,6 +16,7 @@ use crate::limits::{
 };
 use crate::registry::{ModeRules, filters_to_lines};
 use crate::topic::{Filter, Topic};
+use crate::transport::Endpoint;
 use crate::wire::Frame;
 
 /// The filter of all topics.

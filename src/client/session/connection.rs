@@ -5,17 +5,16 @@ use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corecast_executors::{Either, MonotonicNs, ReadySocket, first};
-use socket2::SockRef;
+use corecast_executors::{Either, MonotonicNs, first};
 
 use super::life::Session;
 use super::peer::Peer;
 use crate::client::message::{EventRef, GapReason, GapRef};
-use crate::endpoint::{Address, Endpoint, begin_connect, finish_connect};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
 use crate::limits::{CONNECT_ATTEMPT, HANDSHAKE_DEADLINE};
+use crate::transport::{ConnectError, Endpoint, Stream, connect};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Frame, Reader, split};
 
@@ -33,60 +32,35 @@ enum Heard {
 }
 
 impl Session {
-    /// Connects to the first address of the peer that answers: `localhost` may be two.
-    pub(super) async fn connect(&self, is_first: bool) -> Result<Rc<ReadySocket>> {
+    /// Connects to the first endpoint of the peer that answers.
+    pub(super) async fn connect(&self, is_first: bool) -> Result<Rc<Stream>> {
         let _dial = match self.peer {
             Peer::Broker => None,
             Peer::Publisher(_) => Some(self.runtime.dials.begin(is_first).await),
         };
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
-            let addresses = match self.look_up(endpoint).await {
-                Ok(addresses) => addresses,
-                Err(error) => {
-                    failed = error;
-                    continue;
+            let attempt = || self.runtime.clock.until(self.attempt_deadline(CONNECT_ATTEMPT));
+            match connect(endpoint, attempt).await {
+                Ok(stream) => {
+                    self.local_ip.set(stream.local_ip());
+                    return Ok(Rc::new(stream));
                 }
-            };
-            let mut unanswered = std::io::ErrorKind::AddrNotAvailable.into();
-            for address in &addresses {
-                match self.connect_to(address).await {
-                    Ok(socket) => return Ok(Rc::new(socket)),
-                    Err(error) => unanswered = error,
-                }
+                Err(error) => failed = self.not_connected(endpoint, error),
             }
-            let is_denied = unanswered.kind() == std::io::ErrorKind::PermissionDenied;
-            failed = match self.peer {
-                peer @ Peer::Publisher(_) if !is_denied => Error::new(
-                    ErrorKind::Unreachable,
-                    format!("{peer} does not answer at {endpoint} ({unanswered})"),
-                ),
-                _ => endpoint.unreachable(unanswered),
-            };
         }
         Err(failed)
     }
 
-    /// Its addresses, if they are known within an attempt; the next one shares a look-up that still runs.
-    async fn look_up(&self, endpoint: &Endpoint) -> Result<Vec<Address>> {
-        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
-        match first(endpoint.connect_addresses(), self.runtime.clock.until(deadline)).await {
-            Either::Left(addresses) => addresses,
-            Either::Right(()) => Err(endpoint.not_looked_up()),
+    /// The error for an endpoint of the peer. How to start a broker is advice for want of a broker alone.
+    fn not_connected(&self, endpoint: &Endpoint, error: ConnectError) -> Error {
+        let is_denied = error.is_denied();
+        match (self.peer, error) {
+            (peer @ Peer::Publisher(_), ConnectError::Unanswered(source)) if !is_denied => {
+                Error::new(ErrorKind::Unreachable, format!("{peer} does not answer at {endpoint} ({source})"))
+            }
+            (_, error) => error.at(endpoint),
         }
-    }
-
-    async fn connect_to(&self, address: &Address) -> std::io::Result<ReadySocket> {
-        let socket = ReadySocket::adopt(begin_connect(address)?)?;
-        let deadline = self.attempt_deadline(CONNECT_ATTEMPT);
-        match first(socket.writable(), self.runtime.clock.until(deadline)).await {
-            Either::Left(writable) => writable?,
-            Either::Right(()) => return Err(std::io::ErrorKind::TimedOut.into()),
-        }
-        finish_connect(SockRef::from(&socket))?;
-        let local = SockRef::from(&socket).local_addr()?.as_socket();
-        self.local_ip.set(local.map(|address| address.ip()));
-        Ok(socket)
     }
 
     /// When an attempt that may take so long is over: at the latest when the first connection is given up.
@@ -96,14 +70,14 @@ impl Session {
     }
 
     /// Serves one connection until it ends, and says why it did.
-    pub(super) async fn serve(self: &Rc<Self>, socket: Rc<ReadySocket>) -> Error {
+    pub(super) async fn serve(self: &Rc<Self>, stream: Rc<Stream>) -> Error {
         self.state.borrow_mut().on_connected(&self.config, self.runtime.clock.now());
-        *self.socket.borrow_mut() = Some(Rc::clone(&socket));
+        *self.stream.borrow_mut() = Some(Rc::clone(&stream));
         self.send.raise();
-        let error = self.read_pump(&socket).await;
-        *self.socket.borrow_mut() = None;
-        // A send pump that waits for this socket is let go.
-        let _ = socket.shutdown_both();
+        let error = self.read_pump(&stream).await;
+        *self.stream.borrow_mut() = None;
+        // A send pump that waits for this stream is let go.
+        let _ = stream.shutdown_both();
         let error = if self.fell_silent.get() { self.has_fallen_silent() } else { error };
         let refusal = self.state.borrow_mut().refusal.take();
         refusal.map_or(error, |(code, text)| {
@@ -111,16 +85,16 @@ impl Session {
         })
     }
 
-    async fn read_pump(self: &Rc<Self>, socket: &ReadySocket) -> Error {
+    async fn read_pump(self: &Rc<Self>, stream: &Stream) -> Error {
         let clock = &self.runtime.clock;
         let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
         let mut reader = Reader::default();
         let mut heard = Heard::Nothing;
         loop {
             let readable = if self.state.borrow().is_open() {
-                socket.readable().await
+                stream.readable().await
             } else {
-                match first(socket.readable(), clock.until(handshake_deadline)).await {
+                match first(stream.readable(), clock.until(handshake_deadline)).await {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
                         return self.silent(heard);
@@ -131,7 +105,7 @@ impl Session {
                 return Error::io("the connection failed", error);
             }
             let was_open = self.state.borrow().is_open();
-            let turn = self.turn(socket, &mut reader, &mut heard);
+            let turn = self.turn(stream, &mut reader, &mut heard);
             if !was_open && self.state.borrow().is_open() {
                 self.on_open();
             }
@@ -151,9 +125,9 @@ impl Session {
         }
     }
 
-    fn turn(self: &Rc<Self>, socket: &ReadySocket, reader: &mut Reader, heard: &mut Heard) -> Turn {
+    fn turn(self: &Rc<Self>, stream: &Stream, reader: &mut Reader, heard: &mut Heard) -> Turn {
         let mut slab = self.runtime.slab.borrow_mut();
-        let received = match socket.try_recv(reader.space(&mut slab)) {
+        let received = match stream.try_recv(reader.space(&mut slab)) {
             Ok(Some(0)) if *heard == Heard::Nothing => return Turn::Ended(self.closed_unheard()),
             Ok(Some(0)) => return Turn::Ended(self.lost()),
             Ok(received) => received.unwrap_or(0),
@@ -315,10 +289,10 @@ impl Session {
         loop {
             self.send.wait().await;
             while !self.send_now() {
-                let Some(socket) = self.socket.borrow().clone() else { break };
+                let Some(stream) = self.stream.borrow().clone() else { break };
                 self.send_waits.set(true);
                 // Failed or not, the next send tells.
-                let _ = socket.writable().await;
+                let _ = stream.writable().await;
                 self.send_waits.set(false);
             }
             if self.state.borrow().alive().is_err() {
@@ -329,18 +303,18 @@ impl Session {
 
     /// Hands the kernel what it takes; `true` if nothing is left to wait for.
     pub(super) fn send_now(&self) -> bool {
-        let Some(socket) = self.socket.borrow().clone() else { return true };
+        let Some(stream) = self.stream.borrow().clone() else { return true };
         let mut state = self.state.borrow_mut();
         if state.out.unsent().is_empty() {
             return true;
         }
         while !state.out.unsent().is_empty() {
-            match socket.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
+            match stream.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
                 Ok(Some(sent)) => state.out.sent(sent),
                 Ok(None) => return false,
                 Err(_) => {
                     // The read pump sees the end and says why.
-                    let _ = socket.shutdown_both();
+                    let _ = stream.shutdown_both();
                     return true;
                 }
             }

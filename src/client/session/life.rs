@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use corecast_executors::{Either, Link, MonotonicNs, ReadySocket, TICK, Wake, first, spawn_local};
+use corecast_executors::{Either, Link, MonotonicNs, TICK, Wake, first, spawn_local};
 use tracing::warn;
 
 use super::holds::{Blocking, Holds};
@@ -20,7 +20,6 @@ use crate::client::config::ClientConfig;
 use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
 use crate::client::deadline::Deadline;
 use crate::client::waiters::Waiters;
-use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{
@@ -28,6 +27,7 @@ use crate::limits::{
     RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use crate::registry::{Directory, Registration};
+use crate::transport::{Endpoint, Stream};
 
 pub(in crate::client) struct Session {
     pub(in crate::client) runtime: Rc<ClientRuntime>,
@@ -44,7 +44,7 @@ pub(in crate::client) struct Session {
     pub(in crate::client) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
     pub(in crate::client) changed: Rc<Waiters>,
-    pub(in crate::client) socket: RefCell<Option<Rc<ReadySocket>>>,
+    pub(in crate::client) stream: RefCell<Option<Rc<Stream>>>,
     /// Raised when there is something to send.
     pub(in crate::client) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
@@ -149,7 +149,7 @@ impl Session {
             state: RefCell::new(State::new(runtime.clock.now())),
             sinks,
             changed,
-            socket: RefCell::default(),
+            stream: RefCell::default(),
             send: Wake::new(),
             send_waits: Cell::new(false),
             report,
@@ -344,14 +344,14 @@ impl Session {
         let deadline = self.runtime.clock.now() + LINGER;
         let sent = self.changed.until(|| self.state.borrow().out.unsent().is_empty().then_some(()));
         first(sent, self.runtime.clock.until(deadline)).await;
-        let socket = self.socket.borrow().clone();
-        if let Some(socket) = socket {
+        let stream = self.stream.borrow().clone();
+        if let Some(stream) = stream {
             // The broker reads to our end, then closes its own: nothing of ours is lost in a reset.
-            let _ = socket.shutdown_write();
-            let gone = self.changed.until(|| self.socket.borrow().is_none().then_some(()));
+            let _ = stream.shutdown_write();
+            let gone = self.changed.until(|| self.stream.borrow().is_none().then_some(()));
             self.holds.look_again();
             first(gone, self.runtime.clock.until(deadline)).await;
-            let _ = socket.shutdown_both();
+            let _ = stream.shutdown_both();
         }
     }
 
@@ -504,9 +504,9 @@ impl Ticked for Session {
             self.report.on_tick(now);
         }
         let silent = self.state.borrow_mut().on_tick(now, !self.holds.any());
-        if silent && let Some(socket) = &*self.socket.borrow() {
+        if silent && let Some(stream) = &*self.stream.borrow() {
             self.fell_silent.set(true);
-            let _ = socket.shutdown_both();
+            let _ = stream.shutdown_both();
         }
         if !self.state.borrow().out.unsent().is_empty() {
             self.send_soon();

@@ -8,9 +8,9 @@ use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spa
 
 use super::dials::Dials;
 use super::peer::Peer;
-use crate::endpoint::Endpoint;
 use crate::error::ErrorKind;
 use crate::telemetry::OncePerSecond;
+use crate::transport::Endpoint;
 use crate::wire::{Slab, Span};
 
 /// A session, as the runtime sees it.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -10,8 +9,9 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, Socket, Type};
 
-use super::Endpoint;
+use super::accept::ListeningSocket;
 use super::address::Address;
+use super::endpoint::Endpoint;
 use super::socket_file::{self, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
@@ -25,7 +25,7 @@ pub struct Listening {
     /// Of a Unix socket with a path; before the sockets, so that it is dropped while they still listen.
     pub file: Option<SocketFile>,
     /// At least one.
-    pub sockets: Vec<OwnedFd>,
+    pub sockets: Vec<ListeningSocket>,
     /// Where they listen: with the port that the kernel chose if 0 was asked.
     pub endpoint: Endpoint,
 }
@@ -96,7 +96,11 @@ impl Endpoint {
                     listen_on_file(path, address, access).map(|(socket, file)| (socket, Some(file)))
                 };
                 let (socket, file) = listening.map_err(failed)?;
-                Ok(Listening { file, sockets: vec![OwnedFd::from(socket)], endpoint: self.clone() })
+                Ok(Listening {
+                    file,
+                    sockets: vec![ListeningSocket::unix(socket.into())],
+                    endpoint: self.clone(),
+                })
             }
             Endpoint::Tcp { host, port } => {
                 let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
@@ -131,7 +135,7 @@ fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket>
 }
 
 /// Listens at every address that this host has; gives the port, too.
-fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
+fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<ListeningSocket>, u16)> {
     let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -142,14 +146,14 @@ fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<OwnedFd>, 
     }
 }
 
-fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
+fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<ListeningSocket>, u16)> {
     let mut sockets = Vec::with_capacity(addresses.len());
     let mut absent = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses.iter().filter_map(|address| address.sock().as_socket()) {
         match listen_on(address, port, addresses.len() > 1) {
             Ok(socket) => {
                 port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
-                sockets.push(OwnedFd::from(socket));
+                sockets.push(ListeningSocket::tcp(socket.into()));
             }
             // A name may stand for more than this host has: without IPv6, `localhost` still does.
             Err(e) if is_absent(&e) => absent = e,

@@ -113,8 +113,8 @@ mod tests {
 
     use corecast_executors::spawn_plain;
 
+    use super::super::{Endpoint, Listening, SocketAccess};
     use super::*;
-    use crate::endpoint::{Endpoint, Listening, SocketAccess};
     use crate::error::{ErrorKind, Result};
 
     fn listen(path: &Path) -> Result<Listening> {

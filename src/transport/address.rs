@@ -17,7 +17,7 @@ const SUN_PATH_BYTES: usize = 108;
 
 /// Where to connect or to listen.
 #[derive(Debug)]
-pub struct Address {
+pub(crate) struct Address {
     sock: SockAddr,
     /// The folder of a path that is too long for a socket address, which then leads through this descriptor.
     _folder: Option<File>,

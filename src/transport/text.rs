@@ -4,7 +4,7 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{ANY_HOST, DEFAULT_PORT, DEFAULT_PORT_TEXT, Endpoint};
+use super::endpoint::{ANY_HOST, DEFAULT_PORT, DEFAULT_PORT_TEXT, Endpoint};
 use crate::printable::printable;
 
 /// Reads an endpoint; the error says what is wrong with it, and what to write.

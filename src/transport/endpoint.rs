@@ -1,36 +1,18 @@
-//! Where a broker listens: `tcp://HOST:PORT` or `uds://PATH`. Parsing, listening and connecting; broker and
-//! client both come here, and nobody else makes a socket.
-//!
-//! | file | owns |
-//! |---|---|
-//! | `address` | one address, as the kernel takes it |
-//! | `text` | the forms in which an endpoint may be written |
-//! | `names` | look-ups of host names, on threads of their own |
-//! | `listen` | listeners: one at each address of an endpoint |
-//! | `socket_file` | the file of a Unix socket: who may bind it, take it over and remove it |
-
-mod address;
-mod listen;
-mod names;
-mod socket_file;
-mod text;
+//! A place of a broker, `tcp://HOST:PORT` or `uds://PATH`: how it is written, its addresses, and the errors for one that
+//! cannot be reached.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use socket2::{Domain, Socket, Type};
 
-pub use address::Address;
-pub use listen::{Listening, SocketAccess};
-pub use socket_file::SocketFile;
-
+use super::address::Address;
+use super::{names, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
 use crate::printable::printable;
@@ -39,11 +21,11 @@ use crate::printable::printable;
 pub const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:6680";
 
 /// Its port: below 32768, so that no outgoing connection takes it.
-const DEFAULT_PORT: u16 = 6680;
-const DEFAULT_PORT_TEXT: &str = "6680";
+pub(super) const DEFAULT_PORT: u16 = 6680;
+pub(super) const DEFAULT_PORT_TEXT: &str = "6680";
 
 /// The host that stands for every address of this host: to listen, and for its own processes to connect.
-const ANY_HOST: &str = "*";
+pub(super) const ANY_HOST: &str = "*";
 
 /// An address of a broker.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -99,12 +81,11 @@ impl Endpoint {
         }
     }
 
-    /// The addresses to try, one after the other. A host name is looked up: drop the future to
-    /// wait no longer.
+    /// The addresses to connect to, one after the other. A host name is looked up: drop the future to wait no longer.
     ///
     /// # Errors
     /// `Io` for a host that is not known or a folder that is not there, `Invalid` for a path that is too long.
-    pub async fn connect_addresses(&self) -> Result<Vec<Address>> {
+    pub(super) async fn connect_addresses(&self) -> Result<Vec<Address>> {
         match self.known_addresses(&LOOPBACK) {
             Some(known) => known,
             None => self.found(names::look_up(self.host()).await),
@@ -120,7 +101,7 @@ impl Endpoint {
     }
 
     /// The same for plain threads, which wait for [`LOOK_UP_TIMEOUT`] at most.
-    fn listen_addresses_blocking(&self) -> Result<Vec<Address>> {
+    pub(super) fn listen_addresses_blocking(&self) -> Result<Vec<Address>> {
         let deadline = Instant::now() + LOOK_UP_TIMEOUT;
         self.known_addresses(&UNSPECIFIED)
             .unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))
@@ -178,7 +159,12 @@ impl Endpoint {
 
     /// The error for a connection that failed with `source`.
     pub fn unreachable(&self, source: io::Error) -> Error {
+        let is_used_up =
+            [Errno::EMFILE, Errno::ENFILE].iter().any(|e| source.raw_os_error() == Some(*e as i32));
         let text = match (self, source.kind()) {
+            _ if is_used_up => format!(
+                "no descriptor is left to connect to {self} ({source}); raise the limit of open files (ulimit -n)"
+            ),
             (Endpoint::Uds { .. }, io::ErrorKind::PermissionDenied) => format!(
                 "this user may not connect to {self} ({source}); the broker says who may, with --socket-mode and \
                  --socket-group, and so do the folders above"
@@ -197,7 +183,7 @@ impl Endpoint {
     }
 
     /// A part of an error, if it is a socket file whose folder is not there; else nothing.
-    fn missing_folder(&self) -> String {
+    pub(super) fn missing_folder(&self) -> String {
         let Endpoint::Uds { path } = self else { return String::new() };
         let folder = path.parent().filter(|folder| !self.is_abstract() && !folder.as_os_str().is_empty());
         match folder.filter(|folder| !folder.exists()) {
@@ -215,14 +201,6 @@ impl Endpoint {
             }
             Endpoint::Tcp { host, .. } if !is_this_host(host) => (" on that host", self.clone()),
             _ => ("", self.clone()),
-        }
-    }
-
-    /// Sets what a connected or accepted stream of this kind wants: no delay for TCP, nothing for Unix sockets.
-    pub fn tune(&self, socket: socket2::SockRef<'_>) -> io::Result<()> {
-        match self {
-            Endpoint::Tcp { .. } => socket.set_tcp_nodelay(true),
-            Endpoint::Uds { .. } => Ok(()),
         }
     }
 
@@ -253,35 +231,10 @@ fn is_this_host(host: &str) -> bool {
 const UNSPECIFIED: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Starts a non-blocking connection: the caller waits until it is writable and then asks [`finish_connect`].
-///
-/// # Errors
-/// Those of `connect(2)` that are known at once.
-pub fn begin_connect(address: &Address) -> io::Result<OwnedFd> {
-    let address = address.sock();
-    let socket = Socket::new(address.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
-    if address.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-    }
-    match socket.connect(address) {
-        Ok(()) => Ok(OwnedFd::from(socket)),
-        Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(OwnedFd::from(socket)),
-        Err(e) => Err(e),
-    }
-}
-
-/// Whether the connection that was begun on this socket, now writable, stands.
-pub fn finish_connect(socket: socket2::SockRef<'_>) -> io::Result<()> {
-    if let Some(e) = socket.take_error()? {
-        return Err(e);
-    }
-    let (peer, own) = (socket.peer_addr()?.as_socket(), socket.local_addr()?.as_socket());
-    // Who asks again and again for a free port of its own host may be given that port to ask from, and meet itself.
-    if peer.is_some() && peer == own { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::connect;
+    use super::super::listen::{Listening, SocketAccess};
     use super::*;
 
     #[test]
@@ -311,16 +264,6 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_to_itself_is_none() {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        // The kernel lets a socket that is bound connect to its own address.
-        socket.connect(&socket.local_addr().unwrap()).unwrap();
-        let error = finish_connect(socket2::SockRef::from(&socket)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[test]
     fn a_stale_socket_file_goes_a_live_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let listen = |at: &Endpoint| at.listen(SocketAccess::default());
@@ -345,7 +288,7 @@ mod tests {
         let endpoint = Endpoint::Uds { path: folder.join("broker.sock.0123456789abcdef") };
         let listening = endpoint.listen(SocketAccess { mode: Some(0o600), group: None }).unwrap();
         let addresses = futures_lite::future::block_on(endpoint.connect_addresses()).unwrap();
-        begin_connect(&addresses[0]).unwrap();
+        connect::begin(&addresses[0]).unwrap();
         assert_eq!(endpoint.listen(SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
         drop(listening);
         endpoint.listen(SocketAccess::default()).unwrap();
@@ -375,6 +318,8 @@ mod tests {
         assert!(!denied.contains("start one"), "{denied}");
         let filtered = Endpoint::default().unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(filtered.contains("firewall") && !filtered.contains("start one"), "{filtered}");
+        let used_up = endpoint.unreachable(Errno::EMFILE.into()).to_string();
+        assert!(used_up.contains("raise the limit of open files") && !used_up.contains("start one"));
         let elsewhere: Endpoint = "tcp://10.0.0.5:1".parse().unwrap();
         let elsewhere = elsewhere.unreachable(io::ErrorKind::ConnectionRefused.into()).to_string();
         assert!(

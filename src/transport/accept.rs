@@ -1,0 +1,104 @@
+//! Accepting: an open listener, which may be sent to the executor that accepts on it, and a connection that no executor
+//! has taken yet, which may be sent to any.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use corecast_executors::{OpenFilesRoom, ReadySocket};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::stream::Stream;
+
+/// A listener at one address that nobody accepts on yet.
+#[derive(Debug)]
+pub struct ListeningSocket {
+    fd: OwnedFd,
+    is_tcp: bool,
+}
+
+impl ListeningSocket {
+    pub(super) fn tcp(fd: OwnedFd) -> Self {
+        ListeningSocket { fd, is_tcp: true }
+    }
+
+    pub(super) fn unix(fd: OwnedFd) -> Self {
+        ListeningSocket { fd, is_tcp: false }
+    }
+
+    /// Takes it over, to accept on this executor.
+    ///
+    /// # Errors
+    /// When this thread is no executor, or no descriptor is left.
+    pub fn adopt(self) -> io::Result<AcceptQueue> {
+        let ListeningSocket { fd, is_tcp } = self;
+        Ok(AcceptQueue { socket: ReadySocket::adopt(fd)?, is_tcp })
+    }
+}
+
+impl From<ListeningSocket> for OwnedFd {
+    fn from(socket: ListeningSocket) -> OwnedFd {
+        socket.fd
+    }
+}
+
+/// The connections that wait at one listener of this executor.
+#[derive(Debug)]
+pub struct AcceptQueue {
+    socket: ReadySocket,
+    is_tcp: bool,
+}
+
+impl AcceptQueue {
+    /// Waits until there is a connection, or an error.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// True if a connection may have a descriptor: the reserve is for scrapes, look-ups and files.
+    pub fn has_room(&self) -> bool {
+        let room = OpenFilesRoom::now(&self.socket);
+        room.free_max > room.reserved
+    }
+
+    /// Takes the connection that waits longest. `None`: none now, or it was reset while it waited.
+    ///
+    /// # Errors
+    /// As for [`ReadySocket::try_accept`].
+    pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
+        let Some(fd) = self.socket.try_accept()? else { return Ok(None) };
+        if self.is_tcp {
+            // A socket that cannot be tuned is one that has ended; its pump will see.
+            let _ = SockRef::from(&fd).set_tcp_nodelay(true);
+        }
+        Ok(Some(Accepted { fd, is_tcp: self.is_tcp }))
+    }
+}
+
+/// A connection that no executor has taken yet, and on which nothing was said.
+#[derive(Debug)]
+pub struct Accepted {
+    fd: OwnedFd,
+    is_tcp: bool,
+}
+
+impl Accepted {
+    /// Has the kernel ask whether the peer's host is there when nothing has come for so long.
+    pub fn keep_alive(&self, silence: Duration) {
+        if self.is_tcp {
+            // As for the delay.
+            let _ = SockRef::from(&self.fd).set_tcp_keepalive(&TcpKeepalive::new().with_time(silence));
+        }
+    }
+
+    /// Takes it over on this executor, which it then belongs to.
+    ///
+    /// # Errors
+    /// When this thread is no executor. The connection is closed then.
+    pub fn adopt(self) -> io::Result<Stream> {
+        Stream::plain(self.fd)
+    }
+}

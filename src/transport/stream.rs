@@ -1,0 +1,126 @@
+//! A connection of this executor, whatever carries its bytes. Pumps wait for streams and move bytes through them; what a
+//! socket is ready for is its stream's own affair.
+//!
+//! A stream may have to write before it can read: a handshake has turns of its own, and bytes that are decrypted already
+//! wait in no socket. So [`Stream::readable`] and [`Stream::writable`] wait for the stream, and meanwhile do what it owes
+//! its peer. One task may wait for the one while another waits for the other.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use corecast_executors::ReadySocket;
+use socket2::SockRef;
+
+#[cfg(test)]
+use super::sealed::Sealed;
+
+/// A connected byte stream of this executor. Which kind it is costs a match for each turn of a pump.
+#[derive(Debug)]
+pub enum Stream {
+    /// Bytes as they are, over TCP or a Unix socket.
+    Plain(ReadySocket),
+    /// A stand-in for encrypted ones.
+    #[cfg(test)]
+    Sealed(Sealed),
+}
+
+impl Stream {
+    /// Takes a connected or connecting socket over.
+    ///
+    /// # Errors
+    /// As for [`ReadySocket::adopt`].
+    pub(super) fn plain(fd: OwnedFd) -> io::Result<Self> {
+        ReadySocket::adopt(fd).map(Stream::Plain)
+    }
+
+    /// Waits until there is something to read, the end or an error.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.readable().await,
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.readable().await,
+        }
+    }
+
+    /// Waits until there is room to send, or an error.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.writable().await,
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.writable().await,
+        }
+    }
+
+    /// Reads what is there, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end.
+    ///
+    /// # Errors
+    /// The connection has failed; ECONNRESET is the common one.
+    #[inline]
+    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.try_recv(buffer),
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.try_recv(buffer),
+        }
+    }
+
+    /// Sends as much of `parts` as is taken now. `None`: no room. All of them are reported as sent only when all that the
+    /// stream has made of them has left: until then whoever sends waits until it is writable.
+    ///
+    /// # Errors
+    /// The connection has failed; EPIPE and ECONNRESET are the common ones.
+    #[inline]
+    pub fn try_send_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.try_send_vectored(parts),
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.try_send_vectored(parts),
+        }
+    }
+
+    /// Says to the peer that nothing more will come; reading goes on.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer is gone already.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.shutdown_write(),
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.socket.shutdown_write(),
+        }
+    }
+
+    /// Ends both directions now: whoever waits for this stream sees its end.
+    ///
+    /// # Errors
+    /// ENOTCONN when the peer is gone already.
+    pub fn shutdown_both(&self) -> io::Result<()> {
+        self.socket().shutdown_both()
+    }
+
+    /// The peer's address; none for a Unix socket, and for a connection that is over.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        SockRef::from(self.socket()).peer_addr().ok()?.as_socket()
+    }
+
+    /// The address of this host that the peer sees; none for a Unix socket.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        Some(SockRef::from(self.socket()).local_addr().ok()?.as_socket()?.ip())
+    }
+
+    /// The socket that carries it: every kind has one.
+    pub(super) fn socket(&self) -> &ReadySocket {
+        match self {
+            Stream::Plain(socket) => socket,
+            #[cfg(test)]
+            Stream::Sealed(sealed) => &sealed.socket,
+        }
+    }
+}
