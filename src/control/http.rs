@@ -1,5 +1,5 @@
-//! The HTTP server of the control thread. Every connection is a task with a deadline; at the bound of connections
-//! the oldest gives way to the newest, so that nobody who holds one keeps others out.
+//! The HTTP server of the control thread. Every connection is a task with a deadline; at the bound of connections the
+//! oldest gives way to the newest, so that held connections keep nobody out.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::telemetry::OncePerSecond;
 use crate::transport::{ControlListeners, Endpoint, ListeningSocket, SocketAccess};
 
-/// How often the recorder folds what histograms have gathered: a shard adds at most a hundred values meanwhile.
+/// Interval at which the recorder folds the samples of histograms: a shard adds at most a hundred values meanwhile.
 const FOLD_PERIOD: Duration = Duration::from_secs(1);
 
 /// The open listeners of a server that does not serve yet.
@@ -32,7 +32,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens at `endpoint`, which is of TCP.
+    /// Listens at `endpoint`, which has to be TCP.
     ///
     /// # Errors
     /// As for [`Endpoint::listen`].
@@ -42,7 +42,7 @@ impl HttpServer {
         Ok(HttpServer { sockets: listening.sockets, endpoint: listening.endpoint })
     }
 
-    /// Where it listens, with the real port.
+    /// The endpoint, with the real port.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -72,7 +72,7 @@ async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) {
     loop {
         match listeners.accept().await {
             Ok(peer) => conversations.admit(peer, pages.clone()),
-            // Most likely descriptors are used up, and those of readers who say nothing are enough.
+            // Most likely descriptors are used up, and those of silent readers are enough.
             Err(_) if conversations.end_oldest() => yield_now().await,
             Err(error) => {
                 if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
@@ -84,7 +84,7 @@ async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) {
     }
 }
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Default)]
 struct Conversations {
     tasks: JoinSet<()>,
@@ -127,6 +127,6 @@ async fn converse(peer: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pa
         // A scrape every few seconds is no reason to keep connections, and their bounds, between them.
         .keep_alive(false)
         .serve_connection(TokioIo::new(peer), service);
-    // A peer that goes away or is too slow is its own affair, and Prometheus tells of it.
+    // A peer that goes away or is too slow is its own affair, and Prometheus reports it.
     let _ = timeout(HTTP_CONVERSATION_MAX, conversation).await;
 }

@@ -1,5 +1,6 @@
-//! The control thread: one plain thread for all that is not message flow, with an async runtime of its own. It runs
-//! beside the shards where the host has a CPU to spare, and no shard ever waits for it: held up, it delays no message.
+//! The control thread: one plain thread for everything but message flow, with an async runtime of its own. It runs
+//! beside the shards if the host has a CPU to spare, and no shard ever waits for it: if it is held up, no message is
+//! late.
 //!
 //! | file | owns |
 //! |---|---|
@@ -24,6 +25,6 @@ use crate::error::{Error, Result};
 pub fn start<W: Future<Output = ()> + Send + 'static>(shards: &[CoreId], work: W) -> Result<()> {
     let failed = |e| Error::io("cannot start the control thread", e);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    // Nobody joins it: a process that ends does not wait for whoever asks about it.
+    // Nobody joins it: a process that ends does not wait for its readers.
     spawn_beside("control", shards, move || runtime.block_on(work)).map(drop).map_err(failed)
 }

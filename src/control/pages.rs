@@ -1,5 +1,5 @@
-//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/health` says whether every shard turns and
-//! takes connections.
+//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/health` says if every shard turns and takes
+//! connections.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::telemetry::{MetricsPage, Pulse};
 /// The media type of all answers but the metrics.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Everything that may be asked for. Clones are the same pages.
+/// Everything that can be requested. Clones are the same pages.
 #[derive(Clone, Debug)]
 pub struct Pages {
     metrics: MetricsPage,
-    /// By shard.
+    /// The pulses, by shard.
     pulses: Arc<[Pulse]>,
 }
 
@@ -30,12 +30,12 @@ impl Pages {
         Pages { metrics, pulses: pulses.into() }
     }
 
-    /// What is to be done now and then, read or not.
+    /// Does the regular upkeep, whether or not anybody reads.
     pub(super) fn upkeep(&self) {
         self.metrics.fold();
     }
 
-    /// The answer to one request. The server cuts the body off where only the head was asked for.
+    /// The answer to one request. The server cuts off the body if only the head was requested.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
@@ -57,7 +57,7 @@ fn response(status: StatusCode, content_type: &'static str, text: String) -> Res
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Both pages are of this moment.
+    // Both pages show the present.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

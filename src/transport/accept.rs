@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::stream::Stream;
 
-/// A listener at one address that nobody accepts on yet.
+/// A listener at one address, before any executor accepts on it.
 #[derive(Debug)]
 pub struct ListeningSocket {
     fd: OwnedFd,
@@ -26,10 +26,10 @@ impl ListeningSocket {
         ListeningSocket { fd, is_tcp: false }
     }
 
-    /// Takes it over, to accept on this executor.
+    /// Takes the listener over, to accept on this executor.
     ///
     /// # Errors
-    /// When this thread is no executor, or no descriptor is left.
+    /// If this thread is not an executor, or no descriptor is left.
     pub fn adopt(self) -> io::Result<AcceptQueue> {
         let ListeningSocket { fd, is_tcp } = self;
         Ok(AcceptQueue { socket: ReadySocket::adopt(fd)?, is_tcp })
@@ -42,7 +42,7 @@ impl From<ListeningSocket> for OwnedFd {
     }
 }
 
-/// The connections that wait at one listener of this executor.
+/// The pending connections of one listener of this executor.
 #[derive(Debug)]
 pub struct AcceptQueue {
     socket: ReadySocket,
@@ -64,21 +64,21 @@ impl AcceptQueue {
         room.free_max > room.reserved
     }
 
-    /// Takes the connection that waits longest. `None`: none now, or it was reset while it waited.
+    /// Takes the connection that has waited longest. `None`: there is none now, or it was reset while it waited.
     ///
     /// # Errors
     /// As for [`ReadySocket::try_accept`].
     pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
         let Some(fd) = self.socket.try_accept()? else { return Ok(None) };
         if self.is_tcp {
-            // A socket that cannot be tuned is one that has ended; its pump will see.
+            // A socket that cannot be tuned is one that has ended; its pump will notice.
             let _ = SockRef::from(&fd).set_tcp_nodelay(true);
         }
         Ok(Some(Accepted { fd, is_tcp: self.is_tcp }))
     }
 }
 
-/// A connection that no executor has taken yet, and on which nothing was said.
+/// A connection that no executor has taken yet, and on which nothing was sent.
 #[derive(Debug)]
 pub struct Accepted {
     fd: OwnedFd,
@@ -86,7 +86,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// Has the kernel ask whether the peer's host is there when nothing has come for so long.
+    /// Makes the kernel probe the peer's host after this much silence.
     pub fn keep_alive(&self, silence: Duration) {
         if self.is_tcp {
             // As for the delay.
@@ -94,10 +94,10 @@ impl Accepted {
         }
     }
 
-    /// Takes it over on this executor, which it then belongs to.
+    /// Takes the connection over on this executor, to which it then belongs.
     ///
     /// # Errors
-    /// When this thread is no executor. The connection is closed then.
+    /// If this thread is not an executor. The connection is closed then.
     pub fn adopt(self) -> io::Result<Stream> {
         Stream::plain(self.fd)
     }

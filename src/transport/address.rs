@@ -1,4 +1,4 @@
-//! One address of an endpoint, as the kernel takes it.
+//! One address of an endpoint, in the form that the kernel takes.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -12,10 +12,10 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use socket2::SockAddr;
 
-/// Bytes of a path in a socket address, its NUL among them (`unix(7)`).
+/// Bytes of a path in a socket address, including its NUL (`unix(7)`).
 const SUN_PATH_BYTES: usize = 108;
 
-/// Where to connect or to listen.
+/// The address to connect to or to listen on.
 #[derive(Debug)]
 pub(crate) struct Address {
     sock: SockAddr,
@@ -24,8 +24,8 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// The address of a socket file, however long its path, or of a name of the abstract namespace, which has an `@`
-    /// before it here and a NUL in the kernel.
+    /// The address of a socket file, however long its path, or of a name in the abstract namespace, which begins with
+    /// an `@` here and with a NUL in the kernel.
     pub(super) fn unix(path: &Path) -> io::Result<Self> {
         let bytes = path.as_os_str().as_bytes();
         if let Some(name) = bytes.strip_prefix(b"@") {

@@ -12,10 +12,10 @@ use super::endpoint::Endpoint;
 use super::stream::Stream;
 use crate::error::Error;
 
-/// Why there is no connection to an endpoint.
+/// The reason why there is no connection to an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Its addresses are not known.
+    /// Its addresses are unknown.
     #[error("{0}")]
     NotFound(Error),
     /// None of its addresses answers, the last of them for this reason.
@@ -24,7 +24,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The error of a user of the endpoint, which says what to do.
+    /// The error for a user of the endpoint, with advice.
     pub fn at(self, endpoint: &Endpoint) -> Error {
         match self {
             ConnectError::NotFound(error) => error,
@@ -32,18 +32,18 @@ impl ConnectError {
         }
     }
 
-    /// True if the operating system forbids it, whoever may listen there.
+    /// True if the operating system forbids it, whether or not anybody listens there.
     pub fn is_denied(&self) -> bool {
         matches!(self, ConnectError::Unanswered(source) if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 
-/// Connects to the first address of an endpoint that answers: `localhost` may be two. The look-up of a name is given the
-/// time that `attempt` begins, and so is each address. A look-up that is given up goes on, and the next connection to
+/// Connects to the first address of an endpoint that answers: `localhost` may be two. The look-up of a name gets the
+/// time that `attempt` starts, and so does each address. A look-up that is given up goes on, and the next connection to
 /// that name shares it.
 ///
 /// # Errors
-/// The endpoint is not found, or does not answer.
+/// The endpoint is unknown, or does not answer.
 pub async fn connect<'a>(
     endpoint: &Endpoint,
     attempt: impl Fn() -> Until<'a>,
@@ -65,12 +65,12 @@ pub async fn connect<'a>(
 async fn connect_to(address: &Address, time: Until<'_>) -> io::Result<Stream> {
     let fd = begin(address)?;
     let room = OpenFilesRoom::now(&fd);
-    // Ahead of accepted connections, behind the control thread: direct publishers may be very many, too.
+    // Before accepted connections, after the control thread: there may be very many direct publishers, too.
     if room.free_max <= room.reserved / 2 {
         return Err(Errno::EMFILE.into());
     }
     let stream = Stream::plain(fd)?;
-    // The socket's own readiness: the stream begins when it is connected.
+    // The socket's own readiness: the stream begins when the socket is connected.
     match first(stream.socket().writable(), time).await {
         Either::Left(writable) => writable?,
         Either::Right(()) => return Err(io::ErrorKind::TimedOut.into()),
@@ -79,7 +79,7 @@ async fn connect_to(address: &Address, time: Until<'_>) -> io::Result<Stream> {
     Ok(stream)
 }
 
-/// Starts a non-blocking connection, which stands or has failed once its socket is writable.
+/// Starts a non-blocking connection, which has succeeded or failed once its socket is writable.
 pub(super) fn begin(address: &Address) -> io::Result<OwnedFd> {
     let address = address.sock();
     let socket = Socket::new(address.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
@@ -93,13 +93,13 @@ pub(super) fn begin(address: &Address) -> io::Result<OwnedFd> {
     }
 }
 
-/// Returns the error of a connection that was begun and has failed.
+/// Returns the error of a connection attempt that has failed.
 fn finish(socket: SockRef<'_>) -> io::Result<()> {
     if let Some(e) = socket.take_error()? {
         return Err(e);
     }
     let (peer, own) = (socket.peer_addr()?.as_socket(), socket.local_addr()?.as_socket());
-    // Who asks again and again for a free port of its own host may be given that port to ask from, and meet itself.
+    // A client that keeps connecting to a free port of its own host may be given that port as its own, and meet itself.
     if peer.is_some() && peer == own { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(()) }
 }
 

@@ -10,16 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::accept::ListeningSocket;
 
-/// Listeners of TCP that the control thread accepts on, in turns.
+/// TCP listeners on which the control thread accepts, in turns.
 #[derive(Debug)]
 pub struct ControlListeners {
     listeners: Vec<tokio::net::TcpListener>,
-    /// The one that is asked first next time.
+    /// The listener that is polled first next time.
     turn: usize,
 }
 
 impl ControlListeners {
-    /// Takes them over. Only inside the runtime of the control thread.
+    /// Takes the listeners over. Only inside the runtime of the control thread.
     ///
     /// # Errors
     /// No descriptor is left.
@@ -29,7 +29,7 @@ impl ControlListeners {
         Ok(ControlListeners { listeners: listeners?, turn: 0 })
     }
 
-    /// The next connection, whichever listener has one; each is asked first in its turn.
+    /// The next connection of any listener; each is polled first in its turn.
     ///
     /// # Errors
     /// Most likely no descriptor is left.

@@ -1,5 +1,5 @@
-//! A place of a broker, `tcp://HOST:PORT` or `uds://PATH`: how it is written, its addresses, and the errors for one that
-//! cannot be reached.
+//! The address of a broker, `tcp://HOST:PORT` or `uds://PATH`: its text, its socket addresses, and the errors for one
+//! that cannot be reached.
 
 use std::fmt;
 use std::io;
@@ -17,14 +17,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
 use crate::printable::printable;
 
-/// The endpoint a broker listens on unless told otherwise.
+/// The default endpoint of a broker.
 pub const DEFAULT_ENDPOINT: &str = "tcp://127.0.0.1:6680";
 
 /// Its port: below 32768, so that no outgoing connection takes it.
 pub(super) const DEFAULT_PORT: u16 = 6680;
 pub(super) const DEFAULT_PORT_TEXT: &str = "6680";
 
-/// The host that stands for every address of this host: to listen, and for its own processes to connect.
+/// The host that means every address of this host: for listening, and for its own processes to connect.
 pub(super) const ANY_HOST: &str = "*";
 
 /// An address of a broker.
@@ -81,10 +81,10 @@ impl Endpoint {
         }
     }
 
-    /// The addresses to connect to, one after the other. A host name is looked up: drop the future to wait no longer.
+    /// The addresses to connect to, one after the other. A host name is looked up: drop the future to stop waiting.
     ///
     /// # Errors
-    /// `Io` for a host that is not known or a folder that is not there, `Invalid` for a path that is too long.
+    /// `Io` for an unknown host or a missing folder, `Invalid` for a path that is too long.
     pub(super) async fn connect_addresses(&self) -> Result<Vec<Address>> {
         match self.known_addresses(&LOOPBACK) {
             Some(known) => known,
@@ -92,7 +92,7 @@ impl Endpoint {
         }
     }
 
-    /// The addresses to listen on, as [`Endpoint::connect_addresses`] has those to connect to.
+    /// The addresses to listen on, like [`Endpoint::connect_addresses`] for connecting.
     pub(crate) async fn listen_addresses(&self) -> Result<Vec<Address>> {
         match self.known_addresses(&UNSPECIFIED) {
             Some(known) => known,
@@ -114,7 +114,7 @@ impl Endpoint {
         }
     }
 
-    /// Its addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
+    /// The addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
     fn known_addresses(&self, any: &[IpAddr]) -> Option<Result<Vec<Address>>> {
         let at = |ip: &IpAddr, port: u16| Address::from(SocketAddr::new(*ip, port));
         match self {
@@ -135,7 +135,7 @@ impl Endpoint {
         }
     }
 
-    /// What a look-up has found, with the port, each address once.
+    /// The result of a look-up, with the port, each address once.
     fn found(&self, found: names::LookUp) -> Result<Vec<Address>> {
         let Endpoint::Tcp { host, port } = self else { return Ok(Vec::new()) };
         let found = found.map_err(|why| {
@@ -182,7 +182,7 @@ impl Endpoint {
         Error::new(ErrorKind::Unreachable, text)
     }
 
-    /// A part of an error, if it is a socket file whose folder is not there; else nothing.
+    /// A part of an error, if it is a socket file whose folder does not exist; otherwise empty.
     pub(super) fn missing_folder(&self) -> String {
         let Endpoint::Uds { path } = self else { return String::new() };
         let folder = path.parent().filter(|folder| !self.is_abstract() && !folder.as_os_str().is_empty());
@@ -192,7 +192,7 @@ impl Endpoint {
         }
     }
 
-    /// Where a broker that is to answer here would have to run, for an error, and what it would have to listen on.
+    /// The place where a broker for this endpoint would have to run, for an error, and the endpoint to listen on.
     fn where_to_start(&self) -> (&'static str, Endpoint) {
         match self {
             // No advice to open a port to the network.
@@ -204,19 +204,19 @@ impl Endpoint {
         }
     }
 
-    /// True if it stands for every address of a host: to be listened on, and of no use to anybody elsewhere.
+    /// True if it means every address of a host: for listening, and of no use elsewhere.
     pub(crate) fn is_any_host(&self) -> bool {
         let Endpoint::Tcp { host, .. } = self else { return false };
         host == ANY_HOST || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
     }
 
-    /// The error for a host whose look-up was not waited for any longer.
+    /// The error for a host whose look-up took too long.
     pub(crate) fn not_looked_up(&self) -> Error {
         let text = format!("the host of {self} is not known: no name server has answered in time");
         Error::new(ErrorKind::Unreachable, text)
     }
 
-    /// True if it is a name of the abstract namespace, which has no file.
+    /// True if it is a name in the abstract namespace, which has no file.
     pub(crate) fn is_abstract(&self) -> bool {
         matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
     }

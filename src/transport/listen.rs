@@ -16,26 +16,26 @@ use super::socket_file::{self, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
 
-/// How often a free port is asked for that is free at every address of a name: another process may have it at one.
+/// Attempts to get a port that is free at every address of a name: another process may have it at one.
 const FREE_PORT_TRIES: u32 = 16;
 
 /// Open listeners, one at each address of an endpoint.
 #[derive(Debug)]
 pub struct Listening {
-    /// Of a Unix socket with a path; before the sockets, so that it is dropped while they still listen.
+    /// The file of a Unix socket with a path; before the sockets, so that it is dropped while they still listen.
     pub file: Option<SocketFile>,
-    /// At least one.
+    /// The sockets, at least one.
     pub sockets: Vec<ListeningSocket>,
-    /// Where they listen: with the port that the kernel chose if 0 was asked.
+    /// The endpoint: with the port that the kernel chose if 0 was requested.
     pub endpoint: Endpoint,
 }
 
-/// Who may connect to a socket file, beside what the folders above it say. By default the process's umask decides.
+/// Access to a socket file, besides the permissions of the folders above it. By default the process's umask decides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct SocketAccess {
-    /// Mode of the file; whoever may write it may connect. With a group alone it is 0660.
+    /// Mode of the file; anyone with write permission may connect. With a group alone it is 0660.
     pub mode: Option<u32>,
-    /// Number of the group that the file belongs to.
+    /// Number of the file's group.
     pub group: Option<u32>,
 }
 
@@ -68,7 +68,7 @@ impl Endpoint {
         self.listen_at(&self.listen_addresses_blocking()?, access)
     }
 
-    /// As [`Endpoint::listen`], at its addresses, which have been looked up.
+    /// Opens listeners like [`Endpoint::listen`], at its addresses, which have been looked up.
     pub(crate) fn listen_at(&self, addresses: &[Address], access: SocketAccess) -> Result<Listening> {
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::AddrInUse => {
@@ -115,7 +115,7 @@ fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::R
     socket_file::listen_at(path, address, || {
         let socket = listen_on_unix(address, access)?;
         if let Err(e) = access.apply(path) {
-            // The file is ours, and of no use.
+            // The file is ours, and useless.
             let _ = std::fs::remove_file(path);
             return Err(e);
         }
@@ -126,7 +126,7 @@ fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::R
 fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     if let Some(mode) = access.mode() {
-        // A file is made with this mode, less the umask: never open to more than are meant.
+        // A file is made with this mode, less the umask: it is never open to more than are meant.
         fchmod(&socket, Mode::from_bits_truncate(mode))?;
     }
     socket.bind(address.sock())?;
@@ -134,7 +134,7 @@ fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket>
     Ok(socket)
 }
 
-/// Listens at every address that this host has; gives the port, too.
+/// Listens at every address that this host has; returns the port, too.
 fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<ListeningSocket>, u16)> {
     let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
@@ -155,7 +155,7 @@ fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<Li
                 port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
                 sockets.push(ListeningSocket::tcp(socket.into()));
             }
-            // A name may stand for more than this host has: without IPv6, `localhost` still does.
+            // A name may have more addresses than this host: without IPv6, `localhost` still does.
             Err(e) if is_absent(&e) => absent = e,
             Err(e) => return Err(e),
         }

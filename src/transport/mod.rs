@@ -1,5 +1,5 @@
 //! Everything that connects: endpoints and the addresses behind them, listeners, connections. The only place that names
-//! sockets; whoever comes here for a connection gets a [`Stream`].
+//! sockets; everything else gets a [`Stream`].
 //!
 //! | file | owns |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! Look-ups of host names. `getaddrinfo` blocks its caller for 20 s and more where the name server is mute, so every
-//! name that is being looked up has a plain thread, and whoever asks waits as long as it likes: neither an executor
-//! nor another name waits for it. All who ask for one name meanwhile share one look-up.
+//! Look-ups of host names. `getaddrinfo` blocks its caller for 20 s and more if the name server is mute, so every
+//! look-up has a plain thread, and each caller waits as long as it likes: neither an executor nor another name waits
+//! for it. Concurrent requests for one name share one look-up.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -12,28 +12,28 @@ use corecast_executors::{Inbox, Link, RecvTimeout, Refused, link, spawn_plain};
 
 use crate::limits::{LOOK_UPS_MAX, LOOK_UPS_WAITING_MAX};
 
-/// The addresses of a host, each with port 0, or why there are none.
+/// The addresses of a host, each with port 0, or the reason why there are none.
 pub(super) type LookUp = Result<Vec<SocketAddr>, String>;
 
-/// A way to look a name up that may block.
+/// A function that looks a name up, and may block.
 type Resolve = Arc<dyn Fn(&str) -> LookUp + Send + Sync>;
 
-/// The way to the thread that keeps account. It starts with the first name, and ends with the process.
+/// The link to the accounting thread, which starts with the first name, and ends with the process.
 static LOOK_UPS: OnceLock<Link<Item>> = OnceLock::new();
 
 enum Item {
-    /// Somebody wants the addresses of this host. `back` leads to the thread that gets this.
+    /// A request for the addresses of this host. `back` leads to the accounting thread.
     Ask { host: String, answer: Link<LookUp>, back: Link<Item> },
-    /// This look-up is over.
+    /// The result of a look-up.
     Found { host: String, found: LookUp },
 }
 
-/// The addresses of `host`, once its look-up is over. Drop the future to wait no longer.
+/// The addresses of `host`, once its look-up is over. Drop the future to stop waiting.
 pub(super) async fn look_up(host: &str) -> LookUp {
     ask(host)?.recv().await.unwrap_or_else(|| Err(ENDED.to_owned()))
 }
 
-/// As [`look_up`], for plain threads.
+/// The same as [`look_up`], for plain threads.
 pub(super) fn look_up_until(host: &str, deadline: Instant) -> LookUp {
     ask(host)?.recv_deadline(deadline).unwrap_or_else(|ended| {
         Err(match ended {
@@ -51,7 +51,7 @@ fn ask(host: &str) -> Result<Inbox<LookUp>, String> {
         None => {
             let (link, inbox) = link(LOOK_UPS_WAITING_MAX);
             let look_ups = LookUps::new(Arc::new(resolve));
-            // Of two that come first at once, one stays: the other's link is dropped, and its thread ends.
+            // Of two first callers at once, one wins: the other's link is dropped, and its thread ends.
             spawn_plain("corecast-names", move || look_ups.run(inbox))
                 .map_err(|e| format!("cannot start a thread for look-ups: {e}"))?;
             LOOK_UPS.get_or_init(|| link)
@@ -73,10 +73,10 @@ fn resolve(host: &str) -> LookUp {
     (host, 0).to_socket_addrs().map(Iterator::collect).map_err(|e| e.to_string())
 }
 
-/// All look-ups that are under way or wait for a thread.
+/// All look-ups that are running or wait for a thread.
 struct LookUps {
     resolve: Resolve,
-    /// By host: everybody who waits for it.
+    /// The waiting requests, by host.
     askers: AHashMap<String, Vec<Link<LookUp>>>,
     /// Hosts whose look-up has not begun, in order.
     queue: VecDeque<(String, Link<Item>)>,
@@ -99,12 +99,12 @@ impl LookUps {
 
     fn ask(&mut self, host: String, answer: Link<LookUp>, back: Link<Item>) {
         if let Some(askers) = self.askers.get_mut(&host) {
-            // Those who have given up leave their links behind.
+            // Requests that were given up leave their links behind.
             askers.retain(|asker| !asker.is_closed());
             return askers.push(answer);
         }
         if self.askers.len() >= LOOK_UPS_WAITING_MAX {
-            // Whoever has given up needs no answer.
+            // A request that was given up needs no answer.
             let _ = answer.try_send(Err(TOO_MANY.to_owned()));
             return;
         }
@@ -121,12 +121,12 @@ impl LookUps {
 
     fn answer(&mut self, host: &str, found: &LookUp) {
         for asker in self.askers.remove(host).into_iter().flatten() {
-            // Room for one and one sent; whoever has given up needs no answer.
+            // One slot and one message; a request that was given up needs no answer.
             let _ = asker.try_send(found.clone());
         }
     }
 
-    /// Begins those that wait and still have somebody who asks, while there is a thread for them.
+    /// Begins queued look-ups that still have a request, while there is a thread for them.
     fn begin_next(&mut self) {
         while self.running < LOOK_UPS_MAX {
             let Some((host, back)) = self.queue.pop_front() else { return };
@@ -137,7 +137,7 @@ impl LookUps {
             let (resolve, name) = (Arc::clone(&self.resolve), host.clone());
             let look_up = move || {
                 let found = resolve(&name);
-                // Refused only when nobody can ask any more.
+                // Refused only if nobody can make requests any more.
                 let _ = back.send_blocking(Item::Found { host: name, found });
             };
             match spawn_plain("corecast-lookup", look_up) {
@@ -156,7 +156,8 @@ mod tests {
 
     use super::*;
 
-    /// A name server that counts its look-ups. It answers for `mute…` only when so many of them and the test have met.
+    /// A name server that counts its look-ups. It answers for `mute…` only when that many of them and the test have
+    /// met.
     struct Server {
         look_ups: Link<Item>,
         mute: Arc<Barrier>,

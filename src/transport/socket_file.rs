@@ -10,9 +10,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::address::Address;
 
-/// The socket file of a listener. Dropped, it is removed, unless another process has put its own in that place. Drop it
-/// while the listener still listens: nobody takes the file over until then, and its number in the file system is not
-/// given to the next.
+/// The socket file of a listener. When it is dropped, it is removed, unless another process has put its own in that
+/// place. Drop it while the listener still listens: nobody takes the file over until then, and its inode number is not
+/// reused.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub struct SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody else begins or ends there just now. A file that stays is taken over by the next.
+        // Another process starts or ends there just now. A file that stays is taken over by the next.
         let Ok(_turn) = Turn::take(&self.path) else { return };
         if identity(&self.path) == Some(self.identity) {
             // Gone already is as good.
@@ -35,12 +35,13 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Runs `listen`, which binds to `path` and listens, where a file that nobody listens on has made room. Of processes
-/// that begin at the same time one does so after the other: a socket that is bound and does not listen yet looks like
-/// one that is left.
+/// Runs `listen`, which binds to `path` and listens, after removing a file on which nobody listens. Processes that
+/// start at the same time do so one after the other: a socket that is bound but does not listen yet looks like a stale
+/// one.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens there or begins to, `AlreadyExists` for a file that is no socket, those of `listen`.
+/// `AddrInUse` if somebody listens there or begins to, `AlreadyExists` for a file that is not a socket, those of
+/// `listen`.
 pub(super) fn listen_at(
     path: &Path,
     address: &Address,
@@ -53,8 +54,8 @@ pub(super) fn listen_at(
     Ok((socket, SocketFile { path: path.to_owned(), identity }))
 }
 
-/// A socket file that nobody listens on is left by a broker that was killed: it may go. One that answers, or a
-/// file that is no socket, stays.
+/// Removes a socket file on which nobody listens, left by a broker that was killed. One that answers, or a file that is
+/// not a socket, stays.
 fn remove_stale(path: &Path, address: &Address) -> io::Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
@@ -71,8 +72,8 @@ fn remove_stale(path: &Path, address: &Address) -> io::Result<()> {
     }
 }
 
-/// The right to change what is at a path: a locked file beside it, there for as long as this lives. The kernel unlocks
-/// the file of a process that was killed.
+/// The right to change the file at a path: a locked file beside it, which exists as long as this lives. The kernel
+/// unlocks the file of a process that was killed.
 struct Turn {
     lock_path: PathBuf,
     _file: File,
@@ -90,7 +91,8 @@ impl Turn {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Locked, and perhaps removed just before by the one that had it: another may have made the next already.
+        // Locked, but perhaps removed just before by its last owner: another process may have made the next one
+        // already.
         let meta = file.metadata()?;
         if identity(&lock_path) != Some((meta.dev(), meta.ino())) {
             return Err(io::ErrorKind::AddrInUse.into());
@@ -101,7 +103,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // Before it is unlocked: whoever locks it later finds that it is not the one at that path.
+        // Before it is unlocked: a process that locks it later finds that it is not the one at that path.
         let _ = fs::remove_file(&self.lock_path);
     }
 }
@@ -148,7 +150,7 @@ mod tests {
             let listening: Vec<_> = brokers.into_iter().map(|broker| broker.join().unwrap()).collect();
             let refused = listening.iter().filter_map(|result| result.as_ref().err());
             assert!(refused.clone().all(|error| error.kind() == ErrorKind::AddressInUse));
-            // Those that came while another had its turn are told to ask again, so there may be none.
+            // Those that came during another's turn are told to try again, so there may be none.
             assert!(refused.count() >= BROKERS - 1, "two listen in round {round}");
             drop(listening);
             listen(&path).unwrap();

@@ -1,8 +1,8 @@
-//! A connection of this executor, whatever carries its bytes. Pumps wait for streams and move bytes through them; what a
-//! socket is ready for is its stream's own affair.
+//! A connection of this executor, whatever carries its bytes. Pumps wait for streams and move bytes through them; the
+//! readiness of a socket is a matter of its stream.
 //!
-//! A stream may have to write before it can read: a handshake has turns of its own, and bytes that are decrypted already
-//! wait in no socket. So [`Stream::readable`] and [`Stream::writable`] wait for the stream, and meanwhile do what it owes
+//! A stream may have to write before it can read: a handshake has turns of its own, and bytes that are already decrypted
+//! wait in no socket. So [`Stream::readable`] and [`Stream::writable`] wait for the stream, and meanwhile send what it owes
 //! its peer. One task may wait for the one while another waits for the other.
 
 use std::io::{self, IoSlice};
@@ -15,10 +15,10 @@ use socket2::SockRef;
 #[cfg(test)]
 use super::sealed::Sealed;
 
-/// A connected byte stream of this executor. Which kind it is costs a match for each turn of a pump.
+/// A connected byte stream of this executor. Its kind costs a match for each turn of a pump.
 #[derive(Debug)]
 pub enum Stream {
-    /// Bytes as they are, over TCP or a Unix socket.
+    /// Unchanged bytes, over TCP or a Unix socket.
     Plain(ReadySocket),
     /// A stand-in for encrypted ones.
     #[cfg(test)]
@@ -26,7 +26,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Takes a connected or connecting socket over.
+    /// Takes over a connected or connecting socket.
     ///
     /// # Errors
     /// As for [`ReadySocket::adopt`].
@@ -34,7 +34,7 @@ impl Stream {
         ReadySocket::adopt(fd).map(Stream::Plain)
     }
 
-    /// Waits until there is something to read, the end or an error.
+    /// Waits until there is data, the end of the stream or an error.
     ///
     /// # Errors
     /// When waiting itself fails.
@@ -58,7 +58,7 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end.
+    /// Reads the available bytes, at most the whole of `buffer`. `None`: nothing now. `Some(0)`: the end of the stream.
     ///
     /// # Errors
     /// The connection has failed; ECONNRESET is the common one.
@@ -71,8 +71,8 @@ impl Stream {
         }
     }
 
-    /// Sends as much of `parts` as is taken now. `None`: no room. All of them are reported as sent only when all that the
-    /// stream has made of them has left: until then whoever sends waits until it is writable.
+    /// Sends as much of `parts` as is taken now. `None`: no room. All of them are reported as sent only when everything
+    /// that the stream has made of them has left: until then the sender waits until it is writable.
     ///
     /// # Errors
     /// The connection has failed; EPIPE and ECONNRESET are the common ones.
@@ -85,10 +85,10 @@ impl Stream {
         }
     }
 
-    /// Says to the peer that nothing more will come; reading goes on.
+    /// Ends the sending direction; reading goes on.
     ///
     /// # Errors
-    /// ENOTCONN when the peer is gone already.
+    /// ENOTCONN if the peer is gone already.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.shutdown_write(),
@@ -97,15 +97,15 @@ impl Stream {
         }
     }
 
-    /// Ends both directions now: whoever waits for this stream sees its end.
+    /// Ends both directions now: every task that waits for this stream sees its end.
     ///
     /// # Errors
-    /// ENOTCONN when the peer is gone already.
+    /// ENOTCONN if the peer is gone already.
     pub fn shutdown_both(&self) -> io::Result<()> {
         self.socket().shutdown_both()
     }
 
-    /// The peer's address; none for a Unix socket, and for a connection that is over.
+    /// The peer's address; none for a Unix socket, and for a connection that has ended.
     pub fn peer(&self) -> Option<SocketAddr> {
         SockRef::from(self.socket()).peer_addr().ok()?.as_socket()
     }
@@ -115,7 +115,7 @@ impl Stream {
         Some(SockRef::from(self.socket()).local_addr().ok()?.as_socket()?.ip())
     }
 
-    /// The socket that carries it: every kind has one.
+    /// The socket underneath: every kind has one.
     pub(super) fn socket(&self) -> &ReadySocket {
         match self {
             Stream::Plain(socket) => socket,

@@ -1,5 +1,5 @@
-//! Owns the forms in which an endpoint may be written: corecast's own, and those that users of libzmq, NATS, Redis and
-//! Prometheus are used to. One that cannot work is an error that says what to write instead.
+//! Owns the text forms of an endpoint: corecast's own, and those that users of libzmq, NATS, Redis and Prometheus are
+//! used to. One that cannot work is an error that says what to write instead.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use super::endpoint::{ANY_HOST, DEFAULT_PORT, DEFAULT_PORT_TEXT, Endpoint};
 use crate::printable::printable;
 
-/// Reads an endpoint; the error says what is wrong with it, and what to write.
+/// Parses an endpoint; the error says what is wrong with it, and what to write.
 pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
-    // Of a list with blanks after its commas, or a line of a file.
+    // From a list with blanks after its commas, or from a line of a file.
     let text = text.trim();
     if text.is_empty() {
         return Err(format!(
             "it is empty, such as between two commas; write tcp://HOST:PORT, here tcp://localhost:{DEFAULT_PORT}"
         ));
     }
-    // So that an endpoint can be shown, logged and sent as a line, whoever named it.
+    // For an endpoint that can be shown, logged and sent as a line, wherever it came from.
     if !printable(text).is_plain() {
         return Err("it holds a character that cannot be seen; write tcp://HOST:PORT or uds://PATH".into());
     }
@@ -92,18 +92,18 @@ fn host_and_port(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint::Tcp { host: host.to_owned(), port })
 }
 
-/// Host and port; `None` without a port, of which an IPv6 address in brackets has none by itself.
+/// Host and port; `None` without a port: an IPv6 address in brackets has none by itself.
 fn split_port(text: &str) -> Option<(&str, &str)> {
     if text.ends_with(']') { None } else { text.rsplit_once(':').filter(|(_, port)| !port.is_empty()) }
 }
 
-/// An address of IPv6, perhaps with the interface that it belongs to.
+/// True for an IPv6 address, perhaps with its interface.
 fn is_ipv6(text: &str) -> bool {
     let (address, scope) = text.split_once('%').unwrap_or((text, "-"));
     !scope.is_empty() && address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// A scheme of ours that lacks a slash or two, and what follows. `tcp:5555` is the port of a host with that name.
+/// One of our schemes without a slash or two, and the rest. `tcp:5555` is the port of a host with that name.
 fn scheme_without_slashes(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| ["tcp", "uds", "ipc"].contains(scheme))?;
     let is_port = rest == "*" || rest.bytes().all(|byte| byte.is_ascii_digit());
@@ -120,7 +120,7 @@ fn path(text: &str) -> Result<Endpoint, String> {
     }
 }
 
-/// Why a scheme is not taken, and the same place as a user of it would write it here.
+/// The reason why a scheme is not accepted, and the same place as its user would write it here.
 fn other_scheme(scheme: &str, rest: &str) -> String {
     let place = rest.rsplit('@').next().unwrap_or(rest).split(['/', '?', '#', ',']).next().unwrap_or(rest);
     let host = split_port(place).map_or(place, |(host, _)| host);
