@@ -47,7 +47,7 @@ pub(in crate::client) struct CountHere {
 
 impl DirectHost {
     /// Asks the shards for the subscribers of a topic, from now on.
-    pub(in crate::client) async fn count_here(self: &Rc<Self>, topic: &Topic) -> CountHere {
+    pub(super) async fn count_here(self: &Rc<Self>, topic: &Topic) -> CountHere {
         let here = CountHere { direct: Rc::clone(self), request: self.next_count() };
         self.watch(topic, here.request).await;
         here

@@ -272,7 +272,7 @@ impl DirectHost {
     }
 
     /// A number for a count that is asked for now.
-    pub(in crate::client) fn next_count(&self) -> u32 {
+    pub(super) fn next_count(&self) -> u32 {
         let request = self.next_request.get();
         self.next_request.set(request.wrapping_add(1));
         self.counts.borrow_mut().insert(request, 0);

@@ -146,6 +146,11 @@ impl Line {
         events
     }
 
+    /// The reason why the task ends, if it has failed.
+    pub(super) fn failure(&mut self) -> Option<Error> {
+        self.ending.given()
+    }
+
     /// Why the task has ended, which is known to have.
     pub(super) fn failed(&mut self) -> Error {
         self.ending.why()
@@ -218,6 +223,14 @@ impl Ending {
             self.note(error);
         }
         self.why()
+    }
+
+    fn given(&mut self) -> Option<Error> {
+        if self.why.is_none() {
+            let error = self.told.try_recv()?;
+            self.note(Some(error));
+        }
+        Some(self.why())
     }
 
     fn why(&mut self) -> Error {

@@ -120,10 +120,15 @@ impl Subscriber {
     /// As for [`Subscriber::recv`].
     pub fn try_recv(&mut self) -> Result<Option<Event>> {
         if self.ready.is_empty() {
-            match self.events.try_recv() {
-                Some(events) => self.hand_over(Some(events))?,
-                None => return Ok(None),
-            }
+            let events = match self.events.try_recv() {
+                Some(events) => events,
+                None => {
+                    let Some(failure) = self.line.failure() else { return Ok(None) };
+                    // The last events come before the failure.
+                    self.events.try_recv().ok_or(failure)?
+                }
+            };
+            self.hand_over(Some(events))?;
         }
         self.next().map(Some)
     }
@@ -146,5 +151,30 @@ impl Subscriber {
 
     fn next(&mut self) -> Result<Event> {
         self.ready.pop_front().ok_or_else(|| self.line.failed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_executors::link;
+
+    use super::super::question::line;
+    use super::*;
+    use crate::client::message::{Gap, GapReason};
+    use crate::error::{Error, ErrorKind};
+
+    #[test]
+    fn a_failure_comes_after_the_last_event_without_waiting_too() {
+        let (handed, events) = link(1);
+        let (line, end) = line("subscriber");
+        let mut subscriber = Subscriber { events, line, ready: VecDeque::new() };
+        assert_eq!(subscriber.try_recv().expect("it stands"), None);
+        let gap = Event::Gap(Gap { topic: None, missed: None, reason: GapReason::Reconnect });
+        handed.try_send(vec![gap.clone()]).expect("there is room");
+        end.failed.try_send(Error::new(ErrorKind::Protocol, "it is over")).expect("there is room");
+        assert_eq!(subscriber.try_recv().expect("the last event"), Some(gap));
+        for _ in 0..2 {
+            assert_eq!(subscriber.try_recv().expect_err("it has failed").kind(), ErrorKind::Protocol);
+        }
     }
 }

@@ -325,7 +325,7 @@ fn too_few(topic: &Topic, there: usize, n: usize, deadline: Deadline) -> Error {
 }
 
 /// The longest payload of a message of this topic that fits a frame body of `frame_bytes_max` bytes.
-pub(in crate::client) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize {
+pub(super) fn payload_bytes_max(topic: &Topic, frame_bytes_max: usize) -> usize {
     frame_bytes_max.saturating_sub(FRAME_BODY_BYTES_MIN + topic.as_bytes().len())
 }
 

@@ -73,7 +73,7 @@ impl Announcement {
     }
 
     /// Whether the broker is told of this topic, or is being told.
-    pub(in crate::client) fn covers(&self, topic: &Topic) -> bool {
+    pub(super) fn covers(&self, topic: &Topic) -> bool {
         self.topics.iter().any(|filter| filter.matches(topic.as_bytes()))
     }
 
@@ -128,7 +128,7 @@ impl Announcement {
     }
 
     /// A tick: whether it is time to try again. One that was never taken is given up after [`CONTESTED_PATIENCE`].
-    pub(in crate::client) fn tries_again(&mut self, now: MonotonicNs) -> bool {
+    pub(super) fn tries_again(&mut self, now: MonotonicNs) -> bool {
         let Some(contested) = &mut self.contested else { return false };
         let since = *contested.since.get_or_insert(now);
         if !self.was_known && now.saturating_since(since) >= CONTESTED_PATIENCE {
@@ -146,11 +146,11 @@ impl Announcement {
         true
     }
 
-    pub(in crate::client) fn wants_to_register(&self) -> bool {
+    pub(super) fn wants_to_register(&self) -> bool {
         self.changed && !self.topics.is_empty() && self.refused.is_none()
     }
 
-    pub(in crate::client) fn register(&mut self, request: u32, out: &mut OutBuffer) {
+    pub(super) fn register(&mut self, request: u32, out: &mut OutBuffer) {
         self.changed = false;
         self.asked = Some(request);
         out.push(&Frame::Register {
@@ -162,12 +162,12 @@ impl Announcement {
         });
     }
 
-    pub(in crate::client) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
+    pub(super) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
         let Some(lease) = self.lease else { return false };
         self.refused.is_none() && now.saturating_since(self.renewed) >= lease / RENEWALS_PER_LEASE
     }
 
-    pub(in crate::client) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
+    pub(super) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
         self.renewed = now;
         out.push(&Frame::Renew { publisher: self.publisher.0, epoch: self.epoch, request });
     }
@@ -178,7 +178,7 @@ impl Announcement {
     }
 
     /// The broker knows it, for so long.
-    pub(in crate::client) fn on_registered(&mut self, request: u32, lease: Duration) {
+    pub(super) fn on_registered(&mut self, request: u32, lease: Duration) {
         self.lease = Some(lease);
         self.was_known = true;
         if self.asked == Some(request) {
@@ -188,7 +188,7 @@ impl Announcement {
     }
 
     /// Another start of the broker, or a lease that has run out: all is to be said again, under a new epoch.
-    pub(in crate::client) fn on_lease_lost(&mut self) {
+    pub(super) fn on_lease_lost(&mut self) {
         self.epoch += 1;
         self.changed = true;
         self.asked = None;
@@ -196,7 +196,7 @@ impl Announcement {
         self.refused = None;
     }
 
-    pub(in crate::client) fn on_refused(&mut self, code: ErrorCode, text: &str) {
+    pub(super) fn on_refused(&mut self, code: ErrorCode, text: &str) {
         match code {
             ErrorCode::LeaseLost | ErrorCode::StaleEpoch => self.on_lease_lost(),
             ErrorCode::EndpointRefused if !self.was_known => {

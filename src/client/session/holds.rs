@@ -28,12 +28,12 @@ impl Holds {
     }
 
     /// Waits until every queue has room, or `is_over` says that this is of no interest any more.
-    pub(in crate::client) async fn until_none(&self, is_over: impl Fn() -> bool) {
+    pub(super) async fn until_none(&self, is_over: impl Fn() -> bool) {
         self.changed.until(|| (!self.any() || is_over()).then_some(())).await;
     }
 
     /// Has whoever waits look again.
-    pub(in crate::client) fn look_again(&self) {
+    pub(super) fn look_again(&self) {
         self.changed.wake_all();
     }
 }

@@ -46,7 +46,7 @@ impl Introduced {
 
 impl Session {
     /// Acts on what the broker has said of direct publishers.
-    pub(in crate::client) fn hear_news(self: &Rc<Self>) {
+    pub(super) fn hear_news(self: &Rc<Self>) {
         let all = self.state.borrow_mut().take_news();
         for news in all {
             match news {
@@ -192,14 +192,14 @@ impl Session {
     }
 
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
-    pub(in crate::client) fn doubt_introductions(&self) {
+    pub(super) fn doubt_introductions(&self) {
         self.told.replace(Directory::default());
         self.introduced.borrow().values().for_each(|known| known.confirmed.set(false));
     }
 
     /// A tick: sessions to publishers that have ended, those that a broker that came back does not confirm, and those
     /// that do not answer.
-    pub(in crate::client) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
+    pub(super) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
         if self.introduced.borrow().is_empty() {
             return;
         }
@@ -225,14 +225,14 @@ impl Session {
     }
 
     /// Everybody has left: so do the sessions to publishers.
-    pub(in crate::client) fn part_from_all(&self) {
+    pub(super) fn part_from_all(&self) {
         let all = std::mem::take(&mut *self.introduced.borrow_mut());
         all.values().for_each(|known| known.session.close());
     }
 
     /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
     /// [`LOSS_TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
-    pub(in crate::client) fn warn_of_end(&self, error: &Error, opened: bool) {
+    pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
         let Peer::Publisher(publisher) = self.peer else { return };
         let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
         if in_order || self.is_left() || !self.is_worth_telling(error.kind()) {
@@ -247,7 +247,7 @@ impl Session {
     }
 
     /// Whether the peer's loss, of this kind, has not been told lately, by this session or another.
-    pub(in crate::client) fn is_worth_telling(&self, what: ErrorKind) -> bool {
+    pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
         let now = self.runtime.clock.now();
         let mut told = self.runtime.losses_told.borrow_mut();
         told.retain(|_, at| now.saturating_since(*at) < LOSS_TOLD_AGAIN_AFTER);

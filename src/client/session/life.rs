@@ -41,26 +41,26 @@ pub(in crate::client) struct Session {
     /// Direct publishers that the broker has told of, since the session to it opened.
     pub(in crate::client) told: RefCell<Directory>,
     /// Sessions to those that subscribers need.
-    pub(in crate::client) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
+    pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
     /// Users wait here for answers, room, or the end.
     pub(in crate::client) changed: Rc<Waiters>,
-    pub(in crate::client) stream: RefCell<Option<Rc<Stream>>>,
+    pub(super) stream: RefCell<Option<Rc<Stream>>>,
     /// Raised when there is something to send.
     pub(in crate::client) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
-    pub(in crate::client) send_waits: Cell<bool>,
+    pub(super) send_waits: Cell<bool>,
     /// What becomes of the connection to the broker. Shared with the sessions to direct publishers.
     pub(in crate::client) report: Rc<ConnectionReport>,
     /// Subscribers' queues without room. Shared with the sessions to direct publishers.
     pub(in crate::client) holds: Rc<Holds>,
     /// Its peer is given up because it has said nothing for too long.
-    pub(in crate::client) fell_silent: Cell<bool>,
+    pub(super) fell_silent: Cell<bool>,
     /// The pause before it connects again is over.
     hurries: Cell<bool>,
     /// What its policy says of full queues.
     pub(super) blocking: Blocking,
     /// Everybody has left.
-    pub(in crate::client) closing: Cell<bool>,
+    pub(super) closing: Cell<bool>,
     /// A lost connection is tried again.
     keeps_trying: Cell<bool>,
     /// When it last was open, its connection ended without a farewell.
@@ -361,12 +361,12 @@ impl Session {
     }
 
     /// Whether everybody has left.
-    pub(in crate::client) fn is_left(&self) -> bool {
+    pub(super) fn is_left(&self) -> bool {
         self.closing.get()
     }
 
     /// It is known to be there, and is tried again without a pause.
-    pub(in crate::client) fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         if !self.state.borrow().is_open() {
             self.hurries.set(true);
             self.changed.wake_all();
@@ -374,31 +374,31 @@ impl Session {
     }
 
     /// Whether a lost connection is tried again.
-    pub(in crate::client) fn keep_trying(&self, keep: bool) {
+    pub(super) fn keep_trying(&self, keep: bool) {
         self.keeps_trying.set(keep);
     }
 
-    pub(in crate::client) fn keeps_trying(&self) -> bool {
+    pub(super) fn keeps_trying(&self) -> bool {
         self.keeps_trying.get()
     }
 
     /// Whether it was open and has ended without a farewell.
-    pub(in crate::client) fn was_cut_off(&self) -> bool {
+    pub(super) fn was_cut_off(&self) -> bool {
         self.cut_off.get() && !self.state.borrow().is_open()
     }
 
     /// Whether trying again would only be refused again.
-    pub(in crate::client) fn is_barred(&self) -> bool {
+    pub(super) fn is_barred(&self) -> bool {
         self.state.borrow().alive().is_err_and(|error| is_final(&error))
     }
 
     /// Since when it is not open, if it is not.
-    pub(in crate::client) fn down_since(&self) -> MonotonicNs {
+    pub(super) fn down_since(&self) -> MonotonicNs {
         self.down_since.get()
     }
 
     /// The session is open, for the first time or again.
-    pub(in crate::client) fn on_open(&self) {
+    pub(super) fn on_open(&self) {
         if self.peer != Peer::Broker {
             return;
         }

@@ -15,7 +15,7 @@ pub(in crate::client) struct OutBuffer {
 
 impl OutBuffer {
     /// The first bytes of a connection. Nothing may wait before them.
-    pub(in crate::client) fn push_greeting(&mut self) {
+    pub(super) fn push_greeting(&mut self) {
         debug_assert!(self.bytes.is_empty(), "a connection begins with its greeting");
         self.bytes.extend_from_slice(&greeting::ours());
         self.frames_from = GREETING_BYTES;
@@ -26,7 +26,7 @@ impl OutBuffer {
     }
 
     /// Frames that were written before.
-    pub(in crate::client) fn push_frames(&mut self, bytes: &[u8]) {
+    pub(super) fn push_frames(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -67,12 +67,12 @@ impl OutBuffer {
     }
 
     /// The frames that have not left whole.
-    pub(in crate::client) fn unsent_frames(&self) -> &[u8] {
+    pub(super) fn unsent_frames(&self) -> &[u8] {
         &self.bytes[self.first_unsent_frame()..]
     }
 
     /// The connection is lost: empties the buffer and gives the messages and gaps that did not leave whole.
-    pub(in crate::client) fn take_unsent_publishes(&mut self) -> Vec<u8> {
+    pub(super) fn take_unsent_publishes(&mut self) -> Vec<u8> {
         let rest = bytes::Bytes::copy_from_slice(self.unsent_frames());
         self.clear();
         let mut publishes = Vec::new();

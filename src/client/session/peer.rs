@@ -12,7 +12,7 @@ pub(in crate::client) enum Peer {
 }
 
 impl Peer {
-    pub(in crate::client) fn role(self) -> &'static str {
+    pub(super) fn role(self) -> &'static str {
         match self {
             Peer::Broker => "broker",
             Peer::Publisher(_) => "publisher",

@@ -33,7 +33,7 @@ pub(in crate::client) struct RegistryFeed {
 
 impl RegistryFeed {
     /// A connection stands, maybe to another start of the broker: it will name everybody again.
-    pub(in crate::client) fn on_open(&mut self) {
+    pub(super) fn on_open(&mut self) {
         self.named.clear();
         self.whole = false;
         self.listing.clear();
@@ -45,7 +45,7 @@ impl RegistryFeed {
     }
 
     /// A publisher is there, or has changed; with a lease it belongs to the answer to a list.
-    pub(in crate::client) fn on_up(&mut self, registration: Registration, lease_left: Option<Duration>) {
+    pub(super) fn on_up(&mut self, registration: Registration, lease_left: Option<Duration>) {
         if lease_left.is_some() {
             self.listing.push(Listed::of(&registration, lease_left));
             return;
@@ -57,14 +57,14 @@ impl RegistryFeed {
     }
 
     /// A publisher is not there any more.
-    pub(in crate::client) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
+    pub(super) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
         if self.known.get(&publisher).is_some_and(|known| known.epoch <= epoch) {
             self.remove(publisher, reason);
         }
     }
 
     /// The broker has named everybody: whom it has not is not there any more.
-    pub(in crate::client) fn on_watched(&mut self) {
+    pub(super) fn on_watched(&mut self) {
         self.whole = true;
         let forgotten: Vec<PublisherId> =
             self.known.keys().filter(|publisher| !self.named.contains(publisher)).copied().collect();
@@ -74,7 +74,7 @@ impl RegistryFeed {
     }
 
     /// A list has come whole.
-    pub(in crate::client) fn on_listed(&mut self) -> Vec<Listed> {
+    pub(super) fn on_listed(&mut self) -> Vec<Listed> {
         std::mem::take(&mut self.listing)
     }
 

@@ -25,7 +25,7 @@ pub(super) trait Ticked {
 pub(in crate::client) struct ClientRuntime {
     pub(in crate::client) clock: TickClock,
     pub(in crate::client) slab: RefCell<Slab>,
-    pub(in crate::client) spans: RefCell<Vec<Span>>,
+    pub(super) spans: RefCell<Vec<Span>>,
     pub(in crate::client) log_limit: RefCell<OncePerSecond>,
     /// Brokers and direct publishers of which it was said lately that they cannot be reached or are lost, and why.
     pub(in crate::client) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,

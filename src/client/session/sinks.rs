@@ -64,14 +64,14 @@ impl Sinks {
     }
 
     /// All of them.
-    pub(in crate::client) fn everyone(&self) -> Rc<[SubscriberId]> {
+    pub(super) fn everyone(&self) -> Rc<[SubscriberId]> {
         let mut all: Vec<SubscriberId> = self.table.borrow().sinks.keys().copied().collect();
         all.sort_unstable();
         all.into()
     }
 
     /// Gives the event to this subscriber, if it is still there.
-    pub(in crate::client) fn deliver(&self, id: SubscriberId, event: EventRef<'_>) {
+    pub(super) fn deliver(&self, id: SubscriberId, event: EventRef<'_>) {
         let taken = self.table.borrow_mut().sinks.get_mut(&id).and_then(Option::take);
         let Some(mut sink) = taken else { return };
         sink(event);

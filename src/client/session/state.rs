@@ -65,13 +65,13 @@ struct Watched {
 }
 
 pub(in crate::client) struct State {
-    pub(in crate::client) phase: Phase,
+    pub(super) phase: Phase,
     pub(in crate::client) terms: Terms,
     pub(in crate::client) out: OutBuffer,
     /// Publishes that wait for the session to open.
     held: Vec<u8>,
     /// The last error frame of the broker.
-    pub(in crate::client) refusal: Option<(ErrorCode, String)>,
+    pub(super) refusal: Option<(ErrorCode, String)>,
     /// How often a connection was lost with messages not known to be taken.
     pub(in crate::client) losses: u64,
     pub(super) subscribers: Subscribers,
@@ -83,11 +83,11 @@ pub(in crate::client) struct State {
     /// Who this direct publisher is, by its own word.
     pub(in crate::client) identity: Option<PublisherId>,
     /// Who it must be. Nothing is asked of anybody else.
-    pub(in crate::client) wanted: Option<PublisherId>,
+    pub(super) wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
-    pub(in crate::client) is_imposter: bool,
+    pub(super) is_imposter: bool,
     /// The peer has welcomed us a second time: nothing of that was done.
-    pub(in crate::client) is_welcomed_again: bool,
+    pub(super) is_welcomed_again: bool,
     /// What this client's own direct publisher has to say to the broker.
     pub(in crate::client) announcement: Option<Announcement>,
     /// Of direct publishers, not yet acted on.
@@ -100,7 +100,7 @@ pub(in crate::client) struct State {
     unacked: Unacked,
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
-    pub(in crate::client) last_heard: MonotonicNs,
+    pub(super) last_heard: MonotonicNs,
     ticked: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
@@ -151,7 +151,7 @@ impl State {
     }
 
     /// Since when it is open.
-    pub(in crate::client) fn open_since(&self) -> Option<MonotonicNs> {
+    pub(super) fn open_since(&self) -> Option<MonotonicNs> {
         self.open_since.filter(|_| self.is_open())
     }
 
@@ -160,7 +160,7 @@ impl State {
     }
 
     /// Longest body of a frame that is taken from the peer now: nobody has asked for more than a welcome before that.
-    pub(in crate::client) fn frame_bytes_max_of_peer(&self) -> usize {
+    pub(super) fn frame_bytes_max_of_peer(&self) -> usize {
         if !self.is_open() {
             return WELCOME_BYTES_MAX;
         }
@@ -168,17 +168,17 @@ impl State {
     }
 
     /// Bytes that wait to be sent, now or when the session opens.
-    pub(in crate::client) fn backlog(&self) -> usize {
+    pub(super) fn backlog(&self) -> usize {
         self.out.unsent().len() + self.held.len()
     }
 
     /// Messages that have not left.
-    pub(in crate::client) fn unsent_messages(&self) -> usize {
+    pub(super) fn unsent_messages(&self) -> usize {
         messages_in(self.out.unsent_frames()) + messages_in(&self.held)
     }
 
     /// A connection stands: what to say first.
-    pub(in crate::client) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
+    pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
         self.identity = None;
         self.is_imposter = false;
@@ -225,7 +225,7 @@ impl State {
     }
 
     /// The connection is gone. Flushes under way are lost; everything else is asked again after the next welcome.
-    pub(in crate::client) fn on_disconnected(&mut self) {
+    pub(super) fn on_disconnected(&mut self) {
         let mut kept = self.out.take_unsent_publishes();
         kept.append(&mut self.held);
         self.held = kept;
@@ -283,12 +283,12 @@ impl State {
     }
 
     /// It is not tried again.
-    pub(in crate::client) fn fail(&mut self, error: &Error) {
+    pub(super) fn fail(&mut self, error: &Error) {
         self.phase = Phase::Failed(error.kind(), error.to_string());
     }
 
     /// A frame that is meant for this end.
-    pub(in crate::client) fn on_control(&mut self, frame: Frame<'_>) {
+    pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Welcome { .. } if self.is_open() => self.is_welcomed_again = true,
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
@@ -358,7 +358,7 @@ impl State {
     }
 
     /// What is to be acted on now.
-    pub(in crate::client) fn take_news(&mut self) -> Vec<News> {
+    pub(super) fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
     }
 

@@ -87,6 +87,14 @@ impl Subscribers {
             subscribed.untold = true;
         }
         self.untold = self.by_id.values().filter(|s| s.untold).count();
+        if before != asking.modes {
+            // Messages that went through the broker may come from their publishers now, before all is in force: the gap
+            // stands before those, and once more before what comes through the broker.
+            let has_direct =
+                |s: &Subscribed| s.filters.iter().any(|filter| asking.modes.may_have(Mode::Direct, filter));
+            let early = self.by_id.iter().filter(|(_, s)| s.untold && has_direct(s));
+            self.returned.extend(early.map(|(id, _)| *id));
+        }
         for (id, subscribed) in &mut self.by_id {
             subscribed.ask(*id, asking);
         }
@@ -467,6 +475,9 @@ mod tests {
                 state.on_control(WELCOME);
                 let is_first = !state.subscribers.by_id[&id].promised;
                 assert_eq!(state.subscribers.is_untold(id), missed && !is_first, "{before}, then {now}");
+                // Told before anything may come from a publisher that was proxied.
+                let at_once = (missed && !is_first && now == ">=direct").then_some(id);
+                assert_eq!(state.subscribers.pop_returned(), at_once, "{before}, then {now}");
                 // Whatever was asked is answered.
                 (1..10).for_each(|request| state.on_control(Frame::Done { request }));
                 assert!(state.is_in_force(id));
