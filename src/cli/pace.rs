@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// How far a schedule that may slip runs after its time: bursts to make up for late wake-ups, and no more than
+/// The time by which a schedule that may slip runs late: bursts to make up for late wake-ups, and no more than
 /// a tenth of a second's worth.
 const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 
-/// How late the last message may be and the rate still counts as reached: a twentieth of the whole time, and at
+/// The lateness of the last message up to which the rate counts as reached: a twentieth of the whole time, and at
 /// least this.
 const LATE_MIN: Duration = Duration::from_millis(100);
 const LATE_DIVISOR: u32 = 20;
@@ -39,7 +39,7 @@ impl Pace {
         self.due += self.period;
     }
 
-    /// Whether what has been sent until now was sent at the rate that was asked for.
+    /// True if the rate was kept so far.
     pub(super) fn is_kept(&self) -> bool {
         if self.may_slip {
             return true;

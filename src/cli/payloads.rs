@@ -69,7 +69,7 @@ impl Payloads {
         }
     }
 
-    /// Whether payloads come at a pace that is not ours.
+    /// True if payloads come at a pace that is not ours.
     pub(super) fn have_own_pace(&self) -> bool {
         matches!(self, Payloads::Lines { .. })
     }

@@ -171,7 +171,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     ))
 }
 
-/// What was sent, and whether in time.
+/// The outcome of sending.
 struct Sent {
     messages: u64,
     rate_kept: bool,

@@ -92,7 +92,7 @@ fn next_change(
     })
 }
 
-/// How a list and what follows it is printed.
+/// The rows of a list and of the changes that follow it.
 struct Rows {
     format: Format,
     watch: bool,
@@ -197,7 +197,7 @@ impl Rows {
 const HEADER: [&str; COLUMNS] = ["CHANGE", "PUBLISHER", "EPOCH", "LEASE LEFT", "ENDPOINTS", "TOPICS"];
 const COLUMNS: usize = 6;
 
-/// How wide the columns are; rows that come later may widen them.
+/// The widths of the columns; later rows may widen them.
 #[derive(Default)]
 struct Columns([usize; COLUMNS]);
 

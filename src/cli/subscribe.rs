@@ -36,7 +36,7 @@ pipes, payloads are unchanged.";
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
 
-/// How long the reader of stdout has to take the last lines after a signal.
+/// The time that the reader of stdout has to take the last lines after a signal.
 const LAST_LINE_TIME: Duration = Duration::from_secs(1);
 
 /// Print what is published: payloads on stdout, everything else on stderr.

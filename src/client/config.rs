@@ -1,4 +1,4 @@
-//! What a client is started with.
+//! The configuration of a client.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::transport::{Endpoint, SocketAccess};
 
-/// How subscribers and publishers of one executor share connections.
+/// The way in which subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Sessions {
     /// All of one executor share a session, and the broker sends each frame once to it: what to run.
@@ -55,7 +55,7 @@ pub struct ClientConfig {
     pub broker: Endpoint,
     /// For the broker's logs.
     pub name: String,
-    /// How sessions are shared.
+    /// The way in which sessions are shared.
     pub sessions: Sessions,
     /// The overflow policy asked for; `None`: the broker's default.
     pub overflow: Option<OverflowPolicy>,
@@ -66,35 +66,36 @@ pub struct ClientConfig {
     pub queue_frames: usize,
     /// The same, in bytes of topics and payloads: whichever is reached first.
     pub queue_bytes: usize,
-    /// How long a publisher or subscriber that is being made waits for a connection: for its session's first one, or,
-    /// where it shares a session that has lost its own, for the next. A session that was open once is tried until its
-    /// last user has left.
+    /// The time that a new publisher or subscriber waits for its broker: for the first connection of its session, or, where
+    /// it shares one that was open before, for a sign of life of a broker that is away or hangs. A session that was open
+    /// once is tried until its last user has left.
     pub connect_timeout: Duration,
-    /// How long a publish waits for room while there is no connection to the broker. When it has been away for longer, a
-    /// publish that finds no room fails at once; what was published before waits on. A broker that is there may slow a
-    /// publisher down for as long as it likes: that is what `block` does.
+    /// The time that a publish without room waits for a broker that is away, or hangs: one that is connected, and has said
+    /// nothing for this long and for two of its heartbeats. After that such a publish fails at once; messages that were
+    /// published before wait on. A broker that is there may slow a publisher down for as long as it likes: that is what
+    /// `block` does.
     pub publish_timeout: Duration,
-    /// Of publishers, for topics that go direct.
+    /// Options of publishers, for topics that go direct.
     pub direct: DirectConfig,
 }
 
-/// What a publisher is started with for topics that the broker makes direct.
+/// The configuration of a publisher for topics that go direct.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct DirectConfig {
     /// Where it listens for subscribers; `None`: on a free port of the address from which it reaches the broker, or
     /// beside the broker's socket file.
     pub listen: Option<Endpoint>,
-    /// What subscribers are told to connect to; `None`: where it listens.
+    /// The endpoint that subscribers are told to connect to; `None`: where it listens.
     pub advertise: Option<Endpoint>,
     /// Where it listens for ZeroMQ subscribers, too. Those of the broker hear it without.
     pub zmtp: Vec<Endpoint>,
-    /// Who may connect to the socket files that it listens on.
+    /// The access to the socket files that it listens on.
     pub access: SocketAccess,
     /// Cores to send from, as `--cores` is written: a [`Publisher`](super::Publisher) has an executor of its own on
     /// each; a [`LocalPublisher`](super::LocalPublisher) stays where it is, with an executor more on each other
     /// one. `None`: it sends from its client's executor alone.
     pub cores: Option<String>,
-    /// What those executors do when there is nothing to do.
+    /// The idle behaviour of those executors.
     pub idle: Idle,
     /// Policy of subscribers that ask for none; `None`: the broker's, so that a topic that goes direct is treated as
     /// it was.

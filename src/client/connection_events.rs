@@ -1,4 +1,4 @@
-//! What becomes of a session's connection, for those that watch it: the stream of a watcher, and the session's end of all
+//! The events of a session's connection, for those that watch it: the stream of a watcher, and the session's end of all
 //! such streams.
 
 use std::cell::{Cell, RefCell};
@@ -122,7 +122,7 @@ impl ConnectionReport {
         self.standing.replace(Some(event));
     }
 
-    /// So many messages were dropped for this session.
+    /// Adds messages that were dropped for this session.
     pub(super) fn add_missed(&self, messages: u64) {
         self.missed.update(|missed| missed.saturating_add(messages));
     }

@@ -8,12 +8,12 @@ use corecast_executors::MonotonicNs;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     pub(super) at: MonotonicNs,
-    /// How long that was from the call, for error texts.
+    /// The time from the call, for error texts.
     pub(super) within: Duration,
 }
 
 impl Deadline {
-    /// So long from now.
+    /// A deadline this long from now.
     pub(super) fn after(within: Duration) -> Self {
         Deadline { at: MonotonicNs::now() + within, within }
     }

@@ -12,15 +12,15 @@ use crate::transport::Endpoint;
 /// A publisher that is registered: one with topics that go direct.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
-    /// Who.
+    /// The publisher.
     pub publisher: PublisherId,
     /// Grows with each new registration of the same publisher.
     pub epoch: u64,
     /// Where its subscribers connect to.
     pub endpoints: Vec<Endpoint>,
-    /// What it publishes: names, and filters where there are very many.
+    /// The topics that it publishes: names, and filters where there are very many.
     pub topics: Vec<Filter>,
-    /// How long the broker believes it without another word; only in a list.
+    /// The time that is left of its lease; only in a list.
     pub lease_left: Option<Duration>,
 }
 
@@ -68,14 +68,14 @@ impl fmt::Display for DownReason {
     }
 }
 
-/// What has changed.
+/// A change of the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PublisherChange {
     /// It is there, or has changed.
     Up(Listed),
     /// It is not there any more.
     Down {
-        /// Who.
+        /// The publisher.
         publisher: PublisherId,
         /// Its last epoch.
         epoch: u64,

@@ -1,4 +1,4 @@
-//! What a subscriber receives: messages, and gaps where messages are missing.
+//! Events of a subscriber: messages, and gaps where messages are missing.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub struct Message {
     pub payload: Bytes,
     /// It came from a ZeroMQ peer in one part or in more than two, so that the payload is a list of parts.
     pub multipart: bool,
-    /// Who published it.
+    /// The publisher.
     pub publisher: PublisherId,
     /// Counts the publisher's messages, over all its topics, from 1.
     pub sequence: u64,
@@ -52,7 +52,7 @@ pub struct MessageRef<'a> {
     pub payload: &'a [u8],
     /// As in [`Message`].
     pub multipart: bool,
-    /// Who published it.
+    /// The publisher.
     pub publisher: PublisherId,
     /// Counts the publisher's messages, over all its topics, from 1.
     pub sequence: u64,
@@ -63,9 +63,9 @@ pub struct MessageRef<'a> {
 /// Messages that a subscriber missed, between the event before and the event after.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gap {
-    /// Of which topic; `None`: of any topic that is subscribed.
+    /// The topic; `None`: any topic that is subscribed.
     pub topic: Option<Bytes>,
-    /// How many; `None`: unknown, perhaps none.
+    /// The number of messages; `None`: unknown, perhaps none.
     pub missed: Option<u64>,
     /// Why.
     pub reason: GapReason,
@@ -74,9 +74,9 @@ pub struct Gap {
 /// As [`Gap`], borrowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GapRef<'a> {
-    /// Of which topic; `None`: of any topic that is subscribed.
+    /// The topic; `None`: any topic that is subscribed.
     pub topic: Option<&'a [u8]>,
-    /// How many; `None`: unknown, perhaps none.
+    /// The number of messages; `None`: unknown, perhaps none.
     pub missed: Option<u64>,
     /// Why.
     pub reason: GapReason,
@@ -197,7 +197,7 @@ pub(super) fn known_count(missed: u64) -> Option<u64> {
 }
 
 impl Message {
-    /// What follows the topic: the payload, or each of its parts if there is another number of them than one.
+    /// The parts that follow the topic: the payload, or each of its parts if there is not exactly one.
     pub fn parts(&self) -> impl Iterator<Item = Bytes> + '_ {
         parts_of(&self.payload, self.multipart).map(|part| self.payload.slice_ref(part))
     }

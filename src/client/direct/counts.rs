@@ -26,7 +26,7 @@ impl Session {
 }
 
 impl CountAtBroker {
-    /// How many there are, once the broker has said so.
+    /// The count, once the broker has told it.
     pub(in crate::client) fn of(&self, state: &State) -> Option<u32> {
         state.watched(self.request)
     }
@@ -55,7 +55,7 @@ impl DirectHost {
 }
 
 impl CountHere {
-    /// How many there are.
+    /// The count.
     pub(in crate::client) fn get(&self) -> u32 {
         self.direct.count(self.request)
     }

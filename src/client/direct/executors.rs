@@ -18,7 +18,7 @@ use crate::limits::{COMMANDS_MAX, LINK_ITEMS_MAX};
 use crate::shard::ShardConfig;
 use crate::telemetry::Pulse;
 
-/// What the threads of a direct publisher's own executors are called, with the number of the executor behind it.
+/// The name of a direct publisher's own executor threads, before the executor's number.
 pub const DIRECT_POOL: &str = "corecast-pub";
 
 /// The first shard's place among the executors of a direct publisher.
@@ -26,13 +26,13 @@ pub(in crate::client) struct Placed {
     pub(in crate::client) context: ShardContext<Item>,
     /// To every shard.
     pub(in crate::client) commands: Vec<Link<Item>>,
-    /// What all shards share.
+    /// The configuration that all shards share.
     pub(in crate::client) config: Arc<ShardConfig>,
-    /// Who this is on every shard.
+    /// The publisher's number on every shard.
     pub(in crate::client) id: PublisherId,
 }
 
-/// What the shards of a direct publisher share.
+/// The configuration that the shards of a direct publisher share.
 fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
     let terms = session.state.borrow().terms;
     ShardConfig {

@@ -210,7 +210,7 @@ impl DirectHost {
         first(met, session.runtime.clock.until(deadline)).await;
     }
 
-    /// Whether a publisher may put in more.
+    /// True if a publisher may put in more.
     fn has_room(&self) -> bool {
         self.out.borrow().len() < READ_BYTES_PER_TURN
     }

@@ -35,7 +35,7 @@ pub(super) struct RegistryEnds {
     pub(super) line: Line,
 }
 
-/// What a thread asks of its publisher, in order.
+/// An item of a thread for its publisher; taken in order.
 pub(super) enum PublishItem {
     Publish {
         topic: Topic,

@@ -104,7 +104,7 @@ impl Publisher {
         })
     }
 
-    /// Who this is in the messages.
+    /// The publisher's number in its messages.
     pub fn id(&self) -> PublisherId {
         self.id
     }
@@ -152,7 +152,7 @@ impl Publisher {
         }
     }
 
-    /// Whether with so many bytes another [`PUBLISH_BYTES_AHEAD`] have been published: then those before them must have
+    /// True if with so many bytes another [`PUBLISH_BYTES_AHEAD`] have been published: then those before them must have
     /// been taken over, so that twice as much waits at the most, and a message.
     fn is_ahead(&self, bytes: usize) -> bool {
         self.asked_bytes_ago + bytes > PUBLISH_BYTES_AHEAD

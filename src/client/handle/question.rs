@@ -76,7 +76,7 @@ pub(super) struct LineEnd {
     pub(super) failed: Link<Error>,
 }
 
-/// What a handle asks of its task besides its own questions.
+/// A call of a handle to its task, beside its questions.
 #[derive(Debug)]
 enum Call {
     Alarm(Alarm),

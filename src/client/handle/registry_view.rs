@@ -39,7 +39,7 @@ pub struct RegistryView {
     line: Line,
     /// Handed over, and not yet given out.
     ready: VecDeque<PublisherChange>,
-    /// How many lists were given: changes from before the last are in it.
+    /// The number of lists given: changes from before the last are in it.
     lists: u64,
 }
 

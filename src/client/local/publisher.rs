@@ -51,7 +51,7 @@ impl LocalPublisher {
         }
     }
 
-    /// Who this is in the messages.
+    /// The publisher's number in its messages.
     pub fn id(&self) -> PublisherId {
         self.id
     }
@@ -67,7 +67,7 @@ impl LocalPublisher {
         by_broker.min(self.used.session.config.direct.frame_bytes_max)
     }
 
-    /// How messages of this topic travel, by the broker's last word.
+    /// The mode of this topic, by the broker's last word.
     pub fn mode_of(&self, topic: &Topic) -> Mode {
         self.used.session.state.borrow().modes.mode_of(topic.as_bytes())
     }

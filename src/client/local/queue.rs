@@ -1,4 +1,4 @@
-//! What waits for one subscriber in its own process. Filled by its session's pump, emptied by the subscriber.
+//! The events that wait for one subscriber in its own process. Filled by its session's pump, emptied by the subscriber.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -119,7 +119,7 @@ impl EventQueue {
         Some(Gap { topic, missed: known_count(entry.messages), reason: GapReason::Subscriber })
     }
 
-    /// Whether a session that is held may go on: half is free again, or as much as is worth a turn.
+    /// True if a session that is held may go on: half is free again, or as much as is worth a turn.
     fn has_room(&self) -> bool {
         let below = |bound: usize, freed_max: usize| bound - (bound / 2).clamp(1, freed_max);
         self.events.borrow().len() <= below(self.frames_max, CLIENT_QUEUE_FRAMES_FREED)

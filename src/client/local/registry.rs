@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// A view of a broker's registry; see [`RegistryView`](crate::RegistryView).
 pub struct LocalRegistryView {
     used: Rc<Use>,
-    /// How many lists were given.
+    /// The number of lists given.
     pub(in crate::client) lists: Cell<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a direct publisher says of itself to the broker, and the lease under which the broker believes it. Pure;
+//! A direct publisher's registration at the broker, from its own side, and its lease. Pure;
 //! part of a session's state.
 
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ pub(in crate::client) struct Announcement {
     changed: bool,
     /// The last registration that was sent and is not answered.
     asked: Option<u32>,
-    /// How long the broker believes it; known with its first answer.
+    /// The term of the lease; known with the first answer.
     lease: Option<Duration>,
     renewed: MonotonicNs,
     /// The broker has taken a registration once.
@@ -72,7 +72,7 @@ impl Announcement {
         }
     }
 
-    /// Whether the broker is told of this topic, or is being told.
+    /// True if the broker has been told of this topic, or is being told.
     pub(super) fn covers(&self, topic: &Topic) -> bool {
         self.topics.iter().any(|filter| filter.matches(topic.as_bytes()))
     }
@@ -103,7 +103,7 @@ impl Announcement {
         }
     }
 
-    /// Whether a registration of one topic more is neither too long nor of too many.
+    /// True if a registration with one topic more would fit.
     fn has_room(&self, topic: &Topic) -> bool {
         let topics = self.topics.iter().map(Filter::as_bytes).chain([topic.as_bytes()]);
         let bytes = self.endpoints.len() + 1 + topics.map(|topic| topic.len() + 1).sum::<usize>();
@@ -117,12 +117,12 @@ impl Announcement {
         }
     }
 
-    /// Whether the broker knows of all topics.
+    /// True if the broker knows all topics.
     pub(in crate::client) fn is_known(&self) -> bool {
         !self.changed && self.asked.is_none() && self.lease.is_some()
     }
 
-    /// Whether it was never taken and is tried again, to be given up some day: worth waiting for.
+    /// True if it was never accepted and is tried again until it is given up: worth waiting for.
     pub(in crate::client) fn is_undecided(&self) -> bool {
         self.contested.is_some() && !self.was_known
     }

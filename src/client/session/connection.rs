@@ -18,7 +18,7 @@ use crate::transport::{ConnectError, Endpoint, Stream, connect};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Frame, Reader, split};
 
-/// What became of a turn of reading.
+/// The outcome of a turn of reading.
 enum Turn {
     More,
     Ended(Error),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::client::waiters::Waiters;
 
-/// How many queues hold a session.
+/// The number of queues that hold a session.
 #[derive(Default, Debug)]
 pub(in crate::client) struct Holds {
     holding: Cell<usize>,
@@ -16,7 +16,7 @@ pub(in crate::client) struct Holds {
 }
 
 impl Holds {
-    /// Whether a queue has no room.
+    /// True if a queue has no room.
     pub(in crate::client) fn any(&self) -> bool {
         self.holding.get() > 0
     }

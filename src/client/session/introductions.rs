@@ -18,7 +18,7 @@ use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT, LOSS_TOLD_AGAIN_AFTER};
 use crate::registry::{Directory, Registration, endpoints_to_lines};
 use crate::topic::Filter;
 
-/// What subscribers are told when a publisher has died with their connection to it.
+/// The gap that subscribers get when a publisher has died with their connection to it.
 const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
 
 /// In which a publisher has not registered before.
@@ -35,7 +35,7 @@ pub(in crate::client) struct Introduced {
 }
 
 impl Introduced {
-    /// Whether a new subscriber need not wait for it: its subscription is in force there, or the publisher has
+    /// True if a new subscriber need not wait for it: its subscription is in force there, or the publisher has
     /// not answered for so long that it is taken for dead.
     fn is_settled(&self, id: SubscriberId, now: MonotonicNs) -> bool {
         let state = self.session.state.borrow();
@@ -246,7 +246,7 @@ impl Session {
         }
     }
 
-    /// Whether the peer's loss, of this kind, has not been told lately, by this session or another.
+    /// True if the peer's loss, of this kind, has not been logged lately, by this session or another.
     pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
         let now = self.runtime.clock.now();
         let mut told = self.runtime.losses_told.borrow_mut();

@@ -49,7 +49,7 @@ pub(in crate::client) struct Session {
     pub(in crate::client) send: Wake,
     /// The kernel takes no more for now, and the send pump waits for it.
     pub(super) send_waits: Cell<bool>,
-    /// What becomes of the connection to the broker. Shared with the sessions to direct publishers.
+    /// The report of what becomes of the connection to the broker. Shared with the sessions to direct publishers.
     pub(in crate::client) report: Rc<ConnectionReport>,
     /// Subscribers' queues without room. Shared with the sessions to direct publishers.
     pub(in crate::client) holds: Rc<Holds>,
@@ -57,7 +57,7 @@ pub(in crate::client) struct Session {
     pub(super) fell_silent: Cell<bool>,
     /// The pause before it connects again is over.
     hurries: Cell<bool>,
-    /// What its policy says of full queues.
+    /// Its part in whether full queues may hold others.
     pub(super) blocking: Blocking,
     /// Everybody has left.
     pub(super) closing: Cell<bool>,
@@ -73,11 +73,11 @@ pub(in crate::client) struct Session {
     last_failure: RefCell<String>,
     /// The address from which the broker is reached, while it is.
     pub(in crate::client) local_ip: Cell<Option<IpAddr>>,
-    /// How long the first connection is tried; later ones are tried until it is closed.
+    /// When the first connection is given up; later ones are tried until it is closed.
     pub(in crate::client) give_up: Cell<Option<MonotonicNs>>,
 }
 
-/// What a session to the broker shares with those to direct publishers.
+/// The state that a session to the broker shares with those to direct publishers.
 #[derive(Default)]
 struct Shared {
     sinks: Rc<Sinks>,
@@ -95,7 +95,7 @@ struct Silence {
     heartbeats: u32,
 }
 
-/// How an open connection ended.
+/// The end of an open connection.
 struct Loss {
     kind: ErrorKind,
     why: String,
@@ -360,7 +360,7 @@ impl Session {
         self.changed.until(|| self.state.borrow().alive().is_err().then_some(())).await;
     }
 
-    /// Whether everybody has left.
+    /// True if everybody has left.
     pub(super) fn is_left(&self) -> bool {
         self.closing.get()
     }
@@ -373,7 +373,7 @@ impl Session {
         }
     }
 
-    /// Whether a lost connection is tried again.
+    /// Sets whether a lost connection is tried again.
     pub(super) fn keep_trying(&self, keep: bool) {
         self.keeps_trying.set(keep);
     }
@@ -382,12 +382,12 @@ impl Session {
         self.keeps_trying.get()
     }
 
-    /// Whether it was open and has ended without a farewell.
+    /// True if it was open and has ended without a farewell.
     pub(super) fn was_cut_off(&self) -> bool {
         self.cut_off.get() && !self.state.borrow().is_open()
     }
 
-    /// Whether trying again would only be refused again.
+    /// True if another attempt would only be refused again.
     pub(super) fn is_barred(&self) -> bool {
         self.state.borrow().alive().is_err_and(|error| is_final(&error))
     }
@@ -518,7 +518,7 @@ impl Ticked for Session {
     }
 }
 
-/// Whether trying again would only be refused again.
+/// True if another attempt would only be refused again.
 fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Refused(code) => !matches!(

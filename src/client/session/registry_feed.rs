@@ -1,4 +1,4 @@
-//! What a session that views the registry knows of it, and what of that its viewer has not been told. Pure; part of
+//! A view of the registry: what its session knows, and what of that the viewer has not been told. Pure; part of
 //! a session's state.
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ pub(in crate::client) type ListSlot = Rc<RefCell<Option<Option<Vec<Listed>>>>>;
 pub(in crate::client) struct RegistryFeed {
     known: BTreeMap<PublisherId, Rc<Registration>>,
     told: BTreeMap<PublisherId, Rc<Registration>>,
-    /// Who differs.
+    /// Publishers whose `told` and `known` entries differ.
     changed: BTreeSet<PublisherId>,
     /// Why those are gone that were told and are not known any more.
     gone: BTreeMap<PublisherId, DownReason>,
@@ -39,7 +39,7 @@ impl RegistryFeed {
         self.listing.clear();
     }
 
-    /// Whether the broker has named everybody since the connection stands.
+    /// True once the broker has named everybody on this connection.
     pub(in crate::client) fn is_whole(&self) -> bool {
         self.whole
     }
@@ -89,7 +89,7 @@ impl RegistryFeed {
         }
     }
 
-    /// What the viewer is to be told next.
+    /// The next change that the viewer is to be told.
     pub(in crate::client) fn pop(&mut self) -> Option<PublisherChange> {
         let publisher = self.changed.pop_first()?;
         if let Some(known) = self.known.get(&publisher) {

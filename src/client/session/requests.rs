@@ -23,7 +23,7 @@ pub(super) enum Asked {
     List(ListSlot),
 }
 
-/// How a flush ended.
+/// The end of a flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::client) enum Flushed {
     Done,

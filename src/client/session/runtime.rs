@@ -1,4 +1,4 @@
-//! What all sessions of one executor share: the clock, the read slab, and the tick that drives them.
+//! The state that all sessions of one executor share: the clock, the read slab, and the tick that drives them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -84,7 +84,7 @@ impl ClientRuntime {
         Ending(Rc::clone(self))
     }
 
-    /// Whether sessions or direct publishers that nobody uses are still on their way out.
+    /// True while sessions or direct publishers that nobody uses are still closing.
     pub(in crate::client) fn is_closing(&self) -> bool {
         self.ending.get() > 0
             || self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.is_closing())

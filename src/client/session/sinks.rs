@@ -1,4 +1,4 @@
-//! Who receives which topic, of the subscribers that share a session. A sink is taken out while it runs, so that it
+//! The receivers of each topic among the subscribers that share a session. A sink is taken out while it runs, so that it
 //! may use the client, or end its own subscription.
 
 use std::cell::RefCell;
@@ -47,7 +47,7 @@ impl Sinks {
         table.sinks.remove(&id).flatten()
     }
 
-    /// Who receives a topic: one look-up when it was asked before.
+    /// The receivers of a topic: one look-up if it was asked before.
     pub(in crate::client) fn receivers(&self, topic: &[u8]) -> Rc<[SubscriberId]> {
         let mut table = self.table.borrow_mut();
         if let Some(found) = table.cache.get(topic) {

@@ -32,7 +32,7 @@ use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filt
 use crate::topic::Filter;
 use crate::wire::Frame;
 
-/// How far the session has come.
+/// The phase of a session.
 #[derive(Clone, Debug)]
 pub(in crate::client) enum Phase {
     /// Not connected, or not welcomed yet.
@@ -43,7 +43,7 @@ pub(in crate::client) enum Phase {
     Failed(ErrorKind, String),
 }
 
-/// What the broker said in its welcome.
+/// The terms of the broker's welcome.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::client) struct Terms {
     pub(in crate::client) frame_bytes_max: usize,
@@ -51,7 +51,7 @@ pub(in crate::client) struct Terms {
     pub(in crate::client) overflow: OverflowPolicy,
 }
 
-/// What the broker says of direct publishers.
+/// A change among direct publishers, as the broker tells it.
 pub(in crate::client) enum News {
     Up(Registration),
     Down(PublisherId, u64),
@@ -72,7 +72,7 @@ pub(in crate::client) struct State {
     held: Vec<u8>,
     /// The last error frame of the broker.
     pub(super) refusal: Option<(ErrorCode, String)>,
-    /// How often a connection was lost with messages not known to be taken.
+    /// The number of connections lost with messages not known to be taken.
     pub(in crate::client) losses: u64,
     pub(super) subscribers: Subscribers,
     watches: BTreeMap<RequestId, Watched>,
@@ -80,21 +80,21 @@ pub(in crate::client) struct State {
     pub(in crate::client) modes: Rc<ModeRules>,
     /// The same, of a broker that has not welcomed us yet.
     next_modes: ModeRules,
-    /// Who this direct publisher is, by its own word.
+    /// The number that this direct publisher gives as its own.
     pub(in crate::client) identity: Option<PublisherId>,
-    /// Who it must be. Nothing is asked of anybody else.
+    /// The publisher that it must be. Nothing is asked of any other.
     pub(super) wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
     pub(super) is_imposter: bool,
     /// The peer has welcomed us a second time: nothing of that was done.
     pub(super) is_welcomed_again: bool,
-    /// What this client's own direct publisher has to say to the broker.
+    /// The registration of this client's own direct publisher.
     pub(in crate::client) announcement: Option<Announcement>,
-    /// Of direct publishers, not yet acted on.
+    /// Changes among direct publishers, not acted on yet.
     news: Vec<News>,
     /// The direct publishers that the peer has told of, those that have left as well.
     heard: Heard,
-    /// Of a session that views the registry: it takes the news, and nobody acts on them.
+    /// The feed of a session that views the registry: it takes the news, and nobody acts on them.
     pub(in crate::client) registry: Option<RegistryFeed>,
     requests: Requests,
     unacked: Unacked,
@@ -357,7 +357,7 @@ impl State {
         }
     }
 
-    /// What is to be acted on now.
+    /// The news to be acted on now.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
     }

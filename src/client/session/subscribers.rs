@@ -35,7 +35,7 @@ struct Subscribed {
     watches: Vec<RequestId>,
     /// Subscribers and watches not yet in force.
     outstanding: usize,
-    /// What is missed from now on is told: all were in force once, or it was said that they are.
+    /// Misses from now on are told: all subscriptions were in force once, or were said to be.
     promised: bool,
     /// It has missed something: a gap is due when all its subscriptions are in force, and what comes before that has
     /// holes and is not handed out. So one loss is one gap, and behind it nothing is missing.
