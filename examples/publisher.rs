@@ -2,7 +2,7 @@
 
 use corecast::{Publisher, Topic};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> corecast::Result<()> {
     let broker = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:6680".into());
     let mut publisher = Publisher::connect(&broker)?;
     let topic = Topic::new("prices.eur.usd")?;
@@ -10,5 +10,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for price in 10_840..10_850 {
         publisher.publish(&topic, format!("{:.4}", f64::from(price) / 10_000.0).as_bytes())?;
     }
-    Ok(publisher.close()?)
+    publisher.close()
 }

@@ -77,6 +77,13 @@ impl std::error::Error for Error {
     }
 }
 
+/// A conversion that cannot fail does not.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Declares the wire's error codes once: number, name in logs and metrics, and meaning.
 macro_rules! error_codes {
     ($( $(#[$doc:meta])* $name:ident = $number:literal, $label:literal; )*) => {

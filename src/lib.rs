@@ -6,15 +6,15 @@
 //!
 #![cfg_attr(feature = "client", doc = "```no_run")]
 #![cfg_attr(not(feature = "client"), doc = "```ignore")]
-//! use corecast::{Event, Filter, Publisher, Subscriber, Topic};
+//! use corecast::{Event, Filter, Publisher, Subscriber};
 //!
 //! let mut subscriber = Subscriber::connect("tcp://127.0.0.1:6680", &[Filter::parse("prices.>")?])?;
 //! let mut publisher = Publisher::connect("tcp://127.0.0.1:6680")?;
-//! publisher.publish(&Topic::new("prices.eur.usd")?, b"1.0842")?;
+//! publisher.publish("prices.eur.usd", b"1.0842")?;
 //! if let Event::Message(message) = subscriber.recv()? {
 //!     assert_eq!(message.payload, b"1.0842"[..]);
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), corecast::Error>(())
 //! ```
 //!
 //! # Features
@@ -22,6 +22,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `client` (default) | publishers and subscribers |
+//! | `stream` | subscribers as a `futures_core::Stream`: `Subscriber::into_stream` |
 //! | `broker` | `Broker`, its metrics, and the thread that serves them over HTTP |
 //! | `cli` | the `corecast` command |
 //! | `jemalloc` | the allocator of the command |
@@ -55,6 +56,10 @@
     not(all(feature = "client", feature = "broker", feature = "cli", feature = "internals")),
     allow(dead_code, unreachable_pub, unused_imports)
 )]
+
+// Its macro is for the modules below.
+#[macro_use]
+mod setters;
 
 mod broker;
 #[cfg(feature = "cli")]

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
 use corecast::{
-    ClientConfig, ConnectionEvent, ConnectionEvents, ErrorCode, ErrorKind, Event, Filter, Gap, GapReason,
-    OverflowPolicy, Publisher, RegistryView, Sessions, Subscriber, Topic,
+    ConnectionEvent, ConnectionEvents, ErrorCode, ErrorKind, Event, Filter, Gap, GapReason, OverflowPolicy,
+    Publisher, RegistryView, Sessions, Subscriber, Topic,
 };
 use running::{at, subscribed, text};
 
@@ -69,13 +69,13 @@ fn a_broker_that_goes_and_comes_back_is_told_to_all_that_watch() {
 /// A subscriber whose queue is full at once, and that does not read until the broker has dropped something of its.
 fn slow_subscriber(broker: &BrokerProcess, overflow: OverflowPolicy) -> Subscriber {
     let overflow = Some(overflow);
-    let own = ClientConfig { sessions: Sessions::PerSubscriber, overflow, ..broker.client() };
-    let slow = ClientConfig { queue_frames: 1, ..own.clone() };
+    let own = broker.client().sessions(Sessions::PerSubscriber).overflow(overflow);
+    let slow = own.clone().queue_frames(1);
     let slow = Subscriber::with_config(slow, &filters()).expect("a subscriber");
     let mut publisher = Publisher::with_config(own).expect("a publisher");
     while broker.page().sum("corecast_drops_total") == 0 {
         for _ in 0..20 {
-            publisher.publish(&topic(), &[0; 100_000]).expect("the broker takes all");
+            publisher.publish(topic(), &[0; 100_000]).expect("the broker takes all");
         }
         publisher.flush(PATIENCE).expect("the broker takes all");
     }
@@ -130,8 +130,8 @@ fn a_command_says_that_its_broker_is_gone_and_that_it_is_back() {
     broker.kill();
     broker.start_again();
     let mut publisher = Publisher::with_config(broker.client()).expect("a publisher");
-    publisher.wait_for_subscribers(&topic(), 1, PATIENCE).expect("it is back");
-    publisher.publish(&topic(), b"hi").expect("it is taken");
+    publisher.wait_for_subscribers(topic(), 1, PATIENCE).expect("it is back");
+    publisher.publish(topic(), b"hi").expect("it is taken");
     publisher.close().expect("it is taken");
     let output = sub.output();
     let said = text(&output.stderr);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
 use corecast::internals::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
-use corecast::{ClientConfig, Event, Filter, Publisher, Sessions, Subscriber, Topic};
+use corecast::{Event, Filter, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::pause;
 use one_thread::Held;
 use watchdog::LIMIT;
@@ -136,7 +136,7 @@ struct RoundTrips {
 
 impl RoundTrips {
     fn start(broker: &BrokerProcess) -> Self {
-        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+        let config = broker.client().sessions(Sessions::PerSubscriber);
         let filters = [Filter::parse("trip").expect("a filter")];
         let subscriber = Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
         let publisher = Publisher::with_config(config).expect("a publisher");

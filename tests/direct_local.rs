@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
-use corecast::{ClientConfig, Event, Filter, LocalClient, Sessions, Subscriber, Topic};
+use corecast::{Event, Filter, LocalClient, Sessions, Subscriber, Topic};
 use one_executor::OneExecutor;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
@@ -26,7 +26,7 @@ fn topic() -> Topic {
 }
 
 fn subscribers(broker: &BrokerProcess, count: usize) -> Vec<Subscriber> {
-    let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+    let config = broker.client().sessions(Sessions::PerSubscriber);
     let filters = [Filter::from(topic())];
     let one = |_| Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
     (0..count).map(one).collect()

@@ -123,7 +123,7 @@ fn follow(mut subscriber: Subscriber, until: Published, seen: Published) {
 fn order_and_gaps_hold(overflow: &str) {
     let args = ["--heartbeat", "0.1", "--shards", "2", "--overflow", overflow];
     let broker = BrokerProcess::start(Transport::Tcp, &args);
-    let own = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+    let own = broker.client().sessions(Sessions::PerSubscriber);
     let filter = Filter::parse("f.*").expect("a filter");
     let (published, until) = (Published::default(), Published::default());
     let stop = Arc::new(AtomicBool::new(false));

@@ -57,7 +57,7 @@ struct Fast {
 
 impl Fast {
     fn start(config: ClientConfig, messages: u64) -> Self {
-        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..config };
+        let config = config.sessions(Sessions::PerSubscriber);
         let seen: Arc<[AtomicU64]> = (0..FAST).map(|_| AtomicU64::new(0)).collect();
         let noted = Arc::clone(&seen);
         let executor = OneExecutor::start(move |context| {
@@ -231,7 +231,7 @@ fn disconnect_closes_the_slow_one_and_only_it() {
     let policy = Some(OverflowPolicy::Disconnect);
     let mut stalled = RawClient::connect_narrow(broker.address(), NARROW_BYTES).open_with(policy);
     stalled.subscribe("flood.>");
-    let fast = Fast::start(ClientConfig { overflow: policy, ..broker.client() }, messages);
+    let fast = Fast::start(broker.client().overflow(policy), messages);
     flood(&broker, &fast, messages);
     fast.executor.result();
     // It reads nothing, so it cannot take its farewell either; that it is closed does not depend on it.
@@ -270,7 +270,7 @@ fn block_slows_the_publisher_and_loses_nothing() {
     let alive = Arc::new(AtomicBool::new(true));
     let pinging = keep_alive(&stalled, Arc::clone(&alive));
     let mut witness = Subscriber::with_config(
-        ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() },
+        broker.client().sessions(Sessions::PerSubscriber),
         &[Filter::parse("t").expect("a filter")],
     )
     .expect("a subscriber");
@@ -308,11 +308,11 @@ fn under_block_the_slower_of_two_on_one_session_sets_the_pace() {
     const MESSAGES: u64 = 2000;
     let _watchdog = watchdog::watch("under_block_the_slower_of_two_on_one_session_sets_the_pace");
     let broker = BrokerProcess::start(Transport::Tcp, &[EGRESS, &["--overflow", "block"]].concat());
-    let config = ClientConfig { queue_frames: 16, ..broker.client() };
+    let config = broker.client().queue_frames(16);
     let filters = [Filter::parse("t").expect("a filter")];
     let [mut fast, mut slow] =
         [(); 2].map(|()| Subscriber::with_config(config.clone(), &filters).expect("on the same session"));
-    let own = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+    let own = broker.client().sessions(Sessions::PerSubscriber);
     let mut publisher = Publisher::with_config(own).expect("a publisher");
     let read_all = |subscriber: &mut Subscriber| {
         for sequence in 1..=MESSAGES {

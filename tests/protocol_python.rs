@@ -61,7 +61,7 @@ fn broker(folder: &tempfile::TempDir, mode: Mode) -> (Broker, String, String) {
         Endpoint::Uds { path: folder.path().join("broker.sock") },
     ];
     let modes = ModeRules::new(Vec::new(), mode).expect("few rules");
-    let config = BrokerConfig { listen, modes, ..BrokerConfig::default() };
+    let config = BrokerConfig::default().listen(listen).modes(modes);
     let broker = Broker::start(config).expect("this host runs brokers");
     let (tcp, uds) = (broker.endpoints()[0].to_string(), broker.endpoints()[1].to_string());
     (broker, tcp, uds)

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Output, Stdio};
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport, corecast};
-use corecast::{ClientConfig, DownReason, Listed, Publisher, PublisherChange, RegistryView, Sessions, Topic};
+use corecast::{DownReason, Listed, Publisher, PublisherChange, RegistryView, Sessions, Topic};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -30,14 +30,14 @@ fn direct(name: &'static str) -> (BrokerProcess, watchdog::Watchdog) {
 
 /// A publisher that has begun this topic. Each has a session, and so a registration, of its own.
 fn publisher(broker: &BrokerProcess, topic: &str) -> Publisher {
-    let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() };
+    let config = broker.client().sessions(Sessions::PerSubscriber);
     let mut publisher = Publisher::with_config(config).expect("a publisher");
     begin(&mut publisher, topic);
     publisher
 }
 
 fn begin(publisher: &mut Publisher, topic: &str) {
-    publisher.publish(&Topic::new(topic).expect("a topic"), b"").expect("it is taken");
+    publisher.publish(Topic::new(topic).expect("a topic"), b"").expect("it is taken");
     publisher.flush(PATIENCE).expect("it is taken");
 }
 
@@ -121,7 +121,7 @@ fn a_list_has_every_direct_publisher_and_what_is_left_of_its_lease() {
         assert_eq!(listed.endpoints.len(), 1);
     }
     // Nobody connects to a publisher only to know of it.
-    let watched = first.wait_for_subscribers(&Topic::new("a").expect("a topic"), 1, SHORT);
+    let watched = first.wait_for_subscribers(Topic::new("a").expect("a topic"), 1, SHORT);
     assert!(watched.is_err_and(|e| e.to_string().contains("0 of 1")));
 }
 

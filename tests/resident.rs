@@ -61,7 +61,7 @@ fn sockets_that_do_not_take_a_message_at_once_leave_nothing() {
     let broker = BrokerProcess::start(Transport::Uds, &["--shards", "2"]);
     let mut subscriber = Subscriber::with_config(broker.client(), &["t".parse().unwrap()]).unwrap();
     let mut publisher = Publisher::with_config(broker.client()).unwrap();
-    let topic = "t".parse().unwrap();
+    let topic = corecast::Topic::new("t").unwrap();
     // More than the kernel takes at a time: the rest waits until it has been read.
     let payload = vec![b'x'; 300 << 10];
     let rss = || broker.rss_bytes() + rss_bytes_of(std::process::id());

@@ -53,7 +53,7 @@ fn a_file_that_may_not_grow_is_an_error_that_names_it() {
     let sub = limited.spawn().expect("the command can be started");
     broker.until(|page| page.sum("corecast_subscriptions") == 1);
     let mut publisher = Publisher::with_config(broker.client()).expect("a publisher");
-    publisher.publish(&Topic::new("t").expect("a topic"), &[b'x'; 10_000]).expect("it is taken");
+    publisher.publish(Topic::new("t").expect("a topic"), &[b'x'; 10_000]).expect("it is taken");
     let output = sub.wait_with_output().expect("it is ours");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -39,7 +39,7 @@ fn subscriber(config: ClientConfig, filter: &str) -> Subscriber {
 }
 
 fn own_sessions(broker: &BrokerProcess) -> ClientConfig {
-    ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() }
+    broker.client().sessions(Sessions::PerSubscriber)
 }
 
 fn next(subscriber: &mut Subscriber) -> Event {
@@ -335,7 +335,7 @@ fn slow_reader(broker: &BrokerProcess, messages: u64) -> RawClient {
     reader.subscribe("t");
     let mut publisher = Publisher::with_config(broker.client()).expect("a publisher");
     for _ in 0..messages {
-        publisher.publish(&topic("t"), &[b'x'; 30_000]).expect("it is taken");
+        publisher.publish(topic("t"), &[b'x'; 30_000]).expect("it is taken");
     }
     publisher.flush(PATIENCE).expect("all is taken");
     reader
@@ -519,7 +519,7 @@ fn a_client_tries_every_address_of_its_broker() {
     let localhost = format!("tcp://localhost:{}", broker.address().port());
     // Where localhost is ::1 first, nobody listens there.
     let mut publisher = Publisher::connect(&localhost).expect("one of them answers");
-    publisher.publish(&topic("t"), b"").expect("it is taken");
+    publisher.publish(topic("t"), b"").expect("it is taken");
     publisher.close().expect("all is taken");
 }
 
@@ -534,7 +534,7 @@ fn a_client_gives_up_a_broker_that_is_not_there_or_says_nothing() {
         let endpoint = format!("tcp://127.0.0.1:{port}");
         let connect_timeout = Duration::from_millis(300);
         let config =
-            ClientConfig { connect_timeout, ..ClientConfig::new(endpoint.parse().expect("an endpoint")) };
+            ClientConfig::new(endpoint.parse().expect("an endpoint")).connect_timeout(connect_timeout);
         let start = Instant::now();
         let error = Publisher::with_config(config).expect_err("nobody answers");
         assert_eq!(error.kind(), ErrorKind::Unreachable);

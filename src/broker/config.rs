@@ -18,8 +18,10 @@ use crate::transport::{Endpoint, SocketAccess};
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 
-/// Everything that can be chosen about a broker.
+/// Everything that can be chosen about a broker. Each field has a method of its name, to choose it in a chain:
+/// `BrokerConfig::default().shards(2).overflow(OverflowPolicy::Latest)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BrokerConfig {
     /// Where to listen; at least one, of whatever kind.
     pub listen: Vec<Endpoint>,
@@ -157,6 +159,27 @@ impl BrokerConfig {
             zmtp_verbose: self.zmtp_verbose,
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         }
+    }
+}
+
+setters! {
+    BrokerConfig {
+        listen: into Vec<Endpoint>,
+        zmtp: into Vec<Endpoint>,
+        zmtp_xsub: into Vec<Endpoint>,
+        zmtp_xpub: into Vec<Endpoint>,
+        socket_access: SocketAccess,
+        zmtp_verbose: bool,
+        cores: CoreSet,
+        shards: into Option<usize>,
+        idle: Idle,
+        overflow: OverflowPolicy,
+        egress_bytes_max: usize,
+        egress_frames_max: usize,
+        frame_bytes_max: usize,
+        heartbeat: Duration,
+        modes: ModeRules,
+        lease: Duration,
     }
 }
 

@@ -48,8 +48,10 @@ impl FromStr for Sessions {
     }
 }
 
-/// Everything that can be chosen about a client.
+/// Everything that can be chosen about a client. Each field has a method of its name, to choose it in a chain:
+/// `ClientConfig::new(broker).name("prices").queue_frames(64)`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// The broker.
     pub broker: Endpoint,
@@ -79,8 +81,9 @@ pub struct ClientConfig {
     pub direct: DirectConfig,
 }
 
-/// The configuration of a publisher for topics that go direct.
+/// The configuration of a publisher for topics that go direct. Each field has a method of its name, to choose it in a chain.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct DirectConfig {
     /// Where it listens for subscribers; `None`: on a free port of the address from which it reaches the broker, or
     /// beside the broker's socket file.
@@ -136,5 +139,33 @@ impl ClientConfig {
             publish_timeout: PUBLISH_TIMEOUT_DEFAULT,
             direct: DirectConfig::default(),
         }
+    }
+}
+
+setters! {
+    ClientConfig {
+        broker: Endpoint,
+        name: into String,
+        sessions: Sessions,
+        overflow: into Option<OverflowPolicy>,
+        queue_frames: usize,
+        queue_bytes: usize,
+        connect_timeout: Duration,
+        publish_timeout: Duration,
+        direct: DirectConfig,
+    }
+}
+
+setters! {
+    DirectConfig {
+        listen: into Option<Endpoint>,
+        advertise: into Option<Endpoint>,
+        zmtp: into Vec<Endpoint>,
+        access: SocketAccess,
+        cores: into Option<String>,
+        idle: Idle,
+        overflow: into Option<OverflowPolicy>,
+        bounds: QueueBounds,
+        frame_bytes_max: usize,
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR, check_length, check_levels};
 use super::{Topic, TopicError};
+use crate::error::{Error, ErrorKind};
 use crate::limits::{FREE_WILDCARD_LEVELS, TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::printable::printable;
 
@@ -238,6 +239,13 @@ impl Prefix {
     /// The bytes of the prefix.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// `Invalid`, with the same text.
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        Error::new(ErrorKind::Invalid, error.to_string())
     }
 }
 

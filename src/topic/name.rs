@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::error::{Error, ErrorKind};
 use crate::limits::{TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX};
 use crate::printable::printable;
 
@@ -140,6 +141,28 @@ pub(super) fn check_levels<E: From<TopicError>>(
     Ok(())
 }
 
+/// `Invalid`, with the same text.
+impl From<TopicError> for Error {
+    fn from(error: TopicError) -> Self {
+        Error::new(ErrorKind::Invalid, error.to_string())
+    }
+}
+
+/// A reference count more.
+impl From<&Topic> for Topic {
+    fn from(topic: &Topic) -> Self {
+        topic.clone()
+    }
+}
+
+impl TryFrom<&str> for Topic {
+    type Error = TopicError;
+
+    fn try_from(text: &str) -> Result<Self, TopicError> {
+        Topic::new(text)
+    }
+}
+
 impl FromStr for Topic {
     type Err = TopicError;
 
@@ -184,6 +207,7 @@ mod tests {
             let topic = Topic::new(good).expect(good);
             assert_eq!(topic.as_bytes(), good.as_bytes());
             assert_eq!(topic.to_string(), good);
+            assert_eq!(Topic::try_from(good), Ok(topic.clone()));
             assert_eq!(good.parse::<Topic>(), Ok(topic));
         }
         assert_eq!(Topic::new([b'a', 0xff]).expect("any high byte").to_string(), "a\\xff");

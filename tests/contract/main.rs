@@ -32,6 +32,7 @@ use counts::{
     a_publisher_waits_for_subscribers, more_publishers_wait_than_a_session_may_ask_counts,
     subscribers_are_counted_while_others_come_and_go,
 };
+use futures_lite::StreamExt as _;
 use futures_lite::future::{block_on, yield_now};
 use one_executor::OneExecutor;
 
@@ -97,7 +98,7 @@ impl Ground {
     }
 
     fn own_sessions(&self) -> ClientConfig {
-        ClientConfig { sessions: Sessions::PerSubscriber, ..self.client() }
+        self.client().sessions(Sessions::PerSubscriber)
     }
 
     /// A subscriber with a session of its own.
@@ -176,11 +177,27 @@ contract! {
     messages_up_to_the_frame_limit,
     an_empty_payload_is_a_message,
     the_async_forms_need_no_particular_runtime,
+    a_topic_may_be_text_and_a_subscriber_a_stream,
     inside_an_executor_there_is_no_other_thread,
     a_subscription_ends_inside_an_executor,
     a_subscriber_that_is_dropped_is_gone_at_once,
     who_leaves_while_connecting_is_not_served,
     a_slow_subscriber_does_not_hold_a_publisher_of_its_process,
+}
+
+fn a_topic_may_be_text_and_a_subscriber_a_stream(ground: &Ground) {
+    let mut events = ground.subscriber(&["prices.*"]).into_stream();
+    let mut publisher = ground.publisher();
+    let refused = publisher.publish("prices..eur", b"").expect_err("that is no topic");
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    for price in ["1.0842", "1.0843"] {
+        publisher.publish("prices.eur", price.as_bytes()).expect("it is taken");
+        let event = block_on(events.next());
+        match event {
+            Some(Ok(Event::Message(message))) => assert_eq!(text(&message), price),
+            other => panic!("a message, not {other:?}"),
+        }
+    }
 }
 
 fn every_subscriber_has_each_publishers_messages_in_order(ground: &Ground) {
@@ -243,7 +260,7 @@ fn filters_choose_topics(ground: &Ground) {
         cases.iter().map(|(filters, _)| ground.subscriber_alone(filters)).collect();
     let mut publisher = ground.publisher();
     for name in topics {
-        publisher.publish(&topic(name), name.as_bytes()).expect("it is taken");
+        publisher.publish(topic(name), name.as_bytes()).expect("it is taken");
     }
     publisher.flush(PATIENCE).expect("all is taken");
     for ((filters, wanted), subscriber) in cases.iter().zip(&mut subscribers) {
@@ -310,7 +327,7 @@ fn everything_from_the_subscription_on(ground: &Ground) {
         let mut subscriber =
             if round % 2 == 0 { ground.subscriber_alone(&[&filter]) } else { ground.subscriber(&[&filter]) };
         let publisher = &mut publishers[round % 3];
-        publisher.publish(&topic(&name), b"the first").expect("it is taken");
+        publisher.publish(topic(&name), b"the first").expect("it is taken");
         assert_eq!(next(&mut subscriber).topic, name.as_bytes(), "round {round}");
     }
 }
@@ -365,7 +382,7 @@ fn an_empty_payload_is_a_message(ground: &Ground) {
     let mut subscriber = ground.subscriber(&["t"]);
     let mut publisher = ground.publisher();
     for payload in [&b""[..], b"", b"x", b""] {
-        publisher.publish(&topic("t"), payload).expect("it is taken");
+        publisher.publish(topic("t"), payload).expect("it is taken");
         assert_eq!(next(&mut subscriber).payload, payload);
     }
 }
@@ -406,7 +423,7 @@ fn poll_by_hand<T>(future: impl Future<Output = T>) -> T {
 fn inside_an_executor_there_is_no_other_thread(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
     for sessions in [Sessions::PerExecutor, Sessions::PerSubscriber] {
-        let config = ClientConfig { sessions, ..ground.client() };
+        let config = ground.client().sessions(sessions);
         let executor = OneExecutor::start(move |context| {
             let config = config.clone();
             async move {
@@ -476,7 +493,7 @@ fn a_subscriber_that_is_dropped_is_gone_at_once(ground: &Ground) {
     let mut publisher = ground.publisher();
     for _ in 0..3 {
         let subscriber = ground.subscriber(&["t"]);
-        assert_eq!(publisher.wait_for_subscribers(&topic("t"), 1, PATIENCE).expect("one"), 1);
+        assert_eq!(publisher.wait_for_subscribers(topic("t"), 1, PATIENCE).expect("one"), 1);
         drop(subscriber);
         // Nothing is published: nothing else could tell.
         ground.broker.until(|page| page.sum("corecast_subscriptions") == 0);
@@ -513,7 +530,7 @@ fn who_leaves_while_connecting_is_not_served(ground: &Ground) {
 
 fn a_slow_subscriber_does_not_hold_a_publisher_of_its_process(ground: &Ground) {
     const MESSAGES: u64 = 20_000;
-    let config = ClientConfig { queue_frames: 64, ..ground.client() };
+    let config = ground.client().queue_frames(64);
     let mut slow = Subscriber::with_config(config.clone(), &parsed(&["t"])).expect("a subscriber");
     let mut publisher = Publisher::with_config(config).expect("a publisher, on the same session");
     publish_numbers(&mut publisher, &[topic("t")], MESSAGES);

@@ -54,7 +54,7 @@ fn topic(name: &str) -> Topic {
 }
 
 fn own_sessions(broker: &BrokerProcess) -> ClientConfig {
-    ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() }
+    broker.client().sessions(Sessions::PerSubscriber)
 }
 
 /// A publisher on a session, and so with a registration, of its own.

@@ -25,7 +25,7 @@ pub(crate) struct HealthyPair {
 impl HealthyPair {
     /// Starts them at this broker, each on a session of its own.
     pub(crate) fn start(broker: &ClientConfig) -> Self {
-        let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.clone() };
+        let config = broker.clone().sessions(Sessions::PerSubscriber);
         let filters = [Filter::parse("healthy.*").expect("a filter")];
         let mut subscriber = Subscriber::with_config(config.clone(), &filters).expect("a subscriber");
         let mut publisher = Publisher::with_config(config).expect("a publisher");

@@ -21,7 +21,7 @@ fn a_publish_to_a_broker_that_is_gone_fails_in_time_and_loses_nothing_that_was_t
     for payload_bytes in [1 << 10, 64 << 10] {
         let mut broker = BrokerProcess::start(Transport::Tcp, &[]);
         let mut listens = subscriber(&broker, "t");
-        let config = ClientConfig { publish_timeout: Duration::from_millis(500), ..own_sessions(&broker) };
+        let config = own_sessions(&broker).publish_timeout(Duration::from_millis(500));
         let (t, payload) = (topic("t"), vec![b'x'; payload_bytes]);
         let mut publisher = Publisher::with_config(config).expect("a publisher");
         broker.kill();
@@ -60,7 +60,7 @@ fn a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room() {
     let _watchdog = watchdog::watch("a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room");
     // Its connections are not given up before all is over.
     let broker = BrokerProcess::start(Transport::Tcp, &["--heartbeat", "20s"]);
-    let config = ClientConfig { connect_timeout: Duration::from_secs(1), ..broker.client() };
+    let config = broker.client().connect_timeout(Duration::from_secs(1));
     let filters = [Filter::parse("t").expect("a filter")];
     let mut publisher = Publisher::with_config(config.clone()).expect("a publisher");
     broker.freeze();
@@ -72,7 +72,7 @@ fn a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room() {
     assert!(start.elapsed() < SOON, "a second was given");
     broker.signal(Signal::SIGCONT);
     let mut subscriber = Subscriber::with_config(config, &filters).expect("it goes on");
-    publisher.publish(&topic("t"), b"well").expect("there is room");
+    publisher.publish(topic("t"), b"well").expect("there is room");
     assert_eq!(next(&mut subscriber), b"well");
 }
 
@@ -80,7 +80,7 @@ fn a_broker_that_hangs_is_gone_for_who_comes_and_for_who_finds_no_room() {
 fn who_comes_to_a_session_that_is_connecting_again_is_told_in_time() {
     let _watchdog = watchdog::watch("who_comes_to_a_session_that_is_connecting_again_is_told_in_time");
     let mut broker = BrokerProcess::start(Transport::Tcp, &[]);
-    let config = ClientConfig { connect_timeout: Duration::from_millis(500), ..broker.client() };
+    let config = broker.client().connect_timeout(Duration::from_millis(500));
     let filters = [Filter::parse("t").expect("a filter")];
     // They have the session, and keep it.
     let mut holder = Publisher::with_config(config.clone()).expect("a publisher");
@@ -94,9 +94,9 @@ fn who_comes_to_a_session_that_is_connecting_again_is_told_in_time() {
     assert_unreachable(block_on(Publisher::with_config_async(config.clone())).err(), broker.endpoint());
     assert!(start.elapsed() < SOON);
     broker.start_again();
-    assert_eq!(holder.wait_for_subscribers(&topic("t"), 1, PATIENCE).expect("both are back"), 1);
+    assert_eq!(holder.wait_for_subscribers(topic("t"), 1, PATIENCE).expect("both are back"), 1);
     let mut comes = Publisher::with_config(config).expect("a broker is there");
-    comes.publish(&topic("t"), b"back").expect("it is taken");
+    comes.publish(topic("t"), b"back").expect("it is taken");
     loop {
         match other.recv_timeout(PATIENCE).expect("its session stands").expect("a message") {
             Event::Message(message) => break assert_eq!(&message.payload[..], b"back"),

@@ -21,7 +21,7 @@ fn publishes_and_ends() {
     // Another handle keeps the session open: the process does not wait for that.
     let _other = Publisher::connect(&std::env::var(BROKER).expect("a broker")).expect("a publisher");
     for number in 1..=MESSAGES {
-        publisher.publish(&topic("t"), number.to_string().as_bytes()).expect("it is taken");
+        publisher.publish(topic("t"), number.to_string().as_bytes()).expect("it is taken");
     }
     drop(publisher);
     std::process::exit(0);
@@ -64,11 +64,11 @@ fn what_cannot_arrive_is_counted_in_a_warning() {
     let _watchdog = watchdog::watch("what_cannot_arrive_is_counted_in_a_warning");
     let mut broker = BrokerProcess::start(Transport::Tcp, &[]);
     let mut publisher = Publisher::with_config(own_sessions(&broker)).expect("a publisher");
-    publisher.publish(&topic("t"), b"").expect("it is taken");
+    publisher.publish(topic("t"), b"").expect("it is taken");
     publisher.flush(PATIENCE).expect("the broker is there");
     broker.kill();
     for _ in 0..7 {
-        publisher.publish(&topic("t"), b"").expect("there is room");
+        publisher.publish(topic("t"), b"").expect("there is room");
     }
     let (lines, mut log) = link(16);
     let start = Instant::now();
@@ -86,7 +86,7 @@ fn nobody_waits_for_a_publisher_that_has_nothing_to_say() {
     let broker = BrokerProcess::start(Transport::Tcp, &[]);
     let silent = Publisher::with_config(own_sessions(&broker)).expect("a publisher");
     let mut closed = Publisher::with_config(own_sessions(&broker)).expect("a publisher");
-    closed.publish(&topic("t"), b"").expect("there is room");
+    closed.publish(topic("t"), b"").expect("there is room");
     broker.freeze();
     closed.close_within(std::time::Duration::ZERO).expect_err("the broker does not run");
     let start = Instant::now();

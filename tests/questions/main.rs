@@ -30,7 +30,7 @@ fn topic(name: &str) -> Topic {
 }
 
 fn own_sessions(broker: &BrokerProcess) -> ClientConfig {
-    ClientConfig { sessions: Sessions::PerSubscriber, ..broker.client() }
+    broker.client().sessions(Sessions::PerSubscriber)
 }
 
 fn subscriber(broker: &BrokerProcess, filter: &str) -> Subscriber {

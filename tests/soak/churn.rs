@@ -63,7 +63,7 @@ impl Churn {
     /// Starts every kind, behind this gate.
     pub(crate) fn start(process: &BrokerProcess, door: &Path, gate: &Arc<Gate>) -> Self {
         let broker = Broker {
-            config: ClientConfig { sessions: Sessions::PerSubscriber, ..process.client() },
+            config: process.client().sessions(Sessions::PerSubscriber),
             address: process.address(),
             endpoint: process.endpoint().to_owned(),
             door: door.to_owned(),
@@ -115,7 +115,7 @@ fn filter(text: &str) -> Filter {
 /// Subscribers of the library, which hear the stream and leave while it flows.
 fn subscribers(broker: &Broker) {
     for policy in [OverflowPolicy::DropOldest, OverflowPolicy::Latest] {
-        let config = ClientConfig { overflow: Some(policy), ..broker.config.clone() };
+        let config = broker.config.clone().overflow(Some(policy));
         let filters = [filter("soak.0.*"), filter("soak.*.1"), filter("churn.>")];
         let mut subscriber = Subscriber::with_config(config, &filters).expect("the broker answers");
         for _ in 0..EVENTS {

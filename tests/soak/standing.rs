@@ -71,12 +71,11 @@ impl Standing {
     /// All of them, their subscriptions in force.
     pub(crate) fn start(broker: &ClientConfig) -> Self {
         let subscribers = PLAN.map(|(name, policy, looks)| {
-            let config = ClientConfig {
-                sessions: Sessions::PerSubscriber,
-                overflow: Some(policy),
-                queue_frames: QUEUE_FRAMES,
-                ..broker.clone()
-            };
+            let config = broker
+                .clone()
+                .sessions(Sessions::PerSubscriber)
+                .overflow(Some(policy))
+                .queue_frames(QUEUE_FRAMES);
             let filters = [Filter::parse("soak.>").expect("a filter")];
             let subscriber = Subscriber::with_config(config, &filters).expect("a subscriber");
             let (settle, told) = link(1);

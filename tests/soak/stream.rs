@@ -53,7 +53,7 @@ impl Stream {
     pub(crate) fn start(broker: &ClientConfig) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let publishers = (0..PUBLISHERS).map(|number| {
-            let config = ClientConfig { sessions: Sessions::PerSubscriber, ..broker.clone() };
+            let config = broker.clone().sessions(Sessions::PerSubscriber);
             let publisher = Publisher::with_config(config).expect("a publisher");
             let stop = Arc::clone(&stop);
             spawn_plain("stream", move || publish(publisher, number, &stop)).expect("a thread")

@@ -32,15 +32,14 @@ use crate::transport::Endpoint;
 /// executor, and it does not happen at all for a publisher that still lives when the process ends.
 ///
 /// ```no_run
-/// use corecast::{Publisher, Topic};
+/// use corecast::Publisher;
 /// use std::time::Duration;
 ///
 /// let mut publisher = Publisher::connect("tcp://127.0.0.1:6680")?;
-/// let topic = Topic::new("prices.eur")?;
-/// publisher.wait_for_subscribers(&topic, 1, Duration::from_secs(10))?;
-/// publisher.publish(&topic, b"1.0842")?;
+/// publisher.wait_for_subscribers("prices.eur", 1, Duration::from_secs(10))?;
+/// publisher.publish("prices.eur", b"1.0842")?;
 /// publisher.close()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), corecast::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Publisher {
@@ -111,12 +110,18 @@ impl Publisher {
 
     /// Publishes a message and gives its sequence number. Waits while too many are queued.
     ///
+    /// The topic is a [`Topic`], a reference to one, or text, which is checked and copied each time.
+    ///
     /// # Errors
-    /// `Invalid` for a payload longer than the broker takes; `Unreachable` when too many are queued and the broker has been
+    /// `Invalid` for text that is no topic and for a payload longer than the broker takes; `Unreachable` when too many are queued and the broker has been
     /// away for longer than [`publish_timeout`](ClientConfig::publish_timeout): those that are queued wait on, and it can
     /// be tried again; else what the session has failed with.
-    pub fn publish(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        match self.offer(topic, payload)? {
+    pub fn publish<T>(&mut self, topic: T, payload: &[u8]) -> Result<u64>
+    where
+        T: TryInto<Topic>,
+        Error: From<T::Error>,
+    {
+        match self.offer(topic.try_into()?, payload)? {
             None => Ok(self.count_published()),
             Some(item) => block_on(self.publish_when_there_is_room(item)),
         }
@@ -127,18 +132,22 @@ impl Publisher {
     ///
     /// # Errors
     /// As for [`Publisher::publish`].
-    pub async fn publish_async(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
-        match self.offer(topic, payload)? {
+    pub async fn publish_async<T>(&mut self, topic: T, payload: &[u8]) -> Result<u64>
+    where
+        T: TryInto<Topic>,
+        Error: From<T::Error>,
+    {
+        match self.offer(topic.try_into()?, payload)? {
             None => Ok(self.count_published()),
             Some(item) => self.publish_when_there_is_room(item).await,
         }
     }
 
     /// Hands a message over if there is room for it now; else it has to wait.
-    fn offer(&mut self, topic: &Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
-        self.check_length(topic, payload.len())?;
+    fn offer(&mut self, topic: Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
+        self.check_length(&topic, payload.len())?;
         let payload_copy = Bytes::copy_from_slice(payload);
-        let item = PublishItem::Publish { topic: topic.clone(), payload: payload_copy, claim: None };
+        let item = PublishItem::Publish { topic, payload: payload_copy, claim: None };
         if self.is_ahead(payload.len()) {
             return Ok(Some(item));
         }
@@ -219,7 +228,11 @@ impl Publisher {
     ///
     /// # Errors
     /// `TimedOut`, saying how many there were; what the session has failed with.
-    pub fn wait_for_subscribers(&mut self, topic: &Topic, n: usize, timeout: Duration) -> Result<usize> {
+    pub fn wait_for_subscribers<T>(&mut self, topic: T, n: usize, timeout: Duration) -> Result<usize>
+    where
+        T: TryInto<Topic>,
+        Error: From<T::Error>,
+    {
         block_on(self.wait_for_subscribers_async(topic, n, timeout))
     }
 
@@ -227,13 +240,17 @@ impl Publisher {
     ///
     /// # Errors
     /// As for [`Publisher::wait_for_subscribers`].
-    pub async fn wait_for_subscribers_async(
+    pub async fn wait_for_subscribers_async<T>(
         &mut self,
-        topic: &Topic,
+        topic: T,
         n: usize,
         timeout: Duration,
-    ) -> Result<usize> {
-        let topic = topic.clone();
+    ) -> Result<usize>
+    where
+        T: TryInto<Topic>,
+        Error: From<T::Error>,
+    {
+        let topic = topic.try_into()?;
         self.ask(timeout, |deadline, question| PublishItem::Wait { topic, n, deadline, question }).await
     }
 

@@ -1,9 +1,13 @@
 //! A subscriber for any thread and any async runtime: a handle to one in this process's client executor.
 
 use std::collections::VecDeque;
+#[cfg(feature = "stream")]
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{Inbox, RecvTimeout, block_on};
+#[cfg(feature = "stream")]
+use futures_lite::stream::{Stream, unfold};
 
 use super::asks::SubscriberEnds;
 use super::executor::ask_for_subscriber;
@@ -29,7 +33,7 @@ use crate::transport::Endpoint;
 ///     }
 /// }
 /// # #[expect(unreachable_code)]
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), corecast::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Subscriber {
@@ -112,6 +116,18 @@ impl Subscriber {
             self.hand_over(events)?;
         }
         self.next()
+    }
+
+    /// The events as a stream, for any async runtime. An error is its last item: what the session has failed with.
+    #[cfg(feature = "stream")]
+    pub fn into_stream(self) -> Pin<Box<dyn Stream<Item = Result<Event>> + Send>> {
+        Box::pin(unfold(Some(self), async |subscriber| {
+            let mut subscriber = subscriber?;
+            match subscriber.recv_async().await {
+                Ok(event) => Some((Ok(event), Some(subscriber))),
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
     }
 
     /// An event that is there now, without waiting.
