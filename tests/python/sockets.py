@@ -63,6 +63,12 @@ class Peer:
         except TimeoutError:
             return None
 
+    def next_message(self):
+        """The parts of the next message, which must come."""
+        parts = self.message(PATIENCE_MS / 1000)
+        assert parts is not None, "no message came"
+        return parts
+
     def send(self, body, flags=0):
         self.socket.sendall(bytes([flags, len(body)]) + body)
 

@@ -397,17 +397,19 @@ def as_libzmq():
 
     def script(up, down):
         said = []
-        pub = socket(zmq.XPUB, up)
-        pub.rcvtimeo = 500
-        peer = Peer(down, "XSUB")
-        for command in (b"\x01a", b"\x01a", b"\x00a", b"\x00a", b"\x01b", b"\x01", b"\x00b", b"\x00"):
+        pub, peer = socket(zmq.XPUB, up), Peer(down, "XSUB")
+        peer.send(b"\x01start")
+        is_(pub.recv(), b"\x01start")
+        commands = (b"\x01a", b"\x01a", b"\x00a", b"\x00a", b"\x01b", b"\x01", b"\x00b", b"\x00")
+        for n, command in enumerate(commands):
+            # Marks end the wait for what may not come: all of it comes before them.
+            mark = b"~%d" % n
             peer.send(command)
-            try:
-                said.append(pub.recv())
-            except zmq.Again:
-                said.append(None)
+            peer.send(b"\x01" + mark)
+            said.append(list(iter(pub.recv, b"\x01" + mark)))
             pub.send_multipart([b"ab", b"", b"x"])
-            said.append(peer.message(0.5))
+            pub.send_multipart([mark, b"", b"x"])
+            said.append(list(iter(peer.next_message, [mark, b"", b"x"])))
         pub.close()
         return said
     with Broker(doors=("--zmtp-xsub", "--zmtp-xpub")) as broker:
