@@ -7,26 +7,36 @@
 //! | module | owns |
 //! |---|---|
 //! | [`measure`] | payloads, the oracle, latencies, process cost, the environment |
+//! | [`record`] | the record of a run and of a comparison, and `--assert` over their numbers |
+//! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
+//! | [`process`] | brokers and peers as processes that end with this one |
 //! | [`swarm`] | publishers and subscribers on pinned executors |
 //! | [`host`] | agents on other hosts, and how far their clocks can be trusted |
-//! | [`experiment`] | plans, the broker's process, runs |
+//! | [`experiment`] | plans, runs, experiments |
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |
-//! | [`report`] | the record, the tables, progress, assertions; reports and comparisons of results |
-//! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
-//! | [`mod@reference`] | what the ancestor of this project published, to compare with |
+//! | [`report`] | tables on terminals; reports and comparisons of results |
+//! | [`mod@reference`] | figures that the ancestor of this project published, to compare with |
+//! | [`progress`] | the progress of a run on a terminal |
+//! | `unit` | figures as text: a number and its unit |
+//! | `order` | items once each, or in groups, as they first come |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
-//! `measure <- {swarm, report} <- {results, host} <- experiment <- peer <- cli`, never the other way; but the part of
-//! [`report`] that reads results ([`report::source`] and what is made of it) stands above [`results`].
+//! `measure <- record <- results <- {process, swarm} <- host <- experiment <- report <- peer <- cli`, never the other
+//! way; `progress`, `unit`, `order` and `interrupt` stand beside them and use none.
 
 pub mod cli;
 pub mod experiment;
 pub mod host;
 pub mod interrupt;
 pub mod measure;
+pub(crate) mod order;
 pub mod peer;
+pub mod process;
+pub mod progress;
+pub mod record;
 pub mod reference;
 pub mod report;
 pub mod results;
 pub mod swarm;
+pub(crate) mod unit;

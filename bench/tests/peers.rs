@@ -39,7 +39,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 fn named<'a>(record: &'a Value, peer: &str) -> &'a Value {
-    let found = record["peers"].as_array().unwrap().iter().find(|entry| entry["peer"] == peer);
+    let found = record["peers"].as_array().into_iter().flatten().find(|entry| entry["peer"] == peer);
     found.unwrap_or(&Value::Null)
 }
 

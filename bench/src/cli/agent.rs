@@ -1,6 +1,6 @@
 //! `corecast-bench agent`: waits on a host for controllers, and plays their subscribers.
 
-use super::Exit;
+use super::exit::Exit;
 use super::output::{complain, print};
 use crate::host::agent::serve;
 use crate::interrupt::Interrupt;

@@ -1,7 +1,7 @@
 //! `corecast-bench compare`: reads two results, sets one over the other, and checks what was asserted about that.
 
-use super::Exit;
-use super::output::{check_json, complain, json, publish_both};
+use super::exit::Exit;
+use super::output::{check_json, complain, complain_of_each, json, publish_both};
 use crate::report::compare::claim::Claim;
 use crate::report::compare::{compare, text};
 use crate::report::source::Source;
@@ -65,8 +65,5 @@ pub fn execute(args: &CompareArgs) -> anyhow::Result<Exit> {
     }
     let broken =
         comparison.pairs.iter().flat_map(|pair| args.claims.iter().filter_map(|claim| claim.check(pair)));
-    Ok(broken.fold(Exit::Fine, |_, said| {
-        complain(&anyhow!(said));
-        Exit::Usage
-    }))
+    Ok(complain_of_each(broken))
 }

@@ -1,27 +1,26 @@
 //! `corecast-bench experiment`: which experiment, what is said about it, and the folder that its results go to.
 
-use super::Exit;
-use super::output::{complain, note, print, print_lines};
-use super::run::{exit_of, exit_of_error, parse_seconds, parse_size, worse};
+use super::exit::Exit;
+use super::output::{complain, complain_of_each, note, print, print_lines};
+use super::run::{exit_of, exit_of_error, worse};
 use crate::experiment::base::Base;
 use crate::experiment::catalogue::{self, Experiment};
 use crate::experiment::figures::Asserted;
-use crate::experiment::plan::{Modes, Transport};
 use crate::experiment::series::{Ended, Made, Series};
-use crate::experiment::settings::{SessionKinds, Settings, SlowShare, parse_time};
+use crate::experiment::settings::Settings;
 use crate::experiment::step::Step;
 use crate::experiment::{descriptors, file};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
-use crate::report::record::RunRecord;
+use crate::order::grouped;
+use crate::record::RunRecord;
 use crate::report::text;
 use crate::results::{Kind, Results, ResultsFolder};
-use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use corecast::internals::cli::Utc;
 use corecast::internals::telemetry::{self, LogFormat};
-use corecast_executors::{CoreSet, Topology};
+use corecast_executors::Topology;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -50,106 +49,24 @@ out.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ExperimentArgs {
-    /// Its name, or a file (FILE.toml) that says which one and how
+    /// Name of an experiment, or a file in TOML whose keys are these options
     #[arg(value_name = "NAME|FILE.toml", required_unless_present = "list")]
     pub experiment: Option<String>,
-    /// Say which experiments there are, and which question each answers
+    /// List the experiments, and the question that each answers
     #[arg(long)]
     pub list: bool,
-    /// The version that takes about a minute
-    #[arg(long)]
-    pub quick: bool,
-    /// The folder of the results [default: results/NAME-TIME]
+    /// Folder of the results [default: results/NAME-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    said: Said,
-    /// What must hold for every run, such as 'lost==0', or for a figure of the whole, such as 'ratio.echo.busy <= 1.5'; may
-    /// be given several times
-    #[arg(long = "assert", value_name = "EXPR")]
+    settings: Settings,
+    /// Condition on every run, such as 'lost==0', or on a figure of the whole, such as 'ratio.echo.busy <= 1.5'; may be
+    /// given several times
+    #[arg(long = "assert", value_name = "EXPR", help_heading = None::<&str>)]
     pub assertions: Vec<Asserted>,
-    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    /// Log lines that go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    #[arg(long, value_name = "LEVEL", default_value = "warn", help_heading = None::<&str>)]
     pub log: String,
-}
-
-/// What an experiment would choose itself.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Instead of what the experiment chooses")]
-struct Said {
-    /// proxy, direct or both
-    #[arg(long, value_name = "MODE")]
-    mode: Option<Modes>,
-    /// Counts of subscribers
-    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
-    subscribers: Option<Vec<usize>>,
-    /// Payloads, in bytes
-    #[arg(long, value_name = "BYTES[,BYTES…]", value_delimiter = ',', value_parser = parse_size)]
-    size: Option<Vec<usize>>,
-    /// Messages a second of each publisher, or `flood`
-    #[arg(long, value_name = "HZ|flood")]
-    rate: Option<Rate>,
-    /// How long each publisher sends, in each run
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
-    duration: Option<Duration>,
-    /// How many messages each publisher sends, in each run
-    #[arg(long, value_name = "N")]
-    messages: Option<u64>,
-    /// A session for each subscriber, for each executor, or one after the other: per-subscriber, per-executor, both
-    #[arg(long)]
-    sessions: Option<SessionKinds>,
-    /// How often all of it is done
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: Option<u32>,
-    /// Counts of shards that fan out (scaling)
-    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
-    shards: Option<Vec<usize>>,
-    /// How many publishers
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    publishers: Option<usize>,
-    /// What carries the bytes: tcp, uds
-    #[arg(long)]
-    transport: Option<Transport>,
-    /// Cores of the swarm's executors: all, physical, 0-3,8, numa:0
-    #[arg(long, value_name = "SET")]
-    cores: Option<CoreSet>,
-    /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
-    #[arg(long, value_name = "N|SHARE")]
-    slow: Option<SlowShare>,
-    /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    slow_delay: Option<Duration>,
-    /// How long nothing may happen before a run is given up
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds)]
-    timeout: Option<Duration>,
-    /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
-}
-
-impl ExperimentArgs {
-    fn settings(&self) -> Settings {
-        let said = self.said.clone();
-        let duration = said.duration.map(Amount::Duration);
-        Settings {
-            quick: self.quick,
-            modes: said.mode,
-            subscribers: said.subscribers,
-            sizes_bytes: said.size,
-            rate: said.rate,
-            amount: duration.or(said.messages.map(Amount::Messages)),
-            sessions: said.sessions,
-            rounds: said.rounds,
-            shards: said.shards,
-            publishers: said.publishers,
-            transport: said.transport,
-            cores: said.cores,
-            slow: said.slow,
-            slow_delay: said.slow_delay,
-            timeout: said.timeout,
-            hosts: said.hosts,
-        }
-    }
 }
 
 /// An experiment that can be carried out.
@@ -204,11 +121,7 @@ pub fn execute(args: &ExperimentArgs) -> anyhow::Result<Exit> {
 
 /// Says what does not hold.
 fn check(assertions: &[Asserted], results: &Results) -> Exit {
-    let failed = assertions.iter().flat_map(|asserted| asserted.check(&results.figures, &results.runs));
-    failed.fold(Exit::Fine, |_, failed| {
-        complain(&anyhow!(failed));
-        Exit::Usage
-    })
+    complain_of_each(assertions.iter().flat_map(|asserted| asserted.check(&results.figures, &results.runs)))
 }
 
 fn list() -> String {
@@ -224,9 +137,9 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     let (name, settings, assertions) = if word.ends_with(".toml") {
         let said = file::read(Path::new(word))?;
         let assertions = args.assertions.iter().cloned().chain(said.assertions).collect();
-        (said.experiment, args.settings().or(said.settings), assertions)
+        (said.experiment, args.settings.clone().or(said.settings), assertions)
     } else {
-        (word.to_owned(), args.settings(), args.assertions.clone())
+        (word.to_owned(), args.settings.clone(), args.assertions.clone())
     };
     let Some(experiment) = catalogue::find(&name) else {
         let names: Vec<&str> = catalogue::ALL.iter().map(|experiment| experiment.name).collect();
@@ -236,7 +149,7 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
         bail!("the experiment {name} chooses its {option} itself: leave --{option} out");
     }
     for asserted in &assertions {
-        asserted.check_for(experiment).map_err(|error| anyhow!(error))?;
+        asserted.check_for(experiment)?;
     }
     if let (Some(_), None) = (settings.slow_delay, settings.slow)
         && experiment.name != catalogue::isolation::EXPERIMENT.name
@@ -324,14 +237,8 @@ fn groups(results: &Results) -> Vec<Vec<RunRecord>> {
         let how = (run.overflow.clone(), run.idle.clone(), run.slow_subscribers, run.peer.clone());
         (run.sessions.clone(), how, asked)
     };
-    let mut groups: Vec<Vec<RunRecord>> = Vec::new();
-    for entry in &results.runs {
-        match groups.iter_mut().find(|group| key(&group[0]) == key(&entry.record)) {
-            Some(group) => group.push(entry.record.clone()),
-            None => groups.push(vec![entry.record.clone()]),
-        }
-    }
-    groups
+    let runs = results.runs.iter().map(|entry| entry.record.clone());
+    grouped(runs, key).into_iter().map(|(_, group)| group).collect()
 }
 
 fn exit_of_series(ended: &Ended) -> Exit {
@@ -341,11 +248,6 @@ fn exit_of_series(ended: &Ended) -> Exit {
     });
     let unfinished = if ended.results.incomplete.is_some() { Exit::Failed } else { Exit::Fine };
     exits.fold(unfinished, worse)
-}
-
-fn parse_count(text: &str) -> Result<usize, String> {
-    let count = text.parse().ok().filter(|count| *count > 0);
-    count.ok_or_else(|| format!("`{text}` is no count: write a whole number above 0"))
 }
 
 #[cfg(test)]

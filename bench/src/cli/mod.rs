@@ -9,11 +9,13 @@
 //! | [`report`] | `corecast-bench report` |
 //! | [`peers`] | `corecast-bench peers` |
 //! | [`agent`] | `corecast-bench agent` |
+//! | [`exit`] | exit codes |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
 
 pub mod agent;
 pub mod compare;
+pub mod exit;
 pub mod experiment;
 pub mod output;
 pub mod pages;
@@ -21,35 +23,14 @@ pub mod peers;
 pub mod report;
 pub mod run;
 
-use crate::experiment::guard;
 use crate::peer::floor;
+use crate::process::guard;
 use clap::{CommandFactory, Parser, Subcommand};
 use corecast::internals::cli::Variables;
 use corecast::internals::telemetry::flush_log;
+use exit::Exit;
 use std::ffi::OsString;
 use std::process::ExitCode;
-
-/// What the command ends with. The numbers are those of both commands of this project.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(u8)]
-pub enum Exit {
-    /// All went well.
-    Fine = 0,
-    /// Something failed, or was interrupted.
-    Failed = 1,
-    /// Wrong usage, or an assertion that does not hold.
-    Usage = 2,
-    /// The asked rate was not reached.
-    RateMissed = 3,
-    /// It took too long.
-    TimedOut = 27,
-}
-
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        std::process::ExitCode::from(exit as u8)
-    }
-}
 
 /// Measures publish/subscribe fan-out: how long every message takes to every subscriber, and that none is lost.
 #[derive(Parser, Debug)]

@@ -1,6 +1,7 @@
 //! Owns writing to stdout and to files. A closed pipe ends a command quietly; a full disk is an error; neither is a
 //! panic.
 
+use super::exit::Exit;
 use anyhow::Context;
 use corecast::internals::printable::{printable, printable_json, printable_lines};
 use serde::Serialize;
@@ -40,6 +41,14 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<Vec<u8>> {
 /// Says on stderr what is wrong, with its causes.
 pub fn complain(error: &anyhow::Error) {
     note(&format!("{error:#}"));
+}
+
+/// Prints the complaints of assertions; the exit code is that of wrong usage if there is one.
+pub fn complain_of_each(complaints: impl IntoIterator<Item = String>) -> Exit {
+    complaints.into_iter().fold(Exit::Fine, |_, complaint| {
+        note(&complaint);
+        Exit::Usage
+    })
 }
 
 /// Says something on stderr. What a broker or a peer said may have several lines: they are set in, so that none of them

@@ -1,7 +1,7 @@
 //! Owns the completion scripts and the man pages. Both come from the definition of the arguments, so they cannot
 //! say anything else than `--help`.
 
-use super::Exit;
+use super::exit::Exit;
 use super::output::{print, write_file};
 use clap::Args;
 use corecast::internals::cli::{completion_script, man_page};

@@ -1,29 +1,30 @@
 //! `corecast-bench peers`: arguments as typed, then a plan that is checked, then the comparison, then what is printed
 //! and written about it.
 
-use super::Exit;
-use super::output::{check_json, complain, json, publish_both};
-use crate::experiment::plan::Transport;
+use super::exit::Exit;
+use super::output::{check_json, complain, complain_of_each, json, publish_both};
+use crate::experiment::plan::{BrokerChoice, Plan};
+use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::peer::assertion;
 use crate::peer::compare::{Comparison, compare};
-use crate::peer::elsewhere::parse_elsewhere;
+use crate::peer::elsewhere::{Elsewhere, parse_elsewhere};
 use crate::peer::name::PeerName;
-use crate::peer::outcome::RATE_MISSED;
-use crate::peer::plan::{Clients, Plan, window_default};
-use crate::peer::start::Elsewhere;
+use crate::peer::plan::{Clients, Contest, window_default};
 use crate::peer::summary::{Summary, summarize};
 use crate::peer::text;
-use crate::report::assert_expr::Expression;
-use crate::report::record::{Record, RunRecord};
+use crate::process::broker::BrokerOptions;
+use crate::process::transport::Transport;
+use crate::record::Record;
+use crate::record::expression::Expression;
 use crate::results::{Kind, Results, ResultsError, ResultsFolder};
-use crate::swarm::schedule::Rate;
-use anyhow::{Context, bail};
+use crate::swarm::schedule::{Amount, Rate};
+use anyhow::Context;
 use clap::Args;
-use corecast::Sessions;
 use corecast::internals::cli::Utc;
 use corecast::internals::telemetry::{self, LogFormat};
+use corecast::{Mode, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -88,13 +89,13 @@ pub struct PeersArgs {
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub subscribers: usize,
     /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
-    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = super::run::parse_size)]
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
     /// Messages a second of the paced run
     #[arg(long, value_name = "HZ", default_value = "20")]
     pub rate: Rate,
     /// How long the paced run is, and a flood at most
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = super::run::parse_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
     pub duration: Duration,
     /// How many messages a flood is at most; 0: no flood
     #[arg(long, value_name = "N", default_value_t = 200_000)]
@@ -138,10 +139,10 @@ pub struct PeersArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What must hold, such as 'lost == 0' or 'ratio.libzmq.deliveries_per_s >= 10'; may be given several times
-    #[arg(long = "assert", value_name = "EXPR", value_parser = parse_assertion)]
-    pub assertions: Vec<String>,
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<Expression>,
     /// How long nothing may happen before a run is given up
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = super::run::parse_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -168,8 +169,8 @@ pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
     };
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let guard = std::env::current_exe().context("cannot find this command's own file")?;
-    let comparison = compare(&plan, Some(&guard), &interrupt, |record, raw| match &mut folder {
-        Some(folder) => folder.add(record.clone(), raw).map(drop),
+    let comparison = compare(&plan, Some(&guard), &interrupt, |run| match &mut folder {
+        Some(folder) => folder.add(run.record.clone(), &run.raw).map(drop),
         None => Ok(()),
     })?;
     let summary = summarize(&plan, &comparison);
@@ -183,7 +184,7 @@ pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
     Ok(exit_of(args, &comparison, &summary))
 }
 
-fn results(path: &Path, plan: &Plan) -> Result<ResultsFolder, ResultsError> {
+fn results(path: &Path, plan: &Contest) -> Result<ResultsFolder, ResultsError> {
     let mut results = Results::new(Kind::Peers, "peers", QUESTION, Environment::read());
     let runs_each = if plan.flood_messages > 0 { 2 } else { 1 };
     results.started_at = now();
@@ -198,16 +199,21 @@ fn now() -> String {
 }
 
 /// The tables on stdout, the record in its file.
-fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Summary) -> anyhow::Result<()> {
-    let runs: Vec<RunRecord> = comparison.runs.iter().map(|(record, _)| record.clone()).collect();
-    let tables = text::render(plan, summary, &comparison.skipped, &notes(&runs, comparison.interrupted));
+fn publish(
+    args: &PeersArgs,
+    plan: &Contest,
+    comparison: &Comparison,
+    summary: &Summary,
+) -> anyhow::Result<()> {
+    let tables = text::render(plan, summary, &comparison.skipped, &notes(comparison));
     if args.json.as_deref() == Some(Path::new("-")) {
         for skipped in &comparison.skipped {
             complain(&anyhow::anyhow!("skipped {}: {}", skipped.peer, skipped.why));
         }
     }
     publish_both(args.json.as_deref(), &tables, || {
-        let mut record = Record::new(Environment::read(), runs);
+        let mut record =
+            Record::new(Environment::read(), comparison.runs.iter().map(|run| run.record.clone()).collect());
         record.peers = summary.peers.clone();
         record.ratio_to_best = summary.ratio_to_best.clone();
         record.skipped = comparison.skipped.clone();
@@ -216,78 +222,89 @@ fn publish(args: &PeersArgs, plan: &Plan, comparison: &Comparison, summary: &Sum
 }
 
 /// What is to be known about runs, beside what every flood says.
-fn notes(runs: &[RunRecord], interrupted: bool) -> Vec<String> {
+fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
-    for run in runs {
+    for outcome in &comparison.runs {
+        let run = &outcome.record;
         let name = run.peer.as_deref().unwrap_or_default();
         let kind = if run.rate_hz.is_none() { "flood" } else { "paced run" };
         let about = format!("{name}, {kind} of round {}", run.round.unwrap_or_default());
         notes.extend(run.incomplete.iter().map(|why| format!("{about}: incomplete: {why}")));
-        let missed = run.notes.iter().filter(|note| note.starts_with(RATE_MISSED));
-        notes.extend(missed.map(|note| format!("{about}: {note}")));
+        notes.extend(outcome.rate_missed.iter().map(|missed| format!("{about}: {missed}")));
     }
-    notes.extend(interrupted.then(|| "interrupted: what was measured before is kept".to_owned()));
+    notes.extend(comparison.interrupted.then(|| "interrupted: what was measured before is kept".to_owned()));
     notes
 }
 
 fn exit_of(args: &PeersArgs, comparison: &Comparison, summary: &Summary) -> Exit {
-    let runs = || comparison.runs.iter().map(|(run, _)| run);
+    let runs = || comparison.runs.iter();
     let numbers = assertion::numbers_of(summary);
-    let mut failed = false;
-    for what in args.assertions.iter().filter_map(|text| assertion::check(text, &numbers)) {
-        complain(&anyhow::anyhow!(what));
-        failed = true;
-    }
-    if comparison.interrupted || runs().next().is_none() || runs().any(|run| run.incomplete.is_some()) {
+    let asserted =
+        complain_of_each(args.assertions.iter().filter_map(|asserted| assertion::check(asserted, &numbers)));
+    if comparison.interrupted || runs().next().is_none() || runs().any(|run| run.record.incomplete.is_some())
+    {
         return Exit::Failed;
     }
-    if failed {
-        return Exit::Usage;
+    if asserted != Exit::Fine {
+        return asserted;
     }
-    let late = runs().any(|run| run.notes.iter().any(|note| note.starts_with(RATE_MISSED)));
+    let late = runs().any(|run| run.rate_missed.is_some());
     if late { Exit::RateMissed } else { Exit::Fine }
 }
 
 /// What was typed, as a comparison that can be made.
-fn plan(args: &PeersArgs) -> anyhow::Result<Plan> {
+fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
     let topology = Topology::detect().context("cannot find out which cores there are")?;
-    let rate_hz = match args.rate {
-        Rate::Hz(rate_hz) => rate_hz,
-        Rate::Flood => bail!("--rate flood: there is a flood anyway; --rate is that of the paced run"),
+    let cores = topology.allowed().to_vec();
+    let fan_out_cores = match &args.broker_cores {
+        Some(set) => set.resolve(&topology).with_context(|| format!("--broker-cores {set}"))?,
+        None => cores.clone(),
     };
-    if let Some(cores) = &args.broker_cores {
-        cores.resolve(&topology).with_context(|| format!("--broker-cores {cores}"))?;
-    }
     let mut peers = args.peers.clone();
     if peers.is_empty() {
         peers = default_peers(args.transport);
     }
-    // Whoever runs somewhere is meant to be compared with, named or not.
     let elsewhere = args.elsewhere.iter().map(|(name, _)| *name).filter(|name| !peers.contains(name));
     let elsewhere: Vec<PeerName> = elsewhere.collect();
     peers.extend(elsewhere);
-    let plan = Plan {
+    let run = Plan {
+        mode: Mode::Proxy,
+        broker: BrokerChoice::Started(BrokerOptions {
+            transport: args.transport,
+            cores: args.broker_cores.clone(),
+            idle: args.broker_idle,
+            ..BrokerOptions::default()
+        }),
+        sessions: args.sessions,
+        subscribers: args.subscribers,
+        slow: None,
+        publishers: 1,
+        size_bytes: args.size,
+        rate: args.rate,
+        amount: Amount::Duration(args.duration),
+        subscriber_cores: cores.clone(),
+        publisher_cores: cores.clone(),
+        fan_out_cores,
+        idle: Idle::Park,
+        timeout: args.timeout,
+        keep_samples: false,
+        quiet: None,
+        hosts: None,
+    };
+    let plan = Contest {
+        run,
         peers,
         elsewhere: args.elsewhere.clone(),
         rounds: args.rounds,
-        subscribers: args.subscribers,
-        size_bytes: args.size,
-        rate_hz,
-        duration: args.duration,
         flood_messages: args.flood_messages,
         window: args.window.unwrap_or_else(|| window_default(args.size)),
-        transport: args.transport,
-        sessions: args.sessions,
         clients: args.clients,
-        threads: topology.allowed().len(),
+        threads: cores.len(),
         floor_threads: args.floor_threads,
-        broker_cores: args.broker_cores.clone(),
-        broker_idle: args.broker_idle,
-        timeout: args.timeout,
     };
     plan.check()?;
-    for text in &args.assertions {
-        assertion::check_names(text, &plan.peers).map_err(anyhow::Error::msg)?;
+    for asserted in &args.assertions {
+        assertion::check_names(asserted, &plan.peers)?;
     }
     Ok(plan)
 }
@@ -301,10 +318,6 @@ fn default_peers(transport: Transport) -> Vec<PeerName> {
         [format!("floor-{transport}"), format!("floor-{transport}-blocks"), format!("floor-{other}")];
     let names = systems.into_iter().map(str::to_owned).chain(floors);
     names.filter_map(|name| name.parse().ok()).collect()
-}
-
-fn parse_assertion(text: &str) -> Result<String, String> {
-    Expression::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

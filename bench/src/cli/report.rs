@@ -1,6 +1,6 @@
 //! `corecast-bench report`: reads results, writes a report of them, and says where it is.
 
-use super::Exit;
+use super::exit::Exit;
 use super::output::{check_folder, complain, print, write_file};
 use crate::report::publish::{PAGE, files};
 use crate::report::source::Source;

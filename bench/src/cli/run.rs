@@ -1,26 +1,27 @@
 //! `corecast-bench run`: arguments as typed, then plans that are checked, then the runs, then what is printed and
 //! written about them.
 
-use super::Exit;
-use super::output::{check_json, complain, json, publish_both};
+use super::exit::Exit;
+use super::output::{check_json, complain, complain_of_each, json, publish_both};
 use crate::experiment::drive::DriveError;
-use crate::experiment::plan::{BrokerChoice, BrokerOptions, Modes, Plan, Slow, Transport};
+use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
 use crate::experiment::run::{RunError, run};
-use crate::experiment::settings::{SlowShare, parse_time};
+use crate::experiment::settings::SlowShare;
+use crate::experiment::values::{parse_seconds, parse_size, parse_time};
 use crate::experiment::watch::Ending;
 use crate::host::fleet::FleetError;
 use crate::host::hosts_file::Hosts;
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
-use crate::measure::payload::SIZE_BYTES_MIN;
-use crate::report::assertion::Assertion;
-use crate::report::record::{Record, RunRecord};
+use crate::process::broker::BrokerOptions;
+use crate::process::transport::Transport;
+use crate::record::assertion::Assertion;
+use crate::record::{Record, RunRecord};
 use crate::report::text;
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::{Context, bail};
 use clap::Args;
 use corecast::internals::cli::Size;
-use corecast::internals::limits::FRAME_BYTES_MAX_LIMIT;
 use corecast::internals::telemetry::{self, LogFormat};
 use corecast::{Endpoint, Mode, OverflowPolicy, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
@@ -152,7 +153,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
     for plan in &plans {
         match run(plan, Some(&guard), &interrupt) {
             Ok(outcome) => {
-                exit = worse(exit, exit_of(&outcome.ending, outcome.rate_reached));
+                exit = worse(exit, exit_of(&outcome.ending, outcome.rate_missed.is_none()));
                 runs.push(outcome.record);
             }
             Err(error) => {
@@ -180,13 +181,10 @@ fn publish(args: &RunArgs, runs: &[RunRecord]) -> anyhow::Result<()> {
     })
 }
 
-pub(super) fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
-    let mut exit = Exit::Fine;
-    for failed in runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))) {
-        complain(&anyhow::anyhow!(failed));
-        exit = Exit::Usage;
-    }
-    exit
+fn check(assertions: &[Assertion], runs: &[RunRecord]) -> Exit {
+    complain_of_each(
+        runs.iter().flat_map(|run| assertions.iter().filter_map(|assertion| assertion.check(run))),
+    )
 }
 
 pub(super) fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
@@ -308,25 +306,9 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             egress_bytes: args.egress_bytes,
             frame_bytes_max: None,
             metrics: true,
+            zmtp: false,
         }),
     }
-}
-
-pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .filter(|seconds| !seconds.is_zero())
-        .ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
-}
-
-pub(super) fn parse_size(text: &str) -> Result<usize, String> {
-    let size: usize =
-        text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
-    crate::measure::payload::check_size(size).map_err(|error| error.to_string())?;
-    if size > FRAME_BYTES_MAX_LIMIT {
-        return Err(format!("no broker takes more than {FRAME_BYTES_MAX_LIMIT} bytes"));
-    }
-    Ok(size)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Owns what all runs of an experiment have in common: what was said about it, and the machine it is planned for.
 
-use super::plan::{BrokerChoice, BrokerOptions, Plan, Slow};
+use super::plan::{BrokerChoice, Plan, Slow};
 use super::settings::Settings;
 use crate::host::hosts_file::{Hosts, HostsError};
+use crate::process::broker::BrokerOptions;
 use crate::swarm::schedule::{Amount, Rate};
 use corecast::internals::cli::Size;
 use corecast::{Mode, Sessions};
@@ -116,7 +117,7 @@ impl Base {
             publishers: settings.publishers.unwrap_or(1),
             size_bytes: 64,
             rate: settings.rate.unwrap_or(Rate::Hz(4.0)),
-            amount: settings.amount.unwrap_or_else(|| Amount::Duration(self.choose(duration))),
+            amount: settings.amount().unwrap_or_else(|| Amount::Duration(self.choose(duration))),
             subscriber_cores: self.swarm_cores.clone(),
             publisher_cores: self.swarm_cores.clone(),
             fan_out_cores: self.cores.clone(),
@@ -176,7 +177,7 @@ pub(crate) mod tests {
             subscribers: Some(vec![7]),
             rounds: Some(3),
             slow: Some("2".parse().unwrap()),
-            amount: Some(Amount::Messages(5)),
+            messages: Some(5),
             ..Settings::default()
         };
         let base = base(settings, 2);

@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use crate::measure::process::{CpuNs, CpuSplit, Usage, cpu_of_own_threads, split_of_own_threads};
-use crate::report::record::{BrokerRecord, ExecutorsRecord, RunRecord};
+use crate::record::{BrokerRecord, ExecutorsRecord, RunRecord, thousandths};
 use crate::swarm::publishers;
 use corecast::Mode;
 use corecast::internals::client::DIRECT_POOL;
@@ -127,11 +127,6 @@ impl FanOut {
 
 fn per(cpu_ns: f64, delivered: f64) -> Option<f64> {
     (delivered > 0.0).then(|| thousandths(cpu_ns / delivered))
-}
-
-/// With three decimals.
-pub fn thousandths(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

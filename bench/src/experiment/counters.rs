@@ -1,6 +1,6 @@
 //! Owns reading what each shard of a broker did from the page that it serves for Prometheus.
 
-use crate::report::record::ShardRecord;
+use crate::record::ShardRecord;
 use corecast_executors::pause;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

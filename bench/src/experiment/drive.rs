@@ -8,7 +8,7 @@ use super::watch::{Driven, Ending, Watch};
 use crate::host::fleet::{Fleet, FleetError, Shared};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
-use crate::report::progress::Progress;
+use crate::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
 use crate::swarm::reports::{Failure, Report, reports, with_causes};

@@ -2,10 +2,9 @@
 //! round, and what `--assert` asks of them.
 
 use super::catalogue::{self, Experiment};
-use crate::report::assert_expr::Expression;
-use crate::report::assertion::{Assertion, AssertionError};
-use crate::report::peer_record::RatioRecord;
-use crate::report::record::RunRecord;
+use crate::record::assertion::Assertion;
+use crate::record::expression::{AssertionError, Expression};
+use crate::record::{RatioRecord, RunRecord};
 use crate::results::Entry;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -32,36 +31,24 @@ pub fn whole(runs: &[Entry]) -> impl Iterator<Item = &RunRecord> + Clone {
 /// Something that must hold: of every run, or of the experiment as a whole.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Asserted {
-    /// Of every run.
+    /// Over every run.
     Runs(Assertion),
-    /// Of the experiment.
-    Whole {
-        /// As it was typed.
-        text: String,
-        /// What it says.
-        expression: Expression,
-    },
+    /// Over the experiment as a whole.
+    Whole(Expression),
 }
 
 impl FromStr for Asserted {
     type Err = AssertionError;
 
     fn from_str(text: &str) -> Result<Self, AssertionError> {
-        let expression = Expression::parse(text)?;
-        let fields = expression.fields();
+        let expression: Expression = text.parse()?;
         let names: Vec<&str> =
             catalogue::ALL.iter().flat_map(|experiment| experiment.figures).copied().collect();
+        let fields = expression.fields();
         if !fields.is_empty() && fields.iter().all(|field| names.contains(&stem(field))) {
-            return Ok(Asserted::Whole { text: text.to_owned(), expression });
+            return Ok(Asserted::Whole(expression));
         }
-        match text.parse() {
-            Ok(assertion) => Ok(Asserted::Runs(assertion)),
-            Err(AssertionError::UnknownField { text, field, mut fields }) => {
-                fields.extend(names.into_iter().map(ToOwned::to_owned));
-                Err(AssertionError::UnknownField { text, field, fields })
-            }
-            Err(error) => Err(error),
-        }
+        Assertion::of_runs(expression, &names).map(Asserted::Runs)
     }
 }
 
@@ -71,47 +58,37 @@ fn stem(field: &str) -> &str {
 }
 
 impl Asserted {
-    /// What keeps it from being asked of this experiment, if anything does.
-    pub fn check_for(&self, experiment: &Experiment) -> Result<(), String> {
-        let Asserted::Whole { text, expression } = self else { return Ok(()) };
-        let known = |field: &&str| experiment.figures.contains(&stem(field));
-        match expression.fields().into_iter().find(|field| !known(field)) {
-            None => Ok(()),
-            Some(field) => Err(format!(
-                "`{text}` asks for `{field}`, which the experiment {} has not: as a whole it has {}",
-                experiment.name,
-                if experiment.figures.is_empty() {
-                    "no figures".into()
-                } else {
-                    experiment.figures.join(", ")
-                }
-            )),
-        }
+    /// Refuses a figure that the experiment does not have as a whole.
+    pub fn check_for(&self, experiment: &Experiment) -> Result<(), AssertionError> {
+        let Asserted::Whole(expression) = self else { return Ok(()) };
+        let figures = match experiment.figures {
+            [] => "no figures".into(),
+            figures => figures.join(", "),
+        };
+        let Experiment { name, .. } = experiment;
+        expression.check_fields(
+            |field| experiment.figures.contains(&stem(field)),
+            |_| format!("which the experiment {name} has not: as a whole it has {figures}"),
+        )
     }
 
-    /// What does not hold, a line each.
+    /// The complaints, a line each: about each run, or about the whole.
     pub fn check(&self, figures: &Figures, runs: &[Entry]) -> Vec<String> {
+        let value = |field: &str| {
+            let figure = figures.get(stem(field))?;
+            Some(match field.rsplit_once('.') {
+                Some((_, "min")) => figure.min,
+                Some((_, "max")) => figure.max,
+                _ => figure.median,
+            })
+        };
         match self {
             Asserted::Runs(assertion) => {
                 runs.iter().filter_map(|entry| assertion.check(&entry.record)).collect()
             }
-            Asserted::Whole { text, expression } => {
-                check_whole(text, expression, figures).into_iter().collect()
-            }
+            Asserted::Whole(expression) => expression.complaint("", &value).into_iter().collect(),
         }
     }
-}
-
-fn check_whole(text: &str, expression: &Expression, figures: &Figures) -> Option<String> {
-    let value = |field: &str| {
-        let figure = figures.get(stem(field))?;
-        Some(match field.rsplit_once('.') {
-            Some((_, "min")) => figure.min,
-            Some((_, "max")) => figure.max,
-            _ => figure.median,
-        })
-    };
-    expression.complaint(text, "", &value)
 }
 
 #[cfg(test)]
@@ -153,7 +130,7 @@ mod tests {
     fn a_figure_of_another_experiment_is_refused_before_the_first_run() {
         let asserted: Asserted = "quiet.cpu_cores <= 0.01".parse().unwrap();
         assert_eq!(asserted.check_for(catalogue::find("quiet").unwrap()), Ok(()));
-        let error = asserted.check_for(catalogue::find("echo").unwrap()).unwrap_err();
+        let error = asserted.check_for(catalogue::find("echo").unwrap()).unwrap_err().to_string();
         assert!(error.contains("`quiet.cpu_cores`") && error.contains("ratio.echo.busy"), "{error}");
     }
 }

@@ -10,17 +10,10 @@
 //! ```
 
 use super::figures::Asserted;
-use super::settings::{SessionKinds, Settings, SlowShare, parse_time};
-use crate::measure::payload::check_size;
-use crate::swarm::schedule::{Amount, Rate};
-use corecast_executors::CoreSet;
+use super::settings::Settings;
+use super::values;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
-use std::fmt;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
 /// An experiment as a file says it.
 #[derive(Clone, Debug)]
@@ -62,182 +55,30 @@ pub fn read(path: &Path) -> Result<FileExperiment, FileError> {
 }
 
 fn parse(text: &str) -> Result<FileExperiment, String> {
-    let keys: Keys = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-    let amount = match (keys.duration, keys.messages) {
-        (Some(_), Some(_)) => {
-            return Err("`duration` and `messages` exclude each other: leave one of them out".to_owned());
-        }
-        (Some(Time(duration)), None) => Some(Amount::Duration(duration)),
-        (None, messages) => messages.map(|Count(messages)| Amount::Messages(messages as u64)),
-    };
-    let numbers = |many: OneOrMany<Count>| many.0.into_iter().map(|Count(count)| count).collect();
-    let settings = Settings {
-        quick: keys.quick,
-        modes: keys.mode.map(|Word(modes)| modes),
-        subscribers: keys.subscribers.map(numbers),
-        sizes_bytes: keys.size.map(|many| many.0.into_iter().map(|PayloadSize(bytes)| bytes).collect()),
-        rate: keys.rate.map(|NumberOrWord(rate)| rate),
-        amount,
-        sessions: keys.sessions.map(|Word(sessions)| sessions),
-        rounds: keys.rounds.map(|Count(rounds)| u32::try_from(rounds).unwrap_or(u32::MAX)),
-        shards: keys.shards.map(numbers),
-        publishers: keys.publishers.map(|Count(publishers)| publishers),
-        transport: keys.transport.map(|Word(transport)| transport),
-        cores: keys.cores.map(|NumberOrWord(cores)| cores),
-        slow: keys.slow.map(|NumberOrWord(slow)| slow),
-        slow_delay: keys.slow_delay.map(|Time(delay)| delay),
-        timeout: keys.timeout.map(|Time(timeout)| timeout),
-        hosts: keys.hosts,
-    };
-    let assertions =
-        keys.assertions.map(|many| many.0.into_iter().map(|Word(assertion)| assertion).collect());
-    Ok(FileExperiment { experiment: keys.experiment, settings, assertions: assertions.unwrap_or_default() })
+    let wrong = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+    let settings: Settings = toml::from_str(text).map_err(wrong)?;
+    let Head { experiment, assertions } = toml::from_str(text).map_err(wrong)?;
+    if settings.duration.is_some() && settings.messages.is_some() {
+        return Err("`duration` and `messages` exclude each other: leave one of them out".to_owned());
+    }
+    Ok(FileExperiment { experiment, settings, assertions })
 }
 
-/// The keys, in the order of the options.
+/// The keys that are no settings.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Keys {
+struct Head {
     experiment: String,
-    #[serde(default)]
-    quick: bool,
-    mode: Option<Word<super::plan::Modes>>,
-    subscribers: Option<OneOrMany<Count>>,
-    size: Option<OneOrMany<PayloadSize>>,
-    rate: Option<NumberOrWord<Rate>>,
-    duration: Option<Time>,
-    messages: Option<Count>,
-    sessions: Option<Word<SessionKinds>>,
-    rounds: Option<Count>,
-    shards: Option<OneOrMany<Count>>,
-    publishers: Option<Count>,
-    transport: Option<Word<super::plan::Transport>>,
-    cores: Option<NumberOrWord<CoreSet>>,
-    slow: Option<NumberOrWord<SlowShare>>,
-    slow_delay: Option<Time>,
-    timeout: Option<Time>,
-    hosts: Option<PathBuf>,
-    #[serde(rename = "assert")]
-    assertions: Option<OneOrMany<Word<Asserted>>>,
-}
-
-/// A whole number above 0.
-struct Count(usize);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(from)?;
-        let count = usize::try_from(number).ok().filter(|count| *count > 0);
-        count
-            .map(Count)
-            .ok_or_else(|| D::Error::custom(format!("{number} is no count: it must be at least 1")))
-    }
-}
-
-/// A payload, in bytes, that can be made.
-struct PayloadSize(usize);
-
-impl<'de> Deserialize<'de> for PayloadSize {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Count(bytes) = Count::deserialize(from)?;
-        check_size(bytes).map_err(D::Error::custom)?;
-        Ok(PayloadSize(bytes))
-    }
-}
-
-/// What is written as text, and read as its option is.
-struct Word<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(from)?;
-        word.parse().map(Word).map_err(D::Error::custom)
-    }
-}
-
-/// What is a number or a word, and read as its option is.
-struct NumberOrWord<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for NumberOrWord<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = from.deserialize_any(TextVisitor)?;
-        text.parse().map(NumberOrWord).map_err(D::Error::custom)
-    }
-}
-
-/// Seconds as a number, or a time with its unit.
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = from.deserialize_any(TextVisitor)?;
-        parse_time(&text).map(Time).map_err(D::Error::custom)
-    }
-}
-
-/// A number or a text, as text.
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or a text")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-}
-
-/// One, or a list of at least one.
-struct OneOrMany<T>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ManyVisitor(PhantomData)).map(OneOrMany)
-    }
-}
-
-struct ManyVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, or a list of them such as [1, 2]")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<T>, E> {
-        T::deserialize(serde::de::value::I64Deserializer::new(number)).map(|one| vec![one])
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
-        T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| vec![one])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut many = Vec::new();
-        while let Some(one) = list.next_element()? {
-            many.push(one);
-        }
-        if many.is_empty() { Err(A::Error::custom("an empty list: leave the key out")) } else { Ok(many) }
-    }
+    #[serde(default, rename = "assert", deserialize_with = "values::words")]
+    assertions: Vec<Asserted>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::experiment::plan::Modes;
+    use crate::swarm::schedule::{Amount, Rate};
     use corecast::Mode;
+    use std::time::Duration;
 
     #[test]
     fn every_key_is_read_as_its_option() {
@@ -264,9 +105,10 @@ mod tests {
         let file = parse(text).unwrap();
         let settings = file.settings;
         assert_eq!((file.experiment.as_str(), file.assertions.len()), ("canonical", 1));
+        let amount = settings.amount();
         assert_eq!((settings.quick, settings.modes), (true, Some(Modes::One(Mode::Direct))));
         assert_eq!((settings.subscribers, settings.sizes_bytes), (Some(vec![1, 2]), Some(vec![64])));
-        assert_eq!((settings.rate, settings.amount), (Some(Rate::Hz(4.0)), Some(Amount::Messages(10))));
+        assert_eq!((settings.rate, amount), (Some(Rate::Hz(4.0)), Some(Amount::Messages(10))));
         assert_eq!(
             (settings.rounds, settings.shards, settings.publishers),
             (Some(2), Some(vec![1]), Some(3))

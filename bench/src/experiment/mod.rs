@@ -3,8 +3,6 @@
 //! | file | owns |
 //! |---|---|
 //! | [`plan`] | what one run is to be, with everything checked |
-//! | [`broker`] | the broker as a process of its own |
-//! | [`guard`] | that no broker outlives this process |
 //! | [`descriptors`] | whether there are files enough for it |
 //! | [`run`] | one run, from the first connection to the record |
 //! | [`outcome`] | what it comes to: the record and its notes |
@@ -16,6 +14,7 @@
 //! | [`syscalls`] | how many system calls a process makes, by `perf` |
 //! | [`catalogue`] | the experiments: the question of each, and its runs |
 //! | [`settings`] | what may be said about an experiment |
+//! | [`values`] | values of options, as text and as TOML |
 //! | [`mod@file`] | the same, read from a file |
 //! | [`base`] | what the runs of an experiment have in common |
 //! | [`step`] | what an experiment is made of |
@@ -25,7 +24,6 @@
 //! | [`series`] | all runs of an experiment, one after another, into a folder of results |
 
 pub mod base;
-pub mod broker;
 pub mod catalogue;
 pub mod cost;
 pub mod counters;
@@ -34,7 +32,6 @@ pub mod drive;
 pub mod echo;
 pub mod figures;
 pub mod file;
-pub mod guard;
 pub mod outcome;
 pub mod plan;
 mod receivers;
@@ -44,4 +41,5 @@ pub mod series;
 pub mod settings;
 pub mod step;
 pub mod syscalls;
+pub mod values;
 pub mod watch;

@@ -1,20 +1,14 @@
 //! Owns what a run comes to: what was measured put together, summed up in a record, with notes about what there is to know.
 
-use super::cost::thousandths;
-use super::plan::{BrokerChoice, BrokerOptions, Plan, Slow};
+use super::plan::{BrokerChoice, Plan, Slow};
 use super::watch::{Driven, Ending};
-use crate::measure::latency::Latencies;
 use crate::measure::oracle::Totals;
-use crate::measure::samples::Samples;
-use crate::measure::spread::Spread;
-use crate::report::record::{HostRecord, RunRecord};
-use crate::results::Raw;
-use crate::swarm::schedule::Rate;
+use crate::process::broker::BrokerOptions;
+use crate::record::{HostRecord, RunRecord, thousandths};
+use crate::results::{Deliveries, Raw};
+use crate::swarm::schedule::{Rate, missed};
 use corecast::Mode;
-use corecast_executors::MonotonicNs;
 
-/// The part of the messages that must be sent in time for a rate to count as reached.
-const IN_TIME_MIN: f64 = 0.99;
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
 /// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
@@ -29,61 +23,33 @@ pub struct Outcome {
     pub raw: Raw,
     /// How it ended.
     pub ending: Ending,
-    /// Whether the messages were sent when they should have been.
-    pub rate_reached: bool,
+    /// The note that says by how much the asked rate was missed, if it was.
+    pub rate_missed: Option<String>,
+    /// System calls for a delivery, or why there is no such figure, where they were to be counted.
+    pub syscalls: Option<Result<f64, String>>,
+}
+
+impl Outcome {
+    /// A run that was made as it should be.
+    pub fn complete(record: RunRecord, raw: Raw) -> Self {
+        Outcome { record, raw, ending: Ending::Complete, rate_missed: None, syscalls: None }
+    }
 }
 
 /// What the swarm of this plan did, as a record; what it cost is added by who measured that.
 pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
-    let (mut totals, mut latencies, mut spread) =
-        (Totals::default(), Latencies::new(), Spread::new(plan.publishers));
-    let mut last_arrival: Option<MonotonicNs> = None;
-    let mut samples: Option<Samples> = None;
-    let mut subscribers = 0;
-    for (_, tally) in &driven.tallies {
-        if let Some(kept) = tally.samples() {
-            samples.get_or_insert_default().append(kept, subscribers);
-        }
-        subscribers += tally.oracle().subscribers() as u32;
-        totals += tally.totals(&driven.sent);
-        latencies.merge(tally.latencies());
-        spread.merge(tally.spread());
-        last_arrival = last_arrival.max(tally.last_arrival());
-    }
-    let duration_s = last_arrival.map_or(0.0, |last| last.saturating_since(driven.started).as_secs_f64());
-    let (first, last) = spread.distributions();
-    let rate_reached = match plan.rate {
-        Rate::Flood => true,
-        Rate::Hz(_) => driven.in_time as f64 >= driven.intended as f64 * IN_TIME_MIN,
-    };
-    let record = RunRecord {
+    let deliveries = Deliveries::of(driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
+    let totals = deliveries.totals;
+    let rate_missed = plan.rate_hz().and_then(|_| missed(driven.in_time, driven.intended));
+    let mut record = RunRecord {
         mode: plan.mode.to_string(),
         transport: plan.transport().to_string(),
         sessions: plan.sessions.to_string(),
         subscribers: plan.subscribers as u64,
         publishers: plan.publishers as u64,
         size_bytes: plan.size_bytes as u64,
-        rate_hz: match plan.rate {
-            Rate::Hz(rate_hz) => Some(rate_hz),
-            Rate::Flood => None,
-        },
-        duration_s: (duration_s * 1e6).round() / 1e6,
+        rate_hz: plan.rate_hz(),
         messages_sent: driven.sent.iter().sum(),
-        deliveries_expected: totals.expected,
-        deliveries: totals.delivered,
-        gaps_reported: totals.gaps_reported,
-        lost: totals.lost,
-        duplicated: totals.duplicated,
-        reordered: totals.reordered,
-        corrupted: totals.corrupted,
-        latency_us: latencies.summary(),
-        first_subscriber_us: first.summary(),
-        last_subscriber_us: last.summary(),
-        deliveries_per_s: if duration_s > 0.0 {
-            thousandths(totals.delivered as f64 / duration_s)
-        } else {
-            0.0
-        },
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
         extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
         idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
@@ -98,11 +64,11 @@ pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
         },
         clock_error_us: clock_error_us(&driven.hosts),
         hosts: driven.hosts.clone(),
-        notes: notes(plan, driven, &totals, rate_reached),
+        notes: notes(plan, driven, &totals, rate_missed.as_deref()),
         ..RunRecord::default()
     };
-    let raw = Raw { latency: latencies, first_subscriber: first, last_subscriber: last, samples };
-    Outcome { record, raw, ending: driven.ending.clone(), rate_reached }
+    let raw = deliveries.describe(driven.started, &mut record);
+    Outcome { ending: driven.ending.clone(), rate_missed, ..Outcome::complete(record, raw) }
 }
 
 /// How long a slow subscriber takes for a message, for the record; 0 for one that takes none.
@@ -123,7 +89,7 @@ fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
     hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
-fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> Vec<String> {
+fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_missed: Option<&str>) -> Vec<String> {
     let mut notes = Vec::new();
     if plan.mode == Mode::Direct {
         notes.push("direct: the publishers fan out; the broker's figures are those of a registry".into());
@@ -141,10 +107,7 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_reached: bool) -> V
             "{subscribers} of the subscribers {pace}, and the figures are those of the others"
         ));
     }
-    if !rate_reached {
-        let part = driven.in_time as f64 / driven.intended as f64 * 100.0;
-        notes.push(format!("the asked rate was not reached: {part:.1} % of the messages were sent in time"));
-    }
+    notes.extend(rate_missed.map(str::to_owned));
     if subscribers_of(driven) < plan.measured_subscribers() {
         notes.push(format!(
             "{} subscribers did not say what they got: they are in no figure",

@@ -2,11 +2,12 @@
 
 use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
+use crate::process::broker::BrokerOptions;
+use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::internals::cli::Size;
 use corecast::{DirectConfig, Endpoint, Mode, OverflowPolicy, Sessions};
-use corecast_executors::{CoreId, CoreSet, Idle};
-use std::fmt;
+use corecast_executors::{CoreId, Idle};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,36 +21,18 @@ pub enum Modes {
     Both,
 }
 
-/// What carries the bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Transport {
-    /// TCP over loopback, unless the broker is elsewhere.
-    #[default]
-    Tcp,
-    /// Unix stream sockets.
-    Uds,
-}
-
-/// A word that is none of those that are known.
+/// A word that names no mode.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{word}` is no {what} that this version has: it has {known}")]
-pub struct UnknownWord {
-    word: String,
-    what: &'static str,
-    known: &'static str,
-}
+#[error("`{0}` is no mode that this version has: it has `proxy`, `direct` and `both`")]
+pub struct UnknownMode(String);
 
 impl FromStr for Modes {
-    type Err = UnknownWord;
+    type Err = UnknownMode;
 
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
         match word {
             "both" => Ok(Modes::Both),
-            word => word.parse().map(Modes::One).map_err(|_| UnknownWord {
-                word: word.to_owned(),
-                what: "mode",
-                known: "`proxy`, `direct` and `both`",
-            }),
+            word => word.parse().map(Modes::One).map_err(|_| UnknownMode(word.to_owned())),
         }
     }
 }
@@ -60,37 +43,6 @@ impl Modes {
         match self {
             Modes::One(mode) => vec![mode],
             Modes::Both => vec![Mode::Proxy, Mode::Direct],
-        }
-    }
-}
-
-impl FromStr for Transport {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "tcp" => Ok(Transport::Tcp),
-            "uds" => Ok(Transport::Uds),
-            _ => Err(UnknownWord { word: word.to_owned(), what: "transport", known: "`tcp` and `uds`" }),
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Transport::Tcp => "tcp",
-            Transport::Uds => "uds",
-        })
-    }
-}
-
-impl Transport {
-    /// What carries the bytes to this endpoint.
-    pub fn of(endpoint: &Endpoint) -> Self {
-        match endpoint {
-            Endpoint::Tcp { .. } => Transport::Tcp,
-            Endpoint::Uds { .. } => Transport::Uds,
         }
     }
 }
@@ -109,25 +61,6 @@ pub enum BrokerChoice {
         /// What subscribers ask it to do when their queue is full.
         overflow: Option<OverflowPolicy>,
     },
-}
-
-/// How a broker is started. What is `None` is left to the broker's own defaults.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerOptions {
-    /// What carries the bytes.
-    pub transport: Transport,
-    /// `--cores`.
-    pub cores: Option<CoreSet>,
-    /// `--idle`.
-    pub idle: Option<Idle>,
-    /// `--overflow`.
-    pub overflow: Option<OverflowPolicy>,
-    /// `--egress-bytes`.
-    pub egress_bytes: Option<Size>,
-    /// `--frame-bytes-max`.
-    pub frame_bytes_max: Option<Size>,
-    /// Whether it serves its counters, so that what each shard did can be told.
-    pub metrics: bool,
 }
 
 /// Subscribers that are slow on purpose, with a session each.
@@ -273,6 +206,14 @@ impl Plan {
             (Mode::Proxy, _) => 0,
             (Mode::Direct, Sessions::PerSubscriber) => self.publishers,
             (Mode::Direct, Sessions::PerExecutor) => self.publishers.min(self.publisher_cores.len()),
+        }
+    }
+
+    /// Messages a second of each publisher; none in a flood.
+    pub fn rate_hz(&self) -> Option<f64> {
+        match self.rate {
+            Rate::Hz(rate_hz) => Some(rate_hz),
+            Rate::Flood => None,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::drive::DriveError;
 use crate::host::fleet::{Fleet, FleetError, FleetSwarm, Shared};
 use crate::measure::tally::Tally;
-use crate::report::record::HostRecord;
+use crate::record::HostRecord;
 use crate::swarm::Common;
 use crate::swarm::reports::Report;
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};

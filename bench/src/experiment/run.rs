@@ -1,7 +1,6 @@
 //! Owns one run: a broker, a swarm, and the record of what it did.
 
-use super::broker::{BrokerError, BrokerProcess};
-use super::cost::{Cost, Reading, thousandths};
+use super::cost::{Cost, Reading};
 use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
 use super::drive::{Drive, DriveError};
@@ -11,11 +10,13 @@ use super::syscalls::{self, SyscallCount};
 use super::watch::{Driven, Ending};
 use crate::host::fleet::{Fleet, FleetError};
 use crate::interrupt::Interrupt;
-use crate::measure::process::{Usage, UsageError, usage_of};
-use crate::report::progress::{Place, Progress};
-use crate::report::record::{RunRecord, ShardRecord};
+use crate::measure::process::UsageError;
+use crate::process::broker::{self, BrokerError};
+use crate::process::server::Server;
+use crate::progress::{Place, Progress};
+use crate::record::{RunRecord, ShardRecord, thousandths};
 use crate::swarm::reports::with_causes;
-use corecast::{Endpoint, Mode, Sessions};
+use corecast::{Mode, Sessions};
 use corecast_executors::pause;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -102,7 +103,7 @@ fn begin(
     plan: &Plan,
     guard: Option<&Path>,
     progress: &Progress,
-) -> Result<(Broker, Option<Fleet>), RunError> {
+) -> Result<(Server, Option<Fleet>), RunError> {
     let fleet = match &plan.hosts {
         Some(hosts) => {
             progress.phase("connecting to the hosts");
@@ -110,17 +111,17 @@ fn begin(
         }
         None => None,
     };
-    let broker = Broker::get(plan, fleet.as_ref(), guard)?;
+    let broker = serve(plan, fleet.as_ref(), guard)?;
     Ok((broker, fleet))
 }
 
 fn run_through(
     plan: &Plan,
-    (broker, fleet): (&mut Broker, Option<Fleet>),
+    (broker, fleet): (&mut Server, Option<Fleet>),
     surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
-    let endpoint = broker.endpoint().clone();
+    let endpoint = broker.subscribe_at.clone();
     let overflow = match &plan.broker {
         // It has the policy as its default.
         BrokerChoice::Started(_) => None,
@@ -130,20 +131,20 @@ fn run_through(
     let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let quiet_cores = match plan.quiet {
-        Some(quiet) => broker.cores_in_silence(quiet, surroundings.interrupt, progress)?,
+        Some(quiet) => cores_in_silence(broker, quiet, surroundings.interrupt, progress)?,
         None => None,
     };
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
     let mut driven = drive.go(progress, || broker.failure());
     let after = Reading::now(broker.usage().ok().flatten());
-    let syscalls = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
+    let counted = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
         said.push_str(&broker.failure_suffix());
     }
     // Direct publishers have no page of counters.
     let counters = match plan.mode {
-        Mode::Proxy => broker.counters(sends(plan, &driven)),
+        Mode::Proxy => counters(broker, sends(plan, &driven)),
         Mode::Direct => Counters::default(),
     };
     let stopped = drive.stop();
@@ -152,7 +153,14 @@ fn run_through(
     cost.describe(plan, &mut outcome.record);
     outcome.record.extra.extend(quiet_cores.map(|cores| (QUIET_CORES.to_owned(), cores)));
     note_counters(plan, driven.tallies.len(), counters, &mut outcome.record);
-    note_syscalls(syscalls, &mut outcome.record);
+    // Nothing was delivered, and nothing can be said of a delivery.
+    let deliveries = outcome.record.deliveries;
+    outcome.syscalls = counted
+        .filter(|counted| counted.is_err() || deliveries > 0)
+        .map(|counted| counted.map(|calls| thousandths(calls as f64 / deliveries as f64)));
+    if let Some(counted) = &outcome.syscalls {
+        note_syscalls(counted, &mut outcome.record);
+    }
     if let Err(error) = stopped {
         outcome.ending =
             Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
@@ -170,8 +178,8 @@ fn sends(plan: &Plan, driven: &Driven) -> u64 {
     driven.sent.iter().sum::<u64>().saturating_mul(sessions as u64)
 }
 
-fn count_syscalls(plan: &Plan, broker: &Broker) -> Result<SyscallCount, String> {
-    match (plan.mode, broker.pid()) {
+fn count_syscalls(plan: &Plan, broker: &Server) -> Result<SyscallCount, String> {
+    match (plan.mode, broker.pid) {
         (Mode::Direct, _) => {
             Err("direct publishers share a process with their subscribers, which call the system too".into())
         }
@@ -201,14 +209,11 @@ fn shared_sessions(shard: ShardRecord, subscriptions_of_one: f64) -> ShardRecord
     ShardRecord { sessions, ..shard }
 }
 
-fn note_syscalls(counted: Option<Result<u64, String>>, record: &mut RunRecord) {
+/// Writes a count of system calls into the record, or why there is none.
+pub(super) fn note_syscalls(counted: &Result<f64, String>, record: &mut RunRecord) {
     match counted {
-        Some(Ok(count)) if record.deliveries > 0 => {
-            let each = thousandths(count as f64 / record.deliveries as f64);
-            record.extra.insert(syscalls::PER_DELIVERY.to_owned(), each);
-        }
-        Some(Err(why)) => record.notes.push(format!("no system calls were counted: {why}")),
-        Some(Ok(_)) | None => {}
+        Ok(each) => drop(record.extra.insert(syscalls::PER_DELIVERY.to_owned(), *each)),
+        Err(why) => record.notes.push(format!("no system calls were counted: {why}")),
     }
 }
 
@@ -225,103 +230,46 @@ fn sleep(time: Duration, interrupt: &Interrupt) -> bool {
     false
 }
 
-/// The broker of a run.
-enum Broker {
-    Started {
-        process: BrokerProcess,
-        /// What everybody connects to.
-        endpoint: Endpoint,
-    },
-    Running {
-        endpoint: Endpoint,
-        pid: Option<u32>,
-    },
+/// The broker of a run, and all that is known of it.
+fn serve(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Server, BrokerError> {
+    match &plan.broker {
+        BrokerChoice::Started(options) => {
+            let mut broker = broker::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
+            if let Some(advertise) = fleet.and_then(Fleet::advertise) {
+                broker.subscribe_at = advertise.clone();
+            }
+            Ok(broker)
+        }
+        BrokerChoice::Running { endpoint, pid, .. } => Ok(Server::running(endpoint.clone(), *pid)),
+    }
 }
 
-impl Broker {
-    fn get(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Self, BrokerError> {
-        Ok(match &plan.broker {
-            BrokerChoice::Started(options) => {
-                let process = BrokerProcess::start(options, plan.mode, fleet.map(Fleet::listen), guard)?;
-                let endpoint = fleet.and_then(Fleet::advertise).unwrap_or(process.endpoint()).clone();
-                Broker::Started { process, endpoint }
-            }
-            BrokerChoice::Running { endpoint, pid, .. } => {
-                Broker::Running { endpoint: endpoint.clone(), pid: *pid }
-            }
-        })
+/// The part of a core that a broker takes while nothing is sent; nothing if somebody asked to stop meanwhile, or if it
+/// is not known which process it is.
+fn cores_in_silence(
+    broker: &Server,
+    quiet: Duration,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Option<f64>, UsageError> {
+    progress.phase("waiting in silence");
+    if !sleep(SETTLE, interrupt) {
+        return Ok(None);
     }
+    let (before, started) = (broker.usage()?, Instant::now());
+    if !sleep(quiet, interrupt) {
+        return Ok(None);
+    }
+    let (after, wall) = (broker.usage()?, started.elapsed());
+    let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
+    let cores = after.cpu.0.saturating_sub(before.cpu.0) as f64 / wall.as_nanos() as f64;
+    // An idle broker takes thousandths of a core.
+    Ok(Some((cores * 1e5).round() / 1e5))
+}
 
-    fn endpoint(&self) -> &Endpoint {
-        match self {
-            Broker::Started { endpoint, .. } | Broker::Running { endpoint, .. } => endpoint,
-        }
-    }
-
-    /// What its process has used; `None` if it is not known which one that is.
-    fn usage(&self) -> Result<Option<Usage>, UsageError> {
-        self.pid().map(usage_of).transpose()
-    }
-
-    fn pid(&self) -> Option<u32> {
-        match self {
-            Broker::Started { process, .. } => Some(process.pid()),
-            Broker::Running { pid, .. } => *pid,
-        }
-    }
-
-    /// The part of a core that it takes while nothing is sent; nothing if somebody asked to stop meanwhile, or if it is
-    /// not known which process it is.
-    fn cores_in_silence(
-        &self,
-        quiet: Duration,
-        interrupt: &Interrupt,
-        progress: &Progress,
-    ) -> Result<Option<f64>, UsageError> {
-        progress.phase("waiting in silence");
-        if !sleep(SETTLE, interrupt) {
-            return Ok(None);
-        }
-        let (before, started) = (self.usage()?, Instant::now());
-        if !sleep(quiet, interrupt) {
-            return Ok(None);
-        }
-        let (after, wall) = (self.usage()?, started.elapsed());
-        let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
-        let cores = after.cpu.0.saturating_sub(before.cpu.0) as f64 / wall.as_nanos() as f64;
-        // An idle broker takes thousandths of a core.
-        Ok(Some((cores * 1e5).round() / 1e5))
-    }
-
-    /// What its shards did, once all together have made so many deliveries; nothing if it does not say.
-    fn counters(&self, deliveries: u64) -> Counters {
-        let address = match self {
-            Broker::Started { process, .. } => process.metrics(),
-            Broker::Running { .. } => None,
-        };
-        // One that has ended says nothing any more.
-        address.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
-    }
-
-    /// How it ended, if it has and was not known to have.
-    fn failure(&mut self) -> Option<String> {
-        match self {
-            Broker::Started { process, .. } => process.failure(),
-            Broker::Running { .. } => None,
-        }
-    }
-
-    /// The same as the end of a sentence, or nothing.
-    fn failure_suffix(&mut self) -> String {
-        self.failure().map(|said| format!("; {said}")).unwrap_or_default()
-    }
-
-    fn stop(self) {
-        if let Broker::Started { process, .. } = self {
-            // Its last words are of no use to the run: that has ended.
-            let _ = process.stop();
-        }
-    }
+/// The counters of each shard, once all together have made so many deliveries; none if the broker does not serve them.
+fn counters(broker: &Server, deliveries: u64) -> Counters {
+    broker.metrics.map(|address| Counters::read_after(address, deliveries)).unwrap_or_default()
 }
 
 #[cfg(test)]

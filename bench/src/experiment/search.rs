@@ -1,7 +1,7 @@
 //! Owns the search for the highest rate that is delivered whole: which rate comes next, by how the last ones went. It
 //! knows of runs only whether each was whole.
 
-use crate::report::record::RunRecord;
+use crate::record::RunRecord;
 
 /// From one rate to the next, as long as only one end of the range is known.
 const STRIDE: f64 = 1.5;

@@ -1,20 +1,19 @@
 //! Owns an experiment as it is carried out: its runs one after another, each kept as soon as it has ended, until all are
 //! done, somebody asks to stop, or there is no point in going on.
 
-use super::broker::BrokerError;
 use super::catalogue::flood;
 use super::drive::DriveError;
 use super::figures::{Rounds, over_rounds};
 use super::outcome::Outcome;
 use super::plan::Plan;
-use super::run::{RunError, Surroundings, run_in};
+use super::run::{RunError, Surroundings, note_syscalls, run_in};
 use super::search::{RateSearch, is_whole};
 use super::step::{Make, Planned, Search, Step};
-use super::syscalls;
 use super::watch::Ending;
 use crate::interrupt::Interrupt;
-use crate::report::progress::Place;
-use crate::report::record::RunRecord;
+use crate::process::broker::BrokerError;
+use crate::progress::Place;
+use crate::record::RunRecord;
 use crate::results::{Entry, Results, ResultsError, ResultsFolder};
 use crate::swarm::schedule::{Amount, Rate};
 use std::path::Path;
@@ -109,15 +108,13 @@ impl Course<'_> {
         let Some(mut outcome) = self.run(index, &planned.plan, planned.make, planned.round) else {
             return Ok(());
         };
-        match counted {
-            Some(Ok(counted)) => take_over_syscalls(&counted, &mut outcome.record),
-            Some(Err(why)) => outcome.record.notes.push(why),
-            None => {}
+        if let Some(counted) = counted {
+            note_counted(&counted, &mut outcome.record);
         }
         if let Some(complete) = planned.complete {
             complete(&self.folder.results().runs, &mut outcome.record);
         }
-        let rate_reached = outcome.rate_reached;
+        let rate_reached = outcome.rate_missed.is_none();
         self.keep(outcome, rate_reached)
     }
 
@@ -129,7 +126,7 @@ impl Course<'_> {
             let plan = Plan { rate: Rate::Hz(rate_hz), ..search.plan.clone() };
             let Some(mut outcome) = self.run(index, &plan, run_in, None) else { break };
             let sending_s = plan.sending_time().unwrap_or_default().as_secs_f64();
-            let whole = outcome.rate_reached && is_whole(&outcome.record, sending_s);
+            let whole = outcome.rate_missed.is_none() && is_whole(&outcome.record, sending_s);
             rates.take(rate_hz, whole);
             outcome.record.extra.insert(flood::WHOLE.to_owned(), f64::from(u8::from(whole)));
             // That a rate is too high is what the search is for.
@@ -149,20 +146,17 @@ impl Course<'_> {
     }
 
     /// A short run of the same plan, for this one figure; the error says why there is none.
-    fn count_syscalls(&self, index: usize, plan: &Plan) -> Result<RunRecord, String> {
+    fn count_syscalls(&self, index: usize, plan: &Plan) -> Result<Outcome, String> {
         let amount = match plan.amount {
             Amount::Duration(duration) => Amount::Duration(duration.min(COUNTED)),
             messages => messages,
         };
         let plan = Plan { amount, keep_samples: false, ..plan.clone() };
         let surroundings = Surroundings { counts_syscalls: true, ..self.surroundings(index) };
-        let outcome =
-            run_in(&plan, &surroundings).map_err(|error| format!("no system calls were counted: {error}"))?;
+        let outcome = run_in(&plan, &surroundings).map_err(|error| error.to_string())?;
         match outcome.ending {
-            Ending::Complete => Ok(outcome.record),
-            _ => {
-                Err("no system calls were counted: the run in which they should be was not completed".into())
-            }
+            Ending::Complete => Ok(outcome),
+            _ => Err("the run in which they should be was not completed".into()),
         }
     }
 
@@ -272,18 +266,18 @@ impl Made {
     }
 }
 
-/// The figure, or why there is none, of the run that counted.
-fn take_over_syscalls(counted: &RunRecord, record: &mut RunRecord) {
-    match counted.extra.get(syscalls::PER_DELIVERY) {
-        Some(figure) => {
-            record.extra.insert(syscalls::PER_DELIVERY.to_owned(), *figure);
-            let messages = counted.messages_sent;
-            record
-                .notes
-                .push(format!("system calls were counted in a run of its own, of {messages} messages"));
+/// Writes the count of another run of the same plan into a record, or why there is none.
+fn note_counted(counted: &Result<Outcome, String>, record: &mut RunRecord) {
+    match counted {
+        Ok(outcome) => {
+            let Some(syscalls) = &outcome.syscalls else { return };
+            note_syscalls(syscalls, record);
+            if syscalls.is_ok() {
+                let messages = outcome.record.messages_sent;
+                let note = format!("system calls were counted in a run of its own, of {messages} messages");
+                record.notes.push(note);
+            }
         }
-        None => record
-            .notes
-            .extend(counted.notes.iter().filter(|note| note.starts_with("no system calls")).cloned()),
+        Err(why) => note_syscalls(&Err(why.clone()), record),
     }
 }

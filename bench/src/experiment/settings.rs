@@ -1,62 +1,115 @@
-//! Owns what may be said about an experiment besides its name: by options, by a file, or not at all. What is not said
-//! is the experiment's own to choose.
+//! Owns the settings of an experiment: each option once, with its flag, its key in a file, and its help. An option that
+//! is not set is the experiment's own to choose.
 
-use super::plan::{Modes, Transport};
+use super::plan::Modes;
+use super::values::{self, parse_count, parse_seconds, parse_size, parse_time};
+use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
+use clap::Args;
 use corecast::Sessions;
 use corecast_executors::CoreSet;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What was said.
-#[derive(Clone, Debug, Default)]
+/// Settings of an experiment.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "Instead of what the experiment chooses")]
 pub struct Settings {
-    /// The version that takes about a minute.
+    /// Run the version that takes about a minute
+    #[arg(long, help_heading = None::<&str>)]
     pub quick: bool,
-    /// `--mode`.
+    /// proxy, direct or both
+    #[arg(id = "mode", long = "mode", value_name = "MODE")]
+    #[serde(rename = "mode", deserialize_with = "values::word")]
     pub modes: Option<Modes>,
-    /// `--subscribers`.
+    /// Counts of subscribers
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
+    #[serde(deserialize_with = "values::counts")]
     pub subscribers: Option<Vec<usize>>,
-    /// `--size`: payloads, in bytes.
+    /// Payloads, in bytes
+    #[arg(id = "size", long = "size", value_name = "BYTES[,BYTES…]", value_delimiter = ',', value_parser = parse_size)]
+    #[serde(rename = "size", deserialize_with = "values::sizes")]
     pub sizes_bytes: Option<Vec<usize>>,
-    /// `--rate`.
+    /// Messages a second of each publisher, or `flood`
+    #[arg(long, value_name = "HZ|flood")]
+    #[serde(deserialize_with = "values::number_or_word")]
     pub rate: Option<Rate>,
-    /// `--duration` or `--messages`.
-    pub amount: Option<Amount>,
-    /// `--sessions`.
+    /// Time that each publisher sends, in each run
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
+    #[serde(deserialize_with = "values::time")]
+    pub duration: Option<Duration>,
+    /// Messages that each publisher sends, in each run
+    #[arg(long, value_name = "N")]
+    #[serde(deserialize_with = "values::count")]
+    pub messages: Option<u64>,
+    /// A session for each subscriber, for each executor, or one after the other: per-subscriber, per-executor, both
+    #[arg(long)]
+    #[serde(deserialize_with = "values::word")]
     pub sessions: Option<SessionKinds>,
-    /// `--rounds`.
+    /// Number of times that all of it is done
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(deserialize_with = "values::count")]
     pub rounds: Option<u32>,
-    /// `--shards`.
+    /// Counts of shards that fan out (scaling)
+    #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
+    #[serde(deserialize_with = "values::counts")]
     pub shards: Option<Vec<usize>>,
-    /// `--publishers`.
+    /// Number of publishers
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[serde(deserialize_with = "values::count")]
     pub publishers: Option<usize>,
-    /// `--transport`.
+    /// Transport between clients and the broker: tcp, uds
+    #[arg(long)]
+    #[serde(deserialize_with = "values::word")]
     pub transport: Option<Transport>,
-    /// `--cores`, of the swarm.
+    /// Cores of the swarm's executors: all, physical, 0-3,8, numa:0
+    #[arg(long, value_name = "SET")]
+    #[serde(deserialize_with = "values::number_or_word")]
     pub cores: Option<CoreSet>,
-    /// `--slow`.
+    /// Subscribers that are slow on purpose, and not measured: a number, or a share such as 1%
+    #[arg(long, value_name = "N|SHARE")]
+    #[serde(deserialize_with = "values::number_or_word")]
     pub slow: Option<SlowShare>,
-    /// `--slow-delay`.
+    /// Time that a slow one takes for each message, such as 50ms; without it, it reads nothing
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[serde(deserialize_with = "values::time")]
     pub slow_delay: Option<Duration>,
-    /// `--timeout`.
+    /// Time without any progress after which a run is given up
+    #[arg(long, value_name = "SECS", value_parser = parse_seconds)]
+    #[serde(deserialize_with = "values::time")]
     pub timeout: Option<Duration>,
-    /// `--hosts`: the file that names the hosts that subscribers run on.
+    /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
+    #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
+    /// A key of files beside the settings: the experiment's name.
+    #[arg(skip)]
+    pub experiment: IgnoredAny,
+    /// A key of files beside the settings: conditions.
+    #[arg(skip)]
+    #[serde(rename = "assert")]
+    pub assertions: IgnoredAny,
 }
 
 impl Settings {
-    /// These, and where they say nothing, what `other` says.
+    /// These settings, and where they set nothing, those of `other`.
     #[must_use]
     pub fn or(self, other: Settings) -> Settings {
+        let (duration, messages) = match self.amount() {
+            Some(_) => (self.duration, self.messages),
+            None => (other.duration, other.messages),
+        };
         Settings {
             quick: self.quick || other.quick,
             modes: self.modes.or(other.modes),
             subscribers: self.subscribers.or(other.subscribers),
             sizes_bytes: self.sizes_bytes.or(other.sizes_bytes),
             rate: self.rate.or(other.rate),
-            amount: self.amount.or(other.amount),
+            duration,
+            messages,
             sessions: self.sessions.or(other.sessions),
             rounds: self.rounds.or(other.rounds),
             shards: self.shards.or(other.shards),
@@ -67,7 +120,13 @@ impl Settings {
             slow_delay: self.slow_delay.or(other.slow_delay),
             timeout: self.timeout.or(other.timeout),
             hosts: self.hosts.or(other.hosts),
+            ..Settings::default()
         }
+    }
+
+    /// The amount that each publisher sends, if it is set.
+    pub fn amount(&self) -> Option<Amount> {
+        self.duration.map(Amount::Duration).or(self.messages.map(Amount::Messages))
     }
 
     /// The options among `names` that something was said about.
@@ -158,19 +217,6 @@ impl FromStr for SlowShare {
     }
 }
 
-/// Reads a time such as `50ms`, `2s` or `0.5` (seconds).
-pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit_s) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1e-3),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    let seconds = number.trim().parse().ok().map(|number: f64| number * unit_s);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("`{text}` is no time: write `50ms`, `2s` or seconds above 0"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,16 +238,6 @@ mod tests {
         for wrong in ["", "0", "0%", "100%", "-1", "1.5", "x%"] {
             let error = wrong.parse::<SlowShare>().unwrap_err();
             assert!(error.contains("`1%`"), "{error}");
-        }
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(parse_time("50ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(parse_time("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(parse_time("0.5"), Ok(Duration::from_millis(500)));
-        for wrong in ["", "0", "ms", "-1s", "5m", "1e400"] {
-            assert!(parse_time(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,7 +4,7 @@
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::run::{RunError, SETTLE, Surroundings, run_in};
-use crate::report::record::RunRecord;
+use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::{Amount, Rate};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! and a ping every second. Everything that is waited for has a deadline.
 
 use super::clock::Exchange;
+use super::error::{HostError, Problem, Who};
 use super::frames::{self, FrameError};
 use super::hosts_file::Host;
 use super::protocol::{
@@ -31,131 +32,6 @@ const REQUESTS_MAX: usize = 64;
 /// Exchanges that may wait to be looked at: two minutes of pings. More are as good as these.
 const EXCHANGES_MAX: usize = 128;
 
-/// Why a host plays no subscribers. Every sentence names the host and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// Nobody answers.
-    #[error(
-        "host {host}: no agent answers at {agent} ({why}): start one there with `corecast-bench agent --listen {agent}`"
-    )]
-    Unreachable {
-        /// Its name.
-        host: String,
-        /// Where its agent should be.
-        agent: Endpoint,
-        /// What was said.
-        why: String,
-    },
-    /// Somebody answers, but no agent.
-    #[error(
-        "host {host}: what answers at {agent} is no agent of corecast-bench ({why}): look at `agent` in the file of hosts"
-    )]
-    NotAnAgent {
-        /// Its name.
-        host: String,
-        /// Where its agent should be.
-        agent: Endpoint,
-        /// What was wrong.
-        why: FrameError,
-    },
-    /// An agent of another version.
-    #[error(
-        "host {host}: the agent at {agent} is of {theirs}, this command of {}: use the same corecast-bench on both",
-        Version::ours()
-    )]
-    OtherVersion {
-        /// Its name.
-        host: String,
-        /// Where its agent is.
-        agent: Endpoint,
-        /// Which it is.
-        theirs: Version,
-    },
-    /// The agent does not want to.
-    #[error("host {host}: the agent at {agent} refuses: {why}")]
-    Refused {
-        /// Its name.
-        host: String,
-        /// Where its agent is.
-        agent: Endpoint,
-        /// Why.
-        why: String,
-    },
-    /// The agent has not answered in time.
-    #[error("host {host}: the agent at {agent} has not answered within {} s: it hangs, or the network does; start it again", .timeout.as_secs())]
-    Silent {
-        /// Its name.
-        host: String,
-        /// Where its agent is.
-        agent: Endpoint,
-        /// What was waited.
-        timeout: Duration,
-    },
-    /// The agent has gone.
-    #[error(
-        "host {host}: the agent at {agent} has gone ({why}): look at what it said there, and start it again"
-    )]
-    Gone {
-        /// Its name.
-        host: String,
-        /// Where its agent was.
-        agent: Endpoint,
-        /// What was seen.
-        why: String,
-    },
-    /// The agent could not do its part.
-    #[error("host {host}: {failure}")]
-    Failed {
-        /// Its name.
-        host: String,
-        /// What.
-        failure: Failure,
-    },
-    /// There is no room for a thread here.
-    #[error("cannot start a thread for host {host}: {source}")]
-    Thread {
-        /// Its name.
-        host: String,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl HostError {
-    /// Whether it is only that something took too long.
-    pub fn timed_out(&self) -> bool {
-        match self {
-            HostError::Silent { .. } => true,
-            HostError::Failed { failure, .. } => failure.timed_out,
-            _ => false,
-        }
-    }
-}
-
-/// Who is spoken to, for sentences.
-#[derive(Clone, Debug)]
-struct Who {
-    host: String,
-    agent: Endpoint,
-}
-
-impl Who {
-    fn lost(&self, error: FrameError, timeout: Duration) -> HostError {
-        let Who { host, agent } = self.clone();
-        match error {
-            FrameError::TimedOut => HostError::Silent { host, agent, timeout },
-            error => HostError::Gone { host, agent, why: error.to_string() },
-        }
-    }
-
-    fn unexpected(&self, answer: &Answer) -> HostError {
-        let said = format!("{answer:?}");
-        let why =
-            format!("it said what nobody asked for: {}", said.split([' ', '(']).next().unwrap_or_default());
-        HostError::Gone { host: self.host.clone(), agent: self.agent.clone(), why }
-    }
-}
-
 /// A connection to an agent that serves us, and has nothing to do yet.
 #[derive(Debug)]
 pub struct Greeted {
@@ -175,7 +51,7 @@ impl Greeted {
                 Ok(greeted) => return Ok(greeted),
                 Err(Answer::Refused { busy: true, .. }) if Instant::now() < deadline => pause(BUSY_PAUSE),
                 Err(Answer::Refused { why, .. }) => {
-                    return Err(HostError::Refused { host: who.host, agent: who.agent, why });
+                    return Err(who.error(Problem::Refused(why)));
                 }
                 Err(answer) => return Err(who.unexpected(&answer)),
             }
@@ -187,15 +63,14 @@ impl Greeted {
         let stream = dial(who)?;
         let not_an_agent = |why| match why {
             FrameError::TimedOut => who.lost(FrameError::TimedOut, HANDSHAKE_TIMEOUT),
-            why => HostError::NotAnAgent { host: who.host.clone(), agent: who.agent.clone(), why },
+            why => who.error(Problem::NotAnAgent(why)),
         };
         frames::write(&stream, &Request::Hello(Version::ours())).map_err(not_an_agent)?;
         let bytes = frames::read_bytes(&stream, Instant::now() + HANDSHAKE_TIMEOUT).map_err(not_an_agent)?;
         // Of another version nothing but its name can be relied on.
         let theirs: Version = serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))?;
         if theirs != Version::ours() {
-            let (host, agent) = (who.host.clone(), who.agent.clone());
-            return Err(HostError::OtherVersion { host, agent, theirs });
+            return Err(who.error(Problem::OtherVersion(theirs)));
         }
         match serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))? {
             Answer::Welcome(welcome) => Ok(Ok(Greeted { who: who.clone(), stream, welcome: *welcome })),
@@ -225,11 +100,8 @@ impl Greeted {
                 answer => return Err(self.who.unexpected(&answer)),
             }
         }
-        Exchange::best(exchanges).ok_or_else(|| HostError::Gone {
-            host: self.who.host.clone(),
-            agent: self.who.agent.clone(),
-            why: "its clock does not run forward".into(),
-        })
+        Exchange::best(exchanges)
+            .ok_or_else(|| self.who.error(Problem::Gone("its clock does not run forward".into())))
     }
 
     /// Says something.
@@ -243,7 +115,7 @@ impl Greeted {
             Answer::Started { executors } => Ok(executors),
             Answer::Failed { what, why, timed_out } => {
                 let failure = Failure { what, why, timed_out };
-                Err(HostError::Failed { host: self.who.host.clone(), failure })
+                Err(self.who.error(Problem::Failed(failure)))
             }
             answer => Err(self.who.unexpected(&answer)),
         }
@@ -265,7 +137,7 @@ impl Greeted {
         reports: Link<Report>,
     ) -> Result<Conversation, HostError> {
         let Greeted { who, stream, .. } = self;
-        let thread_failed = |source| HostError::Thread { host: who.host.clone(), source };
+        let thread_failed = |source| who.error(Problem::Thread(source));
         let (writer_stream, ours) =
             (stream.try_clone().map_err(thread_failed)?, stream.try_clone().map_err(thread_failed)?);
         let (requests, inbox) = link(REQUESTS_MAX);
@@ -342,11 +214,7 @@ impl Drop for Conversation {
 }
 
 fn dial(who: &Who) -> Result<TcpStream, HostError> {
-    let unreachable = |why: io::Error| HostError::Unreachable {
-        host: who.host.clone(),
-        agent: who.agent.clone(),
-        why: why.to_string(),
-    };
+    let unreachable = |why: io::Error| who.error(Problem::Unreachable(why));
     let Endpoint::Tcp { host, port } = &who.agent else {
         return Err(unreachable(io::Error::other("it is no TCP address")));
     };
@@ -427,12 +295,11 @@ impl Reader {
                     let Some(why) = failure else { return Ok(()) };
                     let failure =
                         Failure { what: "its swarm did not end as it should".into(), why, timed_out: false };
-                    return Err(HostError::Failed { host: self.who.host, failure });
+                    return Err(self.who.error(Problem::Failed(failure)));
                 }
                 Err(error) => {
                     let error = self.who.lost(error, SILENCE_MAX);
-                    let said = error.to_string();
-                    let why = said.split_once(": ").map_or(&said[..], |(_, why)| why).to_owned();
+                    let why = error.problem();
                     let what = format!("host {} is lost", self.who.host);
                     let failure = Failure { what, why, timed_out: error.timed_out() };
                     let _ = self.stream.shutdown(Shutdown::Both);

@@ -2,12 +2,13 @@
 //! Driven by [`crate::experiment::drive`] from a plain thread.
 
 use super::clock::{ClockIdentity, HostClock, Verdict};
-use super::conversation::{Conversation, Greeted, HostError};
+use super::conversation::{Conversation, Greeted};
+use super::error::HostError;
 use super::hosts_file::Hosts;
 use super::protocol::{Request, Start};
 use crate::measure::environment::Environment;
 use crate::measure::tally::Tally;
-use crate::report::record::HostRecord;
+use crate::record::HostRecord;
 use crate::swarm::Common;
 use crate::swarm::reports::Report;
 use corecast::{Endpoint, Sessions};

@@ -7,6 +7,7 @@
 //! | [`frames`] | the bytes that carry it: bounded, with deadlines |
 //! | [`clock`] | whose clock is ahead by how much, and by how much that may be wrong |
 //! | [`conversation`] | the controller's end of one connection to an agent |
+//! | [`error`] | errors of a host |
 //! | [`fleet`] | all agents of a run: the same verbs as a swarm here |
 //! | [`agent`] | the agent: who may drive it, and its orderly end |
 //! | [`session`] | the agent's end of one connection, and the swarm that it drives |
@@ -16,6 +17,7 @@
 pub mod agent;
 pub mod clock;
 pub mod conversation;
+pub mod error;
 pub mod fleet;
 pub mod frames;
 pub mod hosts_file;

@@ -18,7 +18,7 @@
 use super::clock::ClockIdentity;
 use crate::measure::environment::Environment;
 use crate::measure::oracle::Settling;
-use crate::report::record;
+use crate::record;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

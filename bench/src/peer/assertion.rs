@@ -3,29 +3,26 @@
 use super::name::PeerName;
 use super::summary::{Summary, figure_names};
 use crate::measure::latency::Summary as Figures;
-use crate::report::assert_expr::Expression;
-use crate::report::peer_record::{PeerRecord, RatioRecord};
-use serde_json::Value;
+use crate::record::assertion::{self, Numbers};
+use crate::record::expression::{AssertionError, Expression};
+use crate::record::{PeerRecord, RatioRecord};
 use std::collections::BTreeMap;
 
 /// The peer that stands for the best of the systems that others would use.
 const BEST: &str = "best";
 
-/// Every number of a comparison under its dotted name.
-pub type Numbers = BTreeMap<String, f64>;
-
-/// The numbers of a comparison: `lost` and its like over all peers, `PEER.FIGURE`, and `ratio.PEER.FIGURE` with
-/// `.min` and `.max` behind it.
+/// The numbers of a comparison: of each peer, of ratios, and sums over all.
 pub fn numbers_of(summary: &Summary) -> Numbers {
     let mut numbers = Numbers::new();
     for peer in &summary.peers {
         let name = peer.peer.replace('-', "_");
-        collect(&name, &serde_json::to_value(peer).unwrap_or_default(), &mut numbers);
+        let figures = assertion::numbers_of(&PeerRecord { ratio: BTreeMap::new(), ..peer.clone() });
+        numbers.extend(figures.into_iter().map(|(figure, number)| (format!("{name}.{figure}"), number)));
         add_ratios(&name, &peer.ratio, &mut numbers);
     }
     add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
     let mut add_sum = |name: &str, of: fn(&PeerRecord) -> u64| {
-        numbers.insert(name.to_owned(), summary.peers.iter().map(of).sum::<u64>() as f64);
+        numbers.insert(name.to_owned(), Some(summary.peers.iter().map(of).sum::<u64>() as f64));
     };
     add_sum("deliveries_expected", |peer| peer.deliveries_expected);
     add_sum("deliveries", |peer| peer.deliveries);
@@ -38,47 +35,32 @@ pub fn numbers_of(summary: &Summary) -> Numbers {
 fn add_ratios(peer: &str, ratios: &BTreeMap<String, RatioRecord>, numbers: &mut Numbers) {
     for (figure, ratio) in ratios {
         let name = format!("ratio.{peer}.{figure}");
-        numbers.insert(format!("{name}.min"), ratio.min);
-        numbers.insert(format!("{name}.max"), ratio.max);
-        numbers.insert(name, ratio.median);
+        numbers.insert(format!("{name}.min"), Some(ratio.min));
+        numbers.insert(format!("{name}.max"), Some(ratio.max));
+        numbers.insert(name, Some(ratio.median));
     }
 }
 
-fn collect(name: &str, value: &Value, into: &mut Numbers) {
-    match value {
-        Value::Number(number) => drop(number.as_f64().map(|number| into.insert(name.to_owned(), number))),
-        Value::Object(fields) => {
-            for (field, value) in fields.iter().filter(|(field, _)| *field != "ratio") {
-                collect(&format!("{name}.{field}"), value, into);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// What is wrong with an assertion, before anything is measured: a name that no comparison of these peers has.
-pub fn check_names(text: &str, peers: &[PeerName]) -> Result<(), String> {
-    let expression = Expression::parse(text).map_err(|error| error.to_string())?;
+/// Refuses an assertion about what a comparison of these peers does not have.
+pub fn check_names(expression: &Expression, peers: &[PeerName]) -> Result<(), AssertionError> {
     let known = numbers_of(&full_summary(peers));
-    let unknown = expression.fields().into_iter().find(|field| !known.contains_key(*field));
-    unknown.map_or(Ok(()), |field| {
-        let peers: Vec<String> = peers.iter().map(|peer| peer.field()).collect();
-        let ratios: Vec<&str> = figure_names().collect();
-        Err(format!(
-            "`{text}` asks for `{field}`, which this comparison has not: it has lost, gaps_reported, wrong, deliveries, deliveries_expected; PEER.FIGURE; and ratio.PEER.FIGURE, ours over theirs, with .min or .max behind it, where FIGURE is one of {}. PEER is one of {} and, for ratios, {BEST}",
-            ratios.join(", "),
-            peers.join(", ")
-        ))
-    })
+    expression.check_fields(
+        |field| known.contains_key(field),
+        |_| {
+            let peers: Vec<String> = peers.iter().map(|peer| peer.field()).collect();
+            let ratios: Vec<&str> = figure_names().collect();
+            format!(
+                "which this comparison has not: it has lost, gaps_reported, wrong, deliveries, deliveries_expected; PEER.FIGURE; and ratio.PEER.FIGURE, ours over theirs, with .min or .max behind it, where FIGURE is one of {}. PEER is one of {} and, for ratios, {BEST}",
+                ratios.join(", "),
+                peers.join(", ")
+            )
+        },
+    )
 }
 
-/// What is wrong with a comparison, if it does not keep the assertion.
-pub fn check(text: &str, numbers: &Numbers) -> Option<String> {
-    let expression = match Expression::parse(text) {
-        Ok(expression) => expression,
-        Err(error) => return Some(error.to_string()),
-    };
-    expression.complaint(text, "", &|name: &str| numbers.get(name).copied())
+/// The complaint about a comparison with these numbers, if it does not keep the assertion.
+pub fn check(expression: &Expression, numbers: &Numbers) -> Option<String> {
+    expression.complaint("", &|name: &str| numbers.get(name).copied().flatten())
 }
 
 /// A comparison in which everything was measured: its names are the names there are.
@@ -118,25 +100,29 @@ mod tests {
             "libzmq.deliveries_per_s == 6e6",
             "corecast.lost + libzmq.lost + redis.lost == lost",
         ] {
-            assert_eq!(check(holds, &numbers), None, "{holds}");
-            assert_eq!(check_names(holds, &plan.peers), Ok(()), "{holds}");
+            let expression = holds.parse().unwrap();
+            assert_eq!(check(&expression, &numbers), None, "{holds}");
+            assert_eq!(check_names(&expression, &plan.peers), Ok(()), "{holds}");
         }
-        let said = check("ratio.libzmq.deliveries_per_s >= 11", &numbers).unwrap();
+        let said = check(&"ratio.libzmq.deliveries_per_s >= 11".parse().unwrap(), &numbers).unwrap();
         assert!(said.ends_with("does not hold: ratio.libzmq.deliveries_per_s = 10"), "{said}");
-        let said = check("libzmq.rss_per_subscriber_bytes < 1", &numbers).unwrap();
+        let said = check(&"libzmq.rss_per_subscriber_bytes < 1".parse().unwrap(), &numbers).unwrap();
         assert!(said.contains("cannot be told: libzmq.rss_per_subscriber_bytes was not measured"), "{said}");
     }
 
     #[test]
     fn a_name_that_there_is_not_is_refused_before_the_first_run() {
         let peers = ["corecast".parse().unwrap(), "floor-tcp".parse().unwrap()];
-        assert_eq!(check_names("ratio.floor_tcp.last_subscriber_us.median <= 1.2", &peers), Ok(()));
+        assert_eq!(
+            check_names(&"ratio.floor_tcp.last_subscriber_us.median <= 1.2".parse().unwrap(), &peers),
+            Ok(())
+        );
         for wrong in
             ["ratio.libzmq.deliveries_per_s > 1", "ratio.floor-tcp.deliveries_per_s > 1", "losts == 0"]
         {
-            let error = check_names(wrong, &peers).unwrap_err();
+            let error = check_names(&wrong.parse().unwrap(), &peers).unwrap_err().to_string();
             assert!(error.contains("floor_tcp") && error.contains("deliveries_per_s"), "{error}");
         }
-        assert!(check_names("lost = 0", &peers).unwrap_err().contains("expected one of"));
+        assert!("lost = 0".parse::<Expression>().unwrap_err().to_string().contains("expected one of"));
     }
 }

@@ -2,24 +2,24 @@
 //! interruption loses nothing.
 
 use super::name::{PeerName, System};
-use super::outcome::{Deliveries, Label, record_of};
-use super::plan::{Clients, Plan};
+use super::outcome::{Label, outcome_of};
+use super::plan::{Clients, Contest};
 use super::session::{self, Ran, Round};
 use super::start::StartError;
 use super::{native, pyzmq};
+use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
-use crate::report::peer_record::SkippedRecord;
-use crate::report::progress::Progress;
-use crate::report::record::RunRecord;
-use crate::results::Raw;
+use crate::progress::Progress;
+use crate::record::SkippedRecord;
+use crate::results::Deliveries;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a comparison gave.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// Every run, in the order in which they were made, with the latencies that its record sums up.
-    pub runs: Vec<(RunRecord, Raw)>,
+    /// Every run, in the order in which they were made.
+    pub runs: Vec<Outcome>,
     /// Who was not measured, and why.
     pub skipped: Vec<SkippedRecord>,
     /// What each peer says its version is.
@@ -29,14 +29,14 @@ pub struct Comparison {
 }
 
 /// The runs of one peer in one round.
-pub(super) type Runs = Vec<(RunRecord, Raw)>;
+pub(super) type Runs = Vec<Outcome>;
 
 /// Makes a comparison. `keep` is given every run when it is over.
 pub fn compare<E>(
-    plan: &Plan,
+    plan: &Contest,
     guard: Option<&Path>,
     interrupt: &Interrupt,
-    mut keep: impl FnMut(&RunRecord, &Raw) -> Result<(), E>,
+    mut keep: impl FnMut(&Outcome) -> Result<(), E>,
 ) -> Result<Comparison, E> {
     let mut comparison = Comparison::default();
     let mut given_up: Vec<PeerName> = Vec::new();
@@ -57,9 +57,9 @@ pub fn compare<E>(
                     if let Some(version) = version {
                         comparison.versions.insert(name, version);
                     }
-                    for (record, raw) in runs {
-                        keep(&record, &raw)?;
-                        comparison.runs.push((record, raw));
+                    for run in runs {
+                        keep(&run)?;
+                        comparison.runs.push(run);
                     }
                 }
                 Err(_) if interrupt.is_set() => {}
@@ -91,7 +91,7 @@ fn order_of(peers: &[PeerName], round: u32) -> Vec<PeerName> {
 fn measure(
     name: PeerName,
     round: u32,
-    plan: &Plan,
+    plan: &Contest,
     guard: Option<&Path>,
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Runs), StartError> {
@@ -106,7 +106,7 @@ fn measure(
 }
 
 /// Whether its subscribers are our own library's.
-fn is_native(name: PeerName, plan: &Plan) -> bool {
+fn is_native(name: PeerName, plan: &Contest) -> bool {
     match name.system {
         System::CorecastDirect => true,
         System::Corecast => plan.clients == Clients::Native,
@@ -114,12 +114,12 @@ fn is_native(name: PeerName, plan: &Plan) -> bool {
     }
 }
 
-fn runs_of(name: PeerName, round: u32, plan: &Plan, measured: Round) -> Runs {
+fn runs_of(name: PeerName, round: u32, plan: &Contest, measured: Round) -> Runs {
     let Round { rss_per_subscriber_bytes, paced, flood, .. } = measured;
     let record = |ran: Ran, flood: bool| {
         let label = Label { name, round, clients: "raw", flood, rss_per_subscriber_bytes };
-        let deliveries = Deliveries::of(&ran);
-        record_of(&label, plan, (ran.sent, ran.usage), deliveries, ran.incomplete)
+        let deliveries = Deliveries::of(&ran.tallies, &[ran.sent.sent]);
+        outcome_of(&label, plan, (ran.sent, ran.usage), deliveries, ran.incomplete)
     };
     let paced = paced.map(|ran| record(ran, false));
     let flood = flood.map(|ran| record(ran, true));

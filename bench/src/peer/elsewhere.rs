@@ -1,7 +1,28 @@
 //! Owns what is typed of a peer that runs already.
 
 use super::name::PeerName;
-use super::start::Elsewhere;
+use crate::process::server::Server;
+use corecast::Endpoint;
+
+/// A peer that runs already.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Elsewhere {
+    /// Endpoint of subscribers.
+    pub subscribe_at: Endpoint,
+    /// Endpoint of publishers.
+    pub publish_at: Endpoint,
+    /// Its process, if its cost is to be measured.
+    pub pid: Option<u32>,
+}
+
+impl Elsewhere {
+    /// The peer as the server of a round.
+    pub fn server(&self) -> Server {
+        let mut server = Server::running(self.subscribe_at.clone(), self.pid);
+        server.publish_at = self.publish_at.clone();
+        server
+    }
+}
 
 /// A peer that runs already, as it is typed: `NAME=tcp://HOST:PORT[,publish=tcp://HOST:PORT][,pid=N]`.
 pub fn parse_elsewhere(text: &str) -> Result<(PeerName, Elsewhere), String> {
@@ -13,7 +34,7 @@ pub fn parse_elsewhere(text: &str) -> Result<(PeerName, Elsewhere), String> {
     }
     let mut words = rest.split(',');
     let endpoint = |text: &str| text.parse().map_err(|error| format!("`{text}`: {error}; {usage}"));
-    let subscribe_at: corecast::Endpoint = endpoint(words.next().unwrap_or_default())?;
+    let subscribe_at: Endpoint = endpoint(words.next().unwrap_or_default())?;
     let mut elsewhere = Elsewhere { publish_at: subscribe_at.clone(), subscribe_at, pid: None };
     for word in words {
         match word.split_once('=') {

@@ -13,7 +13,6 @@
 //! | [`source`] | the publisher |
 //! | [`floor`] | the bare `send()` loop, as a process of its own |
 //! | [`feed`] | what makes messages: a publisher, or the floor |
-//! | [`process`] | a peer's process: guarded, waited for, ended |
 //! | [`start`] | how each peer is started, and why so |
 //! | [`elsewhere`] | what is typed of a peer that runs already |
 //! | [`session`] | one peer in one round: memory, paced run, flood |
@@ -40,7 +39,6 @@ pub mod name;
 pub mod native;
 pub mod outcome;
 pub mod plan;
-pub mod process;
 pub mod pyzmq;
 pub mod reactor;
 pub mod session;

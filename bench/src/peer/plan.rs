@@ -1,11 +1,10 @@
-//! Owns what a comparison is to be: made by the command, checked before anything starts.
+//! Owns the plan of a comparison: made by the command, checked before anything starts.
 
+use super::elsewhere::Elsewhere;
 use super::name::PeerName;
-use super::start::Elsewhere;
-use crate::experiment::plan::Transport;
-use crate::measure::payload::{self, SizeError};
-use corecast::Sessions;
-use corecast_executors::{CoreSet, Idle};
+use crate::experiment::plan::{BrokerChoice, Plan, PlanError};
+use crate::process::broker::BrokerOptions;
+use crate::process::transport::Transport;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;
 use std::str::FromStr;
@@ -57,57 +56,44 @@ impl fmt::Display for Clients {
     }
 }
 
-/// A comparison.
+/// A comparison: a run like any other, and who makes it how often.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Who is compared, in the order of the first round.
+pub struct Contest {
+    /// The paced run of each peer; its broker is ours.
+    pub run: Plan,
+    /// Peers, in the order of the first round.
     pub peers: Vec<PeerName>,
-    /// Those of them that run already.
+    /// Peers among them that run already.
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
-    /// How often each is measured.
+    /// Number of times that each is measured.
     pub rounds: u32,
-    /// How many subscribers.
-    pub subscribers: usize,
-    /// Payload, in bytes.
-    pub size_bytes: usize,
-    /// Messages a second of the paced run.
-    pub rate_hz: f64,
-    /// How long the paced run is, and a flood at most.
-    pub duration: Duration,
-    /// How many messages a flood is at most; none: no flood.
+    /// Messages of a flood at most; none: no flood.
     pub flood_messages: u64,
     /// Messages under way to the slowest subscriber of a flood at most.
     pub window: u64,
-    /// What carries the bytes, where a name does not say it.
-    pub transport: Transport,
-    /// Of ours: a session for each subscriber, or one for each thread.
-    pub sessions: Sessions,
-    /// How ours are played.
+    /// Subscribers of our own broker.
     pub clients: Clients,
     /// Threads of subscribers.
     pub threads: usize,
     /// Threads that the floor sends with.
     pub floor_threads: usize,
-    /// The cores of our broker's shards.
-    pub broker_cores: Option<CoreSet>,
-    /// What they do when there is nothing to do.
-    pub broker_idle: Option<Idle>,
-    /// How long nothing may happen before a run is given up.
-    pub timeout: Duration,
 }
 
 /// A comparison that makes no sense, or that this process may not make.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum PlanError {
+pub enum ContestError {
+    /// Its runs make no sense.
+    #[error(transparent)]
+    Run(#[from] PlanError),
     /// There is nothing of something.
     #[error("{0} must be at least 1")]
     Nothing(&'static str),
+    /// Its paced run is none.
+    #[error("--rate flood: there is a flood anyway; --rate is that of the paced run")]
+    NotPaced,
     /// A peer is named twice.
     #[error("{0} is named twice")]
     Twice(PeerName),
-    /// The payload cannot be so small, or so large.
-    #[error(transparent)]
-    Size(#[from] SizeError),
     /// There are not enough open files.
     #[error(
         "{subscribers} subscribers with a socket each need {needed} open files, and the hard limit of this process is {limit} (ulimit -Hn): at most {most} subscribers"
@@ -124,23 +110,23 @@ pub enum PlanError {
     },
 }
 
-impl Plan {
-    /// Whether it can be done. Raises the limit of open files, which peers inherit.
-    pub fn check(&self) -> Result<(), PlanError> {
-        payload::check_size(self.size_bytes)?;
+impl Contest {
+    /// Refuses a comparison that cannot be made. Raises the limit of open files, which peers inherit.
+    pub fn check(&self) -> Result<(), ContestError> {
+        self.run.check()?;
+        self.run.rate_hz().ok_or(ContestError::NotPaced)?;
         let counts = [
-            ("the number of subscribers", self.subscribers as u64),
             ("the number of rounds", self.rounds.into()),
             ("the number of peers", self.peers.len() as u64),
             ("the floor's number of threads", self.floor_threads as u64),
             ("the window", self.window),
         ];
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(PlanError::Nothing(what));
+            return Err(ContestError::Nothing(what));
         }
         for (index, peer) in self.peers.iter().enumerate() {
             if self.peers[..index].contains(peer) {
-                return Err(PlanError::Twice(*peer));
+                return Err(ContestError::Twice(*peer));
             }
         }
         self.check_descriptors(getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard))?;
@@ -149,12 +135,46 @@ impl Plan {
         Ok(())
     }
 
-    fn check_descriptors(&self, limit: u64) -> Result<(), PlanError> {
-        let (subscribers, needed) = (self.subscribers, self.subscribers as u64 + FILES_BESIDES);
+    fn check_descriptors(&self, limit: u64) -> Result<(), ContestError> {
+        let (subscribers, needed) = (self.run.subscribers, self.run.subscribers as u64 + FILES_BESIDES);
         if needed <= limit {
             return Ok(());
         }
-        Err(PlanError::Descriptors { subscribers, needed, limit, most: limit.saturating_sub(FILES_BESIDES) })
+        Err(ContestError::Descriptors {
+            subscribers,
+            needed,
+            limit,
+            most: limit.saturating_sub(FILES_BESIDES),
+        })
+    }
+
+    /// Messages a second of the paced run.
+    pub fn rate_hz(&self) -> f64 {
+        self.run.rate_hz().expect("a comparison without a rate is refused")
+    }
+
+    /// Time that the paced run takes, and a flood at most.
+    pub fn duration(&self) -> Duration {
+        self.run.sending_time().expect("a run with a rate has an end")
+    }
+
+    /// The transport of a peer.
+    pub fn transport_of(&self, name: PeerName) -> Transport {
+        name.transport(self.run.transport())
+    }
+
+    /// Options of our broker, over the transport of a peer.
+    pub fn broker_options(&self, name: PeerName) -> BrokerOptions {
+        let options = match &self.run.broker {
+            BrokerChoice::Started(options) => options.clone(),
+            BrokerChoice::Running { .. } => BrokerOptions::default(),
+        };
+        BrokerOptions { transport: self.transport_of(name), ..options }
+    }
+
+    /// The peer of this name that runs already, if there is one.
+    pub fn elsewhere(&self, name: PeerName) -> Option<&Elsewhere> {
+        self.elsewhere.iter().find(|(elsewhere, _)| *elsewhere == name).map(|(_, peer)| peer)
     }
 }
 
@@ -166,42 +186,39 @@ pub fn window_default(size_bytes: usize) -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::experiment::plan as run_plan;
+    use crate::swarm::schedule::Rate;
 
-    pub(crate) fn sample_plan() -> Plan {
-        Plan {
+    pub(crate) fn sample_plan() -> Contest {
+        Contest {
+            run: Plan { publishers: 1, ..run_plan::tests::sample_plan() },
             peers: vec!["corecast".parse().unwrap(), "libzmq".parse().unwrap()],
             elsewhere: Vec::new(),
             rounds: 3,
-            subscribers: 512,
-            size_bytes: 64,
-            rate_hz: 20.0,
-            duration: Duration::from_secs(5),
             flood_messages: 1000,
             window: 100,
-            transport: Transport::Tcp,
-            sessions: Sessions::PerSubscriber,
             clients: Clients::Raw,
             threads: 2,
             floor_threads: 1,
-            broker_cores: None,
-            broker_idle: None,
-            timeout: Duration::from_secs(10),
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_with_a_reason() {
         assert_eq!(sample_plan().check(), Ok(()));
-        let said = |change: fn(&mut Plan)| {
+        let said = |change: fn(&mut Contest)| {
             let mut plan = sample_plan();
             change(&mut plan);
             plan.check().unwrap_err().to_string()
         };
-        assert_eq!(said(|plan| plan.subscribers = 0), "the number of subscribers must be at least 1");
+        assert_eq!(said(|plan| plan.run.subscribers = 0), "the number of subscribers must be at least 1");
         assert_eq!(said(|plan| plan.rounds = 0), "the number of rounds must be at least 1");
         assert_eq!(said(|plan| plan.peers.push(plan.peers[1])), "libzmq is named twice");
-        assert!(said(|plan| plan.size_bytes = 39).contains("it takes 40"));
-        let error = Plan { subscribers: 20_000, ..sample_plan() }.check_descriptors(20_000).unwrap_err();
+        assert!(said(|plan| plan.run.rate = Rate::Flood).contains("that of the paced run"));
+        assert!(said(|plan| plan.run.size_bytes = 39).contains("it takes 40"));
+        let mut large = sample_plan();
+        large.run.subscribers = 20_000;
+        let error = large.check_descriptors(20_000).unwrap_err();
         assert!(error.to_string().contains("at most 19872 subscribers"), "{error}");
     }
 

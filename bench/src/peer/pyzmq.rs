@@ -4,16 +4,17 @@
 use super::compare::Runs;
 use super::feed::Sent;
 use super::name::{PeerName, System};
-use super::outcome::{Deliveries, Label, record_of};
-use super::plan::Plan;
-use super::process::{Process, Program};
+use super::outcome::{Label, outcome_of};
+use super::plan::Contest;
 use super::start::{StartError, find_python};
-use crate::experiment::plan::Transport;
 use crate::interrupt::Interrupt;
 use crate::measure::oracle::Oracle;
 use crate::measure::payload::PublisherIndex;
 use crate::measure::process::usage_of;
-use crate::report::progress::{Position, Progress};
+use crate::process::child::{Process, Program};
+use crate::process::transport::Transport;
+use crate::progress::{Position, Progress};
+use crate::results::Deliveries;
 use crate::swarm::schedule::messages_in;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use serde::Deserialize;
@@ -48,12 +49,12 @@ struct Done {
 pub(super) fn measure(
     name: PeerName,
     round: u32,
-    plan: &Plan,
+    plan: &Contest,
     guard: Option<&Path>,
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Runs), StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
-    if let (Transport::Uds, Some(why)) = (name.transport(plan.transport), name.system.why_not_uds()) {
+    if let (Transport::Uds, Some(why)) = (plan.transport_of(name), name.system.why_not_uds()) {
         return Err(StartError::Unsupported(why.into()));
     }
     progress.phase("starting, connecting");
@@ -61,27 +62,29 @@ pub(super) fn measure(
     let script = folder.path().join("ancestor.py");
     std::fs::write(&script, ANCESTOR).map_err(|error| failed(error.to_string()))?;
     let mode = if name.system == System::PyzmqProxy { "proxy" } else { "direct" };
-    let messages = messages_in(plan.duration, plan.rate_hz);
-    let numbers = [plan.subscribers, plan.threads, plan.size_bytes].map(|number| number.to_string());
+    let messages = messages_in(plan.duration(), plan.rate_hz());
+    let numbers = [plan.run.subscribers, plan.threads, plan.run.size_bytes].map(|number| number.to_string());
     let mut args = vec![script.into_os_string(), mode.into()];
     args.extend(numbers.map(Into::into));
-    args.extend([plan.rate_hz.to_string().into(), messages.to_string().into()]);
-    let program = Program { file: find_python()?, args, stdin: true, stdout: true };
+    args.extend([plan.rate_hz().to_string().into(), messages.to_string().into()]);
+    let program = Program { name: "it", file: find_python()?, args, stdin: true, stdout: true };
     let mut process = Process::start(&program, guard).map_err(|error| failed(error.to_string()))?;
-    let line = process.first_line().map_err(failed)?;
+    let line = process.first_line().map_err(|error| failed(error.to_string()))?;
     let ready: Ready = serde_json::from_str(&line).map_err(|_| failed(format!("it says `{line}`")))?;
     let before = usage_of(ready.fan_out_pid).ok();
     let rss = before
-        .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.subscribers as f64);
+        .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.run.subscribers as f64);
     progress.phase("sending");
     let answer = run(process, plan, ready.fan_out_pid, (interrupt, progress)).map_err(failed)?;
-    let (deliveries, sent) = read(&answer.text, plan.subscribers).map_err(failed)?;
+    let (deliveries, sent) = read(&answer.text, plan.run.subscribers).map_err(failed)?;
     let missing = deliveries.totals.lost;
     let incomplete = (missing > 0).then(|| format!("{missing} deliveries are missing"));
     let label = Label { name, round, clients: "pyzmq", flood: false, rss_per_subscriber_bytes: rss };
     let usage = before.zip(answer.usage);
-    let mut run = record_of(&label, plan, (sent, usage), deliveries, incomplete);
-    run.0.notes.push(format!("a process for each of {} cores, a thread for each subscriber", plan.threads));
+    let mut run = outcome_of(&label, plan, (sent, usage), deliveries, incomplete);
+    run.record
+        .notes
+        .push(format!("a process for each of {} cores, a thread for each subscriber", plan.threads));
     let version = format!("{} (libzmq {})", ready.pyzmq, ready.libzmq);
     Ok((Some(version), vec![run]))
 }
@@ -95,7 +98,7 @@ struct Answer {
 /// Lets it go and reads all that it says.
 fn run(
     mut process: Process,
-    plan: &Plan,
+    plan: &Contest,
     fan_out: u32,
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<Answer, String> {
@@ -118,8 +121,8 @@ fn run(
         if interrupt.is_set() {
             process.end();
         }
-        let done = (began.elapsed().as_secs_f64() / plan.duration.as_secs_f64()).min(1.0);
-        let left = plan.duration.checked_sub(began.elapsed());
+        let done = (began.elapsed().as_secs_f64() / plan.duration().as_secs_f64()).min(1.0);
+        let left = plan.duration().checked_sub(began.elapsed());
         progress.update(&Position { done, left, ..Position::default() });
     }
     let Ok(answer) = reader.join() else { return Err("its stdout cannot be read".into()) };
@@ -135,7 +138,7 @@ fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     let done: Done = serde_json::from_str(first).map_err(|_| format!("it says `{first}`"))?;
     let mut oracle = Oracle::new(subscribers, 1);
-    let mut deliveries = Deliveries::new();
+    let mut deliveries = Deliveries::new(1);
     for row in rows.lines() {
         let wrong = || format!("it says `{row}`");
         let mut numbers = row.split(',').map(|number| number.parse::<u64>().ok());

@@ -5,15 +5,16 @@ use super::dialect::Language;
 use super::feed::{Feed, Halt, Job, Pace, Sent};
 use super::floor::Floor;
 use super::name::PeerName;
-use super::plan::Plan;
+use super::plan::Contest;
 use super::source::Source;
-use super::start::{self, StartError, Started};
+use super::start::{self, StartError};
 use super::swarm::{Swarm, SwarmConfig};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::{PublisherIndex, RunId};
-use crate::measure::process::{Usage, usage_of};
+use crate::measure::process::Usage;
 use crate::measure::tally::Tally;
-use crate::report::progress::{Position, Progress};
+use crate::process::server::Server;
+use crate::progress::{Position, Progress};
 use crate::swarm::schedule::{Amount, Schedule};
 use corecast::Sessions;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
@@ -62,30 +63,30 @@ pub struct Round {
 /// Measures a peer whose subscribers are ours.
 pub fn measure(
     (name, language): (PeerName, Language),
-    plan: &Plan,
+    plan: &Contest,
     guard: Option<&Path>,
     interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<Round, StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     progress.phase("starting");
-    let started = match plan.elsewhere.iter().find(|(elsewhere, _)| *elsewhere == name) {
-        Some((_, elsewhere)) => Started::elsewhere(elsewhere),
+    let started = match plan.elsewhere(name) {
+        Some(elsewhere) => elsewhere.server(),
         None => start::start(name, plan, guard)?,
     };
     let mut round = Round { version: started.version.clone(), ..Round::default() };
-    let before = settled_rss(started.pid);
+    let before = settled_rss(&started);
     progress.phase("connecting subscribers");
     let mut session = Session::connect((name, language), plan, started, interrupt).map_err(failed)?;
-    let after = settled_rss(session.started.pid);
+    let after = settled_rss(&session.started);
     round.rss_per_subscriber_bytes =
-        before.zip(after).map(|(before, after)| (after as f64 - before as f64) / plan.subscribers as f64);
+        before.zip(after).map(|(before, after)| (after as f64 - before as f64) / plan.run.subscribers as f64);
     session.feed = Some(session.connect_feed(name, language).map_err(failed)?);
     progress.phase("waiting until a message reaches everybody");
     session.probe().map_err(failed)?;
     progress.phase("sending");
-    let amount = Amount::Duration(plan.duration);
-    let schedule = Schedule::new(MonotonicNs::now() + START_LEAD, plan.rate_hz, amount, (0, 1));
+    let amount = Amount::Duration(plan.duration());
+    let schedule = Schedule::new(MonotonicNs::now() + START_LEAD, plan.rate_hz(), amount, (0, 1));
     let paced = session.run(Pace::At(schedule), progress);
     let whole = paced.incomplete.is_none();
     round.paced = Some(paced);
@@ -98,9 +99,9 @@ pub fn measure(
 
 /// A peer with everybody connected.
 struct Session<'a> {
-    plan: &'a Plan,
+    plan: &'a Contest,
     interrupt: &'a Interrupt,
-    started: Started,
+    started: Server,
     swarm: Swarm,
     /// None while a run has it, and after one that it did not come back from.
     feed: Option<Feed>,
@@ -109,17 +110,17 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn connect(
         (name, language): (PeerName, Language),
-        plan: &'a Plan,
-        mut started: Started,
+        plan: &'a Contest,
+        mut started: Server,
         interrupt: &'a Interrupt,
     ) -> Result<Self, String> {
         let config = SwarmConfig {
             endpoint: started.subscribe_at.clone(),
             language,
-            subscribers: plan.subscribers,
+            subscribers: plan.run.subscribers,
             sessions: sessions_of(name, plan),
             threads: plan.threads,
-            size_bytes: plan.size_bytes,
+            size_bytes: plan.run.size_bytes,
         };
         let mut swarm =
             Swarm::start(&config).map_err(|error| format!("cannot start subscribers: {error}"))?;
@@ -135,10 +136,10 @@ impl<'a> Session<'a> {
             let now_waiting = swarm.waiting();
             if now_waiting != waiting {
                 (waiting, moved) = (now_waiting, Instant::now());
-            } else if moved.elapsed() > plan.timeout {
+            } else if moved.elapsed() > plan.run.timeout {
                 return Err(format!(
                     "{waiting} of its sessions are not ready, and for {} s none has become so",
-                    plan.timeout.as_secs_f64()
+                    plan.run.timeout.as_secs_f64()
                 ));
             }
         }
@@ -151,31 +152,31 @@ impl<'a> Session<'a> {
             let (stdin, stdout) = pipes.ok_or("the floor has no pipes")?;
             return Ok(Feed::Floor(Floor::new(stdin, stdout)));
         }
-        let source = Source::connect(&self.started.publish_at, language, self.plan.timeout);
+        let source = Source::connect(&self.started.publish_at, language, self.plan.run.timeout);
         source.map(|source| Feed::Source(Box::new(source))).map_err(|error| format!("the publisher: {error}"))
     }
 
     fn flood(&self) -> Pace {
         let (messages, window) = (self.plan.flood_messages, self.plan.window);
-        Pace::Flood { messages, time_max: self.plan.duration, window }
+        Pace::Flood { messages, time_max: self.plan.duration(), window }
     }
 
     /// Sends messages, each a run of its own, until one has reached everybody: what was sent before it has too.
     fn probe(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + self.plan.timeout;
+        let deadline = Instant::now() + self.plan.run.timeout;
         loop {
             let run = RunId(fastrand::u64(..));
             self.swarm.begin(run)?;
             let job = Job {
                 run,
-                size_bytes: self.plan.size_bytes,
+                size_bytes: self.plan.run.size_bytes,
                 pace: Pace::Flood { messages: 1, time_max: PROBE_TIMEOUT, window: 1 },
             };
             let feed = self.feed.as_mut().ok_or("there is nobody to send")?;
             feed.carry_out(&job, self.swarm.gauges(), &Halt::default())?;
             let sent_at = Instant::now();
             while sent_at.elapsed() < PROBE_TIMEOUT {
-                if self.swarm.gauges().accounted() == self.plan.subscribers as u64 {
+                if self.swarm.gauges().accounted() == self.plan.run.subscribers as u64 {
                     return Ok(());
                 }
                 pause(Duration::from_millis(1));
@@ -185,7 +186,7 @@ impl<'a> Session<'a> {
             }
             if Instant::now() > deadline || self.interrupt.is_set() {
                 let reached = self.swarm.gauges().accounted();
-                return Err(format!("a message reached only {reached} of {}", self.plan.subscribers));
+                return Err(format!("a message reached only {reached} of {}", self.plan.run.subscribers));
             }
         }
     }
@@ -197,7 +198,7 @@ impl<'a> Session<'a> {
             return Ran { incomplete: Some(why), ..ran };
         }
         let before = self.usage();
-        let job = Job { run, size_bytes: self.plan.size_bytes, pace };
+        let job = Job { run, size_bytes: self.plan.run.size_bytes, pace };
         let sent = self.send(job, progress);
         let ending = match &sent {
             Ok(sent) => self.settle(sent.sent, progress),
@@ -254,7 +255,7 @@ impl<'a> Session<'a> {
 
     /// Waits until everybody has all of it.
     fn settle(&mut self, sent: u64, progress: &mut Progress) -> Result<(), String> {
-        let expected = sent * self.plan.subscribers as u64;
+        let expected = sent * self.plan.run.subscribers as u64;
         let (mut accounted, mut moved) = (self.swarm.gauges().accounted(), Instant::now());
         loop {
             if accounted >= expected {
@@ -263,7 +264,7 @@ impl<'a> Session<'a> {
             if let Some(why) = self.swarm.failure().or_else(|| self.started.failure()) {
                 return Err(if self.interrupt.is_set() { "interrupted".into() } else { why });
             }
-            let patience = if self.interrupt.is_set() { INTERRUPTED_QUIET } else { self.plan.timeout };
+            let patience = if self.interrupt.is_set() { INTERRUPTED_QUIET } else { self.plan.run.timeout };
             if moved.elapsed() > patience {
                 let missing = expected - accounted;
                 return Err(match self.interrupt.is_set() {
@@ -286,17 +287,17 @@ impl<'a> Session<'a> {
     fn position(&self, job: &Job, elapsed: Duration) -> Position {
         let deliveries = self.swarm.gauges().accounted();
         let sent = self.swarm.gauges().least();
-        let by_time = elapsed.as_secs_f64() / self.plan.duration.as_secs_f64();
+        let by_time = elapsed.as_secs_f64() / self.plan.duration().as_secs_f64();
         let by_count = match job.pace {
             Pace::At(schedule) => sent as f64 / schedule.messages() as f64,
             Pace::Flood { messages, .. } => sent as f64 / messages as f64,
         };
-        let left = self.plan.duration.checked_sub(elapsed);
+        let left = self.plan.duration().checked_sub(elapsed);
         Position { sent, deliveries, gaps: 0, done: by_time.max(by_count).min(1.0), left }
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.started.pid.and_then(|pid| usage_of(pid).ok())
+        self.started.usage().ok().flatten()
     }
 }
 
@@ -305,18 +306,18 @@ fn nothing_sent() -> Sent {
 }
 
 /// Only ours has sessions that subscribers share.
-pub fn sessions_of(name: PeerName, plan: &Plan) -> Sessions {
-    if name.system.is_ours() { plan.sessions } else { Sessions::PerSubscriber }
+pub fn sessions_of(name: PeerName, plan: &Contest) -> Sessions {
+    if name.system.is_ours() { plan.run.sessions } else { Sessions::PerSubscriber }
 }
 
 /// Resident memory of a process that is left alone, once it does not change any more.
-fn settled_rss(pid: Option<u32>) -> Option<u64> {
-    let pid = pid?;
+fn settled_rss(server: &Server) -> Option<u64> {
+    let rss_bytes = || Some(server.usage().ok()??.rss_bytes);
     let (deadline, mut changed) = (Instant::now() + RSS_TIMEOUT, Instant::now());
-    let mut rss = usage_of(pid).ok()?.rss_bytes;
+    let mut rss = rss_bytes()?;
     while changed.elapsed() < RSS_QUIET && Instant::now() < deadline {
         pause(LOOK_EVERY);
-        let now = usage_of(pid).ok()?.rss_bytes;
+        let now = rss_bytes()?;
         if now != rss {
             (rss, changed) = (now, Instant::now());
         }
@@ -330,7 +331,8 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_quiet_process_settles() {
-        assert!(settled_rss(Some(std::process::id())).unwrap() > 100_000);
-        assert_eq!((settled_rss(None), settled_rss(Some(u32::MAX))), (None, None));
+        let rss = |pid| settled_rss(&Server::running("tcp://127.0.0.1:1".parse().unwrap(), pid));
+        assert!(rss(Some(std::process::id())).unwrap() > 100_000);
+        assert_eq!((rss(None), rss(Some(u32::MAX))), (None, None));
     }
 }

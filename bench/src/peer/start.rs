@@ -3,11 +3,12 @@
 
 use super::floor;
 use super::name::{PeerName, System};
-use super::plan::Plan;
-use super::process::{Process, Program};
+use super::plan::Contest;
 use super::socket;
-use crate::experiment::broker::{BrokerError, BrokerProcess, find_program};
-use crate::experiment::plan::{BrokerOptions, Transport};
+use crate::process::broker::{self, BrokerError, BrokerOptions, find_program};
+use crate::process::child::{Process, Program};
+use crate::process::server::Server;
+use crate::process::transport::Transport;
 use corecast::{Endpoint, Mode};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -50,80 +51,15 @@ pub enum StartError {
     },
 }
 
-/// A peer that serves. Dropped, it ends, if it was started here.
-#[derive(Debug)]
-pub struct Started {
-    running: Running,
-    /// Where subscribers connect.
-    pub subscribe_at: Endpoint,
-    /// Where publishers connect.
-    pub publish_at: Endpoint,
-    /// The process that fans out, if it is known.
-    pub pid: Option<u32>,
-    /// Its version, if it is known.
-    pub version: Option<String>,
-    /// Its configuration, its sockets.
-    _folder: Option<TempDir>,
-}
-
-#[derive(Debug)]
-enum Running {
-    Process(Process),
-    Broker(BrokerProcess),
-    Elsewhere,
-}
-
-/// A peer that runs already.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Elsewhere {
-    /// Where subscribers connect.
-    pub subscribe_at: Endpoint,
-    /// Where publishers connect.
-    pub publish_at: Endpoint,
-    /// Its process, if its cost shall be measured.
-    pub pid: Option<u32>,
-}
-
-impl Started {
-    /// One that runs already.
-    pub fn elsewhere(peer: &Elsewhere) -> Self {
-        Started {
-            running: Running::Elsewhere,
-            subscribe_at: peer.subscribe_at.clone(),
-            publish_at: peer.publish_at.clone(),
-            pid: peer.pid,
-            version: None,
-            _folder: None,
-        }
-    }
-
-    /// How it ended, if it has.
-    pub fn failure(&mut self) -> Option<String> {
-        match &mut self.running {
-            Running::Process(process) => process.failure(),
-            Running::Broker(broker) => broker.failure(),
-            Running::Elsewhere => None,
-        }
-    }
-
-    /// Its process, if it was started here as one of ours to talk with.
-    pub fn process(&mut self) -> Option<&mut Process> {
-        match &mut self.running {
-            Running::Process(process) => Some(process),
-            _ => None,
-        }
-    }
-}
-
 /// Starts a peer of its own for one round.
-pub fn start(name: PeerName, plan: &Plan, guard: Option<&Path>) -> Result<Started, StartError> {
-    let transport = name.transport(plan.transport);
+pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Server, StartError> {
+    let transport = plan.transport_of(name);
     if let (Transport::Uds, Some(why)) = (transport, name.system.why_not_uds()) {
         return Err(StartError::Unsupported(why.into()));
     }
-    let start = Start { plan, transport, guard };
+    let start = Start { name, plan, transport, guard };
     match name.system {
-        System::Corecast => start.corecast(),
+        System::Corecast => start.corecast(false),
         System::CorecastZmtp => start.corecast_zmtp(),
         System::Libzmq | System::LibzmqOnePart => start.libzmq(),
         System::Nats => start.server("nats-server", "--version", NATS_CONF, &["-c"]),
@@ -139,61 +75,28 @@ pub fn start(name: PeerName, plan: &Plan, guard: Option<&Path>) -> Result<Starte
 }
 
 struct Start<'a> {
-    plan: &'a Plan,
+    name: PeerName,
+    plan: &'a Contest,
     transport: Transport,
     guard: Option<&'a Path>,
 }
 
 impl Start<'_> {
-    fn corecast(&self) -> Result<Started, StartError> {
-        let options = BrokerOptions {
-            transport: self.transport,
-            cores: self.plan.broker_cores.clone(),
-            idle: self.plan.broker_idle,
-            ..BrokerOptions::default()
-        };
-        let broker = BrokerProcess::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)?;
-        Ok(Started {
-            subscribe_at: broker.endpoint().clone(),
-            publish_at: broker.endpoint().clone(),
-            pid: Some(broker.pid()),
-            running: Running::Broker(broker),
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            _folder: None,
-        })
+    fn corecast(&self, zmtp: bool) -> Result<Server, StartError> {
+        let options = BrokerOptions { zmtp, ..self.plan.broker_options(self.name) };
+        broker::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)
     }
 
-    fn corecast_zmtp(&self) -> Result<Started, StartError> {
+    fn corecast_zmtp(&self) -> Result<Server, StartError> {
         let file = find_program().map_err(broker_missing)?;
         let help = Command::new(&file).args(["broker", "--help"]).stdin(Stdio::null()).output();
         if !help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--zmtp")) {
             return Err(StartError::Unsupported("this `corecast` has no --zmtp".into()));
         }
-        let mut args: Vec<OsString> =
-            ["broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--zmtp", "tcp://127.0.0.1:0"]
-                .map(Into::into)
-                .to_vec();
-        if let Some(cores) = &self.plan.broker_cores {
-            args.extend(["--cores".into(), cores.to_string().into()]);
-        }
-        if let Some(idle) = &self.plan.broker_idle {
-            args.extend(["--idle".into(), idle.to_string().into()]);
-        }
-        let (process, line) = self.first_line("corecast broker --zmtp", file, args)?;
-        let line: Value = serde_json::from_str(&line).unwrap_or_default();
-        let endpoint = line["zmtp"][0].as_str().and_then(|text| text.parse().ok());
-        let endpoint: Endpoint =
-            endpoint.ok_or_else(|| failed("corecast broker --zmtp", "it does not say where it listens"))?;
-        Ok(self.started(
-            process,
-            endpoint.clone(),
-            endpoint,
-            Some(env!("CARGO_PKG_VERSION").to_owned()),
-            None,
-        ))
+        self.corecast(true)
     }
 
-    fn libzmq(&self) -> Result<Started, StartError> {
+    fn libzmq(&self) -> Result<Server, StartError> {
         let python = find_python()?;
         let folder = folder()?;
         let script = folder.path().join("zmq_proxy.py");
@@ -216,10 +119,13 @@ impl Start<'_> {
             return Err(failed("libzmq's proxy", "it does not say where it listens"));
         };
         let version = line["version"].as_str().map(str::to_owned);
-        Ok(self.started(process, subscribe, publish, version, Some(folder)))
+        let mut server = Server::started(process, subscribe, Some(folder));
+        server.publish_at = publish;
+        server.version = version;
+        Ok(server)
     }
 
-    fn floor(&self, what: &[&str]) -> Result<Started, StartError> {
+    fn floor(&self, what: &[&str]) -> Result<Server, StartError> {
         let program = "the floor";
         let file = match self.guard {
             Some(guard) => guard.to_owned(),
@@ -233,7 +139,7 @@ impl Start<'_> {
         let mut args: Vec<OsString> = vec![floor::SUBCOMMAND.into()];
         for (flag, value) in [
             ("--listen", listen.to_string()),
-            ("--subscribers", self.plan.subscribers.to_string()),
+            ("--subscribers", self.plan.run.subscribers.to_string()),
             ("--threads", self.plan.floor_threads.to_string()),
         ] {
             args.extend([flag.into(), value.into()]);
@@ -242,18 +148,21 @@ impl Start<'_> {
         let (process, line) = self.first_line(program, file, args)?;
         let endpoint =
             floor::endpoint_in(&line).ok_or_else(|| failed(program, format!("it says `{line}`")))?;
-        Ok(self.started(process, endpoint.clone(), endpoint, None, Some(folder)))
+        Ok(Server::started(process, endpoint, Some(folder)))
     }
 
     /// A server that reads a configuration file and says nothing when it serves: it does when it takes connections.
-    fn server(&self, program: &str, version: &str, conf: &str, args: &[&str]) -> Result<Started, StartError> {
+    fn server(&self, program: &str, version: &str, conf: &str, args: &[&str]) -> Result<Server, StartError> {
         let file = find(program)?;
         let version = version_of(&file, version);
         let mut tries = 0;
         loop {
             tries += 1;
             match self.serve(program, &file, conf, args) {
-                Ok(started) => return Ok(Started { version, ..started }),
+                Ok(mut server) => {
+                    server.version = version;
+                    return Ok(server);
+                }
                 Err(StartError::Failed { why, .. })
                     if tries < PORT_TRIES_MAX && why.to_lowercase().contains("in use") => {}
                 Err(error) => return Err(error),
@@ -261,7 +170,7 @@ impl Start<'_> {
         }
     }
 
-    fn serve(&self, program: &str, file: &Path, conf: &str, args: &[&str]) -> Result<Started, StartError> {
+    fn serve(&self, program: &str, file: &Path, conf: &str, args: &[&str]) -> Result<Server, StartError> {
         let folder = folder()?;
         let endpoint = match self.transport {
             Transport::Tcp => {
@@ -274,7 +183,8 @@ impl Start<'_> {
         write(&path, &filled_in(conf, program, &endpoint, folder.path()))?;
         let mut all: Vec<OsString> = args.iter().map(Into::into).collect();
         all.push(path.into());
-        let program_of = Program { file: file.to_owned(), args: all, stdin: false, stdout: false };
+        let program_of =
+            Program { name: "it", file: file.to_owned(), args: all, stdin: false, stdout: false };
         let mut process = Process::start(&program_of, self.guard).map_err(|error| failed(program, error))?;
         let address = socket::address(&endpoint).map_err(|error| failed(program, error))?;
         let serves = || {
@@ -282,7 +192,7 @@ impl Start<'_> {
             probe.is_ok_and(|probe| probe.connect(&address).is_ok())
         };
         process.wait_until(serves).map_err(|why| failed(program, why))?;
-        Ok(self.started(process, endpoint.clone(), endpoint, None, Some(folder)))
+        Ok(Server::started(process, endpoint, Some(folder)))
     }
 
     /// Starts a program that says on its first line where it listens.
@@ -292,29 +202,10 @@ impl Start<'_> {
         file: PathBuf,
         args: Vec<OsString>,
     ) -> Result<(Process, String), StartError> {
-        let program = Program { file, args, stdin: true, stdout: true };
+        let program = Program { name: "it", file, args, stdin: true, stdout: true };
         let mut process = Process::start(&program, self.guard).map_err(|error| failed(name, error))?;
         let line = process.first_line().map_err(|why| failed(name, why))?;
         Ok((process, line))
-    }
-
-    fn started(
-        &self,
-        process: Process,
-        subscribe_at: Endpoint,
-        publish_at: Endpoint,
-        version: Option<String>,
-        folder: Option<TempDir>,
-    ) -> Started {
-        let pid = Some(process.pid());
-        Started {
-            running: Running::Process(process),
-            subscribe_at,
-            publish_at,
-            pid,
-            version,
-            _folder: folder,
-        }
     }
 }
 

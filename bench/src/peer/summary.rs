@@ -2,12 +2,11 @@
 
 use super::compare::Comparison;
 use super::name::PeerName;
-use super::outcome::thousandths;
-use super::plan::Plan;
+use super::plan::Contest;
 use super::session::sessions_of;
+use crate::experiment::outcome::Outcome;
 use crate::measure::latency::Latencies;
-use crate::report::peer_record::{PeerRecord, RatioRecord};
-use crate::report::record::RunRecord;
+use crate::record::{PeerRecord, RatioRecord, RunRecord, thousandths};
 use crate::results::Raw;
 use std::collections::BTreeMap;
 
@@ -61,7 +60,7 @@ pub struct Summary {
 }
 
 /// Sums a comparison up.
-pub fn summarize(plan: &Plan, comparison: &Comparison) -> Summary {
+pub fn summarize(plan: &Contest, comparison: &Comparison) -> Summary {
     let runs = &comparison.runs;
     let measured: Vec<PeerName> =
         plan.peers.iter().copied().filter(|name| of_peer(runs, *name).next().is_some()).collect();
@@ -89,9 +88,9 @@ pub fn summarize(plan: &Plan, comparison: &Comparison) -> Summary {
     Summary { peers, ratio_to_best }
 }
 
-fn of_peer(runs: &[(RunRecord, Raw)], name: PeerName) -> impl Iterator<Item = &(RunRecord, Raw)> {
+fn of_peer(runs: &[Outcome], name: PeerName) -> impl Iterator<Item = &Outcome> {
     let name = name.to_string();
-    runs.iter().filter(move |(run, _)| run.peer.as_deref() == Some(&name))
+    runs.iter().filter(move |run| run.record.peer.as_deref() == Some(&name))
 }
 
 fn is_flood(run: &RunRecord) -> bool {
@@ -99,14 +98,14 @@ fn is_flood(run: &RunRecord) -> bool {
 }
 
 /// A figure of a peer in a round that was measured whole. Nought is no figure: nothing can be divided by it.
-fn in_round(runs: &[(RunRecord, Raw)], name: PeerName, figure: &Figure, round: u32) -> Option<f64> {
-    let mut found = of_peer(runs, name).map(|(run, _)| run);
+fn in_round(runs: &[Outcome], name: PeerName, figure: &Figure, round: u32) -> Option<f64> {
+    let mut found = of_peer(runs, name).map(|run| &run.record);
     let run = found
         .find(|run| run.round == Some(round) && is_flood(run) == figure.flood && run.incomplete.is_none())?;
     (figure.of)(run).filter(|value| value.is_finite() && *value > 0.0)
 }
 
-fn ratios(plan: &Plan, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeMap<String, RatioRecord> {
+fn ratios(plan: &Contest, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeMap<String, RatioRecord> {
     let of_figure = |figure: &Figure| {
         let ratios: Vec<f64> = (1..=plan.rounds).filter_map(|round| ratio(figure, round)).collect();
         Some((figure.name.to_owned(), RatioRecord::over(ratios)?))
@@ -121,10 +120,10 @@ fn median(values: &[f64]) -> Option<f64> {
     Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { *upper })
 }
 
-fn record_of(name: PeerName, plan: &Plan, comparison: &Comparison) -> PeerRecord {
+fn record_of(name: PeerName, plan: &Contest, comparison: &Comparison) -> PeerRecord {
     let all = || of_peer(&comparison.runs, name);
-    let whole = || all().filter(|(run, _)| run.incomplete.is_none());
-    let paced = || whole().filter(|(run, _)| !is_flood(run));
+    let whole = || all().filter(|run| run.record.incomplete.is_none());
+    let paced = || whole().filter(|run| !is_flood(&run.record));
     let median_of = |figure_name: &str| {
         let figure = FIGURES.iter().find(|figure| figure.name == figure_name)?;
         let rounds = (1..=plan.rounds).filter_map(|round| in_round(&comparison.runs, name, figure, round));
@@ -134,16 +133,16 @@ fn record_of(name: PeerName, plan: &Plan, comparison: &Comparison) -> PeerRecord
     };
     let merged = |of: fn(&Raw) -> &Latencies| {
         let mut merged = Latencies::new();
-        paced().for_each(|(_, raw)| merged.merge(of(raw)));
+        paced().for_each(|run| merged.merge(of(&run.raw)));
         merged.summary()
     };
-    let sum = |of: fn(&RunRecord) -> u64| all().map(|(run, _)| of(run)).sum();
+    let sum = |of: fn(&RunRecord) -> u64| all().map(|run| of(&run.record)).sum();
     PeerRecord {
         peer: name.to_string(),
         version: comparison.versions.get(&name).cloned(),
-        transport: name.transport(plan.transport).to_string(),
+        transport: plan.transport_of(name).to_string(),
         sessions: sessions_of(name, plan).to_string(),
-        clients: all().next().and_then(|(run, _)| run.clients.clone()).unwrap_or_default(),
+        clients: all().next().and_then(|run| run.record.clients.clone()).unwrap_or_default(),
         rounds: paced().count() as u32,
         deliveries_per_s: median_of("deliveries_per_s"),
         latency_us: merged(|raw| &raw.latency),
@@ -168,8 +167,8 @@ pub(super) mod tests {
     use crate::measure::latency::Summary as Figures;
 
     /// A comparison of ours with libzmq and redis in three rounds.
-    pub(crate) fn sample() -> (Plan, Comparison) {
-        let plan = Plan {
+    pub(crate) fn sample() -> (Contest, Comparison) {
+        let plan = Contest {
             peers: ["corecast", "libzmq", "redis"].map(|name| name.parse().unwrap()).to_vec(),
             ..sample_plan()
         };
@@ -191,7 +190,9 @@ pub(super) mod tests {
                 };
                 let flood =
                     RunRecord { rate_hz: None, deliveries_per_s: per_s * f64::from(round), ..paced.clone() };
-                comparison.runs.extend([(paced, Raw::default()), (flood, Raw::default())]);
+                comparison
+                    .runs
+                    .extend([paced, flood].map(|record| Outcome::complete(record, Raw::default())));
             }
         }
         (plan, comparison)
@@ -225,7 +226,7 @@ pub(super) mod tests {
     #[test]
     fn a_round_that_is_not_whole_is_in_no_figure() {
         let (plan, mut comparison) = sample();
-        for (run, _) in &mut comparison.runs {
+        for run in comparison.runs.iter_mut().map(|run| &mut run.record) {
             run.incomplete = (run.round == Some(2)).then(|| "interrupted".into());
         }
         let summary = summarize(&plan, &comparison);

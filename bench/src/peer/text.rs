@@ -1,11 +1,11 @@
 //! Owns the text about a comparison that goes to stdout: each peer's figures, and ours over them. The record has all of
 //! it, with more digits.
 
-use super::plan::Plan;
+use super::plan::Contest;
 use super::summary::Summary;
-use crate::report::peer_record::{PeerRecord, RatioRecord, SkippedRecord};
+use crate::record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{Cell, Table};
-use crate::report::unit::{Unit, count, digits, duration, number};
+use crate::unit::{Unit, count, digits, duration, number};
 use corecast::internals::printable::{printable, printable_lines};
 
 /// The meaning of the short headings.
@@ -21,12 +21,12 @@ const RATIOS: [(&str, &str); 4] = [
 ];
 
 /// The tables of a comparison, and a line for everything that is worth knowing about it.
-pub fn render(plan: &Plan, summary: &Summary, skipped: &[SkippedRecord], notes: &[String]) -> String {
+pub fn render(plan: &Contest, summary: &Summary, skipped: &[SkippedRecord], notes: &[String]) -> String {
     let mut text = format!(
         "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}{ABOUT}\n",
-        count(plan.subscribers as u64),
-        count(plan.size_bytes as u64),
-        number(plan.rate_hz),
+        count(plan.run.subscribers as u64),
+        count(plan.run.size_bytes as u64),
+        number(plan.rate_hz()),
         plan.rounds,
         figures(&summary.peers).text(1)
     );

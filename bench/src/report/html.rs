@@ -5,7 +5,7 @@ use super::document::{Block, Chapter, Document, Figure, Section, slug};
 use super::plot::theme::{Theme, variables};
 use super::plot::{NARROW, WIDE};
 use super::table::{Cell, Column, Table};
-use super::unit::counted;
+use crate::unit::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// How it looks; `LIGHT` and `DARK` are where the colours go.

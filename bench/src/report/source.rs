@@ -1,6 +1,6 @@
 //! Owns reading what is to be reported or compared: folders of results, and records that `run --json` wrote.
 
-use super::record::{Record, SCHEMA as RECORD_SCHEMA};
+use crate::record::{Record, SCHEMA as RECORD_SCHEMA};
 use crate::results::folder::id_of;
 use crate::results::manifest::SCHEMA as RESULTS_SCHEMA;
 use crate::results::{Entry, Kind, Raw, Results, ResultsError, read_raw, read_results};
@@ -130,7 +130,7 @@ fn results_of(record: Record) -> Results {
 mod tests {
     use super::*;
     use crate::measure::environment::Environment;
-    use crate::report::record::tests::sample_run;
+    use crate::record::run::tests::sample_run;
 
     #[test]
     fn a_record_of_a_run_is_read_as_results() {

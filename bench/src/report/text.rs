@@ -1,10 +1,10 @@
 //! Owns the text about runs that goes to stdout: what arrived, and how long it took. The record has all of it, with
 //! more digits.
 
-use super::record::RunRecord;
 use super::table::{Cell, Table};
-use super::unit::{Unit, count, duration, number};
 use crate::measure::latency::Summary;
+use crate::record::RunRecord;
+use crate::unit::{Unit, count, duration, number};
 use corecast::internals::printable::printable_lines;
 
 /// The tables of these runs, ready to print, and a line for everything that is worth knowing about them.
@@ -183,9 +183,9 @@ fn figures(summary: &Summary) -> [f64; 9] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::HostRecord;
-    use super::super::record::tests::sample_run;
     use super::*;
+    use crate::record::HostRecord;
+    use crate::record::run::tests::sample_run;
 
     #[test]
     fn everything_is_in_the_tables() {

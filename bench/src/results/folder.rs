@@ -5,8 +5,7 @@ use super::manifest::{Entry, Results, SCHEMA};
 use super::raw::Raw;
 use crate::measure::latency::{HdrError, Latencies};
 use crate::measure::samples::{Sample, Samples};
-use crate::report::peer_record::{RatioRecord, SkippedRecord};
-use crate::report::record::RunRecord;
+use crate::record::{RatioRecord, RunRecord, SkippedRecord};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -271,7 +270,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
 mod tests {
     use super::*;
     use crate::measure::environment::Environment;
-    use crate::report::record::tests::sample_run;
+    use crate::record::run::tests::sample_run;
     use crate::results::manifest::Kind;
 
     fn nothing_yet() -> Results {

@@ -2,8 +2,7 @@
 //! another meaning.
 
 use crate::measure::environment::Environment;
-use crate::report::peer_record::{RatioRecord, SkippedRecord};
-use crate::report::record::RunRecord;
+use crate::record::{RatioRecord, RunRecord, SkippedRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -14,11 +14,14 @@
 //! | [`manifest`] | what stands in `results.json` |
 //! | [`folder`] | writing and reading the folder |
 //! | [`raw`] | the measurements of a run that the record sums up |
+//! | [`deliveries`] | the deliveries of a run, summed up for its record |
 
+pub mod deliveries;
 pub mod folder;
 pub mod manifest;
 pub mod raw;
 
+pub use deliveries::Deliveries;
 pub use folder::{ResultsError, ResultsFolder, read_raw, read_results};
 pub use manifest::{Entry, Kind, Results};
 pub use raw::Raw;

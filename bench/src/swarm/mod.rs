@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`topics`] | the names that a run publishes under |
 //! | [`schedule`] | when each message should be sent |
+//! | `crew` | executors that obey commands |
 //! | [`subscribers`] | the executors that receive |
 //! | [`slow`] | subscribers that are slow on purpose, and not measured |
 //! | [`publishers`] | the executors that send |
@@ -12,6 +13,7 @@
 //! Publishers have executors of their own: a publisher's pace must not depend on how much the subscribers beside
 //! it have to read. Whoever drives a swarm does so from a plain thread, by commands and reports.
 
+mod crew;
 pub mod publishers;
 pub mod reports;
 pub mod schedule;
@@ -22,9 +24,6 @@ pub mod topics;
 use crate::measure::payload::RunId;
 use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions};
 use std::time::Duration;
-
-/// Commands that may wait for an executor. One is on its way at a time, but for the stop after a look.
-const COMMANDS_MAX: usize = 8;
 
 /// What publishers and subscribers of a run share.
 #[derive(Clone, Debug)]

@@ -1,15 +1,15 @@
 //! Owns the executors that send: each has its share of the publishers, every one a task that keeps to its schedule
 //! or floods. Driven from a plain thread by [`Publishers`].
 
+use super::crew::Crew;
 use super::reports::{Failure, PublisherDone, Report};
 use super::schedule::{Amount, Rate, Schedule};
 use super::topics::Topics;
-use super::{COMMANDS_MAX, Common, share};
+use super::{Common, share};
 use crate::measure::payload::{Payload, PublisherIndex};
 use corecast::{LocalClient, LocalPublisher, Mode, Topic};
 use corecast_executors::{
-    CoreId, Idle, Link, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets,
-    end_turn, spawn_local, start,
+    CoreId, Idle, Link, MonotonicNs, Pacer, PoolError, ShardContext, end_turn, spawn_local,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -72,64 +72,43 @@ enum Command {
 
 /// Running publishers. Dropped, they go away by themselves; [`Publishers::stop`] waits for it.
 #[derive(Debug)]
-pub struct Publishers {
-    pool: Pool<Command>,
-    commands: Vec<Link<Command>>,
-}
+pub struct Publishers(Crew<Command>);
 
 impl Publishers {
     /// Starts the executors. Each makes its share, waits until every publisher sees all subscribers and then
     /// reports [`Report::PublishersReady`], or [`Report::Failed`].
     pub fn start(config: PublishersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
         let executors = config.cores.len().min(config.common.publishers);
-        let pool_config = PoolConfig {
-            name: POOL.into(),
-            cores: config.cores.clone(),
-            shards: executors,
-            idle: config.idle,
-            sockets: Sockets::Many,
-            link_capacity: COMMANDS_MAX,
-        };
         let config = Arc::new(config);
-        let pool = start(&pool_config, move |context| {
-            let (config, reports) = (config.clone(), reports.clone());
-            async move { run_executor(context, config, reports).await }
-        })?;
-        let commands = (0..executors).map(|shard| pool.commands(ShardId(shard as u16))).collect();
-        Ok(Publishers { pool, commands })
+        let own = config.clone();
+        let run = move |context| run_executor(context, own.clone(), reports.clone());
+        let crew = Crew::start(POOL, (&config.cores, executors), config.idle, run)?;
+        Ok(Publishers(crew))
     }
 
-    /// How many executors there are.
+    /// Number of executors.
     pub fn executors(&self) -> usize {
-        self.commands.len()
+        self.0.executors()
     }
 
     /// Lets all publishers send from `start` on. Each ends with a [`Report::PublisherDone`].
     pub fn go(&self, start: MonotonicNs) {
-        for commands in &self.commands {
-            let _ = commands.send_blocking(Command::Go { start });
-        }
+        self.0.tell(|| Command::Go { start });
     }
 
     /// Asks each executor for a [`Report::Sent`]; one that has not answered the last time is not asked again.
     pub fn look(&self) {
-        for commands in self.commands.iter().filter(|commands| commands.depth() == 0) {
-            // Refused only by an executor that is gone, which its missing reports will show.
-            let _ = commands.try_send(Command::Look);
-        }
+        self.0.tell_idle(|| Command::Look);
     }
 
     /// Lets no publisher send another message. They report that they are done.
     pub fn halt(&self) {
-        for commands in &self.commands {
-            let _ = commands.try_send(Command::Halt);
-        }
+        self.0.tell_at_once(|| Command::Halt);
     }
 
     /// Waits until the executors have stopped.
     pub fn stop(self) -> Result<(), PoolError> {
-        drop(self.commands);
-        self.pool.stop()
+        self.0.stop()
     }
 }
 

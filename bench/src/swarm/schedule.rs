@@ -123,6 +123,18 @@ pub fn messages_in(duration: Duration, rate_hz: f64) -> u64 {
     (messages as u64).max(1)
 }
 
+/// The part of the messages that must be sent in time for a rate to count as reached.
+const IN_TIME_MIN: f64 = 0.99;
+
+/// Says by how much a rate was missed, if fewer messages were sent in time than it takes.
+pub fn missed(in_time: u64, intended: u64) -> Option<String> {
+    let (in_time, intended) = (in_time as f64, intended as f64);
+    (in_time < intended * IN_TIME_MIN).then(|| {
+        let part = in_time / intended * 100.0;
+        format!("the asked rate was not reached: {part:.1} % of the messages were sent in time")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

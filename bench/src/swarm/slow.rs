@@ -3,14 +3,12 @@
 //! further, so its socket fills and then its queue at whoever fans out. They have an executor of their own, which is
 //! not pinned: nobody who is measured waits behind them.
 
+use super::Common;
+use super::crew::Crew;
 use super::reports::{Failure, Report};
 use super::topics::Topics;
-use super::{COMMANDS_MAX, Common};
 use corecast::{ClientConfig, LocalClient, LocalSubscriber, Sessions};
-use corecast_executors::{
-    Idle, Link, LocalTask, MonotonicNs, Pacer, Pool, PoolConfig, PoolError, ShardContext, Sockets,
-    spawn_local, start,
-};
+use corecast_executors::{Idle, Link, LocalTask, MonotonicNs, Pacer, PoolError, ShardContext, spawn_local};
 use std::time::Duration;
 
 /// What the slow subscribers of a run are made of.
@@ -26,9 +24,7 @@ pub struct SlowConfig {
 
 /// Running slow subscribers. Dropped, they go away by themselves; [`SlowSubscribers::stop`] waits for it.
 #[derive(Debug)]
-pub struct SlowSubscribers {
-    pool: Pool<Never>,
-}
+pub struct SlowSubscribers(Crew<Never>);
 
 /// Nothing is ever told to them.
 #[derive(Debug)]
@@ -38,29 +34,21 @@ impl SlowSubscribers {
     /// Starts their executor. It subscribes them and then reports [`Report::SubscribersReady`], or
     /// [`Report::Failed`].
     pub fn start(config: SlowConfig, reports: Link<Report>) -> Result<Self, PoolError> {
-        let pool_config = PoolConfig {
-            name: "bench-slow".into(),
-            cores: Vec::new(),
-            shards: 1,
-            idle: Idle::Park,
-            sockets: Sockets::Many,
-            link_capacity: COMMANDS_MAX,
-        };
-        let pool = start(&pool_config, move |context| {
+        let crew = Crew::start("bench-slow", (&[], 1), Idle::Park, move |context| {
             let (config, reports) = (config.clone(), reports.clone());
             async move { run_executor(context, &config, &reports).await }
         })?;
-        Ok(SlowSubscribers { pool })
+        Ok(SlowSubscribers(crew))
     }
 
-    /// How many executors there are.
+    /// Number of executors.
     pub fn executors(&self) -> usize {
-        self.pool.shards()
+        self.0.executors()
     }
 
     /// Ends all sessions and waits until the executor has stopped.
     pub fn stop(self) -> Result<(), PoolError> {
-        self.pool.stop()
+        self.0.stop()
     }
 }
 

@@ -1,15 +1,13 @@
 //! Owns the executors that receive: each has its share of the subscribers, and one tally that their sinks write.
 //! Driven from a plain thread by [`Subscribers`].
 
+use super::crew::Crew;
 use super::reports::{Failure, Received, Report};
 use super::topics::Topics;
-use super::{COMMANDS_MAX, Common, share};
+use super::{Common, share};
 use crate::measure::tally::Tally;
 use corecast::{EventRef, LocalClient, Subscription};
-use corecast_executors::{
-    CoreId, Idle, Link, LocalTask, MonotonicNs, Pool, PoolConfig, PoolError, ShardContext, ShardId, Sockets,
-    spawn_local, start,
-};
+use corecast_executors::{CoreId, Idle, Link, LocalTask, MonotonicNs, PoolError, ShardContext, spawn_local};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,57 +44,41 @@ enum Command {
 
 /// Running subscribers. Dropped, they go away by themselves; [`Subscribers::stop`] waits for it.
 #[derive(Debug)]
-pub struct Subscribers {
-    pool: Pool<Command>,
-    commands: Vec<Link<Command>>,
-}
+pub struct Subscribers(Crew<Command>);
 
 impl Subscribers {
     /// Starts the executors. Each subscribes its share and then reports [`Report::SubscribersReady`], or
     /// [`Report::Failed`].
     pub fn start(config: SubscribersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
         let executors = config.cores.len().min(config.subscribers.max(1));
-        let pool_config = PoolConfig {
-            name: "bench-sub".into(),
-            cores: config.cores.clone(),
-            shards: executors,
-            idle: config.idle,
-            sockets: Sockets::Many,
-            link_capacity: COMMANDS_MAX,
-        };
         let config = Arc::new(config);
-        let pool = start(&pool_config, move |context| {
-            let (config, reports) = (config.clone(), reports.clone());
+        let own = config.clone();
+        let run = move |context| {
+            let (config, reports) = (own.clone(), reports.clone());
             async move { run_executor(context, &config, &reports).await }
-        })?;
-        let commands = (0..executors).map(|shard| pool.commands(ShardId(shard as u16))).collect();
-        Ok(Subscribers { pool, commands })
+        };
+        let crew = Crew::start("bench-sub", (&config.cores, executors), config.idle, run)?;
+        Ok(Subscribers(crew))
     }
 
-    /// How many executors there are.
+    /// Number of executors.
     pub fn executors(&self) -> usize {
-        self.commands.len()
+        self.0.executors()
     }
 
     /// Asks each executor for a [`Report::Received`]; one that has not answered the last time is not asked again.
     pub fn look(&self, sent: Option<&Arc<[u64]>>) {
-        for commands in self.commands.iter().filter(|commands| commands.depth() == 0) {
-            // Refused only by an executor that is gone, which its missing reports will show.
-            let _ = commands.try_send(Command::Look { sent: sent.cloned() });
-        }
+        self.0.tell_idle(|| Command::Look { sent: sent.cloned() });
     }
 
     /// Asks each executor for a [`Report::Measured`].
     pub fn finish(&self) {
-        for commands in &self.commands {
-            let _ = commands.send_blocking(Command::Finish);
-        }
+        self.0.tell(|| Command::Finish);
     }
 
     /// Ends all subscriptions and waits until the executors have stopped.
     pub fn stop(self) -> Result<(), PoolError> {
-        drop(self.commands);
-        self.pool.stop()
+        self.0.stop()
     }
 }
 

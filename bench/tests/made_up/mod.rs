@@ -3,10 +3,8 @@
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
 use corecast_bench::measure::environment::{Environment, Limits};
-use corecast_bench::report::peer_record::SkippedRecord;
-use corecast_bench::report::record::{
-    BrokerRecord, ExecutorsRecord, HostRecord, Record, RunRecord, ShardRecord,
-};
+use corecast_bench::record::SkippedRecord;
+use corecast_bench::record::{BrokerRecord, ExecutorsRecord, HostRecord, Record, RunRecord, ShardRecord};
 use corecast_bench::results::{Kind, Raw, Results, ResultsFolder};
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use crate::experiment::echo::{self, FLOOR};
 use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Make, Planned, Step};
-use crate::report::record::RunRecord;
+use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};

@@ -10,13 +10,12 @@
 
 use super::Experiment;
 use crate::experiment::base::{Base, Choice, with_queues};
-use crate::experiment::cost::thousandths;
 use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::outcome::SLOW_DELAY_MS;
 use crate::experiment::plan::{Plan, Slow};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::step::{Planned, Step};
-use crate::report::record::RunRecord;
+use crate::record::{RunRecord, thousandths};
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};

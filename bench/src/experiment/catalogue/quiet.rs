@@ -12,7 +12,7 @@ use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
 use crate::experiment::run::QUIET_CORES;
 use crate::experiment::step::{Planned, Step};
-use crate::report::record::RunRecord;
+use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Amount;
 use corecast::internals::limits::HEARTBEAT_DEFAULT;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn it_is_quiet_for_the_duration_and_then_one_message_follows() {
         let settings = Settings {
-            amount: Some(Amount::Duration(Duration::from_secs(3))),
+            duration: Some(Duration::from_secs(3)),
             subscribers: Some(vec![7]),
             rounds: Some(1),
             ..Settings::default()

@@ -12,7 +12,7 @@ use crate::experiment::descriptors;
 use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Step};
-use crate::report::record::RunRecord;
+use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};
@@ -152,7 +152,7 @@ mod tests {
             round: Some(round),
             subscribers,
             cpu_ns_per_delivery: Some(cpu),
-            shards: vec![crate::report::record::ShardRecord::default(); shards],
+            shards: vec![crate::record::ShardRecord::default(); shards],
             ..RunRecord::default()
         };
         let runs = [

@@ -12,17 +12,15 @@ mod asker;
 mod client;
 mod sockets;
 
-use super::broker::BrokerProcess;
-use super::cost::{Cost, Reading, thousandths};
+use super::cost::{Cost, Reading};
 use super::drive::DriveError;
 use super::outcome::Outcome;
-use super::plan::{BrokerChoice, BrokerOptions, Plan};
+use super::plan::{BrokerChoice, Plan};
 use super::run::{RunError, Surroundings};
-use super::watch::Ending;
 use crate::interrupt::Interrupt;
-use crate::measure::process::usage_of;
-use crate::report::progress::{Position, Progress};
-use crate::report::record::RunRecord;
+use crate::process::broker::{self, BrokerOptions};
+use crate::progress::{Position, Progress};
+use crate::record::{RunRecord, thousandths};
 use crate::results::Raw;
 use crate::swarm::reports::Failure;
 use asker::{Asked, Told};
@@ -61,19 +59,15 @@ fn ask_broker(
     surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<(Asked, Cost), RunError> {
-    let mut broker = BrokerProcess::start(options, plan.mode, None, surroundings.guard)?;
-    let pid = broker.pid();
-    let before = Reading::now(Some(usage_of(pid)?));
+    let mut broker = broker::start(options, plan.mode, None, surroundings.guard)?;
+    let before = Reading::now(broker.usage()?);
     let (link, inbox) = link(TOLD_MAX);
-    let pool = client::start(plan, broker.endpoint().clone(), link).map_err(pool_failed)?;
-    let asked = wait(plan, inbox, surroundings.interrupt, progress).map_err(|error| {
-        let broker = broker.failure().map(|said| format!("; {said}")).unwrap_or_default();
-        RunError::Drive { error, broker }
-    })?;
-    let after = Reading::now(usage_of(pid).ok());
+    let pool = client::start(plan, broker.subscribe_at.clone(), link).map_err(pool_failed)?;
+    let asked = wait(plan, inbox, surroundings.interrupt, progress)
+        .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
+    let after = Reading::now(broker.usage().ok().flatten());
     pool.stop().map_err(pool_failed)?;
-    // Its last words are of no use to the run: that has ended.
-    let _ = broker.stop();
+    broker.stop();
     Ok((asked, Cost { empty_rss_bytes: None, before, after }))
 }
 
@@ -175,7 +169,7 @@ fn outcome(record: RunRecord, asked: Asked) -> Outcome {
     let latency = asked.latencies;
     let raw =
         Raw { first_subscriber: latency.clone(), last_subscriber: latency.clone(), latency, samples: None };
-    Outcome { record, raw, ending: Ending::Complete, rate_reached: true }
+    Outcome::complete(record, raw)
 }
 
 #[cfg(test)]

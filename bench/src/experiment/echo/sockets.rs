@@ -3,9 +3,10 @@
 //! it reads. They run as bodies of executors, which is how a thread gets a core here; neither body ever waits.
 
 use super::asker::{Asker, Told, failure};
-use crate::experiment::plan::{Plan, Transport};
+use crate::experiment::plan::Plan;
 use crate::experiment::run::RunError;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
+use crate::process::transport::Transport;
 use crate::swarm::topics::Topics;
 use corecast::internals::wire::{Frame, encode_to_vec};
 use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, Sockets, start as start_pool};

@@ -6,16 +6,17 @@ use super::super::plot::Chart;
 use super::super::plot::frame::{Axis, Dash, Shape};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
-use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, count, digits};
 use super::counts::{SUBSCRIBERS, about_latencies, slug_of};
-use super::family::{Family, Look, families, line_over_counts, mode_look, name_runs, one_way, over_rounds};
+use super::family::{
+    Family, Look, families, line_over_counts, median, mode_look, name_runs, one_way, over_rounds,
+};
 use super::quartiles::in_ms;
 use crate::measure::latency::Summary;
 use crate::reference::{Reference, ReferenceRow, zmqmw};
 use crate::results::Entry;
+use crate::unit::{Unit, count, digits};
 
 /// Said with every figure that is set beside theirs.
 const OTHER_HARDWARE: &str = "The hardware differs: zmqmw was measured on three cloud instances, its subscribers on two of \
@@ -59,7 +60,6 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
 
 fn figure(source: &Source, family: &Family<'_>, reference: &Reference) -> Figure {
     let mut lines = Vec::new();
-    let median = |run: &RunRecord| one_way(run, run.latency_us, |summary| summary.median);
     for mode in family.modes() {
         let look = Look::of_mode(mode, "ours", Dash::Solid);
         lines.push(line_over_counts(look, &family.of_mode(mode), median));
@@ -72,19 +72,16 @@ fn figure(source: &Source, family: &Family<'_>, reference: &Reference) -> Figure
             points: theirs.map(|row| (row.subscribers as f64, row.median_us)).collect(),
         });
     }
-    let values: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|(_, us)| *us).collect();
     let theirs = reference.rows.iter().map(|row| row.subscribers);
     let counts: Vec<u64> = family.counts().into_iter().chain(theirs).collect();
     Figure {
         slug: slug_of("ancestor", family),
         title: "Median latency beside the ancestor's".into(),
-        chart: Chart::Lines(Lines {
-            x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
-            y: Axis::new("latency", Scale::log(values, Unit::Us)),
+        chart: Chart::Lines(Lines::new(
+            Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
+            ("latency", Unit::Us),
             lines,
-            rules: Vec::new(),
-            named: Vec::new(),
-        }),
+        )),
         caption: format!(
             "Medians over every delivery, measured on different hardware.{}",
             about_latencies(&family.runs)

@@ -1,12 +1,13 @@
 //! Owns the answer: a sentence or two computed from the figures, and what takes away from it.
 
 use super::super::source::Source;
-use super::super::unit::{Unit, counted, digits};
 use super::crossover::ratios;
-use super::family::{Family, families, one_way, over_rounds};
+use super::family::{Family, families, median_to_last, over_rounds, paced};
 use super::isolation::pairs;
 use super::runs::cpu;
+use crate::order::rising;
 use crate::results::{Entry, Kind};
+use crate::unit::{Unit, counted, digits};
 
 /// What the runs say to the question that was asked.
 pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
@@ -57,13 +58,11 @@ fn echo(runs: &[&Entry]) -> Vec<String> {
 
 /// At the largest number of subscribers, how long it takes to the last.
 fn last(runs: &[&Entry]) -> Vec<String> {
-    let paced: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
     let sentence = |family: &Family<'_>| {
         let count = *family.counts().last()?;
         let of = |mode: &&str| {
             let rounds = family.rounds(mode, count);
-            let us =
-                over_rounds(&rounds, |run| one_way(run, run.last_subscriber_us, |summary| summary.median))?;
+            let us = over_rounds(&rounds, median_to_last)?;
             Some((format!("{} in {mode} mode", Unit::Us.text(us.median)), us.median))
         };
         let modes: Vec<(String, f64)> = family.modes().iter().filter_map(of).collect();
@@ -80,7 +79,7 @@ fn last(runs: &[&Entry]) -> Vec<String> {
             family.before()
         ))
     };
-    families(&paced).iter().filter_map(sentence).collect()
+    families(&paced(runs)).iter().filter_map(sentence).collect()
 }
 
 /// Whether everything arrived.
@@ -134,9 +133,7 @@ fn crossover(runs: &[&Entry]) -> Vec<String> {
 
 fn flood(runs: &[&Entry]) -> Vec<String> {
     let floods: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_none()).collect();
-    let mut sizes: Vec<u64> = floods.iter().map(|entry| entry.record.size_bytes).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
+    let sizes = rising(floods.iter().map(|entry| entry.record.size_bytes));
     let most = |size: u64| {
         let alike = floods.iter().filter(|entry| entry.record.size_bytes == size);
         let run = &alike
@@ -144,7 +141,7 @@ fn flood(runs: &[&Entry]) -> Vec<String> {
             .record;
         Some(format!(
             "{}: at most {} deliveries a second, in {} mode with {}.",
-            super::super::unit::payload(size),
+            crate::unit::payload(size),
             Unit::Count.text(run.deliveries_per_s),
             run.mode,
             counted(run.subscribers as usize, "subscriber"),

@@ -7,10 +7,10 @@ use super::super::plot::bars::{Bar, Bars, Group, key};
 use super::super::plot::frame::Axis;
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
-use super::super::unit::{Unit, counted};
 use super::family::name_runs;
 use super::quartiles::name_of;
 use crate::results::Entry;
+use crate::unit::{Unit, counted};
 
 /// More bars are no picture any more.
 const BARS_MAX: usize = 48;

@@ -6,21 +6,21 @@ use super::super::plot::boxes::{BoxSeries, Boxes, Figures};
 use super::super::plot::frame::{Axis, Dash};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
-use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::unit::{Unit, counted};
 use super::family::{
-    Family, Look, clock_error, families, line_over_counts, mode_look, name_runs, one_way, over_rounds,
+    Family, Look, clock_error, families, line_over_counts, median_to_last, mode_look, name_runs, one_way,
+    over_rounds, paced,
 };
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, counted};
 
 /// What an axis of subscribers is called.
 pub(crate) const SUBSCRIBERS: &str = "subscribers";
 
 /// Each plot that can be made, for each family with several numbers of subscribers and a rate.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let paced: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
-    let families = families(&paced);
+    let families = families(&paced(runs));
     let families: Vec<&Family<'_>> = families.iter().filter(|family| family.counts().len() > 1).collect();
     let plots: [fn(&Source, &Family<'_>) -> Option<Figure>; 3] = [boxes, averages, first_and_last];
     let figures = plots.iter().flat_map(|plot| families.iter().filter_map(|family| plot(source, family)));
@@ -117,9 +117,7 @@ fn averages(source: &Source, family: &Family<'_>) -> Option<Figure> {
 }
 
 fn first_and_last(source: &Source, family: &Family<'_>) -> Option<Figure> {
-    let mut lines = lines_by_mode(family, "last", Dash::Solid, |run| {
-        one_way(run, run.last_subscriber_us, |summary| summary.median)
-    });
+    let mut lines = lines_by_mode(family, "last", Dash::Solid, median_to_last);
     lines.extend(lines_by_mode(family, "first", Dash::Dashed, |run| {
         one_way(run, run.first_subscriber_us, |summary| summary.median)
     }));
@@ -153,12 +151,8 @@ fn latency_figure(
     lines: Vec<Line>,
     (slug, title, caption): (&str, &str, String),
 ) -> Option<Figure> {
-    let values: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|(_, us)| *us).collect();
-    if values.is_empty() {
-        return None;
-    }
-    let y = Axis::new("latency", Scale::log(values, Unit::Us));
-    let chart = Lines { x: count_axis(family), y, lines, rules: Vec::new(), named: Vec::new() };
+    lines.iter().find(|line| !line.points.is_empty())?;
+    let chart = Lines::new(count_axis(family), ("latency", Unit::Us), lines);
     Some(Figure {
         slug: slug_of(slug, family),
         title: format!("{title}{}", family.behind()),

@@ -7,10 +7,11 @@ use super::super::plot::lines::{Line, Lines, Named, Rule};
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, count, digits, payload};
 use super::counts::{SUBSCRIBERS, about_latencies};
-use super::family::{Family, Look, families, name_runs, one_way, over_rounds};
+use super::family::{Family, Look, families, median_to_last, name_runs, over_rounds, paced};
+use crate::order::rising;
 use crate::results::Entry;
+use crate::unit::{Unit, count, digits, payload};
 
 /// The ratio direct over proxy of one family, over the number of subscribers.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,14 +37,11 @@ impl Ratios {
 
 /// Direct over proxy, median time to the last subscriber, of each family in which both were run at several counts.
 pub(crate) fn ratios(runs: &[&Entry]) -> Vec<Ratios> {
-    let paced: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
+    let paced = paced(runs);
     let families = families(&paced);
     let only_payload = same_but_for_payload(&paced);
     let of = |family: &Family<'_>| {
-        let last = |mode, count| {
-            let rounds = family.rounds(mode, count);
-            over_rounds(&rounds, |run| one_way(run, run.last_subscriber_us, |summary| summary.median))
-        };
+        let last = |mode, count| over_rounds(&family.rounds(mode, count), median_to_last);
         let point =
             |count: u64| Some((count as f64, last("direct", count)?.median / last("proxy", count)?.median));
         let size = family.runs.first().map_or(0, |entry| entry.record.size_bytes);
@@ -67,7 +65,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     if ratios.is_empty() {
         return Vec::new();
     }
-    let both: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
+    let both = paced(runs);
     let counts: Vec<u64> =
         ratios.iter().flat_map(|one| &one.points).map(|(count, _)| *count as u64).collect();
     let values = ratios.iter().flat_map(|one| &one.points).map(|(_, ratio)| *ratio).chain([0.9, 1.1]);
@@ -93,14 +91,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
 }
 
 fn line(ratios: &Ratios, number: usize) -> Line {
-    let look = Look::numbered(ratios.name.clone(), number);
-    Line {
-        name: look.name,
-        series: look.series,
-        dash: look.dash,
-        shape: Some(look.shape),
-        points: ratios.points.clone(),
-    }
+    Look::numbered(ratios.name.clone(), number).line(ratios.points.clone())
 }
 
 fn named(ratios: &Ratios, number: usize) -> Vec<Named> {
@@ -114,9 +105,7 @@ fn named(ratios: &Ratios, number: usize) -> Vec<Named> {
 }
 
 fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
-    let mut counts = counts.to_vec();
-    counts.sort_unstable();
-    counts.dedup();
+    let counts = rising(counts.iter().copied());
     let headings: Vec<String> = counts.iter().map(|number| format!("#{}", count(*number))).collect();
     let mut columns = vec!["runs"];
     columns.extend(headings.iter().map(String::as_str));

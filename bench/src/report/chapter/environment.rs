@@ -1,12 +1,13 @@
 //! Owns the description of where and how it was measured, and how to do it again.
 
 use super::super::document::{Block, Section};
-use super::super::record::HostRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, count, counted};
 use crate::measure::environment::Environment;
+use crate::order::grouped;
+use crate::record::HostRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, count, counted};
 
 /// The machine in full, the hosts if there were any, and the call.
 pub(crate) fn sections(source: &Source, before: &[Source]) -> Vec<Section> {
@@ -52,13 +53,8 @@ fn about_host(host: &HostRecord) -> String {
 
 /// Each host of the runs, as the first of them found it.
 fn hosts(runs: &[Entry]) -> Vec<&HostRecord> {
-    let mut hosts: Vec<&HostRecord> = Vec::new();
-    for host in runs.iter().flat_map(|entry| &entry.record.hosts) {
-        if !hosts.iter().any(|other| other.name == host.name) {
-            hosts.push(host);
-        }
-    }
-    hosts
+    let hosts = runs.iter().flat_map(|entry| &entry.record.hosts);
+    grouped(hosts, |host| host.name.clone()).into_iter().map(|(_, alike)| alike[0]).collect()
 }
 
 fn table(title: &str, of: &Environment) -> Table {

@@ -1,14 +1,16 @@
 //! Owns how runs are put together: those that differ only in mode and number of subscribers are a family, and rounds
 //! of the same run are one point, their median.
 
+use super::super::plot::bars::Bar;
 use super::super::plot::frame::{Dash, SHAPES, Shape};
 use super::super::plot::lines::Line;
 use super::super::plot::theme::{DIRECT, PROXY};
-use super::super::record::RunRecord;
-use super::super::unit::{counted, payload, tick};
 use crate::measure::latency::Summary;
+use crate::order::{grouped, rising};
+use crate::record::RunRecord;
 use crate::results::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::unit::{counted, payload, tick};
+use std::collections::BTreeSet;
 
 /// Runs that can stand in one plot over the number of subscribers.
 #[derive(Clone, Debug)]
@@ -86,33 +88,22 @@ pub(crate) fn shards_differ(runs: &[&Entry]) -> bool {
 }
 
 fn families_by<'a>(runs: &[&'a Entry], traits: impl Fn(&RunRecord) -> Traits) -> Vec<Family<'a>> {
-    let mut order: Vec<Traits> = Vec::new();
-    let mut by_traits: BTreeMap<Traits, Vec<&Entry>> = BTreeMap::new();
-    for entry in runs {
-        let traits = traits(&entry.record);
-        if !order.contains(&traits) {
-            order.push(traits.clone());
-        }
-        by_traits.entry(traits).or_default().push(entry);
-    }
-    let parts = order.first().map_or(0, Vec::len);
+    let families = grouped(runs.iter().copied(), |entry| traits(&entry.record));
+    let order: Vec<&Traits> = families.iter().map(|(traits, _)| traits).collect();
+    let parts = order.first().map_or(0, |traits| traits.len());
     let differs = |part: usize| order.iter().map(|traits| &traits[part]).collect::<BTreeSet<_>>().len() > 1;
     let differs: Vec<bool> = (0..parts).map(differs).collect();
     let title = |traits: &Traits| {
         let parts = traits.iter().zip(&differs).filter(|(text, differs)| **differs && !text.is_empty());
         parts.map(|(text, _)| text.clone()).collect::<Vec<_>>().join(", ")
     };
-    order
-        .iter()
-        .map(|traits| Family { title: title(traits), runs: by_traits.remove(traits).unwrap_or_default() })
-        .collect()
+    families.iter().map(|(traits, runs)| Family { title: title(traits), runs: runs.clone() }).collect()
 }
 
 impl<'a> Family<'a> {
     /// The numbers of subscribers, rising.
     pub(crate) fn counts(&self) -> Vec<u64> {
-        let counts: BTreeSet<u64> = self.runs.iter().map(|entry| entry.record.subscribers).collect();
-        counts.into_iter().collect()
+        counts_of(&self.runs)
     }
 
     /// The modes that were run, proxy first.
@@ -177,6 +168,11 @@ impl OverRounds {
     pub(crate) fn spread(&self) -> Option<(f64, f64)> {
         (self.rounds > 1).then_some((self.low, self.high))
     }
+
+    /// A bar that shows them.
+    pub(crate) fn bar(&self, name: &str, series: usize, words: String) -> Bar {
+        Bar { name: name.to_owned(), series, value: self.median, spread: self.spread(), words }
+    }
 }
 
 /// The median over these rounds of a figure that a run may not have.
@@ -195,6 +191,31 @@ pub(crate) fn one_way(
 ) -> Option<f64> {
     let us = figure(&summary?);
     (run.clock_error_us.is_none_or(|error_us| us >= error_us)).then_some(us)
+}
+
+/// Median latency of a run at every subscriber.
+pub(crate) fn median(run: &RunRecord) -> Option<f64> {
+    one_way(run, run.latency_us, |summary| summary.median)
+}
+
+/// The 99th percentile of its latency.
+pub(crate) fn p99(run: &RunRecord) -> Option<f64> {
+    one_way(run, run.latency_us, |summary| summary.p99)
+}
+
+/// Median time to its last subscriber.
+pub(crate) fn median_to_last(run: &RunRecord) -> Option<f64> {
+    one_way(run, run.last_subscriber_us, |summary| summary.median)
+}
+
+/// The runs at a rate of their own, without floods.
+pub(crate) fn paced<'a>(runs: &[&'a Entry]) -> Vec<&'a Entry> {
+    runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect()
+}
+
+/// Numbers of subscribers, rising.
+pub(crate) fn counts_of(runs: &[&Entry]) -> Vec<u64> {
+    rising(runs.iter().map(|entry| entry.record.subscribers))
 }
 
 /// The largest error of clocks of these runs.
@@ -223,6 +244,12 @@ impl Look {
     pub(crate) fn numbered(name: String, number: usize) -> Self {
         Look { name, series: number, dash: Dash::Solid, shape: SHAPES[number % SHAPES.len()] }
     }
+
+    /// A line of this look.
+    pub(crate) fn line(self, points: Vec<(f64, f64)>) -> Line {
+        let Look { name, series, dash, shape } = self;
+        Line { name, series, dash, shape: Some(shape), points }
+    }
 }
 
 /// Colour and shape of a mode.
@@ -236,14 +263,11 @@ pub(crate) fn line_over_counts(
     runs: &[&Entry],
     figure: impl Fn(&RunRecord) -> Option<f64>,
 ) -> Line {
-    let counts: BTreeSet<u64> = runs.iter().map(|entry| entry.record.subscribers).collect();
     let point = |count: u64| {
-        let rounds: Vec<&Entry> =
-            runs.iter().copied().filter(|entry| entry.record.subscribers == count).collect();
-        Some((count as f64, over_rounds(&rounds, &figure)?.median))
+        let rounds = runs.iter().copied().filter(|entry| entry.record.subscribers == count);
+        Some((count as f64, over_rounds(&rounds.collect::<Vec<_>>(), &figure)?.median))
     };
-    let Look { name, series, dash, shape } = look;
-    Line { name, series, dash, shape: Some(shape), points: counts.into_iter().filter_map(point).collect() }
+    look.line(counts_of(runs).into_iter().filter_map(point).collect())
 }
 
 /// Names runs shortly: their numbers, where they follow each other from the first to the last.
@@ -269,8 +293,8 @@ pub(crate) fn name_runs(source: &str, runs: &[&Entry]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::record::tests::sample_run;
     use super::*;
+    use crate::record::run::tests::sample_run;
 
     fn entry(number: u32, record: RunRecord) -> Entry {
         Entry { id: format!("{number:04}-x"), record }

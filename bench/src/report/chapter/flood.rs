@@ -6,12 +6,13 @@ use super::super::plot::frame::{Axis, Dash, Shape};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
 use super::super::plot::theme::OTHERS;
-use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::unit::{Unit, payload};
 use super::counts::SUBSCRIBERS;
 use super::family::{Look, WHOLE, line_over_counts, mode_look, name_runs};
+use crate::order::{distinct, rising};
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, payload};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The plot, if floods were run at several numbers of subscribers.
@@ -28,14 +29,8 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     }
     let mut lines = lines(&floods);
     lines.extend(paced(&searches));
-    let values = lines.iter().flat_map(|line| &line.points).map(|(_, per_s)| *per_s);
-    let chart = Lines {
-        x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
-        y: Axis::new("deliveries a second", Scale::log(values, Unit::PerS)),
-        lines,
-        rules: Vec::new(),
-        named: Vec::new(),
-    };
+    let x = Axis::new(SUBSCRIBERS, Scale::counts(&counts));
+    let chart = Lines::new(x, ("deliveries a second", Unit::PerS), lines);
     vec![Block::figure(Figure {
         slug: "flood".into(),
         title: "Deliveries a second, as fast as it goes".into(),
@@ -76,16 +71,9 @@ fn paced(searches: &[&Entry]) -> Vec<Line> {
 
 /// One line for each mode, sessions and payload: colour by payload where there are several, else by mode.
 fn lines(floods: &[&Entry]) -> Vec<Line> {
-    let mut kinds: Vec<(String, String, u64)> = Vec::new();
-    for run in floods.iter().map(|entry| &entry.record) {
-        let kind = (run.mode.clone(), run.sessions.clone(), run.size_bytes);
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    let mut sizes: Vec<u64> = kinds.iter().map(|(_, _, size)| *size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
+    let records = floods.iter().map(|entry| &entry.record);
+    let kinds = distinct(records.map(|run| (run.mode.clone(), run.sessions.clone(), run.size_bytes)));
+    let sizes = rising(kinds.iter().map(|(_, _, size)| *size));
     let several = |different: BTreeSet<&String>| different.len() > 1;
     let modes = several(kinds.iter().map(|(mode, ..)| mode).collect());
     let sessions = several(kinds.iter().map(|(_, sessions, _)| sessions).collect());

@@ -2,16 +2,15 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bar, Bars, Group};
-use super::super::plot::frame::Axis;
-use super::super::plot::scale::Scale;
-use super::super::record::RunRecord;
+use super::super::plot::bars::{Bars, Group};
 use super::super::source::Source;
-use super::super::unit::{Unit, counted};
 use super::counts::about_latencies;
-use super::family::{name_runs, one_way, over_rounds};
+use super::family::{counts_of, median, name_runs, over_rounds, p99};
 use super::quartiles::name_of;
+use crate::order::distinct;
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, counted};
 
 /// The name of a figure in `extra`: cores that whoever fans out kept busy.
 const CORES: &str = "cpu_cores";
@@ -40,16 +39,8 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         caption: "CPU time of whoever fans out over the time from the start to the last arrival.".into(),
     };
     let plots = [
-        latency(
-            "idle-median",
-            "Median latency by what the broker does when idle",
-            (MEDIAN, |run| one_way(run, run.latency_us, |summary| summary.median)),
-        ),
-        latency(
-            "idle-p99",
-            "99th percentile by what the broker does when idle",
-            (P99, |run| one_way(run, run.latency_us, |summary| summary.p99)),
-        ),
+        latency("idle-median", "Median latency by what the broker does when idle", (MEDIAN, median)),
+        latency("idle-p99", "99th percentile by what the broker does when idle", (P99, p99)),
         figure(source, &known, (BUSY, |run| run.extra.get(CORES).copied()), busy),
     ];
     plots.into_iter().flatten().map(Block::figure).collect()
@@ -68,13 +59,7 @@ struct Labels {
 
 /// What was done when idle, in the order in which it was run.
 pub(crate) fn policies(runs: &[&Entry]) -> Vec<String> {
-    let mut policies: Vec<String> = Vec::new();
-    for policy in runs.iter().filter_map(|entry| entry.record.idle.as_ref()) {
-        if !policies.contains(policy) {
-            policies.push(policy.clone());
-        }
-    }
-    policies
+    distinct(runs.iter().filter_map(|entry| entry.record.idle.clone()))
 }
 
 /// The runs of one policy at one number of subscribers.
@@ -84,25 +69,11 @@ pub(crate) fn of_policy<'a>(runs: &[&'a Entry], count: u64, policy: &str) -> Vec
     runs.iter().copied().filter(alike).collect()
 }
 
-/// The numbers of subscribers, rising.
-pub(crate) fn counts(runs: &[&Entry]) -> Vec<u64> {
-    let mut counts: Vec<u64> = runs.iter().map(|entry| entry.record.subscribers).collect();
-    counts.sort_unstable();
-    counts.dedup();
-    counts
-}
-
 fn figure(source: &Source, runs: &[&Entry], (series, value): Part, labels: Labels) -> Option<Figure> {
     let bars = |count: u64| {
         let bar = |policy: String| {
             let over = over_rounds(&of_policy(runs, count, &policy), value)?;
-            Some(Bar {
-                name: policy,
-                series,
-                value: over.median,
-                spread: over.spread(),
-                words: String::new(),
-            })
+            Some(over.bar(&policy, series, String::new()))
         };
         policies(runs).into_iter().filter_map(bar).collect::<Vec<_>>()
     };
@@ -111,18 +82,12 @@ fn figure(source: &Source, runs: &[&Entry], (series, value): Part, labels: Label
         heading: format!("{mode}, {}", counted(count as usize, "subscriber")),
         bars: bars(count),
     };
-    let groups: Vec<Group> = counts(runs).into_iter().map(group).collect();
-    let all = || groups.iter().flat_map(|group| &group.bars);
-    all().next()?;
-    let ends: Vec<f64> = all().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
+    let groups: Vec<Group> = counts_of(runs).into_iter().map(group).collect();
+    groups.iter().find(|group| !group.bars.is_empty())?;
     Some(Figure {
         slug: labels.slug.into(),
         title: labels.title.into(),
-        chart: Chart::Bars(Bars {
-            axis: Axis::new(labels.axis, Scale::linear(ends, labels.unit)),
-            keys: Vec::new(),
-            groups,
-        }),
+        chart: Chart::Bars(Bars::new((labels.axis, labels.unit), Vec::new(), groups)),
         caption: labels.caption,
         runs: name_runs(&source.name, runs),
     })
@@ -133,7 +98,7 @@ pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
     let sentence = |count: u64| {
         let of = |policy: String| {
             let rounds = of_policy(runs, count, &policy);
-            let median = over_rounds(&rounds, |run| one_way(run, run.latency_us, |summary| summary.median))?;
+            let median = over_rounds(&rounds, median)?;
             let cores = over_rounds(&rounds, |run| run.extra.get(CORES).copied());
             let cores = cores.map_or_else(String::new, |cores| format!(" for {:.2} cores", cores.median));
             Some(format!("{policy} {}{cores}", Unit::Us.text(median.median)))
@@ -147,5 +112,5 @@ pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
             )
         })
     };
-    counts(runs).into_iter().filter_map(sentence).collect()
+    counts_of(runs).into_iter().filter_map(sentence).collect()
 }

@@ -2,15 +2,14 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bar, Bars, Group, key};
-use super::super::plot::frame::Axis;
-use super::super::plot::scale::Scale;
+use super::super::plot::bars::{Bars, Group, key};
 use super::super::source::Source;
-use super::super::unit::{Unit, counted, digits, payload};
 use super::counts::about_latencies;
-use super::family::{OverRounds, name_runs, one_way, over_rounds, rate, slow};
+use super::family::{OverRounds, name_runs, over_rounds, p99, rate, slow};
 use super::quartiles::name_of;
+use crate::order::{distinct, grouped};
 use crate::results::Entry;
+use crate::unit::{Unit, counted, digits, payload};
 
 /// Colours of runs without and with slow subscribers.
 const WITHOUT: usize = 2;
@@ -51,26 +50,12 @@ pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
         let subscribers = counted(run.subscribers as usize, "subscriber");
         format!("{who}, sessions {sessions}, {subscribers}, {size}, {rate}")
     };
-    let mut kinds: Vec<String> = Vec::new();
-    for heading in runs.iter().map(|entry| kind(entry)) {
-        if !kinds.contains(&heading) {
-            kinds.push(heading);
-        }
-    }
-    let pair = |heading: String| {
-        let alike: Vec<&Entry> = runs.iter().copied().filter(|entry| kind(entry) == heading).collect();
-        let mut names: Vec<String> = Vec::new();
-        for name in alike.iter().filter_map(|entry| slow(&entry.record)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
+    let pair = |(heading, alike): (String, Vec<&'a Entry>)| {
+        let names = distinct(alike.iter().filter_map(|entry| slow(&entry.record)));
         let rounds_of = |kind: Option<&String>| -> Vec<&Entry> {
             alike.iter().copied().filter(|entry| slow(&entry.record).as_ref() == kind).collect()
         };
-        let p99 = |kind: Option<&String>| {
-            over_rounds(&rounds_of(kind), |run| one_way(run, run.latency_us, |summary| summary.p99))
-        };
+        let p99 = |kind: Option<&String>| over_rounds(&rounds_of(kind), p99);
         let with = |name: &String| {
             let by_round = over_rounds(&rounds_of(Some(name)), |run| run.extra.get(RATIO).copied());
             Some(With { name: name.clone(), p99_us: p99(Some(name))?, by_round })
@@ -79,7 +64,7 @@ pub(crate) fn pairs<'a>(runs: &[&'a Entry]) -> Vec<Pair<'a>> {
         let without = p99(None)?;
         (!with.is_empty()).then_some(Pair { heading, without, with, runs: alike })
     };
-    kinds.into_iter().filter_map(pair).collect()
+    grouped(runs.iter().copied(), |entry| kind(entry)).into_iter().filter_map(pair).collect()
 }
 
 /// The plot.
@@ -88,36 +73,24 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     if pairs.is_empty() {
         return Vec::new();
     }
-    let bar = |name: &str, series, over: &OverRounds, words: String| Bar {
-        name: name.to_owned(),
-        series,
-        value: over.median,
-        spread: over.spread(),
-        words,
-    };
     let group =
         |pair: &Pair<'_>| {
-            let mut bars = vec![bar("all healthy", WITHOUT, &pair.without, String::new())];
+            let mut bars = vec![pair.without.bar("all healthy", WITHOUT, String::new())];
             bars.extend(pair.with.iter().map(|with| {
-                bar(&with.name, WITH, &with.p99_us, format!("ratio {}", digits(with.ratio(pair))))
+                with.p99_us.bar(&with.name, WITH, format!("ratio {}", digits(with.ratio(pair))))
             }));
             Group { heading: pair.heading.clone(), bars }
         };
     let groups: Vec<Group> = pairs.iter().map(group).collect();
-    let bars = groups.iter().flat_map(|group| &group.bars);
-    let ends: Vec<f64> = bars.map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
     let shown: Vec<&Entry> = pairs.iter().flat_map(|pair| pair.runs.iter().copied()).collect();
     vec![Block::figure(Figure {
         slug: "isolation".into(),
         title: "What slow subscribers cost the healthy ones".into(),
-        chart: Chart::Bars(Bars {
-            axis: Axis::new(
-                "99th percentile of latency at healthy subscribers",
-                Scale::linear(ends, Unit::Us),
-            ),
-            keys: vec![key("all healthy", WITHOUT), key("beside slow ones", WITH)],
+        chart: Chart::Bars(Bars::new(
+            ("99th percentile of latency at healthy subscribers", Unit::Us),
+            vec![key("all healthy", WITHOUT), key("beside slow ones", WITH)],
             groups,
-        }),
+        )),
         caption: format!(
             "The 99th percentile at the subscribers that are not slow; the ratio is that with slow ones over that \
              without, the median over rounds. 1 is perfect isolation.{}",

@@ -37,8 +37,8 @@ pub(crate) mod scaling;
 
 use super::document::{Block, Chapter, Document, Section, slug};
 use super::source::Source;
-use super::unit::counted;
 use crate::results::{Entry, Kind};
+use crate::unit::counted;
 
 /// The report of these sources.
 pub(crate) fn document(sources: &[Source]) -> Document {

@@ -2,16 +2,15 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bar, Bars, Group, key};
-use super::super::plot::frame::Axis;
-use super::super::plot::scale::Scale;
+use super::super::plot::bars::{Bars, Group, key};
 use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
-use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, counted, digits, payload};
-use super::family::{OverRounds, name_runs, one_way, over_rounds, rate};
+use super::family::{OverRounds, median, median_to_last, name_runs, over_rounds, rate};
+use crate::order::{distinct, grouped, rising};
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, counted, digits, payload};
 
 /// What ours is called where a record names it.
 const OURS: &str = "corecast";
@@ -44,7 +43,7 @@ const METRICS: [Metric; 5] = [
         axis: "time to the last subscriber",
         unit: Unit::Us,
         flood: Some(false),
-        figure: |run| one_way(run, run.last_subscriber_us, |summary| summary.median),
+        figure: median_to_last,
         words: "Of each message; less is better.",
     },
     Metric {
@@ -53,7 +52,7 @@ const METRICS: [Metric; 5] = [
         axis: "latency",
         unit: Unit::Us,
         flood: Some(false),
-        figure: |run| one_way(run, run.latency_us, |summary| summary.median),
+        figure: median,
         words: "Over every delivery; less is better.",
     },
     Metric {
@@ -110,32 +109,18 @@ impl<'a> Case<'a> {
 }
 
 fn cases<'a>(runs: &[&'a Entry]) -> Vec<Case<'a>> {
-    let mut cases: Vec<Case<'a>> = Vec::new();
-    for entry in runs {
+    let key = |entry: &&Entry| {
         let run = &entry.record;
-        let rate = rate(run);
-        let heading = format!(
-            "{}, {}, {rate}",
-            counted(run.subscribers as usize, "subscriber"),
-            payload(run.size_bytes)
-        );
-        match cases.iter_mut().find(|case| case.heading == heading) {
-            Some(case) => case.runs.push(entry),
-            None => cases.push(Case { heading, flood: run.rate_hz.is_none(), runs: vec![entry] }),
-        }
-    }
-    cases
+        let subscribers = counted(run.subscribers as usize, "subscriber");
+        (format!("{subscribers}, {}, {}", payload(run.size_bytes), rate(run)), run.rate_hz.is_none())
+    };
+    let cases = grouped(runs.iter().copied(), key).into_iter();
+    cases.map(|((heading, flood), runs)| Case { heading, flood, runs }).collect()
 }
 
 /// The bars of a metric in one case: name, series, figure.
 fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)> {
-    let mut names: Vec<String> = Vec::new();
-    for entry in &case.runs {
-        let name = bar_name(&entry.record);
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = distinct(case.runs.iter().map(|entry| bar_name(&entry.record)));
     let bar = |name: String| {
         let rounds = case.of(&name);
         let over = over_rounds(&rounds, metric.figure)?;
@@ -182,36 +167,27 @@ fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure
         if metric.unit == Unit::PerS {
             bars.reverse();
         }
-        let bar = |(bar_name, series, over): &(String, usize, OverRounds)| Bar {
-            name: bar_name.clone(),
-            series: *series,
-            value: over.median,
-            spread: over.spread(),
-            words: if *bar_name == name {
-                String::new()
-            } else {
-                let ratio = ratio(&case.of(bar_name), &ours, metric);
-                ratio.map_or_else(String::new, |ratio| Unit::Ratio.text(ratio.median))
-            },
+        let bar = |(bar_name, series, over): &(String, usize, OverRounds)| {
+            let ratio = ratio(&case.of(bar_name), &ours, metric).filter(|_| *bar_name != name);
+            over.bar(
+                bar_name,
+                *series,
+                ratio.map_or_else(String::new, |ratio| Unit::Ratio.text(ratio.median)),
+            )
         };
         groups.push(Group { heading: case.heading.clone(), bars: bars.iter().map(bar).collect() });
         shown.extend(&case.runs);
     }
     let bars = || groups.iter().flat_map(|group| &group.bars);
     bars().next()?;
-    let ends: Vec<f64> = bars().map(|bar| bar.spread.map_or(bar.value, |(_, high)| high)).collect();
     let keys = [("corecast, proxy mode", PROXY), ("corecast, direct mode", DIRECT), ("others", OTHERS)];
     let keys = keys.into_iter().filter(|(_, series)| bars().any(|bar| bar.series == *series));
-    let keys = keys.map(|(name, series)| key(name, series)).collect();
+    let keys: Vec<_> = keys.map(|(name, series)| key(name, series)).collect();
     let rounds = shown.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
     Some(Figure {
         slug: metric.slug.into(),
         title: metric.title.into(),
-        chart: Chart::Bars(Bars {
-            axis: Axis::new(metric.axis, Scale::linear(ends, metric.unit)),
-            keys,
-            groups,
-        }),
+        chart: Chart::Bars(Bars::new((metric.axis, metric.unit), keys, groups)),
         caption: format!(
             "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind \
              the figure, how many times ours it is (the median over the rounds).",
@@ -236,9 +212,7 @@ fn ratios(case: &Case<'_>) -> Option<Table> {
         &columns,
         "Median of the ratios round by round, with the least and the greatest. Above 1 ours is more.",
     );
-    let mut names: Vec<String> = case.runs.iter().map(|entry| bar_name(&entry.record)).collect();
-    names.sort();
-    names.dedup();
+    let names = rising(case.runs.iter().map(|entry| bar_name(&entry.record)));
     for name in names.into_iter().filter(|name| *name != first.0) {
         let theirs = case.of(&name);
         let cell = |metric: &&Metric| Cell::known(ratio(&ours, &theirs, metric).map(ratio_in_words));

@@ -6,11 +6,11 @@ use super::super::plot::frame::{Axis, Dash};
 use super::super::plot::lines::{Line, Lines};
 use super::super::plot::scale::Scale;
 use super::super::source::Source;
-use super::super::unit::{Unit, counted};
 use super::counts::{about_latencies, slug_of};
-use super::family::{Family, clock_error, families, mode_look, name_runs};
+use super::family::{Family, clock_error, families, mode_look, name_runs, paced};
 use crate::measure::latency::Latencies;
 use crate::results::Entry;
+use crate::unit::{Unit, counted};
 
 /// The curve ends at the percentile beyond which there is one measurement; never further than this.
 const QUANTILE_MAX: f64 = 0.999_999;
@@ -19,8 +19,7 @@ const QUANTILE_MIN: f64 = 0.99;
 
 /// For each family with a rate: the curves of its largest number of subscribers.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let paced: Vec<&Entry> = runs.iter().copied().filter(|entry| entry.record.rate_hz.is_some()).collect();
-    families(&paced).iter().filter_map(|family| figure(source, family)).map(Block::figure).collect()
+    families(&paced(runs)).iter().filter_map(|family| figure(source, family)).map(Block::figure).collect()
 }
 
 fn figure(source: &Source, family: &Family<'_>) -> Option<Figure> {
@@ -46,18 +45,14 @@ fn figure(source: &Source, family: &Family<'_>) -> Option<Figure> {
         }
         shown.extend(rounds);
     }
-    let values: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|(_, us)| *us).collect();
-    if values.is_empty() {
-        return None;
-    }
+    lines.first()?;
     let greatest = (1.0 - 1.0 / longest.max(1) as f64).clamp(QUANTILE_MIN, QUANTILE_MAX);
     let x = Axis::new("percentile", Scale::percentiles(greatest));
-    let y = Axis::new("latency", Scale::log(values, Unit::Us));
     let subscribers = counted(count as usize, "subscriber");
     Some(Figure {
         slug: slug_of("percentiles", family),
         title: format!("Percentiles at {subscribers}{}", family.behind()),
-        chart: Chart::Lines(Lines { x, y, lines, rules: Vec::new(), named: Vec::new() }),
+        chart: Chart::Lines(Lines::new(x, ("latency", Unit::Us), lines)),
         caption: format!(
             "Each: every delivery. Last: of each message, when its last subscriber had it. A curve ends where one \
              measurement is left. The axis is logarithmic in what is missing to 100 %.{}",

@@ -2,14 +2,13 @@
 //! and the time to the last subscriber beside it.
 
 use super::super::document::Block;
-use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::count;
-use super::super::unit::counted;
 use super::family::{clock_error, families_of_any_shards, shards_differ};
 use crate::measure::latency::Summary;
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{count, counted};
 
 /// The table of one family: its columns are those of the ancestor's published figures, and five more.
 pub(crate) fn blocks(source: &Source) -> Vec<Block> {

@@ -1,27 +1,23 @@
 //! Owns the table of every run: what became of its messages. Every other figure names runs of this table.
 
 use super::super::document::Block;
-use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, count, digits, payload};
 use super::family::name_runs;
 use super::quartiles::name_of;
+use crate::order::grouped;
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, count, digits, payload};
 
 /// Each note with the runs that have it.
 fn notes(source: &Source) -> Vec<(String, Vec<&Entry>)> {
-    let mut notes: Vec<(String, Vec<&Entry>)> = Vec::new();
-    for entry in &source.results.runs {
+    let notes = source.results.runs.iter().flat_map(|entry| {
         let incomplete = entry.record.incomplete.iter().map(|why| format!("incomplete: {why}"));
-        for note in incomplete.chain(entry.record.notes.iter().cloned()) {
-            match notes.iter_mut().find(|(other, _)| *other == note) {
-                Some((_, runs)) => runs.push(entry),
-                None => notes.push((note, vec![entry])),
-            }
-        }
-    }
-    notes
+        incomplete.chain(entry.record.notes.iter().cloned()).map(move |note| (note, entry))
+    });
+    let alike = grouped(notes, |(note, _)| note.clone()).into_iter();
+    alike.map(|(note, runs)| (note, runs.into_iter().map(|(_, entry)| entry).collect())).collect()
 }
 
 const COLUMNS: [&str; 12] = [

@@ -2,18 +2,18 @@
 
 use super::super::document::{Block, Figure};
 use super::super::plot::Chart;
-use super::super::plot::frame::{Axis, Dash};
+use super::super::plot::frame::Dash;
 use super::super::plot::lines::{Line, Lines};
-use super::super::plot::scale::Scale;
-use super::super::record::RunRecord;
 use super::super::source::Source;
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, count, counted};
-use super::counts::SUBSCRIBERS;
+use super::counts::count_axis;
 use super::family::{
     Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs, over_rounds,
 };
+use crate::order::rising;
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{Unit, count, counted};
 
 /// CPU for each delivery and memory for each subscriber, for each family with several numbers of subscribers.
 pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
@@ -43,17 +43,10 @@ fn figure(
     value: fn(&RunRecord) -> Option<f64>,
 ) -> Option<Figure> {
     let lines = lines(family, |run| value(run).filter(|value| *value > 0.0));
-    let values: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value).collect();
     if lines.iter().all(|line| line.points.len() < 2) {
         return None;
     }
-    let chart = Lines {
-        x: Axis::new(SUBSCRIBERS, Scale::counts(&family.counts())),
-        y: Axis::new(axis, Scale::log(values, unit)),
-        lines,
-        rules: Vec::new(),
-        named: Vec::new(),
-    };
+    let chart = Lines::new(count_axis(family), (axis, unit), lines);
     Some(Figure {
         slug: super::counts::slug_of(slug, family),
         title: format!("{title}{}", family.behind()),
@@ -69,9 +62,7 @@ fn lines(family: &Family<'_>, value: impl Fn(&RunRecord) -> Option<f64>) -> Vec<
         family.runs.iter().map(|entry| (&entry.record.mode[..], entry.record.shards.len())).collect();
     kinds.sort_unstable_by(|(mode, shards), (other, more)| other.cmp(mode).then(shards.cmp(more)));
     kinds.dedup();
-    let mut shard_counts: Vec<usize> = kinds.iter().map(|(_, shards)| *shards).collect();
-    shard_counts.sort_unstable();
-    shard_counts.dedup();
+    let shard_counts = rising(kinds.iter().map(|(_, shards)| *shards));
     let line = |(mode, shards): (&str, usize)| {
         let number = shard_counts.iter().position(|other| *other == shards).unwrap_or(0);
         let mut look = Look::of_mode(mode, "", Dash::Solid);
@@ -100,7 +91,7 @@ const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
 const SYSCALLS: &str = "syscalls_per_delivery";
 
 /// What there is of each cost, by mode, shards and number of subscribers.
-fn table(source: &Source, family: &Family<'_>) -> Table {
+fn table<'a>(source: &Source, family: &Family<'a>) -> Table {
     const COLUMNS: [&str; 9] = [
         "mode",
         "#shards",
@@ -117,14 +108,11 @@ fn table(source: &Source, family: &Family<'_>) -> Table {
         &COLUMNS,
         "Of whoever fans out; medians over rounds. User and system time are told apart only where there is enough of it.",
     );
-    let mut kinds: Vec<(&str, usize, u64)> = Vec::new();
-    for run in family.runs.iter().map(|entry| &entry.record) {
-        let kind = (&run.mode[..], run.shards.len(), run.subscribers);
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    kinds.sort_unstable();
+    let kind = |entry: &&'a Entry| {
+        let run = &entry.record;
+        (&run.mode[..], run.shards.len(), run.subscribers)
+    };
+    let kinds = rising(family.runs.iter().map(kind));
     for (mode, shards, subscribers) in kinds {
         let mut rounds = family.rounds(mode, subscribers);
         rounds.retain(|entry| entry.record.shards.len() == shards);

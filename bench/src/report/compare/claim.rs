@@ -1,8 +1,8 @@
 //! Owns `--assert` about a comparison: each pair must keep it.
 
-use super::super::assert_expr::{Expression, SyntaxError};
-use super::super::assertion::known_numbers;
 use super::Pair;
+use crate::record::assertion::known_numbers;
+use crate::record::expression::{AssertionError, Expression};
 use std::str::FromStr;
 
 /// What stands behind the name of a figure: what is asked about it.
@@ -10,58 +10,29 @@ const ASPECTS: [&str; 5] = ["a", "b", "ratio", "ratio_low", "ratio_high"];
 
 /// A comparison over ratios, such as `last_subscriber_us.median.ratio < 1.1`.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Claim {
-    text: String,
-    expression: Expression,
-}
-
-/// Text that claims nothing about a comparison.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// Not of the grammar.
-    #[error("{0}")]
-    Syntax(#[from] SyntaxError),
-    /// A name without one of the aspects.
-    #[error(
-        "`{text}` asks for `{field}`: write the name of a figure and one of .a, .b, .ratio, .ratio_low, .ratio_high, \
-         such as last_subscriber_us.median.ratio"
-    )]
-    NoAspect {
-        /// The claim.
-        text: String,
-        /// The name.
-        field: String,
-    },
-    /// A name that no run has a number for.
-    #[error("`{text}` asks for `{field}`, and `{figure}` is not a number of a run; those are: {}", .figures.join(", "))]
-    UnknownFigure {
-        /// The claim.
-        text: String,
-        /// The name.
-        field: String,
-        /// The part of it that is unknown.
-        figure: String,
-        /// Every figure that there is.
-        figures: Vec<String>,
-    },
-}
+pub struct Claim(Expression);
 
 impl FromStr for Claim {
-    type Err = ClaimError;
+    type Err = AssertionError;
 
-    fn from_str(text: &str) -> Result<Self, ClaimError> {
-        let expression = Expression::parse(text)?;
+    fn from_str(text: &str) -> Result<Self, AssertionError> {
+        let expression: Expression = text.parse()?;
         let figures = known_numbers();
-        for field in expression.fields() {
-            let Some((figure, _)) = parts(field) else {
-                return Err(ClaimError::NoAspect { text: text.to_owned(), field: field.to_owned() });
-            };
-            if !figures.iter().any(|known| known == figure) {
-                let (text, field, figure) = (text.to_owned(), field.to_owned(), figure.to_owned());
-                return Err(ClaimError::UnknownFigure { text, field, figure, figures });
-            }
-        }
-        Ok(Claim { text: text.to_owned(), expression })
+        let is_known = |figure: &str| figures.iter().any(|known| known == figure);
+        expression.check_fields(
+            |field| parts(field).is_some_and(|(figure, _)| is_known(figure)),
+            |field| match parts(field) {
+                None => {
+                    "write the name of a figure and one of .a, .b, .ratio, .ratio_low, .ratio_high, such as \
+                         last_subscriber_us.median.ratio"
+                        .into()
+                }
+                Some((figure, _)) => {
+                    format!("and `{figure}` is not a number of a run; those are: {}", figures.join(", "))
+                }
+            },
+        )?;
+        Ok(Claim(expression))
     }
 }
 
@@ -84,7 +55,7 @@ impl Claim {
                 _ => Some(compared.interval?.high),
             }
         };
-        self.expression.complaint(&self.text, &format!(" ({})", pair.run), &value)
+        self.0.complaint(&format!(" ({})", pair.run), &value)
     }
 }
 

@@ -2,10 +2,11 @@
 //! one group.
 
 use super::super::chapter::family::{WHOLE, rate, shards_differ, slow};
-use super::super::record::RunRecord;
 use super::super::source::Source;
-use super::super::unit::{count, counted, payload};
+use crate::order::grouped;
+use crate::record::RunRecord;
 use crate::results::Entry;
+use crate::unit::{count, counted, payload};
 use std::fmt;
 
 /// What was asked for.
@@ -62,15 +63,7 @@ fn counts(entry: &Entry) -> bool {
 pub fn groups(source: &Source) -> Vec<(Likeness, Vec<&Entry>)> {
     let runs: Vec<&Entry> = source.results.runs.iter().filter(|entry| counts(entry)).collect();
     let shards = shards_differ(&runs);
-    let mut groups: Vec<(Likeness, Vec<&Entry>)> = Vec::new();
-    for entry in runs {
-        let likeness = Likeness::of(&entry.record, shards);
-        match groups.iter_mut().find(|(other, _)| *other == likeness) {
-            Some((_, rounds)) => rounds.push(entry),
-            None => groups.push((likeness, vec![entry])),
-        }
-    }
-    groups
+    grouped(runs, |entry| Likeness::of(&entry.record, shards))
 }
 
 /// Those that are in no group.

@@ -13,9 +13,9 @@ pub mod interval;
 pub mod matching;
 pub mod text;
 
-use super::assertion::numbers_of;
 use super::chapter::family::clock_error;
 use super::source::Source;
+use crate::record::assertion::numbers_of;
 use crate::results::{Entry, Raw};
 use interval::{Basis, Interval, Sampled};
 use serde::Serialize;

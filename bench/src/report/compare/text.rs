@@ -1,9 +1,9 @@
 //! Owns what `compare` prints: a table for each pair, and what has no pair.
 
 use super::super::table::{Cell, Table};
-use super::super::unit::{Unit, digits};
 use super::interval::{Ground, Interval};
 use super::{Comparison, Pair};
+use crate::unit::{Unit, digits};
 use corecast::internals::printable::printable;
 use std::fmt::Write as _;
 

@@ -1,8 +1,10 @@
 //! Owns bars that lie one below the other, each with its figure in words and with the spread of several rounds.
 
 use super::frame::{Axis, Frame, Key, LINE, Look};
+use super::scale::Scale;
 use super::theme::{Ink, Theme};
 use super::{Drawing, Form, Px, text_width};
+use crate::unit::Unit;
 use maud::{Markup, html};
 
 /// Bars, one below the other.
@@ -52,6 +54,13 @@ struct Rows {
 }
 
 impl Bars {
+    /// Bars on a linear axis that holds them all, with their spread.
+    pub(crate) fn new((axis, unit): (&str, Unit), keys: Vec<Key>, groups: Vec<Group>) -> Self {
+        let bars = groups.iter().flat_map(|group| &group.bars);
+        let ends = bars.map(|bar| bar.spread.map_or(bar.value, |(_, high)| high));
+        Bars { axis: Axis::new(axis, Scale::linear(ends, unit)), keys, groups }
+    }
+
     pub(crate) fn draw(&self, form: Form, theme: Theme) -> Drawing {
         let letters = form.letters;
         let beside = form.width >= NAMES_BESIDE_FROM;

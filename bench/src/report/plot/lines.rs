@@ -1,8 +1,10 @@
 //! Owns charts of lines: series over counts or percentiles, rules across, and points that are named.
 
 use super::frame::{Axis, Dash, Frame, Key, Look, Shape, dashes, mark, path_points};
+use super::scale::Scale;
 use super::theme::{Ink, Theme};
 use super::{Drawing, Form, Px, text_width};
+use crate::unit::Unit;
 use maud::{Markup, html};
 
 /// Lines over an axis.
@@ -45,6 +47,13 @@ pub(crate) struct Named {
 }
 
 impl Lines {
+    /// Lines over `x`, on a logarithmic axis that holds them all.
+    pub(crate) fn new(x: Axis, (y, unit): (&str, Unit), lines: Vec<Line>) -> Self {
+        let values = lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value);
+        let y = Axis::new(y, Scale::log(values, unit));
+        Lines { x, y, lines, rules: Vec::new(), named: Vec::new() }
+    }
+
     pub(crate) fn draw(&self, form: Form, theme: Theme) -> Drawing {
         let key = |line: &Line| Key {
             name: line.name.clone(),

@@ -1,6 +1,6 @@
 //! Owns the way from a value to a place on an axis, and where an axis has its ticks.
 
-use super::super::unit::{Unit, tick};
+use crate::unit::{Unit, tick};
 
 /// An axis' scale: what it spans, and its ticks.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,7 +1,7 @@
 //! Owns the record `corecast-bench/1`: what `--json` writes, `--assert` asks about, and the tables show. The names of
 //! its fields are a promise to whoever reads the files: fields may be added, never renamed or given another meaning.
 
-use super::peer_record::{PeerRecord, RatioRecord, SkippedRecord};
+use super::peers::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::measure::environment::Environment;
 use crate::measure::latency::Summary;
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@
 //! number     = 12 | 0.5 | 1e6 | 1_000        field = name { "." name }
 //! ```
 
-use std::fmt;
+use std::str::FromStr;
 
 /// How deep parentheses and signs may nest, so that no text can exhaust the stack.
 const DEPTH_MAX: usize = 64;
@@ -16,6 +16,7 @@ const DEPTH_MAX: usize = 64;
 /// A comparison of two sums.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expression {
+    text: String,
     left: Term,
     comparison: Comparison,
     right: Term,
@@ -57,6 +58,25 @@ pub struct SyntaxError {
     problem: String,
 }
 
+/// Text that asserts nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AssertionError {
+    /// Not of the grammar.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// A field that there is not.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl FromStr for Expression {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
+        Expression::parse(text)
+    }
+}
+
 impl Expression {
     /// Reads an assertion such as `deliveries + gaps_reported == deliveries_expected`.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
@@ -65,8 +85,22 @@ impl Expression {
         let comparison = reader.comparison()?;
         let right = reader.sum()?;
         match reader.peek() {
-            None => Ok(Expression { left, comparison, right }),
+            None => Ok(Expression { text: text.to_owned(), left, comparison, right }),
             Some(_) => Err(reader.error("expected the end")),
+        }
+    }
+
+    /// Accepts it if every field is known; `why` says what is wrong with the first one that is not.
+    pub fn check_fields(
+        &self,
+        known: impl Fn(&str) -> bool,
+        why: impl FnOnce(&str) -> String,
+    ) -> Result<(), AssertionError> {
+        match self.fields().into_iter().find(|field| !known(field)) {
+            None => Ok(()),
+            Some(field) => {
+                Err(AssertionError::Unknown(format!("`{}` asks for `{field}`, {}", self.text, why(field))))
+            }
         }
     }
 
@@ -78,9 +112,9 @@ impl Expression {
         fields
     }
 
-    /// What to say if it does not hold: a line with what was typed, `of` which run (nothing, or a space and words), and
-    /// the fields' values.
-    pub fn complaint(&self, text: &str, of: &str, value: &impl Fn(&str) -> Option<f64>) -> Option<String> {
+    /// The complaint if it does not hold: a line with the assertion, `of` which run (nothing, or a blank and words), and
+    /// the values of its fields.
+    pub fn complaint(&self, of: &str, value: &impl Fn(&str) -> Option<f64>) -> Option<String> {
         let verdict = match self.holds(value) {
             Some(true) => return None,
             Some(false) => "does not hold",
@@ -91,10 +125,10 @@ impl Expression {
             None => format!("{name} was not measured"),
         };
         let figures: Vec<String> = self.fields().into_iter().map(figure).collect();
-        Some(format!("--assert '{text}' {verdict}{of}: {}", figures.join(", ")))
+        Some(format!("--assert '{}' {verdict}{of}: {}", self.text, figures.join(", ")))
     }
 
-    /// Whether it holds, with `value` for each field; `None` if a field has no value.
+    /// Evaluates it, with `value` for each field; `None` if a field has no value.
     pub fn holds(&self, value: &impl Fn(&str) -> Option<f64>) -> Option<bool> {
         let (left, right) = (self.left.value(value)?, self.right.value(value)?);
         Some(match self.comparison {
@@ -268,49 +302,51 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Comparison::Equal => "==",
-            Comparison::NotEqual => "!=",
-            Comparison::AtMost => "<=",
-            Comparison::AtLeast => ">=",
-            Comparison::Less => "<",
-            Comparison::Greater => ">",
-        })
-    }
-}
-
-impl fmt::Display for Expression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.left, self.comparison, self.right)
-    }
-}
-
-impl fmt::Display for Term {
-    /// Fully parenthesised, so that what was understood can be seen.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Term::Number(number) => write!(f, "{number}"),
-            Term::Field(name) => f.write_str(name),
-            Term::Negated(term) => write!(f, "-{term}"),
-            Term::Of(left, operator, right) => {
-                let sign = match operator {
-                    Operator::Plus => '+',
-                    Operator::Minus => '-',
-                    Operator::Times => '*',
-                    Operator::Over => '/',
-                };
-                write!(f, "({left} {sign} {right})")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fmt;
+
+    // Written back, an expression shows how it was understood.
+    impl fmt::Display for Comparison {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                Comparison::Equal => "==",
+                Comparison::NotEqual => "!=",
+                Comparison::AtMost => "<=",
+                Comparison::AtLeast => ">=",
+                Comparison::Less => "<",
+                Comparison::Greater => ">",
+            })
+        }
+    }
+
+    impl fmt::Display for Expression {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{} {} {}", self.left, self.comparison, self.right)
+        }
+    }
+
+    impl fmt::Display for Term {
+        /// Fully parenthesised, so that what was understood can be seen.
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Term::Number(number) => write!(f, "{number}"),
+                Term::Field(name) => f.write_str(name),
+                Term::Negated(term) => write!(f, "-{term}"),
+                Term::Of(left, operator, right) => {
+                    let sign = match operator {
+                        Operator::Plus => '+',
+                        Operator::Minus => '-',
+                        Operator::Times => '*',
+                        Operator::Over => '/',
+                    };
+                    write!(f, "({left} {sign} {right})")
+                }
+            }
+        }
+    }
 
     fn value(name: &str) -> Option<f64> {
         match name {

@@ -1,7 +1,7 @@
 //! Owns what is seen while a run goes on: a bar on a terminal, a plain line every few seconds elsewhere. All of it
 //! goes to stderr; stdout is for results.
 
-use super::unit::count;
+use crate::unit::count;
 use corecast::internals::printable::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};

@@ -1,79 +1,67 @@
-//! Owns `--assert` over runs: which fields a run has, and whether every run keeps what was asserted.
+//! Owns the numbers of a record under their names, and `--assert` over the runs that have them.
 
-use super::assert_expr::{Expression, SyntaxError};
-use super::record::{BrokerRecord, ExecutorsRecord, RunRecord};
+use super::expression::{AssertionError, Expression};
+use super::run::{BrokerRecord, ExecutorsRecord, RunRecord};
 use crate::measure::latency::Summary;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+/// Every number of a record under its dotted name; `None` for one that was not measured.
+pub type Numbers = BTreeMap<String, Option<f64>>;
+
 /// A comparison over fields that runs have.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Assertion {
-    text: String,
-    expression: Expression,
-}
-
-/// Text that asserts nothing about a run.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AssertionError {
-    /// Not of the grammar.
-    #[error("{0}")]
-    Syntax(#[from] SyntaxError),
-    /// A name that no run has a number for.
-    #[error("`{text}` asks for `{field}`, which is not a number of a run; those are: {}", .fields.join(", "))]
-    UnknownField {
-        /// The assertion.
-        text: String,
-        /// The name.
-        field: String,
-        /// Every name that there is.
-        fields: Vec<String>,
-    },
-}
+pub struct Assertion(Expression);
 
 impl FromStr for Assertion {
     type Err = AssertionError;
 
     fn from_str(text: &str) -> Result<Self, AssertionError> {
-        let expression = Expression::parse(text)?;
-        let known = numbers_of(&full_run());
-        if let Some(field) = expression.fields().into_iter().find(|field| !known.contains_key(*field)) {
-            let field = field.to_owned();
-            return Err(AssertionError::UnknownField {
-                text: text.to_owned(),
-                field,
-                fields: known.into_keys().collect(),
-            });
-        }
-        Ok(Assertion { text: text.to_owned(), expression })
+        Assertion::of_runs(text.parse()?, &[])
     }
 }
 
 impl Assertion {
-    /// What is wrong with this run, if it does not keep the assertion: a line that names the figures.
+    /// An expression over fields of runs. One that has others is refused with all that there are, and with those that
+    /// there are `beside` them.
+    pub fn of_runs(expression: Expression, beside: &[&str]) -> Result<Self, AssertionError> {
+        let known = numbers_of(&full_run());
+        expression.check_fields(
+            |field| known.contains_key(field),
+            |_| {
+                let names: Vec<&str> =
+                    known.keys().map(String::as_str).chain(beside.iter().copied()).collect();
+                format!("which is not a number of a run; those are: {}", names.join(", "))
+            },
+        )?;
+        Ok(Assertion(expression))
+    }
+
+    /// The complaint about this run, if it does not keep the assertion: a line that names the figures.
     pub fn check(&self, run: &RunRecord) -> Option<String> {
         let numbers = numbers_of(run);
         // Absent where sender and receivers read the same clock.
         let same_clock = |name: &str| (name == CLOCK_ERROR).then_some(0.0);
         let value = |name: &str| numbers.get(name).copied().flatten().or_else(|| same_clock(name));
         let run = format!(" ({} mode, {} subscribers, {} bytes)", run.mode, run.subscribers, run.size_bytes);
-        self.expression.complaint(&self.text, &run, &value)
+        self.0.complaint(&run, &value)
     }
 }
 
 /// The figure by which one-way latencies may be wrong.
 const CLOCK_ERROR: &str = "clock_error_us";
 
-/// Every number of a run under its dotted name; `None` for one that was not measured.
-pub(crate) fn numbers_of(run: &RunRecord) -> BTreeMap<String, Option<f64>> {
-    let mut numbers = BTreeMap::new();
-    // A run is always representable; should it not be, no assertion about it can be told.
-    collect("", &serde_json::to_value(run).unwrap_or_default(), &mut numbers);
+/// The numbers of a record.
+pub fn numbers_of(record: &impl Serialize) -> Numbers {
+    let mut numbers = Numbers::new();
+    // A record is always representable; should it not be, no assertion about it can be told.
+    collect("", &serde_json::to_value(record).unwrap_or_default(), &mut numbers);
     numbers
 }
 
-fn collect(name: &str, value: &Value, into: &mut BTreeMap<String, Option<f64>>) {
+fn collect(name: &str, value: &Value, into: &mut Numbers) {
     match value {
         Value::Null => drop(into.insert(name.to_owned(), None)),
         Value::Number(number) => drop(into.insert(name.to_owned(), number.as_f64())),
@@ -126,8 +114,8 @@ fn full_run() -> RunRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::sample_run;
     use super::*;
+    use crate::record::run::tests::sample_run;
 
     fn check(text: &str, run: &RunRecord) -> Option<String> {
         text.parse::<Assertion>().unwrap().check(run)
@@ -175,7 +163,7 @@ mod tests {
     fn an_unknown_field_lists_those_there_are() {
         for text in ["losts == 0", "latency_us == 0", "mode == 0", "latency_us.p98 < 1"] {
             let error = text.parse::<Assertion>().unwrap_err();
-            assert!(matches!(error, AssertionError::UnknownField { .. }), "{error}");
+            assert!(matches!(error, AssertionError::Unknown(_)), "{error}");
             let said = error.to_string();
             assert!(said.contains("latency_us.p99_9") && said.contains("broker.rss_bytes"), "{said}");
         }

@@ -1,0 +1,45 @@
+//! Owns order: items once each, or in groups, as they first come; and rising.
+
+/// The items, each once, in the order in which they come.
+pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// The items in groups of one key each, in the order in which the keys come.
+pub(crate) fn grouped<T, K: PartialEq>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for item in items {
+        let of_item = key(&item);
+        match groups.iter_mut().find(|(other, _)| *other == of_item) {
+            Some((_, items)) => items.push(item),
+            None => groups.push((of_item, vec![item])),
+        }
+    }
+    groups
+}
+
+/// The items, each once, rising.
+pub(crate) fn rising<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    std::collections::BTreeSet::from_iter(items).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_keep_the_order_in_which_they_first_come() {
+        assert_eq!(distinct([3, 1, 3, 2, 1]), [3, 1, 2]);
+        assert_eq!(grouped([3, 1, 5, 2], |item| item % 2), [(1, vec![3, 1, 5]), (0, vec![2])]);
+        assert_eq!(rising([3, 1, 3, 2, 1]), [1, 2, 3]);
+    }
+}

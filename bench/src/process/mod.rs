@@ -1,0 +1,15 @@
+//! Processes that a measurement starts: each ends with this one, and says why it failed.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`guard`] | the hidden subcommand through which a process is started, so that it outlives nobody |
+//! | [`child`] | one process: started, waited for until it serves, its last words, its end |
+//! | [`server`] | the fan-out of a run: a process of ours, or one that runs already |
+//! | [`broker`] | the `corecast` broker: its file, its arguments, its ready line |
+//! | [`transport`] | TCP or Unix sockets |
+
+pub mod broker;
+pub mod child;
+pub mod guard;
+pub mod server;
+pub mod transport;
