@@ -36,11 +36,6 @@ CIRCLES = {
     # To be cut: what one of these files does cannot be understood without all of the others.
     "src/shard/state.rs": (16, "one shard, sliced: to become a router over parts that own their state"),
     "src/broker/runtime.rs": (7, "pumps that start each other through the runtime that holds them"),
-    "bench/src/peer/dialect/mod.rs": (7, "a list of dialects, and dialects that ask the list for what they share"),
-    "bench/src/peer/compare.rs": (3, "peers of our own, and what they are compared by"),
-    "bench/src/peer/source.rs": (3, "floor and feed are sources, and sources know of them"),
-    "bench/src/peer/plan.rs": (2, "a plan starts what start.rs describes by plans"),
-    "bench/src/experiment/drive.rs": (2, "one run, in two files"),
     "executors/src/link.rs": (3, "links wake threads, threads are stirred by ticks, and ticks come over links"),
     # To stay: a parent that lists its children by what they give, and children that use the parent's types.
     "src/cli/mod.rs": (3, "man pages and completions are subcommands, and show the whole command"),
@@ -49,9 +44,8 @@ CIRCLES = {
     "src/transport/endpoint.rs": (2, "an endpoint, and how it is read from text"),
     "src/fanout/batch.rs": (2, "a batch has an encoding, and an encoding cuts batches"),
     "src/telemetry/counters.rs": (2, "a row of the list, and its way to the recorder"),
-    "bench/src/cli/mod.rs": (8, "subcommands share arguments and show the whole command"),
+    "bench/src/cli/mod.rs": (2, "man pages and completions are subcommands, and show the whole command"),
     "bench/src/experiment/catalogue/mod.rs": (10, "the list of experiments, and experiments that are rows of it"),
-    "bench/src/experiment/echo/mod.rs": (2, "echo over channels or sockets, chosen by its parent"),
     "bench/src/report/plot/mod.rs": (5, "a plot is of one kind, and each kind draws on the parent's canvas"),
     "executors/src/host_check.rs": (3, "findings, by subject"),
     "executors/src/pool.rs": (2, "a pool, and how its executors start"),

@@ -3,7 +3,7 @@
 
 use super::exit::Exit;
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
-use crate::experiment::drive::DriveError;
+use crate::experiment::error::DriveError;
 use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
 use crate::experiment::run::{RunError, run};
 use crate::experiment::settings::SlowShare;

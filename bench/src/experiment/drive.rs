@@ -2,16 +2,17 @@
 //! accounted for, asked for what it measured. Runs on a plain thread.
 
 use super::descriptors::files_per_subscriber_elsewhere;
+use super::error::DriveError;
 use super::plan::{Plan, Slow};
 use super::receivers::Receivers;
 use super::watch::{Driven, Ending, Watch};
-use crate::host::fleet::{Fleet, FleetError, Shared};
+use crate::host::fleet::{Fleet, Shared};
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
 use crate::progress::Progress;
 use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
-use crate::swarm::reports::{Failure, Report, reports, with_causes};
+use crate::swarm::reports::{Report, reports};
 use crate::swarm::slow::{SlowConfig, SlowSubscribers};
 use crate::swarm::subscribers::SubscribersConfig;
 use corecast::{Endpoint, OverflowPolicy};
@@ -28,45 +29,6 @@ const START_LEAD: Duration = Duration::from_millis(50);
 const SET_UP_GRACE: Duration = Duration::from_secs(1);
 /// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why there is nothing to show of a swarm.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// The executors did not start.
-    #[error("cannot start the swarm: {}", with_causes(.0))]
-    Pool(PoolError),
-    /// Somebody asked to stop.
-    #[error("interrupted before the first message")]
-    Interrupted,
-    /// Publishers or subscribers could not be set up.
-    #[error("cannot set up the swarm: {0}")]
-    Failed(Failure),
-    /// Other hosts could not be used.
-    #[error(transparent)]
-    Fleet(Box<FleetError>),
-    /// Not everybody was ready in time.
-    #[error("the swarm was not set up within {} s: {waiting} of {executors} executors are not ready", .timeout.as_secs_f64())]
-    TimedOut {
-        /// How long was waited.
-        timeout: Duration,
-        /// Executors that have not reported.
-        waiting: usize,
-        /// Executors that there are.
-        executors: usize,
-    },
-}
-
-impl From<FleetError> for DriveError {
-    fn from(error: FleetError) -> Self {
-        DriveError::Fleet(Box::new(error))
-    }
-}
-
-impl From<PoolError> for DriveError {
-    fn from(error: PoolError) -> Self {
-        DriveError::Pool(error)
-    }
-}
 
 /// A swarm that is ready to go.
 #[derive(Debug)]

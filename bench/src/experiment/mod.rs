@@ -7,6 +7,7 @@
 //! | [`run`] | one run, from the first connection to the record |
 //! | [`outcome`] | what it comes to: the record and its notes |
 //! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
+//! | [`error`] | errors of the swarm of a run |
 //! | `receivers` | where its subscribers are: here, or on other hosts |
 //! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
 //! | [`cost`] | what a run costs whoever fans out |
@@ -30,6 +31,7 @@ pub mod counters;
 pub mod descriptors;
 pub mod drive;
 pub mod echo;
+pub mod error;
 pub mod figures;
 pub mod file;
 pub mod outcome;

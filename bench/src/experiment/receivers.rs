@@ -1,7 +1,7 @@
 //! Owns the choice of where subscribers are: on this host, or on others. Both are asked for the same things, and
 //! answer on the same channel.
 
-use super::drive::DriveError;
+use super::error::DriveError;
 use crate::host::fleet::{Fleet, FleetError, FleetSwarm, Shared};
 use crate::measure::tally::Tally;
 use crate::record::HostRecord;

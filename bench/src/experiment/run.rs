@@ -3,7 +3,8 @@
 use super::cost::{Cost, Reading};
 use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
-use super::drive::{Drive, DriveError};
+use super::drive::Drive;
+use super::error::DriveError;
 use super::outcome::{Outcome, outcome};
 use super::plan::{BrokerChoice, Plan, PlanError};
 use super::syscalls::{self, SyscallCount};

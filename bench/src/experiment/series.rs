@@ -2,7 +2,7 @@
 //! done, somebody asks to stop, or there is no point in going on.
 
 use super::catalogue::flood;
-use super::drive::DriveError;
+use super::error::DriveError;
 use super::figures::{Rounds, over_rounds};
 use super::outcome::Outcome;
 use super::plan::Plan;

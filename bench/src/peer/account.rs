@@ -1,6 +1,6 @@
 //! Owns what the subscribers of one thread have got: the tally of the run that goes on, and how far each session is.
 
-use super::dialect::Sink;
+use super::dialect::sink::Sink;
 use crate::measure::payload::{self, PublisherIndex, RunId};
 use crate::measure::tally::Tally;
 use corecast_executors::MonotonicNs;

@@ -28,9 +28,6 @@ pub struct Comparison {
     pub interrupted: bool,
 }
 
-/// The runs of one peer in one round.
-pub(super) type Runs = Vec<Outcome>;
-
 /// Makes a comparison. `keep` is given every run when it is over.
 pub fn compare<E>(
     plan: &Contest,
@@ -94,7 +91,7 @@ fn measure(
     plan: &Contest,
     guard: Option<&Path>,
     (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<(Option<String>, Runs), StartError> {
+) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     match name.system.language() {
         None => pyzmq::measure(name, round, plan, guard, (interrupt, progress)),
         Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),
@@ -114,7 +111,7 @@ fn is_native(name: PeerName, plan: &Contest) -> bool {
     }
 }
 
-fn runs_of(name: PeerName, round: u32, plan: &Contest, measured: Round) -> Runs {
+fn runs_of(name: PeerName, round: u32, plan: &Contest, measured: Round) -> Vec<Outcome> {
     let Round { rss_per_subscriber_bytes, paced, flood, .. } = measured;
     let record = |ran: Ran, flood: bool| {
         let label = Label { name, round, clients: "raw", flood, rss_per_subscriber_bytes };

@@ -1,8 +1,9 @@
 //! Owns the floor: what it costs the kernel alone to send the same bytes to the same sockets. A process of its own,
 //! so that its CPU time is read as every peer's is: this command under a hidden name, told on stdin what to send.
 
-use super::dialect::{Dialect, Language, Role, lengths, native};
-use super::feed::{Job, Pace, Sent, wait_for};
+use super::dialect::sink::Role;
+use super::dialect::{Dialect, Language, lengths, native};
+use super::job::{Job, Pace, Sent, wait_for};
 use super::socket;
 use crate::measure::payload::{Payload, PublisherIndex, RunId};
 use crate::swarm::schedule::{Amount, Schedule};

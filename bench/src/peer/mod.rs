@@ -9,6 +9,7 @@
 //! | [`swarm`] | the subscribers: threads of raw sockets, the same for every peer |
 //! | [`reactor`] | one of those threads |
 //! | [`account`] | what the subscribers of one thread have got |
+//! | [`job`] | messages to be made, and at which pace |
 //! | [`gauges`] | how far those threads are, for others to read |
 //! | [`source`] | the publisher |
 //! | [`floor`] | the bare `send()` loop, as a process of its own |
@@ -35,6 +36,7 @@ pub mod elsewhere;
 pub mod feed;
 pub mod floor;
 pub mod gauges;
+pub mod job;
 pub mod name;
 pub mod native;
 pub mod outcome;

@@ -1,10 +1,10 @@
 //! Owns our broker with subscribers of our own library: what its users get, where the raw sockets show what the
 //! broker alone does.
 
-use super::compare::Runs;
 use super::name::PeerName;
 use super::plan::Contest;
 use super::start::StartError;
+use crate::experiment::outcome::Outcome;
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::run::run;
 use crate::interrupt::Interrupt;
@@ -19,7 +19,7 @@ pub(super) fn measure(
     plan: &Contest,
     guard: Option<&Path>,
     interrupt: &Interrupt,
-) -> Result<(Option<String>, Runs), StartError> {
+) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     let broker = match plan.elsewhere(name) {
         Some(peer) => {
@@ -31,7 +31,7 @@ pub(super) fn measure(
     let paced = Plan { mode, broker, ..plan.run.clone() };
     let amount = Amount::Messages(plan.flood_messages);
     let flood = (plan.flood_messages > 0).then(|| Plan { rate: Rate::Flood, amount, ..paced.clone() });
-    let mut runs = Runs::new();
+    let mut runs = Vec::new();
     for plan in std::iter::once(paced).chain(flood) {
         if interrupt.is_set() {
             break;

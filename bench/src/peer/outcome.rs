@@ -1,6 +1,6 @@
 //! Owns what a run of a peer looks like in the record, made of what was sent and what arrived.
 
-use super::feed::Sent;
+use super::job::Sent;
 use super::name::PeerName;
 use super::plan::Contest;
 use super::session::sessions_of;

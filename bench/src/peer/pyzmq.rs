@@ -1,12 +1,12 @@
 //! Owns the ancestor's way as a peer: a swarm of Python, with its latencies put through the same statistics as ours.
 //! Only the paced run: a flood would measure Python.
 
-use super::compare::Runs;
-use super::feed::Sent;
+use super::job::Sent;
 use super::name::{PeerName, System};
 use super::outcome::{Label, outcome_of};
 use super::plan::Contest;
 use super::start::{StartError, find_python};
+use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
 use crate::measure::oracle::Oracle;
 use crate::measure::payload::PublisherIndex;
@@ -52,7 +52,7 @@ pub(super) fn measure(
     plan: &Contest,
     guard: Option<&Path>,
     (interrupt, progress): (&Interrupt, &mut Progress),
-) -> Result<(Option<String>, Runs), StartError> {
+) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     if let (Transport::Uds, Some(why)) = (plan.transport_of(name), name.system.why_not_uds()) {
         return Err(StartError::Unsupported(why.into()));

@@ -1,7 +1,8 @@
 //! Owns one thread of subscribers: their sockets, one receive buffer for all of them, and a loop over epoll.
 
 use super::account::{Account, Entry};
-use super::dialect::{Dialect, Language, Role};
+use super::dialect::sink::Role;
+use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
 use super::socket::{self, Connecting};
 use crate::measure::payload::RunId;

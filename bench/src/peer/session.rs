@@ -2,8 +2,9 @@
 //! a flood with the same subscribers.
 
 use super::dialect::Language;
-use super::feed::{Feed, Halt, Job, Pace, Sent};
+use super::feed::Feed;
 use super::floor::Floor;
+use super::job::{Halt, Job, Pace, Sent};
 use super::name::PeerName;
 use super::plan::Contest;
 use super::source::Source;

@@ -1,8 +1,9 @@
 //! Owns the publisher: one raw socket, one thread, the dialect of its peer.
 
-use super::dialect::{Dialect, DialectError, Language, Role, Sink};
-use super::feed::{Halt, Job, Pace, Sent, wait_for};
+use super::dialect::sink::{DialectError, Role, Sink};
+use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
+use super::job::{Halt, Job, Pace, Sent, wait_for};
 use super::socket::{self, Connecting};
 use crate::measure::payload::{Payload, PublisherIndex};
 use crate::swarm::schedule::Schedule;

@@ -1,9 +1,11 @@
 //! Owns a series of questions: how many, how long, which of them count, and what is told of it meanwhile.
 
+use crate::experiment::error::DriveError;
+use crate::experiment::run::RunError;
 use crate::measure::latency::Latencies;
 use crate::swarm::reports::Failure;
 use crate::swarm::schedule::Amount;
-use corecast_executors::{Link, MonotonicNs};
+use corecast_executors::{Link, MonotonicNs, PoolError};
 use std::time::Duration;
 
 /// Questions before the first one that counts: caches, branch predictors and the sockets' buffers are warm then.
@@ -108,6 +110,14 @@ impl Asker {
 /// What cannot go on, and why.
 pub(super) fn failure(what: &str, why: &str) -> Failure {
     Failure { what: what.to_owned(), why: why.to_owned(), timed_out: false }
+}
+
+pub(super) fn pool_failed(error: PoolError) -> RunError {
+    RunError::Drive { error: error.into(), broker: String::new() }
+}
+
+pub(super) fn failed(what: &str, why: &str) -> RunError {
+    RunError::Drive { error: DriveError::Failed(failure(what, why)), broker: String::new() }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod client;
 mod sockets;
 
 use super::cost::{Cost, Reading};
-use super::drive::DriveError;
+use super::error::DriveError;
 use super::outcome::Outcome;
 use super::plan::{BrokerChoice, Plan};
 use super::run::{RunError, Surroundings};
@@ -23,8 +23,8 @@ use crate::progress::{Position, Progress};
 use crate::record::{RunRecord, thousandths};
 use crate::results::Raw;
 use crate::swarm::reports::Failure;
-use asker::{Asked, Told};
-use corecast_executors::{Inbox, PoolError, RecvTimeout, link};
+use asker::{Asked, Told, failed, pool_failed};
+use corecast_executors::{Inbox, RecvTimeout, link};
 use std::time::{Duration, Instant};
 
 /// The floor's name in a record.
@@ -131,14 +131,6 @@ fn title(plan: &Plan, who: &str) -> String {
         }
         _ => format!("echo by {who}"),
     }
-}
-
-fn pool_failed(error: PoolError) -> RunError {
-    RunError::Drive { error: error.into(), broker: String::new() }
-}
-
-fn failed(what: &str, why: &str) -> RunError {
-    RunError::Drive { error: DriveError::Failed(asker::failure(what, why)), broker: String::new() }
 }
 
 /// Of one question, its answer's time is that of the first, the last and each subscriber.

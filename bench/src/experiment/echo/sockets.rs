@@ -2,7 +2,7 @@
 //! one connection without ever sleeping. One writes the bytes of a frame and reads as many; the other gives back what
 //! it reads. They run as bodies of executors, which is how a thread gets a core here; neither body ever waits.
 
-use super::asker::{Asker, Told, failure};
+use super::asker::{Asker, Told, failed, failure, pool_failed};
 use crate::experiment::plan::Plan;
 use crate::experiment::run::RunError;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
@@ -27,9 +27,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Starts both threads; they end by themselves when all is asked, or when nobody waits for it.
 pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError> {
-    let bytes = frame(plan.size_bytes).map_err(|error| super::failed("no frame", &error.to_string()))?;
-    let (asking, answering) = pair(plan.transport())
-        .map_err(|error| super::failed("cannot connect two sockets", &error.to_string()))?;
+    let bytes = frame(plan.size_bytes).map_err(|error| failed("no frame", &error.to_string()))?;
+    let (asking, answering) =
+        pair(plan.transport()).map_err(|error| failed("cannot connect two sockets", &error.to_string()))?;
     let config = PoolConfig {
         name: POOL.into(),
         cores: [&plan.fan_out_cores[..], &plan.subscriber_cores[..]].concat(),
@@ -55,7 +55,7 @@ pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError>
             }
         }
     })
-    .map_err(super::pool_failed)
+    .map_err(pool_failed)
 }
 
 /// The very bytes that a message of this payload is on our wire.

@@ -1,6 +1,6 @@
 //! The floor's dialect: `u32` little-endian length, then the payload. Nothing shorter carries messages over a stream.
 
-use super::{DialectError, Sink};
+use super::sink::{DialectError, Sink};
 
 /// Bytes of a length.
 pub const LENGTH_BYTES: usize = 4;

@@ -1,6 +1,6 @@
 //! MQTT 3.1.1 with QoS 0: <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>.
 
-use super::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink, TOPIC};
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;

@@ -1,6 +1,6 @@
 //! Our own wire, as a client without the library speaks it: greeting, hello, subscribe, then frames.
 
-use super::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink, TOPIC};
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
 use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode};

@@ -1,6 +1,6 @@
 //! NATS' text protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 
-use super::{DialectError, Role, Sink, TOPIC, decimal, line};
+use super::sink::{DialectError, Role, Sink, TOPIC, decimal, line};
 
 /// One connection.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Redis' RESP 2, as far as PUBLISH and SUBSCRIBE go: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use super::{DialectError, Role, Sink, TOPIC, decimal, line};
+use super::sink::{DialectError, Role, Sink, TOPIC, decimal, line};
 
 /// Elements of an array that a subscriber gets: kind, topic, payload or count.
 const PUSH_ELEMENTS: usize = 3;

@@ -1,6 +1,6 @@
 //! ZMTP 3.1 with the NULL mechanism, from a SUB's and a PUB's side: <https://rfc.zeromq.org/spec/37/>.
 
-use super::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink, TOPIC};
 
 const GREETING_BYTES: usize = 64;
 const FLAG_MORE: u8 = 1;

@@ -1,0 +1,61 @@
+//! Owns what all dialects share: the role of a session, the sink of what its peer says, and how text is read.
+
+/// What everything is published under. It is a topic to each of them.
+pub const TOPIC: &str = "bench.peers.0";
+
+/// Which end of a peer this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Receives; stands for so many subscribers.
+    Subscriber {
+        /// As many as share the connection.
+        subscribers: u32,
+    },
+    /// Sends.
+    Publisher,
+}
+
+/// Takes what a peer has said.
+pub trait Sink {
+    /// A subscriber's subscription is in force, as far as the peer says so; a publisher may send.
+    fn ready(&mut self);
+    /// A message.
+    fn message(&mut self, payload: &[u8]);
+    /// The peer says that messages are missing; how many, if it says that.
+    fn gap(&mut self, missed: Option<u64>);
+}
+
+/// What a peer said makes no sense, or is a refusal.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DialectError(String);
+
+impl DialectError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        DialectError(text.into())
+    }
+
+    /// The first of these bytes, for people.
+    pub(super) fn of(what: &str, bytes: &[u8]) -> Self {
+        const SHOWN_BYTES: usize = 60;
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES)]);
+        DialectError(format!("{what}: `{}`", shown.escape_debug()))
+    }
+}
+
+/// The line at the start of `bytes`, without its CR LF, and how many bytes it takes with it.
+pub(super) fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let text = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+    Some((text, end + 1))
+}
+
+/// A decimal number, and nothing else.
+pub(super) fn decimal(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > 9 {
+        return None;
+    }
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0')))
+}

@@ -1,0 +1,78 @@
+//! Owns a job: messages to be made, at which pace, and what came of it.
+
+use crate::measure::payload::RunId;
+use crate::swarm::schedule::Schedule;
+use corecast_executors::MonotonicNs;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// One run, as whoever sends it has to know it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Job {
+    /// What its payloads say.
+    pub run: RunId,
+    /// Bytes of a payload.
+    pub size_bytes: usize,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// How fast messages are sent.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Pace {
+    /// Each at its time.
+    At(Schedule),
+    /// As fast as they are taken.
+    Flood {
+        /// So many, at most.
+        messages: u64,
+        /// For so long, at most.
+        time_max: Duration,
+        /// So many before the slowest subscriber at most, so that nobody has to drop anything, whatever it does
+        /// under overload. The floor needs none: it waits for the kernel.
+        window: u64,
+    },
+}
+
+/// What was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sent {
+    /// Messages.
+    pub sent: u64,
+    /// Messages that should have been.
+    pub intended: u64,
+    /// Of those sent, how many were late.
+    pub late: u64,
+    /// When the first one should have been sent: `CLOCK_MONOTONIC`, ns.
+    pub started_ns: u64,
+}
+
+/// The wish to end a job before its end. Clones are the same wish.
+#[derive(Clone, Debug, Default)]
+pub struct Halt(Arc<AtomicBool>);
+
+impl Halt {
+    /// Ends it.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it shall end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits for message `sequence`'s time, and says which that is.
+pub(super) fn wait_for(schedule: &Schedule, sequence: u64) -> MonotonicNs {
+    let due = schedule.due(sequence);
+    loop {
+        let left = due.saturating_since(MonotonicNs::now());
+        if left.is_zero() {
+            return due;
+        }
+        corecast_executors::pause(left);
+    }
+}
