@@ -156,6 +156,8 @@ def source(name, text):
         yield f"{name}: say what it owns instead"
     for number, line in enumerate(text.splitlines(), 1):
         code = line.split("//")[0]
+        if "to_socket_addrs" in code and not name.endswith("/names.rs"):
+            yield f"{name}:{number}: a look-up may block for 20 s: connect_addresses_until has a deadline"
         if re.search(r"\b(Mutex|RwLock)\b", code):
             yield f"{name}:{number}: a lock: one shard, one owner"
         for used in re.findall(r"\bcrate::(\w+)", code):

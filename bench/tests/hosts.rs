@@ -129,6 +129,17 @@ fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 #[test]
+fn an_agent_is_reached_at_every_address_that_it_listens_on() {
+    let agent = Agent::from(bench(&["agent", "--listen", "tcp://*:0"]));
+    let port: u16 = agent.url.rsplit(':').next().unwrap().parse().unwrap();
+    let hosts = ["127.0.0.1", "::1"];
+    let of_this_machine = hosts.into_iter().filter(|host| TcpListener::bind((*host, 0)).is_ok());
+    for host in of_this_machine {
+        TcpStream::connect((host, port)).unwrap_or_else(|error| panic!("{host}: {error}"));
+    }
+}
+
+#[test]
 fn a_run_over_two_hosts_is_exact_in_both_modes_and_names_them() {
     let (one, two) = (Agent::start(), Agent::start());
     for sessions in ["per-subscriber", "per-executor"] {

@@ -114,6 +114,16 @@ impl Endpoint {
         }
     }
 
+    /// The addresses of a TCP endpoint to connect to, for plain threads, which wait for a look-up until `deadline`.
+    ///
+    /// # Errors
+    /// `Io` for a host that is not known, or not in time.
+    pub fn tcp_addresses_until(&self, deadline: Instant) -> Result<Vec<SocketAddr>> {
+        let known = self.known_addresses(&LOOPBACK);
+        let found = known.unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))?;
+        Ok(found.iter().filter_map(|address| address.sock().as_socket()).collect())
+    }
+
     /// The addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
     fn known_addresses(&self, any: &[IpAddr]) -> Option<Result<Vec<Address>>> {
         let at = |ip: &IpAddr, port: u16| Address::from(SocketAddr::new(*ip, port));

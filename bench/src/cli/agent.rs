@@ -50,15 +50,13 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
     }
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let Listening { file: _file, sockets, endpoint } = args.listen.listen(SocketAccess::default())?;
-    // A controller tries every address of a name.
-    let listener = sockets
-        .into_iter()
-        .next()
-        .map(|socket| TcpListener::from(OwnedFd::from(socket)))
-        .context("nothing to listen on")?;
-    listener.set_nonblocking(false).context("cannot wait for connections")?;
+    let sockets = sockets.into_iter().map(OwnedFd::from);
+    let listeners: Vec<TcpListener> = sockets.map(TcpListener::from).collect();
+    for listener in &listeners {
+        listener.set_nonblocking(false).context("cannot wait for connections")?;
+    }
     print(format!("ready {endpoint}\n").as_bytes())?;
-    serve(listener, &interrupt, say)?;
+    serve(listeners, &interrupt, say)?;
     Ok(Exit::Fine)
 }
 

@@ -25,12 +25,16 @@ struct Controller {
 }
 
 /// Serves one controller after the other until somebody asks to stop. What a person wants to know goes to `say`.
-pub fn serve(listener: TcpListener, interrupt: &Interrupt, say: fn(&str)) -> io::Result<()> {
+pub fn serve(listeners: Vec<TcpListener>, interrupt: &Interrupt, say: fn(&str)) -> io::Result<()> {
     let busy = Arc::new(AtomicBool::new(false));
     let (welcomed, mut controllers) = link(1);
     let greeter = Greeter { busy: busy.clone(), welcomed, say };
-    // It ends with the process: nothing but this waits for connections.
-    spawn_plain("agent-accept", move || greeter.accept_all(&listener))?;
+    for listener in listeners {
+        let greeter = greeter.clone();
+        // It ends with the process: nothing but this waits for connections.
+        spawn_plain("agent-accept", move || greeter.accept_all(&listener))?;
+    }
+    drop(greeter);
     while let Some(controller) = next(&mut controllers, interrupt)? {
         say(&format!("serving {}", controller.from));
         let end = Session::serve(&controller.stream, interrupt);
@@ -57,10 +61,11 @@ fn next(controllers: &mut Inbox<Controller>, interrupt: &Interrupt) -> io::Resul
     Ok(None)
 }
 
-/// What the thread that accepts has. It greets one connection after the other, each within a deadline: who says
-/// nothing keeps the next one waiting for some seconds, but never the controller that is served.
+/// State of a thread that accepts. It greets one connection after the other, each within a deadline: a silent one keeps
+/// the next one waiting for some seconds, but never the controller that is served.
+#[derive(Clone)]
 struct Greeter {
-    /// Whether a controller is served.
+    /// Set while a controller is served.
     busy: Arc<AtomicBool>,
     welcomed: Link<Controller>,
     say: fn(&str),
@@ -89,8 +94,8 @@ impl Greeter {
                     format!("this agent is of {ours}, whoever asks of {theirs}: use the same on both"),
                 ))
             }
-            // Only this thread sets it, only the one that serves resets it.
-            Ok(_) if self.busy.load(Ordering::Acquire) => Some((
+            // Of several threads that greet, one takes the place; the one that serves gives it back.
+            Ok(_) if self.busy.swap(true, Ordering::AcqRel) => Some((
                 true,
                 "it serves another controller; it serves one at a time: wait for that one, or end it".into(),
             )),
@@ -101,7 +106,6 @@ impl Greeter {
             let _ = frames::write(&stream, &Answer::Refused { agent: Version::ours(), busy, why });
             return frames::close(&stream);
         }
-        self.busy.store(true, Ordering::Release);
         let welcomed = frames::write(&stream, &Answer::Welcome(Box::new(welcome())));
         if welcomed.is_err() || self.welcomed.send_blocking(Controller { stream, from }).is_err() {
             self.busy.store(false, Ordering::Release);

@@ -12,10 +12,9 @@ use super::protocol::{
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::swarm::reports::{Failure, Received, Report};
-use corecast::Endpoint;
 use corecast_executors::{Inbox, Link, MonotonicNs, RecvTimeout, link, pause, spawn_plain};
 use std::io;
-use std::net::{IpAddr, Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -215,11 +214,9 @@ impl Drop for Conversation {
 
 fn dial(who: &Who) -> Result<TcpStream, HostError> {
     let unreachable = |why: io::Error| who.error(Problem::Unreachable(why));
-    let Endpoint::Tcp { host, port } = &who.agent else {
-        return Err(unreachable(io::Error::other("it is no TCP address")));
-    };
-    let mut last = io::Error::other("its name has no address");
-    for address in (host.as_str(), *port).to_socket_addrs().map_err(unreachable)? {
+    let found = who.agent.tcp_addresses_until(Instant::now() + CONNECT_TIMEOUT);
+    let mut last = io::Error::other("it is no TCP address");
+    for address in found.map_err(|error| unreachable(io::Error::other(error.to_string())))? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(stream) => {
                 frames::prepare(&stream).map_err(unreachable)?;

@@ -3,18 +3,28 @@
 use corecast::Endpoint;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
-/// The address of an endpoint.
+/// Time that the look-up of a peer's name may take.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The address of an endpoint; of a name with several, the first at which somebody listens.
 pub fn address(endpoint: &Endpoint) -> io::Result<SockAddr> {
-    match endpoint {
-        Endpoint::Tcp { host, port } => {
-            let found = (host.as_str(), *port).to_socket_addrs()?.next();
-            let address = found.ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
-            Ok(address.into())
-        }
-        Endpoint::Uds { path } => SockAddr::unix(path),
+    if let Endpoint::Uds { path } = endpoint {
+        return SockAddr::unix(path);
     }
+    let found = endpoint.tcp_addresses_until(Instant::now() + LOOK_UP_TIMEOUT);
+    let found: Vec<SocketAddr> = found.map_err(|error| io::Error::other(error.to_string()))?;
+    let first = match &found[..] {
+        [only] => Some(only),
+        several => {
+            several.iter().find(|address| TcpStream::connect_timeout(address, LOOK_UP_TIMEOUT).is_ok())
+        }
+    };
+    let first =
+        first.ok_or_else(|| io::Error::other(format!("nobody listens at any address of {endpoint}")))?;
+    Ok((*first).into())
 }
 
 /// A socket for this address that never blocks, and never waits for more bytes before it sends.
