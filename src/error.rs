@@ -162,6 +162,8 @@ error_codes! {
     Mechanism = 22, "mechanism";
     /// A ZeroMQ socket of a type that this port does not accept.
     SocketType = 23, "socket_type";
+    /// Something that this session's identity is not permitted to do.
+    NotPermitted = 24, "not_permitted";
 }
 
 impl fmt::Display for ErrorCode {

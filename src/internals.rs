@@ -14,6 +14,7 @@ macro_rules! open {
 }
 
 open! {
+    auth "Identities of sessions, and what they may do.";
     broker "The pumps that move bytes for a shard, and a whole broker.";
     #[cfg(feature = "cli")]
     cli "The `corecast` command.";

@@ -40,6 +40,7 @@
 //! | `wire` | greeting, splitter, checked frames, rkyv bodies |
 //! | `zmtp` | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
 //! | `topic` | names, filters, and the index that turns a topic into a route |
+//! | `auth` | identities of sessions, and the one question that their actions must pass |
 //! | `fanout` | the hot path: router, egress groups, egress queues and their overflow policies |
 //! | `registry` | direct publishers and their leases; which topics go direct |
 //! | `shard` | one shard: sessions, their subscriptions, and what shards tell each other |
@@ -61,6 +62,7 @@
 #[macro_use]
 mod setters;
 
+mod auth;
 mod broker;
 #[cfg(feature = "cli")]
 mod cli;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
+use corecast::internals::auth::Identity;
 use corecast::internals::broker::{ZmtpScratch, ingest, ingest_zmtp};
 use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::{LENGTH_BYTES, TURN_STEPS_MAX};
-use corecast::internals::shard::{Shard, ShardConfig};
+use corecast::internals::shard::{Door, Shard, ShardConfig};
 use corecast::internals::wire::{
     CheckedFrame, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting as native_greeting, parts,
 };
@@ -104,11 +105,8 @@ impl World {
         let shard = self.rng.usize(..self.shards.len());
         let kind = self.rng.usize(..4);
         let is_native = kind == 0;
-        let opened = if is_native {
-            self.shards[shard].on_open()
-        } else {
-            self.shards[shard].on_open_zmtp(Sides::Both)
-        };
+        let door = if is_native { Door::Native } else { Door::Zmtp(Sides::Both) };
+        let opened = self.shards[shard].on_open(door, Identity::Anonymous(None));
         let id = opened.expect("there is room");
         let is_publisher = kind == 1;
         self.clients.push(Client {

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corecast::internals::auth::Identity;
 use corecast::internals::broker::{ZmtpScratch, ingest, ingest_zmtp};
 use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::READ_BYTES_PER_TURN;
-use corecast::internals::shard::{Shard, ShardConfig};
+use corecast::internals::shard::{Door, Shard, ShardConfig};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
 use corecast::internals::zmtp::{Sides, command, frame, greeting};
 use corecast::{OverflowPolicy, QueueBounds};
@@ -101,7 +102,7 @@ impl World {
 
     fn open(&mut self, sides: Sides, said: &[u8]) {
         if self.peers.len() < 16
-            && let Some(id) = self.shard.on_open_zmtp(sides)
+            && let Some(id) = self.shard.on_open(Door::Zmtp(sides), Identity::Anonymous(None))
         {
             self.file(id, false, said);
         }
@@ -109,7 +110,7 @@ impl World {
 
     fn open_native(&mut self, said: &[u8]) {
         if self.peers.len() < 16
-            && let Some(id) = self.shard.on_open()
+            && let Some(id) = self.shard.on_open(Door::Native, Identity::Anonymous(None))
         {
             self.file(id, true, said);
         }

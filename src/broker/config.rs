@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
 
+use crate::auth::Permissions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
@@ -152,6 +153,7 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes.clone()),
             lease: self.lease,
+            permissions: Permissions::All,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,

@@ -22,10 +22,8 @@ impl Runtime {
         let Dial { publisher, endpoint } = dial;
         match connect(&endpoint, || self.after(CONNECT_ATTEMPT)).await {
             Ok(stream) => {
-                let opened = self.shard.borrow_mut().on_dialled(publisher);
-                if let Some(id) = opened {
-                    self.serve(id, stream, Door::Relay);
-                }
+                // One that nobody wants any more is dropped.
+                self.adopt(stream, Door::Relay(publisher));
             }
             Err(error) => {
                 self.log_limited("publisher_unreachable", |more| {

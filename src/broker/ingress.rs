@@ -8,6 +8,7 @@ use corecast_executors::{MonotonicNs, end_turn};
 use super::Item;
 use super::runtime::{Connection, Runtime, is_peers_end};
 use super::zmtp_ingress::{ingest_zmtp, unix_ns};
+use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES, PARTIAL_BYTES_IN_SLAB};
@@ -80,21 +81,14 @@ impl Runtime {
     /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
     pub(super) fn adopt(self: &Rc<Self>, stream: Stream, door: Door) -> bool {
         self.stir();
-        let opened = match door {
-            Door::Native => self.shard.borrow_mut().on_open(),
-            Door::Zmtp(sides) => self.shard.borrow_mut().on_open_zmtp(sides),
-            Door::Relay => return false,
-        };
+        // Asked now: the kernel forgets it with the connection.
+        let identity = Identity::Anonymous(stream.peer());
+        let opened = self.shard.borrow_mut().on_open(door, identity);
         let Some(id) = opened else { return false };
-        self.serve(id, stream, door);
-        true
-    }
-
-    /// Files the connection of a session that the shard has, and starts its pump.
-    pub(super) fn serve(self: &Rc<Self>, id: SessionId, stream: Stream, door: Door) {
         let connection = Rc::new(Connection::new(id, door, stream));
         self.file(&connection);
         corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
+        true
     }
 
     fn turn(&self, connection: &Connection) -> Turn {
@@ -116,7 +110,7 @@ impl Runtime {
         let mut shard = self.shard.borrow_mut();
         let (shard_ref, id) = (&mut *shard, connection.id);
         match connection.door {
-            Door::Native | Door::Relay => {
+            Door::Native | Door::Relay(_) | Door::Local => {
                 ingest(shard_ref, id, &mut reader, &mut slab, &mut self.spans.borrow_mut())
             }
             Door::Zmtp(_) => {
@@ -162,7 +156,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     runtime.unfile(id, io_failed || connection.io_failed.get());
     runtime.settle().await;
     // Nobody placed a connection that was made from here.
-    let was_placed = connection.door != Door::Relay;
+    let was_placed = !matches!(connection.door, Door::Relay(_));
     // Its descriptor is free before the acceptor hears of it.
     drop(connection);
     if was_placed {

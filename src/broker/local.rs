@@ -10,8 +10,9 @@ use corecast_executors::{Inbox, Link, ShardContext, Wake, end_turn, link, spawn_
 
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
+use crate::auth::Identity;
 use crate::ids::SessionId;
-use crate::shard::{Shard, ShardConfig};
+use crate::shard::{Door, Shard, ShardConfig};
 use crate::telemetry::Pulse;
 use crate::wire::split;
 
@@ -62,7 +63,8 @@ impl LocalHost {
         listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config, Pulse::default());
-        let session = runtime.shard.borrow_mut().on_open_local();
+        let session = runtime.shard.borrow_mut().on_open(Door::Local, Identity::Own);
+        let session = session.expect("the local API is always let in");
         let port = Rc::new(LocalPort {
             session,
             answers: RefCell::default(),

@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::listener::{Acceptors, Placement};
 use super::local::LocalPort;
 use super::{CutOff, Item, ZmtpScratch};
+use crate::auth::Identity;
 use crate::ids::{SessionId, ShardId};
 use crate::shard::{Closed, Door, Loss, Shard};
 use crate::telemetry::{CloseReason, Exported, OncePerSecond};
@@ -23,8 +23,6 @@ use crate::wire::{Reader, Slab, Span};
 /// One live connection of this executor.
 pub(super) struct Connection {
     pub(super) id: SessionId,
-    /// Where it comes from; none for a Unix socket.
-    pub(super) peer: Option<SocketAddr>,
     /// Which protocol it speaks.
     pub(super) door: Door,
     pub(super) stream: Stream,
@@ -163,17 +161,16 @@ impl Runtime {
 
     /// Forgets a connection whose pump has ended, and tells the shard and the acceptor.
     pub(super) fn unfile(&self, id: SessionId, io_failed: bool) {
-        let connection = self.connections.borrow_mut().get_mut(id.slot as usize).and_then(Option::take);
+        self.connections.borrow_mut().get_mut(id.slot as usize).map(Option::take);
         self.stir();
         let Some(closed) = self.shard.borrow_mut().on_closed(id, io_failed) else { return };
-        let peer = connection.and_then(|connection| connection.peer);
-        self.log_end(id, peer, &closed);
+        self.log_end(id, &closed);
     }
 
     /// Anything but its peer's orderly close is a line: which client, from where, and why.
-    fn log_end(&self, id: SessionId, peer: Option<SocketAddr>, closed: &Closed) {
-        let Closed { reason, client, unsent } = closed;
-        let (client, peer) = (client.as_deref(), peer.map(display));
+    fn log_end(&self, id: SessionId, closed: &Closed) {
+        let Closed { reason, identity, client, unsent } = closed;
+        let (client, peer) = (client.as_deref(), identity.address().map(display));
         if *reason != CloseReason::PeerClosed {
             let (session, reason) = (id.number(self.id), reason.label());
             self.log_limited(reason, |more| {
@@ -209,7 +206,7 @@ impl Runtime {
         for (id, bytes) in std::mem::take(&mut shard.outbox.too_long) {
             self.log_limited("message_too_long", |more| {
                 let session = id.number(self.id);
-                let peer = self.connection(id).and_then(|connection| connection.peer).map(display);
+                let peer = shard.identity_of(id).and_then(Identity::address).map(display);
                 warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
             });
         }
@@ -240,7 +237,7 @@ impl Runtime {
             limit.is_due(key, now) && limit.allow(key, now).is_some()
         });
         for Loss { reason, messages, session: id } in losses {
-            let peer = self.connection(id).and_then(|connection| connection.peer).map(display);
+            let peer = shard.identity_of(id).and_then(Identity::address).map(display);
             let (client, session, reason) = (shard.client_of(id), id.number(self.id), reason.label());
             info!(
                 shard = %self.id, reason, messages, %session, client, peer,
@@ -271,11 +268,8 @@ impl Runtime {
 
 impl Connection {
     pub(super) fn new(id: SessionId, door: Door, stream: Stream) -> Self {
-        // Asked now: the kernel forgets it with the connection.
-        let peer = stream.peer();
         Connection {
             id,
-            peer,
             door,
             stream,
             reader: RefCell::default(),

@@ -162,7 +162,7 @@ impl Chunk {
                 Frame::Gap { topic, missed, .. } => {
                     each(&Piece { range, topic, missed, is_message: false });
                 }
-                _ => debug_assert!(false, "only routable frames are cut from batches"),
+                _ => unreachable!("only routable frames are cut from batches"),
             }
         }
     }

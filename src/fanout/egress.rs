@@ -318,10 +318,7 @@ impl EgressQueue {
     pub fn sent(&mut self, mut bytes: usize) -> Sent {
         let mut sent = Sent::default();
         while bytes > 0 {
-            let Some(front) = self.items.front() else {
-                debug_assert!(false, "more was sent than was given");
-                return sent;
-            };
+            let front = self.items.front().expect("no more is sent than was given");
             let Some(item) = front.bytes() else {
                 self.pop_front();
                 continue;

@@ -96,10 +96,6 @@ impl Spans {
         }
     }
 
-    pub(crate) fn encoding(&self) -> Encoding {
-        self.messages().encoding()
-    }
-
     /// Makes what was picked of a batch say where the same messages stand here. Those that have no bytes in this
     /// encoding, as gap notices in ZMTP, are picked no more.
     pub(crate) fn pick_same(&self, picked: &mut Vec<Picked>) {
@@ -138,6 +134,8 @@ pub(crate) enum BadRoute {
     Topic(usize),
     /// Parts that are not whole.
     Parts,
+    /// A topic that its publisher must not publish.
+    NotPermitted,
 }
 
 impl Routable for Span {

@@ -4,7 +4,6 @@
 use ahash::AHashMap;
 use slab::Slab;
 
-use super::batch::Picked;
 use super::encoding::Encoding;
 use crate::ids::{GroupId, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
@@ -21,8 +20,6 @@ pub(crate) struct Group {
     pub(crate) members: Vec<SessionId>,
     /// For a session with so many filters that nobody else is let in.
     private: bool,
-    /// Scratch of one publish: what of the batch to send.
-    pub(crate) picked: Vec<Picked>,
 }
 
 /// All groups of a shard.
@@ -48,6 +45,10 @@ impl Groups {
 
     pub(crate) fn get_mut(&mut self, id: GroupId) -> &mut Group {
         &mut self.groups[id.0 as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {

@@ -6,28 +6,35 @@
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
 //! | `encoding` | native or ZMTP: messages as the router sees them |
 //! | `translate` | a batch in the other encoding |
+//! | `state` | the router and the groups of a shard, and the way of a batch through them |
+//! | `deliveries` | what of a batch goes to whom |
 //! | `router` | topic -> which local groups, which other shards; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
 //! | `egress` | what waits for one session; with `latest`, the last message of each topic |
+//! | `turn` | the work that one turn may do |
 //! | `gaps` | what a session missed, until it is told |
 
 mod batch;
+mod deliveries;
 mod egress;
 mod encoding;
 mod gaps;
 mod groups;
 mod policy;
 mod router;
+mod state;
 mod translate;
+mod turn;
 
-pub(crate) use batch::Picked;
 pub use batch::{Batch, Chunk};
+pub(crate) use deliveries::{Cutter, Deliveries, ToGroup};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Encoding};
-pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
+pub(crate) use encoding::{BadRoute, Messages};
 pub(crate) use gaps::REASON_PUBLISHER;
-pub(crate) use groups::{Groups, Join};
+pub(crate) use groups::Join;
 pub use policy::{OverflowPolicy, QueueBounds};
-pub(crate) use router::{Route, Router, Target};
-pub(crate) use translate::translate;
+pub(crate) use router::Target;
+pub(crate) use state::Fanout;
+pub(crate) use turn::Turn;

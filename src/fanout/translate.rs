@@ -149,7 +149,7 @@ mod tests {
         let gap = Frame::Gap { topic: b"g", missed: 2, reason: 2 };
         let batch = native(&[message(b"a"), gap, message(b"b"), gap]);
         let translated = other(&batch);
-        assert_eq!(translated.spans.encoding(), Encoding::Zmtp);
+        assert_eq!(translated.spans.messages().encoding(), Encoding::Zmtp);
         let picked = |first, frames| super::super::batch::Picked { range: 0..0, first, frames, messages: 1 };
         let mut all = vec![picked(0, 4), picked(1, 1), picked(2, 2)];
         translated.spans.pick_same(&mut all);

@@ -58,7 +58,6 @@ impl Shard {
 
     /// Each session is in the group of its filters, and interest is the sum of the groups.
     fn audit_groups(&self) {
-        assert!(self.touched.is_empty(), "a publish has left groups touched");
         for (id, session) in self.sessions.iter() {
             assert!(
                 session.is_listening() || session.subscriptions.is_empty(),
@@ -69,18 +68,17 @@ impl Shard {
                 continue;
             };
             let id_of = group;
-            let group = self.groups.get(group);
+            let group = self.fanout.groups.get(group);
             assert_eq!(group.members.get(place), Some(&id), "a member knows its place");
-            if self.groups.is_private(id_of) {
+            if self.fanout.groups.is_private(id_of) {
                 assert!(session.subscriptions.len() > GROUP_FILTERS_MAX / 2, "{id} could share a group");
                 continue;
             }
             assert!(group.filters.iter().eq(session.subscriptions.filters()), "{id} is in another's group");
         }
-        let of_private = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.group.is_some_and(|(group, _)| self.groups.is_private(group)));
+        let of_private = self.sessions.iter().filter(|(_, session)| {
+            session.group.is_some_and(|(group, _)| self.fanout.groups.is_private(group))
+        });
         let leaving = self.leaving.iter().map(|leaving| &leaving.filters);
         let private = of_private.map(|(_, session)| &session.subscriptions).chain(leaving);
         let mut wanted = BTreeMap::new();
@@ -89,8 +87,7 @@ impl Shard {
         }
         let mut empty = 0;
         let mut members = 0;
-        for group in self.groups.iter() {
-            assert!(group.picked.is_empty(), "a publish has left frames picked");
+        for group in self.fanout.groups.iter() {
             empty += usize::from(group.members.is_empty());
             members += group.members.len();
             for filter in &group.filters {

@@ -1,21 +1,22 @@
 //! How sessions end, who is held and let go, and how a shard drains.
 
-use bytes::Bytes;
-
 use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
 use super::state::Shard;
+use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId};
 use crate::limits::LINGER;
 use crate::telemetry::{CloseReason, DropReason};
-use crate::wire::{Frame, encode_to_vec};
+use crate::wire::Frame;
 
 /// How a session ended.
 #[derive(Debug)]
 pub struct Closed {
     /// Why.
     pub reason: CloseReason,
+    /// The peer, as far as it was known.
+    pub identity: Identity,
     /// What its client called itself, if it came to that.
     pub client: Option<Box<str>>,
     /// Messages that waited for it.
@@ -30,7 +31,7 @@ impl Shard {
         if !session.is_listening() {
             return;
         }
-        let (is_zmtp, is_relay) = (session.zmtp.is_some(), session.relay.is_some());
+        let (farewell, frames) = session.kind.farewell(code, text);
         // Whoever is owed messages has the whole drain for them; who never said hello would only hold it up.
         let has_drain = code == ErrorCode::ShuttingDown && session.phase == Phase::Open;
         session.phase = Phase::Closing;
@@ -46,15 +47,7 @@ impl Shard {
         }
         self.leave_fan_out(id);
         self.forget_unfinished(id);
-        if is_relay {
-            // Only this end of a native session says why.
-            self.queue(id, Bytes::new(), 0);
-        } else if is_zmtp {
-            let farewell = self.zmtp_farewell(id, code, text);
-            self.queue(id, farewell, 1);
-        } else {
-            self.queue(id, encode_to_vec(&Frame::Error { text, request: 0, code: code.number() }), 1);
-        }
+        self.queue(id, farewell, frames);
     }
 
     /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Gives how the
@@ -75,7 +68,12 @@ impl Shard {
             None => CloseReason::PeerClosed,
         };
         self.counters.closes[reason] += 1;
-        Some(Closed { reason, client: session.client, unsent })
+        Some(Closed { reason, identity: session.identity, client: session.client, unsent })
+    }
+
+    /// The peer of a session, while the session is there.
+    pub fn identity_of(&self, id: SessionId) -> Option<&Identity> {
+        self.sessions.get(id).map(|session| &session.identity)
     }
 
     /// What the client of a session calls itself, while the session is there.
@@ -92,7 +90,7 @@ impl Shard {
         self.leave_relays(id);
         self.leave_for_good(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.zmtp.is_some() {
+        if session.kind.is_zmtp() {
             self.upstream.forget(id);
         }
         self.counters.subscriptions -= session.subscription_count as u64;
@@ -168,9 +166,7 @@ impl Shard {
         }
         // While it was held it was not read: its silence and its begun frame are not its fault.
         session.heard = self.now;
-        if let Some(peer) = &mut session.zmtp {
-            peer.liveness.heard_again(self.now);
-        }
+        session.kind.heard_again(self.now);
         if session.phase == Phase::Open {
             session.frame_begins_again(self.now);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Permissions;
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::ids::PublisherId;
 use crate::limits::{
@@ -34,6 +35,8 @@ pub struct ShardConfig {
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
+    /// The rules of what sessions may do.
+    pub permissions: Permissions,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
@@ -57,6 +60,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
+            permissions: Permissions::default(),
             turn_steps_max: TURN_STEPS_MAX,
             zmtp_publishers: false,
             zmtp_verbose: false,

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use tracing::debug;
 
+use super::kind::Kind;
 use super::linking::Peer;
 use super::outbox::{LinkItem, Origin};
 use super::session::Phase;
 use super::state::Shard;
 use super::succession::{Awaiting, Predecessor};
+use crate::auth::{Action, Verdict};
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{RequestId, SessionId, SessionNumber, SubscriberId};
@@ -16,24 +18,38 @@ use crate::topic::Filter;
 use crate::wire::Frame;
 
 impl Shard {
-    /// Whether routable frames of this session are taken now; if they may not come yet, it is closed.
+    /// True if routable frames of this session are taken now; if they may not come, or not yet, it is closed.
     pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
-        match self.phase(id) {
-            Some(Phase::Open) if self.config.direct.is_some() && !self.is_local(id) => {
+        let Some(session) = self.sessions.get(id) else { return false };
+        match (&session.kind, session.phase) {
+            (_, Phase::Closing | Phase::Shut) => false,
+            (Kind::Native | Kind::Zmtp(_), Phase::Open) if self.config.direct.is_some() => {
                 self.close(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
                 false
             }
-            Some(Phase::Open) => !self.draining,
-            Some(Phase::Greeting | Phase::Hello) => {
+            (Kind::Native | Kind::Zmtp(_), Phase::Greeting | Phase::Hello) => {
                 self.close(id, ErrorCode::Unexpected, "a message came before the hello");
                 false
             }
-            _ => false,
+            _ => !self.draining,
         }
+    }
+
+    /// Asks whether a session may take an action. `false`: it may not, and is being closed.
+    pub(super) fn may(&mut self, id: SessionId, action: Action<'_>) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        let verdict = self.config.permissions.permit(&session.identity, action);
+        if verdict == Verdict::Refused {
+            self.close(id, ErrorCode::NotPermitted, "this is not permitted to you");
+        }
+        verdict == Verdict::Allowed
     }
 
     /// One frame that is meant for this end.
     pub(super) fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
+        if matches!(self.sessions.get(id), Some(session) if matches!(session.kind, Kind::Relay(_))) {
+            return self.on_relay_control(id, frame);
+        }
         match (self.phase(id), frame) {
             (Some(Phase::Hello), Frame::Hello { name, overflow, previous, ticket }) => {
                 let number = SessionNumber(previous);
@@ -55,7 +71,9 @@ impl Shard {
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = self.checked_filter(id, kind, filter) else { return };
-                if self.subscribe_and_tell(id, &filter, SubscriberId(subscriber)) {
+                if self.may(id, Action::Subscribe(&filter))
+                    && self.subscribe_and_tell(id, &filter, SubscriberId(subscriber))
+                {
                     self.await_interest(id, RequestId(request));
                 }
             }
@@ -136,11 +154,14 @@ impl Shard {
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
             return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
         }
+        if !self.may(id, Action::WatchSubscribers(topic)) {
+            return;
+        }
         // The same number again is another watch in the place of the first.
         self.end_watch(id, request);
         let Some(session) = self.sessions.get_mut(id) else { return };
         // A direct publisher's own session stands for any number of publishers of its process.
-        if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.is_local {
+        if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.kind.is_local() {
             return self.close(id, ErrorCode::Unexpected, "too many watches");
         }
         session.watches += 1;
@@ -165,10 +186,6 @@ impl Shard {
         } else {
             self.answer(id, &Frame::Done { request: request.0 });
         }
-    }
-
-    fn is_local(&self, id: SessionId) -> bool {
-        self.sessions.get(id).is_some_and(|s| s.is_local)
     }
 
     /// Answers the subscriptions that all shards have seen, and lets the sessions open that wait for them as well.
@@ -222,13 +239,13 @@ impl Shard {
 
     /// Subscribers, not sessions: each once, however many of its filters match.
     fn count_subscribers(&mut self, topic: &[u8]) -> u32 {
-        let (route, mut work) = self.router.route(topic);
+        let (route, mut work) = self.fanout.router.route(topic);
         let mut of_router: Option<Vec<Filter>> = None;
         let mut count = 0;
         for id in &route.groups {
-            let group = self.groups.get(*id);
-            let matching: Vec<&Filter> = if self.groups.is_private(*id) {
-                of_router.get_or_insert_with(|| self.router.filters_of(topic)).iter().collect()
+            let group = self.fanout.groups.get(*id);
+            let matching: Vec<&Filter> = if self.fanout.groups.is_private(*id) {
+                of_router.get_or_insert_with(|| self.fanout.router.filters_of(topic)).iter().collect()
             } else {
                 group.filters.iter().filter(|filter| filter.matches(topic)).collect()
             };
@@ -246,8 +263,88 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rig::{Rig, message};
+    use std::sync::Arc;
+
+    use super::super::config::ShardConfig;
+    use super::super::rig::{Rig, message, subscribe};
     use super::*;
+    use crate::auth::{Identity, Permissions};
+    use crate::registry::{Mode, ModeRules};
+    use crate::zmtp::{command, put_message};
+
+    /// Shards on which nothing that begins with `secret` may be done.
+    fn with_secrets() -> Rig {
+        fn decide(_: &Identity, action: Action<'_>) -> Verdict {
+            let about = match action {
+                Action::Publish(topic) | Action::WatchSubscribers(topic) => topic,
+                Action::Subscribe(filter) | Action::WatchPublishers(filter) | Action::Register(filter) => {
+                    filter.as_bytes()
+                }
+            };
+            if about.starts_with(b"secret") { Verdict::Refused } else { Verdict::Allowed }
+        }
+        Rig::new(&ShardConfig {
+            permissions: Permissions::Test(decide),
+            modes: Arc::new(ModeRules::new(Vec::new(), Mode::Direct).expect("rules")),
+            ..ShardConfig::default()
+        })
+    }
+
+    #[test]
+    fn what_is_not_permitted_ends_the_session_after_what_is() {
+        let mut rig = with_secrets();
+        let subscriber = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, subscriber, &[subscribe(">", 1)]);
+        assert_eq!(rig.hears(0, subscriber), "!1");
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, publisher, &[message("a", 1), message("secret", 2), message("a", 3)]);
+        assert_eq!(rig.hears(0, subscriber), "a=1");
+        assert_eq!(rig.hears(0, publisher), "not_permitted");
+    }
+
+    #[test]
+    fn every_question_of_a_session_is_asked() {
+        let watch_publishers = Frame::WatchPublishers { filter: b"secret", request: 1, kind: 1 };
+        let watch_subscribers = Frame::WatchSubscribers { topic: b"secret", request: 1 };
+        for frame in [subscribe("secret", 1), watch_subscribers, watch_publishers, message("secret", 1)] {
+            let mut rig = with_secrets();
+            let id = rig.open(0, OverflowPolicy::DropOldest);
+            rig.say(0, id, &[frame]);
+            assert_eq!(rig.hears(0, id), "not_permitted");
+        }
+    }
+
+    #[test]
+    fn a_registration_that_is_not_permitted_is_refused_and_its_session_goes_on() {
+        let mut rig = with_secrets();
+        let id = rig.open(0, OverflowPolicy::DropOldest);
+        let register = |topics, request| Frame::Register {
+            endpoints: "tcp://192.0.2.1:1",
+            topics,
+            publisher: 1,
+            epoch: 1,
+            request,
+        };
+        rig.say(0, id, &[register("open\nsecret", 1), Frame::Flush { request: 2 }]);
+        assert_eq!(rig.hears(0, id), "not_permitted !2");
+        rig.say(0, id, &[register("open", 3)]);
+        assert_eq!(rig.hears(0, id), "!3");
+    }
+
+    #[test]
+    fn zeromq_sockets_are_asked_the_same() {
+        let mut message = bytes::BytesMut::new();
+        put_message(&mut message, b"secret", std::iter::once(&b"payload"[..]));
+        let cases: [(&[u8; 3], Vec<u8>); 2] =
+            [(b"SUB", command::subscription(true, b"secret", true)), (b"PUB", message.to_vec())];
+        for (socket_type, bytes) in cases {
+            let mut rig = with_secrets();
+            let id = rig.open_zmtp(socket_type);
+            assert_eq!(rig.shards[0].phase(id), Some(Phase::Open));
+            rig.say_zmtp(id, &bytes);
+            assert_eq!(rig.shards[0].phase(id), Some(Phase::Closing), "{}", socket_type.escape_ascii());
+        }
+    }
 
     #[test]
     fn a_flush_is_not_answered_behind_messages_that_a_stopping_shard_did_not_take() {

@@ -2,11 +2,13 @@
 
 use corecast_executors::{MonotonicNs, TICK};
 
+use super::kind::Kind;
 use super::session::Phase;
+use super::silence::{Sign, Silence};
 use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
-use crate::limits::{HEARING_GAP_MAX, HEARTBEATS_MISSED_MAX, SWEEP_TICKS};
+use crate::limits::{HEARING_GAP_MAX, SWEEP_TICKS};
 use crate::wire::Frame;
 
 impl Shard {
@@ -46,50 +48,55 @@ impl Shard {
     }
 
     fn check_deadlines(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.is_local {
+        if self.sessions.get(id).is_none_or(|session| session.kind.is_local()) {
             return;
         }
         if self.is_in_the_way(id) {
             let text = "a frame was begun and does not go on, and others wait";
             return self.close(id, ErrorCode::FrameTimeout, text);
         }
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.zmtp.is_some() && session.phase == Phase::Open {
-            return self.check_zmtp_deadlines(id);
-        }
-        if session.relay.is_some() && session.phase == Phase::Open {
-            return self.check_relay_deadlines(id);
-        }
+        let Some(session) = self.sessions.get(id) else { return };
         if session.successors.as_ref().is_some_and(|successors| successors.until <= self.now) {
             return self.outbox.abort.push(id);
         }
-        // Who is held is not read: its silence is not its fault. A farewell has its time all the same.
-        if session.held_by > 0 && session.is_listening() {
-            // Its pings are not read, so they are not answered: without a word from here it would give us up, and
-            // lose what is under way.
-            let due = self.now.saturating_since(session.heard) >= self.config.heartbeat;
-            if due && session.phase == Phase::Open {
-                session.heard = self.now;
-                self.answer(id, &Frame::Ping { token: self.now.0 });
-            }
-            return;
-        }
         let late = session.deadline.is_some_and(|deadline| deadline <= self.now);
-        let silent = self.now.saturating_since(session.heard);
-        let idle_max = self.config.heartbeat * HEARTBEATS_MISSED_MAX;
+        // One that is held is not read: its silence is not its fault. A farewell has its time all the same.
+        let late_by_itself = late && session.held_by == 0;
         match session.phase {
-            Phase::Greeting | Phase::Hello if late => {
+            Phase::Greeting | Phase::Hello if late_by_itself => {
                 self.close(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
             }
-            Phase::Open if late => {
-                self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished")
+            Phase::Open if late_by_itself => {
+                self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
             }
-            Phase::Open if silent > idle_max => {
-                self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
-            }
+            Phase::Open => self.check_silence(id),
             Phase::Closing | Phase::Shut if late => self.outbox.abort.push(id),
             _ => {}
+        }
+    }
+
+    /// An open session: asks a silent peer whether it lives, or says that this end does, and gives up one that has gone.
+    fn check_silence(&mut self, id: SessionId) {
+        let (now, heartbeat) = (self.now, self.config.heartbeat);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let sign = session.kind.judge(Silence {
+            now,
+            silent: now.saturating_since(session.heard),
+            is_held: session.held_by > 0,
+            is_fed: !session.egress.is_empty(),
+            heartbeat,
+        });
+        match (sign, &session.kind) {
+            (Sign::Alive, _) => {}
+            (Sign::Due, Kind::Zmtp(_)) => self.ask_zmtp(id),
+            (Sign::Due, Kind::Relay(_)) => self.ping_relayed(id),
+            (Sign::Due, Kind::Native | Kind::Local) => {
+                session.heard = now;
+                self.answer(id, &Frame::Ping { token: now.0 });
+            }
+            (Sign::Gone, _) => {
+                self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
+            }
         }
     }
 }
@@ -98,17 +105,20 @@ impl Shard {
 mod tests {
     use std::time::Duration;
 
+    use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe};
     use crate::fanout::{OverflowPolicy, QueueBounds};
     use corecast_executors::TICKS_PER_REST;
 
     use super::super::config::ShardConfig;
     use super::*;
+    use crate::auth::Identity;
     use crate::ids::ShardId;
     use crate::limits::{
-        FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT, LINGER,
-        REFUSALS_PER_SHARD_MAX,
+        FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT,
+        HEARTBEATS_MISSED_MAX, LINGER, REFUSALS_PER_SHARD_MAX,
     };
+    use crate::zmtp::Sides;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -118,10 +128,24 @@ mod tests {
     }
 
     #[test]
+    fn one_quota_holds_for_every_connection_and_the_identity_stays_to_the_end() {
+        let mut rig = Rig::new(&ShardConfig { sessions_max: 1, ..ShardConfig::default() });
+        let shard = &mut rig.shards[0];
+        let identity = Identity::Anonymous(Some("192.0.2.7:1".parse().unwrap()));
+        let id = shard.on_open(Door::Zmtp(Sides::Both), identity.clone()).expect("there is room for one");
+        // A ZeroMQ socket that is told why would never come again.
+        assert_eq!(shard.on_open(Door::Zmtp(Sides::Both), Identity::Anonymous(None)), None);
+        let refused = shard.on_open(Door::Native, Identity::Anonymous(None)).expect("it is told why");
+        assert_eq!(shard.phase(refused), Some(Phase::Closing));
+        assert_eq!(shard.identity_of(id), Some(&identity));
+        assert_eq!(shard.on_closed(id, false).map(|closed| closed.identity), Some(identity));
+    }
+
+    #[test]
     fn a_handshake_has_its_time_from_the_accept_whatever_comes_of_it() {
         let mut rig = Rig::with_shards(1);
-        let silent = rig.shards[0].on_open().unwrap();
-        let greeted = rig.shards[0].on_open().unwrap();
+        let silent = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
+        let greeted = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         rig.shards[0].on_greeting(greeted, Ok(()));
         let open = rig.open(0, OverflowPolicy::DropOldest);
         for _ in 0..HANDSHAKE_DEADLINE.as_secs() - 1 {
@@ -142,7 +166,8 @@ mod tests {
         let pace = TICK * TICKS_PER_REST;
         let mut now = MonotonicNs(0);
         let mut shard = Shard::new(ShardId(0), ShardConfig::default(), now);
-        let silent: Vec<_> = (0..200).map(|_| shard.on_open().unwrap()).collect();
+        let silent: Vec<_> =
+            (0..200).map(|_| shard.on_open(Door::Native, Identity::Anonymous(None)).unwrap()).collect();
         while now < MonotonicNs(0) + HANDSHAKE_DEADLINE + 2 * pace {
             now = now + pace;
             shard.on_tick(now);
@@ -157,7 +182,7 @@ mod tests {
     fn a_shard_that_was_stopped_blames_nobody_for_its_own_silence() {
         let mut rig = Rig::with_shards(1);
         let peer = rig.open(0, OverflowPolicy::DropOldest);
-        let greeting = rig.shards[0].on_open().unwrap();
+        let greeting = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         let slow = rig.open(0, OverflowPolicy::DropOldest);
         rig.shards[0].on_partial(slow, 50, false, Some(100));
         for _ in 0..5 {
@@ -180,9 +205,11 @@ mod tests {
     fn who_comes_to_a_full_shard_is_told_and_finds_room_later() {
         let mut rig = Rig::new(&ShardConfig { sessions_max: 2, ..ShardConfig::default() });
         let open = [(); 2].map(|()| rig.open(0, OverflowPolicy::DropOldest));
-        let late: Vec<_> = (0..REFUSALS_PER_SHARD_MAX).filter_map(|_| rig.shards[0].on_open()).collect();
+        let late: Vec<_> = (0..REFUSALS_PER_SHARD_MAX)
+            .filter_map(|_| rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)))
+            .collect();
         assert_eq!(late.len(), REFUSALS_PER_SHARD_MAX);
-        assert_eq!(rig.shards[0].on_open(), None, "so many at a time");
+        assert_eq!(rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)), None, "so many at a time");
         for id in late {
             assert_eq!(rig.hears(0, id), "too_many_sessions");
             let _ = rig.shards[0].on_closed(id, false);
@@ -302,7 +329,7 @@ mod tests {
     #[test]
     fn who_never_said_hello_does_not_hold_up_a_drain() {
         let mut rig = Rig::with_shards(1);
-        let silent = rig.shards[0].on_open().unwrap();
+        let silent = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         let refused = rig.open(0, OverflowPolicy::DropOldest);
         let open = rig.open(0, OverflowPolicy::DropOldest);
         rig.say(0, refused, &[Frame::Done { request: 1 }]);

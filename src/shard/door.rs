@@ -1,15 +1,18 @@
-//! Protocols by which connections come to a shard.
+//! Ways by which sessions come to a shard.
 
+use crate::ids::PublisherId;
 use crate::zmtp::Sides;
 
-/// Which protocol a listener's connections speak.
+/// The way by which a session comes, which says what is spoken there.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Door {
-    /// This project's own.
+    /// A connection that speaks this project's own protocol.
     #[default]
     Native,
-    /// ZeroMQ's, with who may come.
+    /// A connection that speaks ZeroMQ's, and the sides that may come.
     Zmtp(Sides),
-    /// This project's own, from the other end: a session to a direct publisher.
-    Relay,
+    /// A connection that this end has made to a direct publisher, whose client it is.
+    Relay(PublisherId),
+    /// No connection: the local API of a direct publisher.
+    Local,
 }

@@ -47,9 +47,9 @@ impl Shard {
             LinkItem::Interest { seq, filter, wanted } => {
                 self.turn.spend(FILING_STEPS);
                 if wanted {
-                    self.router.insert(&filter, Target::Shard(from));
+                    self.fanout.router.insert(&filter, Target::Shard(from));
                 } else {
-                    self.router.remove(&filter, Target::Shard(from));
+                    self.fanout.router.remove(&filter, Target::Shard(from));
                 }
                 self.tell_upstream(&filter, wanted);
                 self.tell_seen(from, seq);

@@ -59,7 +59,7 @@ impl Shard {
                  those of up to 8 levels not counted",
             );
         }
-        self.router.is_too_wide(filter).then_some(
+        self.fanout.router.is_too_wide(filter).then_some(
             "the patterns of all sessions may have their wildcards in 512 different arrangements, \
              those of up to 8 levels not counted",
         )
@@ -88,9 +88,9 @@ impl Shard {
     /// a group of its own, until it has less than half as many.
     fn regroup(&mut self, id: SessionId, changed: &Filter) {
         let Some(session) = self.sessions.get(id) else { return };
-        let (filters, encoding) = (session.subscriptions.len(), session.encoding);
+        let (filters, encoding) = (session.subscriptions.len(), session.kind.encoding());
         if let Some((group, _)) = session.group
-            && self.groups.is_private(group)
+            && self.fanout.groups.is_private(group)
         {
             if session.subscriptions.contains(changed) {
                 self.file(changed, group);
@@ -108,10 +108,10 @@ impl Shard {
         let new = (!filters.is_empty()).then(|| self.join(encoding, filters));
         self.leave_group(id);
         if let Some(group) = new {
-            let place = self.groups.add_member(group, id);
+            let place = self.fanout.groups.add_member(group, id);
             if let Some(session) = self.sessions.get_mut(id) {
                 session.group = Some((group, place));
-                session.subscriptions.share(&self.groups.get(group).filters);
+                session.subscriptions.share(&self.fanout.groups.get(group).filters);
             }
         }
     }
@@ -120,9 +120,9 @@ impl Shard {
     fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> GroupId {
         let is_private = filters.len() > GROUP_FILTERS_MAX;
         let new = if is_private {
-            self.groups.make_private(encoding)
+            self.fanout.groups.make_private(encoding)
         } else {
-            match self.groups.join(encoding, filters.clone()) {
+            match self.fanout.groups.join(encoding, filters.clone()) {
                 Join::Found(group) => return group,
                 Join::Made(group) => group,
             }
@@ -136,12 +136,12 @@ impl Shard {
     /// Takes a session out of its group, and the group away if nobody is left.
     fn leave_group(&mut self, id: SessionId) {
         let Some((group, place)) = self.sessions.get_mut(id).and_then(|s| s.group.take()) else { return };
-        if let Some(moved) = self.groups.remove_member(group, place)
+        if let Some(moved) = self.fanout.groups.remove_member(group, place)
             && let Some(session) = self.sessions.get_mut(moved)
         {
             session.group = Some((group, place));
         }
-        if self.groups.is_private(group) {
+        if self.fanout.groups.is_private(group) {
             // What it shrank to, or nothing: the session has left the fan-out, and its filters with it.
             let Some(session) = self.sessions.get(id) else { return };
             let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
@@ -149,7 +149,7 @@ impl Shard {
                 self.unfile(&filter, group);
             }
         }
-        if let Some(gone) = self.groups.remove_if_empty(group) {
+        if let Some(gone) = self.fanout.groups.remove_if_empty(group) {
             for filter in &gone.filters {
                 self.unfile(filter, group);
             }
@@ -160,7 +160,7 @@ impl Shard {
     /// in turns: so long, messages for them come to a group without members.
     pub(super) fn leave_for_good(&mut self, id: SessionId) {
         let group = self.sessions.get(id).and_then(|session| session.group).map(|(group, _)| group);
-        let Some(group) = group.filter(|group| self.groups.is_private(*group)) else {
+        let Some(group) = group.filter(|group| self.fanout.groups.is_private(*group)) else {
             self.leave_group(id);
             let Some(session) = self.sessions.get_mut(id) else { return };
             for filter in std::mem::take(&mut session.subscriptions).filters() {
@@ -172,7 +172,7 @@ impl Shard {
         session.group = None;
         let filters = std::mem::take(&mut session.subscriptions);
         self.watches.all_changed();
-        self.groups.remove_member(group, 0);
+        self.fanout.groups.remove_member(group, 0);
         self.leaving.push_back(Leaving { group, filters });
         self.withdraw();
     }
@@ -188,7 +188,7 @@ impl Shard {
                 Some(filter) => self.unfile(&filter, group),
                 None => {
                     self.leaving.pop_front();
-                    self.groups.remove_if_empty(group);
+                    self.fanout.groups.remove_if_empty(group);
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Shard {
 
     fn file(&mut self, filter: &Filter, group: GroupId) {
         self.turn.spend(FILING_STEPS);
-        self.router.insert(filter, Target::Group(group));
+        self.fanout.router.insert(filter, Target::Group(group));
         if let Some(seq) = self.interest.add(filter) {
             self.tell_interest(seq, filter, true);
             self.tell_upstream(filter, true);
@@ -205,7 +205,7 @@ impl Shard {
 
     fn unfile(&mut self, filter: &Filter, group: GroupId) {
         self.turn.spend(FILING_STEPS);
-        self.router.remove(filter, Target::Group(group));
+        self.fanout.router.remove(filter, Target::Group(group));
         if let Some(seq) = self.interest.remove(filter) {
             self.tell_interest(seq, filter, false);
             self.tell_upstream(filter, false);
@@ -221,8 +221,10 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe, unsubscribe};
     use super::*;
+    use crate::auth::Identity;
     use crate::fanout::OverflowPolicy;
     use crate::ids::ShardId;
     use crate::limits::GROUP_FILTERS_MAX;
@@ -319,10 +321,10 @@ mod tests {
         rig.say(0, large, &frames);
         let few: Vec<Frame<'_>> = topics[..3].iter().map(|topic| subscribe(topic, 1)).collect();
         rig.say(0, small, &few);
-        assert_eq!(rig.shards[0].groups.iter().count(), 2);
+        assert_eq!(rig.shards[0].fanout.groups.iter().count(), 2);
         let frames: Vec<Frame<'_>> = topics[3..].iter().map(|topic| unsubscribe(topic, 2)).collect();
         rig.say(0, large, &frames);
-        assert_eq!(rig.shards[0].groups.iter().count(), 1, "they have the same filters");
+        assert_eq!(rig.shards[0].fanout.groups.iter().count(), 1, "they have the same filters");
         rig.hears(0, large);
         rig.say(0, publisher, &[message("t.0", 1), message("t.3", 1), message("t.2", 1)]);
         assert_eq!(rig.hears(0, large), "t.0=1 t.2=1");
@@ -376,7 +378,7 @@ mod tests {
     #[test]
     fn a_farewell_comes_after_the_answers_that_wait() {
         let mut rig = Rig::with_shards(1);
-        let session = rig.shards[0].on_open().unwrap();
+        let session = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         rig.shards[0].on_greeting(session, Err(ErrorCode::NotCorecast));
         let mut first = Vec::new();
         let look = |parts: &[std::io::IoSlice<'_>]| {

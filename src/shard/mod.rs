@@ -6,10 +6,14 @@
 //! | `config` | what all shards of one process are told when they start |
 //! | `door` | protocols by which connections come |
 //! | `relays` | direct publishers for ZeroMQ subscribers |
+//! | `relay_peer` | a direct publisher, as its session knows it |
+//! | `silence` | the facts about a silence, and the verdict on it |
 //! | `liveness` | whether a silent ZeroMQ peer still lives |
-//! | `zmtp` | sessions of ZeroMQ sockets |
+//! | `zmtp`, `zmtp_peer` | sessions of ZeroMQ sockets |
 //! | `upstream` | what ZeroMQ publishers are asked for |
+//! | `late_prefixes` | what one of them has not been told yet |
 //! | `losses` | what was dropped, until the log says so |
+//! | `kind` | what differs between native, ZeroMQ, relayed and local sessions |
 //! | `session`, `sessions` | one connection's state, and the table of them |
 //! | `unfinished` | frames that have begun and are not whole: their memory and their time |
 //! | `subscriptions` | what one session has subscribed to |
@@ -19,7 +23,7 @@
 //! | `news` | what one session hears of direct publishers |
 //! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
-//! | `turn` | the work of one turn, and what waits for the next |
+//! | `rest` | what came in one turn and waits for the next |
 //! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
@@ -35,6 +39,8 @@ mod deadlines;
 mod door;
 mod flush;
 mod interest;
+mod kind;
+mod late_prefixes;
 mod linking;
 mod liveness;
 mod losses;
@@ -44,19 +50,22 @@ mod outbox;
 mod postponed;
 mod publish;
 mod publishers;
+mod relay_peer;
 mod relays;
+mod rest;
 #[cfg(test)]
 mod rig;
 mod session;
 mod sessions;
+mod silence;
 mod state;
 mod subscriptions;
 mod succession;
-mod turn;
 mod unfinished;
 mod upstream;
 mod watches;
 mod zmtp;
+mod zmtp_peer;
 
 pub use closing::Closed;
 pub use config::ShardConfig;

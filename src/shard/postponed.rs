@@ -84,7 +84,7 @@ mod tests {
     use crate::limits::{READ_BYTES_PER_TURN, TURN_STEPS_MAX};
     use crate::wire::WireError;
     use crate::zmtp::machine::Read;
-    use crate::zmtp::{Output, Sides, command, greeting, put_message};
+    use crate::zmtp::{Output, command, put_message};
 
     fn doors(shards: usize, turn_steps_max: usize) -> Rig {
         let config = ShardConfig {
@@ -98,26 +98,7 @@ mod tests {
     }
 
     fn subscriber(rig: &mut Rig) -> SessionId {
-        open(rig, b"SUB")
-    }
-
-    /// A socket of this type that is open, on the first shard.
-    fn open(rig: &mut Rig, socket_type: &[u8; 3]) -> SessionId {
-        let id = rig.shards[0].on_open_zmtp(Sides::Both).expect("there is room");
-        let ready = [b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03", &socket_type[..]].concat();
-        said(rig, id, &[&greeting::ours()[..], &ready].concat());
-        let _ = rig.take(0, id);
-        id
-    }
-
-    /// A peer says this, in one read of which only the first turn is done.
-    fn said(rig: &mut Rig, id: SessionId, bytes: &[u8]) {
-        let shard = &mut rig.shards[0];
-        let mut machine = shard.take_machine(id).expect("it is listened to");
-        let mut out = Output::default();
-        let read = machine.read(bytes, &mut out);
-        assert_eq!((read.whole_bytes, &read.error), (bytes.len(), &None));
-        shard.on_zmtp(id, machine, &Bytes::copy_from_slice(bytes), (&read, &mut out), 1);
+        rig.open_zmtp(b"SUB")
     }
 
     /// What the first shard tells the second of its subscriptions.
@@ -148,7 +129,7 @@ mod tests {
         }
         // The peer asks for an answer behind them: it comes when all of them are in force.
         all.extend(command::ping());
-        said(&mut rig, id, &all);
+        rig.say_zmtp(id, &all);
         let mut told = interest(&mut rig);
         let (mut turns, mut most) = (1, told.len());
         while rig.shards[0].is_behind(id) {
@@ -172,7 +153,7 @@ mod tests {
         let id = subscriber(&mut rig);
         let (on, off) = (command::subscription(true, b"t", false), command::subscription(false, b"t", false));
         let all = [on, off].concat().repeat(READ_BYTES_PER_TURN / 8);
-        said(&mut rig, id, &all);
+        rig.say_zmtp(id, &all);
         let mut turns = 1;
         while rig.shards[0].is_behind(id) {
             let rest = rig.shards[0].rest_of(id).expect("it is behind");
@@ -209,7 +190,7 @@ mod tests {
         let id = subscriber(&mut rig);
         let all: Vec<u8> =
             (0..50).flat_map(|n| command::subscription(true, format!("u{n}").as_bytes(), true)).collect();
-        said(&mut rig, id, &all);
+        rig.say_zmtp(id, &all);
         assert!(rig.shards[0].is_behind(id));
         rig.shards[0].close(id, ErrorCode::Malformed, "wrong");
         assert!(!rig.shards[0].is_behind(id));
@@ -225,14 +206,14 @@ mod tests {
         });
         let native = rig.open(0, OverflowPolicy::DropOldest);
         rig.say(0, native, &[subscribe(">", 1)]);
-        let publisher = open(&mut rig, b"PUB");
+        let publisher = rig.open_zmtp(b"PUB");
         let mut all = BytesMut::new();
         for n in 0..30 {
             put_message(&mut all, format!("t.{n}").as_bytes(), [&b"payload"[..]].into_iter());
         }
         put_message(&mut all, b"t.0", [&[b'x'; 200][..]].into_iter());
         put_message(&mut all, b"t.0", [&b"after"[..]].into_iter());
-        said(&mut rig, publisher, &all);
+        rig.say_zmtp(publisher, &all);
         assert!(rig.shards[0].is_behind(publisher));
         while rig.shards[0].is_behind(publisher) {
             rig.shards[0].go_on(publisher);

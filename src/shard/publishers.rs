@@ -11,8 +11,9 @@ use super::membership::FILING_STEPS;
 use super::news::{News, up_frame};
 use super::outbox::LinkItem;
 use super::state::Shard;
-use super::turn::Turn;
+use crate::auth::{Action, Verdict};
 use crate::error::ErrorCode;
+use crate::fanout::Turn;
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::{
     LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
@@ -144,6 +145,10 @@ impl Shard {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
                 match self.read_registration(endpoints, topics) {
+                    Ok((_, topics)) if !self.may_register(id, &topics) => {
+                        let text = "a registration of topics that you may not publish";
+                        self.refuse_request(id, request, ErrorCode::NotPermitted, text);
+                    }
                     Ok((endpoints, topics)) => {
                         let publisher = PublisherId(publisher);
                         let registration = Registration { publisher, epoch, endpoints, topics };
@@ -167,7 +172,9 @@ impl Shard {
                 self.tell_news(id);
             }
             Frame::WatchPublishers { filter, request, kind } => {
-                if let Some(filter) = self.checked_filter(id, kind, filter) {
+                if let Some(filter) = self.checked_filter(id, kind, filter)
+                    && self.may(id, Action::WatchPublishers(&filter))
+                {
                     self.watch_publishers(id, filter, RequestId(request));
                 }
             }
@@ -204,6 +211,14 @@ impl Shard {
             }
             None => Ok((endpoints, topics)),
         }
+    }
+
+    /// A registration is refused whole if any of its topics is.
+    fn may_register(&self, id: SessionId, topics: &[Filter]) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        let permissions = &self.config.permissions;
+        let verdict = |topic| permissions.permit(&session.identity, Action::Register(topic));
+        topics.iter().all(|topic| verdict(topic) == Verdict::Allowed)
     }
 
     fn watch_publishers(&mut self, id: SessionId, filter: Filter, request: RequestId) {
@@ -262,9 +277,8 @@ impl Shard {
     /// The registry is asked by a session of some shard.
     pub(super) fn on_registry_ask(&mut self, shard: ShardId, session: SessionId, ask: RegistryAsk) {
         let now = self.now;
-        let Some(registry) = &mut self.publishers.registry else {
-            return debug_assert!(false, "a broker's first shard keeps the registry");
-        };
+        let registry = self.publishers.registry.as_mut();
+        let registry = registry.expect("a broker's first shard keeps the registry, and only it is asked");
         match ask {
             RegistryAsk::Register { request, registration } => match registry.register(now, registration) {
                 Ok(change) => {

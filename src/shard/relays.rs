@@ -9,12 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::kind::Kind;
 use super::outbox::Dial;
 use super::session::{Phase, Session};
 use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId};
-use crate::limits::{HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, RELAY_PAUSE};
+use crate::limits::RELAY_PAUSE;
 use crate::registry::Registration;
 use crate::topic::Filter;
 use crate::wire::{Frame, encode, greeting};
@@ -48,15 +49,6 @@ pub(super) struct Relays {
     relays: BTreeMap<PublisherId, Relay>,
 }
 
-/// What a session to a direct publisher has beside what all have.
-#[derive(Debug)]
-pub(super) struct RelayPeer {
-    publisher: PublisherId,
-    /// How often the publisher wants to hear something.
-    heartbeat: Duration,
-    pinged: MonotonicNs,
-}
-
 impl Shard {
     /// A ZeroMQ session of this shard asks for a filter (`wanted`), or takes that back.
     pub(super) fn relay_subscription(&mut self, id: SessionId, filter: &Filter, wanted: bool) {
@@ -78,7 +70,7 @@ impl Shard {
     /// A ZeroMQ session leaves, and with it all that it asked direct publishers for.
     pub(super) fn leave_relays(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
-        if session.zmtp.is_none() || self.relays.relays.is_empty() {
+        if !session.kind.is_zmtp() || self.relays.relays.is_empty() {
             return;
         }
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
@@ -125,7 +117,7 @@ impl Shard {
     }
 
     fn wants_relay(&self, registration: &Registration) -> bool {
-        let zmtp = self.sessions.iter().filter(|(_, session)| session.zmtp.is_some());
+        let zmtp = self.sessions.iter().filter(|(_, session)| session.kind.is_zmtp());
         zmtp.flat_map(|(_, session)| session.subscriptions.filters())
             .any(|filter| registration.overlaps(filter))
     }
@@ -147,31 +139,27 @@ impl Shard {
         self.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
     }
 
-    /// A dialled connection to a direct publisher stands. `None`: nobody wants it any more, drop it.
-    pub fn on_dialled(&mut self, publisher: PublisherId) -> Option<SessionId> {
-        let relay = self.relays.relays.get(&publisher)?;
+    /// A dialled connection to a direct publisher stands. `false`: nobody wants it any more.
+    pub(super) fn relay_is_wanted(&mut self, publisher: PublisherId) -> bool {
+        let Some(relay) = self.relays.relays.get(&publisher) else { return false };
         let registration = Arc::clone(&relay.registration);
         if self.draining || !self.wants_relay(&registration) {
             self.relays.relays.remove(&publisher);
-            return None;
+            return false;
         }
-        let (policy, now) = (self.config.overflow, self.now);
-        let id = self.sessions.insert(|generation| {
-            let mut session = Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE);
-            let peer = RelayPeer { publisher, heartbeat: self.config.heartbeat, pinged: now };
-            session.relay = Some(Box::new(peer));
-            session
-        });
-        self.counters.sessions += 1;
-        if let Some(relay) = self.relays.relays.get_mut(&publisher) {
-            relay.stage = Stage::Connected(id);
-        }
+        true
+    }
+
+    /// The session to a direct publisher is there: it begins as any client's.
+    pub(super) fn greet_relayed(&mut self, id: SessionId, publisher: PublisherId) {
+        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+        relay.stage = Stage::Connected(id);
+        let registration = Arc::clone(&relay.registration);
         let mut hello = greeting::ours().to_vec();
         encode(&Frame::Hello { name: NAME, overflow: 0, previous: 0, ticket: 0 }, &mut hello);
         self.queue(id, hello, 1);
         let (subscriptions, frames) = self.relayed(&registration);
         self.queue(id, subscriptions, frames);
-        Some(id)
     }
 
     /// A direct publisher could not be connected to, or the connection has ended: it is tried again while it is
@@ -188,7 +176,7 @@ impl Shard {
     /// many they are.
     fn relayed(&self, registration: &Registration) -> (Bytes, u32) {
         let (mut out, mut frames) = (Vec::new(), 0);
-        for (id, session) in self.sessions.iter().filter(|(_, session)| session.zmtp.is_some()) {
+        for (id, session) in self.sessions.iter().filter(|(_, session)| session.kind.is_zmtp()) {
             for filter in session.subscriptions.filters().filter(|filter| registration.overlaps(filter)) {
                 encode_subscription(id, filter, true, &mut out);
                 frames += 1;
@@ -215,17 +203,12 @@ impl Shard {
         }
     }
 
-    /// True if messages of this direct publisher are taken now.
-    pub(super) fn may_relay(&self, id: SessionId) -> bool {
-        !self.draining && self.sessions.get(id).is_some_and(Session::is_listening)
-    }
-
     /// One frame of a direct publisher that is meant for this end.
     pub(super) fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
             return;
         };
-        let Some(peer) = &mut session.relay else { return };
+        let Kind::Relay(peer) = &mut session.kind else { return };
         match frame {
             Frame::Identity { publisher } if publisher != peer.publisher.0 => {
                 self.close(id, ErrorCode::Unexpected, "another publisher has taken its port");
@@ -241,36 +224,23 @@ impl Shard {
         }
     }
 
-    /// An open session to a direct publisher: says that this end lives, and gives up a publisher that does not.
-    pub(super) fn check_relay_deadlines(&mut self, id: SessionId) {
+    /// Says to a direct publisher that this end lives, or that nobody here wants to hear it any more.
+    pub(super) fn ping_relayed(&mut self, id: SessionId) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(peer) = &mut session.relay else { return };
-        let silent = now.saturating_since(session.heard);
-        // One that is held is not read: its silence is not its fault.
-        if session.held_by == 0 {
-            if session.deadline.is_some_and(|deadline| deadline <= now) {
-                return self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
-            }
-            if silent > peer.heartbeat * HEARTBEATS_MISSED_MAX {
-                return self.close(id, ErrorCode::IdleTimeout, "a direct publisher says nothing any more");
-            }
-        }
-        if now.saturating_since(peer.pinged) >= peer.heartbeat {
-            peer.pinged = now;
-            let publisher = peer.publisher;
-            let relay = self.relays.relays.get(&publisher).map(|relay| Arc::clone(&relay.registration));
-            if relay.is_some_and(|registration| self.wants_relay(&registration)) {
-                self.answer(id, &Frame::Ping { token: now.0 });
-            } else {
-                self.close(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
-            }
+        let Kind::Relay(peer) = &mut session.kind else { return };
+        peer.pinged = now;
+        let relay = self.relays.relays.get(&peer.publisher).map(|relay| Arc::clone(&relay.registration));
+        if relay.is_some_and(|registration| self.wants_relay(&registration)) {
+            self.answer(id, &Frame::Ping { token: now.0 });
+        } else {
+            self.close(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
         }
     }
 
     /// A session of this shard has ended: if it was one to a direct publisher, that is to be tried again.
     pub(super) fn relay_on_closed(&mut self, session: &Session) {
-        if let Some(peer) = &session.relay {
+        if let Kind::Relay(peer) = &session.kind {
             self.on_dial_failed(peer.publisher);
         }
     }

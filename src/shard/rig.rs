@@ -6,13 +6,16 @@ use bytes::Bytes;
 use corecast_executors::{MonotonicNs, TICK};
 
 use super::config::ShardConfig;
+use super::door::Door;
 use super::state::Shard;
+use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
 use crate::wire::greeting::GREETING_BYTES;
 use crate::wire::{Frame, encode, split, splitter};
+use crate::zmtp::{self, Output, Sides};
 
 /// Some shards, whose links never fill.
 pub(super) struct Rig {
@@ -33,11 +36,31 @@ impl Rig {
 
     /// A client that is open, and has read its welcome.
     pub(super) fn open(&mut self, shard: usize, policy: OverflowPolicy) -> SessionId {
-        let id = self.shards[shard].on_open().unwrap();
+        let id = self.shards[shard].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         self.shards[shard].on_greeting(id, Ok(()));
         self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire(), previous: 0, ticket: 0 }]);
         self.take(shard, id);
         id
+    }
+
+    /// A ZeroMQ socket of this type that is open, on the first shard.
+    pub(super) fn open_zmtp(&mut self, socket_type: &[u8; 3]) -> SessionId {
+        let opened = self.shards[0].on_open(Door::Zmtp(Sides::Both), Identity::Anonymous(None));
+        let id = opened.expect("there is room");
+        let ready = [b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03", &socket_type[..]].concat();
+        self.say_zmtp(id, &[&zmtp::greeting::ours()[..], &ready].concat());
+        let _ = self.take(0, id);
+        id
+    }
+
+    /// A ZeroMQ socket says this, in one read of which only the first turn is done.
+    pub(super) fn say_zmtp(&mut self, id: SessionId, bytes: &[u8]) {
+        let shard = &mut self.shards[0];
+        let mut machine = shard.take_machine(id).expect("it is listened to");
+        let mut out = Output::default();
+        let read = machine.read(bytes, &mut out);
+        assert_eq!((read.whole_bytes, &read.error), (bytes.len(), &None));
+        shard.on_zmtp(id, machine, &Bytes::copy_from_slice(bytes), (&read, &mut out), 1);
     }
 
     /// A client says frames, in one read.

@@ -2,17 +2,16 @@
 
 use corecast_executors::MonotonicNs;
 
+use super::kind::Kind;
 use super::news::News;
 use super::outbox::Origin;
-use super::relays::RelayPeer;
+use super::rest::Rest;
 use super::subscriptions::{Shapes, Subscriptions};
 use super::succession::Successors;
-use super::turn::Rest;
 use super::unfinished::Begun;
-use super::zmtp::ZmtpPeer;
+use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
-use crate::fanout::Encoding;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{GroupId, RequestId, SubscriberId};
 use crate::topic::Filter;
@@ -37,12 +36,10 @@ pub enum Phase {
 pub(super) struct Session {
     pub(super) generation: u32,
     pub(super) phase: Phase,
-    /// How it is written to and read from.
-    pub(super) encoding: Encoding,
-    /// What it has as a ZeroMQ socket, if it is one.
-    pub(super) zmtp: Option<Box<ZmtpPeer>>,
-    /// What it has as a session of ours to a direct publisher, if it is one.
-    pub(super) relay: Option<Box<RelayPeer>>,
+    /// The kind of it, and what only that kind has.
+    pub(super) kind: Kind,
+    /// The peer, as far as it is known.
+    pub(super) identity: Identity,
     /// What its client calls itself, for the log.
     pub(super) client: Option<Box<str>>,
     pub(super) policy: OverflowPolicy,
@@ -78,8 +75,6 @@ pub(super) struct Session {
     pub(super) flushes: Vec<RequestId>,
     /// What it hears of direct publishers, if it asks for that.
     pub(super) news: Option<Box<News>>,
-    /// It is the local API of a direct publisher: no connection, no deadlines.
-    pub(super) is_local: bool,
     /// Watches it has asked for.
     pub(super) watches: u32,
     /// Its client's later sessions, which wait for its end.
@@ -90,7 +85,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        generation: u32,
+        (generation, kind, identity): (u32, Kind, Identity),
         policy: OverflowPolicy,
         now: MonotonicNs,
         deadline: MonotonicNs,
@@ -98,14 +93,13 @@ impl Session {
         Session {
             generation,
             phase: Phase::Greeting,
-            encoding: Encoding::default(),
-            zmtp: None,
-            relay: None,
+            egress: EgressQueue::of(kind.encoding()),
+            kind,
+            identity,
             client: None,
             policy,
             closing: None,
             listed: false,
-            egress: EgressQueue::default(),
             subscriptions: Subscriptions::default(),
             shapes: Shapes::default(),
             subscription_count: 0,
@@ -119,7 +113,6 @@ impl Session {
             holds: Vec::new(),
             flushes: Vec::new(),
             news: None,
-            is_local: false,
             watches: 0,
             successors: None,
             rest: None,

@@ -7,31 +7,44 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::config::ShardConfig;
+use super::door::Door;
 use super::interest::Interest;
+use super::kind::Kind;
 use super::linking::Peer;
 use super::losses::Losses;
 use super::membership::Leaving;
 use super::outbox::{Origin, Outbox};
-use super::publish::Audience;
 use super::publishers::Publishers;
+use super::relay_peer::RelayPeer;
 use super::relays::Relays;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::succession::Tickets;
-use super::turn::Turn;
 use super::unfinished::Unfinished;
 use super::upstream::Upstream;
 use super::watches::Watches;
+use super::zmtp_peer::ZmtpPeer;
+use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::Batch;
-use crate::fanout::Groups;
+use crate::fanout::Fanout;
 use crate::fanout::Messages;
-use crate::fanout::Router;
+use crate::fanout::Turn;
 use crate::fanout::{EgressQueue, Sent};
-use crate::ids::{GroupId, SessionId, ShardId, SubscriberId};
+use crate::ids::{SessionId, ShardId, SubscriberId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::ShardCounters;
 use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting, splitter};
+use crate::zmtp::Machine;
+
+/// The room that a shard has for one session more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quota {
+    Free,
+    /// There is none, but for a few that are told so.
+    Over,
+    Full,
+}
 
 /// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
 /// `closing` and `deadlines`.
@@ -45,8 +58,7 @@ pub struct Shard {
     /// When the last tick was.
     pub(super) ticked: MonotonicNs,
     pub(super) sessions: Sessions,
-    pub(super) groups: Groups,
-    pub(super) router: Router,
+    pub(super) fanout: Fanout,
     pub(super) interest: Interest,
     pub(super) watches: Watches,
     /// What was dropped and is in no line of the log yet.
@@ -64,7 +76,6 @@ pub struct Shard {
     pub(super) sweep_at: usize,
     pub(super) turn: Turn,
     pub(super) tickets: Tickets,
-    pub(super) touched: Vec<GroupId>,
     pub(super) scratch: Vec<SubscriberId>,
     /// Frames that are not whole.
     pub(super) unfinished: Unfinished,
@@ -85,8 +96,7 @@ impl Shard {
             told: now,
             ticked: now,
             sessions: Sessions::default(),
-            groups: Groups::default(),
-            router: Router::default(),
+            fanout: Fanout::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
             losses: Losses::default(),
@@ -99,7 +109,6 @@ impl Shard {
             sweep_at: 0,
             turn: Turn::new(config.turn_steps_max),
             tickets: Tickets::default(),
-            touched: Vec::new(),
             scratch: Vec::new(),
             unfinished: Unfinished::default(),
             outbox: Outbox::default(),
@@ -108,36 +117,57 @@ impl Shard {
         }
     }
 
-    /// A connection has come. `None`: this shard is full or stopping, drop it.
-    pub fn on_open(&mut self) -> Option<SessionId> {
-        let (there, most) = (self.sessions.len(), self.config.sessions_max);
-        if self.draining || there >= most + REFUSALS_PER_SHARD_MAX {
+    /// A session comes by this door. `None`: this shard is full or stopping, or nobody wants the session; drop it.
+    pub fn on_open(&mut self, door: Door, identity: Identity) -> Option<SessionId> {
+        let quota = self.quota(door);
+        if quota == Quota::Full || matches!(door, Door::Relay(publisher) if !self.relay_is_wanted(publisher))
+        {
             return None;
         }
         let (policy, now) = (self.config.overflow, self.now);
-        let id = self
-            .sessions
-            .insert(|generation| Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE));
-        self.counters.accepts += 1;
+        let (config, shard) = (&self.config, self.id);
+        let id = self.sessions.insert(|generation| {
+            let kind = match door {
+                Door::Native => Kind::Native,
+                Door::Zmtp(sides) => {
+                    Kind::Zmtp(Box::new(ZmtpPeer::new(sides, config, (shard, generation), now)))
+                }
+                Door::Relay(publisher) => {
+                    Kind::Relay(Box::new(RelayPeer::new(publisher, config.heartbeat, now)))
+                }
+                Door::Local => Kind::Local,
+            };
+            Session::new((generation, kind, identity), policy, now, now + HANDSHAKE_DEADLINE)
+        });
         self.counters.sessions += 1;
-        self.queue(id, greeting::ours().to_vec(), 0);
-        if there >= most {
+        self.counters.accepts += u64::from(matches!(door, Door::Native | Door::Zmtp(_)));
+        match door {
+            Door::Native => self.queue(id, greeting::ours().to_vec(), 0),
+            Door::Zmtp(_) => self.queue(id, Machine::begin(), 0),
+            Door::Relay(publisher) => self.greet_relayed(id, publisher),
+            Door::Local => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    (session.phase, session.deadline) = (Phase::Open, None);
+                }
+            }
+        }
+        if quota == Quota::Over {
             self.close(id, ErrorCode::TooManySessions, "as many sessions are open here as there may be");
         }
         Some(id)
     }
 
-    /// The local API of a direct publisher: a session that is open, has no connection and never times out.
-    pub fn on_open_local(&mut self) -> SessionId {
-        let (policy, now) = (self.config.overflow, self.now);
-        let id = self.sessions.insert(|generation| Session::new(generation, policy, now, now));
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.phase = Phase::Open;
-            session.deadline = None;
-            session.is_local = true;
+    fn quota(&self, door: Door) -> Quota {
+        let (there, most) = (self.sessions.len(), self.config.sessions_max);
+        match door {
+            // The registry bounds how many of these there are.
+            Door::Relay(_) | Door::Local => Quota::Free,
+            _ if self.draining => Quota::Full,
+            _ if there < most => Quota::Free,
+            // A ZeroMQ socket that is told why never comes again; one that is dropped does.
+            Door::Native if there < most + REFUSALS_PER_SHARD_MAX => Quota::Over,
+            Door::Native | Door::Zmtp(_) => Quota::Full,
         }
-        self.counters.sessions += 1;
-        id
     }
 
     /// How far a session has come; `None` if it has ended.
@@ -172,33 +202,41 @@ impl Shard {
         self.counters.bytes_in += bytes.len() as u64;
         self.counters.frames_in += spans.len() as u64;
         self.turn.begin();
-        let done = if self.is_behind(id) { 0 } else { self.take_frames(id, bytes, spans) };
-        let rest = Messages::Native(spans).after(done);
+        self.take_in_turn(id, bytes, Messages::Native(spans));
+    }
+
+    /// Takes frames or messages of a session until the turn's work is used up; what is left waits, as all does if
+    /// something waits already.
+    pub(super) fn take_in_turn(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) {
+        let done = if self.is_behind(id) { 0 } else { self.take(id, bytes, messages) };
+        let rest = messages.after(done);
         self.keep_rest(id, rest.map(|rest| Batch { bytes: bytes.clone(), spans: rest.to_spans() }));
     }
 
-    /// Does what frames say until the turn's work is used up, and gives how many that were.
-    pub(super) fn take_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) -> usize {
-        let is_relay = self.sessions.get(id).is_some_and(|session| session.relay.is_some());
-        let audience = if is_relay { Audience::ZmtpHere } else { Audience::All };
+    /// Does what frames or messages say until the turn's work is used up, and gives how many that were.
+    pub(super) fn take(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) -> usize {
+        match messages {
+            Messages::Native(spans) => self.take_frames(id, bytes, spans),
+            Messages::Zmtp(..) if self.may_publish(id) => self.publish(bytes, messages, Origin::Here(id)),
+            Messages::Zmtp(spans, _) => spans.len(),
+        }
+    }
+
+    fn take_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) -> usize {
         let mut from = 0;
         while from < spans.len() && !self.turn.is_over() {
             let run =
                 spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
-                let may = if is_relay { self.may_relay(id) } else { self.may_publish(id) };
                 let end = from + run;
-                if !may {
+                if !self.may_publish(id) {
                     from = end;
                 }
                 // One that its own messages close, as a slow subscriber, has said all the same what was read with them.
                 while from < end && !(self.turn.is_over() && self.is_listening(id)) {
                     let messages = Messages::Native(&spans[from..end]);
-                    from += self.publish(bytes, messages, Origin::Here(id), audience);
+                    from += self.publish(bytes, messages, Origin::Here(id));
                 }
-            } else if is_relay {
-                self.on_relay_control(id, spans[from].frame(bytes));
-                from += 1;
             } else {
                 self.on_control(id, spans[from].frame(bytes));
                 from += 1;
@@ -227,7 +265,7 @@ impl Shard {
         let sent = session.egress.sent(bytes);
         let hears_news = session.news.is_some();
         if sent.messages > 0
-            && let Some(peer) = &mut session.zmtp
+            && let Some(peer) = session.kind.zmtp_mut()
         {
             peer.liveness.fed();
         }
@@ -260,7 +298,7 @@ impl Shard {
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
-        } else if session.zmtp.is_some() {
+        } else if session.kind.is_zmtp() {
             self.tell_late(id);
         }
     }
@@ -298,13 +336,9 @@ impl Shard {
 
     /// Answers a session. Nothing comes after a farewell.
     pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
-        debug_assert!(
-            self.sessions.get(id).is_none_or(|s| s.zmtp.is_none()),
-            "a ZeroMQ peer would not understand"
-        );
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
-            self.queue(id, encode_to_vec(frame), 1);
-        }
+        let Some(session) = self.sessions.get(id).filter(|session| session.is_listening()) else { return };
+        assert!(!session.kind.is_zmtp(), "a ZeroMQ peer would not understand");
+        self.queue(id, encode_to_vec(frame), 1);
     }
 
     /// Answers a session with these whole frames.

@@ -140,8 +140,10 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
+    use crate::auth::Identity;
     use crate::error::ErrorCode;
     use crate::fanout::OverflowPolicy;
 
@@ -149,7 +151,7 @@ mod tests {
 
     /// A client that says hello as the successor of that session.
     fn come_back(rig: &mut Rig, shard: usize, number: SessionNumber, ticket: u64) -> SessionId {
-        let id = rig.shards[shard].on_open().unwrap();
+        let id = rig.shards[shard].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         rig.shards[shard].on_greeting(id, Ok(()));
         rig.say(shard, id, &[Frame::Hello { name: "", overflow: 0, previous: number.0, ticket }]);
         id

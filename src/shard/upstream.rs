@@ -27,35 +27,6 @@ pub(super) struct Upstream {
 /// Bytes that a subscription has around its prefix, at the most.
 const AROUND_PREFIX_BYTES: usize = 19;
 
-/// Changes that a publisher has not been told, since it does not read those before: of each prefix what it must be told
-/// now, if anything. So one that reads nothing holds no more than there are prefixes, however often they come and go.
-#[derive(Default, Debug)]
-pub(super) struct LatePrefixes {
-    changes: AHashMap<Bytes, bool>,
-}
-
-impl LatePrefixes {
-    pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// A prefix has come to be wanted, or ceased to be. The change before, if it was not told either, was the opposite.
-    fn add(&mut self, prefix: &[u8], wanted: bool) {
-        if self.changes.remove(prefix).is_none() {
-            self.changes.insert(Bytes::copy_from_slice(prefix), wanted);
-        }
-    }
-
-    /// All of them as commands or messages, and how many they are. They count as told.
-    fn take(&mut self, commands: bool) -> (Bytes, u32) {
-        let changes = std::mem::take(&mut self.changes);
-        let count = u32::try_from(changes.len()).expect("each has its bytes");
-        let each =
-            changes.iter().flat_map(|(prefix, wanted)| command::subscription(*wanted, prefix, commands));
-        (Bytes::from(each.collect::<Vec<u8>>()), count)
-    }
-}
-
 impl Upstream {
     /// Bytes that all subscriptions have as commands, about.
     pub(super) fn bytes(&self) -> usize {
@@ -173,7 +144,7 @@ impl Shard {
         for id in self.upstream.publishers.clone() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
             let is_slow = session.egress.answer_bytes() > ZMTP_UPSTREAM_BYTES_MAX;
-            let Some(peer) = &mut session.zmtp else { continue };
+            let Some(peer) = session.kind.zmtp_mut() else { continue };
             if is_slow || !peer.late.is_empty() {
                 if !again {
                     peer.late.add(prefix, wanted);

@@ -4,80 +4,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::liveness::Liveness;
-use super::outbox::Origin;
-use super::publish::Audience;
 use super::session::{Phase, Session};
 use super::state::Shard;
-use super::upstream::LatePrefixes;
-use crate::error::ErrorCode;
-use crate::fanout::Batch;
+use super::zmtp_peer::ZmtpPeer;
+use crate::auth::Action;
 use crate::fanout::REASON_PUBLISHER;
-use crate::fanout::{Author, Encoding, Messages};
+use crate::fanout::{Author, Messages};
 use crate::ids::{SessionId, SubscriberId};
-use crate::limits::{
-    CONTROL_BYTES_MAX, HANDSHAKE_DEADLINE, HEARTBEATS_MISSED_MAX, SESSIONS_PER_SHARD_MAX, TOPIC_BYTES_MAX,
-};
+use crate::limits::{CONTROL_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::topic::Filter;
 use crate::wire::{Frame, encode_to_vec, split};
 use crate::zmtp::machine::Read;
-use crate::zmtp::{Machine, MessageSpan, Output, Role, Sides, Step, command};
+use crate::zmtp::{Machine, MessageSpan, Output, Role, Step, command};
 
 /// The one subscriber of a ZeroMQ session, however many sockets are behind it.
 const SUBSCRIBER: SubscriberId = SubscriberId(0);
 
-/// What a session of a ZeroMQ socket has beside what all have.
-#[derive(Debug)]
-pub(super) struct ZmtpPeer {
-    /// `None` while it reads.
-    machine: Option<Machine>,
-    role: Option<Role>,
-    /// Who it is to native subscribers.
-    publisher: u64,
-    next_sequence: u64,
-    /// True if it still lives.
-    pub(super) liveness: Liveness,
-    /// As a publisher: changes of what it is asked for that wait until it has read those before.
-    pub(super) late: LatePrefixes,
-}
-
-impl ZmtpPeer {
-    pub(super) fn knows_commands(&self) -> bool {
-        self.machine.as_ref().is_some_and(Machine::knows_commands)
-    }
-}
-
 impl Shard {
-    /// A ZeroMQ socket has connected. `None`: this shard is full or stopping, drop it.
-    pub fn on_open_zmtp(&mut self, sides: Sides) -> Option<SessionId> {
-        if self.draining || self.sessions.len() >= SESSIONS_PER_SHARD_MAX {
-            return None;
-        }
-        let (policy, now) = (self.config.overflow, self.now);
-        let machine = Machine::new(sides, self.config.frame_bytes_max);
-        let publisher = self.config.epoch.rotate_left(32) ^ u64::from(self.id.0) << 48;
-        let id = self.sessions.insert(|generation| {
-            let mut session = Session::new(generation, policy, now, now + HANDSHAKE_DEADLINE);
-            session.be_zmtp(ZmtpPeer {
-                machine: Some(machine),
-                role: None,
-                publisher: mixed(publisher ^ u64::from(generation)),
-                next_sequence: 1,
-                liveness: Liveness::new(now),
-                late: LatePrefixes::default(),
-            });
-            session
-        });
-        self.counters.accepts += 1;
-        self.counters.sessions += 1;
-        self.queue(id, Machine::begin(), 0);
-        Some(id)
-    }
-
     /// The machine of a session that is still listened to, to read with; it comes back with [`Shard::on_zmtp`].
     pub(crate) fn take_machine(&mut self, id: SessionId) -> Option<Machine> {
         let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
-        session.zmtp.as_mut()?.machine.take()
+        session.kind.zmtp_mut()?.machine.take()
     }
 
     /// Bytes came. `bytes` are those that the machine has used up, `received` how many came in this turn.
@@ -91,7 +38,7 @@ impl Shard {
     ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard = self.now;
-        if let Some(peer) = &mut session.zmtp {
+        if let Some(peer) = session.kind.zmtp_mut() {
             peer.machine = Some(machine);
         }
         self.turn.begin();
@@ -139,12 +86,12 @@ impl Shard {
                 }
             }
             Step::TooLong(topic, message_bytes) => self.on_too_long(id, &topic, message_bytes),
-            Step::Messages(_) | Step::Message(..) => debug_assert!(false, "they are published"),
+            Step::Messages(_) | Step::Message(..) => unreachable!("messages are published"),
         }
     }
 
     pub(super) fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
-        self.sessions.get_mut(id)?.zmtp.as_deref_mut()
+        self.sessions.get_mut(id)?.kind.zmtp_mut()
     }
 
     fn on_messages(&mut self, id: SessionId, bytes: &Bytes, spans: &[MessageSpan], received_at_ns: u64) {
@@ -154,18 +101,7 @@ impl Shard {
         let Some(peer) = self.zmtp_peer(id) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
-        self.publish_in_turn(id, bytes, Messages::Zmtp(spans, author));
-    }
-
-    /// Publishes until the turn is over; what is left waits, as all does if something waits already.
-    fn publish_in_turn(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) {
-        let done = if self.is_behind(id) {
-            0
-        } else {
-            self.publish(bytes, messages, Origin::Here(id), Audience::All)
-        };
-        let rest = messages.after(done);
-        self.keep_rest(id, rest.map(|rest| Batch { bytes: bytes.clone(), spans: rest.to_spans() }));
+        self.take_in_turn(id, bytes, Messages::Zmtp(spans, author));
     }
 
     /// A publisher's message is too long: it is passed over, and those who would have had it are told.
@@ -186,14 +122,14 @@ impl Shard {
         let (gap, mut spans) = (Bytes::from(gap), Vec::new());
         let found = split(&gap, usize::MAX, &mut spans);
         debug_assert!(found.error.is_none(), "own frames are whole");
-        self.publish_in_turn(id, &gap, Messages::Native(&spans));
+        self.take_in_turn(id, &gap, Messages::Native(&spans));
     }
 
     fn on_zmtp_ready(&mut self, id: SessionId, role: Role) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.phase = Phase::Open;
         session.deadline = None;
-        let Some(peer) = &mut session.zmtp else { return };
+        let Some(peer) = session.kind.zmtp_mut() else { return };
         peer.role = Some(role);
         if role == Role::Publisher {
             let commands = peer.knows_commands();
@@ -213,21 +149,10 @@ impl Shard {
             if !self.sessions.get(id).is_some_and(|session| session.subscriptions.contains(&filter)) {
                 self.relay_subscription(id, &filter, false);
             }
-        } else if self.subscribe_and_tell(id, &filter, subscriber) {
+        } else if self.may(id, Action::Subscribe(&filter)) && self.subscribe_and_tell(id, &filter, subscriber)
+        {
             self.relay_subscription(id, &filter, true);
         }
-    }
-
-    /// Tells a session's peer why it ends; no bytes, if that is not for it. An ERROR before READY keeps libzmq (4.3.5)
-    /// and most other clients from ever trying again, so it is for what can never work.
-    pub(super) fn zmtp_farewell(&self, id: SessionId, code: ErrorCode, text: &str) -> Vec<u8> {
-        let peer = self.sessions.get(id).and_then(|session| session.zmtp.as_ref());
-        let may_pass = matches!(
-            code,
-            ErrorCode::HandshakeTimeout | ErrorCode::ShuttingDown | ErrorCode::TooManySessions
-        );
-        let told = peer.filter(|peer| peer.role.is_some() || !may_pass);
-        told.and_then(|peer| peer.machine.as_ref()).map_or_else(Vec::new, |machine| machine.farewell(text))
     }
 
     /// Answers a session, if it is still listened to, with so many commands or messages.
@@ -237,50 +162,14 @@ impl Shard {
         }
     }
 
-    /// An open session: asks a silent peer whether it lives, if it can answer; gives up one that must have read the
-    /// question and does not, and one that does not end what it has begun.
-    pub(super) fn check_zmtp_deadlines(&mut self, id: SessionId) {
-        let (now, heartbeat) = (self.now, self.config.heartbeat);
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(peer) = &mut session.zmtp else { return };
-        let commands = peer.knows_commands();
-        let silent = now.saturating_since(session.heard);
-        if session.held_by > 0 {
-            // It is not read: its silence is not its fault. Nor are its heartbeats answered: without a word from here
-            // it would give this end up, in a time that only it knows. If something is under way, it hears that.
-            if commands && peer.liveness.beats() && session.egress.is_empty() {
-                self.ask_zmtp(id);
-            }
-            return;
-        }
-        if session.deadline.is_some_and(|deadline| deadline <= now) {
-            return self.close(id, ErrorCode::FrameTimeout, "a message was begun and not finished");
-        }
-        if peer.liveness.is_over(now, silent, heartbeat * (HEARTBEATS_MISSED_MAX - 1)) {
-            let text = "nothing was heard for too long, heartbeats neither";
-            return self.close(id, ErrorCode::IdleTimeout, text);
-        }
-        if commands && peer.liveness.is_due(silent, heartbeat) {
-            self.ask_zmtp(id);
-        }
-    }
-
     /// Asks a peer whether it lives, ahead of what waits for it.
-    fn ask_zmtp(&mut self, id: SessionId) {
+    pub(super) fn ask_zmtp(&mut self, id: SessionId) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(peer) = &mut session.zmtp else { return };
+        let Some(peer) = session.kind.zmtp_mut() else { return };
         peer.liveness.asked(now, session.egress.has_begun(), !session.egress.is_empty());
         session.egress.push_ahead(Bytes::from(command::ping()), 1);
         self.queue(id, Bytes::new(), 0);
-    }
-}
-
-impl Session {
-    fn be_zmtp(&mut self, peer: ZmtpPeer) {
-        self.encoding = Encoding::Zmtp;
-        self.egress = crate::fanout::EgressQueue::of(Encoding::Zmtp);
-        self.zmtp = Some(Box::new(peer));
     }
 }
 
@@ -295,11 +184,4 @@ fn filter_of(prefix: &[u8]) -> (Filter, SubscriberId) {
     }
     let number = ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one(rest) >> 32;
     (filter, SubscriberId(u32::try_from(number).expect("32 bits are left").max(1)))
-}
-
-/// Spreads the bits of a number, so that publishers of one start do not look alike (splitmix64's finalizer).
-fn mixed(mut n: u64) -> u64 {
-    n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }

@@ -7,6 +7,8 @@ use crate::pumps::Connection;
 use crate::violation::Checked;
 use crate::world::{CLIENTS_MAX, World};
 use corecast::OverflowPolicy;
+use corecast::internals::auth::Identity;
+use corecast::internals::shard::Door;
 use corecast::internals::wire::Frame;
 
 impl World {
@@ -154,7 +156,7 @@ impl World {
     /// Accepts a connection that has sent nothing yet.
     pub(crate) fn accept(&mut self) -> Option<usize> {
         let shard = self.any_shard();
-        let Some(session) = self.hosts[shard].shard.on_open() else {
+        let Some(session) = self.hosts[shard].shard.on_open(Door::Native, Identity::Anonymous(None)) else {
             assert!(self.hosts[shard].draining, "only a shard that stops takes nobody");
             return None;
         };

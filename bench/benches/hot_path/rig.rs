@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
+use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
 use corecast::internals::ids::{SessionId, ShardId};
-use corecast::internals::shard::{LinkItem, Shard, ShardConfig};
+use corecast::internals::shard::{Door, LinkItem, Shard, ShardConfig};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting};
 use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;
@@ -32,7 +33,7 @@ impl Rig {
 
     /// A client that is open, and has read its welcome.
     pub(crate) fn open(&mut self) -> SessionId {
-        let id = self.shard.on_open().expect("there is room");
+        let id = self.shard.on_open(Door::Native, Identity::Anonymous(None)).expect("there is room");
         let mut words = greeting::ours().to_vec();
         encode(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }, &mut words);
         self.say(id, &words);

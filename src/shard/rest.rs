@@ -1,53 +1,16 @@
-//! The work of one turn, and what came in it and waits for the next: so that neither new topics nor subscriptions hold
-//! the other sessions of a shard for longer than messages do. Owned by a shard.
+//! Work that waits for the next turn: frames and messages of sessions, items of links. Owned by a session, or by a shard
+//! for each of its links.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::outbox::{LinkItem, Origin};
 use super::postponed::Postponed;
-use super::publish::Audience;
 use super::state::Shard;
 use crate::fanout::Batch;
-use crate::fanout::Spans;
 use crate::ids::{SessionId, ShardId};
 use crate::wire::WireError;
 use crate::zmtp::Step;
-
-/// The steps of work that a turn has left; see [`crate::limits::TURN_STEPS_MAX`].
-#[derive(Debug)]
-pub(super) struct Turn {
-    steps: usize,
-    left: usize,
-}
-
-impl Turn {
-    /// Turns of so many steps.
-    pub(super) fn new(steps: usize) -> Self {
-        Turn { steps, left: steps }
-    }
-
-    pub(super) fn begin(&mut self) {
-        self.left = self.steps;
-    }
-
-    #[inline]
-    pub(super) fn spend(&mut self, steps: usize) {
-        self.left = self.left.saturating_sub(steps);
-    }
-
-    /// The work that was done.
-    #[cfg(test)]
-    pub(super) fn spent(&self) -> usize {
-        self.steps - self.left
-    }
-
-    /// True if what is left to do must wait for the next turn. Each turn does something, however long that is.
-    #[inline]
-    pub(super) fn is_over(&self) -> bool {
-        self.left == 0
-    }
-}
 
 /// What of a session was read and has not been done, in order.
 #[derive(Default, Debug)]
@@ -81,13 +44,7 @@ impl Shard {
         while !self.turn.is_over()
             && let Some(batch) = self.next_of_rest(id)
         {
-            let done = match &batch.spans {
-                Spans::Native(spans) => self.take_frames(id, &batch.bytes, spans),
-                messages @ Spans::Zmtp(..) if self.may_publish(id) => {
-                    self.publish(&batch.bytes, messages.messages(), Origin::Here(id), Audience::All)
-                }
-                Spans::Zmtp(spans, _) => spans.len(),
-            };
+            let done = self.take(id, &batch.bytes, batch.spans.messages());
             if let Some(rest) = batch.after(done) {
                 self.wait_for_turn(id, rest, VecDeque::push_front);
             }
@@ -162,7 +119,7 @@ impl Shard {
     /// A batch of another shard's publisher: to the sessions here. What is left of it comes before all else of that link.
     pub(super) fn take_batch(&mut self, from: ShardId, batch: &Batch, publisher: SessionId) {
         let origin = Origin::There(from, publisher);
-        let done = self.publish(&batch.bytes, batch.spans.messages(), origin, Audience::All);
+        let done = self.publish(&batch.bytes, batch.spans.messages(), origin);
         if let Some(rest) = batch.after(done) {
             let item = LinkItem::Batch { batch: Arc::new(rest), publisher };
             self.peers[usize::from(from.0)].arrived.push_front(item);
@@ -322,7 +279,7 @@ mod tests {
         }
         assert_eq!(sessions, WILDCARD_SHAPES_MAX / WILDCARD_SHAPES_PER_SESSION_MAX);
         for shard in &mut rig.shards {
-            let (_, work) = shard.router.route(vec!["a"; 16].join(".").as_bytes());
+            let (_, work) = shard.fanout.router.route(vec!["a"; 16].join(".").as_bytes());
             assert!((100..TURN_STEPS_MAX).contains(&work), "{work}");
         }
         // Who comes later has all that is usual, and the arrangements that others have.
@@ -365,7 +322,7 @@ mod tests {
             rig.wait(corecast_executors::TICK);
             rig.travel();
         }
-        assert_eq!(rig.shards[1].router.route(b"t.8").0.shards.len(), 0, "the other shard knows");
+        assert_eq!(rig.shards[1].fanout.router.route(b"t.8").0.shards.len(), 0, "the other shard knows");
         rig.say(1, publisher, &[message("t.7", 2)]);
         rig.travel();
         assert_eq!(rig.hears(0, stays), "t.7=2");

@@ -1,0 +1,159 @@
+//! HOT: the router and the egress groups of a shard, and the way of a batch through them. What goes to whom is returned as
+//! [`Deliveries`]; nothing of it stays here but memory for the next batch. Owned by a shard.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::batch::Picked;
+use super::deliveries::{Deliveries, ToGroup};
+use super::encoding::{BadRoute, Messages, Routable};
+use super::groups::Groups;
+use super::router::{Route, Router};
+use super::turn::Turn;
+use crate::ids::GroupId;
+
+/// Pieces of a batch for which a group's delivery keeps room: 8 KiB.
+const PICKED_KEPT: usize = 256;
+
+/// Consecutive frames of one topic.
+struct Run {
+    route: Rc<Route>,
+    picked: Picked,
+}
+
+/// The router and the groups of one shard.
+#[derive(Default)]
+pub(crate) struct Fanout {
+    pub(crate) router: Router,
+    pub(crate) groups: Groups,
+    /// By group: the batch that last went there, and the place of the group among its deliveries.
+    places: Vec<(u64, u32)>,
+    /// Counts batches, from 1.
+    batch: u64,
+    /// Memory of the last batch, for the next.
+    spare: Deliveries,
+    spare_picked: Vec<Vec<Picked>>,
+}
+
+impl Fanout {
+    /// Finds who gets which messages of a batch, in whole runs of one topic, until `turn` is over. `may` says whether the
+    /// messages of a topic may travel at all; it is asked once for each run.
+    pub(crate) fn route(
+        &mut self,
+        bytes: &Bytes,
+        messages: Messages<'_>,
+        turn: &mut Turn,
+        may: impl FnMut(&[u8]) -> bool,
+    ) -> Deliveries {
+        match messages {
+            Messages::Native(spans) => self.route_spans(bytes, spans, turn, may),
+            Messages::Zmtp(spans, _) => self.route_spans(bytes, spans, turn, may),
+        }
+    }
+
+    fn route_spans<S: Routable>(
+        &mut self,
+        bytes: &Bytes,
+        spans: &[S],
+        turn: &mut Turn,
+        mut may: impl FnMut(&[u8]) -> bool,
+    ) -> Deliveries {
+        let mut found = std::mem::take(&mut self.spare);
+        self.batch += 1;
+        let mut last_topic: &[u8] = &[];
+        let mut run: Option<Run> = None;
+        for span in spans {
+            let (topic, messages) = match span.topic(bytes) {
+                Ok(routable) => routable,
+                Err(bad) => {
+                    found.bad = Some(bad);
+                    break;
+                }
+            };
+            if let Some(Run { picked, .. }) = &mut run
+                && picked.range.end == span.start()
+                && topic == last_topic
+            {
+                picked.range.end = span.end();
+                picked.frames += 1;
+                picked.messages += messages;
+                found.add(messages);
+                continue;
+            }
+            if found.good > 0 && turn.is_over() {
+                break;
+            }
+            if let Some(done) = run.take() {
+                self.add_run(&done, &mut found);
+            }
+            if !may(topic) {
+                found.bad = Some(BadRoute::NotPermitted);
+                break;
+            }
+            last_topic = topic;
+            let (route, work) = self.router.route(topic);
+            turn.spend(work);
+            let first = u32::try_from(found.good).expect("a batch has few frames");
+            let picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
+            run = Some(Run { route, picked });
+            found.add(messages);
+        }
+        if let Some(done) = run {
+            self.add_run(&done, &mut found);
+        }
+        found
+    }
+
+    fn add_run(&mut self, run: &Run, found: &mut Deliveries) {
+        found.add_shards(&run.route.shards);
+        for group in &run.route.groups {
+            let picked = &mut self.delivery_to(*group, found).picked;
+            match picked.last_mut() {
+                Some(last) if last.range.end == run.picked.range.start => {
+                    last.range.end = run.picked.range.end;
+                    last.frames += run.picked.frames;
+                    last.messages += run.picked.messages;
+                }
+                _ => picked.push(run.picked.clone()),
+            }
+        }
+    }
+
+    /// The delivery to a group of the batch that is being routed: one for each group, however many of its topics match.
+    #[inline]
+    fn delivery_to<'a>(&mut self, group: GroupId, found: &'a mut Deliveries) -> &'a mut ToGroup {
+        // With few topics it is the last one again.
+        if let Some(last) = found.groups.len().checked_sub(1)
+            && found.groups[last].group == group
+        {
+            return &mut found.groups[last];
+        }
+        let index = group.0 as usize;
+        if self.places.len() <= index {
+            self.places.resize(index + 1, (0, 0));
+        }
+        let (batch, place) = &mut self.places[index];
+        if *batch != self.batch {
+            *batch = self.batch;
+            *place = u32::try_from(found.groups.len()).expect("groups are counted in 32 bits");
+            let picked = self.spare_picked.pop().unwrap_or_default();
+            found.groups.push(ToGroup { group, picked });
+        }
+        &mut found.groups[*place as usize]
+    }
+
+    /// Takes the memory of deliveries that are done.
+    pub(crate) fn recycle(&mut self, mut done: Deliveries) {
+        for ToGroup { mut picked, .. } in done.groups.drain(..) {
+            picked.clear();
+            // Room for the usual batch; a thousand groups are not to keep it for the longest.
+            picked.shrink_to(PICKED_KEPT);
+            if self.spare_picked.len() < self.groups.len() {
+                self.spare_picked.push(picked);
+            }
+        }
+        done.clear();
+        self.spare = done;
+    }
+}

@@ -1,0 +1,102 @@
+//! Kinds of sessions: all that differs between a client of ours, a ZeroMQ socket, a direct publisher that is relayed and
+//! the publisher of this process is asked here. Owned by the session.
+
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::relay_peer::RelayPeer;
+use super::silence::{Sign, Silence};
+use super::zmtp_peer::ZmtpPeer;
+use crate::error::ErrorCode;
+use crate::fanout::Encoding;
+use crate::limits::HEARTBEATS_MISSED_MAX;
+use crate::wire::{Frame, encode_to_vec};
+
+/// The sessions that messages are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audience {
+    /// All that want them.
+    All,
+    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
+    ZmtpHere,
+}
+
+/// The kind of a session. It has one from its first moment to its last.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A client that speaks this project's own protocol.
+    Native,
+    /// A ZeroMQ socket.
+    Zmtp(Box<ZmtpPeer>),
+    /// A direct publisher, of which this end is the client.
+    Relay(Box<RelayPeer>),
+    /// The local API of a direct publisher: no connection, no deadlines.
+    Local,
+}
+
+impl Kind {
+    /// The encoding of what goes to the peer.
+    pub(super) fn encoding(&self) -> Encoding {
+        match self {
+            Kind::Zmtp(_) => Encoding::Zmtp,
+            Kind::Native | Kind::Relay(_) | Kind::Local => Encoding::Native,
+        }
+    }
+
+    /// Sessions that hear what a session of this kind publishes.
+    pub(super) fn audience(&self) -> Audience {
+        match self {
+            Kind::Relay(_) => Audience::ZmtpHere,
+            Kind::Native | Kind::Zmtp(_) | Kind::Local => Audience::All,
+        }
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Kind::Local)
+    }
+
+    pub(super) fn is_zmtp(&self) -> bool {
+        matches!(self, Kind::Zmtp(_))
+    }
+
+    pub(super) fn zmtp_mut(&mut self) -> Option<&mut ZmtpPeer> {
+        match self {
+            Kind::Zmtp(peer) => Some(peer),
+            Kind::Native | Kind::Relay(_) | Kind::Local => None,
+        }
+    }
+
+    /// The frame that tells the peer why its session ends, and 1; no bytes, if it is not for the peer.
+    pub(super) fn farewell(&self, code: ErrorCode, text: &str) -> (Bytes, u32) {
+        match self {
+            Kind::Native | Kind::Local => {
+                let error = Frame::Error { text, request: 0, code: code.number() };
+                (encode_to_vec(&error).into(), 1)
+            }
+            Kind::Zmtp(peer) => (peer.farewell(code, text).into(), 1),
+            // The end that accepts says why, not the client.
+            Kind::Relay(_) => (Bytes::new(), 0),
+        }
+    }
+
+    /// The peer is read again: until now it could not be heard.
+    pub(super) fn heard_again(&mut self, now: MonotonicNs) {
+        if let Kind::Zmtp(peer) = self {
+            peer.liveness.heard_again(now);
+        }
+    }
+
+    /// Judges the silence of an open session.
+    pub(super) fn judge(&mut self, silence: Silence) -> Sign {
+        let Silence { silent, is_held, heartbeat, .. } = silence;
+        match self {
+            // The pings of one that is held are not read, so they are not answered: without a word from here it would
+            // give this end up, and lose what is under way.
+            Kind::Native if is_held && silent >= heartbeat => Sign::Due,
+            Kind::Native if !is_held && silent > heartbeat * HEARTBEATS_MISSED_MAX => Sign::Gone,
+            Kind::Zmtp(peer) => peer.judge(silence),
+            Kind::Relay(peer) => peer.judge(silence),
+            Kind::Native | Kind::Local => Sign::Alive,
+        }
+    }
+}
