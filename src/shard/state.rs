@@ -46,6 +46,22 @@ enum Quota {
     Full,
 }
 
+impl Quota {
+    /// The room for a session that comes by `door`, when so many are `there`.
+    fn of(config: &ShardConfig, there: usize, draining: bool, door: Door) -> Quota {
+        let most = config.sessions_max;
+        match door {
+            // The registry bounds how many of these there are.
+            Door::Relay(_) | Door::Local => Quota::Free,
+            _ if draining => Quota::Full,
+            _ if there < most => Quota::Free,
+            // A ZeroMQ socket that is told why never comes again; one that is dropped does.
+            Door::Native if there < most + REFUSALS_PER_SHARD_MAX => Quota::Over,
+            Door::Native | Door::Zmtp(_) => Quota::Full,
+        }
+    }
+}
+
 /// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
 /// `closing` and `deadlines`.
 pub struct Shard {
@@ -119,7 +135,7 @@ impl Shard {
 
     /// A session comes by this door. `None`: this shard is full or stopping, or nobody wants the session; drop it.
     pub fn on_open(&mut self, door: Door, identity: Identity) -> Option<SessionId> {
-        let quota = self.quota(door);
+        let quota = Quota::of(&self.config, self.sessions.len(), self.draining, door);
         if quota == Quota::Full || matches!(door, Door::Relay(publisher) if !self.relay_is_wanted(publisher))
         {
             return None;
@@ -155,19 +171,6 @@ impl Shard {
             self.close(id, ErrorCode::TooManySessions, "as many sessions are open here as there may be");
         }
         Some(id)
-    }
-
-    fn quota(&self, door: Door) -> Quota {
-        let (there, most) = (self.sessions.len(), self.config.sessions_max);
-        match door {
-            // The registry bounds how many of these there are.
-            Door::Relay(_) | Door::Local => Quota::Free,
-            _ if self.draining => Quota::Full,
-            _ if there < most => Quota::Free,
-            // A ZeroMQ socket that is told why never comes again; one that is dropped does.
-            Door::Native if there < most + REFUSALS_PER_SHARD_MAX => Quota::Over,
-            Door::Native | Door::Zmtp(_) => Quota::Full,
-        }
     }
 
     /// How far a session has come; `None` if it has ended.
