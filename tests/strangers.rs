@@ -6,11 +6,12 @@ mod broker_process;
 mod running;
 mod watchdog;
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use corecast::internals::wire::{Frame, encode_to_vec, greeting};
-use corecast_executors::spawn_plain;
+use corecast_executors::{pause, spawn_plain};
 use running::{run, said};
 
 /// The reaction of a server to a connection whose first bytes it does not understand.
@@ -103,19 +104,21 @@ fn overstepping(frames: Vec<u8>, announced_bytes: u32) -> String {
     endpoint
 }
 
+fn welcome(frame_bytes_max: u32) -> Vec<u8> {
+    let heartbeat_ms = 15_000;
+    encode_to_vec(&Frame::Welcome {
+        session: 1,
+        epoch: 1,
+        frame_bytes_max,
+        heartbeat_ms,
+        overflow: 1,
+        ticket: 1,
+    })
+}
+
 #[test]
 fn a_broker_that_oversteps_its_bounds_is_left_for_good() {
     let _watchdog = watchdog::watch("a_broker_that_oversteps_its_bounds_is_left_for_good");
-    let welcome = |frame_bytes_max| {
-        encode_to_vec(&Frame::Welcome {
-            session: 1,
-            epoch: 1,
-            frame_bytes_max,
-            heartbeat_ms: 15_000,
-            overflow: 1,
-            ticket: 1,
-        })
-    };
     let many: u32 = 4 << 20;
     let cases = [
         ("before its welcome", Vec::new(), many, "announces"),
@@ -127,4 +130,69 @@ fn a_broker_that_oversteps_its_bounds_is_left_for_good() {
         let said = said(&run(&["sub", "t", "--timeout", "10s", "--broker", &endpoint]), 1);
         assert!(said.contains(why) && said.contains(&endpoint), "{case}: {said}");
     }
+}
+
+/// A broker that welcomes everybody and confirms nothing, however much it says.
+#[derive(Clone, Copy, Debug)]
+enum Talker {
+    /// It asks for signs of life.
+    Pings,
+    /// It tells of subscribers that nobody has asked for.
+    Counts,
+    /// It ends each session that it has welcomed.
+    Closes,
+}
+
+impl Talker {
+    fn serve(self, mut peer: TcpStream) -> io::Result<()> {
+        peer.write_all(&[&greeting::ours()[..], &welcome(4 << 20)].concat())?;
+        let says = match self {
+            Talker::Pings => encode_to_vec(&Frame::Ping { token: 1 }),
+            Talker::Counts => encode_to_vec(&Frame::SubscriberCount { request: 1, count: 0 }),
+            Talker::Closes => return Ok(()),
+        };
+        loop {
+            peer.write_all(&says)?;
+            pause(Duration::from_millis(20));
+        }
+    }
+
+    fn start(self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+        let accept_all = move || {
+            for peer in listener.incoming() {
+                let peer = peer.expect("a connection");
+                // Whoever has hung up hears no more.
+                spawn_plain("talker", move || drop(self.serve(peer))).expect("a thread");
+            }
+        };
+        spawn_plain("talkers", accept_all).expect("a thread");
+        endpoint
+    }
+}
+
+#[test]
+fn a_broker_that_talks_on_and_confirms_nothing_is_left_in_time() {
+    let _watchdog = watchdog::watch("a_broker_that_talks_on_and_confirms_nothing_is_left_in_time");
+    let commands = [
+        &["sub", "t", "--timeout", "400ms"][..],
+        &["registry", "--timeout", "400ms"],
+        &["registry", "--watch", "--timeout", "400ms"],
+    ];
+    std::thread::scope(|threads| {
+        for talker in [Talker::Pings, Talker::Counts, Talker::Closes] {
+            let endpoint = talker.start();
+            for args in commands {
+                let endpoint = endpoint.clone();
+                threads.spawn(move || {
+                    let said = said(&run(&[args, &["--broker", &endpoint]].concat()), 27);
+                    assert!(
+                        said.contains("the broker has not confirmed the"),
+                        "{talker:?}: {args:?}: {said}"
+                    );
+                });
+            }
+        }
+    });
 }

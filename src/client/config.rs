@@ -69,8 +69,9 @@ pub struct ClientConfig {
     /// The same, in bytes of topics and payloads: whichever is reached first.
     pub queue_bytes: usize,
     /// The time that a new publisher or subscriber waits for its broker: for the first connection of its session, or, where
-    /// it shares one that was open before, for a sign of life of a broker that is away or hangs. A session that was open
-    /// once is tried until its last user has left.
+    /// it shares one that was open before, for a sign of life of a broker that is away or hangs; and in all for the
+    /// confirmation of its subscription or its watch of the registry. A session that was open once is tried until its last
+    /// user has left.
     pub connect_timeout: Duration,
     /// The time that a publish without room waits for a broker that is away, or hangs: one that is connected, and has said
     /// nothing for this long and for two of its heartbeats. After that such a publish fails at once; messages that were

@@ -47,7 +47,8 @@ impl RegistryView {
     /// A view of this broker's registry, such as that of `tcp://127.0.0.1:6680`.
     ///
     /// # Errors
-    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `Refused`, `Protocol`, `Executor`.
+    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `TimedOut` when the watch is not confirmed within them,
+    /// `Refused`, `Protocol`, `Executor`.
     pub fn connect(broker: &str) -> Result<RegistryView> {
         Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?))
     }

@@ -48,7 +48,8 @@ impl Subscriber {
     /// everything that anybody publishes from now on.
     ///
     /// # Errors
-    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `Refused`, `Protocol`, `Executor`.
+    /// `Invalid`, `Unreachable` when nobody answers within 5 s, `TimedOut` when the subscription is not confirmed within them,
+    /// `Refused`, `Protocol`, `Executor`.
     pub fn connect(broker: &str, filters: &[Filter]) -> Result<Subscriber> {
         Self::with_config(ClientConfig::new(broker.parse::<Endpoint>()?), filters)
     }

@@ -76,7 +76,7 @@ impl LocalClient {
     /// A view of the broker's registry, on a session of its own.
     ///
     /// # Errors
-    /// As for [`LocalClient::publisher`].
+    /// As for [`LocalClient::publisher`]; `TimedOut` when the broker has not confirmed it within the connect timeout.
     pub async fn registry_view(&self) -> Result<LocalRegistryView> {
         let session = Session::start(&self.inner.runtime, self.inner.config.clone());
         LocalRegistryView::open(Rc::new(Use { session, direct: RefCell::default() })).await
@@ -85,7 +85,8 @@ impl LocalClient {
     /// A subscriber with a queue, when its filters are in force on every shard of the broker.
     ///
     /// # Errors
-    /// As for [`LocalClient::publisher`]; `Invalid` without a filter.
+    /// As for [`LocalClient::publisher`]; `TimedOut` when the broker has not confirmed them within the connect timeout;
+    /// `Invalid` without a filter.
     pub async fn subscriber(&self, filters: &[Filter]) -> Result<LocalSubscriber> {
         let used = self.session();
         let config = &self.inner.config;

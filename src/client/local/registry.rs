@@ -21,9 +21,10 @@ impl LocalRegistryView {
     /// Makes the view of a session that has just been made.
     pub(super) async fn open(used: Rc<Use>) -> Result<Self> {
         let session = &used.session;
+        let deadline = Deadline::after(session.config.connect_timeout);
         session.state.borrow_mut().registry = Some(RegistryFeed::default());
         let opened = session
-            .until_connected(|state| {
+            .until_confirmed(deadline, "the watch of its registry", |state| {
                 let whole = state.registry.as_ref().is_some_and(RegistryFeed::is_whole);
                 (state.is_open() && whole).then_some(())
             })

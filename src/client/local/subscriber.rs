@@ -7,6 +7,7 @@ use corecast_executors::{Either, first};
 use super::queue::EventQueue;
 use super::used::Use;
 use crate::client::connection_events::ConnectionEvents;
+use crate::client::deadline::Deadline;
 use crate::client::message::Event;
 use crate::client::session::{Session, Sink};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,13 +23,16 @@ pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> 
         return Err(Error::new(ErrorKind::Invalid, "a subscriber needs a filter"));
     }
     let session = Rc::clone(&used.session);
+    let deadline = Deadline::after(session.config.connect_timeout);
     let id = session.state.borrow_mut().subscribe(&filters, session.runtime.clock.now());
     session.introduce_everywhere(id, &filters);
     session.sinks.insert(id, &filters, sink);
     let subscription = Subscription { used, id, filters };
     session.send_soon();
-    session.until_connected(|state| state.is_in_force(id).then_some(())).await?;
-    session.settle(id).await;
+    session
+        .until_confirmed(deadline, "the subscription", |state| state.is_in_force(id).then_some(()))
+        .await?;
+    session.settle(id, deadline).await;
     Ok(subscription)
 }
 

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::life::Session;
 use super::peer::Peer;
 use super::state::News;
+use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
@@ -143,14 +144,15 @@ impl Session {
     }
 
     /// Waits until a subscriber's filters are in force at every publisher that is known, for [`DIRECT_SETTLE`] at the
-    /// most. What it misses of those that come later it is told.
-    pub(in crate::client) async fn settle(&self, id: SubscriberId) {
+    /// most, and not past the deadline. What it misses of those that come later it is told.
+    pub(in crate::client) async fn settle(&self, id: SubscriberId, deadline: Deadline) {
         let clock = &self.runtime.clock;
         let is_settled = || {
             let now = clock.now();
             self.introduced.borrow().values().all(|known| known.is_settled(id, now)).then_some(())
         };
-        first(self.changed.until(is_settled), clock.until(clock.now() + DIRECT_SETTLE)).await;
+        let end = deadline.at.min(clock.now() + DIRECT_SETTLE);
+        first(self.changed.until(is_settled), clock.until(end)).await;
         for known in self.introduced.borrow().values() {
             known.session.state.borrow_mut().promise(id);
         }

@@ -199,6 +199,44 @@ impl Session {
         }
     }
 
+    /// As [`Session::until_connected`], for something that the broker is to confirm by the deadline, however much else it
+    /// says until then.
+    ///
+    /// # Errors
+    /// `TimedOut` if it does not; those of a broker that gives no sign of life.
+    pub(in crate::client) async fn until_confirmed<T>(
+        &self,
+        deadline: Deadline,
+        subject: &str,
+        look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T> {
+        match first(self.until_connected(look), self.until_overdue(deadline, subject)).await {
+            Either::Left(done) => done,
+            Either::Right(error) => Err(error),
+        }
+    }
+
+    /// Waits until a confirmation is overdue, and returns the reason. A session that was never open gives itself up.
+    async fn until_overdue(&self, deadline: Deadline, subject: &str) -> Error {
+        let clock = &self.runtime.clock;
+        let called = clock.now();
+        clock.until(deadline.at).await;
+        let was_open = || self.give_up.get().is_none() || self.state.borrow().is_open();
+        self.changed.until(|| was_open().then_some(())).await;
+        let silence = Silence { earliest: called, time: deadline.within, heartbeats: 0 };
+        if self.end_of(silence).is_some_and(|end| end <= clock.now()) {
+            return self.unreachable();
+        }
+        self.too_late(deadline, &format!("the broker has not confirmed {subject}"))
+    }
+
+    /// The error for something that was not there by the deadline.
+    fn too_late(&self, deadline: Deadline, what: &str) -> Error {
+        let broker = &self.config.broker;
+        let text = format!("{what}: not within {} ms ({broker})", deadline.within.as_millis());
+        Error::new(ErrorKind::TimedOut, text)
+    }
+
     /// Waits until there has been no sign of the broker for so long, and says why.
     async fn until_silent(&self, silence: Silence) -> Error {
         let clock = &self.runtime.clock;
@@ -284,11 +322,7 @@ impl Session {
     ) -> Result<T> {
         match first(self.until(look), self.runtime.clock.until(deadline.at)).await {
             Either::Left(done) => done,
-            Either::Right(()) => {
-                let broker = &self.config.broker;
-                let text = format!("{what}: not within {} ms ({broker})", deadline.within.as_millis());
-                Err(Error::new(ErrorKind::TimedOut, text))
-            }
+            Either::Right(()) => Err(self.too_late(deadline, what)),
         }
     }
 
