@@ -10,7 +10,6 @@ use super::state::Shard;
 use crate::fanout::Batch;
 use crate::ids::{SessionId, ShardId};
 use crate::wire::WireError;
-use crate::zmtp::Step;
 
 /// What of a session was read and has not been done, in order.
 #[derive(Default, Debug)]
@@ -42,7 +41,7 @@ impl Shard {
         // It is not read meanwhile: its silence and its begun frame are not its fault.
         session.heard = now;
         while !self.turn.is_over()
-            && let Some(batch) = self.next_of_rest(id)
+            && let Some(batch) = self.sessions.rest_of(id).and_then(|rest| rest.batches.pop_front())
         {
             let done = self.take(id, &batch.bytes, batch.spans.messages());
             if let Some(rest) = batch.after(done) {
@@ -50,7 +49,7 @@ impl Shard {
             }
         }
         while !self.turn.is_over()
-            && let Some(step) = self.next_postponed(id)
+            && let Some(step) = self.sessions.rest_of(id).and_then(|rest| rest.postponed.pop())
         {
             self.on_step(id, step);
         }
@@ -65,17 +64,9 @@ impl Shard {
         }
     }
 
-    fn next_of_rest(&mut self, id: SessionId) -> Option<Batch> {
-        self.sessions.get_mut(id)?.rest.as_mut()?.batches.pop_front()
-    }
-
-    fn next_postponed(&mut self, id: SessionId) -> Option<Step> {
-        self.sessions.get_mut(id)?.rest.as_mut()?.postponed.pop()
-    }
-
     /// A session ends with this error, behind what was read before it.
     pub(super) fn end_with(&mut self, id: SessionId, error: &WireError) {
-        match self.sessions.get_mut(id).and_then(|session| session.rest.as_mut()) {
+        match self.sessions.rest_of(id) {
             Some(rest) => rest.error = Some(error.clone()),
             None => self.close(id, error.code, &error.text),
         }

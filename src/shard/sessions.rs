@@ -3,6 +3,7 @@
 
 use slab::Slab;
 
+use super::rest::Rest;
 use super::session::Session;
 use crate::ids::SessionId;
 
@@ -29,6 +30,11 @@ impl Sessions {
     #[inline]
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)
+    }
+
+    /// The work of a session that waits for its next turn, if there is any.
+    pub(super) fn rest_of(&mut self, id: SessionId) -> Option<&mut Rest> {
+        self.get_mut(id)?.rest.as_deref_mut()
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
