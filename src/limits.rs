@@ -64,7 +64,8 @@ pub const PARTIAL_BYTES_IN_SLAB: usize = READ_BYTES_PER_TURN / 4;
 pub const HELLO_BYTES_MAX: usize = 1 << 10;
 
 /// Most bytes of unfinished frames longer than [`PARTIAL_BYTES_IN_SLAB`], over all sessions of a shard: 16 frames of
-/// the default maximum. Further frames wait, each with one read's worth of bytes; one frame is always let in.
+/// the default maximum, which a ZeroMQ message of several parts counts as until its last part is announced. Further
+/// frames wait, each with one read's worth of bytes; one frame is always let in.
 pub const UNFINISHED_BYTES_MAX: usize = 64 << 20;
 
 /// Length below which a piece of a batch is copied for each egress group, which costs less than sharing it. A longer

@@ -58,7 +58,7 @@ pub fn ingest(shard: &mut Shard, id: SessionId, reader: &mut Reader, slab: &mut 
     if let Some(error) = found.error {
         shard.on_wire_error(id, &error);
     }
-    shard.on_partial(id, reader.partial_bytes(), !spans.is_empty(), reader.partial_announced_bytes());
+    shard.on_partial(id, reader.partial_frame(), !spans.is_empty());
 }
 
 /// Before the hello nobody is known: little of a stranger is kept.

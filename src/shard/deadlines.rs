@@ -118,6 +118,7 @@ mod tests {
         FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT,
         HEARTBEATS_MISSED_MAX, LINGER, REFUSALS_PER_SHARD_MAX,
     };
+    use crate::wire::Partial;
     use crate::zmtp::Sides;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -151,7 +152,7 @@ mod tests {
         for _ in 0..HANDSHAKE_DEADLINE.as_secs() - 1 {
             rig.wait(SECOND);
             // A byte a second of a hello.
-            rig.shards[0].on_partial(greeted, 50, false, Some(100));
+            rig.shards[0].on_partial(greeted, Partial::frame(50, Some(100)), false);
         }
         rig.wait(SECOND - sweep());
         assert_eq!(rig.hears(0, silent), "");
@@ -184,7 +185,7 @@ mod tests {
         let peer = rig.open(0, OverflowPolicy::DropOldest);
         let greeting = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         let slow = rig.open(0, OverflowPolicy::DropOldest);
-        rig.shards[0].on_partial(slow, 50, false, Some(100));
+        rig.shards[0].on_partial(slow, Partial::frame(50, Some(100)), false);
         for _ in 0..5 {
             rig.stop(60 * SECOND);
             rig.wait(sweep());
@@ -225,10 +226,10 @@ mod tests {
             let mut rig = Rig::with_shards(1);
             let slow = rig.open(0, OverflowPolicy::DropOldest);
             let time = FRAME_DEADLINE.as_secs() + announced.unwrap_or(0) as u64 / FRAME_BYTES_PER_SEC_MIN;
-            rig.shards[0].on_partial(slow, 50, false, None);
+            rig.shards[0].on_partial(slow, Partial::frame(50, None), false);
             for _ in 0..time - 1 {
                 rig.wait(SECOND);
-                rig.shards[0].on_partial(slow, 50, false, announced);
+                rig.shards[0].on_partial(slow, Partial::frame(50, announced), false);
             }
             rig.wait(SECOND - sweep());
             assert_eq!(rig.hears(0, slow), "", "{announced:?}");
@@ -243,10 +244,10 @@ mod tests {
         let busy = rig.open(0, OverflowPolicy::DropOldest);
         for _ in 0..5 {
             // The end of one frame and the begin of the next come together.
-            rig.shards[0].on_partial(busy, 50, true, Some(100));
+            rig.shards[0].on_partial(busy, Partial::frame(50, Some(100)), true);
             rig.wait(FRAME_DEADLINE - SECOND);
         }
-        rig.shards[0].on_partial(busy, 0, true, None);
+        rig.shards[0].on_partial(busy, Partial::default(), true);
         rig.wait(2 * FRAME_DEADLINE);
         assert_eq!(rig.hears(0, busy), "");
     }
@@ -278,7 +279,7 @@ mod tests {
             assert!(!rig.shards[0].is_held(publisher));
             rig.say(0, publisher, &[message("a", sequence)]);
         }
-        rig.shards[0].on_partial(publisher, 50, false, Some(100));
+        rig.shards[0].on_partial(publisher, Partial::frame(50, Some(100)), false);
         assert!(rig.shards[0].is_held(publisher));
         (rig, subscriber, publisher)
     }

@@ -14,7 +14,7 @@ use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
 use crate::wire::greeting::GREETING_BYTES;
-use crate::wire::{Frame, encode, split, splitter};
+use crate::wire::{Frame, Partial, encode, split, splitter};
 use crate::zmtp::{self, Output, Sides};
 
 /// Some shards, whose links never fill.
@@ -74,7 +74,7 @@ impl Rig {
         while self.shards[shard].is_behind(id) {
             self.shards[shard].go_on(id);
         }
-        self.shards[shard].on_partial(id, 0, true, None);
+        self.shards[shard].on_partial(id, Partial::default(), true);
         self.audit();
     }
 

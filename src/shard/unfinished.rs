@@ -14,6 +14,7 @@ use crate::limits::{
     FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, FRAME_STALL, FRAME_STALL_CROWDED, FRAME_STEP_BYTES,
     PARTIAL_BYTES_IN_SLAB, UNFINISHED_BYTES_MAX,
 };
+use crate::wire::Partial;
 
 /// The frame that a session has begun.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +23,8 @@ pub(super) struct Begun {
     pub(super) at: MonotonicNs,
     /// Bytes of it that are here, if it is a long one.
     bytes: usize,
-    /// Bytes that it will have at the least.
-    announced: usize,
+    /// Bytes that it may come to.
+    at_most: usize,
     /// It may go on to its end: all of it is set aside.
     admitted: bool,
     /// When it was last longer by a step, and how long it was.
@@ -32,7 +33,7 @@ pub(super) struct Begun {
 
 impl Begun {
     pub(super) fn at(now: MonotonicNs) -> Self {
-        Begun { at: now, bytes: 0, announced: 0, admitted: false, stepped: (now, 0) }
+        Begun { at: now, bytes: 0, at_most: 0, admitted: false, stepped: (now, 0) }
     }
 
     /// It has all of its time again.
@@ -47,13 +48,14 @@ impl Begun {
 
     /// Bytes of the shard's share that are set aside for it.
     fn reserved(&self) -> usize {
-        if self.admitted { self.bytes.max(self.announced) } else { self.bytes }
+        if self.admitted { self.bytes.max(self.at_most) } else { self.bytes }
     }
 
-    /// So many bytes of it are here. Gives when it must be whole, or be longer by a step.
-    fn grow(&mut self, now: MonotonicNs, bytes: usize, announced: usize) -> MonotonicNs {
+    /// Notes how far it has come. Returns when it must be whole, or be longer by a step.
+    fn grow(&mut self, now: MonotonicNs, partial: Partial) -> MonotonicNs {
+        let bytes = partial.received_bytes;
         // Counted from its begin, however often more of it comes: a byte a second buys no time.
-        let more = announced as u64 / FRAME_BYTES_PER_SEC_MIN;
+        let more = partial.at_least_bytes as u64 / FRAME_BYTES_PER_SEC_MIN;
         let whole = self.at + FRAME_DEADLINE + Duration::from_secs(more);
         if bytes >= self.stepped.1 + FRAME_STEP_BYTES {
             self.stepped = (now, bytes);
@@ -63,7 +65,7 @@ impl Begun {
     }
 }
 
-/// The share of memory that the long ones have together. A frame is let in for all that it announces, so that those
+/// The share of memory that the long ones have together. A frame is let in for all that it may come to, so that those
 /// which are in can end; others wait with what they have, at most a turn's read each.
 #[derive(Default, Debug)]
 pub(super) struct Unfinished {
@@ -76,15 +78,9 @@ pub(super) struct Unfinished {
 }
 
 impl Shard {
-    /// After each turn that read from a session: how many bytes are here of a frame that has begun and is not whole,
-    /// and whether any was completed. `announced` is the begun frame's length, once known.
-    pub fn on_partial(
-        &mut self,
-        id: SessionId,
-        partial_bytes: usize,
-        completed: bool,
-        announced: Option<usize>,
-    ) {
+    /// Notes after each turn that read from a session which frame has begun and is not whole, and whether any was
+    /// completed.
+    pub fn on_partial(&mut self, id: SessionId, partial: Partial, completed: bool) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.heard = now;
@@ -96,17 +92,20 @@ impl Shard {
             self.unfinished.forget(&mut session.begun);
             session.begun = Begun::at(now);
         }
-        if partial_bytes == 0 {
+        if partial.received_bytes == 0 {
             session.deadline = None;
         } else {
-            let announced = announced.unwrap_or(partial_bytes);
-            session.deadline = Some(session.begun.grow(now, partial_bytes, announced));
-            if partial_bytes > PARTIAL_BYTES_IN_SLAB {
-                let grown = Begun { bytes: partial_bytes, announced, ..session.begun };
+            session.deadline = Some(session.begun.grow(now, partial));
+            if partial.held_bytes > PARTIAL_BYTES_IN_SLAB {
+                let (bytes, at_most) = (partial.held_bytes, partial.at_most_bytes);
+                let grown = Begun { bytes, at_most, ..session.begun };
                 self.unfinished.change(&mut session.begun, grown);
+            } else if was_long {
+                // Its message is too long: the bytes that were held have been skipped.
+                self.unfinished.forget(&mut session.begun);
             }
         }
-        if was_long && completed {
+        if was_long && (completed || !session.begun.is_long()) {
             self.let_in_others();
         }
     }
@@ -194,10 +193,10 @@ impl Shard {
 }
 
 impl Unfinished {
-    /// Sets aside what a frame announces, if there is room for it. One is let in even if it is longer than all the room.
+    /// Sets aside what a frame may come to, if there is room for it. One is let in even if it is longer than all the room.
     fn admit(&mut self, begun: &mut Begun) -> bool {
         let others = self.reserved - begun.reserved();
-        if self.admitted > 0 && others + begun.announced > UNFINISHED_BYTES_MAX {
+        if self.admitted > 0 && others + begun.at_most > UNFINISHED_BYTES_MAX {
             return false;
         }
         let admitted = Begun { admitted: true, ..*begun };
@@ -206,7 +205,7 @@ impl Unfinished {
     }
 
     fn forget(&mut self, begun: &mut Begun) {
-        let gone = Begun { bytes: 0, announced: 0, admitted: false, ..*begun };
+        let gone = Begun { bytes: 0, at_most: 0, admitted: false, ..*begun };
         self.change(begun, gone);
     }
 
@@ -238,7 +237,7 @@ mod tests {
         shard.on_readable(id);
         let goes_on = !shard.is_held(id);
         if goes_on {
-            shard.on_partial(id, partial_bytes, partial_bytes == 0, Some(LONG));
+            shard.on_partial(id, Partial::frame(partial_bytes, Some(LONG)), partial_bytes == 0);
         }
         shard.audit();
         goes_on
@@ -323,7 +322,8 @@ mod tests {
         let mut rig = Rig::with_shards(1);
         let held = nearly_whole(&mut rig, UNFINISHED_BYTES_MAX / LONG)[0];
         // Of its frame there is little.
-        rig.shards[0].on_partial(held, PARTIAL_BYTES_IN_SLAB + 1, true, Some(LONG));
+        let little = Partial::frame(PARTIAL_BYTES_IN_SLAB + 1, Some(LONG));
+        rig.shards[0].on_partial(held, little, true);
         rig.shards[0].on_readable(held);
         let late = nearly_whole(&mut rig, 1)[0];
         assert!(rig.shards[0].is_held(late));

@@ -8,11 +8,13 @@
 mod checked;
 mod frame;
 pub mod greeting;
+mod partial;
 pub mod parts;
 mod reader;
 pub mod splitter;
 
 pub use checked::CheckedFrame;
 pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind, encode, encode_to_vec};
+pub use partial::Partial;
 pub use reader::{Reader, Slab};
 pub use splitter::{Span, Split, WireError, announced_bytes, split};

@@ -6,6 +6,7 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
+use super::partial::Partial;
 use super::splitter::announced_bytes;
 use crate::limits::{PARTIAL_BYTES_IN_SLAB, READ_BYTES_PER_TURN, SLAB_BYTES, SLAB_TAKEN_BYTES_MIN};
 
@@ -98,9 +99,9 @@ impl Reader {
         self.partial.len()
     }
 
-    /// The length of the unfinished frame, once its length prefix has arrived.
-    pub fn partial_announced_bytes(&self) -> Option<usize> {
-        announced_bytes(&self.partial)
+    /// The unfinished frame.
+    pub fn partial_frame(&self) -> Partial {
+        Partial::frame(self.partial.len(), announced_bytes(&self.partial))
     }
 
     /// Memory of this connection's own, in bytes: it follows the received bytes, not the announced ones.

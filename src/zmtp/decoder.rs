@@ -8,7 +8,7 @@ use crate::error::ErrorCode;
 use crate::limits::{
     TOPIC_BYTES_MAX, ZMTP_COMMAND_BYTES_MAX, ZMTP_COMMANDS_WITHIN_MAX, ZMTP_SKIPPED_BYTES_MAX,
 };
-use crate::wire::WireError;
+use crate::wire::{Partial, WireError};
 
 /// The item at the start of the received bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +52,8 @@ struct Skip {
     more: bool,
     /// Bytes of the message so far, including the announced ones.
     message_bytes: usize,
+    /// Bytes that were skipped, commands within the message included.
+    skipped_bytes: usize,
 }
 
 /// One connection's position in the stream, from the start of an incomplete message.
@@ -121,13 +123,31 @@ impl Decoder {
         }
     }
 
-    /// The least length of the incomplete message or command.
-    pub fn announced_bytes(&self, bytes: &[u8]) -> Option<usize> {
-        if self.skip.is_some() {
-            return None;
+    /// The incomplete message or command that `bytes` are the start of. One that is being skipped is in no memory, and
+    /// announces nothing that could buy it time.
+    pub fn partial(&self, bytes: &[u8]) -> Partial {
+        let held_bytes = bytes.len();
+        if let Some(skip) = &self.skip {
+            let received_bytes = skip.skipped_bytes + held_bytes;
+            return Partial {
+                held_bytes,
+                received_bytes,
+                at_least_bytes: received_bytes,
+                at_most_bytes: held_bytes,
+            };
         }
-        let head = parse_head(bytes.get(self.scanned..)?).ok()??;
-        Some(announced(head).saturating_add(self.scanned + head.head_bytes))
+        let head = parse_head(bytes.get(self.scanned..).unwrap_or_default()).ok().flatten();
+        let at_least_bytes = match head {
+            Some(head) => announced(head).saturating_add(self.scanned + head.head_bytes),
+            None => held_bytes,
+        };
+        let ends = match head {
+            Some(head) if head.command => self.parts == 0,
+            Some(head) => !head.more,
+            None => self.parts == 0,
+        };
+        let at_most_bytes = if ends { at_least_bytes } else { at_least_bytes.max(self.message_bytes_max) };
+        Partial { held_bytes, received_bytes: held_bytes, at_least_bytes, at_most_bytes }
     }
 
     /// True if a message with this part has an allowed length. A command that is too long is an error.
@@ -158,7 +178,8 @@ impl Decoder {
             return Ok(Found::NeedMore);
         }
         // The received bytes of the message are skipped with this part: none of them has been used up.
-        self.skip = Some(Skip { part_left: from + announced(head), more: head.more, message_bytes });
+        let part_left = from + announced(head);
+        self.skip = Some(Skip { part_left, more: head.more, message_bytes, skipped_bytes: 0 });
         (self.scanned, self.parts, self.native_bytes) = (0, 0, 0);
         self.holes.clear();
         Ok(Found::TooLong { topic, message_bytes })
@@ -169,6 +190,7 @@ impl Decoder {
         if skip.part_left > 0 {
             let now = skip.part_left.min(bytes.len());
             skip.part_left -= now;
+            skip.skipped_bytes += now;
             if skip.part_left == 0 && !skip.more {
                 self.skip = None;
             }
@@ -178,12 +200,18 @@ impl Decoder {
         if head.command {
             self.fits(head)?;
             let body = head.head_bytes..head.head_bytes + announced(head);
-            let is_whole = body.end <= bytes.len();
-            return Ok(if is_whole { Found::Command { body, alone: true } } else { Found::NeedMore });
+            if body.end > bytes.len() {
+                return Ok(Found::NeedMore);
+            }
+            if let Some(skip) = &mut self.skip {
+                skip.skipped_bytes += body.end;
+            }
+            return Ok(Found::Command { body, alone: true });
         }
         let from = skip.message_bytes.saturating_add(head.head_bytes);
         skip.message_bytes = skipped_bytes(from, announced(head), self.message_bytes_max)?;
         (skip.part_left, skip.more) = (announced(head), head.more);
+        skip.skipped_bytes += head.head_bytes;
         if skip.part_left == 0 && !skip.more {
             self.skip = None;
         }

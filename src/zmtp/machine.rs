@@ -11,7 +11,7 @@ use super::frame::{Head, MessageSpan, parse_head};
 use super::greeting::{self, GREETING_BYTES, OPENING_BYTES, Version, ZmtpGreeting};
 use crate::error::ErrorCode;
 use crate::limits::READ_BYTES_PER_TURN;
-use crate::wire::WireError;
+use crate::wire::{Partial, WireError};
 
 /// The kinds of peers that a door accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -159,9 +159,12 @@ impl Machine {
         if self.can_tell { command::error(reason) } else { Vec::new() }
     }
 
-    /// The least length of the incomplete message or command at the start of `rest`.
-    pub fn announced_bytes(&self, rest: &[u8]) -> Option<usize> {
-        if self.stage == Stage::Greeting { None } else { self.decoder.announced_bytes(rest) }
+    /// The incomplete message or command that `rest` is the start of.
+    pub fn partial(&self, rest: &[u8]) -> Partial {
+        match self.stage {
+            Stage::Greeting => Partial::frame(rest.len(), None),
+            _ => self.decoder.partial(rest),
+        }
     }
 
     /// Reads the received bytes that were not used up before.

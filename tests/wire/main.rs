@@ -135,7 +135,7 @@ fn memory_grows_with_what_arrived_not_with_what_was_announced() {
         receive(&mut reader, &mut slab, &bytes);
         arrived += bytes.len();
         assert_eq!(reader.partial_bytes(), arrived);
-        assert_eq!(reader.partial_announced_bytes(), Some(4 + FRAME_BYTES_MAX_LIMIT));
+        assert_eq!(reader.partial_frame().at_least_bytes, 4 + FRAME_BYTES_MAX_LIMIT);
         most = most.max(reader.memory_bytes());
         assert!(
             reader.memory_bytes() <= 2 * (arrived + READ_BYTES_PER_TURN),
