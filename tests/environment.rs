@@ -99,3 +99,14 @@ fn an_error_names_the_variable_that_it_came_from() {
     let said = wrong(&["sub", "t", "--timeout", "100ms"], &[("CORECAST_BROKER", &nobody)], 27);
     assert!(said.contains("--broker is set by the environment variable CORECAST_BROKER"), "{said}");
 }
+
+#[test]
+fn a_variable_is_blamed_once_and_only_for_its_own_option() {
+    let _watchdog = watchdog::watch("a_variable_is_blamed_once_and_only_for_its_own_option");
+    let with_broker = |broker: &str, args: &[&str]| {
+        let output = corecast().args(args).env("CORECAST_BROKER", broker).output().expect("it runs");
+        said(&output, 2).matches("CORECAST_BROKER").count()
+    };
+    assert_eq!(with_broker("tcp://h:1", &["sub"]), 0, "a filter is missing");
+    assert_eq!(with_broker("nowhere", &["sub", "t"]), 1);
+}

@@ -46,10 +46,32 @@ fn it_ends_though_nothing_comes_or_nobody_reads() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("interrupted, after 0 of 3 messages"), "{}", text(&output.stderr));
 
-    let mut unread = subscribed(&broker, 1, &mut at(&broker, &["sub", "t"]));
+    let unread = subscribed(&broker, 1, &mut at(&broker, &["sub", "t"]));
     let _flood = start(&mut at(&broker, &["pub", "t", "--count", "100000000", "--size", "999"]));
     broker.until(|page| page.sum("corecast_drops_total") > 0);
     signal(&unread, Signal::SIGTERM);
     // The watchdog is the measure: with the pipe full it is not to wait for a reader.
-    assert!(!unread.0.wait().expect("it is ours").success());
+    let output = ended(unread);
+    assert_eq!(output.0, Some(1));
+    assert!(output.1.contains("output that nobody has read is lost"), "{}", output.1);
+}
+
+/// Waits for the end of a command whose stdout nobody reads; returns its exit code and its stderr.
+fn ended(mut running: Running) -> (Option<i32>, String) {
+    let mut said = String::new();
+    running.0.stderr.take().expect("it is piped").read_to_string(&mut said).expect("text");
+    (running.0.wait().expect("it is ours").code(), said)
+}
+
+#[test]
+fn its_time_ends_it_though_nobody_reads() {
+    let _watchdog = watchdog::watch("its_time_ends_it_though_nobody_reads");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
+    for format in ["text", "json"] {
+        let unread = subscribed(&broker, 1, &mut at(&broker, &["sub", "t", "--timeout", "4s", "-o", format]));
+        let _flood = start(&mut at(&broker, &["pub", "t", "--count", "100000000", "--size", "999"]));
+        let (code, said) = ended(unread);
+        assert_eq!(code, Some(27), "{said}");
+        assert!(said.contains("output that nobody has read is lost"), "{said}");
+    }
 }

@@ -96,7 +96,10 @@ impl Variables {
             let is_error = error.use_stderr();
             let command = C::command();
             let set = self.variables(&command).filter(|one| is_set(OsStr::new(&one.variable)));
-            let blamed = set.filter(|one| is_error && is_to_blame(one)).collect();
+            let mut blamed: Vec<FromVariable> = set.filter(|one| is_error && is_to_blame(one)).collect();
+            // A shared option stands once for each subcommand.
+            blamed.sort_by(|one, other| one.variable.cmp(&other.variable));
+            blamed.dedup();
             Refusal { error, blamed: FromVariables(blamed) }
         })
     }
@@ -138,7 +141,12 @@ impl Variables {
 
 /// Whether two errors complain of the same.
 fn is_the_same(one: &clap::Error, other: &clap::Error) -> bool {
-    one.kind() == other.kind() && one.context().eq(other.context())
+    // The usage shows every option that is set, also those that are well.
+    let complaint = |error: &'_ clap::Error| -> Vec<(ContextKind, ContextValue)> {
+        let context = error.context().filter(|(kind, _)| *kind != ContextKind::Usage);
+        context.map(|(kind, value)| (kind, value.clone())).collect()
+    };
+    one.kind() == other.kind() && complaint(one) == complaint(other)
 }
 
 impl FromVariables {

@@ -31,11 +31,22 @@ pub(super) struct EventWriter<W, N> {
     on_terminal: bool,
     /// One object, before it is written.
     json: Vec<u8>,
+    /// Gaps for which `notes` had no room.
+    unwritten: GapSum,
+}
+
+/// The sum of several gaps.
+#[derive(Default)]
+struct GapSum {
+    gaps: u64,
+    missed: u64,
+    /// One of them is of unknown size.
+    has_unknown: bool,
 }
 
 impl<W: Write, N: Write> EventWriter<W, N> {
     pub(super) fn new(out: W, notes: N, format: EventFormat, on_terminal: bool) -> Self {
-        EventWriter { out, notes, format, on_terminal, json: Vec::new() }
+        EventWriter { out, notes, format, on_terminal, json: Vec::new(), unwritten: GapSum::default() }
     }
 
     /// Prints one event; fails only when `out` does.
@@ -49,8 +60,11 @@ impl<W: Write, N: Write> EventWriter<W, N> {
             (Event::Message(message), EventFormat::Json) => self.line(&MessageObject::of(message)),
             (Event::Gap(gap), EventFormat::Json) => self.line(&GapObject::of(gap)),
             (Event::Gap(gap), EventFormat::Text | EventFormat::Raw) => {
-                // The notes are for people: that they cannot be written must not cost data.
-                let _ = writeln!(self.notes, "{}", sentence(gap));
+                // That nobody reads them must not hold up data: where there is no room they are added up.
+                let line = format!("{}\n", sentence(gap));
+                if !self.note_unwritten() || self.notes.write_all(line.as_bytes()).is_err() {
+                    self.unwritten.add(gap);
+                }
                 Ok(())
             }
         }
@@ -58,7 +72,25 @@ impl<W: Write, N: Write> EventWriter<W, N> {
 
     /// Hands on all that is buffered.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.note_unwritten();
         self.out.flush()
+    }
+
+    /// A line with the sum of the gaps that are not written yet, if there are any.
+    pub(super) fn unwritten_gaps(&mut self) -> Option<String> {
+        let line = self.unwritten.sentence();
+        self.unwritten = GapSum::default();
+        line
+    }
+
+    /// Writes the sum of the gaps for which there was no room; false if there still is none.
+    fn note_unwritten(&mut self) -> bool {
+        let Some(line) = self.unwritten.sentence() else { return true };
+        let is_written = self.notes.write_all(format!("{line}\n").as_bytes()).is_ok();
+        if is_written {
+            self.unwritten = GapSum::default();
+        }
+        is_written
     }
 
     /// The payload; of a ZeroMQ message the parts behind the topic, and one of a single part is its topic.
@@ -178,6 +210,21 @@ fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
     }
 }
 
+impl GapSum {
+    fn add(&mut self, gap: &Gap) {
+        self.gaps += 1;
+        self.missed = self.missed.saturating_add(gap.missed.unwrap_or(0));
+        self.has_unknown |= gap.missed.is_none();
+    }
+
+    fn sentence(&self) -> Option<String> {
+        let GapSum { gaps, missed, has_unknown } = self;
+        let more = if *has_unknown { " and nobody knows how many more" } else { "" };
+        let why = "stderr was not read fast enough for a line each";
+        (*gaps > 0).then(|| format!("gap: {missed} messages{more} missed in {gaps} gaps ({why})"))
+    }
+}
+
 fn sentence(gap: &Gap) -> String {
     let missed = match gap.missed {
         Some(1) => "1 message".to_owned(),
@@ -234,6 +281,49 @@ mod tests {
                      gap: nobody knows how many messages missed (overflow)\n";
         assert_eq!(written(EventFormat::Text, &events), (b"one\xff\n\n".to_vec(), notes.to_owned()));
         assert_eq!(written(EventFormat::Raw, &events), (b"one\xff".to_vec(), notes.to_owned()));
+    }
+
+    /// Notes with room for a line, whenever somebody has read the one before.
+    #[derive(Default)]
+    struct OneLine(Option<String>);
+
+    impl Write for OneLine {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            if self.0.is_some() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0 = Some(String::from_utf8(text.to_vec()).expect("notes are text"));
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn gaps_for_which_stderr_has_no_room_are_added_up() {
+        let mut writer = EventWriter::new(Vec::new(), OneLine::default(), EventFormat::Text, false);
+        let mut write = |events: &[Event]| {
+            events.iter().for_each(|event| writer.write(event).expect("a vector takes all"));
+            let line = writer.notes.0.take();
+            writer.flush().expect("a vector takes all");
+            (line, writer.notes.0.take(), writer.unwritten_gaps())
+        };
+        let one = Some("gap: 1 message of t missed (overflow)\n".to_owned());
+        let sum = |missed: &str, gaps| {
+            Some(format!(
+                "gap: {missed} missed in {gaps} gaps (stderr was not read fast enough for a line each)\n"
+            ))
+        };
+        let gaps = [1, 20, 300].map(|missed| gap(Some(b"t"), Some(missed)));
+        assert_eq!(write(&gaps), (one.clone(), sum("320 messages", 2), None));
+        let all = [&gaps[..], &[gap(None, None)]].concat();
+        assert_eq!(write(&all), (one, sum("320 messages and nobody knows how many more", 3), None));
+        assert_eq!(write(&[message(b"t", b"x")]), (None, None, None));
+        gaps.iter().for_each(|event| writer.write(event).expect("a vector takes all"));
+        let last = writer.unwritten_gaps().map(|line| format!("{line}\n"));
+        assert_eq!((last, writer.unwritten_gaps()), (sum("320 messages", 2), None));
     }
 
     #[test]

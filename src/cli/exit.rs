@@ -1,9 +1,11 @@
 //! Owns how a command ends: its exit code, and what it says when it failed. `main.rs` prints it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::FromVariables;
 use crate::error::{Error, ErrorKind};
+use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
 
 /// The exit codes of `corecast` and `corecast-bench`.
@@ -88,10 +90,11 @@ impl Failure {
 
     /// Why a broker was not reached in the time that its user gave it: a broker that is tried again until that is over,
     /// because it is not there, hangs, or hangs up, is a time that is over.
-    pub(super) fn in_time_given(error: Error) -> Self {
+    pub(super) fn not_connected(error: Error, time_given: Option<Duration>) -> Self {
+        let is_given = time_given.is_some_and(|time| time <= CONNECT_TIMEOUT_DEFAULT);
         let is_tried_again = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Lost);
         let failure = Failure::from(error);
-        if is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
+        if is_given && is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
     }
 
     /// The code to exit with.
@@ -151,7 +154,10 @@ mod tests {
         assert_eq!(of(ErrorKind::TimedOut).exit(), Exit::TimedOut);
         assert_eq!(of(ErrorKind::Protocol).exit(), Exit::Failed);
         assert_eq!(of(ErrorKind::Unreachable).exit(), Exit::Failed);
-        let in_time = |kind| Failure::in_time_given(Error::new(kind, "it is so"));
+        let given = |kind, time| Failure::not_connected(Error::new(kind, "it is so"), time);
+        let in_time = |kind| given(kind, Some(Duration::from_secs(1)));
+        assert_eq!(given(ErrorKind::Unreachable, None).exit(), Exit::Failed);
+        assert_eq!(given(ErrorKind::Unreachable, Some(Duration::from_secs(60))).exit(), Exit::Failed);
         assert_eq!(in_time(ErrorKind::Unreachable).exit(), Exit::TimedOut);
         assert_eq!(in_time(ErrorKind::Protocol).exit(), Exit::Failed, "more time would not help");
         let taken = of(ErrorKind::AddressInUse);

@@ -78,6 +78,40 @@ impl Interrupt {
     }
 }
 
+/// The time that a command has. Once it is over, the command has a moment more to write its last lines.
+pub(super) struct TimeLimit {
+    is_over: Arc<AtomicBool>,
+}
+
+impl TimeLimit {
+    /// Watches the time, if there is a deadline. So long after it the process ends as it is, with `late` as its last words.
+    pub(super) fn start(
+        deadline: Option<Instant>,
+        time: Duration,
+        late: &'static str,
+    ) -> Result<Self, Failure> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let Some(deadline) = deadline else { return Ok(TimeLimit { is_over }) };
+        let passed = Arc::clone(&is_over);
+        let watch = move || {
+            pause(deadline.saturating_duration_since(Instant::now()));
+            passed.store(true, Ordering::Relaxed);
+            pause(time);
+            note(late);
+            exit_now(Exit::TimedOut as u8);
+        };
+        // Nobody joins it: it ends with the process.
+        spawn_plain("deadline", watch)
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot make a thread: {e}")))?;
+        Ok(TimeLimit { is_over })
+    }
+
+    /// True once the time is over. One load, for loops that look with each message.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
+
 /// Makes SIGTERM and SIGINT the end of a command that writes whole lines, and so may end anywhere.
 pub(super) fn end_on_signals(exit: Exit) -> Result<(), Failure> {
     on_signal(move || exit_now(exit as u8))

@@ -13,7 +13,7 @@ use super::broker_arg::BrokerArg;
 use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
-use super::quantity::{Size, TimeSpan, parse_rate_hz};
+use super::quantity::{Size, TimeSpan, parse_rate_hz, parse_timeout};
 use super::socket_args::SocketArgs;
 use super::{Exit, Failure};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
@@ -69,7 +69,7 @@ pub(super) struct PubArgs {
 
     /// Timeout of each wait: for a broker that is away, for the subscribers, and at the end for the broker to take
     /// what was sent. A connected broker that says nothing counts as away after two of its heartbeats, 30 s by default.
-    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(60)))]
+    #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(60)))]
     timeout: TimeSpan,
 
     /// Direct topics: CPU cores for executors of its own [default: it shares the executor of its client].
@@ -142,7 +142,8 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.access = args.sockets.access();
     config.direct.overflow = args.overflow;
     let connected = interrupt.unless_asked(Publisher::with_config_async(config));
-    let mut publisher = connected.ok_or_else(|| interrupted(0))??;
+    let connected = connected.ok_or_else(|| interrupted(0))?;
+    let mut publisher = connected.map_err(|error| Failure::not_connected(error, Some(timeout)))?;
     if let Some(bytes) = payloads.size_to_come() {
         // Before they are made, and before anybody is waited for.
         publisher.check_length(&args.topic, bytes).map_err(|e| not_published(e, &payloads))?;
@@ -276,6 +277,7 @@ mod tests {
             (&["t", "--count", "1", "--rate", "0"], "above 0"),
             (&["t", "--count", "1", "--size", "1.5"], "whole number"),
             (&["t", "hi", "--broker", "localhost"], "tcp://HOST:PORT"),
+            (&["t", "hi", "--timeout", "0"], "above 0"),
         ] {
             let error = typed(line).expect_err("it is wrong").to_string();
             assert!(error.contains(part), "{line:?}: {error}");

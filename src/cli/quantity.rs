@@ -82,6 +82,14 @@ impl fmt::Display for TimeSpan {
     }
 }
 
+/// Parses a time within which something has to be done: above 0.
+pub(super) fn parse_timeout(text: &str) -> Result<TimeSpan, String> {
+    match text.parse::<TimeSpan>()? {
+        TimeSpan(Duration::ZERO) => Err("write a time above 0, such as 250ms or 5m".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// The digits (and a dot) at the start, and what follows them.
 fn number_and_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

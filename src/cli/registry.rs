@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::broker_arg::BrokerArg;
 use super::interrupt::end_on_signals;
 use super::output::{Format, json_line, note, print};
-use super::quantity::TimeSpan;
+use super::quantity::{TimeSpan, parse_timeout};
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
@@ -37,7 +37,7 @@ pub(super) struct RegistryArgs {
 
     /// With --watch, time after which to exit with 0; otherwise the timeout for the broker, with exit code 27
     /// [default: 5s without --watch].
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
     timeout: Option<TimeSpan>,
 
     /// Output format: text for a table, or json with one object per line.
@@ -56,9 +56,10 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     }
     let mut config = args.broker.client("registry");
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
-    config.connect_timeout = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
+    config.connect_timeout = time.min(CONNECT_TIMEOUT_DEFAULT);
     let connected = RegistryView::with_config(config);
-    let mut view = connected.map_err(if args.watch { Failure::from } else { Failure::in_time_given })?;
+    let time_given = args.timeout.map(|timeout| timeout.0);
+    let mut view = connected.map_err(|error| Failure::not_connected(error, time_given))?;
     let list = view.list(left_until(deadline).unwrap_or(CONNECT_TIMEOUT_DEFAULT))?;
     let mut rows = Rows { format: args.output, watch: args.watch, columns: Columns::default() };
     print(rows.list(&list))?;

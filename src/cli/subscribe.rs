@@ -9,12 +9,12 @@ use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
 use super::broker_arg::BrokerArg;
 use super::event_writer::{EventFormat, EventWriter};
-use super::interrupt::Interrupt;
+use super::interrupt::{Interrupt, TimeLimit};
 use super::output::{note, write_failed};
-use super::quantity::TimeSpan;
+use super::quantity::{TimeSpan, parse_timeout};
 use super::{Exit, Failure};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
-use crate::telemetry::StderrLines;
+use crate::telemetry::StderrData;
 use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
@@ -25,7 +25,8 @@ Examples:
   corecast sub '>' -o json | jq .topic
 
 Gaps are reported where messages are missing: on stderr as a line that begins with gap:, with -o json as an object with \
-the member gap. A gap without a topic may concern any topic of the subscription. In JSON, payloads that are not UTF-8 are in \
+the member gap. A gap without a topic may concern any topic of the subscription. Where stderr is not read fast enough, \
+several gaps are one line with their sum. In JSON, payloads that are not UTF-8 are in \
 payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
 
 SIGTERM and SIGINT end it after a whole line; the exit code is 0, or 1 if --count was not reached.
@@ -36,8 +37,11 @@ pipes, payloads are unchanged.";
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
 
-/// The time that the reader of stdout has to take the last lines after a signal.
+/// The time that the reader of stdout has to take the last lines after a signal, or after --timeout.
 const LAST_LINE_TIME: Duration = Duration::from_secs(1);
+
+/// The last words where nobody has read them by then.
+const OUTPUT_LOST: &str = "error: output that nobody has read is lost";
 
 /// Print what is published: payloads on stdout, everything else on stderr.
 #[derive(Args, Debug)]
@@ -53,7 +57,7 @@ pub(super) struct SubArgs {
 
     /// Time after which to exit, with exit code 27. An absent broker is waited for up to 5 s: if that ends first, the
     /// exit code is 1.
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
     timeout: Option<TimeSpan>,
 
     /// Output format: text with a newline after each payload, raw with nothing between them, or json with one
@@ -78,8 +82,7 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
              '{meant}'"
         ));
     }
-    // Where nobody reads the last line.
-    let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, None)?;
+    let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
     let mut config = args.broker.client("sub");
     config.overflow = args.overflow;
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
@@ -88,17 +91,30 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
     let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
-    let mut subscriber = subscribed.map_err(|error| match args.timeout {
-        Some(timeout) if timeout.0 <= CONNECT_TIMEOUT_DEFAULT => Failure::in_time_given(error),
-        _ => error.into(),
-    })?;
+    let time_given = args.timeout.map(|timeout| timeout.0);
+    let mut subscriber = subscribed.map_err(|error| Failure::not_connected(error, time_given))?;
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let mut writer = EventWriter::new(out, StderrLines::new(), args.output, on_terminal);
+    let mut writer = EventWriter::new(out, StderrData::new(), args.output, on_terminal);
     let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(write_failed)?;
-    let (over, mut wait_is_over) = link(1);
+    let (over, wait_is_over) = link(1);
     watch_reader(stdout, deadline, over).map_err(|e| Error::io("cannot make a thread", e))?;
-    print_events(&mut subscriber, &mut writer, args.count, &mut wait_is_over, &mut interrupt)
+    let time = TimeLimit::start(deadline, LAST_LINE_TIME, OUTPUT_LOST)?;
+    let mut ends = Ends { count: args.count, time, wait_is_over, interrupt };
+    let ended = print_events(&mut subscriber, &mut writer, &mut ends);
+    if let Some(gaps) = writer.unwritten_gaps() {
+        note(gaps);
+    }
+    ended
+}
+
+/// Everything that ends the command.
+struct Ends {
+    /// Messages after which it is done.
+    count: Option<u64>,
+    time: TimeLimit,
+    wait_is_over: Inbox<WaitIsOver>,
+    interrupt: Interrupt,
 }
 
 /// Prints until there were `count` messages, the deadline is over, nobody reads any more (a closed pipe is seen while there
@@ -107,15 +123,18 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
 fn print_events<W: Write, N: Write>(
     subscriber: &mut Subscriber,
     writer: &mut EventWriter<W, N>,
-    count: Option<u64>,
-    wait_is_over: &mut Inbox<WaitIsOver>,
-    interrupt: &mut Interrupt,
+    Ends { count, time, wait_is_over, interrupt }: &mut Ends,
 ) -> Result<Exit, Failure> {
+    let count = *count;
     let mut messages = 0;
     while count.is_none_or(|count| messages < count) {
         if interrupt.is_asked() {
             writer.flush().map_err(write_failed)?;
             return interrupted(messages, count);
+        }
+        if time.is_over() {
+            writer.flush().map_err(write_failed)?;
+            return Err(timed_out(messages));
         }
         let event = match subscriber.try_recv()? {
             Some(event) => event,

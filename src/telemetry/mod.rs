@@ -22,4 +22,4 @@ pub use logs::{LogFormat, install_logs};
 pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
 pub use pulse::Pulse;
-pub use stderr::{StderrLines, flush_log, say};
+pub use stderr::{StderrData, flush_log, say};

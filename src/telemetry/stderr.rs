@@ -159,19 +159,6 @@ pub struct StderrLines {
     begun: Vec<u8>,
 }
 
-impl StderrLines {
-    /// A writer for notes beside a command's output. Before [`install_logs`](super::install_logs) they go nowhere.
-    pub fn new() -> Self {
-        StderrLines { lane: LANE.get(), begun: Vec::new() }
-    }
-}
-
-impl Default for StderrLines {
-    fn default() -> Self {
-        StderrLines::new()
-    }
-}
-
 impl Write for StderrLines {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.begun.extend_from_slice(text);
@@ -182,6 +169,40 @@ impl Write for StderrLines {
             }
         }
         Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands whole lines of data over to the thread that writes stderr. It never blocks: a line for which there is no room is
+/// refused with `WouldBlock`, so that its owner can write the rest of the data some other way.
+#[derive(Debug)]
+pub struct StderrData {
+    lane: Option<&'static Lane>,
+}
+
+impl StderrData {
+    /// A writer for notes beside a command's output. Before [`install_logs`](super::install_logs) they go nowhere.
+    pub fn new() -> Self {
+        StderrData { lane: LANE.get() }
+    }
+}
+
+impl Default for StderrData {
+    fn default() -> Self {
+        StderrData::new()
+    }
+}
+
+impl Write for StderrData {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(lane) = self.lane {
+            let item = Item::Line { text: line.to_vec(), dropped_before: 0 };
+            lane.link.try_send(item).map_err(|_| io::ErrorKind::WouldBlock)?;
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -222,7 +222,11 @@ impl Endpoint {
 
     /// The error for a host whose look-up took too long.
     pub(crate) fn not_looked_up(&self) -> Error {
-        let text = format!("the host of {self} is not known: no name server has answered in time");
+        let is_name = matches!(self, Endpoint::Tcp { host, .. } if host.parse::<IpAddr>().is_err());
+        let text = match is_name {
+            true => format!("the host of {self} is not known: no name server has answered in time"),
+            false => format!("the time was over before {self} could be tried"),
+        };
         Error::new(ErrorKind::Unreachable, text)
     }
 
