@@ -243,6 +243,10 @@ pub const GONE_PUBLISHERS_MAX: usize = 64 << 10;
 /// shards share.
 pub const LEAVERS_MAX: usize = 256;
 
+/// Most direct publishers that a broker may name to one session: those of a full registry, and as many that have left it
+/// since and are not reported as gone yet.
+pub const PUBLISHERS_NAMED_MAX: usize = 2 * PUBLISHERS_MAX;
+
 /// Most direct publishers that a session remembers to have been introduced to: as many as a registry holds.
 pub const HEARD_PUBLISHERS_MAX: usize = PUBLISHERS_MAX;
 

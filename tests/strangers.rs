@@ -120,7 +120,20 @@ fn welcome(frame_bytes_max: u32) -> Vec<u8> {
 fn a_broker_that_oversteps_its_bounds_is_left_for_good() {
     let _watchdog = watchdog::watch("a_broker_that_oversteps_its_bounds_is_left_for_good");
     let many: u32 = 4 << 20;
+    let named = |rules, endpoints: usize, topics: usize| {
+        let up = Frame::PublisherUp {
+            endpoints: &["tcp://127.0.0.1:1"; 200][..endpoints].join("\n"),
+            topics: &(0..topics).map(|n| format!("t.{n}")).collect::<Vec<_>>().join("\n"),
+            publisher: 1,
+            epoch: 1,
+            lease_left_ms: 0,
+        };
+        [encode_to_vec(&Frame::Modes { rules }), welcome(many), encode_to_vec(&up)].concat()
+    };
     let cases = [
+        ("a publisher without a rule", named(">=proxy", 1, 1), 1000, "no topic of it goes direct"),
+        ("endpoints without end", named(">=direct", 9, 1), 1000, "1 to 8 endpoints"),
+        ("topics without end", named(">=direct", 1, 65), 1000, "1 to 64 topics"),
         ("before its welcome", Vec::new(), many, "announces"),
         ("beyond its own welcome", welcome(1 << 20), many, "announces"),
         ("welcomes without end", welcome(many).repeat(1000), 1000, "welcomed a session that is open"),

@@ -34,7 +34,7 @@ impl Registration {
     }
 
     /// A fault of the registration itself.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub fn fault(&self) -> Option<String> {
         if self.endpoints.is_empty() || self.endpoints.len() > ENDPOINTS_PER_PUBLISHER_MAX {
             return Some(format!("a registration has 1 to {ENDPOINTS_PER_PUBLISHER_MAX} endpoints"));
         }

@@ -227,8 +227,8 @@ impl Session {
     /// A session is welcomed once; and a direct publisher must be the one that was introduced: its port may be somebody
     /// else's by now.
     fn check_peer(&self) -> Result<()> {
-        if self.state.borrow().is_welcomed_again {
-            let text = format!("{} welcomed a session that is open", self.config.broker);
+        if let Some(overstep) = &self.state.borrow().overstep {
+            let text = format!("{} {overstep}", self.config.broker);
             return Err(Error::new(ErrorKind::Protocol, text));
         }
         if !self.state.borrow().is_imposter {

@@ -8,6 +8,7 @@
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `registry_feed` | what a view of the registry has not been told |
 //! | `heard` | the direct publishers that it has heard of |
+//! | `named` | the direct publishers that its broker has named |
 //! | `peer` | the other end |
 //! | `sinks` | the receivers of each topic |
 //! | `holds` | queues that have no room, so that nothing is read |
@@ -24,6 +25,7 @@ mod heard;
 mod holds;
 mod introductions;
 mod life;
+mod named;
 mod out;
 mod peer;
 mod registry_feed;

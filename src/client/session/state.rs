@@ -12,6 +12,7 @@ use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
 use super::heard::Heard;
+use super::named::Named;
 use super::out::OutBuffer;
 use super::registry_feed::{ListSlot, RegistryFeed};
 use super::requests::{Asked, Flushed, Requests};
@@ -80,14 +81,20 @@ pub(in crate::client) struct State {
     pub(in crate::client) modes: Rc<ModeRules>,
     /// The same, of a broker that has not welcomed us yet.
     next_modes: ModeRules,
+    /// By its rules the broker may have direct publishers to name.
+    may_name: bool,
+    /// The direct publishers that it has named.
+    named: Named,
+    /// Those of the list under way.
+    listed: Named,
     /// The number that this direct publisher gives as its own.
     pub(in crate::client) identity: Option<PublisherId>,
     /// The publisher that it must be. Nothing is asked of any other.
     pub(super) wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
     pub(super) is_imposter: bool,
-    /// The peer has welcomed us a second time: nothing of that was done.
-    pub(super) is_welcomed_again: bool,
+    /// The bound that the peer has overstepped: nothing that it says since is done.
+    pub(super) overstep: Option<String>,
     /// The registration of this client's own direct publisher.
     pub(in crate::client) announcement: Option<Announcement>,
     /// Changes among direct publishers, not acted on yet.
@@ -124,10 +131,13 @@ impl State {
             watches: BTreeMap::new(),
             modes: Rc::default(),
             next_modes: ModeRules::default(),
+            may_name: false,
+            named: Named::default(),
+            listed: Named::default(),
             identity: None,
             wanted: None,
             is_imposter: false,
-            is_welcomed_again: false,
+            overstep: None,
             announcement: None,
             news: Vec::new(),
             heard: Heard::default(),
@@ -182,7 +192,10 @@ impl State {
         self.refusal = None;
         self.identity = None;
         self.is_imposter = false;
-        self.is_welcomed_again = false;
+        self.overstep = None;
+        self.may_name = false;
+        self.named.clear();
+        self.listed.clear();
         self.next_modes = ModeRules::default();
         self.last_heard = now;
         self.last_said = now;
@@ -290,7 +303,10 @@ impl State {
     /// A frame that is meant for this end.
     pub(super) fn on_control(&mut self, frame: Frame<'_>) {
         match frame {
-            Frame::Welcome { .. } if self.is_open() => self.is_welcomed_again = true,
+            _ if self.overstep.is_some() => {}
+            Frame::Welcome { .. } if self.is_open() => {
+                self.overstep = Some("welcomed a session that is open".to_owned());
+            }
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
                 self.is_imposter = true;
             }
@@ -322,7 +338,11 @@ impl State {
     fn on_registry_frame(&mut self, frame: Frame<'_>) {
         match frame {
             // Rules that cannot be read are those of a later version: to this one all is proxied.
-            Frame::Modes { rules } => self.next_modes = ModeRules::from_text(rules).unwrap_or_default(),
+            Frame::Modes { rules } => {
+                let rules = ModeRules::from_text(rules);
+                self.may_name = rules.as_ref().is_ok_and(|rules| !rules.is_all_proxy()) || rules.is_err();
+                self.next_modes = rules.unwrap_or_default();
+            }
             Frame::Identity { publisher } => self.identity = Some(PublisherId(publisher)),
             Frame::Registered { request, lease_ms } => {
                 self.requests.take(RequestId(request));
@@ -336,6 +356,10 @@ impl State {
                 let registration =
                     Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
                 let lease_left = (lease_left_ms > 0).then(|| Duration::from_millis(lease_left_ms.into()));
+                if let Err(why) = self.may_be_named(&registration, lease_left.is_some()) {
+                    self.overstep = Some(format!("named a publisher that it may not: {why}"));
+                    return;
+                }
                 match &mut self.registry {
                     Some(feed) => feed.on_up(registration, lease_left),
                     None => {
@@ -344,15 +368,18 @@ impl State {
                     }
                 }
             }
-            Frame::PublisherDown { publisher, epoch, reason } => match &mut self.registry {
-                Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
-                None => {
-                    if self.heard.add(PublisherId(publisher)) {
-                        self.subscribers.on_stranger_gone();
+            Frame::PublisherDown { publisher, epoch, reason } => {
+                self.named.down(PublisherId(publisher), epoch);
+                match &mut self.registry {
+                    Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
+                    None => {
+                        if self.heard.add(PublisherId(publisher)) {
+                            self.subscribers.on_stranger_gone();
+                        }
+                        self.news.push(News::Down(PublisherId(publisher), epoch));
                     }
-                    self.news.push(News::Down(PublisherId(publisher), epoch));
                 }
-            },
+            }
             _ => {}
         }
     }
@@ -360,6 +387,14 @@ impl State {
     /// The news to be acted on now.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
+    }
+
+    /// Counts a publisher that the broker names: one of a list, or one that is there.
+    fn may_be_named(&mut self, registration: &Registration, is_listed: bool) -> Result<(), String> {
+        if self.registry.is_none() && !self.may_name {
+            return Err("no topic of it goes direct".to_owned());
+        }
+        if is_listed { self.listed.up(registration) } else { self.named.up(registration) }
     }
 
     fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
@@ -391,6 +426,7 @@ impl State {
             Some(Asked::Ack) => self.unacked.on_ack(),
             Some(Asked::Registry) => self.registry.iter_mut().for_each(RegistryFeed::on_watched),
             Some(Asked::List(slot)) => {
+                self.listed.clear();
                 *slot.borrow_mut() = Some(self.registry.as_mut().map(RegistryFeed::on_listed));
             }
             Some(Asked::Announce) | None => {}
