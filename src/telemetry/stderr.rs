@@ -154,7 +154,7 @@ fn write(mut text: &[u8]) {
 
 /// Hands whole lines over to the thread that writes stderr. It never blocks and never fails.
 #[derive(Debug)]
-pub struct StderrLines {
+pub(super) struct StderrLines {
     lane: Option<&'static Lane>,
     begun: Vec<u8>,
 }
