@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::FromVariables;
 use crate::error::{Error, ErrorKind};
-use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
 
 /// The exit codes of `corecast` and `corecast-bench`.
@@ -90,8 +89,8 @@ impl Failure {
 
     /// Why a broker was not reached in the time that its user gave it: a broker that is tried again until that is over,
     /// because it is not there, hangs, or hangs up, is a time that is over.
-    pub(super) fn not_connected(error: Error, time_given: Option<Duration>) -> Self {
-        let is_given = time_given.is_some_and(|time| time <= CONNECT_TIMEOUT_DEFAULT);
+    pub(super) fn not_connected(error: Error, time_given: Option<Duration>, tried: Duration) -> Self {
+        let is_given = time_given.is_some_and(|time| time <= tried);
         let is_tried_again = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Lost);
         let failure = Failure::from(error);
         if is_given && is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
@@ -154,7 +153,8 @@ mod tests {
         assert_eq!(of(ErrorKind::TimedOut).exit(), Exit::TimedOut);
         assert_eq!(of(ErrorKind::Protocol).exit(), Exit::Failed);
         assert_eq!(of(ErrorKind::Unreachable).exit(), Exit::Failed);
-        let given = |kind, time| Failure::not_connected(Error::new(kind, "it is so"), time);
+        let given =
+            |kind, time| Failure::not_connected(Error::new(kind, "it is so"), time, Duration::from_secs(5));
         let in_time = |kind| given(kind, Some(Duration::from_secs(1)));
         assert_eq!(given(ErrorKind::Unreachable, None).exit(), Exit::Failed);
         assert_eq!(given(ErrorKind::Unreachable, Some(Duration::from_secs(60))).exit(), Exit::Failed);

@@ -141,9 +141,10 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     config.direct.zmtp = args.pub_zmtp.clone();
     config.direct.access = args.sockets.access();
     config.direct.overflow = args.overflow;
+    let tried = config.connect_timeout;
     let connected = interrupt.unless_asked(Publisher::with_config_async(config));
     let connected = connected.ok_or_else(|| interrupted(0))?;
-    let mut publisher = connected.map_err(|error| Failure::not_connected(error, Some(timeout)))?;
+    let mut publisher = connected.map_err(|error| Failure::not_connected(error, Some(timeout), tried))?;
     if let Some(bytes) = payloads.size_to_come() {
         // Before they are made, and before anybody is waited for.
         publisher.check_length(&args.topic, bytes).map_err(|e| not_published(e, &payloads))?;

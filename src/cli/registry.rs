@@ -56,10 +56,11 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     }
     let mut config = args.broker.client("registry");
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
-    config.connect_timeout = time.min(CONNECT_TIMEOUT_DEFAULT);
+    config.connect_timeout = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
+    let tried = config.connect_timeout;
     let connected = RegistryView::with_config(config);
     let time_given = args.timeout.map(|timeout| timeout.0);
-    let mut view = connected.map_err(|error| Failure::not_connected(error, time_given))?;
+    let mut view = connected.map_err(|error| Failure::not_connected(error, time_given, tried))?;
     let list = view.list(left_until(deadline).unwrap_or(CONNECT_TIMEOUT_DEFAULT))?;
     let mut rows = Rows { format: args.output, watch: args.watch, columns: Columns::default() };
     print(rows.list(&list))?;

@@ -89,10 +89,11 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     config.sessions = Sessions::PerSubscriber;
     config.connect_timeout =
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
+    let tried = config.connect_timeout;
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
     let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
     let time_given = args.timeout.map(|timeout| timeout.0);
-    let mut subscriber = subscribed.map_err(|error| Failure::not_connected(error, time_given))?;
+    let mut subscriber = subscribed.map_err(|error| Failure::not_connected(error, time_given, tried))?;
     let on_terminal = io::stdout().is_terminal();
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let mut writer = EventWriter::new(out, StderrData::new(), args.output, on_terminal);
