@@ -35,8 +35,8 @@ pub(super) struct RegistryArgs {
     #[arg(long)]
     watch: bool,
 
-    /// With --watch, time after which to exit with 0; otherwise the timeout for the broker, with exit code 27
-    /// [default: 5s without --watch].
+    /// With --watch, time after which to exit with 0; otherwise the timeout for the broker, with exit code 27. Without it,
+    /// a broker that does not answer within 5 s is a failure (exit code 1).
     #[arg(long, value_name = "SECS", value_parser = parse_timeout)]
     timeout: Option<TimeSpan>,
 

@@ -71,7 +71,8 @@ impl Endpoint {
     /// Opens listeners like [`Endpoint::listen`], at its addresses, which have been looked up.
     pub(crate) fn listen_at(&self, addresses: &[Address], access: SocketAccess) -> Result<Listening> {
         let failed = |e: io::Error| match e.kind() {
-            io::ErrorKind::AddrInUse => {
+            // One with words of its own says more.
+            io::ErrorKind::AddrInUse if e.get_ref().is_none() => {
                 Error::io(format!("cannot listen on {self}: another process listens there"), e)
             }
             io::ErrorKind::AddrNotAvailable => {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use socket2::{Domain, Socket, Type};
 
 use super::address::Address;
@@ -85,19 +86,42 @@ impl Turn {
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         let lock_path = PathBuf::from(lock_path);
-        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&lock_path)?;
+        let file = open_lock(&lock_path)?;
+        let in_use = || {
+            let text = format!("another process starts or stops there: it holds {}", lock_path.display());
+            io::Error::new(io::ErrorKind::AddrInUse, text)
+        };
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Locked, but perhaps removed just before by its last owner: another process may have made the next one
         // already.
         let meta = file.metadata()?;
         if identity(&lock_path) != Some((meta.dev(), meta.ino())) {
-            return Err(io::ErrorKind::AddrInUse.into());
+            return Err(in_use());
         }
         Ok(Turn { lock_path, _file: file })
+    }
+}
+
+/// Opens a lock file, or makes it. Anything else in that place is an error: a pipe would be waited for, and a link
+/// followed to a file of somebody else's choice.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.bits());
+    let text = || format!("its lock {} is no regular file: remove it", path.display());
+    match options.open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, text())),
+        // Without a folder it is the socket that is missing one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(error) if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) => {
+            Err(io::Error::new(error.kind(), text()))
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("its lock {}: {error}", path.display()))),
     }
 }
 
@@ -156,6 +180,25 @@ mod tests {
             listen(&path).unwrap();
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file and no lock is left");
+    }
+
+    #[test]
+    fn a_lock_that_is_no_regular_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        nix::unistd::mkfifo(&path("pipe.lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(path("target"), path("link.lock")).unwrap();
+        fs::create_dir(path("folder.lock")).unwrap();
+        for name in ["pipe", "link", "folder"] {
+            let text = listen(&path(name)).unwrap_err().to_string();
+            assert!(text.contains(&format!("{name}.lock is no regular file: remove it")), "{text}");
+        }
+        assert!(!path("target").exists(), "a link is not followed");
+        let held = File::create(path("held.lock")).unwrap();
+        held.lock().unwrap();
+        let error = listen(&path("held")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddressInUse);
+        assert!(error.to_string().contains("held.lock"), "{error}");
     }
 
     #[test]
