@@ -7,7 +7,8 @@ usage() {
     cat <<'TEXT'
 usage: scripts/demo.sh [-h] [SUBSCRIBERS]
 
-Builds the commands in release mode, checks this host (corecast doctor), and runs
+Builds the commands in the profile `demo`, which takes less time than a release and optimises the crates that messages
+pass through, checks this host (corecast doctor), and runs
     corecast-bench run --mode both --subscribers 512 --rate 4 --duration 10 --size 64
     corecast-bench run --mode both --subscribers 512 --rate flood --messages 20000 --size 64
 Each starts a broker of its own. Prints deliveries and latencies for each mode.
@@ -28,9 +29,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/needs.sh
 need cargo cc make
 
-bin=${CARGO_TARGET_DIR:-target}/release
+bin=${CARGO_TARGET_DIR:-target}/demo
 echo "== building (the first time takes some minutes)"
-cargo build --release --locked
+cargo build --profile demo --locked
 
 echo
 echo "== this host"
