@@ -59,6 +59,7 @@
 )]
 
 // Its macro is for the modules below.
+#[cfg(any(feature = "client", feature = "broker"))]
 #[macro_use]
 mod setters;
 
