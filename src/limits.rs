@@ -394,8 +394,15 @@ pub const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
 // ---------------------------------------------------------------- Names
 
-/// Most host names looked up at once, each on a thread: a name server that does not answer holds one for 20 s and more.
+/// Most host names looked up at once, each on a thread, besides slow ones: a name server that does not answer holds a thread
+/// for 20 s and more.
 pub const LOOK_UPS_MAX: usize = 32;
+
+/// Time after which a look-up is slow and gives its place to another: a name server that answers takes a tenth of this.
+pub const LOOK_UP_SLOW: Duration = Duration::from_secs(1);
+
+/// Most slow look-ups, each on a thread that sleeps; with as many, new ones take the places of those that end.
+pub const LOOK_UPS_SLOW_MAX: usize = 256;
 
 /// Most host names that wait for such a thread; one more is an error at once.
 pub const LOOK_UPS_WAITING_MAX: usize = 1024;
