@@ -45,7 +45,7 @@ fn it_leaves_in_order_while_its_input_or_the_next_message_is_waited_for() {
     let _watchdog = watchdog::watch("it_leaves_in_order_while_its_input_or_the_next_message_is_waited_for");
     let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
     let mut subscriber = subscriber(&broker);
-    // Of a publisher before, nothing is left that could be taken for the next one.
+    // Nothing is left of a publisher before that could be taken for the next one.
     let until_alone = || _ = broker.until(|page| page.sum("corecast_sessions") == 1);
     let mut piped = start(at(&broker, &["pub", "t", "--lines", "-"]).stdin(Stdio::piped()));
     let mut input = piped.0.stdin.take().expect("it is piped");

@@ -39,19 +39,23 @@ impl Stranger {
         let _ = peer.read_to_end(&mut Vec::new());
     }
 
-    /// Where it listens, for as long as the test lives.
     fn start(self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
-        let accept_all = move || {
-            for peer in listener.incoming() {
-                let peer = peer.expect("a connection");
-                spawn_plain("stranger", move || self.serve(peer)).expect("a thread");
-            }
-        };
-        spawn_plain("strangers", accept_all).expect("a thread");
-        endpoint
+        listen(move |peer| self.serve(peer))
     }
+}
+
+/// Serves each connection on a thread of its own. Gives the endpoint, which is there for as long as the test lives.
+fn listen(serve: impl Fn(TcpStream) + Copy + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let accept_all = move || {
+        for peer in listener.incoming() {
+            let peer = peer.expect("a connection");
+            spawn_plain("stranger", move || serve(peer)).expect("a thread");
+        }
+    };
+    spawn_plain("strangers", accept_all).expect("a thread");
+    endpoint
 }
 
 #[test]
@@ -171,17 +175,8 @@ impl Talker {
     }
 
     fn start(self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let endpoint = format!("tcp://{}", listener.local_addr().expect("it is bound"));
-        let accept_all = move || {
-            for peer in listener.incoming() {
-                let peer = peer.expect("a connection");
-                // Whoever has hung up hears no more.
-                spawn_plain("talker", move || drop(self.serve(peer))).expect("a thread");
-            }
-        };
-        spawn_plain("talkers", accept_all).expect("a thread");
-        endpoint
+        // A peer that has hung up hears no more.
+        listen(move |peer| drop(self.serve(peer)))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct RegistryArgs {
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
     if args.watch {
-        // Who watches has seen enough.
+        // Its time to watch is over.
         end_on_signals(Exit::Fine)?;
     }
     let mut config = args.broker.client("registry");

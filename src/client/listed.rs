@@ -52,7 +52,7 @@ impl DownReason {
     pub(super) fn from_wire(number: u8) -> Self {
         match number {
             DOWN_LEFT => DownReason::Left,
-            // What a later version may add is a kind of not being believed any more.
+            // A later version may add reasons: they all mean that it is not believed any more.
             _ => DownReason::Expired,
         }
     }

@@ -1,4 +1,4 @@
-//! What all shards of one process are told when they start. Read by every part, changed by none.
+//! The configuration of all shards of one process. Read by every part, changed by none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct ShardConfig {
     pub frame_bytes_max: usize,
     /// Policy of sessions that ask for none; `Block` is granted only if it is this.
     pub overflow: OverflowPolicy,
-    /// What clients are told.
+    /// Settings that clients are told.
     pub heartbeat: Duration,
     /// Tells one start of the broker from the next.
     pub epoch: u64,

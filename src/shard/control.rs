@@ -96,7 +96,7 @@ impl Shard {
         self.hold_for_news(id);
     }
 
-    /// What a session asked for may be news for shards that take none for now: it is not to make more of them.
+    /// A request of a session may be news for shards that take none for now: it is not to make more of them.
     pub(super) fn hold_for_news(&mut self, id: SessionId) {
         for shard in self.others() {
             self.hold_if_backed_up(shard, Origin::Here(id));

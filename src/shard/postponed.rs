@@ -101,7 +101,7 @@ mod tests {
         rig.open_zmtp(b"SUB")
     }
 
-    /// What the first shard tells the second of its subscriptions.
+    /// The news of its subscriptions that the first shard sends the second.
     fn interest(rig: &mut Rig) -> Vec<String> {
         let mut told = Vec::new();
         while let Some(item) = rig.shards[0].link_next(ShardId(1)) {
@@ -186,7 +186,7 @@ mod tests {
         assert!(!rig.take(0, id).is_empty());
         told.extend(interest(&mut rig));
         assert_eq!(told.iter().filter(|change| change.starts_with('+')).count(), 50);
-        // Of one that is closed meanwhile nothing more is done.
+        // Nothing more is done for one that is closed meanwhile.
         let id = subscriber(&mut rig);
         let all: Vec<u8> =
             (0..50).flat_map(|n| command::subscription(true, format!("u{n}").as_bytes(), true)).collect();

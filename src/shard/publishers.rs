@@ -83,7 +83,7 @@ pub(super) struct Publishers {
     /// On the first shard of a broker.
     registry: Option<Registry>,
     pub(super) directory: Directory,
-    /// Of the publishers that are in it no more, the last.
+    /// The last of the publishers that have left it.
     leavers: Leavers,
     acks: Acks<Asker>,
     /// Sessions that watch. Each is told once, however many of its watches match: hundreds of subscribers share one.

@@ -11,13 +11,13 @@ use crate::fanout::Batch;
 use crate::ids::{SessionId, ShardId};
 use crate::wire::WireError;
 
-/// What of a session was read and has not been done, in order.
+/// Input of a session that was read and has not been done, in order.
 #[derive(Default, Debug)]
 pub(super) struct Rest {
     batches: VecDeque<Batch>,
-    /// What else a ZeroMQ session has said. Those who publish do not subscribe, so that nothing overtakes a message.
+    /// Everything else that a ZeroMQ session has said. Those who publish do not subscribe, so that nothing overtakes a message.
     pub(super) postponed: Postponed,
-    /// What stood behind it and is no frame: the session ends with that.
+    /// The bytes behind it that are no frame: the session ends with that.
     error: Option<WireError>,
 }
 
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// What a session has said, or the end of it, waits for its next turn.
+    /// Keeps a session's input, or the end of it, for its next turn.
     pub(super) fn keep_rest(&mut self, id: SessionId, rest: Option<Batch>) {
         if let Some(rest) = rest {
             self.wait_for_turn(id, rest, VecDeque::push_back);
@@ -85,7 +85,7 @@ impl Shard {
         }
     }
 
-    /// What waits of a session, to add to it; `None` if it is not listened to any more.
+    /// The waiting input of a session, to add to it; `None` if it is not listened to any more.
     pub(super) fn rest_of(&mut self, id: SessionId) -> Option<&mut Rest> {
         let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
         Some(session.rest.get_or_insert_default())
@@ -190,7 +190,7 @@ mod tests {
         let heard = rig.hears(0, subscriber);
         let wanted = [1, 2].map(|n| topics.iter().map(|t| format!("{t}={n}")).collect::<Vec<_>>().join(" "));
         assert_eq!(heard, format!("!1 {}", wanted.join(" ")));
-        // What is no frame ends it behind what was read before.
+        // Bytes that are no frame end it behind everything read before.
         let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 3)).collect();
         let (bytes, spans) = framed(&frames);
         rig.say(0, subscriber, &[subscribe("aside", 2)]);
@@ -205,7 +205,7 @@ mod tests {
         }
         assert_eq!(rig.hears(0, wrong), "malformed");
         assert_eq!(rig.hears(0, subscriber).matches("=3").count(), 30);
-        // Of one that is closed nothing more is done.
+        // Nothing more is done for one that is closed.
         let other: Vec<String> = (0..30).map(|n| format!("u.{n}")).collect();
         let frames: Vec<Frame<'_>> = other.iter().map(|topic| message(topic, 1)).collect();
         let (bytes, spans) = framed(&frames);
@@ -273,7 +273,7 @@ mod tests {
             let (_, work) = shard.fanout.router.route(vec!["a"; 16].join(".").as_bytes());
             assert!((100..TURN_STEPS_MAX).contains(&work), "{work}");
         }
-        // Who comes later has all that is usual, and the arrangements that others have.
+        // A session that comes later has all that is usual, and the arrangements that others have.
         let late = rig.open(1, OverflowPolicy::DropOldest);
         rig.say(1, late, &[subscribe("*.*.*.*.*.*.*.x", 1), subscribe(&wide(1).replace('a', "b"), 2)]);
         rig.travel();

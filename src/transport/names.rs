@@ -52,7 +52,7 @@ fn ask(host: &str) -> Result<Inbox<LookUp>, String> {
         None => {
             let (link, inbox) = link(LOOK_UPS_WAITING_MAX);
             let look_ups = LookUps::new(Arc::new(resolve), LOOK_UP_SLOW);
-            // Of two first callers at once, one wins: the other's link is dropped, and its thread ends.
+            // One of two first callers at once wins: the other's link is dropped, and its thread ends.
             spawn_plain("corecast-names", move || look_ups.run(inbox))
                 .map_err(|e| format!("cannot start a thread for look-ups: {e}"))?;
             LOOK_UPS.get_or_init(|| link)

@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for PayloadSize {
     }
 }
 
-/// What is written as text, and read as its option is.
+/// Values that are written as text and read as their option is.
 struct Word<T>(T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {

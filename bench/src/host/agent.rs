@@ -94,7 +94,7 @@ impl Greeter {
                     format!("this agent is of {ours}, whoever asks of {theirs}: use the same on both"),
                 ))
             }
-            // Of several threads that greet, one takes the place; the one that serves gives it back.
+            // One of several threads that greet takes the place; the one that serves gives it back.
             Ok(_) if self.busy.swap(true, Ordering::AcqRel) => Some((
                 true,
                 "it serves another controller; it serves one at a time: wait for that one, or end it".into(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// One run, as whoever sends it has to know it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Job {
-    /// What its payloads say.
+    /// The contents of its payloads.
     pub run: RunId,
     /// Bytes of a payload.
     pub size_bytes: usize,
@@ -36,14 +36,14 @@ pub enum Pace {
     },
 }
 
-/// What was sent.
+/// The messages that were sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sent {
     /// Messages.
     pub sent: u64,
     /// Messages that should have been.
     pub intended: u64,
-    /// Of those sent, how many were late.
+    /// The number of those sent that were late.
     pub late: u64,
     /// When the first one should have been sent: `CLOCK_MONOTONIC`, ns.
     pub started_ns: u64,
@@ -59,7 +59,7 @@ impl Halt {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it shall end.
+    /// True once it shall end.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

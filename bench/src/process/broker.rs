@@ -60,7 +60,7 @@ pub enum BrokerError {
     Spawn {
         /// The command's file.
         program: PathBuf,
-        /// What the kernel said.
+        /// The kernel's answer.
         source: io::Error,
     },
     /// It does not serve.

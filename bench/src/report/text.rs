@@ -30,12 +30,12 @@ pub fn render(runs: &[RunRecord]) -> String {
     text
 }
 
-/// What tells the runs of one call apart.
+/// The settings that tell the runs of one call apart.
 fn name(run: &RunRecord) -> String {
     format!("{} {}", run.mode, count(run.subscribers))
 }
 
-/// What the clocks of several hosts mean for the times, if they are not the same.
+/// The meaning of several hosts' clocks for the times, if they are not the same.
 fn clocks(run: &RunRecord) -> Option<String> {
     let error_us = run.clock_error_us?;
     let apart = run.hosts.iter().filter(|host| host.clock_error_us.is_some()).count();
@@ -46,7 +46,7 @@ fn clocks(run: &RunRecord) -> Option<String> {
     ))
 }
 
-/// What came that should not have, if any did.
+/// Deliveries that should not have come, if any did.
 fn wrong(run: &RunRecord) -> Option<String> {
     (wrong_count(run) > 0).then(|| {
         format!(
@@ -82,7 +82,7 @@ fn comparisons(runs: &[RunRecord]) -> Vec<String> {
     lines.collect()
 }
 
-/// What the runs of one call have in common.
+/// The settings that the runs of one call have in common.
 fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
     let mut modes: Vec<&str> = runs.iter().map(|run| &run.mode[..]).collect();
     modes.sort_unstable_by(|one, other| other.cmp(one));

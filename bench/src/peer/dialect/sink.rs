@@ -1,6 +1,6 @@
 //! Owns what all dialects share: the role of a session, the sink of what its peer says, and how text is read.
 
-/// What everything is published under. It is a topic to each of them.
+/// The name that everything is published under: a topic to each of them.
 pub const TOPIC: &str = "bench.peers.0";
 
 /// Which end of a peer this is.
@@ -25,7 +25,7 @@ pub trait Sink {
     fn gap(&mut self, missed: Option<u64>);
 }
 
-/// What a peer said makes no sense, or is a refusal.
+/// A peer's answer that makes no sense, or is a refusal.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct DialectError(String);
