@@ -7,7 +7,7 @@ mod broker_process;
 mod other_user;
 mod watchdog;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 
 use broker_process::{BrokerProcess, Transport, corecast};
@@ -101,4 +101,57 @@ fn memlock_is_named_when_it_is_used_up() {
     let line = report.lines().find(|line| line.contains("memlock ")).expect("a line about it");
     assert!(line.starts_with("error") && line.contains("used up"), "{report}");
     assert!(!report.contains("seccomp"), "{report}");
+}
+
+#[test]
+fn doctor_says_how_many_shards_can_start() {
+    const TEST: &str = "doctor_says_how_many_shards_can_start";
+    let _watchdog = watchdog::watch(TEST);
+    let Some(runner) = other_user::runner(TEST, 512) else { return };
+    let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
+    let mut verdicts = Vec::new();
+    for shards in ["1", "2", "4"] {
+        let doctor = corecast_as(&runner, &["doctor", "--jitter", "0", "--shards", shards]).output();
+        let doctor = doctor.expect("the command can be started");
+        let report = said(&doctor);
+        let line = report.lines().find(|line| line.contains("memlock ")).expect("a line about it");
+        let shards_start = can_start(&runner, shards);
+        assert_eq!(line.starts_with("error"), !shards_start, "{shards} shards: {report}");
+        assert_eq!(doctor.status.success(), shards_start, "{report}");
+        verdicts.push((shards_start, line.to_owned()));
+    }
+    let [(true, one), (_, _), (four_start, four)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert!(one.starts_with("ok"), "{one}");
+    if *four_start {
+        return writeln!(std::io::stderr(), "{TEST}: SKIPPED, this kernel does not count rings")
+            .expect("stderr");
+    }
+    assert!(four.contains("there is room for ") && four.contains("4 shards lock 1392 KiB"), "{four}");
+}
+
+/// True if a broker of so many shards starts; the error names memlock otherwise.
+fn can_start(runner: &[&str], shards: &str) -> bool {
+    let broker = ["broker", "--listen", "tcp://127.0.0.1:0", "--shards", shards];
+    let mut broker = Ended(corecast_as(runner, &broker).spawn().expect("the command can be started"));
+    let mut ready = String::new();
+    let stdout = broker.0.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut ready).expect("a line, or its end");
+    if !ready.is_empty() {
+        return true;
+    }
+    let mut error = String::new();
+    broker.0.stderr.take().expect("it is piped").read_to_string(&mut error).expect("a sentence");
+    assert!(error.contains("memlock") && error.contains("is used up"), "{error}");
+    false
+}
+
+#[test]
+fn a_broker_starts_in_the_memory_of_one_that_has_just_been_killed() {
+    const TEST: &str = "a_broker_starts_in_the_memory_of_one_that_has_just_been_killed";
+    let _watchdog = watchdog::watch(TEST);
+    let Some(runner) = other_user::runner(TEST, 512) else { return };
+    let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
+    for _ in 0..10 {
+        assert!(can_start(&runner, "1"), "the limit is enough for one");
+    }
 }

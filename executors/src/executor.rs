@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::{CpuLocation, CpuSet, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use io_uring::IoUring;
@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::idle::Idle;
 use crate::ids::CoreId;
 use crate::task::cancel_all;
+use crate::thread::pause;
 
 /// The runtime's preempt timer, set out of reach. If it has fired when the runtime looks for tasks, the runtime runs
 /// none and parks, for good. Turns end by themselves instead: `turn`.
@@ -30,6 +31,15 @@ const RINGS: u64 = 3;
 
 /// The lowest memlock limit with which the runtime starts, in bytes.
 pub(crate) const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// Time for which a start that finds no memory to lock is tried again. The kernel gives the memory of rings back after
+/// their process has ended or their executor is gone: mostly within 14 ms, at times after 50, on a 2-core VM with Linux
+/// 6.18. A second covers a loaded machine, and nobody takes it for a hang.
+const MEMLOCK_RETRY: Duration = Duration::from_secs(1);
+
+/// The first pause between two of these tries; each is twice as long as the one before, since a try that fails locks
+/// memory for a while, too.
+const MEMLOCK_RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Descriptors of one executor: its rings, and two for wake-ups.
 const DESCRIPTORS: usize = 5;
@@ -135,12 +145,27 @@ pub(crate) fn pin(core: CoreId) -> Result<(), ExecutorError> {
     sched_setaffinity(Pid::from_raw(0), &mask).map_err(refused)
 }
 
-/// Makes the runtime of the calling thread, which is pinned to `core` already, if given.
+/// Makes the runtime of the calling thread, which is pinned to `core` already, if given. Blocks for a second at most while
+/// there is no memory to lock.
 pub(crate) fn make(
     core: Option<CoreId>,
     idle: Idle,
     sockets: Sockets,
 ) -> Result<LocalExecutor, ExecutorError> {
+    let give_up = Instant::now() + MEMLOCK_RETRY;
+    let mut wait = MEMLOCK_RETRY_PAUSE;
+    loop {
+        match make_once(core, idle, sockets) {
+            Err(ExecutorError::MemlockUsedUp { .. }) if Instant::now() + wait <= give_up => {
+                pause(wait);
+                wait *= 2;
+            }
+            made => return made,
+        }
+    }
+}
+
+fn make_once(core: Option<CoreId>, idle: Idle, sockets: Sockets) -> Result<LocalExecutor, ExecutorError> {
     // The runtime checks the same limit, but its error loses the details on the way out.
     let (limit_bytes, _hard) =
         getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|e| ExecutorError::Rings(e.into()))?;

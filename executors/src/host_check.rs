@@ -10,11 +10,12 @@ use std::time::Duration;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde::Serialize;
 
+use self::io_uring::Trial;
 use crate::core_set::CoreSet;
 use crate::cpu_list;
 use crate::executor::{ExecutorError, MEMLOCK_BYTES_MIN, MEMLOCK_FIX, Sockets};
 use crate::ids::CoreId;
-use crate::open_files::{OPEN_FILES_RESERVED_MAX, reserved_open_files};
+use crate::open_files::{OPEN_FILES_RESERVED_MAX, raise_open_files, reserved_open_files};
 use crate::topology::Topology;
 
 /// The oldest kernel with every ring operation that the runtime uses.
@@ -64,6 +65,8 @@ impl Finding {
 pub struct HostCheck {
     /// The cores to be used. `None`: all that are allowed.
     pub cores: Option<CoreSet>,
+    /// The number of shards. `None`: one for each of these cores.
+    pub shards: Option<usize>,
     /// The number of connections that will be open at once. `None`: there should be room for 900.
     pub connections_wanted: Option<u64>,
     /// The time to measure pauses of the machine itself, on one core. Zero: not measured.
@@ -76,11 +79,14 @@ impl HostCheck {
     pub fn run(&self) -> Vec<Finding> {
         let mut findings = vec![kernel()];
         let (cpus, cores) = self.cpus();
-        let made = io_uring::try_one(cores.first().copied());
-        findings.push(io_uring::check(made.as_ref()));
-        let used_up = matches!(made, Err(ExecutorError::MemlockUsedUp { .. }));
-        findings.push(memlock(cores.len() as u64, used_up));
-        findings.push(open_files(cores.len() as u64, self.connections_wanted));
+        let shards = self.shards.unwrap_or(cores.len()).max(1);
+        let open_files = open_files(shards as u64, self.connections_wanted);
+        // As a broker does, so that its executors find the descriptors that it would have. A refusal shows in the trial.
+        let _ = raise_open_files(u64::MAX);
+        let trial = io_uring::try_shards(&cores, shards);
+        findings.push(io_uring::check(&trial));
+        findings.push(memlock(shards as u64, &trial));
+        findings.push(open_files);
         findings.extend(cpus);
         findings.extend(governor(&cores));
         if !self.jitter.is_zero() {
@@ -161,10 +167,14 @@ fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 /// The memlock limit against the memory that the rings of these shards lock.
-fn memlock(shards: u64, used_up: bool) -> Finding {
+fn memlock(shards: u64, trial: &Trial) -> Finding {
+    let room = match trial.error {
+        Some(ExecutorError::MemlockUsedUp { .. }) => Some(trial.made),
+        _ => None,
+    };
     match getrlimit(Resource::RLIMIT_MEMLOCK) {
-        Ok((soft, _hard)) if may_lock_all() => judge_memlock(soft, 0, used_up),
-        Ok((soft, _hard)) => judge_memlock(soft, shards, used_up),
+        Ok((soft, _hard)) if may_lock_all() => judge_memlock(soft, 0, room),
+        Ok((soft, _hard)) => judge_memlock(soft, shards, room),
         Err(error) => Finding::warning("memlock", format!("cannot read the limit: {error}"), MEMLOCK_FIX),
     }
 }
@@ -182,22 +192,28 @@ fn may_lock_all() -> bool {
     set.is_some_and(|set| set & (1 << CAP_IPC_LOCK) != 0)
 }
 
-/// The verdict on a limit; `shards` are those that count against it.
-fn judge_memlock(limit: u64, shards: u64, used_up: bool) -> Finding {
+/// The verdict on a limit; `shards` are those that count against it, and `room` is how many of them could start if not all
+/// could.
+fn judge_memlock(limit: u64, shards: u64, room: Option<usize>) -> Finding {
     let found = format!("limit {}", bytes_or_unlimited(limit));
-    let wanted = shards * Sockets::Many.locked_bytes();
     if limit < MEMLOCK_BYTES_MIN {
         let found = format!("{found}, {} KiB are needed", MEMLOCK_BYTES_MIN / 1024);
         return Finding::error("memlock", found, MEMLOCK_FIX);
     }
-    if used_up {
+    if room == Some(0) {
         return Finding::error("memlock", format!("{found}, used up by this user's processes"), MEMLOCK_FIX);
     }
+    let wanted = shards * Sockets::Many.locked_bytes();
     let client = Sockets::Few.locked_bytes() / 1024;
     let found = match shards {
         0 => format!("{found}, not enforced for this user (CAP_IPC_LOCK)"),
         _ => format!("{found}; {shards} shards lock {} KiB, each client process {client}", wanted / 1024),
     };
+    if let Some(room) = room {
+        let found =
+            format!("{found}; there is room for {room} of the shards beside this user's other processes");
+        return Finding::error("memlock", found, MEMLOCK_FIX);
+    }
     if limit < wanted {
         return Finding::warning("memlock", found, MEMLOCK_FIX);
     }
@@ -294,20 +310,24 @@ mod tests {
 
     #[test]
     fn memlock_limits() {
-        assert_eq!(judge_memlock(64 * 1024, 0, false).level, Level::Error);
-        let enough = judge_memlock(8 << 20, 2, false);
+        assert_eq!(judge_memlock(64 * 1024, 0, None).level, Level::Error);
+        let enough = judge_memlock(8 << 20, 2, None);
         assert_eq!(
             enough,
             Finding::ok("memlock", "limit 8192 KiB; 2 shards lock 696 KiB, each client process 240")
         );
-        assert_eq!(judge_memlock(8 << 20, 64, false).level, Level::Warning);
-        let used_up = judge_memlock(8 << 20, 2, true);
+        assert_eq!(judge_memlock(8 << 20, 64, None).level, Level::Warning);
+        let used_up = judge_memlock(8 << 20, 2, Some(0));
         assert_eq!(
             (used_up.level, used_up.found.ends_with("used up by this user's processes")),
             (Level::Error, true)
         );
-        assert_eq!(judge_memlock(RLIM_INFINITY, 512, false).level, Level::Ok);
-        let root = judge_memlock(8 << 20, 0, false);
+        let too_few = judge_memlock(512 * 1024, 3, Some(2));
+        let wanted = "limit 512 KiB; 3 shards lock 1044 KiB, each client process 240; there is room for 2 of the shards \
+                      beside this user's other processes";
+        assert_eq!(too_few, Finding::error("memlock", wanted, MEMLOCK_FIX));
+        assert_eq!(judge_memlock(RLIM_INFINITY, 512, None).level, Level::Ok);
+        let root = judge_memlock(8 << 20, 0, None);
         assert_eq!(root, Finding::ok("memlock", "limit 8192 KiB, not enforced for this user (CAP_IPC_LOCK)"));
     }
 

@@ -80,3 +80,14 @@ fn a_limit_that_is_used_up_is_named() {
         }
     }
 }
+
+/// The kernel gives the memory of rings back some time after their executor has ended.
+#[test]
+fn an_executor_starts_in_the_memory_of_one_that_has_just_ended() {
+    if is_run_as_another_user("an_executor_starts_in_the_memory_of_one_that_has_just_ended", LEAST_KIB) {
+        return;
+    }
+    for _ in 0..20 {
+        idle_pool(1, Sockets::Many).unwrap().stop().unwrap();
+    }
+}

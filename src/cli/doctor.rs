@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level};
 
 use super::output::{Format, print};
 use super::quantity::TimeSpan;
 use super::{Exit, Failure};
+use crate::limits::SHARDS_MAX;
 use crate::printable::printable_json;
 
 const EXAMPLES: &str = "\
@@ -28,6 +29,10 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "SET")]
     cores: Option<CoreSet>,
 
+    /// Number of shards the broker is to have [default: one per core of the set].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=SHARDS_MAX as i64))]
+    shards: Option<u16>,
+
     /// Number of connections to be open at once.
     #[arg(long, value_name = "N")]
     open_files: Option<u64>,
@@ -42,7 +47,12 @@ pub(super) struct DoctorArgs {
 }
 
 pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
-    let check = HostCheck { cores: args.cores, connections_wanted: args.open_files, jitter: args.jitter.0 };
+    let check = HostCheck {
+        cores: args.cores,
+        shards: args.shards.map(usize::from),
+        connections_wanted: args.open_files,
+        jitter: args.jitter.0,
+    };
     let findings = check.run();
     match args.output {
         Format::Text => print(table(&findings))?,

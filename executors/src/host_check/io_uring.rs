@@ -1,4 +1,4 @@
-//! The check that this process may use io_uring: it makes an executor like a shard's. Used by `host_check` alone.
+//! The check that this process may use io_uring: it makes the executors of a broker. Used by `host_check` alone.
 
 use std::fs;
 use std::io;
@@ -11,20 +11,41 @@ use crate::thread::spawn_plain;
 
 const NAME: &str = "io_uring";
 
-/// Makes an executor like a shard's, on a thread of its own, since making one pins the thread.
-pub(super) fn try_one(core: Option<CoreId>) -> Result<(), ExecutorError> {
-    let core = core.unwrap_or(CoreId(0));
-    let make = move || executor::make(Some(core), Idle::Park, Sockets::Many).map(drop);
+/// The executors of a broker, made all at once to see if it could start.
+#[derive(Debug)]
+pub(super) struct Trial {
+    /// The number that could be made.
+    pub(super) made: usize,
+    /// The reason why the next one could not.
+    pub(super) error: Option<ExecutorError>,
+}
+
+/// Makes executors like those of so many shards, one after the other, and ends them. On a thread of its own, since making
+/// one pins the thread.
+pub(super) fn try_shards(cores: &[CoreId], shards: usize) -> Trial {
+    let cores: Vec<CoreId> = if cores.is_empty() { vec![CoreId(0)] } else { cores.to_vec() };
+    let make = move || {
+        let mut executors = Vec::new();
+        let of_shards = cores.iter().cycle().take(shards);
+        let error = of_shards
+            .map(|&core| executor::make(Some(core), Idle::Park, Sockets::Many))
+            .find_map(|made| made.map(|executor| executors.push(executor)).err());
+        Trial { made: executors.len(), error }
+    };
+    let failed = |error| Trial { made: 0, error: Some(ExecutorError::Rings(error)) };
     match spawn_plain("io-uring-probe", make).map(std::thread::JoinHandle::join) {
-        Ok(Ok(made)) => made,
-        Ok(Err(_panic)) => Err(ExecutorError::Rings(io::Error::other("the runtime panicked"))),
-        Err(error) => Err(ExecutorError::Rings(error)),
+        Ok(Ok(trial)) => trial,
+        Ok(Err(_panic)) => failed(io::Error::other("the runtime panicked")),
+        Err(error) => failed(error),
     }
 }
 
-/// The result of [`try_one`], in words.
-pub(super) fn check(made: Result<&(), &ExecutorError>) -> Finding {
-    judge(made.err(), io_uring_disabled())
+/// The result of [`try_shards`], in words.
+pub(super) fn check(trial: &Trial) -> Finding {
+    let is_out_of_memory = matches!(trial.error, Some(ExecutorError::MemlockUsedUp { .. }));
+    // With one of them io_uring is allowed; the memory for the others is another subject.
+    let error = trial.error.as_ref().filter(|_| trial.made == 0 || !is_out_of_memory);
+    judge(error, io_uring_disabled())
 }
 
 /// The sysctl of Linux 6.6 and of distributions that backported it to older kernels.
