@@ -37,4 +37,4 @@ pub(crate) use groups::Join;
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use router::Target;
 pub(crate) use state::Fanout;
-pub(crate) use turn::Turn;
+pub(crate) use turn::{FILING_STEPS, Turn};

@@ -1,6 +1,9 @@
 //! The work that one turn may do, so that neither new topics nor subscriptions hold the other sessions of a shard for
 //! longer than messages do. Owned by a shard, which begins a turn for each thing that happens.
 
+/// Steps of work that a filter in the router, or out of it, is worth.
+pub(crate) const FILING_STEPS: usize = 4;
+
 /// The steps of work that a turn has left; see [`crate::limits::TURN_STEPS_MAX`].
 #[derive(Debug)]
 pub(crate) struct Turn {

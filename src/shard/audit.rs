@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::outbox::Origin;
+use super::origin::Origin;
 use super::session::Session;
 use super::state::Shard;
 use crate::ids::SessionId;

@@ -1,6 +1,7 @@
 //! How sessions end, who is held and let go, and how a shard drains.
 
-use super::outbox::{LinkItem, Origin};
+use super::origin::Origin;
+use super::outbox::LinkItem;
 use super::session::Phase;
 use super::state::Shard;
 use crate::auth::Identity;

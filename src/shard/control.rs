@@ -4,11 +4,12 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::kind::Kind;
-use super::linking::Peer;
-use super::outbox::{LinkItem, Origin};
+use super::origin::Origin;
+use super::outbox::LinkItem;
+use super::peer::Peer;
 use super::session::Phase;
 use super::state::Shard;
-use super::succession::{Awaiting, Predecessor};
+use super::successors::{Awaiting, Predecessor};
 use crate::auth::{Action, Verdict};
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;

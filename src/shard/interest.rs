@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ahash::AHashMap;
 
 use super::acks::Acks;
-use super::succession::Awaiting;
+use super::successors::Awaiting;
 use crate::ids::ShardId;
 use crate::topic::Filter;
 

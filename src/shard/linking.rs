@@ -1,33 +1,12 @@
 //! What shards tell each other: what waits for a link, what comes over one, and who is held while too much waits.
 
-use std::collections::VecDeque;
-
-use super::membership::FILING_STEPS;
-use super::outbox::{LinkItem, Origin};
+use super::origin::Origin;
+use super::outbox::LinkItem;
 use super::state::Shard;
-use super::succession::Predecessor;
-use crate::fanout::Target;
+use super::successors::Predecessor;
+use crate::fanout::{FILING_STEPS, Target};
 use crate::ids::ShardId;
 use crate::limits::LINK_ITEMS_PER_TURN;
-
-/// What waits to go to one other shard.
-#[derive(Default)]
-pub(super) struct Peer {
-    pub(super) pending: VecDeque<LinkItem>,
-    /// What came from it and waits for the next turn.
-    pub(super) arrived: VecDeque<LinkItem>,
-    /// Publishers held because too much waits.
-    pub(super) holds: Vec<Origin>,
-    /// It has sent its last batch.
-    pub(super) ended: bool,
-}
-
-impl Peer {
-    /// Whether too much waits for it: nothing more should be made that can be made later.
-    pub(super) fn is_backed_up(&self) -> bool {
-        self.pending.len() > LINK_ITEMS_PER_TURN
-    }
-}
 
 impl Shard {
     /// Another shard tells something. It is done now, or after what came before it and waits for the next turn.

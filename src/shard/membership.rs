@@ -1,25 +1,17 @@
 //! Subscriptions of sessions: which egress group a session is in, what the router knows, what the other shards
 //! are told.
 
+use super::leaving::Leaving;
 use super::outbox::LinkItem;
 use super::state::Shard;
-use super::subscriptions::Subscriptions;
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
+use crate::fanout::FILING_STEPS;
 use crate::fanout::Join;
 use crate::fanout::Target;
 use crate::ids::{GroupId, SessionId, SubscriberId};
 use crate::limits::{GROUP_FILTERS_MAX, SUBSCRIPTIONS_PER_SESSION_MAX};
 use crate::topic::Filter;
-
-/// Steps of work that a filter in the router, or out of it, is worth.
-pub(super) const FILING_STEPS: usize = 4;
-
-/// A private group whose member has left: its filters are withdrawn in turns.
-pub(super) struct Leaving {
-    group: GroupId,
-    pub(super) filters: Subscriptions,
-}
 
 impl Shard {
     /// Adds one subscription; a second one of the same subscriber and filter changes nothing. `false`: the

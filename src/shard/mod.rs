@@ -15,23 +15,29 @@
 //! | `losses` | what was dropped, until the log says so |
 //! | `kind` | what differs between native, ZeroMQ, relayed and local sessions |
 //! | `session`, `sessions` | one connection's state, and the table of them |
-//! | `unfinished` | frames that have begun and are not whole: their memory and their time |
+//! | `begun` | the frame that a session has begun, and until when it must go on |
+//! | `unfinished` | the memory that begun frames have together |
 //! | `subscriptions` | what one session has subscribed to |
-//! | `succession` | a client's new session behind its old one |
+//! | `succession`, `successors` | a client's new session behind its old one |
 //! | `interest` | which subscriptions the other shards know of |
+//! | `registry_ask` | the words between sessions and the registry |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `news` | what one session hears of direct publishers |
 //! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
-//! | `rest` | what came in one turn and waits for the next |
+//! | `rest`, `turns` | input that waits for the next turn |
 //! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
 //! | `outbox` | what is to be done, and what shards tell each other |
+//! | `origin` | the publisher of a batch, here or on another shard |
+//! | `peer` | another shard: what waits to go there, and what came from there |
+//! | `leaving` | a session with very many filters that has left |
 //! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
 //! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
 //! | | `closing`, `deadlines`, `audit` (what is always true) |
 
 mod acks;
 mod audit;
+mod begun;
 mod closing;
 mod config;
 mod control;
@@ -41,15 +47,19 @@ mod flush;
 mod interest;
 mod kind;
 mod late_prefixes;
+mod leaving;
 mod linking;
 mod liveness;
 mod losses;
 mod membership;
 mod news;
+mod origin;
 mod outbox;
+mod peer;
 mod postponed;
 mod publish;
 mod publishers;
+mod registry_ask;
 mod relay_peer;
 mod relays;
 mod rest;
@@ -61,6 +71,8 @@ mod silence;
 mod state;
 mod subscriptions;
 mod succession;
+mod successors;
+mod turns;
 mod unfinished;
 mod upstream;
 mod watches;
@@ -74,6 +86,6 @@ pub use flush::Visit;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, LinkItem, Outbox};
 pub(crate) use publishers::DOWN_LEFT;
-pub use publishers::{RegistryAsk, RegistryChange};
+pub use registry_ask::{RegistryAsk, RegistryChange};
 pub use session::Phase;
 pub use state::Shard;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::publishers::{RegistryAsk, RegistryChange};
+use super::registry_ask::{RegistryAsk, RegistryChange};
 use crate::fanout::Batch;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::topic::Filter;
@@ -127,15 +127,6 @@ pub enum LinkItem {
     },
     /// The sending shard takes no more frames from publishers: no batch follows.
     LastBatch,
-}
-
-/// Where frames come from: the publisher that is held when there is no room for them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(super) enum Origin {
-    /// A session of this shard.
-    Here(SessionId),
-    /// A session of another shard.
-    There(ShardId, SessionId),
 }
 
 /// What is to be done.

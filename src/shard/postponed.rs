@@ -3,8 +3,6 @@
 
 use bytes::Bytes;
 
-use super::state::Shard;
-use crate::ids::SessionId;
 use crate::zmtp::Step;
 
 /// Steps, one behind the other: a kind, a length, and that many bytes each.
@@ -27,7 +25,7 @@ impl Postponed {
         self.done == self.bytes.len()
     }
 
-    fn push(&mut self, step: &Step) {
+    pub(super) fn push(&mut self, step: &Step) {
         let (kind, bytes): (u8, &[u8]) = match step {
             Step::Subscribe(prefix) => (SUBSCRIBE, prefix),
             Step::Cancel(prefix) => (CANCEL, prefix),
@@ -52,35 +50,18 @@ impl Postponed {
     }
 }
 
-impl Shard {
-    /// Does what a ZeroMQ peer has said that is no message. What is work waits for the session's next turn once this one
-    /// is over, and nothing that is answered overtakes it.
-    pub(super) fn on_step_in_turn(&mut self, id: SessionId, step: Step) {
-        let waits = match step {
-            Step::Subscribe(_) | Step::Cancel(_) => self.turn.is_over() || self.is_behind(id),
-            Step::Send(_) => self.is_behind(id),
-            _ => false,
-        };
-        if !waits {
-            self.on_step(id, step);
-        } else if let Some(rest) = self.rest_of(id) {
-            rest.postponed.push(&step);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
 
     use super::super::config::ShardConfig;
-    use super::super::membership::FILING_STEPS;
     use super::super::outbox::LinkItem;
     use super::super::rig::{Rig, subscribe};
     use super::*;
     use crate::error::ErrorCode;
+    use crate::fanout::FILING_STEPS;
     use crate::fanout::OverflowPolicy;
-    use crate::ids::ShardId;
+    use crate::ids::{SessionId, ShardId};
     use crate::limits::{READ_BYTES_PER_TURN, TURN_STEPS_MAX};
     use crate::wire::WireError;
     use crate::zmtp::machine::Read;

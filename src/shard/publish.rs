@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::kind::Audience;
-use super::outbox::{LinkItem, Origin};
+use super::origin::Origin;
+use super::outbox::LinkItem;
 use super::state::Shard;
 use crate::auth::{Action, Verdict};
 use crate::error::ErrorCode;

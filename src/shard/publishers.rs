@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::acks::Acks;
-use super::membership::FILING_STEPS;
 use super::news::{News, up_frame};
 use super::outbox::LinkItem;
+use super::registry_ask::{RegistryAsk, RegistryChange};
 use super::state::Shard;
 use crate::auth::{Action, Verdict};
 use crate::error::ErrorCode;
-use crate::fanout::Turn;
+use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
 use crate::limits::{
     LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
@@ -27,50 +27,6 @@ use crate::wire::{Frame, encode, encode_to_vec};
 
 /// The shard that keeps the registry.
 const REGISTRY_SHARD: ShardId = ShardId(0);
-
-/// What a session asks of the registry.
-#[derive(Clone, Debug)]
-pub enum RegistryAsk {
-    /// Register, or add topics.
-    Register {
-        /// The answer carries it.
-        request: RequestId,
-        /// What.
-        registration: Registration,
-    },
-    /// Renew the lease.
-    Renew {
-        /// The answer carries it.
-        request: RequestId,
-        /// Who.
-        publisher: PublisherId,
-        /// Of this epoch.
-        epoch: u64,
-    },
-    /// Leave.
-    Unregister {
-        /// Who.
-        publisher: PublisherId,
-        /// Of this epoch.
-        epoch: u64,
-    },
-    /// List all publishers, in parts.
-    List {
-        /// The last part carries it.
-        request: RequestId,
-        /// The last publisher of the part before.
-        behind: Option<PublisherId>,
-    },
-}
-
-/// What the registry tells all shards.
-#[derive(Clone, Debug)]
-pub enum RegistryChange {
-    /// A publisher is there, or has changed.
-    Up(Arc<Registration>),
-    /// A publisher is not there any more.
-    Down(Gone),
-}
 
 /// A registration that is answered when all shards know of it.
 struct Asker {

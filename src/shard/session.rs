@@ -2,13 +2,13 @@
 
 use corecast_executors::MonotonicNs;
 
+use super::begun::Begun;
 use super::kind::Kind;
 use super::news::News;
-use super::outbox::Origin;
+use super::origin::Origin;
 use super::rest::Rest;
 use super::subscriptions::{Shapes, Subscriptions};
-use super::succession::Successors;
-use super::unfinished::Begun;
+use super::successors::Successors;
 use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;

@@ -2,51 +2,13 @@
 //! stopped for a minute, or a network that was. The new session opens when what the old one said has reached every
 //! shard, so that the messages of a publisher keep their order whichever shards its connections are on.
 
-use std::hash::{BuildHasher as _, RandomState};
-
-use corecast_executors::MonotonicNs;
-
 use super::outbox::LinkItem;
 use super::session::{Phase, Session};
 use super::state::Shard;
-use crate::ids::{SessionId, SessionNumber, ShardId};
+use super::successors::{Awaiting, Predecessor, Successors};
+use crate::ids::{SessionId, ShardId};
 use crate::limits::LINGER;
 use crate::wire::Frame;
-
-/// The session that a hello says it comes after, and the proof that it was the client's own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Predecessor {
-    pub(super) number: SessionNumber,
-    pub(super) ticket: u64,
-}
-
-/// Sessions that wait for the end of this one.
-#[derive(Debug)]
-pub(super) struct Successors {
-    waiting: Vec<(ShardId, SessionId)>,
-    /// When it is cut off, whatever it has not said.
-    pub(super) until: MonotonicNs,
-}
-
-/// One who waits until all shards have seen what this one sent them before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Awaiting {
-    /// The answer to a subscription.
-    Subscription(SessionId, crate::ids::RequestId),
-    /// A session of some shard whose predecessor has ended here.
-    Successor(ShardId, SessionId),
-}
-
-/// Tells sessions' own clients from others: keyed by secrets of this shard, drawn when it starts.
-#[derive(Default, Debug)]
-pub(super) struct Tickets(RandomState);
-
-impl Tickets {
-    /// The ticket of a session; never 0, which stands for none.
-    pub(super) fn of(&self, number: SessionNumber) -> u64 {
-        self.0.hash_one(number.0).max(1)
-    }
-}
 
 impl Shard {
     /// A session has said its hello. It opens at once, or once its predecessor has ended.
@@ -146,6 +108,7 @@ mod tests {
     use crate::auth::Identity;
     use crate::error::ErrorCode;
     use crate::fanout::OverflowPolicy;
+    use crate::ids::SessionNumber;
 
     const SHARDS: usize = 3;
 

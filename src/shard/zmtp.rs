@@ -57,6 +57,21 @@ impl Shard {
         self.hold_for_news(id);
     }
 
+    /// Does what a ZeroMQ peer has said that is no message. What is work waits for the session's next turn once this one
+    /// is over, and nothing that is answered overtakes it.
+    fn on_step_in_turn(&mut self, id: SessionId, step: Step) {
+        let waits = match step {
+            Step::Subscribe(_) | Step::Cancel(_) => self.turn.is_over() || self.is_behind(id),
+            Step::Send(_) => self.is_behind(id),
+            _ => false,
+        };
+        if !waits {
+            self.on_step(id, step);
+        } else if let Some(rest) = self.rest_of(id) {
+            rest.postponed.push(&step);
+        }
+    }
+
     pub(super) fn on_step(&mut self, id: SessionId, step: Step) {
         match step {
             Step::Greeted => {

@@ -1,0 +1,43 @@
+//! A client's sessions that come after one another: the proof that the earlier one was its own, and those that wait for
+//! its end.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use corecast_executors::MonotonicNs;
+
+use crate::ids::{RequestId, SessionId, SessionNumber, ShardId};
+
+/// The session that a hello says it comes after, and the proof that it was the client's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Predecessor {
+    pub(super) number: SessionNumber,
+    pub(super) ticket: u64,
+}
+
+/// Sessions that wait for the end of this one.
+#[derive(Debug)]
+pub(super) struct Successors {
+    pub(super) waiting: Vec<(ShardId, SessionId)>,
+    /// When it is cut off, whatever it has not said.
+    pub(super) until: MonotonicNs,
+}
+
+/// What waits until all shards have seen what this one sent them before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaiting {
+    /// The answer to a subscription.
+    Subscription(SessionId, RequestId),
+    /// A session of some shard whose predecessor has ended here.
+    Successor(ShardId, SessionId),
+}
+
+/// Tells sessions' own clients from others: keyed by secrets of this shard, drawn when it starts.
+#[derive(Default, Debug)]
+pub(super) struct Tickets(RandomState);
+
+impl Tickets {
+    /// The ticket of a session; never 0, which stands for none.
+    pub(super) fn of(&self, number: SessionNumber) -> u64 {
+        self.0.hash_one(number.0).max(1)
+    }
+}

@@ -1,0 +1,311 @@
+//! Work that waits for the next turn: frames and messages of sessions, items of links.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::origin::Origin;
+use super::outbox::LinkItem;
+use super::rest::Rest;
+use super::state::Shard;
+use crate::fanout::Batch;
+use crate::ids::{SessionId, ShardId};
+use crate::wire::WireError;
+
+impl Shard {
+    /// A turn begins that is not one session's: items of a link, one after the other.
+    pub fn begin_turn(&mut self) {
+        self.turn.begin();
+    }
+
+    /// True if something of this session was read and waits for its next turn: until [`Shard::go_on`] has done it,
+    /// nothing more is to be read.
+    pub fn is_behind(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| session.rest.is_some())
+    }
+
+    /// The next turn of a session that is behind.
+    pub fn go_on(&mut self, id: SessionId) {
+        self.turn.begin();
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        // It is not read meanwhile: its silence and its begun frame are not its fault.
+        session.heard = now;
+        while !self.turn.is_over()
+            && let Some(batch) = self.sessions.rest_of(id).and_then(|rest| rest.batches.pop_front())
+        {
+            let done = self.take(id, &batch.bytes, batch.spans.messages());
+            if let Some(rest) = batch.after(done) {
+                self.wait_for_turn(id, rest, VecDeque::push_front);
+            }
+        }
+        while !self.turn.is_over()
+            && let Some(step) = self.sessions.rest_of(id).and_then(|rest| rest.postponed.pop())
+        {
+            self.on_step(id, step);
+        }
+        self.hold_for_news(id);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty() && rest.postponed.is_empty())
+        {
+            session.frame_begins_again(now);
+            if let Some(error) = rest.error {
+                self.close(id, error.code, &error.text);
+            }
+        }
+    }
+
+    /// A session ends with this error, behind what was read before it.
+    pub(super) fn end_with(&mut self, id: SessionId, error: &WireError) {
+        match self.sessions.rest_of(id) {
+            Some(rest) => rest.error = Some(error.clone()),
+            None => self.close(id, error.code, &error.text),
+        }
+    }
+
+    /// Keeps a session's input, or the end of it, for its next turn.
+    pub(super) fn keep_rest(&mut self, id: SessionId, rest: Option<Batch>) {
+        if let Some(rest) = rest {
+            self.wait_for_turn(id, rest, VecDeque::push_back);
+        }
+    }
+
+    fn wait_for_turn(&mut self, id: SessionId, rest: Batch, put: impl FnOnce(&mut VecDeque<Batch>, Batch)) {
+        if let Some(waiting) = self.rest_of(id) {
+            put(&mut waiting.batches, rest);
+        }
+    }
+
+    /// The waiting input of a session, to add to it; `None` if it is not listened to any more.
+    pub(super) fn rest_of(&mut self, id: SessionId) -> Option<&mut Rest> {
+        let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        Some(session.rest.get_or_insert_default())
+    }
+
+    /// True if items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
+    /// more are to be taken.
+    pub fn is_behind_link(&self, from: ShardId) -> bool {
+        !self.peers[usize::from(from.0)].arrived.is_empty()
+    }
+
+    /// The next turn of a link that is behind.
+    pub fn go_on_with_link(&mut self, from: ShardId) {
+        self.turn.begin();
+        while !self.turn.is_over()
+            && let Some(item) = self.peers[usize::from(from.0)].arrived.pop_front()
+        {
+            self.take_item(from, item);
+        }
+    }
+
+    /// A batch of another shard's publisher: to the sessions here. What is left of it comes before all else of that link.
+    pub(super) fn take_batch(&mut self, from: ShardId, batch: &Batch, publisher: SessionId) {
+        let origin = Origin::There(from, publisher);
+        let done = self.publish(&batch.bytes, batch.spans.messages(), origin);
+        if let Some(rest) = batch.after(done) {
+            let item = LinkItem::Batch { batch: Arc::new(rest), publisher };
+            self.peers[usize::from(from.0)].arrived.push_front(item);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::config::ShardConfig;
+    use super::super::rig::{Rig, message, subscribe, unsubscribe};
+    use super::*;
+    use crate::fanout::OverflowPolicy;
+    use crate::limits::{
+        FRAME_BYTES_MAX_LIMIT, GROUP_FILTERS_MAX, TURN_STEPS_MAX, WILDCARD_SHAPES_MAX,
+        WILDCARD_SHAPES_PER_SESSION_MAX,
+    };
+    use crate::wire::{Frame, Span, encode, split};
+
+    fn framed(frames: &[Frame<'_>]) -> (Bytes, Vec<Span>) {
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| encode(frame, &mut bytes));
+        let (bytes, mut spans) = (Bytes::from(bytes), Vec::new());
+        assert_eq!(split(&bytes, FRAME_BYTES_MAX_LIMIT, &mut spans).error, None);
+        (bytes, spans)
+    }
+
+    fn short_turns(shards: usize) -> Rig {
+        Rig::new(&ShardConfig { shards, turn_steps_max: 30, ..ShardConfig::default() })
+    }
+
+    #[test]
+    fn a_read_full_of_new_topics_is_done_in_turns_and_in_order() {
+        let mut rig = short_turns(1);
+        let subscriber = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, subscriber, &[subscribe(">", 1)]);
+        let topics: Vec<String> = (0..50).map(|n| format!("t.{n}")).collect();
+        let mut frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 1)).collect();
+        frames.push(Frame::Flush { request: 7 });
+        let (bytes, spans) = framed(&frames);
+        rig.shards[0].on_frames(publisher, &bytes, &spans);
+        let mut heard = rig.hears(0, subscriber);
+        let mut turns = 0;
+        while rig.shards[0].is_behind(publisher) {
+            assert_eq!(rig.hears(0, publisher), "", "the flush is behind the messages");
+            rig.shards[0].go_on(publisher);
+            turns += 1;
+            heard = [heard, rig.hears(0, subscriber)].join(" ");
+        }
+        assert!((5..=50).contains(&turns), "{turns}");
+        assert_eq!(rig.hears(0, publisher), "!7");
+        let wanted: Vec<String> = topics.iter().map(|topic| format!("{topic}=1")).collect();
+        assert_eq!(heard, format!("!1 {}", wanted.join(" ")));
+        // Topics that were asked for before are no work, however many messages there are.
+        rig.shards[0].on_frames(publisher, &bytes, &spans);
+        assert!(!rig.shards[0].is_behind(publisher));
+    }
+
+    #[test]
+    fn what_is_said_after_something_that_waits_comes_after_it() {
+        let mut rig = short_turns(1);
+        let subscriber = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, subscriber, &[subscribe(">", 1)]);
+        let topics: Vec<String> = (0..30).map(|n| format!("t.{n}")).collect();
+        for sequence in 1..=2 {
+            let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, sequence)).collect();
+            let (bytes, spans) = framed(&frames);
+            rig.shards[0].on_frames(publisher, &bytes, &spans);
+        }
+        while rig.shards[0].is_behind(publisher) {
+            rig.shards[0].go_on(publisher);
+        }
+        let heard = rig.hears(0, subscriber);
+        let wanted = [1, 2].map(|n| topics.iter().map(|t| format!("{t}={n}")).collect::<Vec<_>>().join(" "));
+        assert_eq!(heard, format!("!1 {}", wanted.join(" ")));
+        // Bytes that are no frame end it behind everything read before.
+        let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 3)).collect();
+        let (bytes, spans) = framed(&frames);
+        rig.say(0, subscriber, &[subscribe("aside", 2)]);
+        assert_eq!(rig.hears(0, subscriber), "!2");
+        let wrong = rig.open(0, OverflowPolicy::DropOldest);
+        rig.shards[0].on_frames(wrong, &bytes, &spans);
+        assert!(rig.shards[0].is_behind(wrong));
+        rig.shards[0].on_wire_error(wrong, &WireError::new(crate::error::ErrorCode::Malformed, "wrong"));
+        assert_eq!(rig.hears(0, wrong), "");
+        while rig.shards[0].is_behind(wrong) {
+            rig.shards[0].go_on(wrong);
+        }
+        assert_eq!(rig.hears(0, wrong), "malformed");
+        assert_eq!(rig.hears(0, subscriber).matches("=3").count(), 30);
+        // Nothing more is done for one that is closed.
+        let other: Vec<String> = (0..30).map(|n| format!("u.{n}")).collect();
+        let frames: Vec<Frame<'_>> = other.iter().map(|topic| message(topic, 1)).collect();
+        let (bytes, spans) = framed(&frames);
+        rig.shards[0].on_frames(publisher, &bytes, &spans);
+        assert!(rig.shards[0].is_behind(publisher));
+        rig.shards[0].close(publisher, crate::error::ErrorCode::Malformed, "wrong");
+        assert!(!rig.shards[0].is_behind(publisher));
+    }
+
+    #[test]
+    fn items_of_a_link_wait_behind_a_batch_that_is_not_done() {
+        let mut rig = short_turns(2);
+        let subscriber = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(1, OverflowPolicy::DropOldest);
+        rig.say(0, subscriber, &[subscribe(">", 1)]);
+        rig.travel();
+        let topics: Vec<String> = (0..50).map(|n| format!("t.{n}")).collect();
+        let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 1)).collect();
+        rig.say(1, publisher, &frames);
+        rig.say(1, publisher, &[message("t.0", 2)]);
+        let (here, there) = (ShardId(0), ShardId(1));
+        rig.shards[0].begin_turn();
+        while let Some(item) = rig.shards[1].link_next(here) {
+            rig.shards[0].on_link(there, item);
+        }
+        let mut turns = 0;
+        while rig.shards[0].is_behind_link(there) {
+            rig.shards[0].go_on_with_link(there);
+            turns += 1;
+        }
+        assert!(turns > 4, "{turns}");
+        let heard = rig.hears(0, subscriber);
+        let wanted: Vec<String> = topics.iter().map(|topic| format!("{topic}=1")).collect();
+        assert_eq!(heard, format!("!1 {} t.0=2", wanted.join(" ")));
+    }
+
+    /// The n-th of all patterns of 16 levels, each `a` or `*`.
+    fn wide(n: usize) -> String {
+        (0..16).map(|level| if n >> level & 1 == 1 { "*" } else { "a" }).collect::<Vec<_>>().join(".")
+    }
+
+    #[test]
+    fn wildcards_of_some_sessions_do_not_make_topics_dear_for_all() {
+        let mut rig = Rig::with_shards(2);
+        let greedy = rig.open(0, OverflowPolicy::DropOldest);
+        for n in 1..1 << 16 {
+            if rig.shards[0].phase(greedy) != Some(super::super::session::Phase::Open) {
+                assert_eq!(n - 1, WILDCARD_SHAPES_PER_SESSION_MAX + 1, "the last one was too much");
+                break;
+            }
+            rig.say(0, greedy, &[subscribe(&wide(n), 1)]);
+            rig.hears(0, greedy);
+        }
+        let patterns: Vec<String> = (1..1 << 12).map(wide).collect();
+        let mut sessions = 0;
+        for some in patterns.chunks(WILDCARD_SHAPES_PER_SESSION_MAX) {
+            let id = rig.open(0, OverflowPolicy::DropOldest);
+            let frames: Vec<Frame<'_>> = some.iter().map(|pattern| subscribe(pattern, 1)).collect();
+            rig.say(0, id, &frames);
+            rig.travel();
+            sessions += usize::from(!rig.hears(0, id).contains("too_many_subscriptions"));
+        }
+        assert_eq!(sessions, WILDCARD_SHAPES_MAX / WILDCARD_SHAPES_PER_SESSION_MAX);
+        for shard in &mut rig.shards {
+            let (_, work) = shard.fanout.router.route(vec!["a"; 16].join(".").as_bytes());
+            assert!((100..TURN_STEPS_MAX).contains(&work), "{work}");
+        }
+        // A session that comes later has all that is usual, and the arrangements that others have.
+        let late = rig.open(1, OverflowPolicy::DropOldest);
+        rig.say(1, late, &[subscribe("*.*.*.*.*.*.*.x", 1), subscribe(&wide(1).replace('a', "b"), 2)]);
+        rig.travel();
+        assert_eq!(rig.hears(1, late), "!1 !2");
+        // A session that changes its mind may: gone is gone.
+        let fickle = rig.open(1, OverflowPolicy::DropOldest);
+        for n in 1..3 * WILDCARD_SHAPES_PER_SESSION_MAX {
+            let pattern = wide(n);
+            rig.say(1, fickle, &[subscribe(&pattern, 1)]);
+            rig.travel();
+            rig.say(1, fickle, &[unsubscribe(&pattern, 2)]);
+            assert_eq!(rig.hears(1, fickle), "!1 !2");
+        }
+    }
+
+    #[test]
+    fn a_session_with_very_many_filters_leaves_in_turns() {
+        let mut rig = short_turns(2);
+        let leaves = rig.open(0, OverflowPolicy::DropOldest);
+        let stays = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(1, OverflowPolicy::DropOldest);
+        let topics: Vec<String> = (0..5 * GROUP_FILTERS_MAX).map(|n| format!("t.{n}")).collect();
+        let frames: Vec<Frame<'_>> = topics.iter().map(|topic| subscribe(topic, 1)).collect();
+        rig.say(0, leaves, &frames);
+        rig.say(0, stays, &[subscribe("t.7", 1)]);
+        rig.travel();
+        let _ = rig.shards[0].on_closed(leaves, false);
+        rig.audit();
+        assert!(
+            !rig.shards[0].leaving.is_empty() && rig.shards[0].wants_tick(),
+            "a turn is too short for all"
+        );
+        rig.say(1, publisher, &[message("t.7", 1), message("t.8", 1)]);
+        rig.travel();
+        assert_eq!(rig.hears(0, stays), "!1 t.7=1");
+        while !rig.shards[0].leaving.is_empty() {
+            rig.wait(corecast_executors::TICK);
+            rig.travel();
+        }
+        assert_eq!(rig.shards[1].fanout.router.route(b"t.8").0.shards.len(), 0, "the other shard knows");
+        rig.say(1, publisher, &[message("t.7", 2)]);
+        rig.travel();
+        assert_eq!(rig.hears(0, stays), "t.7=2");
+    }
+}
