@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const VARIABLE: &str = "CORECAST_GIT_COMMIT";
-/// What is in the build: only changes of these make it dirty.
+/// Contents of the build: only changes of these make it dirty.
 const BUILT: [&str; 8] = [
     "src",
     "build.rs",
@@ -48,7 +48,7 @@ fn watch() {
     }
 }
 
-/// What git says here, without the newline at its end; nothing if it fails.
+/// Output of git here, without the newline at its end; nothing if it fails.
 fn git(arguments: &[&str]) -> Option<String> {
     let output =
         Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;

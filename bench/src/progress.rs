@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How long a plain line stays the newest one.
+/// Interval between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// The bar counts in thousandths of the run.
 const BAR_STEPS: u64 = 1000;
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Position {
     /// Messages sent so far.
@@ -21,7 +21,7 @@ pub struct Position {
     pub deliveries: u64,
     /// Messages reported as missed so far.
     pub gaps: u64,
-    /// How much of the run is done, 0 to 1.
+    /// The part of the run that is done, 0 to 1.
     pub done: f64,
     /// Time left, if it can be told.
     pub left: Option<Duration>,
@@ -32,7 +32,7 @@ pub struct Position {
 pub struct Place {
     /// Which it is, from 1.
     pub run: u64,
-    /// Of how many.
+    /// Number of runs.
     pub of: u64,
     /// About how long those after it take.
     pub left_after: Duration,
@@ -127,7 +127,7 @@ impl Progress {
     }
 }
 
-/// Of one run, or a shorter one of one of several, so that there is room on a line of 80 characters.
+/// A bar; that of one run of several is shorter, so that there is room on a line of 80 characters.
 fn new_bar(place: Option<Place>, title: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(BAR_STEPS), ProgressDrawTarget::stderr());
     let (template, prefix) = match place {
@@ -142,7 +142,7 @@ fn new_bar(place: Option<Place>, title: &str) -> ProgressBar {
     bar
 }
 
-/// What matters most first: a narrow terminal cuts the end off.
+/// A position in words, the most important first: a narrow terminal cuts the end off.
 fn describe(position: &Position, rate_per_s: f64) -> String {
     let mut text = String::new();
     if let Some(left) = position.left {
@@ -160,7 +160,7 @@ fn describe(position: &Position, rate_per_s: f64) -> String {
     text
 }
 
-/// What is left of the whole experiment.
+/// Time left of the whole experiment.
 fn whole(place: Place, position: &Position) -> String {
     let left_s = (place.left_after + position.left.unwrap_or_default()).as_secs_f64().ceil() as u64;
     match (left_s / 60, left_s % 60) {

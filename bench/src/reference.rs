@@ -9,7 +9,7 @@ const ZMQMW: &str = include_str!("../reference/zmqmw_aws_latency.csv");
 pub struct ReferenceRow {
     /// `proxy` or `direct`.
     pub mode: &'static str,
-    /// How many subscribers.
+    /// Number of subscribers.
     pub subscribers: u64,
     /// A quarter are at most this.
     pub q1_us: f64,
@@ -32,7 +32,7 @@ pub struct Reference {
     pub rows: Vec<ReferenceRow>,
 }
 
-/// What zmqmw published: pyzmq, 1 publisher, 4 messages a second, on three hosts of a cloud.
+/// The figures that zmqmw published: pyzmq, 1 publisher, 4 messages a second, on three hosts of a cloud.
 pub fn zmqmw() -> Reference {
     let comments = ZMQMW.lines().filter_map(|line| line.strip_prefix('#')).map(str::trim);
     let source = comments.collect::<Vec<_>>().join(" ");
@@ -41,7 +41,7 @@ pub fn zmqmw() -> Reference {
     Reference { source, rows: rows.collect() }
 }
 
-/// Of `mode,subscribers,q1_s,median_s,q3_s,q4_s,stddev_s`.
+/// Reads a row: `mode,subscribers,q1_s,median_s,q3_s,q4_s,stddev_s`.
 fn row(line: &'static str) -> Option<ReferenceRow> {
     let mut fields = line.split(',');
     let (mode, subscribers) = (fields.next()?, fields.next()?.parse().ok()?);

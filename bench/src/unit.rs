@@ -1,7 +1,7 @@
 //! Owns how figures are written in reports: a number and its unit, in few digits. Tables of one unit have their own
 //! decimals.
 
-/// What a number is of.
+/// The quantity that a number stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
     /// Microseconds; written in the unit of time that fits.
@@ -43,7 +43,7 @@ impl Unit {
         }
     }
 
-    /// What the ticks of an axis from `least` to `greatest` count in: a factor, and its name for the axis' title. The
+    /// The unit of the ticks of an axis from `least` to `greatest`: a factor, and its name for the axis' title. The
     /// largest that leaves both ends readable.
     pub(crate) fn of_axis(self, least: f64, greatest: f64) -> (f64, &'static str) {
         /// Ticks below this have more zeros than the eye counts.

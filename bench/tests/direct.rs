@@ -6,7 +6,7 @@ mod command;
 use command::{assert_exit, assert_fine_or_late, bench, record, run, text};
 use serde_json::Value;
 
-/// What every run must keep, whatever its mode.
+/// Conditions on every run, whatever its mode.
 const ACCOUNTED: [&str; 6] = [
     "--assert",
     "lost == 0",

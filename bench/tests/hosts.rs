@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 /// A watchdog, not a measure: nothing here takes longer unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What every run must keep.
+/// Conditions on every run.
 const EXACT: [&str; 4] = [
     "--assert",
     "lost + duplicated + reordered + corrupted == 0",
@@ -249,7 +249,7 @@ impl Underway {
         Underway { bench, stderr, _folder: folder }
     }
 
-    /// What it printed, when it has ended.
+    /// Its output, once it has ended.
     fn finish(mut self) -> Output {
         let mut stderr = Vec::new();
         self.stderr.read_to_end(&mut stderr).unwrap();
@@ -259,7 +259,7 @@ impl Underway {
     }
 }
 
-/// What a run on two hosts, of which the second is lost, must say and keep.
+/// Checks the words and the record of a run on two hosts, of which the second is lost.
 #[track_caller]
 fn assert_lost(output: &Output, code: i32, says: &str) {
     assert_exit(output, code);

@@ -346,7 +346,7 @@ impl Underway {
     }
 }
 
-/// Whether it runs: a zombie does not.
+/// True while it runs: a zombie does not.
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| {

@@ -25,7 +25,7 @@ fn children_of(parent: u32) -> Vec<u32> {
     processes.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// Whether it runs: a zombie does not.
+/// True while it runs: a zombie does not.
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| {
@@ -74,7 +74,7 @@ impl Underway {
         Underway { bench, stderr, broker }
     }
 
-    /// What it printed, when it has ended.
+    /// Its output, once it has ended.
     fn finish(mut self) -> Output {
         let mut stderr = Vec::new();
         self.stderr.read_to_end(&mut stderr).unwrap();

@@ -1,4 +1,4 @@
-//! What a case is, and the list of all. Names are kept: the gate compares by them, across commits.
+//! A case, and the list of all. Names are kept: the gate compares by them, across commits.
 
 use crate::{egress, hop, route, wire};
 
@@ -12,7 +12,7 @@ pub(crate) struct Case {
     pub(crate) prepare: fn() -> Box<dyn Measured>,
 }
 
-/// What is done over and over. Only [`Measured::run`] is timed or counted.
+/// Work that is repeated. Only [`Measured::run`] is timed or counted.
 pub(crate) trait Measured {
     /// Brings back the state that `run` begins with.
     fn restore(&mut self);

@@ -55,7 +55,7 @@ impl Measured for Batching {
     }
 }
 
-/// What waits goes into the link, and comes out of it.
+/// Messages that go into the link and come out of it.
 struct Hop {
     near: Rig,
     publisher: SessionId,

@@ -20,7 +20,7 @@ pub(crate) struct Rig {
     pub(crate) shard: Shard,
     slab: Slab,
     spans: Vec<Span>,
-    /// How many changes of interest the other shard has told.
+    /// Changes of interest that the other shard has reported.
     changes: u64,
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn push_message(topic: &str, payload: &[u8], sequence: u64, out: &mut
     encode(&Frame::Message { topic, payload, publisher: 1, sequence, sent_at_ns: 0 }, out);
 }
 
-/// So many messages of one topic.
+/// `count` messages of one topic.
 pub(crate) fn messages(count: u64, payload_bytes: usize) -> Vec<u8> {
     let payload = vec![7; payload_bytes];
     let mut out = Vec::new();
@@ -112,7 +112,7 @@ pub(crate) fn messages(count: u64, payload_bytes: usize) -> Vec<u8> {
     out
 }
 
-/// What a publisher of the near shard says in one read, as it goes to the far one.
+/// One read of a publisher at the near shard, as it goes to the far one.
 pub(crate) fn batch_of(bytes: &[u8]) -> LinkItem {
     let mut near = Rig::new(NEAR, QueueBounds::default());
     near.interest(FAR, &filter(">"), true);

@@ -37,7 +37,7 @@ pub struct CompareArgs {
     /// Results that are set over them
     #[arg(value_name = "B")]
     pub b: PathBuf,
-    /// What must hold for every pair of runs, such as 'last_subscriber_us.median.ratio < 1.1'; may be given several
+    /// Condition on every pair of runs, such as 'last_subscriber_us.median.ratio < 1.1'; may be given several
     /// times
     #[arg(long = "assert", value_name = "EXPR")]
     pub claims: Vec<Claim>,

@@ -131,7 +131,7 @@ fn list() -> String {
         .collect()
 }
 
-/// What was typed, as runs that can be made.
+/// The runs that were asked for, all of them possible.
 fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     let word = args.experiment.as_deref().unwrap_or_default();
     let (name, settings, assertions) = if word.ends_with(".toml") {
@@ -178,7 +178,7 @@ fn ready(args: &ExperimentArgs) -> anyhow::Result<Ready> {
     Ok(Ready { experiment, quick, steps, assertions })
 }
 
-/// What is about to happen, and how long it takes: the whole version of an experiment may take an hour.
+/// The line that says what follows and how long it takes: the full version of an experiment may take an hour.
 fn announcement(ready: &Ready, path: &Path) -> String {
     let runs: u64 = ready.steps.iter().map(Step::runs).sum();
     let seconds = ready.steps.iter().map(Step::estimate).sum::<Duration>().as_secs_f64();

@@ -36,7 +36,7 @@ use std::process::ExitCode;
 #[derive(Parser, Debug)]
 #[command(name = "corecast-bench", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -72,7 +72,7 @@ pub enum Command {
     Guard {
         /// The process that asks.
         parent: u32,
-        /// What to become.
+        /// The program to become.
         program: OsString,
         /// Its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

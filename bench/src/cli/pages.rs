@@ -22,7 +22,7 @@ pub struct ManArgs {
     pub out: Option<PathBuf>,
 }
 
-/// What the exit codes mean.
+/// Exit codes and their meanings.
 const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "All went well."),
     (1, "Something failed, or was interrupted."),

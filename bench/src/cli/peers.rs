@@ -85,7 +85,7 @@ failed --assert, 3 a paced run did not reach its rate.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PeersArgs {
-    /// How many subscribers
+    /// Number of subscribers
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub subscribers: usize,
     /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
@@ -94,33 +94,33 @@ pub struct PeersArgs {
     /// Messages a second of the paced run
     #[arg(long, value_name = "HZ", default_value = "20")]
     pub rate: Rate,
-    /// How long the paced run is, and a flood at most
+    /// Length of the paced run, and the most that a flood takes
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
     pub duration: Duration,
-    /// How many messages a flood is at most; 0: no flood
+    /// Messages of a flood, at most; 0: no flood
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub flood_messages: u64,
     /// Messages of a flood on their way to the slowest subscriber at most [default: 4096 of 256 bytes or less, fewer
     /// of larger ones]
     #[arg(long, value_name = "N")]
     pub window: Option<u64>,
-    /// How often each peer is measured
+    /// Number of times that each peer is measured
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: u32,
-    /// Who is compared [default: corecast, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor,
+    /// Peers to compare [default: corecast, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor,
     /// floor-blocks, floor-uds; those that have the transport]
     #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
     pub peers: Vec<PeerName>,
     /// Use the peer that runs there instead of starting one; may be given several times
     #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere)]
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
-    /// What carries the bytes, where a name does not say it: tcp, uds
+    /// Transport, where a name does not say it: tcp, uds
     #[arg(long, default_value = "tcp")]
     pub transport: Transport,
-    /// Of ours: a session for each subscriber, or one for each thread of subscribers: per-subscriber, per-executor
+    /// Sessions of our subscribers: one for each, or one for each of their threads: per-subscriber, per-executor
     #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
-    /// Who subscribes to corecast: raw (the bare sockets of all peers), native (its own library)
+    /// Subscribers of corecast: raw (the bare sockets of all peers), native (its own library)
     #[arg(long, default_value = "raw")]
     pub clients: Clients,
     /// Threads that the floor sends with, each to its share of the sockets
@@ -129,7 +129,7 @@ pub struct PeersArgs {
     /// Cores of our broker's shards [default: all]
     #[arg(long, value_name = "SET")]
     pub broker_cores: Option<CoreSet>,
-    /// What they do when there is nothing to do: park, spin:MICROSECONDS, busy [default: the broker's]
+    /// Idle policy of those shards: park, spin:MICROSECONDS, busy [default: the broker's]
     #[arg(long, value_name = "IDLE")]
     pub broker_idle: Option<Idle>,
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
@@ -138,10 +138,10 @@ pub struct PeersArgs {
     /// Write all results into this folder, for `corecast-bench report`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// What must hold, such as 'lost == 0' or 'ratio.libzmq.deliveries_per_s >= 10'; may be given several times
+    /// Condition, such as 'lost == 0' or 'ratio.libzmq.deliveries_per_s >= 10'; may be given several times
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Expression>,
-    /// How long nothing may happen before a run is given up
+    /// Time without any progress after which a run is given up
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
@@ -221,7 +221,7 @@ fn publish(
     })
 }
 
-/// What is to be known about runs, beside what every flood says.
+/// Remarks on runs, beside those that apply to every flood.
 fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for outcome in &comparison.runs {
@@ -252,7 +252,7 @@ fn exit_of(args: &PeersArgs, comparison: &Comparison, summary: &Summary) -> Exit
     if late { Exit::RateMissed } else { Exit::Fine }
 }
 
-/// What was typed, as a comparison that can be made.
+/// The comparison that was asked for, checked to be possible.
 fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
     let topology = Topology::detect().context("cannot find out which cores there are")?;
     let cores = topology.allowed().to_vec();

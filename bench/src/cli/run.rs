@@ -55,14 +55,14 @@ an interval, or 10 ms if that is longer, of their time), 27 timed out.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// How messages get from publishers to subscribers: proxy (through the broker), direct (from publisher to
+    /// Path of messages from publishers to subscribers: proxy (through the broker), direct (from publisher to
     /// subscriber), or both, one after the other
     #[arg(long, default_value = "proxy", value_name = "MODE")]
     pub mode: Modes,
-    /// How many subscribers; several counts with commas are several runs
+    /// Number of subscribers; several counts with commas are several runs
     #[arg(long, value_name = "N[,N…]", default_value = "512", value_delimiter = ',')]
     pub subscribers: Vec<usize>,
-    /// How many publishers
+    /// Number of publishers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub publishers: usize,
     /// Messages a second of each publisher, or `flood`: as fast as they are taken
@@ -71,16 +71,16 @@ pub struct RunArgs {
     /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
-    /// How long each publisher sends [default: 5, if --messages is not given]
+    /// Time that each publisher sends [default: 5, if --messages is not given]
     #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
     pub duration: Option<Duration>,
-    /// How many messages each publisher sends
+    /// Number of messages that each publisher sends
     #[arg(long, value_name = "N")]
     pub messages: Option<u64>,
     /// A session (a socket) for each subscriber, or one for each executor: per-subscriber, per-executor
     #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
-    /// What carries the bytes: tcp, uds [default: tcp, or what --broker says]
+    /// Transport between clients and the broker: tcp, uds [default: tcp, or that of --broker]
     #[arg(long)]
     pub transport: Option<Transport>,
     /// Cores of the subscribers' executors: all, physical, 0-3,8, numa:0
@@ -89,7 +89,7 @@ pub struct RunArgs {
     /// Cores of the publishers' executors [default: those of --cores]
     #[arg(long, value_name = "SET")]
     pub publisher_cores: Option<CoreSet>,
-    /// What the swarm's executors do when there is nothing to do: park, spin:MICROSECONDS, busy
+    /// Idle policy of the swarm's executors: park, spin:MICROSECONDS, busy
     #[arg(long, default_value = "park")]
     pub idle: Idle,
     /// Use the broker that runs there instead of starting one: tcp://HOST:PORT or uds://PATH
@@ -102,10 +102,10 @@ pub struct RunArgs {
     /// [default: all]
     #[arg(long, value_name = "SET")]
     pub broker_cores: Option<CoreSet>,
-    /// What the shards on those cores do when there is nothing to do [default: the broker's]
+    /// Idle policy of the shards on those cores [default: the broker's]
     #[arg(long, value_name = "IDLE")]
     pub broker_idle: Option<Idle>,
-    /// What happens when a subscriber's queue is full: drop-oldest, drop-newest, latest, disconnect, block
+    /// Policy for a subscriber whose queue is full: drop-oldest, drop-newest, latest, disconnect, block
     /// [default: the broker's]
     #[arg(long, value_name = "POLICY")]
     pub overflow: Option<OverflowPolicy>,
@@ -115,7 +115,7 @@ pub struct RunArgs {
     /// Subscribers that are slow on purpose, and not measured: how many, or a share such as 1%
     #[arg(long, value_name = "N|SHARE")]
     pub slow: Option<SlowShare>,
-    /// How long a slow one takes for each message, such as 50ms; without it, it reads nothing
+    /// Time that a slow subscriber takes for each message, such as 50ms; without it, it reads nothing
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "slow")]
     pub slow_delay: Option<Duration>,
     /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help);
@@ -125,10 +125,10 @@ pub struct RunArgs {
     /// Write the record (corecast-bench/1) into this file; `-`: to stdout, instead of the tables
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// What must hold for every run, such as 'lost==0' or 'latency_us.p99 < 5000'; may be given several times
+    /// Condition on every run, such as 'lost==0' or 'latency_us.p99 < 5000'; may be given several times
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Assertion>,
-    /// How long nothing may happen before a run is given up
+    /// Time without any progress after which a run is given up
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
     /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
@@ -227,7 +227,7 @@ pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     if rank(other) > rank(one) { other } else { one }
 }
 
-/// What was typed, as runs that can be made.
+/// The runs that were asked for, all of them possible.
 fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
     let topology = Topology::detect().context("cannot find out which cores there are")?;
     let cores = |set: &CoreSet, flag: &str| set.resolve(&topology).with_context(|| format!("{flag} {set}"));
@@ -288,7 +288,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
     Ok(plans)
 }
 
-/// How long publishers send if nothing is said.
+/// The time that publishers send unless told otherwise.
 const DURATION_DEFAULT: Duration = Duration::from_secs(5);
 
 fn broker(args: &RunArgs) -> BrokerChoice {

@@ -11,13 +11,13 @@ use corecast_executors::{CoreId, CoreSet, CoreSetError, Idle, Topology};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long nothing may happen before a run is given up, if nothing is said.
+/// The time without progress after which a run is given up, unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 
-/// What an experiment is planned from.
+/// The basis on which an experiment is planned.
 #[derive(Clone, Debug)]
 pub struct Base {
-    /// What was said.
+    /// The settings of the call.
     pub settings: Settings,
     /// The cores that there are.
     pub cores: Vec<CoreId>,
@@ -38,7 +38,7 @@ pub enum BaseError {
     Hosts(#[from] HostsError),
 }
 
-/// What an experiment chooses in the quick version, and in the whole one.
+/// A choice of an experiment: one for the quick version, one for the full one.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<T> {
     /// For about a minute.
@@ -63,7 +63,7 @@ impl Base {
         Ok(Base { settings, cores: topology.allowed().to_vec(), swarm_cores, hosts })
     }
 
-    /// What the version that was asked for takes.
+    /// The choice for the version that was asked for.
     pub fn choose<T>(&self, choice: Choice<T>) -> T {
         if self.settings.quick { choice.quick } else { choice.full }
     }

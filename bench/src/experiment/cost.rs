@@ -19,7 +19,7 @@ pub const CORES: &str = "cpu_cores";
 /// Less CPU time than this is not split into user and system: clock ticks are 10 ms, and ten of them a rough share.
 const SPLIT_NS_MIN: f64 = 100e6;
 
-/// What has been used up to a point in time.
+/// Resources that had been used at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// The broker; `None` if it is not known which process that is.
@@ -30,7 +30,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Of now, with what the broker has used.
+    /// Reads now; `broker` is the broker's usage.
     pub fn now(broker: Option<Usage>) -> Self {
         let named = |name: &str| name.starts_with(publishers::POOL) || name.starts_with(DIRECT_POOL);
         Reading {
@@ -42,7 +42,7 @@ impl Reading {
     }
 }
 
-/// What a run used.
+/// Resources that a run used.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Resident memory of the broker before the first subscriber came.
@@ -53,7 +53,7 @@ pub struct Cost {
     pub after: Reading,
 }
 
-/// What whoever fans out used between two readings.
+/// Resources that the fan-out used between two readings.
 struct FanOut {
     cpu_ns: f64,
     user_ns: f64,
@@ -88,7 +88,7 @@ impl Cost {
         record.rss_per_subscriber_bytes = self.rss_per_subscriber(plan);
     }
 
-    /// Of the broker; direct publishers share a process, and its memory, with their subscribers.
+    /// Memory of the broker; direct publishers share a process, and its memory, with their subscribers.
     fn rss_per_subscriber(&self, plan: &Plan) -> Option<f64> {
         let (empty, idle) = (self.empty_rss_bytes?, self.before.broker?.rss_bytes);
         let more = idle.saturating_sub(empty) as f64;
@@ -110,7 +110,7 @@ impl Cost {
 }
 
 impl FanOut {
-    /// Whether there are clock ticks enough for a share of them to say something.
+    /// True if there are enough clock ticks for a meaningful split.
     fn is_split(&self) -> bool {
         self.user_ns + self.system_ns >= SPLIT_NS_MIN
     }

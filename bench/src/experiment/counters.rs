@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long the page may take: it takes a millisecond; this is for a machine that is busy.
+/// Timeout of the page: it takes a millisecond; the rest is for a busy machine.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The page is less than this, for a thousand shards too; more is not read.
 const PAGE_BYTES_MAX: u64 = 16 << 20;
@@ -21,10 +21,10 @@ const DROPS: &str = "corecast_drops_total";
 /// In force now: each subscriber of a run has one, on its own session or on a shared one.
 const SUBSCRIPTIONS: &str = "corecast_subscriptions";
 
-/// What the page says.
+/// The figures on the page.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Counters {
-    /// What each shard did, in their order; empty if there is no page.
+    /// The work of each shard, in their order; empty if there is no page.
     pub shards: Vec<ShardRecord>,
     /// Messages that were not delivered, for whatever reason.
     pub drops: u64,
@@ -80,7 +80,7 @@ fn page(address: SocketAddr) -> io::Result<String> {
     }
 }
 
-/// Of `shard="3",reason="x"} 17`.
+/// Reads the rest of a line after the name: `shard="3",reason="x"} 17`.
 fn shard_and_value(rest: &str) -> Option<(usize, f64)> {
     let (labels, value) = rest.rsplit_once("} ")?;
     let shard = labels.split(',').find_map(|label| label.strip_prefix("shard=\"")?.strip_suffix('"'))?;

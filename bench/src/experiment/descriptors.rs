@@ -19,13 +19,13 @@ pub enum DescriptorsError {
         "{subscribers} subscribers need {needed} open files, and the hard limit of this process is {limit} (ulimit -Hn): {advice}"
     )]
     TooFew {
-        /// How many subscribers were asked for.
+        /// Subscribers that were asked for.
         subscribers: usize,
         /// Open files that the side with more sockets needs.
         needed: u64,
         /// The hard limit.
         limit: u64,
-        /// What would work.
+        /// A plan that would work.
         advice: String,
     },
     /// The limit could not be read or raised.
@@ -33,7 +33,7 @@ pub enum DescriptorsError {
     Limit {
         /// The hard limit.
         to: u64,
-        /// What the kernel said.
+        /// The kernel's answer.
         why: nix::Error,
     },
 }
@@ -68,7 +68,7 @@ fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
     Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
 }
 
-/// How many subscribers of this plan the hard limit allows.
+/// The largest number of subscribers of this plan that the hard limit allows.
 pub fn subscribers_max(plan: &Plan) -> usize {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
     match plan.sessions {
@@ -77,13 +77,13 @@ pub fn subscribers_max(plan: &Plan) -> usize {
     }
 }
 
-/// How many subscribers with a session each such a limit allows.
+/// The largest number of subscribers with a session each that a limit allows.
 fn most(plan: &Plan, limit: u64) -> u64 {
     let each = files_per_subscriber(plan);
     limit.saturating_sub(needed(plan) - plan.subscribers as u64 * each) / each
 }
 
-/// What the needier of the two processes needs. Sessions with the broker have an end in each; those with direct
+/// The open files of the process that needs more. Sessions with the broker have an end in each; those with direct
 /// publishers, which are in this process as their subscribers are, have both ends here. Where subscribers are on
 /// other hosts, one end of each is there.
 fn needed(plan: &Plan) -> u64 {

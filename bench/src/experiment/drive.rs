@@ -19,15 +19,15 @@ use corecast::{Endpoint, OverflowPolicy};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
 use std::time::{Duration, Instant};
 
-/// How often executors are asked how far they are, while messages are sent.
+/// Interval at which executors are asked for their progress while messages are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same once all is sent: the run ends sooner, and there is nothing left to disturb.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between everybody being ready and the first message: the command to go must have reached every executor.
 const START_LEAD: Duration = Duration::from_millis(50);
-/// How much longer everybody is waited for than a client tries to connect: what the client says is worth more.
+/// Time to wait for the swarm beyond a client's own timeout, since the client's error says more.
 const SET_UP_GRACE: Duration = Duration::from_secs(1);
-/// How long a publisher may take to stop, if a run ends before it has sent all: then it is taken to be stuck.
+/// Time that a publisher may take to stop when a run ends before all is sent; then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A swarm that is ready to go.
@@ -149,7 +149,7 @@ impl<'a> Drive<'a> {
     }
 }
 
-/// What other hosts are told.
+/// Settings that agents on other hosts get.
 fn shared(plan: &Plan) -> Shared {
     Shared {
         idle: plan.idle,

@@ -23,7 +23,7 @@ pub enum DriveError {
     /// Not everybody was ready in time.
     #[error("the swarm was not set up within {} s: {waiting} of {executors} executors are not ready", .timeout.as_secs_f64())]
     TimedOut {
-        /// How long was waited.
+        /// The time that was waited.
         timeout: Duration,
         /// Executors that have not reported.
         waiting: usize,

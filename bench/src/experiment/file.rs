@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 pub struct FileExperiment {
     /// Its name.
     pub experiment: String,
-    /// What it says about it.
+    /// Its settings.
     pub settings: Settings,
-    /// What must hold of every run.
+    /// Conditions on its runs and on the whole.
     pub assertions: Vec<Asserted>,
 }
 
@@ -42,7 +42,7 @@ pub enum FileError {
     Wrong {
         /// Which.
         path: PathBuf,
-        /// What is wrong, with the line.
+        /// The fault, with its line.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What is measured, and how one run of it goes.
+//! Plans, runs and experiments: the parameters of a run, and its course from connections to record.
 //!
 //! | file | owns |
 //! |---|---|

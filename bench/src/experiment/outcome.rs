@@ -14,14 +14,14 @@ const NAMED_MAX: usize = 3;
 /// The name of a figure in `extra`: what a slow subscriber takes for a message, 0 if it takes none.
 pub(super) const SLOW_DELAY_MS: &str = "slow_delay_ms";
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// For the reader.
     pub record: RunRecord,
     /// The measurements that the record sums up.
     pub raw: Raw,
-    /// How it ended.
+    /// The way it ended.
     pub ending: Ending,
     /// The note that says by how much the asked rate was missed, if it was.
     pub rate_missed: Option<String>,
@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// What the swarm of this plan did, as a record; what it cost is added by who measured that.
+/// Puts together what the swarm of this plan did; cost is added by the code that measured it.
 pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     let deliveries = Deliveries::of(driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
     let totals = deliveries.totals;
@@ -71,12 +71,12 @@ pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     Outcome { ending: driven.ending.clone(), rate_missed, ..Outcome::complete(record, raw) }
 }
 
-/// How long a slow subscriber takes for a message, for the record; 0 for one that takes none.
+/// The time that a slow subscriber takes for a message, for the record; 0 for one that takes none.
 fn slow_delay_ms(slow: Slow) -> (String, f64) {
     (SLOW_DELAY_MS.to_owned(), slow.delay.map_or(0.0, |delay| thousandths(delay.as_secs_f64() * 1e3)))
 }
 
-/// How its broker was started, if it was.
+/// The options of its broker, if it was started for the run.
 fn options(plan: &Plan) -> Option<&BrokerOptions> {
     match &plan.broker {
         BrokerChoice::Started(options) => Some(options),
@@ -135,7 +135,7 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_missed: Option<&str
     notes
 }
 
-/// How many subscribers there is an account of.
+/// Subscribers that are accounted for.
 fn subscribers_of(driven: &Driven) -> usize {
     driven.tallies.iter().map(|(_, tally)| tally.oracle().subscribers()).sum()
 }

@@ -58,7 +58,7 @@ pub enum BrokerChoice {
         endpoint: Endpoint,
         /// Its process, if it runs here and its cost shall be measured.
         pid: Option<u32>,
-        /// What subscribers ask it to do when their queue is full.
+        /// The policy that subscribers ask it for when their queue is full.
         overflow: Option<OverflowPolicy>,
     },
 }
@@ -66,32 +66,32 @@ pub enum BrokerChoice {
 /// Subscribers that are slow on purpose, with a session each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slow {
-    /// How many.
+    /// Their number.
     pub subscribers: usize,
-    /// How long each takes for a message; `None`: it reads nothing at all.
+    /// The time that each takes for a message; `None`: it reads nothing at all.
     pub delay: Option<Duration>,
 }
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How messages get from publishers to subscribers.
+    /// The path of messages from publishers to subscribers.
     pub mode: Mode,
     /// The broker, or how to start one.
     pub broker: BrokerChoice,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
-    /// How many subscribers, slow ones among them.
+    /// Number of subscribers, slow ones included.
     pub subscribers: usize,
     /// Those of them that are slow on purpose.
     pub slow: Option<Slow>,
-    /// How many publishers.
+    /// Number of publishers.
     pub publishers: usize,
     /// Payload, in bytes.
     pub size_bytes: usize,
-    /// How fast each publisher sends.
+    /// Rate of each publisher.
     pub rate: Rate,
-    /// How much each publisher sends.
+    /// Amount that each publisher sends.
     pub amount: Amount,
     /// The cores of the subscribers' executors.
     pub subscriber_cores: Vec<CoreId>,
@@ -100,13 +100,13 @@ pub struct Plan {
     /// The cores that messages are fanned out from: of the broker that is started, or, in direct mode, of the
     /// publishers' own shards.
     pub fan_out_cores: Vec<CoreId>,
-    /// What executors do when there is nothing to do.
+    /// Idle policy of the executors.
     pub idle: Idle,
-    /// How long nothing may happen before the run is given up.
+    /// Time without any progress after which the run is given up.
     pub timeout: Duration,
-    /// Whether every delivery is kept by itself, for the files of each subscriber.
+    /// Set to keep every delivery by itself, for the files of each subscriber.
     pub keep_samples: bool,
-    /// How long nothing is sent once everybody is there, to see what that costs the broker; `None`: not at all.
+    /// Time of silence once all are connected, to measure an idle broker; `None`: none.
     pub quiet: Option<Duration>,
     /// The hosts that play the subscribers; `None`: this one.
     pub hosts: Option<Arc<Hosts>>,
@@ -118,15 +118,15 @@ pub enum PlanError {
     /// Nobody to send or to receive, or nothing to send.
     #[error("{what} must be at least 1")]
     Nothing {
-        /// Of what there is none.
+        /// The thing of which there is none.
         what: &'static str,
     },
     /// More subscribers are to be slow than there are, or all of them.
     #[error("{slow} of {subscribers} subscribers are to be slow: at least one must not be")]
     AllSlow {
-        /// How many are to be slow.
+        /// Slow subscribers that were asked for.
         slow: usize,
-        /// How many there are.
+        /// Subscribers that were asked for.
         subscribers: usize,
     },
     /// Unix sockets, and hosts that have no file system in common.
@@ -138,7 +138,7 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Whether it can be run at all; whether this machine can is for [`super::descriptors`] to say.
+    /// Refuses a plan that makes no sense. The limits of this machine are [`super::descriptors`]' to check.
     pub fn check(&self) -> Result<(), PlanError> {
         let messages = match self.amount {
             Amount::Messages(messages) => messages,
@@ -172,7 +172,7 @@ impl Plan {
         self.subscribers - self.slow_subscribers()
     }
 
-    /// What carries the bytes.
+    /// The transport between clients and the broker.
     pub fn transport(&self) -> Transport {
         match &self.broker {
             BrokerChoice::Started(options) => options.transport,
@@ -180,7 +180,7 @@ impl Plan {
         }
     }
 
-    /// How publishers of topics that go direct fan out: as the broker would in their place.
+    /// The options with which publishers of direct topics fan out: those of the broker.
     pub fn direct(&self) -> DirectConfig {
         let mut direct = DirectConfig::default();
         let overflow = match &self.broker {
@@ -227,7 +227,7 @@ impl Plan {
         Some(each.saturating_mul(self.publishers as u64))
     }
 
-    /// How long the publishers should take, if that is known beforehand.
+    /// Time that the publishers should take, if that is known beforehand.
     pub fn sending_time(&self) -> Option<Duration> {
         match (self.amount, self.rate) {
             (Amount::Duration(duration), _) => Some(duration),

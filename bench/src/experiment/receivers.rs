@@ -12,7 +12,7 @@ use corecast_executors::{Link, PoolError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long executors may take to hand over what they measured.
+/// Time that executors may take to hand over their measurements.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same over a network: every delivery that was kept is some 30 bytes. A host that says nothing is given up
 /// long before.
@@ -43,7 +43,7 @@ impl Receivers {
         fleet.start(common, shared, reports).map(Receivers::Elsewhere)
     }
 
-    /// How many executors there are.
+    /// Number of executors.
     pub(super) fn executors(&self) -> usize {
         match self {
             Receivers::Here(subscribers) => subscribers.executors(),
@@ -67,7 +67,7 @@ impl Receivers {
         }
     }
 
-    /// How long that may take.
+    /// Time that [`Receivers::finish`] may take.
     pub(super) fn collect_timeout(&self) -> Duration {
         match self {
             Receivers::Here(_) => COLLECT_TIMEOUT,

@@ -54,12 +54,12 @@ pub enum RunError {
     Drive {
         /// Why.
         error: DriveError,
-        /// What the broker said, if it has ended.
+        /// The broker's last words, if it has ended.
         broker: String,
     },
 }
 
-/// What a run needs from whoever makes it.
+/// The surroundings of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// The file of this command: with it, a broker that is started cannot outlive this process.
@@ -68,7 +68,7 @@ pub struct Surroundings<'a> {
     pub interrupt: &'a Interrupt,
     /// Where the run stands among several, for who watches.
     pub place: Option<Place>,
-    /// Whether the system calls of the broker are counted, which costs it time.
+    /// Set to count the system calls of the broker, which costs it time.
     pub counts_syscalls: bool,
 }
 
@@ -169,7 +169,7 @@ fn run_through(
     Ok(outcome)
 }
 
-/// What the kernel will have taken from the broker, if nobody is slow and nothing is dropped: of each message one for
+/// Messages that the kernel takes from the broker if nobody is slow and nothing is dropped: each message once for
 /// each session.
 fn sends(plan: &Plan, driven: &Driven) -> u64 {
     let sessions = match plan.sessions {
@@ -189,7 +189,7 @@ fn count_syscalls(plan: &Plan, broker: &Server) -> Result<SyscallCount, String> 
     }
 }
 
-/// What shards did; and what was dropped for slow subscribers, which shows that they did get behind.
+/// Records the work of the shards, and the drops for slow subscribers, which show that these did fall behind.
 fn note_counters(plan: &Plan, executors: usize, counters: Counters, record: &mut RunRecord) {
     if plan.slow.is_some() && !counters.shards.is_empty() {
         let dropped = counters.drops.saturating_sub(record.gaps_reported);

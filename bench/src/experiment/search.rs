@@ -7,7 +7,7 @@ use crate::record::RunRecord;
 const STRIDE: f64 = 1.5;
 /// The range that is near enough: nobody needs a rate to less than a twentieth.
 const NEAR_ENOUGH: f64 = 1.05;
-/// How much longer than the sending the last delivery may take: a part of it, and this besides, in seconds.
+/// Time after the end of sending within which the last delivery must come: a part of the sending time, plus seconds.
 const TAIL_PART: f64 = 0.1;
 const TAIL_S: f64 = 0.1;
 
@@ -46,7 +46,7 @@ impl RateSearch {
     }
 }
 
-/// Whether a run that was sent in time was delivered whole, and as fast as it was sent: see `catalogue/flood.rs`.
+/// True if a run was delivered whole, and as fast as it was sent: see `catalogue/flood.rs`.
 pub fn is_whole(record: &RunRecord, sending_s: f64) -> bool {
     record.incomplete.is_none()
         && record.gaps_reported == 0

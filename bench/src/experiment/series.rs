@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 
 /// Runs that fail one after another until the rest is given up: what is wrong is wrong with all of them.
 const FAILED_IN_A_ROW_MAX: u32 = 3;
-/// What is sent while system calls are counted.
+/// Time for which messages are sent while system calls are counted.
 const COUNTED: Duration = Duration::from_secs(2);
 
-/// What a series is made with.
+/// An experiment that can be carried out.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'a> {
-    /// What it is made of.
+    /// Its parts, in order.
     pub steps: &'a [Step],
-    /// What it has as a whole.
+    /// Its figures as a whole.
     pub sum_up: fn(&[Entry]) -> Rounds,
     /// The file of this command.
     pub guard: Option<&'a Path>,
@@ -37,14 +37,14 @@ pub struct Series<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// What became of one run.
+/// The fate of one run.
 #[derive(Debug)]
 pub enum Made {
     /// It was recorded.
     Recorded {
-        /// How it ended.
+        /// The way it ended.
         ending: Ending,
-        /// Whether the messages were sent when they should have been; a search asks for more than there is.
+        /// True if the messages were sent in time; a search may ask for more than is possible.
         rate_reached: bool,
     },
     /// There is nothing to record.
@@ -56,12 +56,12 @@ pub enum Made {
     },
 }
 
-/// What became of a series.
+/// The result of a series.
 #[derive(Debug)]
 pub struct Ended {
-    /// What was measured.
+    /// The measurements.
     pub results: Results,
-    /// What became of each run, in order.
+    /// The fate of each run, in order.
     pub made: Vec<Made>,
 }
 
@@ -208,7 +208,7 @@ impl Course<'_> {
         self.series.interrupt.is_set() || self.failed_in_a_row >= FAILED_IN_A_ROW_MAX || self.is_hopeless()
     }
 
-    /// Whether the last run failed for a reason that the next one has too.
+    /// True if the last run failed for a reason that the next one will share.
     fn is_hopeless(&self) -> bool {
         matches!(
             self.made.last(),
@@ -253,7 +253,7 @@ impl Made {
         self.failure().is_none()
     }
 
-    /// What went wrong, if anything did.
+    /// The failure, if there was one.
     pub fn failure(&self) -> Option<String> {
         match self {
             Made::Recorded { ending: Ending::Complete, .. } => None,

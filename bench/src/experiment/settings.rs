@@ -181,17 +181,17 @@ impl FromStr for SessionKinds {
     }
 }
 
-/// How many of the subscribers are slow on purpose.
+/// The number of subscribers that are slow on purpose.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum SlowShare {
-    /// So many in a hundred, but at least one.
+    /// A percentage, but at least one.
     Percent(f64),
-    /// So many.
+    /// A number.
     Count(usize),
 }
 
 impl SlowShare {
-    /// How many that is of so many subscribers.
+    /// The number out of this many subscribers.
     pub fn of(self, subscribers: usize) -> usize {
         match self {
             SlowShare::Percent(percent) => ((subscribers as f64 * percent / 100.0).round() as usize).max(1),

@@ -9,14 +9,14 @@ use crate::results::Entry;
 use crate::swarm::schedule::{Amount, Rate};
 use std::time::Duration;
 
-/// What a run takes besides sending: processes, connections, the last deliveries, the end of all these.
+/// Time that a run takes besides sending: processes, connections, the last deliveries, their end.
 const BESIDES: Duration = Duration::from_millis(500);
 /// Subscribers that connect and go within a second, for the estimate of what is left.
 const SUBSCRIBERS_PER_S: f64 = 2_000.0;
-/// What a flood of so many messages is taken to be.
+/// Time that a flood of a number of messages is assumed to take.
 const FLOOD: Duration = Duration::from_secs(3);
 
-/// How a run is made.
+/// The function that makes a run.
 pub type Make = fn(&Plan, &Surroundings<'_>) -> Result<Outcome, RunError>;
 
 /// A part of an experiment.
@@ -31,13 +31,13 @@ pub enum Step {
 /// One run, and what its record needs besides what every run has.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// What is run.
+    /// Its plan.
     pub plan: Plan,
-    /// How it is made: with a swarm, unless the experiment knows better.
+    /// The function that makes it: one with a swarm, unless the experiment has its own.
     pub make: Make,
     /// Which round of several, from 1.
     pub round: Option<u32>,
-    /// Whether a short run before it counts the system calls.
+    /// Set to count system calls in a short run before it.
     pub counts_syscalls: bool,
     /// Completes the record, with what was recorded before it.
     pub complete: Option<fn(&[Entry], &mut RunRecord)>,
@@ -46,9 +46,9 @@ pub struct Planned {
 /// A search for the highest rate that is delivered whole.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// What is run, at rates that the search chooses.
+    /// Its plan, at rates that the search chooses.
     pub plan: Plan,
-    /// How many runs, at the most.
+    /// Number of runs, at most.
     pub runs_max: u32,
 }
 
@@ -60,7 +60,7 @@ impl Planned {
 }
 
 impl Step {
-    /// What is run.
+    /// Its plan.
     pub fn plan(&self) -> &Plan {
         match self {
             Step::Run(planned) => &planned.plan,
@@ -77,7 +77,7 @@ impl Step {
         }
     }
 
-    /// How many runs it is, at the most.
+    /// Number of runs, at most.
     pub fn runs(&self) -> u64 {
         match self {
             Step::Run(_) => 1,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub const PER_DELIVERY: &str = "syscalls_per_delivery";
 /// The tracepoint that every system call of every thread passes.
 const EVENT: &str = "raw_syscalls:sys_enter";
-/// How long `perf` may take until it counts.
+/// Time that `perf` may take until it counts.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -46,7 +46,7 @@ impl SyscallCount {
         Ok(count)
     }
 
-    /// How many there were.
+    /// Ends the count and returns it.
     pub fn stop(mut self) -> Result<u64, String> {
         let _ = kill(Pid::from_raw(self.perf.id() as i32), Signal::SIGINT);
         let said = self.said();
@@ -60,7 +60,7 @@ impl SyscallCount {
         links.filter(|link| link.to_string_lossy().contains("[perf_event]")).count()
     }
 
-    /// What it wrote, once it has ended.
+    /// Its output, once it has ended.
     fn said(&mut self) -> String {
         let mut text = String::new();
         if let Some(mut stderr) = self.perf.stderr.take() {
@@ -78,7 +78,7 @@ impl Drop for SyscallCount {
     }
 }
 
-/// Of `1234,,raw_syscalls:sys_enter,…`.
+/// Reads the count of `1234,,raw_syscalls:sys_enter,…`.
 fn parse(said: &str) -> Option<u64> {
     said.split_ascii_whitespace().find(|line| line.contains(EVENT))?.split(',').next()?.parse().ok()
 }

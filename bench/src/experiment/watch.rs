@@ -12,14 +12,15 @@ use corecast_executors::MonotonicNs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long nothing may arrive until a subscriber that was told of a gap of unknown size is taken to have all.
+/// Silence after which a subscriber with a gap of unknown size is taken to have everything.
 const UNKNOWN_GAP_QUIET: Duration = Duration::from_secs(1);
-/// How long nothing may arrive after an interruption until what was on its way is taken to be gone.
+/// Silence after an interruption after which messages under way are taken to be gone.
 const INTERRUPTED_QUIET: Duration = Duration::from_millis(500);
-/// How long it may go on arriving after an interruption: a flood can have a minute's work in the broker's queues.
+/// Time that messages may go on arriving after an interruption: a flood can have a minute's work in the broker's
+/// queues.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(3);
 
-/// How a run went to its end.
+/// The end of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ending {
     /// Everything is accounted for.
@@ -32,7 +33,7 @@ pub enum Ending {
     Failed(String),
 }
 
-/// What a swarm did.
+/// The account of a swarm.
 #[derive(Debug)]
 pub struct Driven {
     /// When the first message should have been sent.
@@ -41,17 +42,17 @@ pub struct Driven {
     pub sent: Vec<u64>,
     /// Messages that should have been sent.
     pub intended: u64,
-    /// Of these, how many were sent in time.
+    /// Those of them that were sent in time.
     pub in_time: u64,
-    /// What each executor measured, with its number.
+    /// The measurements of each executor, with its number.
     pub tallies: Vec<(usize, Tally)>,
-    /// How it ended.
+    /// The way it ended.
     pub ending: Ending,
     /// The hosts of the subscribers; none if it is this one.
     pub hosts: Vec<HostRecord>,
 }
 
-/// What has been reported of a run so far.
+/// The reports of a run so far.
 pub(super) struct Watch<'a> {
     plan: &'a Plan,
     done: Vec<Option<PublisherDone>>,
@@ -124,7 +125,7 @@ impl<'a> Watch<'a> {
         self.interrupted.is_some()
     }
 
-    /// Whether every executor that is there has handed over what it measured.
+    /// True once every executor that is there has handed over its measurements.
     pub(super) fn all_measured(&self) -> bool {
         self.tallies.len() + self.gone >= self.received.len()
     }
@@ -133,17 +134,17 @@ impl<'a> Watch<'a> {
         self.received.iter().map(|received| received.accounted).sum()
     }
 
-    /// Whether every publisher is done.
+    /// True once every publisher is done.
     pub(super) fn all_sent(&self) -> bool {
         self.done.iter().all(Option::is_some)
     }
 
-    /// What each publisher has sent, once all are done.
+    /// Messages sent by each publisher, once all are done.
     pub(super) fn sent(&self) -> Option<Arc<[u64]>> {
         self.done.iter().map(|done| done.as_ref().map(|done| done.sent)).collect()
     }
 
-    /// How the subscribers stand, once every executor has said so.
+    /// The state of the subscribers, once every executor has reported it.
     fn settling(&self) -> Option<Settling> {
         let mut sum = Settling::default();
         for received in &self.received {
@@ -152,12 +153,12 @@ impl<'a> Watch<'a> {
         Some(sum)
     }
 
-    /// Whether there is no point in waiting for more reports.
+    /// True if there is no point in waiting for more reports.
     pub(super) fn is_over(&self) -> bool {
         self.failure.is_some() || self.settling().is_some_and(|sum| sum.unknown + sum.waiting == 0)
     }
 
-    /// Whether and how the run is at its end.
+    /// The end of the run, if it has come.
     pub(super) fn ending(&self) -> Option<Ending> {
         if let Some(failure) = &self.failure {
             let said = failure.to_string();
@@ -198,7 +199,7 @@ impl<'a> Watch<'a> {
         )
     }
 
-    /// What a person wants to see.
+    /// The progress to show.
     pub(super) fn position(&self) -> Position {
         let elapsed = self.started.elapsed();
         let deliveries = self.received.iter().map(|received| received.delivered).sum();

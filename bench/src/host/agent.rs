@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the wish to stop is looked at.
+/// Interval between two checks for an interruption.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two accepts of which the first failed: descriptors may come free meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ impl Greeter {
     }
 }
 
-/// What whoever connected says of itself.
+/// The version in the first word of a peer.
 fn first_word(stream: &TcpStream) -> Result<Version, FrameError> {
     frames::prepare(stream)?;
     match frames::read(stream, Instant::now() + HANDSHAKE_TIMEOUT)? {

@@ -19,8 +19,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Where it says in which time namespace this process is: each may have another offset.
 const TIME_NAMESPACE: &str = "/proc/self/ns/time";
 
-/// What tells one clock from another: equal where both are known and equal. It is still only a claim, since copies
-/// of a virtual machine have the same boot: exchanges must agree.
+/// The identity of a clock: equal where both are known and equal. It is still only a claim, since copies of a virtual
+/// machine have the same boot: exchanges must agree.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ClockIdentity {
     boot: Option<String>,
@@ -40,7 +40,7 @@ impl ClockIdentity {
         ClockIdentity { boot, time_namespace }
     }
 
-    /// Whether both read the same clock.
+    /// True if both read the same clock.
     pub fn is_same(&self, other: &ClockIdentity) -> bool {
         self.boot.is_some() && self.time_namespace.is_some() && self == other
     }
@@ -79,7 +79,7 @@ impl Range {
         Range { least_ns: self.least_ns.min(other.most_ns), most_ns: self.most_ns.max(other.least_ns) }
     }
 
-    /// How far `offset_ns` is from the end that is farther off.
+    /// The distance of `offset_ns` from the end that is farther off.
     fn farthest_ns(self, offset_ns: i64) -> u64 {
         self.least_ns.abs_diff(offset_ns).max(self.most_ns.abs_diff(offset_ns))
     }
@@ -118,7 +118,7 @@ impl Exchange {
     }
 }
 
-/// What is known of another host's clock in the course of a run.
+/// The state of knowledge about another host's clock in the course of a run.
 #[derive(Clone, Debug)]
 pub enum HostClock {
     /// It is the one that this host has.
@@ -127,25 +127,25 @@ pub enum HostClock {
     Apart(Apart),
 }
 
-/// What is known of a clock that is not this one.
+/// The measurements of a clock that is not this one.
 #[derive(Clone, Debug)]
 pub struct Apart {
     before: Exchange,
     /// The best of those in between.
     during: Option<Exchange>,
-    /// What all of those in between ask for.
+    /// The range that all of those in between require.
     asked: Option<Range>,
     after: Option<Exchange>,
 }
 
-/// What can be said of another host's clock when a run is over.
+/// The final estimate of another host's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {
     /// By how much it was ahead, in nanoseconds.
     pub ahead_ns: i64,
     /// By how much that may be wrong; `None` for the same clock.
     pub error_ns: Option<u64>,
-    /// What latencies that were measured with the first offset are to be longer by.
+    /// The correction of latencies that were measured with the first offset.
     pub shift_ns: i64,
 }
 
@@ -159,7 +159,7 @@ impl HostClock {
         HostClock::Apart(Apart { before, during: None, asked: None, after: None })
     }
 
-    /// What to take off its stamps in the run that begins.
+    /// The offset to subtract from its stamps in the run that begins.
     pub fn ahead_ns(&self) -> i64 {
         match self {
             HostClock::Shared => 0,
@@ -183,7 +183,7 @@ impl HostClock {
         }
     }
 
-    /// What can be said now. `can_shift`: whether the latencies can be moved to what is known now.
+    /// The estimate now. `can_shift`: latencies can still be corrected.
     pub fn verdict(&self, can_shift: bool) -> Verdict {
         let HostClock::Apart(apart) = self else {
             return Verdict { ahead_ns: 0, error_ns: None, shift_ns: 0 };

@@ -18,13 +18,13 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long one address of an agent may take to answer.
+/// Time that one address of an agent may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an agent that still serves another controller is asked again: it may be about to end.
+/// Time for which an agent that still serves another controller is asked again: it may be about to end.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two such questions.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// How long an agent may take to start its executors.
+/// Time that an agent may take to start its executors.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests that may wait for the writer: looks are only asked for when none waits.
 const REQUESTS_MAX: usize = 64;
@@ -36,7 +36,7 @@ const EXCHANGES_MAX: usize = 128;
 pub struct Greeted {
     who: Who,
     stream: TcpStream,
-    /// What it says of itself.
+    /// The agent's description of itself.
     pub welcome: Welcome,
 }
 
@@ -108,7 +108,7 @@ impl Greeted {
         frames::write(&self.stream, request).map_err(|error| self.who.lost(error, SILENCE_MAX))
     }
 
-    /// How many executors there are, once [`Request::Start`] has been said.
+    /// Number of executors, once [`Request::Start`] has been sent.
     pub fn started(&self) -> Result<usize, HostError> {
         match self.hear(START_TIMEOUT)?.0 {
             Answer::Started { executors } => Ok(executors),
@@ -263,7 +263,7 @@ fn write_all(stream: &TcpStream, mut inbox: Inbox<Request>) {
     }
 }
 
-/// What the thread that reads has.
+/// The state of the thread that reads.
 struct Reader {
     who: Who,
     stream: TcpStream,
@@ -271,7 +271,7 @@ struct Reader {
     executors: std::ops::Range<usize>,
     reports: Link<Report>,
     exchanges: Link<Exchange>,
-    /// Of each executor, the text of its tally as far as it has come.
+    /// The text of each executor's tally as far as it has come.
     texts: Vec<String>,
 }
 

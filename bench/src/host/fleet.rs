@@ -58,23 +58,23 @@ pub enum FleetError {
 }
 
 impl FleetError {
-    /// Whether it is only that something took too long.
+    /// True if the only problem is time.
     pub fn timed_out(&self) -> bool {
         matches!(self, FleetError::Host(error) if error.timed_out())
     }
 
-    /// Whether what was asked for is more than there is.
+    /// True if the request exceeds what the hosts have.
     pub fn is_impossible(&self) -> bool {
         matches!(self, FleetError::OpenFiles { .. })
     }
 }
 
-/// What agents are told of a run besides what publishers and subscribers share.
+/// Settings of a run that agents get besides those that publishers and subscribers share.
 #[derive(Clone, Copy, Debug)]
 pub struct Shared {
-    /// What executors do when nothing arrives.
+    /// Idle policy of the executors.
     pub idle: Idle,
-    /// Whether every delivery is kept by itself.
+    /// Set to keep every delivery by itself.
     pub keep_samples: bool,
     /// Files that a subscriber with a session of its own has at its end.
     pub files_per_subscriber: u64,
@@ -117,7 +117,7 @@ impl Fleet {
         &self.listen
     }
 
-    /// What they are told to connect to, if it is not where that broker listens.
+    /// The endpoint that they are to connect to, if it is not where that broker listens.
     pub fn advertise(&self) -> Option<&Endpoint> {
         self.advertise.as_ref()
     }
@@ -224,7 +224,7 @@ struct Playing {
 }
 
 impl FleetSwarm {
-    /// How many executors there are, on all hosts.
+    /// Number of executors, on all hosts.
     pub fn executors(&self) -> usize {
         self.executors
     }

@@ -14,9 +14,9 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 const LENGTH_BYTES: usize = 4;
 /// Bytes that are read at once, so that a frame's buffer grows as it arrives.
 const READ_BYTES: usize = 64 << 10;
-/// How long a peer may leave its receive buffer full: it reads all the time, if it is well.
+/// Time that a peer may leave its receive buffer full: a healthy one reads all the time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of a connection is waited for after the last word, so that it is not destroyed by a reset.
+/// Time to wait for the end of a connection after the last word, so that no reset destroys that word.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Why there is no frame.
@@ -103,7 +103,7 @@ fn fill(stream: &TcpStream, mut into: &mut [u8], deadline: Instant) -> Result<()
     Ok(())
 }
 
-/// What there is, as soon as there is some. 0: the end.
+/// Bytes that are there, as soon as there are some. 0: the end.
 fn read_some(mut stream: &TcpStream, into: &mut [u8], deadline: Instant) -> Result<usize, FrameError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -27,16 +27,16 @@ pub const HOSTS_MAX: usize = 256;
 pub struct Hosts {
     /// Where a broker that is started for a run listens; `None`: at the address from which the agents are reached.
     pub broker_listen: Option<Endpoint>,
-    /// What agents are told to connect to; `None`: where it listens.
+    /// The endpoint that agents are to connect to; `None`: where the broker listens.
     pub broker_advertise: Option<Endpoint>,
-    /// Who plays subscribers.
+    /// The hosts that play subscribers.
     pub hosts: Vec<Host>,
 }
 
 /// One host that plays subscribers.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// What it is called in errors and results.
+    /// Its name in errors and results.
     pub name: String,
     /// Where its agent listens.
     pub agent: Endpoint,
@@ -62,7 +62,7 @@ pub enum HostsError {
     Malformed {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
 }
@@ -171,8 +171,8 @@ impl Hosts {
         Ok(Hosts { broker_listen: file.broker_listen, broker_advertise: file.broker_advertise, hosts })
     }
 
-    /// How many of so many subscribers each host gets, in the order of the file: by weight, the rest to those that
-    /// are farthest below their part, the first of equals.
+    /// Subscribers of each host, in the order of the file: by weight, the rest to those that are farthest below their
+    /// part, the first of equals.
     pub fn shares(&self, subscribers: usize) -> Vec<usize> {
         let whole: f64 = self.hosts.iter().map(|host| host.weight).sum();
         let parts: Vec<f64> =

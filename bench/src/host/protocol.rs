@@ -22,15 +22,15 @@ use crate::record;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How often the controller says something once the executors run, whatever it does.
+/// Interval at which the controller says something once the executors run, whatever it does.
 pub const PULSE: Duration = Duration::from_secs(1);
-/// How long an agent that says nothing is taken to be alive: five pulses, so that a host which is only busy is not
-/// given up.
+/// Time for which a silent agent is taken to be alive: five pulses, so that a host which is only busy is not given
+/// up.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// How long a controller that says nothing is: before its pulses begin it starts a broker, and waits for the
-/// executors of other hosts, each for 15 s at most. One that dies is noticed at once, but for a cut network.
+/// Time for which a silent controller is taken to be alive: before its pulses begin it starts a broker, and waits for
+/// the executors of other hosts, each for 15 s at most. One that dies is noticed at once, but for a cut network.
 pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(40);
-/// How long the first word may take, and the answer to it.
+/// Time that the first word may take, and the answer to it.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Text of a tally in one frame, in bytes. Every quote in it takes two bytes of the frame.
 pub const PART_BYTES_MAX: usize = 256 << 10;
@@ -39,12 +39,12 @@ pub const TALLY_BYTES_MAX: usize = 512 << 20;
 /// Streams (subscribers times publishers) of one agent: their account takes about 100 bytes each.
 pub const STREAMS_MAX: usize = 16 << 20;
 
-/// Who speaks: both ends must be the same.
+/// The version of a speaker: both ends must be the same.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Version {
-    /// Of the command.
+    /// Version of the command.
     pub version: String,
-    /// Of the record, and so of what is measured.
+    /// Version of the record, and so of what is measured.
     pub schema: String,
 }
 
@@ -61,22 +61,22 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// What the controller says.
+/// Requests of the controller.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Request {
     /// The first word.
     Hello(Version),
-    /// How late is it at your end?
+    /// Asks for the agent's clock.
     Ping {
         /// The controller's clock as it asks, in nanoseconds.
         sent_ns: u64,
     },
     /// Play these subscribers.
     Start(Start),
-    /// How far are your subscribers?
+    /// Asks for the progress of the subscribers.
     Look {
-        /// What each publisher has sent, once it is known.
+        /// Messages that each publisher has sent, once that is known.
         sent: Option<Vec<u64>>,
     },
     /// Hand over what was measured.
@@ -93,9 +93,9 @@ pub struct Start {
     pub broker: String,
     /// Which run this is.
     pub run: u64,
-    /// How many subscribers are played here.
+    /// Number of subscribers on this host.
     pub subscribers: usize,
-    /// How many publishers the run has.
+    /// Number of publishers of the run.
     pub publishers: usize,
     /// As `--sessions` is written.
     pub sessions: String,
@@ -105,15 +105,15 @@ pub struct Start {
     pub cores: String,
     /// As `--idle` is written.
     pub idle: String,
-    /// How long connecting and subscribing may take, in milliseconds.
+    /// Time that connecting and subscribing may take, in milliseconds.
     pub setup_timeout_ms: u64,
-    /// Whether every delivery is kept by itself.
+    /// Set to keep every delivery by itself.
     pub keep_samples: bool,
     /// By how much the agent's clock is ahead of the publishers', in nanoseconds.
     pub clock_ahead_ns: i64,
 }
 
-/// What an agent answers.
+/// Answers of the agent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Answer {
@@ -121,16 +121,16 @@ pub enum Answer {
     Welcome(Box<Welcome>),
     /// It does not.
     Refused {
-        /// Who speaks.
+        /// The agent's version.
         #[serde(flatten)]
         agent: Version,
-        /// Whether only because it serves another one, so that it is worth asking again.
+        /// Set if it only serves another one, so that it is worth asking again.
         #[serde(default)]
         busy: bool,
         /// Why, in a sentence.
         why: String,
     },
-    /// So late is it.
+    /// The answer to `Ping`: this host's clock.
     Pong {
         /// From the ping.
         sent_ns: u64,
@@ -141,12 +141,12 @@ pub enum Answer {
     },
     /// The executors run.
     Started {
-        /// How many.
+        /// Their number.
         executors: usize,
     },
     /// All subscriptions of an executor are in force.
     Ready,
-    /// How far an executor is.
+    /// The progress of an executor.
     Received {
         /// Which, from 0.
         executor: usize,
@@ -154,7 +154,7 @@ pub enum Answer {
         delivered: u64,
         /// Messages that arrived or were reported as missed.
         accounted: u64,
-        /// How many subscribers have all; only if it was said what was sent.
+        /// Subscribers that have everything; only if the request said what was sent.
         settling: Option<Settling>,
     },
     /// A part of the text of an executor's tally.
@@ -163,29 +163,29 @@ pub enum Answer {
         executor: usize,
         /// The text, from where the last part ended.
         part: String,
-        /// Whether this is the last one.
+        /// Set on the last part.
         last: bool,
     },
     /// Something could not be done.
     Failed {
-        /// What.
+        /// The action that failed.
         what: String,
         /// Why not.
         why: String,
-        /// Whether it is only that it took too long.
+        /// Set if the only problem is time.
         timed_out: bool,
     },
     /// All sessions are closed, and all executors have stopped.
     Stopped {
-        /// What went wrong with that.
+        /// The failure, if there was one.
         failure: Option<String>,
     },
 }
 
-/// What an agent says of itself.
+/// The agent's description of itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Welcome {
-    /// Who speaks.
+    /// The agent's version.
     #[serde(flatten)]
     pub agent: Version,
     /// Which clock it reads.

@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 /// Events that may wait: three reports of each of a thousand executors, and what a controller says meanwhile.
 const EVENTS_MAX: usize = 4096;
-/// How often the wish to stop is looked at.
+/// Interval between two checks for an interruption.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What happens to a session.
+/// Events of a session.
 enum Event {
     /// The controller said something, which was here at that time.
     Said(Request, MonotonicNs),
@@ -33,7 +33,7 @@ enum Event {
     Stopped(Option<String>),
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum End {
     /// All was said.

@@ -25,9 +25,9 @@ pub struct Environment {
     pub memory_bytes: Option<u64>,
     /// The kernel's release.
     pub kernel: Option<String>,
-    /// How the first allowed processor chooses its frequency; absent on most virtual machines.
+    /// Frequency governor of the first allowed processor; absent on most virtual machines.
     pub governor: Option<String>,
-    /// What the process may use.
+    /// Limits of the process.
     pub limits: Limits,
     /// The version of corecast.
     pub version: String,
@@ -35,7 +35,7 @@ pub struct Environment {
     pub git_commit: String,
     /// `release` or `debug`.
     pub build: String,
-    /// How the command was called.
+    /// The command line.
     pub command_line: Vec<String>,
     /// Which clock, and what that means for the figures.
     pub clock: String,

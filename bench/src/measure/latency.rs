@@ -17,7 +17,7 @@ pub struct Latencies {
     histogram: Histogram<u64>,
 }
 
-/// What a distribution looks like, in microseconds with three decimals. The keys are those of the record.
+/// The summary of a distribution, in microseconds with three decimals. The keys are those of the record.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// The least.
@@ -77,17 +77,17 @@ impl Latencies {
         shifted
     }
 
-    /// How many were counted.
+    /// Number of latencies.
     pub fn len(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Whether none was counted.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
     }
 
-    /// So much (0 to 1) of all are at most this, in microseconds.
+    /// The latency that a part (0 to 1) of all does not exceed, in microseconds.
     pub fn at_quantile_us(&self, quantile: f64) -> f64 {
         us(self.histogram.value_at_quantile(quantile) as f64)
     }
@@ -132,7 +132,7 @@ impl Latencies {
         bytes
     }
 
-    /// What [`Latencies::to_hdr`] wrote, here or on another host.
+    /// Reads what [`Latencies::to_hdr`] wrote, here or on another host.
     pub fn from_hdr(bytes: &[u8]) -> Result<Self, HdrError> {
         let mut reader = bytes;
         let histogram: Histogram<u64> = Deserializer::new()

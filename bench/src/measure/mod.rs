@@ -1,4 +1,4 @@
-//! What a run measures: payloads that prove what arrived, the oracle that accounts for every delivery, latency,
+//! Measurements of a run: payloads that prove what arrived, the oracle that accounts for every delivery, latency,
 //! the broker's cost, and the machine it all happened on. Nothing here names a socket or a thread.
 
 pub mod environment;

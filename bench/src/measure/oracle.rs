@@ -26,7 +26,7 @@ pub struct Oracle {
     unplaced: Vec<Unplaced>,
 }
 
-/// What a subscriber was told, or got damaged, without a publisher to put it down to.
+/// Gap notices and damaged messages of a subscriber that cannot be attributed to a publisher.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Unplaced {
     told: u64,
@@ -39,13 +39,13 @@ struct Unplaced {
 pub struct Totals {
     /// Messages sent, times subscribers.
     pub expected: u64,
-    /// Of these: arrived intact, each counted once.
+    /// Those that arrived intact, each counted once.
     pub delivered: u64,
-    /// Of these: reported as missed.
+    /// Those reported as missed.
     pub gaps_reported: u64,
-    /// Of these: arrived, but not as sent.
+    /// Those that arrived damaged.
     pub corrupted: u64,
-    /// Of these: neither arrived nor reported.
+    /// Those that neither arrived nor were reported.
     pub lost: u64,
     /// Came again.
     pub duplicated: u64,
@@ -57,7 +57,7 @@ pub struct Totals {
     pub overreported: u64,
 }
 
-/// How far an executor's subscribers are.
+/// The progress of an executor's subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Settling {
     /// Subscribers whose every message is accounted for.
@@ -79,17 +79,17 @@ impl Oracle {
         }
     }
 
-    /// How many subscribers it accounts for.
+    /// Number of subscribers.
     pub fn subscribers(&self) -> usize {
         self.unplaced.len()
     }
 
-    /// How many publishers it accounts for.
+    /// Number of publishers.
     pub fn publishers(&self) -> usize {
         self.publishers
     }
 
-    /// Whether it has as many streams as it says: one that came from another host may not.
+    /// True if it has as many streams as it says: one that came from another host may not.
     pub fn is_whole(&self) -> bool {
         self.publishers > 0 && Some(self.streams.len()) == self.unplaced.len().checked_mul(self.publishers)
     }
@@ -119,7 +119,8 @@ impl Oracle {
         }
     }
 
-    /// How many subscribers have everything accounted for, when each publisher sent as many messages as `sent` says.
+    /// Counts subscribers that have everything accounted for, when each publisher sent as many messages as `sent`
+    /// says.
     pub fn settling(&self, sent: &[u64]) -> Settling {
         let mut settling = Settling::default();
         for subscriber in 0..self.subscribers() {
@@ -171,7 +172,7 @@ impl Oracle {
         self.streams.iter().map(Stream::delivered_count).sum()
     }
 
-    /// How many messages of this publisher there must have been, going by the highest that anybody got.
+    /// The least number of messages of this publisher, judging by the highest that anybody got.
     pub fn sent_at_least(&self, publisher: PublisherIndex) -> u64 {
         let streams = self.streams.iter().skip(publisher.0 as usize).step_by(self.publishers);
         streams.map(Stream::next).max().unwrap_or(0)

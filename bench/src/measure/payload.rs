@@ -39,7 +39,7 @@ pub struct RunId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PublisherIndex(pub u32);
 
-/// What an intact payload says.
+/// The contents of an intact payload's header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
     /// The publisher that sent it.
@@ -61,7 +61,7 @@ pub struct SizeError {
     pub size_bytes: usize,
 }
 
-/// Whether payloads of this size can be made.
+/// Refuses a size that payloads cannot have.
 pub fn check_size(size_bytes: usize) -> Result<(), SizeError> {
     let possible = size_bytes >= SIZE_BYTES_MIN && u32::try_from(size_bytes).is_ok();
     if possible { Ok(()) } else { Err(SizeError { size_bytes }) }
@@ -98,7 +98,7 @@ impl Payload {
     }
 }
 
-/// What `payload` says, or `None` if it is not, byte for byte, a payload of this run.
+/// The stamp of `payload`, or `None` if it is not, byte for byte, a payload of this run.
 #[inline]
 pub fn check(payload: &[u8], run: RunId) -> Option<Stamp> {
     let (header, filler) = payload.split_first_chunk::<SIZE_BYTES_MIN>()?;

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CpuNs(pub u64);
 
-/// What a process has used so far, and holds now.
+/// Resources that a process has used so far, and holds now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Usage {
     /// User and system time.
     pub cpu: CpuNs,
-    /// How that is shared out between the two.
+    /// The same time, split in two.
     pub split: CpuSplit,
     /// Resident memory, in bytes.
     pub rss_bytes: u64,
@@ -46,7 +46,7 @@ impl Sum for CpuSplit {
     }
 }
 
-/// What could not be read of a process.
+/// A failure to read the usage of a process.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// A file of procfs could not be read: most likely the process is gone.
@@ -62,12 +62,12 @@ pub enum UsageError {
     Unexpected {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The field that is missing.
         field: &'static str,
     },
 }
 
-/// What process `pid` has used so far, and holds now.
+/// Resources that process `pid` has used so far, and holds now.
 pub fn usage_of(pid: u32) -> Result<Usage, UsageError> {
     usage_in(&Path::new("/proc").join(pid.to_string()), ticks_per_s())
 }
@@ -145,7 +145,7 @@ fn rss_kib(status: &str) -> Option<u64> {
 }
 
 fn ticks_per_s() -> u64 {
-    /// What Linux has used on every architecture of today, should sysconf not say.
+    /// The value on every architecture of today, should sysconf not say.
     const USUAL: u64 = 100;
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
     ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(USUAL)

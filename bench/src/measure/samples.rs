@@ -57,7 +57,7 @@ impl Samples {
         &self.kept
     }
 
-    /// How many there were besides.
+    /// Number of samples that were not kept.
     pub fn not_kept(&self) -> u64 {
         self.not_kept
     }

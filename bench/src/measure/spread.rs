@@ -62,7 +62,7 @@ impl Spread {
         }
     }
 
-    /// Of how many publishers.
+    /// Number of publishers.
     pub fn publishers(&self) -> usize {
         self.publishers.len()
     }

@@ -13,7 +13,7 @@ struct Hole {
     end: u64,
 }
 
-/// What arrived of one stream, and what was said about it.
+/// The account of one stream: arrivals and gap notices.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
     /// One past the highest sequence that arrived.

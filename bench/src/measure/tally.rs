@@ -10,7 +10,7 @@ use super::spread::Spread;
 use corecast_executors::MonotonicNs;
 use serde::{Deserialize, Serialize};
 
-/// What the subscribers of one executor have measured so far.
+/// The measurements of one executor's subscribers so far.
 #[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub struct Tally {
     run: RunId,
@@ -24,7 +24,7 @@ pub struct Tally {
     samples: Option<Samples>,
 }
 
-/// How the clock that arrivals are read from stands to the publishers', which stamps messages.
+/// The relation of the clock that arrivals are read from to the publishers' clock, which stamps messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Clock {
     /// By how much it is ahead; 0 for the same clock.
@@ -116,13 +116,13 @@ impl Tally {
         if self.samples.is_some() { copy.keeping_samples() } else { copy }
     }
 
-    /// What the publishers' clock shows at `now`.
+    /// The publishers' clock at `now`.
     #[inline]
     fn publishers_ns(&self, now: MonotonicNs) -> u64 {
         now.0.saturating_sub_signed(self.clock.ahead_ns)
     }
 
-    /// Whether it is one of this run, whole: one that came from another host may not be.
+    /// True if it is of this run, and whole: one that came from another host may not be.
     pub fn is_whole(&self, run: RunId, publishers: usize) -> bool {
         let sampled = |sample: &Sample| {
             (sample.subscriber as usize) < self.oracle.subscribers()
@@ -135,7 +135,7 @@ impl Tally {
             && self.samples.iter().flat_map(Samples::kept).all(sampled)
     }
 
-    /// Whether all its latencies may be moved: not if some would have been below 0, for by how much is not known.
+    /// True if all its latencies may be moved: not if some would have been below 0, for by how much is not known.
     pub fn can_shift(&self) -> bool {
         self.clock.early == 0
     }

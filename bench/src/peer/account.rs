@@ -23,7 +23,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Of so many sessions and subscribers, before any run.
+    /// An account before any run.
     pub fn new(sessions: usize, subscribers: usize) -> Self {
         let run = RunId(fastrand::u64(..));
         Account {
@@ -80,7 +80,7 @@ impl<'a> Entry<'a> {
         Entry { account, session, subscribers, now, ready: false }
     }
 
-    /// Whether the session has become ready.
+    /// True if the session has become ready.
     pub fn is_ready(&self) -> bool {
         self.ready
     }

@@ -15,16 +15,16 @@ use crate::results::Deliveries;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What a comparison gave.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Comparison {
     /// Every run, in the order in which they were made.
     pub runs: Vec<Outcome>,
-    /// Who was not measured, and why.
+    /// Peers that were not measured, and the reasons.
     pub skipped: Vec<SkippedRecord>,
-    /// What each peer says its version is.
+    /// The version that each peer reports.
     pub versions: BTreeMap<PeerName, String>,
-    /// Whether somebody asked to stop before the end.
+    /// Set if somebody asked to stop before the end.
     pub interrupted: bool,
 }
 
@@ -102,7 +102,7 @@ fn measure(
     }
 }
 
-/// Whether its subscribers are our own library's.
+/// True if its subscribers are our own library's.
 fn is_native(name: PeerName, plan: &Contest) -> bool {
     match name.system {
         System::CorecastDirect => true,

@@ -5,7 +5,7 @@ use super::gauges::Gauges;
 use super::job::{Halt, Job, Sent};
 use super::source::Source;
 
-/// What makes messages.
+/// The source of messages.
 #[derive(Debug)]
 pub enum Feed {
     /// A publisher.

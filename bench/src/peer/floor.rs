@@ -32,7 +32,7 @@ pub struct FloorArgs {
     /// Where to listen.
     #[arg(long)]
     pub listen: Endpoint,
-    /// How many subscribers will come.
+    /// Number of subscribers to wait for.
     #[arg(long)]
     pub subscribers: usize,
     /// Threads that send, each to its share of the sockets.
@@ -64,7 +64,7 @@ struct Order {
     time_max_ns: u64,
 }
 
-/// What the process says first, as a line of JSON.
+/// The first line of the process, as JSON.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Ready {
     ready: String,
@@ -78,7 +78,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Of these pipes, whose first line has been read.
+    /// The floor behind these pipes, whose first line has been read.
     pub fn new(stdin: ChildStdin, stdout: BufReader<ChildStdout>) -> Self {
         Floor { stdin, stdout }
     }

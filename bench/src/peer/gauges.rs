@@ -17,7 +17,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// So many sessions are ready.
+    /// Stores the number of sessions that are ready.
     pub fn set_ready(&self, ready: u64) {
         self.ready.store(ready, Ordering::Relaxed);
     }

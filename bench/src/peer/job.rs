@@ -15,23 +15,23 @@ pub struct Job {
     pub run: RunId,
     /// Bytes of a payload.
     pub size_bytes: usize,
-    /// How fast.
+    /// The pace.
     pub pace: Pace,
 }
 
-/// How fast messages are sent.
+/// The pace of messages.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {
     /// Each at its time.
     At(Schedule),
     /// As fast as they are taken.
     Flood {
-        /// So many, at most.
+        /// Number of messages, at most.
         messages: u64,
         /// For so long, at most.
         time_max: Duration,
-        /// So many before the slowest subscriber at most, so that nobody has to drop anything, whatever it does
-        /// under overload. The floor needs none: it waits for the kernel.
+        /// Messages that may be ahead of the slowest subscriber, so that nobody has to drop anything, whatever it
+        /// does under overload. The floor needs none: it waits for the kernel.
         window: u64,
     },
 }

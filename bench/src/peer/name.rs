@@ -5,7 +5,7 @@ use crate::process::transport::Transport;
 use std::fmt;
 use std::str::FromStr;
 
-/// What fans out.
+/// A system that fans out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum System {
     /// Our broker, over its own wire.
@@ -55,7 +55,7 @@ const SYSTEMS: [(System, &str); 13] = [
 ];
 
 impl System {
-    /// What its subscribers speak; nothing if they are not ours.
+    /// The protocol of its subscribers; `None` if they are not ours.
     pub fn language(self) -> Option<Language> {
         match self {
             System::Corecast | System::CorecastDirect | System::FloorFrames => Some(Language::Native),
@@ -69,12 +69,12 @@ impl System {
         }
     }
 
-    /// Whether it is ours: what the others are compared with.
+    /// True for ours, which the others are compared with.
     pub fn is_ours(self) -> bool {
         matches!(self, System::Corecast | System::CorecastDirect | System::CorecastZmtp)
     }
 
-    /// Whether it is a system that somebody would use in place of ours: not a floor, not the ancestor's way.
+    /// True for a system that somebody would use in place of ours: not a floor, not the ancestor's way.
     pub fn is_rival(self) -> bool {
         matches!(
             self,
@@ -82,17 +82,17 @@ impl System {
         )
     }
 
-    /// Whether it is a bare loop.
+    /// True for a bare loop.
     pub fn is_floor(self) -> bool {
         matches!(self, System::Floor | System::FloorBlocks | System::FloorFrames)
     }
 
-    /// Whether publishers send to subscribers themselves.
+    /// True if publishers send to subscribers themselves.
     pub fn is_direct(self) -> bool {
         self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
     }
 
-    /// Whether its subscribers are Python's.
+    /// True if its subscribers are Python's.
     pub fn is_pyzmq(self) -> bool {
         matches!(self, System::PyzmqProxy | System::PyzmqDirect)
     }
@@ -116,7 +116,7 @@ impl System {
 /// A peer: what fans out, and over what if not over what everybody else uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct PeerName {
-    /// What fans out.
+    /// The system.
     pub system: System,
     /// Over what, if the name says so.
     pub transport: Option<NamedTransport>,

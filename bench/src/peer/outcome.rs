@@ -12,16 +12,16 @@ use crate::results::Deliveries;
 use crate::swarm::schedule::missed;
 use corecast_executors::MonotonicNs;
 
-/// What a run is called.
+/// The label of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
-    /// Who fanned out.
+    /// The peer.
     pub name: PeerName,
     /// In which round.
     pub round: u32,
-    /// Who the subscribers were.
+    /// The kind of its subscribers.
     pub clients: &'a str,
-    /// Whether it was the flood.
+    /// Set for the flood.
     pub flood: bool,
     /// Bytes of memory for each idle subscriber.
     pub rss_per_subscriber_bytes: Option<f64>,

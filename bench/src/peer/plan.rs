@@ -20,7 +20,7 @@ const WINDOW_MESSAGES_MAX: usize = 4096;
 /// Messages that may be, at large ones: fewer would wait for each other.
 const WINDOW_MESSAGES_MIN: usize = 8;
 
-/// How our own subscribers are played.
+/// The kind of our own subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Clients {
     /// By raw sockets, as everybody's.
@@ -99,13 +99,13 @@ pub enum ContestError {
         "{subscribers} subscribers with a socket each need {needed} open files, and the hard limit of this process is {limit} (ulimit -Hn): at most {most} subscribers"
     )]
     Descriptors {
-        /// How many were asked for.
+        /// Subscribers that were asked for.
         subscribers: usize,
-        /// What they need.
+        /// Open files that they need.
         needed: u64,
-        /// What there is.
+        /// Open files that there may be.
         limit: u64,
-        /// What would work.
+        /// Subscribers that would be possible.
         most: u64,
     },
 }

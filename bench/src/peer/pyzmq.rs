@@ -23,12 +23,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const ANCESTOR: &str = include_str!("../../python/ancestor.py");
-/// How often a run is looked at.
+/// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// There is one.
 const PUBLISHER: PublisherIndex = PublisherIndex(0);
 
-/// What the script says when everybody hears.
+/// The script's first line, once all subscribers receive.
 #[derive(Deserialize)]
 struct Ready {
     fan_out_pid: u32,
@@ -37,7 +37,7 @@ struct Ready {
     pyzmq: String,
 }
 
-/// What it says when all is sent.
+/// The script's line once all is sent.
 #[derive(Deserialize)]
 struct Done {
     #[serde(flatten)]
@@ -89,7 +89,7 @@ pub(super) fn measure(
     Ok((Some(version), vec![run]))
 }
 
-/// What the script said after it was let go.
+/// The script's output after the order to go.
 struct Answer {
     text: String,
     usage: Option<crate::measure::process::Usage>,

@@ -22,15 +22,15 @@ const OPENING_MAX: usize = 64;
 const READ_BYTES: usize = 256 << 10;
 /// Sockets that one look at epoll gives.
 const EVENTS_MAX: usize = 256;
-/// What tells the thread that there is a command, among the numbers of sessions.
+/// The number of the wake-up, among the numbers of sessions.
 const WAKE: u64 = u64::MAX;
-/// How long a connection that the peer has no room for waits.
+/// Pause before another try to connect to a peer that has no room.
 const LATER: Duration = Duration::from_millis(2);
 /// In this time every session has said that it lives, one after the other: our broker asks for one word in 15 s, and
 /// gives a session up that misses three.
 const KEEP_ALIVE_ROUND: Duration = Duration::from_secs(15);
 
-/// What a thread is told.
+/// A command to a thread.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Another run begins; what was measured in the last one is handed over.
@@ -39,21 +39,21 @@ pub(super) enum Command {
     Stop,
 }
 
-/// What a thread says.
+/// A report of a thread.
 #[derive(Debug)]
 pub(super) enum Said {
     /// The run has begun; this was the last one.
     Begun {
         /// Which thread.
         thread: usize,
-        /// What it measured.
+        /// Its measurements.
         tally: Box<Tally>,
     },
     /// A session is broken.
     Failed(String),
 }
 
-/// What a thread is made of.
+/// The parameters of a thread.
 #[derive(Debug)]
 pub(super) struct ReactorConfig {
     pub(super) thread: usize,
@@ -76,9 +76,9 @@ struct Session {
     socket: Socket,
     dialect: Dialect,
     stage: Stage,
-    /// What has arrived of the next frame.
+    /// The part of the next frame that has arrived.
     kept: Vec<u8>,
-    /// What the kernel had no room for.
+    /// Bytes that the kernel had no room for.
     unsent: Vec<u8>,
 }
 

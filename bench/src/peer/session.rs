@@ -22,33 +22,33 @@ use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often a run is looked at.
+/// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between the word to go and the first message: it must have reached whoever sends.
 const START_LEAD: Duration = Duration::from_millis(50);
 /// A process's memory is settled when it has been the same for so long.
 const RSS_QUIET: Duration = Duration::from_millis(200);
-/// How long that is waited for: some servers tidy up for ever.
+/// Time to wait for that: some servers tidy up for ever.
 const RSS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a message may take to everybody until another one is tried: a subscription may not be in force yet.
+/// Time that a message may take to everybody before another one is tried: a subscription may not be in force yet.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long what is under way is waited for after an interruption.
+/// Time to wait for messages under way after an interruption.
 const INTERRUPTED_QUIET: Duration = Duration::from_millis(300);
 
-/// How a run went.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
-    /// What was sent.
+    /// The messages that were sent.
     pub sent: Sent,
-    /// What each thread of subscribers measured.
+    /// The measurements of each thread of subscribers.
     pub tallies: Vec<Tally>,
-    /// What the peer's process had used before and after, if it is known which one that is.
+    /// Usage of the peer's process before and after, if that process is known.
     pub usage: Option<(Usage, Usage)>,
     /// Why it is not whole, if so.
     pub incomplete: Option<String>,
 }
 
-/// What one round of a peer gave.
+/// The results of one round of a peer.
 #[derive(Debug, Default)]
 pub struct Round {
     /// Its version.

@@ -38,7 +38,7 @@ pub fn open(address: &SockAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// How a connection that was asked for stands.
+/// The state of a connection attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connecting {
     /// It is there.

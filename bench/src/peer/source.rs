@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a flood that are sent at once: a `send` of more gains nothing.
 const BLOCK_BYTES: usize = 64 << 10;
-/// How often a publisher whose window is closed looks at it.
+/// Interval at which a publisher looks at a closed window.
 const WINDOW_LOOK_EVERY: Duration = Duration::from_micros(50);
-/// How long a peer may take nothing of what is sent.
+/// Time for which a peer may accept no bytes.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-/// How long one wait for the socket is: then the wish to stop is looked at.
+/// Time of one wait for the socket: then the wish to stop is looked at.
 const WAIT_MAX: u16 = 100;
 /// Bytes of answers that are read at once.
 const ANSWER_BYTES: usize = 64 << 10;

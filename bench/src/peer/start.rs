@@ -24,7 +24,7 @@ const ZMQ_PROXY: &str = include_str!("../../python/zmq_proxy.py");
 pub const PYTHON_VARIABLE: &str = "CORECAST_BENCH_PYTHON";
 /// Where servers are that are no commands for everybody.
 const SERVER_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
-/// How often a server is started anew whose port somebody took between the choice and its start.
+/// Tries to start a server whose port somebody took between the choice and its start.
 const PORT_TRIES_MAX: usize = 3;
 
 /// Why a peer is not measured.
@@ -33,9 +33,9 @@ pub enum StartError {
     /// Its program is not there.
     #[error("{program} is not there: {fix}")]
     Missing {
-        /// What was looked for.
+        /// The missing program.
         program: String,
-        /// How to get it.
+        /// The way to get it.
         fix: String,
     },
     /// It does not do what was asked for.
@@ -44,9 +44,9 @@ pub enum StartError {
     /// It would not start.
     #[error("{program} does not start: {why}")]
     Failed {
-        /// What was started.
+        /// The program.
         program: String,
-        /// What it said.
+        /// The reason.
         why: String,
     },
 }

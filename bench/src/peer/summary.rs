@@ -113,7 +113,7 @@ fn ratios(plan: &Contest, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeM
     FIGURES.iter().filter_map(of_figure).collect()
 }
 
-/// Of values in order.
+/// The median of values in order.
 fn median(values: &[f64]) -> Option<f64> {
     let middle = values.len() / 2;
     let upper = values.get(middle)?;

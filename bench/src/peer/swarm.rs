@@ -16,23 +16,23 @@ use std::time::{Duration, Instant};
 
 /// Commands that wait for a thread: there is never more than one beside the last.
 const COMMANDS_MAX: usize = 4;
-/// What a thread may say before anybody listens: once that it is broken, beside its answers.
+/// Reports of a thread that may wait: one failure, beside its answers.
 const SAID_PER_THREAD_MAX: usize = 4;
-/// How long a thread may take to answer: it ends its turn first, and a turn is some megabytes of messages.
+/// Time that a thread may take to answer: it ends its turn first, and a turn is some megabytes of messages.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a swarm is to be.
+/// The parameters of a swarm.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
     /// Where it subscribes.
     pub endpoint: Endpoint,
-    /// What it speaks.
+    /// Their protocol.
     pub language: Language,
-    /// How many subscribers.
+    /// Number of subscribers.
     pub subscribers: usize,
     /// A session for each, or one for each thread.
     pub sessions: Sessions,
-    /// How many threads.
+    /// Number of threads.
     pub threads: usize,
     /// Bytes of a payload.
     pub size_bytes: usize,
@@ -98,7 +98,7 @@ impl Swarm {
         Ok(swarm)
     }
 
-    /// How far the subscribers are.
+    /// The progress of the subscribers.
     pub fn gauges(&self) -> &Gauges {
         &self.gauges
     }
@@ -108,7 +108,7 @@ impl Swarm {
         self.sessions - self.gauges.ready()
     }
 
-    /// What broke, if something did.
+    /// The failure of a thread, if there was one.
     pub fn failure(&mut self) -> Option<String> {
         while let Some(said) = self.said.try_recv() {
             if let Said::Failed(what) = said {

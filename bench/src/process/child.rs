@@ -59,7 +59,7 @@ pub enum NotServing {
     Ended {
         /// Its name.
         name: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// Its last words, on lines of their own.
         said: String,

@@ -10,7 +10,7 @@
 
 use std::str::FromStr;
 
-/// How deep parentheses and signs may nest, so that no text can exhaust the stack.
+/// Depth to which parentheses and signs may nest, so that no text can exhaust the stack.
 const DEPTH_MAX: usize = 64;
 
 /// A comparison of two sums.

@@ -63,7 +63,7 @@ pub struct RatioRecord {
 }
 
 impl RatioRecord {
-    /// Of these; nothing if there is none.
+    /// The record of these ratios; nothing if there is none.
     pub fn over(mut values: Vec<f64>) -> Option<Self> {
         values.retain(|value| value.is_finite());
         values.sort_unstable_by(f64::total_cmp);

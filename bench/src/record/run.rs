@@ -19,13 +19,13 @@ pub struct Record {
     pub environment: Environment,
     /// In the order in which they were made.
     pub runs: Vec<RunRecord>,
-    /// Of a comparison: each peer over all its rounds.
+    /// In a comparison: each peer over all its rounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerRecord>,
-    /// Of a comparison: ours over the best of the systems that others would use, figure by figure.
+    /// In a comparison: ours over the best of the systems that others would use, figure by figure.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ratio_to_best: BTreeMap<String, RatioRecord>,
-    /// Of a comparison: who was not measured, and why.
+    /// In a comparison: peers that were not measured, and the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRecord>,
 }
@@ -53,9 +53,9 @@ pub struct RunRecord {
     pub transport: String,
     /// `per-subscriber` or `per-executor`.
     pub sessions: String,
-    /// How many subscribers, slow ones among them.
+    /// Number of subscribers, slow ones included.
     pub subscribers: u64,
-    /// How many publishers.
+    /// Number of publishers.
     pub publishers: u64,
     /// Payload, in bytes.
     pub size_bytes: u64,
@@ -87,19 +87,19 @@ pub struct RunRecord {
     pub last_subscriber_us: Option<Summary>,
     /// Deliveries over the duration.
     pub deliveries_per_s: f64,
-    /// What it cost the broker. In direct mode that only introduces: what fans out is `publisher_executors`.
+    /// Cost of the broker. In direct mode that only introduces: `publisher_executors` fan out.
     pub broker: BrokerRecord,
-    /// What it cost the executors of the publishers; in direct mode the fan-out is theirs.
+    /// Cost of the publishers' executors, which fan out in direct mode.
     #[serde(default)]
     pub publisher_executors: ExecutorsRecord,
-    /// Who fanned out: `corecast` if absent, else the name of a peer, such as `libzmq` or `floor-tcp`.
+    /// The system that fanned out: `corecast` if absent, else the name of a peer, such as `libzmq` or `floor-tcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// Which round of several, from 1; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
-    /// How the subscribers were played: `native` (the client library; if absent too) or `raw` (bare sockets, the
-    /// same for every peer).
+    /// The kind of the subscribers: `native` (the client library; if absent too) or `raw` (bare sockets, the same for
+    /// every peer).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<String>,
     /// User and system time of whoever fans out (broker, or direct publishers) over deliveries, in nanoseconds.
@@ -109,17 +109,16 @@ pub struct RunRecord {
     /// came, over subscribers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rss_per_subscriber_bytes: Option<f64>,
-    /// Of the subscribers, those that were slow on purpose. What they got, and when, is in none of the figures.
+    /// Number of subscribers that were slow on purpose. Their deliveries are in none of the figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_subscribers: Option<u64>,
-    /// What the shards of whoever fans out do when there is nothing to do: `park`, `spin:100`, `busy`; absent if it was
-    /// left to the broker.
+    /// Idle policy of the shards that fan out: `park`, `spin:100`, `busy`; absent if it was left to the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<String>,
-    /// What happens when a subscriber's queue is full: `drop-oldest`, `block`, …; absent if it was left to the broker.
+    /// Policy for a subscriber whose queue is full: `drop-oldest`, `block`, …; absent if it was left to the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overflow: Option<String>,
-    /// What each shard of whoever fans out had to do, in the order of the shards.
+    /// The work of each shard that fanned out, in the order of the shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRecord>,
     /// By how much a one-way latency may be wrong because sender and receiver read different clocks, in
@@ -154,9 +153,9 @@ pub struct ShardRecord {
 pub struct HostRecord {
     /// Its name in the file of hosts.
     pub name: String,
-    /// How many subscribers it had.
+    /// Number of its subscribers.
     pub subscribers: u64,
-    /// What its clock shows less what this host's shows, in microseconds; 0 if it is the same clock.
+    /// Its clock less this host's, in microseconds; 0 if it is the same clock.
     pub clock_offset_us: f64,
     /// By how much that may be wrong; absent if it is the same clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,7 +164,7 @@ pub struct HostRecord {
     pub environment: Environment,
 }
 
-/// What a run cost the broker's process; absent if it is not known which one that is.
+/// Cost of a run for the broker's process; absent if it is not known which process that is.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct BrokerRecord {
     /// User and system time during the run over deliveries, in nanoseconds.
@@ -174,7 +173,7 @@ pub struct BrokerRecord {
     pub rss_bytes: Option<u64>,
 }
 
-/// What a run cost some executors of the process that measured; absent if nothing was delivered.
+/// Cost of a run for some executors of the measuring process; absent if nothing was delivered.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ExecutorsRecord {
     /// User and system time of their threads during the run over deliveries, in nanoseconds.

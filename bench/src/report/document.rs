@@ -11,7 +11,7 @@ pub(crate) struct Document {
     pub(crate) chapters: Vec<Chapter>,
 }
 
-/// What one source has to say.
+/// The report of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Chapter {
     /// Unique in the report, fit for file names and anchors.
@@ -22,7 +22,7 @@ pub(crate) struct Chapter {
     pub(crate) question: String,
     /// The answer, computed from the figures.
     pub(crate) answer: Vec<String>,
-    /// What takes away from it: unfinished, lost, a debug build.
+    /// Reasons to trust the answer less: unfinished, lost, a debug build.
     pub(crate) warnings: Vec<String>,
     pub(crate) sections: Vec<Section>,
 }
@@ -34,13 +34,13 @@ pub(crate) struct Section {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// What sections are made of.
+/// The parts of a section.
 #[derive(Clone, Debug)]
 pub(crate) enum Block {
     Words(String),
     Figure(Box<Figure>),
     Table(Table),
-    /// What to type in a shell.
+    /// Text to type in a shell.
     Command(String),
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Figure {
     pub(crate) slug: String,
     pub(crate) title: String,
     pub(crate) chart: Chart,
-    /// How to read it.
+    /// Explanation of the plot.
     pub(crate) caption: String,
     /// Whose figures these are.
     pub(crate) runs: String,

@@ -8,7 +8,7 @@ use super::table::{Cell, Column, Table};
 use crate::unit::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// How it looks; `LIGHT` and `DARK` are where the colours go.
+/// The style sheet; `LIGHT` and `DARK` stand for the colours.
 const STYLE: &str = include_str!("page.css");
 /// A table of runs with more rows is folded until it is asked for.
 const ROWS_OPEN: usize = 12;

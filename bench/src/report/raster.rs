@@ -59,7 +59,7 @@ impl Raster {
 mod tests {
     use super::*;
 
-    /// How many pixels are not white.
+    /// Number of pixels that are not white.
     fn marks(svg: &str) -> usize {
         let picture = Pixmap::decode_png(&Raster::new().png(svg).unwrap()).unwrap();
         picture.pixels().iter().filter(|pixel| pixel.red() < 128 && pixel.alpha() > 128).count()

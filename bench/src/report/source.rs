@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// Results, and where they came from.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What reports call it: the last part of its path, made unique.
+    /// Its name in reports: the last part of its path, made unique.
     pub name: String,
     /// Where the raw measurements are, if there are any.
     pub folder: Option<PathBuf>,
-    /// What was measured.
+    /// The measurements.
     pub results: Results,
 }
 
@@ -36,7 +36,7 @@ pub enum SourceError {
     NoRecord {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// A record of another version, or something else.
@@ -47,12 +47,12 @@ pub enum SourceError {
     OtherSchema {
         /// Which.
         path: PathBuf,
-        /// What it says.
+        /// The schema that it names.
         found: String,
     },
 }
 
-/// What a record of `run --json` answers: it was not asked anything.
+/// The question of a record of `run --json`, which has none of its own.
 const QUESTION_OF_A_RUN: &str = "What did these runs of corecast-bench give?";
 
 impl Source {

@@ -17,7 +17,7 @@ const SUBSCRIBERS: &str = "subscribers";
 const LATENCY: &str = "latency.hdr";
 const FIRST: &str = "first_subscriber.hdr";
 const LAST: &str = "last_subscriber.hdr";
-/// What stands in place of a reason while runs are made.
+/// The reason for incompleteness while runs are made.
 const RUNNING: &str = "running";
 
 /// Why results cannot be written or read.
@@ -44,7 +44,7 @@ pub enum ResultsError {
     Malformed {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// Results of another version.
@@ -54,7 +54,7 @@ pub enum ResultsError {
     OtherSchema {
         /// Which.
         path: PathBuf,
-        /// What it says.
+        /// The schema that it names.
         found: String,
     },
     /// A histogram is not one.
@@ -124,7 +124,7 @@ impl ResultsFolder {
         Ok(self.results)
     }
 
-    /// What there is so far.
+    /// The results so far.
     pub fn results(&self) -> &Results {
         &self.results
     }
@@ -144,7 +144,7 @@ impl ResultsFolder {
     }
 }
 
-/// What stands in a folder of results.
+/// Reads the results in a folder.
 pub fn read_results(folder: &Path) -> Result<Results, ResultsError> {
     let path = folder.join(MANIFEST);
     if !path.exists() {

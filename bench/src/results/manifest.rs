@@ -14,34 +14,34 @@ pub const SCHEMA: &str = "corecast-bench-results/1";
 pub struct Results {
     /// Always [`SCHEMA`].
     pub schema: String,
-    /// What made it.
+    /// The kind of call that made it.
     pub kind: Kind,
     /// The experiment's name, such as `canonical`; `peers` for a comparison with peers.
     pub name: String,
     /// The question that it answers, in a sentence.
     pub question: String,
-    /// Whether it was the quick version.
+    /// Set for the quick version.
     pub quick: bool,
     /// When it began, RFC 3339 in UTC.
     pub started_at: String,
     /// The machine, the build, the call.
     pub environment: Environment,
-    /// How many runs were planned, at the most; as many as were made, once all is done.
+    /// Number of runs that were planned, at the most; as many as were made, once all is done.
     pub runs_planned: u64,
     /// Present if it was not finished: why. `running` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
-    /// Of a comparison with peers: who was not measured, or not in every round.
+    /// In a comparison with peers: those that were not measured, or not in every round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRecord>,
-    /// Of an experiment as a whole: over its rounds, by name.
+    /// Figures of an experiment as a whole: over its rounds, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, RatioRecord>,
     /// In the order in which they were made.
     pub runs: Vec<Entry>,
 }
 
-/// What made results.
+/// The kind of call that made results.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -56,7 +56,7 @@ pub enum Kind {
 pub struct Entry {
     /// The name of its folder under `runs/`, unique here, such as `0003-proxy-per-subscriber-512x64`.
     pub id: String,
-    /// What it measured.
+    /// Its record.
     pub record: RunRecord,
 }
 

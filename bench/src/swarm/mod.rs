@@ -25,22 +25,22 @@ use crate::measure::payload::RunId;
 use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions};
 use std::time::Duration;
 
-/// What publishers and subscribers of a run share.
+/// Parameters that publishers and subscribers of a run share.
 #[derive(Clone, Debug)]
 pub struct Common {
     /// Where the broker is.
     pub broker: Endpoint,
     /// Which run this is.
     pub run: RunId,
-    /// How many publishers there are, on all hosts and executors together.
+    /// Number of publishers, on all hosts and executors together.
     pub publishers: usize,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
-    /// What subscribers ask the broker to do when their queue is full; `None` leaves it to the broker.
+    /// The policy that subscribers ask the broker for when their queue is full; `None` leaves it to the broker.
     pub overflow: Option<OverflowPolicy>,
-    /// How publishers of topics that go direct fan out; their cores are chosen for each executor.
+    /// Options with which publishers of direct topics fan out; their cores are chosen for each executor.
     pub direct: DirectConfig,
-    /// How long connecting, subscribing and waiting for everybody may take.
+    /// Time that connecting, subscribing and waiting for everybody may take.
     pub setup_timeout: Duration,
 }
 
@@ -56,7 +56,7 @@ impl Common {
     }
 }
 
-/// How many of `total` the executor at `index` of `executors` takes: as even as can be, the first ones one more.
+/// The part of `total` for the executor at `index` of `executors`: as even as can be, the first ones one more.
 fn share(total: usize, index: usize, executors: usize) -> usize {
     total / executors + usize::from(index < total % executors)
 }

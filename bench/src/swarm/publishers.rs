@@ -16,36 +16,36 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the threads of these executors are called, with the number of the executor behind it.
+/// The name of these executors' threads, with the number of the executor behind it.
 pub const POOL: &str = "bench-pub";
 /// Messages that a publisher which never has to wait sends in one turn of its executor.
 const MESSAGES_PER_TURN: u64 = 64;
-/// How long a publisher that waits for its next message may stay deaf to a stop.
+/// Time that a publisher which waits for its next message may take to notice a stop.
 const STOP_WITHIN: Duration = Duration::from_millis(100);
 
-/// What the publishers of a run are made of.
+/// The parameters of the publishers of a run.
 #[derive(Clone, Debug)]
 pub struct PublishersConfig {
-    /// What they share with the subscribers.
+    /// Those that they share with the subscribers.
     pub common: Common,
-    /// How the broker is expected to let messages travel: a run under the wrong name is worse than none.
+    /// The mode that the broker is expected to have: a run under the wrong name is worse than none.
     pub mode: Mode,
-    /// How many subscribers each publisher waits for.
+    /// Number of subscribers that each publisher waits for.
     pub subscribers: usize,
     /// The size of a payload, in bytes.
     pub size_bytes: usize,
-    /// How fast each of them sends.
+    /// Rate of each publisher.
     pub rate: Rate,
-    /// How much each of them sends.
+    /// Amount that each publisher sends.
     pub amount: Amount,
-    /// How long the broker may take for what was published last.
+    /// Time that the broker may take for the last messages.
     pub flush_timeout: Duration,
     /// One executor on each of these, but no more than there are publishers.
     pub cores: Vec<CoreId>,
     /// The cores that direct publishers send from, shared out among executors with one publisher each. Where
     /// there are more publishers than executors, each sends from its own.
     pub fan_out_cores: Vec<CoreId>,
-    /// What an executor does between two messages.
+    /// Idle policy of the executors.
     pub idle: Idle,
 }
 
@@ -59,7 +59,7 @@ impl PublishersConfig {
     }
 }
 
-/// What an executor of publishers is told.
+/// A command to an executor of publishers.
 #[derive(Clone, Copy, Debug)]
 enum Command {
     /// Send, from then on.
@@ -112,7 +112,7 @@ impl Publishers {
     }
 }
 
-/// What the publishers of an executor and the one that is told things share.
+/// State that the publishers of an executor share with the task that takes commands.
 #[derive(Debug, Default)]
 struct Shared {
     halted: Cell<bool>,

@@ -9,23 +9,23 @@ use corecast_executors::{Inbox, Link, MonotonicNs, link};
 /// that has to wait a moment loses nothing.
 const REPORTS_MAX: usize = 1024;
 
-/// Who reports, and what.
+/// A report of an executor or a publisher.
 #[derive(Debug)]
 pub enum Report {
     /// All subscriptions of this subscribers' executor are in force.
     SubscribersReady,
-    /// How far a subscribers' executor is.
+    /// The progress of a subscribers' executor.
     Received(Received),
     /// All that a subscribers' executor has measured. It is the last of its reports.
     Measured {
         /// Which executor.
         executor: usize,
-        /// What it measured.
+        /// Its measurements.
         tally: Box<Tally>,
     },
     /// All publishers of this publishers' executor are there, and see every subscriber.
     PublishersReady,
-    /// How many messages a publishers' executor has sent since its last such report.
+    /// Number of messages that a publishers' executor has sent since its last such report.
     Sent(u64),
     /// A publisher has sent all, and the broker has taken it; or it could not.
     PublisherDone(PublisherDone),
@@ -33,14 +33,14 @@ pub enum Report {
     Failed(Failure),
     /// A host has gone, with so many executors of subscribers that will say nothing more.
     Gone {
-        /// How many.
+        /// Their number.
         executors: usize,
-        /// What is known about it.
+        /// The reason, as far as it is known.
         failure: Failure,
     },
 }
 
-/// How far one executor's subscribers are.
+/// The progress of one executor's subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Received {
     /// Which executor.
@@ -49,18 +49,18 @@ pub struct Received {
     pub delivered: u64,
     /// Messages that arrived or were reported as missed.
     pub accounted: u64,
-    /// How many subscribers have all; only if it was said what was sent.
+    /// Subscribers that have everything; only if the request said what was sent.
     pub settling: Option<Settling>,
 }
 
-/// What one publisher did.
+/// The account of one publisher.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PublisherDone {
     /// Which.
     pub publisher: PublisherIndex,
     /// Messages that were taken.
     pub sent: u64,
-    /// Of these, how many later than they should have been.
+    /// Those of them that were later than they should have been.
     pub late: u64,
     /// Messages that should have been sent; as many as were sent in a flood.
     pub intended: u64,
@@ -70,15 +70,15 @@ pub struct PublisherDone {
     pub failure: Option<Failure>,
 }
 
-/// What went wrong in an executor.
+/// A failure in an executor.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct Failure {
-    /// What was being done.
+    /// The action that failed.
     pub what: String,
-    /// What the client said.
+    /// The client's error.
     pub why: String,
-    /// Whether it is only that it took too long.
+    /// Set if the only problem is time.
     pub timed_out: bool,
 }
 

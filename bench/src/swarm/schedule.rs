@@ -15,19 +15,19 @@ const RATE_HZ_MAX: f64 = 100e6;
 /// A message a day, at least.
 const RATE_HZ_MIN: f64 = 1.0 / 86_400.0;
 
-/// How fast each publisher sends.
+/// The rate of each publisher.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Rate {
-    /// So many messages a second, evenly spaced.
+    /// Messages a second, evenly spaced.
     Hz(f64),
     /// As fast as they are taken.
     Flood,
 }
 
-/// How much each publisher sends.
+/// The amount that each publisher sends.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Amount {
-    /// So many messages.
+    /// A number of messages.
     Messages(u64),
     /// For so long.
     Duration(Duration),
@@ -89,7 +89,7 @@ impl Schedule {
         self.rate_hz
     }
 
-    /// How many messages there are.
+    /// Number of messages.
     pub fn messages(&self) -> u64 {
         self.messages
     }
@@ -99,13 +99,13 @@ impl Schedule {
         MonotonicNs(self.first.0 + (sequence as f64 * 1e9 / self.rate_hz) as u64)
     }
 
-    /// Whether a message that was due then and taken at `taken` is late: by an interval, and by no less than what
+    /// True if a message that was due then and taken at `taken` is late: by an interval, and by no less than what
     /// shows at any rate.
     pub fn is_late(&self, due: MonotonicNs, taken: MonotonicNs) -> bool {
         taken > due + self.tolerance()
     }
 
-    /// Whether the time to send is over, however much is left: a rate that cannot be reached must not make a run of
+    /// True if the time to send is over, however much is left: a rate that cannot be reached must not make a run of
     /// five seconds one of an hour.
     pub fn is_over(&self, now: MonotonicNs) -> bool {
         self.end.is_some_and(|end| now > end + self.tolerance())

@@ -11,14 +11,14 @@ use corecast::{ClientConfig, LocalClient, LocalSubscriber, Sessions};
 use corecast_executors::{Idle, Link, LocalTask, MonotonicNs, Pacer, PoolError, ShardContext, spawn_local};
 use std::time::Duration;
 
-/// What the slow subscribers of a run are made of.
+/// The parameters of the slow subscribers of a run.
 #[derive(Clone, Debug)]
 pub struct SlowConfig {
-    /// What they share with all others.
+    /// Those that they share with all others.
     pub common: Common,
-    /// How many there are.
+    /// Number of slow subscribers.
     pub subscribers: usize,
-    /// How long each takes for a message; `None`: it takes none.
+    /// Time that each takes for a message; `None`: it takes none.
     pub delay: Option<Duration>,
 }
 

@@ -16,24 +16,24 @@ use std::sync::Arc;
 /// trips; with all at once a broker's accept queue would be the thing measured.
 const SUBSCRIBE_AT_ONCE: usize = 32;
 
-/// What the subscribers of a run are made of.
+/// The parameters of the subscribers of a run.
 #[derive(Clone, Debug)]
 pub struct SubscribersConfig {
-    /// What they share with the publishers.
+    /// Those that they share with the publishers.
     pub common: Common,
-    /// How many there are, on all executors together.
+    /// Number of subscribers, on all executors together.
     pub subscribers: usize,
     /// One executor on each of these.
     pub cores: Vec<CoreId>,
-    /// What an executor does when nothing arrives.
+    /// Idle policy of the executors.
     pub idle: Idle,
-    /// Whether every delivery is kept by itself.
+    /// Set to keep every delivery by itself.
     pub keep_samples: bool,
     /// By how much this host's clock is ahead of the publishers', in nanoseconds; 0 if it is the same.
     pub clock_ahead_ns: i64,
 }
 
-/// What an executor of subscribers is told.
+/// A command to an executor of subscribers.
 #[derive(Debug)]
 enum Command {
     /// Report how far you are; `sent` says what each publisher has sent, once it is known.

@@ -17,12 +17,12 @@ impl Topics {
         Topics { prefix: format!("bench.{:016x}.", run.0), publishers }
     }
 
-    /// What this publisher publishes under.
+    /// The topic of this publisher.
     pub fn of(&self, publisher: PublisherIndex) -> Topic {
         Topic::new(self.name(publisher)).expect("letters, digits and dots are a topic")
     }
 
-    /// What every subscriber asks for: the one topic if there is one publisher, a pattern else.
+    /// The filter of every subscriber: the one topic if there is one publisher, a pattern else.
     pub fn filter(&self) -> Filter {
         let text = match self.publishers {
             1 => self.name(PublisherIndex(0)),

@@ -8,7 +8,7 @@ use corecast_bench::record::{BrokerRecord, ExecutorsRecord, HostRecord, Record, 
 use corecast_bench::results::{Kind, Raw, Results, ResultsFolder};
 use std::path::Path;
 
-/// What a made-up run is like.
+/// The parameters of a made-up run.
 #[derive(Clone)]
 pub(crate) struct Made {
     pub(crate) mode: &'static str,

@@ -1,4 +1,4 @@
-//! Whether markup is sound: every element that is opened is closed, in order; every attribute quoted; every sign
+//! Checks that markup is sound: every element that is opened is closed, in order; every attribute quoted; every sign
 //! escaped. Enough for what this project writes, and no parser of what others write.
 #![allow(clippy::panic, reason = "that is how it says what is wrong")]
 

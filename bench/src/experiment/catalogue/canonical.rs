@@ -12,7 +12,7 @@ use crate::experiment::step::{Step, runs};
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "canonical",
     question: "How does the time from publisher to subscriber grow from 1 to 512 subscribers, through the broker and directly?",

@@ -10,7 +10,7 @@ use crate::experiment::step::{Step, runs};
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "crossover",
     question: "At how many subscribers, and at which payload, does which mode reach the last subscriber first?",
@@ -23,7 +23,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, 16, 128], full: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] };
-/// What fits a packet, a page or so, a read of the broker, and many of them.
+/// Sizes that fit a packet, about a page, a read of the broker, and many reads.
 const SIZES_BYTES: [usize; 4] = [64, 1 << 10, 16 << 10, 256 << 10];
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(2), full: Duration::from_secs(10) };
 const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };

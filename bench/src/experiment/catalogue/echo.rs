@@ -16,7 +16,7 @@ use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "echo",
     question: "How long does one message take through a broker that never sleeps, beside the same bytes between two threads?",
@@ -30,7 +30,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 const BUSY: &str = "ratio.echo.busy";
 const SPIN: &str = "ratio.echo.spin_100";
 const PARK: &str = "ratio.echo.park";
-/// What a spinning shard looks for work: longer than a message is away.
+/// The time that a spinning shard looks for work: longer than a message is away.
 const SPIN_FOR: Duration = Duration::from_micros(100);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(5) };
 const ROUNDS: Choice<u32> = Choice { quick: 5, full: 10 };

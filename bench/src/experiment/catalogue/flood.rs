@@ -20,7 +20,7 @@ use crate::swarm::schedule::Rate;
 use corecast::{Mode, OverflowPolicy, Sessions};
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "flood",
     question: "Which rate is delivered whole, by subscriber count and payload?",

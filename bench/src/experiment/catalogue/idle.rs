@@ -15,7 +15,7 @@ use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "idle",
     question: "What does a broker that does not sleep cost, and how much sooner do messages arrive?",
@@ -31,7 +31,7 @@ const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[1, 16], full: &[1, 16, 1
 const RATE: Rate = Rate::Hz(100.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(4), full: Duration::from_secs(20) };
 const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
-/// What a spinning shard looks for work: longer than a hop takes, shorter than the pause between messages.
+/// The time that a spinning shard looks for work: longer than a hop takes, shorter than the pause between messages.
 const SPIN: Duration = Duration::from_micros(100);
 
 fn steps(base: &Base) -> Vec<Step> {

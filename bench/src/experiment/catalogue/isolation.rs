@@ -21,7 +21,7 @@ use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "isolation",
     question: "What do a few slow or stalled subscribers cost all the others?",
@@ -93,7 +93,7 @@ fn round_of(base: &Base, plan: &Plan) -> impl Iterator<Item = Step> + use<> {
     })
 }
 
-/// How the p99 of the healthy ones compares to that of the same run of the same round without slow ones.
+/// Records the p99 of the healthy subscribers over that of the same run of the same round without slow ones.
 fn ratio(before: &[Entry], record: &mut RunRecord) {
     let same = |other: &&Entry| {
         let other = &other.record;

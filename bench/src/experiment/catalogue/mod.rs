@@ -28,19 +28,19 @@ use crate::results::Entry;
 /// An experiment.
 #[derive(Clone, Copy, Debug)]
 pub struct Experiment {
-    /// What it is called.
+    /// Its name on the command line.
     pub name: &'static str,
     /// The question that it answers.
     pub question: &'static str,
     /// Options that it chooses itself, so that nobody can.
     pub chooses: &'static [&'static str],
-    /// How many cores it takes, for what is compared to be what it says.
+    /// Cores that it takes at least: with fewer it would not compare what it says.
     pub cores_min: usize,
     /// Figures that it has as a whole, for `--assert`.
     pub figures: &'static [&'static str],
     /// These, round by round, from what was run.
     pub sum_up: fn(&[Entry]) -> Rounds,
-    /// What it runs, in this order.
+    /// Its runs, in the order in which they are made.
     pub steps: fn(&Base) -> Vec<Step>,
 }
 

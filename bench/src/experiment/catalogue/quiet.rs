@@ -20,7 +20,7 @@ use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "quiet",
     question: "What does a broker cost while nothing is sent?",

@@ -18,7 +18,7 @@ use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
-/// What it asks and runs.
+/// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "scaling",
     question: "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
@@ -98,7 +98,7 @@ fn counts(base: &Base, plan: &Plan) -> Vec<usize> {
     counts
 }
 
-/// Of each round the two ends.
+/// The ratio of the two ends, for each round.
 fn sum_up(runs: &[Entry]) -> Rounds {
     let shards = whole(runs).map(|run| run.shards.len()).max();
     let alike = whole(runs).filter(move |run| Some(run.shards.len()) == shards);

@@ -13,14 +13,14 @@ const WARM_UP: u64 = 200;
 /// Between two words to whoever waits: seldom enough to cost nothing, often enough to show that it goes on.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
-/// What is said of a series.
+/// Reports of a series.
 #[derive(Debug)]
 pub(super) enum Told {
     /// It goes on.
     SoFar {
         /// Answers that count.
         answered: u64,
-        /// How much of it is done, 0 to 1.
+        /// The part of it that is done, 0 to 1.
         done: f64,
     },
     /// It is over.
@@ -29,7 +29,7 @@ pub(super) enum Told {
     Failed(Failure),
 }
 
-/// What a series gave.
+/// The result of a series.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// From a question to its answer.
@@ -76,7 +76,7 @@ impl Asker {
         self.done() < 1.0
     }
 
-    /// Whether nobody waits for it any more.
+    /// True once nobody waits for it any more.
     pub(super) fn is_given_up(&self) -> bool {
         self.link.is_closed()
     }
@@ -107,7 +107,7 @@ impl Asker {
     }
 }
 
-/// What cannot go on, and why.
+/// A failure that ends an echo, with its reason.
 pub(super) fn failure(what: &str, why: &str) -> Failure {
     Failure { what: what.to_owned(), why: why.to_owned(), timed_out: false }
 }

@@ -14,12 +14,12 @@ use corecast_executors::{
 };
 use std::time::Duration;
 
-/// What the thread is called.
+/// The thread's name.
 const POOL: &str = "bench-echo";
 /// Nothing is ever sent on its link: the end of it is what it waits for.
 const COMMANDS_MAX: usize = 1;
 
-/// What is to be asked.
+/// The parameters of a series.
 #[derive(Clone, Debug)]
 struct Question {
     broker: Endpoint,

@@ -133,7 +133,7 @@ fn title(plan: &Plan, who: &str) -> String {
     }
 }
 
-/// Of one question, its answer's time is that of the first, the last and each subscriber.
+/// The record of an echo. There is one subscriber: its times are also those of the first and the last.
 fn record(plan: &Plan, asked: &Asked) -> RunRecord {
     let summary = asked.latencies.summary();
     let answered = asked.latencies.len();

@@ -15,14 +15,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// What the threads are called.
+/// The threads' name.
 const POOL: &str = "bench-bare";
 const ANSWERER: ShardId = ShardId(0);
 /// Nothing is ever sent on their links.
 const COMMANDS_MAX: usize = 1;
 /// Reads in vain between two looks at whether anybody still waits: well over what an answer takes.
 const READS_PER_LOOK: u32 = 100_000;
-/// What the answerer reads at once.
+/// Bytes that the answerer reads at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// Starts both threads; they end by themselves when all is asked, or when nobody waits for it.
@@ -135,7 +135,7 @@ fn give_back(mut socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// What a call that never waits gave; nothing if it would have had to wait.
+/// The result of a call that never waits; nothing if it would have had to wait.
 fn now_or_not(call: impl FnOnce() -> io::Result<usize>) -> io::Result<Option<usize>> {
     match call() {
         Ok(length) => Ok(Some(length)),

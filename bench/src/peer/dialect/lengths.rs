@@ -4,7 +4,7 @@ use super::sink::{DialectError, Sink};
 
 /// Bytes of a length.
 pub const LENGTH_BYTES: usize = 4;
-/// What the floor says when it has taken a connection: a message of no bytes.
+/// The first bytes that the floor sends on a connection: a message of no bytes.
 pub const WELCOME: [u8; LENGTH_BYTES] = [0; LENGTH_BYTES];
 /// More than any payload that is sent: what is longer is not the floor's.
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;

@@ -1,5 +1,5 @@
-//! What is said to each kind of peer, and what its bytes mean: encoding and decoding, nothing else. The sockets, the
-//! threads and the bookkeeping are the same for every peer, so that what a client costs is the same too.
+//! The protocol of each kind of peer: encoding and decoding, nothing else. The sockets, the threads and the
+//! bookkeeping are the same for every peer, so that what a client costs is the same too.
 //!
 //! | file | speaks to |
 //! |---|---|
@@ -130,13 +130,13 @@ impl Dialect {
 
 #[cfg(test)]
 pub(super) mod tests {
-    //! What each dialect must do, written once: any cut of the bytes gives the same messages.
+    //! The contract of every dialect, written once: any cut of the bytes gives the same messages.
 
     use super::sink::decimal;
     use super::*;
     use proptest::prelude::*;
 
-    /// What a peer said.
+    /// Events that a dialect has reported.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     pub(crate) struct Heard {
         pub(crate) ready: usize,
@@ -190,7 +190,7 @@ pub(super) mod tests {
         vec![b"one".to_vec(), vec![], vec![b'\n'; 300], vec![0xff; 70_000], b"$3\r\nMSG ".to_vec()]
     }
 
-    /// What a subscriber of this language hears from its peer, from the first byte on.
+    /// The bytes that a subscriber of this language gets from its peer, from the first one on.
     fn conversation(language: Language) -> Vec<u8> {
         let mut bytes = match language {
             Language::Native => native::welcome(),

@@ -97,7 +97,7 @@ pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// What stands behind the topic.
+/// The bytes behind the topic.
 fn payload_of(body: &[u8]) -> Result<&[u8], DialectError> {
     let after_topic = body
         .split_first_chunk::<2>()

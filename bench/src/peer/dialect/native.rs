@@ -112,7 +112,7 @@ impl Native {
     }
 }
 
-/// What a subscriber of one filter waits for before it is ready, all at once: said by the floor that plays our broker.
+/// The bytes that a subscriber of one filter waits for before it is ready: sent by the floor that plays our broker.
 pub fn welcome() -> Vec<u8> {
     let mut bytes = greeting::ours().to_vec();
     encode(&Frame::Modes { rules: "" }, &mut bytes);

@@ -74,7 +74,7 @@ pub(super) mod tests {
 
     pub(crate) const WELCOME: &[u8] = b"INFO {\"server_id\":\"x\"}\r\nPONG\r\n";
 
-    /// What a subscriber gets of a message.
+    /// Appends a message as a subscriber gets it.
     pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(format!("MSG {TOPIC} 1 {}\r\n", payload.len()).as_bytes());
         out.extend_from_slice(payload);

@@ -110,7 +110,7 @@ pub(super) mod tests {
 
     pub(crate) const WELCOME: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$13\r\nbench.peers.0\r\n:1\r\n";
 
-    /// What a subscriber gets of a message.
+    /// Appends a message as a subscriber gets it.
     pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
         command(&[b"message", TOPIC.as_bytes(), payload], out);
     }

@@ -9,7 +9,7 @@ const FLAG_COMMAND: u8 = 4;
 /// More than any payload that is sent.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 
-/// How a topic and a payload make a message.
+/// The form of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parts {
     /// One part, the topic in front: filters match the front of the first part.
@@ -138,7 +138,7 @@ impl Zmtp {
     }
 }
 
-/// What stands before a frame's body.
+/// The header of a frame.
 struct Head {
     flags: u8,
     bytes: usize,

@@ -9,7 +9,7 @@ use crate::order::rising;
 use crate::results::{Entry, Kind};
 use crate::unit::{Unit, counted, digits};
 
-/// What the runs say to the question that was asked.
+/// The answer of the runs to the question of the experiment.
 pub(crate) fn answer(source: &Source, runs: &[&Entry]) -> Vec<String> {
     if runs.is_empty() {
         return vec!["Nothing was measured to the end, so there is no answer.".into()];
@@ -39,7 +39,7 @@ fn capital(sentence: &str) -> String {
     letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
-/// What the experiment has as a whole.
+/// The figures of the experiment as a whole.
 fn figures(source: &Source) -> impl Iterator<Item = String> {
     let figures = source.results.figures.iter();
     figures.map(|(name, figure)| format!("`{name}` is {}.", figure))
@@ -82,7 +82,7 @@ fn last(runs: &[&Entry]) -> Vec<String> {
     families(&paced(runs)).iter().filter_map(sentence).collect()
 }
 
-/// Whether everything arrived.
+/// The account of all deliveries in a sentence.
 fn accounted(runs: &[&Entry]) -> String {
     let sum = |figure: fn(&Entry) -> u64| runs.iter().map(|entry| figure(entry)).sum::<u64>();
     let (lost, gaps) = (sum(|entry| entry.record.lost), sum(|entry| entry.record.gaps_reported));
@@ -185,7 +185,7 @@ fn scaling(runs: &[&Entry]) -> Vec<String> {
     families(runs).iter().filter_map(sentence).collect()
 }
 
-/// What makes the figures worth less than they look.
+/// Reasons to trust the figures less than they look.
 pub(crate) fn warnings(source: &Source) -> Vec<String> {
     let results = &source.results;
     let mut warnings = Vec::new();

@@ -15,7 +15,7 @@ use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::unit::{Unit, counted};
 
-/// What an axis of subscribers is called.
+/// The title of an axis of subscribers.
 pub(crate) const SUBSCRIBERS: &str = "subscribers";
 
 /// Each plot that can be made, for each family with several numbers of subscribers and a rate.
@@ -27,7 +27,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     figures.map(Block::figure).collect()
 }
 
-/// What stands behind captions of one-way latencies.
+/// The end of captions about one-way latencies.
 pub(crate) fn about_latencies(runs: &[&Entry]) -> String {
     let rounds = runs.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
     let mut words = String::new();

@@ -16,7 +16,7 @@ use crate::unit::{Unit, count, digits, payload};
 /// The ratio direct over proxy of one family, over the number of subscribers.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Ratios {
-    /// What the family is.
+    /// The family's name.
     pub(crate) name: String,
     /// Number of subscribers, and the ratio.
     pub(crate) points: Vec<(f64, f64)>,

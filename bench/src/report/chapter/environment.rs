@@ -32,7 +32,7 @@ pub(crate) fn sections(source: &Source, before: &[Source]) -> Vec<Section> {
     ]
 }
 
-/// Whether it differs in nothing but the call.
+/// True if they differ in nothing but the call.
 fn is_same(one: &Environment, other: &Environment) -> bool {
     Environment { command_line: Vec::new(), ..one.clone() }
         == Environment { command_line: Vec::new(), ..other.clone() }

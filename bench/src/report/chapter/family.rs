@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 /// Runs that can stand in one plot over the number of subscribers.
 #[derive(Clone, Debug)]
 pub(crate) struct Family<'a> {
-    /// What sets it apart from the others: `sessions per-executor, 1 KiB`; empty if there is only one.
+    /// The traits that set it apart from the others: `sessions per-executor, 1 KiB`; empty if there is only one.
     pub(crate) title: String,
     pub(crate) runs: Vec<&'a Entry>,
 }
@@ -26,7 +26,7 @@ pub(crate) const WHOLE: &str = "whole";
 /// The parts of a family's name; one that says nothing is empty.
 type Traits = Vec<String>;
 
-/// What sets runs apart, but for mode, number of subscribers and round.
+/// Traits that set runs apart, but for mode, number of subscribers and round.
 fn traits(run: &RunRecord) -> Traits {
     let word = |word: &Option<String>, what: &str| {
         word.as_ref().map_or_else(String::new, |word| format!("{what}{word}"))
@@ -44,7 +44,7 @@ fn traits(run: &RunRecord) -> Traits {
     ]
 }
 
-/// How fast it was sent. A search for a rate has a family of its own, whatever it tried.
+/// The rate in words. A search for a rate has a family of its own, whatever it tried.
 pub(crate) fn rate(run: &RunRecord) -> String {
     match run.rate_hz {
         _ if run.extra.contains_key(WHOLE) => "a search for the rate".into(),
@@ -53,7 +53,7 @@ pub(crate) fn rate(run: &RunRecord) -> String {
     }
 }
 
-/// How many were slow, and how; `None` if none was.
+/// The slow subscribers in words; `None` if there were none.
 pub(crate) fn slow(run: &RunRecord) -> Option<String> {
     let slow = run.slow_subscribers.filter(|slow| *slow > 0)?;
     Some(match run.extra.get("slow_delay_ms") {
@@ -78,7 +78,7 @@ pub(crate) fn families_of_any_shards<'a>(runs: &[&'a Entry]) -> Vec<Family<'a>> 
     families_by(runs, traits)
 }
 
-/// Whether one mode was run with different numbers of shards.
+/// True if one mode was run with different numbers of shards.
 pub(crate) fn shards_differ(runs: &[&Entry]) -> bool {
     let known = runs.iter().filter(|entry| !entry.record.shards.is_empty());
     let kinds: BTreeSet<(&str, usize)> =
@@ -150,7 +150,7 @@ pub(crate) struct OverRounds {
 }
 
 impl OverRounds {
-    /// Of these values; `None` if there are none.
+    /// The median and the ends of these values; `None` if there are none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -223,7 +223,7 @@ pub(crate) fn clock_error(runs: &[&Entry]) -> Option<f64> {
     runs.iter().filter_map(|entry| entry.record.clock_error_us).max_by(f64::total_cmp)
 }
 
-/// How a series over counts looks.
+/// The look of a series over counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     pub(crate) name: String,
@@ -233,14 +233,14 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// What a mode always has.
+    /// The look of a mode.
     pub(crate) fn of_mode(mode: &str, what: &str, dash: Dash) -> Self {
         let (series, shape) = mode_look(mode);
         let name = if what.is_empty() { mode.to_owned() } else { format!("{mode}, {what}") };
         Look { name, series, dash, shape }
     }
 
-    /// What the series of this number has, where colours mean no mode.
+    /// The look of the series of this number, where colours mean no mode.
     pub(crate) fn numbered(name: String, number: usize) -> Self {
         Look { name, series: number, dash: Dash::Solid, shape: SHAPES[number % SHAPES.len()] }
     }

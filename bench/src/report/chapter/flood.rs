@@ -43,7 +43,7 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
     })]
 }
 
-/// Whether it is a run of a search, at a rate that was delivered whole.
+/// True for a run of a search, at a rate that was delivered whole.
 fn is_whole(run: &RunRecord) -> bool {
     run.extra.get(WHOLE).is_some_and(|whole| *whole == 1.0)
 }

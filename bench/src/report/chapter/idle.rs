@@ -57,7 +57,7 @@ struct Labels {
     caption: String,
 }
 
-/// What was done when idle, in the order in which it was run.
+/// Idle policies in the order in which they were run.
 pub(crate) fn policies(runs: &[&Entry]) -> Vec<String> {
     distinct(runs.iter().filter_map(|entry| entry.record.idle.clone()))
 }
@@ -93,7 +93,7 @@ fn figure(source: &Source, runs: &[&Entry], (series, value): Part, labels: Label
     })
 }
 
-/// What it is in a sentence for each number of subscribers.
+/// A sentence for each number of subscribers.
 pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
     let sentence = |count: u64| {
         let of = |policy: String| {

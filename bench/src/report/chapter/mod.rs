@@ -1,5 +1,4 @@
-//! What a report says about one source: each file knows one view of the runs, and gives nothing where it does not
-//! apply.
+//! The report of one source: each file knows one view of the runs, and gives nothing where it does not apply.
 //!
 //! | file | owns |
 //! |---|---|

@@ -12,7 +12,7 @@ use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::unit::{Unit, counted, digits, payload};
 
-/// What ours is called where a record names it.
+/// Our name in records.
 const OURS: &str = "corecast";
 
 /// A figure that peers are compared by.
@@ -21,7 +21,7 @@ struct Metric {
     title: &'static str,
     axis: &'static str,
     unit: Unit,
-    /// Whether it is of floods; else of runs with a rate; `None`: of both, apart.
+    /// Set for figures of floods, unset for those of runs with a rate; `None`: of both, apart.
     flood: Option<bool>,
     figure: fn(&RunRecord) -> Option<f64>,
     words: &'static str,
@@ -76,7 +76,7 @@ const METRICS: [Metric; 5] = [
     },
 ];
 
-/// Who is in a bar: a peer by its name, or ours in one mode where the record names nobody.
+/// The name of a bar: a peer's, or ours with its mode where the record names no peer.
 fn bar_name(run: &RunRecord) -> String {
     let ours = || format!("{OURS} {}", run.mode);
     let mut name = run.peer.clone().unwrap_or_else(ours);
@@ -135,7 +135,7 @@ fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)>
     names.into_iter().filter_map(bar).collect()
 }
 
-/// What others are set beside: ours in proxy mode if there is one, else ours, else the first.
+/// The bar that others are set beside: ours in proxy mode if there is one, else ours, else the first.
 fn reference(bars: &[(String, usize, OverRounds)]) -> Option<&(String, usize, OverRounds)> {
     let of = |wanted: usize| bars.iter().find(|(_, series, _)| *series == wanted);
     let plain = bars.iter().find(|(name, ..)| name == OURS);

@@ -60,7 +60,7 @@ fn caption(error_us: Option<f64>) -> String {
     }
 }
 
-/// Who fanned out.
+/// The system that fanned out.
 pub(crate) fn name_of(run: &RunRecord) -> String {
     match &run.peer {
         Some(peer) => peer.clone(),

@@ -90,7 +90,7 @@ const USER_NS: &str = "cpu_user_ns_per_delivery";
 const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
 const SYSCALLS: &str = "syscalls_per_delivery";
 
-/// What there is of each cost, by mode, shards and number of subscribers.
+/// Costs by mode, shards and number of subscribers.
 fn table<'a>(source: &Source, family: &Family<'a>) -> Table {
     const COLUMNS: [&str; 9] = [
         "mode",

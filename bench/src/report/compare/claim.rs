@@ -5,7 +5,7 @@ use crate::record::assertion::known_numbers;
 use crate::record::expression::{AssertionError, Expression};
 use std::str::FromStr;
 
-/// What stands behind the name of a figure: what is asked about it.
+/// Aspects of a figure, which stand behind its name.
 const ASPECTS: [&str; 5] = ["a", "b", "ratio", "ratio_low", "ratio_high"];
 
 /// A comparison over ratios, such as `last_subscriber_us.median.ratio < 1.1`.
@@ -42,7 +42,7 @@ fn parts(field: &str) -> Option<(&str, &str)> {
 }
 
 impl Claim {
-    /// What is wrong with this pair, if it does not keep the claim.
+    /// The complaint about this pair, if it breaks the claim.
     pub fn check(&self, pair: &Pair) -> Option<String> {
         let value = |field: &str| {
             let (figure, aspect) = parts(field)?;

@@ -20,11 +20,11 @@ pub struct Interval {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
-    /// What it rests on.
+    /// Its basis.
     pub from: Ground,
 }
 
-/// What an interval rests on.
+/// The basis of an interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ground {
@@ -39,16 +39,16 @@ pub enum Ground {
 pub struct Sampled<'a> {
     /// All of them.
     pub latencies: &'a Latencies,
-    /// How many of them say something of their own.
+    /// Number of independent measurements.
     pub messages: u64,
-    /// How it was read.
+    /// The way it was read.
     pub basis: Basis,
 }
 
-/// How a figure is read from measurements.
+/// The way a figure is read from measurements.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Basis {
-    /// So much of them are at most the figure.
+    /// A quantile of them, 0 to 1.
     Quantile(f64),
     /// Their mean.
     Mean,
@@ -58,7 +58,7 @@ pub enum Basis {
 const DRAWS: usize = 4_000;
 /// The same draws each time: the same results give the same interval.
 const SEED: u64 = 0x00c0_5eca_5700;
-/// What lies outside at each end.
+/// The part that lies outside at each end.
 const OUTSIDE: f64 = 0.025;
 /// With fewer messages than this beyond a quantile, its interval would rest on one or two of them.
 const BEYOND_MIN: f64 = 5.0;
@@ -74,7 +74,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Of the ratio of medians, over rounds; `None` if a side has only one.
+/// Interval of the ratio of medians, over rounds; `None` if a side has only one.
 pub fn of_rounds(a: &[f64], b: &[f64]) -> Option<Interval> {
     if a.len() < 2 || b.len() < 2 {
         return None;
@@ -88,7 +88,7 @@ pub fn of_rounds(a: &[f64], b: &[f64]) -> Option<Interval> {
     ends(ratios, Ground::Rounds)
 }
 
-/// Of the ratio of two figures of one run each; `None` where there are too few measurements.
+/// Interval of the ratio of two figures of one run each; `None` where there are too few measurements.
 pub fn of_samples(a: Sampled<'_>, b: Sampled<'_>) -> Option<Interval> {
     if !a.is_enough() || !b.is_enough() {
         return None;

@@ -9,17 +9,17 @@ use crate::results::Entry;
 use crate::unit::{count, counted, payload};
 use std::fmt;
 
-/// What was asked for.
+/// The parameters that a run was made with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Likeness {
     who: String,
     subscribers: u64,
-    /// What else was asked, each in words; what was left open is empty.
+    /// The other parameters, in words; empty where one was left open.
     asked: [String; 9],
 }
 
 impl Likeness {
-    /// Of a run; the number of its shards counts, if that was asked for.
+    /// The parameters of a run; the number of its shards is one only if that was asked for.
     fn of(run: &RunRecord, shards: bool) -> Self {
         let word = |what: &str, word: &Option<String>| {
             word.as_ref().map_or_else(String::new, |word| format!("{what} {word}"))
@@ -54,7 +54,7 @@ impl fmt::Display for Likeness {
     }
 }
 
-/// Whether a run says something on its own.
+/// True for a run that says something on its own.
 fn counts(entry: &Entry) -> bool {
     entry.record.incomplete.is_none() && !entry.record.extra.contains_key(WHOLE)
 }

@@ -29,9 +29,9 @@ pub const SCHEMA: &str = "corecast-bench-compare/1";
 pub struct Comparison {
     /// Always [`SCHEMA`].
     pub schema: &'static str,
-    /// What the others are set over.
+    /// The base.
     pub a: Side,
-    /// What is set over it.
+    /// The side that is set over it.
     pub b: Side,
     /// Runs that were made alike, in the order of A.
     pub pairs: Vec<Pair>,
@@ -41,7 +41,7 @@ pub struct Comparison {
     pub only_in_b: Vec<String>,
     /// Runs that are in no pair because they say nothing on their own: unfinished, or tries of a search.
     pub left_out: Vec<String>,
-    /// What differs between the machines and builds: name, in A, in B.
+    /// Differences between the machines and builds: name, in A, in B.
     pub differs: Vec<Difference>,
 }
 
@@ -52,7 +52,7 @@ pub struct Side {
     pub name: String,
     /// The experiment, or `run`.
     pub experiment: String,
-    /// How many runs it has.
+    /// Number of its runs.
     pub runs: usize,
 }
 
@@ -70,7 +70,7 @@ pub struct Difference {
 /// Runs that were made alike: one of each, or several rounds.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Pair {
-    /// What they have in common, in words.
+    /// Their common parameters, in words.
     pub run: String,
     /// Their names in A.
     pub a_runs: Vec<String>,
@@ -170,7 +170,7 @@ fn figures(
     known.into_iter().filter(|name| !IS_ASKED.contains(&&name[..])).map(compared).collect()
 }
 
-/// What was asked for, and not measured: the same in both.
+/// Numbers that were asked for, not measured: the same in both.
 const IS_ASKED: [&str; 5] = ["subscribers", "publishers", "size_bytes", "round", "slow_subscribers"];
 
 /// The figures of each round by name.

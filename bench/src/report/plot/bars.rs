@@ -10,9 +10,9 @@ use maud::{Markup, html};
 /// Bars, one below the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Bars {
-    /// What they show.
+    /// The axis of values.
     pub(crate) axis: Axis,
-    /// What the colours mean; none if each bar says it.
+    /// The meaning of the colours; none if each bar says it.
     pub(crate) keys: Vec<Key>,
     pub(crate) groups: Vec<Group>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Bar {
     pub(crate) words: String,
 }
 
-/// How high a bar is.
+/// Height of a bar.
 const BAR_HEIGHT: f64 = 18.0;
 /// The most of the picture's width that names take where they stand beside the bars.
 const NAMES_WIDTH_MAX: f64 = 0.34;
@@ -47,7 +47,7 @@ const NAMES_BESIDE_FROM: f64 = 600.0;
 /// Where the bars of a picture go.
 struct Rows {
     frame: Frame,
-    /// Whether names stand beside their bars.
+    /// Set if names stand beside their bars.
     beside: bool,
     row: f64,
     heading: f64,

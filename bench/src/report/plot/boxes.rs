@@ -8,7 +8,7 @@ use maud::{Markup, html};
 /// Box plots by category.
 #[derive(Clone, Debug)]
 pub(crate) struct Boxes {
-    /// What the categories are.
+    /// The title of the categories.
     pub(crate) title: String,
     /// In order, from the left.
     pub(crate) categories: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Figures {
     pub(crate) far: f64,
 }
 
-/// How much of a category's room its boxes take.
+/// The part of a category's room that its boxes take.
 const FILLED: f64 = 0.72;
 /// The widest that a box becomes.
 const BOX_WIDTH_MAX: f64 = 34.0;

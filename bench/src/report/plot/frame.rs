@@ -19,14 +19,14 @@ impl Axis {
     }
 }
 
-/// How a line is broken.
+/// The dash pattern of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dash {
     Solid,
     Dashed,
 }
 
-/// What stands at a point.
+/// The marker at a point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
     Circle,
@@ -38,7 +38,7 @@ pub(crate) enum Shape {
 /// Those that series take, in turn.
 pub(crate) const SHAPES: [Shape; 4] = [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond];
 
-/// How a series looks in the legend.
+/// A series in the legend.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Key {
     pub(crate) name: String,
@@ -92,12 +92,12 @@ impl Frame {
         }
     }
 
-    /// Of a place on the level axis.
+    /// The coordinate of a place on the level axis.
     pub(crate) fn x(&self, place: f64) -> f64 {
         self.left + place * (self.right - self.left)
     }
 
-    /// Of a place on the upright axis.
+    /// The coordinate of a place on the upright axis.
     pub(crate) fn y(&self, place: f64) -> f64 {
         self.bottom - place * (self.bottom - self.top)
     }
@@ -207,7 +207,7 @@ fn sample(key: &Key, x: f64, y: f64, theme: Theme) -> Markup {
     }
 }
 
-/// How SVG breaks such a line.
+/// The dash pattern in SVG.
 pub(crate) fn dashes(dash: Dash) -> Option<&'static str> {
     match dash {
         Dash::Solid => None,

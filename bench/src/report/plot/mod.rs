@@ -24,7 +24,7 @@ pub(crate) mod theme;
 use maud::{Markup, Render, html};
 use theme::{Ink, Theme};
 
-/// What is shown.
+/// A chart.
 #[derive(Clone, Debug)]
 pub(crate) enum Chart {
     /// Lines over an axis.
@@ -35,7 +35,7 @@ pub(crate) enum Chart {
     Bars(bars::Bars),
 }
 
-/// How wide it is drawn. Each form has letters of its own size, so that neither is a shrunken other.
+/// The size of a picture. Each form has letters of its own size, so that neither is a shrunken other.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Form {
     /// Width of the picture, in its own units, which are pixels where it is shown as it is.
@@ -91,7 +91,7 @@ impl Render for Px {
     }
 }
 
-/// How wide this text is at most, in letters of such a size: by the widths of DejaVu Sans, which is wider than what
+/// The width of this text, at most, in letters of such a size: by the widths of DejaVu Sans, which is wider than what
 /// browsers take.
 pub(crate) fn text_width(text: &str, letters: f64) -> f64 {
     let ems: f64 = text

@@ -10,7 +10,7 @@ pub(crate) struct Scale {
     high: f64,
     /// In rising order, all of them in the span.
     pub(crate) ticks: Vec<Tick>,
-    /// What its values are.
+    /// Unit of its values.
     unit: Unit,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Tick {
 enum Kind {
     Linear,
     Log,
-    /// Of quantiles from 0 to 1: logarithmic in the distance to 1.
+    /// Quantiles from 0 to 1, logarithmic in the distance to 1.
     Percentile,
 }
 
@@ -36,7 +36,7 @@ const LINEAR_TICKS: f64 = 5.0;
 const DECADES_WITH_FINE_LABELS: f64 = 3.1;
 /// Up to so many decades, it has labels at every digit.
 const DECADES_WITH_ALL_LABELS: f64 = 0.75;
-/// How much of the span is left free at each end, so that no mark stands on the edge.
+/// The part of the span that is left free at each end, so that no mark stands on the edge.
 const MARGIN: f64 = 0.03;
 
 impl Scale {
@@ -108,7 +108,7 @@ impl Scale {
         place.is_finite().then_some(place)
     }
 
-    /// What stands behind the title of its axis: unit and kind.
+    /// The words behind the title of its axis: unit and kind.
     pub(crate) fn in_words(&self) -> String {
         let least = if self.low > 0.0 { self.low } else { self.high };
         let (_, unit) = self.unit.of_axis(least, self.high);

@@ -4,7 +4,7 @@
 use maud::PreEscaped;
 use std::fmt::Write as _;
 
-/// What a colour is for.
+/// The purpose of a colour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ink {
     /// Titles and figures.
@@ -13,7 +13,7 @@ pub(crate) enum Ink {
     Soft,
     /// Lines behind the data.
     Grid,
-    /// What is behind everything.
+    /// The background.
     Paper,
     /// The data: one colour a series, beginning again after the last.
     Series(usize),
@@ -52,12 +52,12 @@ const COLOURS: [(Ink, &str, &str, &str); 11] = [
     (Ink::Series(6), "series-6", "#78818b", "#8d96a0"),
 ];
 
-/// How many series have colours of their own.
+/// Number of series with colours of their own.
 const SERIES: usize = 7;
 
-/// What text is set in on the page.
+/// The font of text on the page.
 const PAGE_FAMILY: &str = "inherit";
-/// What text is set in in files: what stands first is embedded in this command for PNG.
+/// The fonts of text in files: the first is embedded in this command for PNG.
 const FILE_FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
 impl Theme {
@@ -76,7 +76,7 @@ impl Theme {
         })
     }
 
-    /// What its text is set in.
+    /// The font of its text.
     pub(crate) fn family(self) -> &'static str {
         match self {
             Theme::Page => PAGE_FAMILY,
