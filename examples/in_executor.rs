@@ -6,13 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast::{ClientConfig, Endpoint, EventRef, Filter, LocalClient, Topic};
-use corecast_executors::{Idle, PoolConfig, ShardContext, Sockets, Topology, Wake, start};
+use corecast_executors::{PoolConfig, ShardContext, Topology, Wake, start};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broker: Endpoint = std::env::args().nth(1).unwrap_or("tcp://127.0.0.1:6680".into()).parse()?;
-    let (name, cores) = ("prices".into(), Topology::detect()?.allowed()[..1].to_vec());
-    let pool =
-        PoolConfig { name, cores, shards: 1, idle: Idle::Park, sockets: Sockets::Few, link_capacity: 1 };
+    let cores = Topology::detect()?.allowed()[..1].to_vec();
+    let pool = PoolConfig { cores, ..PoolConfig::single("prices") };
     Ok(start(&pool, move |context| run(ClientConfig::new(broker.clone()), context))?.join()?)
 }
 

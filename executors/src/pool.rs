@@ -34,6 +34,21 @@ pub struct PoolConfig {
     pub link_capacity: usize,
 }
 
+impl PoolConfig {
+    /// One executor on whatever CPU there is, which parks when idle, waits for few sockets, and takes one message at a time.
+    #[must_use]
+    pub fn single(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            cores: Vec::new(),
+            shards: 1,
+            idle: Idle::Park,
+            sockets: Sockets::Few,
+            link_capacity: 1,
+        }
+    }
+}
+
 /// The arguments of a shard's body.
 #[derive(Debug)]
 pub struct ShardContext<M> {
@@ -258,14 +273,7 @@ mod tests {
 
     #[test]
     fn a_message_on_any_link_of_the_pool_keeps_its_shard_alone_from_resting() {
-        let config = PoolConfig {
-            name: "rest".into(),
-            cores: vec![],
-            shards: 2,
-            idle: Idle::Park,
-            sockets: Sockets::Few,
-            link_capacity: 1,
-        };
+        let config = PoolConfig { shards: 2, ..PoolConfig::single("rest") };
         let Plan { mut contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
         contexts.iter().for_each(|context| context.ticks.rest());
         let rests = |contexts: &[ShardContext<()>]| {

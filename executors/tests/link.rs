@@ -5,8 +5,7 @@ mod watchdog;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{
-    Idle, Pool, PoolConfig, RecvTimeout, Refused, ShardContext, ShardId, Sockets, Topology, link,
-    spawn_plain, start,
+    Pool, PoolConfig, RecvTimeout, Refused, ShardContext, ShardId, Topology, link, spawn_plain, start,
 };
 use futures_lite::future::{block_on, poll_once};
 
@@ -78,14 +77,8 @@ fn a_chain_through_threads_runtimes_and_shards_keeps_order_and_count() {
     const MESSAGES: u32 = 20_000;
     let _watchdog = watchdog::watch("a_chain_through_threads_runtimes_and_shards", Duration::from_secs(60));
     let (out, mut results) = link::<u32>(1);
-    let config = PoolConfig {
-        name: "chain".to_owned(),
-        cores: Topology::detect().unwrap().allowed().to_vec(),
-        shards: 2,
-        idle: Idle::Park,
-        sockets: Sockets::Few,
-        link_capacity: 1,
-    };
+    let cores = Topology::detect().unwrap().allowed().to_vec();
+    let config = PoolConfig { cores, shards: 2, ..PoolConfig::single("chain") };
     let pool: Pool<u32> = start(&config, move |mut context: ShardContext<u32>| {
         let out = out.clone();
         async move {

@@ -15,8 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use corecast_executors::{
-    Idle, Link, LocalTask, PoolConfig, ShardContext, Sockets, Wake, end_turn, link, spawn_local, spawn_plain,
-    start,
+    Link, LocalTask, PoolConfig, ShardContext, Wake, end_turn, link, spawn_local, spawn_plain, start,
 };
 
 /// Tasks after which the runtime's own tables and the allocator have reached their size.
@@ -43,15 +42,7 @@ fn assert_level(test: &'static str, one: impl AsyncFn() + Clone + Send + 'static
         return child::run_to_success(test);
     }
     let _watchdog = watchdog::watch(test, Duration::from_secs(120));
-    let config = PoolConfig {
-        name: "memory".into(),
-        cores: vec![],
-        shards: 1,
-        idle: Idle::Park,
-        sockets: Sockets::Few,
-        link_capacity: 1,
-    };
-    let pool = start(&config, move |_: ShardContext<()>| {
+    let pool = start(&PoolConfig::single("memory"), move |_: ShardContext<()>| {
         let one = one.clone();
         async move {
             repeat(&one, WARM_UP).await;

@@ -13,8 +13,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use corecast_executors::{
-    Either, Idle, MonotonicNs, Pacer, Pool, PoolConfig, ReadySocket, ShardContext, Sockets, Topology,
-    end_turn, first, link, spawn_local, start,
+    Either, Idle, MonotonicNs, Pacer, Pool, PoolConfig, ReadySocket, ShardContext, Topology, end_turn, first,
+    link, spawn_local, start,
 };
 
 /// Runs `body` on one shard, to its end: on one that sleeps, and on those that poll their sockets themselves.
@@ -26,14 +26,7 @@ where
     let cores = Topology::detect().unwrap().allowed().to_vec();
     for idle in [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy] {
         let cores = cores.clone();
-        let config = PoolConfig {
-            name: "net".to_owned(),
-            cores,
-            shards: 1,
-            idle,
-            sockets: Sockets::Few,
-            link_capacity: 1,
-        };
+        let config = PoolConfig { cores, idle, ..PoolConfig::single("net") };
         let pool: Pool<()> = start(&config, body.clone()).unwrap();
         pool.stop().unwrap();
     }

@@ -217,7 +217,7 @@ mod tests {
     use std::io::IoSlice;
     use std::sync::Arc;
 
-    use corecast_executors::{Idle, PoolConfig, ShardContext, Sockets, link, start};
+    use corecast_executors::{PoolConfig, ShardContext, link, start};
 
     use super::super::body;
     use super::*;
@@ -275,14 +275,7 @@ mod tests {
     #[test]
     fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
         const MESSAGES: u64 = 100;
-        let config = PoolConfig {
-            name: "test".to_owned(),
-            cores: Vec::new(),
-            shards: 1,
-            idle: Idle::default(),
-            sockets: Sockets::Few,
-            link_capacity: 1,
-        };
+        let config = PoolConfig::single("test");
         let (done, mut result) = link(1);
         let shard_config = Arc::new(ShardConfig::default());
         let pool = start(&config, move |context: ShardContext<Item>| {

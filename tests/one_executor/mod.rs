@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use corecast_executors::{Idle, Inbox, Pool, PoolConfig, ShardContext, Sockets, link, start};
+use corecast_executors::{Inbox, Pool, PoolConfig, ShardContext, link, start};
 
 /// A body that runs on an executor of its own.
 #[derive(Debug)]
@@ -17,14 +17,7 @@ impl<T: Send + 'static> OneExecutor<T> {
     pub(crate) fn start<Fut: Future<Output = T> + 'static>(
         body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static,
     ) -> Self {
-        let config = PoolConfig {
-            name: "test".to_owned(),
-            cores: Vec::new(),
-            shards: 1,
-            idle: Idle::default(),
-            sockets: Sockets::Few,
-            link_capacity: 1,
-        };
+        let config = PoolConfig::single("test");
         let (done, result) = link(1);
         let pool = start(&config, move |context| {
             let (body, done) = (body.clone(), done.clone());

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use corecast_executors::{Idle, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, spawn_local, start};
+use corecast_executors::{Link, PoolConfig, ShardContext, ShardId, Ticks, spawn_local, start};
 use once_cell::sync::OnceCell;
 
 use super::asks::{Command, PublisherEnds, RegistryEnds, SubscriberEnds};
@@ -76,15 +76,8 @@ async fn run_own(ticks: Ticks, config: ClientConfig, command: Command) {
 }
 
 fn start_executor() -> Result<Link<Command>> {
-    let config = PoolConfig {
-        name: "corecast-client".to_owned(),
-        // Not pinned: an application's other threads, and other clients, have their cores too.
-        cores: Vec::new(),
-        shards: 1,
-        idle: Idle::default(),
-        sockets: Sockets::Few,
-        link_capacity: COMMANDS_MAX,
-    };
+    // Not pinned: an application's other threads, and other clients, have their cores too.
+    let config = PoolConfig { link_capacity: COMMANDS_MAX, ..PoolConfig::single("corecast-client") };
     let pool = start(&config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
     // It lives as long as the process: the link that is given out keeps it from stopping.
     Ok(pool.commands(ShardId(0)))
@@ -138,14 +131,7 @@ mod tests {
     #[test]
     fn a_client_is_forgotten_with_its_last_user() {
         let (done, mut result) = corecast_executors::link(1);
-        let config = PoolConfig {
-            name: "test".to_owned(),
-            cores: Vec::new(),
-            shards: 1,
-            idle: Idle::default(),
-            sockets: Sockets::Few,
-            link_capacity: 1,
-        };
+        let config = PoolConfig::single("test");
         let body = move |context: ShardContext<()>| {
             let done = done.clone();
             async move {
