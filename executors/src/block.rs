@@ -20,9 +20,9 @@ impl Waking for Unpark {
 /// Blocks the thread until the future has a value. The future may use no runtime's timers or sockets: links only.
 ///
 /// # Panics
-/// In debug builds, on an executor thread: it would block the shard.
+/// On an executor thread: it would block the shard.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    debug_assert!(!on_executor(), "blocking an executor thread blocks its shard");
+    assert!(!on_executor(), "blocking an executor thread blocks its shard");
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);

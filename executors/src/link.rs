@@ -94,9 +94,9 @@ impl<T> Link<T> {
     /// Blocks the thread until there is room. If the inbox is gone, the error is the message.
     ///
     /// # Panics
-    /// In debug builds, on an executor thread: it would block the shard.
+    /// On an executor thread: it would block the shard.
     pub fn send_blocking(&self, message: T) -> Result<(), T> {
-        debug_assert!(!on_executor(), "a blocking send on an executor thread blocks its shard");
+        assert!(!on_executor(), "a blocking send on an executor thread blocks its shard");
         let waits = self.message();
         #[expect(clippy::disallowed_methods, reason = "for plain threads, as the assertion above says")]
         self.sender.send(message).map_err(flume::SendError::into_inner)?;
@@ -177,9 +177,9 @@ impl<T> Inbox<T> {
     /// Blocks the thread until there is a message. `None`: every link is gone and the queue is empty.
     ///
     /// # Panics
-    /// In debug builds, on an executor thread: it would block the shard.
+    /// On an executor thread: it would block the shard.
     pub fn recv_blocking(&mut self) -> Option<T> {
-        debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
+        assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
         let received = self.receiver.recv().ok();
         received.inspect(|_| self.count_off())
     }
@@ -187,9 +187,9 @@ impl<T> Inbox<T> {
     /// Blocks the thread until there is a message or `deadline` has passed.
     ///
     /// # Panics
-    /// In debug builds, on an executor thread: it would block the shard.
+    /// On an executor thread: it would block the shard.
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeout> {
-        debug_assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
+        assert!(!on_executor(), "a blocking receive on an executor thread blocks its shard");
         let received = self.receiver.recv_deadline(deadline).map_err(|error| match error {
             flume::RecvTimeoutError::Timeout => RecvTimeout::TimedOut,
             flume::RecvTimeoutError::Disconnected => RecvTimeout::Closed,

@@ -40,8 +40,7 @@ impl Placement {
 
     fn left(&mut self, shard: ShardId) {
         let sessions = &mut self.sessions[usize::from(shard.0)];
-        debug_assert!(*sessions > 0, "more have left than came");
-        *sessions = sessions.saturating_sub(1);
+        *sessions = sessions.checked_sub(1).expect("no more leave than came");
     }
 }
 

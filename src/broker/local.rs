@@ -97,7 +97,7 @@ impl LocalHost {
         let bytes = Bytes::from(frames);
         let mut spans = Vec::new();
         let found = split(&bytes, usize::MAX, &mut spans);
-        debug_assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
+        assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
         self.runtime.stir();
         self.runtime.shard.borrow_mut().on_frames(self.port.session, &bytes, &spans);
         self.runtime.settle().await;

@@ -57,7 +57,7 @@ impl Groups {
 
     /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
     pub(crate) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
-        debug_assert!(filters.is_sorted() && !filters.is_empty() && filters.len() <= GROUP_FILTERS_MAX);
+        assert!(filters.is_sorted() && !filters.is_empty() && filters.len() <= GROUP_FILTERS_MAX);
         let key = (encoding, filters);
         if let Some(id) = self.by_filters.get(&key) {
             return Join::Found(*id);

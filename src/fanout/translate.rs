@@ -63,8 +63,8 @@ fn to_native(bytes: &Bytes, spans: &[MessageSpan], author: Author) -> Batch {
     // Its frames are read unchecked from here on, as any others: so they are checked as any others.
     let mut translated = Vec::with_capacity(spans.len());
     let found = split(&bytes, usize::MAX, &mut translated);
-    debug_assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
-    debug_assert_eq!(translated.len(), spans.len());
+    assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
+    assert_eq!(translated.len(), spans.len(), "a frame for each message");
     Batch { bytes, spans: Spans::Native(translated.into()) }
 }
 

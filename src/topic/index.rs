@@ -127,7 +127,7 @@ impl<T: Copy + Ord> Index<T> {
 
     /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
-        debug_assert_eq!(
+        assert_eq!(
             self.len == 0,
             self.exact.is_empty()
                 && self.patterns.is_empty()

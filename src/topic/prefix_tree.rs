@@ -54,7 +54,7 @@ impl<T: Copy + Ord> PrefixNode<T> {
 
     /// Makes this the node of the label's first `at` bytes, and moves all its contents into one branch below.
     fn split(&mut self, at: usize) {
-        debug_assert!(at > 0 && at < self.label.len(), "neither part may be empty");
+        assert!(at > 0 && at < self.label.len(), "neither part may be empty");
         let mut above = Self::with_label(&self.label[..at]);
         above.branches.reserve_exact(2);
         std::mem::swap(self, &mut above);

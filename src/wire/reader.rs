@@ -76,7 +76,7 @@ impl Reader {
 
     /// Ends the turn: returns the first `whole` bytes, refcounted, and keeps the rest for the next turn.
     pub fn take(&mut self, slab: &mut Slab, whole: usize) -> Bytes {
-        debug_assert!(whole <= self.filled);
+        assert!(whole <= self.filled, "no more is used up than was received");
         if self.in_own {
             return self.take_own(whole);
         }
@@ -86,7 +86,7 @@ impl Reader {
 
     /// Ends the turn like [`Reader::take`], when the first `whole` bytes were used in place.
     pub fn discard(&mut self, slab: &mut Slab, whole: usize) {
-        debug_assert!(whole <= self.filled);
+        assert!(whole <= self.filled, "no more is used up than was received");
         if self.in_own {
             drop(self.take_own(whole));
         } else {

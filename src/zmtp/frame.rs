@@ -169,7 +169,7 @@ pub fn for_each_message(bytes: &[u8], mut each: impl FnMut(Range<usize>, &[u8]))
             each(start..range.end, first);
         }
     }
-    debug_assert!(begun.is_none(), "messages are whole");
+    assert!(begun.is_none(), "messages are whole");
 }
 
 /// The first part of the first of such messages.
