@@ -20,12 +20,17 @@ PATH = re.compile(rf"\b(?:crate|super|self)(?:::{IDENTIFIER})+")
 # Comments, strings (raw ones first) and characters; lifetimes are none of them.
 TOKEN = re.compile(
     r"""//[^\n]*|b?r(?P<hashes>\#*)".*?"(?P=hashes)|b?"(?:\\.|[^"\\])*"|'(?:\\.[^']*|[^'\\\n])'""", re.DOTALL)
+TESTS = re.compile(r"\n#\[cfg\(test\)\]\n(?:pub(?:\([a-z: ]+\))? )?mod tests\b")
 PUBLIC_TYPE = re.compile(rf"^[ \t]*pub(?:\([a-z: ]+\))? (?:struct|enum|union|trait|type) ({IDENTIFIER})", re.MULTILINE)
 
 
 def without_tests(text):
-    """A file's text up to its unit tests, which stand at the end."""
-    return text.split("\n#[cfg(test)]\nmod tests", 1)[0] + "\n"
+    """A file's text up to its unit tests, which stand at the end; other files' tests may use them.
+
+    >>> without_tests("fn f() {}\\n\\n#[cfg(test)]\\npub(crate) mod tests {}\\n")
+    'fn f() {}\\n\\n'
+    """
+    return TESTS.split(text, maxsplit=1)[0] + "\n"
 
 
 def code_of(text):
