@@ -203,6 +203,11 @@ pub const ZMTP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// client's longest, since nobody waits for it with a message in hand.
 pub const RELAY_PAUSE: Duration = RECONNECT_PAUSE_MAX;
 
+/// Most steps in which a shard looks for a ZeroMQ subscription that a direct publisher may have something for: less than
+/// half of a turn, so that many registrations in one turn delay nobody. Beyond it the publisher is connected to.
+pub const RELAY_VISITS_MAX: usize = 4_096;
+const _: () = assert!(RELAY_VISITS_MAX < TURN_STEPS_MAX / 2);
+
 // ---------------------------------------------------------------- Registry
 
 /// Default for how long a direct publisher stays registered without renewing: long enough for a stall that is not its

@@ -189,6 +189,9 @@ impl Shard {
     fn file(&mut self, filter: &Filter, group: GroupId) {
         self.turn.spend(FILING_STEPS);
         self.fanout.router.insert(filter, Target::Group(group));
+        if self.fanout.groups.get(group).encoding == Encoding::Zmtp {
+            self.relays.file(filter, group);
+        }
         if let Some(seq) = self.interest.add(filter) {
             self.tell_interest(seq, filter, true);
             self.tell_upstream(filter, true);
@@ -198,6 +201,7 @@ impl Shard {
     fn unfile(&mut self, filter: &Filter, group: GroupId) {
         self.turn.spend(FILING_STEPS);
         self.fanout.router.remove(filter, Target::Group(group));
+        self.relays.unfile(filter, group);
         if let Some(seq) = self.interest.remove(filter) {
             self.tell_interest(seq, filter, false);
             self.tell_upstream(filter, false);

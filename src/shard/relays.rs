@@ -2,22 +2,23 @@
 //! that one of its own ZeroMQ sessions wants to hear, subscribes there as if it were they, and hands what comes to
 //! them alone. Native subscribers hear the publisher themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::config::ShardConfig;
 use super::kind::Kind;
 use super::outbox::Dial;
 use super::session::{Phase, Session};
 use super::state::Shard;
 use crate::error::ErrorCode;
-use crate::ids::{PublisherId, SessionId};
-use crate::limits::RELAY_PAUSE;
+use crate::ids::{GroupId, PublisherId, SessionId};
+use crate::limits::{RELAY_PAUSE, RELAY_VISITS_MAX};
 use crate::registry::Registration;
-use crate::topic::Filter;
+use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, greeting};
 
 /// What publishers see as its name.
@@ -44,9 +45,60 @@ struct Relay {
 }
 
 /// All relays of a shard.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Relays {
     relays: BTreeMap<PublisherId, Relay>,
+    /// The filters of the egress groups of ZeroMQ sessions; `None` where nothing is relayed.
+    wanted: Option<OverlapIndex<GroupId>>,
+}
+
+impl Relays {
+    pub(super) fn new(config: &ShardConfig) -> Self {
+        let relays = config.zmtp_subscribers && config.direct.is_none() && !config.modes.is_all_proxy();
+        Relays { relays: BTreeMap::new(), wanted: relays.then(OverlapIndex::default) }
+    }
+
+    /// A group of ZeroMQ sessions has this filter now.
+    pub(super) fn file(&mut self, filter: &Filter, group: GroupId) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.insert(filter, group);
+        }
+    }
+
+    /// A group, of whatever sessions, has this filter no longer.
+    pub(super) fn unfile(&mut self, filter: &Filter, group: GroupId) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.remove(filter, group);
+        }
+    }
+
+    /// True if a ZeroMQ session asks for something that is published there, or if that takes too long to find out: then
+    /// the publisher is connected to, and sends nothing. Returns the work as well.
+    fn want(&self, registration: &Registration) -> (bool, usize) {
+        let Some(wanted) = &self.wanted else { return (false, 0) };
+        let mut work = 0;
+        for topic in &registration.topics {
+            let (wants, visited) = wanted.overlaps(topic, RELAY_VISITS_MAX - work);
+            work += visited;
+            if wants {
+                return (true, work);
+            }
+        }
+        (false, work)
+    }
+
+    /// The filters of groups that ask for something that is published there, each once, and the work of finding them.
+    fn wanted_of(&self, registration: &Registration) -> (BTreeSet<(Filter, GroupId)>, usize) {
+        let Some(wanted) = &self.wanted else { return (BTreeSet::new(), 0) };
+        let mut work = 0;
+        let each = registration.topics.iter().flat_map(|topic| {
+            let (entries, visited) = wanted.entries_overlapping(topic);
+            work += visited + entries.len();
+            entries
+        });
+        let all = each.collect();
+        (all, work)
+    }
 }
 
 impl Shard {
@@ -116,10 +168,10 @@ impl Shard {
         }
     }
 
-    fn wants_relay(&self, registration: &Registration) -> bool {
-        let zmtp = self.sessions.iter().filter(|(_, session)| session.kind.is_zmtp());
-        zmtp.flat_map(|(_, session)| session.subscriptions.filters())
-            .any(|filter| registration.overlaps(filter))
+    fn wants_relay(&mut self, registration: &Registration) -> bool {
+        let (wants, work) = self.relays.want(registration);
+        self.turn.spend(work);
+        wants
     }
 
     fn begin_relay(&mut self, registration: Arc<Registration>) {
@@ -172,13 +224,15 @@ impl Shard {
         }
     }
 
-    /// All subscriptions of this shard's ZeroMQ sessions that a publisher may have something for, as frames, and how
-    /// many they are.
-    fn relayed(&self, registration: &Registration) -> (Bytes, u32) {
+    /// All subscriptions of this shard's ZeroMQ sessions that a publisher may have something for, as frames, and their
+    /// number.
+    fn relayed(&mut self, registration: &Registration) -> (Bytes, u32) {
+        let (wanted, work) = self.relays.wanted_of(registration);
+        self.turn.spend(work);
         let (mut out, mut frames) = (Vec::new(), 0);
-        for (id, session) in self.sessions.iter().filter(|(_, session)| session.kind.is_zmtp()) {
-            for filter in session.subscriptions.filters().filter(|filter| registration.overlaps(filter)) {
-                encode_subscription(id, filter, true, &mut out);
+        for (filter, group) in &wanted {
+            for id in &self.fanout.groups.get(*group).members {
+                encode_subscription(*id, filter, true, &mut out);
                 frames += 1;
             }
         }
@@ -258,4 +312,98 @@ fn encode_subscription(id: SessionId, filter: &Filter, wanted: bool, out: &mut V
         },
         out,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::door::Door;
+    use super::super::rig::Rig;
+    use super::*;
+    use crate::auth::Identity;
+    use crate::fanout::OverflowPolicy;
+    use crate::registry::{Mode, ModeRules};
+    use crate::wire::greeting::GREETING_BYTES;
+    use crate::wire::splitter;
+
+    /// A shard with ZeroMQ subscribers, and with direct publishers of any topic.
+    fn rig() -> Rig {
+        let modes = Arc::new(ModeRules::new(Vec::new(), Mode::Direct).expect("no rules"));
+        Rig::new(&ShardConfig { modes, zmtp_subscribers: true, ..ShardConfig::default() })
+    }
+
+    fn zmtp_subscribe(rig: &mut Rig, id: SessionId, prefixes: impl Iterator<Item = String>) {
+        for prefix in prefixes {
+            let length = u8::try_from(prefix.len() + 1).expect("a short prefix");
+            rig.say_zmtp(id, &[&[0, length, 1], prefix.as_bytes()].concat());
+            while rig.shards[0].is_behind(id) {
+                rig.shards[0].go_on(id);
+            }
+        }
+    }
+
+    /// Registers a publisher. Returns its connection, if one is to be made, and the work of the turn.
+    fn register(rig: &mut Rig, publisher: u64, topics: &str) -> (bool, usize) {
+        let id = rig.open(0, OverflowPolicy::DropOldest);
+        let endpoints = &format!("tcp://127.0.0.1:{publisher}");
+        rig.say(0, id, &[Frame::Register { endpoints, topics, publisher, epoch: 1, request: 1 }]);
+        let work = rig.shards[0].turn.spent();
+        let dials = std::mem::take(&mut rig.shards[0].outbox.dials);
+        (dials.iter().any(|dial| dial.publisher == PublisherId(publisher)), work)
+    }
+
+    /// The subscriptions that a publisher is told when it is connected, as `subscriber:filter`.
+    fn told(rig: &mut Rig, publisher: u64) -> Vec<String> {
+        let door = Door::Relay(PublisherId(publisher));
+        let id = rig.shards[0].on_open(door, Identity::Anonymous(None)).expect("it is wanted");
+        let bytes = Bytes::from(rig.take(0, id)).slice(GREETING_BYTES..);
+        let told = splitter::frames(&bytes).filter_map(|(_, frame)| match frame {
+            Frame::Subscribe { filter, subscriber, .. } => {
+                Some(format!("{subscriber}:{}", String::from_utf8_lossy(filter)))
+            }
+            _ => None,
+        });
+        let mut told: Vec<String> = told.collect();
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn a_publisher_is_told_the_subscriptions_of_each_session_that_it_has_something_for() {
+        let mut rig = rig();
+        let (first, second) = (rig.open_zmtp(b"SUB"), rig.open_zmtp(b"SUB"));
+        for id in [first, second] {
+            zmtp_subscribe(&mut rig, id, ["a.b".into(), "c".into()].into_iter());
+        }
+        let third = rig.open_zmtp(b"SUB");
+        zmtp_subscribe(&mut rig, third, ["a".into(), "d".into()].into_iter());
+        assert!(!register(&mut rig, 1, "e.>").0, "nobody asks for that");
+        assert!(register(&mut rig, 2, "a.*\na.b").0);
+        let [one, two, three] = [first, second, third].map(|id| id.slot);
+        assert_eq!(told(&mut rig, 2), [format!("{one}:a.b"), format!("{two}:a.b"), format!("{three}:a")]);
+        let _ = rig.shards[0].on_closed(first, false);
+        let _ = rig.shards[0].on_closed(third, false);
+        assert!(register(&mut rig, 3, "a.*").0);
+        assert_eq!(told(&mut rig, 3), [format!("{two}:a.b")]);
+        let _ = rig.shards[0].on_closed(second, false);
+        assert!(!register(&mut rig, 4, "a.*").0, "nobody is left");
+    }
+
+    #[test]
+    fn a_registration_costs_little_however_many_subscriptions_there_are() {
+        let mut rig = rig();
+        let id = rig.open_zmtp(b"SUB");
+        zmtp_subscribe(&mut rig, id, (0..20_000).map(|n| format!("{n}.a")));
+        for (publisher, topics, is_dialled) in
+            [(1, "none.here", false), (2, "77.b", false), (3, "77.a", true), (4, "*.a", true), (5, ">", true)]
+        {
+            let (dialled, work) = register(&mut rig, publisher, topics);
+            assert_eq!(dialled, is_dialled, "{topics}");
+            assert!(work < 100, "{topics}: {work}");
+        }
+        let (dialled, work) = register(&mut rig, 6, "*.b");
+        assert!(dialled, "it takes too long to find out");
+        assert!((RELAY_VISITS_MAX..RELAY_VISITS_MAX + 100).contains(&work), "{work}");
+    }
 }

@@ -118,7 +118,7 @@ impl Shard {
             watches: Watches::default(),
             losses: Losses::default(),
             upstream: Upstream::default(),
-            relays: Relays::default(),
+            relays: Relays::new(&config),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             peers: (0..shards).map(|_| Peer::default()).collect(),
             draining: false,

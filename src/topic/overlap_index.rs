@@ -2,7 +2,7 @@
 //! are filters. A look-up costs nothing for filters that do not overlap.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 
@@ -75,35 +75,140 @@ impl<T: Copy + Ord> OverlapIndex<T> {
         self.root.remove(&levels(filter), target)
     }
 
+    /// True if there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.root.is_empty()
+    }
+
     /// The targets of the filters that overlap this one, sorted and without duplicates, and the number of visited
     /// nodes.
     pub fn overlapping(&self, filter: &Filter) -> (Vec<T>, usize) {
-        let mut found = Found { targets: Vec::new(), visited: 0 };
-        self.root.find(&levels(filter), &mut found);
-        found.targets.sort_unstable();
-        found.targets.dedup();
-        (found.targets, found.visited)
+        let mut found = Vec::new();
+        let visited = self.walk(filter, usize::MAX, |_, targets| {
+            targets.append_to(&mut found);
+            ControlFlow::Continue(())
+        });
+        found.sort_unstable();
+        found.dedup();
+        (found, visited)
+    }
+
+    /// The entries whose filter overlaps this one, in no particular order, and the number of visited nodes.
+    pub fn entries_overlapping(&self, filter: &Filter) -> (Vec<(Filter, T)>, usize) {
+        let mut found = Vec::new();
+        let visited = self.walk(filter, usize::MAX, |place, targets| {
+            let filter = place.filter();
+            found.extend(targets.iter().map(|target| (filter.clone(), target)));
+            ControlFlow::Continue(())
+        });
+        (found, visited)
+    }
+
+    /// True if a filter overlaps this one, or if that is still open after so many nodes; and the number of visited nodes.
+    pub fn overlaps(&self, filter: &Filter, visits_max: usize) -> (bool, usize) {
+        let mut found = false;
+        let visited = self.walk(filter, visits_max, |_, _| {
+            found = true;
+            ControlFlow::Break(())
+        });
+        (found || visited >= visits_max, visited)
+    }
+
+    /// Calls `each` with the targets of every filter that overlaps this one, until it breaks or so many nodes are
+    /// visited. Returns their number.
+    fn walk(
+        &self,
+        filter: &Filter,
+        visits_max: usize,
+        mut each: impl FnMut(&Place<'_>, &Targets<T>) -> ControlFlow<()>,
+    ) -> usize {
+        let mut walk = Walk { path: Vec::new(), visited: 0, visits_max, each: &mut each };
+        let _ = self.root.find(&levels(filter), &mut walk);
+        walk.visited
     }
 }
 
-struct Found<T> {
-    targets: Vec<T>,
-    visited: usize,
+/// The end of a filter in the tree.
+struct Place<'a> {
+    /// The levels down to the node, with a dot after each.
+    path: &'a [u8],
+    end: End<'a>,
 }
 
-impl<T: Copy + Ord> Found<T> {
-    fn take(&mut self, targets: &Targets<T>) {
-        targets.append_to(&mut self.targets);
-    }
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Here,
+    Rest,
+    Begun(&'a [u8]),
+}
 
-    fn take_all<'a>(&mut self, all: impl Iterator<Item = &'a Targets<T>>)
-    where
-        T: 'a,
-    {
-        for targets in all {
-            self.visited += 1;
-            self.take(targets);
+impl Place<'_> {
+    /// The filter that ends here.
+    fn filter(&self) -> Filter {
+        let of =
+            |kind, bytes: &[u8]| Filter::from_wire(kind, bytes).expect("the bytes are those of a filter");
+        match self.end {
+            End::Here => of(Filter::WIRE_PATTERN, &self.path[..self.path.len() - 1]),
+            End::Rest => of(Filter::WIRE_PATTERN, &[self.path, &[ALL_THE_REST]].concat()),
+            End::Begun(begun) => of(Filter::WIRE_PREFIX, &[self.path, begun].concat()),
         }
+    }
+}
+
+/// A search under way.
+struct Walk<'a, T> {
+    /// The levels down to the node at hand, with a dot after each.
+    path: Vec<u8>,
+    visited: usize,
+    visits_max: usize,
+    each: &'a mut dyn FnMut(&Place<'_>, &Targets<T>) -> ControlFlow<()>,
+}
+
+impl<T: Copy + Ord> Walk<'_, T> {
+    /// Counts a node; breaks if it is one too many.
+    fn visit(&mut self) -> ControlFlow<()> {
+        if self.visited >= self.visits_max {
+            return ControlFlow::Break(());
+        }
+        self.visited += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn take(&mut self, targets: &Targets<T>, end: End<'_>) -> ControlFlow<()> {
+        if targets.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        (self.each)(&Place { path: &self.path, end }, targets)
+    }
+
+    fn take_begun<'b>(&mut self, begun: impl Iterator<Item = (&'b Bytes, &'b Targets<T>)>) -> ControlFlow<()>
+    where
+        T: 'b,
+    {
+        for (begun, targets) in begun {
+            self.visit()?;
+            self.take(targets, End::Begun(begun))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Goes on below each of these nodes.
+    fn descend<'n>(
+        &mut self,
+        children: impl Iterator<Item = (&'n [u8], &'n Node<T>)>,
+        mut below: impl FnMut(&'n Node<T>, &mut Self) -> ControlFlow<()>,
+    ) -> ControlFlow<()>
+    where
+        T: 'n,
+    {
+        let length = self.path.len();
+        for (name, node) in children {
+            self.path.extend_from_slice(name);
+            self.path.push(SEPARATOR);
+            below(node, self)?;
+            self.path.truncate(length);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -173,51 +278,59 @@ impl<T: Copy + Ord> Node<T> {
         }
     }
 
-    fn find(&self, levels: &[Level<'_>], found: &mut Found<T>) {
-        found.visited += 1;
-        let Some((level, levels)) = levels.split_first() else { return found.take(&self.here) };
-        found.take(&self.rest);
+    fn any(&self) -> impl Iterator<Item = (&[u8], &Node<T>)> {
+        self.any.iter().map(|node| (&[ANY_LEVEL][..], &**node))
+    }
+
+    fn children(&self) -> impl Iterator<Item = (&[u8], &Node<T>)> {
+        self.any().chain(self.named.iter().map(|(name, node)| (&name[..], node)))
+    }
+
+    /// The prefixes whose last level is the start of this name, shorter than `below` bytes.
+    fn shorter<'n>(&'n self, name: &[u8], below: usize) -> impl Iterator<Item = (&'n Bytes, &'n Targets<T>)> {
+        (0..below).filter_map(move |length| self.begun.get_key_value(&name[..length]))
+    }
+
+    fn find(&self, levels: &[Level<'_>], walk: &mut Walk<'_, T>) -> ControlFlow<()> {
+        walk.visit()?;
+        let Some((level, levels)) = levels.split_first() else { return walk.take(&self.here, End::Here) };
+        walk.take(&self.rest, End::Rest)?;
         match level {
-            Level::Rest => self.take_children(found),
+            Level::Rest => self.take_children(walk),
             Level::Any => {
-                found.take_all(self.begun.values());
-                let children = self.any.iter().map(|node| &**node).chain(self.named.values());
-                children.for_each(|node| node.find(levels, found));
+                walk.take_begun(self.begun.iter())?;
+                walk.descend(self.children(), |node, walk| node.find(levels, walk))
             }
             Level::Name(name) => {
-                // A prefix whose last level is the start of this name.
-                let shorter = (0..=name.len()).filter_map(|length| self.begun.get(&name[..length]));
-                found.take_all(shorter);
-                let children = self.any.iter().map(|node| &**node).chain(self.named.get(*name));
-                children.for_each(|node| node.find(levels, found));
+                walk.take_begun(self.shorter(name, name.len() + 1))?;
+                let named = self.named.get_key_value(*name).map(|(name, node)| (&name[..], node));
+                walk.descend(self.any().chain(named), |node, walk| node.find(levels, walk))
             }
             Level::Begun(begun) => {
-                let shorter = (0..begun.len()).filter_map(|length| self.begun.get(&begun[..length]));
-                found.take_all(shorter);
+                walk.take_begun(self.shorter(begun, begun.len()))?;
                 let from = (Bound::Included(*begun), Bound::Unbounded);
                 let longer =
                     self.begun.range::<[u8], _>(from).take_while(|(other, _)| other.starts_with(begun));
-                found.take_all(longer.map(|(_, targets)| targets));
+                walk.take_begun(longer)?;
                 let named = self.named.range::<[u8], _>(from).take_while(|(name, _)| name.starts_with(begun));
-                let children = self.any.iter().map(|node| &**node).chain(named.map(|(_, node)| node));
-                children.for_each(|node| node.take_below(found));
+                let named = named.map(|(name, node)| (&name[..], node));
+                walk.descend(self.any().chain(named), Self::take_below)
             }
         }
     }
 
     /// Takes all targets with at least one level more than down to here, except those that go on with `>`.
-    fn take_children(&self, found: &mut Found<T>) {
-        found.take_all(self.begun.values());
-        let children = self.any.iter().map(|node| &**node).chain(self.named.values());
-        children.for_each(|node| node.take_below(found));
+    fn take_children(&self, walk: &mut Walk<'_, T>) -> ControlFlow<()> {
+        walk.take_begun(self.begun.iter())?;
+        walk.descend(self.children(), Self::take_below)
     }
 
     /// Takes all targets with these levels down to here.
-    fn take_below(&self, found: &mut Found<T>) {
-        found.visited += 1;
-        found.take(&self.here);
-        found.take(&self.rest);
-        self.take_children(found);
+    fn take_below(&self, walk: &mut Walk<'_, T>) -> ControlFlow<()> {
+        walk.visit()?;
+        walk.take(&self.here, End::Here)?;
+        walk.take(&self.rest, End::Rest)?;
+        self.take_children(walk)
     }
 }
 
@@ -262,6 +375,14 @@ mod tests {
                     entries.iter().filter(|(there, _)| there.overlaps(&filter)).map(|(_, target)| *target).collect();
                 scan.sort_unstable();
                 scan.dedup();
+                let mut there: Vec<(Filter, u8)> =
+                    entries.iter().filter(|(there, _)| there.overlaps(&filter)).cloned().collect();
+                there.sort_unstable();
+                let (mut found, visited) = index.entries_overlapping(&filter);
+                found.sort_unstable();
+                prop_assert_eq!(found, there, "{:?}", filter);
+                prop_assert_eq!(index.overlaps(&filter, usize::MAX).0, !scan.is_empty(), "{:?}", filter);
+                prop_assert!(index.overlaps(&filter, visited + 1).1 <= visited);
                 prop_assert_eq!(index.overlapping(&filter).0, scan, "{:?}", filter);
             }
             for (filter, target) in entries {
@@ -282,5 +403,22 @@ mod tests {
             assert_eq!(found, if asked == "t.77.>" { vec![] } else { vec![77] }, "{asked}");
             assert!(visited < 10, "{visited}");
         }
+    }
+
+    #[test]
+    fn one_overlap_is_enough_and_none_is_looked_for_in_bounded_work() {
+        let mut index = OverlapIndex::default();
+        for n in 0..50_000 {
+            index.insert(&Filter::prefix(format!("{n}.a").as_bytes()).expect("a short prefix"), n);
+        }
+        let overlaps = |text: &str, most| index.overlaps(&Filter::parse(text).expect("a filter"), most);
+        for wide in [">", "*.>", "*.a", "77.*"] {
+            let (found, visited) = overlaps(wide, 1_000);
+            assert!(found && visited < 10, "{wide}: {visited}");
+        }
+        assert!(!overlaps("77.b", 1_000).0);
+        // Each of the names may lead to a `b`: it is taken for granted rather than looked for in all of them.
+        assert_eq!(overlaps("*.b", 1_000), (true, 1_000));
+        assert!(!overlaps("*.b", usize::MAX).0);
     }
 }

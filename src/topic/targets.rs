@@ -36,6 +36,10 @@ impl<T: Copy + Ord> Targets<T> {
         self.0.is_empty()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> {
+        self.0.iter().copied()
+    }
+
     pub(super) fn append_to(&self, out: &mut Vec<T>) {
         out.extend_from_slice(&self.0);
     }
