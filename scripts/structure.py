@@ -40,7 +40,6 @@ CIRCLES = {
     # To stay: a parent that lists its children by what they give, and children that use the parent's types.
     "src/cli/mod.rs": (3, "man pages and completions are subcommands, and show the whole command"),
     "src/cli/exit.rs": (2, "a failure names the variables that are to blame, and a wrong variable has an exit code"),
-    "src/client/session/life.rs": (2, "a session to the broker, and the sessions to publishers that it introduces"),
     "src/transport/endpoint.rs": (2, "an endpoint, and how it is read from text"),
     "src/fanout/batch.rs": (2, "a batch has an encoding, and an encoding cuts batches"),
     "src/telemetry/counters.rs": (2, "a row of the list, and its way to the recorder"),

@@ -252,6 +252,9 @@ pub const LEAVERS_MAX: usize = 256;
 /// since and are not reported as gone yet.
 pub const PUBLISHERS_NAMED_MAX: usize = 2 * PUBLISHERS_MAX;
 
+/// Most bytes of their registrations together, for the same reason.
+pub const NAMED_BYTES_MAX: usize = 2 * REGISTRY_BYTES_MAX;
+
 /// Most direct publishers that a session remembers to have been introduced to: as many as a registry holds.
 pub const HEARD_PUBLISHERS_MAX: usize = PUBLISHERS_MAX;
 
@@ -459,6 +462,15 @@ pub const DIALS_MAX: usize = 256;
 /// Most connections to direct publishers that one executor begins in a second: 20,000 refused ones once took 6.6 s of CPU,
 /// 0.3 ms each, so that any number of publishers at closed ports takes half a core.
 pub const DIALS_PER_SEC: usize = 1_600;
+
+/// Most connections to direct publishers that one executor begins in a second after one that failed, however many do not
+/// answer: 20,000 at closed ports take three hundredths of a core, and each is tried every 200 s. Those that have failed less
+/// go first.
+pub const DIALS_AGAIN_PER_SEC: usize = 100;
+
+/// Lines of a log about direct publishers that cannot be reached, or whose streams were cut off, in
+/// [`LOSS_TOLD_AGAIN_AFTER`]: the others are counted in one line.
+pub const LOSSES_TOLD_MAX: usize = 32;
 
 /// Timeout of one attempt to connect: a LAN answers in a thousandth of this.
 pub const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);

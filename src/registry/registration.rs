@@ -27,7 +27,7 @@ impl Registration {
     }
 
     /// Its length in a frame, in bytes: its endpoints and topics, a line each.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.to_string().len() + 1);
         let topics = self.topics.iter().map(|topic| topic.as_bytes().len() + 1);
         endpoints.chain(topics).sum()

@@ -25,7 +25,7 @@ pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> 
     let session = Rc::clone(&used.session);
     let deadline = Deadline::after(session.config.connect_timeout);
     let id = session.state.borrow_mut().subscribe(&filters, session.runtime.clock.now());
-    session.introduce_everywhere(id, &filters);
+    session.introduce_everywhere(id);
     session.sinks.insert(id, &filters, sink);
     let subscription = Subscription { used, id, filters };
     session.send_soon();

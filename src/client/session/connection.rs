@@ -33,11 +33,7 @@ enum Heard {
 
 impl Session {
     /// Connects to the first endpoint of the peer that answers.
-    pub(super) async fn connect(&self, is_first: bool) -> Result<Rc<Stream>> {
-        let _dial = match self.peer {
-            Peer::Broker => None,
-            Peer::Publisher(_) => Some(self.runtime.dials.begin(is_first).await),
-        };
+    pub(super) async fn connect(&self) -> Result<Rc<Stream>> {
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
             let attempt = || self.runtime.clock.until(self.attempt_deadline(CONNECT_ATTEMPT));

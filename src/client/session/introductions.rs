@@ -1,263 +1,345 @@
-//! Direct publishers, as subscribers deal with them: a session to each that the broker introduces, with the same
-//! sinks as the session to the broker, for as long as it is there.
+//! The direct publishers that the broker has introduced: which are there by its word, which of them subscribers want, and
+//! when each is to be connected to next. Every visit costs what is due, however many there are. Pure.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use corecast_executors::{MonotonicNs, first};
-use tracing::warn;
+use corecast_executors::MonotonicNs;
 
-use super::life::Session;
-use super::peer::Peer;
-use super::state::News;
-use crate::client::deadline::Deadline;
-use crate::client::message::{EventRef, GapReason, GapRef};
-use crate::error::{Error, ErrorCode, ErrorKind};
+use super::introduced::{DirectSession, Introduced};
 use crate::ids::{PublisherId, SubscriberId};
-use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT, LOSS_TOLD_AGAIN_AFTER};
-use crate::registry::{Directory, Registration, endpoints_to_lines};
+use crate::limits::{DIRECT_SETTLE, NAMED_BYTES_MAX, PUBLISHERS_NAMED_MAX};
+use crate::registry::{Directory, Registration};
 use crate::topic::Filter;
 
-/// The gap that subscribers get when a publisher has died with their connection to it.
-const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
+/// A place among those that are to be connected to: the number of failures and the time, so that those which have
+/// failed less go first.
+type Turn = (u8, MonotonicNs);
 
-/// In which a publisher has not registered before.
-const FIRST_EPOCH: u64 = 1;
-
-/// A session to a direct publisher.
-pub(in crate::client) struct Introduced {
-    pub(in crate::client) session: Rc<Session>,
-    registration: Arc<Registration>,
-    /// The broker knows of it. After the broker was away that is not sure until it says so.
-    confirmed: Cell<bool>,
-    /// Some subscribers are not in force there yet, and not overdue.
-    settling: Cell<bool>,
+/// All of a session to a broker.
+pub(super) struct Introductions<S> {
+    /// Publishers that are there, by the broker's word on this connection.
+    there: Directory,
+    /// Those that subscribers want.
+    wanted: BTreeMap<PublisherId, Wanted<S>>,
+    /// The length of their registrations, in bytes.
+    bytes: usize,
+    /// Those without a connection, in the order of their turns.
+    turns: BTreeSet<(Turn, PublisherId)>,
+    /// Those with subscribers that are not in force yet, by the time at which these are overdue.
+    settling: BTreeSet<(MonotonicNs, PublisherId)>,
+    /// Those that were introduced on an earlier connection to the broker, and not on this one.
+    unconfirmed: BTreeSet<PublisherId>,
 }
 
-impl Introduced {
-    /// True if a new subscriber need not wait for it: its subscription is in force there, or the publisher has
-    /// not answered for so long that it is taken for dead.
-    fn is_settled(&self, id: SubscriberId, now: MonotonicNs) -> bool {
-        let state = self.session.state.borrow();
-        let silent = !state.is_open() && now.saturating_since(self.session.down_since()) >= DIRECT_SETTLE;
-        !state.subscribers.has(id) || state.is_in_force(id) || state.alive().is_err() || silent
-    }
+struct Wanted<S> {
+    introduced: Introduced<S>,
+    bytes: usize,
+    /// Its place in `turns`.
+    turn: Option<Turn>,
+    /// Its place in `settling`.
+    overdue_at: Option<MonotonicNs>,
 }
 
-impl Session {
-    /// Acts on what the broker has said of direct publishers.
-    pub(super) fn hear_news(self: &Rc<Self>) {
-        let all = self.state.borrow_mut().take_news();
-        for news in all {
-            match news {
-                News::Up(registration) => self.on_publisher_up(Arc::new(registration)),
-                News::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
-            }
+impl<S> Default for Introductions<S> {
+    fn default() -> Self {
+        Introductions {
+            there: Directory::default(),
+            wanted: BTreeMap::new(),
+            bytes: 0,
+            turns: BTreeSet::new(),
+            settling: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
         }
     }
+}
 
-    fn on_publisher_up(self: &Rc<Self>, registration: Arc<Registration>) {
+impl<S: DirectSession> Introductions<S> {
+    /// The broker says that a publisher is there. Returns false if it was known to be.
+    pub(super) fn add(&mut self, registration: &Arc<Registration>) -> bool {
+        let is_news = !self.there.knows(registration.publisher);
+        self.there.up(Arc::clone(registration));
+        self.unconfirmed.remove(&registration.publisher);
+        is_news
+    }
+
+    /// The broker says that it is gone. Returns false if it was not known in that epoch.
+    pub(super) fn forget(&mut self, publisher: PublisherId, epoch: u64) -> bool {
+        self.there.down(publisher, epoch).is_some()
+    }
+
+    /// The connection to the broker is lost: its word is not sure any more.
+    pub(super) fn doubt_all(&mut self) {
+        self.there = Directory::default();
+        self.unconfirmed.extend(self.wanted.keys());
+    }
+
+    /// Those that the broker has not confirmed. They are returned once for each of its connections.
+    pub(super) fn take_unconfirmed(&mut self) -> BTreeSet<PublisherId> {
+        std::mem::take(&mut self.unconfirmed)
+    }
+
+    /// Those that a new subscriber wants: all that are there, and those whose stream flows while the broker does not know of
+    /// them again.
+    pub(super) fn matching(&self, filters: &[Filter]) -> Vec<Arc<Registration>> {
+        let wanted = self.wanted.values().map(|wanted| wanted.introduced.registration());
+        let there = filters.iter().flat_map(|filter| self.there.matching(filter));
+        let both = wanted.chain(there);
+        let overlaps = |known: &Registration| filters.iter().any(|filter| known.overlaps(filter));
+        both.filter(|known| overlaps(known)).cloned().collect()
+    }
+
+    /// True if nobody wants any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    pub(super) fn get(&self, publisher: PublisherId) -> Option<&Introduced<S>> {
+        self.wanted.get(&publisher).map(|wanted| &wanted.introduced)
+    }
+
+    pub(super) fn get_mut(&mut self, publisher: PublisherId) -> Option<&mut Introduced<S>> {
+        self.wanted.get_mut(&publisher).map(|wanted| &mut wanted.introduced)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Introduced<S>> {
+        self.wanted.values_mut().map(|wanted| &mut wanted.introduced)
+    }
+
+    /// A publisher that subscribers want: known already, or connected to at the next turn.
+    pub(super) fn want(&mut self, registration: &Arc<Registration>, now: MonotonicNs) -> &mut Introduced<S> {
         let publisher = registration.publisher;
-        let is_news = !self.told.borrow().knows(publisher);
-        self.told.borrow_mut().up(Arc::clone(&registration));
-        let has_moved = self.introduced.borrow_mut().get_mut(&publisher).is_some_and(|known| {
-            known.confirmed.set(true);
-            known.session.keep_trying(true);
-            known.session.hurry();
-            let moved = known.registration.endpoints != registration.endpoints;
-            known.registration = Arc::clone(&registration);
-            moved || known.session.state.borrow().alive().is_err()
+        let wanted = self.wanted.entry(publisher).or_insert_with(|| {
+            let turn = (0, now);
+            let bytes = registration.bytes();
+            self.bytes += bytes;
+            self.turns.insert((turn, publisher));
+            let introduced = Introduced::new(Arc::clone(registration), now);
+            Wanted { introduced, bytes, turn: Some(turn), overdue_at: None }
         });
-        if has_moved {
-            self.part_from(publisher);
+        if wanted.overdue_at.is_none() {
+            let at = now + DIRECT_SETTLE;
+            wanted.overdue_at = Some(at);
+            self.settling.insert((at, publisher));
         }
-        // One that is news may have begun before, or at the broker before this one.
-        let has_begun = has_moved || (is_news && registration.epoch > FIRST_EPOCH);
-        let wanting: Vec<(SubscriberId, Vec<Filter>)> = {
-            let state = self.state.borrow();
-            let subscribers = state.subscribers.iter();
-            let wanting = subscribers.filter(|(_, all)| all.iter().any(|f| registration.overlaps(f)));
-            wanting.map(|(id, filters)| (id, filters.to_vec())).collect()
+        &mut wanted.introduced
+    }
+
+    /// Takes out a publisher that is wanted no more, or has gone.
+    pub(super) fn remove(&mut self, publisher: PublisherId) -> Option<Introduced<S>> {
+        let wanted = self.wanted.remove(&publisher)?;
+        self.bytes -= wanted.bytes;
+        self.unconfirmed.remove(&publisher);
+        wanted.turn.map(|turn| self.turns.remove(&(turn, publisher)));
+        wanted.overdue_at.map(|at| self.settling.remove(&(at, publisher)));
+        Some(wanted.introduced)
+    }
+
+    /// Takes all out.
+    pub(super) fn remove_all(&mut self) -> Vec<Introduced<S>> {
+        let all = std::mem::take(self);
+        all.wanted.into_values().map(|wanted| wanted.introduced).collect()
+    }
+
+    /// Takes out a subscriber, and publishers that nobody wants then.
+    pub(super) fn unsubscribe(&mut self, id: SubscriberId) -> Vec<Introduced<S>> {
+        self.iter_mut().for_each(|known| known.unsubscribe(id));
+        let unwanted = self.wanted.iter().filter(|(_, wanted)| wanted.introduced.is_unwanted());
+        let unwanted: Vec<PublisherId> = unwanted.map(|(publisher, _)| *publisher).collect();
+        unwanted.into_iter().filter_map(|publisher| self.remove(publisher)).collect()
+    }
+
+    /// A publisher that is given up for room: none that the broker has confirmed, so one only while more are held than one
+    /// connection may name.
+    pub(super) fn surplus(&self) -> Option<PublisherId> {
+        let is_full = self.wanted.len() > PUBLISHERS_NAMED_MAX || self.bytes > NAMED_BYTES_MAX;
+        self.unconfirmed.first().copied().filter(|_| is_full)
+    }
+
+    /// A publisher has registered again. Without a connection its turn is now.
+    pub(super) fn hurry(&mut self, registration: &Arc<Registration>, now: MonotonicNs) {
+        let publisher = registration.publisher;
+        let Some(wanted) = self.wanted.get_mut(&publisher) else { return };
+        let bytes = registration.bytes();
+        self.bytes = self.bytes - wanted.bytes + bytes;
+        wanted.bytes = bytes;
+        wanted.introduced.on_registered(Arc::clone(registration));
+        if wanted.turn.is_some() {
+            self.give_turn(publisher, now);
+        }
+    }
+
+    /// A publisher without a connection is to be connected to after a pause.
+    pub(super) fn rest(&mut self, publisher: PublisherId, now: MonotonicNs, pause: Duration) {
+        self.give_turn(publisher, now + pause);
+    }
+
+    fn give_turn(&mut self, publisher: PublisherId, at: MonotonicNs) {
+        let Some(wanted) = self.wanted.get_mut(&publisher) else { return };
+        let turn = (wanted.introduced.failures(), at);
+        if let Some(old) = wanted.turn.replace(turn) {
+            self.turns.remove(&(old, publisher));
+        }
+        self.turns.insert((turn, publisher));
+    }
+
+    /// A publisher whose turn has come, among those with so many failures.
+    pub(super) fn due(&self, failures: u8, now: MonotonicNs) -> Option<PublisherId> {
+        let due = ((failures, MonotonicNs(0)), PublisherId(0))..=((failures, now), PublisherId(u64::MAX));
+        self.turns.range(due).next().map(|(_, publisher)| *publisher)
+    }
+
+    /// It takes its turn.
+    pub(super) fn take_turn(&mut self, publisher: PublisherId) -> Option<&mut Introduced<S>> {
+        let wanted = self.wanted.get_mut(&publisher)?;
+        let turn = wanted.turn.take()?;
+        self.turns.remove(&(turn, publisher));
+        Some(&mut wanted.introduced)
+    }
+
+    /// Makes the promise to subscribers that have waited for [`DIRECT_SETTLE`] to be in force somewhere.
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs) {
+        while let Some((at, publisher)) = self.settling.first().copied().filter(|(at, _)| *at <= now) {
+            self.settling.remove(&(at, publisher));
+            let Some(wanted) = self.wanted.get_mut(&publisher) else { continue };
+            wanted.overdue_at = wanted.introduced.promise_overdue(now);
+            wanted.overdue_at.map(|at| self.settling.insert((at, publisher)));
+        }
+    }
+
+    /// Publishers for which this subscriber may have to wait.
+    pub(super) fn unsettled(&self, id: SubscriberId, now: MonotonicNs) -> Vec<PublisherId> {
+        let unsettled = self.wanted.iter().filter(|(_, wanted)| !wanted.introduced.is_settled(id, now));
+        unsettled.map(|(publisher, _)| *publisher).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::super::introduced::FAILURES_MAX;
+    use super::super::state::State;
+    use super::*;
+    use crate::limits::{DIAL_PAUSE_MAX, RECONNECT_PAUSE_MIN};
+
+    /// That of a publisher to which no connection is made.
+    enum NoSession {}
+
+    impl DirectSession for NoSession {
+        fn state(&self) -> &RefCell<State> {
+            match *self {}
+        }
+
+        fn send_later(&self) {
+            match *self {}
+        }
+    }
+
+    const NOW: MonotonicNs = MonotonicNs(1);
+
+    fn registration(publisher: u64) -> Arc<Registration> {
+        Arc::new(Registration {
+            publisher: PublisherId(publisher),
+            epoch: 1,
+            endpoints: vec!["tcp://127.0.0.1:1".parse().expect("an endpoint")],
+            topics: vec![Filter::parse("a").expect("a filter")],
+        })
+    }
+
+    /// The publisher whose turn is next.
+    fn next(introductions: &Introductions<NoSession>, now: MonotonicNs) -> Option<u64> {
+        let due = (0..=FAILURES_MAX).find_map(|failures| introductions.due(failures, now));
+        due.map(|publisher| publisher.0)
+    }
+
+    /// An attempt that ends at once, and the pause after it.
+    fn attempt(
+        introductions: &mut Introductions<NoSession>,
+        publisher: u64,
+        now: MonotonicNs,
+        held_for: Option<Duration>,
+    ) -> Duration {
+        let publisher = PublisherId(publisher);
+        let pause = introductions.take_turn(publisher).expect("its turn has come").back_off(held_for);
+        introductions.rest(publisher, now, pause);
+        pause
+    }
+
+    #[test]
+    fn those_that_have_failed_less_go_first_and_pauses_grow() {
+        let mut introductions = Introductions::<NoSession>::default();
+        (1..=2).for_each(|publisher| _ = introductions.want(&registration(publisher), NOW));
+        assert_eq!(next(&introductions, NOW), Some(1));
+        assert_eq!(attempt(&mut introductions, 1, NOW, None), RECONNECT_PAUSE_MIN);
+        assert_eq!(next(&introductions, NOW), Some(2));
+        let mut now = NOW + RECONNECT_PAUSE_MIN;
+        assert_eq!(attempt(&mut introductions, 1, now, None), 2 * RECONNECT_PAUSE_MIN);
+        for _ in 0..20 {
+            now = now + DIAL_PAUSE_MAX;
+            assert_eq!(next(&introductions, now), Some(2), "it has never failed");
+            assert!(attempt(&mut introductions, 1, now, None) <= DIAL_PAUSE_MAX);
+        }
+        assert_eq!(attempt(&mut introductions, 2, now, Some(DIRECT_SETTLE)), RECONNECT_PAUSE_MIN);
+        assert_eq!(next(&introductions, now), None);
+        introductions.hurry(&registration(1), now);
+        assert_eq!(next(&introductions, now), Some(1), "it has registered again");
+        now = now + DIAL_PAUSE_MAX;
+        assert_eq!(
+            next(&introductions, now),
+            Some(1),
+            "a stream that held counts as no failure, but it pauses"
+        );
+        introductions.remove(PublisherId(1));
+        assert_eq!(next(&introductions, now), Some(2));
+        introductions.remove(PublisherId(2));
+        assert!(introductions.turns.is_empty() && introductions.settling.is_empty());
+        assert_eq!((introductions.bytes, next(&introductions, now)), (0, None));
+    }
+
+    #[test]
+    fn those_of_connections_that_are_lost_make_room_for_those_of_the_next() {
+        let mut introductions = Introductions::<NoSession>::default();
+        for connection in 0..2 {
+            for publisher in 0..PUBLISHERS_NAMED_MAX as u64 {
+                let registration = registration(connection << 32 | publisher);
+                introductions.add(&registration);
+                introductions.want(&registration, NOW);
+                let surplus = introductions.surplus();
+                assert_eq!(surplus.is_some(), connection > 0, "none that is confirmed is given up");
+                surplus.map(|publisher| introductions.remove(publisher));
+            }
+            introductions.doubt_all();
+        }
+        assert_eq!(introductions.wanted.len(), PUBLISHERS_NAMED_MAX);
+        assert_eq!(introductions.take_unconfirmed().len(), PUBLISHERS_NAMED_MAX);
+        assert!(introductions.take_unconfirmed().is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_for_one_that_does_not_answer_is_promised_to_be_told() {
+        let mut introductions = Introductions::<NoSession>::default();
+        let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
+        let late = NOW + DIRECT_SETTLE / 2;
+        let [first, second] = [1, 2].map(SubscriberId);
+        introductions.want(&registration(1), NOW).subscribe(first, &filters, false, NOW);
+        introductions.want(&registration(1), late).subscribe(second, &filters, false, late);
+        assert_eq!(introductions.unsettled(first, late), [PublisherId(1)]);
+        let who_missed = |introductions: &Introductions<NoSession>| {
+            introductions.wanted[&PublisherId(1)].introduced.who_missed()
         };
-        for (id, filters) in wanting {
-            self.introduce(&registration, id, &filters, has_begun);
-        }
-    }
-
-    /// Subscribes at that publisher as well. One that has not begun, or a topic that is new to it, waits for who asks
-    /// for it; of one that has begun, who relies on its filters may have missed something.
-    fn introduce(
-        self: &Rc<Self>,
-        registration: &Arc<Registration>,
-        id: SubscriberId,
-        filters: &[Filter],
-        has_begun: bool,
-    ) {
-        let mut introduced = self.introduced.borrow_mut();
-        let known = introduced.entry(registration.publisher).or_insert_with(|| Introduced {
-            session: self.start_direct(registration),
-            registration: Arc::clone(registration),
-            confirmed: Cell::new(true),
-            settling: Cell::new(false),
-        });
-        let mut state = known.session.state.borrow_mut();
-        if state.subscribers.has(id) {
-            return;
-        }
-        state.subscribe_as(id, filters, self.runtime.clock.now());
-        if self.state.borrow().subscribers.may_have_missed(id, has_begun) {
-            state.promise(id);
-        }
-        drop(state);
-        known.settling.set(true);
-        known.session.send_later();
-    }
-
-    /// A new subscriber: it is introduced to the publishers that are known, those among them whose stream flows while
-    /// the broker does not know of them again.
-    pub(in crate::client) fn introduce_everywhere(self: &Rc<Self>, id: SubscriberId, filters: &[Filter]) {
-        let mut publishers: Vec<Arc<Registration>> =
-            self.introduced.borrow().values().map(|known| Arc::clone(&known.registration)).collect();
-        let told = self.told.borrow();
-        publishers.extend(filters.iter().flat_map(|filter| told.matching(filter)).cloned());
-        for registration in publishers {
-            if filters.iter().any(|filter| registration.overlaps(filter)) {
-                self.introduce(&registration, id, filters, false);
-            }
-        }
-    }
-
-    /// A subscriber leaves, and with it the sessions to publishers that nobody else needs.
-    pub(in crate::client) fn unsubscribe_everywhere(&self, id: SubscriberId) {
-        self.state.borrow_mut().unsubscribe(id);
-        self.send_later();
-        self.introduced.borrow_mut().retain(|_, known| {
-            known.session.state.borrow_mut().unsubscribe(id);
-            known.session.send_later();
-            let needed = !known.session.state.borrow().subscribers.is_empty();
-            if !needed {
-                known.session.close();
-            }
-            needed
-        });
-    }
-
-    /// Waits until a subscriber's filters are in force at every publisher that is known, for [`DIRECT_SETTLE`] at the
-    /// most, and not past the deadline. What it misses of those that come later it is told.
-    pub(in crate::client) async fn settle(&self, id: SubscriberId, deadline: Deadline) {
-        let clock = &self.runtime.clock;
-        let is_settled = || {
-            let now = clock.now();
-            self.introduced.borrow().values().all(|known| known.is_settled(id, now)).then_some(())
-        };
-        let end = deadline.at.min(clock.now() + DIRECT_SETTLE);
-        first(self.changed.until(is_settled), clock.until(end)).await;
-        for known in self.introduced.borrow().values() {
-            known.session.state.borrow_mut().promise(id);
-        }
-        self.state.borrow_mut().subscribers.settled(id);
-    }
-
-    /// The broker says that a publisher is gone. A stream that flows goes on for as long as it does: the publisher
-    /// may only have been cut off from the broker, or asleep.
-    fn on_publisher_down(self: &Rc<Self>, publisher: PublisherId, epoch: u64) {
-        if self.told.borrow_mut().down(publisher, epoch).is_none() {
-            return;
-        }
-        let flows = self.introduced.borrow().get(&publisher).is_some_and(|known| {
-            known.session.keep_trying(false);
-            known.session.state.borrow().is_open()
-        });
-        if !flows {
-            self.part_from(publisher);
-        }
-    }
-
-    /// Ends the session to a publisher. Who had a stream from it that ended without a farewell is told of a gap, and
-    /// so is who never had one that was promised, or cannot have one.
-    fn part_from(&self, publisher: PublisherId) {
-        let Some(known) = self.introduced.borrow_mut().remove(&publisher) else { return };
-        let missed = known.session.who_missed();
-        known.session.close();
-        for id in missed {
-            self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
-        }
-    }
-
-    fn who_missed(&self) -> Vec<SubscriberId> {
-        let state = self.state.borrow();
-        if self.is_barred() {
-            return state.subscribers.iter().map(|(id, _)| id).collect();
-        }
-        state.subscribers.who_missed(self.was_cut_off())
-    }
-
-    /// The connection to the broker is lost: what it says of publishers is not sure any more.
-    pub(super) fn doubt_introductions(&self) {
-        self.told.replace(Directory::default());
-        self.introduced.borrow().values().for_each(|known| known.confirmed.set(false));
-    }
-
-    /// A tick: sessions to publishers that have ended, those that a broker that came back does not confirm, and those
-    /// that do not answer.
-    pub(super) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
-        if self.introduced.borrow().is_empty() {
-            return;
-        }
-        let open_since = self.state.borrow().open_since();
-        let overdue = open_since.is_some_and(|since| now.saturating_since(since) > LEASE_DEFAULT);
-        let mut ended = Vec::new();
-        for (publisher, known) in &*self.introduced.borrow() {
-            if overdue && !known.confirmed.get() {
-                known.session.keep_trying(false);
-            }
-            let mut state = known.session.state.borrow_mut();
-            if known.settling.get() {
-                known.settling.set(state.promise_overdue(now, DIRECT_SETTLE));
-            }
-            let given_up = !known.session.keeps_trying() && !state.is_open();
-            if given_up || state.alive().is_err() {
-                ended.push(*publisher);
-            }
-        }
-        for publisher in ended {
-            self.part_from(publisher);
-        }
-    }
-
-    /// Everybody has left: so do the sessions to publishers.
-    pub(super) fn part_from_all(&self) {
-        let all = std::mem::take(&mut *self.introduced.borrow_mut());
-        all.values().for_each(|known| known.session.close());
-    }
-
-    /// Says that a publisher cannot be reached, or that its stream was cut off, by its name, at most once in
-    /// [`LOSS_TOLD_AGAIN_AFTER`] for each and each kind of error. An end in order is not worth a line.
-    pub(super) fn warn_of_end(&self, error: &Error, opened: bool) {
-        let Peer::Publisher(publisher) = self.peer else { return };
-        let in_order = matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown));
-        if in_order || self.is_left() || !self.is_worth_telling(error.kind()) {
-            return;
-        }
-        let endpoint = endpoints_to_lines(&self.endpoints).replace('\n', " ");
-        if opened {
-            warn!(%publisher, endpoint, %error, "the stream of a direct publisher was cut off");
-        } else {
-            warn!(%publisher, endpoint, %error, "a direct publisher cannot be reached");
-        }
-    }
-
-    /// True if the peer's loss, of this kind, has not been logged lately, by this session or another.
-    pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
-        let now = self.runtime.clock.now();
-        let mut told = self.runtime.losses_told.borrow_mut();
-        told.retain(|_, at| now.saturating_since(*at) < LOSS_TOLD_AGAIN_AFTER);
-        let key = (self.peer, self.config.broker.clone(), what);
-        let is_new = !told.contains_key(&key);
-        if is_new {
-            told.insert(key, now);
-        }
-        is_new
+        introductions.promise_overdue(late);
+        assert_eq!(who_missed(&introductions), []);
+        let now = NOW + DIRECT_SETTLE;
+        introductions.promise_overdue(now);
+        assert_eq!(who_missed(&introductions), [first], "the other has some time left");
+        assert_eq!(introductions.unsettled(first, now), [], "it is taken for dead");
+        introductions.promise_overdue(late + DIRECT_SETTLE);
+        assert_eq!(who_missed(&introductions), [first, second]);
+        assert!(introductions.settling.is_empty());
+        let unwanted = [first, second].map(|id| introductions.unsubscribe(id).len());
+        assert_eq!((unwanted, introductions.is_empty()), ([0, 1], true));
     }
 }

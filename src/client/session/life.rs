@@ -2,7 +2,6 @@
 //! refused for good. Its users are the publishers and subscribers of its executor.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -10,8 +9,9 @@ use std::time::Duration;
 use corecast_executors::{Either, Link, MonotonicNs, TICK, Wake, first, spawn_local};
 use tracing::warn;
 
+use super::dials::DialPermit;
 use super::holds::{Blocking, Holds};
-use super::introductions::Introduced;
+use super::introductions::Introductions;
 use super::peer::Peer;
 use super::runtime::{ClientRuntime, Ticked};
 use super::sinks::Sinks;
@@ -21,12 +21,11 @@ use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
 use crate::client::deadline::Deadline;
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::ids::PublisherId;
 use crate::limits::{
-    DIAL_PAUSE_MAX, HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN,
-    RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+    HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX,
+    RECONNECT_PAUSE_MIN,
 };
-use crate::registry::{Directory, Registration};
+use crate::registry::Registration;
 use crate::transport::{Endpoint, Stream};
 
 pub(in crate::client) struct Session {
@@ -38,10 +37,8 @@ pub(in crate::client) struct Session {
     pub(in crate::client) endpoints: Vec<Endpoint>,
     /// Shared with the sessions to direct publishers.
     pub(in crate::client) sinks: Rc<Sinks>,
-    /// Direct publishers that the broker has told of, since the session to it opened.
-    pub(in crate::client) told: RefCell<Directory>,
-    /// Sessions to those that subscribers need.
-    pub(super) introduced: RefCell<BTreeMap<PublisherId, Introduced>>,
+    /// Direct publishers that the broker has introduced.
+    pub(super) introductions: RefCell<Introductions<Session>>,
     /// Users wait here for answers, room, or the end.
     pub(in crate::client) changed: Rc<Waiters>,
     pub(super) stream: RefCell<Option<Rc<Stream>>>,
@@ -55,16 +52,10 @@ pub(in crate::client) struct Session {
     pub(in crate::client) holds: Rc<Holds>,
     /// Its peer is given up because it has said nothing for too long.
     pub(super) fell_silent: Cell<bool>,
-    /// The pause before it connects again is over.
-    hurries: Cell<bool>,
     /// Its part in whether full queues may hold others.
     pub(super) blocking: Blocking,
     /// Everybody has left.
     pub(super) closing: Cell<bool>,
-    /// A lost connection is tried again.
-    keeps_trying: Cell<bool>,
-    /// When it last was open, its connection ended without a farewell.
-    cut_off: Cell<bool>,
     /// Since when it is not open, if it is not.
     down_since: Cell<MonotonicNs>,
     /// Why the last connection that was open ended; `None` until one has.
@@ -95,6 +86,13 @@ struct Silence {
     heartbeats: u32,
 }
 
+/// The end of one connection, or of an attempt to make one.
+pub(super) struct ConnectionEnd {
+    pub(super) error: Error,
+    /// The time for which the session was open; `None` if it was not.
+    pub(super) held_for: Option<Duration>,
+}
+
 /// The end of an open connection.
 struct Loss {
     kind: ErrorKind,
@@ -108,11 +106,13 @@ impl Session {
     pub(in crate::client) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
         let broker = (Peer::Broker, vec![config.broker.clone()]);
-        Self::spawn(runtime, config, broker, Some(give_up), Shared::default())
+        let session = Self::make(runtime, config, broker, Some(give_up), Shared::default());
+        spawn_local(Rc::clone(&session).run()).detach();
+        session
     }
 
-    /// A session to a direct publisher for the subscribers of this one.
-    pub(in crate::client) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
+    /// A session to a direct publisher for the subscribers of this one. It has one connection, and makes none by itself.
+    pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
         let endpoints = &registration.endpoints;
         let mut config = self.config.clone();
         config.broker = endpoints.first().cloned().unwrap_or_default();
@@ -123,10 +123,10 @@ impl Session {
             report: Rc::clone(&self.report),
         };
         let peer = Peer::Publisher(registration.publisher);
-        Self::spawn(&self.runtime, config, (peer, endpoints.clone()), None, shared)
+        Self::make(&self.runtime, config, (peer, endpoints.clone()), None, shared)
     }
 
-    fn spawn(
+    fn make(
         runtime: &Rc<ClientRuntime>,
         config: ClientConfig,
         (peer, endpoints): (Peer, Vec<Endpoint>),
@@ -138,10 +138,7 @@ impl Session {
             config,
             peer,
             endpoints,
-            told: RefCell::default(),
-            introduced: RefCell::default(),
-            keeps_trying: Cell::new(true),
-            cut_off: Cell::new(false),
+            introductions: RefCell::default(),
             down_since: Cell::new(runtime.clock.now()),
             lost: RefCell::default(),
             last_failure: RefCell::default(),
@@ -156,16 +153,12 @@ impl Session {
             blocking: Blocking::new(Rc::clone(&holds)),
             holds,
             fell_silent: Cell::new(false),
-            hurries: Cell::new(false),
             closing: Cell::new(false),
             give_up: Cell::new(give_up),
         });
-        if let Peer::Publisher(publisher) = peer {
-            session.state.borrow_mut().wanted = Some(publisher);
-        }
         let filed: Weak<Session> = Rc::downgrade(&session);
         runtime.file(filed);
-        spawn_local(Rc::clone(&session).run()).detach();
+        spawn_local(Rc::clone(&session).send_pump()).detach();
         session
     }
 
@@ -368,7 +361,7 @@ impl Session {
         if messages > 0 {
             warn!(messages, broker = %self.config.broker, "messages were not sent before their session was closed");
         }
-        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+        self.end(&self.closed_by_client());
     }
 
     /// Sends what waits for this connection, and ends that in order; for [`LINGER`] at the most.
@@ -397,33 +390,6 @@ impl Session {
     /// True if everybody has left.
     pub(super) fn is_left(&self) -> bool {
         self.closing.get()
-    }
-
-    /// It is known to be there, and is tried again without a pause.
-    pub(super) fn hurry(&self) {
-        if !self.state.borrow().is_open() {
-            self.hurries.set(true);
-            self.changed.wake_all();
-        }
-    }
-
-    /// Sets whether a lost connection is tried again.
-    pub(super) fn keep_trying(&self, keep: bool) {
-        self.keeps_trying.set(keep);
-    }
-
-    pub(super) fn keeps_trying(&self) -> bool {
-        self.keeps_trying.get()
-    }
-
-    /// True if it was open and has ended without a farewell.
-    pub(super) fn was_cut_off(&self) -> bool {
-        self.cut_off.get() && !self.state.borrow().is_open()
-    }
-
-    /// True if another attempt would only be refused again.
-    pub(super) fn is_barred(&self) -> bool {
-        self.state.borrow().alive().is_err_and(|error| is_final(&error))
     }
 
     /// Since when it is not open, if it is not.
@@ -458,6 +424,12 @@ impl Session {
         self.warn_of_loss();
     }
 
+    /// True if the peer's loss, of this kind, has not been logged lately, by this session or another.
+    pub(super) fn is_worth_telling(&self, what: ErrorKind) -> bool {
+        let loss = (self.peer, self.config.broker.clone(), what);
+        self.runtime.losses_told.borrow_mut().add(loss, self.runtime.clock.now())
+    }
+
     /// Says that the connection is lost, unless that was said of this broker lately: then a tick says it, if it is still so.
     fn warn_of_loss(&self) {
         let mut lost = self.lost.borrow_mut();
@@ -468,7 +440,8 @@ impl Session {
         }
     }
 
-    fn end(&self, error: &Error) {
+    /// It is not tried again, for this reason if it has not ended before.
+    pub(super) fn end(&self, error: &Error) {
         if self.state.borrow().alive().is_ok() {
             self.state.borrow_mut().fail(error);
         }
@@ -477,38 +450,17 @@ impl Session {
     }
 
     async fn run(self: Rc<Self>) {
-        spawn_local(Rc::clone(&self).send_pump()).detach();
         let mut pause = RECONNECT_PAUSE_MIN;
-        let pause_max = match self.peer {
-            Peer::Broker => RECONNECT_PAUSE_MAX,
-            Peer::Publisher(_) => DIAL_PAUSE_MAX,
-        };
         let mut previous = None;
         while !self.closing.get() {
-            let error = match self.connect(previous.is_none()).await {
-                // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
-                Ok(_) if self.closing.get() => break,
-                Ok(socket) => self.serve(socket).await,
-                Err(error) => error,
-            };
-            let opened = self.state.borrow().is_open();
-            if opened {
+            let ConnectionEnd { error, held_for } = self.live_once(None).await;
+            if held_for.is_some() {
                 self.give_up.set(None);
                 pause = RECONNECT_PAUSE_MIN;
-                self.cut_off.set(!matches!(error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)));
-                self.down_since.set(match self.fell_silent.take() {
-                    true => self.state.borrow().last_heard,
-                    false => self.runtime.clock.now(),
-                });
-                self.on_lost(&error);
             }
-            self.last_failure.replace(error.to_string());
-            self.state.borrow_mut().on_disconnected();
             self.doubt_introductions();
-            self.warn_of_end(&error, opened);
-            self.changed.wake_all();
             let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
-            if is_final(&error) || given_up || !self.keeps_trying() {
+            if is_final(&error) || given_up {
                 // The last attempt may only have run out of time: the one before it says what is wrong.
                 let why = previous.filter(|_| given_up && !is_final(&error));
                 return self.end(why.as_ref().unwrap_or(&error));
@@ -517,16 +469,45 @@ impl Session {
             if self.closing.get() {
                 break;
             }
-            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            let over = self.runtime.clock.until(self.runtime.clock.now() + jittered);
-            let hurried = self.changed.until(|| self.hurries.take().then_some(()));
-            pause = match first(over, hurried).await {
-                Either::Left(()) => (pause * 2).min(pause_max),
-                Either::Right(()) => RECONNECT_PAUSE_MIN,
-            };
+            self.runtime.clock.until(self.runtime.clock.now() + jittered(pause)).await;
+            pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
         }
-        self.end(&Error::new(ErrorKind::Closed, "the client has closed this session"));
+        self.end(&self.closed_by_client());
     }
+
+    /// Makes one connection, with a permit that ends once it stands, and serves it until it ends.
+    pub(super) async fn live_once(self: &Rc<Self>, permit: Option<DialPermit>) -> ConnectionEnd {
+        let connected = self.connect().await;
+        drop(permit);
+        let error = match connected {
+            // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
+            Ok(_) if self.closing.get() => self.closed_by_client(),
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => error,
+        };
+        let now = self.runtime.clock.now();
+        let open_since = self.state.borrow().open_since();
+        if open_since.is_some() {
+            self.down_since.set(match self.fell_silent.take() {
+                true => self.state.borrow().last_heard,
+                false => now,
+            });
+            self.on_lost(&error);
+        }
+        self.last_failure.replace(error.to_string());
+        self.state.borrow_mut().on_disconnected();
+        self.changed.wake_all();
+        ConnectionEnd { error, held_for: open_since.map(|since| now.saturating_since(since)) }
+    }
+
+    fn closed_by_client(&self) -> Error {
+        Error::new(ErrorKind::Closed, "the client has closed this session")
+    }
+}
+
+/// A pause, drawn between half and whole of it.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 impl Ticked for Session {
@@ -553,7 +534,7 @@ impl Ticked for Session {
 }
 
 /// True if another attempt would only be refused again.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Refused(code) => !matches!(
             code,

@@ -14,8 +14,10 @@
 //! | `holds` | queues that have no room, so that nothing is read |
 //! | `life` | a session's users, and one connection after another |
 //! | `connection` | one connection and its pumps |
-//! | `introductions` | sessions to the direct publishers that the broker names |
-//! | `dials` | turns at connecting to them |
+//! | `streams` | sessions to the direct publishers that the broker names |
+//! | `introductions`, `introduced` | all of those publishers and their turns; one of them, and its stream |
+//! | `paused`, `promise` | the memory of such a stream between two connections; the promise to a subscriber that its misses are told |
+//! | `dials`, `losses` | permits to connect to them; the losses that were logged lately |
 //! | `runtime` | what all sessions of one executor share |
 
 mod announcement;
@@ -23,16 +25,21 @@ mod connection;
 mod dials;
 mod heard;
 mod holds;
+mod introduced;
 mod introductions;
 mod life;
+mod losses;
 mod named;
 mod out;
+mod paused;
 mod peer;
+mod promise;
 mod registry_feed;
 mod requests;
 mod runtime;
 mod sinks;
 mod state;
+mod streams;
 mod subscribers;
 mod unacked;
 

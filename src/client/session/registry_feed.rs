@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client::listed::{DownReason, Listed, PublisherChange};
 use crate::ids::PublisherId;
+use crate::limits::{NAMED_BYTES_MAX, PUBLISHERS_NAMED_MAX};
 use crate::registry::Registration;
 
 /// The place for the answer to a list; `None` in it: the connection was lost before.
@@ -17,24 +18,55 @@ pub(in crate::client) type ListSlot = Rc<RefCell<Option<Option<Vec<Listed>>>>>;
 /// holds no more than both of them, however often publishers come and go.
 #[derive(Default, Debug)]
 pub(in crate::client) struct RegistryFeed {
-    known: BTreeMap<PublisherId, Rc<Registration>>,
-    told: BTreeMap<PublisherId, Rc<Registration>>,
+    known: Picture,
+    told: Picture,
     /// Publishers whose `told` and `known` entries differ.
     changed: BTreeSet<PublisherId>,
     /// Why those are gone that were told and are not known any more.
     gone: BTreeMap<PublisherId, DownReason>,
-    /// Whom the broker has named since this connection stands.
-    named: BTreeSet<PublisherId>,
+    /// Publishers that are known, and that the broker has not named since this connection stands.
+    unnamed: BTreeSet<PublisherId>,
     /// It has named all.
     whole: bool,
     /// The answer to a list, as far as it has come.
     listing: Vec<Listed>,
 }
 
+/// Publishers, as one side sees them.
+#[derive(Default, Debug)]
+struct Picture {
+    publishers: BTreeMap<PublisherId, Rc<Registration>>,
+    /// The length of their registrations together.
+    bytes: usize,
+}
+
+impl Picture {
+    fn get(&self, publisher: PublisherId) -> Option<&Rc<Registration>> {
+        self.publishers.get(&publisher)
+    }
+
+    fn insert(&mut self, registration: Rc<Registration>) {
+        self.bytes += registration.bytes();
+        let before = self.publishers.insert(registration.publisher, registration);
+        self.bytes -= before.map_or(0, |before| before.bytes());
+    }
+
+    fn remove(&mut self, publisher: PublisherId) -> Option<Rc<Registration>> {
+        let removed = self.publishers.remove(&publisher)?;
+        self.bytes -= removed.bytes();
+        Some(removed)
+    }
+
+    /// True if there are more than a broker may name on one connection.
+    fn is_over_full(&self) -> bool {
+        self.publishers.len() > PUBLISHERS_NAMED_MAX || self.bytes > NAMED_BYTES_MAX
+    }
+}
+
 impl RegistryFeed {
     /// A connection stands, maybe to another start of the broker: it will name everybody again.
     pub(super) fn on_open(&mut self) {
-        self.named.clear();
+        self.unnamed = self.known.publishers.keys().copied().collect();
         self.whole = false;
         self.listing.clear();
     }
@@ -51,14 +83,20 @@ impl RegistryFeed {
             return;
         }
         let publisher = registration.publisher;
-        self.named.insert(publisher);
-        self.known.insert(publisher, Rc::new(registration));
+        self.unnamed.remove(&publisher);
+        self.known.insert(Rc::new(registration));
         self.compare(publisher);
+        // A broker that never says that it has named all would pile them up, one connection after another.
+        while self.known.is_over_full()
+            && let Some(surplus) = self.unnamed.first().copied()
+        {
+            self.remove(surplus, DownReason::Forgotten);
+        }
     }
 
     /// A publisher is not there any more.
     pub(super) fn on_down(&mut self, publisher: PublisherId, epoch: u64, reason: DownReason) {
-        if self.known.get(&publisher).is_some_and(|known| known.epoch <= epoch) {
+        if self.known.get(publisher).is_some_and(|known| known.epoch <= epoch) {
             self.remove(publisher, reason);
         }
     }
@@ -66,9 +104,7 @@ impl RegistryFeed {
     /// The broker has named everybody: whom it has not is not there any more.
     pub(super) fn on_watched(&mut self) {
         self.whole = true;
-        let forgotten: Vec<PublisherId> =
-            self.known.keys().filter(|publisher| !self.named.contains(publisher)).copied().collect();
-        for publisher in forgotten {
+        for publisher in std::mem::take(&mut self.unnamed) {
             self.remove(publisher, DownReason::Forgotten);
         }
     }
@@ -80,8 +116,10 @@ impl RegistryFeed {
 
     /// The viewer takes this list for what is there: from now on it is told what differs from it.
     pub(in crate::client) fn told_by_list(&mut self, list: &[Listed]) {
-        self.told = list.iter().map(|listed| (listed.publisher, Rc::new(listed.registration()))).collect();
-        let everybody: BTreeSet<PublisherId> = self.known.keys().chain(self.told.keys()).copied().collect();
+        self.told = Picture::default();
+        list.iter().for_each(|listed| self.told.insert(Rc::new(listed.registration())));
+        let both = self.known.publishers.keys().chain(self.told.publishers.keys());
+        let everybody: BTreeSet<PublisherId> = both.copied().collect();
         self.changed.clear();
         self.gone.retain(|publisher, _| everybody.contains(publisher));
         for publisher in everybody {
@@ -91,24 +129,30 @@ impl RegistryFeed {
 
     /// The next change that the viewer is to be told.
     pub(in crate::client) fn pop(&mut self) -> Option<PublisherChange> {
-        let publisher = self.changed.pop_first()?;
-        if let Some(known) = self.known.get(&publisher) {
-            self.told.insert(publisher, Rc::clone(known));
+        // A viewer that knows of very many is told of those that have gone before it hears of more.
+        let gone = self.gone.first_key_value().map(|(publisher, _)| *publisher);
+        let publisher = match gone.filter(|_| self.told.is_over_full()) {
+            Some(publisher) => self.changed.take(&publisher)?,
+            None => self.changed.pop_first()?,
+        };
+        if let Some(known) = self.known.get(publisher) {
+            self.told.insert(Rc::clone(known));
             return Some(PublisherChange::Up(Listed::of(known, None)));
         }
-        let epoch = self.told.remove(&publisher).map_or(0, |told| told.epoch);
+        let epoch = self.told.remove(publisher).map_or(0, |told| told.epoch);
         let reason = self.gone.remove(&publisher).unwrap_or(DownReason::Forgotten);
         Some(PublisherChange::Down { publisher, epoch, reason })
     }
 
     fn remove(&mut self, publisher: PublisherId, reason: DownReason) {
-        self.known.remove(&publisher);
+        self.known.remove(publisher);
+        self.unnamed.remove(&publisher);
         self.gone.insert(publisher, reason);
         self.compare(publisher);
     }
 
     fn compare(&mut self, publisher: PublisherId) {
-        let (known, told) = (self.known.get(&publisher), self.told.get(&publisher));
+        let (known, told) = (self.known.get(publisher), self.told.get(publisher));
         if known == told {
             self.changed.remove(&publisher);
         } else {
@@ -175,7 +219,7 @@ mod tests {
             feed.on_down(PublisherId(publisher), 1, DownReason::Left);
         }
         assert_eq!(feed.pop(), None);
-        assert!(feed.gone.is_empty() && feed.known.len() == 2);
+        assert!(feed.gone.is_empty() && feed.known.publishers.len() == 2);
         feed.on_down(PublisherId(1), 1, DownReason::Expired);
         feed.on_up(registration(1, 1), None);
         assert_eq!(feed.pop(), None, "the viewer knows no other");
@@ -207,5 +251,30 @@ mod tests {
         let told = [feed.pop(), feed.pop(), feed.pop()];
         assert_eq!(told, [Some(down(2, 1, DownReason::Expired)), Some(up(4, 1)), None]);
         assert_eq!(list.iter().map(|listed| listed.lease_left).collect::<Vec<_>>(), [left, left]);
+    }
+    #[test]
+    fn a_broker_that_never_has_named_all_piles_nothing_up() {
+        let mut feed = RegistryFeed::default();
+        let mut newest = u64::MAX;
+        let mut told = BTreeSet::new();
+        let endpoints = vec!["tcp://127.0.0.1:1".parse().unwrap()];
+        let topics = vec![Filter::parse(&"a".repeat(250)).unwrap()];
+        for _ in 0..3 {
+            feed.on_open();
+            for _ in 0..PUBLISHERS_NAMED_MAX {
+                newest -= 1;
+                let (publisher, endpoints, topics) = (PublisherId(newest), endpoints.clone(), topics.clone());
+                feed.on_up(Registration { publisher, epoch: 1, endpoints, topics }, None);
+                // A viewer that is told of the newest first.
+                match feed.pop() {
+                    Some(PublisherChange::Up(listed)) => _ = told.insert(listed.publisher),
+                    Some(PublisherChange::Down { publisher, .. }) => assert!(told.remove(&publisher)),
+                    None => {}
+                }
+                assert!(!feed.known.is_over_full());
+            }
+        }
+        // One that is told goes over the bound; then it is told of those that have gone.
+        assert!(feed.told.bytes <= NAMED_BYTES_MAX + 300 && told.len() <= PUBLISHERS_NAMED_MAX + 1);
     }
 }

@@ -3,14 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use ahash::AHashMap;
 use corecast_executors::{Link, MonotonicNs, Refused, Tick, TickClock, Ticks, spawn_local};
+use tracing::warn;
 
 use super::dials::Dials;
-use super::peer::Peer;
-use crate::error::ErrorKind;
+use super::losses::LossesTold;
 use crate::telemetry::OncePerSecond;
-use crate::transport::Endpoint;
 use crate::wire::{Slab, Span};
 
 /// A session, as the runtime sees it.
@@ -27,11 +25,10 @@ pub(in crate::client) struct ClientRuntime {
     pub(in crate::client) slab: RefCell<Slab>,
     pub(super) spans: RefCell<Vec<Span>>,
     pub(in crate::client) log_limit: RefCell<OncePerSecond>,
-    /// Brokers and direct publishers of which it was said lately that they cannot be reached or are lost, and why.
-    pub(in crate::client) losses_told: RefCell<AHashMap<(Peer, Endpoint, ErrorKind), MonotonicNs>>,
+    pub(super) losses_told: RefCell<LossesTold>,
     /// Executors' own ticks, passed on to the shards of direct publishers here.
     pub(in crate::client) tick_links: RefCell<Vec<Link<Tick>>>,
-    /// Turns at connecting to direct publishers.
+    /// Permits to connect to direct publishers.
     pub(super) dials: Rc<Dials>,
     sessions: RefCell<Vec<Weak<dyn Ticked>>>,
     /// Direct publishers that nobody holds any more, on their way out; their sessions close after them.
@@ -93,15 +90,22 @@ impl ClientRuntime {
     fn tick(&self, now: MonotonicNs) {
         self.clock.advance(now);
         self.dials.on_tick(now);
+        if let Some(attempts) = self.losses_told.borrow_mut().take_untold(now) {
+            warn!(attempts, "more direct publishers cannot be reached, or their streams were cut off");
+        }
         // A shard that is late hears the next one.
         self.tick_links
             .borrow_mut()
             .retain(|link| !matches!(link.try_send(Tick { now }), Err(Refused::Closed(_))));
-        // Sessions may end subscriptions, tell gaps and start other sessions: nobody holds the list meanwhile.
+        // Whoever comes first connects first: each has its turn. Sessions may end subscriptions, tell gaps and start other sessions: nobody holds the list meanwhile.
         let sessions: Vec<Rc<dyn Ticked>> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
         for session in sessions {
             session.on_tick(now);
         }
-        self.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.retain(|session| session.strong_count() > 0);
+        if sessions.len() > 1 {
+            sessions.rotate_left(1);
+        }
     }
 }

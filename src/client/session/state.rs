@@ -14,6 +14,8 @@ use super::announcement::Announcement;
 use super::heard::Heard;
 use super::named::Named;
 use super::out::OutBuffer;
+use super::paused::PausedStream;
+use super::promise::Promise;
 use super::registry_feed::{ListSlot, RegistryFeed};
 use super::requests::{Asked, Flushed, Requests};
 use super::subscribers::{Asking, Subscribers};
@@ -90,7 +92,7 @@ pub(in crate::client) struct State {
     /// The number that this direct publisher gives as its own.
     pub(in crate::client) identity: Option<PublisherId>,
     /// The publisher that it must be. Nothing is asked of any other.
-    pub(super) wanted: Option<PublisherId>,
+    wanted: Option<PublisherId>,
     /// Somebody else has welcomed us.
     pub(super) is_imposter: bool,
     /// The bound that the peer has overstepped: nothing that it says since is done.
@@ -260,15 +262,28 @@ impl State {
     /// A new subscriber.
     pub(in crate::client) fn subscribe(&mut self, filters: &[Filter], now: MonotonicNs) -> SubscriberId {
         let id = self.subscribers.next_id();
-        self.subscribe_as(id, filters, now);
+        self.subscribe_as(id, &filters.into(), Promise::new(now));
         id
     }
 
     /// Subscribes under an id that another session of this client has given.
-    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &[Filter], now: MonotonicNs) {
+    pub(super) fn subscribe_as(&mut self, id: SubscriberId, filters: &Rc<[Filter]>, promise: Promise) {
         let is_open = self.is_open();
         let (subscribers, asking) = self.asking();
-        subscribers.add(id, filters, now, is_open.then_some(asking));
+        subscribers.add(id, filters, promise, is_open.then_some(asking));
+    }
+
+    /// Goes on with the stream of that publisher where another connection has ended.
+    pub(super) fn resume(&mut self, publisher: PublisherId, previous: (u64, u64), lost_by: GapReason) {
+        self.wanted = Some(publisher);
+        self.previous = previous;
+        self.subscribers.resume(lost_by);
+    }
+
+    /// The part of it that its next connection goes on with.
+    pub(super) fn paused(&self) -> PausedStream {
+        let subscribers = self.subscribers.promises();
+        PausedStream { subscribers, previous: self.previous, lost_by: self.subscribers.gap_reason() }
     }
 
     /// A subscriber leaves.
@@ -290,7 +305,7 @@ impl State {
     }
 
     /// As [`Subscribers::promise_overdue`].
-    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> bool {
+    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration) -> Option<MonotonicNs> {
         let is_open = self.is_open();
         self.subscribers.promise_overdue(now, after, is_open)
     }

@@ -2,12 +2,13 @@
 //! that was lost.
 
 use std::collections::BTreeMap;
-use std::mem;
+use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 
 use super::out::OutBuffer;
+use super::promise::Promise;
 use super::requests::{Asked, Requests};
 use crate::client::message::GapReason;
 use crate::error::ErrorKind;
@@ -30,29 +31,14 @@ pub(in crate::client) struct Subscribers {
 
 /// A subscriber of this session.
 struct Subscribed {
-    filters: Vec<Filter>,
+    filters: Rc<[Filter]>,
     /// Watches of direct publishers.
     watches: Vec<RequestId>,
     /// Subscribers and watches not yet in force.
     outstanding: usize,
-    /// Misses from now on are told: all subscriptions were in force once, or were said to be.
-    promised: bool,
-    /// It has missed something: a gap is due when all its subscriptions are in force, and what comes before that has
-    /// holes and is not handed out. So one loss is one gap, and behind it nothing is missing.
-    untold: bool,
+    promise: Promise,
     /// Whoever subscribes has been told that all is in force, at direct publishers too.
     is_settled: bool,
-    /// Since when it is here.
-    since: MonotonicNs,
-}
-
-impl Subscribed {
-    /// Nothing is missed unless it is told. Gives whether that is to be told at once.
-    fn promise(&mut self) -> bool {
-        let new = !mem::replace(&mut self.promised, true) && !self.untold;
-        self.untold |= new;
-        new
-    }
 }
 
 /// An open session's means to ask for something.
@@ -83,16 +69,16 @@ impl Subscribers {
             asking.modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter)
         };
         let proxied = |s: &Subscribed| s.filters.iter().any(may_be_proxied);
-        for subscribed in self.by_id.values_mut().filter(|s| s.promised && proxied(s)) {
-            subscribed.untold = true;
+        for subscribed in self.by_id.values_mut().filter(|s| s.promise.is_made() && proxied(s)) {
+            subscribed.promise.break_it();
         }
-        self.untold = self.by_id.values().filter(|s| s.untold).count();
+        self.count_untold();
         if before != asking.modes {
             // Messages that went through the broker may come from their publishers now, before all is in force: the gap
             // stands before those, and once more before what comes through the broker.
             let has_direct =
                 |s: &Subscribed| s.filters.iter().any(|filter| asking.modes.may_have(Mode::Direct, filter));
-            let early = self.by_id.iter().filter(|(_, s)| s.untold && has_direct(s));
+            let early = self.by_id.iter().filter(|(_, s)| s.promise.is_broken() && has_direct(s));
             self.returned.extend(early.map(|(id, _)| *id));
         }
         for (id, subscribed) in &mut self.by_id {
@@ -107,8 +93,7 @@ impl Subscribers {
         if subscribed.outstanding > 0 {
             return;
         }
-        subscribed.promised = true;
-        if mem::replace(&mut subscribed.untold, false) {
+        if subscribed.promise.keep() {
             self.untold -= 1;
             self.returned.push(id);
         }
@@ -119,8 +104,9 @@ impl Subscribers {
     pub(super) fn on_stranger_gone(&mut self) {
         let comes_back = |s: &Subscribed| s.is_settled && s.outstanding > 0 && !s.watches.is_empty();
         for subscribed in self.by_id.values_mut().filter(|s| comes_back(s)) {
-            self.untold += usize::from(!mem::replace(&mut subscribed.untold, true));
+            subscribed.promise.break_it();
         }
+        self.count_untold();
     }
 
     /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
@@ -144,7 +130,7 @@ impl Subscribers {
 
     /// True if this one is.
     pub(super) fn is_untold(&self, id: SubscriberId) -> bool {
-        self.by_id.get(&id).is_some_and(|s| s.untold)
+        self.by_id.get(&id).is_some_and(|s| s.promise.is_broken())
     }
 
     /// A subscriber whose subscriptions are all in force again, and which is to be told of the gap now.
@@ -158,26 +144,27 @@ impl Subscribers {
         if let Some(subscribed) = self.by_id.get_mut(&id)
             && !in_force
         {
-            self.untold += usize::from(subscribed.promise());
+            subscribed.promise.make();
+            self.count_untold();
         }
     }
 
-    /// As [`Subscribers::promise`], for all that are here for so long. Gives whether others are neither in force nor
-    /// promised.
-    pub(super) fn promise_overdue(&mut self, now: MonotonicNs, after: Duration, is_open: bool) -> bool {
-        let mut others = false;
-        for subscribed in self.by_id.values_mut() {
-            let in_force = is_open && subscribed.outstanding == 0;
-            if in_force || subscribed.promised {
-                continue;
-            }
-            if now.saturating_since(subscribed.since) >= after {
-                self.untold += usize::from(subscribed.promise());
-            } else {
-                others = true;
-            }
-        }
-        others
+    /// As [`Subscribers::promise`], for all that are here for so long. Returns the time at which the next of those is due
+    /// that are neither in force nor promised.
+    pub(super) fn promise_overdue(
+        &mut self,
+        now: MonotonicNs,
+        after: Duration,
+        is_open: bool,
+    ) -> Option<MonotonicNs> {
+        let waiting = self.by_id.values_mut().filter(|s| !is_open || s.outstanding > 0);
+        let next = waiting.filter_map(|s| s.promise.make_if_overdue(now, after)).min();
+        self.count_untold();
+        next
+    }
+
+    fn count_untold(&mut self) {
+        self.untold = self.by_id.values().filter(|s| s.promise.is_broken()).count();
     }
 
     /// Whoever subscribes is told that all is in force.
@@ -196,8 +183,7 @@ impl Subscribers {
     /// The subscribers that have missed something, now that this session ends and does not come back. `cut_off`: without
     /// a farewell.
     pub(super) fn who_missed(&self, cut_off: bool) -> Vec<SubscriberId> {
-        let missed = |s: &Subscribed| s.untold || (cut_off && s.promised);
-        self.by_id.iter().filter(|(_, s)| missed(s)).map(|(id, _)| *id).collect()
+        self.by_id.iter().filter(|(_, s)| s.promise.has_missed(cut_off)).map(|(id, _)| *id).collect()
     }
 
     /// An id for another subscriber.
@@ -211,19 +197,18 @@ impl Subscribers {
     pub(super) fn add(
         &mut self,
         id: SubscriberId,
-        filters: &[Filter],
-        now: MonotonicNs,
+        filters: &Rc<[Filter]>,
+        promise: Promise,
         open: Option<Asking<'_>>,
     ) {
         let mut subscribed = Subscribed {
-            filters: filters.to_vec(),
+            filters: Rc::clone(filters),
             watches: Vec::new(),
             outstanding: filters.len(),
-            promised: false,
-            untold: false,
+            promise,
             is_settled: false,
-            since: now,
         };
+        self.untold += usize::from(promise.is_broken());
         if let Some(mut asking) = open {
             subscribed.ask(id, &mut asking);
         }
@@ -233,12 +218,12 @@ impl Subscribers {
     /// Takes a subscriber out. An open session says so.
     pub(super) fn remove(&mut self, id: SubscriberId, open: Option<Asking<'_>>) {
         let Some(subscribed) = self.by_id.remove(&id) else { return };
-        self.untold -= usize::from(subscribed.untold);
+        self.untold -= usize::from(subscribed.promise.is_broken());
         let Some(Asking { out, .. }) = open else { return };
         for watch in &subscribed.watches {
             out.push(&Frame::UnwatchPublishers { request: watch.0 });
         }
-        for filter in &subscribed.filters {
+        for filter in &*subscribed.filters {
             let kind = filter.wire_kind();
             out.push(&Frame::Unsubscribe { filter: filter.as_bytes(), request: 0, subscriber: id.0, kind });
         }
@@ -255,8 +240,23 @@ impl Subscribers {
     }
 
     /// Every subscriber with its filters.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SubscriberId, &[Filter])> {
-        self.by_id.iter().map(|(id, subscribed)| (*id, &subscribed.filters[..]))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SubscriberId, &Rc<[Filter]>)> {
+        self.by_id.iter().map(|(id, subscribed)| (*id, &subscribed.filters))
+    }
+
+    /// The filters of a subscriber.
+    pub(super) fn filters_of(&self, id: SubscriberId) -> Option<&Rc<[Filter]>> {
+        self.by_id.get(&id).map(|subscribed| &subscribed.filters)
+    }
+
+    /// Every subscriber with its promise, to go on with on another connection.
+    pub(super) fn promises(&self) -> Vec<(SubscriberId, Promise)> {
+        self.by_id.iter().map(|(id, subscribed)| (*id, subscribed.promise)).collect()
+    }
+
+    /// Goes on after a connection that was lost for this reason.
+    pub(super) fn resume(&mut self, lost_by: GapReason) {
+        self.lost_by = lost_by;
     }
 
     /// True if all that was asked for this subscriber is answered.
@@ -269,7 +269,7 @@ impl Subscribed {
     /// Asks for its filters, and to hear of the direct publishers of those that may have some.
     fn ask(&mut self, id: SubscriberId, Asking { out, requests, modes }: &mut Asking<'_>) {
         self.watches.clear();
-        for filter in &self.filters {
+        for filter in &*self.filters {
             let request = requests.next(Asked::Subscribe(id)).0;
             let kind = filter.wire_kind();
             out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
@@ -351,21 +351,22 @@ mod tests {
     #[test]
     fn who_relies_on_what_is_not_in_force_is_told_of_what_that_missed() {
         let second = Duration::from_secs(1);
-        let filters = [Filter::parse("a").expect("a filter")];
+        let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
         let mut state = open(State::new(MonotonicNs(1)));
         let [settled, late] = [1, 2].map(SubscriberId);
-        state.subscribe_as(settled, &filters, MonotonicNs(1));
+        state.subscribe_as(settled, &filters, Promise::new(MonotonicNs(1)));
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
         }
         state.promise(settled);
         assert!(!state.subscribers.has_untold(), "it has missed nothing");
-        state.subscribe_as(late, &filters, MonotonicNs(1));
+        state.subscribe_as(late, &filters, Promise::new(MonotonicNs(1)));
         assert!(
-            state.promise_overdue(MonotonicNs(1), second) && !state.subscribers.has_untold(),
+            state.promise_overdue(MonotonicNs(1), second).is_some() && !state.subscribers.has_untold(),
             "it has some time"
         );
-        assert!(!state.promise_overdue(MonotonicNs(1) + second, second) && state.subscribers.has_untold());
+        assert_eq!(state.promise_overdue(MonotonicNs(1) + second, second), None);
+        assert!(state.subscribers.has_untold());
         assert_eq!(state.subscribers.who_missed(false), [late], "should it end now");
         for request in requests(&mut state) {
             state.on_control(Frame::Done { request });
@@ -378,7 +379,7 @@ mod tests {
 
         // Promised while nobody answers, it is told when somebody does.
         let mut state = State::new(MonotonicNs(1));
-        state.subscribe_as(late, &filters, MonotonicNs(1));
+        state.subscribe_as(late, &filters, Promise::new(MonotonicNs(1)));
         state.promise(late);
         let mut state = open(state);
         for request in requests(&mut state) {
@@ -473,7 +474,7 @@ mod tests {
                 state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
                 state.on_control(Frame::Modes { rules });
                 state.on_control(WELCOME);
-                let is_first = !state.subscribers.by_id[&id].promised;
+                let is_first = !state.subscribers.by_id[&id].promise.is_made();
                 assert_eq!(state.subscribers.is_untold(id), missed && !is_first, "{before}, then {now}");
                 // Told before anything may come from a publisher that was proxied.
                 let at_once = (missed && !is_first && now == ">=direct").then_some(id);
