@@ -9,6 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    /// The field of a configuration that is to blame.
+    field: Option<&'static str>,
     context: String,
     source: Option<std::io::Error>,
 }
@@ -42,7 +44,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of this kind; `context` is a whole sentence without a final dot.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Error { kind, context: context.into(), source: None }
+        Error { kind, field: None, context: context.into(), source: None }
     }
 
     /// An error of the operating system, `source`; `context` says what was being done.
@@ -52,7 +54,24 @@ impl Error {
             std::io::ErrorKind::TimedOut => ErrorKind::TimedOut,
             _ => ErrorKind::Io,
         };
-        Error { kind, context: context.into(), source: Some(source) }
+        Error { kind, field: None, context: context.into(), source: Some(source) }
+    }
+
+    /// An `Invalid` error of a field of a configuration; `context` says what to change and does not name the field.
+    pub(crate) fn of_field(field: &'static str, context: impl Into<String>) -> Self {
+        Error { field: Some(field), ..Error::new(ErrorKind::Invalid, context) }
+    }
+
+    /// The field of the configuration that has to change, as `BrokerConfig` or `ClientConfig` name it. The error's text
+    /// begins with it.
+    pub fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
+    /// The same error for those who know the field by another name.
+    pub(crate) fn without_field(mut self) -> Self {
+        self.field = None;
+        self
     }
 
     /// The kind to branch on.
@@ -63,6 +82,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.field {
+            write!(f, "{field}: ")?;
+        }
         f.write_str(&self.context)?;
         match &self.source {
             Some(source) => write!(f, ": {source}"),

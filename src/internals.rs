@@ -20,6 +20,7 @@ open! {
     cli "The `corecast` command.";
     #[cfg(feature = "client")]
     client "Sessions, publishers, subscribers.";
+    config "How options are declared.";
     error "What an operation can fail with, and the codes that travel on the wire.";
     fanout "The hot path.";
     ids "A newtype for every index.";

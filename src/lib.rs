@@ -35,6 +35,7 @@
 //! | `limits` | every bound, with its reason |
 //! | `ids` | a newtype for every index |
 //! | `error` | the errors of operations, and the codes that travel on the wire |
+//! | `config` | how options are declared: each once, with its name, default, check and help |
 //! | `printable` | how text of peers is shown to people |
 //! | `transport` | endpoints, look-ups of names, listeners, connections: the only place that names sockets |
 //! | `wire` | greeting, splitter, checked frames, rkyv bodies |
@@ -59,9 +60,8 @@
 )]
 
 // Its macro is for the modules below.
-#[cfg(any(feature = "client", feature = "broker"))]
 #[macro_use]
-mod setters;
+mod config;
 
 mod auth;
 mod broker;
@@ -97,11 +97,13 @@ pub use client::{
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use fanout::{OverflowPolicy, QueueBounds};
 pub use ids::PublisherId;
-pub use registry::{Mode, ModeRules};
+pub use registry::Mode;
 #[cfg(feature = "broker")]
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
 pub use transport::{Endpoint, SocketAccess};
+
+pub use corecast_executors::{CoreSet, Idle};
 
 /// The command: `main.rs` is the only caller.
 #[cfg(feature = "cli")]

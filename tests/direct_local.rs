@@ -58,7 +58,7 @@ fn subscribers_are_spread_over_all_executors_of_a_publisher() {
     let config = broker.client();
     let executor = OneExecutor::start(move |context| {
         let mut config = config.clone();
-        config.direct.cores = Some("all".to_owned());
+        config.direct.cores = Some("all".parse().expect("cores"));
         async move {
             let client = LocalClient::start(config, context.ticks);
             let mut publisher = client.publisher().await.expect("a publisher");
@@ -86,7 +86,7 @@ fn cores_that_are_none_are_an_error_of_the_first_publish() {
     let config = broker.client();
     let executor = OneExecutor::start(move |context| {
         let mut config = config.clone();
-        config.direct.cores = Some("4095".to_owned());
+        config.direct.cores = Some("4095".parse().expect("cores"));
         async move {
             let client = LocalClient::start(config, context.ticks);
             let mut publisher = client.publisher().await.expect("a publisher");

@@ -75,13 +75,6 @@ fn an_error_names_the_variable_that_it_came_from() {
         (&["sub", "t"], ("CORECAST_SUB_OUTPUT", "xml"), "--output"),
         (&["pub", "t", "x"], ("CORECAST_PUB_LINES", "-"), "--lines"),
         (&["broker"], ("CORECAST_BROKER_LISTEN", "tcp://h"), "--listen"),
-        (
-            &["broker", "--listen", "tcp://127.0.0.1:0"],
-            ("CORECAST_BROKER_EGRESS_BYTES", "1KiB"),
-            "--egress-bytes",
-        ),
-        (&["broker", "--listen", "tcp://127.0.0.1:0"], ("CORECAST_BROKER_CORES", "100000"), "--cores"),
-        (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), "--log-level"),
         (&["registry"], ("CORECAST_REGISTRY_WATCH", "perhaps"), "--watch"),
     ];
     for (args, (variable, value), option) in cases {
@@ -89,6 +82,30 @@ fn an_error_names_the_variable_that_it_came_from() {
         let blamed = format!("{option} is set by the environment variable {variable}");
         assert!(said.contains(&blamed), "{said}");
     }
+    // Those that the library refuses: the source of the value stands in front of what is wrong with it.
+    let free: &[&str] = &["broker", "--listen", "tcp://127.0.0.1:0"];
+    let cases: &[(&[&str], (&str, &str), &str)] = &[
+        (free, ("CORECAST_BROKER_EGRESS_BYTES", "1KiB"), "1024 is too little"),
+        (free, ("CORECAST_BROKER_EGRESS_FRAMES", "7"), "7 is too little"),
+        (free, ("CORECAST_BROKER_SHARDS", "0"), "0 is not a number from 1 to"),
+        (free, ("CORECAST_BROKER_HEARTBEAT", "1ms"), "1ms is too short; at least 100ms"),
+        (free, ("CORECAST_BROKER_CORES", "100000"), "CPU 100000 is not among the CPUs"),
+        (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), ""),
+        (
+            &["pub", "t", "--count", "1"],
+            ("CORECAST_PUB_SIZE", "5GB"),
+            "5000000000 is more than any broker takes",
+        ),
+    ];
+    for (args, (variable, value), wrong_is) in cases {
+        let said = wrong(args, &[(variable, value)], 2);
+        assert!(said.contains(&format!("error: {variable}: {wrong_is}")), "{said}");
+    }
+    // The command line and the default are sources, too.
+    let said = wrong(&[free, &["--lease", "1ms"]].concat(), &[], 2);
+    assert!(said.contains("error: --lease: 1ms is too short"), "{said}");
+    let said = wrong(&[free, &["--frame-bytes-max", "200MiB"]].concat(), &[], 2);
+    assert!(said.contains("error: the default of --egress-bytes: 16777216 is too little"), "{said}");
     // Only what is to blame is named, and nothing where the command line is.
     let said = wrong(&["sub", "t"], &[("CORECAST_SUB_COUNT", "many"), ("CORECAST_BROKER", "tcp://h:1")], 2);
     assert!(said.contains("CORECAST_SUB_COUNT") && !said.contains("CORECAST_BROKER"), "{said}");
@@ -97,7 +114,32 @@ fn an_error_names_the_variable_that_it_came_from() {
     // Nobody answers there, which is not wrong usage.
     let nobody = format!("uds://{}/none.sock", tempfile::tempdir().expect("a directory").path().display());
     let said = wrong(&["sub", "t", "--timeout", "100ms"], &[("CORECAST_BROKER", &nobody)], 27);
-    assert!(said.contains("--broker is set by the environment variable CORECAST_BROKER"), "{said}");
+    assert!(said.contains("this one is set by the environment variable CORECAST_BROKER"), "{said}");
+}
+
+#[test]
+fn a_value_with_a_minus_is_a_value_that_is_wrong() {
+    let _watchdog = watchdog::watch("a_value_with_a_minus_is_a_value_that_is_wrong");
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["broker", "--egress-bytes", "-5"], "--egress-bytes <BYTES>", "whole number of bytes"),
+        (&["broker", "--egress-bytes", "-5MiB"], "--egress-bytes <BYTES>", "whole number of bytes"),
+        (&["broker", "--drain-timeout", "-1"], "--drain-timeout <SECS>", "write seconds"),
+        (&["broker", "--drain-timeout", "-1s"], "--drain-timeout <SECS>", "write seconds"),
+        (&["broker", "--shards", "-1"], "--shards <N>", "whole number"),
+        (&["broker", "--cores", "-1"], "--cores <SET>", "physical"),
+        (&["sub", "t", "--count", "-1"], "--count <N>", "-1"),
+        (&["pub", "t", "x", "--wait-subscribers", "-1"], "--wait-subscribers <N>", "whole number"),
+        (&["doctor", "--jitter", "-1"], "--jitter <SECS>", "write seconds"),
+    ];
+    for (args, option, allowed) in cases {
+        let output = corecast().args(*args).output().expect("it runs");
+        let said = said(&output, 2);
+        let value = args.last().expect("a value");
+        assert!(
+            said.contains(&format!("invalid value '{value}' for '{option}': ")) && said.contains(allowed),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -7,9 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use corecast::internals::wire::{Frame, encode_to_vec};
-use corecast::{
-    Broker, BrokerConfig, Endpoint, Event, Filter, Mode, ModeRules, Publisher, Subscriber, Topic,
-};
+use corecast::{Broker, BrokerConfig, Endpoint, Event, Filter, Mode, Publisher, Subscriber, Topic};
 use watchdog::{LIMIT, watch};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/raw_client.py");
@@ -60,8 +58,7 @@ fn broker(folder: &tempfile::TempDir, mode: Mode) -> (Broker, String, String) {
         "tcp://127.0.0.1:0".parse().expect("an endpoint"),
         Endpoint::Uds { path: folder.path().join("broker.sock") },
     ];
-    let modes = ModeRules::new(Vec::new(), mode).expect("few rules");
-    let config = BrokerConfig::default().listen(listen).modes(modes);
+    let config = BrokerConfig::default().listen(listen).mode(mode);
     let broker = Broker::start(config).expect("this host runs brokers");
     let (tcp, uds) = (broker.endpoints()[0].to_string(), broker.endpoints()[1].to_string());
     (broker, tcp, uds)

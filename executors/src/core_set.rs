@@ -12,13 +12,13 @@ use crate::topology::Topology;
 /// A choice of cores: `all`, `physical`, `0-3,8`, `numa:0`, or several of these with commas.
 ///
 /// The order counts: shard 0 gets the first core named. A core named twice counts once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CoreSet {
     /// The parts, at least one.
     parts: Vec<Part>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Part {
     /// Every CPU this process may use.
     All,
@@ -48,7 +48,7 @@ pub enum CoreSetError {
         allowed: String,
     },
     /// The host has no such NUMA node.
-    #[error("there is no NUMA node {node}: this host has {nodes}")]
+    #[error("there is no NUMA node {node}; the nodes of this host: {nodes}")]
     NoSuchNode {
         /// The node.
         node: u32,

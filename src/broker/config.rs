@@ -1,4 +1,4 @@
-//! What a broker is started with. Made from flags by the command or by hand; checked before anything starts.
+//! The configuration of a broker: every option once. Checked before anything starts.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,122 +6,145 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use corecast_executors::{CoreSet, Idle};
 
 use crate::auth::Permissions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::config::{Count, List, One, Optional, Plain, Size, Switch, TimeSpan};
+use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
     FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
     READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
-use crate::registry::ModeRules;
+use crate::registry::{Mode, ModeRule, ModeRules};
 use crate::shard::{Door, ShardConfig};
+use crate::topic::Filter;
 use crate::transport::{Endpoint, SocketAccess};
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 
-/// Everything that can be chosen about a broker. Each field has a method of its name, to choose it in a chain:
-/// `BrokerConfig::default().shards(2).overflow(OverflowPolicy::Latest)`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct BrokerConfig {
-    /// Where to listen; at least one, of whatever kind.
-    pub listen: Vec<Endpoint>,
-    /// Where to listen for ZeroMQ sockets of publishers and subscribers.
-    pub zmtp: Vec<Endpoint>,
-    /// Where to listen for ZeroMQ publishers, as an XSUB socket.
-    pub zmtp_xsub: Vec<Endpoint>,
-    /// Where to listen for ZeroMQ subscribers, as an XPUB socket.
-    pub zmtp_xpub: Vec<Endpoint>,
-    /// Who may connect to the socket files among those.
-    pub socket_access: SocketAccess,
-    /// ZeroMQ publishers hear each subscription, as with `ZMQ_XPUB_VERBOSE`: not only the first of its prefix.
-    pub zmtp_verbose: bool,
-    /// On which cores.
-    pub cores: CoreSet,
-    /// How many shards; `None`: one for each core.
-    pub shards: Option<usize>,
-    /// What an executor does when there is nothing to do.
-    pub idle: Idle,
-    /// Policy of sessions that ask for none. Only with `Block` may a session ask for `Block`.
-    pub overflow: OverflowPolicy,
-    /// Bytes that may wait for one session.
-    pub egress_bytes_max: usize,
-    /// Frames that may wait for one session.
-    pub egress_frames_max: usize,
-    /// Longest frame body taken, in bytes.
-    pub frame_bytes_max: usize,
-    /// How often a silent client says that it lives.
-    pub heartbeat: Duration,
-    /// Which topics go direct.
-    pub modes: ModeRules,
-    /// How long a direct publisher is known without a word from it.
-    pub lease: Duration,
-}
+configuration! {
+    /// Everything that can be chosen about a broker. Each field has a method of its name, to choose it in a chain:
+    /// `BrokerConfig::default().shards(2).overflow(OverflowPolicy::Latest)`.
+    #[derive(Clone, Debug)]
+    #[non_exhaustive]
+    pub struct BrokerConfig {
+        /// Address to listen on: tcp://HOST:PORT, with * as HOST for all addresses of this host, or uds://PATH;
+        /// repeatable or comma-separated.
+        listen (into): Vec<Endpoint> = vec![Endpoint::default()], option("listen", "URL", List<Plain>);
 
-impl Default for BrokerConfig {
-    fn default() -> Self {
-        BrokerConfig {
-            listen: vec![Endpoint::default()],
-            zmtp: Vec::new(),
-            zmtp_xsub: Vec::new(),
-            zmtp_xpub: Vec::new(),
-            socket_access: SocketAccess::default(),
-            zmtp_verbose: false,
-            cores: CoreSet::default(),
-            shards: None,
-            idle: Idle::default(),
-            overflow: OverflowPolicy::default(),
-            egress_bytes_max: EGRESS_BYTES_MAX_DEFAULT,
-            egress_frames_max: EGRESS_FRAMES_MAX_DEFAULT,
-            frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
-            heartbeat: HEARTBEAT_DEFAULT,
-            modes: ModeRules::default(),
-            lease: LEASE_DEFAULT,
-        }
+        /// Address for ZeroMQ clients, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; repeatable or
+        /// comma-separated.
+        zmtp (into): Vec<Endpoint> = Vec::new(), option("zmtp", "URL", List<Plain>);
+
+        /// Address for ZeroMQ publishers only, like the XSUB socket of a proxy.
+        zmtp_xsub (into): Vec<Endpoint> = Vec::new(), option("zmtp-xsub", "URL", List<Plain>);
+
+        /// Address for ZeroMQ subscribers only, like the XPUB socket of a proxy.
+        zmtp_xpub (into): Vec<Endpoint> = Vec::new(), option("zmtp-xpub", "URL", List<Plain>);
+
+        /// Access to the socket files among those; it has options of its own.
+        socket_access: SocketAccess = SocketAccess::default();
+
+        /// Pass every subscription on to ZeroMQ publishers, not only the first of each prefix (for last-value caches).
+        zmtp_verbose: bool = false, option("zmtp-verbose", "", Switch);
+
+        /// CPU cores to run on: all, physical, 0-3,8 or numa:0.
+        cores: CoreSet = CoreSet::default(), option("cores", "SET", One<Plain>);
+
+        /// Number of shards [default: one per core of the set].
+        shards (into): Option<usize> = None, option("shards", "N", Optional<Count>);
+
+        /// Behaviour of an idle shard: park, spin:MICROSECONDS before parking, or busy.
+        idle: Idle = Idle::default(), option("idle", "POLICY", One<Plain>);
+
+        /// Overflow policy for slow consumers: drop-oldest, drop-newest, latest, disconnect or block.
+        overflow: OverflowPolicy = OverflowPolicy::default(), option("overflow", "POLICY", One<Plain>);
+
+        /// Limit of each egress queue in bytes; every batch counts 144 bytes extra.
+        egress_bytes_max: usize = EGRESS_BYTES_MAX_DEFAULT, option("egress-bytes", "BYTES", One<Size>);
+
+        /// Limit of each egress queue in frames.
+        egress_frames_max: usize = EGRESS_FRAMES_MAX_DEFAULT, option("egress-frames", "N", One<Count>);
+
+        /// Maximum frame size: topic, payload and about 40 bytes of overhead.
+        frame_bytes_max: usize = FRAME_BYTES_MAX_DEFAULT, option("frame-bytes-max", "BYTES", One<Size>);
+
+        /// Heartbeat interval: a session that stays silent for three of them is closed.
+        heartbeat: Duration = HEARTBEAT_DEFAULT, option("heartbeat", "SECS", One<TimeSpan>);
+
+        /// Mode of topics that no rule matches: proxy (through the broker) or direct (from publisher to subscriber).
+        mode: Mode = Mode::default(), option("mode", "MODE", One<Plain>);
+
+        /// Mode of the topics that match a filter, such as 'video.>=direct'; repeatable or comma-separated, the first
+        /// match wins.
+        mode_rules (into): Vec<(Filter, Mode)> = Vec::new(), option("mode-rule", "FILTER=MODE", List<ModeRule>);
+
+        /// Lease of a direct publisher: it is removed unless it renews within this time.
+        lease: Duration = LEASE_DEFAULT, option("lease", "SECS", One<TimeSpan>);
     }
 }
 
 impl BrokerConfig {
-    /// Checks what no type says.
+    /// Checks what the types of the fields leave open.
     ///
     /// # Errors
-    /// `Invalid`, with what to change.
+    /// `Invalid`; it names the field ([`Error::field`]) and says what to change.
     pub fn validate(&self) -> Result<()> {
-        let invalid = |text: String| Err(Error::new(ErrorKind::Invalid, text));
         if self.doors().next().is_none() {
-            return invalid("a broker must listen somewhere: give --listen".into());
+            return Err(Error::of_field("listen", "no address is given, and a broker must listen somewhere"));
         }
-        if self.shards.is_some_and(|n| n == 0 || n > SHARDS_MAX) {
-            return invalid(format!("the number of shards must be 1 to {SHARDS_MAX}"));
-        }
-        if !(FRAME_BYTES_MAX_LEAST..=FRAME_BYTES_MAX_LIMIT).contains(&self.frame_bytes_max) {
-            return invalid(format!(
-                "--frame-bytes-max must be {FRAME_BYTES_MAX_LEAST} to {FRAME_BYTES_MAX_LIMIT}: less does not take every \
-                 filter, and more holds a shard for too long"
+        if let Some(shards) = self.shards
+            && !(1..=SHARDS_MAX).contains(&shards)
+        {
+            return Err(Error::of_field(
+                "shards",
+                format!("{shards} is not a number from 1 to {SHARDS_MAX}"),
             ));
+        }
+        self.modes()?;
+        self.validate_sizes()?;
+        for (field, time, least) in
+            [("heartbeat", self.heartbeat, HEARTBEAT_MIN), ("lease", self.lease, LEASE_MIN)]
+        {
+            if time < least {
+                return Err(Error::of_field(field, format!("{time:?} is too short; at least {least:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that queues and frames fit each other.
+    fn validate_sizes(&self) -> Result<()> {
+        let longest = self.frame_bytes_max;
+        if !(FRAME_BYTES_MAX_LEAST..=FRAME_BYTES_MAX_LIMIT).contains(&longest) {
+            let text = format!(
+                "{longest} is not from {FRAME_BYTES_MAX_LEAST} to {FRAME_BYTES_MAX_LIMIT} bytes: less does not take every \
+                 filter, and more holds a shard for too long"
+            );
+            return Err(Error::of_field("frame_bytes_max", text));
         }
         let least = self.egress_bytes_least();
         if self.egress_bytes_max < least {
-            return invalid(format!(
-                "--egress-bytes {} is too little: with --frame-bytes-max {} a queue needs {least} bytes to take the \
-                 largest frame behind one that is leaving",
-                self.egress_bytes_max, self.frame_bytes_max
-            ));
+            let text = format!(
+                "{} is too little: with frames of up to {longest} bytes a queue needs {least} to take the largest behind \
+                 one that is leaving",
+                self.egress_bytes_max
+            );
+            return Err(Error::of_field("egress_bytes_max", text));
         }
         if self.egress_frames_max < FRAMES_PER_TURN_MAX {
-            return invalid(format!(
-                "--egress-frames {} is too little: {FRAMES_PER_TURN_MAX} small frames may come in one read, and a queue \
-                 that does not take them would deliver none",
+            let text = format!(
+                "{} is too little: {FRAMES_PER_TURN_MAX} small frames may come in one read, and a queue that does not take \
+                 them would deliver none",
                 self.egress_frames_max
-            ));
-        }
-        if self.heartbeat < HEARTBEAT_MIN {
-            return invalid(format!("--heartbeat must be at least {} ms", HEARTBEAT_MIN.as_millis()));
-        }
-        if self.lease < LEASE_MIN {
-            return invalid(format!("--lease must be at least {} ms", LEASE_MIN.as_millis()));
+            );
+            return Err(Error::of_field("egress_frames_max", text));
         }
         Ok(())
+    }
+
+    fn modes(&self) -> Result<ModeRules> {
+        ModeRules::new(self.mode_rules.clone(), self.mode)
+            .map_err(|e| Error::of_field("mode_rules", e.to_string()))
     }
 
     /// Every listener, with what it is for.
@@ -141,17 +164,17 @@ impl BrokerConfig {
         self.frame_bytes_max.max(READ_BYTES_PER_TURN) + READ_BYTES_PER_TURN
     }
 
-    pub(super) fn shard_config(&self, shards: usize) -> ShardConfig {
+    pub(super) fn shard_config(&self, shards: usize) -> Result<ShardConfig> {
         // The epoch only has to differ from that of the start before.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-        ShardConfig {
+        Ok(ShardConfig {
             shards,
             bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
             frame_bytes_max: self.frame_bytes_max,
             overflow: self.overflow,
             heartbeat: self.heartbeat,
             epoch,
-            modes: Arc::new(self.modes.clone()),
+            modes: Arc::new(self.modes()?),
             lease: self.lease,
             permissions: Permissions::All,
             sessions_max: SESSIONS_PER_SHARD_MAX,
@@ -160,28 +183,7 @@ impl BrokerConfig {
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_verbose: self.zmtp_verbose,
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
-        }
-    }
-}
-
-setters! {
-    BrokerConfig {
-        listen: into Vec<Endpoint>,
-        zmtp: into Vec<Endpoint>,
-        zmtp_xsub: into Vec<Endpoint>,
-        zmtp_xpub: into Vec<Endpoint>,
-        socket_access: SocketAccess,
-        zmtp_verbose: bool,
-        cores: CoreSet,
-        shards: into Option<usize>,
-        idle: Idle,
-        overflow: OverflowPolicy,
-        egress_bytes_max: usize,
-        egress_frames_max: usize,
-        frame_bytes_max: usize,
-        heartbeat: Duration,
-        modes: ModeRules,
-        lease: Duration,
+        })
     }
 }
 
@@ -191,23 +193,45 @@ const _: () = assert!(FRAME_BODY_BYTES_MIN + TOPIC_BYTES_MAX <= FRAME_BYTES_MAX_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Configuration;
+    use crate::error::ErrorKind;
+    use crate::limits::MODE_RULES_MAX;
 
     #[test]
-    fn what_cannot_work_is_refused_with_what_to_change() {
+    fn an_error_names_the_field_and_what_to_change() {
         BrokerConfig::default().validate().unwrap();
+        BrokerConfig::default().frame_bytes_max(FRAME_BYTES_MAX_LEAST).validate().unwrap();
+        let default = BrokerConfig::default;
+        let rule = (Filter::parse("a").unwrap(), Mode::Direct);
         let wrong = [
-            BrokerConfig { listen: vec![], ..Default::default() },
-            BrokerConfig { shards: Some(0), ..Default::default() },
-            BrokerConfig { egress_bytes_max: 1 << 20, ..Default::default() },
-            BrokerConfig { egress_frames_max: FRAMES_PER_TURN_MAX - 1, ..Default::default() },
-            BrokerConfig { frame_bytes_max: 1 << 40, ..Default::default() },
-            BrokerConfig { frame_bytes_max: FRAME_BYTES_MAX_LEAST - 1, ..Default::default() },
-            BrokerConfig { heartbeat: Duration::ZERO, ..Default::default() },
-            BrokerConfig { lease: Duration::ZERO, ..Default::default() },
+            ("listen", default().listen([])),
+            ("shards", default().shards(0)),
+            ("shards", default().shards(SHARDS_MAX + 1)),
+            ("egress_bytes_max", default().egress_bytes_max(1 << 20)),
+            ("egress_frames_max", default().egress_frames_max(FRAMES_PER_TURN_MAX - 1)),
+            ("frame_bytes_max", default().frame_bytes_max(1 << 40)),
+            ("frame_bytes_max", default().frame_bytes_max(FRAME_BYTES_MAX_LEAST - 1)),
+            ("heartbeat", default().heartbeat(Duration::ZERO)),
+            ("lease", default().lease(Duration::ZERO)),
+            ("mode_rules", default().mode_rules(vec![rule; MODE_RULES_MAX + 1])),
         ];
-        BrokerConfig { frame_bytes_max: FRAME_BYTES_MAX_LEAST, ..Default::default() }.validate().unwrap();
-        for config in wrong {
-            assert_eq!(config.validate().unwrap_err().kind(), ErrorKind::Invalid);
+        for (field, config) in wrong {
+            let error = config.validate().unwrap_err();
+            assert_eq!((error.kind(), error.field()), (ErrorKind::Invalid, Some(field)), "{error}");
+            assert!(error.to_string().starts_with(&format!("{field}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_name_and_a_default_that_can_be_set() {
+        let mut keys = std::collections::BTreeSet::new();
+        for option in BrokerConfig::OPTIONS {
+            assert!(keys.insert(option.key), "--{} is there twice", option.key);
+            let default = option.default_text();
+            let texts: Vec<&str> = default.iter().map(String::as_str).collect();
+            if !texts.is_empty() {
+                (option.set)(&mut BrokerConfig::default(), &texts).expect(option.key);
+            }
         }
     }
 }

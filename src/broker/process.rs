@@ -14,7 +14,7 @@ use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
 use crate::telemetry::Pulse;
-use crate::transport::{Endpoint, Listening, SocketAccess, SocketFile};
+use crate::transport::{self, Endpoint, Listening, SocketAccess, SocketFile};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
@@ -36,7 +36,7 @@ impl Broker {
     pub fn start(config: BrokerConfig) -> Result<Broker> {
         config.validate()?;
         let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-        let cores = config.cores.resolve(&topology).map_err(|e| Error::new(ErrorKind::Invalid, chain(&e)))?;
+        let cores = config.cores.resolve(&topology).map_err(|e| Error::of_field("cores", chain(&e)))?;
         let shards = config.shards.unwrap_or(cores.len());
         let mut listeners = Vec::new();
         let (mut addresses, mut zmtp) = (Vec::new(), Vec::new());
@@ -58,7 +58,7 @@ impl Broker {
             sockets: Sockets::Many,
             link_capacity: LINK_ITEMS_MAX,
         };
-        let shard_config = Arc::new(config.shard_config(shards));
+        let shard_config = Arc::new(config.shard_config(shards)?);
         let now = MonotonicNs::now();
         let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
         let begun = pulses.clone();
@@ -154,7 +154,7 @@ impl Drop for Broker {
 fn listen_patiently(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
     let give_up = Instant::now() + ADDRESS_IN_USE_RETRY;
     loop {
-        match endpoint.listen(access) {
+        match transport::listen(endpoint, access) {
             Err(e) if e.kind() == ErrorKind::AddressInUse && Instant::now() < give_up => {
                 corecast_executors::pause(ADDRESS_IN_USE_RETRY_PAUSE);
             }

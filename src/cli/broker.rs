@@ -1,28 +1,24 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
 use corecast_executors::{
-    CoreSet, Idle, Inbox, Link, TerminationSignals, exit_now, ignore_stray_signals, link, raise_open_files,
-    spawn_plain,
+    Inbox, Link, TerminationSignals, exit_now, ignore_stray_signals, link, raise_open_files, spawn_plain,
 };
 use serde::Serialize;
 
 use super::http_address::HttpAddress;
 use super::output::{Format, json_line, note, print_for_a_reader};
-use super::quantity::{Size, TimeSpan};
-use super::socket_args::SocketArgs;
+use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
+use crate::config::{One, Optional, Plain, TimeSpan};
 use crate::control::{self, HttpServer, Pages};
-use crate::limits::{
-    DRAIN_DEFAULT, EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT,
-    HEARTBEAT_DEFAULT, LEASE_DEFAULT,
-};
-use crate::registry::{Mode, ModeRules};
+use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
-use crate::{Endpoint, Filter, OverflowPolicy};
+use crate::{Endpoint, SocketAccess};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,135 +37,38 @@ that is too short, the exit code is 27 and the losses are logged. A second signa
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BrokerArgs {
-    /// Address to listen on: tcp://HOST:PORT, with * as HOST for all addresses of this host, or uds://PATH;
-    /// repeatable or comma-separated.
-    #[arg(
-        long,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_values_t = [Endpoint::default()],
-    )]
-    listen: Vec<Endpoint>,
-
-    /// Address for ZeroMQ clients, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; repeatable or
-    /// comma-separated.
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
-    zmtp: Vec<Endpoint>,
-
-    /// Address for ZeroMQ publishers only, like the XSUB socket of a proxy.
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
-    zmtp_xsub: Vec<Endpoint>,
-
-    /// Address for ZeroMQ subscribers only, like the XPUB socket of a proxy.
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
-    zmtp_xpub: Vec<Endpoint>,
+    #[command(flatten)]
+    config: Settings<BrokerConfig>,
 
     #[command(flatten)]
-    sockets: SocketArgs,
+    sockets: Settings<SocketAccess>,
 
-    /// Pass every subscription on to ZeroMQ publishers, not only the first of each prefix (for last-value caches).
-    #[arg(long)]
-    zmtp_verbose: bool,
-
-    /// CPU cores to run on: all, physical, 0-3,8 or numa:0.
-    #[arg(long, value_name = "SET", default_value_t = CoreSet::default())]
-    cores: CoreSet,
-
-    /// Number of shards [default: one per core of the set].
-    #[arg(long, value_name = "N")]
-    shards: Option<usize>,
-
-    /// Behaviour of an idle shard: park, spin:MICROSECONDS before parking, or busy.
-    #[arg(long, value_name = "POLICY", default_value_t = Idle::default())]
-    idle: Idle,
-
-    /// Overflow policy for slow consumers: drop-oldest, drop-newest, latest, disconnect or block.
-    #[arg(long, value_name = "POLICY", default_value_t = OverflowPolicy::default())]
-    overflow: OverflowPolicy,
-
-    /// Limit of each egress queue in bytes; every batch counts 144 bytes extra.
-    #[arg(
-        long,
-        value_name = "BYTES",
-        default_value_t = Size(EGRESS_BYTES_MAX_DEFAULT)
-    )]
-    egress_bytes: Size,
-
-    /// Limit of each egress queue in frames.
-    #[arg(long, value_name = "N", default_value_t = EGRESS_FRAMES_MAX_DEFAULT)]
-    egress_frames: usize,
-
-    /// Maximum frame size: topic, payload and about 40 bytes of overhead.
-    #[arg(
-        long,
-        value_name = "BYTES",
-        default_value_t = Size(FRAME_BYTES_MAX_DEFAULT)
-    )]
-    frame_bytes_max: Size,
-
-    /// Heartbeat interval: a session that stays silent for three of them is closed.
-    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(HEARTBEAT_DEFAULT))]
-    heartbeat: TimeSpan,
-
-    /// Mode of topics that no rule matches: proxy (through the broker) or direct (from publisher to subscriber).
-    #[arg(long, value_name = "MODE", default_value_t = Mode::default())]
-    mode: Mode,
-
-    /// Mode of the topics that match a filter, such as 'video.>=direct'; repeatable or comma-separated, the first
-    /// match wins.
-    #[arg(
-        long,
-        value_name = "FILTER=MODE",
-        value_delimiter = ',',
-        value_parser = ModeRules::parse_rule,
-    )]
-    mode_rule: Vec<(Filter, Mode)>,
-
-    /// Lease of a direct publisher: it is removed unless it renews within this time.
-    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(LEASE_DEFAULT))]
-    lease: TimeSpan,
-
-    /// Drain timeout on shutdown.
-    #[arg(long, value_name = "SECS", default_value_t = TimeSpan(DRAIN_DEFAULT))]
-    drain_timeout: TimeSpan,
-
-    /// Address of the HTTP server: metrics for Prometheus at http://HOST:PORT/metrics, health at /health.
-    #[arg(long, value_name = "HOST:PORT")]
-    metrics: Option<HttpAddress>,
+    #[command(flatten)]
+    serving: Settings<Serving>,
 
     /// Format of the ready line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
-impl BrokerArgs {
-    fn config(&self) -> Result<BrokerConfig, Failure> {
-        Ok(BrokerConfig {
-            listen: self.listen.clone(),
-            zmtp: self.zmtp.clone(),
-            zmtp_xsub: self.zmtp_xsub.clone(),
-            zmtp_xpub: self.zmtp_xpub.clone(),
-            socket_access: self.sockets.access(),
-            zmtp_verbose: self.zmtp_verbose,
-            cores: self.cores.clone(),
-            shards: self.shards,
-            idle: self.idle,
-            overflow: self.overflow,
-            egress_bytes_max: self.egress_bytes.0,
-            egress_frames_max: self.egress_frames,
-            frame_bytes_max: self.frame_bytes_max.0,
-            heartbeat: self.heartbeat.0,
-            modes: ModeRules::new(self.mode_rule.clone(), self.mode)?,
-            lease: self.lease.0,
-        })
+configuration! {
+    /// The options of the command for a broker that serves and ends.
+    #[derive(Clone, Debug)]
+    struct Serving {
+        /// Drain timeout on shutdown.
+        drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
+
+        /// Address of the HTTP server: metrics for Prometheus at http://HOST:PORT/metrics, health at /health.
+        metrics: Option<HttpAddress> = None, option("metrics", "HOST:PORT", Optional<Plain>);
     }
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
-    let config = args.config()?;
+    let config = args.config.0.socket_access(args.sockets.0);
+    let Serving { drain_timeout, metrics } = args.serving.0;
     config.validate()?;
     for (filter, meant) in
-        args.mode_rule.iter().filter_map(|(filter, _)| Some((filter, filter.suggestion()?)))
+        config.mode_rules.iter().filter_map(|(filter, _)| Some((filter, filter.suggestion()?)))
     {
         tracing::warn!(
             "--mode-rule: '{filter}' is taken as a name; + and # are no wildcards here: '{meant}'?"
@@ -177,21 +76,23 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     }
     let (news_link, mut news) = link(NEWS_MAX);
     wait_for_signals(news_link.clone())?;
-    raise_limit_of_connections();
+    let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
-    let page = args.metrics.is_some().then(MetricsPage::install).transpose()?;
-    let server = args.metrics.as_ref().map(|address| HttpServer::listen(&address.0)).transpose()?;
+    let page = metrics.is_some().then(MetricsPage::install).transpose()?;
+    let server = metrics.as_ref().map(|address| HttpServer::listen(&address.0)).transpose()?;
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {
         control::start(broker.cores(), server.serve(Pages::new(page, broker.pulses())))?;
     }
+    // Not before it serves: a start that fails has another reason.
+    note_room_for_connections(open_files);
     announce(ready.line(args.output), news_link)?;
     let served = until_asked_to_stop(&mut news);
     if served.is_ok() {
-        tracing::info!("asked to stop: draining for at most {:?}", args.drain_timeout.0);
+        tracing::info!("asked to stop: draining for at most {:?}", drain_timeout);
     }
-    let stopped = broker.stop(if served.is_ok() { args.drain_timeout.0 } else { Duration::ZERO });
+    let stopped = broker.stop(if served.is_ok() { drain_timeout } else { Duration::ZERO });
     served?;
     stopped?;
     Ok(Exit::Fine)
@@ -230,9 +131,10 @@ fn announce(line: String, news: Link<News>) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Exit::Failed, format!("cannot start the thread that says it serves: {e}")))
 }
 
-/// Each session is a file descriptor, and the usual soft limit of 1,024 is for programs that use `select`.
-fn raise_limit_of_connections() {
-    match raise_open_files(u64::MAX) {
+/// Logs how many files the process may open, now that the limit is raised: each session is a file descriptor, and the usual
+/// soft limit of 1,024 is for programs that use `select`.
+fn note_room_for_connections(open_files: io::Result<u64>) {
+    match open_files {
         Ok(limit) => tracing::info!("at most {limit} open files, so somewhat fewer sessions"),
         Err(e) => tracing::warn!("cannot raise the limit of open files: {e}"),
     }
@@ -301,6 +203,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::OverflowPolicy;
 
     #[derive(Parser, Debug)]
     struct Typed {
@@ -318,13 +221,28 @@ mod tests {
                     --idle spin:100 --overflow block --egress-bytes 1MiB --egress-frames 7 \
                     --frame-bytes-max 64KiB --heartbeat 500ms";
         let args = typed(&line.split_whitespace().collect::<Vec<_>>()).expect("as it should be typed");
-        let config = args.config().unwrap();
+        let config = args.config.0;
         let listen: Vec<String> = config.listen.iter().map(Endpoint::to_string).collect();
         assert_eq!(listen, ["tcp://127.0.0.1:0", "uds:///run/x", "tcp://[::1]:1"]);
         assert_eq!((config.shards, config.overflow), (Some(3), OverflowPolicy::Block));
         assert_eq!((config.egress_bytes_max, config.egress_frames_max), (1 << 20, 7));
         assert_eq!((config.frame_bytes_max, config.heartbeat), (64 << 10, Duration::from_millis(500)));
         assert_eq!(config.idle.to_string(), "spin:100");
+        let line = [
+            "--mode-rule",
+            "a=direct,b=proxy",
+            "--mode-rule",
+            "c=direct",
+            "--zmtp-verbose",
+            "--socket-mode",
+            "600",
+        ];
+        let args = typed(&line).expect("as it should be typed");
+        let rules: Vec<String> =
+            args.config.0.mode_rules.iter().map(|(filter, _)| filter.text().into_owned()).collect();
+        assert_eq!((rules.concat().as_str(), args.config.0.zmtp_verbose), ("abc", true));
+        assert_eq!((args.sockets.0.file_mode, args.sockets.0.file_group), (Some(0o600), None));
+        assert_eq!((args.serving.0.drain_timeout, args.serving.0.metrics), (DRAIN_DEFAULT, None));
     }
 
     #[test]
@@ -336,6 +254,8 @@ mod tests {
             (["--heartbeat", "soon"], "seconds"),
             (["--cores", "fast"], "physical"),
             (["--metrics", "9680"], "write HOST:PORT"),
+            (["--mode-rule", "a"], "FILTER=proxy"),
+            (["--socket-mode", "rw"], "octal"),
         ] {
             let error = typed(&line).expect_err("it is wrong").to_string();
             assert!(error.contains(part), "{line:?}: {error}");

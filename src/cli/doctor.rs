@@ -7,8 +7,8 @@ use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level};
 
 use super::output::{Format, print};
-use super::quantity::TimeSpan;
 use super::{Exit, Failure};
+use crate::config::TimeSpan;
 use crate::limits::SHARDS_MAX;
 use crate::printable::printable_json;
 

@@ -1,8 +1,8 @@
 //! Owns which environment variable stands for which option, for both commands of this project: one name, one option of
-//! one command. Reads the arguments, and says where a value came from that was wrong.
+//! one command. Reads the arguments, and tells where each value came from.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -11,9 +11,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
+use super::sources::{Source, Sources};
 use crate::printable::{printable, printable_lines};
 
-/// How the variables of one command are named: `PREFIX_SUBCOMMAND_OPTION`, or `PREFIX_OPTION` for the few options that
+/// The names of a command's variables: `PREFIX_SUBCOMMAND_OPTION`, or `PREFIX_OPTION` for the few options that
 /// mean the same to every subcommand.
 #[derive(Clone, Copy, Debug)]
 pub struct Variables {
@@ -23,15 +24,8 @@ pub struct Variables {
     pub shared: &'static [&'static str],
 }
 
-/// The options that got their values from the environment, and from which variables.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct FromVariables(Vec<FromVariable>);
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct FromVariable {
-    long: String,
-    variable: String,
-}
+/// Placeholders of values that begin with a number, and may have a unit behind it.
+const QUANTITIES: &[&str] = &["BYTES", "SECS", "HZ"];
 
 impl Variables {
     /// The variable of an option; `subcommand` is none for options of the command itself. An option that begins with
@@ -58,6 +52,16 @@ impl Variables {
                 ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
                 _ => arg,
             };
+            // A value such as -5 is refused for what it is, and not as an option that does not exist.
+            let is_quantity = arg
+                .get_value_names()
+                .is_some_and(|names| names.iter().any(|name| QUANTITIES.contains(&name.as_str())));
+            let arg = match arg.get_action() {
+                ArgAction::Set | ArgAction::Append => {
+                    arg.allow_negative_numbers(true).allow_hyphen_values(is_quantity)
+                }
+                _ => arg,
+            };
             if is_read(OsStr::new(&variable)) { arg.env(variable) } else { arg }
         };
         let command = command.mut_args(|arg| named(None, arg));
@@ -74,7 +78,7 @@ impl Variables {
     ///
     /// # Errors
     /// What is to be printed: wrong usage, or the help that was asked for.
-    pub fn parse<C: CommandFactory + FromArgMatches>(&self) -> Result<(C, FromVariables), Refusal> {
+    pub fn parse<C: CommandFactory + FromArgMatches>(&self) -> Result<(C, Sources), Refusal> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
         // One that is unset is named all the same: help says so.
@@ -89,42 +93,44 @@ impl Variables {
         };
         parse(&is_read).map_err(|error| {
             // A variable is to blame if all is well without it, or something else is wrong.
-            let is_to_blame = |one: &FromVariable| {
-                let others = |variable: &OsStr| is_read(variable) && variable != OsStr::new(&one.variable);
+            let is_to_blame = |blamed: &str| {
+                let others = |variable: &OsStr| is_read(variable) && variable != OsStr::new(blamed);
                 parse(&others).err().is_none_or(|without| !is_the_same(&without, &error))
             };
             let is_error = error.use_stderr();
             let command = C::command();
-            let set = self.variables(&command).filter(|one| is_set(OsStr::new(&one.variable)));
-            let mut blamed: Vec<FromVariable> = set.filter(|one| is_error && is_to_blame(one)).collect();
-            // A shared option stands once for each subcommand.
-            blamed.sort_by(|one, other| one.variable.cmp(&other.variable));
-            blamed.dedup();
-            Refusal { error, blamed: FromVariables(blamed) }
+            let set = self.variables(&command).into_iter();
+            let set = set.filter(|(variable, _)| is_error && is_set(OsStr::new(variable)));
+            let blamed = set.filter(|(variable, _)| is_to_blame(variable)).collect();
+            Refusal { error, blamed }
         })
     }
 
-    /// Every option that has a variable.
-    fn variables<'a>(&'a self, command: &'a Command) -> impl Iterator<Item = FromVariable> + 'a {
+    /// Every variable with its option, in the order of the alphabet. A shared option stands there once.
+    fn variables(&self, command: &Command) -> BTreeMap<String, String> {
         let visible = command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set());
         let all = std::iter::once((None, command)).chain(visible.map(|one| (Some(one.get_name()), one)));
-        all.flat_map(move |(name, command)| {
+        let variables = all.flat_map(|(name, command)| {
             let longs = command.get_arguments().filter_map(Arg::get_long);
-            longs.map(move |long| FromVariable { long: long.to_owned(), variable: self.variable(name, long) })
-        })
+            longs.map(move |long| (self.variable(name, long), long.to_owned()))
+        });
+        variables.collect()
     }
 
-    fn sources(&self, command: &Command, matches: &ArgMatches) -> FromVariables {
-        let mut from = Vec::new();
+    /// The source of every value of a command and of its subcommand.
+    fn sources(&self, command: &Command, matches: &ArgMatches) -> Sources {
+        let mut sources = Sources::default();
         let mut collect = |command: &Command, matches: &ArgMatches, subcommand: Option<&str>| {
             for arg in command.get_arguments() {
-                let source = matches.try_contains_id(arg.get_id().as_str()).ok();
-                let source = source.and_then(|_| matches.value_source(arg.get_id().as_str()));
-                if let (Some(ValueSource::EnvVariable), Some(long)) = (source, arg.get_long()) {
-                    let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned());
-                    let variable = variable.unwrap_or_else(|| self.variable(subcommand, long));
-                    from.push(FromVariable { long: long.to_owned(), variable });
-                }
+                let id = arg.get_id().as_str();
+                let Some(long) = arg.get_long() else { continue };
+                let source = matches.try_contains_id(id).ok().and_then(|_| matches.value_source(id));
+                let source = match source {
+                    Some(ValueSource::CommandLine) => Source::CommandLine,
+                    Some(ValueSource::EnvVariable) => Source::Environment(self.variable(subcommand, long)),
+                    _ => Source::Default,
+                };
+                sources.put(id, long, source);
             }
         };
         collect(command, matches, None);
@@ -133,13 +139,11 @@ impl Variables {
         {
             collect(command, matches, Some(name));
         }
-        from.sort_by(|one, other| one.variable.cmp(&other.variable));
-        from.dedup();
-        FromVariables(from)
+        sources
     }
 }
 
-/// Whether two errors complain of the same.
+/// True if two errors complain of the same.
 fn is_the_same(one: &clap::Error, other: &clap::Error) -> bool {
     // The usage shows every option that is set, also those that are well.
     let complaint = |error: &'_ clap::Error| -> Vec<(ContextKind, ContextValue)> {
@@ -149,40 +153,12 @@ fn is_the_same(one: &clap::Error, other: &clap::Error) -> bool {
     one.kind() == other.kind() && complaint(one) == complaint(other)
 }
 
-impl FromVariables {
-    /// Those whose options a text mentions.
-    #[must_use]
-    pub fn mentioned_in(&self, text: &str) -> Self {
-        let mentioned = |long: &str| {
-            let ends =
-                |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
-            text.split("--").skip(1).any(|word| word.strip_prefix(long).is_some_and(ends))
-        };
-        FromVariables(self.0.iter().filter(|one| mentioned(&one.long)).cloned().collect())
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// `--count is set by the environment variable CORECAST_SUB_COUNT`, and so on for each.
-impl fmt::Display for FromVariables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, FromVariable { long, variable }) in self.0.iter().enumerate() {
-            let before = if at > 0 { ", " } else { "" };
-            write!(f, "{before}--{long} is set by the environment variable {variable}")?;
-        }
-        Ok(())
-    }
-}
-
-/// Why there is nothing to be done: wrong usage, or help was all that was wanted.
+/// A command line that leaves nothing to be done: wrong usage, or a call for help.
 #[derive(Debug)]
 pub struct Refusal {
     error: clap::Error,
-    blamed: FromVariables,
+    /// The variables that are to blame, with their options.
+    blamed: Vec<(String, String)>,
 }
 
 impl Refusal {
@@ -197,7 +173,11 @@ impl Refusal {
             false => writeln!(io::stderr(), "{}", printable_lines(text.trim_end())),
         };
         if !self.blamed.is_empty() {
-            let _ = writeln!(io::stderr(), "hint: {}", printable(&self.blamed.to_string()));
+            let blamed = self
+                .blamed
+                .iter()
+                .map(|(variable, long)| format!("--{long} is set by the environment variable {variable}"));
+            let _ = writeln!(io::stderr(), "hint: {}", printable(&blamed.collect::<Vec<_>>().join(", ")));
         }
         if matches!(self.error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             return ExitCode::SUCCESS;
@@ -232,19 +212,5 @@ mod tests {
         assert_eq!(NAMES.variable(Some("pub"), "pub-listen"), "CORECAST_PUB_LISTEN");
         assert_eq!(NAMES.variable(Some("pub"), "broker"), "CORECAST_BROKER");
         assert_eq!(NAMES.variable(None, "log-level"), "CORECAST_LOG_LEVEL");
-    }
-
-    #[test]
-    fn a_text_mentions_whole_options() {
-        let one = |long: &str| FromVariable { long: long.into(), variable: format!("X_{long}") };
-        let from = FromVariables(vec![one("egress-bytes"), one("egress"), one("cores")]);
-        let mentioned = from.mentioned_in("--egress-bytes 5 is too little for (--cores)");
-        assert_eq!(mentioned, FromVariables(vec![one("egress-bytes"), one("cores")]));
-        assert_eq!(
-            mentioned.to_string(),
-            "--egress-bytes is set by the environment variable X_egress-bytes, \
-             --cores is set by the environment variable X_cores"
-        );
-        assert!(from.mentioned_in("no option").is_empty());
     }
 }

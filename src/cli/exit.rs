@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::FromVariables;
+use super::Sources;
 use crate::error::{Error, ErrorKind};
 use crate::printable::printable;
 
@@ -28,54 +28,59 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Why a command ended early: an exit code, a sentence without a final dot, and what may help.
+/// The early end of a command: an exit code, a sentence without a final dot, and what may help.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Failure {
     exit: Exit,
+    /// The field of a configuration that it is about.
+    field: Option<&'static str>,
     text: Option<String>,
     hint: Option<String>,
 }
 
 impl Failure {
-    /// It failed, and this is why.
+    /// A failure with this text.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Failure { exit, text: Some(text.into()), hint: None }
+        Failure { exit, field: None, text: Some(text.into()), hint: None }
     }
 
-    /// Whoever reads our output is gone: nothing is wrong, and nothing is to be said.
+    /// The end where the reader of our output is gone: nothing is wrong, and nothing is to be said.
     pub fn closed_pipe() -> Self {
-        Failure { exit: Exit::Fine, text: None, hint: None }
+        Failure { exit: Exit::Fine, field: None, text: None, hint: None }
     }
 
-    /// What the user can do about it.
+    /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says where it happened, in front of what.
+    /// Puts the place where it happened in front of the text.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.text = self.text.map(|text| format!("{place}: {text}"));
         self
     }
 
-    /// Names the environment variables that its options came from: those that it mentions, or for wrong usage all.
+    /// Says which field of the configuration it is about, unless the error has said so.
     #[must_use]
-    pub fn blame(mut self, from: &FromVariables) -> Self {
-        let text = format!(
-            "{} {}",
-            self.text.as_deref().unwrap_or_default(),
-            self.hint.as_deref().unwrap_or_default()
-        );
-        let mentioned = from.mentioned_in(&text);
-        let blamed = if mentioned.is_empty() && self.exit == Exit::Usage { from } else { &mentioned };
-        if self.text.is_some() && !blamed.is_empty() {
-            self.hint = Some(match self.hint.take() {
-                Some(hint) => format!("{hint}; {blamed}"),
-                None => blamed.to_string(),
-            });
+    pub fn of_field(mut self, field: &'static str) -> Self {
+        self.field = self.field.or(Some(field));
+        self
+    }
+
+    /// Names the source of the value that it is about: in front of the text where the value is wrong, and otherwise, if it
+    /// came from the environment, in the hint.
+    #[must_use]
+    pub fn name_source(mut self, sources: &Sources) -> Self {
+        let Some(field) = self.field.take() else { return self };
+        if self.exit == Exit::Usage {
+            return self.at(sources.place(field));
+        }
+        if let Some(variable) = sources.variable(field) {
+            let hint = self.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
+            self.hint = Some(format!("{hint}this one is set by the environment variable {variable}"));
         }
         self
     }
@@ -87,12 +92,12 @@ impl Failure {
         self
     }
 
-    /// Why a broker was not reached in the time that its user gave it: a broker that is tried again until that is over,
+    /// The failure where a broker was not reached in the time that its user gave it: a broker that is tried again until that is over,
     /// because it is not there, hangs, or hangs up, is a time that is over.
     pub(super) fn not_connected(error: Error, time_given: Option<Duration>, tried: Duration) -> Self {
         let is_given = time_given.is_some_and(|time| time <= tried);
         let is_tried_again = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Lost);
-        let failure = Failure::from(error);
+        let failure = Failure::from(error).of_field("broker");
         if is_given && is_tried_again { failure.with_exit(Exit::TimedOut) } else { failure }
     }
 
@@ -117,13 +122,14 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let exit = match error.kind() {
+        let (kind, field) = (error.kind(), error.field());
+        let exit = match kind {
             ErrorKind::Invalid => Exit::Usage,
             ErrorKind::TimedOut => Exit::TimedOut,
             _ => Exit::Failed,
         };
-        let failure = Failure::new(exit, error.to_string());
-        match error.kind() {
+        let failure = Failure { field, ..Failure::new(exit, error.without_field().to_string()) };
+        match kind {
             ErrorKind::Unreachable => failure.hint("another broker is named with --broker"),
             ErrorKind::AddressInUse => failure.hint(
                 "stop the process that listens there, or choose another address; port 0 takes a free one",
@@ -138,6 +144,7 @@ impl From<Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Source;
     use super::*;
 
     #[test]
@@ -164,6 +171,25 @@ mod tests {
         assert_eq!(taken.exit(), Exit::Failed);
         assert!(taken.to_string().starts_with("error: it is so\nhint: stop the process"), "{taken}");
         assert_eq!(of(ErrorKind::Io).at("line 3").to_string(), "error: line 3: it is so\n");
+    }
+
+    #[test]
+    fn the_source_of_a_wrong_value_stands_in_front() {
+        let mut sources = Sources::default();
+        sources.put("lease", "lease", Source::Environment("CORECAST_BROKER_LEASE".into()));
+        sources.put("broker", "broker", Source::Environment("CORECAST_BROKER".into()));
+        sources.put("count", "count", Source::CommandLine);
+        let wrong = |field| {
+            Failure::from(Error::of_field(field, "it is too short")).name_source(&sources).to_string()
+        };
+        assert_eq!(wrong("lease"), "error: CORECAST_BROKER_LEASE: it is too short\n");
+        assert_eq!(wrong("count"), "error: --count: it is too short\n");
+        assert_eq!(wrong("queue_frames"), "error: queue_frames: it is too short\n");
+        let away = Error::new(ErrorKind::Unreachable, "no broker answers");
+        let away = Failure::not_connected(away, None, Duration::ZERO).name_source(&sources);
+        let wanted = "error: no broker answers\nhint: another broker is named with --broker; this one is set by the \
+                      environment variable CORECAST_BROKER\n";
+        assert_eq!(away.to_string(), wanted);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! and completions come from the definitions here. `main.rs` is the only caller.
 
 mod broker;
-mod broker_arg;
 mod completions;
 mod doctor;
 mod environment;
@@ -15,9 +14,9 @@ mod output;
 mod pace;
 mod payloads;
 mod publish;
-mod quantity;
 mod registry;
-mod socket_args;
+mod settings;
+mod sources;
 mod subscribe;
 mod utc;
 
@@ -27,12 +26,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use corecast_executors::ignore_file_size_signal;
 
 pub use completions::completion_script;
-pub use environment::{FromVariables, Refusal, Variables};
+pub use environment::{Refusal, Variables};
 pub use exit::{Exit, Failure};
 pub use man::man_page;
-pub use quantity::Size;
+pub use sources::{Source, Sources};
 pub use utc::Utc;
 
+pub use crate::config::Size;
 use crate::telemetry::{LogFormat, flush_log, install_logs, say};
 
 const EXAMPLES: &str = "\
@@ -88,7 +88,7 @@ struct LogArgs {
     log_format: LogFormat,
 }
 
-/// What the exit codes mean, for man pages.
+/// Meanings of the exit codes, for man pages.
 const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "Success; also when the reader of the output has gone."),
     (1, "Failure."),
@@ -107,7 +107,7 @@ pub fn command() -> clap::Command {
 
 /// The whole command: reads the arguments, does what they ask, and prints the one error.
 pub fn main() -> ExitCode {
-    let (cli, from) = match VARIABLES.parse::<Cli>() {
+    let (cli, sources) = match VARIABLES.parse::<Cli>() {
         Ok(parsed) => parsed,
         Err(refusal) => return refusal.report(),
     };
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
             exit.into()
         }
         Err(failure) => {
-            let failure = failure.blame(&from);
+            let failure = failure.name_source(&sources);
             // Where nobody reads stderr, the exit code still tells.
             say(&failure.to_string());
             failure.exit().into()
@@ -129,14 +129,14 @@ impl Cli {
     /// Does what was asked.
     ///
     /// # Errors
-    /// What is to be printed, and the exit code.
+    /// The text to print, and the exit code.
     pub fn run(self) -> Result<Exit, Failure> {
         let level = match (&self.logs.log_level, &self.command) {
             (Some(level), _) => level,
             (None, Command::Broker(_)) => "info",
             (None, _) => "warn",
         };
-        install_logs(level, self.logs.log_format).map_err(|e| Failure::from(e).at("--log-level"))?;
+        install_logs(level, self.logs.log_format).map_err(|e| Failure::from(e).of_field("log_level"))?;
         // A file that may not grow is an error of the write.
         ignore_file_size_signal()
             .map_err(|e| Failure::new(Exit::Failed, format!("cannot set up signals: {e}")))?;

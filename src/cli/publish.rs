@@ -7,17 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use corecast_executors::CoreSet;
 
-use super::broker_arg::BrokerArg;
 use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
-use super::quantity::{Size, TimeSpan, parse_rate_hz, parse_timeout};
-use super::socket_args::SocketArgs;
+use super::settings::Settings;
 use super::{Exit, Failure};
+use crate::config::{Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
-use crate::{Endpoint, Error, ErrorKind, OverflowPolicy, Publisher, Topic};
+use crate::{ClientConfig, DirectConfig, Error, ErrorKind, Publisher, SocketAccess, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +35,7 @@ const TOO_LATE: &str = "error: interrupted, and the broker has not taken in time
 
 /// Publish a message, the lines of a file, or generated messages; exit once the broker has taken them.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_arg("zmtp", |arg| arg.visible_alias("zmtp")))]
 pub(super) struct PubArgs {
     /// Topic: levels separated by dots, such as prices.eur.usd.
     topic: Topic,
@@ -64,7 +62,7 @@ pub(super) struct PubArgs {
     rate: Option<f64>,
 
     /// Number of subscribers of the topic to wait for before publishing.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     wait_subscribers: Option<usize>,
 
     /// Timeout of each wait: for a broker that is away, for the subscribers, and at the end for the broker to take
@@ -72,34 +70,14 @@ pub(super) struct PubArgs {
     #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(60)))]
     timeout: TimeSpan,
 
-    /// Direct topics: CPU cores for executors of its own [default: it shares the executor of its client].
-    #[arg(long, value_name = "SET")]
-    cores: Option<CoreSet>,
-
-    /// Direct topics: address to listen on for subscribers [default: a free port of the address from which the
-    /// broker is reached].
-    #[arg(long, value_name = "URL")]
-    pub_listen: Option<Endpoint>,
-
-    /// Direct topics: address that subscribers are told to connect to, if it differs from the one listened on; port
-    /// 0 stands for the port listened on.
-    #[arg(long, value_name = "URL")]
-    advertise: Option<Endpoint>,
-
-    /// Direct topics: address where ZeroMQ subscribers connect to this publisher itself, tcp://HOST:PORT or
-    /// ipc://PATH; repeatable or comma-separated. ZeroMQ subscribers of the broker hear it without.
-    #[arg(long, visible_alias = "zmtp", value_name = "URL", value_delimiter = ',')]
-    pub_zmtp: Vec<Endpoint>,
+    #[command(flatten)]
+    direct: Settings<DirectConfig>,
 
     #[command(flatten)]
-    sockets: SocketArgs,
-
-    /// Direct topics: overflow policy for slow consumers [default: the broker's policy].
-    #[arg(long, value_name = "POLICY")]
-    overflow: Option<OverflowPolicy>,
+    sockets: Settings<SocketAccess>,
 
     #[command(flatten)]
-    broker: BrokerArg,
+    client: Settings<ClientConfig>,
 }
 
 impl PubArgs {
@@ -116,9 +94,10 @@ impl PubArgs {
         }
         match self.count {
             Some(_) if self.size.0 > FRAME_BYTES_MAX_LIMIT => {
-                let text = format!("--size {} is more than any broker takes", self.size);
+                let text = format!("{} is more than any broker takes", self.size);
                 let most = Size(FRAME_BYTES_MAX_LIMIT);
                 Err(Failure::new(Exit::Usage, text)
+                    .of_field("size")
                     .hint(format!("a frame has at most {most}, by default 4MiB")))
             }
             Some(count) => Ok(Payloads::Generated { size: self.size.0, given: 0, count }),
@@ -132,16 +111,10 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(INTERRUPTED_MAX, Some(TOO_LATE))?;
     let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
-    let mut config = args.broker.client("pub");
-    config.connect_timeout = config.connect_timeout.min(timeout);
-    config.publish_timeout = timeout;
-    config.direct.cores = args.cores.as_ref().map(ToString::to_string);
-    config.direct.listen = args.pub_listen.clone();
-    config.direct.advertise = args.advertise.clone();
-    config.direct.zmtp = args.pub_zmtp.clone();
-    config.direct.access = args.sockets.access();
-    config.direct.overflow = args.overflow;
-    let tried = config.connect_timeout;
+    let client = args.client.0.clone();
+    let tried = client.connect_timeout.min(timeout);
+    let direct = args.direct.0.clone().access(args.sockets.0);
+    let config = client.name("corecast-pub").connect_timeout(tried).publish_timeout(timeout).direct(direct);
     let connected = interrupt.unless_asked(Publisher::with_config_async(config));
     let connected = connected.ok_or_else(|| interrupted(0))?;
     let mut publisher = connected.map_err(|error| Failure::not_connected(error, Some(timeout), tried))?;
@@ -279,6 +252,8 @@ mod tests {
             (&["t", "--count", "1", "--size", "1.5"], "whole number"),
             (&["t", "hi", "--broker", "localhost"], "tcp://HOST:PORT"),
             (&["t", "hi", "--timeout", "0"], "above 0"),
+            (&["t", "hi", "--broker", "a:1,b:2"], "are 2 endpoints; write one"),
+            (&["t", "hi", "--pub-listen", "a:1,b:2"], "are 2 endpoints; write one"),
         ] {
             let error = typed(line).expect_err("it is wrong").to_string();
             assert!(error.contains(part), "{line:?}: {error}");

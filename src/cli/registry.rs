@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::broker_arg::BrokerArg;
 use super::interrupt::end_on_signals;
 use super::output::{Format, json_line, note, print};
-use super::quantity::{TimeSpan, parse_timeout};
+use super::settings::Settings;
 use super::{Exit, Failure};
+use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
-use crate::{Listed, PublisherChange, RegistryView};
+use crate::{ClientConfig, Listed, PublisherChange, RegistryView};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(super) struct RegistryArgs {
     output: Format,
 
     #[command(flatten)]
-    broker: BrokerArg,
+    client: Settings<ClientConfig>,
 }
 
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
@@ -54,10 +54,9 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
         // Its time to watch is over.
         end_on_signals(Exit::Fine)?;
     }
-    let mut config = args.broker.client("registry");
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
-    config.connect_timeout = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
-    let tried = config.connect_timeout;
+    let tried = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
+    let config = args.client.0.name("corecast-registry").connect_timeout(tried);
     let connected = RegistryView::with_config(config);
     let time_given = args.timeout.map(|timeout| timeout.0);
     let mut view = connected.map_err(|error| Failure::not_connected(error, time_given, tried))?;

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
-use super::broker_arg::BrokerArg;
 use super::event_writer::{EventFormat, EventWriter};
 use super::interrupt::{Interrupt, TimeLimit};
 use super::output::{note, write_failed};
-use super::quantity::{TimeSpan, parse_timeout};
+use super::settings::Settings;
 use super::{Exit, Failure};
+use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::telemetry::StderrData;
-use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
+use crate::{ClientConfig, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +71,7 @@ pub(super) struct SubArgs {
     overflow: Option<OverflowPolicy>,
 
     #[command(flatten)]
-    broker: BrokerArg,
+    client: Settings<ClientConfig>,
 }
 
 pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
@@ -83,13 +83,11 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
         ));
     }
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
-    let mut config = args.broker.client("sub");
-    config.overflow = args.overflow;
-    // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
-    config.sessions = Sessions::PerSubscriber;
-    config.connect_timeout =
+    let tried =
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
-    let tried = config.connect_timeout;
+    let config = args.client.0.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
+    // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
+    let config = config.sessions(Sessions::PerSubscriber);
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
     let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
     let time_given = args.timeout.map(|timeout| timeout.0);

@@ -19,7 +19,7 @@ use crate::limits::{
     ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
 use crate::telemetry::OncePerSecond;
-use crate::transport::{ControlListeners, Endpoint, ListeningSocket, SocketAccess};
+use crate::transport::{self, ControlListeners, Endpoint, ListeningSocket, SocketAccess};
 
 /// Interval at which the recorder folds the samples of histograms: a shard adds at most a hundred values meanwhile.
 const FOLD_PERIOD: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ impl HttpServer {
     /// As for [`Endpoint::listen`].
     pub fn listen(endpoint: &Endpoint) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
-        let listening = endpoint.listen(SocketAccess::default()).map_err(failed)?;
+        let listening = transport::listen(endpoint, SocketAccess::default()).map_err(failed)?;
         Ok(HttpServer { sockets: listening.sockets, endpoint: listening.endpoint })
     }
 

@@ -10,7 +10,7 @@ mod registration;
 pub use directory::Directory;
 pub use leases::{Gone, LeaseError, Registry};
 pub use leavers::{Leaver, Leavers};
-pub use mode::{Mode, ModeRules};
+pub use mode::{Mode, ModeRule, ModeRules};
 pub use registration::{
     Registration, endpoints_to_lines, filters_to_lines, lines_to_endpoints, lines_to_filters,
 };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::config::Form;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MODE_RULES_MAX;
 use crate::printable::printable;
@@ -39,6 +40,20 @@ impl FromStr for Mode {
                 format!("`{}` is not a mode: use proxy or direct", printable(text)),
             )),
         }
+    }
+}
+
+/// The form in which users write a rule: `FILTER=MODE`.
+#[derive(Debug)]
+pub struct ModeRule;
+
+impl Form<(Filter, Mode)> for ModeRule {
+    fn read(text: &str) -> Result<(Filter, Mode), String> {
+        ModeRules::parse_rule(text).map_err(|e| e.to_string())
+    }
+
+    fn write((filter, mode): &(Filter, Mode)) -> String {
+        format!("{}={mode}", filter.text())
     }
 }
 
@@ -110,7 +125,7 @@ impl ModeRules {
 
     /// The rules as a frame carries them: one per line, the default last.
     pub fn to_text(&self) -> String {
-        let rules = self.rules.iter().map(|(filter, mode)| format!("{}={mode}", filter.text()));
+        let rules = self.rules.iter().map(ModeRule::write);
         let default = format!(">={}", self.default);
         rules.chain(std::iter::once(default)).collect::<Vec<_>>().join("\n")
     }

@@ -114,16 +114,6 @@ impl Endpoint {
         }
     }
 
-    /// The addresses of a TCP endpoint to connect to, for plain threads, which wait for a look-up until `deadline`.
-    ///
-    /// # Errors
-    /// `Io` for a host that is not known, or not in time.
-    pub fn tcp_addresses_until(&self, deadline: Instant) -> Result<Vec<SocketAddr>> {
-        let known = self.known_addresses(&LOOPBACK);
-        let found = known.unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))?;
-        Ok(found.iter().filter_map(|address| address.sock().as_socket()).collect())
-    }
-
     /// The addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
     fn known_addresses(&self, any: &[IpAddr]) -> Option<Result<Vec<Address>>> {
         let at = |ip: &IpAddr, port: u16| Address::from(SocketAddr::new(*ip, port));
@@ -168,7 +158,7 @@ impl Endpoint {
     }
 
     /// The error for a connection that failed with `source`.
-    pub fn unreachable(&self, source: io::Error) -> Error {
+    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
         let is_used_up =
             [Errno::EMFILE, Errno::ENFILE].iter().any(|e| source.raw_os_error() == Some(*e as i32));
         let text = match (self, source.kind()) {
@@ -236,6 +226,16 @@ impl Endpoint {
     }
 }
 
+/// The addresses of a TCP endpoint to connect to, for plain threads, which wait for a look-up until `deadline`.
+///
+/// # Errors
+/// `Io` for a host that is not known, or not in time.
+pub fn tcp_addresses_until(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    let known = endpoint.known_addresses(&LOOPBACK);
+    let found = known.unwrap_or_else(|| endpoint.found(names::look_up_until(endpoint.host(), deadline)))?;
+    Ok(found.iter().filter_map(|address| address.sock().as_socket()).collect())
+}
+
 /// True for the names and addresses by which a host calls itself.
 fn is_this_host(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
@@ -248,7 +248,7 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 #[cfg(test)]
 mod tests {
     use super::super::connect;
-    use super::super::listen::{Listening, SocketAccess};
+    use super::super::{Listening, SocketAccess, listen};
     use super::*;
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_second_listener_is_an_error_that_names_the_address() {
-        let listen = |at: &Endpoint| at.listen(SocketAccess::default());
+        let listen = |at: &Endpoint| listen(at, SocketAccess::default());
         let at = listen(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
         let error = listen(&at.endpoint).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse);
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_stale_socket_file_goes_a_live_one_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let listen = |at: &Endpoint| at.listen(SocketAccess::default());
+        let listen = |at: &Endpoint| listen(at, SocketAccess::default());
         let endpoint = Endpoint::Uds { path: dir.path().join("s") };
         let listening = listen(&endpoint).unwrap();
         assert_eq!(listen(&endpoint).unwrap_err().kind(), ErrorKind::AddressInUse);
@@ -300,12 +300,12 @@ mod tests {
         let folder = dir.path().join("f".repeat(150));
         std::fs::create_dir(&folder).unwrap();
         let endpoint = Endpoint::Uds { path: folder.join("broker.sock.0123456789abcdef") };
-        let listening = endpoint.listen(SocketAccess { mode: Some(0o600), group: None }).unwrap();
+        let listening = listen(&endpoint, SocketAccess { file_mode: Some(0o600), file_group: None }).unwrap();
         let addresses = futures_lite::future::block_on(endpoint.connect_addresses()).unwrap();
         connect::begin(&addresses[0]).unwrap();
-        assert_eq!(endpoint.listen(SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
+        assert_eq!(listen(&endpoint, SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
         drop(listening);
-        endpoint.listen(SocketAccess::default()).unwrap();
+        listen(&endpoint, SocketAccess::default()).unwrap();
         assert!(std::fs::read_dir(&folder).unwrap().next().is_none());
     }
 
@@ -315,13 +315,13 @@ mod tests {
         let name = format!("@{}", "n".repeat(107));
         for path in [PathBuf::from(name), dir.path().join("n".repeat(150))] {
             let endpoint = Endpoint::Uds { path };
-            let error = endpoint.listen(SocketAccess::default()).unwrap_err();
+            let error = listen(&endpoint, SocketAccess::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains("too long; write one of at most "), "{error}");
         }
         let longest = format!("@corecast-{}-", std::process::id());
         let longest = Endpoint::Uds { path: format!("{longest:n<107}").into() };
-        longest.listen(SocketAccess::default()).unwrap();
+        listen(&longest, SocketAccess::default()).unwrap();
     }
 
     #[test]

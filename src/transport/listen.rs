@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -10,6 +9,7 @@ use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, Socket, Type};
 
 use super::accept::ListeningSocket;
+use super::access::SocketAccess;
 use super::address::Address;
 use super::endpoint::Endpoint;
 use super::socket_file::{self, SocketFile};
@@ -30,45 +30,19 @@ pub struct Listening {
     pub endpoint: Endpoint,
 }
 
-/// Access to a socket file, besides the permissions of the folders above it. By default the process's umask decides.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub struct SocketAccess {
-    /// Mode of the file; anyone with write permission may connect. With a group alone it is 0660.
-    pub mode: Option<u32>,
-    /// Number of the file's group.
-    pub group: Option<u32>,
-}
-
-impl SocketAccess {
-    fn mode(&self) -> Option<u32> {
-        self.mode.or(self.group.map(|_| 0o660))
-    }
-
-    /// Sets group and mode of the file at `path`, in this order: at no time may more than those connect.
-    fn apply(&self, path: &Path) -> io::Result<()> {
-        if let Some(group) = self.group {
-            std::os::unix::fs::chown(path, None, Some(group))?;
-        }
-        if let Some(mode) = self.mode() {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        }
-        Ok(())
-    }
+/// Opens non-blocking listeners at every address of an endpoint that the host has, all with the same port. Without
+/// SO_REUSEPORT, so that a second broker on the same port is an error and not half the clients. For plain threads: a host
+/// name is looked up.
+///
+/// # Errors
+/// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for access to what has no
+/// file.
+pub fn listen(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
+    endpoint.listen_at(&endpoint.listen_addresses_blocking()?, access)
 }
 
 impl Endpoint {
-    /// Opens non-blocking listeners at every address of this endpoint that the host has, all with the same port.
-    /// Without SO_REUSEPORT, so that a second broker on the same port is an error and not half the clients. For plain
-    /// threads: a host name is looked up.
-    ///
-    /// # Errors
-    /// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for access to what has
-    /// no file.
-    pub fn listen(&self, access: SocketAccess) -> Result<Listening> {
-        self.listen_at(&self.listen_addresses_blocking()?, access)
-    }
-
-    /// Opens listeners like [`Endpoint::listen`], at its addresses, which have been looked up.
+    /// Opens listeners like [`listen`], at its addresses, which have been looked up.
     pub(crate) fn listen_at(&self, addresses: &[Address], access: SocketAccess) -> Result<Listening> {
         let failed = |e: io::Error| match e.kind() {
             // One with words of its own says more.
@@ -190,7 +164,7 @@ mod tests {
     use super::*;
 
     fn listen(text: &str) -> Result<Listening> {
-        text.parse::<Endpoint>().expect("an endpoint").listen(SocketAccess::default())
+        super::listen(&text.parse().expect("an endpoint"), SocketAccess::default())
     }
 
     fn port(endpoint: &Endpoint) -> u16 {
@@ -213,7 +187,7 @@ mod tests {
                 std::net::TcpStream::connect(("::1", port)).expect(text);
             }
             assert_eq!(
-                listening.endpoint.listen(SocketAccess::default()).unwrap_err().kind(),
+                super::listen(&listening.endpoint, SocketAccess::default()).unwrap_err().kind(),
                 ErrorKind::AddressInUse
             );
         }
@@ -239,17 +213,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let own = std::fs::metadata(dir.path()).unwrap().gid();
         for (access, mode) in [
-            (SocketAccess { mode: Some(0o600), group: None }, 0o600),
-            (SocketAccess { mode: Some(0o666), group: Some(own) }, 0o666),
-            (SocketAccess { mode: None, group: Some(own) }, 0o660),
+            (SocketAccess { file_mode: Some(0o600), file_group: None }, 0o600),
+            (SocketAccess { file_mode: Some(0o666), file_group: Some(own) }, 0o666),
+            (SocketAccess { file_mode: None, file_group: Some(own) }, 0o660),
         ] {
             let path = dir.path().join(format!("{mode:o}"));
-            let _listening = Endpoint::Uds { path: path.clone() }.listen(access).unwrap();
+            let _listening = super::listen(&Endpoint::Uds { path: path.clone() }, access).unwrap();
             let metadata = std::fs::metadata(&path).unwrap();
             assert_eq!((metadata.mode() & 0o777, metadata.gid()), (mode, own));
         }
         let text = Endpoint::Uds { path: "@corecast-test-of-access".into() };
-        let error = text.listen(SocketAccess { mode: Some(0o600), group: None }).unwrap_err();
+        let error =
+            super::listen(&text, SocketAccess { file_mode: Some(0o600), file_group: None }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
 }

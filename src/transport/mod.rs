@@ -7,6 +7,7 @@
 //! | `text` | the forms in which an endpoint may be written |
 //! | `address` | one address, as the kernel takes it |
 //! | `names` | look-ups of host names, on threads of their own |
+//! | `access` | access to socket files |
 //! | `listen` | listeners: one at each address of an endpoint |
 //! | `socket_file` | the file of a Unix socket: who may bind it, take it over and remove it |
 //! | `accept` | connections that come in, until an executor takes them |
@@ -16,6 +17,7 @@
 //! | `control` | listeners of the control thread |
 
 mod accept;
+mod access;
 mod address;
 mod connect;
 #[cfg(feature = "broker")]
@@ -30,12 +32,13 @@ mod stream;
 mod text;
 
 pub use accept::{AcceptQueue, Accepted, ListeningSocket};
+pub use access::SocketAccess;
 pub(crate) use address::Address;
 pub use connect::{ConnectError, connect};
 #[cfg(feature = "broker")]
 pub use control::ControlListeners;
-pub use endpoint::{DEFAULT_ENDPOINT, Endpoint};
-pub use listen::{Listening, SocketAccess};
+pub use endpoint::{DEFAULT_ENDPOINT, Endpoint, tcp_addresses_until};
+pub use listen::{Listening, listen};
 #[cfg(test)]
 pub(crate) use sealed::sealed_pair;
 pub use socket_file::SocketFile;

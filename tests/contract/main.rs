@@ -83,7 +83,7 @@ impl Ground {
     fn client(&self) -> ClientConfig {
         let mut client = self.broker.client();
         if self.mode == Mode::DirectFromOwnExecutors {
-            client.direct.cores = Some("all".to_owned());
+            client.direct.cores = Some("all".parse().expect("cores"));
         }
         client
     }

@@ -90,7 +90,7 @@ pub fn command() -> clap::Command {
 
 /// The whole command: reads the arguments, does what they ask, and turns an error into an exit code.
 pub fn main() -> ExitCode {
-    let (cli, from) = match VARIABLES.parse::<Cli>() {
+    let (cli, sources) = match VARIABLES.parse::<Cli>() {
         Ok(parsed) => parsed,
         Err(refusal) => return refusal.report(),
     };
@@ -98,8 +98,8 @@ pub fn main() -> ExitCode {
         output::complain(&error);
         Exit::Failed
     });
-    if exit == Exit::Usage && !from.is_empty() {
-        output::note(&from.to_string());
+    if exit == Exit::Usage && !sources.is_without_variables() {
+        output::note(&sources.to_string());
     }
     flush_log();
     exit.into()

@@ -12,6 +12,7 @@ use super::protocol::{
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::swarm::reports::{Failure, Received, Report};
+use corecast::internals::transport::tcp_addresses_until;
 use corecast_executors::{Inbox, Link, MonotonicNs, RecvTimeout, link, pause, spawn_plain};
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -214,7 +215,7 @@ impl Drop for Conversation {
 
 fn dial(who: &Who) -> Result<TcpStream, HostError> {
     let unreachable = |why: io::Error| who.error(Problem::Unreachable(why));
-    let found = who.agent.tcp_addresses_until(Instant::now() + CONNECT_TIMEOUT);
+    let found = tcp_addresses_until(&who.agent, Instant::now() + CONNECT_TIMEOUT);
     let mut last = io::Error::other("it is no TCP address");
     for address in found.map_err(|error| unreachable(io::Error::other(error.to_string())))? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {

@@ -51,11 +51,11 @@ pub struct PublishersConfig {
 
 impl PublishersConfig {
     /// The share of the cores that the direct publisher of an executor sends from, as `--cores` is written.
-    fn fan_out_cores_of(&self, executor: usize, executors: usize) -> Option<String> {
+    fn fan_out_cores_of(&self, executor: usize, executors: usize) -> Option<CoreSet> {
         let alone = self.common.publishers == executors;
         let share = self.fan_out_cores.iter().skip(executor).step_by(executors);
         let share: Vec<String> = share.map(ToString::to_string).collect();
-        (alone && !share.is_empty()).then(|| share.join(","))
+        (alone && !share.is_empty()).then(|| share.join(",").parse().expect("numbers of cores are a set"))
     }
 }
 

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use corecast_executors::{
-    CoreId, CoreSet, CoreSetError, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, Topology,
-    core_here, link, spawn_plain, start,
+    CoreId, CoreSet, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, Topology, core_here,
+    link, spawn_plain, start,
 };
 
 use crate::broker::{Begin, Item, chain, run_shard};
@@ -159,11 +159,9 @@ fn run_what_begins(mut context: ShardContext<Item>) -> Pin<Box<dyn Future<Output
 ///
 /// # Errors
 /// `Invalid`, naming the one that this process may not use.
-pub(in crate::client) fn cores_of(set: &str) -> Result<Vec<CoreId>> {
-    let invalid = |e: CoreSetError| Error::new(ErrorKind::Invalid, chain(&e));
-    let set: CoreSet = set.parse().map_err(invalid)?;
+pub(in crate::client) fn cores_of(set: &CoreSet) -> Result<Vec<CoreId>> {
     let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
-    set.resolve(&topology).map_err(invalid)
+    set.resolve(&topology).map_err(|e| Error::of_field("cores", chain(&e)))
 }
 
 /// The error where an executor of this process has ended.

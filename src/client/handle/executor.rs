@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use corecast_executors::{Link, PoolConfig, ShardContext, ShardId, Ticks, spawn_local, start};
+use corecast_executors::{CoreSet, Link, PoolConfig, ShardContext, ShardId, Ticks, spawn_local, start};
 use once_cell::sync::OnceCell;
 
 use super::asks::{Command, PublisherEnds, RegistryEnds, SubscriberEnds};
@@ -61,7 +61,7 @@ async fn send(command: Command) -> Result<()> {
 
 /// An executor for one direct publisher on the first of its cores. Those on the others are started when it has a
 /// topic that goes direct.
-fn start_own_executor(cores: &str, config: ClientConfig, command: Command) -> Result<()> {
+fn start_own_executor(cores: &CoreSet, config: ClientConfig, command: Command) -> Result<()> {
     let cores = cores_of(cores)?;
     let first = *cores.first().expect("a set of cores has one");
     let commands = start_executors(vec![first], &config.direct)?;

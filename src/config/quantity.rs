@@ -1,14 +1,16 @@
-//! Owns how sizes, times and rates are written in options: `16MiB`, `250ms`, `20`. Only the arguments use it.
+//! Owns how sizes, times, rates and counts are written in options: `16MiB`, `250ms`, `20`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Form;
+
 /// A number of bytes: a whole number with a unit, or without for bytes. K, M and G alone are binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Size(pub usize);
 
-/// What a size can be counted in. The first of two with the same factor is how it is printed.
+/// The units of sizes. The first of two with the same factor is how it is printed.
 const SIZE_UNITS: &[(&str, usize)] = &[
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -50,9 +52,41 @@ impl fmt::Display for Size {
     }
 }
 
+impl Form<usize> for Size {
+    fn read(text: &str) -> Result<usize, String> {
+        text.parse::<Size>().map(|size| size.0)
+    }
+
+    fn write(value: &usize) -> String {
+        Size(*value).to_string()
+    }
+}
+
+/// The form of a number of things.
+#[derive(Debug)]
+pub struct Count;
+
+impl Form<usize> for Count {
+    fn read(text: &str) -> Result<usize, String> {
+        parse_count(text)
+    }
+
+    fn write(value: &usize) -> String {
+        value.to_string()
+    }
+}
+
+/// Parses a number of things.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number, such as 8".to_owned())
+}
+
 /// A length of time: a number with a unit, or without for seconds; fractions are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct TimeSpan(pub(super) Duration);
+pub struct TimeSpan(pub Duration);
 
 /// Longest time that an option takes: a year is for ever, and far from where sums of times overflow.
 const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -82,8 +116,21 @@ impl fmt::Display for TimeSpan {
     }
 }
 
+impl Form<Duration> for TimeSpan {
+    fn read(text: &str) -> Result<Duration, String> {
+        text.parse::<TimeSpan>().map(|time| time.0)
+    }
+
+    fn write(value: &Duration) -> String {
+        TimeSpan(*value).to_string()
+    }
+}
+
 /// Parses a time within which something has to be done: above 0.
-pub(super) fn parse_timeout(text: &str) -> Result<TimeSpan, String> {
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub fn parse_timeout(text: &str) -> Result<TimeSpan, String> {
     match text.parse::<TimeSpan>()? {
         TimeSpan(Duration::ZERO) => Err("write a time above 0, such as 250ms or 5m".to_owned()),
         time => Ok(time),
@@ -99,8 +146,11 @@ fn number_and_unit(text: &str) -> (&str, &str) {
 /// The highest rate that an option takes: one message a nanosecond.
 const RATE_MAX_HZ: f64 = 1e9;
 
-/// Parses so many a second, above 0.
-pub(super) fn parse_rate_hz(text: &str) -> Result<f64, String> {
+/// Parses a rate in messages a second: above 0.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub fn parse_rate_hz(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(hz) if hz > 0.0 && hz <= RATE_MAX_HZ => Ok(hz),
         _ => Err("write a number above 0, of messages a second".to_owned()),

@@ -1,0 +1,66 @@
+//! The arguments of a command, made from the options of a configuration.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+
+use crate::config::{Arity, ConfigOption, Configuration};
+
+/// A configuration that the command line and the environment set. Its arguments are called like its fields, by which
+/// errors of the library name them.
+#[derive(Clone, Debug)]
+pub(super) struct Settings<C>(pub(super) C);
+
+impl<C: Configuration> Args for Settings<C> {
+    fn augment_args(command: Command) -> Command {
+        C::OPTIONS.iter().fold(command, |command, option| command.arg(argument(option)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn argument<C: Configuration>(option: &'static ConfigOption<C>) -> Arg {
+    let argument = Arg::new(option.field).long(option.key).help(option.help);
+    let check = move |text: &str| option.check(text).map(|()| text.to_owned());
+    let of_value = |argument: Arg| {
+        argument
+            .value_name(option.value)
+            .value_parser(ValueParser::new(check))
+            .default_values(option.default_text())
+    };
+    match option.arity {
+        Arity::Switch => argument.action(ArgAction::SetTrue),
+        Arity::One => of_value(argument.action(ArgAction::Set)),
+        Arity::List => of_value(argument.action(ArgAction::Append).value_delimiter(',')),
+    }
+}
+
+impl<C: Configuration> FromArgMatches for Settings<C> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut settings = Settings(C::default());
+        settings.update_from_arg_matches(matches)?;
+        Ok(settings)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        for option in C::OPTIONS {
+            let texts: Vec<&str> = match option.arity {
+                Arity::Switch if matches.get_flag(option.field) => vec!["true"],
+                Arity::Switch => Vec::new(),
+                _ => matches
+                    .get_many::<String>(option.field)
+                    .into_iter()
+                    .flatten()
+                    .map(String::as_str)
+                    .collect(),
+            };
+            if !texts.is_empty() {
+                (option.set)(&mut self.0, &texts).map_err(|why| {
+                    Error::raw(clap::error::ErrorKind::ValueValidation, format!("--{}: {why}\n", option.key))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}

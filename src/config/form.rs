@@ -1,0 +1,128 @@
+//! The forms in which values of options are written, and the shapes of options: one value, perhaps one, several, none.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+/// A form of values of type `T`: how one is read from text, and written as text.
+pub trait Form<T> {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    fn read(text: &str) -> Result<T, String>;
+
+    /// Writes a value such that [`Form::read`] returns it.
+    fn write(value: &T) -> String;
+}
+
+/// The form of a type that parses and prints itself.
+#[derive(Debug)]
+pub struct Plain;
+
+impl<T: FromStr<Err: Display> + Display> Form<T> for Plain {
+    fn read(text: &str) -> Result<T, String> {
+        text.parse().map_err(|e: T::Err| e.to_string())
+    }
+
+    fn write(value: &T) -> String {
+        value.to_string()
+    }
+}
+
+/// How many values an option takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arity {
+    /// None: it is there or not.
+    Switch,
+    /// One.
+    One,
+    /// Any number, repeated or with commas between them.
+    List,
+}
+
+/// A shape of options for fields of type `T`.
+pub trait Shape<T> {
+    /// How many values an option of this shape takes.
+    const ARITY: Arity;
+
+    /// Reads the field from the texts of all values.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    fn read(texts: &[&str]) -> Result<T, String>;
+
+    /// Writes the field; nothing if it is unset.
+    fn write(value: &T) -> Vec<String>;
+}
+
+/// An option with a value.
+#[derive(Debug)]
+pub struct One<F>(PhantomData<F>);
+
+impl<T, F: Form<T>> Shape<T> for One<F> {
+    const ARITY: Arity = Arity::One;
+
+    fn read(texts: &[&str]) -> Result<T, String> {
+        match texts {
+            [text] => F::read(text),
+            _ => Err("one value is wanted".to_owned()),
+        }
+    }
+
+    fn write(value: &T) -> Vec<String> {
+        vec![F::write(value)]
+    }
+}
+
+/// An option with a value that may be unset.
+#[derive(Debug)]
+pub struct Optional<F>(PhantomData<F>);
+
+impl<T, F: Form<T>> Shape<Option<T>> for Optional<F> {
+    const ARITY: Arity = Arity::One;
+
+    fn read(texts: &[&str]) -> Result<Option<T>, String> {
+        One::<F>::read(texts).map(Some)
+    }
+
+    fn write(value: &Option<T>) -> Vec<String> {
+        value.iter().map(F::write).collect()
+    }
+}
+
+/// An option with any number of values.
+#[derive(Debug)]
+pub struct List<F>(PhantomData<F>);
+
+impl<T, F: Form<T>> Shape<Vec<T>> for List<F> {
+    const ARITY: Arity = Arity::List;
+
+    fn read(texts: &[&str]) -> Result<Vec<T>, String> {
+        texts.iter().map(|text| F::read(text)).collect()
+    }
+
+    fn write(value: &Vec<T>) -> Vec<String> {
+        value.iter().map(F::write).collect()
+    }
+}
+
+/// An option without a value.
+#[derive(Debug)]
+pub struct Switch;
+
+impl Shape<bool> for Switch {
+    const ARITY: Arity = Arity::Switch;
+
+    fn read(texts: &[&str]) -> Result<bool, String> {
+        match texts {
+            ["true"] => Ok(true),
+            ["false"] => Ok(false),
+            _ => Err("write true or false".to_owned()),
+        }
+    }
+
+    fn write(value: &bool) -> Vec<String> {
+        if *value { vec!["true".to_owned()] } else { Vec::new() }
+    }
+}
