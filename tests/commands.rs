@@ -226,7 +226,7 @@ fn a_size_is_checked_before_it_is_made() {
     let text = said(&output, 1);
     assert!(text.contains("a generated message: a payload of 268435456 bytes is too long"), "{text}");
     let output = at(&broker, &["pub", "t", "--count", "1", "--size", "5GB"]).output().expect("it runs");
-    assert!(said(&output, 2).contains("--size 5000000000 is more than any broker takes"));
+    assert!(said(&output, 2).contains("error: --size: 5000000000 is more than any broker takes"));
 }
 
 #[test]

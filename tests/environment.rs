@@ -101,6 +101,12 @@ fn an_error_names_the_variable_that_it_came_from() {
         let said = wrong(args, &[(variable, value)], 2);
         assert!(said.contains(&format!("error: {variable}: {wrong_is}")), "{said}");
     }
+    // A broker that nobody could reach is wrong usage, whatever the command.
+    for args in [&["sub", "t"][..], &["pub", "t", "x"], &["registry"]] {
+        let said = wrong(args, &[("CORECAST_BROKER", "localhost:0")], 2);
+        assert!(said.contains("error: CORECAST_BROKER: tcp://localhost:0 has the port 0"), "{said}");
+        assert!(!said.contains("start one"), "{said}");
+    }
     // The command line and the default are sources, too.
     let said = wrong(&[free, &["--lease", "1ms"]].concat(), &[], 2);
     assert!(said.contains("error: --lease: 1ms is too short"), "{said}");

@@ -98,7 +98,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-/// What may happen to the command while its broker serves.
+/// Events of the command while its broker serves.
 enum News {
     /// Somebody has read the ready line, or nobody can.
     Announced(Result<(), Failure>),
@@ -158,7 +158,7 @@ fn wait_for_signals(news: Link<News>) -> Result<(), Failure> {
     spawn_plain("signals", wait).map(drop).map_err(failed)
 }
 
-/// What is known when the broker serves.
+/// Facts about a broker that serves.
 #[derive(Serialize)]
 struct Ready {
     endpoints: Vec<String>,

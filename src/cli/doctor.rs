@@ -1,12 +1,12 @@
 //! `corecast doctor`: says what this host allows, and what to change.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
-use corecast_executors::{CoreSet, Finding, HostCheck, Level};
+use corecast_executors::{CoreSet, Finding, HostCheck, Level, pause, spawn_plain};
 
-use super::output::{Format, print};
+use super::output::{Format, note, print};
 use super::{Exit, Failure};
 use crate::config::TimeSpan;
 use crate::limits::SHARDS_MAX;
@@ -20,6 +20,9 @@ Examples:
 
 The exit code is 1 if a finding is an error. Jitter is how long this machine takes the CPU away from a thread that only \
 reads the clock: no latency can be better than that.";
+
+/// The time between two reports of progress.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
 /// Check this host: kernel, io_uring, limits, CPUs and jitter; each finding comes with its fix.
 #[derive(Args, Debug)]
@@ -53,6 +56,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
         connections_wanted: args.open_files,
         jitter: args.jitter.0,
     };
+    tell_of_long_measurement(args.jitter.0);
     let findings = check.run();
     match args.output {
         Format::Text => print(table(&findings))?,
@@ -60,6 +64,23 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     }
     let wrong = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if wrong { Exit::Failed } else { Exit::Fine })
+}
+
+/// Reports on stderr how far a long measurement has come: nothing else is printed before its end.
+fn tell_of_long_measurement(whole: Duration) {
+    if whole < PROGRESS_PERIOD {
+        return;
+    }
+    let started = Instant::now();
+    let tell = move || {
+        while started.elapsed() < whole {
+            let done = Duration::from_secs(started.elapsed().as_secs());
+            note(format!("measuring jitter: {done:?} of {whole:?}"));
+            pause(PROGRESS_PERIOD);
+        }
+    };
+    // It ends with the process, and without it only the reports are missing.
+    let _ = spawn_plain("progress", tell);
 }
 
 fn json(findings: &[Finding]) -> Result<String, Failure> {

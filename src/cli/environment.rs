@@ -77,7 +77,7 @@ impl Variables {
     /// Reads the arguments of this process. A variable that is empty counts as unset.
     ///
     /// # Errors
-    /// What is to be printed: wrong usage, or the help that was asked for.
+    /// The text to print: wrong usage, or the help that was asked for.
     pub fn parse<C: CommandFactory + FromArgMatches>(&self) -> Result<(C, Sources), Refusal> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let is_set = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());

@@ -11,7 +11,7 @@ use super::utc::Utc;
 use crate::printable::{printable, printable_json};
 use crate::{Event, Gap, Message};
 
-/// What is printed of an event.
+/// The form in which events are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum EventFormat {
     /// Each payload, and a newline after it; on a terminal, without what would act on it. Gaps go to stderr.
@@ -133,7 +133,7 @@ struct MessageObject<'a> {
     payload: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
-    /// Of a ZeroMQ message in one part or in more than two: those behind the topic.
+    /// Parts behind the topic, for a ZeroMQ message in one part or in more than two.
     #[serde(skip_serializing_if = "Option::is_none")]
     parts: Option<Vec<PartObject>>,
     /// In hexadecimal: JSON's numbers do not hold 64 bits everywhere.

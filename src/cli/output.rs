@@ -10,7 +10,7 @@ use super::{Exit, Failure};
 use crate::printable::{printable, printable_json};
 use crate::telemetry::say;
 
-/// How a command that answers with facts prints them.
+/// The form in which a command that answers with facts prints them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(super) enum Format {
     /// For people.
@@ -19,7 +19,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// What a failed write to stdout means for the command.
+/// The failure of a command whose write to stdout has failed.
 pub(super) fn write_failed(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::closed_pipe(),

@@ -2,7 +2,7 @@
 //! and, if users set it, its option.
 
 /// Declares a configuration, with setters if it is `pub`. A field is `name: Type = default;`, and with an option
-/// `name: Type = default, option("key", "VALUE", Shape<Form>);`. Its documentation is the help text of the option. A setter
+/// `name: Type = default, option("key", "VALUE", One<Form>);`. Its documentation is the help text of the option. A setter
 /// has the name of its field; `name (into): Type` makes it take whatever becomes the field's type: a value for an option,
 /// a `&str` for a text.
 macro_rules! configuration {
@@ -76,10 +76,10 @@ macro_rules! configuration {
                 key: $key,
                 value: $value,
                 help: $crate::config::help_text($help),
-                arity: <$shape as $crate::config::Shape<$ty>>::ARITY,
-                text: |config: &$type| <$shape as $crate::config::Shape<$ty>>::write(&config.$field),
+                arity: <$shape as $crate::config::OptionShape<$ty>>::ARITY,
+                text: |config: &$type| <$shape as $crate::config::OptionShape<$ty>>::write(&config.$field),
                 set: |config: &mut $type, texts: &[&str]| {
-                    config.$field = <$shape as $crate::config::Shape<$ty>>::read(texts)?;
+                    config.$field = <$shape as $crate::config::OptionShape<$ty>>::read(texts)?;
                     Ok(())
                 },
             },

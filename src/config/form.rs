@@ -30,7 +30,7 @@ impl<T: FromStr<Err: Display> + Display> Form<T> for Plain {
     }
 }
 
-/// How many values an option takes.
+/// The number of values of an option.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arity {
     /// None: it is there or not.
@@ -42,8 +42,8 @@ pub enum Arity {
 }
 
 /// A shape of options for fields of type `T`.
-pub trait Shape<T> {
-    /// How many values an option of this shape takes.
+pub trait OptionShape<T> {
+    /// The number of values of an option of this shape.
     const ARITY: Arity;
 
     /// Reads the field from the texts of all values.
@@ -60,7 +60,7 @@ pub trait Shape<T> {
 #[derive(Debug)]
 pub struct One<F>(PhantomData<F>);
 
-impl<T, F: Form<T>> Shape<T> for One<F> {
+impl<T, F: Form<T>> OptionShape<T> for One<F> {
     const ARITY: Arity = Arity::One;
 
     fn read(texts: &[&str]) -> Result<T, String> {
@@ -79,7 +79,7 @@ impl<T, F: Form<T>> Shape<T> for One<F> {
 #[derive(Debug)]
 pub struct Optional<F>(PhantomData<F>);
 
-impl<T, F: Form<T>> Shape<Option<T>> for Optional<F> {
+impl<T, F: Form<T>> OptionShape<Option<T>> for Optional<F> {
     const ARITY: Arity = Arity::One;
 
     fn read(texts: &[&str]) -> Result<Option<T>, String> {
@@ -95,7 +95,7 @@ impl<T, F: Form<T>> Shape<Option<T>> for Optional<F> {
 #[derive(Debug)]
 pub struct List<F>(PhantomData<F>);
 
-impl<T, F: Form<T>> Shape<Vec<T>> for List<F> {
+impl<T, F: Form<T>> OptionShape<Vec<T>> for List<F> {
     const ARITY: Arity = Arity::List;
 
     fn read(texts: &[&str]) -> Result<Vec<T>, String> {
@@ -111,7 +111,7 @@ impl<T, F: Form<T>> Shape<Vec<T>> for List<F> {
 #[derive(Debug)]
 pub struct Switch;
 
-impl Shape<bool> for Switch {
+impl OptionShape<bool> for Switch {
     const ARITY: Arity = Arity::Switch;
 
     fn read(texts: &[&str]) -> Result<bool, String> {

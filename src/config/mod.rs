@@ -14,7 +14,7 @@ mod declare;
 mod form;
 mod quantity;
 
-pub use form::{Arity, Form, List, One, Optional, Plain, Shape, Switch};
+pub use form::{Arity, Form, List, One, OptionShape, Optional, Plain, Switch};
 pub use quantity::{Count, Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 
 /// A type whose fields are set by options.
@@ -33,7 +33,7 @@ pub struct ConfigOption<C: 'static> {
     pub value: &'static str,
     /// One or two sentences; also the documentation of the field.
     pub help: &'static str,
-    /// How many values it takes.
+    /// The number of values it takes.
     pub arity: Arity,
     /// The value of the field as text; none if it is unset.
     pub text: fn(&C) -> Vec<String>,
@@ -111,8 +111,12 @@ mod tests {
         for (key, texts) in texts {
             (option(key).set)(&mut sample, texts).expect(key);
         }
-        let wanted =
-            Sample::default().names(["b".to_owned(), "c".to_owned()]).bytes_max(2048).count(3).verbose(true);
+        let wanted = Sample::default()
+            .hidden(7)
+            .names(["b".to_owned(), "c".to_owned()])
+            .bytes_max(2048)
+            .count(3)
+            .verbose(true);
         assert_eq!(sample, wanted);
     }
 

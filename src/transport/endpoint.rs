@@ -84,8 +84,14 @@ impl Endpoint {
     /// The addresses to connect to, one after the other. A host name is looked up: drop the future to stop waiting.
     ///
     /// # Errors
-    /// `Io` for an unknown host or a missing folder, `Invalid` for a path that is too long.
+    /// `Io` for an unknown host or a missing folder, `Invalid` for a path that is too long or port 0.
     pub(super) async fn connect_addresses(&self) -> Result<Vec<Address>> {
+        if let Endpoint::Tcp { port: 0, .. } = self {
+            let text = format!(
+                "{self} has the port 0, which is for listening alone; write the port that is listened on"
+            );
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
         match self.known_addresses(&LOOPBACK) {
             Some(known) => known,
             None => self.found(names::look_up(self.host()).await),
@@ -229,10 +235,11 @@ impl Endpoint {
 /// The addresses of a TCP endpoint to connect to, for plain threads, which wait for a look-up until `deadline`.
 ///
 /// # Errors
-/// `Io` for a host that is not known, or not in time.
-pub fn tcp_addresses_until(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>> {
+/// The host is not known, or not in time.
+pub fn tcp_addresses_until(endpoint: &Endpoint, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
     let known = endpoint.known_addresses(&LOOPBACK);
-    let found = known.unwrap_or_else(|| endpoint.found(names::look_up_until(endpoint.host(), deadline)))?;
+    let found = known.unwrap_or_else(|| endpoint.found(names::look_up_until(endpoint.host(), deadline)));
+    let found = found.map_err(|error| io::Error::other(error.to_string()))?;
     Ok(found.iter().filter_map(|address| address.sock().as_socket()).collect())
 }
 
@@ -307,6 +314,14 @@ mod tests {
         drop(listening);
         listen(&endpoint, SocketAccess::default()).unwrap();
         assert!(std::fs::read_dir(&folder).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn port_0_is_for_listening_alone() {
+        let endpoint: Endpoint = "tcp://localhost:0".parse().unwrap();
+        let error = futures_lite::future::block_on(endpoint.connect_addresses()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("write the port"), "{error}");
     }
 
     #[test]

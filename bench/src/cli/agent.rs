@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use corecast::internals::printable::printable;
 use corecast::internals::telemetry::{self, LogFormat};
-use corecast::internals::transport::{self, Listening};
+use corecast::internals::transport::{Listening, listen};
 use corecast::{Endpoint, SocketAccess};
 use std::io::Write;
 use std::net::TcpListener;
@@ -49,8 +49,7 @@ pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
-    let Listening { file: _file, sockets, endpoint } =
-        transport::listen(&args.listen, SocketAccess::default())?;
+    let Listening { file: _file, sockets, endpoint } = listen(&args.listen, SocketAccess::default())?;
     let sockets = sockets.into_iter().map(OwnedFd::from);
     let listeners: Vec<TcpListener> = sockets.map(TcpListener::from).collect();
     for listener in &listeners {

@@ -217,7 +217,7 @@ fn dial(who: &Who) -> Result<TcpStream, HostError> {
     let unreachable = |why: io::Error| who.error(Problem::Unreachable(why));
     let found = tcp_addresses_until(&who.agent, Instant::now() + CONNECT_TIMEOUT);
     let mut last = io::Error::other("it is no TCP address");
-    for address in found.map_err(|error| unreachable(io::Error::other(error.to_string())))? {
+    for address in found.map_err(unreachable)? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(stream) => {
                 frames::prepare(&stream).map_err(unreachable)?;

@@ -1,7 +1,6 @@
 //! Owns connecting to a peer: a socket of either kind that never blocks.
 
-use corecast::Endpoint;
-use corecast::internals::transport::tcp_addresses_until;
+use corecast::{Endpoint, internals::transport::tcp_addresses_until};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -15,8 +14,7 @@ pub fn address(endpoint: &Endpoint) -> io::Result<SockAddr> {
     if let Endpoint::Uds { path } = endpoint {
         return SockAddr::unix(path);
     }
-    let found = tcp_addresses_until(endpoint, Instant::now() + LOOK_UP_TIMEOUT);
-    let found: Vec<SocketAddr> = found.map_err(|error| io::Error::other(error.to_string()))?;
+    let found: Vec<SocketAddr> = tcp_addresses_until(endpoint, Instant::now() + LOOK_UP_TIMEOUT)?;
     let first = match &found[..] {
         [only] => Some(only),
         several => {

@@ -9,7 +9,7 @@ use super::{Common, share};
 use crate::measure::payload::{Payload, PublisherIndex};
 use corecast::{LocalClient, LocalPublisher, Mode, Topic};
 use corecast_executors::{
-    CoreId, Idle, Link, MonotonicNs, Pacer, PoolError, ShardContext, end_turn, spawn_local,
+    CoreId, CoreSet, Idle, Link, MonotonicNs, Pacer, PoolError, ShardContext, end_turn, spawn_local,
 };
 use std::cell::Cell;
 use std::rc::Rc;
