@@ -24,7 +24,7 @@ LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in 
 # A doc comment begins with a noun or a verb. Folders that still have others, and how many: a count only goes down.
 QUESTION_WORDS = "What Whether Who Of So How"
 QUESTION = re.compile(rf"\s*//[/!] ({QUESTION_WORDS.replace(' ', '|')})\b")
-QUESTIONS_MAX = {"src/": 127}
+QUESTIONS_MAX = {"src/": 126}
 QUESTIONS_NONE = ("src/control/", "src/error.rs", "src/ids.rs", "src/limits.rs", "src/registry/", "src/telemetry/", "src/topic/", "src/transport/", "src/wire/", "src/zmtp/")
 # A connection is a `Stream` of src/transport to everything else in src/.
 SOCKETS = re.compile(r"\b((Tcp|Unix)(Stream|Listener)|U(dp|nix)(Socket|Datagram)|(Owned|Borrowed|Raw)Fd|SockRef|ReadySocket|socket2)\b")

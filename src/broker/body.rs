@@ -1,4 +1,4 @@
-//! What each executor of a broker runs: its pumps, from the first tick to the end of the drain.
+//! The pumps that each executor of a broker runs, from the first tick to the end of the drain.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN, ZM
 use crate::shard::Door;
 use crate::transport::{AcceptQueue, Accepted};
 
-/// How many sessions each shard has, as far as the acceptor knows.
+/// The number of sessions of each shard, as far as the acceptor knows.
 #[derive(Debug)]
 pub(super) struct Placement {
     sessions: Vec<usize>,

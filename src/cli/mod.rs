@@ -62,7 +62,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Broker(broker::BrokerArgs),
-    Pub(publish::PubArgs),
+    Pub(Box<publish::PubArgs>),
     Sub(subscribe::SubArgs),
     Registry(registry::RegistryArgs),
     Doctor(doctor::DoctorArgs),
@@ -142,7 +142,7 @@ impl Cli {
             .map_err(|e| Failure::new(Exit::Failed, format!("cannot set up signals: {e}")))?;
         match self.command {
             Command::Broker(args) => broker::run(args),
-            Command::Pub(args) => publish::run(args),
+            Command::Pub(args) => publish::run(*args),
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
             Command::Doctor(args) => doctor::run(args),

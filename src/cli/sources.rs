@@ -45,10 +45,10 @@ impl Sources {
 
     /// True if no value came from the environment.
     pub fn is_without_variables(&self) -> bool {
-        self.from_variables().next().is_none()
+        self.variables().next().is_none()
     }
 
-    fn from_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.values().filter_map(|(long, source)| match source {
             Source::Environment(variable) => Some((long.as_str(), variable.as_str())),
             _ => None,
@@ -59,7 +59,7 @@ impl Sources {
 /// `--count is set by the environment variable CORECAST_SUB_COUNT`, and so on for each that is.
 impl fmt::Display for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (long, variable)) in self.from_variables().enumerate() {
+        for (index, (long, variable)) in self.variables().enumerate() {
             let before = if index > 0 { ", " } else { "" };
             write!(f, "{before}--{long} is set by the environment variable {variable}")?;
         }
