@@ -294,7 +294,7 @@ impl World {
             Ok::<_, Infallible>(Some(waiting.len() - from))
         });
         assert!(flushed.is_ok(), "nothing fails");
-        shard.outbox.dirty.retain(|dirty| dirty != id);
+        shard.outbox().dirty.retain(|dirty| dirty != id);
         waiting.len() > before
     }
 

@@ -170,11 +170,11 @@ impl World {
 
     /// Carries out what the shard has left to do; nobody is connected to anything here.
     fn apply(&mut self) {
-        self.shard.outbox.dirty.clear();
-        self.shard.outbox.resumed.clear();
-        self.shard.outbox.dials.clear();
-        let ended = std::mem::take(&mut self.shard.outbox.abort);
-        let shut = std::mem::take(&mut self.shard.outbox.shut);
+        self.shard.outbox().dirty.clear();
+        self.shard.outbox().resumed.clear();
+        self.shard.outbox().dials.clear();
+        let ended = std::mem::take(&mut self.shard.outbox().abort);
+        let shut = std::mem::take(&mut self.shard.outbox().shut);
         for id in ended.into_iter().chain(shut) {
             let _ = self.shard.on_closed(id, false);
             self.peers.retain(|peer| peer.id != id);

@@ -102,11 +102,11 @@ impl Runtime {
     fn export(&self) {
         let mut shard = self.shard.borrow_mut();
         let (bytes, frames) = shard.egress_depth();
-        shard.counters.egress_bytes = bytes;
-        shard.counters.egress_frames = frames;
-        shard.counters.unfinished_bytes = shard.unfinished_bytes() as u64;
-        shard.counters.link_depth = self.links.iter().flatten().map(|link| link.depth() as u64).sum();
-        self.exported.borrow_mut().flush(&shard.counters);
+        shard.counters_mut().egress_bytes = bytes;
+        shard.counters_mut().egress_frames = frames;
+        shard.counters_mut().unfinished_bytes = shard.unfinished_bytes() as u64;
+        shard.counters_mut().link_depth = self.links.iter().flatten().map(|link| link.depth() as u64).sum();
+        self.exported.borrow_mut().flush(shard.counters());
     }
 
     fn begin_drain(&self, time: Duration) {

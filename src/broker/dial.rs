@@ -13,7 +13,7 @@ use crate::transport::connect;
 impl Runtime {
     /// Begins all connections that the shard wants.
     pub(super) fn dial_all(self: &Rc<Self>, shard: &mut Shard) {
-        for dial in shard.outbox.dials.drain(..) {
+        for dial in shard.outbox().dials.drain(..) {
             spawn_local(Rc::clone(self).dial(dial)).detach();
         }
     }

@@ -26,21 +26,21 @@ impl Runtime {
         self.send_links(&mut shard);
         self.dial_all(&mut shard);
         for _ in 0..FLUSH_SESSIONS_PER_TURN {
-            let Some(id) = shard.outbox.dirty.pop_front() else { break };
+            let Some(id) = shard.outbox().dirty.pop_front() else { break };
             let Some(connection) = self.connection(id) else {
                 self.answer_local(&mut shard, id);
                 continue;
             };
             match visit(&mut shard, &connection) {
                 Visit::Done => {}
-                Visit::Again => shard.outbox.dirty.push_back(id),
+                Visit::Again => shard.outbox().dirty.push_back(id),
                 Visit::Full => self.flush_when_writable(connection),
             }
         }
         // Releases may have left answers, closes may have left items for links.
         self.apply(&mut shard);
         self.send_links(&mut shard);
-        !shard.outbox.dirty.is_empty()
+        !shard.outbox().dirty.is_empty()
     }
 
     /// Starts a task that waits for the kernel to take more; until it has taken all, nobody else flushes there.
@@ -63,7 +63,7 @@ impl Runtime {
 
     /// Hands pending items to the links that have room; for those that have none, a task waits.
     fn send_links(self: &Rc<Self>, shard: &mut Shard) {
-        while let Some(to) = shard.outbox.links.pop() {
+        while let Some(to) = shard.outbox().links.pop() {
             if !self.link_waits[usize::from(to.0)].get() && !self.send_link(shard, to) {
                 self.link_waits[usize::from(to.0)].set(true);
                 spawn_local(send_when_room(Rc::clone(self), to)).detach();

@@ -121,7 +121,7 @@ impl Runtime {
             self.end_rest();
         }
         let spent_us = MonotonicNs::now().saturating_since(begun).as_micros();
-        shard.counters.turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
+        shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
         Turn::More
     }
 }

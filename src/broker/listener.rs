@@ -98,7 +98,7 @@ pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: R
             end_turn().await;
             continue;
         };
-        runtime.shard.borrow_mut().counters.accept_errors += 1;
+        runtime.shard.borrow_mut().counters_mut().accept_errors += 1;
         runtime.log_limited("accept_error", |more| {
             warn!(%endpoint, %error, more, "cannot accept; connections wait until there is room");
         });

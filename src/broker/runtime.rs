@@ -187,30 +187,30 @@ impl Runtime {
 
     /// Ends sessions and lets go of held ones, as the shard has decided.
     pub(super) fn apply(&self, shard: &mut Shard) {
-        for id in std::mem::take(&mut shard.outbox.shut) {
+        for id in std::mem::take(&mut shard.outbox().shut) {
             if let Some(connection) = self.connection(id) {
                 // Whatever it says, the pump will see the end of the stream.
                 let _ = connection.stream.shutdown_write();
             }
         }
-        for id in std::mem::take(&mut shard.outbox.forget) {
+        for id in std::mem::take(&mut shard.outbox().forget) {
             if let Some(connection) = self.connection(id) {
                 connection.reader.take();
             }
         }
-        for id in std::mem::take(&mut shard.outbox.abort) {
+        for id in std::mem::take(&mut shard.outbox().abort) {
             if let Some(connection) = self.connection(id) {
                 connection.end();
             }
         }
-        for (id, bytes) in std::mem::take(&mut shard.outbox.too_long) {
+        for (id, bytes) in std::mem::take(&mut shard.outbox().too_long) {
             self.log_limited("message_too_long", |more| {
                 let session = id.number(self.id);
                 let peer = shard.identity_of(id).and_then(Identity::address).map(display);
                 warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
             });
         }
-        for id in std::mem::take(&mut shard.outbox.resumed) {
+        for id in std::mem::take(&mut shard.outbox().resumed) {
             if let Some(connection) = self.connection(id) {
                 connection.wake.raise();
             } else if let Some(local) = &*self.local.borrow() {
@@ -231,7 +231,7 @@ impl Runtime {
         let mut shard = self.shard.borrow_mut();
         let mut limit = self.log_limit.borrow_mut();
         let now = self.clock.now();
-        let losses = shard.losses.take(|loss| {
+        let losses = shard.losses().take(|loss| {
             let key = loss.reason.log_key();
             // What waits is in the next line: it is not left out.
             limit.is_due(key, now) && limit.allow(key, now).is_some()
@@ -248,7 +248,7 @@ impl Runtime {
 
     /// On ticks: ZeroMQ subscribers cannot be told what they missed, so the log is.
     pub(super) fn log_untold(&self) {
-        let dropped = self.shard.borrow().counters.gaps_untold;
+        let dropped = self.shard.borrow().counters().gaps_untold;
         let new = dropped - self.untold.get();
         if new > 0 && self.log_limit.borrow().is_due("gaps_untold", self.clock.now()) {
             self.log_limited("gaps_untold", |_| {

@@ -18,14 +18,15 @@ impl Shard {
         self.audit_holds();
         self.audit_groups();
         self.audit_counts();
-        self.audit_unfinished();
+        self.base.unfinished.audit(&self.base.sessions);
+        assert!(self.base.is_settled(), "a session has left, and is not forgotten");
     }
 
     /// Who has something to send is listed, once, or a flush waits for it.
     fn audit_egress(&self) {
-        let dirty: BTreeSet<SessionId> = self.outbox.dirty.iter().copied().collect();
-        assert_eq!(dirty.len(), self.outbox.dirty.len(), "a session is listed twice");
-        for (id, session) in self.sessions.iter() {
+        let dirty: BTreeSet<SessionId> = self.base.outbox.dirty.iter().copied().collect();
+        assert_eq!(dirty.len(), self.base.outbox.dirty.len(), "a session is listed twice");
+        for (id, session) in self.base.sessions.iter() {
             session.egress.audit();
             assert!(
                 session.listed || session.egress.is_empty(),
@@ -38,17 +39,17 @@ impl Shard {
     /// Who is held here is held, and who holds is full. Other shards hold by message, which this one cannot see.
     fn audit_holds(&self) {
         let mut held: BTreeMap<Origin, u32> = BTreeMap::new();
-        for (id, session) in self.sessions.iter() {
+        for (id, session) in self.base.sessions.iter() {
             for origin in &session.holds {
                 *held.entry(*origin).or_default() += 1;
             }
-            let has_room = session.egress.has_room(self.config.bounds);
+            let has_room = session.egress.has_room(self.base.config.bounds);
             assert!(session.holds.is_empty() || !has_room, "{id} holds publishers, and has room");
         }
-        for origin in self.peers.iter().flat_map(|peer| &peer.holds) {
+        for origin in self.base.links.holds() {
             *held.entry(*origin).or_default() += 1;
         }
-        for (id, session) in self.sessions.iter() {
+        for (id, session) in self.base.sessions.iter() {
             let by = held.get(&Origin::Here(id)).copied().unwrap_or(0);
             assert!(session.held_by >= by, "{id} is held by {by}, and thinks {}", session.held_by);
             let waits = !session.flushes.is_empty();
@@ -58,7 +59,7 @@ impl Shard {
 
     /// Each session is in the group of its filters, and interest is the sum of the groups.
     fn audit_groups(&self) {
-        for (id, session) in self.sessions.iter() {
+        for (id, session) in self.base.sessions.iter() {
             assert!(
                 session.is_listening() || session.subscriptions.is_empty(),
                 "{id} is closing, and subscribed"
@@ -76,7 +77,7 @@ impl Shard {
             }
             assert!(group.filters.iter().eq(session.subscriptions.filters()), "{id} is in another's group");
         }
-        let of_private = self.sessions.iter().filter(|(_, session)| {
+        let of_private = self.base.sessions.iter().filter(|(_, session)| {
             session.group.is_some_and(|(group, _)| self.fanout.groups.is_private(group))
         });
         let leaving = self.leaving.iter().map(|leaving| &leaving.filters);
@@ -95,24 +96,24 @@ impl Shard {
             }
         }
         assert_eq!(empty, self.leaving.len(), "an empty group was left");
-        let grouped = self.sessions.iter().filter(|(_, session)| session.group.is_some());
+        let grouped = self.base.sessions.iter().filter(|(_, session)| session.group.is_some());
         assert_eq!(members, grouped.count(), "members are sessions, each once");
         assert_eq!(wanted, self.interest.wanted(), "interest is what the groups want");
     }
 
     fn audit_counts(&self) {
-        assert_eq!(self.counters.sessions, self.sessions.len() as u64);
+        assert_eq!(self.base.counters.sessions, self.base.sessions.len() as u64);
         let counted =
             |s: &Session| s.subscriptions.iter().map(|(_, subscribers)| subscribers.len()).sum::<usize>();
-        assert!(self.sessions.iter().all(|(_, s)| s.subscription_count == counted(s)));
-        let subscriptions: usize = self.sessions.iter().map(|(_, s)| s.subscription_count).sum();
-        assert_eq!(self.counters.subscriptions, subscriptions as u64);
+        assert!(self.base.sessions.iter().all(|(_, s)| s.subscription_count == counted(s)));
+        let subscriptions: usize = self.base.sessions.iter().map(|(_, s)| s.subscription_count).sum();
+        assert_eq!(self.base.counters.subscriptions, subscriptions as u64);
         let bytes =
             |s: &Session| s.subscriptions.filters().map(|filter| filter.as_bytes().len()).sum::<usize>();
-        assert!(self.sessions.iter().all(|(_, s)| s.filter_bytes == bytes(s)));
-        let filter_bytes: usize = self.sessions.iter().map(|(_, s)| s.filter_bytes).sum();
-        assert_eq!(self.counters.filter_bytes, filter_bytes as u64);
-        let watches: usize = self.sessions.iter().map(|(_, s)| s.watches as usize).sum();
+        assert!(self.base.sessions.iter().all(|(_, s)| s.filter_bytes == bytes(s)));
+        let filter_bytes: usize = self.base.sessions.iter().map(|(_, s)| s.filter_bytes).sum();
+        assert_eq!(self.base.counters.filter_bytes, filter_bytes as u64);
+        let watches: usize = self.base.sessions.iter().map(|(_, s)| s.watches as usize).sum();
         assert_eq!(self.watches.own_count(), watches, "watches are their sessions'");
     }
 }

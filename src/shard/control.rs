@@ -4,51 +4,39 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::kind::Kind;
-use super::origin::Origin;
 use super::outbox::LinkItem;
-use super::peer::Peer;
 use super::session::Phase;
 use super::state::Shard;
 use super::successors::{Awaiting, Predecessor};
-use crate::auth::{Action, Verdict};
+use crate::auth::Action;
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{RequestId, SessionId, SessionNumber, SubscriberId};
-use crate::limits::{CONTROL_BYTES_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
+use crate::limits::{TEXT_BYTES_MAX, TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
 impl Shard {
     /// True if routable frames of this session are taken now; if they may not come, or not yet, it is closed.
     pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get(id) else { return false };
+        let Some(session) = self.base.sessions.get(id) else { return false };
         match (&session.kind, session.phase) {
             (_, Phase::Closing | Phase::Shut) => false,
-            (Kind::Native | Kind::Zmtp(_), Phase::Open) if self.config.direct.is_some() => {
-                self.close(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
+            (Kind::Native | Kind::Zmtp(_), Phase::Open) if self.base.config.direct.is_some() => {
+                self.base.end(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
                 false
             }
             (Kind::Native | Kind::Zmtp(_), Phase::Greeting | Phase::Hello) => {
-                self.close(id, ErrorCode::Unexpected, "a message came before the hello");
+                self.base.end(id, ErrorCode::Unexpected, "a message came before the hello");
                 false
             }
-            _ => !self.draining,
+            _ => !self.base.draining,
         }
-    }
-
-    /// Asks whether a session may take an action. `false`: it may not, and is being closed.
-    pub(super) fn may(&mut self, id: SessionId, action: Action<'_>) -> bool {
-        let Some(session) = self.sessions.get(id) else { return false };
-        let verdict = self.config.permissions.permit(&session.identity, action);
-        if verdict == Verdict::Refused {
-            self.close(id, ErrorCode::NotPermitted, "this is not permitted to you");
-        }
-        verdict == Verdict::Allowed
     }
 
     /// One frame that is meant for this end.
     pub(super) fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
-        if matches!(self.sessions.get(id), Some(session) if matches!(session.kind, Kind::Relay(_))) {
+        if matches!(self.base.sessions.get(id), Some(session) if matches!(session.kind, Kind::Relay(_))) {
             return self.on_relay_control(id, frame);
         }
         match (self.phase(id), frame) {
@@ -57,7 +45,7 @@ impl Shard {
                 self.on_hello(id, name, overflow, Predecessor { number, ticket });
             }
             (Some(Phase::Hello), _) => {
-                self.close(id, ErrorCode::Unexpected, "the first frame must be a hello")
+                self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello")
             }
             (Some(Phase::Open), frame) => self.on_request(id, frame),
             _ => {}
@@ -66,110 +54,83 @@ impl Shard {
 
     fn on_request(&mut self, id: SessionId, frame: Frame<'_>) {
         // Before, not after: one long answer is not a peer's fault, not reading it is.
-        if self.close_if_answers_pile_up(id) {
+        if self.base.close_if_answers_pile_up(id) {
             return;
         }
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
-                let Some(filter) = self.checked_filter(id, kind, filter) else { return };
-                if self.may(id, Action::Subscribe(&filter))
+                let Some(filter) = self.base.checked_filter(id, kind, filter) else { return };
+                if self.base.may(id, Action::Subscribe(&filter))
                     && self.subscribe_and_tell(id, &filter, SubscriberId(subscriber))
                 {
                     self.await_interest(id, RequestId(request));
                 }
             }
             Frame::Unsubscribe { filter, request, subscriber, kind } => {
-                let Some(filter) = self.checked_filter(id, kind, filter) else { return };
+                let Some(filter) = self.base.checked_filter(id, kind, filter) else { return };
                 self.unsubscribe(id, &filter, SubscriberId(subscriber));
-                self.answer(id, &Frame::Done { request });
+                self.base.answer(id, &Frame::Done { request });
             }
             Frame::WatchSubscribers { topic, request } => self.on_watch(id, topic, RequestId(request)),
             Frame::UnwatchSubscribers { request } => {
                 self.end_watch(id, RequestId(request));
             }
             Frame::Flush { request } => self.on_flush(id, RequestId(request)),
-            Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
+            Frame::Ping { token } => self.base.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
-            Frame::Hello { .. } => self.close(id, ErrorCode::Unexpected, "a second hello"),
+            Frame::Hello { .. } => self.base.end(id, ErrorCode::Unexpected, "a second hello"),
             other if self.on_registry_frame(id, other) => {}
-            _ => self.close(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
+            _ => self.base.end(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
         }
-        self.hold_for_news(id);
-    }
-
-    /// A request of a session may be news for shards that take none for now: it is not to make more of them.
-    pub(super) fn hold_for_news(&mut self, id: SessionId) {
-        for shard in self.others() {
-            self.hold_if_backed_up(shard, Origin::Here(id));
-        }
-    }
-
-    /// Answers are not dropped, so who lets too many wait is closed.
-    pub(super) fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
-        let too_many =
-            self.sessions.get(id).is_some_and(|session| session.egress.answer_bytes() > CONTROL_BYTES_MAX);
-        if too_many {
-            self.close(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
-        }
-        too_many
+        self.base.hold_for_news(id);
     }
 
     fn on_hello(&mut self, id: SessionId, name: &str, overflow: u8, predecessor: Predecessor) {
         if name.len() > TEXT_BYTES_MAX {
-            return self.close(id, ErrorCode::Unexpected, "the client's name is too long");
+            return self.base.end(id, ErrorCode::Unexpected, "the client's name is too long");
         }
         let policy = match overflow {
-            0 => Some(self.config.overflow),
+            0 => Some(self.base.config.overflow),
             number => OverflowPolicy::from_wire(number),
         };
         let Some(policy) = policy else {
-            return self.close(id, ErrorCode::PolicyRefused, "an overflow policy that is not known");
+            return self.base.end(id, ErrorCode::PolicyRefused, "an overflow policy that is not known");
         };
-        if policy == OverflowPolicy::Block && self.config.overflow != OverflowPolicy::Block {
-            return self.close(
+        if policy == OverflowPolicy::Block && self.base.config.overflow != OverflowPolicy::Block {
+            return self.base.end(
                 id,
                 ErrorCode::PolicyRefused,
                 "this broker does not run with --overflow block",
             );
         }
-        if let Some(session) = self.sessions.get_mut(id) {
+        if let Some(session) = self.base.sessions.get_mut(id) {
             session.policy = policy;
             session.client = (!name.is_empty()).then(|| name.into());
         }
-        let number = id.number(self.id);
-        debug!(shard = %self.id, session = %number, name, policy = policy.name(), "session opened");
+        let number = id.number(self.base.id);
+        debug!(shard = %self.base.id, session = %number, name, policy = policy.name(), "session opened");
         self.open_after(id, predecessor);
-    }
-
-    pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
-        match Filter::from_wire(kind, bytes) {
-            Ok(filter) => Some(filter),
-            Err(error) => {
-                self.close(id, ErrorCode::BadFilter, &error.to_string());
-                None
-            }
-        }
     }
 
     fn on_watch(&mut self, id: SessionId, topic: &[u8], request: RequestId) {
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
-            return self.close(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
+            return self.base.end(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
         }
-        if !self.may(id, Action::WatchSubscribers(topic)) {
+        if !self.base.may(id, Action::WatchSubscribers(topic)) {
             return;
         }
         // The same number again is another watch in the place of the first.
         self.end_watch(id, request);
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         // A direct publisher's own session stands for any number of publishers of its process.
         if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.kind.is_local() {
-            return self.close(id, ErrorCode::Unexpected, "too many watches");
+            return self.base.end(id, ErrorCode::Unexpected, "too many watches");
         }
         session.watches += 1;
         let topic = Bytes::copy_from_slice(topic);
-        if let Some(watch) = self.watches.add((id, request), topic.clone(), self.config.shards) {
-            for shard in self.others() {
-                self.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+        if let Some(watch) = self.watches.add((id, request), topic.clone(), self.base.config.shards) {
+            for shard in self.base.links.others() {
+                self.base.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
             }
         }
         self.count_watched();
@@ -178,14 +139,14 @@ impl Shard {
     /// While the shard stops, messages may have come before this that were not taken: no answer is the true one,
     /// and the client will see that the session has ended.
     fn on_flush(&mut self, id: SessionId, request: RequestId) {
-        if self.draining {
+        if self.base.draining {
             return;
         }
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         if session.held_by > 0 {
             session.flushes.push(request);
         } else {
-            self.answer(id, &Frame::Done { request: request.0 });
+            self.base.answer(id, &Frame::Done { request: request.0 });
         }
     }
 
@@ -194,10 +155,10 @@ impl Shard {
         while let Some(done) = self.interest.acks.pop_done() {
             match done {
                 Awaiting::Subscription(id, request) => {
-                    if let Some(session) = self.sessions.get_mut(id) {
+                    if let Some(session) = self.base.sessions.get_mut(id) {
                         session.subscribing -= 1;
                     }
-                    self.answer(id, &Frame::Done { request: request.0 });
+                    self.base.answer(id, &Frame::Done { request: request.0 });
                 }
                 Awaiting::Successor(shard, session) => self.let_open((shard, session)),
             }
@@ -205,7 +166,7 @@ impl Shard {
     }
 
     fn await_interest(&mut self, id: SessionId, request: RequestId) {
-        if let Some(session) = self.sessions.get_mut(id) {
+        if let Some(session) = self.base.sessions.get_mut(id) {
             session.subscribing += 1;
         }
         self.interest.acks.wait(Awaiting::Subscription(id, request));
@@ -215,26 +176,26 @@ impl Shard {
     /// Counts the subscribers of watched topics again, and tells whom it concerns, for as long as this turn has work
     /// left. While a shard takes nothing for now, nothing is counted: it is told with a later tick, what is true then.
     pub(super) fn count_watched(&mut self) {
-        while !self.turn.is_over()
-            && !self.peers.iter().any(Peer::is_backed_up)
+        while !self.base.turn.is_over()
+            && !self.base.links.is_backed_up()
             && let Some(topic) = self.watches.next_stale()
         {
             let count = self.count_subscribers(&topic);
-            for (to, watch) in self.watches.counted_here(self.id, &topic, count) {
-                self.send_link(to, LinkItem::Count { watch, count });
+            for (to, watch) in self.watches.counted_here(self.base.id, &topic, count) {
+                self.base.send_link(to, LinkItem::Count { watch, count });
             }
         }
         self.tell_watches();
     }
 
     pub(super) fn tell_watches(&mut self) {
-        while !self.turn.is_over()
+        while !self.base.turn.is_over()
             && let Some(untold) = self.watches.next_untold()
         {
-            self.turn.spend(1);
+            self.base.turn.spend(1);
             let Some(((id, request), count)) = untold else { continue };
-            self.answer(id, &Frame::SubscriberCount { request: request.0, count });
-            self.close_if_answers_pile_up(id);
+            self.base.answer(id, &Frame::SubscriberCount { request: request.0, count });
+            self.base.close_if_answers_pile_up(id);
         }
     }
 
@@ -252,12 +213,12 @@ impl Shard {
             };
             work += group.filters.len();
             for member in &group.members {
-                let Some(session) = self.sessions.get(*member) else { continue };
+                let Some(session) = self.base.sessions.get(*member) else { continue };
                 count += session.subscribers_of(&matching, &mut self.scratch);
                 work += matching.len();
             }
         }
-        self.turn.spend(work);
+        self.base.turn.spend(work);
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
@@ -269,7 +230,7 @@ mod tests {
     use super::super::config::ShardConfig;
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
-    use crate::auth::{Identity, Permissions};
+    use crate::auth::{Identity, Permissions, Verdict};
     use crate::registry::{Mode, ModeRules};
     use crate::zmtp::{command, put_message};
 

@@ -1,6 +1,6 @@
 //! What time does: deadlines of sessions, and the counts that publishers wait for. Time comes in with each tick.
 
-use corecast_executors::{MonotonicNs, TICK};
+use corecast_executors::MonotonicNs;
 
 use super::kind::Kind;
 use super::session::Phase;
@@ -8,15 +8,13 @@ use super::silence::{Sign, Silence};
 use super::state::Shard;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
-use crate::limits::{HEARING_GAP_MAX, SWEEP_TICKS};
+use crate::limits::SWEEP_TICKS;
 use crate::wire::Frame;
 
 impl Shard {
     /// What the time is now, between two ticks.
     pub fn on_time(&mut self, now: MonotonicNs) {
-        let passed = now.saturating_since(self.told);
-        self.told = self.told.max(now);
-        self.now = self.now + passed.min(HEARING_GAP_MAX);
+        self.base.clock.hear(now);
     }
 
     /// Whether something waits for the next tick, and not just for the time to pass.
@@ -26,59 +24,64 @@ impl Shard {
 
     /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
     pub fn on_tick(&mut self, now: MonotonicNs) {
-        let passed = now.saturating_since(self.ticked).as_micros() / TICK.as_micros();
-        let passed = usize::try_from(passed).unwrap_or(SWEEP_TICKS).clamp(1, SWEEP_TICKS);
-        self.ticked = now;
-        self.on_time(now);
-        self.counters.ticks += 1;
-        self.turn.begin();
+        let passed = self.base.clock.tick(now);
+        self.base.counters.ticks += 1;
+        self.base.turn.begin();
         self.count_watched();
+        self.settle();
         self.withdraw();
-        self.publishers.take_watches_out(&mut self.turn);
+        self.publishers.take_watches_out(&mut self.base.turn);
         self.expire_leases();
         self.redial_relays();
-        let slots = self.sessions.slots();
+        self.settle();
+        let slots = self.base.sessions.slots();
         let part = (slots * passed).div_ceil(SWEEP_TICKS);
         for _ in 0..part {
             self.sweep_at = if self.sweep_at + 1 >= slots { 0 } else { self.sweep_at + 1 };
-            if let Some(id) = self.sessions.in_slot(self.sweep_at) {
+            if let Some(id) = self.base.sessions.in_slot(self.sweep_at) {
                 self.check_deadlines(id);
+                self.settle();
             }
         }
     }
 
     fn check_deadlines(&mut self, id: SessionId) {
-        if self.sessions.get(id).is_none_or(|session| session.kind.is_local()) {
+        if self.base.sessions.get(id).is_none_or(|session| session.kind.is_local()) {
             return;
         }
-        if self.is_in_the_way(id) {
+        if self
+            .base
+            .sessions
+            .get(id)
+            .is_some_and(|session| self.base.unfinished.is_in_the_way(session, self.base.clock.now()))
+        {
             let text = "a frame was begun and does not go on, and others wait";
-            return self.close(id, ErrorCode::FrameTimeout, text);
+            return self.base.end(id, ErrorCode::FrameTimeout, text);
         }
-        let Some(session) = self.sessions.get(id) else { return };
-        if session.successors.as_ref().is_some_and(|successors| successors.until <= self.now) {
-            return self.outbox.abort.push(id);
+        let Some(session) = self.base.sessions.get(id) else { return };
+        if session.successors.as_ref().is_some_and(|successors| successors.until <= self.base.clock.now()) {
+            return self.base.outbox.abort.push(id);
         }
-        let late = session.deadline.is_some_and(|deadline| deadline <= self.now);
+        let late = session.deadline.is_some_and(|deadline| deadline <= self.base.clock.now());
         // One that is held is not read: its silence is not its fault. A farewell has its time all the same.
         let late_by_itself = late && session.held_by == 0;
         match session.phase {
             Phase::Greeting | Phase::Hello if late_by_itself => {
-                self.close(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
+                self.base.end(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
             }
             Phase::Open if late_by_itself => {
-                self.close(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
+                self.base.end(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
             }
             Phase::Open => self.check_silence(id),
-            Phase::Closing | Phase::Shut if late => self.outbox.abort.push(id),
+            Phase::Closing | Phase::Shut if late => self.base.outbox.abort.push(id),
             _ => {}
         }
     }
 
     /// An open session: asks a silent peer whether it lives, or says that this end does, and gives up one that has gone.
     fn check_silence(&mut self, id: SessionId) {
-        let (now, heartbeat) = (self.now, self.config.heartbeat);
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let (now, heartbeat) = (self.base.clock.now(), self.base.config.heartbeat);
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         let sign = session.kind.judge(Silence {
             now,
             silent: now.saturating_since(session.heard),
@@ -92,10 +95,14 @@ impl Shard {
             (Sign::Due, Kind::Relay(_)) => self.ping_relayed(id),
             (Sign::Due, Kind::Native | Kind::Local) => {
                 session.heard = now;
-                self.answer(id, &Frame::Ping { token: now.0 });
+                self.base.answer(id, &Frame::Ping { token: now.0 });
             }
             (Sign::Gone, _) => {
-                self.close(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
+                self.base.end(
+                    id,
+                    ErrorCode::IdleTimeout,
+                    "nothing was heard for too long, heartbeats neither",
+                );
             }
         }
     }
@@ -108,7 +115,7 @@ mod tests {
     use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe};
     use crate::fanout::{OverflowPolicy, QueueBounds};
-    use corecast_executors::TICKS_PER_REST;
+    use corecast_executors::{TICK, TICKS_PER_REST};
 
     use super::super::config::ShardConfig;
     use super::*;
@@ -304,11 +311,12 @@ mod tests {
     #[test]
     fn a_farewell_has_its_time_though_its_session_is_held() {
         let (mut rig, _, publisher) = held();
-        rig.shards[0].close(publisher, ErrorCode::Malformed, "wrong");
+        rig.shards[0].base.end(publisher, ErrorCode::Malformed, "wrong");
+        rig.shards[0].settle();
         rig.wait(LINGER - sweep());
-        assert!(rig.shards[0].outbox.abort.is_empty());
+        assert!(rig.shards[0].outbox().abort.is_empty());
         rig.wait(2 * sweep());
-        assert!(rig.shards[0].outbox.abort.contains(&publisher));
+        assert!(rig.shards[0].outbox().abort.contains(&publisher));
     }
 
     #[test]
@@ -320,11 +328,11 @@ mod tests {
             rig.say(0, id, &[Frame::Done { request: 1 }]);
         }
         assert_eq!(rig.hears(0, reads), "unexpected");
-        assert_eq!(rig.shards[0].outbox.shut, [reads], "its side is shut, so that it sees the end");
+        assert_eq!(rig.shards[0].outbox().shut, [reads], "its side is shut, so that it sees the end");
         let _ = rig.shards[0].on_closed(reads, false);
         rig.wait(LINGER + sweep());
-        assert!(rig.shards[0].outbox.abort.contains(&stalled));
-        assert!(!rig.shards[0].outbox.abort.contains(&reads));
+        assert!(rig.shards[0].outbox().abort.contains(&stalled));
+        assert!(!rig.shards[0].outbox().abort.contains(&reads));
     }
 
     #[test]
@@ -339,7 +347,7 @@ mod tests {
             assert_eq!(rig.hears(0, id), says);
         }
         rig.wait(LINGER + 2 * sweep());
-        let aborted = &rig.shards[0].outbox.abort;
+        let aborted = &rig.shards[0].outbox().abort;
         assert!(aborted.contains(&silent) && aborted.contains(&refused));
         assert!(!aborted.contains(&open), "it may still read what it was sent");
     }

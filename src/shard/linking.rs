@@ -6,25 +6,29 @@ use super::state::Shard;
 use super::successors::Predecessor;
 use crate::fanout::{FILING_STEPS, Target};
 use crate::ids::ShardId;
-use crate::limits::LINK_ITEMS_PER_TURN;
 
 impl Shard {
     /// Another shard tells something. It is done now, or after what came before it and waits for the next turn.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
-        if self.turn.is_over() || self.is_behind_link(from) {
-            self.peers[usize::from(from.0)].arrived.push_back(item);
+        if self.base.turn.is_over() || self.base.links.is_behind(from) {
+            self.base.links.keep(from, item);
         } else {
             self.take_item(from, item);
         }
     }
 
     pub(super) fn take_item(&mut self, from: ShardId, item: LinkItem) {
+        self.on_item(from, item);
+        self.settle();
+    }
+
+    fn on_item(&mut self, from: ShardId, item: LinkItem) {
         match item {
             LinkItem::Batch { batch, publisher } => self.take_batch(from, &batch, publisher),
-            LinkItem::Hold { publisher } => self.hold(Origin::Here(publisher)),
-            LinkItem::Release { publisher } => self.release(&[Origin::Here(publisher)]),
+            LinkItem::Hold { publisher } => self.base.hold(Origin::Here(publisher)),
+            LinkItem::Release { publisher } => self.base.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
-                self.turn.spend(FILING_STEPS);
+                self.base.turn.spend(FILING_STEPS);
                 if wanted {
                     self.fanout.router.insert(&filter, Target::Shard(from));
                 } else {
@@ -61,7 +65,7 @@ impl Shard {
             LinkItem::Fence { seq } => self.tell_seen(from, seq),
             LinkItem::Open { session } => self.welcome(session),
             LinkItem::LastBatch => {
-                self.peers[usize::from(from.0)].ended = true;
+                self.base.links.end(from);
                 self.farewell_when_drained();
             }
         }
@@ -69,74 +73,40 @@ impl Shard {
 
     /// The next item for another shard's link.
     pub fn link_next(&mut self, to: ShardId) -> Option<LinkItem> {
-        self.peers[usize::from(to.0)].pending.pop_front()
+        self.base.links.next(to)
     }
 
     /// Bytes and messages of batches that wait for other shards, or came from them and wait for their turn.
     pub fn links_depth(&self) -> (u64, u64) {
-        let items = self.peers.iter().flat_map(|peer| peer.pending.iter().chain(&peer.arrived));
-        items.fold((0, 0), |(bytes, messages), item| match item {
-            LinkItem::Batch { batch, .. } => {
-                (bytes + batch.bytes.len() as u64, messages + batch.spans.messages().len() as u64)
-            }
-            _ => (bytes, messages),
-        })
+        self.base.links.depth()
     }
 
     /// The link had no room for the item that [`Shard::link_next`] gave: it stays first.
     pub fn link_put_back(&mut self, to: ShardId, item: LinkItem) {
-        self.peers[usize::from(to.0)].pending.push_front(item);
+        self.base.links.put_back(to, item);
     }
 
     /// Items have gone to another shard: publishers that waited for that may go on.
     pub fn on_link_room(&mut self, to: ShardId) {
         self.withdraw();
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.holds.is_empty() || peer.pending.len() > LINK_ITEMS_PER_TURN / 2 {
-            return;
-        }
-        let holds = std::mem::take(&mut peer.holds);
-        self.release(&holds);
-    }
-
-    pub(super) fn send_link(&mut self, to: ShardId, item: LinkItem) {
-        debug_assert_ne!(to, self.id);
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.pending.is_empty() {
-            self.outbox.links.push(to);
-        }
-        peer.pending.push_back(item);
-    }
-
-    pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
-        let me = self.id;
-        let shards = u16::try_from(self.config.shards).expect("shards are counted in 16 bits");
-        (0..shards).map(ShardId).filter(move |shard| *shard != me)
+        let holds = self.base.links.take_holds_if_room(to);
+        self.base.release(&holds);
     }
 
     /// That shard's changes of interest are known here up to this one. If the last that waits for it says so of
     /// an earlier one, it now says so of this.
     fn tell_seen(&mut self, to: ShardId, change: u64) {
-        match self.peers[usize::from(to.0)].pending.back_mut() {
+        match self.base.links.last_mut(to) {
             Some(LinkItem::InterestSeen { seq }) => *seq = change,
-            _ => self.send_link(to, LinkItem::InterestSeen { seq: change }),
+            _ => self.base.send_link(to, LinkItem::InterestSeen { seq: change }),
         }
     }
 
     /// The same of the registry's changes.
     fn tell_publisher_seen(&mut self, to: ShardId, change: u64) {
-        match self.peers[usize::from(to.0)].pending.back_mut() {
+        match self.base.links.last_mut(to) {
             Some(LinkItem::PublisherSeen { seq }) => *seq = change,
-            _ => self.send_link(to, LinkItem::PublisherSeen { seq: change }),
-        }
-    }
-
-    /// `origin` waits while too much waits for that shard.
-    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Origin) {
-        let peer = &mut self.peers[usize::from(to.0)];
-        if peer.is_backed_up() && !peer.holds.contains(&origin) {
-            peer.holds.push(origin);
-            self.hold(origin);
+            _ => self.base.send_link(to, LinkItem::PublisherSeen { seq: change }),
         }
     }
 }

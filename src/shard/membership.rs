@@ -18,21 +18,21 @@ impl Shard {
     /// session has too many and is being closed.
     pub(super) fn subscribe(&mut self, id: SessionId, filter: Filter, subscriber: SubscriberId) -> bool {
         if let Some(text) = self.too_many(id, &filter) {
-            self.close(id, ErrorCode::TooManySubscriptions, text);
+            self.base.end(id, ErrorCode::TooManySubscriptions, text);
             return false;
         }
-        let Some(session) = self.sessions.get_mut(id) else { return false };
-        self.turn.spend(1);
+        let Some(session) = self.base.sessions.get_mut(id) else { return false };
+        self.base.turn.spend(1);
         let new_filter = !session.subscriptions.contains(&filter);
         if !session.subscriptions.add(&filter, subscriber) {
             return true;
         }
         session.subscription_count += 1;
-        self.counters.subscriptions += 1;
+        self.base.counters.subscriptions += 1;
         self.watches.changed(&filter);
         if new_filter {
             session.filter_bytes += filter.as_bytes().len();
-            self.counters.filter_bytes += filter.as_bytes().len() as u64;
+            self.base.counters.filter_bytes += filter.as_bytes().len() as u64;
             session.shapes.add(&filter);
             self.regroup(id, &filter);
         }
@@ -41,7 +41,7 @@ impl Shard {
 
     /// The limit that one subscription more would break.
     fn too_many(&self, id: SessionId, filter: &Filter) -> Option<&'static str> {
-        let session = self.sessions.get(id)?;
+        let session = self.base.sessions.get(id)?;
         if session.subscription_count.max(session.subscribing as usize) >= SUBSCRIPTIONS_PER_SESSION_MAX {
             return Some("one session may hold 131,072 subscriptions");
         }
@@ -59,18 +59,18 @@ impl Shard {
 
     /// Takes one subscription back, if it is there.
     pub(super) fn unsubscribe(&mut self, id: SessionId, filter: &Filter, subscriber: SubscriberId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        self.turn.spend(1);
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        self.base.turn.spend(1);
         if !session.subscriptions.remove(filter, subscriber) {
             return;
         }
         let was_last = !session.subscriptions.contains(filter);
         session.subscription_count -= 1;
-        self.counters.subscriptions -= 1;
+        self.base.counters.subscriptions -= 1;
         self.watches.changed(filter);
         if was_last {
             session.filter_bytes -= filter.as_bytes().len();
-            self.counters.filter_bytes -= filter.as_bytes().len() as u64;
+            self.base.counters.filter_bytes -= filter.as_bytes().len() as u64;
             session.shapes.remove(filter);
             self.regroup(id, filter);
         }
@@ -79,7 +79,7 @@ impl Shard {
     /// Moves a session whose set of filters has changed by `changed` to the group of its filters. One with very many has
     /// a group of its own, until it has less than half as many.
     fn regroup(&mut self, id: SessionId, changed: &Filter) {
-        let Some(session) = self.sessions.get(id) else { return };
+        let Some(session) = self.base.sessions.get(id) else { return };
         let (filters, encoding) = (session.subscriptions.len(), session.kind.encoding());
         if let Some((group, _)) = session.group
             && self.fanout.groups.is_private(group)
@@ -93,15 +93,15 @@ impl Shard {
                 return;
             }
         }
-        let Some(session) = self.sessions.get(id) else { return };
+        let Some(session) = self.base.sessions.get(id) else { return };
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
-        self.turn.spend(filters.len());
+        self.base.turn.spend(filters.len());
         // The new group first, so that a filter that both have is not withdrawn in between.
         let new = (!filters.is_empty()).then(|| self.join(encoding, filters));
         self.leave_group(id);
         if let Some(group) = new {
             let place = self.fanout.groups.add_member(group, id);
-            if let Some(session) = self.sessions.get_mut(id) {
+            if let Some(session) = self.base.sessions.get_mut(id) {
                 session.group = Some((group, place));
                 session.subscriptions.share(&self.fanout.groups.get(group).filters);
             }
@@ -127,15 +127,17 @@ impl Shard {
 
     /// Takes a session out of its group, and the group away if nobody is left.
     fn leave_group(&mut self, id: SessionId) {
-        let Some((group, place)) = self.sessions.get_mut(id).and_then(|s| s.group.take()) else { return };
+        let Some((group, place)) = self.base.sessions.get_mut(id).and_then(|s| s.group.take()) else {
+            return;
+        };
         if let Some(moved) = self.fanout.groups.remove_member(group, place)
-            && let Some(session) = self.sessions.get_mut(moved)
+            && let Some(session) = self.base.sessions.get_mut(moved)
         {
             session.group = Some((group, place));
         }
         if self.fanout.groups.is_private(group) {
             // What it shrank to, or nothing: the session has left the fan-out, and its filters with it.
-            let Some(session) = self.sessions.get(id) else { return };
+            let Some(session) = self.base.sessions.get(id) else { return };
             let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
             for filter in filters {
                 self.unfile(&filter, group);
@@ -151,16 +153,16 @@ impl Shard {
     /// Takes a session out of its group for good, and gives what it had subscribed to. Very many filters are withdrawn
     /// in turns: so long, messages for them come to a group without members.
     pub(super) fn leave_for_good(&mut self, id: SessionId) {
-        let group = self.sessions.get(id).and_then(|session| session.group).map(|(group, _)| group);
+        let group = self.base.sessions.get(id).and_then(|session| session.group).map(|(group, _)| group);
         let Some(group) = group.filter(|group| self.fanout.groups.is_private(*group)) else {
             self.leave_group(id);
-            let Some(session) = self.sessions.get_mut(id) else { return };
+            let Some(session) = self.base.sessions.get_mut(id) else { return };
             for filter in std::mem::take(&mut session.subscriptions).filters() {
                 self.watches.changed(filter);
             }
             return;
         };
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         session.group = None;
         let filters = std::mem::take(&mut session.subscriptions);
         self.watches.all_changed();
@@ -171,8 +173,8 @@ impl Shard {
 
     /// Withdraws filters of those that have left, for as long as this turn has work left and the other shards take it.
     pub(super) fn withdraw(&mut self) {
-        while !self.turn.is_over()
-            && self.peers.iter().all(|peer| !peer.is_backed_up())
+        while !self.base.turn.is_over()
+            && !self.base.links.is_backed_up()
             && let Some(leaving) = self.leaving.front_mut()
         {
             let group = leaving.group;
@@ -187,7 +189,7 @@ impl Shard {
     }
 
     fn file(&mut self, filter: &Filter, group: GroupId) {
-        self.turn.spend(FILING_STEPS);
+        self.base.turn.spend(FILING_STEPS);
         self.fanout.router.insert(filter, Target::Group(group));
         if self.fanout.groups.get(group).encoding == Encoding::Zmtp {
             self.relays.file(filter, group);
@@ -199,7 +201,7 @@ impl Shard {
     }
 
     fn unfile(&mut self, filter: &Filter, group: GroupId) {
-        self.turn.spend(FILING_STEPS);
+        self.base.turn.spend(FILING_STEPS);
         self.fanout.router.remove(filter, Target::Group(group));
         self.relays.unfile(filter, group);
         if let Some(seq) = self.interest.remove(filter) {
@@ -209,8 +211,8 @@ impl Shard {
     }
 
     fn tell_interest(&mut self, seq: u64, filter: &Filter, wanted: bool) {
-        for shard in self.others() {
-            self.send_link(shard, LinkItem::Interest { seq, filter: filter.clone(), wanted });
+        for shard in self.base.links.others() {
+            self.base.send_link(shard, LinkItem::Interest { seq, filter: filter.clone(), wanted });
         }
     }
 }
@@ -240,7 +242,7 @@ mod tests {
         let not_by = |subscriber| Frame::Unsubscribe { filter: b"a", request: 2, subscriber, kind: 1 };
         rig.say(0, session, &[by(7), by(3), by(7)]);
         assert_eq!(rig.hears(0, session), "!1 !1 !1");
-        let counters = &rig.shards[0].counters;
+        let counters = &rig.shards[0].counters();
         assert_eq!(
             (counters.subscriptions, counters.filter_bytes),
             (2, 1),
@@ -252,7 +254,7 @@ mod tests {
         rig.say(0, session, &[not_by(3)]);
         rig.say(0, publisher, &[message("a", 2)]);
         assert_eq!(rig.hears(0, session), "!2");
-        let counters = &rig.shards[0].counters;
+        let counters = &rig.shards[0].counters();
         assert_eq!((counters.subscriptions, counters.filter_bytes), (0, 0));
     }
 
@@ -398,8 +400,9 @@ mod tests {
             assert!(rig.shards[0].subscribe(session, filter.clone(), subscriber));
         }
         assert!(!rig.shards[0].subscribe(session, filter, SubscriberId(u32::MAX)));
+        rig.shards[0].settle();
         assert_eq!(rig.hears(0, session), "too_many_subscriptions");
-        assert_eq!(rig.shards[0].counters.subscriptions, 0);
+        assert_eq!(rig.shards[0].counters().subscriptions, 0);
     }
 
     #[test]

@@ -29,7 +29,10 @@
 //! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
 //! | `outbox` | what is to be done, and what shards tell each other |
 //! | `origin` | the publisher of a batch, here or on another shard |
-//! | `peer` | another shard: what waits to go there, and what came from there |
+//! | `base` | the ground of all parts: sessions, links, clock, turn, outbox, counters |
+//! | `clock` | time, as it was told and as it counts |
+//! | `links` | other shards: what waits to go there, and what came from there |
+//! | `holds` | publishers that are not read while somebody has no room |
 //! | `leaving` | a session with very many filters that has left |
 //! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
 //! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
@@ -37,25 +40,28 @@
 
 mod acks;
 mod audit;
+mod base;
 mod begun;
+mod clock;
 mod closing;
 mod config;
 mod control;
 mod deadlines;
 mod door;
 mod flush;
+mod holds;
 mod interest;
 mod kind;
 mod late_prefixes;
 mod leaving;
 mod linking;
+mod links;
 mod liveness;
 mod losses;
 mod membership;
 mod news;
 mod origin;
 mod outbox;
-mod peer;
 mod postponed;
 mod publish;
 mod publishers;

@@ -143,7 +143,7 @@ mod tests {
             turns += 1;
         }
         assert!(turns > 8, "{turns}");
-        assert_eq!(rig.shards[0].counters.subscriptions, 0);
+        assert_eq!(rig.shards[0].counters().subscriptions, 0);
     }
 
     #[test]
@@ -173,7 +173,8 @@ mod tests {
             (0..50).flat_map(|n| command::subscription(true, format!("u{n}").as_bytes(), true)).collect();
         rig.say_zmtp(id, &all);
         assert!(rig.shards[0].is_behind(id));
-        rig.shards[0].close(id, ErrorCode::Malformed, "wrong");
+        rig.shards[0].base.end(id, ErrorCode::Malformed, "wrong");
+        rig.shards[0].settle();
         assert!(!rig.shards[0].is_behind(id));
     }
 

@@ -27,7 +27,7 @@ impl Shard {
         let (mut deliveries, audience) = self.route(bytes, messages, origin);
         let good = messages.first(deliveries.good);
         if let Origin::Here(publisher) = origin {
-            self.counters.messages_in += deliveries.messages;
+            self.base.counters.messages_in += deliveries.messages;
             if audience == Audience::All && !deliveries.shards.is_empty() {
                 self.publish_to_shards(bytes, good, &deliveries.shards, publisher);
             }
@@ -42,7 +42,7 @@ impl Shard {
             if untold > 0 {
                 let members = self.fanout.groups.get(*group).members.len() as u64;
                 let untold = untold.saturating_mul(members);
-                self.counters.gaps_untold = self.counters.gaps_untold.saturating_add(untold);
+                self.base.counters.gaps_untold = self.base.counters.gaps_untold.saturating_add(untold);
             }
             self.publish_to_group(&chunks, *group, origin);
         }
@@ -50,18 +50,20 @@ impl Shard {
         self.fanout.recycle(deliveries);
         if let (Some(bad), Origin::Here(id)) = (bad, origin) {
             self.refuse(id, &bad);
+            self.settle();
             return messages.len();
         }
+        self.settle();
         good
     }
 
     /// Finds who gets what. The shard of a publisher asks whether it may publish; the others take its word.
     fn route(&mut self, bytes: &Bytes, messages: Messages<'_>, origin: Origin) -> (Deliveries, Audience) {
         let publisher = match origin {
-            Origin::Here(id) => self.sessions.get(id),
+            Origin::Here(id) => self.base.sessions.get(id),
             Origin::There(..) => None,
         };
-        let permissions = &self.config.permissions;
+        let permissions = &self.base.config.permissions;
         let may = |topic: &[u8]| match publisher {
             Some(session) => {
                 permissions.permit(&session.identity, Action::Publish(topic)) == Verdict::Allowed
@@ -69,19 +71,21 @@ impl Shard {
             None => true,
         };
         let audience = publisher.map_or(Audience::All, |session| session.kind.audience());
-        (self.fanout.route(bytes, messages, &mut self.turn, may), audience)
+        (self.fanout.route(bytes, messages, &mut self.base.turn, may), audience)
     }
 
     fn refuse(&mut self, id: SessionId, bad: &BadRoute) {
         match bad {
             BadRoute::Topic(topic_bytes) => {
                 let text = format!("a topic has {topic_bytes} bytes; it must have 1 to {TOPIC_BYTES_MAX}");
-                self.close(id, ErrorCode::BadTopic, &text);
+                self.base.end(id, ErrorCode::BadTopic, &text);
             }
             BadRoute::NotPermitted => {
-                self.close(id, ErrorCode::NotPermitted, "you may not publish messages of this topic");
+                self.base.end(id, ErrorCode::NotPermitted, "you may not publish messages of this topic");
             }
-            BadRoute::Parts => self.close(id, ErrorCode::Malformed, "the parts of a message are not whole"),
+            BadRoute::Parts => {
+                self.base.end(id, ErrorCode::Malformed, "the parts of a message are not whole")
+            }
         }
     }
 
@@ -95,34 +99,34 @@ impl Shard {
         let batch = Arc::new(Batch { bytes: bytes.clone(), spans: messages.to_spans() });
         let origin = Origin::Here(publisher);
         for shard in shards {
-            self.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
-            self.hold_if_backed_up(*shard, origin);
+            self.base.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
+            self.base.hold_if_backed_up(*shard, origin);
         }
     }
 
     fn publish_to_group(&mut self, chunks: &[Rc<Chunk>], group: GroupId, origin: Origin) {
         let mut full: Vec<SessionId> = Vec::new();
         let mut over: Vec<SessionId> = Vec::new();
-        let bounds = self.config.bounds;
+        let bounds = self.base.config.bounds;
         for id in &self.fanout.groups.get(group).members {
-            let session = self.sessions.get_mut(*id).expect("the members of a group are sessions");
+            let session = self.base.sessions.get_mut(*id).expect("the members of a group are sessions");
             let mut chunks = chunks.iter();
             while let Some(chunk) = chunks.next() {
                 match session.egress.offer(chunk, session.policy, bounds) {
                     Offer::Queued => {}
                     Offer::QueuedOver => over.push(*id),
                     Offer::Dropped(messages) => {
-                        self.counters.drops[drop_reason(session.policy)] += messages;
-                        self.losses.note(drop_reason(session.policy), messages, *id);
+                        self.base.counters.drops[drop_reason(session.policy)] += messages;
+                        self.base.losses.note(drop_reason(session.policy), messages, *id);
                         if chunk.encoding != Encoding::Native {
-                            self.counters.gaps_untold += messages;
+                            self.base.counters.gaps_untold += messages;
                         }
                     }
                     Offer::Full => {
                         let behind = chunks.map(|chunk| u64::from(chunk.messages)).sum::<u64>();
                         let refused = u64::from(chunk.messages) + behind;
-                        self.counters.drops[DropReason::Disconnect] += refused;
-                        self.losses.note(DropReason::Disconnect, refused, *id);
+                        self.base.counters.drops[DropReason::Disconnect] += refused;
+                        self.base.losses.note(DropReason::Disconnect, refused, *id);
                         full.push(*id);
                         break;
                     }
@@ -130,14 +134,14 @@ impl Shard {
             }
             if !session.listed {
                 session.listed = true;
-                self.outbox.dirty.push_back(*id);
+                self.base.outbox.dirty.push_back(*id);
             }
         }
         for id in over {
-            self.hold_for(id, origin);
+            self.base.hold_for(id, origin);
         }
         for id in full {
-            self.close(id, ErrorCode::SlowSubscriber, "the egress queue is full");
+            self.base.end(id, ErrorCode::SlowSubscriber, "the egress queue is full");
         }
     }
 }

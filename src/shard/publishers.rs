@@ -94,7 +94,7 @@ impl Shard {
     /// One of the frames that deal with direct publishers; `false`: it is none of them, or this is a direct publisher,
     /// which keeps no registry.
     pub(super) fn on_registry_frame(&mut self, id: SessionId, frame: Frame<'_>) -> bool {
-        if self.config.direct.is_some() {
+        if self.base.config.direct.is_some() {
             return false;
         }
         match frame {
@@ -121,21 +121,25 @@ impl Shard {
                 self.ask_registry(id, RegistryAsk::Unregister { publisher: PublisherId(publisher), epoch });
             }
             Frame::ListPublishers { request } => {
-                let news = self.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
+                let news = self.base.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
                 if news.is_some_and(|news| news.ask_list(RequestId(request)) > LISTS_WAITING_MAX) {
-                    self.close(id, ErrorCode::SlowSubscriber, "too many lists of publishers wait to be read");
+                    self.base.end(
+                        id,
+                        ErrorCode::SlowSubscriber,
+                        "too many lists of publishers wait to be read",
+                    );
                 }
                 self.tell_news(id);
             }
             Frame::WatchPublishers { filter, request, kind } => {
-                if let Some(filter) = self.checked_filter(id, kind, filter)
-                    && self.may(id, Action::WatchPublishers(&filter))
+                if let Some(filter) = self.base.checked_filter(id, kind, filter)
+                    && self.base.may(id, Action::WatchPublishers(&filter))
                 {
                     self.watch_publishers(id, filter, RequestId(request));
                 }
             }
             Frame::UnwatchPublishers { request } => {
-                let news = self.sessions.get_mut(id).and_then(|session| session.news.as_mut());
+                let news = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut());
                 if let Some(filter) = news.and_then(|news| news.unwatch(RequestId(request))) {
                     self.publishers.filters.remove(&filter, id);
                 }
@@ -161,7 +165,7 @@ impl Shard {
         let (Some(endpoints), Some(topics)) = read else {
             return Err("a line of the registration is no endpoint, or no filter".into());
         };
-        match topics.iter().find(|topic| !self.config.modes.may_have(Mode::Direct, topic)) {
+        match topics.iter().find(|topic| !self.base.config.modes.may_have(Mode::Direct, topic)) {
             Some(topic) => {
                 Err(format!("the messages of {topic} go through this broker, none of them direct"))
             }
@@ -171,17 +175,17 @@ impl Shard {
 
     /// A registration is refused whole if any of its topics is.
     fn may_register(&self, id: SessionId, topics: &[Filter]) -> bool {
-        let Some(session) = self.sessions.get(id) else { return false };
-        let permissions = &self.config.permissions;
+        let Some(session) = self.base.sessions.get(id) else { return false };
+        let permissions = &self.base.config.permissions;
         let verdict = |topic| permissions.permit(&session.identity, Action::Register(topic));
         topics.iter().all(|topic| verdict(topic) == Verdict::Allowed)
     }
 
     fn watch_publishers(&mut self, id: SessionId, filter: Filter, request: RequestId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         let news = session.news.get_or_insert_default();
         if news.watch_count() >= SUBSCRIPTIONS_PER_SESSION_MAX {
-            return self.close(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
+            return self.base.end(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
         }
         // The same number again is another watch in the place of the first.
         if let Some(old) = news.unwatch(request) {
@@ -190,13 +194,13 @@ impl Shard {
         if news.watch(request, &filter) {
             self.publishers.filters.insert(&filter, id);
             let (publishers, work) = self.publishers.directory.overlapping(&filter);
-            self.turn.spend(FILING_STEPS + work + publishers.len());
+            self.base.turn.spend(FILING_STEPS + work + publishers.len());
             for publisher in publishers {
                 if !news.knows(publisher) {
                     news.on_up(publisher);
                 }
             }
-            self.turn.spend(self.publishers.leavers.len());
+            self.base.turn.spend(self.publishers.leavers.len());
             for leaver in self.publishers.leavers.overlapping(&filter) {
                 news.on_left(&leaver.registration, down_reason(leaver.expired));
             }
@@ -207,13 +211,13 @@ impl Shard {
 
     /// Tells a session what is news to it, as far as it has read what was said before.
     pub(super) fn tell_news(&mut self, id: SessionId) {
-        while let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening())
+        while let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.is_listening())
             && session.egress.answer_bytes() < NEWS_BYTES_AHEAD
             && let Some(news) = &mut session.news
         {
             let (part, frames) = news.next_part(&self.publishers.directory);
             if !part.is_empty() {
-                self.queue(id, part, frames);
+                self.base.queue(id, part, frames);
             } else if let Some((request, behind)) = news.next_list() {
                 self.ask_registry(id, RegistryAsk::List { request, behind });
             } else {
@@ -223,16 +227,16 @@ impl Shard {
     }
 
     fn ask_registry(&mut self, session: SessionId, ask: RegistryAsk) {
-        if self.id == REGISTRY_SHARD {
-            self.on_registry_ask(self.id, session, ask);
+        if self.base.id == REGISTRY_SHARD {
+            self.on_registry_ask(self.base.id, session, ask);
         } else {
-            self.send_link(REGISTRY_SHARD, LinkItem::Registry { session, ask });
+            self.base.send_link(REGISTRY_SHARD, LinkItem::Registry { session, ask });
         }
     }
 
     /// The registry is asked by a session of some shard.
     pub(super) fn on_registry_ask(&mut self, shard: ShardId, session: SessionId, ask: RegistryAsk) {
-        let now = self.now;
+        let now = self.base.clock.now();
         let registry = self.publishers.registry.as_mut();
         let registry = registry.expect("a broker's first shard keeps the registry, and only it is asked");
         match ask {
@@ -269,10 +273,10 @@ impl Shard {
                     encode(&Frame::Done { request: request.0 }, &mut bytes);
                 }
                 let bytes = Bytes::from(bytes);
-                if shard == self.id {
+                if shard == self.base.id {
                     self.on_list_part(session, bytes, last);
                 } else {
-                    self.send_link(shard, LinkItem::ListPart { session, bytes, last });
+                    self.base.send_link(shard, LinkItem::ListPart { session, bytes, last });
                 }
             }
         }
@@ -288,7 +292,7 @@ impl Shard {
     }
 
     fn refuse_request(&mut self, id: SessionId, request: RequestId, code: ErrorCode, text: &str) {
-        self.answer(id, &Frame::Error { text, request: request.0, code: code.number() });
+        self.base.answer(id, &Frame::Error { text, request: request.0, code: code.number() });
     }
 
     fn registered(&mut self, shard: ShardId, session: SessionId, request: RequestId) {
@@ -298,31 +302,31 @@ impl Shard {
     }
 
     fn answer_at(&mut self, shard: ShardId, session: SessionId, bytes: Vec<u8>) {
-        if shard == self.id {
+        if shard == self.base.id {
             self.on_registry_answer(session, bytes.into());
         } else {
-            self.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
+            self.base.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
         }
     }
 
     fn tell_change(&mut self, change: RegistryChange) {
         let seq = self.publishers.acks.next();
-        for shard in self.others() {
-            self.send_link(shard, LinkItem::Publisher { seq, change: change.clone() });
+        for shard in self.base.links.others() {
+            self.base.send_link(shard, LinkItem::Publisher { seq, change: change.clone() });
         }
         self.on_registry_change(change);
     }
 
     /// An answer of the registry has come for a session of this shard.
     pub(super) fn on_registry_answer(&mut self, session: SessionId, frames: Bytes) {
-        self.answer_raw(session, frames);
-        self.close_if_answers_pile_up(session);
+        self.base.answer_raw(session, frames);
+        self.base.close_if_answers_pile_up(session);
     }
 
     /// A part of a list has come for a session of this shard, up to this publisher; `None`: to the end of the list.
     pub(super) fn on_list_part(&mut self, id: SessionId, frames: Bytes, last: Option<PublisherId>) {
-        self.answer_raw(id, frames);
-        if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+        self.base.answer_raw(id, frames);
+        if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
             news.on_list(last);
         }
         self.tell_news(id);
@@ -344,12 +348,12 @@ impl Shard {
         let mut concerned = BTreeSet::new();
         for topic in &registration.topics {
             let (sessions, work) = self.publishers.filters.overlapping(topic);
-            self.turn.spend(work + sessions.len());
+            self.base.turn.spend(work + sessions.len());
             concerned.extend(sessions);
         }
         concerned.extend(self.sessions_that_know(publisher));
         for id in concerned {
-            if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+            if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_up(publisher);
             }
             self.tell_news(id);
@@ -365,7 +369,7 @@ impl Shard {
         debug_assert!(known.is_some(), "a directory follows the registry");
         let reason = down_reason(expired);
         for id in self.sessions_that_know(publisher) {
-            if let Some(news) = self.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+            if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_down(publisher, reason);
             }
             self.tell_news(id);
@@ -374,9 +378,9 @@ impl Shard {
     }
 
     fn sessions_that_know(&mut self, publisher: PublisherId) -> Vec<SessionId> {
-        self.turn.spend(self.publishers.watching.len());
+        self.base.turn.spend(self.publishers.watching.len());
         let watching = self.publishers.watching.iter().copied();
-        let news = |id| self.sessions.get(id).and_then(|session| session.news.as_ref());
+        let news = |id| self.base.sessions.get(id).and_then(|session| session.news.as_ref());
         watching.filter(|id| news(*id).is_some_and(|news| news.knows(publisher))).collect()
     }
 
@@ -394,11 +398,11 @@ impl Shard {
 
     /// A tick: leases that have run out, as many as this turn has work left for.
     pub(super) fn expire_leases(&mut self) {
-        let now = self.now;
-        while !self.turn.is_over()
+        let now = self.base.clock.now();
+        while !self.base.turn.is_over()
             && let Some(gone) = self.publishers.registry.as_mut().and_then(|registry| registry.expire(now))
         {
-            self.turn.spend(FILING_STEPS);
+            self.base.turn.spend(FILING_STEPS);
             self.tell_change(RegistryChange::Down(gone));
         }
     }

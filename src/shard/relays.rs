@@ -108,7 +108,7 @@ impl Shard {
         encode_subscription(id, filter, wanted, &mut told);
         let told = Bytes::from(told);
         let (publishers, work) = self.publishers.directory.overlapping(filter);
-        self.turn.spend(work + publishers.len());
+        self.base.turn.spend(work + publishers.len());
         for publisher in publishers {
             let Some(registration) = self.publishers.directory.get(publisher).cloned() else { continue };
             match self.relays.relays.get(&registration.publisher).map(|relay| relay.stage) {
@@ -121,7 +121,7 @@ impl Shard {
 
     /// A ZeroMQ session leaves, and with it all that it asked direct publishers for.
     pub(super) fn leave_relays(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else { return };
+        let Some(session) = self.base.sessions.get(id) else { return };
         if !session.kind.is_zmtp() || self.relays.relays.is_empty() {
             return;
         }
@@ -133,7 +133,7 @@ impl Shard {
 
     /// A direct publisher is there, or has changed.
     pub(super) fn relay_on_up(&mut self, registration: &Arc<Registration>) {
-        if !self.config.zmtp_subscribers {
+        if !self.base.config.zmtp_subscribers {
             return;
         }
         let Some(relay) = self.relays.relays.get_mut(&registration.publisher) else {
@@ -146,7 +146,7 @@ impl Shard {
         let old = std::mem::replace(&mut relay.registration, Arc::clone(registration));
         let Stage::Connected(session) = relay.stage else { return };
         if old.endpoints != registration.endpoints {
-            return self.close(session, ErrorCode::ShuttingDown, "the publisher has moved");
+            return self.base.end(session, ErrorCode::ShuttingDown, "the publisher has moved");
         }
         // What it publishes more: a second subscription of the same changes nothing.
         let (subscriptions, frames) = self.relayed(registration);
@@ -154,8 +154,8 @@ impl Shard {
     }
 
     fn tell_relay(&mut self, id: SessionId, frames: Bytes, count: u32) {
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
-            self.queue(id, frames, count);
+        if self.base.sessions.get(id).is_some_and(Session::is_listening) {
+            self.base.queue(id, frames, count);
         }
     }
 
@@ -170,16 +170,16 @@ impl Shard {
 
     fn wants_relay(&mut self, registration: &Registration) -> bool {
         let (wants, work) = self.relays.want(registration);
-        self.turn.spend(work);
+        self.base.turn.spend(work);
         wants
     }
 
     fn begin_relay(&mut self, registration: Arc<Registration>) {
-        if self.draining || self.config.direct.is_some() {
+        if self.base.draining || self.base.config.direct.is_some() {
             return;
         }
         let publisher = registration.publisher;
-        let relay = Relay { registration, stage: Stage::Waits(self.now), is_gone: false };
+        let relay = Relay { registration, stage: Stage::Waits(self.base.clock.now()), is_gone: false };
         self.relays.relays.insert(publisher, relay);
         self.dial_relay(publisher);
     }
@@ -188,14 +188,14 @@ impl Shard {
         let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
         relay.stage = Stage::Dialled;
         let endpoint = relay.registration.endpoints.first().cloned();
-        self.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
+        self.base.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
     }
 
     /// A dialled connection to a direct publisher stands. `false`: nobody wants it any more.
     pub(super) fn relay_is_wanted(&mut self, publisher: PublisherId) -> bool {
         let Some(relay) = self.relays.relays.get(&publisher) else { return false };
         let registration = Arc::clone(&relay.registration);
-        if self.draining || !self.wants_relay(&registration) {
+        if self.base.draining || !self.wants_relay(&registration) {
             self.relays.relays.remove(&publisher);
             return false;
         }
@@ -209,17 +209,17 @@ impl Shard {
         let registration = Arc::clone(&relay.registration);
         let mut hello = greeting::ours().to_vec();
         encode(&Frame::Hello { name: NAME, overflow: 0, previous: 0, ticket: 0 }, &mut hello);
-        self.queue(id, hello, 1);
+        self.base.queue(id, hello, 1);
         let (subscriptions, frames) = self.relayed(&registration);
-        self.queue(id, subscriptions, frames);
+        self.base.queue(id, subscriptions, frames);
     }
 
     /// A direct publisher could not be connected to, or the connection has ended: it is tried again while it is
     /// known.
     pub fn on_dial_failed(&mut self, publisher: PublisherId) {
         let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
-        relay.stage = Stage::Waits(self.now + RELAY_PAUSE);
-        if relay.is_gone || self.draining {
+        relay.stage = Stage::Waits(self.base.clock.now() + RELAY_PAUSE);
+        if relay.is_gone || self.base.draining {
             self.relays.relays.remove(&publisher);
         }
     }
@@ -228,7 +228,7 @@ impl Shard {
     /// number.
     fn relayed(&mut self, registration: &Registration) -> (Bytes, u32) {
         let (wanted, work) = self.relays.wanted_of(registration);
-        self.turn.spend(work);
+        self.base.turn.spend(work);
         let (mut out, mut frames) = (Vec::new(), 0);
         for (filter, group) in &wanted {
             for id in &self.fanout.groups.get(*group).members {
@@ -244,7 +244,7 @@ impl Shard {
         if self.relays.relays.is_empty() {
             return;
         }
-        let now = self.now;
+        let now = self.base.clock.now();
         let due = self.relays.relays.iter().filter(|(_, r)| matches!(r.stage, Stage::Waits(at) if at <= now));
         let due: Vec<(PublisherId, Arc<Registration>)> =
             due.map(|(publisher, relay)| (*publisher, Arc::clone(&relay.registration))).collect();
@@ -259,36 +259,36 @@ impl Shard {
 
     /// One frame of a direct publisher that is meant for this end.
     pub(super) fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
+        let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.is_listening()) else {
             return;
         };
         let Kind::Relay(peer) = &mut session.kind else { return };
         match frame {
             Frame::Identity { publisher } if publisher != peer.publisher.0 => {
-                self.close(id, ErrorCode::Unexpected, "another publisher has taken its port");
+                self.base.end(id, ErrorCode::Unexpected, "another publisher has taken its port");
             }
             Frame::Welcome { heartbeat_ms, .. } => {
                 peer.heartbeat = Duration::from_millis(u64::from(heartbeat_ms.max(1)));
                 session.phase = Phase::Open;
                 session.deadline = None;
             }
-            Frame::Ping { token } => self.answer(id, &Frame::Pong { token }),
-            Frame::Error { code, text, request: 0 } => self.close(id, ErrorCode::from_number(code), text),
+            Frame::Ping { token } => self.base.answer(id, &Frame::Pong { token }),
+            Frame::Error { code, text, request: 0 } => self.base.end(id, ErrorCode::from_number(code), text),
             _ => {}
         }
     }
 
     /// Says to a direct publisher that this end lives, or that nobody here wants to hear it any more.
     pub(super) fn ping_relayed(&mut self, id: SessionId) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let now = self.base.clock.now();
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         let Kind::Relay(peer) = &mut session.kind else { return };
         peer.pinged = now;
         let relay = self.relays.relays.get(&peer.publisher).map(|relay| Arc::clone(&relay.registration));
         if relay.is_some_and(|registration| self.wants_relay(&registration)) {
-            self.answer(id, &Frame::Ping { token: now.0 });
+            self.base.answer(id, &Frame::Ping { token: now.0 });
         } else {
-            self.close(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
+            self.base.end(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
         }
     }
 
@@ -348,8 +348,8 @@ mod tests {
         let id = rig.open(0, OverflowPolicy::DropOldest);
         let endpoints = &format!("tcp://127.0.0.1:{publisher}");
         rig.say(0, id, &[Frame::Register { endpoints, topics, publisher, epoch: 1, request: 1 }]);
-        let work = rig.shards[0].turn.spent();
-        let dials = std::mem::take(&mut rig.shards[0].outbox.dials);
+        let work = rig.shards[0].base.turn.spent();
+        let dials = std::mem::take(&mut rig.shards[0].outbox().dials);
         (dials.iter().any(|dial| dial.publisher == PublisherId(publisher)), work)
     }
 

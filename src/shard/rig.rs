@@ -127,7 +127,7 @@ impl Rig {
         let shard = &mut self.shards[shard];
         let mut taken = Vec::new();
         shard.flush_all(id, |part| taken.extend_from_slice(part));
-        shard.outbox.dirty.retain(|dirty| *dirty != id);
+        shard.outbox().dirty.retain(|dirty| *dirty != id);
         taken
     }
 

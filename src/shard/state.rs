@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::base::Base;
 use super::config::ShardConfig;
 use super::door::Door;
 use super::interest::Interest;
@@ -14,28 +15,24 @@ use super::leaving::Leaving;
 use super::losses::Losses;
 use super::origin::Origin;
 use super::outbox::Outbox;
-use super::peer::Peer;
 use super::publishers::Publishers;
 use super::relay_peer::RelayPeer;
 use super::relays::Relays;
 use super::session::{Phase, Session};
-use super::sessions::Sessions;
 use super::successors::Tickets;
-use super::unfinished::Unfinished;
 use super::upstream::Upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::Batch;
+use crate::fanout::EgressQueue;
 use crate::fanout::Fanout;
 use crate::fanout::Messages;
-use crate::fanout::Turn;
-use crate::fanout::{EgressQueue, Sent};
 use crate::ids::{SessionId, ShardId, SubscriberId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::ShardCounters;
-use crate::wire::{Frame, FrameKind, Span, WireError, encode_to_vec, greeting, splitter};
+use crate::wire::{FrameKind, Partial, Span, WireError, greeting};
 use crate::zmtp::Machine;
 
 /// The room that a shard has for one session more.
@@ -63,43 +60,22 @@ impl Quota {
     }
 }
 
-/// One shard. Fields are of this module; the rules over them are in `publish`, `control`, `membership`,
-/// `closing` and `deadlines`.
+/// One shard: the parts of it, and the ground that they stand on.
 pub struct Shard {
-    pub(super) id: ShardId,
-    pub(super) config: ShardConfig,
-    /// The time that counts for deadlines, by the last tick or later: without that in which this shard heard nobody.
-    pub(super) now: MonotonicNs,
-    /// The time that it last heard.
-    pub(super) told: MonotonicNs,
-    /// When the last tick was.
-    pub(super) ticked: MonotonicNs,
-    pub(super) sessions: Sessions,
+    pub(super) base: Base,
     pub(super) fanout: Fanout,
     pub(super) interest: Interest,
     pub(super) watches: Watches,
-    /// What was dropped and is in no line of the log yet.
-    pub losses: Losses,
     pub(super) publishers: Publishers,
-    /// What ZeroMQ publishers are asked for.
+    /// The prefixes that ZeroMQ publishers are asked for.
     pub(super) upstream: Upstream,
     /// Direct publishers that ZeroMQ subscribers hear through this shard.
     pub(super) relays: Relays,
-    pub(super) peers: Vec<Peer>,
-    /// Stopping: nothing more is taken from publishers.
-    pub(super) draining: bool,
     /// Sessions with very many filters that have left.
     pub(super) leaving: VecDeque<Leaving>,
     pub(super) sweep_at: usize,
-    pub(super) turn: Turn,
     pub(super) tickets: Tickets,
     pub(super) scratch: Vec<SubscriberId>,
-    /// Frames that are not whole.
-    pub(super) unfinished: Unfinished,
-    /// What is to be done.
-    pub outbox: Outbox,
-    /// What has been counted.
-    pub counters: ShardCounters,
 }
 
 impl Shard {
@@ -108,42 +84,71 @@ impl Shard {
         let shards = config.shards;
         assert!(usize::from(id.0) < shards, "shards are numbered from 0");
         Shard {
-            id,
-            now,
-            told: now,
-            ticked: now,
-            sessions: Sessions::default(),
             fanout: Fanout::default(),
             interest: Interest::new(id, shards),
             watches: Watches::default(),
-            losses: Losses::default(),
             upstream: Upstream::default(),
             relays: Relays::new(&config),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
-            peers: (0..shards).map(|_| Peer::default()).collect(),
-            draining: false,
             leaving: VecDeque::new(),
             sweep_at: 0,
-            turn: Turn::new(config.turn_steps_max),
             tickets: Tickets::default(),
             scratch: Vec::new(),
-            unfinished: Unfinished::default(),
-            outbox: Outbox::default(),
-            counters: ShardCounters::default(),
-            config,
+            base: Base::new(id, config, now),
         }
+    }
+
+    /// Notes after each turn that read from a session which frame has begun and is not whole, and whether any was
+    /// completed.
+    pub fn on_partial(&mut self, id: SessionId, partial: Partial, completed: bool) {
+        let base = &mut self.base;
+        let admitted = base.unfinished.note(&mut base.sessions, base.clock.now(), (id, partial, completed));
+        base.release_sessions(&admitted);
+    }
+
+    /// Before a session that has something to read goes on with a long frame: it is held until there is room for it.
+    pub fn on_readable(&mut self, id: SessionId) {
+        if !self.base.unfinished.may_go_on(&mut self.base.sessions, id) {
+            self.base.hold(Origin::Here(id));
+        }
+    }
+
+    /// Bytes of long frames that are not whole.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.base.unfinished.bytes()
+    }
+
+    /// Things to be done.
+    #[inline]
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.base.outbox
+    }
+
+    /// The figures that this shard has counted.
+    pub fn counters(&self) -> &ShardCounters {
+        &self.base.counters
+    }
+
+    /// The figures that this shard has counted, for those that only its pumps can count.
+    pub fn counters_mut(&mut self) -> &mut ShardCounters {
+        &mut self.base.counters
+    }
+
+    /// Drops that are in no line of the log yet.
+    pub fn losses(&mut self) -> &mut Losses {
+        &mut self.base.losses
     }
 
     /// A session comes by this door. `None`: this shard is full or stopping, or nobody wants the session; drop it.
     pub fn on_open(&mut self, door: Door, identity: Identity) -> Option<SessionId> {
-        let quota = Quota::of(&self.config, self.sessions.len(), self.draining, door);
+        let quota = Quota::of(&self.base.config, self.base.sessions.len(), self.base.draining, door);
         if quota == Quota::Full || matches!(door, Door::Relay(publisher) if !self.relay_is_wanted(publisher))
         {
             return None;
         }
-        let (policy, now) = (self.config.overflow, self.now);
-        let (config, shard) = (&self.config, self.id);
-        let id = self.sessions.insert(|generation| {
+        let (policy, now) = (self.base.config.overflow, self.base.clock.now());
+        let (config, shard) = (&self.base.config, self.base.id);
+        let id = self.base.sessions.insert(|generation| {
             let kind = match door {
                 Door::Native => Kind::Native,
                 Door::Zmtp(sides) => {
@@ -156,34 +161,35 @@ impl Shard {
             };
             Session::new((generation, kind, identity), policy, now, now + HANDSHAKE_DEADLINE)
         });
-        self.counters.sessions += 1;
-        self.counters.accepts += u64::from(matches!(door, Door::Native | Door::Zmtp(_)));
+        self.base.counters.sessions += 1;
+        self.base.counters.accepts += u64::from(matches!(door, Door::Native | Door::Zmtp(_)));
         match door {
-            Door::Native => self.queue(id, greeting::ours().to_vec(), 0),
-            Door::Zmtp(_) => self.queue(id, Machine::begin(), 0),
+            Door::Native => self.base.queue(id, greeting::ours().to_vec(), 0),
+            Door::Zmtp(_) => self.base.queue(id, Machine::begin(), 0),
             Door::Relay(publisher) => self.greet_relayed(id, publisher),
             Door::Local => {
-                if let Some(session) = self.sessions.get_mut(id) {
+                if let Some(session) = self.base.sessions.get_mut(id) {
                     (session.phase, session.deadline) = (Phase::Open, None);
                 }
             }
         }
         if quota == Quota::Over {
-            self.close(id, ErrorCode::TooManySessions, "as many sessions are open here as there may be");
+            self.base.end(id, ErrorCode::TooManySessions, "as many sessions are open here as there may be");
+            self.settle();
         }
         Some(id)
     }
 
     /// How far a session has come; `None` if it has ended.
     pub fn phase(&self, id: SessionId) -> Option<Phase> {
-        self.sessions.get(id).map(|s| s.phase)
+        self.base.sessions.get(id).map(|s| s.phase)
     }
 
     /// The peer's greeting is whole, or cannot become one.
     pub fn on_greeting(&mut self, id: SessionId, greeting: Result<(), ErrorCode>) {
         match greeting {
             Ok(()) => {
-                if let Some(session) = self.sessions.get_mut(id) {
+                if let Some(session) = self.base.sessions.get_mut(id) {
                     debug_assert_eq!(session.phase, Phase::Greeting);
                     session.phase = Phase::Hello;
                 }
@@ -193,7 +199,8 @@ impl Shard {
                     ErrorCode::Version => "this end speaks protocol version 1",
                     _ => "this is a corecast port; the first bytes are not its greeting",
                 };
-                self.close(id, code, text);
+                self.base.end(id, code, text);
+                self.settle();
             }
         }
     }
@@ -201,11 +208,11 @@ impl Shard {
     /// Bytes came that made these whole, checked frames (perhaps none). `spans` are of `bytes`: they are read
     /// unchecked, so that from outside the crate the way in is [`crate::broker::ingest`].
     pub(crate) fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.heard = self.now;
-        self.counters.bytes_in += bytes.len() as u64;
-        self.counters.frames_in += spans.len() as u64;
-        self.turn.begin();
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        session.heard = self.base.clock.now();
+        self.base.counters.bytes_in += bytes.len() as u64;
+        self.base.counters.frames_in += spans.len() as u64;
+        self.base.turn.begin();
         self.take_in_turn(id, bytes, Messages::Native(spans));
     }
 
@@ -219,16 +226,18 @@ impl Shard {
 
     /// Does what frames or messages say until the turn's work is used up, and gives how many that were.
     pub(super) fn take(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) -> usize {
-        match messages {
+        let done = match messages {
             Messages::Native(spans) => self.take_frames(id, bytes, spans),
             Messages::Zmtp(..) if self.may_publish(id) => self.publish(bytes, messages, Origin::Here(id)),
             Messages::Zmtp(spans, _) => spans.len(),
-        }
+        };
+        self.settle();
+        done
     }
 
     fn take_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) -> usize {
         let mut from = 0;
-        while from < spans.len() && !self.turn.is_over() {
+        while from < spans.len() && !self.base.turn.is_over() {
             let run =
                 spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
             if run > 0 {
@@ -237,12 +246,13 @@ impl Shard {
                     from = end;
                 }
                 // One that its own messages close, as a slow subscriber, has said all the same what was read with them.
-                while from < end && !(self.turn.is_over() && self.is_listening(id)) {
+                while from < end && !(self.base.turn.is_over() && self.is_listening(id)) {
                     let messages = Messages::Native(&spans[from..end]);
                     from += self.publish(bytes, messages, Origin::Here(id));
                 }
             } else {
                 self.on_control(id, spans[from].frame(bytes));
+                self.settle();
                 from += 1;
             }
         }
@@ -250,7 +260,7 @@ impl Shard {
     }
 
     fn is_listening(&self, id: SessionId) -> bool {
-        self.sessions.get(id).is_some_and(Session::is_listening)
+        self.base.sessions.get(id).is_some_and(Session::is_listening)
     }
 
     /// What came is no frame: the session ends with this error. Frames before it were handed over first.
@@ -260,12 +270,12 @@ impl Shard {
 
     /// What waits for a session, to be sent; `None` if it has ended.
     pub fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
-        self.sessions.get_mut(id).map(|s| &mut s.egress)
+        self.base.sessions.get_mut(id).map(|s| &mut s.egress)
     }
 
     /// The kernel took so many bytes of a session's egress.
     pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
         let hears_news = session.news.is_some();
         if sent.messages > 0
@@ -274,34 +284,29 @@ impl Shard {
             peer.liveness.fed();
         }
         let mut holds = Vec::new();
-        if !session.holds.is_empty() && session.egress.has_room(self.config.bounds) {
+        if !session.holds.is_empty() && session.egress.has_room(self.base.config.bounds) {
             holds = std::mem::take(&mut session.holds);
         }
-        self.counters.bytes_out += bytes as u64;
-        self.count_sent(sent);
-        self.release(&holds);
+        self.base.counters.bytes_out += bytes as u64;
+        self.base.count_sent(sent);
+        self.base.release(&holds);
         if hears_news {
             self.tell_news(id);
+            self.settle();
         }
-    }
-
-    pub(super) fn count_sent(&mut self, sent: Sent) {
-        self.counters.frames_out += sent.frames;
-        self.counters.deliveries += sent.messages;
-        self.counters.gaps_told += sent.gaps;
     }
 
     /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
     /// was all it waited for, it is shut. With something left a flush waits for the kernel.
     pub fn on_flushed(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         if !session.egress.is_empty() {
             return;
         }
         session.listed = false;
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
-            self.outbox.shut.push(id);
+            self.base.outbox.shut.push(id);
         } else if session.kind.is_zmtp() {
             self.tell_late(id);
         }
@@ -309,61 +314,32 @@ impl Shard {
 
     /// Whether this publisher is not to be read now.
     pub fn is_held(&self, publisher: SessionId) -> bool {
-        self.sessions.get(publisher).is_some_and(|s| s.held_by > 0)
+        self.base.sessions.get(publisher).is_some_and(|s| s.held_by > 0)
     }
 
     /// Which shard this is.
     pub fn id(&self) -> ShardId {
-        self.id
+        self.base.id
     }
 
     /// Longest frame body taken, in bytes.
     pub fn frame_bytes_max(&self) -> usize {
-        self.config.frame_bytes_max
+        self.base.config.frame_bytes_max
     }
 
     /// Whether it stops, has nobody left and owes the other shards nothing.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.sessions.len() == 0 && self.peers.iter().all(|peer| peer.pending.is_empty())
+        self.base.draining && self.base.sessions.len() == 0 && self.base.links.is_idle()
     }
 
     /// Sessions here.
     pub fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.base.sessions.len()
     }
 
     /// Bytes and frames that wait for all sessions: adds them up, so not for each message.
     pub fn egress_depth(&self) -> (u64, u64) {
-        let queues = self.sessions.iter().map(|(_, session)| &session.egress);
+        let queues = self.base.sessions.iter().map(|(_, session)| &session.egress);
         queues.fold((0, 0), |(b, f), q| (b + q.bytes() as u64, f + q.frames() as u64))
-    }
-
-    /// Answers a session. Nothing comes after a farewell.
-    pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
-        let Some(session) = self.sessions.get(id).filter(|session| session.is_listening()) else { return };
-        assert!(!session.kind.is_zmtp(), "a ZeroMQ peer would not understand");
-        self.queue(id, encode_to_vec(frame), 1);
-    }
-
-    /// Answers a session with these whole frames.
-    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
-            let bytes = bytes.into();
-            let frames = splitter::frames(&bytes).count();
-            self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
-        }
-    }
-
-    /// Queues bytes of so many frames that are not dropped.
-    pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let bytes = bytes.into();
-        if !bytes.is_empty() {
-            session.egress.push_answer(bytes, frames);
-        }
-        if !session.listed {
-            session.listed = true;
-            self.outbox.dirty.push_back(id);
-        }
     }
 }

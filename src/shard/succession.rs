@@ -15,12 +15,12 @@ impl Shard {
     pub(super) fn open_after(&mut self, id: SessionId, predecessor: Predecessor) {
         let Predecessor { number, ticket } = predecessor;
         let owner = number.shard();
-        if ticket == 0 || usize::from(owner.0) >= self.config.shards {
+        if ticket == 0 || usize::from(owner.0) >= self.base.config.shards {
             self.welcome(id);
-        } else if owner == self.id {
-            self.end_predecessor(predecessor, (self.id, id));
+        } else if owner == self.base.id {
+            self.end_predecessor(predecessor, (self.base.id, id));
         } else {
-            self.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
+            self.base.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
         }
     }
 
@@ -31,17 +31,18 @@ impl Shard {
         if ticket != self.tickets.of(number) {
             return self.let_open(successor);
         }
-        let until = self.now + LINGER;
+        let until = self.base.clock.now() + LINGER;
         let slot = usize::try_from(number.slot()).unwrap_or(usize::MAX);
-        let there = self.sessions.in_slot(slot).filter(|id| id.number(self.id) == number);
-        let open = there.filter(|id| (self.id, *id) != successor && self.phase(*id) == Some(Phase::Open));
+        let there = self.base.sessions.in_slot(slot).filter(|id| id.number(self.base.id) == number);
+        let open =
+            there.filter(|id| (self.base.id, *id) != successor && self.phase(*id) == Some(Phase::Open));
         let Some(id) = open else { return self.let_open_in_order(successor) };
-        if let Some(session) = self.sessions.get_mut(id) {
+        if let Some(session) = self.base.sessions.get_mut(id) {
             let successors =
                 session.successors.get_or_insert_with(|| Box::new(Successors { waiting: Vec::new(), until }));
             successors.waiting.push(successor);
         }
-        self.leave_fan_out(id);
+        self.base.depart(id);
     }
 
     /// A session has ended: those that wait for it go on.
@@ -55,48 +56,49 @@ impl Shard {
     /// What its predecessor said here may still be on its way to other shards. On this shard the same links keep order.
     fn let_open_in_order(&mut self, successor: (ShardId, SessionId)) {
         let (shard, session) = successor;
-        if shard == self.id {
+        if shard == self.base.id {
             return self.welcome(session);
         }
         let seq = self.interest.acks.next();
-        for other in self.others() {
-            self.send_link(other, LinkItem::Fence { seq });
+        for other in self.base.links.others() {
+            self.base.send_link(other, LinkItem::Fence { seq });
         }
         self.interest.acks.wait(Awaiting::Successor(shard, session));
         self.answer_done();
     }
 
     pub(super) fn let_open(&mut self, (shard, session): (ShardId, SessionId)) {
-        if shard == self.id {
+        if shard == self.base.id {
             self.welcome(session);
         } else {
-            self.send_link(shard, LinkItem::Open { session });
+            self.base.send_link(shard, LinkItem::Open { session });
         }
     }
 
     /// A session is open.
     pub(super) fn welcome(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.phase == Phase::Hello) else {
+        let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.phase == Phase::Hello)
+        else {
             return;
         };
         session.phase = Phase::Open;
         session.deadline = None;
         let policy = session.policy;
-        match self.config.direct {
-            Some(publisher) => self.answer(id, &Frame::Identity { publisher: publisher.0 }),
-            None if self.config.modes.is_all_proxy() => {}
-            None => self.answer(id, &Frame::Modes { rules: &self.config.modes.to_text() }),
+        match self.base.config.direct {
+            Some(publisher) => self.base.answer(id, &Frame::Identity { publisher: publisher.0 }),
+            None if self.base.config.modes.is_all_proxy() => {}
+            None => self.base.answer(id, &Frame::Modes { rules: &self.base.config.modes.to_text() }),
         }
-        let number = id.number(self.id);
+        let number = id.number(self.base.id);
         let welcome = Frame::Welcome {
             session: number.0,
-            epoch: self.config.epoch,
-            frame_bytes_max: u32::try_from(self.config.frame_bytes_max).unwrap_or(u32::MAX),
-            heartbeat_ms: u32::try_from(self.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            epoch: self.base.config.epoch,
+            frame_bytes_max: u32::try_from(self.base.config.frame_bytes_max).unwrap_or(u32::MAX),
+            heartbeat_ms: u32::try_from(self.base.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
             overflow: policy.to_wire(),
             ticket: self.tickets.of(number),
         };
-        self.answer(id, &welcome);
+        self.base.answer(id, &welcome);
     }
 }
 
@@ -178,9 +180,9 @@ mod tests {
         let (new, again) = (come_back(&mut rig, 2, number, ticket), come_back(&mut rig, 0, number, ticket));
         rig.travel();
         rig.wait(LINGER / 2);
-        assert!(rig.shards[1].outbox.abort.is_empty());
+        assert!(rig.shards[1].outbox().abort.is_empty());
         rig.wait(LINGER);
-        assert!(rig.shards[1].outbox.abort.contains(&old));
+        assert!(rig.shards[1].outbox().abort.contains(&old));
         assert!(!is_open(&rig, 2, new));
         let _ = rig.shards[1].on_closed(old, false);
         rig.travel();
@@ -213,7 +215,7 @@ mod tests {
             assert!(is_open(&rig, shard, id), "it is let in all the same");
         }
         rig.wait(2 * LINGER);
-        assert!(rig.shards[1].outbox.abort.is_empty());
+        assert!(rig.shards[1].outbox().abort.is_empty());
         rig.say(1, old, &[message("a", 1)]);
         rig.travel();
         assert_eq!(rig.hears(0, subscriber), "a=1");
@@ -224,7 +226,8 @@ mod tests {
     fn one_that_is_over_or_closing_is_waited_for_only_by_what_it_said() {
         let (mut rig, subscriber, old, number, ticket) = begun(1);
         rig.say(1, old, &[message("a", 1)]);
-        rig.shards[1].close(old, ErrorCode::IdleTimeout, "silent");
+        rig.shards[1].base.end(old, ErrorCode::IdleTimeout, "silent");
+        rig.shards[1].settle();
         let first = come_back(&mut rig, 2, number, ticket);
         rig.travel_once(2, 1);
         assert!(!is_open(&rig, 2, first), "its message is on its way");

@@ -14,51 +14,56 @@ use crate::wire::WireError;
 impl Shard {
     /// A turn begins that is not one session's: items of a link, one after the other.
     pub fn begin_turn(&mut self) {
-        self.turn.begin();
+        self.base.turn.begin();
     }
 
     /// True if something of this session was read and waits for its next turn: until [`Shard::go_on`] has done it,
     /// nothing more is to be read.
     pub fn is_behind(&self, id: SessionId) -> bool {
-        self.sessions.get(id).is_some_and(|session| session.rest.is_some())
+        self.base.sessions.get(id).is_some_and(|session| session.rest.is_some())
     }
 
     /// The next turn of a session that is behind.
     pub fn go_on(&mut self, id: SessionId) {
-        self.turn.begin();
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        self.base.turn.begin();
+        let now = self.base.clock.now();
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         // It is not read meanwhile: its silence and its begun frame are not its fault.
         session.heard = now;
-        while !self.turn.is_over()
-            && let Some(batch) = self.sessions.rest_of(id).and_then(|rest| rest.batches.pop_front())
+        while !self.base.turn.is_over()
+            && let Some(batch) = self.base.sessions.rest_of(id).and_then(|rest| rest.batches.pop_front())
         {
             let done = self.take(id, &batch.bytes, batch.spans.messages());
             if let Some(rest) = batch.after(done) {
                 self.wait_for_turn(id, rest, VecDeque::push_front);
             }
         }
-        while !self.turn.is_over()
-            && let Some(step) = self.sessions.rest_of(id).and_then(|rest| rest.postponed.pop())
+        while !self.base.turn.is_over()
+            && let Some(step) = self.base.sessions.rest_of(id).and_then(|rest| rest.postponed.pop())
         {
             self.on_step(id, step);
+            self.settle();
         }
-        self.hold_for_news(id);
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        self.base.hold_for_news(id);
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty() && rest.postponed.is_empty())
         {
             session.frame_begins_again(now);
             if let Some(error) = rest.error {
-                self.close(id, error.code, &error.text);
+                self.base.end(id, error.code, &error.text);
+                self.settle();
             }
         }
     }
 
     /// A session ends with this error, behind what was read before it.
     pub(super) fn end_with(&mut self, id: SessionId, error: &WireError) {
-        match self.sessions.rest_of(id) {
+        match self.base.sessions.rest_of(id) {
             Some(rest) => rest.error = Some(error.clone()),
-            None => self.close(id, error.code, &error.text),
+            None => {
+                self.base.end(id, error.code, &error.text);
+                self.settle();
+            }
         }
     }
 
@@ -77,21 +82,21 @@ impl Shard {
 
     /// The waiting input of a session, to add to it; `None` if it is not listened to any more.
     pub(super) fn rest_of(&mut self, id: SessionId) -> Option<&mut Rest> {
-        let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
         Some(session.rest.get_or_insert_default())
     }
 
     /// True if items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
     /// more are to be taken.
     pub fn is_behind_link(&self, from: ShardId) -> bool {
-        !self.peers[usize::from(from.0)].arrived.is_empty()
+        self.base.links.is_behind(from)
     }
 
     /// The next turn of a link that is behind.
     pub fn go_on_with_link(&mut self, from: ShardId) {
-        self.turn.begin();
-        while !self.turn.is_over()
-            && let Some(item) = self.peers[usize::from(from.0)].arrived.pop_front()
+        self.base.turn.begin();
+        while !self.base.turn.is_over()
+            && let Some(item) = self.base.links.next_kept(from)
         {
             self.take_item(from, item);
         }
@@ -103,7 +108,7 @@ impl Shard {
         let done = self.publish(&batch.bytes, batch.spans.messages(), origin);
         if let Some(rest) = batch.after(done) {
             let item = LinkItem::Batch { batch: Arc::new(rest), publisher };
-            self.peers[usize::from(from.0)].arrived.push_front(item);
+            self.base.links.keep_first(from, item);
         }
     }
 }
@@ -201,7 +206,8 @@ mod tests {
         let (bytes, spans) = framed(&frames);
         rig.shards[0].on_frames(publisher, &bytes, &spans);
         assert!(rig.shards[0].is_behind(publisher));
-        rig.shards[0].close(publisher, crate::error::ErrorCode::Malformed, "wrong");
+        rig.shards[0].base.end(publisher, crate::error::ErrorCode::Malformed, "wrong");
+        rig.shards[0].settle();
         assert!(!rig.shards[0].is_behind(publisher));
     }
 

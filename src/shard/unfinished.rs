@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
+use corecast_executors::MonotonicNs;
+
 use super::begun::Begun;
-use super::origin::Origin;
-use super::session::Phase;
-use super::state::Shard;
+use super::session::{Phase, Session};
+use super::sessions::Sessions;
 use crate::ids::SessionId;
 use crate::limits::{FRAME_STALL_CROWDED, PARTIAL_BYTES_IN_SLAB, UNFINISHED_BYTES_MAX};
 use crate::wire::Partial;
@@ -23,19 +24,23 @@ pub(super) struct Unfinished {
     waiting: VecDeque<SessionId>,
 }
 
-impl Shard {
+impl Unfinished {
     /// Notes after each turn that read from a session which frame has begun and is not whole, and whether any was
-    /// completed.
-    pub fn on_partial(&mut self, id: SessionId, partial: Partial, completed: bool) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// completed. Returns the sessions that may go on with theirs.
+    pub(super) fn note(
+        &mut self,
+        sessions: &mut Sessions,
+        now: MonotonicNs,
+        (id, partial, completed): (SessionId, Partial, bool),
+    ) -> Vec<SessionId> {
+        let Some(session) = sessions.get_mut(id) else { return Vec::new() };
         session.heard = now;
         if session.phase != Phase::Open {
-            return;
+            return Vec::new();
         }
         let was_long = session.begun.is_long();
         if completed || session.deadline.is_none() {
-            self.unfinished.forget(&mut session.begun);
+            self.forget(&mut session.begun);
             session.begun = Begun::at(now);
         }
         if partial.received_bytes == 0 {
@@ -45,100 +50,102 @@ impl Shard {
             if partial.held_bytes > PARTIAL_BYTES_IN_SLAB {
                 let (bytes, at_most) = (partial.held_bytes, partial.at_most_bytes);
                 let grown = Begun { bytes, at_most, ..session.begun };
-                self.unfinished.change(&mut session.begun, grown);
+                self.change(&mut session.begun, grown);
             } else if was_long {
                 // Its message is too long: the bytes that were held have been skipped.
-                self.unfinished.forget(&mut session.begun);
+                self.forget(&mut session.begun);
             }
         }
         if was_long && (completed || !session.begun.is_long()) {
-            self.let_in_others();
+            return self.let_in_others(sessions);
         }
+        Vec::new()
     }
 
     /// Bytes of long frames that are not whole.
-    pub fn unfinished_bytes(&self) -> usize {
-        self.unfinished.bytes
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    /// Before a session that has something to read goes on with a long frame: it is held until there is room for it.
-    pub fn on_readable(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// A session has something to read and is to go on with its frame. `false`: it is a long one, for which there is no
+    /// room now; the session waits.
+    pub(super) fn may_go_on(&mut self, sessions: &mut Sessions, id: SessionId) -> bool {
+        let Some(session) = sessions.get_mut(id) else { return true };
         if !session.begun.is_long() || session.begun.admitted || session.held_by > 0 {
-            return;
+            return true;
         }
-        if !self.unfinished.waiting.is_empty() || !self.unfinished.admit(&mut session.begun) {
-            self.unfinished.waiting.push_back(id);
-            self.hold(Origin::Here(id));
+        let may = self.waiting.is_empty() && self.admit(&mut session.begun);
+        if !may {
+            self.waiting.push_back(id);
         }
+        may
     }
 
     /// True if a session's long frame is at a stop while others wait for what it holds.
-    pub(super) fn is_in_the_way(&self, id: SessionId) -> bool {
-        if self.unfinished.waiting.is_empty() {
-            return false;
-        }
-        self.sessions.get(id).is_some_and(|session| {
-            let stalled = self.now.saturating_since(session.begun.stepped.0) >= FRAME_STALL_CROWDED;
-            session.begun.is_long() && session.held_by == 0 && stalled
-        })
+    pub(super) fn is_in_the_way(&self, session: &Session, now: MonotonicNs) -> bool {
+        let is_stalled = || now.saturating_since(session.begun.stepped.0) >= FRAME_STALL_CROWDED;
+        !self.waiting.is_empty() && session.begun.is_long() && session.held_by == 0 && is_stalled()
     }
 
-    /// A session that is held does not go on: others may, with what was set aside for it.
-    pub(super) fn suspend_unfinished(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.begun.admitted {
-            let suspended = Begun { admitted: false, ..session.begun };
-            self.unfinished.change(&mut session.begun, suspended);
-            self.let_in_others();
-        }
-    }
-
-    /// A session that ends holds nothing, and waits for nothing: what is here of its frame is of no use.
-    pub(super) fn forget_unfinished(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.begun.is_long()) else {
-            return;
+    /// A session that is held does not go on. Returns those that may, with what was set aside for it.
+    pub(super) fn suspend(&mut self, sessions: &mut Sessions, id: SessionId) -> Vec<SessionId> {
+        let Some(session) = sessions.get_mut(id).filter(|session| session.begun.admitted) else {
+            return Vec::new();
         };
-        self.unfinished.forget(&mut session.begun);
-        self.outbox.forget.push(id);
-        if let Some(at) = self.unfinished.waiting.iter().position(|waiting| *waiting == id) {
-            self.unfinished.waiting.remove(at);
-            self.release(&[Origin::Here(id)]);
-        }
-        self.let_in_others();
+        let suspended = Begun { admitted: false, ..session.begun };
+        self.change(&mut session.begun, suspended);
+        self.let_in_others(sessions)
     }
 
-    /// There may be room for those that wait.
-    fn let_in_others(&mut self) {
-        while let Some(next) = self.unfinished.waiting.front().copied() {
-            if let Some(session) = self.sessions.get_mut(next)
-                && !self.unfinished.admit(&mut session.begun)
-            {
-                return;
-            }
-            self.unfinished.waiting.pop_front();
-            self.release(&[Origin::Here(next)]);
+    /// A session ends. Returns the sessions that are not held any longer, itself if it waited; `None`: it had begun no long
+    /// frame.
+    pub(super) fn forget_session(
+        &mut self,
+        sessions: &mut Sessions,
+        id: SessionId,
+    ) -> Option<Vec<SessionId>> {
+        let session = sessions.get_mut(id).filter(|session| session.begun.is_long())?;
+        self.forget(&mut session.begun);
+        let mut released = Vec::new();
+        if let Some(at) = self.waiting.iter().position(|waiting| *waiting == id) {
+            self.waiting.remove(at);
+            released.push(id);
         }
+        released.extend(self.let_in_others(sessions));
+        Some(released)
+    }
+
+    /// There may be room for those that wait: lets them in, and returns them.
+    fn let_in_others(&mut self, sessions: &mut Sessions) -> Vec<SessionId> {
+        let mut admitted = Vec::new();
+        while let Some(next) = self.waiting.front().copied() {
+            if let Some(session) = sessions.get_mut(next)
+                && !self.admit(&mut session.begun)
+            {
+                break;
+            }
+            self.waiting.pop_front();
+            admitted.push(next);
+        }
+        admitted
     }
 
     /// Counts again what is not finished.
-    pub(super) fn audit_unfinished(&self) {
+    pub(super) fn audit(&self, sessions: &Sessions) {
         let (mut bytes, mut reserved, mut admitted) = (0, 0, 0);
-        for (_, session) in self.sessions.iter() {
+        for (_, session) in sessions.iter() {
             bytes += session.begun.bytes;
             reserved += session.begun.reserved();
             admitted += usize::from(session.begun.admitted);
         }
-        let counted = (self.unfinished.bytes, self.unfinished.reserved, self.unfinished.admitted);
+        let counted = (self.bytes, self.reserved, self.admitted);
         assert_eq!(counted, (bytes, reserved, admitted), "bytes here, set aside, frames let in");
-        for id in &self.unfinished.waiting {
-            let held = self.sessions.get(*id).is_some_and(|session| session.held_by > 0);
+        for id in &self.waiting {
+            let held = sessions.get(*id).is_some_and(|session| session.held_by > 0);
             assert!(held, "{id} waits to go on, and is not held");
         }
     }
-}
 
-impl Unfinished {
     /// Sets aside what a frame may come to, if there is room for it. One is let in even if it is longer than all the room.
     fn admit(&mut self, begun: &mut Begun) -> bool {
         let others = self.reserved - begun.reserved();
@@ -167,6 +174,7 @@ impl Unfinished {
 mod tests {
     use std::time::Duration;
 
+    use super::super::origin::Origin;
     use super::super::rig::Rig;
     use super::*;
     use crate::fanout::OverflowPolicy;
@@ -275,7 +283,7 @@ mod tests {
         rig.shards[0].on_readable(held);
         let late = nearly_whole(&mut rig, 1)[0];
         assert!(rig.shards[0].is_held(late));
-        rig.shards[0].hold(Origin::Here(held));
+        rig.shards[0].base.hold(Origin::Here(held));
         assert!(rig.shards[0].is_held(late), "what is here of it takes room");
         let _ = rig.shards[0].on_closed(held, false);
         assert!(!rig.shards[0].is_held(late));

@@ -90,13 +90,13 @@ impl Shard {
     /// Somebody here or on another shard has this filter now, or has it no longer: publishers are told, first on and
     /// last off; if the broker is verbose, each time on.
     pub(super) fn tell_upstream(&mut self, filter: &Filter, wanted: bool) {
-        if !self.config.zmtp_publishers {
+        if !self.base.config.zmtp_publishers {
             return;
         }
         let prefix = upstream_prefix(filter);
         if self.upstream.change(prefix, wanted) {
             self.tell_publishers(prefix, wanted, false);
-        } else if wanted && self.config.zmtp_verbose {
+        } else if wanted && self.base.config.zmtp_verbose {
             self.tell_publishers(prefix, true, true);
         }
     }
@@ -111,7 +111,7 @@ impl Shard {
     ) -> bool {
         let before = self.interest.acks.changes();
         let subscribed = self.subscribe(id, filter.clone(), subscriber);
-        if subscribed && self.config.zmtp_verbose && self.interest.acks.changes() == before {
+        if subscribed && self.base.config.zmtp_verbose && self.interest.acks.changes() == before {
             self.repeat_upstream(filter);
         }
         subscribed
@@ -120,15 +120,15 @@ impl Shard {
     /// Somebody has subscribed to a filter that this shard had: the other shards have not heard of it, and publishers
     /// of a last value would not send it.
     fn repeat_upstream(&mut self, filter: &Filter) {
-        for shard in self.others() {
-            self.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
+        for shard in self.base.links.others() {
+            self.base.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
         }
         self.on_repeated(filter);
     }
 
     /// A session here or on another shard has subscribed to a filter that was known.
     pub(super) fn on_repeated(&mut self, filter: &Filter) {
-        if self.config.zmtp_publishers {
+        if self.base.config.zmtp_publishers {
             self.tell_publishers(upstream_prefix(filter), true, true);
         }
     }
@@ -138,11 +138,11 @@ impl Shard {
         if self.upstream.publishers.is_empty() {
             return;
         }
-        self.turn.spend(self.upstream.publishers.len());
+        self.base.turn.spend(self.upstream.publishers.len());
         let frames =
             [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
         for id in self.upstream.publishers.clone() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
+            let Some(session) = self.base.sessions.get_mut(id) else { continue };
             let is_slow = session.egress.answer_bytes() > ZMTP_UPSTREAM_BYTES_MAX;
             let Some(peer) = session.kind.zmtp_mut() else { continue };
             if is_slow || !peer.late.is_empty() {
@@ -158,7 +158,7 @@ impl Shard {
 
     /// A publisher has read all that it was told: it is told what has changed meanwhile.
     pub(super) fn tell_late(&mut self, id: SessionId) {
-        let Some(peer) = self.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
+        let Some(peer) = self.base.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
         let commands = peer.knows_commands();
         let (late, frames) = peer.late.take(commands);
         self.tell_prefixes(id, late, frames);
@@ -166,10 +166,10 @@ impl Shard {
 
     /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
     fn tell_prefixes(&mut self, id: SessionId, subscriptions: Bytes, frames: u32) {
-        if let Some(peer) = self.zmtp_peer(id).filter(|_| frames > 0) {
+        if let Some(peer) = self.base.zmtp_peer(id).filter(|_| frames > 0) {
             peer.liveness.fed();
         }
-        self.answer_zmtp(id, subscriptions, frames);
+        self.base.answer_zmtp(id, subscriptions, frames);
     }
 }
 

@@ -378,20 +378,20 @@ mod tests {
             let watched = topics[first..first + WATCHES_PER_SESSION_MAX].iter().zip(0..);
             let frames: Vec<Frame<'_>> = watched.map(|(topic, request)| watch(topic, request)).collect();
             rig.say(0, publisher, &frames);
-            assert!(rig.shards[0].turn.spent() < 2_000, "{} steps", rig.shards[0].turn.spent());
+            assert!(rig.shards[0].base.turn.spent() < 2_000, "{} steps", rig.shards[0].base.turn.spent());
             assert!(rig.hears(0, publisher).starts_with("0:2 1:2 "));
         }
         // One more subscriber of one topic, and one more of all of them.
         let last = rig.open(0, OverflowPolicy::DropOldest);
         rig.say(0, last, &[subscribe("t.7", 1)]);
         rig.shards[0].on_tick(rig.now);
-        assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
+        assert!(rig.shards[0].base.turn.spent() < 200, "{} steps", rig.shards[0].base.turn.spent());
         assert!(!rig.shards[0].wants_tick());
         rig.say(0, last, &[subscribe("t.*", 1)]);
         let mut steps = 0;
         while rig.shards[0].wants_tick() {
             rig.shards[0].on_tick(rig.now);
-            steps += rig.shards[0].turn.spent();
+            steps += rig.shards[0].base.turn.spent();
         }
         assert!((512..50_000).contains(&steps), "each topic is counted once: {steps}");
     }

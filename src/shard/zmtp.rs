@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::session::{Phase, Session};
+use super::session::Phase;
 use super::state::Shard;
-use super::zmtp_peer::ZmtpPeer;
 use crate::auth::Action;
 use crate::fanout::REASON_PUBLISHER;
 use crate::fanout::{Author, Messages};
@@ -23,7 +22,7 @@ const SUBSCRIBER: SubscriberId = SubscriberId(0);
 impl Shard {
     /// The machine of a session that is still listened to, to read with; it comes back with [`Shard::on_zmtp`].
     pub(crate) fn take_machine(&mut self, id: SessionId) -> Option<Machine> {
-        let session = self.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
         session.kind.zmtp_mut()?.machine.take()
     }
 
@@ -36,32 +35,33 @@ impl Shard {
         (read, out): (&Read, &mut Output),
         now_unix_ns: u64,
     ) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.heard = self.now;
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        session.heard = self.base.clock.now();
         if let Some(peer) = session.kind.zmtp_mut() {
             peer.machine = Some(machine);
         }
-        self.turn.begin();
-        self.counters.bytes_in += bytes.len() as u64;
-        self.counters.frames_in += out.spans.len() as u64;
+        self.base.turn.begin();
+        self.base.counters.bytes_in += bytes.len() as u64;
+        self.base.counters.frames_in += out.spans.len() as u64;
         for step in out.steps.drain(..) {
             match step {
                 Step::Messages(range) => self.on_messages(id, bytes, &out.spans[range], now_unix_ns),
                 Step::Message(bytes, span) => self.on_messages(id, &bytes, &[span], now_unix_ns),
                 step => self.on_step_in_turn(id, step),
             }
+            self.settle();
         }
         if let Some(error) = &read.error {
             self.end_with(id, error);
         }
-        self.hold_for_news(id);
+        self.base.hold_for_news(id);
     }
 
     /// Does what a ZeroMQ peer has said that is no message. What is work waits for the session's next turn once this one
     /// is over, and nothing that is answered overtakes it.
     fn on_step_in_turn(&mut self, id: SessionId, step: Step) {
         let waits = match step {
-            Step::Subscribe(_) | Step::Cancel(_) => self.turn.is_over() || self.is_behind(id),
+            Step::Subscribe(_) | Step::Cancel(_) => self.base.turn.is_over() || self.is_behind(id),
             Step::Send(_) => self.is_behind(id),
             _ => false,
         };
@@ -75,28 +75,28 @@ impl Shard {
     pub(super) fn on_step(&mut self, id: SessionId, step: Step) {
         match step {
             Step::Greeted => {
-                if let Some(session) = self.sessions.get_mut(id) {
+                if let Some(session) = self.base.sessions.get_mut(id) {
                     session.phase = Phase::Hello;
                 }
             }
             Step::Open(role) => self.on_zmtp_ready(id, role),
             Step::Send(bytes) => {
                 // A peer that asks and reads nothing is not answered for ever, and misses nothing.
-                let waits = self.sessions.get(id).map_or(0, |session| session.egress.answer_bytes());
+                let waits = self.base.sessions.get(id).map_or(0, |session| session.egress.answer_bytes());
                 if waits <= CONTROL_BYTES_MAX + self.upstream.bytes() {
-                    self.answer_zmtp(id, bytes, 1);
+                    self.base.answer_zmtp(id, bytes, 1);
                 }
             }
             Step::Subscribe(prefix) => self.on_prefix(id, &prefix, true),
             Step::Cancel(prefix) => self.on_prefix(id, &prefix, false),
             Step::Beat(tenths) => {
-                if let Some(peer) = self.zmtp_peer(id) {
+                if let Some(peer) = self.base.zmtp_peer(id) {
                     let time = (tenths > 0).then(|| Duration::from_millis(u64::from(tenths) * 100));
                     peer.liveness.beat(time);
                 }
             }
             Step::Alive => {
-                if let Some(peer) = self.zmtp_peer(id) {
+                if let Some(peer) = self.base.zmtp_peer(id) {
                     peer.liveness.answered();
                 }
             }
@@ -105,15 +105,11 @@ impl Shard {
         }
     }
 
-    pub(super) fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
-        self.sessions.get_mut(id)?.kind.zmtp_mut()
-    }
-
     fn on_messages(&mut self, id: SessionId, bytes: &Bytes, spans: &[MessageSpan], received_at_ns: u64) {
         if !self.may_publish(id) {
             return;
         }
-        let Some(peer) = self.zmtp_peer(id) else { return };
+        let Some(peer) = self.base.zmtp_peer(id) else { return };
         let author = Author { publisher: peer.publisher, first_sequence: peer.next_sequence, received_at_ns };
         peer.next_sequence += spans.len() as u64;
         self.take_in_turn(id, bytes, Messages::Zmtp(spans, author));
@@ -124,13 +120,13 @@ impl Shard {
         if !self.may_publish(id) {
             return;
         }
-        let Some(peer) = self.zmtp_peer(id) else { return };
+        let Some(peer) = self.base.zmtp_peer(id) else { return };
         peer.next_sequence += 1;
-        self.counters.messages_too_long += 1;
-        self.outbox.too_long.push((id, message_bytes));
+        self.base.counters.messages_too_long += 1;
+        self.base.outbox.too_long.push((id, message_bytes));
         if topic.is_empty() {
             // No notice can say of which topic.
-            self.counters.gaps_untold += 1;
+            self.base.counters.gaps_untold += 1;
             return;
         }
         let gap = encode_to_vec(&Frame::Gap { topic, missed: 1, reason: REASON_PUBLISHER });
@@ -141,7 +137,7 @@ impl Shard {
     }
 
     fn on_zmtp_ready(&mut self, id: SessionId, role: Role) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         session.phase = Phase::Open;
         session.deadline = None;
         let Some(peer) = session.kind.zmtp_mut() else { return };
@@ -161,30 +157,24 @@ impl Shard {
         let (filter, subscriber) = filter_of(prefix);
         if !wanted {
             self.unsubscribe(id, &filter, subscriber);
-            if !self.sessions.get(id).is_some_and(|session| session.subscriptions.contains(&filter)) {
+            if !self.base.sessions.get(id).is_some_and(|session| session.subscriptions.contains(&filter)) {
                 self.relay_subscription(id, &filter, false);
             }
-        } else if self.may(id, Action::Subscribe(&filter)) && self.subscribe_and_tell(id, &filter, subscriber)
+        } else if self.base.may(id, Action::Subscribe(&filter))
+            && self.subscribe_and_tell(id, &filter, subscriber)
         {
             self.relay_subscription(id, &filter, true);
         }
     }
 
-    /// Answers a session, if it is still listened to, with so many commands or messages.
-    pub(super) fn answer_zmtp(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
-            self.queue(id, bytes, frames);
-        }
-    }
-
     /// Asks a peer whether it lives, ahead of what waits for it.
     pub(super) fn ask_zmtp(&mut self, id: SessionId) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let now = self.base.clock.now();
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
         let Some(peer) = session.kind.zmtp_mut() else { return };
         peer.liveness.asked(now, session.egress.has_begun(), !session.egress.is_empty());
         session.egress.push_ahead(Bytes::from(command::ping()), 1);
-        self.queue(id, Bytes::new(), 0);
+        self.base.queue(id, Bytes::new(), 0);
     }
 }
 

@@ -130,20 +130,20 @@ impl World {
     pub(crate) fn settle_turn(&mut self, shard: usize) -> bool {
         self.send_links(shard);
         for _ in 0..FLUSH_SESSIONS_PER_TURN {
-            let Some(id) = self.hosts[shard].shard.outbox.dirty.pop_front() else { break };
+            let Some(id) = self.hosts[shard].shard.outbox().dirty.pop_front() else { break };
             let Some(client) = self.by_session.get(&(shard, id)).copied() else { continue };
             if self.fault.strikes(Fault::ForgetFlush) {
                 continue;
             }
             match self.visit(client) {
                 Visit::Done => {}
-                Visit::Again => self.hosts[shard].shard.outbox.dirty.push_back(id),
+                Visit::Again => self.hosts[shard].shard.outbox().dirty.push_back(id),
                 Visit::Full => self.connections[client].flush_waits = true,
             }
         }
         self.apply(shard);
         self.send_links(shard);
-        !self.hosts[shard].shard.outbox.dirty.is_empty()
+        !self.hosts[shard].shard.outbox().dirty.is_empty()
     }
 
     /// The kernel takes more for a client, if a flush waits for that. `false`: none did, or there is no room.
@@ -178,7 +178,7 @@ impl World {
 
     /// Ends sessions as the shard has decided. Held sessions are checked when they are read.
     fn apply(&mut self, shard: usize) {
-        let outbox = &mut self.hosts[shard].shard.outbox;
+        let outbox = &mut self.hosts[shard].shard.outbox();
         let (shut, abort) = (std::mem::take(&mut outbox.shut), std::mem::take(&mut outbox.abort));
         outbox.resumed.clear();
         for id in shut {
@@ -194,7 +194,7 @@ impl World {
     }
 
     fn send_links(&mut self, shard: usize) {
-        while let Some(to) = self.hosts[shard].shard.outbox.links.pop() {
+        while let Some(to) = self.hosts[shard].shard.outbox().links.pop() {
             let waits = self.hosts[shard].sends[usize::from(to.0)].is_some();
             if !waits && !self.send_link(shard, to) {
                 self.hosts[shard].sends[usize::from(to.0)] = Some(Waiting::default());

@@ -225,7 +225,7 @@ impl World {
 
     /// Checks the final counters of all shards.
     fn counters(&self) -> Checked<Summary> {
-        let all = || self.hosts.iter().map(|host| &host.shard.counters);
+        let all = || self.hosts.iter().map(|host| host.shard.counters());
         let sum = |of: fn(&ShardCounters) -> u64| all().map(of).sum::<u64>();
         let is = |name: &str, counted: u64, happened: u64, exactly: bool| {
             let agrees = if exactly { counted == happened } else { counted >= happened };

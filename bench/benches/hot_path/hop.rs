@@ -73,7 +73,7 @@ impl Measured for Hop {
     }
 
     fn run(&mut self) {
-        while let Some(to) = self.near.shard.outbox.links.pop() {
+        while let Some(to) = self.near.shard.outbox().links.pop() {
             while let Some(item) = self.near.shard.link_next(to) {
                 self.link.try_send(item).expect("a link holds more than a turn's items");
             }

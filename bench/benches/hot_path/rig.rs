@@ -73,7 +73,7 @@ impl Rig {
     /// All that waits for the other shard, which confirms nothing: it is not there.
     pub(crate) fn take_links(&mut self) -> Vec<LinkItem> {
         let mut taken = Vec::new();
-        while let Some(to) = self.shard.outbox.links.pop() {
+        while let Some(to) = self.shard.outbox().links.pop() {
             taken.extend(std::iter::from_fn(|| self.shard.link_next(to)));
             self.shard.on_link_room(to);
         }
@@ -82,7 +82,7 @@ impl Rig {
 
     /// Flushes each session that has something, to a kernel that takes all.
     pub(crate) fn flush(&mut self) {
-        while let Some(id) = self.shard.outbox.dirty.pop_front() {
+        while let Some(id) = self.shard.outbox().dirty.pop_front() {
             self.shard.flush_all(id, |part| {
                 black_box(part);
             });

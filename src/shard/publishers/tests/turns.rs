@@ -15,7 +15,7 @@ fn a_registration_is_no_work_for_the_watches_of_others() {
     }
     rig.shards[0].begin_turn();
     say_register(&mut rig, 0, publisher, 1, 1, "t.77\nt.78\nu.*\n*.79");
-    assert!(rig.shards[0].turn.spent() < 200, "{} steps", rig.shards[0].turn.spent());
+    assert!(rig.shards[0].base.turn.spent() < 200, "{} steps", rig.shards[0].base.turn.spent());
     assert_eq!(rig.hears(0, rich), "+1.1");
     rig.say(0, rich, &[Frame::UnwatchPublishers { request: 78 }]);
     say_register(&mut rig, 0, publisher, 2, 1, "t.78");

@@ -1,0 +1,201 @@
+//! The ground that all parts of a shard stand on: its sessions and links, its clock and turn, and what it counts. A part
+//! borrows it for each call; the parts themselves it does not know.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::clock::Clock;
+use super::config::ShardConfig;
+use super::links::Links;
+use super::losses::Losses;
+use super::origin::Origin;
+use super::outbox::{LinkItem, Outbox};
+use super::session::{Phase, Session};
+use super::sessions::Sessions;
+use super::unfinished::Unfinished;
+use super::zmtp_peer::ZmtpPeer;
+use crate::auth::{Action, Verdict};
+use crate::error::ErrorCode;
+use crate::fanout::{Sent, Turn};
+use crate::ids::{SessionId, ShardId};
+use crate::limits::{CONTROL_BYTES_MAX, LINGER};
+use crate::telemetry::{DropReason, ShardCounters};
+use crate::topic::Filter;
+use crate::wire::{Frame, encode_to_vec, splitter};
+
+/// The state that all parts of a shard share. Each field is an owner of its own.
+pub(super) struct Base {
+    pub(super) id: ShardId,
+    pub(super) config: ShardConfig,
+    pub(super) clock: Clock,
+    pub(super) turn: Turn,
+    pub(super) sessions: Sessions,
+    pub(super) links: Links,
+    /// Frames that are not whole.
+    pub(super) unfinished: Unfinished,
+    pub(super) outbox: Outbox,
+    pub(super) counters: ShardCounters,
+    /// Drops that are in no line of the log yet.
+    pub(super) losses: Losses,
+    /// Stopping: nothing more is taken from publishers.
+    pub(super) draining: bool,
+    /// Sessions that have left the fan-out, until every part has forgotten them.
+    departed: VecDeque<SessionId>,
+}
+
+impl Base {
+    pub(super) fn new(id: ShardId, config: ShardConfig, now: MonotonicNs) -> Self {
+        Base {
+            id,
+            clock: Clock::new(now),
+            turn: Turn::new(config.turn_steps_max),
+            sessions: Sessions::default(),
+            links: Links::new(id, config.shards),
+            unfinished: Unfinished::default(),
+            outbox: Outbox::default(),
+            counters: ShardCounters::default(),
+            losses: Losses::default(),
+            draining: false,
+            departed: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
+    /// farewell is flushed and the peer has closed, at the latest after [`LINGER`], or at the end of a drain.
+    pub(super) fn end(&mut self, id: SessionId, code: ErrorCode, text: &str) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
+            return;
+        };
+        let (farewell, frames) = session.kind.farewell(code, text);
+        // Whoever is owed messages has the whole drain for them; who never said hello would only hold it up.
+        let has_drain = code == ErrorCode::ShuttingDown && session.phase == Phase::Open;
+        session.phase = Phase::Closing;
+        session.rest = None;
+        session.closing = Some(code);
+        session.deadline = (!has_drain).then(|| self.clock.now() + LINGER);
+        if code != ErrorCode::ShuttingDown {
+            let dropped = session.egress.clear();
+            let slow = code == ErrorCode::SlowSubscriber;
+            let reason = if slow { DropReason::Disconnect } else { DropReason::Draining };
+            self.counters.drops[reason] += dropped;
+            self.losses.note(reason, dropped, id);
+        }
+        self.depart(id);
+        self.forget_unfinished(id);
+        self.queue(id, farewell, frames);
+    }
+
+    /// Takes a session out of the fan-out: it holds nobody any more, and every part forgets it before the next event.
+    pub(super) fn depart(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let holds = std::mem::take(&mut session.holds);
+        self.departed.push_back(id);
+        self.release(&holds);
+    }
+
+    /// The next session that the parts are to forget.
+    #[inline]
+    pub(super) fn next_departed(&mut self) -> Option<SessionId> {
+        self.departed.pop_front()
+    }
+
+    /// True if every part has forgotten who has left.
+    pub(super) fn is_settled(&self) -> bool {
+        self.departed.is_empty()
+    }
+
+    /// Asks whether a session may take an action. `false`: it may not, and is being closed.
+    pub(super) fn may(&mut self, id: SessionId, action: Action<'_>) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        let verdict = self.config.permissions.permit(&session.identity, action);
+        if verdict == Verdict::Refused {
+            self.end(id, ErrorCode::NotPermitted, "this is not permitted to you");
+        }
+        verdict == Verdict::Allowed
+    }
+
+    /// The filter that a frame of a session names. `None`: it is none, and the session is being closed.
+    pub(super) fn checked_filter(&mut self, id: SessionId, kind: u8, bytes: &[u8]) -> Option<Filter> {
+        match Filter::from_wire(kind, bytes) {
+            Ok(filter) => Some(filter),
+            Err(error) => {
+                self.end(id, ErrorCode::BadFilter, &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Answers a session. Nothing comes after a farewell.
+    pub(super) fn answer(&mut self, id: SessionId, frame: &Frame<'_>) {
+        let Some(session) = self.sessions.get(id).filter(|session| session.is_listening()) else { return };
+        assert!(!session.kind.is_zmtp(), "a ZeroMQ peer would not understand");
+        self.queue(id, encode_to_vec(frame), 1);
+    }
+
+    /// Answers a session with these whole frames.
+    pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            let bytes = bytes.into();
+            let frames = splitter::frames(&bytes).count();
+            self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
+        }
+    }
+
+    /// Answers a ZeroMQ session, if it is still listened to, with so many commands or messages.
+    pub(super) fn answer_zmtp(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
+        if self.sessions.get(id).is_some_and(Session::is_listening) {
+            self.queue(id, bytes, frames);
+        }
+    }
+
+    /// Queues bytes of so many frames that are not dropped.
+    pub(super) fn queue(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            session.egress.push_answer(bytes, frames);
+        }
+        if !session.listed {
+            session.listed = true;
+            self.outbox.dirty.push_back(id);
+        }
+    }
+
+    /// Closes a session that lets too many answers wait, since answers are not dropped.
+    pub(super) fn close_if_answers_pile_up(&mut self, id: SessionId) -> bool {
+        let too_many =
+            self.sessions.get(id).is_some_and(|session| session.egress.answer_bytes() > CONTROL_BYTES_MAX);
+        if too_many {
+            self.end(id, ErrorCode::SlowSubscriber, "too many answers wait to be read");
+        }
+        too_many
+    }
+
+    pub(super) fn count_sent(&mut self, sent: Sent) {
+        self.counters.frames_out += sent.frames;
+        self.counters.deliveries += sent.messages;
+        self.counters.gaps_told += sent.gaps;
+    }
+
+    /// The state that a ZeroMQ session has beside what all have.
+    pub(super) fn zmtp_peer(&mut self, id: SessionId) -> Option<&mut ZmtpPeer> {
+        self.sessions.get_mut(id)?.kind.zmtp_mut()
+    }
+
+    /// Tells another shard something.
+    pub(super) fn send_link(&mut self, to: ShardId, item: LinkItem) {
+        if self.links.push(to, item) {
+            self.outbox.links.push(to);
+        }
+    }
+
+    /// Lets a request wait, or what came with it, while it is news for shards that take none for now.
+    pub(super) fn hold_for_news(&mut self, id: SessionId) {
+        for shard in self.links.others() {
+            self.hold_if_backed_up(shard, Origin::Here(id));
+        }
+    }
+}
