@@ -23,8 +23,8 @@ pub mod peers;
 pub mod report;
 pub mod run;
 
-use crate::peer::floor;
 use crate::process::guard;
+use crate::swarm::raw::floor;
 use clap::{CommandFactory, Parser, Subcommand};
 use corecast::internals::cli::Variables;
 use corecast::internals::telemetry::flush_log;

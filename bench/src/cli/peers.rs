@@ -8,11 +8,11 @@ use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::peer::assertion;
-use crate::peer::compare::{Comparison, compare};
+use crate::peer::compare::{ContestRuns, compare};
 use crate::peer::elsewhere::{Elsewhere, parse_elsewhere};
 use crate::peer::name::PeerName;
 use crate::peer::plan::{Clients, Contest, window_default};
-use crate::peer::summary::{Summary, summarize};
+use crate::peer::summary::{ContestSummary, summarize};
 use crate::peer::text;
 use crate::process::broker::BrokerOptions;
 use crate::process::transport::Transport;
@@ -202,8 +202,8 @@ fn now() -> String {
 fn publish(
     args: &PeersArgs,
     plan: &Contest,
-    comparison: &Comparison,
-    summary: &Summary,
+    comparison: &ContestRuns,
+    summary: &ContestSummary,
 ) -> anyhow::Result<()> {
     let tables = text::render(plan, summary, &comparison.skipped, &notes(comparison));
     if args.json.as_deref() == Some(Path::new("-")) {
@@ -222,7 +222,7 @@ fn publish(
 }
 
 /// Remarks on runs, beside those that apply to every flood.
-fn notes(comparison: &Comparison) -> Vec<String> {
+fn notes(comparison: &ContestRuns) -> Vec<String> {
     let mut notes = Vec::new();
     for outcome in &comparison.runs {
         let run = &outcome.record;
@@ -236,7 +236,7 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     notes
 }
 
-fn exit_of(args: &PeersArgs, comparison: &Comparison, summary: &Summary) -> Exit {
+fn exit_of(args: &PeersArgs, comparison: &ContestRuns, summary: &ContestSummary) -> Exit {
     let runs = || comparison.runs.iter();
     let numbers = assertion::numbers_of(summary);
     let asserted =

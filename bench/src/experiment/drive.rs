@@ -1,10 +1,11 @@
 //! Owns a swarm from its first connection to its last report: set up, let go, watched until every message is
-//! accounted for, asked for what it measured. Runs on a plain thread.
+//! accounted for, asked for what it measured. Runs on a plain thread. Used for runs, experiments and peers alike.
 
 use super::descriptors::files_per_subscriber_elsewhere;
 use super::error::DriveError;
 use super::plan::{Plan, Slow};
 use super::receivers::Receivers;
+use super::senders::Senders;
 use super::watch::{Driven, Ending, Watch};
 use crate::host::fleet::{Fleet, Shared};
 use crate::interrupt::Interrupt;
@@ -27,26 +28,36 @@ const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 const START_LEAD: Duration = Duration::from_millis(50);
 /// Time to wait for the swarm beyond a client's own timeout, since the client's error says more.
 const SET_UP_GRACE: Duration = Duration::from_secs(1);
+/// Time that raw subscribers may take to begin a run, at least: they end a turn first, which is some megabytes.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a publisher may take to stop when a run ends before all is sent; then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A swarm that is ready to go.
 #[derive(Debug)]
 pub struct Drive<'a> {
-    plan: &'a Plan,
     interrupt: &'a Interrupt,
     inbox: Inbox<Report>,
     subscribers: Receivers,
     /// They are in nothing that is watched or measured.
     slow: Option<SlowSubscribers>,
-    publishers: Publishers,
+    publishers: Senders,
 }
 
 impl<'a> Drive<'a> {
+    /// A swarm that is set up, and reports to this inbox.
+    pub(crate) fn new(
+        interrupt: &'a Interrupt,
+        inbox: Inbox<Report>,
+        (subscribers, publishers): (Receivers, Senders),
+    ) -> Self {
+        Drive { interrupt, inbox, subscribers, slow: None, publishers }
+    }
+
     /// Connects everybody; returns when every publisher sees every subscriber. Subscribers are on the hosts of
     /// `fleet`, if there is one.
     pub fn set_up(
-        plan: &'a Plan,
+        plan: &Plan,
         (broker, fleet): ((&Endpoint, Option<OverflowPolicy>), Option<Fleet>),
         interrupt: &'a Interrupt,
         progress: &Progress,
@@ -75,40 +86,65 @@ impl<'a> Drive<'a> {
         progress.phase("connecting publishers");
         let publishers = start_publishers(plan, common, link)?;
         wait_until_ready(&mut inbox, publishers.executors(), plan.timeout, interrupt)?;
-        Ok(Drive { plan, interrupt, inbox, subscribers, slow, publishers })
+        let drive = Drive::new(interrupt, inbox, (subscribers, Senders::Library(publishers)));
+        Ok(Drive { slow, ..drive })
     }
 
-    /// Sends everything and waits until it is accounted for, or until there is no point in waiting.
+    /// Sends everything and waits until it is accounted for, or until there is no point in waiting. Only a raw swarm
+    /// can do so several times.
     ///
     /// `broken` says, whenever it is asked, whether something that the swarm needs is gone.
-    pub fn go(&mut self, progress: &mut Progress, mut broken: impl FnMut() -> Option<String>) -> Driven {
-        progress.phase("sending");
+    pub fn go(
+        &mut self,
+        plan: &Plan,
+        (progress, phase): (&mut Progress, &str),
+        broken: impl FnMut() -> Option<String>,
+    ) -> Driven {
+        progress.phase(phase);
+        let mut watch = Watch::new(plan, self.subscribers.executors());
+        let run = RunId(fastrand::u64(..));
+        let beginning = self.subscribers.begin(run);
+        let timeout = plan.timeout.max(BEGIN_TIMEOUT);
+        let begun = wait_until_ready(&mut self.inbox, beginning, timeout, self.interrupt);
         let start = MonotonicNs::now() + START_LEAD;
-        self.publishers.go(start);
-        let mut watch = Watch::new(self.plan, self.subscribers.executors());
-        let ending = loop {
+        let ending = match begun {
+            Ok(()) => {
+                self.publishers.go(plan, run, start);
+                self.until_the_end(&mut watch, progress, broken)
+            }
+            Err(error) => Ending::Failed(error.to_string()),
+        };
+        self.collect(&mut watch);
+        let mut driven = watch.driven(start, ending);
+        driven.hosts = self.subscribers.settle(&mut driven.tallies);
+        driven
+    }
+
+    fn until_the_end(
+        &mut self,
+        watch: &mut Watch<'_>,
+        progress: &mut Progress,
+        mut broken: impl FnMut() -> Option<String>,
+    ) -> Ending {
+        loop {
             self.publishers.look();
             self.subscribers.look(watch.sent().as_ref());
             let pause = if watch.all_sent() { SETTLE_LOOK_EVERY } else { LOOK_EVERY };
-            self.take_reports(&mut watch, Instant::now() + pause);
+            self.take_reports(watch, Instant::now() + pause);
             progress.update(&watch.position());
             if let Some(ending) = watch.ending() {
-                break ending;
+                return ending;
             }
-            if let Some(what) = broken() {
-                break Ending::Failed(what);
+            // The floor ends with its process, when it is to stop.
+            if let Some(what) = broken().filter(|_| !watch.is_interrupted()) {
+                return Ending::Failed(what);
             }
             if self.interrupt.is_set() && !watch.is_interrupted() {
                 watch.interrupt();
                 progress.phase("interrupted, waiting for what is on its way");
                 self.publishers.halt();
             }
-        };
-        self.publishers.halt();
-        self.collect(&mut watch);
-        let mut driven = watch.driven(start, ending);
-        driven.hosts = self.subscribers.settle(&mut driven.tallies);
-        driven
+        }
     }
 
     /// Ends all sessions and waits until the executors have stopped.
@@ -131,6 +167,9 @@ impl<'a> Drive<'a> {
 
     /// Waits for publishers that are on their last message, then for everything that was measured.
     fn collect(&mut self, watch: &mut Watch<'_>) {
+        if !watch.all_sent() {
+            self.publishers.halt();
+        }
         let deadline = Instant::now() + HALT_TIMEOUT;
         while !watch.all_sent() {
             match self.inbox.recv_deadline(deadline) {
@@ -195,14 +234,16 @@ fn start_publishers(plan: &Plan, common: Common, link: Link<Report>) -> Result<P
     Publishers::start(config, link)
 }
 
-fn wait_until_ready(
+/// Waits until all executors have reported that they are ready. The timeout begins anew whenever one says that it gets
+/// on.
+pub(crate) fn wait_until_ready(
     inbox: &mut Inbox<Report>,
     executors: usize,
     timeout: Duration,
     interrupt: &Interrupt,
 ) -> Result<(), DriveError> {
     let timeout = timeout + SET_UP_GRACE;
-    let deadline = Instant::now() + timeout;
+    let mut deadline = Instant::now() + timeout;
     let mut waiting = executors;
     while waiting > 0 {
         if interrupt.is_set() {
@@ -212,7 +253,10 @@ fn wait_until_ready(
             Ok(Report::Failed(failure) | Report::Gone { failure, .. }) => {
                 return Err(DriveError::Failed(failure));
             }
-            Ok(_) => waiting -= 1,
+            Ok(Report::SubscribersReady | Report::PublishersReady) => waiting -= 1,
+            Ok(Report::SettingUp) => deadline = Instant::now() + timeout,
+            // An answer of the run before.
+            Ok(_) => {}
             Err(RecvTimeout::TimedOut) if Instant::now() < deadline => {}
             Err(_) => return Err(DriveError::TimedOut { timeout, waiting, executors }),
         }

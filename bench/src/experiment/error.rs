@@ -38,6 +38,12 @@ impl From<FleetError> for DriveError {
     }
 }
 
+impl From<Failure> for DriveError {
+    fn from(failure: Failure) -> Self {
+        DriveError::Failed(failure)
+    }
+}
+
 impl From<PoolError> for DriveError {
     fn from(error: PoolError) -> Self {
         DriveError::Pool(error)

@@ -8,7 +8,8 @@
 //! | [`outcome`] | what it comes to: the record and its notes |
 //! | [`drive`] | the swarm of a run: set up, let go, asked for what it measured |
 //! | [`error`] | errors of the swarm of a run |
-//! | `receivers` | where its subscribers are: here, or on other hosts |
+//! | `receivers` | its subscribers: of our library, here or on other hosts, or raw |
+//! | `senders` | its publishers: of our library, or raw |
 //! | [`watch`] | what is known of it meanwhile, and whether it is at its end |
 //! | [`cost`] | what a run costs whoever fans out |
 //! | [`counters`] | what each shard of a broker did, by its own counters |
@@ -36,9 +37,10 @@ pub mod figures;
 pub mod file;
 pub mod outcome;
 pub mod plan;
-mod receivers;
+pub(crate) mod receivers;
 pub mod run;
 pub mod search;
+pub(crate) mod senders;
 pub mod series;
 pub mod settings;
 pub mod step;

@@ -8,6 +8,7 @@ use crate::record::{HostRecord, RunRecord, thousandths};
 use crate::results::{Deliveries, Raw};
 use crate::swarm::schedule::{Rate, missed};
 use corecast::Mode;
+use corecast_executors::MonotonicNs;
 
 /// Subscribers that a note names, of those that miss something.
 const NAMED_MAX: usize = 3;
@@ -36,11 +37,35 @@ impl Outcome {
     }
 }
 
+/// The messages of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    /// When the first one should have been sent.
+    pub(crate) started: MonotonicNs,
+    /// Number of messages sent.
+    pub(crate) sent: u64,
+    /// Those of them that were sent in time.
+    pub(crate) in_time: u64,
+    /// Messages that should have been sent.
+    pub(crate) intended: u64,
+}
+
 /// Puts together what the swarm of this plan did; cost is added by the code that measured it.
-pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
+pub(crate) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     let deliveries = Deliveries::of(driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
+    let Driven { started, in_time, intended, ref ending, ref hosts, .. } = *driven;
+    let sending = Sending { started, sent: driven.sent.iter().sum(), in_time, intended };
+    let mut outcome = sum_up(plan, sending, deliveries, ending.clone());
+    outcome.record.clock_error_us = clock_error_us(hosts);
+    outcome.record.hosts.clone_from(hosts);
+    outcome.record.notes.extend(missing(plan, driven));
+    outcome
+}
+
+/// Puts together messages sent and deliveries of a run of this plan.
+pub(crate) fn sum_up(plan: &Plan, sending: Sending, deliveries: Deliveries, ending: Ending) -> Outcome {
     let totals = deliveries.totals;
-    let rate_missed = plan.rate_hz().and_then(|_| missed(driven.in_time, driven.intended));
+    let rate_missed = plan.rate_hz().and_then(|_| missed(sending.in_time, sending.intended));
     let mut record = RunRecord {
         mode: plan.mode.to_string(),
         transport: plan.transport().to_string(),
@@ -49,12 +74,12 @@ pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
         publishers: plan.publishers as u64,
         size_bytes: plan.size_bytes as u64,
         rate_hz: plan.rate_hz(),
-        messages_sent: driven.sent.iter().sum(),
+        messages_sent: sending.sent,
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
         extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
         idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
         overflow: options(plan).and_then(|options| options.overflow).map(|policy| policy.to_string()),
-        incomplete: match &driven.ending {
+        incomplete: match &ending {
             Ending::Complete => None,
             Ending::Interrupted if totals.lost > 0 => {
                 Some("interrupted, and what was still on its way counts as lost".into())
@@ -62,13 +87,11 @@ pub(super) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
             Ending::Interrupted => Some("interrupted".into()),
             Ending::TimedOut(said) | Ending::Failed(said) => Some(said.clone()),
         },
-        clock_error_us: clock_error_us(&driven.hosts),
-        hosts: driven.hosts.clone(),
-        notes: notes(plan, driven, &totals, rate_missed.as_deref()),
+        notes: notes(plan, &totals, rate_missed.as_deref()),
         ..RunRecord::default()
     };
-    let raw = deliveries.describe(driven.started, &mut record);
-    Outcome { ending: driven.ending.clone(), rate_missed, ..Outcome::complete(record, raw) }
+    let raw = deliveries.describe(sending.started, &mut record);
+    Outcome { ending, rate_missed, ..Outcome::complete(record, raw) }
 }
 
 /// The time that a slow subscriber takes for a message, for the record; 0 for one that takes none.
@@ -89,7 +112,7 @@ fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
     hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }
 
-fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_missed: Option<&str>) -> Vec<String> {
+fn notes(plan: &Plan, totals: &Totals, rate_missed: Option<&str>) -> Vec<String> {
     let mut notes = Vec::new();
     if plan.mode == Mode::Direct {
         notes.push("direct: the publishers fan out; the broker's figures are those of a registry".into());
@@ -108,12 +131,6 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_missed: Option<&str
         ));
     }
     notes.extend(rate_missed.map(str::to_owned));
-    if subscribers_of(driven) < plan.measured_subscribers() {
-        notes.push(format!(
-            "{} subscribers did not say what they got: they are in no figure",
-            plan.measured_subscribers() - subscribers_of(driven)
-        ));
-    }
     if totals.gaps_of_unknown_size > 0 {
         notes.push(format!(
             "{} gap notices were of unknown size: what their subscribers missed at the end counts as gaps",
@@ -123,6 +140,18 @@ fn notes(plan: &Plan, driven: &Driven, totals: &Totals, rate_missed: Option<&str
     if totals.overreported > 0 {
         notes
             .push(format!("subscribers were told of {} messages more than they missed", totals.overreported));
+    }
+    notes
+}
+
+/// Notes about subscribers that have not got everything, or did not say what they have.
+fn missing(plan: &Plan, driven: &Driven) -> Vec<String> {
+    let mut notes = Vec::new();
+    if subscribers_of(driven) < plan.measured_subscribers() {
+        notes.push(format!(
+            "{} subscribers did not say what they got: they are in no figure",
+            plan.measured_subscribers() - subscribers_of(driven)
+        ));
     }
     for (executor, tally) in &driven.tallies {
         for (subscriber, publisher, sequences) in tally.oracle().waiting(&driven.sent, NAMED_MAX) {

@@ -1,11 +1,13 @@
-//! Owns the choice of where subscribers are: on this host, or on others. Both are asked for the same things, and
-//! answer on the same channel.
+//! Owns the choice of subscribers: of our own library on this host or on others, or the raw ones of a comparison. All
+//! are asked for the same things, and answer on the same channel.
 
 use super::error::DriveError;
 use crate::host::fleet::{Fleet, FleetError, FleetSwarm, Shared};
+use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::record::HostRecord;
 use crate::swarm::Common;
+use crate::swarm::raw::subscribers::RawSubscribers;
 use crate::swarm::reports::Report;
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
 use corecast_executors::{Link, PoolError};
@@ -20,11 +22,13 @@ const COLLECT_TIMEOUT_ELSEWHERE: Duration = Duration::from_secs(120);
 
 /// The subscribers of a run.
 #[derive(Debug)]
-pub(super) enum Receivers {
+pub(crate) enum Receivers {
     /// On executors of this process.
     Here(Subscribers),
     /// On executors of agents on other hosts.
     Elsewhere(FleetSwarm),
+    /// On raw sockets of this process.
+    Raw(RawSubscribers),
 }
 
 impl Receivers {
@@ -48,7 +52,16 @@ impl Receivers {
         match self {
             Receivers::Here(subscribers) => subscribers.executors(),
             Receivers::Elsewhere(fleet) => fleet.executors(),
+            Receivers::Raw(subscribers) => subscribers.executors(),
         }
+    }
+
+    /// Begins a run, with subscribers that may have had others. Returns the number of executors that report when they
+    /// are ready for it; our own library's are made for one run, and ready.
+    pub(super) fn begin(&self, run: RunId) -> usize {
+        let Receivers::Raw(subscribers) = self else { return 0 };
+        subscribers.begin(run);
+        subscribers.executors()
     }
 
     /// Asks each executor how far it is.
@@ -56,6 +69,7 @@ impl Receivers {
         match self {
             Receivers::Here(subscribers) => subscribers.look(sent),
             Receivers::Elsewhere(fleet) => fleet.look(sent),
+            Receivers::Raw(subscribers) => subscribers.look(sent),
         }
     }
 
@@ -64,13 +78,14 @@ impl Receivers {
         match self {
             Receivers::Here(subscribers) => subscribers.finish(),
             Receivers::Elsewhere(fleet) => fleet.finish(),
+            Receivers::Raw(subscribers) => subscribers.finish(),
         }
     }
 
     /// Time that [`Receivers::finish`] may take.
     pub(super) fn collect_timeout(&self) -> Duration {
         match self {
-            Receivers::Here(_) => COLLECT_TIMEOUT,
+            Receivers::Here(_) | Receivers::Raw(_) => COLLECT_TIMEOUT,
             Receivers::Elsewhere(_) => COLLECT_TIMEOUT_ELSEWHERE,
         }
     }
@@ -79,7 +94,7 @@ impl Receivers {
     /// other hosts.
     pub(super) fn settle(&mut self, tallies: &mut [(usize, Tally)]) -> Vec<HostRecord> {
         match self {
-            Receivers::Here(_) => Vec::new(),
+            Receivers::Here(_) | Receivers::Raw(_) => Vec::new(),
             Receivers::Elsewhere(fleet) => fleet.settle(tallies),
         }
     }
@@ -89,6 +104,7 @@ impl Receivers {
         match self {
             Receivers::Here(subscribers) => Ok(subscribers.stop()?),
             Receivers::Elsewhere(fleet) => Ok(fleet.stop()?),
+            Receivers::Raw(_) => Ok(()),
         }
     }
 }

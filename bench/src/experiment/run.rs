@@ -137,7 +137,7 @@ fn run_through(
     };
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
-    let mut driven = drive.go(progress, || broker.failure());
+    let mut driven = drive.go(plan, (progress, "sending"), || broker.failure());
     let after = Reading::now(broker.usage().ok().flatten());
     let counted = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {

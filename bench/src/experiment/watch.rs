@@ -96,23 +96,30 @@ impl<'a> Watch<'a> {
             Report::Sent(more) => self.sent += more,
             Report::PublisherDone(done) => {
                 if let Some(failure) = &done.failure {
-                    self.failure.get_or_insert_with(|| failure.clone());
+                    self.fail(failure.clone());
                 }
                 let publisher = done.publisher.0 as usize;
                 self.done[publisher] = Some(done);
             }
             Report::Measured { executor, tally } => self.tallies.push((executor, *tally)),
-            Report::Failed(failure) => drop(self.failure.get_or_insert(failure)),
+            Report::Failed(failure) => self.fail(failure),
             Report::Gone { executors, failure } => {
                 self.gone += executors;
-                self.failure.get_or_insert(failure);
+                self.fail(failure);
             }
-            Report::SubscribersReady | Report::PublishersReady => {}
+            Report::SubscribersReady | Report::SettingUp | Report::PublishersReady => {}
         }
         let moved_to = self.accounted();
         if moved_to != self.moved_to {
             self.moved = Instant::now();
             self.moved_to = moved_to;
+        }
+    }
+
+    /// Remembers the first failure. What fails after an interruption is its doing.
+    fn fail(&mut self, failure: Failure) {
+        if self.interrupted.is_none() {
+            self.failure.get_or_insert(failure);
         }
     }
 
@@ -226,19 +233,19 @@ impl<'a> Watch<'a> {
         let (mut sent, mut intended, mut late) = (Vec::with_capacity(self.done.len()), 0, 0);
         let mut started: Option<MonotonicNs> = None;
         for (index, done) in self.done.iter().enumerate() {
+            let publisher = PublisherIndex(index as u32);
+            let seen = self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher));
+            let seen = seen.max().unwrap_or(0);
             match done {
                 Some(done) => {
-                    sent.push(done.sent);
+                    // Of one that failed, what arrived may say more than it could.
+                    sent.push(done.sent.max(if done.failure.is_some() { seen } else { 0 }));
                     intended += done.intended;
                     late += done.late;
                     started = Some(started.map_or(done.started, |started| started.min(done.started)));
                 }
                 // It is stuck in a send: going by what arrived is the best there is.
-                None => {
-                    let publisher = PublisherIndex(index as u32);
-                    let seen = self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher));
-                    sent.push(seen.max().unwrap_or(0));
-                }
+                None => sent.push(seen),
             }
         }
         let in_time = sent.iter().sum::<u64>().saturating_sub(late);

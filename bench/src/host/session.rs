@@ -134,9 +134,9 @@ impl<'a> Session<'a> {
         let subscribers = config(start).and_then(|config| {
             let (link, inbox) = reports();
             let subscribers = Subscribers::start(config, link)
-                .map_err(|error| failure("cannot start the executors", with_causes(&error)))?;
+                .map_err(|error| Failure::new("cannot start the executors", with_causes(&error)))?;
             forward(inbox, self.events.clone())
-                .map_err(|error| failure("cannot start a thread", error.to_string()))?;
+                .map_err(|error| Failure::new("cannot start a thread", error.to_string()))?;
             Ok(subscribers)
         });
         match subscribers {
@@ -163,9 +163,11 @@ impl<'a> Session<'a> {
                 self.say(&Answer::Failed { what, why, timed_out })
             }
             // Publishers and other hosts are none of an agent's.
-            Report::PublishersReady | Report::Sent(_) | Report::PublisherDone(_) | Report::Gone { .. } => {
-                Ok(())
-            }
+            Report::SettingUp
+            | Report::PublishersReady
+            | Report::Sent(_)
+            | Report::PublisherDone(_)
+            | Report::Gone { .. } => Ok(()),
         }
     }
 
@@ -254,12 +256,8 @@ fn forward(mut reports: Inbox<Report>, events: Link<Event>) -> std::io::Result<(
     Ok(())
 }
 
-fn failure(what: &str, why: impl Into<String>) -> Failure {
-    Failure { what: what.to_owned(), why: why.into(), timed_out: false }
-}
-
 fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, Failure> {
-    text.parse().map_err(|error| failure(&format!("cannot understand {what}"), format!("{error}")))
+    text.parse().map_err(|error| Failure::new(format!("cannot understand {what}"), format!("{error}")))
 }
 
 /// The share of the swarm, with everything checked that the controller may have wrong.
@@ -267,7 +265,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
     let streams = start.subscribers.saturating_mul(start.publishers);
     if start.subscribers == 0 || start.publishers == 0 || streams > STREAMS_MAX {
         let (subscribers, publishers) = (start.subscribers, start.publishers);
-        return Err(failure(
+        return Err(Failure::new(
             "cannot account for the share of this host",
             format!(
                 "{subscribers} subscribers of {publishers} publishers; their product is 1 to {STREAMS_MAX}"
@@ -276,10 +274,10 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
     }
     let cores: CoreSet = parse("the cores", &start.cores)?;
     let topology = Topology::detect()
-        .map_err(|error| failure("cannot find out which cores there are", error.to_string()))?;
+        .map_err(|error| Failure::new("cannot find out which cores there are", error.to_string()))?;
     let cores = cores
         .resolve(&topology)
-        .map_err(|error| failure(&format!("cannot use the cores {}", start.cores), error.to_string()))?;
+        .map_err(|error| Failure::new(format!("cannot use the cores {}", start.cores), error.to_string()))?;
     // As many as there may be: whether they are enough, the controller has found out.
     let _ = raise_open_files(u64::MAX);
     let overflow = start.overflow.as_deref().map(|text| parse("the overflow policy", text)).transpose()?;

@@ -1,8 +1,8 @@
 //! Owns `--assert` over a comparison: the names of its figures, and whether they keep what was asserted.
 
 use super::name::PeerName;
-use super::summary::{Summary, figure_names};
-use crate::measure::latency::Summary as Figures;
+use super::summary::{ContestSummary, figure_names};
+use crate::measure::latency::Summary;
 use crate::record::assertion::{self, Numbers};
 use crate::record::expression::{AssertionError, Expression};
 use crate::record::{PeerRecord, RatioRecord};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const BEST: &str = "best";
 
 /// The numbers of a comparison: of each peer, of ratios, and sums over all.
-pub fn numbers_of(summary: &Summary) -> Numbers {
+pub fn numbers_of(summary: &ContestSummary) -> Numbers {
     let mut numbers = Numbers::new();
     for peer in &summary.peers {
         let name = peer.peer.replace('-', "_");
@@ -64,22 +64,22 @@ pub fn check(expression: &Expression, numbers: &Numbers) -> Option<String> {
 }
 
 /// A comparison in which everything was measured: its names are the names there are.
-fn full_summary(peers: &[PeerName]) -> Summary {
+fn full_summary(peers: &[PeerName]) -> ContestSummary {
     let ratio: BTreeMap<_, _> =
         figure_names().map(|name| (name.to_owned(), RatioRecord::default())).collect();
     let peer = |name: &PeerName| PeerRecord {
         peer: name.to_string(),
         deliveries_per_s: Some(0.0),
-        latency_us: Some(Figures::default()),
-        first_subscriber_us: Some(Figures::default()),
-        last_subscriber_us: Some(Figures::default()),
+        latency_us: Some(Summary::default()),
+        first_subscriber_us: Some(Summary::default()),
+        last_subscriber_us: Some(Summary::default()),
         cpu_ns_per_delivery: Some(0.0),
         cpu_ns_per_delivery_flood: Some(0.0),
         rss_per_subscriber_bytes: Some(0.0),
         ratio: ratio.clone(),
         ..PeerRecord::default()
     };
-    Summary { peers: peers.iter().map(peer).collect(), ratio_to_best: ratio.clone() }
+    ContestSummary { peers: peers.iter().map(peer).collect(), ratio_to_best: ratio.clone() }
 }
 
 #[cfg(test)]

@@ -2,22 +2,19 @@
 //! interruption loses nothing.
 
 use super::name::{PeerName, System};
-use super::outcome::{Label, outcome_of};
 use super::plan::{Clients, Contest};
-use super::session::{self, Ran, Round};
 use super::start::StartError;
-use super::{native, pyzmq};
+use super::{native, pyzmq, session};
 use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::record::SkippedRecord;
-use crate::results::Deliveries;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The result of a comparison.
 #[derive(Debug, Default)]
-pub struct Comparison {
+pub struct ContestRuns {
     /// Every run, in the order in which they were made.
     pub runs: Vec<Outcome>,
     /// Peers that were not measured, and the reasons.
@@ -34,8 +31,8 @@ pub fn compare<E>(
     guard: Option<&Path>,
     interrupt: &Interrupt,
     mut keep: impl FnMut(&Outcome) -> Result<(), E>,
-) -> Result<Comparison, E> {
-    let mut comparison = Comparison::default();
+) -> Result<ContestRuns, E> {
+    let mut comparison = ContestRuns::default();
     let mut given_up: Vec<PeerName> = Vec::new();
     for round in 1..=plan.rounds {
         for name in order_of(&plan.peers, round) {
@@ -95,10 +92,7 @@ fn measure(
     match name.system.language() {
         None => pyzmq::measure(name, round, plan, guard, (interrupt, progress)),
         Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),
-        Some(language) => {
-            let measured = session::measure((name, language), plan, guard, interrupt, progress)?;
-            Ok((measured.version.clone(), runs_of(name, round, plan, measured)))
-        }
+        Some(language) => session::measure((name, language, round), plan, guard, (interrupt, progress)),
     }
 }
 
@@ -109,18 +103,6 @@ fn is_native(name: PeerName, plan: &Contest) -> bool {
         System::Corecast => plan.clients == Clients::Native,
         _ => false,
     }
-}
-
-fn runs_of(name: PeerName, round: u32, plan: &Contest, measured: Round) -> Vec<Outcome> {
-    let Round { rss_per_subscriber_bytes, paced, flood, .. } = measured;
-    let record = |ran: Ran, flood: bool| {
-        let label = Label { name, round, clients: "raw", flood, rss_per_subscriber_bytes };
-        let deliveries = Deliveries::of(&ran.tallies, &[ran.sent.sent]);
-        outcome_of(&label, plan, (ran.sent, ran.usage), deliveries, ran.incomplete)
-    };
-    let paced = paced.map(|ran| record(ran, false));
-    let flood = flood.map(|ran| record(ran, true));
-    paced.into_iter().chain(flood).collect()
 }
 
 #[cfg(test)]

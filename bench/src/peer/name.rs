@@ -1,7 +1,7 @@
 //! Owns the names of peers: `libzmq`, `floor-tcp-blocks`, `corecast-uds`.
 
-use super::dialect::Language;
 use crate::process::transport::Transport;
+use crate::swarm::raw::dialect::Language;
 use std::fmt;
 use std::str::FromStr;
 

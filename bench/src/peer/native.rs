@@ -8,7 +8,6 @@ use crate::experiment::outcome::Outcome;
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::run::run;
 use crate::interrupt::Interrupt;
-use crate::swarm::schedule::{Amount, Rate};
 use corecast::Mode;
 use std::path::Path;
 
@@ -29,8 +28,7 @@ pub(super) fn measure(
     };
     let mode = if name.system.is_direct() { Mode::Direct } else { Mode::Proxy };
     let paced = Plan { mode, broker, ..plan.run.clone() };
-    let amount = Amount::Messages(plan.flood_messages);
-    let flood = (plan.flood_messages > 0).then(|| Plan { rate: Rate::Flood, amount, ..paced.clone() });
+    let flood = plan.flood_of(&paced);
     let mut runs = Vec::new();
     for plan in std::iter::once(paced).chain(flood) {
         if interrupt.is_set() {

@@ -5,6 +5,8 @@ use super::name::PeerName;
 use crate::experiment::plan::{BrokerChoice, Plan, PlanError};
 use crate::process::broker::BrokerOptions;
 use crate::process::transport::Transport;
+use crate::swarm::schedule::{Amount, Rate};
+use corecast::{Endpoint, Sessions};
 use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;
 use std::str::FromStr;
@@ -161,6 +163,23 @@ impl Contest {
     /// The transport of a peer.
     pub fn transport_of(&self, name: PeerName) -> Transport {
         name.transport(self.run.transport())
+    }
+
+    /// The paced run of a peer that is at this endpoint.
+    pub fn plan_of(&self, name: PeerName, endpoint: Endpoint) -> Plan {
+        let broker = BrokerChoice::Running { endpoint, pid: None, overflow: None };
+        Plan { broker, sessions: self.sessions_of(name), ..self.run.clone() }
+    }
+
+    /// The sessions of a peer's subscribers. Only ours has some that they share.
+    pub fn sessions_of(&self, name: PeerName) -> Sessions {
+        if name.system.is_ours() { self.run.sessions } else { Sessions::PerSubscriber }
+    }
+
+    /// The flood that follows a paced run, if there is to be one.
+    pub fn flood_of(&self, paced: &Plan) -> Option<Plan> {
+        let amount = Amount::Messages(self.flood_messages);
+        (self.flood_messages > 0).then(|| Plan { rate: Rate::Flood, amount, ..paced.clone() })
     }
 
     /// Options of our broker, over the transport of a peer.

@@ -1,21 +1,23 @@
 //! Owns the ancestor's way as a peer: a swarm of Python, with its latencies put through the same statistics as ours.
 //! Only the paced run: a flood would measure Python.
 
-use super::job::Sent;
 use super::name::{PeerName, System};
-use super::outcome::{Label, outcome_of};
+use super::outcome::{Label, label};
 use super::plan::Contest;
 use super::start::{StartError, find_python};
-use crate::experiment::outcome::Outcome;
+use crate::experiment::outcome::{Outcome, Sending, sum_up};
+use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::oracle::Oracle;
 use crate::measure::payload::PublisherIndex;
-use crate::measure::process::usage_of;
+use crate::measure::process::{Usage, usage_of};
 use crate::process::child::{Process, Program};
 use crate::process::transport::Transport;
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
+use crate::swarm::raw::job::Sent;
 use crate::swarm::schedule::messages_in;
+use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
 use serde::Deserialize;
 use std::io::{BufRead, Write};
@@ -78,10 +80,21 @@ pub(super) fn measure(
     let answer = run(process, plan, ready.fan_out_pid, (interrupt, progress)).map_err(failed)?;
     let (deliveries, sent) = read(&answer.text, plan.run.subscribers).map_err(failed)?;
     let missing = deliveries.totals.lost;
-    let incomplete = (missing > 0).then(|| format!("{missing} deliveries are missing"));
-    let label = Label { name, round, clients: "pyzmq", flood: false, rss_per_subscriber_bytes: rss };
-    let usage = before.zip(answer.usage);
-    let mut run = outcome_of(&label, plan, (sent, usage), deliveries, incomplete);
+    let ending = match missing {
+        0 => Ending::Complete,
+        missing => Ending::Failed(format!("{missing} deliveries are missing")),
+    };
+    let sending = Sending {
+        started: MonotonicNs(sent.started_ns),
+        sent: sent.sent,
+        in_time: sent.sent.saturating_sub(sent.late),
+        intended: sent.intended,
+    };
+    // Its sockets are its own business.
+    let planned = plan.plan_of(name, Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 });
+    let mut run = sum_up(&planned, sending, deliveries, ending);
+    let about = Label { name, round, clients: "pyzmq", rss_per_subscriber_bytes: rss };
+    label(&about, before.zip(answer.usage), &mut run.record);
     run.record
         .notes
         .push(format!("a process for each of {} cores, a thread for each subscriber", plan.threads));
@@ -92,7 +105,7 @@ pub(super) fn measure(
 /// The script's output after the order to go.
 struct Answer {
     text: String,
-    usage: Option<crate::measure::process::Usage>,
+    usage: Option<Usage>,
 }
 
 /// Lets it go and reads all that it says.

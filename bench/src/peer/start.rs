@@ -1,14 +1,13 @@
 //! Owns how each peer is started: its program, found; its configuration, the same that `scripts/peers.sh` uses; the
 //! wait until it serves.
 
-use super::floor;
 use super::name::{PeerName, System};
 use super::plan::Contest;
-use super::socket;
 use crate::process::broker::{self, BrokerError, BrokerOptions, find_program};
 use crate::process::child::{Process, Program};
 use crate::process::server::Server;
 use crate::process::transport::Transport;
+use crate::swarm::raw::{floor, socket};
 use corecast::{Endpoint, Mode};
 use serde_json::Value;
 use std::ffi::OsString;

@@ -1,9 +1,8 @@
 //! Owns what a comparison says of each peer: its figures over all rounds, and ours over them, round by round.
 
-use super::compare::Comparison;
+use super::compare::ContestRuns;
 use super::name::PeerName;
 use super::plan::Contest;
-use super::session::sessions_of;
 use crate::experiment::outcome::Outcome;
 use crate::measure::latency::Latencies;
 use crate::record::{PeerRecord, RatioRecord, RunRecord, thousandths};
@@ -52,7 +51,7 @@ pub fn figure_names() -> impl Iterator<Item = &'static str> {
 
 /// All peers, over all rounds.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Summary {
+pub struct ContestSummary {
     /// In the order in which they were named; those that were measured at all.
     pub peers: Vec<PeerRecord>,
     /// Ours over the best of the systems that others would use.
@@ -60,7 +59,7 @@ pub struct Summary {
 }
 
 /// Sums a comparison up.
-pub fn summarize(plan: &Contest, comparison: &Comparison) -> Summary {
+pub fn summarize(plan: &Contest, comparison: &ContestRuns) -> ContestSummary {
     let runs = &comparison.runs;
     let measured: Vec<PeerName> =
         plan.peers.iter().copied().filter(|name| of_peer(runs, *name).next().is_some()).collect();
@@ -85,7 +84,7 @@ pub fn summarize(plan: &Contest, comparison: &Comparison) -> Summary {
         })?;
         Some(ours / best)
     });
-    Summary { peers, ratio_to_best }
+    ContestSummary { peers, ratio_to_best }
 }
 
 fn of_peer(runs: &[Outcome], name: PeerName) -> impl Iterator<Item = &Outcome> {
@@ -120,7 +119,7 @@ fn median(values: &[f64]) -> Option<f64> {
     Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { *upper })
 }
 
-fn record_of(name: PeerName, plan: &Contest, comparison: &Comparison) -> PeerRecord {
+fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRecord {
     let all = || of_peer(&comparison.runs, name);
     let whole = || all().filter(|run| run.record.incomplete.is_none());
     let paced = || whole().filter(|run| !is_flood(&run.record));
@@ -141,7 +140,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &Comparison) -> PeerRec
         peer: name.to_string(),
         version: comparison.versions.get(&name).cloned(),
         transport: plan.transport_of(name).to_string(),
-        sessions: sessions_of(name, plan).to_string(),
+        sessions: plan.sessions_of(name).to_string(),
         clients: all().next().and_then(|run| run.record.clients.clone()).unwrap_or_default(),
         rounds: paced().count() as u32,
         deliveries_per_s: median_of("deliveries_per_s"),
@@ -167,12 +166,12 @@ pub(super) mod tests {
     use crate::measure::latency::Summary as Figures;
 
     /// A comparison of ours with libzmq and redis in three rounds.
-    pub(crate) fn sample() -> (Contest, Comparison) {
+    pub(crate) fn sample() -> (Contest, ContestRuns) {
         let plan = Contest {
             peers: ["corecast", "libzmq", "redis"].map(|name| name.parse().unwrap()).to_vec(),
             ..sample_plan()
         };
-        let mut comparison = Comparison::default();
+        let mut comparison = ContestRuns::default();
         for (round, ours_us) in [(1, 100.0), (2, 300.0), (3, 200.0)] {
             for (peer, us, per_s) in
                 [("corecast", ours_us, 30e6), ("libzmq", 1000.0, 3e6), ("redis", 400.0, 1e6)]

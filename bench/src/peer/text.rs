@@ -2,7 +2,7 @@
 //! it, with more digits.
 
 use super::plan::Contest;
-use super::summary::Summary;
+use super::summary::ContestSummary;
 use crate::record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{Cell, Table};
 use crate::unit::{Unit, count, digits, duration, number};
@@ -21,7 +21,12 @@ const RATIOS: [(&str, &str); 4] = [
 ];
 
 /// The tables of a comparison, and a line for everything that is worth knowing about it.
-pub fn render(plan: &Contest, summary: &Summary, skipped: &[SkippedRecord], notes: &[String]) -> String {
+pub fn render(
+    plan: &Contest,
+    summary: &ContestSummary,
+    skipped: &[SkippedRecord],
+    notes: &[String],
+) -> String {
     let mut text = format!(
         "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}{ABOUT}\n",
         count(plan.run.subscribers as u64),
@@ -92,7 +97,7 @@ fn figures(peers: &[PeerRecord]) -> Table {
     table
 }
 
-fn ratios(summary: &Summary) -> Table {
+fn ratios(summary: &ContestSummary) -> Table {
     let headings = RATIOS.map(|(_, heading)| heading);
     let mut table = Table::new("", &[&["over"], &headings[..]].concat(), "");
     let peers = summary.peers.iter().map(|peer| (peer.peer.as_str(), &peer.ratio));

@@ -8,13 +8,15 @@
 //! | [`subscribers`] | the executors that receive |
 //! | [`slow`] | subscribers that are slow on purpose, and not measured |
 //! | [`publishers`] | the executors that send |
-//! | [`reports`] | what executors tell whoever drives them |
+//! | [`raw`] | subscribers and a publisher over bare sockets, for peers |
+//! | [`reports`] | reports of executors to the thread that drives them |
 //!
 //! Publishers have executors of their own: a publisher's pace must not depend on how much the subscribers beside
 //! it have to read. Whoever drives a swarm does so from a plain thread, by commands and reports.
 
 mod crew;
 pub mod publishers;
+pub mod raw;
 pub mod reports;
 pub mod schedule;
 pub mod slow;

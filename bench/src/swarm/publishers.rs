@@ -205,11 +205,8 @@ fn check_mode(asked: Mode, found: Mode) -> Result<(), Failure> {
     if asked == found {
         return Ok(());
     }
-    Err(Failure {
-        what: format!("the run is to be {asked}"),
-        why: format!("the broker makes its topics {found} (its --mode and --mode-rule): say --mode {found}"),
-        timed_out: false,
-    })
+    let why = format!("the broker makes its topics {found} (its --mode and --mode-rule): say --mode {found}");
+    Err(Failure::new(format!("the run is to be {asked}"), why))
 }
 
 impl BenchPublisher {
@@ -254,10 +251,8 @@ impl BenchPublisher {
         done: &mut PublisherDone,
     ) -> Result<(), Failure> {
         let index = self.index.0;
-        let cannot_wait = |error: std::io::Error| Failure {
-            what: format!("publisher {index} cannot wait for its next message"),
-            why: error.to_string(),
-            timed_out: false,
+        let cannot_wait = |error: std::io::Error| {
+            Failure::new(format!("publisher {index} cannot wait for its next message"), error.to_string())
         };
         let mut pacer = Pacer::new().map_err(cannot_wait)?;
         done.started = schedule.due(0);

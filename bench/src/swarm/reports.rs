@@ -14,6 +14,8 @@ const REPORTS_MAX: usize = 1024;
 pub enum Report {
     /// All subscriptions of this subscribers' executor are in force.
     SubscribersReady,
+    /// Some more of its subscriptions are in force: setting up goes on.
+    SettingUp,
     /// The progress of a subscribers' executor.
     Received(Received),
     /// All that a subscribers' executor has measured. It is the last of its reports.
@@ -83,6 +85,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure that is not about time.
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Failure { what: what.into(), why: why.into(), timed_out: false }
+    }
+
     /// The client's `error`, and what was being done.
     pub fn of(what: impl Into<String>, error: &corecast::Error) -> Self {
         let timed_out = error.kind() == corecast::ErrorKind::TimedOut;

@@ -1,6 +1,5 @@
 //! Owns a series of questions: how many, how long, which of them count, and what is told of it meanwhile.
 
-use crate::experiment::error::DriveError;
 use crate::experiment::run::RunError;
 use crate::measure::latency::Latencies;
 use crate::swarm::reports::Failure;
@@ -107,17 +106,12 @@ impl Asker {
     }
 }
 
-/// A failure that ends an echo, with its reason.
-pub(super) fn failure(what: &str, why: &str) -> Failure {
-    Failure { what: what.to_owned(), why: why.to_owned(), timed_out: false }
-}
-
 pub(super) fn pool_failed(error: PoolError) -> RunError {
     RunError::Drive { error: error.into(), broker: String::new() }
 }
 
 pub(super) fn failed(what: &str, why: &str) -> RunError {
-    RunError::Drive { error: DriveError::Failed(failure(what, why)), broker: String::new() }
+    RunError::Drive { error: Failure::new(what, why).into(), broker: String::new() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Owns the asker of our own: a publisher and a subscriber of its topic in one executor, which never sleeps.
 
-use super::asker::{Asker, Told, failure};
+use super::asker::{Asker, Told};
 use crate::experiment::plan::Plan;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, check};
 use crate::swarm::reports::Failure;
@@ -90,7 +90,7 @@ async fn set_up(client: &LocalClient, question: &Question) -> Result<Ends, Failu
     let index = PublisherIndex(0);
     let topics = Topics::new(run, 1);
     let payload = Payload::new(run, index, question.size_bytes)
-        .map_err(|error| failure("the echo cannot start", &error.to_string()))?;
+        .map_err(|error| Failure::new("the echo cannot start", error.to_string()))?;
     let subscriber = client.subscriber(&[topics.filter()]).await.map_err(failed)?;
     let mut publisher = client.publisher().await.map_err(failed)?;
     let topic = topics.of(index);
@@ -115,7 +115,7 @@ impl Ends {
             };
             if intact.is_none_or(|stamp| stamp.sequence != sequence) {
                 let why = format!("for message {sequence} came {came:?}");
-                return Err(failure("a message did not come back as it was sent", &why));
+                return Err(Failure::new("a message did not come back as it was sent", why));
             }
             if !asker.answered(asked, answered) {
                 break;

@@ -110,7 +110,7 @@ fn wait(
                 progress.update(&Position { sent, deliveries, gaps: 0, done, left: None });
             }
             Err(RecvTimeout::Closed) => {
-                return Err(DriveError::Failed(asker::failure("the asker", "it ended without a word")));
+                return Err(Failure::new("the asker", "it ended without a word").into());
             }
             Err(RecvTimeout::TimedOut) => {}
         }
@@ -119,7 +119,7 @@ fn wait(
         }
         if heard.elapsed() > plan.timeout {
             let why = format!("no answer within {} s", plan.timeout.as_secs_f64());
-            return Err(DriveError::Failed(Failure { timed_out: true, ..asker::failure("an echo", &why) }));
+            return Err(Failure { timed_out: true, ..Failure::new("an echo", why) }.into());
         }
     }
 }

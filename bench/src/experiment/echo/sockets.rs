@@ -2,11 +2,12 @@
 //! one connection without ever sleeping. One writes the bytes of a frame and reads as many; the other gives back what
 //! it reads. They run as bodies of executors, which is how a thread gets a core here; neither body ever waits.
 
-use super::asker::{Asker, Told, failed, failure, pool_failed};
+use super::asker::{Asker, Told, failed, pool_failed};
 use crate::experiment::plan::Plan;
 use crate::experiment::run::RunError;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
 use crate::process::transport::Transport;
+use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
 use corecast::internals::wire::{Frame, encode_to_vec};
 use corecast_executors::{Idle, Link, MonotonicNs, Pool, PoolConfig, ShardId, Sockets, start as start_pool};
@@ -51,7 +52,7 @@ pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError>
                 let mut asker = Asker::new(amount, link);
                 let ended = ask(asking, &bytes, &mut asker);
                 let _ = asking.shutdown(Shutdown::Both);
-                asker.finish(ended.map_err(|error| failure("the bare echo", &error.to_string())));
+                asker.finish(ended.map_err(|error| Failure::new("the bare echo", error.to_string())));
             }
         }
     })

@@ -19,7 +19,6 @@ pub struct Account {
     subscribers: usize,
     /// By session: messages of this run that it has got, or was told it missed.
     received: Vec<u64>,
-    accounted: u64,
 }
 
 impl Account {
@@ -32,21 +31,25 @@ impl Account {
             tally: Tally::new(run, subscribers, 1),
             subscribers,
             received: vec![0; sessions],
-            accounted: 0,
         }
     }
 
-    /// Another run begins; returns what was measured in the last one.
-    pub fn begin(&mut self, run: RunId) -> Tally {
+    /// Begins another run.
+    pub fn begin(&mut self, run: RunId) {
         self.earlier.push(std::mem::replace(&mut self.run, run));
         self.received.fill(0);
-        self.accounted = 0;
-        std::mem::replace(&mut self.tally, Tally::new(run, self.subscribers, 1))
+        self.tally = Tally::new(run, self.subscribers, 1);
     }
 
-    /// Messages accounted for, over all subscribers.
-    pub fn accounted(&self) -> u64 {
-        self.accounted
+    /// Ends the run: its measurements.
+    pub fn finish(&mut self) -> Tally {
+        let nothing = self.tally.empty_copy();
+        std::mem::replace(&mut self.tally, nothing)
+    }
+
+    /// The measurements of the run so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Messages accounted for at the session that has least.
@@ -61,7 +64,7 @@ impl Account {
 
 /// The account, as one session writes to it while it reads.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct SessionSink<'a> {
     account: &'a mut Account,
     session: usize,
     subscribers: Range<usize>,
@@ -69,7 +72,7 @@ pub struct Entry<'a> {
     ready: bool,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> SessionSink<'a> {
     /// For what this session has read at `now`, on behalf of those subscribers.
     pub fn new(
         account: &'a mut Account,
@@ -77,7 +80,7 @@ impl<'a> Entry<'a> {
         subscribers: Range<usize>,
         now: MonotonicNs,
     ) -> Self {
-        Entry { account, session, subscribers, now, ready: false }
+        SessionSink { account, session, subscribers, now, ready: false }
     }
 
     /// True if the session has become ready.
@@ -86,7 +89,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl Sink for Entry<'_> {
+impl Sink for SessionSink<'_> {
     fn ready(&mut self) {
         self.ready = true;
     }
@@ -102,7 +105,6 @@ impl Sink for Entry<'_> {
             }
         }
         self.account.received[self.session] += 1;
-        self.account.accounted += self.subscribers.len() as u64;
     }
 
     fn gap(&mut self, missed: Option<u64>) {
@@ -110,9 +112,7 @@ impl Sink for Entry<'_> {
             self.account.tally.gap(subscriber, Some(PUBLISHER), missed, self.now);
         }
         // One of unknown size is settled by the end of the run.
-        let missed = missed.unwrap_or(0);
-        self.account.received[self.session] += missed;
-        self.account.accounted += missed * self.subscribers.len() as u64;
+        self.account.received[self.session] += missed.unwrap_or(0);
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::measure::payload::Payload;
 
     fn deliver(account: &mut Account, session: usize, payload: &[u8]) {
-        Entry::new(account, session, session..session + 1, MonotonicNs(9)).message(payload);
+        SessionSink::new(account, session, session..session + 1, MonotonicNs(9)).message(payload);
     }
 
     #[test]
@@ -132,16 +132,17 @@ mod tests {
         account.begin(one);
         let mut payload = Payload::new(one, PUBLISHER, 64).unwrap();
         deliver(&mut account, 0, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!((account.accounted(), account.least()), (1, 0));
-        let before = account.begin(two);
+        assert_eq!((account.tally().oracle().accounted(), account.least()), (1, 0));
+        let before = account.finish();
+        account.begin(two);
         assert_eq!((before.totals(&[1]).delivered, before.totals(&[1]).lost), (1, 1));
         deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!(account.accounted(), 0);
+        assert_eq!(account.tally().oracle().accounted(), 0);
         deliver(&mut account, 0, &[0; 64]);
         let mut payload = Payload::new(two, PUBLISHER, 64).unwrap();
         deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!((account.accounted(), account.least()), (2, 1));
-        let totals = account.begin(one).totals(&[1]);
+        assert_eq!((account.tally().oracle().accounted(), account.least()), (2, 1));
+        let totals = account.finish().totals(&[1]);
         assert_eq!((totals.delivered, totals.corrupted, totals.lost), (1, 1, 0));
     }
 
@@ -151,11 +152,11 @@ mod tests {
         account.begin(RunId(1));
         let mut payload = Payload::new(RunId(1), PUBLISHER, 64).unwrap();
         let stamped = payload.stamp(0, MonotonicNs(1)).to_vec();
-        let mut entry = Entry::new(&mut account, 0, 0..3, MonotonicNs(9));
+        let mut entry = SessionSink::new(&mut account, 0, 0..3, MonotonicNs(9));
         entry.message(&stamped);
         entry.gap(Some(2));
-        assert_eq!((account.accounted(), account.least()), (9, 3));
-        let totals = account.begin(RunId(2)).totals(&[3]);
+        assert_eq!((account.tally().oracle().accounted(), account.least()), (9, 3));
+        let totals = account.finish().totals(&[3]);
         assert_eq!((totals.delivered, totals.gaps_reported, totals.lost), (3, 6, 0));
     }
 }

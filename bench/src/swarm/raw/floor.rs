@@ -83,10 +83,11 @@ impl Floor {
         Floor { stdin, stdout }
     }
 
-    /// See [`super::feed::Feed::carry_out`]. It cannot be halted: ending its process does that.
-    pub fn carry_out(&mut self, job: &Job) -> Result<Sent, String> {
-        let answer = self.ask(&order(job)).map_err(|error| format!("the floor: {error}"))?;
-        serde_json::from_str(&answer).map_err(|_| format!("the floor says `{}`", answer.trim_end()))
+    /// Has the process send all that the job says. It cannot be halted: ending its process does that.
+    pub fn carry_out(&mut self, job: &Job) -> io::Result<Sent> {
+        let answer = self.ask(&order(job))?;
+        serde_json::from_str(&answer)
+            .map_err(|_| io::Error::other(format!("its process says `{}`", answer.trim_end())))
     }
 
     fn ask(&mut self, order: &Order) -> io::Result<String> {

@@ -27,7 +27,7 @@ const ANSWER_BYTES: usize = 64 << 10;
 
 /// The publisher.
 #[derive(Debug)]
-pub struct Source {
+pub struct RawSource {
     socket: Socket,
     /// Tells of changes: something has come, or there is room again.
     epoll: Epoll,
@@ -50,7 +50,7 @@ impl Sink for Ear<'_> {
     fn gap(&mut self, _missed: Option<u64>) {}
 }
 
-impl Source {
+impl RawSource {
     /// Connects, and waits until it may send.
     pub fn connect(endpoint: &Endpoint, language: Language, timeout: Duration) -> io::Result<Self> {
         let address = socket::address(endpoint)?;
@@ -65,7 +65,7 @@ impl Source {
         }
         let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(&socket, EpollEvent::new(changes, 0))?;
-        let mut source = Source {
+        let mut source = RawSource {
             socket,
             epoll,
             dialect: Dialect::new(language, Role::Publisher, 0),
@@ -94,17 +94,16 @@ impl Source {
     }
 
     /// Sends all that the job says.
-    pub fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Halt) -> Result<Sent, String> {
-        let mut payload =
-            Payload::new(job.run, PublisherIndex(0), job.size_bytes).map_err(|e| e.to_string())?;
-        let sent = match job.pace {
+    pub fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Halt) -> io::Result<Sent> {
+        let payload = Payload::new(job.run, PublisherIndex(0), job.size_bytes);
+        let mut payload = payload.map_err(io::Error::other)?;
+        match job.pace {
             Pace::At(schedule) => self.send_at(&schedule, &mut payload, halt),
             Pace::Flood { messages, time_max, window } => {
                 let flood = Flood { messages, time_max, window, block: messages_in_block(job.size_bytes) };
                 self.flood(&flood, &mut payload, gauges, halt)
             }
-        };
-        sent.map_err(|error| format!("the publisher: {error}"))
+        }
     }
 
     fn send_at(&mut self, schedule: &Schedule, payload: &mut Payload, halt: &Halt) -> io::Result<Sent> {

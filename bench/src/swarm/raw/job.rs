@@ -19,6 +19,17 @@ pub struct Job {
     pub pace: Pace,
 }
 
+impl Job {
+    /// The account of a job of which nothing was sent.
+    pub(super) fn nothing_sent(&self) -> Sent {
+        let started = match self.pace {
+            Pace::At(schedule) => schedule.due(0),
+            Pace::Flood { .. } => MonotonicNs::now(),
+        };
+        Sent { sent: 0, intended: 0, late: 0, started_ns: started.0 }
+    }
+}
+
 /// The pace of messages.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {

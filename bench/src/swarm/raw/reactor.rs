@@ -1,18 +1,18 @@
 //! Owns one thread of subscribers: their sockets, one receive buffer for all of them, and a loop over epoll.
 
-use super::account::{Account, Entry};
+use super::account::{Account, SessionSink};
 use super::dialect::sink::Role;
 use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
 use super::socket::{self, Connecting};
 use crate::measure::payload::RunId;
-use crate::measure::tally::Tally;
+use crate::swarm::reports::{Failure, Received, Report};
 use corecast_executors::{Inbox, Link, MonotonicNs};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use socket2::{SockAddr, Socket};
 use std::io::{self, ErrorKind, Read, Write};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,25 +32,15 @@ const KEEP_ALIVE_ROUND: Duration = Duration::from_secs(15);
 
 /// A command to a thread.
 #[derive(Debug)]
-pub(super) enum Command {
-    /// Another run begins; what was measured in the last one is handed over.
+pub(super) enum RawCommand {
+    /// Begin another run.
     Begin(RunId),
+    /// Report the progress; `sent` has the messages of the publisher, once they are known.
+    Look { sent: Option<Arc<[u64]>> },
+    /// Hand over the measurements of the run.
+    Finish,
     /// Close everything.
     Stop,
-}
-
-/// A report of a thread.
-#[derive(Debug)]
-pub(super) enum Said {
-    /// The run has begun; this was the last one.
-    Begun {
-        /// Which thread.
-        thread: usize,
-        /// Its measurements.
-        tally: Box<Tally>,
-    },
-    /// A session is broken.
-    Failed(String),
 }
 
 /// The parameters of a thread.
@@ -65,8 +55,8 @@ pub(super) struct ReactorConfig {
     pub(super) shared: bool,
     pub(super) size_bytes: usize,
     pub(super) wake: Arc<EventFd>,
-    pub(super) commands: Inbox<Command>,
-    pub(super) said: Link<Said>,
+    pub(super) commands: Inbox<RawCommand>,
+    pub(super) reports: Link<Report>,
     pub(super) gauges: Gauges,
 }
 
@@ -97,6 +87,8 @@ pub(super) struct Reactor {
     sessions: Vec<Session>,
     sessions_wanted: usize,
     ready: usize,
+    /// The number of sessions that were ready at the last report of it.
+    ready_reported: usize,
     account: Account,
     buffer: Vec<u8>,
     reply: Vec<u8>,
@@ -116,21 +108,31 @@ impl Reactor {
             sessions: Vec::with_capacity(sessions_wanted),
             sessions_wanted,
             ready: 0,
+            ready_reported: 0,
             reply: Vec::new(),
             keep_alive: (0, Instant::now() + KEEP_ALIVE_ROUND),
             config,
         })
     }
 
-    /// Runs until it is told to stop, or a session breaks.
+    /// Runs until it is told to stop. When a session breaks, the others end too; what they measured is still there.
     pub(super) fn run(mut self) {
-        if let Err(what) = self.turns() {
-            // Nobody listens: the swarm is being dropped.
-            let _ = self.config.said.try_send(Said::Failed(what));
+        let Err(failure) = self.turns() else { return };
+        self.report(Report::Failed(failure));
+        self.sessions.clear();
+        while let Some(command) = self.config.commands.recv_blocking() {
+            if self.obey(command).is_break() {
+                return;
+            }
         }
     }
 
-    fn turns(&mut self) -> Result<(), String> {
+    /// Nobody listens when the swarm is being dropped.
+    fn report(&self, report: Report) {
+        let _ = self.config.reports.send_blocking(report);
+    }
+
+    fn turns(&mut self) -> Result<(), Failure> {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         loop {
             let again = self.open_more()?;
@@ -139,7 +141,7 @@ impl Reactor {
             let found = match self.epoll.wait(&mut events, timeout) {
                 Ok(found) => found,
                 Err(nix::errno::Errno::EINTR) => 0,
-                Err(error) => return Err(format!("cannot wait for its sockets: {error}")),
+                Err(error) => return Err(Failure::new("cannot wait for sockets", error.to_string())),
             };
             for event in &events[..found] {
                 if event.data() == WAKE {
@@ -147,38 +149,63 @@ impl Reactor {
                     continue;
                 }
                 let index = event.data() as usize;
-                self.moved(index, event.events())
-                    .map_err(|why| format!("subscriber {}: {why}", self.config.subscribers.start + index))?;
+                self.moved(index, event.events()).map_err(|why| self.failure(index, why))?;
             }
-            self.publish_progress();
+            self.config.gauges.set(self.config.thread, self.account.least());
+            self.report_ready();
             while let Some(command) = self.config.commands.try_recv() {
-                match command {
-                    Command::Begin(run) => self.begin(run),
-                    Command::Stop => return Ok(()),
+                if self.obey(command).is_break() {
+                    return Ok(());
                 }
             }
             self.say_alive()?;
         }
     }
 
-    fn publish_progress(&self) {
-        let gauge = self.config.gauges.of(self.config.thread);
-        gauge.set_ready(self.ready as u64);
-        gauge.set_progress(self.account.accounted(), self.account.least());
+    fn failure(&self, index: usize, why: impl Into<String>) -> Failure {
+        Failure::new(format!("subscriber {}", self.config.subscribers.start + index), why)
     }
 
-    fn begin(&mut self, run: RunId) {
-        let tally = Box::new(self.account.begin(run));
-        self.publish_progress();
-        let _ = self.config.said.try_send(Said::Begun { thread: self.config.thread, tally });
+    /// Reports that all sessions are ready, or that some more are.
+    fn report_ready(&mut self) {
+        if self.ready > self.ready_reported {
+            let all = self.ready == self.sessions_wanted;
+            self.ready_reported = self.ready;
+            self.report(if all { Report::SubscribersReady } else { Report::SettingUp });
+        }
+    }
+
+    fn obey(&mut self, command: RawCommand) -> ControlFlow<()> {
+        match command {
+            RawCommand::Begin(run) => {
+                self.account.begin(run);
+                self.config.gauges.set(self.config.thread, 0);
+                self.report(Report::SubscribersReady);
+            }
+            RawCommand::Look { sent } => {
+                let oracle = self.account.tally().oracle();
+                self.report(Report::Received(Received {
+                    executor: self.config.thread,
+                    delivered: oracle.delivered(),
+                    accounted: oracle.accounted(),
+                    settling: sent.map(|sent| oracle.settling(&sent)),
+                }));
+            }
+            RawCommand::Finish => {
+                let tally = Box::new(self.account.finish());
+                self.report(Report::Measured { executor: self.config.thread, tally });
+            }
+            RawCommand::Stop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
     }
 
     /// Opens as many sessions as may be opened at once; says when to try again, if the peer had no room.
-    fn open_more(&mut self) -> Result<Option<Duration>, String> {
+    fn open_more(&mut self) -> Result<Option<Duration>, Failure> {
         while self.sessions.len() < self.sessions_wanted && self.sessions.len() - self.ready < OPENING_MAX {
             let index = self.sessions.len();
             let opened = self.open(index);
-            match opened.map_err(|error| format!("cannot connect subscriber {index}: {error}"))? {
+            match opened.map_err(|error| self.failure(index, format!("cannot connect: {error}")))? {
                 true => {}
                 false => return Ok(Some(LATER)),
             }
@@ -253,7 +280,7 @@ impl Reactor {
         let now = MonotonicNs::now();
         let subscribers =
             if self.config.shared { 0..self.config.subscribers.len() } else { index..index + 1 };
-        let mut entry = Entry::new(&mut self.account, index, subscribers, now);
+        let mut entry = SessionSink::new(&mut self.account, index, subscribers, now);
         let bytes = &self.buffer[..kept + read];
         let taken =
             session.dialect.read(bytes, &mut self.reply, &mut entry).map_err(|error| error.to_string())?;
@@ -310,7 +337,7 @@ impl Reactor {
     }
 
     /// One session after the other, so that they never do it in a volley.
-    fn say_alive(&mut self) -> Result<(), String> {
+    fn say_alive(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         let (index, due) = self.keep_alive;
         if now < due {
@@ -321,6 +348,6 @@ impl Reactor {
         if let Some(session) = self.sessions.get(index).filter(|session| session.stage == Stage::Ready) {
             session.dialect.keep_alive(&mut self.reply);
         }
-        self.send_reply(index)
+        self.send_reply(index).map_err(|why| self.failure(index, why))
     }
 }

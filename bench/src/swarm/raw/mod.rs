@@ -1,0 +1,29 @@
+//! Raw subscribers and a raw publisher: bare sockets, the same for every peer of a comparison, in place of our own
+//! library. They are told the same things as the others, and report on the same channel.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`dialect`] | the protocol of each peer |
+//! | [`socket`] | connecting to them |
+//! | [`subscribers`] | the subscribers: threads of raw sockets |
+//! | [`reactor`] | one of those threads |
+//! | [`account`] | the messages that the subscribers of one thread have got |
+//! | [`gauges`] | the progress of the slowest, for the publisher |
+//! | [`job`] | messages to be sent, and at which pace |
+//! | [`publisher`] | the publisher's thread |
+//! | [`source`] | the publisher's socket |
+//! | [`floor`] | the bare `send()` loop, as a process of its own |
+//!
+//! The threads are plain ones, as many as there are cores allowed, and not pinned: they are everybody's clients, and
+//! the kernel places them as it places those of any program.
+
+pub mod account;
+pub mod dialect;
+pub mod floor;
+pub mod gauges;
+pub mod job;
+pub mod publisher;
+pub(crate) mod reactor;
+pub mod socket;
+pub mod source;
+pub mod subscribers;

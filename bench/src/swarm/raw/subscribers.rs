@@ -1,0 +1,123 @@
+//! Owns the raw subscribers of a swarm: as many plain threads as the plan says, the same for every peer. Driven from a
+//! plain thread by [`RawSubscribers`]; they outlast a run, so that the next one finds everybody connected.
+
+use super::dialect::Language;
+use super::gauges::Gauges;
+use super::reactor::{RawCommand, Reactor, ReactorConfig};
+use super::socket;
+use crate::measure::payload::RunId;
+use crate::swarm::reports::Report;
+use corecast::{Endpoint, Sessions};
+use corecast_executors::{Link, link, spawn_plain};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Commands that wait for a thread: one of each kind, at most.
+const COMMANDS_MAX: usize = 4;
+
+/// The parameters of raw subscribers.
+#[derive(Clone, Debug)]
+pub struct RawSubscribersConfig {
+    /// Endpoint that they subscribe at.
+    pub endpoint: Endpoint,
+    /// Their protocol.
+    pub language: Language,
+    /// Number of subscribers.
+    pub subscribers: usize,
+    /// A session for each, or one for each thread.
+    pub sessions: Sessions,
+    /// Number of threads.
+    pub threads: usize,
+    /// Bytes of a payload.
+    pub size_bytes: usize,
+}
+
+/// The subscribers' threads. Dropped, it closes all connections.
+#[derive(Debug)]
+pub struct RawSubscribers {
+    threads: Vec<Thread>,
+    gauges: Gauges,
+}
+
+#[derive(Debug)]
+struct Thread {
+    commands: Link<RawCommand>,
+    wake: Arc<EventFd>,
+    join: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    fn tell(&self, command: RawCommand) {
+        let _ = self.commands.try_send(command);
+        // It is full only if the thread has not read a wake-up of before.
+        let _ = self.wake.write(1);
+    }
+}
+
+impl RawSubscribers {
+    /// Starts the threads. Each connects and then reports [`Report::SubscribersReady`], or [`Report::Failed`].
+    pub fn start(config: &RawSubscribersConfig, reports: &Link<Report>) -> io::Result<Self> {
+        let address = socket::address(&config.endpoint)?;
+        let threads = config.threads.clamp(1, config.subscribers);
+        let mut swarm = RawSubscribers { threads: Vec::with_capacity(threads), gauges: Gauges::new(threads) };
+        for thread in 0..threads {
+            let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+            let (commands, inbox) = link(COMMANDS_MAX);
+            // The last ones have one more each, if it does not come out even.
+            let share = |thread: usize| thread * config.subscribers / threads;
+            let reactor = Reactor::new(ReactorConfig {
+                thread,
+                address: address.clone(),
+                language: config.language,
+                subscribers: share(thread)..share(thread + 1),
+                shared: config.sessions == Sessions::PerExecutor,
+                size_bytes: config.size_bytes,
+                wake: wake.clone(),
+                commands: inbox,
+                reports: reports.clone(),
+                gauges: swarm.gauges.clone(),
+            })?;
+            let join = spawn_plain("peer-subscribers", move || reactor.run())?;
+            swarm.threads.push(Thread { commands, wake, join: Some(join) });
+        }
+        Ok(swarm)
+    }
+
+    /// Number of threads.
+    pub fn executors(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// The progress of the slowest, for a publisher that must not run ahead of it.
+    pub fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// Begins a run. Each thread reports [`Report::SubscribersReady`] when it counts the messages of that run.
+    pub fn begin(&self, run: RunId) {
+        self.threads.iter().for_each(|thread| thread.tell(RawCommand::Begin(run)));
+    }
+
+    /// Asks each thread for a [`Report::Received`]; one that has not answered the last time is not asked again.
+    pub fn look(&self, sent: Option<&Arc<[u64]>>) {
+        for thread in self.threads.iter().filter(|thread| thread.commands.depth() == 0) {
+            thread.tell(RawCommand::Look { sent: sent.cloned() });
+        }
+    }
+
+    /// Asks each thread for a [`Report::Measured`].
+    pub fn finish(&self) {
+        self.threads.iter().for_each(|thread| thread.tell(RawCommand::Finish));
+    }
+}
+
+impl Drop for RawSubscribers {
+    fn drop(&mut self) {
+        self.threads.iter().for_each(|thread| thread.tell(RawCommand::Stop));
+        for thread in &mut self.threads {
+            let _ = thread.join.take().map(JoinHandle::join);
+        }
+    }
+}
