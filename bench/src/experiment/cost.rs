@@ -2,7 +2,7 @@
 //! is the broker's process; in direct mode the publishers' executors, which are threads of this one.
 
 use super::plan::Plan;
-use crate::measure::process::{CpuNs, CpuSplit, Usage, cpu_of_own_threads, split_of_own_threads};
+use crate::measure::process::{Cpu, Usage, cpu_of_own_threads};
 use crate::record::{BrokerRecord, ExecutorsRecord, RunRecord, thousandths};
 use crate::swarm::publishers;
 use corecast::Mode;
@@ -17,15 +17,14 @@ pub const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
 pub const CORES: &str = "cpu_cores";
 
 /// Less CPU time than this is not split into user and system: clock ticks are 10 ms, and ten of them a rough share.
-const SPLIT_NS_MIN: f64 = 100e6;
+const SPLIT_NS_MIN: u64 = 100_000_000;
 
 /// Resources that had been used at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// The broker; `None` if it is not known which process that is.
     broker: Option<Usage>,
-    publishers: CpuNs,
-    publishers_split: CpuSplit,
+    publishers: Cpu,
     at: Instant,
 }
 
@@ -33,12 +32,7 @@ impl Reading {
     /// Reads now; `broker` is the broker's usage.
     pub fn now(broker: Option<Usage>) -> Self {
         let named = |name: &str| name.starts_with(publishers::POOL) || name.starts_with(DIRECT_POOL);
-        Reading {
-            broker,
-            publishers: cpu_of_own_threads(named),
-            publishers_split: split_of_own_threads(named),
-            at: Instant::now(),
-        }
+        Reading { broker, publishers: cpu_of_own_threads(named), at: Instant::now() }
     }
 }
 
@@ -53,34 +47,28 @@ pub struct Cost {
     pub after: Reading,
 }
 
-/// Resources that the fan-out used between two readings.
-struct FanOut {
-    cpu_ns: f64,
-    user_ns: f64,
-    system_ns: f64,
-}
-
 impl Cost {
     /// Writes it into the record of the run, which has its deliveries already.
     pub fn describe(&self, plan: &Plan, record: &mut RunRecord) {
-        let delivered = record.deliveries as f64;
+        let delivered = record.deliveries;
         record.broker = BrokerRecord {
-            cpu_ns_per_delivery: self.broker().and_then(|used| per(used.cpu_ns, delivered)),
+            cpu_ns_per_delivery: self.broker().and_then(|used| per(used.ns, delivered)),
             rss_bytes: self.after.broker.map(|usage| usage.rss_bytes),
         };
         record.publisher_executors =
-            ExecutorsRecord { cpu_ns_per_delivery: per(self.publishers().cpu_ns, delivered) };
+            ExecutorsRecord { cpu_ns_per_delivery: per(self.publishers().ns, delivered) };
         let fan_out = match plan.mode {
             Mode::Proxy => self.broker(),
             Mode::Direct => Some(self.publishers()),
         };
         if let Some(used) = fan_out {
-            record.cpu_ns_per_delivery = per(used.cpu_ns, delivered);
+            record.cpu_ns_per_delivery = per(used.ns, delivered);
             let wall = self.after.at.saturating_duration_since(self.before.at).max(Duration::from_nanos(1));
+            let is_split = used.user_ns + used.system_ns >= SPLIT_NS_MIN;
             let extra = [
-                (USER_NS, per(used.user_ns, delivered).filter(|_| used.is_split())),
-                (SYSTEM_NS, per(used.system_ns, delivered).filter(|_| used.is_split())),
-                (CORES, Some(thousandths(used.cpu_ns / wall.as_nanos() as f64))),
+                (USER_NS, per(used.user_ns, delivered).filter(|_| is_split)),
+                (SYSTEM_NS, per(used.system_ns, delivered).filter(|_| is_split)),
+                (CORES, Some(thousandths(used.ns as f64 / wall.as_nanos() as f64))),
             ];
             let known = extra.into_iter().filter_map(|(name, figure)| Some((name.to_owned(), figure?)));
             record.extra.extend(known);
@@ -95,38 +83,18 @@ impl Cost {
         (plan.mode == Mode::Proxy).then(|| thousandths(more / plan.subscribers as f64))
     }
 
-    fn broker(&self) -> Option<FanOut> {
-        let (before, after) = (self.before.broker?, self.after.broker?);
-        Some(FanOut::between((before.cpu, before.split), (after.cpu, after.split)))
+    fn broker(&self) -> Option<Cpu> {
+        Some(self.after.broker?.cpu.since(self.before.broker?.cpu))
     }
 
-    fn publishers(&self) -> FanOut {
-        let (before, after) = (&self.before, &self.after);
-        FanOut::between(
-            (before.publishers, before.publishers_split),
-            (after.publishers, after.publishers_split),
-        )
+    fn publishers(&self) -> Cpu {
+        self.after.publishers.since(self.before.publishers)
     }
 }
 
-impl FanOut {
-    /// True if there are enough clock ticks for a meaningful split.
-    fn is_split(&self) -> bool {
-        self.user_ns + self.system_ns >= SPLIT_NS_MIN
-    }
-
-    fn between(before: (CpuNs, CpuSplit), after: (CpuNs, CpuSplit)) -> Self {
-        let used = |before: CpuNs, after: CpuNs| after.0.saturating_sub(before.0) as f64;
-        FanOut {
-            cpu_ns: used(before.0, after.0),
-            user_ns: used(before.1.user, after.1.user),
-            system_ns: used(before.1.system, after.1.system),
-        }
-    }
-}
-
-fn per(cpu_ns: f64, delivered: f64) -> Option<f64> {
-    (delivered > 0.0).then(|| thousandths(cpu_ns / delivered))
+/// CPU time over deliveries, if there were any.
+pub(crate) fn per(cpu_ns: u64, delivered: u64) -> Option<f64> {
+    (delivered > 0).then(|| thousandths(cpu_ns as f64 / delivered as f64))
 }
 
 #[cfg(test)]
@@ -135,14 +103,10 @@ mod tests {
     use super::*;
 
     fn reading(at: Instant, ms: u64, rss_bytes: u64) -> Reading {
-        let split = |user: u64, system: u64| CpuSplit {
-            user: CpuNs(user * 1_000_000),
-            system: CpuNs(system * 1_000_000),
-        };
+        let cpu = |ns: u64| Cpu { ns, user_ns: ns / 4, system_ns: ns / 4 * 3 };
         Reading {
-            broker: Some(Usage { cpu: CpuNs(ms * 1_000_000), split: split(ms / 4, ms / 4 * 3), rss_bytes }),
-            publishers: CpuNs(ms * 10_000),
-            publishers_split: split(0, 0),
+            broker: Some(Usage { cpu: cpu(ms * 1_000_000), rss_bytes }),
+            publishers: Cpu { ns: ms * 10_000, ..Cpu::default() },
             at,
         }
     }

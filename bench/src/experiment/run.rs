@@ -263,7 +263,7 @@ fn cores_in_silence(
     }
     let (after, wall) = (broker.usage()?, started.elapsed());
     let (Some(before), Some(after)) = (before, after) else { return Ok(None) };
-    let cores = after.cpu.0.saturating_sub(before.cpu.0) as f64 / wall.as_nanos() as f64;
+    let cores = after.cpu.since(before.cpu).ns as f64 / wall.as_nanos() as f64;
     // An idle broker takes thousandths of a core.
     Ok(Some((cores * 1e5).round() / 1e5))
 }

@@ -4,46 +4,47 @@
 use std::iter::Sum;
 use std::path::{Path, PathBuf};
 
-/// CPU time that a process has used, in user and kernel mode, its threads together, in nanoseconds.
-///
-/// The kernel gives it in clock ticks, exact to 10 ms on most machines, and to the nanosecond where it counts the run
-/// time of threads (`schedstat`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct CpuNs(pub u64);
+/// CPU time that a process, or some threads of one, have used, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cpu {
+    /// All of it: exact to a clock tick, which is 10 ms on most machines, and to the nanosecond where the kernel counts
+    /// the run time of threads (`schedstat`).
+    pub ns: u64,
+    /// The part in user mode, by clock ticks.
+    pub user_ns: u64,
+    /// The part in kernel mode, by clock ticks.
+    pub system_ns: u64,
+}
+
+impl Cpu {
+    /// CPU time used after `before`.
+    #[must_use]
+    pub fn since(self, before: Cpu) -> Cpu {
+        Cpu {
+            ns: self.ns.saturating_sub(before.ns),
+            user_ns: self.user_ns.saturating_sub(before.user_ns),
+            system_ns: self.system_ns.saturating_sub(before.system_ns),
+        }
+    }
+}
+
+impl Sum for Cpu {
+    fn sum<I: Iterator<Item = Cpu>>(all: I) -> Self {
+        all.fold(Cpu::default(), |sum, one| Cpu {
+            ns: sum.ns + one.ns,
+            user_ns: sum.user_ns + one.user_ns,
+            system_ns: sum.system_ns + one.system_ns,
+        })
+    }
+}
 
 /// Resources that a process has used so far, and holds now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Usage {
-    /// User and system time.
-    pub cpu: CpuNs,
-    /// The same time, split in two.
-    pub split: CpuSplit,
+    /// CPU time, its threads together.
+    pub cpu: Cpu,
     /// Resident memory, in bytes.
     pub rss_bytes: u64,
-}
-
-/// CPU time in user and in kernel mode, by the kernel's clock ticks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CpuSplit {
-    /// In user mode.
-    pub user: CpuNs,
-    /// In kernel mode.
-    pub system: CpuNs,
-}
-
-impl Sum for CpuNs {
-    fn sum<I: Iterator<Item = CpuNs>>(all: I) -> Self {
-        CpuNs(all.map(|CpuNs(ns)| ns).sum())
-    }
-}
-
-impl Sum for CpuSplit {
-    fn sum<I: Iterator<Item = CpuSplit>>(all: I) -> Self {
-        all.fold(CpuSplit { user: CpuNs(0), system: CpuNs(0) }, |sum, one| CpuSplit {
-            user: CpuNs(sum.user.0 + one.user.0),
-            system: CpuNs(sum.system.0 + one.system.0),
-        })
-    }
 }
 
 /// A failure to read the usage of a process.
@@ -74,16 +75,9 @@ pub fn usage_of(pid: u32) -> Result<Usage, UsageError> {
 
 /// CPU time that those of this process's threads have used that have such a name. What cannot be read counts as none:
 /// a thread may end while it is looked at.
-pub fn cpu_of_own_threads(named: impl Fn(&str) -> bool) -> CpuNs {
+pub fn cpu_of_own_threads(named: impl Fn(&str) -> bool) -> Cpu {
     let own = threads(Path::new("/proc/self")).filter(|thread| is_named(thread, &named));
-    own.filter_map(|thread| cpu_of_thread(&thread, ticks_per_s())).sum()
-}
-
-/// The same in user and in kernel mode.
-pub fn split_of_own_threads(named: impl Fn(&str) -> bool) -> CpuSplit {
-    let own = threads(Path::new("/proc/self")).filter(|thread| is_named(thread, &named));
-    own.filter_map(|thread| split_of(&std::fs::read_to_string(thread.join("stat")).ok()?, ticks_per_s()))
-        .sum()
+    own.filter_map(|thread| cpu_of(&thread, ticks_per_s())).sum()
 }
 
 /// The folders of the threads of a process.
@@ -96,26 +90,25 @@ fn is_named(thread: &Path, named: &impl Fn(&str) -> bool) -> bool {
     std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| named(name.trim_end()))
 }
 
-fn cpu_of_thread(thread: &Path, ticks_per_s: u64) -> Option<CpuNs> {
-    let precise = std::fs::read_to_string(thread.join("schedstat")).ok();
-    precise.and_then(|text| text.split(' ').next()?.parse().ok()).map(CpuNs).or_else(|| {
-        let stat = std::fs::read_to_string(thread.join("stat")).ok()?;
-        let CpuSplit { user, system } = split_of(&stat, ticks_per_s)?;
-        Some(CpuNs(user.0 + system.0))
-    })
+/// CPU time of a thread; nothing if it has ended.
+fn cpu_of(thread: &Path, ticks_per_s: u64) -> Option<Cpu> {
+    let by_ticks = cpu_in(&std::fs::read_to_string(thread.join("stat")).ok()?, ticks_per_s)?;
+    let exact = std::fs::read_to_string(thread.join("schedstat")).ok();
+    let exact = exact.and_then(|text| text.split(' ').next()?.parse().ok());
+    Some(Cpu { ns: exact.unwrap_or(by_ticks.ns), ..by_ticks })
 }
 
 fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
     let stat = read(folder.join("stat"))?;
-    let split = split_of(&stat.text, ticks_per_s)
+    let by_ticks = cpu_in(&stat.text, ticks_per_s)
         .ok_or(UsageError::Unexpected { path: stat.path, field: "utime and stime" })?;
     // Threads that have ended count in the one, and less than a tick in the other.
-    let by_threads: CpuNs = threads(folder).filter_map(|thread| cpu_of_thread(&thread, ticks_per_s)).sum();
-    let cpu = by_threads.max(CpuNs(split.user.0 + split.system.0));
+    let by_threads: Cpu = threads(folder).filter_map(|thread| cpu_of(&thread, ticks_per_s)).sum();
+    let cpu = Cpu { ns: by_threads.ns.max(by_ticks.ns), ..by_ticks };
     let status = read(folder.join("status"))?;
     let rss_kib =
         rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
-    Ok(Usage { cpu, split, rss_bytes: rss_kib * 1024 })
+    Ok(Usage { cpu, rss_bytes: rss_kib * 1024 })
 }
 
 struct File {
@@ -132,11 +125,12 @@ fn read(path: PathBuf) -> Result<File, UsageError> {
 
 /// utime and stime, fields 14 and 15. The name in field 2 may hold spaces and parentheses, so counting starts after
 /// its last parenthesis.
-fn split_of(stat: &str, ticks_per_s: u64) -> Option<CpuSplit> {
+fn cpu_in(stat: &str, ticks_per_s: u64) -> Option<Cpu> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let mut ns = || Some(CpuNs(fields.next()?.parse::<u64>().ok()? * (1_000_000_000 / ticks_per_s)));
-    Some(CpuSplit { user: ns()?, system: ns()? })
+    let mut ns = || Some(fields.next()?.parse::<u64>().ok()? * (1_000_000_000 / ticks_per_s));
+    let (user_ns, system_ns) = (ns()?, ns()?);
+    Some(Cpu { ns: user_ns + system_ns, user_ns, system_ns })
 }
 
 fn rss_kib(status: &str) -> Option<u64> {
@@ -158,36 +152,38 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 99 0 1 0 250 50 3 4 20 0 9 0 100 1 2 3";
-        let split = CpuSplit { user: CpuNs(2_500_000_000), system: CpuNs(500_000_000) };
-        assert_eq!(split_of(stat, 100), Some(split));
-        assert_eq!(split_of("7 (a) S 1", 100), None);
-        assert_eq!(split_of("", 100), None);
+        let cpu = Cpu { ns: 3_000_000_000, user_ns: 2_500_000_000, system_ns: 500_000_000 };
+        assert_eq!(cpu_in(stat, 100), Some(cpu));
+        assert_eq!(cpu_in("7 (a) S 1", 100), None);
+        assert_eq!(cpu_in("", 100), None);
     }
 
     #[test]
     fn a_made_up_process_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("stat"), "7 (x) S 1 7 7 0 -1 0 0 0 0 0 200 100 0 0").unwrap();
+        let stat = "7 (x) S 1 7 7 0 -1 0 0 0 0 0 200 100 0 0";
+        std::fs::write(folder.path().join("stat"), stat).unwrap();
         std::fs::write(folder.path().join("status"), "Name:\tx\nVmRSS:\t  2048 kB\nThreads:\t3\n").unwrap();
         let usage = usage_in(folder.path(), 100).unwrap();
-        let split = CpuSplit { user: CpuNs(2_000_000_000), system: CpuNs(1_000_000_000) };
-        assert_eq!(usage, Usage { cpu: CpuNs(3_000_000_000), split, rss_bytes: 2 << 20 });
+        let cpu = Cpu { ns: 3_000_000_000, user_ns: 2_000_000_000, system_ns: 1_000_000_000 };
+        assert_eq!(usage, Usage { cpu, rss_bytes: 2 << 20 });
         let thread = folder.path().join("task").join("7");
         std::fs::create_dir_all(&thread).unwrap();
+        std::fs::write(thread.join("stat"), stat).unwrap();
         std::fs::write(thread.join("schedstat"), "3000000123 5 6\n").unwrap();
-        assert_eq!(usage_in(folder.path(), 100).unwrap().cpu, CpuNs(3_000_000_123), "it is more exact");
+        assert_eq!(usage_in(folder.path(), 100).unwrap().cpu.ns, 3_000_000_123, "it is more exact");
     }
 
     #[test]
     fn threads_are_told_apart_by_name() {
         let thread = corecast_executors::spawn_plain("burns-cpu", || {
             let begun = std::time::Instant::now();
-            while cpu_of_own_threads(|name| name == "burns-cpu") == CpuNs(0) {
+            while cpu_of_own_threads(|name| name == "burns-cpu").ns == 0 {
                 assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it uses none");
             }
         });
         thread.unwrap().join().unwrap();
-        assert_eq!(cpu_of_own_threads(|name| name == "nobody"), CpuNs(0));
+        assert_eq!(cpu_of_own_threads(|name| name == "nobody"), Cpu::default());
     }
 
     #[test]

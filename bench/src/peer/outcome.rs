@@ -1,6 +1,7 @@
 //! Owns the fields of a run's record that say which peer it was of, and what that cost.
 
 use super::name::PeerName;
+use crate::experiment::cost::per;
 use crate::measure::process::Usage;
 use crate::record::{BrokerRecord, RunRecord, thousandths};
 
@@ -20,11 +21,7 @@ pub struct Label {
 /// Labels the record of a run, which has its deliveries already; `usage` is that of the peer's process before and
 /// after it.
 pub(super) fn label(label: &Label, usage: Option<(Usage, Usage)>, record: &mut RunRecord) {
-    let delivered = record.deliveries;
-    let cpu = usage.and_then(|(before, after)| {
-        let cpu_ns = after.cpu.0.saturating_sub(before.cpu.0) as f64;
-        (delivered > 0).then(|| thousandths(cpu_ns / delivered as f64))
-    });
+    let cpu = usage.and_then(|(before, after)| per(after.cpu.since(before.cpu).ns, record.deliveries));
     record.mode = if label.name.system.is_direct() { "direct" } else { "proxy" }.to_owned();
     record.peer = Some(label.name.to_string());
     record.round = Some(label.round);
