@@ -113,10 +113,7 @@ impl Greeted {
     pub fn started(&self) -> Result<usize, HostError> {
         match self.hear(START_TIMEOUT)?.0 {
             Answer::Started { executors } => Ok(executors),
-            Answer::Failed { what, why, timed_out } => {
-                let failure = Failure { what, why, timed_out };
-                Err(self.who.error(Problem::Failed(failure)))
-            }
+            Answer::Failed(failure) => Err(self.who.error(Problem::Failed(failure))),
             answer => Err(self.who.unexpected(&answer)),
         }
     }
@@ -291,8 +288,7 @@ impl Reader {
                     // The agent closes when it is ready for the next controller.
                     frames::close(&self.stream);
                     let Some(why) = failure else { return Ok(()) };
-                    let failure =
-                        Failure { what: "its swarm did not end as it should".into(), why, timed_out: false };
+                    let failure = Failure::new("its swarm did not end as it should", why);
                     return Err(self.who.error(Problem::Failed(failure)));
                 }
                 Err(error) => {
@@ -320,16 +316,16 @@ impl Reader {
                 return Ok(None);
             }
             Answer::Ready => Report::SubscribersReady,
-            Answer::Received { executor, delivered, accounted, settling } => {
-                let executor = self.numbered(executor)?;
-                Report::Received(Received { executor, delivered, accounted, settling })
+            Answer::Received(received) => {
+                Report::Received(Received { executor: self.numbered(received.executor)?, ..received })
             }
             Answer::Measured { executor, part, last } => match self.measured(executor, &part, last)? {
                 Some(report) => report,
                 None => return Ok(None),
             },
-            Answer::Failed { what, why, timed_out } => {
-                Report::Failed(Failure { what: format!("host {}: {what}", self.who.host), why, timed_out })
+            Answer::Failed(failure) => {
+                let what = format!("host {}: {}", self.who.host, failure.what);
+                Report::Failed(Failure { what, ..failure })
             }
             Answer::Stopped { failure } => return Ok(Some(failure)),
             Answer::Welcome(_) | Answer::Refused { .. } | Answer::Started { .. } => {

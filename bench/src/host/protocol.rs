@@ -17,8 +17,8 @@
 
 use super::clock::ClockIdentity;
 use crate::measure::environment::Environment;
-use crate::measure::oracle::Settling;
 use crate::record;
+use crate::swarm::reports::{Failure, Received};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -147,16 +147,7 @@ pub enum Answer {
     /// All subscriptions of an executor are in force.
     Ready,
     /// The progress of an executor.
-    Received {
-        /// Which, from 0.
-        executor: usize,
-        /// Messages that arrived intact.
-        delivered: u64,
-        /// Messages that arrived or were reported as missed.
-        accounted: u64,
-        /// Subscribers that have everything; only if the request said what was sent.
-        settling: Option<Settling>,
-    },
+    Received(Received),
     /// A part of the text of an executor's tally.
     Measured {
         /// Which, from 0.
@@ -167,14 +158,7 @@ pub enum Answer {
         last: bool,
     },
     /// Something could not be done.
-    Failed {
-        /// The action that failed.
-        what: String,
-        /// Why not.
-        why: String,
-        /// Set if the only problem is time.
-        timed_out: bool,
-    },
+    Failed(Failure),
     /// All sessions are closed, and all executors have stopped.
     Stopped {
         /// The failure, if there was one.
@@ -202,6 +186,7 @@ pub struct Welcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::oracle::Settling;
 
     #[test]
     fn the_first_words_are_understood_whatever_else_another_version_says() {
@@ -223,7 +208,12 @@ mod tests {
             Answer::Refused { agent: Version::ours(), busy: true, why: "w".into() },
             Answer::Pong { sent_ns: 1, received_ns: u64::MAX, answered_ns: 3 },
             Answer::Ready,
-            Answer::Received { executor: 1, delivered: 2, accounted: 3, settling: Some(Settling::default()) },
+            Answer::Received(Received {
+                executor: 1,
+                delivered: 2,
+                accounted: 3,
+                settling: Some(Settling::default()),
+            }),
             Answer::Measured { executor: 0, part: "[\"\"]".into(), last: true },
             Answer::Stopped { failure: None },
         ];

@@ -145,23 +145,16 @@ impl<'a> Session<'a> {
                 self.swarm = Swarm::Playing(subscribers);
                 self.say(&Answer::Started { executors })
             }
-            Err(Failure { what, why, timed_out }) => self.say(&Answer::Failed { what, why, timed_out }),
+            Err(failure) => self.say(&Answer::Failed(failure)),
         }
     }
 
     fn pass_on(&mut self, report: Report) -> Result<(), FrameError> {
         match report {
             Report::SubscribersReady => self.say(&Answer::Ready),
-            Report::Received(received) => self.say(&Answer::Received {
-                executor: received.executor,
-                delivered: received.delivered,
-                accounted: received.accounted,
-                settling: received.settling,
-            }),
+            Report::Received(received) => self.say(&Answer::Received(received)),
             Report::Measured { executor, tally } => self.hand_over(executor, &tally),
-            Report::Failed(Failure { what, why, timed_out }) => {
-                self.say(&Answer::Failed { what, why, timed_out })
-            }
+            Report::Failed(failure) => self.say(&Answer::Failed(failure)),
             // Publishers and other hosts are none of an agent's.
             Report::SettingUp
             | Report::PublishersReady

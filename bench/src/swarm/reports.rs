@@ -4,6 +4,7 @@ use crate::measure::oracle::Settling;
 use crate::measure::payload::PublisherIndex;
 use crate::measure::tally::Tally;
 use corecast_executors::{Inbox, Link, MonotonicNs, link};
+use serde::{Deserialize, Serialize};
 
 /// Reports that may wait: two for each of 65,536 executors would not fit, but nobody runs so many, and an executor
 /// that has to wait a moment loses nothing.
@@ -43,9 +44,9 @@ pub enum Report {
 }
 
 /// The progress of one executor's subscribers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Received {
-    /// Which executor.
+    /// The executor, from 0.
     pub executor: usize,
     /// Messages that arrived intact.
     pub delivered: u64,
@@ -73,7 +74,7 @@ pub struct PublisherDone {
 }
 
 /// A failure in an executor.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("{what}: {why}")]
 pub struct Failure {
     /// The action that failed.
