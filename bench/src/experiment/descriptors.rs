@@ -41,9 +41,14 @@ pub enum DescriptorsError {
 /// Makes sure that both this process and a broker that it starts may open what the plan needs: the broker inherits
 /// the limits.
 pub fn ensure(plan: &Plan) -> Result<(), DescriptorsError> {
+    ensure_files(|limit| check(plan, limit))
+}
+
+/// Raises the limit of open files to the hard one, if `check` finds that to be enough.
+pub fn ensure_files(check: impl FnOnce(u64) -> Result<(), DescriptorsError>) -> Result<(), DescriptorsError> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|why| DescriptorsError::Limit { to: 0, why })?;
-    check(plan, hard)?;
+    check(hard)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
             .map_err(|why| DescriptorsError::Limit { to: hard, why })?;
@@ -51,21 +56,28 @@ pub fn ensure(plan: &Plan) -> Result<(), DescriptorsError> {
     Ok(())
 }
 
-fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
-    let needed = needed(plan);
+/// Refuses a number of subscribers whose open files are more than the hard limit.
+pub fn check_files(
+    subscribers: usize,
+    needed: u64,
+    limit: u64,
+    advice: impl FnOnce() -> String,
+) -> Result<(), DescriptorsError> {
     if needed <= limit {
         return Ok(());
     }
-    let advice = match plan.sessions {
-        Sessions::PerSubscriber => {
-            let most = most(plan, limit);
-            format!(
-                "at most {most} subscribers with a session each, or any number with --sessions per-executor"
-            )
-        }
+    Err(DescriptorsError::TooFew { subscribers, needed, limit, advice: advice() })
+}
+
+fn check(plan: &Plan, limit: u64) -> Result<(), DescriptorsError> {
+    let advice = || match plan.sessions {
+        Sessions::PerSubscriber => format!(
+            "at most {} subscribers with a session each, or any number with --sessions per-executor",
+            most(plan, limit)
+        ),
         Sessions::PerExecutor => "raise the limit or use fewer executors (--cores)".to_owned(),
     };
-    Err(DescriptorsError::TooFew { subscribers: plan.subscribers, needed, limit, advice })
+    check_files(plan.subscribers, needed(plan), limit, advice)
 }
 
 /// The largest number of subscribers of this plan that the hard limit allows.

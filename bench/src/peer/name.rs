@@ -37,54 +37,61 @@ pub enum System {
     PyzmqDirect,
 }
 
-/// All of them, with their names.
-const SYSTEMS: [(System, &str); 13] = [
-    (System::CorecastDirect, "corecast-direct"),
-    (System::CorecastZmtp, "corecast-zmtp"),
-    (System::Corecast, "corecast"),
-    (System::LibzmqOnePart, "libzmq-one-part"),
-    (System::Libzmq, "libzmq"),
-    (System::Nats, "nats"),
-    (System::Redis, "redis"),
-    (System::Mosquitto, "mosquitto"),
-    (System::FloorBlocks, "floor-blocks"),
-    (System::FloorFrames, "floor-frames"),
-    (System::Floor, "floor"),
-    (System::PyzmqProxy, "pyzmq-proxy"),
-    (System::PyzmqDirect, "pyzmq-direct"),
+/// A kind of system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Ours, which the others are compared with.
+    Ours,
+    /// One that somebody would use in place of ours.
+    Rival,
+    /// A bare loop.
+    Floor,
+    /// The ancestor's way, with subscribers of Python.
+    Ancestor,
+}
+
+/// All systems: name, kind, and the protocol of their subscribers; none if these are not ours.
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 13] = [
+    (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
+    (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),
+    (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
+    (System::LibzmqOnePart, "libzmq-one-part", Kind::Rival, Some(Language::ZmtpOnePart)),
+    (System::Libzmq, "libzmq", Kind::Rival, Some(Language::ZmtpTwoParts)),
+    (System::Nats, "nats", Kind::Rival, Some(Language::Nats)),
+    (System::Redis, "redis", Kind::Rival, Some(Language::Redis)),
+    (System::Mosquitto, "mosquitto", Kind::Rival, Some(Language::Mqtt)),
+    (System::FloorBlocks, "floor-blocks", Kind::Floor, Some(Language::Lengths)),
+    (System::FloorFrames, "floor-frames", Kind::Floor, Some(Language::Native)),
+    (System::Floor, "floor", Kind::Floor, Some(Language::Lengths)),
+    (System::PyzmqProxy, "pyzmq-proxy", Kind::Ancestor, None),
+    (System::PyzmqDirect, "pyzmq-direct", Kind::Ancestor, None),
 ];
 
 impl System {
+    fn row(self) -> (&'static str, Kind, Option<Language>) {
+        let row = SYSTEMS.iter().find(|(system, ..)| *system == self);
+        let (_, name, kind, language) = *row.expect("every system is in the table");
+        (name, kind, language)
+    }
+
     /// The protocol of its subscribers; `None` if they are not ours.
     pub fn language(self) -> Option<Language> {
-        match self {
-            System::Corecast | System::CorecastDirect | System::FloorFrames => Some(Language::Native),
-            System::CorecastZmtp | System::Libzmq => Some(Language::ZmtpTwoParts),
-            System::LibzmqOnePart => Some(Language::ZmtpOnePart),
-            System::Nats => Some(Language::Nats),
-            System::Redis => Some(Language::Redis),
-            System::Mosquitto => Some(Language::Mqtt),
-            System::Floor | System::FloorBlocks => Some(Language::Lengths),
-            System::PyzmqProxy | System::PyzmqDirect => None,
-        }
+        self.row().2
     }
 
     /// True for ours, which the others are compared with.
     pub fn is_ours(self) -> bool {
-        matches!(self, System::Corecast | System::CorecastDirect | System::CorecastZmtp)
+        self.row().1 == Kind::Ours
     }
 
     /// True for a system that somebody would use in place of ours: not a floor, not the ancestor's way.
     pub fn is_rival(self) -> bool {
-        matches!(
-            self,
-            System::Libzmq | System::LibzmqOnePart | System::Nats | System::Redis | System::Mosquitto
-        )
+        self.row().1 == Kind::Rival
     }
 
     /// True for a bare loop.
     pub fn is_floor(self) -> bool {
-        matches!(self, System::Floor | System::FloorBlocks | System::FloorFrames)
+        self.row().1 == Kind::Floor
     }
 
     /// True if publishers send to subscribers themselves.
@@ -94,10 +101,10 @@ impl System {
 
     /// True if its subscribers are Python's.
     pub fn is_pyzmq(self) -> bool {
-        matches!(self, System::PyzmqProxy | System::PyzmqDirect)
+        self.row().1 == Kind::Ancestor
     }
 
-    /// Why it has nothing to do with Unix sockets, if so.
+    /// The reason for which it is not measured over Unix sockets, if there is one.
     pub fn why_not_uds(self) -> Option<&'static str> {
         match self {
             System::Nats => Some("nats-server has no Unix sockets"),
@@ -107,37 +114,15 @@ impl System {
             _ => None,
         }
     }
-
-    fn as_str(self) -> &'static str {
-        SYSTEMS.iter().find(|(system, _)| *system == self).map_or("", |(_, name)| name)
-    }
 }
 
-/// A peer: what fans out, and over what if not over what everybody else uses.
+/// A peer: a system, and its transport if that is not the one that the others use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct PeerName {
     /// The system.
     pub system: System,
-    /// Over what, if the name says so.
-    pub transport: Option<NamedTransport>,
-}
-
-/// A transport that is part of a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum NamedTransport {
-    /// TCP.
-    Tcp,
-    /// Unix sockets.
-    Uds,
-}
-
-impl From<NamedTransport> for Transport {
-    fn from(named: NamedTransport) -> Self {
-        match named {
-            NamedTransport::Tcp => Transport::Tcp,
-            NamedTransport::Uds => Transport::Uds,
-        }
-    }
+    /// The transport, if it is part of the name.
+    pub transport: Option<Transport>,
 }
 
 /// A word that names no peer.
@@ -157,33 +142,29 @@ impl FromStr for PeerName {
         let mut transport = None;
         if let Some(at) = words.iter().skip(1).position(|word| matches!(*word, "tcp" | "uds")) {
             let tcp = words.remove(at + 1) == "tcp";
-            transport = Some(if tcp { NamedTransport::Tcp } else { NamedTransport::Uds });
+            transport = Some(if tcp { Transport::Tcp } else { Transport::Uds });
         }
         let name = words.join("-");
-        let found = SYSTEMS.iter().find(|(_, known)| *known == name);
-        found.map(|(system, _)| PeerName { system: *system, transport }).ok_or_else(unknown)
+        let found = SYSTEMS.iter().find(|(_, known, ..)| *known == name);
+        found.map(|(system, ..)| PeerName { system: *system, transport }).ok_or_else(unknown)
     }
 }
 
 impl fmt::Display for PeerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let transport = match self.transport {
-            None => "",
-            Some(NamedTransport::Tcp) => "-tcp",
-            Some(NamedTransport::Uds) => "-uds",
-        };
+        let transport = self.transport.map(|transport| format!("-{transport}")).unwrap_or_default();
         match self.system {
             System::FloorBlocks => write!(f, "floor{transport}-blocks"),
             System::FloorFrames => write!(f, "floor{transport}-frames"),
-            system => write!(f, "{}{transport}", system.as_str()),
+            system => write!(f, "{}{transport}", system.row().0),
         }
     }
 }
 
 impl PeerName {
-    /// Over what it is measured, if everybody else is over `usual`.
+    /// Its transport, if that of the others is `usual`.
     pub fn transport(self, usual: Transport) -> Transport {
-        self.transport.map_or(usual, Transport::from)
+        self.transport.unwrap_or(usual)
     }
 
     /// The name in a field path, where a dash would be a minus: `floor_tcp_blocks`.
@@ -198,10 +179,10 @@ mod tests {
 
     #[test]
     fn every_name_is_read_as_it_is_written() {
-        for (system, name) in SYSTEMS {
+        for (system, name, ..) in SYSTEMS {
             let peer = PeerName { system, transport: None };
             assert_eq!(name.parse(), Ok(peer));
-            for transport in [NamedTransport::Tcp, NamedTransport::Uds] {
+            for transport in [Transport::Tcp, Transport::Uds] {
                 let peer = PeerName { system, transport: Some(transport) };
                 assert_eq!(peer.to_string().parse(), Ok(peer));
             }

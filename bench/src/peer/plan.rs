@@ -2,13 +2,12 @@
 
 use super::elsewhere::Elsewhere;
 use super::name::PeerName;
+use crate::experiment::descriptors::{self, DescriptorsError};
 use crate::experiment::plan::{BrokerChoice, Plan, PlanError};
 use crate::process::broker::BrokerOptions;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use corecast::{Endpoint, Sessions};
-use nix::sys::resource::{Resource, getrlimit};
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,36 +24,22 @@ const WINDOW_MESSAGES_MIN: usize = 8;
 /// The kind of our own subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Clients {
-    /// By raw sockets, as everybody's.
+    /// Raw sockets, as everybody's.
     #[default]
     Raw,
-    /// By our own library.
+    /// Our own library.
     Native,
 }
 
-/// A word that is neither `raw` nor `native`.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no kind of clients: there are `raw` and `native`")]
-pub struct UnknownClients(String);
-
 impl FromStr for Clients {
-    type Err = UnknownClients;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, UnknownClients> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "raw" => Ok(Clients::Raw),
             "native" => Ok(Clients::Native),
-            text => Err(UnknownClients(text.to_owned())),
+            text => Err(format!("`{text}` is no kind of clients: there are `raw` and `native`")),
         }
-    }
-}
-
-impl fmt::Display for Clients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Clients::Raw => "raw",
-            Clients::Native => "native",
-        })
     }
 }
 
@@ -97,19 +82,8 @@ pub enum ContestError {
     #[error("{0} is named twice")]
     Twice(PeerName),
     /// There are not enough open files.
-    #[error(
-        "{subscribers} subscribers with a socket each need {needed} open files, and the hard limit of this process is {limit} (ulimit -Hn): at most {most} subscribers"
-    )]
-    Descriptors {
-        /// Subscribers that were asked for.
-        subscribers: usize,
-        /// Open files that they need.
-        needed: u64,
-        /// Open files that there may be.
-        limit: u64,
-        /// Subscribers that would be possible.
-        most: u64,
-    },
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorsError),
 }
 
 impl Contest {
@@ -131,23 +105,14 @@ impl Contest {
                 return Err(ContestError::Twice(*peer));
             }
         }
-        self.check_descriptors(getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard))?;
-        // If it fails, connecting will say so.
-        let _ = corecast_executors::raise_open_files(u64::MAX);
+        descriptors::ensure_files(|limit| self.check_descriptors(limit))?;
         Ok(())
     }
 
-    fn check_descriptors(&self, limit: u64) -> Result<(), ContestError> {
+    fn check_descriptors(&self, limit: u64) -> Result<(), DescriptorsError> {
         let (subscribers, needed) = (self.run.subscribers, self.run.subscribers as u64 + FILES_BESIDES);
-        if needed <= limit {
-            return Ok(());
-        }
-        Err(ContestError::Descriptors {
-            subscribers,
-            needed,
-            limit,
-            most: limit.saturating_sub(FILES_BESIDES),
-        })
+        let advice = || format!("at most {} subscribers", limit.saturating_sub(FILES_BESIDES));
+        descriptors::check_files(subscribers, needed, limit, advice)
     }
 
     /// Messages a second of the paced run.

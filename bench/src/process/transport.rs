@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The sockets between clients and whoever fans out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Transport {
     /// TCP on the loopback interface.
     #[default]
