@@ -1,4 +1,4 @@
-//! Owns order: items once each, or in groups, as they first come; and rising.
+//! Owns order: items once each, or in groups, as they first come; rising; and what stands in the middle.
 
 /// The items, each once, in the order in which they come.
 pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
@@ -32,9 +32,25 @@ pub(crate) fn rising<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     std::collections::BTreeSet::from_iter(items).into_iter().collect()
 }
 
+/// The median; nothing if there are no values.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let lower = values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(*lower, values[values.len() / 2]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([3.0]), Some(3.0));
+        assert_eq!(median([4.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
 
     #[test]
     fn items_keep_the_order_in_which_they_first_come() {

@@ -5,6 +5,7 @@ use super::name::PeerName;
 use super::plan::Contest;
 use crate::experiment::outcome::Outcome;
 use crate::measure::latency::Latencies;
+use crate::order::median;
 use crate::record::{PeerRecord, RatioRecord, RunRecord, thousandths};
 use crate::results::Raw;
 use std::collections::BTreeMap;
@@ -112,13 +113,6 @@ fn ratios(plan: &Contest, ratio: impl Fn(&Figure, u32) -> Option<f64>) -> BTreeM
     FIGURES.iter().filter_map(of_figure).collect()
 }
 
-/// The median of values in order.
-fn median(values: &[f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    let upper = values.get(middle)?;
-    Some(if values.len().is_multiple_of(2) { (values[middle - 1] + upper) / 2.0 } else { *upper })
-}
-
 fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRecord {
     let all = || of_peer(&comparison.runs, name);
     let whole = || all().filter(|run| run.record.incomplete.is_none());
@@ -126,9 +120,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRe
     let median_of = |figure_name: &str| {
         let figure = FIGURES.iter().find(|figure| figure.name == figure_name)?;
         let rounds = (1..=plan.rounds).filter_map(|round| in_round(&comparison.runs, name, figure, round));
-        let mut values: Vec<f64> = rounds.collect();
-        values.sort_unstable_by(f64::total_cmp);
-        median(&values).map(thousandths)
+        median(rounds).map(thousandths)
     };
     let merged = |of: fn(&Raw) -> &Latencies| {
         let mut merged = Latencies::new();

@@ -2,6 +2,7 @@
 //! As with runs: fields may be added, never renamed or given another meaning.
 
 use crate::measure::latency::Summary;
+use crate::order::median;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,11 +67,9 @@ impl RatioRecord {
     /// The record of these ratios; nothing if there is none.
     pub fn over(mut values: Vec<f64>) -> Option<Self> {
         values.retain(|value| value.is_finite());
-        values.sort_unstable_by(f64::total_cmp);
         let rounded = |value: f64| (value * 1e5).round() / 1e5;
-        let (min, max) = (*values.first()?, *values.last()?);
-        let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        let median = rounded(f64::midpoint(lower, upper));
+        let (min, max) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
+        let median = rounded(median(values)?);
         Some(RatioRecord { median, min: rounded(min), max: rounded(max) })
     }
 }
