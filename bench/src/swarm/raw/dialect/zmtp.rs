@@ -1,11 +1,11 @@
 //! ZMTP 3.1 with the NULL mechanism, from a SUB's and a PUB's side: <https://rfc.zeromq.org/spec/37/>.
 
 use super::sink::{DialectError, Role, Sink, TOPIC};
+use corecast::internals::wire::WireError;
+use corecast::internals::zmtp::command::{self, ZmtpCommand};
+use corecast::internals::zmtp::frame::{COMMAND, LONG, MORE, parse_head, put_frame};
+use corecast::internals::zmtp::greeting::GREETING_BYTES;
 
-const GREETING_BYTES: usize = 64;
-const FLAG_MORE: u8 = 1;
-const FLAG_LONG: u8 = 2;
-const FLAG_COMMAND: u8 = 4;
 /// More than any payload that is sent.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 
@@ -57,15 +57,18 @@ impl Zmtp {
             self.greeted(greeting, reply)?;
             at = GREETING_BYTES;
         }
-        while let Some(head) = Head::of(&bytes[at..])? {
-            let start = at + head.bytes;
-            let Some(body) = bytes.get(start..start + head.body_bytes) else { break };
-            if head.flags & FLAG_COMMAND != 0 {
+        while let Some(head) = parse_head(&bytes[at..]).map_err(malformed)? {
+            if head.body_bytes > BODY_BYTES_MAX {
+                return Err(DialectError::new(format!("a frame of {} bytes", head.body_bytes)));
+            }
+            let (start, body_bytes) = (at + head.head_bytes, head.body_bytes as usize);
+            let Some(body) = bytes.get(start..start + body_bytes) else { break };
+            if head.command {
                 self.command(body, reply, sink)?;
             } else {
-                self.part(head.flags & FLAG_MORE != 0, body, sink);
+                self.part(head.more, body, sink);
             }
-            at = start + head.body_bytes;
+            at = start + body_bytes;
         }
         Ok(at)
     }
@@ -80,7 +83,7 @@ impl Zmtp {
             Role::Subscriber { .. } => b"SUB",
             Role::Publisher => b"PUB",
         };
-        command(&ready(socket), reply);
+        put_frame(reply, COMMAND, &ready(socket));
         Ok(())
     }
 
@@ -90,21 +93,17 @@ impl Zmtp {
         reply: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), DialectError> {
-        let (name, data) = name_of(body).ok_or_else(|| DialectError::of("a command without a name", body))?;
-        match (name, self.stage, self.role) {
-            (b"READY", Stage::Handshake(minor), Role::Subscriber { .. }) => {
-                subscribe(minor, reply);
+        match (command::parse(body).map_err(malformed)?, self.stage, self.role) {
+            (ZmtpCommand::Ready(_), Stage::Handshake(minor), Role::Subscriber { .. }) => {
+                // A 3.0 peer takes a subscription as a message.
+                reply.extend_from_slice(&command::subscription(true, TOPIC.as_bytes(), minor > 0));
                 self.stage = Stage::Open;
                 sink.ready();
             }
-            (b"READY", _, _) => self.stage = Stage::Open,
-            // What ZMTP 3.0 says as a message, 3.1 says as a command.
-            (b"SUBSCRIBE", _, Role::Publisher) => sink.ready(),
-            (b"ERROR", ..) => return Err(DialectError::of("the peer refuses", data)),
-            (b"PING", ..) => {
-                let context = data.get(2..).unwrap_or_default();
-                command(&[b"\x04PONG", context].concat(), reply);
-            }
+            (ZmtpCommand::Ready(_), ..) => self.stage = Stage::Open,
+            (ZmtpCommand::Subscribe(_), _, Role::Publisher) => sink.ready(),
+            (ZmtpCommand::Error(reason), ..) => return Err(DialectError::of("the peer refuses", reason)),
+            (ZmtpCommand::Ping { context, .. }, ..) => reply.extend_from_slice(&command::pong(context)),
             _ => {}
         }
         Ok(())
@@ -125,43 +124,20 @@ impl Zmtp {
     pub fn publish(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         match self.parts {
             Parts::One => {
-                frame(0, TOPIC.len() + payload.len(), out);
+                head(TOPIC.len() + payload.len(), out);
                 out.extend_from_slice(TOPIC.as_bytes());
+                out.extend_from_slice(payload);
             }
             Parts::Two => {
-                frame(FLAG_MORE, TOPIC.len(), out);
-                out.extend_from_slice(TOPIC.as_bytes());
-                frame(0, payload.len(), out);
+                put_frame(out, MORE, TOPIC.as_bytes());
+                put_frame(out, 0, payload);
             }
         }
-        out.extend_from_slice(payload);
     }
 }
 
-/// The header of a frame.
-struct Head {
-    flags: u8,
-    bytes: usize,
-    body_bytes: usize,
-}
-
-impl Head {
-    fn of(bytes: &[u8]) -> Result<Option<Head>, DialectError> {
-        let Some(flags) = bytes.first().copied() else { return Ok(None) };
-        if flags > FLAG_MORE + FLAG_LONG + FLAG_COMMAND {
-            return Err(DialectError::new(format!("a frame with the flags {flags:#x}")));
-        }
-        if flags & FLAG_LONG == 0 {
-            let short = bytes.get(1).map(|length| Head { flags, bytes: 2, body_bytes: usize::from(*length) });
-            return Ok(short);
-        }
-        let Some(length) = bytes.get(1..9) else { return Ok(None) };
-        let length = u64::from_be_bytes(length.try_into().expect("eight bytes"));
-        if length > BODY_BYTES_MAX {
-            return Err(DialectError::new(format!("a frame of {length} bytes")));
-        }
-        Ok(Some(Head { flags, bytes: 9, body_bytes: length as usize }))
-    }
+fn malformed(error: WireError) -> DialectError {
+    DialectError::new(error.text)
 }
 
 /// Appends our greeting.
@@ -172,43 +148,21 @@ pub fn greet(out: &mut Vec<u8>) {
     out.extend_from_slice(&greeting);
 }
 
-/// Appends what stands before a body of so many bytes.
-fn frame(flags: u8, body_bytes: usize, out: &mut Vec<u8>) {
+/// Appends the head of a frame with a body of so many bytes.
+fn head(body_bytes: usize, out: &mut Vec<u8>) {
     match u8::try_from(body_bytes) {
-        Ok(length) => out.extend_from_slice(&[flags, length]),
+        Ok(length) => out.extend_from_slice(&[0, length]),
         Err(_) => {
-            out.push(flags | FLAG_LONG);
+            out.push(LONG);
             out.extend_from_slice(&(body_bytes as u64).to_be_bytes());
         }
     }
 }
 
-fn command(body: &[u8], out: &mut Vec<u8>) {
-    frame(FLAG_COMMAND, body.len(), out);
-    out.extend_from_slice(body);
-}
-
-/// A command's name, and what follows it.
-fn name_of(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = body.split_first()?;
-    rest.split_at_checked(usize::from(*length))
-}
-
-/// The READY command of such a socket.
+/// The body of a READY command: without an identity, which a socket of libzmq need not have.
 fn ready(socket: &[u8]) -> Vec<u8> {
     let length = u32::try_from(socket.len()).expect("a socket's type is short");
     [b"\x05READY\x0bSocket-Type", &length.to_be_bytes()[..], socket].concat()
-}
-
-fn subscribe(minor: u8, out: &mut Vec<u8>) {
-    match minor {
-        0 => {
-            frame(0, 1 + TOPIC.len(), out);
-            out.push(1);
-            out.extend_from_slice(TOPIC.as_bytes());
-        }
-        _ => command(&[b"\x09SUBSCRIBE", TOPIC.as_bytes()].concat(), out),
-    }
 }
 
 #[cfg(test)]
@@ -221,7 +175,7 @@ pub(super) mod tests {
     pub(crate) fn welcome(socket: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         greet(&mut bytes);
-        command(&ready(socket), &mut bytes);
+        put_frame(&mut bytes, COMMAND, &ready(socket));
         bytes
     }
 
