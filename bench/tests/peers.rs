@@ -258,7 +258,7 @@ fn results_are_a_folder_for_reports() {
     assert_eq!((results.kind, results.incomplete), (Kind::Peers, None));
     assert_eq!((results.runs.len(), results.runs_planned), (4, 4));
     for entry in &results.runs {
-        let raw = read_raw(&path, &entry.id, false).unwrap();
+        let raw = read_raw(&path, &entry.id).unwrap();
         assert_eq!(raw.latency.len(), entry.record.deliveries, "{}", entry.id);
     }
     let again = run(&["--peers", "floor-uds", "--rounds", "1", "--out", out]);

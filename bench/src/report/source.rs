@@ -101,7 +101,7 @@ impl Source {
 
     /// The histograms of a run; `None` where they were not kept, or are not readable any more.
     pub(crate) fn raw(&self, id: &str) -> Option<Raw> {
-        read_raw(self.folder.as_deref()?, id, false).ok()
+        read_raw(self.folder.as_deref()?, id).ok()
     }
 
     /// The runs that were finished: what plots and answers are made of.

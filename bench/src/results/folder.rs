@@ -4,7 +4,7 @@
 use super::manifest::{Entry, Results, SCHEMA};
 use super::raw::Raw;
 use crate::measure::latency::{HdrError, Latencies};
-use crate::measure::samples::{Sample, Samples};
+use crate::measure::samples::Samples;
 use crate::record::{RatioRecord, RunRecord, SkippedRecord};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -140,7 +140,7 @@ impl ResultsFolder {
         // Renamed into place: whoever reads it meanwhile, or after a crash, reads it whole.
         let (path, half) = (self.path.join(MANIFEST), self.path.join(".results.json.half"));
         write(&half, &text)?;
-        std::fs::rename(&half, &path).map_err(|source| ResultsError::Io { doing: "write", path, source })
+        std::fs::rename(&half, &path).map_err(cannot("write", &path))
     }
 }
 
@@ -161,20 +161,15 @@ pub fn read_results(folder: &Path) -> Result<Results, ResultsError> {
     serde_json::from_value(value).map_err(malformed)
 }
 
-/// The raw measurements of run `id`; the samples too, with `samples`, if they were kept.
-pub fn read_raw(folder: &Path, id: &str, samples: bool) -> Result<Raw, ResultsError> {
+/// The histograms of run `id`. Samples are for other programs to read.
+pub fn read_raw(folder: &Path, id: &str) -> Result<Raw, ResultsError> {
     let folder = folder.join(RUNS).join(id);
     let hdr = |name: &str| {
         let path = folder.join(name);
         Latencies::from_hdr(&read(&path)?).map_err(|source| ResultsError::Hdr { path, source })
     };
-    let subscribers = folder.join(SUBSCRIBERS);
-    Ok(Raw {
-        latency: hdr(LATENCY)?,
-        first_subscriber: hdr(FIRST)?,
-        last_subscriber: hdr(LAST)?,
-        samples: if samples && subscribers.exists() { Some(read_samples(&subscribers)?) } else { None },
-    })
+    let (latency, first_subscriber, last_subscriber) = (hdr(LATENCY)?, hdr(FIRST)?, hdr(LAST)?);
+    Ok(Raw { latency, first_subscriber, last_subscriber, samples: None })
 }
 
 /// Sorts as the runs were made, and says what was run.
@@ -209,67 +204,28 @@ fn write_samples(folder: &Path, samples: &Samples) -> Result<(), ResultsError> {
     Ok(())
 }
 
-fn read_samples(folder: &Path) -> Result<Samples, ResultsError> {
-    let io = |source| ResultsError::Io { doing: "read", path: folder.to_owned(), source };
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for file in std::fs::read_dir(folder).map_err(io)? {
-        paths.push(file.map_err(io)?.path());
-    }
-    paths.sort();
-    let mut samples = Samples::default();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "csv")) {
-        let malformed = |why: String| ResultsError::Malformed { path: path.clone(), why };
-        let text = String::from_utf8(read(path)?).map_err(|error| malformed(error.to_string()))?;
-        let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        let subscriber = name.ok_or_else(|| malformed("its name is no subscriber's number".into()))?;
-        for line in text.lines().skip(1) {
-            let sample = parse_row(line, subscriber)
-                .ok_or_else(|| malformed(format!("cannot read the row `{line}`")))?;
-            samples.keep(sample);
-        }
-    }
-    Ok(samples)
-}
-
-fn parse_row(line: &str, subscriber: u32) -> Option<Sample> {
-    let mut fields = line.split(',').skip(1);
-    let (id, latency) = (fields.next()?, fields.next()?);
-    let (publisher, sequence) = id.split_once(':').unwrap_or(("0", id));
-    let (seconds, ns) = latency.split_once('.')?;
-    let latency_ns =
-        seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(ns.parse().ok()?)?;
-    Some(Sample {
-        subscriber,
-        publisher: publisher.parse().ok()?,
-        sequence: sequence.parse().ok()?,
-        latency_ns,
-    })
-}
-
 fn make_folder(path: &Path) -> Result<(), ResultsError> {
-    std::fs::create_dir_all(path).map_err(|source| ResultsError::Io {
-        doing: "write",
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::create_dir_all(path).map_err(cannot("write", path))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ResultsError> {
-    std::fs::write(path, bytes).map_err(|source| ResultsError::Io {
-        doing: "write",
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::write(path, bytes).map_err(cannot("write", path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
-    std::fs::read(path).map_err(|source| ResultsError::Io { doing: "read", path: path.to_owned(), source })
+    std::fs::read(path).map_err(cannot("read", path))
+}
+
+fn cannot(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError {
+    let path = path.to_owned();
+    move |source| ResultsError::Io { doing, path, source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::measure::environment::Environment;
+    use crate::measure::samples::Sample;
     use crate::record::run::tests::sample_run;
     use crate::results::manifest::Kind;
 
@@ -298,11 +254,14 @@ mod tests {
         assert_eq!(read_results(&path).unwrap().incomplete.as_deref(), Some("running"));
         let results = written.finish(None).unwrap();
         assert_eq!(read_results(&path).unwrap(), results);
-        let read = read_raw(&path, &id, true).unwrap();
+        let read = read_raw(&path, &id).unwrap();
         assert_eq!(read.latency.summary(), raw().latency.summary());
-        assert_eq!(read.samples, raw().samples);
-        let csv = std::fs::read_to_string(path.join("runs").join(&id).join("subscribers/00300.csv")).unwrap();
-        assert_eq!(csv, "index,message id,latency_s\n0,1:7,1.234567890\n");
+        let subscribers = path.join("runs").join(&id).join(SUBSCRIBERS);
+        assert_eq!(std::fs::read_dir(&subscribers).unwrap().count(), 2);
+        for (file, id) in [("00000.csv", "0:7"), ("00300.csv", "1:7")] {
+            let csv = std::fs::read_to_string(subscribers.join(file)).unwrap();
+            assert_eq!(csv, format!("index,message id,latency_s\n0,{id},1.234567890\n"));
+        }
     }
 
     #[test]
