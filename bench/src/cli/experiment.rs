@@ -3,9 +3,9 @@
 use super::exit::Exit;
 use super::output::{complain, complain_of_each, note, print, print_lines};
 use super::run::{exit_of, exit_of_error, worse};
+use crate::experiment::assertion::Asserted;
 use crate::experiment::base::Base;
 use crate::experiment::catalogue::{self, Experiment};
-use crate::experiment::figures::Asserted;
 use crate::experiment::series::{Ended, Made, Series};
 use crate::experiment::settings::Settings;
 use crate::experiment::step::Step;

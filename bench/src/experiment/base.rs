@@ -2,6 +2,7 @@
 
 use super::plan::{BrokerChoice, Plan, Slow};
 use super::settings::Settings;
+use super::step::Step;
 use crate::host::hosts_file::{Hosts, HostsError};
 use crate::process::broker::BrokerOptions;
 use crate::swarm::schedule::{Amount, Rate};
@@ -45,6 +46,28 @@ pub struct Choice<T> {
     pub quick: T,
     /// For figures that last.
     pub full: T,
+}
+
+/// The settings that every experiment varies, where the call does not set them.
+#[derive(Clone, Copy, Debug)]
+pub struct Axes {
+    /// Number of rounds.
+    pub rounds: Choice<u32>,
+    /// Ways to share sessions.
+    pub sessions: &'static [Sessions],
+    /// Payloads, in bytes.
+    pub sizes_bytes: Choice<&'static [usize]>,
+}
+
+/// One value of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// The round, from 1.
+    pub round: u32,
+    /// The way to share sessions.
+    pub sessions: Sessions,
+    /// The payload, in bytes.
+    pub size_bytes: usize,
 }
 
 impl Base {
@@ -96,6 +119,21 @@ impl Base {
     /// `round` for a record: nothing where there is only one.
     pub fn round_of(&self, round: u32, choice: Choice<u32>) -> Option<u32> {
         (*self.rounds(choice).end() > 1).then_some(round)
+    }
+
+    /// The steps of every point: round after round each kind of sessions, each payload.
+    pub fn each(&self, axes: &Axes, steps: impl Fn(&Point) -> Vec<Step>) -> Vec<Step> {
+        let mut all = Vec::new();
+        for round in self.rounds(axes.rounds) {
+            let in_record = self.round_of(round, axes.rounds);
+            for sessions in self.sessions(axes.sessions) {
+                for size_bytes in self.sizes_bytes(axes.sizes_bytes) {
+                    let steps = steps(&Point { round, sessions, size_bytes });
+                    all.extend(steps.into_iter().map(|step| step.in_round(in_record)));
+                }
+            }
+        }
+        all
     }
 
     /// A run of so many subscribers, and of what was said; the rest is as follows: one publisher, 64 bytes, 4 messages

@@ -9,7 +9,7 @@
 //! assert = ["lost==0"]
 //! ```
 
-use super::figures::Asserted;
+use super::assertion::Asserted;
 use super::settings::Settings;
 use super::values;
 use serde::Deserialize;

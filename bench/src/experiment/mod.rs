@@ -22,9 +22,11 @@
 //! | [`step`] | what an experiment is made of |
 //! | [`search`] | the search for the highest rate that is delivered whole |
 //! | [`echo`] | a run in which one message is under way at a time |
-//! | [`figures`] | figures of an experiment as a whole, and `--assert` over them |
+//! | [`rounds`] | figures of an experiment as a whole |
+//! | [`assertion`] | `--assert` over an experiment |
 //! | [`series`] | all runs of an experiment, one after another, into a folder of results |
 
+pub mod assertion;
 pub mod base;
 pub mod catalogue;
 pub mod cost;
@@ -33,11 +35,11 @@ pub mod descriptors;
 pub mod drive;
 pub mod echo;
 pub mod error;
-pub mod figures;
 pub mod file;
 pub mod outcome;
 pub mod plan;
 pub(crate) mod receivers;
+pub mod rounds;
 pub mod run;
 pub mod search;
 pub(crate) mod senders;

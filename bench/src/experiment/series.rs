@@ -3,9 +3,9 @@
 
 use super::catalogue::flood;
 use super::error::DriveError;
-use super::figures::{Rounds, over_rounds};
 use super::outcome::Outcome;
 use super::plan::Plan;
+use super::rounds::{Rounds, over_rounds};
 use super::run::{RunError, Surroundings, note_syscalls, run_in};
 use super::search::{RateSearch, is_whole};
 use super::step::{Make, Planned, Search, Step};

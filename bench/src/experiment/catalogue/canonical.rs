@@ -5,52 +5,44 @@
 //!
 //! Every delivery is kept, in a file for each subscriber.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Step, runs};
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "canonical",
-    question: "How does the time from publisher to subscriber grow from 1 to 512 subscribers, through the broker and directly?",
-    chooses: &["shards"],
-    cores_min: 1,
-    figures: &[],
-    sum_up: |_| Vec::new(),
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "canonical",
+    "How does the time from publisher to subscriber grow from 1 to 512 subscribers, through the broker and directly?",
+    &["shards"],
     steps,
-};
+);
 
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, 2, 8, 32, 128, 512], full: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] };
 /// 9 messages, and 120.
 const DURATION: Choice<Duration> =
     Choice { quick: Duration::from_millis(2_250), full: Duration::from_secs(30) };
-const ROUNDS: Choice<u32> = Choice { quick: 1, full: 1 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 1, full: 1 },
+    sessions: &[Sessions::PerSubscriber, Sessions::PerExecutor],
+    sizes_bytes: Choice { quick: &[64], full: &[64] },
+};
 
 fn steps(base: &Base) -> Vec<Step> {
-    let sizes = base.sizes_bytes(Choice { quick: &[64], full: &[64] });
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerSubscriber, Sessions::PerExecutor]) {
-            for subscribers in base.subscribers(SUBSCRIBERS) {
-                for &size_bytes in &sizes {
-                    let plans = base.modes(&[Mode::Proxy, Mode::Direct]).into_iter().map(|mode| Plan {
-                        sessions,
-                        size_bytes,
-                        keep_samples: true,
-                        ..base.plan(mode, subscribers, DURATION)
-                    });
-                    steps.extend(
-                        runs(plans).into_iter().map(|step| step.in_round(base.round_of(round, ROUNDS))),
-                    );
-                }
-            }
-        }
-    }
-    steps
+    let modes = base.modes(&[Mode::Proxy, Mode::Direct]);
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let plan = |subscribers, mode| Plan {
+            sessions,
+            size_bytes,
+            keep_samples: true,
+            ..base.plan(mode, subscribers, DURATION)
+        };
+        let counts = base.subscribers(SUBSCRIBERS).into_iter();
+        runs(counts.flat_map(|count| modes.iter().map(move |mode| plan(count, *mode))))
+    })
 }
 
 #[cfg(test)]

@@ -3,50 +3,39 @@
 //! process sends to everybody. Where the two curves of the time to the last subscriber meet is the count at which an
 //! application should change its mode.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Step, runs};
 use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "crossover",
-    question: "At how many subscribers, and at which payload, does which mode reach the last subscriber first?",
-    chooses: &["mode", "shards"],
-    cores_min: 1,
-    figures: &[],
-    sum_up: |_| Vec::new(),
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "crossover",
+    "At how many subscribers, and at which payload, does which mode reach the last subscriber first?",
+    &["mode", "shards"],
     steps,
-};
+);
 
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, 16, 128], full: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] };
 /// Sizes that fit a packet, about a page, a read of the broker, and many reads.
 const SIZES_BYTES: [usize; 4] = [64, 1 << 10, 16 << 10, 256 << 10];
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(2), full: Duration::from_secs(10) };
-const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 1, full: 3 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &SIZES_BYTES, full: &SIZES_BYTES },
+};
 
 fn steps(base: &Base) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-            for size_bytes in base.sizes_bytes(Choice { quick: &SIZES_BYTES, full: &SIZES_BYTES }) {
-                for subscribers in base.subscribers(SUBSCRIBERS) {
-                    let plans = [Mode::Proxy, Mode::Direct].map(|mode| Plan {
-                        sessions,
-                        size_bytes,
-                        ..base.plan(mode, subscribers, DURATION)
-                    });
-                    steps.extend(
-                        runs(plans).into_iter().map(|step| step.in_round(base.round_of(round, ROUNDS))),
-                    );
-                }
-            }
-        }
-    }
-    steps
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let plan =
+            |subscribers, mode| Plan { sessions, size_bytes, ..base.plan(mode, subscribers, DURATION) };
+        let counts = base.subscribers(SUBSCRIBERS).into_iter();
+        runs(counts.flat_map(|count| [Mode::Proxy, Mode::Direct].map(|mode| plan(count, mode))))
+    })
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 //! two threads on the same cores, which spin on a bare connection: `ratio.echo.busy` is our median over theirs, round by
 //! round, with a broker that never sleeps either; `ratio.echo.spin_100` and `ratio.echo.park` with one that does.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, fanned_out_from, with_broker};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, fanned_out_from, with_broker};
 use crate::experiment::echo::{self, FLOOR};
-use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
+use crate::experiment::rounds::{Rounds, whole};
 use crate::experiment::step::{Make, Planned, Step};
 use crate::record::RunRecord;
 use crate::results::Entry;
@@ -18,13 +18,14 @@ use std::time::Duration;
 
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
-    name: "echo",
-    question: "How long does one message take through a broker that never sleeps, beside the same bytes between two threads?",
-    chooses: &["mode", "rate", "shards", "slow", "subscribers", "publishers", "cores"],
     cores_min: 2,
-    figures: &[BUSY, SPIN, PARK],
-    sum_up,
-    steps,
+    ..Experiment::new(
+        "echo",
+        "How long does one message take through a broker that never sleeps, beside the same bytes between two threads?",
+        &["mode", "rate", "shards", "slow", "subscribers", "publishers", "cores"],
+        steps,
+    )
+    .with_figures(&[BUSY, SPIN, PARK], sum_up)
 };
 
 const BUSY: &str = "ratio.echo.busy";
@@ -33,39 +34,33 @@ const PARK: &str = "ratio.echo.park";
 /// The time that a spinning shard looks for work: longer than a message is away.
 const SPIN_FOR: Duration = Duration::from_micros(100);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(1), full: Duration::from_secs(5) };
-const ROUNDS: Choice<u32> = Choice { quick: 5, full: 10 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 5, full: 10 },
+    sessions: &[Sessions::PerExecutor],
+    sizes_bytes: Choice { quick: &[64], full: &[64] },
+};
 
 fn steps(base: &Base) -> Vec<Step> {
     // With one core it is refused before.
     let [answers, asks, ..] = base.cores[..] else { return Vec::new() };
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerExecutor]) {
-            for size_bytes in base.sizes_bytes(Choice { quick: &[64], full: &[64] }) {
-                let plan = fanned_out_from(base.plan(Mode::Proxy, 1, DURATION), &[answers]);
-                let cores = vec![asks];
-                let plan = Plan {
-                    sessions,
-                    size_bytes,
-                    rate: Rate::Flood,
-                    idle: Idle::Busy,
-                    subscriber_cores: cores.clone(),
-                    publisher_cores: cores,
-                    ..plan
-                };
-                let mut add = |idle, make: Make| {
-                    let plan = with_broker(plan.clone(), |options| options.idle = idle);
-                    let planned = Planned { make, ..Planned::new(plan) };
-                    steps.push(Step::Run(planned).in_round(base.round_of(round, ROUNDS)));
-                };
-                add(None, echo::bare);
-                for idle in [Idle::Busy, Idle::Spin(SPIN_FOR), Idle::Park] {
-                    add(Some(idle), echo::through_broker);
-                }
-            }
-        }
-    }
-    steps
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let plan = Plan {
+            sessions,
+            size_bytes,
+            rate: Rate::Flood,
+            idle: Idle::Busy,
+            subscriber_cores: vec![asks],
+            publisher_cores: vec![asks],
+            ..fanned_out_from(base.plan(Mode::Proxy, 1, DURATION), &[answers])
+        };
+        let step = |idle, make: Make| {
+            let plan = with_broker(plan.clone(), |options| options.idle = idle);
+            Step::Run(Planned { make, ..Planned::new(plan) })
+        };
+        let idles = [Idle::Busy, Idle::Spin(SPIN_FOR), Idle::Park];
+        let ours = idles.map(|idle| step(Some(idle), echo::through_broker));
+        std::iter::once(step(None, echo::bare)).chain(ours).collect()
+    })
 }
 
 fn sum_up(runs: &[Entry]) -> Rounds {

@@ -12,8 +12,8 @@
 //!   after its end; without this last condition a queue that grows all the time would pass for a rate that is kept.
 //!   `extra.whole` of these runs is 1 where it was so, and 0 where not.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, with_broker, with_queues};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, with_broker, with_queues};
 use crate::experiment::plan::Plan;
 use crate::experiment::step::{Planned, Search, Step};
 use crate::swarm::schedule::Rate;
@@ -21,49 +21,45 @@ use corecast::{Mode, OverflowPolicy, Sessions};
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "flood",
-    question: "Which rate is delivered whole, by subscriber count and payload?",
-    chooses: &["rate", "shards"],
-    cores_min: 1,
-    figures: &[],
-    sum_up: |_| Vec::new(),
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "flood",
+    "Which rate is delivered whole, by subscriber count and payload?",
+    &["rate", "shards"],
     steps,
-};
+);
 
 /// The name of the figure in `extra`.
 pub const WHOLE: &str = "whole";
 
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[1, 64, 512], full: &[1, 8, 64, 512] };
-const SIZES_BYTES: Choice<&[usize]> =
-    Choice { quick: &[64, 16 << 10], full: &[64, 1 << 10, 16 << 10, 256 << 10] };
 const DURATION: Choice<Duration> =
     Choice { quick: Duration::from_millis(1_500), full: Duration::from_secs(5) };
 const EGRESS_BYTES: usize = 1 << 20;
-const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 1, full: 3 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &[64, 16 << 10], full: &[64, 1 << 10, 16 << 10, 256 << 10] },
+};
 /// Runs of a search: a quick one tells the rate to a quarter or so, a whole one to a twentieth.
 const SEARCH_RUNS: Choice<u32> = Choice { quick: 4, full: 8 };
 
 fn steps(base: &Base) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-            for size_bytes in base.sizes_bytes(SIZES_BYTES) {
-                for subscribers in base.subscribers(SUBSCRIBERS) {
-                    for mode in base.modes(&[Mode::Proxy, Mode::Direct]) {
-                        let plan = Plan { sessions, size_bytes, ..base.plan(mode, subscribers, DURATION) };
-                        let plan = queues(plan);
-                        steps.push(Step::Run(held_back(&plan)).in_round(base.round_of(round, ROUNDS)));
-                        // Once, and of the mode that a broker has by default: a search is many runs.
-                        if round == 1 && mode == Mode::Proxy && size_bytes == 64 {
-                            steps.push(Step::Search(paced(plan, base.choose(SEARCH_RUNS))));
-                        }
-                    }
+    let modes = base.modes(&[Mode::Proxy, Mode::Direct]);
+    base.each(&AXES, |&Point { round, sessions, size_bytes }| {
+        let mut steps = Vec::new();
+        for subscribers in base.subscribers(SUBSCRIBERS) {
+            for &mode in &modes {
+                let plan = Plan { sessions, size_bytes, ..base.plan(mode, subscribers, DURATION) };
+                let plan = queues(plan);
+                steps.push(Step::Run(held_back(&plan)));
+                // Once, and of the mode that a broker has by default: a search is many runs.
+                if round == 1 && mode == Mode::Proxy && size_bytes == 64 {
+                    steps.push(Step::Search(paced(plan, base.choose(SEARCH_RUNS))));
                 }
             }
         }
-    }
-    steps
+        steps
+    })
 }
 
 /// A megabyte, or four messages; a queue takes a frame and 64 KiB at least.

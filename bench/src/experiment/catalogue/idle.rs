@@ -6,53 +6,47 @@
 //! The broker has one core for itself, where there are several, so that a busy one does not keep the swarm from it; the
 //! swarm always parks, so that what differs is the broker's.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, fanned_out_from, with_broker};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, fanned_out_from, with_broker};
 use crate::experiment::plan::Plan;
-use crate::experiment::step::{Planned, Step};
+use crate::experiment::step::{Step, runs};
 use crate::swarm::schedule::Rate;
 use corecast::{Mode, Sessions};
 use corecast_executors::Idle;
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "idle",
-    question: "What does a broker that does not sleep cost, and how much sooner do messages arrive?",
-    chooses: &["mode", "shards"],
-    cores_min: 1,
-    figures: &[],
-    sum_up: |_| Vec::new(),
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "idle",
+    "What does a broker that does not sleep cost, and how much sooner do messages arrive?",
+    &["mode", "shards"],
     steps,
-};
+);
 
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[1, 16], full: &[1, 16, 128] };
 /// Ten milliseconds between two messages: longer than any spin.
 const RATE: Rate = Rate::Hz(100.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(4), full: Duration::from_secs(20) };
-const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 2, full: 5 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &[64], full: &[64] },
+};
 /// The time that a spinning shard looks for work: longer than a hop takes, shorter than the pause between messages.
 const SPIN: Duration = Duration::from_micros(100);
 
 fn steps(base: &Base) -> Vec<Step> {
-    let sizes = base.sizes_bytes(Choice { quick: &[64], full: &[64] });
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-            for &size_bytes in &sizes {
-                for subscribers in base.subscribers(SUBSCRIBERS) {
-                    for idle in [Idle::Park, Idle::Spin(SPIN), Idle::Busy] {
-                        let rate = base.settings.rate.unwrap_or(RATE);
-                        let plan = base.plan(Mode::Proxy, subscribers, DURATION);
-                        let plan = apart(base, Plan { sessions, size_bytes, rate, ..plan });
-                        let plan = with_broker(plan, |options| options.idle = Some(idle));
-                        steps.push(Step::Run(Planned::new(plan)).in_round(base.round_of(round, ROUNDS)));
-                    }
-                }
-            }
-        }
-    }
-    steps
+    let rate = base.settings.rate.unwrap_or(RATE);
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let plan = |subscribers, idle| {
+            let plan = base.plan(Mode::Proxy, subscribers, DURATION);
+            let plan = apart(base, Plan { sessions, size_bytes, rate, ..plan });
+            with_broker(plan, |options| options.idle = Some(idle))
+        };
+        let counts = base.subscribers(SUBSCRIBERS).into_iter();
+        let idles = [Idle::Park, Idle::Spin(SPIN), Idle::Busy];
+        runs(counts.flat_map(|count| idles.map(|idle| plan(count, idle))))
+    })
 }
 
 /// The broker on the first core, the swarm on the others, unless its cores were said.

@@ -8,11 +8,11 @@
 //! Queues are short (1 MiB, a second's messages) and messages long (16 KiB), so that they do fill within seconds: it is the
 //! full queue that may cost others. `extra.slow_dropped` says how much was dropped for the slow ones; 0 would say that nothing filled.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, with_queues};
-use crate::experiment::figures::{Rounds, whole};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, with_queues};
 use crate::experiment::outcome::SLOW_DELAY_MS;
 use crate::experiment::plan::{Plan, Slow};
+use crate::experiment::rounds::{Rounds, whole};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::step::{Planned, Step};
 use crate::record::{RunRecord, thousandths};
@@ -22,15 +22,13 @@ use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "isolation",
-    question: "What do a few slow or stalled subscribers cost all the others?",
-    chooses: &["shards"],
-    cores_min: 1,
-    figures: &[STALLED, SLOWED],
-    sum_up,
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "isolation",
+    "What do a few slow or stalled subscribers cost all the others?",
+    &["shards"],
     steps,
-};
+)
+.with_figures(&[STALLED, SLOWED], sum_up);
 
 /// The name of the figure in `extra`.
 pub const RATIO: &str = "isolation_ratio";
@@ -39,12 +37,15 @@ const STALLED: &str = "ratio.isolation.stalled";
 const SLOWED: &str = "ratio.isolation.slow";
 
 const SUBSCRIBERS: Choice<&[usize]> = Choice { quick: &[200], full: &[200, 400] };
-/// A megabyte a second for each subscriber: what the kernel takes for one that does not read (up to 4 MiB and the window)
-/// is full within the first half of a quick run.
-const SIZES_BYTES: Choice<&[usize]> = Choice { quick: &[16 << 10], full: &[16 << 10] };
 const RATE: Rate = Rate::Hz(64.0);
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(10), full: Duration::from_secs(30) };
-const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
+/// The payload makes a megabyte a second for each subscriber: the kernel's buffers for one that does not read (up to
+/// 4 MiB and the window) are full within the first half of a quick run.
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 2, full: 5 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &[16 << 10], full: &[16 << 10] },
+};
 const SLOW: SlowShare = SlowShare::Percent(1.0);
 /// Three times what there is between two messages: a slow subscriber gets ever further behind.
 const SLOW_DELAY: Duration = Duration::from_millis(50);
@@ -53,23 +54,17 @@ const EGRESS_BYTES: usize = 1 << 20;
 const FRAME_BYTES_MAX: usize = 512 << 10;
 
 fn steps(base: &Base) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for mode in base.modes(&[Mode::Proxy]) {
-            for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-                for size_bytes in base.sizes_bytes(SIZES_BYTES) {
-                    for subscribers in base.subscribers(SUBSCRIBERS) {
-                        let rate = base.settings.rate.unwrap_or(RATE);
-                        let plan = base.plan(mode, subscribers, DURATION);
-                        let plan = Plan { sessions, size_bytes, rate, ..plan };
-                        let runs = round_of(base, &queues(plan));
-                        steps.extend(runs.map(|step| step.in_round(base.round_of(round, ROUNDS))));
-                    }
-                }
-            }
-        }
-    }
-    steps
+    let modes = base.modes(&[Mode::Proxy]);
+    let rate = base.settings.rate.unwrap_or(RATE);
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let runs = |mode: &Mode, subscribers| {
+            let plan = base.plan(*mode, subscribers, DURATION);
+            round_of(base, &queues(Plan { sessions, size_bytes, rate, ..plan }))
+        };
+        let counts = base.subscribers(SUBSCRIBERS);
+        let of_mode = |mode| counts.iter().flat_map(move |count| runs(mode, *count));
+        modes.iter().flat_map(of_mode).collect()
+    })
 }
 
 /// Short queues; longer where a frame would not fit.

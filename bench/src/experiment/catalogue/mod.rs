@@ -1,6 +1,6 @@
 //! The experiments: each a file that says which question it answers, and what it runs to answer it.
 //!
-//! | experiment | question |
+//! | experiment | subject |
 //! |---|---|
 //! | [`canonical`] | how latency grows with subscribers, in both modes: the ancestor's experiment |
 //! | [`crossover`] | at which count and payload which mode reaches the last subscriber first |
@@ -14,35 +14,14 @@
 pub mod canonical;
 pub mod crossover;
 pub mod echo;
+mod entry;
 pub mod flood;
 pub mod idle;
 pub mod isolation;
 pub mod quiet;
 pub mod scaling;
 
-use super::base::Base;
-use super::figures::Rounds;
-use super::step::Step;
-use crate::results::Entry;
-
-/// An experiment.
-#[derive(Clone, Copy, Debug)]
-pub struct Experiment {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// The question that it answers.
-    pub question: &'static str,
-    /// Options that it chooses itself, so that nobody can.
-    pub chooses: &'static [&'static str],
-    /// Cores that it takes at least: with fewer it would not compare what it says.
-    pub cores_min: usize,
-    /// Figures that it has as a whole, for `--assert`.
-    pub figures: &'static [&'static str],
-    /// These, round by round, from what was run.
-    pub sum_up: fn(&[Entry]) -> Rounds,
-    /// Its runs, in the order in which they are made.
-    pub steps: fn(&Base) -> Vec<Step>,
-}
+pub use entry::Experiment;
 
 /// All of them.
 pub const ALL: [&Experiment; 8] = [
@@ -65,6 +44,7 @@ pub fn find(name: &str) -> Option<&'static Experiment> {
 mod tests {
     use super::super::base::tests::base;
     use super::super::settings::Settings;
+    use super::super::step::Step;
     use super::*;
     use std::collections::BTreeSet;
     use std::time::Duration;

@@ -5,11 +5,11 @@
 //!
 //! `--duration` is how long it is quiet.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, with_broker};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, with_broker};
 use crate::experiment::descriptors;
-use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
+use crate::experiment::rounds::{Rounds, whole};
 use crate::experiment::run::QUIET_CORES;
 use crate::experiment::step::{Planned, Step};
 use crate::record::RunRecord;
@@ -21,15 +21,13 @@ use corecast_executors::Idle;
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "quiet",
-    question: "What does a broker cost while nothing is sent?",
-    chooses: &["mode", "rate", "shards", "slow"],
-    cores_min: 1,
-    figures: &[CORES, MEMORY],
-    sum_up,
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "quiet",
+    "What does a broker cost while nothing is sent?",
+    &["mode", "rate", "shards", "slow"],
     steps,
-};
+)
+.with_figures(&[CORES, MEMORY], sum_up);
 
 const CORES: &str = "quiet.cpu_cores";
 const MEMORY: &str = "quiet.rss_per_subscriber_bytes";
@@ -40,32 +38,29 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// One and two of the intervals at which an idle client says that it lives: less would leave out most of the cost.
 const DURATION: Choice<Duration> =
     Choice { quick: HEARTBEAT_DEFAULT, full: Duration::from_secs(2 * HEARTBEAT_DEFAULT.as_secs()) };
-const ROUNDS: Choice<u32> = Choice { quick: 2, full: 5 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 2, full: 5 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &[64], full: &[64] },
+};
 
 fn steps(base: &Base) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for round in base.rounds(ROUNDS) {
-        for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-            for size_bytes in base.sizes_bytes(Choice { quick: &[64], full: &[64] }) {
-                let plan = |subscribers| {
-                    let plan = base.plan(Mode::Proxy, subscribers, DURATION);
-                    let quiet = match plan.amount {
-                        Amount::Duration(duration) => duration,
-                        Amount::Messages(_) => base.choose(DURATION),
-                    };
-                    let plan = with_broker(plan, |options| options.idle = Some(Idle::Park));
-                    let amount = Amount::Messages(1);
-                    Plan { sessions, size_bytes, amount, quiet: Some(quiet), ..plan }
-                };
-                for (subscribers, fewer) in counts(base, &plan(1)) {
-                    let complete = fewer.then_some(say_fewer as fn(&[Entry], &mut RunRecord));
-                    let planned = Planned { complete, ..Planned::new(plan(subscribers)) };
-                    steps.push(Step::Run(planned).in_round(base.round_of(round, ROUNDS)));
-                }
-            }
-        }
-    }
-    steps
+    base.each(&AXES, |&Point { sessions, size_bytes, .. }| {
+        let plan = |subscribers| {
+            let plan = base.plan(Mode::Proxy, subscribers, DURATION);
+            let quiet = match plan.amount {
+                Amount::Duration(duration) => duration,
+                Amount::Messages(_) => base.choose(DURATION),
+            };
+            let plan = with_broker(plan, |options| options.idle = Some(Idle::Park));
+            Plan { sessions, size_bytes, amount: Amount::Messages(1), quiet: Some(quiet), ..plan }
+        };
+        let step = |(subscribers, fewer): (usize, bool)| {
+            let complete = fewer.then_some(say_fewer as fn(&[Entry], &mut RunRecord));
+            Step::Run(Planned { complete, ..Planned::new(plan(subscribers)) })
+        };
+        counts(base, &plan(1)).into_iter().map(step).collect()
+    })
 }
 
 /// The counts that were said; or those of the experiment, no more than descriptors allow, and whether that is fewer.

@@ -6,11 +6,11 @@
 //! System calls are counted by `perf stat` in a short run before each, since counting them costs time; where there is no
 //! `perf`, or it may not count, the figure is absent and a note says why.
 
-use super::Experiment;
-use crate::experiment::base::{Base, Choice, fanned_out_from};
+use super::entry::Experiment;
+use crate::experiment::base::{Axes, Base, Choice, Point, fanned_out_from};
 use crate::experiment::descriptors;
-use crate::experiment::figures::{Rounds, whole};
 use crate::experiment::plan::Plan;
+use crate::experiment::rounds::{Rounds, whole};
 use crate::experiment::step::{Planned, Step};
 use crate::record::RunRecord;
 use crate::results::Entry;
@@ -19,15 +19,13 @@ use corecast::{Mode, Sessions};
 use std::time::Duration;
 
 /// The experiment.
-pub const EXPERIMENT: Experiment = Experiment {
-    name: "scaling",
-    question: "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
-    chooses: &[],
-    cores_min: 1,
-    figures: &[CPU],
-    sum_up,
+pub const EXPERIMENT: Experiment = Experiment::new(
+    "scaling",
+    "What do a delivery and a subscriber cost, and how does that grow with subscribers and shards?",
+    &[],
     steps,
-};
+)
+.with_figures(&[CPU], sum_up);
 
 /// CPU time of a delivery with the most subscribers over that with the fewest, on the most shards: 1 is flat.
 const CPU: &str = "ratio.scaling.cpu_ns_per_delivery";
@@ -39,34 +37,31 @@ const SUBSCRIBERS: Choice<&[usize]> =
 /// then the same part of a delivery's cost in every run.
 const DELIVERIES_PER_S: f64 = 16_384.0;
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(3), full: Duration::from_secs(15) };
-const ROUNDS: Choice<u32> = Choice { quick: 1, full: 3 };
+const AXES: Axes = Axes {
+    rounds: Choice { quick: 1, full: 3 },
+    sessions: &[Sessions::PerSubscriber],
+    sizes_bytes: Choice { quick: &[64], full: &[64] },
+};
 
 fn steps(base: &Base) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let sizes = base.sizes_bytes(Choice { quick: &[64], full: &[64] });
-    for round in base.rounds(ROUNDS) {
-        for mode in base.modes(&[Mode::Proxy]) {
-            for sessions in base.sessions(&[Sessions::PerSubscriber]) {
-                for &size_bytes in &sizes {
-                    for shards in shards(base) {
-                        let cores = &base.cores[..shards];
-                        let plan = |subscribers: usize| {
-                            let even = Rate::Hz(DELIVERIES_PER_S / subscribers as f64);
-                            let rate = base.settings.rate.unwrap_or(even);
-                            let plan = base.plan(mode, subscribers, DURATION);
-                            fanned_out_from(Plan { sessions, size_bytes, rate, ..plan }, cores)
-                        };
-                        steps.extend(counts(base, &plan(1)).into_iter().map(|subscribers| {
-                            let planned = Planned::new(plan(subscribers));
-                            Step::Run(Planned { counts_syscalls: round == 1, ..planned })
-                                .in_round(base.round_of(round, ROUNDS))
-                        }));
-                    }
-                }
+    let modes = base.modes(&[Mode::Proxy]);
+    base.each(&AXES, |&Point { round, sessions, size_bytes }| {
+        let mut steps = Vec::new();
+        for &mode in &modes {
+            for shards in shards(base) {
+                let plan = |subscribers: usize| {
+                    let even = Rate::Hz(DELIVERIES_PER_S / subscribers as f64);
+                    let rate = base.settings.rate.unwrap_or(even);
+                    let plan = base.plan(mode, subscribers, DURATION);
+                    fanned_out_from(Plan { sessions, size_bytes, rate, ..plan }, &base.cores[..shards])
+                };
+                steps.extend(counts(base, &plan(1)).into_iter().map(|subscribers| {
+                    Step::Run(Planned { counts_syscalls: round == 1, ..Planned::new(plan(subscribers)) })
+                }));
             }
         }
-    }
-    steps
+        steps
+    })
 }
 
 /// 1, 2, 4… and one for each core; the quick version only the two ends.

@@ -1,32 +1,11 @@
-//! Owns the figures of a whole experiment, which no single run has: what one run's figure is over another's, round by
-//! round, and what `--assert` asks of them.
+//! Owns `--assert` over an experiment: conditions on every run, and on the figures of the whole.
 
 use super::catalogue::{self, Experiment};
+use super::rounds::FiguresByName;
 use crate::record::assertion::Assertion;
 use crate::record::expression::{AssertionError, Expression};
-use crate::record::{RatioRecord, RunRecord};
 use crate::results::Entry;
-use std::collections::BTreeMap;
 use std::str::FromStr;
-
-/// Figures by name: over the rounds the median, the least and the greatest.
-pub type Figures = BTreeMap<String, RatioRecord>;
-
-/// Round by round, the figures of one name.
-pub type Rounds = Vec<(&'static str, Vec<f64>)>;
-
-/// Sums up the rounds; a figure that no round has is absent.
-pub fn over_rounds(rounds: Rounds) -> Figures {
-    rounds
-        .into_iter()
-        .filter_map(|(name, values)| Some((name.to_owned(), RatioRecord::over(values)?)))
-        .collect()
-}
-
-/// The runs that went to their end.
-pub fn whole(runs: &[Entry]) -> impl Iterator<Item = &RunRecord> + Clone {
-    runs.iter().map(|entry| &entry.record).filter(|record| record.incomplete.is_none())
-}
 
 /// Something that must hold: of every run, or of the experiment as a whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -73,7 +52,7 @@ impl Asserted {
     }
 
     /// The complaints, a line each: about each run, or about the whole.
-    pub fn check(&self, figures: &Figures, runs: &[Entry]) -> Vec<String> {
+    pub fn check(&self, figures: &FiguresByName, runs: &[Entry]) -> Vec<String> {
         let value = |field: &str| {
             let figure = figures.get(stem(field))?;
             Some(match field.rsplit_once('.') {
@@ -94,6 +73,8 @@ impl Asserted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::rounds::over_rounds;
+    use crate::record::{RatioRecord, RunRecord};
 
     #[test]
     fn figures_have_a_median_a_least_and_a_greatest() {
@@ -102,7 +83,7 @@ mod tests {
             ("ratio.echo.park", vec![f64::NAN]),
         ]);
         let wanted = RatioRecord { median: 1.4, min: 1.25, max: 1.75 };
-        assert_eq!(figures, Figures::from([("ratio.echo.busy".to_owned(), wanted)]));
+        assert_eq!(figures, FiguresByName::from([("ratio.echo.busy".to_owned(), wanted)]));
         assert_eq!(wanted.to_string(), "1.4 (1.25–1.75)");
         let said = |text: &str| text.parse::<Asserted>().unwrap().check(&figures, &[]);
         assert!(said("ratio.echo.busy <= 1.4").is_empty() && said("ratio.echo.busy.min < 1.3").is_empty());
@@ -120,7 +101,7 @@ mod tests {
         let lossy = RunRecord { lost: 1, ..RunRecord::default() };
         let runs =
             [lossy.clone(), RunRecord::default(), lossy].map(|record| Entry { id: String::new(), record });
-        assert_eq!(asserted.check(&Figures::new(), &runs).len(), 2);
+        assert_eq!(asserted.check(&FiguresByName::new(), &runs).len(), 2);
         let error = "ratio.echo.fast < 1".parse::<Asserted>().unwrap_err().to_string();
         assert!(error.contains("ratio.echo.busy") && error.contains("deliveries_expected"), "{error}");
         assert!("lost = 0".parse::<Asserted>().is_err());
