@@ -10,7 +10,7 @@
 //! | [`record`] | the record of a run and of a comparison, and `--assert` over their numbers |
 //! | [`results`] | the folder that experiments leave behind: written run by run, read by reports |
 //! | [`process`] | brokers and peers as processes that end with this one |
-//! | [`swarm`] | publishers and subscribers on pinned executors |
+//! | [`swarm`] | publishers and subscribers: of our own library on pinned executors, or over raw sockets |
 //! | [`host`] | agents on other hosts, and how far their clocks can be trusted |
 //! | [`experiment`] | plans, runs, experiments |
 //! | [`peer`] | the same fan-out through other systems and through bare sockets |

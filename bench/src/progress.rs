@@ -27,10 +27,10 @@ pub struct Position {
     pub left: Option<Duration>,
 }
 
-/// Where a run stands among those of an experiment.
+/// The place of a run among those of an experiment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// Which it is, from 1.
+    /// Its number, from 1.
     pub run: u64,
     /// Number of runs.
     pub of: u64,

@@ -26,9 +26,9 @@ pub struct ReferenceRow {
 /// Figures that somebody published, with how they were measured.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Reference {
-    /// Where they are from, and how they were measured.
+    /// The source of the figures, and how they were measured.
     pub source: String,
-    /// In the order of the file.
+    /// The rows in the order of the file.
     pub rows: Vec<ReferenceRow>,
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// In three digits: `5.51 ms`, `3.10 M/s`, `0.75`.
+    /// A value in three digits: `5.51 ms`, `3.10 M/s`, `0.75`.
     pub(crate) fn text(self, value: f64) -> String {
         match self {
             Unit::Us => duration(value).replace("us", "µs"),

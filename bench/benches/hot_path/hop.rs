@@ -1,5 +1,5 @@
-//! From a publisher's shard to another: the publisher's read made a batch, and batches through the link. What the other
-//! shard does with one is in `route` and `egress`.
+//! The way from a publisher's shard to another: the publisher's read made a batch, and batches through the link. What
+//! the other shard does with one is in `route` and `egress`.
 
 use std::hint::black_box;
 

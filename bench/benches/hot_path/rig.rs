@@ -10,7 +10,7 @@ use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting};
 use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;
 
-/// Where publishers are.
+/// The shard of the publishers.
 pub(crate) const NEAR: ShardId = ShardId(0);
 /// The other shard: it hears of messages by batches alone.
 pub(crate) const FAR: ShardId = ShardId(1);

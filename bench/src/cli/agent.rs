@@ -34,10 +34,10 @@ order on SIGTERM or SIGINT, with 0.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct AgentArgs {
-    /// Where to wait for controllers: tcp://HOST:PORT; with port 0 the first line on stdout says which it is
+    /// Address to wait for controllers at: tcp://HOST:PORT; with port 0 the first line on stdout says which it is
     #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:6690", value_parser = parse_tcp)]
     pub listen: Endpoint,
-    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    /// Log lines that go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }

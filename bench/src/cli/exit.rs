@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// The asked rate was not reached.
     RateMissed = 3,
-    /// It took too long.
+    /// A timeout.
     TimedOut = 27,
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Arguments of `corecast-bench completions`.
 #[derive(Args, Debug)]
 pub struct CompletionsArgs {
-    /// Which shell: bash, elvish, fish, powershell or zsh
+    /// Shell: bash, elvish, fish, powershell or zsh
     pub shell: clap_complete::Shell,
 }
 

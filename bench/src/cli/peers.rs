@@ -144,7 +144,7 @@ pub struct PeersArgs {
     /// Time without any progress after which a run is given up
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
-    /// Which log lines go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
+    /// Log lines that go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }

@@ -68,7 +68,7 @@ pub fn execute(args: &ReportArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// In a folder of results, or beside a record.
+/// The default folder: in a folder of results, or beside a record.
 fn default_folder(results: &Path) -> PathBuf {
     if results.is_dir() {
         return results.join("report");

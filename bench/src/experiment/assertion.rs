@@ -10,9 +10,9 @@ use std::str::FromStr;
 /// Something that must hold: of every run, or of the experiment as a whole.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Asserted {
-    /// Over every run.
+    /// A condition on every run.
     Runs(Assertion),
-    /// Over the experiment as a whole.
+    /// A condition on the experiment as a whole.
     Whole(Expression),
 }
 

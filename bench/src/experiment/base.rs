@@ -28,13 +28,13 @@ pub struct Base {
     hosts: Option<Arc<Hosts>>,
 }
 
-/// Why nothing can be planned.
+/// An error that prevents all planning.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
-    /// Not the cores that were said.
+    /// The cores are not there.
     #[error("--cores: {0}")]
     Cores(#[from] CoreSetError),
-    /// Not the hosts that were said.
+    /// The file of hosts is wrong.
     #[error("--hosts: {0}")]
     Hosts(#[from] HostsError),
 }
@@ -42,9 +42,9 @@ pub enum BaseError {
 /// A choice of an experiment: one for the quick version, one for the full one.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<T> {
-    /// For about a minute.
+    /// The quick one: about a minute.
     pub quick: T,
-    /// For figures that last.
+    /// The full one: figures that last.
     pub full: T,
 }
 
@@ -71,7 +71,7 @@ pub struct Point {
 }
 
 impl Base {
-    /// For the cores that this process may use, and the hosts that were said.
+    /// The basis for the cores that this process may use, and the hosts of the settings.
     pub fn new(settings: Settings, topology: &Topology) -> Result<Self, BaseError> {
         let said = settings.cores.clone();
         let hosts = match &settings.hosts {

@@ -16,7 +16,8 @@ pub const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
 /// Cores that whoever fans out kept busy, from the start to the last arrival.
 pub const CORES: &str = "cpu_cores";
 
-/// Less CPU time than this is not split into user and system: clock ticks are 10 ms, and ten of them a rough share.
+/// CPU time below which user and system time are not told apart: clock ticks are 10 ms, and ten of them a rough
+/// share.
 const SPLIT_NS_MIN: u64 = 100_000_000;
 
 /// Resources that had been used at a point in time.
@@ -41,9 +42,9 @@ impl Reading {
 pub struct Cost {
     /// Resident memory of the broker before the first subscriber came.
     pub empty_rss_bytes: Option<u64>,
-    /// With everybody there, before the first message.
+    /// The reading with everybody there, before the first message.
     pub before: Reading,
-    /// After the last one.
+    /// The reading after the last one.
     pub after: Reading,
 }
 

@@ -12,13 +12,13 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAGE_BYTES_MAX: u64 = 16 << 20;
 /// Shards export ten times a second: after two of these and some more, everything is on the page.
 const EXPORTED_WITHIN: Duration = Duration::from_millis(250);
-/// Between two looks.
+/// Interval between two looks at the page.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Messages that the kernel took, one for each session.
 const DELIVERIES: &str = "corecast_deliveries_total";
 /// Messages not delivered, by reason.
 const DROPS: &str = "corecast_drops_total";
-/// In force now: each subscriber of a run has one, on its own session or on a shared one.
+/// Subscriptions in force now: each subscriber of a run has one, on its own session or on a shared one.
 const SUBSCRIPTIONS: &str = "corecast_subscriptions";
 
 /// The figures on the page.
@@ -31,7 +31,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// As they stand once all shards together have made so many deliveries, or after as long as the page may lag behind.
+    /// Reads the counters once all shards together have made so many deliveries, or after as long as the page may lag
+    /// behind.
     pub fn read_after(address: SocketAddr, deliveries: u64) -> Self {
         let deadline = Instant::now() + EXPORTED_WITHIN;
         loop {

@@ -11,7 +11,7 @@ const FILES_PER_EXECUTOR: u64 = 16;
 /// its caller left open.
 const FILES_BESIDES: u64 = 64;
 
-/// There are not enough.
+/// A lack of open files.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DescriptorsError {
     /// The hard limit is too low.

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same once all is sent: the run ends sooner, and there is nothing left to disturb.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Between everybody being ready and the first message: the command to go must have reached every executor.
+/// Time between the last executor's readiness and the first message: the command to go must have reached all of them.
 const START_LEAD: Duration = Duration::from_millis(50);
 /// Time to wait for the swarm beyond a client's own timeout, since the client's error says more.
 const SET_UP_GRACE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub struct Drive<'a> {
     interrupt: &'a Interrupt,
     inbox: Inbox<Report>,
     subscribers: Receivers,
-    /// They are in nothing that is watched or measured.
+    /// Subscribers that are neither watched nor measured.
     slow: Option<SlowSubscribers>,
     publishers: Senders,
 }
@@ -262,4 +262,24 @@ pub(crate) fn wait_until_ready(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::reports::Failure;
+
+    #[test]
+    fn an_answer_of_the_run_before_makes_nobody_ready() {
+        let (link, mut inbox) = reports();
+        for report in [Report::Sent(3), Report::SettingUp, Report::SubscribersReady] {
+            link.try_send(report).unwrap();
+        }
+        let timeout = Duration::from_secs(1000);
+        assert!(wait_until_ready(&mut inbox, 1, timeout, &Interrupt::default()).is_ok());
+        assert!(inbox.try_recv().is_none(), "it went on to the last report");
+        link.try_send(Report::Failed(Failure::new("subscriber 7", "it is gone"))).unwrap();
+        let error = wait_until_ready(&mut inbox, 1, timeout, &Interrupt::default()).unwrap_err();
+        assert!(error.to_string().ends_with("subscriber 7: it is gone"), "{error}");
+    }
 }

@@ -5,7 +5,7 @@ use crate::swarm::reports::{Failure, with_causes};
 use corecast_executors::PoolError;
 use std::time::Duration;
 
-/// Why there is nothing to show of a swarm.
+/// An error that leaves nothing to show of a swarm.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The executors did not start.
@@ -20,7 +20,7 @@ pub enum DriveError {
     /// Other hosts could not be used.
     #[error(transparent)]
     Fleet(Box<FleetError>),
-    /// Not everybody was ready in time.
+    /// A timeout: some executors are not ready.
     #[error("the swarm was not set up within {} s: {waiting} of {executors} executors are not ready", .timeout.as_secs_f64())]
     TimedOut {
         /// The time that was waited.

@@ -26,21 +26,21 @@ pub struct FileExperiment {
     pub assertions: Vec<Asserted>,
 }
 
-/// Why a file says no experiment.
+/// An error in the file of an experiment.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// It is not TOML, or has a key or a value that it must not have.
+    /// The file is not TOML, or has a key or a value that it must not have.
     #[error("{path}: {why}")]
     Wrong {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The fault, with its line.
         why: String,

@@ -18,7 +18,7 @@ pub(super) const SLOW_DELAY_MS: &str = "slow_delay_ms";
 /// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// For the reader.
+    /// The record, for the reader.
     pub record: RunRecord,
     /// The measurements that the record sums up.
     pub raw: Raw,
@@ -40,7 +40,7 @@ impl Outcome {
 /// The messages of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sending {
-    /// When the first one should have been sent.
+    /// Time at which the first one should have been sent.
     pub(crate) started: MonotonicNs,
     /// Number of messages sent.
     pub(crate) sent: u64,
@@ -107,7 +107,7 @@ fn options(plan: &Plan) -> Option<&BrokerOptions> {
     }
 }
 
-/// By how much a latency may be wrong at the host of which least is known.
+/// The error of latencies at the host whose clock is known least.
 fn clock_error_us(hosts: &[HostRecord]) -> Option<f64> {
     hosts.iter().filter_map(|host| host.clock_error_us).max_by(f64::total_cmp)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The modes of a call: one, or both in one record, so that they can be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Modes {
-    /// This one.
+    /// One mode.
     One(Mode),
     /// Proxy, then direct.
     Both,
@@ -47,14 +47,14 @@ impl Modes {
     }
 }
 
-/// Which broker a run has.
+/// The broker of a run.
 #[derive(Clone, Debug)]
 pub enum BrokerChoice {
     /// One of its own, started for it and stopped after it.
     Started(BrokerOptions),
     /// One that runs already.
     Running {
-        /// Where it listens.
+        /// Its endpoint.
         endpoint: Endpoint,
         /// Its process, if it runs here and its cost shall be measured.
         pid: Option<u32>,
@@ -115,13 +115,13 @@ pub struct Plan {
 /// A run that makes no sense.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PlanError {
-    /// Nobody to send or to receive, or nothing to send.
+    /// A number is nought: of publishers, subscribers or messages.
     #[error("{what} must be at least 1")]
     Nothing {
         /// The thing of which there is none.
         what: &'static str,
     },
-    /// More subscribers are to be slow than there are, or all of them.
+    /// All subscribers, or more, are to be slow.
     #[error("{slow} of {subscribers} subscribers are to be slow: at least one must not be")]
     AllSlow {
         /// Slow subscribers that were asked for.

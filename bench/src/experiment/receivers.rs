@@ -23,11 +23,11 @@ const COLLECT_TIMEOUT_ELSEWHERE: Duration = Duration::from_secs(120);
 /// The subscribers of a run.
 #[derive(Debug)]
 pub(crate) enum Receivers {
-    /// On executors of this process.
+    /// Executors of this process.
     Here(Subscribers),
-    /// On executors of agents on other hosts.
+    /// Executors of agents on other hosts.
     Elsewhere(FleetSwarm),
-    /// On raw sockets of this process.
+    /// Raw sockets of this process.
     Raw(RawSubscribers),
 }
 

@@ -26,33 +26,33 @@ use std::time::{Duration, Instant};
 const SLOW_DROPPED: &str = "slow_dropped";
 /// Another: the part of a core that the broker takes while everybody is there and nothing is sent.
 pub const QUIET_CORES: &str = "quiet_cpu_cores";
-/// Between the last connection and the measuring of silence: what connecting left to do is done by then.
+/// Time between the last connection and the measuring of silence: what connecting left to do is done by then.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
-/// Between two looks at whether somebody asked to stop, while it is quiet.
+/// Interval between two checks for an interruption, while it is quiet.
 const QUIET_LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Why a run has no record.
+/// An error that leaves a run without a record.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It makes no sense.
+    /// The plan makes no sense.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// There are not enough open files for it.
+    /// There are not enough open files.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
     /// The hosts that should play subscribers do not.
     #[error(transparent)]
     Fleet(#[from] FleetError),
-    /// There is no broker.
+    /// The broker does not start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The process that was said to be the broker cannot be read.
     #[error("cannot measure the broker: {0}")]
     Usage(#[from] UsageError),
-    /// There is no swarm.
+    /// The swarm cannot be set up.
     #[error("{error}{broker}")]
     Drive {
-        /// Why.
+        /// The error.
         error: DriveError,
         /// The broker's last words, if it has ended.
         broker: String,
@@ -66,7 +66,7 @@ pub struct Surroundings<'a> {
     pub guard: Option<&'a Path>,
     /// The wish to stop.
     pub interrupt: &'a Interrupt,
-    /// Where the run stands among several, for who watches.
+    /// The place of the run among several, for the display.
     pub place: Option<Place>,
     /// Set to count the system calls of the broker, which costs it time.
     pub counts_syscalls: bool,

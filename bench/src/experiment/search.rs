@@ -3,7 +3,7 @@
 
 use crate::record::RunRecord;
 
-/// From one rate to the next, as long as only one end of the range is known.
+/// Factor from one rate to the next, as long as only one end of the range is known.
 const STRIDE: f64 = 1.5;
 /// The range that is near enough: nobody needs a rate to less than a twentieth.
 const NEAR_ENOUGH: f64 = 1.05;

@@ -40,18 +40,18 @@ pub struct Series<'a> {
 /// The fate of one run.
 #[derive(Debug)]
 pub enum Made {
-    /// It was recorded.
+    /// A record.
     Recorded {
         /// The way it ended.
         ending: Ending,
         /// True if the messages were sent in time; a search may ask for more than is possible.
         rate_reached: bool,
     },
-    /// There is nothing to record.
+    /// A failure that leaves nothing to record.
     Failed {
-        /// Which run.
+        /// The title of the run.
         title: String,
-        /// Why.
+        /// The error.
         error: RunError,
     },
 }
@@ -221,7 +221,7 @@ impl Course<'_> {
         )
     }
 
-    /// Why it is not all that was planned.
+    /// The reason for which it is not all that was planned, if there is one.
     fn incomplete(&self) -> Option<String> {
         let failed = self.made.iter().filter(|made| !made.is_whole()).count();
         let kept = self.folder.results().runs.len();
@@ -236,7 +236,7 @@ impl Course<'_> {
         Some(format!("{failed} of {of} runs failed, the first of them: {first}"))
     }
 
-    /// Which run it was, from 1.
+    /// The number of the run, from 1.
     fn interrupted_in(&self) -> usize {
         match self.made.last() {
             Some(Made::Recorded { ending: Ending::Interrupted, .. })

@@ -150,7 +150,7 @@ impl Settings {
 /// The ways to share sessions of an experiment: one, or each in turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SessionKinds {
-    /// This one.
+    /// One way.
     One(Sessions),
     /// Per subscriber, then per executor.
     Both,

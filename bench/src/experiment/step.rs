@@ -35,7 +35,7 @@ pub struct Planned {
     pub plan: Plan,
     /// The function that makes it: one with a swarm, unless the experiment has its own.
     pub make: Make,
-    /// Which round of several, from 1.
+    /// Number of the round, from 1, if there are several.
     pub round: Option<u32>,
     /// Set to count system calls in a short run before it.
     pub counts_syscalls: bool,

@@ -14,9 +14,9 @@ pub const PER_DELIVERY: &str = "syscalls_per_delivery";
 const EVENT: &str = "raw_syscalls:sys_enter";
 /// Time that `perf` may take until it counts.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two looks at whether it does.
+/// Interval between two looks at whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// From the last thread that it has been attached to, to counting.
+/// Time between attaching to the last thread and counting.
 const ENABLE: Duration = Duration::from_millis(50);
 
 /// A count that is under way. Dropped, it ends.

@@ -27,7 +27,7 @@ pub enum Ending {
     Complete,
     /// Somebody asked to stop.
     Interrupted,
-    /// Nothing happened for too long: the sentence says what was waited for.
+    /// A timeout: the sentence says what was waited for.
     TimedOut(String),
     /// Something broke: the sentence says what.
     Failed(String),
@@ -36,7 +36,7 @@ pub enum Ending {
 /// The account of a swarm.
 #[derive(Debug)]
 pub struct Driven {
-    /// When the first message should have been sent.
+    /// Time at which the first message should have been sent.
     pub started: MonotonicNs,
     /// Messages sent, by publisher.
     pub sent: Vec<u64>,
@@ -64,8 +64,8 @@ pub(super) struct Watch<'a> {
     failure: Option<Failure>,
     interrupted: Option<Instant>,
     started: Instant,
-    /// When something was last seen to arrive, and how much had arrived by then. What is sent does not count: it
-    /// may wait in this process, or in the kernel, for a broker that hangs.
+    /// Time of the last arrival, and how much had arrived by then. What is sent does not count: it may wait in this
+    /// process, or in the kernel, for a broker that hangs.
     moved: Instant,
     moved_to: u64,
 }
@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// From now on it waits only for what is on its way.
+    /// Ends the wait for everything but messages under way.
     pub(super) fn interrupt(&mut self) {
         self.interrupted = Some(Instant::now());
     }
@@ -347,14 +347,45 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stuck_publisher_sent_is_told_by_what_arrived() {
-        let plan = plan();
+    fn what_fails_after_an_interruption_is_its_doing() {
+        let plan = Plan { timeout: Duration::from_secs(1000), ..plan() };
+        let mut watch = watch(&plan, vec![received(0, 3, None)]);
+        watch.interrupt();
+        watch.take(Report::Failed(Failure::new("subscriber 0", "the peer closed the connection")));
+        assert_eq!((watch.ending(), watch.is_over()), (None, false));
+        watch.interrupted = Instant::now().checked_sub(INTERRUPTED_MAX);
+        assert_eq!(watch.ending(), Some(Ending::Interrupted));
+    }
+
+    /// An executor that got the seventh message.
+    fn measured() -> Report {
         let mut tally = Tally::new(RunId(1), 1, 1);
         let mut payload = crate::measure::payload::Payload::new(RunId(1), PublisherIndex(0), 64).unwrap();
         assert!(tally.message(0, payload.stamp(6, MonotonicNs(0)), MonotonicNs(1)));
+        Report::Measured { executor: 0, tally: Box::new(tally) }
+    }
+
+    #[test]
+    fn what_a_stuck_publisher_sent_is_told_by_what_arrived() {
+        let plan = plan();
         let mut watch = Watch::new(&plan, 1);
-        watch.take(Report::Measured { executor: 0, tally: Box::new(tally) });
+        watch.take(measured());
         let driven = watch.driven(MonotonicNs(9), Ending::Interrupted);
         assert_eq!((driven.sent, driven.started), (vec![7], MonotonicNs(9)));
+    }
+
+    #[test]
+    fn what_a_failed_publisher_sent_is_no_less_than_what_arrived() {
+        let plan = plan();
+        for (said, failure, wanted) in [
+            (2, Some(Failure::new("the floor", "its process has ended")), 7),
+            (9, Some(Failure::new("publisher 0", "it cannot send")), 9),
+            (2, None, 2),
+        ] {
+            let mut watch = Watch::new(&plan, 1);
+            watch.take(done(said, failure));
+            watch.take(measured());
+            assert_eq!(watch.driven(MonotonicNs(9), Ending::Interrupted).sent, [wanted]);
+        }
     }
 }

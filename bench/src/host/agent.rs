@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Interval between two checks for an interruption.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Between two accepts of which the first failed: descriptors may come free meanwhile.
+/// Pause between two accepts of which the first failed: descriptors may come free meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A controller that was welcomed.

@@ -14,9 +14,9 @@
 use corecast_executors::MonotonicNs;
 use serde::{Deserialize, Serialize};
 
-/// Where the kernel says which boot this is: another for every start of every machine.
+/// The kernel's file with the identity of this boot: another for every start of every machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// Where it says in which time namespace this process is: each may have another offset.
+/// The link to the time namespace of this process: each may have another offset.
 const TIME_NAMESPACE: &str = "/proc/self/ns/time";
 
 /// The identity of a clock: equal where both are known and equal. It is still only a claim, since copies of a virtual
@@ -28,7 +28,7 @@ pub struct ClockIdentity {
 }
 
 impl ClockIdentity {
-    /// That of this process.
+    /// The clock of this process.
     pub fn here() -> Self {
         let boot = std::fs::read_to_string(BOOT_ID).ok().map(|text| text.trim().to_owned());
         let namespace = std::fs::read_link(TIME_NAMESPACE).ok();
@@ -49,7 +49,7 @@ impl ClockIdentity {
 /// One question and its answer, with its four stamps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exchange {
-    /// There less here, at least and at most.
+    /// The clock there less the clock here, at least and at most.
     range: Range,
 }
 
@@ -65,7 +65,7 @@ impl Range {
         self.least_ns + ((self.most_ns - self.least_ns) / 2)
     }
 
-    /// From the middle to either end, rounded up.
+    /// The distance from the middle to either end, rounded up.
     fn half_ns(self) -> u64 {
         self.most_ns.abs_diff(self.least_ns).div_ceil(2)
     }
@@ -86,8 +86,8 @@ impl Range {
 }
 
 impl Exchange {
-    /// From its four stamps: sent and returned here, received and answered there. `None` if no two clocks that run
-    /// forward can show these.
+    /// An exchange of four stamps: sent and returned here, received and answered there. `None` if no two clocks that
+    /// run forward can show these.
     pub fn new(
         sent: MonotonicNs,
         received: MonotonicNs,
@@ -121,9 +121,9 @@ impl Exchange {
 /// The state of knowledge about another host's clock in the course of a run.
 #[derive(Clone, Debug)]
 pub enum HostClock {
-    /// It is the one that this host has.
+    /// The clock of this host.
     Shared,
-    /// It is another.
+    /// Another clock.
     Apart(Apart),
 }
 
@@ -141,16 +141,16 @@ pub struct Apart {
 /// The final estimate of another host's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {
-    /// By how much it was ahead, in nanoseconds.
+    /// The lead of the other clock, in nanoseconds.
     pub ahead_ns: i64,
-    /// By how much that may be wrong; `None` for the same clock.
+    /// The error of that; `None` for the same clock.
     pub error_ns: Option<u64>,
     /// The correction of latencies that were measured with the first offset.
     pub shift_ns: i64,
 }
 
 impl HostClock {
-    /// From the best exchange before the run, with whoever says that its clock is `theirs`.
+    /// The state after the best exchange before the run, with a host whose clock is `theirs`.
     pub fn new(ours: &ClockIdentity, theirs: &ClockIdentity, before: Exchange) -> Self {
         let Range { least_ns, most_ns } = before.range;
         if ours.is_same(theirs) && least_ns <= 0 && most_ns >= 0 {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for which an agent that still serves another controller is asked again: it may be about to end.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
-/// Between two such questions.
+/// Pause between two such questions.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Time that an agent may take to start its executors.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -126,7 +126,8 @@ impl Greeted {
         Ok((answer.map_err(|error| self.who.lost(error, timeout))?, now))
     }
 
-    /// From now on two threads carry it. Reports of its executors go to `reports`, numbered from `first`.
+    /// Starts the two threads that carry the run. Reports of the agent's executors go to `reports`, numbered from
+    /// `first`.
     pub fn carry(
         self,
         run: (RunId, usize),

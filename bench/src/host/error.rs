@@ -26,7 +26,7 @@ pub struct HostError {
 
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// Nobody answers.
+    /// There is no answer.
     Unreachable(io::Error),
     /// Somebody answers, but no agent.
     NotAnAgent(FrameError),
@@ -40,7 +40,7 @@ pub(super) enum Problem {
     Gone(String),
     /// The agent could not do its part.
     Failed(Failure),
-    /// There is no room for a thread here.
+    /// A thread cannot be started here.
     Thread(io::Error),
 }
 

@@ -21,24 +21,24 @@ const EXCHANGES: usize = 64;
 /// Open files of an agent besides its sessions: its executors' rings and timers, its standard streams.
 const FILES_BESIDES: u64 = 128;
 
-/// Why a fleet plays no subscribers.
+/// An error that leaves a fleet without subscribers.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// One of the hosts does not.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// This host has several faces, and the broker would listen on one.
+    /// This host has several addresses, and the broker would listen on one.
     #[error(
         "host {one} is reached from {one_from} and host {other} from {other_from}: say broker_listen in the file of hosts, an address that both reach"
     )]
     Addresses {
         /// One host.
         one: String,
-        /// From where it is reached.
+        /// The local address towards it.
         one_from: IpAddr,
         /// Another host.
         other: String,
-        /// From where that is reached.
+        /// The local address towards that one.
         other_from: IpAddr,
     },
     /// A host may not open as many files as its subscribers need.
@@ -112,7 +112,7 @@ impl Fleet {
         Ok(Fleet { members, listen, advertise: hosts.broker_advertise.clone() })
     }
 
-    /// Where a broker that is started for them listens.
+    /// The endpoint of a broker that is started for them.
     pub fn listen(&self) -> &Endpoint {
         &self.listen
     }

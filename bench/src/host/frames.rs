@@ -19,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time to wait for the end of a connection after the last word, so that no reset destroys that word.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Why there is no frame.
+/// An error of the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The socket failed.
@@ -28,7 +28,7 @@ pub enum FrameError {
     /// The other end has closed it.
     #[error("the connection was closed by the other end")]
     Closed,
-    /// Nothing whole came in time.
+    /// A timeout before a whole frame had come.
     #[error("nothing came in time")]
     TimedOut,
     /// A frame that is longer than any may be, or nothing of this protocol.

@@ -25,7 +25,7 @@ pub const HOSTS_MAX: usize = 256;
 /// The hosts of a run, in the order of the file; at least one.
 #[derive(Clone, Debug)]
 pub struct Hosts {
-    /// Where a broker that is started for a run listens; `None`: at the address from which the agents are reached.
+    /// The endpoint of a broker that is started for a run; `None`: the address from which the agents are reached.
     pub broker_listen: Option<Endpoint>,
     /// The endpoint that agents are to connect to; `None`: where the broker listens.
     pub broker_advertise: Option<Endpoint>,
@@ -38,7 +38,7 @@ pub struct Hosts {
 pub struct Host {
     /// Its name in errors and results.
     pub name: String,
-    /// Where its agent listens.
+    /// The endpoint of its agent.
     pub agent: Endpoint,
     /// The cores of its executors, resolved there.
     pub cores: CoreSet,
@@ -46,21 +46,21 @@ pub struct Host {
     pub weight: f64,
 }
 
-/// Why there are no hosts.
+/// An error in the file of hosts.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
     /// The file could not be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// It does not say what it should; the sentence names line and key.
+    /// The file does not say what it should; the sentence names line and key.
     #[error("{path}: {why}")]
     Malformed {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The fault.
         why: String,

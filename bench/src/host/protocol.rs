@@ -49,7 +49,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// That of this command.
+    /// The version of this command.
     pub fn ours() -> Self {
         Version { version: env!("CARGO_PKG_VERSION").to_owned(), schema: record::SCHEMA.to_owned() }
     }
@@ -89,27 +89,27 @@ pub enum Request {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// Where the broker is, as an endpoint is written.
+    /// The broker's endpoint, as it is written.
     pub broker: String,
-    /// Which run this is.
+    /// The run's identity.
     pub run: u64,
     /// Number of subscribers on this host.
     pub subscribers: usize,
     /// Number of publishers of the run.
     pub publishers: usize,
-    /// As `--sessions` is written.
+    /// The value of `--sessions`.
     pub sessions: String,
-    /// As `--overflow` is written; `null` leaves it to the broker.
+    /// The value of `--overflow`; `null` leaves it to the broker.
     pub overflow: Option<String>,
-    /// As `--cores` is written.
+    /// The value of `--cores`.
     pub cores: String,
-    /// As `--idle` is written.
+    /// The value of `--idle`.
     pub idle: String,
     /// Time that connecting and subscribing may take, in milliseconds.
     pub setup_timeout_ms: u64,
     /// Set to keep every delivery by itself.
     pub keep_samples: bool,
-    /// By how much the agent's clock is ahead of the publishers', in nanoseconds.
+    /// The lead of the agent's clock over the publishers', in nanoseconds.
     pub clock_ahead_ns: i64,
 }
 
@@ -117,9 +117,9 @@ pub struct Start {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Answer {
-    /// It serves this controller.
+    /// The agent serves this controller.
     Welcome(Box<Welcome>),
-    /// It does not.
+    /// The agent does not serve it.
     Refused {
         /// The agent's version.
         #[serde(flatten)]
@@ -127,12 +127,12 @@ pub enum Answer {
         /// Set if it only serves another one, so that it is worth asking again.
         #[serde(default)]
         busy: bool,
-        /// Why, in a sentence.
+        /// The reason, in a sentence.
         why: String,
     },
     /// The answer to `Ping`: this host's clock.
     Pong {
-        /// From the ping.
+        /// The stamp of the ping.
         sent_ns: u64,
         /// The agent's clock when the ping had come, in nanoseconds.
         received_ns: u64,
@@ -150,7 +150,7 @@ pub enum Answer {
     Received(Received),
     /// A part of the text of an executor's tally.
     Measured {
-        /// Which, from 0.
+        /// The executor, from 0.
         executor: usize,
         /// The text, from where the last part ended.
         part: String,
@@ -172,7 +172,7 @@ pub struct Welcome {
     /// The agent's version.
     #[serde(flatten)]
     pub agent: Version,
-    /// Which clock it reads.
+    /// The identity of its clock.
     #[serde(default)]
     pub clock: ClockIdentity,
     /// Open files that its process may have.

@@ -38,15 +38,15 @@ enum Event {
 pub(super) enum End {
     /// All was said.
     Done,
-    /// This process is to end.
+    /// The end of this process.
     Interrupted,
-    /// It broke off, and why.
+    /// A broken connection, and the reason.
     Broken(String),
 }
 
-/// This host's share of a swarm.
+/// The share of a swarm that this host plays.
 enum Swarm {
-    /// Not asked for yet, or stopped.
+    /// No swarm: not started yet, or stopped.
     None,
     Playing(Subscribers),
     /// A thread waits for its end.

@@ -6,7 +6,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Where latencies are read from, and why one-way figures hold.
+/// The clock that latencies are read from, and the reason why one-way figures hold.
 const CLOCK_NOTE: &str = "CLOCK_MONOTONIC: who publishes and subscribes on this machine reads the same one, and one-way latencies between \
                           them have no clock offset; those of other hosts are described with each run";
 
@@ -37,7 +37,7 @@ pub struct Environment {
     pub build: String,
     /// The command line.
     pub command_line: Vec<String>,
-    /// Which clock, and what that means for the figures.
+    /// The clock, and its meaning for the figures.
     pub clock: String,
 }
 

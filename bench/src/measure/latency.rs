@@ -41,7 +41,7 @@ pub struct Summary {
 }
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
             .expect("the bounds above are ones that a histogram can have");
@@ -115,10 +115,10 @@ impl Latencies {
 /// Bytes that are not a histogram as this version writes it.
 #[derive(Debug, thiserror::Error)]
 pub enum HdrError {
-    /// They are not what HdrHistogram's V2 format is.
+    /// The bytes are not of HdrHistogram's V2 format.
     #[error("not a histogram in HdrHistogram's compressed V2 format: {0}")]
     Malformed(String),
-    /// It is one, but with other bounds, so that it cannot be merged without loss.
+    /// The histogram has other bounds, so that it cannot be merged without loss.
     #[error("a histogram with other bounds than 1 ns to 600 s in {SIGNIFICANT_DIGITS} digits")]
     OtherBounds,
 }
@@ -154,7 +154,7 @@ impl Latencies {
     }
 }
 
-/// As the bytes of an `.hdr` file.
+/// Serialises as the bytes of an `.hdr` file.
 impl Serialize for Latencies {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_hdr().serialize(serializer)

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 #[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub struct Oracle {
     publishers: usize,
-    /// By subscriber, then publisher.
+    /// Streams by subscriber, then publisher.
     streams: Vec<Stream>,
-    /// By subscriber: what cannot be put down to one stream.
+    /// Events of each subscriber that cannot be attributed to one stream.
     unplaced: Vec<Unplaced>,
 }
 
@@ -69,7 +69,7 @@ pub struct Settling {
 }
 
 impl Oracle {
-    /// Nothing has arrived at any of so many subscribers from any of so many publishers.
+    /// An account of this many subscribers and publishers, of which nothing has arrived.
     pub fn new(subscribers: usize, publishers: usize) -> Self {
         assert!(publishers > 0, "an account needs a publisher");
         Oracle {
@@ -178,8 +178,8 @@ impl Oracle {
         streams.map(Stream::next).max().unwrap_or(0)
     }
 
-    /// For error messages: the first `count` subscribers that miss something without a word, each with the first few
-    /// sequences that did not arrive.
+    /// Missing messages, for error messages: the first `count` subscribers that miss something without a word, each
+    /// with the first few sequences that did not arrive.
     pub fn waiting(&self, sent: &[u64], count: usize) -> Vec<(usize, PublisherIndex, Vec<u64>)> {
         let waiting = |subscriber: &usize| {
             self.balance(*subscriber, sent).missing > 0 && self.unplaced[*subscriber].told_unknown == 0

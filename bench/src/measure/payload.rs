@@ -35,7 +35,7 @@ const LENGTH: std::ops::Range<usize> = 36..40;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
-/// Which of the swarm's publishers: 0, 1, 2…
+/// One of the swarm's publishers: 0, 1, 2…
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PublisherIndex(pub u32);
 
@@ -46,7 +46,7 @@ pub struct Stamp {
     pub publisher: PublisherIndex,
     /// Its place among that publisher's messages, from 0.
     pub sequence: u64,
-    /// When it should have been sent.
+    /// Time at which it should have been sent.
     pub intended: MonotonicNs,
 }
 

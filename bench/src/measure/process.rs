@@ -55,7 +55,7 @@ pub enum UsageError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// A file of procfs is not as the kernel documents it.

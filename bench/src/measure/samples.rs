@@ -9,13 +9,13 @@ const SAMPLES_MAX: usize = 4 << 20;
 /// One delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sample {
-    /// Which subscriber of its executor; of the whole swarm, once executors are put together.
+    /// The subscriber, numbered within its executor; within the swarm, once executors are put together.
     pub subscriber: u32,
     /// Whose message.
     pub publisher: u32,
     /// Its place among that publisher's messages, from 0.
     pub sequence: u64,
-    /// From the intended send to this subscriber, in nanoseconds.
+    /// Time from the intended send to this subscriber, in nanoseconds.
     pub latency_ns: u64,
 }
 

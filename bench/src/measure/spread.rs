@@ -28,7 +28,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Nothing has arrived from any of so many publishers.
+    /// A spread of this many publishers, of which nothing has arrived.
     pub fn new(publishers: usize) -> Self {
         Spread { publishers: (0..publishers).map(|_| Vec::new()).collect() }
     }
@@ -88,7 +88,7 @@ impl Spread {
     }
 }
 
-/// For each publisher, the first and last times of its messages up to the last that anybody got.
+/// Serialises, for each publisher, the first and last times of its messages up to the last that anybody got.
 impl Serialize for Spread {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rows = self.publishers.iter().map(|chunks| {

@@ -18,7 +18,7 @@ pub struct Tally {
     oracle: Oracle,
     latencies: Latencies,
     spread: Spread,
-    /// On the publishers' clock, in nanoseconds.
+    /// Time of the last arrival on the publishers' clock, in nanoseconds.
     last_arrival_ns: Option<u64>,
     /// Every delivery by itself, if they are kept.
     samples: Option<Samples>,
@@ -27,14 +27,14 @@ pub struct Tally {
 /// The relation of the clock that arrivals are read from to the publishers' clock, which stamps messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Clock {
-    /// By how much it is ahead; 0 for the same clock.
+    /// The lead of this clock; 0 for the same clock.
     ahead_ns: i64,
     /// Deliveries that came before they were sent, by these clocks. They count as 0: nearer to the truth.
     early: u64,
 }
 
 impl Tally {
-    /// Nothing yet, for so many subscribers of this executor and all publishers of the run.
+    /// An empty tally of this many subscribers of this executor and all publishers of the run.
     pub fn new(run: RunId, subscribers: usize, publishers: usize) -> Self {
         Tally {
             run,
@@ -171,7 +171,7 @@ impl Tally {
         &self.spread
     }
 
-    /// When the last message or notice arrived, on the publishers' clock.
+    /// Time of the last message or notice, on the publishers' clock.
     pub fn last_arrival(&self) -> Option<MonotonicNs> {
         self.last_arrival_ns.map(MonotonicNs)
     }

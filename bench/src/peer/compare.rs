@@ -75,7 +75,7 @@ pub fn compare<E>(
     Ok(comparison)
 }
 
-/// Each round begins with the next peer, so that none always follows the same one.
+/// The order of a round: it begins with the next peer, so that none always follows the same one.
 fn order_of(peers: &[PeerName], round: u32) -> Vec<PeerName> {
     let mut order = peers.to_vec();
     order.rotate_left((round as usize - 1) % peers.len());

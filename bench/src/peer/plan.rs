@@ -72,7 +72,7 @@ pub enum ContestError {
     /// Its runs make no sense.
     #[error(transparent)]
     Run(#[from] PlanError),
-    /// There is nothing of something.
+    /// A number is nought.
     #[error("{0} must be at least 1")]
     Nothing(&'static str),
     /// Its paced run is none.
@@ -81,7 +81,7 @@ pub enum ContestError {
     /// A peer is named twice.
     #[error("{0} is named twice")]
     Twice(PeerName),
-    /// There are not enough open files.
+    /// There are too few open files.
     #[error(transparent)]
     Descriptors(#[from] DescriptorsError),
 }

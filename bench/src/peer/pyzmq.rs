@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 const ANCESTOR: &str = include_str!("../../python/ancestor.py");
 /// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// There is one.
+/// The only publisher.
 const PUBLISHER: PublisherIndex = PublisherIndex(0);
 
 /// The script's first line, once all subscribers receive.

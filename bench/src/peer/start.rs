@@ -21,12 +21,12 @@ const MOSQUITTO_CONF: &str = include_str!("../../peers/mosquitto.conf");
 const ZMQ_PROXY: &str = include_str!("../../python/zmq_proxy.py");
 /// The environment variable that names a Python with pyzmq.
 pub const PYTHON_VARIABLE: &str = "CORECAST_BENCH_PYTHON";
-/// Where servers are that are no commands for everybody.
+/// Folders of servers that are not on everybody's PATH.
 const SERVER_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 /// Tries to start a server whose port somebody took between the choice and its start.
 const PORT_TRIES_MAX: usize = 3;
 
-/// Why a peer is not measured.
+/// The reason for which a peer is not measured.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StartError {
     /// Its program is not there.
@@ -37,10 +37,10 @@ pub enum StartError {
         /// The way to get it.
         fix: String,
     },
-    /// It does not do what was asked for.
+    /// The peer cannot do what was asked for.
     #[error("{0}")]
     Unsupported(String),
-    /// It would not start.
+    /// The peer does not start.
     #[error("{program} does not start: {why}")]
     Failed {
         /// The program.

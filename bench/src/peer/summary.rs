@@ -53,7 +53,7 @@ pub fn figure_names() -> impl Iterator<Item = &'static str> {
 /// All peers, over all rounds.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct ContestSummary {
-    /// In the order in which they were named; those that were measured at all.
+    /// The peers that were measured at all, in the order in which they were named.
     pub peers: Vec<PeerRecord>,
     /// Ours over the best of the systems that others would use.
     pub ratio_to_best: BTreeMap<String, RatioRecord>,

@@ -38,15 +38,15 @@ pub struct BrokerOptions {
     pub zmtp: bool,
 }
 
-/// Why there is no broker.
+/// An error that leaves a run without a broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// There is no `corecast` command.
+    /// The `corecast` command is not there.
     #[error(
         "there is no `corecast` command beside {beside} nor on the PATH: build it (cargo build --release --bin corecast), or name its file with CORECAST_BIN"
     )]
     NotFound {
-        /// Where it was looked for first.
+        /// The folder that was searched first.
         beside: PathBuf,
     },
     /// `CORECAST_BIN` names no file.
@@ -63,10 +63,10 @@ pub enum BrokerError {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// It does not serve.
+    /// The broker does not serve.
     #[error(transparent)]
     NotServing(#[from] NotServing),
-    /// It says that it serves, but not where.
+    /// The broker does not say where it serves.
     #[error("the broker's first line names no endpoint: `{line}`")]
     NotReady {
         /// The line.

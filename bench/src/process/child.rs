@@ -51,10 +51,10 @@ pub struct Process {
     output: Vec<JoinHandle<String>>,
 }
 
-/// Why a process does not serve.
+/// The reason for which a process does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum NotServing {
-    /// It ended, or closed its stdout.
+    /// The process ended, or closed its stdout.
     #[error("{name} ended before it served ({status}){said}")]
     Ended {
         /// Its name.
@@ -64,7 +64,7 @@ pub enum NotServing {
         /// Its last words, on lines of their own.
         said: String,
     },
-    /// It took too long.
+    /// A timeout.
     #[error("{name} did not serve within {} s{said}", READY_TIMEOUT.as_secs())]
     Silent {
         /// Its name.
@@ -72,7 +72,7 @@ pub enum NotServing {
         /// Its last words, on lines of their own.
         said: String,
     },
-    /// There is no way to read its stdout.
+    /// The process's stdout cannot be read.
     #[error("the stdout of {name} cannot be read: {source}")]
     Unreadable {
         /// Its name.

@@ -53,7 +53,7 @@ enum Operator {
 #[error("{problem} at character {at} of `{text}`")]
 pub struct SyntaxError {
     text: String,
-    /// From 1.
+    /// The position, from 1.
     at: usize,
     problem: String,
 }
@@ -61,7 +61,7 @@ pub struct SyntaxError {
 /// Text that asserts nothing.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AssertionError {
-    /// Not of the grammar.
+    /// The text is not of the grammar.
     #[error("{0}")]
     Syntax(#[from] SyntaxError),
     /// A field that there is not.

@@ -39,7 +39,7 @@ pub struct PeerRecord {
     pub rss_per_subscriber_bytes: Option<f64>,
     /// All its runs together: deliveries that there should have been.
     pub deliveries_expected: u64,
-    /// That there were.
+    /// Deliveries that there were.
     pub deliveries: u64,
     /// Messages that subscribers were told they missed.
     pub gaps_reported: u64,
@@ -86,9 +86,9 @@ impl fmt::Display for RatioRecord {
 pub struct SkippedRecord {
     /// Its name.
     pub peer: String,
-    /// In which round, from 1; absent: in all of them.
+    /// Number of the round, from 1; absent: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
-    /// Why, and what to do about it.
+    /// The reason, and the remedy.
     pub why: String,
 }

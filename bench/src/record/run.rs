@@ -13,11 +13,11 @@ pub const SCHEMA: &str = "corecast-bench/1";
 /// One call of the command: where, and what each run gave.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// Always [`SCHEMA`].
+    /// The schema: always [`SCHEMA`].
     pub schema: String,
     /// The machine, the build, the call.
     pub environment: Environment,
-    /// In the order in which they were made.
+    /// The runs in the order in which they were made.
     pub runs: Vec<RunRecord>,
     /// In a comparison: each peer over all its rounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,9 +61,9 @@ pub struct RunRecord {
     pub size_bytes: u64,
     /// Messages a second of each publisher, as asked; `null` for a flood.
     pub rate_hz: Option<f64>,
-    /// From the start to the last arrival, in seconds.
+    /// Time from the start to the last arrival, in seconds.
     pub duration_s: f64,
-    /// By all publishers together.
+    /// Messages sent by all publishers together.
     pub messages_sent: u64,
     /// Messages sent, times subscribers that are not slow on purpose.
     pub deliveries_expected: u64,
@@ -79,11 +79,11 @@ pub struct RunRecord {
     pub reordered: u64,
     /// Messages that arrived damaged.
     pub corrupted: u64,
-    /// From the intended send to every subscriber; `null` if nothing arrived.
+    /// Time from the intended send to every subscriber; `null` if nothing arrived.
     pub latency_us: Option<Summary>,
-    /// For each message: from the intended send to its first subscriber.
+    /// Time from the intended send of a message to its first subscriber.
     pub first_subscriber_us: Option<Summary>,
-    /// For each message: from the intended send to its last subscriber.
+    /// Time from the intended send of a message to its last subscriber.
     pub last_subscriber_us: Option<Summary>,
     /// Deliveries over the duration.
     pub deliveries_per_s: f64,
@@ -95,7 +95,7 @@ pub struct RunRecord {
     /// The system that fanned out: `corecast` if absent, else the name of a peer, such as `libzmq` or `floor-tcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// Which round of several, from 1; absent where there was one.
+    /// Number of the round, from 1; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
     /// The kind of the subscribers: `native` (the client library; if absent too) or `raw` (bare sockets, the same for
@@ -121,8 +121,8 @@ pub struct RunRecord {
     /// The work of each shard that fanned out, in the order of the shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRecord>,
-    /// By how much a one-way latency may be wrong because sender and receiver read different clocks, in
-    /// microseconds; absent where they read the same one.
+    /// The error of one-way latencies because sender and receiver read different clocks, in microseconds; absent
+    /// where they read the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_error_us: Option<f64>,
     /// The hosts that subscribers ran on; none if it was this one.
@@ -157,7 +157,7 @@ pub struct HostRecord {
     pub subscribers: u64,
     /// Its clock less this host's, in microseconds; 0 if it is the same clock.
     pub clock_offset_us: f64,
-    /// By how much that may be wrong; absent if it is the same clock.
+    /// The error of that; absent if it is the same clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_error_us: Option<f64>,
     /// The machine.

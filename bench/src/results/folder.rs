@@ -20,7 +20,7 @@ const LAST: &str = "last_subscriber.hdr";
 /// The reason for incompleteness while runs are made.
 const RUNNING: &str = "running";
 
-/// Why results cannot be written or read.
+/// An error in writing or reading results.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
     /// A file or folder could not be written or read.
@@ -28,21 +28,21 @@ pub enum ResultsError {
     Io {
         /// `write` or `read`.
         doing: &'static str,
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The folder has results already; they are worth too much to be overwritten.
     #[error("{0} has results already: name another folder with --out, or remove it")]
     Occupied(PathBuf),
-    /// There are none.
+    /// The folder has no results.
     #[error("{0} holds no results: it has no {MANIFEST}")]
     NoResults(PathBuf),
     /// The file is not what this version writes.
     #[error("{path} is not what this version reads: {why}")]
     Malformed {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The fault.
         why: String,
@@ -52,7 +52,7 @@ pub enum ResultsError {
         "{path} has the schema {found}, and this version reads {SCHEMA}: use the version that wrote it, or measure again"
     )]
     OtherSchema {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The schema that it names.
         found: String,
@@ -60,9 +60,9 @@ pub enum ResultsError {
     /// A histogram is not one.
     #[error("{path}: {source}")]
     Hdr {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: HdrError,
     },
 }
@@ -129,7 +129,7 @@ impl ResultsFolder {
         &self.results
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

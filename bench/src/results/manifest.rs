@@ -12,7 +12,7 @@ pub const SCHEMA: &str = "corecast-bench-results/1";
 /// All that an experiment, or a comparison with peers, gave.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Results {
-    /// Always [`SCHEMA`].
+    /// The schema: always [`SCHEMA`].
     pub schema: String,
     /// The kind of call that made it.
     pub kind: Kind,
@@ -22,7 +22,7 @@ pub struct Results {
     pub question: String,
     /// Set for the quick version.
     pub quick: bool,
-    /// When it began, RFC 3339 in UTC.
+    /// Time of the beginning, RFC 3339 in UTC.
     pub started_at: String,
     /// The machine, the build, the call.
     pub environment: Environment,
@@ -37,7 +37,7 @@ pub struct Results {
     /// Figures of an experiment as a whole: over its rounds, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<String, RatioRecord>,
-    /// In the order in which they were made.
+    /// The runs in the order in which they were made.
     pub runs: Vec<Entry>,
 }
 
@@ -61,7 +61,7 @@ pub struct Entry {
 }
 
 impl Results {
-    /// Nothing measured yet.
+    /// Results without a run.
     pub fn new(kind: Kind, name: &str, question: &str, environment: Environment) -> Self {
         Results {
             schema: SCHEMA.to_owned(),

@@ -6,11 +6,11 @@ use crate::measure::samples::Samples;
 /// Measurements of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
-    /// From the intended send to every subscriber.
+    /// Times from the intended send to every subscriber.
     pub latency: Latencies,
-    /// For each message: to its first subscriber.
+    /// Times from the intended send of a message to its first subscriber.
     pub first_subscriber: Latencies,
-    /// For each message: to its last subscriber.
+    /// Times from the intended send of a message to its last subscriber.
     pub last_subscriber: Latencies,
     /// Every delivery by itself, where that was asked for.
     pub samples: Option<Samples>,

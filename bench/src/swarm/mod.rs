@@ -30,9 +30,9 @@ use std::time::Duration;
 /// Parameters that publishers and subscribers of a run share.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// Where the broker is.
+    /// The broker's endpoint.
     pub broker: Endpoint,
-    /// Which run this is.
+    /// The run's identity.
     pub run: RunId,
     /// Number of publishers, on all hosts and executors together.
     pub publishers: usize,

@@ -21,7 +21,7 @@ pub enum Report {
     Received(Received),
     /// All that a subscribers' executor has measured. It is the last of its reports.
     Measured {
-        /// Which executor.
+        /// The executor.
         executor: usize,
         /// Its measurements.
         tally: Box<Tally>,
@@ -59,7 +59,7 @@ pub struct Received {
 /// The account of one publisher.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PublisherDone {
-    /// Which.
+    /// The publisher.
     pub publisher: PublisherIndex,
     /// Messages that were taken.
     pub sent: u64,
@@ -67,9 +67,9 @@ pub struct PublisherDone {
     pub late: u64,
     /// Messages that should have been sent; as many as were sent in a flood.
     pub intended: u64,
-    /// When the first message should have been sent.
+    /// Time at which the first message should have been sent.
     pub started: MonotonicNs,
-    /// Why it ended before it should have.
+    /// The reason for which it ended before it should have.
     pub failure: Option<Failure>,
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A send this late is late at any rate: the pulse of the clients' housekeeping is as long, so less says nothing
 /// about whether the rate is kept.
 const LATE_AFTER_MIN: Duration = Duration::from_millis(10);
-/// More than this is a flood, by any means that there are.
+/// Rate above which messages are a flood, by any means that there are.
 const RATE_HZ_MAX: f64 = 100e6;
 /// A message a day, at least.
 const RATE_HZ_MIN: f64 = 1.0 / 86_400.0;
@@ -20,7 +20,7 @@ const RATE_HZ_MIN: f64 = 1.0 / 86_400.0;
 pub enum Rate {
     /// Messages a second, evenly spaced.
     Hz(f64),
-    /// As fast as they are taken.
+    /// A flood: messages are sent as fast as they are taken.
     Flood,
 }
 
@@ -29,7 +29,7 @@ pub enum Rate {
 pub enum Amount {
     /// A number of messages.
     Messages(u64),
-    /// For so long.
+    /// A time.
     Duration(Duration),
 }
 
@@ -65,7 +65,7 @@ pub struct Schedule {
     first: MonotonicNs,
     rate_hz: f64,
     messages: u64,
-    /// When a publisher that is behind gives up what is left; never, if it was told how many to send.
+    /// Time at which a publisher that is behind gives up what is left; never, if it has a number of messages to send.
     end: Option<MonotonicNs>,
 }
 
@@ -94,7 +94,7 @@ impl Schedule {
         self.messages
     }
 
-    /// When message `sequence` should be sent. Exact to a nanosecond for a hundred days.
+    /// Time at which message `sequence` should be sent. Exact to a nanosecond for a hundred days.
     pub fn due(&self, sequence: u64) -> MonotonicNs {
         MonotonicNs(self.first.0 + (sequence as f64 * 1e9 / self.rate_hz) as u64)
     }

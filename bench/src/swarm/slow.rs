@@ -26,7 +26,7 @@ pub struct SlowConfig {
 #[derive(Debug)]
 pub struct SlowSubscribers(Crew<Never>);
 
-/// Nothing is ever told to them.
+/// A command that does not exist: nothing is ever said to them.
 #[derive(Debug)]
 enum Never {}
 

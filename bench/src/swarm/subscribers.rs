@@ -29,7 +29,7 @@ pub struct SubscribersConfig {
     pub idle: Idle,
     /// Set to keep every delivery by itself.
     pub keep_samples: bool,
-    /// By how much this host's clock is ahead of the publishers', in nanoseconds; 0 if it is the same.
+    /// The lead of this host's clock over the publishers', in nanoseconds; 0 if it is the same.
     pub clock_ahead_ns: i64,
 }
 

@@ -14,7 +14,9 @@ pub(crate) fn bench(arguments: &[&str]) -> Command {
         let beside = Path::new(BENCH).with_file_name("corecast");
         if !beside.is_file() {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--package", "corecast", "--bin", "corecast"]);
+            cargo
+                .args(["build", "--quiet", "--package", "corecast", "--bin", "corecast"])
+                .args(["--features", "cli"]);
             if !cfg!(debug_assertions) {
                 cargo.arg("--release");
             }
@@ -43,7 +45,8 @@ pub(crate) fn assert_exit(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "stdout:\n{stdout}\nstderr:\n{stderr}");
 }
 
-/// It went well, but for the pace: on a machine that does other things too, some messages may have gone out late.
+/// Checks that it went well, but for the pace: on a machine that does other things too, some messages may have gone
+/// out late.
 #[track_caller]
 pub(crate) fn assert_fine_or_late(output: &Output) {
     let code = if output.status.code() == Some(3) { 3 } else { 0 };

@@ -18,7 +18,7 @@ pub struct Experiment {
     pub cores_min: usize,
     /// Figures that it has as a whole, for `--assert`.
     pub figures: &'static [&'static str],
-    /// These, round by round, from what was run.
+    /// Sums these figures up, round by round.
     pub sum_up: fn(&[Entry]) -> Rounds,
     /// Its runs, in the order in which they are made.
     pub steps: fn(&Base) -> Vec<Step>,

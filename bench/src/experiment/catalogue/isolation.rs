@@ -73,7 +73,7 @@ fn queues(plan: Plan) -> Plan {
     with_queues(plan, EGRESS_BYTES.max(frame * 2), frame)
 }
 
-/// Without any, then with them.
+/// The runs of a round: without slow subscribers, then with them.
 fn round_of(base: &Base, plan: &Plan) -> impl Iterator<Item = Step> + use<> {
     let slow = base.settings.slow.unwrap_or(SLOW).of(plan.subscribers);
     let delays = match base.settings.slow_delay {

@@ -31,7 +31,7 @@ pub const EXPERIMENT: Experiment = Experiment::new(
 
 const CORES: &str = "quiet.cpu_cores";
 const MEMORY: &str = "quiet.rss_per_subscriber_bytes";
-/// As many as a process may have open files for by usual hard limits, with both ends on one host.
+/// The number that usual hard limits of open files allow, with both ends on one host.
 const SUBSCRIBERS_MAX: usize = 9_000;
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[1, SUBSCRIBERS_MAX], full: &[1, 512, SUBSCRIBERS_MAX] };

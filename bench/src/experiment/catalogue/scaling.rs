@@ -33,8 +33,8 @@ const CPU: &str = "ratio.scaling.cpu_ns_per_delivery";
 /// The whole one goes on in doubles, up to what descriptors allow.
 const SUBSCRIBERS: Choice<&[usize]> =
     Choice { quick: &[512, 2_048, 8_192], full: &[512, 1_024, 2_048, 4_096, 8_192, 16_384] };
-/// As many with every count (2 messages to 8,192 subscribers, or 32 to 512): what a broker costs when nothing happens is
-/// then the same part of a delivery's cost in every run.
+/// The same with every count (2 messages to 8,192 subscribers, or 32 to 512): what a broker costs when nothing
+/// happens is then the same part of a delivery's cost in every run.
 const DELIVERIES_PER_S: f64 = 16_384.0;
 const DURATION: Choice<Duration> = Choice { quick: Duration::from_secs(3), full: Duration::from_secs(15) };
 const AXES: Axes = Axes {

@@ -9,31 +9,31 @@ use std::time::Duration;
 
 /// Questions before the first one that counts: caches, branch predictors and the sockets' buffers are warm then.
 const WARM_UP: u64 = 200;
-/// Between two words to whoever waits: seldom enough to cost nothing, often enough to show that it goes on.
+/// Interval between two reports: seldom enough to cost nothing, often enough to show that it goes on.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// Reports of a series.
 #[derive(Debug)]
 pub(super) enum Told {
-    /// It goes on.
+    /// Progress.
     SoFar {
         /// Answers that count.
         answered: u64,
         /// The part of it that is done, 0 to 1.
         done: f64,
     },
-    /// It is over.
+    /// The end.
     Done(Box<Asked>),
-    /// It cannot go on.
+    /// A failure.
     Failed(Failure),
 }
 
 /// The result of a series.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// From a question to its answer.
+    /// Times from a question to its answer.
     pub(super) latencies: Latencies,
-    /// From the first question that counts to the last answer.
+    /// Time from the first question that counts to the last answer.
     pub(super) duration: Duration,
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The thread's name.
 const POOL: &str = "bench-echo";
-/// Nothing is ever sent on its link: the end of it is what it waits for.
+/// Capacity of the executor's link. Nothing is ever sent on it: its end is the signal to stop.
 const COMMANDS_MAX: usize = 1;
 
 /// The parameters of a series.

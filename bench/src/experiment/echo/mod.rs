@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// The floor's name in a record.
 pub const FLOOR: &str = "echo-floor";
-/// Between two looks at whether somebody asked to stop.
+/// Interval between two checks for an interruption.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Words of an asker that may wait to be read: it says several a second, and its last one must find room.
 const TOLD_MAX: usize = 64;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// The threads' name.
 const POOL: &str = "bench-bare";
 const ANSWERER: ShardId = ShardId(0);
-/// Nothing is ever sent on their links.
+/// Capacity of the executors' links, on which nothing is ever sent.
 const COMMANDS_MAX: usize = 1;
 /// Reads in vain between two looks at whether anybody still waits: well over what an answer takes.
 const READS_PER_LOOK: u32 = 100_000;

@@ -6,7 +6,7 @@ use crate::measure::tally::Tally;
 use corecast_executors::MonotonicNs;
 use std::ops::Range;
 
-/// There is one publisher.
+/// The only publisher.
 const PUBLISHER: PublisherIndex = PublisherIndex(0);
 
 /// The account of one thread.
@@ -17,7 +17,7 @@ pub struct Account {
     earlier: Vec<RunId>,
     tally: Tally,
     subscribers: usize,
-    /// By session: messages of this run that it has got, or was told it missed.
+    /// Messages of this run that each session has got, or was told it missed.
     received: Vec<u64>,
 }
 
@@ -73,7 +73,7 @@ pub struct SessionSink<'a> {
 }
 
 impl<'a> SessionSink<'a> {
-    /// For what this session has read at `now`, on behalf of those subscribers.
+    /// The account of a session that has read something at `now`, on behalf of those subscribers.
     pub fn new(
         account: &'a mut Account,
         session: usize,

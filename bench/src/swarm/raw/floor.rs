@@ -29,7 +29,7 @@ const BACKLOG: i32 = 4096;
 /// Arguments of the hidden subcommand.
 #[derive(Args, Clone, Debug)]
 pub struct FloorArgs {
-    /// Where to listen.
+    /// Endpoint to listen at.
     #[arg(long)]
     pub listen: Endpoint,
     /// Number of subscribers to wait for.
@@ -38,7 +38,7 @@ pub struct FloorArgs {
     /// Threads that send, each to its share of the sockets.
     #[arg(long)]
     pub threads: usize,
-    /// In a flood: send blocks, not messages.
+    /// Send blocks in a flood, not messages.
     #[arg(long)]
     pub blocks: bool,
     /// Send the frames that our broker would send.
@@ -58,7 +58,7 @@ struct Order {
     run: u64,
     size_bytes: usize,
     messages: u64,
-    /// None: a flood.
+    /// Rate; none for a flood.
     rate_hz: Option<f64>,
     start_ns: u64,
     time_max_ns: u64,
@@ -117,12 +117,12 @@ fn order(job: &Job) -> Order {
     }
 }
 
-/// Where the floor listens, going by its first line.
+/// The floor's endpoint, according to its first line.
 pub fn endpoint_in(line: &str) -> Option<Endpoint> {
     serde_json::from_str::<Ready>(line).ok()?.ready.parse().ok()
 }
 
-/// Is the floor: listens, takes all subscribers, then does what stdin says until it ends.
+/// Runs the floor: listens, takes all subscribers, then does what stdin says until it ends.
 pub fn be_the_floor(args: &FloorArgs) -> anyhow::Result<()> {
     raise_open_files(u64::MAX).context("cannot raise the limit of open files")?;
     let listener = listen(&args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -225,7 +225,7 @@ impl End {
         End { all: Barrier::new(threads), furthest: AtomicU64::new(0) }
     }
 
-    /// Where the furthest is, once every thread has come here.
+    /// The position of the furthest, once every thread has come here.
     fn agree(&self, sent: u64) -> u64 {
         self.furthest.fetch_max(sent, Ordering::SeqCst);
         self.all.wait();

@@ -33,13 +33,13 @@ impl Job {
 /// The pace of messages.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {
-    /// Each at its time.
+    /// A time for each message.
     At(Schedule),
-    /// As fast as they are taken.
+    /// A flood: messages are sent as fast as they are taken.
     Flood {
         /// Number of messages, at most.
         messages: u64,
-        /// For so long, at most.
+        /// Time that it may take.
         time_max: Duration,
         /// Messages that may be ahead of the slowest subscriber, so that nobody has to drop anything, whatever it
         /// does under overload. The floor needs none: it waits for the kernel.
@@ -56,7 +56,7 @@ pub struct Sent {
     pub intended: u64,
     /// The number of those sent that were late.
     pub late: u64,
-    /// When the first one should have been sent: `CLOCK_MONOTONIC`, ns.
+    /// Time at which the first one should have been sent: `CLOCK_MONOTONIC`, ns.
     pub started_ns: u64,
 }
 

@@ -26,7 +26,7 @@ const EVENTS_MAX: usize = 256;
 const WAKE: u64 = u64::MAX;
 /// Pause before another try to connect to a peer that has no room.
 const LATER: Duration = Duration::from_millis(2);
-/// In this time every session has said that it lives, one after the other: our broker asks for one word in 15 s, and
+/// Time in which every session says that it is alive, one after the other: our broker asks for one word in 15 s, and
 /// gives a session up that misses three.
 const KEEP_ALIVE_ROUND: Duration = Duration::from_secs(15);
 
@@ -127,7 +127,7 @@ impl Reactor {
         }
     }
 
-    /// Nobody listens when the swarm is being dropped.
+    /// Reports, unless nobody listens because the swarm is being dropped.
     fn report(&self, report: Report) {
         let _ = self.config.reports.send_blocking(report);
     }

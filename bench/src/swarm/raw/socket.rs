@@ -40,7 +40,7 @@ pub fn open(address: &SockAddr) -> io::Result<Socket> {
 /// The state of a connection attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connecting {
-    /// It is there.
+    /// The connection is there.
     Done,
     /// The socket becomes writable when it is.
     Underway,

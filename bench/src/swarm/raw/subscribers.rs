@@ -121,3 +121,50 @@ impl Drop for RawSubscribers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialect::lengths;
+    use super::*;
+    use crate::measure::payload::{Payload, PublisherIndex};
+    use crate::swarm::reports::reports;
+    use corecast_executors::{Inbox, MonotonicNs};
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    /// The next report.
+    fn next(inbox: &mut Inbox<Report>) -> Report {
+        inbox.recv_deadline(Instant::now() + Duration::from_secs(60)).unwrap()
+    }
+
+    #[test]
+    fn what_was_measured_before_a_session_broke_is_handed_over() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let (link, mut inbox) = reports();
+        let config = RawSubscribersConfig {
+            endpoint: format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap(),
+            language: Language::Lengths,
+            subscribers: 1,
+            sessions: Sessions::PerSubscriber,
+            threads: 1,
+            size_bytes: 64,
+        };
+        let subscribers = RawSubscribers::start(&config, &link).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(&lengths::WELCOME).unwrap();
+        assert!(matches!(next(&mut inbox), Report::SubscribersReady));
+        let (run, mut bytes) = (RunId(7), Vec::new());
+        subscribers.begin(run);
+        assert!(matches!(next(&mut inbox), Report::SubscribersReady));
+        let mut payload = Payload::new(run, PublisherIndex(0), 64).unwrap();
+        lengths::publish(payload.stamp(0, MonotonicNs(1)), &mut bytes);
+        peer.write_all(&bytes).unwrap();
+        drop(peer);
+        let Report::Failed(failure) = next(&mut inbox) else { panic!("the session is broken") };
+        assert_eq!(failure.to_string(), "subscriber 0: the peer closed the connection");
+        subscribers.finish();
+        let Report::Measured { tally, .. } = next(&mut inbox) else { panic!("it was asked for") };
+        assert_eq!(tally.totals(&[1]).delivered, 1);
+    }
+}

@@ -6,7 +6,7 @@ use super::sink::{DialectError, Sink};
 pub const LENGTH_BYTES: usize = 4;
 /// The first bytes that the floor sends on a connection: a message of no bytes.
 pub const WELCOME: [u8; LENGTH_BYTES] = [0; LENGTH_BYTES];
-/// More than any payload that is sent: what is longer is not the floor's.
+/// Length above all payloads that are sent: what is longer is not the floor's.
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
 /// A connection to the floor; there is nothing to remember.

@@ -26,7 +26,7 @@ use redis::Redis;
 use sink::{DialectError, Role, Sink};
 use zmtp::{Parts, Zmtp};
 
-/// Which dialect a peer speaks.
+/// The dialect that a peer speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Language {
     /// Ours.

@@ -3,12 +3,12 @@
 /// The name that everything is published under: a topic to each of them.
 pub const TOPIC: &str = "bench.peers.0";
 
-/// Which end of a peer this is.
+/// The end of a session that this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// Receives; stands for so many subscribers.
     Subscriber {
-        /// As many as share the connection.
+        /// Number of subscribers that share the connection.
         subscribers: u32,
     },
     /// Sends.

@@ -6,7 +6,7 @@ use corecast::internals::zmtp::command::{self, ZmtpCommand};
 use corecast::internals::zmtp::frame::{COMMAND, LONG, MORE, parse_head, put_frame};
 use corecast::internals::zmtp::greeting::GREETING_BYTES;
 
-/// More than any payload that is sent.
+/// Length above all payloads that are sent.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 
 /// The form of a message.
@@ -32,7 +32,7 @@ pub struct Zmtp {
 enum Stage {
     /// The peer has not greeted.
     Greeting,
-    /// It has, and has not said what it is. Speaks this minor version.
+    /// The peer has greeted with this minor version, and has not said what it is.
     Handshake(u8),
     /// Traffic.
     Open,
