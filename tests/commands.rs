@@ -510,6 +510,22 @@ fn the_host_is_checked() {
 }
 
 #[test]
+fn a_long_measurement_reports_how_far_it_has_come() {
+    let _watchdog = watchdog::watch("a_long_measurement_reports_how_far_it_has_come");
+    let mut doctor = corecast()
+        .args(["doctor", "--jitter", "1h"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    let mut line = String::new();
+    let read = BufReader::new(doctor.stderr.take().expect("a pipe")).read_line(&mut line);
+    doctor.kill().expect("it runs");
+    doctor.wait().expect("it ends");
+    read.expect("a line");
+    assert_eq!(line, "measuring jitter: 0 of 3600 s\n");
+}
+
+#[test]
 fn help_pages_and_completions_come_from_one_definition() {
     for line in [&["man"][..], &["man", "broker"], &["man", "pub"], &["man", "sub"], &["man", "doctor"]] {
         let output = run(line);

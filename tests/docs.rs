@@ -98,14 +98,23 @@ fn operations_names_every_metric_and_reason() {
 }
 
 #[test]
-fn operations_names_every_option_of_the_broker() {
+fn operations_names_every_option_of_the_broker_with_its_default() {
     let page = page("docs/OPERATIONS.md");
     let mut command = corecast::internals::cli::command();
     command.build();
     let broker = command.find_subcommand("broker").expect("it is one");
-    for option in broker.get_arguments().filter_map(|argument| argument.get_long()) {
-        let is_own = matches!(option, "help" | "version");
-        assert!(is_own || page.contains(&format!("| `--{option}` |")), "--{option} is missing");
+    for argument in
+        broker.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
+    {
+        let row = format!("| `--{}` | ", argument.get_long().expect("every option has a name"));
+        let (_, rest) = page.split_once(&row).unwrap_or_else(|| panic!("no row begins with {row}"));
+        let written: String =
+            rest.chars().take_while(|c| *c != '|').filter(|c| !" ,`".contains(*c)).collect();
+        let default: String =
+            argument.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+        // A switch is off by default.
+        let default = if default == "false" { "off".to_owned() } else { default };
+        assert!(default.is_empty() || written == default, "{row}{written}: it is {default}");
     }
 }
 

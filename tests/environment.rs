@@ -100,6 +100,7 @@ fn an_error_names_the_variable_that_it_came_from() {
     for (args, (variable, value), wrong_is) in cases {
         let said = wrong(args, &[(variable, value)], 2);
         assert!(said.contains(&format!("error: {variable}: {wrong_is}")), "{said}");
+        assert!(!said.contains("open files"), "{said}");
     }
     // A broker that nobody could reach is wrong usage, whatever the command.
     for args in [&["sub", "t"][..], &["pub", "t", "x"], &["registry"]] {

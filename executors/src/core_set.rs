@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_node_that_may_not_be_used_is_named() {
         let error = resolve("numa:3", &[0, 1]).unwrap_err();
-        assert_eq!(error.to_string(), "there is no NUMA node 3: this host has 0,1");
+        assert_eq!(error.to_string(), "there is no NUMA node 3; the nodes of this host: 0,1");
         let error = resolve("numa:1", &[0, 1]).unwrap_err();
         assert_eq!(error.to_string(), "this process may use no CPU of NUMA node 1, only 0-1");
     }

@@ -74,8 +74,7 @@ fn tell_of_long_measurement(whole: Duration) {
     let started = Instant::now();
     let tell = move || {
         while started.elapsed() < whole {
-            let done = Duration::from_secs(started.elapsed().as_secs());
-            note(format!("measuring jitter: {done:?} of {whole:?}"));
+            note(format!("measuring jitter: {} of {} s", started.elapsed().as_secs(), whole.as_secs()));
             pause(PROGRESS_PERIOD);
         }
     };

@@ -35,7 +35,7 @@ impl HttpServer {
     /// Listens at `endpoint`, which has to be TCP.
     ///
     /// # Errors
-    /// As for [`Endpoint::listen`].
+    /// As for [`transport::listen`].
     pub fn listen(endpoint: &Endpoint) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
         let listening = transport::listen(endpoint, SocketAccess::default()).map_err(failed)?;
