@@ -5,6 +5,23 @@ use std::fmt;
 
 pub use corecast_executors::ShardId;
 
+/// A party with which a shard exchanges interest and batches: another shard, under its own number, or, behind the last of
+/// them, a carrier. Only shards are placed on cores and share the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Neighbour(pub u16);
+
+impl From<ShardId> for Neighbour {
+    fn from(shard: ShardId) -> Self {
+        Neighbour(shard.0)
+    }
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One connection within its shard. Slots are reused, so the generation distinguishes a session from the previous one
 /// in its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

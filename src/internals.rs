@@ -16,6 +16,7 @@ macro_rules! open {
 open! {
     auth "Identities of sessions, and what they may do.";
     broker "The pumps that move bytes for a shard, and a whole broker.";
+    carrier "What takes messages elsewhere.";
     #[cfg(feature = "cli")]
     cli "The `corecast` command.";
     #[cfg(feature = "client")]

@@ -44,6 +44,7 @@
 //! | `auth` | identities of sessions, and the one question that their actions must pass |
 //! | `fanout` | the hot path: router, egress groups, egress queues and their overflow policies |
 //! | `registry` | direct publishers and their leases; which topics go direct |
+//! | `carrier` | what takes messages elsewhere: interest first on and last off, queues, confirmations, pauses |
 //! | `shard` | one shard: sessions, their subscriptions, and what shards tell each other |
 //! | `broker` | the pumps that move bytes for a shard, and a whole broker |
 //! | `client` | sessions, publishers, subscribers |
@@ -51,7 +52,7 @@
 //! | `control` | the control thread: HTTP, and whatever else is not message flow |
 //! | `cli` | the `corecast` command |
 //!
-//! `limits, ids <- {wire, zmtp} <- topic <- fanout <- shard <- {broker, client} <- cli`, never the other way.
+//! `limits, ids <- {wire, zmtp} <- topic <- fanout <- carrier <- shard <- {broker, client} <- cli`, never the other way.
 
 // Clients, brokers and the command share one core, and each leaves a part of it unused. Built together they must not.
 #![cfg_attr(
@@ -65,6 +66,7 @@ mod config;
 
 mod auth;
 mod broker;
+mod carrier;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "client")]

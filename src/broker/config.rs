@@ -169,6 +169,7 @@ impl BrokerConfig {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
         Ok(ShardConfig {
             shards,
+            carriers: 0,
             bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
             frame_bytes_max: self.frame_bytes_max,
             overflow: self.overflow,

@@ -7,7 +7,7 @@ use corecast_executors::{Refused, end_turn, spawn_local};
 
 use super::Item;
 use super::runtime::{Connection, Runtime};
-use crate::ids::ShardId;
+use crate::ids::Neighbour;
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
 use crate::shard::{Shard, Visit};
 
@@ -72,7 +72,7 @@ impl Runtime {
     }
 
     /// `false`: the link is full.
-    fn send_link(&self, shard: &mut Shard, to: ShardId) -> bool {
+    fn send_link(&self, shard: &mut Shard, to: Neighbour) -> bool {
         let Some(link) = &self.links[usize::from(to.0)] else { return true };
         while let Some(item) = shard.link_next(to) {
             match link.try_send(Item::Link(item)) {
@@ -101,7 +101,7 @@ fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
 }
 
 /// Waits for room on a link and sends what is pending there, in order. It drains no link itself.
-async fn send_when_room(runtime: Rc<Runtime>, to: ShardId) {
+async fn send_when_room(runtime: Rc<Runtime>, to: Neighbour) {
     let Some(link) = &runtime.links[usize::from(to.0)] else { return };
     loop {
         let Some(item) = runtime.shard.borrow_mut().link_next(to) else { break };

@@ -44,7 +44,8 @@ pub(crate) use local::LocalHost;
 pub use process::Broker;
 pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
 
-use crate::shard::{Door, LinkItem};
+use crate::carrier::LinkItem;
+use crate::shard::Door;
 use crate::transport::{Accepted, Endpoint, ListeningSocket};
 
 /// What travels between the executors of a broker.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::batch::{Batch, Chunk, Picked};
 use super::encoding::{BadRoute, Encoding, Messages};
 use super::translate::translate;
-use crate::ids::{GroupId, ShardId};
+use crate::ids::{GroupId, Neighbour};
 use crate::wire::Frame;
 
 /// The deliveries of one batch.
@@ -16,8 +16,8 @@ use crate::wire::Frame;
 pub(crate) struct Deliveries {
     /// Messages among the good frames.
     pub(crate) messages: u64,
-    /// Other shards that want any of it.
-    pub(crate) shards: Vec<ShardId>,
+    /// Neighbours that want any of it.
+    pub(crate) neighbours: Vec<Neighbour>,
     /// The number of good frames: all, those before a bad one, or those for which the turn had work left.
     pub(crate) good: usize,
     /// The fault of the frame behind the good ones.
@@ -41,10 +41,10 @@ impl Deliveries {
     }
 
     #[inline]
-    pub(super) fn add_shards(&mut self, shards: &[ShardId]) {
-        for shard in shards {
-            if !self.shards.contains(shard) {
-                self.shards.push(*shard);
+    pub(super) fn add_neighbours(&mut self, neighbours: &[Neighbour]) {
+        for neighbour in neighbours {
+            if !self.neighbours.contains(neighbour) {
+                self.neighbours.push(*neighbour);
             }
         }
     }
@@ -52,7 +52,7 @@ impl Deliveries {
     /// Forgets all but its memory.
     pub(super) fn clear(&mut self) {
         (self.messages, self.good, self.bad) = (0, 0, None);
-        self.shards.clear();
+        self.neighbours.clear();
         self.groups.clear();
     }
 }

@@ -8,7 +8,7 @@
 //! | `translate` | a batch in the other encoding |
 //! | `state` | the router and the groups of a shard, and the way of a batch through them |
 //! | `deliveries` | what of a batch goes to whom |
-//! | `router` | topic -> which local groups, which other shards; the route cache |
+//! | `router` | topic -> which local groups, which neighbours; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
 //! | `egress` | what waits for one session; with `latest`, the last message of each topic |
@@ -31,7 +31,7 @@ pub use batch::{Batch, Chunk};
 pub(crate) use deliveries::{Cutter, Deliveries, ToGroup};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Encoding};
-pub(crate) use encoding::{BadRoute, Messages};
+pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
 pub(crate) use gaps::REASON_PUBLISHER;
 pub(crate) use groups::Join;
 pub use policy::{OverflowPolicy, QueueBounds};

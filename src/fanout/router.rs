@@ -1,4 +1,4 @@
-//! From a topic to a route: which local egress groups and which other shards want it. Routes are cached by topic, and
+//! From a topic to a route: which local egress groups and which neighbours want it. Routes are cached by topic, and
 //! found anew once the index has changed. Owned by a shard.
 
 use std::collections::VecDeque;
@@ -7,41 +7,41 @@ use std::rc::Rc;
 use ahash::AHashMap;
 use bytes::Bytes;
 
-use crate::ids::{GroupId, ShardId};
+use crate::ids::{GroupId, Neighbour};
 use crate::limits::{
     ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, ROUTE_CACHE_TOPIC_BYTES_MAX, WILDCARD_SHAPES_MAX,
 };
 use crate::topic::{Filter, Index};
 
-/// What a filter leads to. Ordered, so that an index's answer has the groups first and then the shards.
+/// What a filter leads to. Ordered, so that an index's answer has the groups first and then the neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Target {
     Group(GroupId),
-    Shard(ShardId),
+    Neighbour(Neighbour),
 }
 
 /// Where the messages of one topic go.
 #[derive(PartialEq, Eq, Default, Debug)]
 pub(crate) struct Route {
     pub(crate) groups: Box<[GroupId]>,
-    pub(crate) shards: Box<[ShardId]>,
+    pub(crate) neighbours: Box<[Neighbour]>,
 }
 
 impl Route {
     fn of(found: &[Target]) -> Self {
         let groups = found.iter().filter_map(|t| match t {
             Target::Group(group) => Some(*group),
-            Target::Shard(_) => None,
+            Target::Neighbour(_) => None,
         });
-        let shards = found.iter().filter_map(|t| match t {
-            Target::Shard(shard) => Some(*shard),
+        let neighbours = found.iter().filter_map(|t| match t {
+            Target::Neighbour(neighbour) => Some(*neighbour),
             Target::Group(_) => None,
         });
-        Route { groups: groups.collect(), shards: shards.collect() }
+        Route { groups: groups.collect(), neighbours: neighbours.collect() }
     }
 
     fn targets(&self) -> usize {
-        self.groups.len() + self.shards.len()
+        self.groups.len() + self.neighbours.len()
     }
 }
 
@@ -161,12 +161,12 @@ mod tests {
         let mut router = Router::default();
         let all = Filter::parse(">").unwrap();
         assert_eq!(*route(&mut router, b"a"), Route::default());
-        router.insert(&all, Target::Shard(ShardId(1)));
-        assert_eq!(route(&mut router, b"a").shards[..], [ShardId(1)]);
+        router.insert(&all, Target::Neighbour(Neighbour(1)));
+        assert_eq!(route(&mut router, b"a").neighbours[..], [Neighbour(1)]);
         router.insert(&Filter::parse("a").unwrap(), Target::Group(GroupId(7)));
         assert_eq!(route(&mut router, b"a").groups[..], [GroupId(7)]);
-        router.remove(&all, Target::Shard(ShardId(1)));
-        assert_eq!(route(&mut router, b"a").shards.len(), 0);
+        router.remove(&all, Target::Neighbour(Neighbour(1)));
+        assert_eq!(route(&mut router, b"a").neighbours.len(), 0);
         assert!(Rc::ptr_eq(&route(&mut router, b"a"), &route(&mut router, b"a")));
         assert_eq!(router.route(b"a").1, 0, "a cached route is no work");
     }

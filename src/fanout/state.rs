@@ -106,7 +106,7 @@ impl Fanout {
     }
 
     fn add_run(&mut self, run: &Run, found: &mut Deliveries) {
-        found.add_shards(&run.route.shards);
+        found.add_neighbours(&run.route.neighbours);
         for group in &run.route.groups {
             let picked = &mut self.delivery_to(*group, found).picked;
             match picked.last_mut() {

@@ -1,12 +1,15 @@
 //! CONTROL: direct publishers, their topics and their endpoints. Pure: time comes in, nothing goes out but answers. The
-//! first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that mirrors it.
+//! first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that mirrors it, and passes on its
+//! sessions' [`RegistryAsk`]s.
 
+mod ask;
 mod directory;
 mod leases;
 mod leavers;
 mod mode;
 mod registration;
 
+pub use ask::{RegistryAsk, RegistryChange};
 pub use directory::Directory;
 pub use leases::{Gone, LeaseError, Registry};
 pub use leavers::{Leaver, Leavers};

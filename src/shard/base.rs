@@ -11,15 +11,16 @@ use super::config::ShardConfig;
 use super::links::Links;
 use super::losses::Losses;
 use super::origin::Origin;
-use super::outbox::{LinkItem, Outbox};
+use super::outbox::Outbox;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Verdict};
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::fanout::{Sent, Turn};
-use crate::ids::{SessionId, ShardId};
+use crate::ids::{Neighbour, SessionId, ShardId};
 use crate::limits::{CONTROL_BYTES_MAX, LINGER};
 use crate::telemetry::{DropReason, ShardCounters};
 use crate::topic::Filter;
@@ -52,7 +53,7 @@ impl Base {
             clock: Clock::new(now),
             turn: Turn::new(config.turn_steps_max),
             sessions: Sessions::default(),
-            links: Links::new(id, config.shards),
+            links: Links::new(id, config.shards, config.carriers),
             unfinished: Unfinished::default(),
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
@@ -185,17 +186,19 @@ impl Base {
         self.sessions.get_mut(id)?.kind.zmtp_mut()
     }
 
-    /// Tells another shard something.
-    pub(super) fn send_link(&mut self, to: ShardId, item: LinkItem) {
-        if self.links.push(to, item) {
+    /// Tells a neighbour something.
+    pub(super) fn send_link(&mut self, to: impl Into<Neighbour>, item: LinkItem) {
+        let to = to.into();
+        debug_assert_ne!(to, self.id.into());
+        if self.links.outgoing(to).push(item) {
             self.outbox.links.push(to);
         }
     }
 
-    /// Lets a request wait, or what came with it, while it is news for shards that take none for now.
+    /// Lets a request wait, or what came with it, while it is news for neighbours that take none for now.
     pub(super) fn hold_for_news(&mut self, id: SessionId) {
-        for shard in self.links.others() {
-            self.hold_if_backed_up(shard, Origin::Here(id));
+        for neighbour in self.links.neighbours() {
+            self.hold_if_backed_up(neighbour, Origin::Here(id));
         }
     }
 }

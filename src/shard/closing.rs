@@ -1,8 +1,8 @@
 //! How sessions end, who is held and let go, and how a shard drains.
 
-use super::outbox::LinkItem;
 use super::state::Shard;
 use crate::auth::Identity;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId};
 use crate::telemetry::{CloseReason, DropReason};
@@ -109,13 +109,13 @@ impl Shard {
             return;
         }
         self.base.draining = true;
-        for shard in self.base.links.others() {
-            self.base.send_link(shard, LinkItem::LastBatch);
+        for neighbour in self.base.links.neighbours() {
+            self.base.send_link(neighbour, LinkItem::LastBatch);
         }
         self.farewell_when_drained();
     }
 
-    /// Says farewell to all sessions when no other shard sends batches any more.
+    /// Says farewell to all sessions when no neighbour sends batches any more.
     pub(super) fn farewell_when_drained(&mut self) {
         let all_ended = self.base.links.have_ended();
         if !self.base.draining || !all_ended {

@@ -22,6 +22,8 @@ pub struct ShardConfig {
     pub frame_bytes_max: usize,
     /// Policy of sessions that ask for none; `Block` is granted only if it is this.
     pub overflow: OverflowPolicy,
+    /// Carriers of the broker: neighbours of each shard, behind the last of the shards.
+    pub carriers: usize,
     /// Settings that clients are told.
     pub heartbeat: Duration,
     /// Tells one start of the broker from the next.
@@ -51,6 +53,7 @@ impl Default for ShardConfig {
     fn default() -> Self {
         ShardConfig {
             shards: 1,
+            carriers: 0,
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
             overflow: OverflowPolicy::default(),

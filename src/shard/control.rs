@@ -4,11 +4,11 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::kind::Kind;
-use super::outbox::LinkItem;
 use super::session::Phase;
 use super::state::Shard;
 use super::successors::{Awaiting, Predecessor};
 use crate::auth::Action;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{RequestId, SessionId, SessionNumber, SubscriberId};

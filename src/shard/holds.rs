@@ -2,9 +2,9 @@
 
 use super::base::Base;
 use super::origin::Origin;
-use super::outbox::LinkItem;
 use super::session::Phase;
-use crate::ids::{SessionId, ShardId};
+use crate::carrier::LinkItem;
+use crate::ids::{Neighbour, SessionId};
 use crate::wire::Frame;
 
 impl Base {
@@ -17,9 +17,10 @@ impl Base {
         }
     }
 
-    /// `origin` waits while too much waits for that shard.
-    pub(super) fn hold_if_backed_up(&mut self, to: ShardId, origin: Origin) {
-        if self.links.hold_if_backed_up(to, origin) {
+    /// `origin` waits while too much waits for that neighbour.
+    #[inline]
+    pub(super) fn hold_if_backed_up(&mut self, to: Neighbour, origin: Origin) {
+        if self.links.outgoing(to).hold_if_backed_up(origin) {
             self.hold(origin);
         }
     }
@@ -36,7 +37,7 @@ impl Base {
                 let admitted = self.unfinished.suspend(&mut self.sessions, id);
                 self.release_sessions(&admitted);
             }
-            Origin::There(shard, publisher) => self.send_link(shard, LinkItem::Hold { publisher }),
+            Origin::There(neighbour, publisher) => self.send_link(neighbour, LinkItem::Hold { publisher }),
         }
     }
 
@@ -45,7 +46,9 @@ impl Base {
         for origin in held {
             match *origin {
                 Origin::Here(id) => self.release_session(id),
-                Origin::There(shard, publisher) => self.send_link(shard, LinkItem::Release { publisher }),
+                Origin::There(neighbour, publisher) => {
+                    self.send_link(neighbour, LinkItem::Release { publisher });
+                }
             }
         }
     }

@@ -1,48 +1,39 @@
-//! Which filters this shard's sessions have, and how far the other shards know of it: a subscription is in force
-//! when all of them route by it. Owned by a shard.
+//! The filters of a shard's sessions, and how far its neighbours know of them: a subscription is in force when all of them
+//! route by it. Owned by a shard.
 
 use std::collections::BTreeMap;
 
-use ahash::AHashMap;
-
-use super::acks::Acks;
 use super::successors::Awaiting;
+use crate::carrier::{Acks, Counted};
 use crate::ids::ShardId;
 use crate::topic::Filter;
 
 pub(super) struct Interest {
-    /// How many local groups have each filter.
-    wanted: AHashMap<Filter, u32>,
-    /// Requests that are done when all shards route by them, and sessions that open when all know what went before.
+    /// The number of local groups that have each filter.
+    wanted: Counted<Filter>,
+    /// Requests that are done when all neighbours route by them, and sessions that open when all know what went before.
     pub(super) acks: Acks<Awaiting>,
 }
 
 impl Interest {
-    pub(super) fn new(me: ShardId, shards: usize) -> Self {
-        Interest { wanted: AHashMap::new(), acks: Acks::new(me, shards) }
+    /// The interest of a shard among so many neighbours, itself one of them.
+    pub(super) fn new(me: ShardId, neighbours: usize) -> Self {
+        Interest { wanted: Counted::default(), acks: Acks::among(neighbours, me) }
     }
 
-    /// How many groups have each filter.
+    /// The number of groups that have each filter.
     pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
-        self.wanted.iter().map(|(filter, groups)| (filter, *groups)).collect()
+        self.wanted.iter().collect()
     }
 
-    /// One more group has this filter. Gives the change's number if the other shards must be told.
+    /// One more group has this filter. Returns the change's number if the neighbours must be told.
     pub(super) fn add(&mut self, filter: &Filter) -> Option<u64> {
-        let groups = self.wanted.entry(filter.clone()).or_insert(0);
-        *groups += 1;
-        (*groups == 1).then(|| self.acks.next())
+        self.wanted.add(filter, Filter::clone).then(|| self.acks.next())
     }
 
-    /// One group fewer has it. Gives the change's number if the other shards must be told.
+    /// One group fewer has it. Returns the change's number if the neighbours must be told.
     pub(super) fn remove(&mut self, filter: &Filter) -> Option<u64> {
-        let groups = self.wanted.get_mut(filter)?;
-        *groups -= 1;
-        if *groups > 0 {
-            return None;
-        }
-        self.wanted.remove(filter);
-        Some(self.acks.next())
+        self.wanted.remove(filter).then(|| self.acks.next())
     }
 }
 

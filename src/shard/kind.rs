@@ -7,19 +7,11 @@ use corecast_executors::MonotonicNs;
 use super::relay_peer::RelayPeer;
 use super::silence::{Sign, Silence};
 use super::zmtp_peer::ZmtpPeer;
+use crate::carrier::Audience;
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
 use crate::limits::HEARTBEATS_MISSED_MAX;
 use crate::wire::{Frame, encode_to_vec};
-
-/// The sessions that messages are for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Audience {
-    /// All that want them.
-    All,
-    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
-    ZmtpHere,
-}
 
 /// The kind of a session. It has one from its first moment to its last.
 #[derive(Debug)]
@@ -47,7 +39,7 @@ impl Kind {
     pub(super) fn audience(&self) -> Audience {
         match self {
             Kind::Relay(_) => Audience::ZmtpHere,
-            Kind::Native | Kind::Zmtp(_) | Kind::Local => Audience::All,
+            Kind::Native | Kind::Zmtp(_) | Kind::Local => Audience::Everywhere,
         }
     }
 

@@ -2,8 +2,8 @@
 //! are told.
 
 use super::leaving::Leaving;
-use super::outbox::LinkItem;
 use super::state::Shard;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
 use crate::fanout::FILING_STEPS;
@@ -211,8 +211,8 @@ impl Shard {
     }
 
     fn tell_interest(&mut self, seq: u64, filter: &Filter, wanted: bool) {
-        for shard in self.base.links.others() {
-            self.base.send_link(shard, LinkItem::Interest { seq, filter: filter.clone(), wanted });
+        for neighbour in self.base.links.neighbours() {
+            self.base.send_link(neighbour, LinkItem::Interest { seq, filter: filter.clone(), wanted });
         }
     }
 }

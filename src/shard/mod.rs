@@ -11,7 +11,6 @@
 //! | `liveness` | whether a silent ZeroMQ peer still lives |
 //! | `zmtp`, `zmtp_peer` | sessions of ZeroMQ sockets |
 //! | `upstream` | what ZeroMQ publishers are asked for |
-//! | `late_prefixes` | what one of them has not been told yet |
 //! | `losses` | what was dropped, until the log says so |
 //! | `kind` | what differs between native, ZeroMQ, relayed and local sessions |
 //! | `session`, `sessions` | one connection's state, and the table of them |
@@ -19,26 +18,23 @@
 //! | `unfinished` | the memory that begun frames have together |
 //! | `subscriptions` | what one session has subscribed to |
 //! | `succession`, `successors` | a client's new session behind its old one |
-//! | `interest` | which subscriptions the other shards know of |
-//! | `registry_ask` | the words between sessions and the registry |
+//! | `interest` | the filters that the neighbours know of |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `news` | what one session hears of direct publishers |
-//! | `acks` | changes that other shards must see before somebody is answered |
 //! | `watches` | publishers that wait for subscribers |
 //! | `rest`, `turns` | input that waits for the next turn |
 //! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
-//! | `outbox` | what is to be done, and what shards tell each other |
-//! | `origin` | the publisher of a batch, here or on another shard |
+//! | `outbox` | what is to be done |
+//! | `origin` | the publisher of a batch, here or at a neighbour |
 //! | `base` | the ground of all parts: sessions, links, clock, turn, outbox, counters |
 //! | `clock` | time, as it was told and as it counts |
-//! | `links` | other shards: what waits to go there, and what came from there |
+//! | `links` | neighbours, which are the other shards and the carriers: what waits to go there, and what came from there |
 //! | `holds` | publishers that are not read while somebody has no room |
 //! | `leaving` | a session with very many filters that has left |
 //! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `linking` (other shards), `flush` (what waits, to whoever sends it),
+//! | | `membership` (subscriptions), `linking` (neighbours), `flush` (what waits, to whoever sends it),
 //! | | `closing`, `deadlines`, `audit` (what is always true) |
 
-mod acks;
 mod audit;
 mod base;
 mod begun;
@@ -52,7 +48,6 @@ mod flush;
 mod holds;
 mod interest;
 mod kind;
-mod late_prefixes;
 mod leaving;
 mod linking;
 mod links;
@@ -65,7 +60,6 @@ mod outbox;
 mod postponed;
 mod publish;
 mod publishers;
-mod registry_ask;
 mod relay_peer;
 mod relays;
 mod rest;
@@ -90,8 +84,7 @@ pub use config::ShardConfig;
 pub use door::Door;
 pub use flush::Visit;
 pub use losses::{Loss, Losses};
-pub use outbox::{Dial, LinkItem, Outbox};
+pub use outbox::{Dial, Outbox};
 pub(crate) use publishers::DOWN_LEFT;
-pub use registry_ask::{RegistryAsk, RegistryChange};
 pub use session::Phase;
 pub use state::Shard;

@@ -55,9 +55,9 @@ mod tests {
     use bytes::BytesMut;
 
     use super::super::config::ShardConfig;
-    use super::super::outbox::LinkItem;
     use super::super::rig::{Rig, subscribe};
     use super::*;
+    use crate::carrier::LinkItem;
     use crate::error::ErrorCode;
     use crate::fanout::FILING_STEPS;
     use crate::fanout::OverflowPolicy;

@@ -6,21 +6,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::kind::Audience;
 use super::origin::Origin;
-use super::outbox::LinkItem;
 use super::state::Shard;
 use crate::auth::{Action, Verdict};
+use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
 use crate::fanout::{
     BadRoute, Batch, Chunk, Cutter, Deliveries, Encoding, Messages, Offer, OverflowPolicy, ToGroup,
 };
-use crate::ids::{GroupId, SessionId, ShardId};
+use crate::ids::{GroupId, Neighbour, SessionId};
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
 
 impl Shard {
-    /// Sends routable frames to every session here, and from a publisher of this shard to every other shard, that wants
+    /// Sends routable frames to every session here, and from a publisher of this shard to every neighbour, that wants
     /// them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after what stood before
     /// that is sent. Gives how many frames are done: those behind them wait for the next turn.
     pub(super) fn publish(&mut self, bytes: &Bytes, messages: Messages<'_>, origin: Origin) -> usize {
@@ -28,14 +27,14 @@ impl Shard {
         let good = messages.first(deliveries.good);
         if let Origin::Here(publisher) = origin {
             self.base.counters.messages_in += deliveries.messages;
-            if audience == Audience::All && !deliveries.shards.is_empty() {
-                self.publish_to_shards(bytes, good, &deliveries.shards, publisher);
+            if audience.has_neighbours() && !deliveries.neighbours.is_empty() {
+                self.publish_to_neighbours(bytes, good, &deliveries.neighbours, publisher);
             }
         }
         let mut cutter = Cutter::new(bytes, good);
         for ToGroup { group, picked } in &mut deliveries.groups {
             let encoding = self.fanout.groups.get(*group).encoding;
-            if audience == Audience::ZmtpHere && encoding == Encoding::Native {
+            if !audience.has(encoding) {
                 continue;
             }
             let (chunks, untold) = cutter.cut(picked, encoding);
@@ -70,7 +69,7 @@ impl Shard {
             }
             None => true,
         };
-        let audience = publisher.map_or(Audience::All, |session| session.kind.audience());
+        let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
         (self.fanout.route(bytes, messages, &mut self.base.turn, may), audience)
     }
 
@@ -89,18 +88,18 @@ impl Shard {
         }
     }
 
-    fn publish_to_shards(
+    fn publish_to_neighbours(
         &mut self,
         bytes: &Bytes,
         messages: Messages<'_>,
-        shards: &[ShardId],
+        neighbours: &[Neighbour],
         publisher: SessionId,
     ) {
         let batch = Arc::new(Batch { bytes: bytes.clone(), spans: messages.to_spans() });
         let origin = Origin::Here(publisher);
-        for shard in shards {
-            self.base.send_link(*shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
-            self.base.hold_if_backed_up(*shard, origin);
+        for neighbour in neighbours {
+            self.base.send_link(*neighbour, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
+            self.base.hold_if_backed_up(*neighbour, origin);
         }
     }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::acks::Acks;
 use super::news::{News, up_frame};
-use super::outbox::LinkItem;
-use super::registry_ask::{RegistryAsk, RegistryChange};
 use super::state::Shard;
 use crate::auth::{Action, Verdict};
+use crate::carrier::Acks;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
@@ -21,6 +20,7 @@ use crate::limits::{
 use crate::registry::{
     Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
 };
+use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
 use crate::transport::Endpoint;
 use crate::wire::{Frame, encode, encode_to_vec};
@@ -57,7 +57,7 @@ impl Publishers {
             registry,
             directory: Directory::default(),
             leavers: Leavers::default(),
-            acks: Acks::new(me, shards),
+            acks: Acks::among(shards, me),
             watching: BTreeSet::new(),
             filters: OverlapIndex::default(),
             leaving: VecDeque::new(),

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::MonotonicNs;
 
 use super::config::ShardConfig;
 use super::kind::Kind;
 use super::outbox::Dial;
 use super::session::{Phase, Session};
 use super::state::Shard;
+use crate::carrier::BackOff;
 use crate::error::ErrorCode;
 use crate::ids::{GroupId, PublisherId, SessionId};
 use crate::limits::{RELAY_PAUSE, RELAY_VISITS_MAX};
@@ -27,8 +27,8 @@ const NAME: &str = "corecast broker, for its ZeroMQ subscribers";
 /// Where a relay's connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    /// There is none; it is tried then.
-    Waits(MonotonicNs),
+    /// There is none; it is tried when it is due.
+    Waits,
     /// It is being made.
     Dialled,
     /// It is there.
@@ -40,6 +40,7 @@ enum Stage {
 struct Relay {
     registration: Arc<Registration>,
     stage: Stage,
+    back_off: BackOff,
     /// The registry knows of it no more: it ends with its connection.
     is_gone: bool,
 }
@@ -163,7 +164,7 @@ impl Shard {
     pub(super) fn relay_on_down(&mut self, publisher: PublisherId) {
         let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
         relay.is_gone = true;
-        if matches!(relay.stage, Stage::Waits(_)) {
+        if relay.stage == Stage::Waits {
             self.relays.relays.remove(&publisher);
         }
     }
@@ -179,7 +180,8 @@ impl Shard {
             return;
         }
         let publisher = registration.publisher;
-        let relay = Relay { registration, stage: Stage::Waits(self.base.clock.now()), is_gone: false };
+        let back_off = BackOff::new(RELAY_PAUSE, RELAY_PAUSE, self.base.clock.now());
+        let relay = Relay { registration, stage: Stage::Waits, back_off, is_gone: false };
         self.relays.relays.insert(publisher, relay);
         self.dial_relay(publisher);
     }
@@ -218,7 +220,8 @@ impl Shard {
     /// known.
     pub fn on_dial_failed(&mut self, publisher: PublisherId) {
         let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
-        relay.stage = Stage::Waits(self.base.clock.now() + RELAY_PAUSE);
+        relay.stage = Stage::Waits;
+        relay.back_off.failed(self.base.clock.now());
         if relay.is_gone || self.base.draining {
             self.relays.relays.remove(&publisher);
         }
@@ -245,7 +248,8 @@ impl Shard {
             return;
         }
         let now = self.base.clock.now();
-        let due = self.relays.relays.iter().filter(|(_, r)| matches!(r.stage, Stage::Waits(at) if at <= now));
+        let due =
+            self.relays.relays.iter().filter(|(_, r)| r.stage == Stage::Waits && r.back_off.is_due(now));
         let due: Vec<(PublisherId, Arc<Registration>)> =
             due.map(|(publisher, relay)| (*publisher, Arc::clone(&relay.registration))).collect();
         for (publisher, registration) in due {

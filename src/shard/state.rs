@@ -85,7 +85,7 @@ impl Shard {
         assert!(usize::from(id.0) < shards, "shards are numbered from 0");
         Shard {
             fanout: Fanout::default(),
-            interest: Interest::new(id, shards),
+            interest: Interest::new(id, shards + config.carriers),
             watches: Watches::default(),
             upstream: Upstream::default(),
             relays: Relays::new(&config),

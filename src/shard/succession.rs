@@ -2,10 +2,10 @@
 //! stopped for a minute, or a network that was. The new session opens when what the old one said has reached every
 //! shard, so that the messages of a publisher keep their order whichever shards its connections are on.
 
-use super::outbox::LinkItem;
 use super::session::{Phase, Session};
 use super::state::Shard;
 use super::successors::{Awaiting, Predecessor, Successors};
+use crate::carrier::LinkItem;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::LINGER;
 use crate::wire::Frame;
@@ -53,15 +53,15 @@ impl Shard {
         }
     }
 
-    /// What its predecessor said here may still be on its way to other shards. On this shard the same links keep order.
+    /// What its predecessor said here may still be on its way to neighbours. On this shard the same links keep order.
     fn let_open_in_order(&mut self, successor: (ShardId, SessionId)) {
         let (shard, session) = successor;
         if shard == self.base.id {
             return self.welcome(session);
         }
         let seq = self.interest.acks.next();
-        for other in self.base.links.others() {
-            self.base.send_link(other, LinkItem::Fence { seq });
+        for neighbour in self.base.links.neighbours() {
+            self.base.send_link(neighbour, LinkItem::Fence { seq });
         }
         self.interest.acks.wait(Awaiting::Successor(shard, session));
         self.answer_done();

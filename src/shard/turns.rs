@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::origin::Origin;
-use super::outbox::LinkItem;
 use super::rest::Rest;
 use super::state::Shard;
+use crate::carrier::LinkItem;
 use crate::fanout::Batch;
-use crate::ids::{SessionId, ShardId};
+use crate::ids::{Neighbour, SessionId};
 use crate::wire::WireError;
 
 impl Shard {
@@ -86,14 +86,15 @@ impl Shard {
         Some(session.rest.get_or_insert_default())
     }
 
-    /// True if items of that shard's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
+    /// True if items of that neighbour's link wait for the next turn: until [`Shard::go_on_with_link`] has done them, no
     /// more are to be taken.
-    pub fn is_behind_link(&self, from: ShardId) -> bool {
-        self.base.links.is_behind(from)
+    pub fn is_behind_link(&self, from: impl Into<Neighbour>) -> bool {
+        self.base.links.is_behind(from.into())
     }
 
     /// The next turn of a link that is behind.
-    pub fn go_on_with_link(&mut self, from: ShardId) {
+    pub fn go_on_with_link(&mut self, from: impl Into<Neighbour>) {
+        let from = from.into();
         self.base.turn.begin();
         while !self.base.turn.is_over()
             && let Some(item) = self.base.links.next_kept(from)
@@ -102,8 +103,8 @@ impl Shard {
         }
     }
 
-    /// A batch of another shard's publisher: to the sessions here. What is left of it comes before all else of that link.
-    pub(super) fn take_batch(&mut self, from: ShardId, batch: &Batch, publisher: SessionId) {
+    /// A batch of a neighbour's publisher: to the sessions here. What is left of it comes before all else of that link.
+    pub(super) fn take_batch(&mut self, from: Neighbour, batch: &Batch, publisher: SessionId) {
         let origin = Origin::There(from, publisher);
         let done = self.publish(&batch.bytes, batch.spans.messages(), origin);
         if let Some(rest) = batch.after(done) {
@@ -222,7 +223,7 @@ mod tests {
         let frames: Vec<Frame<'_>> = topics.iter().map(|topic| message(topic, 1)).collect();
         rig.say(1, publisher, &frames);
         rig.say(1, publisher, &[message("t.0", 2)]);
-        let (here, there) = (ShardId(0), ShardId(1));
+        let (here, there) = (Neighbour(0), Neighbour(1));
         rig.shards[0].begin_turn();
         while let Some(item) = rig.shards[1].link_next(here) {
             rig.shards[0].on_link(there, item);
@@ -309,7 +310,7 @@ mod tests {
             rig.wait(corecast_executors::TICK);
             rig.travel();
         }
-        assert_eq!(rig.shards[1].fanout.router.route(b"t.8").0.shards.len(), 0, "the other shard knows");
+        assert_eq!(rig.shards[1].fanout.router.route(b"t.8").0.neighbours.len(), 0, "the other shard knows");
         rig.say(1, publisher, &[message("t.7", 2)]);
         rig.travel();
         assert_eq!(rig.hears(0, stays), "t.7=2");

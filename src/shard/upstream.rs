@@ -1,11 +1,10 @@
 //! What ZeroMQ publishers are asked for, so that they filter at the source: the prefixes that any shard has subscribers
 //! for, first on and last off. Each shard keeps all of it, and tells its own publishers.
 
-use ahash::AHashMap;
 use bytes::Bytes;
 
-use super::outbox::LinkItem;
 use super::state::Shard;
+use crate::carrier::{Counted, LinkItem};
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::ZMTP_UPSTREAM_BYTES_MAX;
 use crate::topic::Filter;
@@ -14,8 +13,8 @@ use crate::zmtp::command;
 /// The prefixes that are wanted, and who is told.
 #[derive(Default, Debug)]
 pub(super) struct Upstream {
-    /// How many filters of how many shards lead to each.
-    wanted: AHashMap<Bytes, u32>,
+    /// The number of filters, of all neighbours, that lead to each.
+    wanted: Counted<Bytes>,
     /// ZeroMQ publishers of this shard.
     publishers: Vec<SessionId>,
     /// All of them as messages or commands, in bytes, about.
@@ -40,32 +39,14 @@ impl Upstream {
 
     /// One filter more or fewer leads to this prefix. `true`: it is the first, or was the last.
     fn change(&mut self, prefix: &[u8], wanted: bool) -> bool {
-        let changed = if wanted {
-            match self.wanted.get_mut(prefix) {
-                Some(filters) => {
-                    *filters += 1;
-                    false
-                }
-                None => {
-                    self.wanted.insert(Bytes::copy_from_slice(prefix), 1);
-                    self.bytes += prefix.len() + AROUND_PREFIX_BYTES;
-                    true
-                }
-            }
-        } else {
-            let Some(filters) = self.wanted.get_mut(prefix) else { return false };
-            *filters -= 1;
-            let last = *filters == 0;
-            if last {
-                self.wanted.remove(prefix);
-                self.bytes -= prefix.len() + AROUND_PREFIX_BYTES;
-            }
-            last
-        };
-        if changed {
+        let is_change =
+            if wanted { self.wanted.add(prefix, Bytes::copy_from_slice) } else { self.wanted.remove(prefix) };
+        if is_change {
+            let bytes = prefix.len() + AROUND_PREFIX_BYTES;
+            self.bytes = if wanted { self.bytes + bytes } else { self.bytes - bytes };
             self.all = [None, None];
         }
-        changed
+        is_change
     }
 
     /// All of them, and how many they are.
@@ -147,7 +128,7 @@ impl Shard {
             let Some(peer) = session.kind.zmtp_mut() else { continue };
             if is_slow || !peer.late.is_empty() {
                 if !again {
-                    peer.late.add(prefix, wanted);
+                    peer.late.add(prefix, wanted, Bytes::copy_from_slice);
                 }
                 continue;
             }
@@ -160,8 +141,12 @@ impl Shard {
     pub(super) fn tell_late(&mut self, id: SessionId) {
         let Some(peer) = self.base.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
         let commands = peer.knows_commands();
-        let (late, frames) = peer.late.take(commands);
-        self.tell_prefixes(id, late, frames);
+        let (mut late, mut frames) = (Vec::new(), 0);
+        for (prefix, wanted) in peer.late.take() {
+            late.extend(command::subscription(wanted, &prefix, commands));
+            frames += 1;
+        }
+        self.tell_prefixes(id, Bytes::from(late), frames);
     }
 
     /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.

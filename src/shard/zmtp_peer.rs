@@ -1,12 +1,13 @@
 //! A ZeroMQ socket, as its session knows it: the machine that reads it, its numbers as a publisher, its liveness. Owned by
 //! its session.
 
+use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::config::ShardConfig;
-use super::late_prefixes::LatePrefixes;
 use super::liveness::Liveness;
 use super::silence::{Sign, Silence};
+use crate::carrier::Late;
 use crate::error::ErrorCode;
 use crate::ids::ShardId;
 use crate::limits::HEARTBEATS_MISSED_MAX;
@@ -24,7 +25,7 @@ pub(super) struct ZmtpPeer {
     /// The questions whether it still lives, and its answers.
     pub(super) liveness: Liveness,
     /// As a publisher: changes of what it is asked for that wait until it has read those before.
-    pub(super) late: LatePrefixes,
+    pub(super) late: Late<Bytes>,
 }
 
 impl ZmtpPeer {
@@ -42,7 +43,7 @@ impl ZmtpPeer {
             publisher: mixed(publisher),
             next_sequence: 1,
             liveness: Liveness::new(now),
-            late: LatePrefixes::default(),
+            late: Late::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Owns the deliberate fault, one a run: between two shards, between a shard and its kernel, or between a kernel and
 //! its client. The shard logic itself is unchanged.
 
-use corecast::internals::shard::LinkItem;
+use corecast::internals::carrier::LinkItem;
 
 use crate::client::Incoming;
 

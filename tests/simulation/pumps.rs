@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use corecast::internals::broker::ingest;
-use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::carrier::LinkItem;
+use corecast::internals::ids::{Neighbour, SessionId, ShardId};
 use corecast::internals::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
-use corecast::internals::shard::{LinkItem, Phase, Shard, Visit};
+use corecast::internals::shard::{Phase, Shard, Visit};
 use corecast::internals::wire::{Reader, Slab, Span};
 
 use crate::fault::Fault;
@@ -202,7 +203,7 @@ impl World {
         }
     }
 
-    fn send_link(&mut self, from: usize, to: ShardId) -> bool {
+    fn send_link(&mut self, from: usize, to: Neighbour) -> bool {
         let host = &mut self.hosts[from];
         let link = &mut self.links[from][usize::from(to.0)];
         while let Some(item) = host.shard.link_next(to) {

@@ -4,9 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use corecast::OverflowPolicy;
+use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::LINK_ITEMS_PER_TURN;
-use corecast::internals::shard::{LinkItem, Shard};
+use corecast::internals::shard::Shard;
 use corecast::internals::telemetry::{CloseReason, DropReason, ShardCounters};
 use corecast_executors::MonotonicNs;
 

@@ -1,7 +1,7 @@
 //! A batch into the queues of an egress group, and out of them again.
 
 use corecast::QueueBounds;
-use corecast::internals::shard::LinkItem;
+use corecast::internals::carrier::LinkItem;
 
 use crate::case::Measured;
 use crate::rig::{FAR, NEAR, Rig, batch_of, messages};

@@ -4,9 +4,9 @@
 use std::hint::black_box;
 
 use corecast::QueueBounds;
+use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::SessionId;
 use corecast::internals::limits::{LINK_ITEMS_MAX, LINK_ITEMS_PER_TURN};
-use corecast::internals::shard::LinkItem;
 use corecast_executors::{Inbox, Link};
 
 use crate::case::Measured;

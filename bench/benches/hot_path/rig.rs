@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
+use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{SessionId, ShardId};
-use corecast::internals::shard::{Door, LinkItem, Shard, ShardConfig};
+use corecast::internals::shard::{Door, Shard, ShardConfig};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting};
 use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;

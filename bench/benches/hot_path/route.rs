@@ -1,7 +1,7 @@
 //! The way from topics to routes: a batch in which every message is of another topic comes to a shard that knows many
 //! filters. One session wants them all, so that little but routing is measured.
 
-use corecast::internals::shard::LinkItem;
+use corecast::internals::carrier::LinkItem;
 use corecast::{Filter, QueueBounds};
 
 use crate::case::Measured;

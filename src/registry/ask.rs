@@ -1,9 +1,9 @@
-//! What sessions and the registry say to each other, over links where they are on different shards.
+//! Requests of sessions to the registry, and its changes. They travel over links where the two are on different shards.
 
 use std::sync::Arc;
 
+use super::{Gone, Registration};
 use crate::ids::{PublisherId, RequestId};
-use crate::registry::{Gone, Registration};
 
 /// A request of a session to the registry.
 #[derive(Clone, Debug)]

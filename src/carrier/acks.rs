@@ -1,0 +1,65 @@
+//! Changes that all neighbours are told, and who waits until each of them has seen one. Owned by whoever tells them.
+
+use std::collections::VecDeque;
+
+use crate::ids::Neighbour;
+
+pub(crate) struct Acks<T> {
+    /// Changes so far.
+    seq: u64,
+    /// The last change that each neighbour has seen.
+    seen: Vec<u64>,
+    /// Those that wait until all have seen a change, in order.
+    waiting: VecDeque<(u64, T)>,
+}
+
+impl<T> Acks<T> {
+    /// No changes yet, for so many neighbours.
+    pub(crate) fn new(neighbours: usize) -> Self {
+        Acks { seq: 0, seen: vec![0; neighbours], waiting: VecDeque::new() }
+    }
+
+    /// The same, among so many of which one is whoever owns this, and has seen everything.
+    pub(crate) fn among(neighbours: usize, me: impl Into<Neighbour>) -> Self {
+        let mut acks = Acks::new(neighbours);
+        acks.seen[usize::from(me.into().0)] = u64::MAX;
+        acks
+    }
+
+    /// The number of changes so far.
+    pub(crate) fn changes(&self) -> u64 {
+        self.seq
+    }
+
+    /// A new change, with its number.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// `who` waits until all changes so far are seen.
+    pub(crate) fn wait(&mut self, who: T) {
+        self.waiting.push_back((self.seq, who));
+    }
+
+    /// A neighbour has seen all changes up to `seq`.
+    pub(crate) fn seen_by(&mut self, neighbour: impl Into<Neighbour>, seq: u64) {
+        let seen = &mut self.seen[usize::from(neighbour.into().0)];
+        debug_assert!(*seen <= seq, "a link keeps order");
+        *seen = seq;
+    }
+
+    /// Takes the next of those that need not wait any more.
+    pub(crate) fn pop_done(&mut self) -> Option<T> {
+        let all = self.seen.iter().copied().min().unwrap_or(u64::MAX);
+        if self.waiting.front()?.0 > all {
+            return None;
+        }
+        self.waiting.pop_front().map(|(_, who)| who)
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+}

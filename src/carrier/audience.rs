@@ -1,0 +1,28 @@
+//! The audience of messages, by the way on which they came: nothing goes back to where it came from.
+
+use crate::fanout::Encoding;
+
+/// The sessions that messages are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Audience {
+    /// All that want them, wherever they are: messages of a publisher of this shard.
+    Everywhere,
+    /// The sessions of this shard: a neighbour has sent them, and has told all others itself.
+    Here,
+    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
+    ZmtpHere,
+}
+
+impl Audience {
+    /// True if neighbours are told.
+    #[inline]
+    pub(crate) fn has_neighbours(self) -> bool {
+        self == Audience::Everywhere
+    }
+
+    /// True if sessions of this encoding are told.
+    #[inline]
+    pub(crate) fn has(self, encoding: Encoding) -> bool {
+        self != Audience::ZmtpHere || encoding == Encoding::Zmtp
+    }
+}

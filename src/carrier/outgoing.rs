@@ -1,0 +1,101 @@
+//! Items that wait to go to one neighbour, and the origins that are held while too many do. Owned by whoever sends them.
+
+use std::collections::VecDeque;
+
+use crate::limits::LINK_ITEMS_PER_TURN;
+
+/// A queue that takes everything, and says from whom no more is to come for now.
+#[derive(Debug)]
+pub(crate) struct Outgoing<T, O> {
+    items: VecDeque<T>,
+    /// Held until half of the bound is free.
+    held: Vec<O>,
+}
+
+impl<T, O> Default for Outgoing<T, O> {
+    fn default() -> Self {
+        Outgoing { items: VecDeque::new(), held: Vec::new() }
+    }
+}
+
+impl<T, O: PartialEq> Outgoing<T, O> {
+    /// Adds an item. `true`: it is the only one, so the neighbour's link is to be looked after.
+    pub(crate) fn push(&mut self, item: T) -> bool {
+        self.items.push_back(item);
+        self.items.len() == 1
+    }
+
+    /// Takes the item that goes next.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        self.items.pop_front()
+    }
+
+    /// The neighbour had no room for the item that [`Outgoing::next`] gave: it stays first.
+    pub(crate) fn put_back(&mut self, item: T) {
+        self.items.push_front(item);
+    }
+
+    /// The item that would go last, to be made to say more.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
+        self.items.back_mut()
+    }
+
+    /// The items that wait, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
+    }
+
+    /// True if nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// True if too much waits: nothing more should be made that can be made later.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        self.items.len() > LINK_ITEMS_PER_TURN
+    }
+
+    /// Notes that an origin is to be held if too much waits. `true`: it is to be held once more, on this account.
+    pub(crate) fn hold_if_backed_up(&mut self, origin: O) -> bool {
+        let holds = self.is_backed_up() && !self.held.contains(&origin);
+        if holds {
+            self.held.push(origin);
+        }
+        holds
+    }
+
+    /// Takes the origins that may go on, if there is room again.
+    pub(crate) fn take_released(&mut self) -> Vec<O> {
+        if self.items.len() > LINK_ITEMS_PER_TURN / 2 {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.held)
+    }
+
+    /// The origins that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &O> {
+        self.held.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_held_once_and_until_half_is_free() {
+        let mut outgoing: Outgoing<usize, char> = Outgoing::default();
+        assert!(outgoing.push(0) && !outgoing.push(1));
+        assert!(!outgoing.hold_if_backed_up('a'));
+        (2..=LINK_ITEMS_PER_TURN).for_each(|n| _ = outgoing.push(n));
+        assert!(outgoing.hold_if_backed_up('a') && !outgoing.hold_if_backed_up('a'));
+        let first = outgoing.next().expect("many wait");
+        outgoing.put_back(first);
+        for n in 0..=LINK_ITEMS_PER_TURN / 2 {
+            assert!(outgoing.take_released().is_empty());
+            assert_eq!(outgoing.next(), Some(n));
+        }
+        assert_eq!(outgoing.take_released(), ['a']);
+        assert_eq!(outgoing.held().count(), 0);
+    }
+}
