@@ -208,6 +208,16 @@ pub const RELAY_PAUSE: Duration = RECONNECT_PAUSE_MAX;
 pub const RELAY_VISITS_MAX: usize = 4_096;
 const _: () = assert!(RELAY_VISITS_MAX < TURN_STEPS_MAX / 2);
 
+// ---------------------------------------------------------------- Carriers
+
+/// Most bytes in one parcel to the far end of a joint, unless one frame is longer: as much as a shard reads in one turn.
+pub const PARCEL_BYTES_MAX: usize = READ_BYTES_PER_TURN;
+
+/// Bytes in parcels that the far end of a joint has not confirmed, beyond which no other leaves: 1 MiB, which fills a path
+/// of 1 Gbit/s and 8 ms. They are kept to be sent again on the next connection.
+pub const PARCELS_AHEAD_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(PARCELS_AHEAD_BYTES_MAX >= 4 * PARCEL_BYTES_MAX);
+
 // ---------------------------------------------------------------- Registry
 
 /// Default for how long a direct publisher stays registered without renewing: long enough for a stall that is not its

@@ -10,25 +10,40 @@
 //! | `outgoing` | items that wait for one neighbour, and who is held while too many do |
 //! | `back_off` | the time of the next try |
 //! | `audience` | the sessions that messages are for, by the way on which they came |
+//! | `near` | a carrier, as the shards of its broker see it |
+//! | `inbound`, `outbound` | messages from the far end of a joint, and to it |
+//! | `parcel` | the words of the two ends of a joint |
+//! | `joint` | one end of a joint between two brokers |
+//! | `loopback` | a joint in memory, for tests |
 //!
 //! | user | takes |
 //! |---|---|
 //! | links between shards (`shard/links.rs`, `shard/interest.rs`) | `counted`, `acks`, `outgoing`, `audience` |
 //! | direct relays (`shard/relays.rs`) | `back_off`, `audience` |
 //! | ZeroMQ upstream (`shard/upstream.rs`) | `counted`, `late` |
+//! | loopback | all of it |
 
 mod acks;
 mod audience;
 mod back_off;
 mod counted;
+mod inbound;
+mod joint;
 mod late;
 mod link_item;
+mod loopback;
+mod near;
+mod outbound;
 mod outgoing;
+mod parcel;
 
 pub(crate) use acks::Acks;
 pub(crate) use audience::Audience;
 pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
+pub use joint::{Crossed, Joint, JointConfig};
 pub(crate) use late::Late;
 pub use link_item::LinkItem;
+pub use loopback::{Loopback, Side};
 pub(crate) use outgoing::Outgoing;
+pub use parcel::Parcel;

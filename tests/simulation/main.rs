@@ -12,6 +12,7 @@
 //! | `oracle` | the invariants; it knows the requests and the answers, and nothing of shards |
 //! | `ledger` | its books: publishers' messages, and subscriptions with their times |
 //! | `violation` | the report of a broken invariant |
+//! | `joined` | two brokers joined by a loopback carrier |
 //! | `fault` | the deliberate fault, so that the oracle is seen to catch it |
 //!
 //! On failure the seed is printed. `CORECAST_SIM_SEED=N` runs that one, `CORECAST_SIM_SEEDS=N` as many from 0.
@@ -19,6 +20,7 @@
 mod asking;
 mod client;
 mod fault;
+mod joined;
 mod ledger;
 mod oracle;
 mod plan;

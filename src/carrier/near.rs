@@ -1,0 +1,232 @@
+//! A carrier as the shards of its own broker see it: a neighbour behind the last of them, which speaks the same link items.
+//! Owned by the carrier; where messages go from here is not known here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::acks::Acks;
+use super::counted::Counted;
+use super::link_item::LinkItem;
+use super::outgoing::Outgoing;
+use crate::fanout::{Batch, Fanout, Target, Turn};
+use crate::ids::{SessionId, ShardId};
+use crate::topic::Filter;
+
+/// The publisher of all that a carrier brings, as shards know it. They hold it as one.
+const PUBLISHER: SessionId = SessionId { slot: 0, generation: 0 };
+
+/// A word of a shard that is for the far end.
+pub(super) enum Word {
+    /// The first of the shards wants this filter, or the last has ceased to.
+    Interest { filter: Filter, wanted: bool },
+    /// Messages of a publisher of that shard.
+    Batch { batch: Arc<Batch>, publisher: SessionId },
+}
+
+/// One shard.
+#[derive(Default)]
+struct Shore {
+    outgoing: Outgoing<LinkItem, ()>,
+    /// It stops: no batch goes there any more.
+    has_ended: bool,
+}
+
+/// The shards of a carrier's broker.
+pub(super) struct Near {
+    shards: Vec<Shore>,
+    /// The shards that want what comes from the far end.
+    fanout: Fanout,
+    /// The number of shards that want each filter.
+    wanted: Counted<Filter>,
+    /// Changes of that which the far end must know, and those of them that it knows.
+    changes: u64,
+    known: u64,
+    /// Changes of shards that are answered when the far end knows of so many changes.
+    unanswered: VecDeque<(u64, ShardId, u64)>,
+    /// Fences of the far end that are answered when all shards know what came before.
+    fences: Acks<u64>,
+    /// Full queues of sessions that hold what comes from the far end.
+    held_by: u32,
+    /// Shards with items that wait for their link.
+    links: Vec<ShardId>,
+}
+
+impl Near {
+    /// The neighbour of so many shards.
+    pub(super) fn new(shards: usize) -> Self {
+        Near {
+            shards: (0..shards).map(|_| Shore::default()).collect(),
+            fanout: Fanout::default(),
+            wanted: Counted::default(),
+            changes: 0,
+            known: 0,
+            unanswered: VecDeque::new(),
+            fences: Acks::new(shards),
+            held_by: 0,
+            links: Vec::new(),
+        }
+    }
+
+    fn shore(&mut self, shard: ShardId) -> &mut Shore {
+        &mut self.shards[usize::from(shard.0)]
+    }
+
+    fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let shards = u16::try_from(self.shards.len()).expect("shards are counted in 16 bits");
+        (0..shards).map(ShardId)
+    }
+
+    fn send(&mut self, to: ShardId, item: LinkItem) {
+        if self.shore(to).outgoing.push(item) {
+            self.links.push(to);
+        }
+    }
+
+    /// A shard tells something.
+    pub(super) fn on_link(&mut self, from: ShardId, item: LinkItem) -> Option<Word> {
+        let word = self.take(from, item);
+        self.answer();
+        word
+    }
+
+    fn take(&mut self, from: ShardId, item: LinkItem) -> Option<Word> {
+        match item {
+            LinkItem::Batch { batch, publisher } => return Some(Word::Batch { batch, publisher }),
+            LinkItem::Interest { seq, filter, wanted } => {
+                let is_change = if wanted {
+                    self.fanout.router.insert(&filter, Target::Neighbour(from.into()));
+                    self.wanted.add(&filter, Filter::clone)
+                } else {
+                    self.fanout.router.remove(&filter, Target::Neighbour(from.into()));
+                    self.wanted.remove(&filter)
+                };
+                self.changes += u64::from(is_change);
+                self.unanswered.push_back((self.changes, from, seq));
+                return is_change.then_some(Word::Interest { filter, wanted });
+            }
+            // All that came before it stands in the way out before all that comes behind it.
+            LinkItem::Fence { seq } => self.unanswered.push_back((self.changes, from, seq)),
+            LinkItem::InterestSeen { seq } => self.fences.seen_by(from, seq),
+            LinkItem::Hold { .. } => self.held_by += 1,
+            LinkItem::Release { .. } => self.held_by -= 1,
+            LinkItem::LastBatch => {
+                self.shore(from).has_ended = true;
+                self.send(from, LinkItem::LastBatch);
+            }
+            // A wish that is known already is news to ZeroMQ publishers alone.
+            LinkItem::Repeated { .. } => {}
+            LinkItem::Watch { .. }
+            | LinkItem::Unwatch { .. }
+            | LinkItem::Count { .. }
+            | LinkItem::Registry { .. }
+            | LinkItem::Publisher { .. }
+            | LinkItem::PublisherSeen { .. }
+            | LinkItem::Answer { .. }
+            | LinkItem::ListPart { .. }
+            | LinkItem::Succeed { .. }
+            | LinkItem::Open { .. } => unreachable!("shards say this to shards only"),
+        }
+        None
+    }
+
+    /// The number of changes so far that the far end must know.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// There is a new connection, on which all that is wanted is said again: that counts as a change.
+    pub(super) fn restate(&mut self) -> impl Iterator<Item = &Filter> {
+        self.changes += 1;
+        self.wanted.keys()
+    }
+
+    /// The far end knows of so many changes: shards are answered that wait for them.
+    pub(super) fn far_saw(&mut self, changes: u64) {
+        self.known = self.known.max(changes);
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        let known = self.known;
+        while let Some((change, shard, seq)) = self.unanswered.front().copied()
+            && change <= known
+        {
+            self.unanswered.pop_front();
+            match self.shore(shard).outgoing.last_mut() {
+                Some(LinkItem::InterestSeen { seq: last }) => *last = seq,
+                _ => self.send(shard, LinkItem::InterestSeen { seq }),
+            }
+        }
+    }
+
+    /// The far end wants a filter, or no longer: every shard is told.
+    pub(super) fn far_wants(&mut self, filter: &Filter, wanted: bool) {
+        let seq = self.fences.next();
+        for shard in self.all() {
+            self.send(shard, LinkItem::Interest { seq, filter: filter.clone(), wanted });
+        }
+    }
+
+    /// The far end asks when all that it has said is in force.
+    pub(super) fn far_fence(&mut self, seq: u64) {
+        self.fences.wait(seq);
+    }
+
+    /// The last fence of the far end that has come to be in force since this was asked.
+    pub(super) fn next_fence(&mut self) -> Option<u64> {
+        std::iter::from_fn(|| self.fences.pop_done()).last()
+    }
+
+    /// The far end is away, and waits for no answer.
+    pub(super) fn forget_fences(&mut self) {
+        self.fences.forget_waiting();
+    }
+
+    /// Hands messages of the far end to each shard that wants any of them. Returns their number.
+    pub(super) fn deliver(&mut self, batch: Batch) -> u64 {
+        // Parcels are short, and no executor's reactor waits for this turn.
+        let mut turn = Turn::new(usize::MAX);
+        let deliveries = self.fanout.route(&batch.bytes, batch.spans.messages(), &mut turn, |_| true);
+        let messages = deliveries.messages;
+        let batch = Arc::new(batch);
+        for neighbour in &deliveries.neighbours {
+            let shard = ShardId(neighbour.0);
+            if !self.shore(shard).has_ended {
+                self.send(shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher: PUBLISHER });
+            }
+        }
+        self.fanout.recycle(deliveries);
+        messages
+    }
+
+    /// True if what comes from the far end should wait: a shard is behind, or a session with `block` is full.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.held_by > 0 || self.shards.iter().any(|shore| shore.outgoing.is_backed_up())
+    }
+
+    /// Holds a publisher of a shard, or lets it go on.
+    pub(super) fn hold(&mut self, (shard, publisher): (ShardId, SessionId), holds: bool) {
+        let item = if holds { LinkItem::Hold { publisher } } else { LinkItem::Release { publisher } };
+        self.send(shard, item);
+    }
+
+    /// Takes the shards whose links have something to take.
+    pub(super) fn take_links(&mut self) -> Vec<ShardId> {
+        std::mem::take(&mut self.links)
+    }
+
+    /// Takes the next item for a shard's link.
+    pub(super) fn link_next(&mut self, to: ShardId) -> Option<LinkItem> {
+        self.shore(to).outgoing.next()
+    }
+
+    /// The link had no room for the item that [`Near::link_next`] gave.
+    pub(super) fn link_put_back(&mut self, to: ShardId, item: LinkItem) {
+        self.shore(to).outgoing.put_back(item);
+    }
+
+    /// True if nothing waits for any shard.
+    pub(super) fn is_idle(&self) -> bool {
+        self.shards.iter().all(|shore| shore.outgoing.is_empty())
+    }
+}
