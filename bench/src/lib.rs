@@ -19,11 +19,12 @@
 //! | [`progress`] | the progress of a run on a terminal |
 //! | `unit` | figures as text: a number and its unit |
 //! | `order` | items once each, or in groups, as they first come |
+//! | [`toml_file`] | files that people write in TOML |
 //! | [`interrupt`] | the wish to stop |
 //! | [`cli`] | the `corecast-bench` command |
 //!
 //! `measure <- record <- results <- {process, swarm} <- host <- experiment <- report <- peer <- cli`, never the other
-//! way; `progress`, `unit`, `order` and `interrupt` stand beside them and use none.
+//! way; `progress`, `unit`, `order`, `toml_file` and `interrupt` stand beside them and use none.
 
 pub mod cli;
 pub mod experiment;
@@ -39,4 +40,5 @@ pub mod reference;
 pub mod report;
 pub mod results;
 pub mod swarm;
+pub mod toml_file;
 pub(crate) mod unit;

@@ -3,9 +3,10 @@
 use super::plan::{BrokerChoice, Plan, Slow};
 use super::settings::Settings;
 use super::step::Step;
-use crate::host::hosts_file::{Hosts, HostsError};
+use crate::host::hosts_file::Hosts;
 use crate::process::broker::BrokerOptions;
 use crate::swarm::schedule::{Amount, Rate};
+use crate::toml_file::TomlFileError;
 use corecast::internals::cli::Size;
 use corecast::{Mode, Sessions};
 use corecast_executors::{CoreId, CoreSet, CoreSetError, Idle, Topology};
@@ -36,7 +37,7 @@ pub enum BaseError {
     Cores(#[from] CoreSetError),
     /// The file of hosts is wrong.
     #[error("--hosts: {0}")]
-    Hosts(#[from] HostsError),
+    Hosts(#[from] TomlFileError),
 }
 
 /// A choice of an experiment: one for the quick version, one for the full one.

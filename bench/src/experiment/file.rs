@@ -12,8 +12,9 @@
 use super::assertion::Asserted;
 use super::settings::Settings;
 use super::values;
+use crate::toml_file::{self, TomlFileError};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// An experiment as a file says it.
 #[derive(Clone, Debug)]
@@ -26,38 +27,14 @@ pub struct FileExperiment {
     pub assertions: Vec<Asserted>,
 }
 
-/// An error in the file of an experiment.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, or has a key or a value that it must not have.
-    #[error("{path}: {why}")]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// The fault, with its line.
-        why: String,
-    },
-}
-
 /// Reads a file.
-pub fn read(path: &Path) -> Result<FileExperiment, FileError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
-    parse(&text).map_err(|why| FileError::Wrong { path: path.to_owned(), why })
+pub fn read(path: &Path) -> Result<FileExperiment, TomlFileError> {
+    toml_file::read(path, parse)
 }
 
 fn parse(text: &str) -> Result<FileExperiment, String> {
-    let wrong = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-    let settings: Settings = toml::from_str(text).map_err(wrong)?;
-    let Head { experiment, assertions } = toml::from_str(text).map_err(wrong)?;
+    let settings: Settings = toml_file::parse(text)?;
+    let Head { experiment, assertions } = toml_file::parse(text)?;
     if settings.duration.is_some() && settings.messages.is_some() {
         return Err("`duration` and `messages` exclude each other: leave one of them out".to_owned());
     }
@@ -78,6 +55,7 @@ mod tests {
     use crate::experiment::plan::Modes;
     use crate::swarm::schedule::{Amount, Rate};
     use corecast::Mode;
+    use std::path::PathBuf;
     use std::time::Duration;
 
     #[test]

@@ -11,11 +11,12 @@
 //! weight = 2                              # optional: 1
 //! ```
 
+use crate::toml_file::{self, TomlFileError};
 use corecast::Endpoint;
 use corecast_executors::CoreSet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use toml::Spanned;
 
@@ -44,27 +45,6 @@ pub struct Host {
     pub cores: CoreSet,
     /// Its part of the subscribers, beside that of the others.
     pub weight: f64,
-}
-
-/// An error in the file of hosts.
-#[derive(Debug, thiserror::Error)]
-pub enum HostsError {
-    /// The file could not be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// The file does not say what it should; the sentence names line and key.
-    #[error("{path}: {why}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        why: String,
-    },
 }
 
 #[derive(Deserialize)]
@@ -133,14 +113,12 @@ fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 
 impl Hosts {
     /// Reads the file. Hosts that name no cores get `cores`.
-    pub fn load(path: &Path, cores: &CoreSet) -> Result<Self, HostsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| HostsError::Read { path: path.to_owned(), source })?;
-        Hosts::parse(&text, cores).map_err(|why| HostsError::Malformed { path: path.to_owned(), why })
+    pub fn load(path: &Path, cores: &CoreSet) -> Result<Self, TomlFileError> {
+        toml_file::read(path, |text| Hosts::parse(text, cores))
     }
 
     fn parse(text: &str, cores: &CoreSet) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let file: File = toml_file::parse(text)?;
         if file.host.is_empty() {
             return Err("it names no hosts: each is a table [[host]] with name and agent".into());
         }
