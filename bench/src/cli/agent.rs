@@ -1,7 +1,7 @@
 //! `corecast-bench agent`: waits on a host for controllers, and plays their subscribers.
 
-use super::exit::Exit;
-use super::output::{complain, print};
+use super::exit::{Exit, OrWrongUsage};
+use super::output::print;
 use crate::host::agent::serve;
 use crate::interrupt::Interrupt;
 use anyhow::Context;
@@ -44,10 +44,7 @@ pub struct AgentArgs {
 
 /// Serves until it is told to end.
 pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
-    if let Err(error) = telemetry::install_logs(&args.log, LogFormat::Text).context("--log") {
-        complain(&error);
-        return Ok(Exit::Usage);
-    }
+    telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let Listening { file: _file, sockets, endpoint } = listen(&args.listen, SocketAccess::default())?;
     let sockets = sockets.into_iter().map(OwnedFd::from);

@@ -1,6 +1,6 @@
 //! `corecast-bench compare`: reads two results, sets one over the other, and checks what was asserted about that.
 
-use super::exit::Exit;
+use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
 use crate::report::compare::claim::Claim;
 use crate::report::compare::{compare, text};
@@ -48,10 +48,7 @@ pub struct CompareArgs {
 
 /// Compares.
 pub fn execute(args: &CompareArgs) -> anyhow::Result<Exit> {
-    if let Err(error) = check_json(args.json.as_deref()) {
-        complain(&error);
-        return Ok(Exit::Usage);
-    }
+    check_json(args.json.as_deref()).or_wrong_usage()?;
     let read = |path: &Path| Source::read(path).map_err(anyhow::Error::new);
     let comparison = compare(&read(&args.a)?, &read(&args.b)?);
     publish_both(args.json.as_deref(), &text::render(&comparison), || json(&comparison))?;

@@ -18,6 +18,30 @@ pub enum Exit {
     TimedOut = 27,
 }
 
+/// An error of the caller, which has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct WrongUsage(anyhow::Error);
+
+/// Results whose errors may be the caller's.
+pub(super) trait OrWrongUsage<T> {
+    /// Makes an error one of wrong usage.
+    fn or_wrong_usage(self) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrWrongUsage<T> for Result<T, E> {
+    fn or_wrong_usage(self) -> anyhow::Result<T> {
+        self.map_err(|error| WrongUsage(error.into()).into())
+    }
+}
+
+impl Exit {
+    /// The exit code of an error.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        if error.is::<WrongUsage>() { Exit::Usage } else { Exit::Failed }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

@@ -1,7 +1,7 @@
 //! `corecast-bench experiment`: which experiment, what is said about it, and the folder that its results go to.
 
-use super::exit::Exit;
-use super::output::{complain, complain_of_each, note, print, print_lines};
+use super::exit::{Exit, OrWrongUsage};
+use super::output::{complain, complain_of_each, note, now, print, print_lines};
 use super::run::{exit_of, exit_of_error, worse};
 use crate::experiment::assertion::Asserted;
 use crate::experiment::base::Base;
@@ -18,12 +18,11 @@ use crate::report::text;
 use crate::results::{Kind, Results, ResultsFolder};
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use corecast::internals::cli::Utc;
 use corecast::internals::telemetry::{self, LogFormat};
 use corecast_executors::Topology;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,28 +83,16 @@ pub fn execute(args: &ExperimentArgs) -> anyhow::Result<Exit> {
         print(list().as_bytes())?;
         return Ok(Exit::Fine);
     }
-    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
-    let ready = match logs.and_then(|()| ready(args)) {
-        Ok(ready) => ready,
-        Err(error) => {
-            complain(&error);
-            return Ok(Exit::Usage);
-        }
-    };
+    telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
+    let ready = ready(args).or_wrong_usage()?;
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let guard = std::env::current_exe().context("cannot find this command's own file")?;
-    let results = nothing_yet(&ready)?;
+    let results = nothing_yet(&ready);
     let path = match &args.out {
         Some(path) => path.clone(),
         None => default_path(&results),
     };
-    let folder = match ResultsFolder::create(&path, results) {
-        Ok(folder) => folder,
-        Err(error) => {
-            complain(&anyhow!(error));
-            return Ok(Exit::Usage);
-        }
-    };
+    let folder = ResultsFolder::create(&path, results).or_wrong_usage()?;
     // Nobody reads it: no reason not to measure.
     let _ = writeln!(std::io::stderr(), "{}", announcement(&ready, &path));
     let series = Series {
@@ -186,15 +173,13 @@ fn announcement(ready: &Ready, path: &Path) -> String {
     format!("{}: {runs} runs, about {time}, into {}", ready.experiment.name, path.display())
 }
 
-fn nothing_yet(ready: &Ready) -> anyhow::Result<Results> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+fn nothing_yet(ready: &Ready) -> Results {
     let Experiment { name, question, .. } = ready.experiment;
     let mut results = Results::new(Kind::Experiment, name, question, Environment::read());
     results.quick = ready.quick;
-    results.started_at =
-        Utc { unix_ns: u64::try_from(now.as_nanos()).context("the clock is after 2554")? }.to_string();
+    results.started_at = now();
     results.runs_planned = ready.steps.iter().map(Step::runs).sum();
-    Ok(results)
+    results
 }
 
 /// `results/canonical-20261125T031500Z`.

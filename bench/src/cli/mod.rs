@@ -96,7 +96,7 @@ pub fn main() -> ExitCode {
     };
     let exit = cli.execute().unwrap_or_else(|error| {
         output::complain(&error);
-        Exit::Failed
+        Exit::of(&error)
     });
     if exit == Exit::Usage && !sources.is_without_variables() {
         output::note(&sources.to_string());

@@ -3,10 +3,12 @@
 
 use super::exit::Exit;
 use anyhow::Context;
+use corecast::internals::cli::Utc;
 use corecast::internals::printable::{printable, printable_json, printable_lines};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Writes all of `text` to stdout. `Ok(false)`: whoever read it has gone, and there is no point in more.
 pub fn print(text: &[u8]) -> anyhow::Result<bool> {
@@ -56,6 +58,12 @@ pub fn complain_of_each(complaints: impl IntoIterator<Item = String>) -> Exit {
 pub fn note(text: &str) {
     // If stderr is gone too, the exit code is all that can be said.
     let _ = writeln!(io::stderr(), "corecast-bench: {}", printable_lines(text));
+}
+
+/// The time of day, RFC 3339 in UTC; empty on a clock beyond 2554.
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).map_or_else(|_| String::new(), |unix_ns| Utc { unix_ns }.to_string())
 }
 
 /// Finds out whether a file can be written, before the work whose results it is to hold. It leaves what is there.

@@ -1,8 +1,8 @@
 //! `corecast-bench peers`: arguments as typed, then a plan that is checked, then the comparison, then what is printed
 //! and written about it.
 
-use super::exit::Exit;
-use super::output::{check_json, complain, complain_of_each, json, publish_both};
+use super::exit::{Exit, OrWrongUsage};
+use super::output::{check_json, complain, complain_of_each, json, now, publish_both};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
@@ -22,12 +22,11 @@ use crate::results::{Kind, Results, ResultsError, ResultsFolder};
 use crate::swarm::schedule::{Amount, Rate};
 use anyhow::Context;
 use clap::Args;
-use corecast::internals::cli::Utc;
 use corecast::internals::telemetry::{self, LogFormat};
 use corecast::{Mode, Sessions};
 use corecast_executors::{CoreSet, Idle, Topology};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const QUESTION: &str = "How does the same fan-out go through other systems, and through bare sockets?";
 
@@ -151,21 +150,12 @@ pub struct PeersArgs {
 
 /// Makes the comparison, prints its tables, writes its record, and says how it went.
 pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
-    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
-    let plan = match logs.and_then(|()| check_json(args.json.as_deref())).and_then(|()| plan(args)) {
-        Ok(plan) => plan,
-        Err(error) => {
-            complain(&error);
-            return Ok(Exit::Usage);
-        }
-    };
+    telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
+    check_json(args.json.as_deref()).or_wrong_usage()?;
+    let plan = plan(args).or_wrong_usage()?;
     let mut folder = match args.out.as_ref().map(|path| results(path, &plan)).transpose() {
-        Ok(folder) => folder,
-        Err(error @ ResultsError::Occupied(_)) => {
-            complain(&anyhow::Error::new(error));
-            return Ok(Exit::Usage);
-        }
-        Err(error) => return Err(error.into()),
+        Err(error @ ResultsError::Occupied(_)) => Err(error).or_wrong_usage()?,
+        folder => folder?,
     };
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let guard = std::env::current_exe().context("cannot find this command's own file")?;
@@ -190,12 +180,6 @@ fn results(path: &Path, plan: &Contest) -> Result<ResultsFolder, ResultsError> {
     results.started_at = now();
     results.runs_planned = u64::from(plan.rounds) * plan.peers.len() as u64 * runs_each;
     ResultsFolder::create(path, results)
-}
-
-/// The time of day, RFC 3339 in UTC; empty on a clock beyond 2554.
-fn now() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).map_or_else(|_| String::new(), |unix_ns| Utc { unix_ns }.to_string())
 }
 
 /// The tables on stdout, the record in its file.

@@ -1,7 +1,7 @@
 //! `corecast-bench report`: reads results, writes a report of them, and says where it is.
 
-use super::exit::Exit;
-use super::output::{check_folder, complain, print, write_file};
+use super::exit::{Exit, OrWrongUsage};
+use super::output::{check_folder, print, write_file};
 use crate::report::publish::{PAGE, files};
 use crate::report::source::Source;
 use anyhow::Context;
@@ -42,18 +42,9 @@ pub struct ReportArgs {
 
 /// Writes the report.
 pub fn execute(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let sources = match Source::read_all(&args.results) {
-        Ok(sources) => sources,
-        Err(error) => {
-            complain(&anyhow::Error::new(error));
-            return Ok(Exit::Failed);
-        }
-    };
+    let sources = Source::read_all(&args.results)?;
     let folder = args.out.clone().unwrap_or_else(|| default_folder(&args.results[0]));
-    if let Err(error) = check_folder(&folder) {
-        complain(&error);
-        return Ok(Exit::Usage);
-    }
+    check_folder(&folder).or_wrong_usage()?;
     for file in files(&sources)? {
         let path = folder.join(&file.path);
         let parent = path.parent().unwrap_or(&folder);

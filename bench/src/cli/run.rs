@@ -1,7 +1,7 @@
 //! `corecast-bench run`: arguments as typed, then plans that are checked, then the runs, then what is printed and
 //! written about them.
 
-use super::exit::Exit;
+use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
 use crate::experiment::error::DriveError;
 use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
@@ -138,14 +138,9 @@ pub struct RunArgs {
 
 /// Makes the runs, prints their tables, writes their record, and says how it went.
 pub fn execute(args: &RunArgs) -> anyhow::Result<Exit> {
-    let logs = telemetry::install_logs(&args.log, LogFormat::Text).context("--log");
-    let plans = match logs.and_then(|()| check_json(args.json.as_deref())).and_then(|()| plans(args)) {
-        Ok(plans) => plans,
-        Err(error) => {
-            complain(&error);
-            return Ok(Exit::Usage);
-        }
-    };
+    telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
+    check_json(args.json.as_deref()).or_wrong_usage()?;
+    let plans = plans(args).or_wrong_usage()?;
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
     let guard = std::env::current_exe().context("cannot find this command's own file")?;
     let mut runs = Vec::new();
