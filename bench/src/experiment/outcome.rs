@@ -6,6 +6,7 @@ use crate::measure::oracle::Totals;
 use crate::process::broker::BrokerOptions;
 use crate::record::{HostRecord, RunRecord, thousandths};
 use crate::results::{Deliveries, Raw};
+use crate::swarm::reports::Sent;
 use crate::swarm::schedule::{Rate, missed};
 use corecast::Mode;
 use corecast_executors::MonotonicNs;
@@ -37,35 +38,20 @@ impl Outcome {
     }
 }
 
-/// The messages of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sending {
-    /// Time at which the first one should have been sent.
-    pub(crate) started: MonotonicNs,
-    /// Number of messages sent.
-    pub(crate) sent: u64,
-    /// Those of them that were sent in time.
-    pub(crate) in_time: u64,
-    /// Messages that should have been sent.
-    pub(crate) intended: u64,
-}
-
 /// Puts together what the swarm of this plan did; cost is added by the code that measured it.
 pub(crate) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
     let deliveries = Deliveries::of(driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
-    let Driven { started, in_time, intended, ref ending, ref hosts, .. } = *driven;
-    let sending = Sending { started, sent: driven.sent.iter().sum(), in_time, intended };
-    let mut outcome = sum_up(plan, sending, deliveries, ending.clone());
-    outcome.record.clock_error_us = clock_error_us(hosts);
-    outcome.record.hosts.clone_from(hosts);
+    let mut outcome = sum_up(plan, driven.all, deliveries, driven.ending.clone());
+    outcome.record.clock_error_us = clock_error_us(&driven.hosts);
+    outcome.record.hosts.clone_from(&driven.hosts);
     outcome.record.notes.extend(missing(plan, driven));
     outcome
 }
 
 /// Puts together messages sent and deliveries of a run of this plan.
-pub(crate) fn sum_up(plan: &Plan, sending: Sending, deliveries: Deliveries, ending: Ending) -> Outcome {
+pub(crate) fn sum_up(plan: &Plan, sent: Sent, deliveries: Deliveries, ending: Ending) -> Outcome {
     let totals = deliveries.totals;
-    let rate_missed = plan.rate_hz().and_then(|_| missed(sending.in_time, sending.intended));
+    let rate_missed = plan.rate_hz().and_then(|_| missed(sent.in_time(), sent.intended));
     let mut record = RunRecord {
         mode: plan.mode.to_string(),
         transport: plan.transport().to_string(),
@@ -74,7 +60,7 @@ pub(crate) fn sum_up(plan: &Plan, sending: Sending, deliveries: Deliveries, endi
         publishers: plan.publishers as u64,
         size_bytes: plan.size_bytes as u64,
         rate_hz: plan.rate_hz(),
-        messages_sent: sending.sent,
+        messages_sent: sent.sent,
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
         extra: plan.slow.map(slow_delay_ms).into_iter().collect(),
         idle: options(plan).and_then(|options| options.idle).map(|idle| idle.to_string()),
@@ -90,7 +76,7 @@ pub(crate) fn sum_up(plan: &Plan, sending: Sending, deliveries: Deliveries, endi
         notes: notes(plan, &totals, rate_missed.as_deref()),
         ..RunRecord::default()
     };
-    let raw = deliveries.describe(sending.started, &mut record);
+    let raw = deliveries.describe(MonotonicNs(sent.started_ns), &mut record);
     Outcome { ending, rate_missed, ..Outcome::complete(record, raw) }
 }
 

@@ -6,7 +6,7 @@ use crate::measure::payload::PublisherIndex;
 use crate::measure::tally::Tally;
 use crate::progress::Position;
 use crate::record::HostRecord;
-use crate::swarm::reports::{Failure, PublisherDone, Received, Report};
+use crate::swarm::reports::{Failure, PublisherDone, Received, Report, Sent};
 use crate::swarm::schedule::Rate;
 use corecast_executors::MonotonicNs;
 use std::sync::Arc;
@@ -36,14 +36,10 @@ pub enum Ending {
 /// The account of a swarm.
 #[derive(Debug)]
 pub struct Driven {
-    /// Time at which the first message should have been sent.
-    pub started: MonotonicNs,
     /// Messages sent, by publisher.
     pub sent: Vec<u64>,
-    /// Messages that should have been sent.
-    pub intended: u64,
-    /// Those of them that were sent in time.
-    pub in_time: u64,
+    /// The messages of all publishers together.
+    pub all: Sent,
     /// The measurements of each executor, with its number.
     pub tallies: Vec<(usize, Tally)>,
     /// The way it ended.
@@ -148,7 +144,7 @@ impl<'a> Watch<'a> {
 
     /// Messages sent by each publisher, once all are done.
     pub(super) fn sent(&self) -> Option<Arc<[u64]>> {
-        self.done.iter().map(|done| done.as_ref().map(|done| done.sent)).collect()
+        self.done.iter().map(|done| done.as_ref().map(|done| done.sent.sent)).collect()
     }
 
     /// The state of the subscribers, once every executor has reported it.
@@ -230,30 +226,29 @@ impl<'a> Watch<'a> {
         if self.tallies.len() < self.received.len() && ending == Ending::Complete {
             ending = Ending::Failed("an executor did not say what it measured".into());
         }
-        let (mut sent, mut intended, mut late) = (Vec::with_capacity(self.done.len()), 0, 0);
-        let mut started: Option<MonotonicNs> = None;
-        for (index, done) in self.done.iter().enumerate() {
+        // Of a publisher that is stuck in a send, or has failed, what arrived may say more than it could.
+        let seen = |index: usize| {
             let publisher = PublisherIndex(index as u32);
-            let seen = self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher));
-            let seen = seen.max().unwrap_or(0);
-            match done {
-                Some(done) => {
-                    // Of one that failed, what arrived may say more than it could.
-                    sent.push(done.sent.max(if done.failure.is_some() { seen } else { 0 }));
-                    intended += done.intended;
-                    late += done.late;
-                    started = Some(started.map_or(done.started, |started| started.min(done.started)));
-                }
-                // It is stuck in a send: going by what arrived is the best there is.
-                None => sent.push(seen),
-            }
-        }
-        let in_time = sent.iter().sum::<u64>().saturating_sub(late);
+            self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher)).max().unwrap_or(0)
+        };
+        let sent_by = |(index, done): (usize, &Option<PublisherDone>)| match done {
+            Some(PublisherDone { sent, failure: None, .. }) => sent.sent,
+            Some(failed) => failed.sent.sent.max(seen(index)),
+            None => seen(index),
+        };
+        let sent: Vec<u64> = self.done.iter().enumerate().map(sent_by).collect();
+        let done = || self.done.iter().flatten().map(|done| &done.sent);
+        let all = Sent {
+            sent: sent.iter().sum(),
+            intended: done().map(|sent| sent.intended).sum(),
+            late: done().map(|sent| sent.late).sum(),
+            started_ns: done().map(|sent| sent.started_ns).min().unwrap_or(start.0),
+        };
         let mut tallies = self.tallies;
         // As they are numbered, not as they came: so the subscribers of a host stand together.
         tallies.sort_by_key(|(executor, _)| *executor);
         let hosts = Vec::new();
-        Driven { started: started.unwrap_or(start), sent, intended, in_time, tallies, ending, hosts }
+        Driven { sent, all, tallies, ending, hosts }
     }
 }
 
@@ -269,15 +264,8 @@ mod tests {
     }
 
     fn done(sent: u64, failure: Option<Failure>) -> Report {
-        let (late, intended, started) = (1, sent, MonotonicNs(5));
-        Report::PublisherDone(PublisherDone {
-            publisher: PublisherIndex(0),
-            sent,
-            late,
-            intended,
-            started,
-            failure,
-        })
+        let sent = Sent { sent, intended: sent, late: 1, started_ns: 5 };
+        Report::PublisherDone(PublisherDone { publisher: PublisherIndex(0), sent, failure })
     }
 
     fn received(executor: usize, accounted: u64, settling: Option<(usize, usize, usize)>) -> Report {
@@ -371,7 +359,7 @@ mod tests {
         let mut watch = Watch::new(&plan, 1);
         watch.take(measured());
         let driven = watch.driven(MonotonicNs(9), Ending::Interrupted);
-        assert_eq!((driven.sent, driven.started), (vec![7], MonotonicNs(9)));
+        assert_eq!((driven.sent, driven.all.sent, driven.all.started_ns), (vec![7], 7, 9));
     }
 
     #[test]

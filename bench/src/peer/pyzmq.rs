@@ -5,7 +5,7 @@ use super::name::{PeerName, System};
 use super::outcome::{Label, label};
 use super::plan::Contest;
 use super::start::{StartError, find_python};
-use crate::experiment::outcome::{Outcome, Sending, sum_up};
+use crate::experiment::outcome::{Outcome, sum_up};
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
 use crate::measure::oracle::Oracle;
@@ -15,7 +15,7 @@ use crate::process::child::{Process, Program};
 use crate::process::transport::Transport;
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
-use crate::swarm::raw::job::Sent;
+use crate::swarm::reports::Sent;
 use crate::swarm::schedule::messages_in;
 use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
@@ -84,15 +84,9 @@ pub(super) fn measure(
         0 => Ending::Complete,
         missing => Ending::Failed(format!("{missing} deliveries are missing")),
     };
-    let sending = Sending {
-        started: MonotonicNs(sent.started_ns),
-        sent: sent.sent,
-        in_time: sent.sent.saturating_sub(sent.late),
-        intended: sent.intended,
-    };
     // Its sockets are its own business.
     let planned = plan.plan_of(name, Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 });
-    let mut run = sum_up(&planned, sending, deliveries, ending);
+    let mut run = sum_up(&planned, sent, deliveries, ending);
     let about = Label { name, round, clients: "pyzmq", rss_per_subscriber_bytes: rss };
     label(&about, before.zip(answer.usage), &mut run.record);
     run.record

@@ -2,7 +2,7 @@
 //! or floods. Driven from a plain thread by [`Publishers`].
 
 use super::crew::Crew;
-use super::reports::{Failure, PublisherDone, Report};
+use super::reports::{Failure, PublisherDone, Report, Sent};
 use super::schedule::{Amount, Rate, Schedule};
 use super::topics::Topics;
 use super::{Common, share};
@@ -217,29 +217,22 @@ impl BenchPublisher {
         config: &PublishersConfig,
         shared: &Shared,
     ) -> (Self, PublisherDone) {
-        let mut done = PublisherDone {
-            publisher: self.index,
-            sent: 0,
-            late: 0,
-            intended: 0,
-            started: start,
-            failure: None,
-        };
-        let sent = match config.rate {
+        let mut sent = Sent::nothing(start);
+        let all = match config.rate {
             Rate::Hz(rate_hz) => {
                 let place = (self.index.0 as usize, config.common.publishers);
                 let schedule = Schedule::new(start, rate_hz, config.amount, place);
-                self.keep_to(&schedule, shared, &mut done).await
+                self.keep_to(&schedule, shared, &mut sent).await
             }
-            Rate::Flood => self.flood(start, config.amount, shared, &mut done).await,
+            Rate::Flood => self.flood(start, config.amount, shared, &mut sent).await,
         };
-        let flushed = match sent {
+        let flushed = match all {
             Ok(()) => self.publisher.flush(config.flush_timeout).await.map_err(|error| {
                 Failure::of(format!("not all of publisher {} was taken", self.index.0), &error)
             }),
             Err(failure) => Err(failure),
         };
-        done.failure = flushed.err();
+        let done = PublisherDone { publisher: self.index, sent, failure: flushed.err() };
         (self, done)
     }
 
@@ -248,15 +241,15 @@ impl BenchPublisher {
         &mut self,
         schedule: &Schedule,
         shared: &Shared,
-        done: &mut PublisherDone,
+        sent: &mut Sent,
     ) -> Result<(), Failure> {
         let index = self.index.0;
         let cannot_wait = |error: std::io::Error| {
             Failure::new(format!("publisher {index} cannot wait for its next message"), error.to_string())
         };
         let mut pacer = Pacer::new().map_err(cannot_wait)?;
-        done.started = schedule.due(0);
-        done.intended = schedule.messages();
+        sent.started_ns = schedule.due(0).0;
+        sent.intended = schedule.messages();
         for sequence in 0..schedule.messages() {
             let due = schedule.due(sequence);
             let mut now = MonotonicNs::now();
@@ -265,14 +258,14 @@ impl BenchPublisher {
                 now = MonotonicNs::now();
             }
             if shared.halted.get() {
-                done.intended = sequence;
+                sent.intended = sequence;
                 return Ok(());
             }
             if schedule.is_over(now) {
                 return Ok(());
             }
-            self.publish(sequence, due, shared, done).await?;
-            done.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
+            self.publish(sequence, due, shared, sent).await?;
+            sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
             if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
                 end_turn().await;
             }
@@ -286,20 +279,20 @@ impl BenchPublisher {
         start: MonotonicNs,
         amount: Amount,
         shared: &Shared,
-        done: &mut PublisherDone,
+        sent: &mut Sent,
     ) -> Result<(), Failure> {
         let (messages, until) = match amount {
             Amount::Messages(messages) => (messages, None),
             Amount::Duration(duration) => (u64::MAX, Some(start + duration)),
         };
         let mut now = MonotonicNs::now();
-        done.started = now;
+        sent.started_ns = now.0;
         for sequence in 0..messages {
             if shared.halted.get() || until.is_some_and(|until| now >= until) {
                 break;
             }
-            self.publish(sequence, now, shared, done).await?;
-            done.intended += 1;
+            self.publish(sequence, now, shared, sent).await?;
+            sent.intended += 1;
             if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
                 end_turn().await;
             }
@@ -313,12 +306,12 @@ impl BenchPublisher {
         sequence: u64,
         due: MonotonicNs,
         shared: &Shared,
-        done: &mut PublisherDone,
+        sent: &mut Sent,
     ) -> Result<(), Failure> {
         let payload = self.payload.stamp(sequence, due);
         match self.publisher.publish(&self.topic, payload).await {
             Ok(_) => {
-                done.sent += 1;
+                sent.sent += 1;
                 shared.sent.set(shared.sent.get() + 1);
                 Ok(())
             }

@@ -61,16 +61,35 @@ pub struct Received {
 pub struct PublisherDone {
     /// The publisher.
     pub publisher: PublisherIndex,
-    /// Messages that were taken.
-    pub sent: u64,
-    /// Those of them that were later than they should have been.
-    pub late: u64,
-    /// Messages that should have been sent; as many as were sent in a flood.
-    pub intended: u64,
-    /// Time at which the first message should have been sent.
-    pub started: MonotonicNs,
+    /// Its messages.
+    pub sent: Sent,
     /// The reason for which it ended before it should have.
     pub failure: Option<Failure>,
+}
+
+/// The messages of a publisher, or of several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sent {
+    /// Messages that were taken.
+    pub sent: u64,
+    /// Messages that should have been sent; as many as were sent in a flood.
+    pub intended: u64,
+    /// Those that were taken later than they should have been.
+    pub late: u64,
+    /// Time at which the first one should have been sent: `CLOCK_MONOTONIC`, ns.
+    pub started_ns: u64,
+}
+
+impl Sent {
+    /// The account before the first message.
+    pub fn nothing(started: MonotonicNs) -> Self {
+        Sent { sent: 0, intended: 0, late: 0, started_ns: started.0 }
+    }
+
+    /// Messages that were sent in time.
+    pub fn in_time(&self) -> u64 {
+        self.sent.saturating_sub(self.late)
+    }
 }
 
 /// A failure in an executor.

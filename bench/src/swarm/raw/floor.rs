@@ -3,9 +3,10 @@
 
 use super::dialect::sink::Role;
 use super::dialect::{Dialect, Language, lengths, native};
-use super::job::{Job, Pace, Sent, wait_for};
+use super::job::{Job, Pace, wait_for};
 use super::socket;
 use crate::measure::payload::{Payload, PublisherIndex, RunId};
+use crate::swarm::reports::Sent;
 use crate::swarm::schedule::{Amount, Schedule};
 use anyhow::{Context, bail};
 use clap::Args;

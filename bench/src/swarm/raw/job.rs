@@ -1,9 +1,9 @@
 //! Owns a job: messages to be made, at which pace, and what came of it.
 
 use crate::measure::payload::RunId;
+use crate::swarm::reports::Sent;
 use crate::swarm::schedule::Schedule;
 use corecast_executors::MonotonicNs;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,13 +20,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// The account of a job of which nothing was sent.
+    /// The account of a job before its first message.
     pub(super) fn nothing_sent(&self) -> Sent {
         let started = match self.pace {
             Pace::At(schedule) => schedule.due(0),
             Pace::Flood { .. } => MonotonicNs::now(),
         };
-        Sent { sent: 0, intended: 0, late: 0, started_ns: started.0 }
+        Sent::nothing(started)
     }
 }
 
@@ -45,19 +45,6 @@ pub enum Pace {
         /// does under overload. The floor needs none: it waits for the kernel.
         window: u64,
     },
-}
-
-/// The messages that were sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Sent {
-    /// Messages.
-    pub sent: u64,
-    /// Messages that should have been.
-    pub intended: u64,
-    /// The number of those sent that were late.
-    pub late: u64,
-    /// Time at which the first one should have been sent: `CLOCK_MONOTONIC`, ns.
-    pub started_ns: u64,
 }
 
 /// The wish to end a job before its end. Clones are the same wish.

@@ -118,13 +118,6 @@ impl Feed {
             Ok(sent) => (sent, None),
             Err(error) => (job.nothing_sent(), Some(Failure::new(name, error.to_string()))),
         };
-        PublisherDone {
-            publisher: PublisherIndex(0),
-            sent: sent.sent,
-            late: sent.late,
-            intended: sent.intended,
-            started: MonotonicNs(sent.started_ns),
-            failure,
-        }
+        PublisherDone { publisher: PublisherIndex(0), sent, failure }
     }
 }

@@ -3,9 +3,10 @@
 use super::dialect::sink::{DialectError, Role, Sink};
 use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
-use super::job::{Halt, Job, Pace, Sent, wait_for};
+use super::job::{Halt, Job, Pace, wait_for};
 use super::socket::{self, Connecting};
 use crate::measure::payload::{Payload, PublisherIndex};
+use crate::swarm::reports::Sent;
 use crate::swarm::schedule::Schedule;
 use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause};
