@@ -52,7 +52,7 @@ mod tests {
     use crate::ids::ShardId;
     use crate::limits::{
         FRAME_BYTES_MAX_DEFAULT, FRAME_DEADLINE, FRAME_STALL, READ_BYTES_PER_TURN, SLAB_BYTES, SWEEP_TICKS,
-        UNFINISHED_BYTES_MAX,
+        TOPIC_BYTES_MAX, UNFINISHED_BYTES_MAX,
     };
     use crate::shard::{Door, Phase, ShardConfig};
     use crate::zmtp::{Sides, command, frame, greeting};
@@ -108,7 +108,6 @@ mod tests {
         [&[frame::MORE, 255][..], &[7; 255]].concat()
     }
 
-    /// Bytes from within a message of parts that never ends.
     /// The time in which each session's deadline is looked at once.
     fn sweep() -> Duration {
         TICK * u32::try_from(SWEEP_TICKS + 1).expect("a few ticks")
@@ -133,6 +132,17 @@ mod tests {
         let held: usize = peers.iter().map(|peer| peer.reader.partial_bytes()).sum();
         assert_eq!(held, rig.shard.unfinished_bytes());
         assert!(held > UNFINISHED_BYTES_MAX / 2, "{held} bytes: some go on");
+    }
+
+    #[test]
+    fn a_message_that_will_be_skipped_buys_no_time_by_its_length_before_its_topic_is_here() {
+        let mut rig = Rig::new();
+        let mut peers = [rig.publisher(), rig.publisher()];
+        let head = [&[frame::LONG][..], &(200_u64 << 20).to_be_bytes()].concat();
+        rig.sends(&mut peers[0], &head);
+        rig.sends(&mut peers[1], &[&head[..], &[7; TOPIC_BYTES_MAX - 1]].concat());
+        rig.wait(FRAME_DEADLINE + sweep());
+        assert_eq!(peers.each_ref().map(|peer| rig.shard.phase(peer.id)), [Some(Phase::Closing); 2]);
     }
 
     #[test]

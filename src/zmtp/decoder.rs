@@ -123,8 +123,8 @@ impl Decoder {
         }
     }
 
-    /// The incomplete message or command that `bytes` are the start of. One that is being skipped is in no memory, and
-    /// announces nothing that could buy it time.
+    /// The incomplete message or command that `bytes` are the start of. One that is skipped, or will be as soon as its topic
+    /// is here, is in no memory, and announces nothing that could buy it time.
     pub fn partial(&self, bytes: &[u8]) -> Partial {
         let held_bytes = bytes.len();
         if let Some(skip) = &self.skip {
@@ -137,6 +137,7 @@ impl Decoder {
             };
         }
         let head = parse_head(bytes.get(self.scanned..).unwrap_or_default()).ok().flatten();
+        let head = head.filter(|head| self.fits(*head) == Ok(true));
         let at_least_bytes = match head {
             Some(head) => announced(head).saturating_add(self.scanned + head.head_bytes),
             None => held_bytes,
