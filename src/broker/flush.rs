@@ -1,4 +1,4 @@
-//! Egress queues to the kernel, pending items to links: what follows each turn, in bounded turns of its own.
+//! Egress queues to the kernel, pending items to links: the end of each turn, in bounded turns of its own.
 
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -6,87 +6,54 @@ use std::rc::Rc;
 use corecast_executors::{Refused, end_turn, spawn_local};
 
 use super::Item;
-use super::runtime::{Connection, Runtime};
+use super::connection::Connection;
+use super::runtime::Runtime;
 use crate::ids::Neighbour;
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
 use crate::shard::{Shard, Visit};
 
-impl Runtime {
-    /// Does all that the shard has left to be done. A publisher's pump comes here before it reads again: so a
-    /// shard never takes in faster than it gives out.
-    pub(super) async fn settle(self: &Rc<Self>) {
-        while self.settle_turn() {
-            end_turn().await;
+/// Does all that the shard has left to be done. A publisher's pump comes here before it reads again: so a shard never
+/// takes in faster than it gives out.
+pub(super) async fn settle(runtime: &Rc<Runtime>) {
+    while settle_turn(runtime) {
+        end_turn().await;
+    }
+}
+
+/// One turn of it. Returns true if there is more.
+fn settle_turn(runtime: &Rc<Runtime>) -> bool {
+    let mut shard = runtime.shard.borrow_mut();
+    send_links(runtime, &mut shard);
+    runtime.want_dials(&mut shard);
+    for _ in 0..FLUSH_SESSIONS_PER_TURN {
+        let Some(id) = shard.outbox().dirty.pop_front() else { break };
+        let Some(connection) = runtime.connections.get(id) else {
+            runtime.answer_local(&mut shard, id);
+            continue;
+        };
+        match visit(&mut shard, &connection) {
+            Visit::Done => {}
+            Visit::Again => shard.outbox().dirty.push_back(id),
+            Visit::Full => spawn_local(flush_when_writable(Rc::clone(runtime), connection)).detach(),
         }
     }
+    // Releases may have left answers, closes may have left items for links.
+    runtime.apply(&mut shard);
+    send_links(runtime, &mut shard);
+    !shard.outbox().dirty.is_empty()
+}
 
-    /// One turn of it; `true` if there is more.
-    fn settle_turn(self: &Rc<Self>) -> bool {
-        let mut shard = self.shard.borrow_mut();
-        self.send_links(&mut shard);
-        self.dial_all(&mut shard);
-        for _ in 0..FLUSH_SESSIONS_PER_TURN {
-            let Some(id) = shard.outbox().dirty.pop_front() else { break };
-            let Some(connection) = self.connection(id) else {
-                self.answer_local(&mut shard, id);
-                continue;
-            };
-            match visit(&mut shard, &connection) {
-                Visit::Done => {}
-                Visit::Again => shard.outbox().dirty.push_back(id),
-                Visit::Full => self.flush_when_writable(connection),
-            }
+/// Waits for the kernel to take more; until it has taken all, nobody else flushes there.
+async fn flush_when_writable(runtime: Rc<Runtime>, connection: Rc<Connection>) {
+    loop {
+        if connection.stream.writable().await.is_err() {
+            return;
         }
-        // Releases may have left answers, closes may have left items for links.
-        self.apply(&mut shard);
-        self.send_links(&mut shard);
-        !shard.outbox().dirty.is_empty()
-    }
-
-    /// Starts a task that waits for the kernel to take more; until it has taken all, nobody else flushes there.
-    fn flush_when_writable(self: &Rc<Self>, connection: Rc<Connection>) {
-        let runtime = Rc::clone(self);
-        spawn_local(async move {
-            loop {
-                if connection.stream.writable().await.is_err() {
-                    return;
-                }
-                let visited = visit(&mut runtime.shard.borrow_mut(), &connection);
-                runtime.settle().await;
-                if visited == Visit::Done {
-                    return;
-                }
-            }
-        })
-        .detach();
-    }
-
-    /// Hands pending items to the links that have room; for those that have none, a task waits.
-    fn send_links(self: &Rc<Self>, shard: &mut Shard) {
-        while let Some(to) = shard.outbox().links.pop() {
-            if !self.link_waits[usize::from(to.0)].get() && !self.send_link(shard, to) {
-                self.link_waits[usize::from(to.0)].set(true);
-                spawn_local(send_when_room(Rc::clone(self), to)).detach();
-            }
+        let visited = visit(&mut runtime.shard.borrow_mut(), &connection);
+        settle(&runtime).await;
+        if visited == Visit::Done {
+            return;
         }
-    }
-
-    /// `false`: the link is full.
-    fn send_link(&self, shard: &mut Shard, to: Neighbour) -> bool {
-        let Some(link) = &self.links[usize::from(to.0)] else { return true };
-        while let Some(item) = shard.link_next(to) {
-            match link.try_send(Item::Link(item)) {
-                // A shard that has ended wants nothing.
-                Ok(()) | Err(Refused::Closed(_)) => {}
-                Err(Refused::Full(Item::Link(item))) => {
-                    shard.link_put_back(to, item);
-                    return false;
-                }
-                Err(Refused::Full(_)) => {}
-            }
-        }
-        shard.on_link_room(to);
-        true
     }
 }
 
@@ -98,6 +65,34 @@ fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
         connection.fail(&error);
         Visit::Done
     })
+}
+
+/// Hands pending items to the links that have room; for those that have none, a task waits.
+fn send_links(runtime: &Rc<Runtime>, shard: &mut Shard) {
+    while let Some(to) = shard.outbox().links.pop() {
+        if !runtime.link_waits[usize::from(to.0)].get() && !send_link(runtime, shard, to) {
+            runtime.link_waits[usize::from(to.0)].set(true);
+            spawn_local(send_when_room(Rc::clone(runtime), to)).detach();
+        }
+    }
+}
+
+/// Hands a link its pending items. Returns false if it is full.
+fn send_link(runtime: &Runtime, shard: &mut Shard, to: Neighbour) -> bool {
+    let Some(link) = &runtime.links[usize::from(to.0)] else { return true };
+    while let Some(item) = shard.link_next(to) {
+        match link.try_send(Item::Link(item)) {
+            // A shard that has ended wants nothing.
+            Ok(()) | Err(Refused::Closed(_)) => {}
+            Err(Refused::Full(Item::Link(item))) => {
+                shard.link_put_back(to, item);
+                return false;
+            }
+            Err(Refused::Full(_)) => unreachable!("a refused item is the one that was sent"),
+        }
+    }
+    shard.on_link_room(to);
+    true
 }
 
 /// Waits for room on a link and sends what is pending there, in order. It drains no link itself.
@@ -113,5 +108,5 @@ async fn send_when_room(runtime: Rc<Runtime>, to: Neighbour) {
         runtime.apply(&mut shard);
     }
     runtime.link_waits[usize::from(to.0)].set(false);
-    runtime.settle().await;
+    settle(&runtime).await;
 }

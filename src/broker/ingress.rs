@@ -1,23 +1,21 @@
-//! A session's pump: waits until there is something to read, reads one turn of it, and hands whole frames to the
-//! shard. [`ingest`] is the part without I/O, which simulations drive too.
+//! A session's pump: waits until there is something to read, reads one turn of it, and hands it to the shard.
 
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, end_turn};
+use corecast_executors::{MonotonicNs, end_turn, spawn_local};
 
 use super::Item;
-use super::runtime::{Connection, Runtime, is_peers_end};
-use super::zmtp_ingress::{ingest_zmtp, unix_ns};
+use super::connection::{Connection, is_peers_end};
+use super::flush::settle;
+use super::ingest::{end_stream, ingest};
+use super::runtime::{ReadBuffers, Runtime};
+use super::zmtp_ingest::{ingest_zmtp, unix_ns};
 use crate::auth::Identity;
-use crate::error::ErrorCode;
-use crate::ids::SessionId;
-use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES, PARTIAL_BYTES_IN_SLAB};
-use crate::shard::{Door, Phase, Shard};
-use crate::transport::Stream;
-use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Reader, Slab, Span, WireError, announced_bytes, split};
+use crate::limits::PARTIAL_BYTES_IN_SLAB;
+use crate::shard::Door;
+use crate::transport::{Accepted, Stream};
 
-/// What a turn of reading came to.
+/// The result of a turn of reading.
 enum Turn {
     /// Wait for more.
     More,
@@ -25,111 +23,32 @@ enum Turn {
     Ended(bool),
 }
 
-/// Takes what a session's reader holds after a read: the greeting first, then frames. What is whole goes to the
-/// shard, what is not stays in the reader, and what is wrong ends the session.
-pub fn ingest(shard: &mut Shard, id: SessionId, reader: &mut Reader, slab: &mut Slab, spans: &mut Vec<Span>) {
-    let mut greeted = 0;
-    match shard.phase(id) {
-        Some(Phase::Hello | Phase::Open) => {}
-        Some(Phase::Greeting) => match greeting::parse(reader.filled(slab)) {
-            Ok(Greeting::NeedMore) => return reader.discard(slab, 0),
-            Ok(Greeting::Version(_)) => {
-                greeted = GREETING_BYTES;
-                shard.on_greeting(id, Ok(()));
-            }
-            Err(code) => {
-                shard.on_greeting(id, Err(code));
-                return discard_all(reader, slab);
-            }
-        },
-        Some(Phase::Closing | Phase::Shut) | None => return discard_all(reader, slab),
+/// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
+pub(super) fn adopt_or_refuse(runtime: &Rc<Runtime>, accepted: Accepted, door: Door) {
+    let taken = accepted.adopt().is_ok_and(|stream| adopt(runtime, stream, door));
+    if !taken {
+        let runtime = Rc::clone(runtime);
+        spawn_local(async move { tell_acceptor(&runtime).await }).detach();
     }
-    spans.clear();
-    let filled = &reader.filled(slab)[greeted..];
-    if shard.phase(id) == Some(Phase::Hello)
-        && let Some(error) = too_long_for_a_hello(filled)
-    {
-        shard.on_wire_error(id, &error);
-        return discard_all(reader, slab);
-    }
-    let found = split(filled, shard.frame_bytes_max(), spans);
-    let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
-    shard.on_frames(id, &bytes, spans);
-    if let Some(error) = found.error {
-        shard.on_wire_error(id, &error);
-    }
-    shard.on_partial(id, reader.partial_frame(), !spans.is_empty());
 }
 
-/// Before the hello nobody is known: little of a stranger is kept.
-fn too_long_for_a_hello(bytes: &[u8]) -> Option<WireError> {
-    let body_bytes = announced_bytes(bytes)? - LENGTH_BYTES;
-    if body_bytes <= HELLO_BYTES_MAX {
-        return None;
-    }
-    let text =
-        format!("the first frame, a hello, announces {body_bytes} bytes; the limit is {HELLO_BYTES_MAX}");
-    Some(WireError::new(ErrorCode::TooLarge, text))
-}
-
-pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) {
-    let all = reader.filled(slab).len();
-    reader.discard(slab, all);
-}
-
-impl Runtime {
-    /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
-    pub(super) fn adopt(self: &Rc<Self>, stream: Stream, door: Door) -> bool {
-        self.stir();
-        // Asked now: the kernel forgets it with the connection.
-        let identity = Identity::Anonymous(stream.peer());
-        let opened = self.shard.borrow_mut().on_open(door, identity);
-        let Some(id) = opened else { return false };
-        let connection = Rc::new(Connection::new(id, door, stream));
-        self.file(&connection);
-        corecast_executors::spawn_local(pump(Rc::clone(self), connection)).detach();
-        true
-    }
-
-    fn turn(&self, connection: &Connection) -> Turn {
-        let begun = MonotonicNs::now();
-        self.hear(begun);
-        let mut slab = self.slab.borrow_mut();
-        let mut reader = connection.reader.borrow_mut();
-        let space = reader.space(&mut slab);
-        let received = match connection.stream.try_recv(space) {
-            Ok(Some(0)) => return Turn::Ended(false),
-            Ok(received) => received.unwrap_or(0),
-            Err(error) => return Turn::Ended(!is_peers_end(&error)),
-        };
-        reader.received(&slab, received);
-        if received == 0 {
-            reader.discard(&mut slab, 0);
-            return Turn::More;
-        }
-        let mut shard = self.shard.borrow_mut();
-        let (shard_ref, id) = (&mut *shard, connection.id);
-        match connection.door {
-            Door::Native | Door::Relay(_) | Door::Local => {
-                ingest(shard_ref, id, &mut reader, &mut slab, &mut self.spans.borrow_mut())
-            }
-            Door::Zmtp(_) => {
-                ingest_zmtp(shard_ref, id, &mut reader, &mut slab, &mut self.zmtp.borrow_mut(), unix_ns());
-            }
-        }
-        if shard.wants_tick() {
-            self.end_rest();
-        }
-        let spent_us = MonotonicNs::now().saturating_since(begun).as_micros();
-        shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
-        Turn::More
-    }
+/// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
+pub(super) fn adopt(runtime: &Rc<Runtime>, stream: Stream, door: Door) -> bool {
+    runtime.stir();
+    // Asked now: the kernel forgets it with the connection.
+    let identity = Identity::Anonymous(stream.peer());
+    let opened = runtime.shard.borrow_mut().on_open(door, identity);
+    let Some(id) = opened else { return false };
+    let connection = Rc::new(Connection::new(id, door, stream));
+    runtime.connections.file(&connection);
+    spawn_local(pump(Rc::clone(runtime), connection)).detach();
+    true
 }
 
 /// Each round ends in a wait for the ring, so that the reactor polls between turns.
 async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
-    runtime.settle().await;
+    settle(&runtime).await;
     let io_failed = loop {
         if connection.is_cut_off() {
             break false;
@@ -139,75 +58,96 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
         }
         if connection.reader.borrow().partial_bytes() > PARTIAL_BYTES_IN_SLAB {
             runtime.shard.borrow_mut().on_readable(id);
-            runtime.wait_while_held(&connection).await;
+            wait_while_held(&runtime, &connection).await;
         }
-        match runtime.turn(&connection) {
+        match turn(&runtime, &connection) {
             Turn::Ended(io_failed) => {
-                runtime.refuse_half_frame(&connection);
+                end_stream(&mut runtime.shard.borrow_mut(), id, connection.has_begun.get());
                 break io_failed;
             }
-            Turn::More => runtime.settle().await,
+            Turn::More => settle(&runtime).await,
         }
-        runtime.catch_up(&connection).await;
-        runtime.wait_while_held(&connection).await;
+        catch_up(&runtime, &connection).await;
+        wait_while_held(&runtime, &connection).await;
     };
     // A farewell that has just been said leaves now or never.
-    runtime.settle().await;
-    runtime.unfile(id, io_failed || connection.io_failed.get());
-    runtime.settle().await;
+    settle(&runtime).await;
+    runtime.unfile(id, io_failed || connection.io_failed());
+    settle(&runtime).await;
     // Nobody placed a connection that was made from here.
     let was_placed = !matches!(connection.door, Door::Relay(_));
     // Its descriptor is free before the acceptor hears of it.
     drop(connection);
     if was_placed {
-        runtime.tell_acceptor().await;
+        tell_acceptor(&runtime).await;
     }
 }
 
-impl Runtime {
-    async fn wait_while_held(&self, connection: &Connection) {
-        while self.shard.borrow().is_held(connection.id) && !connection.ended.get() {
-            connection.wake.wait().await;
-        }
+fn turn(runtime: &Runtime, connection: &Connection) -> Turn {
+    let began = MonotonicNs::now();
+    runtime.hear(began);
+    let mut buffers = runtime.buffers.borrow_mut();
+    let ReadBuffers { slab, spans, zmtp } = &mut *buffers;
+    let mut reader = connection.reader.borrow_mut();
+    let space = reader.space(slab);
+    let received = match connection.stream.try_recv(space) {
+        Ok(Some(0)) => return Turn::Ended(false),
+        Ok(received) => received.unwrap_or(0),
+        Err(error) => return Turn::Ended(!is_peers_end(&error)),
+    };
+    reader.received(slab, received);
+    if received == 0 {
+        reader.discard(slab, 0);
+        return Turn::More;
     }
-
-    /// Does what of the last turn's reading was more than a turn's work, in turns of its own.
-    async fn catch_up(self: &Rc<Self>, connection: &Connection) {
-        while self.shard.borrow().is_behind(connection.id) && !connection.ended.get() {
-            end_turn().await;
-            self.hear(MonotonicNs::now());
-            self.go_on(connection.id);
-            self.settle().await;
+    let mut shard = runtime.shard.borrow_mut();
+    let begun = match connection.door {
+        Door::Native | Door::Relay(_) | Door::Local => {
+            ingest(&mut shard, connection.id, &mut reader, slab, spans)
         }
+        Door::Zmtp(_) => ingest_zmtp(&mut shard, connection.id, &mut reader, slab, zmtp, unix_ns()),
+    };
+    connection.has_begun.set(begun.received_bytes > 0);
+    if shard.wants_tick() {
+        runtime.time.end_rest();
     }
+    let spent_us = MonotonicNs::now().saturating_since(began).as_micros();
+    shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
+    Turn::More
+}
 
-    fn go_on(&self, id: SessionId) {
-        let mut shard = self.shard.borrow_mut();
-        shard.go_on(id);
-        if shard.wants_tick() {
-            self.end_rest();
-        }
+async fn wait_while_held(runtime: &Runtime, connection: &Connection) {
+    while runtime.shard.borrow().is_held(connection.id) && !connection.has_ended() {
+        connection.wake.wait().await;
     }
+}
 
-    /// The stream is over, and not where a frame is: a peer that only shut its side down can still read of it.
-    fn refuse_half_frame(&self, connection: &Connection) {
-        let mut shard = self.shard.borrow_mut();
-        let begun = connection.reader.borrow().partial_bytes() > 0;
-        if begun && matches!(shard.phase(connection.id), Some(Phase::Hello | Phase::Open)) {
-            let error = WireError::new(ErrorCode::Malformed, "the stream ended within a frame");
-            shard.on_wire_error(connection.id, &error);
-        }
+/// Does the rest of the last turn's reading that was more than a turn's work, in turns of its own.
+async fn catch_up(runtime: &Rc<Runtime>, connection: &Connection) {
+    while runtime.shard.borrow().is_behind(connection.id) && !connection.has_ended() {
+        end_turn().await;
+        runtime.hear(MonotonicNs::now());
+        go_on(runtime, connection);
+        settle(runtime).await;
     }
+}
 
-    /// Placement counts the sessions of each shard; one of ours has ended.
-    pub(super) async fn tell_acceptor(&self) {
-        match &self.links[0] {
-            // The first shard is where the acceptor is: it counts its own.
-            None => self.session_left(self.id),
-            Some(link) => {
-                // An acceptor that has ended places nothing any more.
-                let _ = link.send(Item::Left).await;
-            }
+fn go_on(runtime: &Runtime, connection: &Connection) {
+    let mut shard = runtime.shard.borrow_mut();
+    shard.go_on(connection.id);
+    if shard.wants_tick() {
+        runtime.time.end_rest();
+    }
+}
+
+/// Tells placement, which counts the sessions of each shard, that one of this shard has ended.
+async fn tell_acceptor(runtime: &Runtime) {
+    match &runtime.links[0] {
+        // The first shard is where the acceptor is: it counts its own.
+        None => runtime.placement.session_left(runtime.id),
+        Some(link) => {
+            // An acceptor that has ended places nothing any more.
+            let _ = link.send(Item::Left).await;
         }
     }
 }
@@ -224,7 +164,8 @@ mod tests {
     use crate::shard::ShardConfig;
     use crate::telemetry::Pulse;
     use crate::transport::sealed_pair;
-    use crate::wire::{Frame, encode};
+    use crate::wire::greeting::{self, GREETING_BYTES};
+    use crate::wire::{Frame, encode, split};
 
     async fn send_all(stream: &Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -283,8 +224,8 @@ mod tests {
             async move {
                 let (runtime, commands) = body::begin(context, &shard_config, Pulse::default());
                 let (ours, theirs) = sealed_pair().unwrap();
-                runtime.placement.borrow_mut().place();
-                assert!(runtime.adopt(ours, Door::Native));
+                runtime.placement.place();
+                assert!(adopt(&runtime, ours, Door::Native));
                 let _ = done.try_send(hears_itself(&theirs, MESSAGES).await);
                 drop(theirs);
                 body::serve(runtime, commands).await;

@@ -1,49 +1,20 @@
-//! The other way in: a direct publisher's own messages. To the shard it is a session without a connection, so all
-//! that holds for publishers holds for it.
+//! The other way in: a direct publisher's own messages. To the shard it is a session without a connection, so all that
+//! holds for publishers holds for it.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_executors::{Inbox, Link, ShardContext, Wake, end_turn, link, spawn_local};
 
+use super::flush::settle;
+use super::local_port::LocalPort;
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
 use crate::auth::Identity;
-use crate::ids::SessionId;
-use crate::shard::{Door, Shard, ShardConfig};
+use crate::shard::{Door, ShardConfig};
 use crate::telemetry::Pulse;
 use crate::wire::split;
-
-/// The session of the local API.
-pub(super) struct LocalPort {
-    session: SessionId,
-    /// Frames for it that nobody has taken yet.
-    answers: RefCell<Vec<u8>>,
-    answered: Wake,
-    resume: Wake,
-}
-
-impl LocalPort {
-    /// The shard lets this publisher go on.
-    pub(super) fn resumed(&self, id: SessionId) {
-        if id == self.session {
-            self.resume.raise();
-        }
-    }
-}
-
-impl Runtime {
-    /// What the shard says to the local API, if that is who this is.
-    pub(super) fn answer_local(&self, shard: &mut Shard, id: SessionId) {
-        let local = self.local.borrow();
-        let Some(local) = local.as_ref().filter(|local| local.session == id) else { return };
-        let mut answers = local.answers.borrow_mut();
-        shard.flush_all(id, |part| answers.extend_from_slice(part));
-        local.answered.raise();
-    }
-}
 
 /// The first shard of a direct publisher, in the executor of its publisher.
 pub(crate) struct LocalHost {
@@ -65,13 +36,8 @@ impl LocalHost {
         let (runtime, inbox) = body::begin(context, config, Pulse::default());
         let session = runtime.shard.borrow_mut().on_open(Door::Local, Identity::Own);
         let session = session.expect("the local API is always let in");
-        let port = Rc::new(LocalPort {
-            session,
-            answers: RefCell::default(),
-            answered: Wake::new(),
-            resume: Wake::new(),
-        });
-        *runtime.local.borrow_mut() = Some(Rc::clone(&port));
+        let port = Rc::new(LocalPort::new(session));
+        runtime.set_local(Rc::clone(&port));
         let stopped = Rc::new(Wake::new());
         spawn_local(serve(Rc::clone(&runtime), inbox, Rc::clone(&stopped))).detach();
         let host = LocalHost { runtime, port, commands, stopped };
@@ -87,8 +53,8 @@ impl LocalHost {
     /// Takes whole frames, and waits while a `block` queue or a link is full. One task at a time may wait.
     pub(crate) async fn take(&self, frames: Vec<u8>) {
         self.ask(frames).await;
-        while self.runtime.shard.borrow().is_held(self.port.session) {
-            self.port.resume.wait().await;
+        while self.runtime.shard.borrow().is_held(self.port.session()) {
+            self.port.resume().await;
         }
     }
 
@@ -99,32 +65,31 @@ impl LocalHost {
         let found = split(&bytes, usize::MAX, &mut spans);
         assert!(found.error.is_none() && found.whole_bytes == bytes.len(), "own frames are whole");
         self.runtime.stir();
-        self.runtime.shard.borrow_mut().on_frames(self.port.session, &bytes, &spans);
-        self.runtime.settle().await;
-        while self.runtime.shard.borrow().is_behind(self.port.session) {
+        self.runtime.shard.borrow_mut().on_frames(self.port.session(), &bytes, &spans);
+        settle(&self.runtime).await;
+        while self.runtime.shard.borrow().is_behind(self.port.session()) {
             end_turn().await;
-            self.runtime.shard.borrow_mut().go_on(self.port.session);
-            self.runtime.settle().await;
+            self.runtime.shard.borrow_mut().go_on(self.port.session());
+            settle(&self.runtime).await;
         }
     }
 
     /// Waits for answers to such frames, and gives them.
     pub(crate) async fn answers(&self) -> Bytes {
-        self.port.answered.wait().await;
-        Bytes::from(std::mem::take(&mut *self.port.answers.borrow_mut()))
+        self.port.answers().await
     }
 
     /// Lets go who waits for answers.
     pub(crate) fn stop_answers(&self) {
-        self.port.answered.raise();
+        self.port.stop_answers();
     }
 
     /// Sends what was taken, for so long at the most, tells every subscriber, and ends.
     pub(crate) async fn end(&self, drain: Duration) {
         // Gone first, or the shard would wait for it to leave.
-        let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session, false);
+        let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session(), false);
         // Whoever is held would wait for ever.
-        self.port.resume.raise();
+        self.port.resumed(self.port.session());
         for shard in 0..self.commands.len() {
             let (report, _) = link(1);
             self.tell(shard, Item::Drain { time: drain, report });

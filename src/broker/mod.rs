@@ -6,29 +6,45 @@
 //! |---|---|
 //! | `config` | what a broker is started with, checked |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
-//! | `runtime` | one executor's shard, connections and outbox: the only one that touches all three |
-//! | `ingress` | a session's pump: read, split, hand to the shard |
-//! | `zmtp_ingress` | the same for ZeroMQ sockets |
-//! | `flush` | egress queues to the kernel, pending items to links |
-//! | `links` | what comes from other shards |
-//! | `dial` | connecting to direct publishers, for ZeroMQ subscribers |
-//! | `listener` | accepting and placing connections |
+//! | `body` | the life of an executor of the pool: its pumps, from start to drain |
+//! | `listener` | pump: accepting and placing connections |
+//! | `links` | pump: items from other shards |
+//! | `dial` | pump: connecting to direct publishers, for ZeroMQ subscribers |
+//! | `ingress` | pump: reading a session's bytes, turn by turn |
+//! | `ingest`, `zmtp_ingest` | these bytes, after a read: whole frames and messages to the shard |
+//! | `flush` | the end of each turn: egress queues to the kernel, pending items to links |
 //! | `local` | the other way in: messages from the local API of a direct publisher |
-//! | `body` | what an executor of the pool runs, from start to drain |
+//! | `runtime` | one executor's shard, with the parts that its pumps share: |
+//! | `connection` | its connections |
+//! | `placement` | the numbers of sessions by which connections are placed |
+//! | `timekeeper` | its clock, and its rest |
+//! | `journal` | its log lines |
+//! | `drain` | its end |
+//! | `local_port` | the session of a direct publisher's local API |
+//!
+//! Pumps use those below them in this table, and none of them knows a pump above: it leaves work, or raises a
+//! [`Wake`](corecast_executors::Wake).
 
 mod body;
 #[cfg(feature = "broker")]
 mod config;
+mod connection;
 mod dial;
+mod drain;
 mod flush;
+mod ingest;
 mod ingress;
+mod journal;
 mod links;
 mod listener;
 mod local;
+mod local_port;
+mod placement;
 #[cfg(feature = "broker")]
 mod process;
 mod runtime;
-mod zmtp_ingress;
+mod timekeeper;
+mod zmtp_ingest;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -38,11 +54,11 @@ use corecast_executors::{Link, ShardContext};
 pub(crate) use body::run as run_shard;
 #[cfg(feature = "broker")]
 pub use config::BrokerConfig;
-pub use ingress::ingest;
+pub use ingest::ingest;
 pub(crate) use local::LocalHost;
 #[cfg(feature = "broker")]
 pub use process::Broker;
-pub use zmtp_ingress::{ZmtpScratch, ingest_zmtp};
+pub use zmtp_ingest::{ZmtpScratch, ingest_zmtp};
 
 use crate::carrier::LinkItem;
 use crate::shard::Door;

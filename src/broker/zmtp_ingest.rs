@@ -1,12 +1,12 @@
-//! What a ZeroMQ session's reader holds after a read: its machine says what of it is whole and what is to be done, and
-//! the shard does it. Without I/O, so that simulations and fuzzers drive it too.
+//! A ZeroMQ session's bytes after a read: its machine turns them into steps, which the shard does. Without I/O, so that
+//! simulations and fuzzers drive it, too.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::ingress::discard_all;
+use super::ingest::discard_all;
 use crate::ids::SessionId;
 use crate::shard::Shard;
-use crate::wire::{Reader, Slab};
+use crate::wire::{Partial, Reader, Slab};
 use crate::zmtp::Output;
 
 /// Kept from turn to turn for its memory; an executor's connections share one.
@@ -23,7 +23,7 @@ pub fn ingest_zmtp(
     slab: &mut Slab,
     scratch: &mut ZmtpScratch,
     now_unix_ns: u64,
-) {
+) -> Partial {
     let Some(mut machine) = shard.take_machine(id) else { return discard_all(reader, slab) };
     let filled = reader.filled(slab);
     let read = machine.read(filled, &mut scratch.out);
@@ -33,6 +33,7 @@ pub fn ingest_zmtp(
     let bytes = reader.take(slab, read.whole_bytes);
     shard.on_zmtp(id, machine, &bytes, (&read, &mut scratch.out), now_unix_ns);
     shard.on_partial(id, partial, completed);
+    partial
 }
 
 /// Nanoseconds since 1970-01-01 UTC, read once a turn: ZMTP messages carry no time.
@@ -47,6 +48,7 @@ mod tests {
 
     use corecast_executors::{MonotonicNs, TICK};
 
+    use super::super::ingest::end_stream;
     use super::*;
     use crate::auth::Identity;
     use crate::ids::ShardId;
@@ -61,6 +63,7 @@ mod tests {
     struct Peer {
         id: SessionId,
         reader: Reader,
+        begun: Partial,
     }
 
     struct Rig {
@@ -79,7 +82,7 @@ mod tests {
 
         fn publisher(&mut self) -> Peer {
             let id = self.shard.on_open(Door::Zmtp(Sides::Both), Identity::Anonymous(None)).expect("room");
-            let mut peer = Peer { id, reader: Reader::default() };
+            let mut peer = Peer { id, reader: Reader::default(), begun: Partial::default() };
             self.sends(&mut peer, &[&greeting::ours()[..], &command::ready("PUB")].concat());
             assert_eq!(self.shard.phase(id), Some(Phase::Open));
             peer
@@ -90,7 +93,7 @@ mod tests {
             peer.reader.space(&mut self.slab)[..bytes.len()].copy_from_slice(bytes);
             peer.reader.received(&self.slab, bytes.len());
             let (slab, scratch) = (&mut self.slab, &mut self.scratch);
-            ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 0);
+            peer.begun = ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 0);
             self.shard.audit();
         }
 
@@ -143,6 +146,22 @@ mod tests {
         rig.sends(&mut peers[1], &[&head[..], &[7; TOPIC_BYTES_MAX - 1]].concat());
         rig.wait(FRAME_DEADLINE + sweep());
         assert_eq!(peers.each_ref().map(|peer| rig.shard.phase(peer.id)), [Some(Phase::Closing); 2]);
+    }
+
+    #[test]
+    fn a_stream_that_ends_within_a_message_is_an_error_whether_the_message_is_skipped_or_not() {
+        let mut rig = Rig::new();
+        let [mut between, mut within, mut skipping] = [rig.publisher(), rig.publisher(), rig.publisher()];
+        let long = [&[frame::LONG][..], &(8_u64 << 20).to_be_bytes(), &[7; 50_000]].concat();
+        rig.sends(&mut between, &[0, 1, b'a']);
+        rig.sends(&mut within, &[0, 2, b'a']);
+        rig.sends(&mut skipping, &long);
+        assert_eq!(skipping.reader.partial_bytes(), 0, "nothing of it is held");
+        let phases = [between, within, skipping].map(|peer| {
+            end_stream(&mut rig.shard, peer.id, peer.begun.received_bytes > 0);
+            rig.shard.phase(peer.id)
+        });
+        assert_eq!(phases, [Some(Phase::Open), Some(Phase::Closing), Some(Phase::Closing)]);
     }
 
     #[test]

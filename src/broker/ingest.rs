@@ -1,0 +1,82 @@
+//! A native session's bytes after a read: whole frames go to the shard. Without I/O, so that simulations and fuzzers drive
+//! it, too.
+
+use crate::error::ErrorCode;
+use crate::ids::SessionId;
+use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES};
+use crate::shard::{Phase, Shard};
+use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
+use crate::wire::{Partial, Reader, Slab, Span, WireError, announced_bytes, split};
+
+/// Takes the bytes that a session's reader holds after a read: the greeting first, then frames. Those that are whole go to the
+/// shard, the rest stays in the reader, and a fault ends the session. Returns the frame that has begun and is not whole.
+pub fn ingest(
+    shard: &mut Shard,
+    id: SessionId,
+    reader: &mut Reader,
+    slab: &mut Slab,
+    spans: &mut Vec<Span>,
+) -> Partial {
+    let mut greeted = 0;
+    match shard.phase(id) {
+        Some(Phase::Hello | Phase::Open) => {}
+        Some(Phase::Greeting) => match greeting::parse(reader.filled(slab)) {
+            Ok(Greeting::NeedMore) => {
+                reader.discard(slab, 0);
+                return reader.partial_frame();
+            }
+            Ok(Greeting::Version(_)) => {
+                greeted = GREETING_BYTES;
+                shard.on_greeting(id, Ok(()));
+            }
+            Err(code) => {
+                shard.on_greeting(id, Err(code));
+                return discard_all(reader, slab);
+            }
+        },
+        Some(Phase::Closing | Phase::Shut) | None => return discard_all(reader, slab),
+    }
+    spans.clear();
+    let filled = &reader.filled(slab)[greeted..];
+    if shard.phase(id) == Some(Phase::Hello)
+        && let Some(error) = too_long_for_a_hello(filled)
+    {
+        shard.on_wire_error(id, &error);
+        return discard_all(reader, slab);
+    }
+    let found = split(filled, shard.frame_bytes_max(), spans);
+    let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
+    shard.on_frames(id, &bytes, spans);
+    if let Some(error) = found.error {
+        shard.on_wire_error(id, &error);
+    }
+    let partial = reader.partial_frame();
+    shard.on_partial(id, partial, !spans.is_empty());
+    partial
+}
+
+/// Ends the turn and keeps nothing: no frame will come of these bytes.
+pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) -> Partial {
+    let all = reader.filled(slab).len();
+    reader.discard(slab, all);
+    Partial::default()
+}
+
+/// Notes that a session's stream has ended. If a frame has begun, or a message that is skipped, that is an error, which a peer
+/// that has only shut down its own side can still read.
+pub(super) fn end_stream(shard: &mut Shard, id: SessionId, has_begun: bool) {
+    if has_begun && matches!(shard.phase(id), Some(Phase::Hello | Phase::Open)) {
+        shard.on_wire_error(id, &WireError::new(ErrorCode::Malformed, "the stream ended within a frame"));
+    }
+}
+
+/// Before the hello nobody is known: little of a stranger is kept.
+fn too_long_for_a_hello(bytes: &[u8]) -> Option<WireError> {
+    let body_bytes = announced_bytes(bytes)? - LENGTH_BYTES;
+    if body_bytes <= HELLO_BYTES_MAX {
+        return None;
+    }
+    let text =
+        format!("the first frame, a hello, announces {body_bytes} bytes; the limit is {HELLO_BYTES_MAX}");
+    Some(WireError::new(ErrorCode::TooLarge, text))
+}

@@ -1,0 +1,102 @@
+//! The log lines of one executor, each at most once a second for its reason.
+
+use std::cell::{Cell, RefCell};
+
+use corecast_executors::MonotonicNs;
+use tracing::field::display;
+use tracing::{debug, info, warn};
+
+use crate::auth::Identity;
+use crate::ids::{SessionId, ShardId};
+use crate::shard::{Closed, Loss, Shard};
+use crate::telemetry::{CloseReason, OncePerSecond};
+
+/// The log of one shard.
+pub(super) struct Journal {
+    id: ShardId,
+    limit: RefCell<OncePerSecond>,
+    /// The number of messages whose loss could be told to nobody, when that was last logged.
+    untold: Cell<u64>,
+}
+
+impl Journal {
+    pub(super) fn new(id: ShardId) -> Self {
+        Journal { id, limit: RefCell::default(), untold: Cell::new(0) }
+    }
+
+    /// Logs a line, unless one of its reason was logged less than a second ago. The line gets the number of those that
+    /// were left out since then.
+    pub(super) fn limited(&self, now: MonotonicNs, reason: &'static str, line: impl FnOnce(u64)) {
+        // Not borrowed while the line is written.
+        let allowed = self.limit.borrow_mut().allow(reason, now);
+        if let Some(suppressed) = allowed {
+            line(suppressed);
+        }
+    }
+
+    /// A session's end: anything but its peer's orderly close is a line, with the client, its address and the reason.
+    pub(super) fn session_ended(&self, now: MonotonicNs, id: SessionId, closed: &Closed) {
+        let Closed { reason, identity, client, unsent } = closed;
+        let (client, peer) = (client.as_deref(), identity.address().map(display));
+        if *reason != CloseReason::PeerClosed {
+            let (session, reason) = (id.number(self.id), reason.label());
+            self.limited(now, reason, |more| {
+                info!(shard = %self.id, %session, client, peer, reason, unsent, more, "session ended");
+            });
+        } else if *unsent > 0 {
+            // A client that has what it wanted leaves, whatever is still on its way.
+            let session = id.number(self.id);
+            self.limited(now, "unsent", |more| {
+                debug!(shard = %self.id, %session, client, peer, unsent, more, "a client left before it had all");
+            });
+        }
+    }
+
+    /// A publisher's message of so many bytes was skipped.
+    pub(super) fn message_too_long(&self, now: MonotonicNs, shard: &Shard, id: SessionId, bytes: usize) {
+        self.limited(now, "message_too_long", |more| {
+            let session = id.number(self.id);
+            let peer = shard.identity_of(id).and_then(Identity::address).map(display);
+            warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
+        });
+    }
+
+    /// The lines that are due on a tick: losses, and the numbers of lines that were left out.
+    pub(super) fn on_tick(&self, now: MonotonicNs, shard: &mut Shard) {
+        self.losses(now, shard);
+        self.untold(now, shard);
+        self.limit.borrow_mut().overdue(now, |reason, more| {
+            info!(shard = %self.id, reason, more, "left out of the log");
+        });
+    }
+
+    /// Messages that were dropped, the session that lost some last, and the reason.
+    fn losses(&self, now: MonotonicNs, shard: &mut Shard) {
+        let mut limit = self.limit.borrow_mut();
+        let losses = shard.losses().take(|loss| {
+            let key = loss.reason.log_key();
+            // A loss that waits is in the next line: it is not left out.
+            limit.is_due(key, now) && limit.allow(key, now).is_some()
+        });
+        for Loss { reason, messages, session: id } in losses {
+            let peer = shard.identity_of(id).and_then(Identity::address).map(display);
+            let (client, session, reason) = (shard.client_of(id), id.number(self.id), reason.label());
+            info!(
+                shard = %self.id, reason, messages, %session, client, peer,
+                "messages dropped; the session named is the last that lost some"
+            );
+        }
+    }
+
+    /// ZeroMQ subscribers cannot be told what they missed, so the log is.
+    fn untold(&self, now: MonotonicNs, shard: &Shard) {
+        let dropped = shard.counters().gaps_untold;
+        let new = dropped - self.untold.get();
+        if new > 0 && self.limit.borrow().is_due("gaps_untold", now) {
+            self.limited(now, "gaps_untold", |_| {
+                self.untold.set(dropped);
+                info!(shard = %self.id, messages = new, "missed by ZeroMQ subscribers, which cannot be told");
+            });
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The numbers of sessions by which connections are placed, and the acceptors that wait for room. On the first shard
+//! only.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use corecast_executors::Wake;
+
+use crate::ids::ShardId;
+
+/// The number of sessions of each shard, as far as the acceptors know, and these acceptors.
+pub(super) struct Placement {
+    counts: RefCell<Counts>,
+    /// One for each listener.
+    acceptors: RefCell<Vec<Rc<Acceptor>>>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    sessions: Vec<usize>,
+    /// The shard that got the last one: among equals the next takes its turn.
+    last: usize,
+}
+
+/// The events that an acceptor waits for beside its listener.
+#[derive(Default)]
+pub(super) struct Acceptor {
+    /// Raised when it must end.
+    pub(super) stop: Wake,
+    /// Raised when a session has ended, so that a descriptor may be free.
+    pub(super) room: Wake,
+}
+
+impl Placement {
+    pub(super) fn new(shards: usize) -> Self {
+        let counts = Counts { sessions: vec![0; shards], last: shards - 1 };
+        Placement { counts: RefCell::new(counts), acceptors: RefCell::default() }
+    }
+
+    /// The shard with the fewest sessions, which now has one more.
+    pub(super) fn place(&self) -> ShardId {
+        let mut counts = self.counts.borrow_mut();
+        let shards = counts.sessions.len();
+        let in_turn = (1..=shards).map(|step| (counts.last + step) % shards);
+        let shard = in_turn.min_by_key(|shard| counts.sessions[*shard]).expect("there is a shard");
+        counts.sessions[shard] += 1;
+        counts.last = shard;
+        ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"))
+    }
+
+    /// Counts the end of a session, or a connection that was not taken: there is room for another.
+    pub(super) fn session_left(&self, shard: ShardId) {
+        let sessions = &mut self.counts.borrow_mut().sessions[usize::from(shard.0)];
+        *sessions = sessions.checked_sub(1).expect("no more leave than came");
+        // Ends the pause of those that have found no descriptor.
+        self.acceptors.borrow().iter().for_each(|acceptor| acceptor.room.raise());
+    }
+
+    /// The signals of an acceptor that is about to start.
+    pub(super) fn add_acceptor(&self) -> Rc<Acceptor> {
+        let acceptor = Rc::<Acceptor>::default();
+        self.acceptors.borrow_mut().push(Rc::clone(&acceptor));
+        acceptor
+    }
+
+    pub(super) fn stop_acceptors(&self) {
+        self.acceptors.take().iter().for_each(|acceptor| acceptor.stop.raise());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_where_there_are_fewest_and_equals_take_turns() {
+        let placement = Placement::new(3);
+        let placed: Vec<u16> = (0..6).map(|_| placement.place().0).collect();
+        assert_eq!(placed, [0, 1, 2, 0, 1, 2]);
+        placement.session_left(ShardId(1));
+        placement.session_left(ShardId(1));
+        assert_eq!([placement.place().0, placement.place().0], [1, 1]);
+    }
+}
