@@ -138,10 +138,7 @@ impl Chunk {
         if self.encoding == Encoding::Zmtp {
             return zmtp::first_part(&self.bytes).map(route_key);
         }
-        match splitter::first_frame(&self.bytes)? {
-            Frame::Message { topic, .. } | Frame::Parts { topic, .. } => Some(route_key(topic)),
-            _ => None,
-        }
+        splitter::first_frame(&self.bytes)?.message_topic().map(route_key)
     }
 
     /// Calls `each` for every frame, in order.

@@ -52,19 +52,8 @@ impl Registration {
                 "a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"
             ));
         }
-        self.endpoints.iter().find_map(unreachable)
+        self.endpoints.iter().find_map(Endpoint::why_nobody_could_connect)
     }
-}
-
-/// The reason why nobody could reach an endpoint as written, if it shows.
-fn unreachable(endpoint: &Endpoint) -> Option<String> {
-    let Endpoint::Tcp { port, .. } = endpoint else { return None };
-    if endpoint.is_any_host() {
-        return Some(format!(
-            "{endpoint} stands for every address of a host, and cannot be connected to: advertise one of them"
-        ));
-    }
-    (*port == 0).then(|| format!("{endpoint} has no port to connect to"))
 }
 
 /// A line for each endpoint.

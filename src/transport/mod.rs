@@ -6,6 +6,7 @@
 //! | `endpoint` | `tcp://HOST:PORT` and `uds://PATH`, and the errors of places that cannot be reached |
 //! | `text` | the forms in which an endpoint may be written |
 //! | `address` | one address, as the kernel takes it |
+//! | `advertised` | endpoints of direct publishers |
 //! | `names` | look-ups of host names, on threads of their own |
 //! | `access` | access to socket files |
 //! | `listen` | listeners: one at each address of an endpoint |
@@ -19,6 +20,7 @@
 mod accept;
 mod access;
 mod address;
+mod advertised;
 mod connect;
 #[cfg(feature = "broker")]
 mod control;

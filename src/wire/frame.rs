@@ -261,12 +261,21 @@ pub enum FrameKind {
     Control,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
     /// The class of this frame.
     pub fn kind(&self) -> FrameKind {
         match self {
             Frame::Message { .. } | Frame::Gap { .. } | Frame::Parts { .. } => FrameKind::Routable,
             _ => FrameKind::Control,
+        }
+    }
+
+    /// The topic of a message, in whatever form; `None` for gaps and everything else.
+    #[inline]
+    pub fn message_topic(&self) -> Option<&'a [u8]> {
+        match self {
+            Frame::Message { topic, .. } | Frame::Parts { topic, .. } => Some(topic),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,7 +43,8 @@ pub(in crate::client) async fn look_up_doors(
 ) -> Result<Vec<DirectDoor>> {
     let clock = &session.runtime.clock;
     let deadline = clock.now() + LOOK_UP_TIMEOUT;
-    let native = config.listen.clone().unwrap_or_else(|| beside(session, id));
+    let native =
+        config.listen.clone().unwrap_or_else(|| session.config.broker.beside(session.local_ip.get(), &id));
     let zmtp = config.zmtp.iter().map(|endpoint| (Door::Zmtp(Sides::Subscribers), endpoint.clone()));
     let mut doors = Vec::new();
     for (door, endpoint) in std::iter::once((Door::Native, native)).chain(zmtp) {
@@ -66,7 +66,7 @@ pub(in crate::client) struct OpenDoors {
 /// Listens at each of these doors.
 ///
 /// # Errors
-/// As for [`Endpoint::listen`].
+/// As for [`Endpoint::listen_at`].
 pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
     let mut open = OpenDoors { listeners: Vec::new(), socket_files: Vec::new() };
     for DirectDoor { door, endpoint, addresses } in doors {
@@ -109,7 +109,7 @@ impl DirectHost {
             info!(endpoint = endpoint.to_zmq(), "ZeroMQ subscribers may connect");
         }
         let at = &listeners.first().expect("the first door is the native one").endpoint;
-        let advertised = as_seen_by_others(config.advertise.clone().unwrap_or_else(|| at.clone()), at);
+        let advertised = config.advertise.clone().unwrap_or_else(|| at.clone()).seen_by_others(at);
         let host = LocalHost::start(context, commands, &shard_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
         session.state.borrow_mut().announcement = Some(announcement);
@@ -343,34 +343,5 @@ impl Session {
         if self.runtime.log_limit.borrow_mut().allow("not_registered", now).is_some() {
             warn!(broker = %self.config.broker, why, "the broker does not take the registration of a direct publisher");
         }
-    }
-}
-
-/// Where to listen unless told: on the address from which the broker is reached, which is one that others reach
-/// too; or beside the broker's socket file.
-fn beside(session: &Session, id: PublisherId) -> Endpoint {
-    match &session.config.broker {
-        Endpoint::Tcp { .. } => {
-            let host = session.local_ip.get().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
-            Endpoint::Tcp { host, port: 0 }
-        }
-        Endpoint::Uds { path } => {
-            let mut beside = path.clone().into_os_string();
-            beside.push(format!(".{id}"));
-            Endpoint::Uds { path: PathBuf::from(beside) }
-        }
-    }
-}
-
-/// As others can connect to it: an advertised port of 0 is the port that it listens on.
-fn as_seen_by_others(advertised: Endpoint, listens_on: &Endpoint) -> Endpoint {
-    let is_abstract = advertised.is_abstract();
-    match (advertised, listens_on) {
-        (Endpoint::Tcp { host, port: 0 }, Endpoint::Tcp { port, .. }) => Endpoint::Tcp { host, port: *port },
-        (Endpoint::Uds { path }, _) if !is_abstract => {
-            // To whoever is in another directory.
-            Endpoint::Uds { path: std::path::absolute(&path).unwrap_or(path) }
-        }
-        (advertised, _) => advertised,
     }
 }

@@ -232,7 +232,7 @@ impl State {
         }
         let held = mem::take(&mut self.held);
         for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
-            if let Frame::Message { topic, .. } | Frame::Parts { topic, .. } = frame {
+            if let Some(topic) = frame.message_topic() {
                 self.unacked.add(&Bytes::copy_from_slice(topic));
             }
         }
@@ -560,8 +560,7 @@ impl State {
 
 fn messages_in(frames: &[u8]) -> usize {
     let frames = Bytes::copy_from_slice(frames);
-    let is_message = |frame: &Frame<'_>| matches!(frame, Frame::Message { .. } | Frame::Parts { .. });
-    crate::wire::splitter::frames(&frames).filter(|(_, frame)| is_message(frame)).count()
+    crate::wire::splitter::frames(&frames).filter_map(|(_, frame)| frame.message_topic()).count()
 }
 
 #[cfg(test)]
