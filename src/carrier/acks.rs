@@ -1,9 +1,11 @@
-//! Changes that all neighbours are told, and who waits until each of them has seen one. Owned by whoever tells them.
+//! Numbered changes that go to all neighbours, and requests that wait until every neighbour has seen one. Owned by the
+//! sender.
 
 use std::collections::VecDeque;
 
 use crate::ids::Neighbour;
 
+/// Changes, and how far each neighbour has seen them.
 pub(crate) struct Acks<T> {
     /// Changes so far.
     seq: u64,
@@ -19,7 +21,7 @@ impl<T> Acks<T> {
         Acks { seq: 0, seen: vec![0; neighbours], waiting: VecDeque::new() }
     }
 
-    /// The same, among so many of which one is whoever owns this, and has seen everything.
+    /// The same among so many neighbours of which one is the owner itself, which has seen everything.
     pub(crate) fn among(neighbours: usize, me: impl Into<Neighbour>) -> Self {
         let mut acks = Acks::new(neighbours);
         acks.seen[usize::from(me.into().0)] = u64::MAX;
@@ -37,7 +39,7 @@ impl<T> Acks<T> {
         self.seq
     }
 
-    /// `who` waits until all changes so far are seen.
+    /// Lets `who` wait until all changes so far are seen.
     pub(crate) fn wait(&mut self, who: T) {
         self.waiting.push_back((self.seq, who));
     }

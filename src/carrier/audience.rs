@@ -7,20 +7,20 @@ use crate::fanout::Encoding;
 pub(crate) enum Audience {
     /// All that want them, wherever they are: messages of a publisher of this shard.
     Everywhere,
-    /// The sessions of this shard: a neighbour has sent them, and has told all others itself.
+    /// The sessions of this shard: the messages came from a neighbour, which sends them to all others itself.
     Here,
     /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
     ZmtpHere,
 }
 
 impl Audience {
-    /// True if neighbours are told.
+    /// True if they go to neighbours.
     #[inline]
     pub(crate) fn has_neighbours(self) -> bool {
         self == Audience::Everywhere
     }
 
-    /// True if sessions of this encoding are told.
+    /// True if they go to sessions of this encoding.
     #[inline]
     pub(crate) fn has(self, encoding: Encoding) -> bool {
         self != Audience::ZmtpHere || encoding == Encoding::Zmtp

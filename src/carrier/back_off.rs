@@ -1,10 +1,11 @@
-//! The time of the next try to reach the other end. Owned by whoever tries.
+//! The time of the next attempt to connect. Owned by the side that connects.
 
 use std::time::Duration;
 
 use corecast_executors::MonotonicNs;
 
-/// Pauses between tries, doubled from the shortest to the longest. Time is an input; the caller spreads tries of many.
+/// Pauses between attempts, doubled from the shortest to the longest. Time is an input; a caller with many connections adds
+/// jitter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BackOff {
     min: Duration,
@@ -15,24 +16,24 @@ pub(crate) struct BackOff {
 }
 
 impl BackOff {
-    /// A first try that is due at once.
+    /// A first attempt that is due at once.
     pub(crate) fn new(min: Duration, max: Duration, now: MonotonicNs) -> Self {
         BackOff { min, max, pause: min, due: now }
     }
 
-    /// A try has failed, or the connection is lost: gives the time of the next one.
+    /// Notes that an attempt has failed, or that the connection is lost. Returns the time of the next attempt.
     pub(crate) fn failed(&mut self, now: MonotonicNs) -> MonotonicNs {
         self.due = now + self.pause;
         self.pause = (self.pause * 2).min(self.max);
         self.due
     }
 
-    /// The other end has answered: the next pause is the shortest again.
+    /// Notes that the other end has answered: the next pause is the shortest again.
     pub(crate) fn succeeded(&mut self) {
         self.pause = self.min;
     }
 
-    /// True if it is time to try.
+    /// True if it is time for an attempt.
     pub(crate) fn is_due(&self, now: MonotonicNs) -> bool {
         self.due <= now
     }

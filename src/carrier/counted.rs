@@ -1,5 +1,5 @@
-//! Wishes that are passed on first on and last off: the next hop hears of a key when the first asks for it, and when the
-//! last has taken that back. Owned by whoever passes them on.
+//! Interest that is passed on first on, last off: the next hop hears of a key when the first subscriber asks for it, and
+//! when the last has gone. Owned by the sender.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -19,7 +19,7 @@ impl<K> Default for Counted<K> {
 }
 
 impl<K: Hash + Eq> Counted<K> {
-    /// One more asks for this key. `true`: it is the first. `keep` makes the key to keep then.
+    /// Counts one more that asks for this key. `true`: it is the first. `keep` makes the key to keep then.
     pub(crate) fn add<Q>(&mut self, key: &Q, keep: impl FnOnce(&Q) -> K) -> bool
     where
         K: Borrow<Q>,
@@ -33,7 +33,7 @@ impl<K: Hash + Eq> Counted<K> {
         true
     }
 
-    /// One takes it back. `true`: it was the last. A key that nobody asks for stays so.
+    /// Counts one less. `true`: it was the last. A key that nobody asks for stays as it is.
     pub(crate) fn remove<Q>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,

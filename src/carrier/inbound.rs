@@ -1,4 +1,4 @@
-//! Messages that came from the far end of a joint: checked once, and kept in order while shards are behind. Owned by a joint.
+//! Messages from the far end of a joint: checked once, and kept in order while shards are behind. Owned by a joint.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub(super) struct Inbound {
     waiting: VecDeque<(Batch, u64)>,
     /// The last parcel that was handed on.
     had: u64,
-    /// Messages that waited when the connection was lost. They come again, unless the far end has started anew.
+    /// Messages that waited when the connection was lost. They are sent again, unless the far end has restarted.
     dropped: u64,
 }
 
@@ -25,11 +25,10 @@ impl Inbound {
         self.had
     }
 
-    /// A parcel has come. Returns the number of messages that are missed and of which nobody can be told here, since a
-    /// notice names no topic. One that came before is passed over.
+    /// Takes a parcel. Returns the number of missed messages that cannot be reported here, since their notice names no topic.
     ///
     /// # Errors
-    /// A parcel is missing before it, or its bytes are not whole, routable frames.
+    /// It is not the next, or its bytes are not whole, routable frames.
     pub(super) fn take(
         &mut self,
         number: u64,
@@ -37,11 +36,8 @@ impl Inbound {
         frame_bytes_max: usize,
     ) -> Result<u64, WireError> {
         let next = self.had + self.waiting.len() as u64 + 1;
-        if number > next {
-            return Err(WireError::new(ErrorCode::Unexpected, "a parcel is missing"));
-        }
-        if number < next {
-            return Ok(0);
+        if number != next {
+            return Err(WireError::new(ErrorCode::Unexpected, "a parcel out of its order"));
         }
         let (batch, messages, untold) = read(bytes, frame_bytes_max)?;
         self.waiting.push_back((batch, messages));
@@ -55,13 +51,13 @@ impl Inbound {
         Some(batch)
     }
 
-    /// The connection is lost: what is not handed on will come again.
+    /// Drops what is not handed on, since the connection is lost: it will be sent again.
     pub(super) fn forget_waiting(&mut self) {
         self.dropped += self.waiting.drain(..).map(|(_, messages)| messages).sum::<u64>();
     }
 
-    /// The far end has said hello. `is_known`: it is the one that was met before. Returns the number of messages that came
-    /// and will not come again.
+    /// Begins a connection to a far end, which `is_known` from the one before. Returns the number of messages that were
+    /// dropped and will not be sent again.
     pub(super) fn greet(&mut self, is_known: bool) -> u64 {
         let dropped = std::mem::take(&mut self.dropped);
         if is_known {
@@ -72,8 +68,8 @@ impl Inbound {
     }
 }
 
-/// Checks the frames of a parcel. Returns them as a batch, without the notices that name no topic, the number of messages
-/// among them, and of those that these notices tell to be missed.
+/// Checks the frames of a parcel. Returns them as a batch without the notices that name no topic, the number of messages in
+/// it, and the number of missed messages that those notices report.
 fn read(bytes: Bytes, frame_bytes_max: usize) -> Result<(Batch, u64, u64), WireError> {
     let mut spans = Vec::new();
     let split = split(&bytes, frame_bytes_max, &mut spans);
@@ -116,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_that_comes_again_is_passed_over_and_none_is_left_out() {
+    fn parcels_come_one_by_one_and_again_only_if_they_were_not_handed_on() {
         let mut inbound = Inbound::default();
         assert_eq!(take(&mut inbound, 1, message(b"a")), Ok(0));
-        assert_eq!(take(&mut inbound, 1, message(b"a")), Ok(0));
+        assert_eq!(take(&mut inbound, 1, message(b"a")), Err(ErrorCode::Unexpected));
         assert_eq!(take(&mut inbound, 3, message(b"a")), Err(ErrorCode::Unexpected));
         assert!(inbound.next().is_some() && inbound.next().is_none());
         assert_eq!(take(&mut inbound, 2, message(b"a")), Ok(0));

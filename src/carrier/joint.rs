@@ -1,9 +1,9 @@
-//! One end of a joint between two brokers, without I/O: a carrier whose far end is the joint's other end. Whoever owns the
-//! connection moves parcels; time is an input.
+//! One end of a joint between two brokers, without I/O: a carrier whose far end is the joint's other end. A pump moves the
+//! parcels; time is an input.
 //!
-//! Messages cross once, in order, and never back: shards hand on only what came from their own publishers. Frames that are
-//! not confirmed when a connection is lost leave again on the next. What finds no room meanwhile is dropped by the policy
-//! and told as a gap at its place in the stream; what a far end that has started anew cannot be told is counted.
+//! Messages cross once, in order, and never back: shards pass on only messages of their own publishers. Parcels that are not
+//! confirmed when a connection is lost are sent again on the next. Messages that find no room meanwhile are dropped by the
+//! policy, and reported as a gap at their place in the stream. Messages for a far end that has restarted are counted as lost.
 
 use std::collections::VecDeque;
 
@@ -29,9 +29,9 @@ use crate::wire::WireError;
 pub struct JointConfig {
     /// Shards of its broker.
     pub shards: usize,
-    /// A number that differs from start to start of this end; not 0.
+    /// A number that is new with each start of this end; not 0.
     pub origin: u64,
-    /// What gives way when the far end does not keep up. `block` holds publishers only while the far end is there;
+    /// The policy of the queue to the far end when that does not keep up. `block` holds publishers only while the far end is there;
     /// `disconnect` is not for joints, which would only come back.
     pub overflow: OverflowPolicy,
     /// The bounds of the queue to the far end.
@@ -56,11 +56,11 @@ pub struct Crossed {
     pub sent: u64,
     /// Handed on to shards here.
     pub received: u64,
-    /// Dropped for want of room in the queue; the far end is told where.
+    /// Dropped for want of room in the queue; gap notices report them to the far end.
     pub dropped: u64,
-    /// Dropped because the far end has started anew: some of them it may have had.
+    /// Dropped because the far end has restarted; it may have received some of them before.
     pub lost: u64,
-    /// Missed, as the far end says, of topics that it could not name.
+    /// Reported missing by the far end, on topics that it does not name.
     pub untold: u64,
 }
 
@@ -73,17 +73,17 @@ pub struct Joint {
     connection: Connection,
     /// Connections so far.
     connections: u64,
-    /// The filters of the far end, each with the connection on which it was last said.
+    /// The filters of the far end, each with the number of the connection on which it was last sent.
     far_wants: AHashMap<Filter, u64>,
-    /// The start of the far end that was met last.
+    /// The `origin` of the far end that was met last; 0 for none.
     met: u64,
     /// Publishers held until the queue has room.
     held: Vec<(ShardId, SessionId)>,
-    /// Parcels that leave before frames, in order.
+    /// Parcels that go before frames, in order.
     words: VecDeque<Parcel>,
-    /// Changes of what is wanted that leave behind them.
+    /// Changes of interest that go behind them.
     late: Late<Filter>,
-    /// The number of changes for which the far end has been asked to say that it knows them.
+    /// Changes of interest that the last `Fence` on this connection covers.
     fenced: u64,
     back_off: BackOff,
     crossed: Crossed,
@@ -114,11 +114,11 @@ impl Joint {
         }
     }
 
-    /// A shard tells something.
+    /// Takes an item from a shard's link.
     pub fn on_link(&mut self, from: ShardId, item: LinkItem) {
         let is_away = self.connection == Connection::Away;
         match self.near.on_link(from, item) {
-            // A new connection begins with all that is wanted.
+            // A new connection begins with all filters.
             Some(Word::Interest { filter, wanted }) if !is_away => {
                 self.late.add(&filter, wanted, Filter::clone);
             }
@@ -138,7 +138,7 @@ impl Joint {
         self.go_on();
     }
 
-    /// A connection to the far end stands.
+    /// Begins a connection to the far end.
     pub fn on_connected(&mut self) {
         self.connection = Connection::New;
         self.connections += 1;
@@ -153,7 +153,7 @@ impl Joint {
         self.outbound.rewind();
     }
 
-    /// The connection is lost, or could not be made. Returns the time of the next try.
+    /// Notes that the connection is lost, or could not be made. Returns the time of the next attempt.
     pub fn on_lost(&mut self, now: MonotonicNs) -> MonotonicNs {
         self.connection = Connection::Away;
         self.words.clear();
@@ -198,10 +198,10 @@ impl Joint {
         Some(Parcel::Frames { number, bytes })
     }
 
-    /// A parcel of the far end has come.
+    /// Takes a parcel of the far end.
     ///
     /// # Errors
-    /// What no end of a joint says: the connection is to be given up.
+    /// A parcel that no end of a joint sends: close the connection.
     pub fn on_parcel(&mut self, parcel: Parcel) -> Result<(), WireError> {
         let unexpected = |text: &str| Err(WireError::new(ErrorCode::Unexpected, text));
         match (self.connection, parcel) {
@@ -230,7 +230,7 @@ impl Joint {
         Ok(())
     }
 
-    /// Hands on what came, as far as the shards take it, and answers what has come to be in force.
+    /// Hands waiting batches to the shards as far as they have room, and answers fences that are in force.
     fn go_on(&mut self) {
         let mut has_some = false;
         while !self.near.is_backed_up()
@@ -276,7 +276,7 @@ impl Joint {
         }
     }
 
-    /// The filters that were not said on this connection are no longer wanted.
+    /// Withdraws the filters that were not sent on this connection.
     fn forget_unsaid(&mut self) {
         let connections = self.connections;
         let unsaid = self.far_wants.extract_if(|_, said| *said != connections);
@@ -293,7 +293,7 @@ impl Joint {
         }
     }
 
-    /// Publishers that the full queue held go on.
+    /// Releases the publishers that the full queue held.
     fn let_go(&mut self) {
         for held in std::mem::take(&mut self.held) {
             self.near.hold(held, false);
@@ -310,7 +310,7 @@ impl Joint {
         self.near.link_next(to)
     }
 
-    /// Items have gone to a shard: what waited for that goes on.
+    /// Notes that items have gone to a shard, so that waiting batches may go on.
     pub fn on_link_room(&mut self) {
         self.go_on();
     }
@@ -330,7 +330,7 @@ impl Joint {
         self.outbound.held_bytes()
     }
 
-    /// The messages that have crossed, and those that have not.
+    /// The counts of messages that have crossed, and of those that have not.
     pub fn crossed(&self) -> Crossed {
         self.crossed
     }

@@ -1,12 +1,12 @@
-//! Changes of what is wanted that the next hop has not been told: it does not read, or is away. Owned by whoever tells it.
+//! Changes of interest that wait until the next hop reads again. Owned by their sender.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
 
 use ahash::AHashMap;
 
-/// For each key the change that the next hop must be told, if any. A change and its opposite cancel out, so a hop that
-/// reads nothing costs no more than there are keys, however often they come and go.
+/// The change that waits for each key, if any. A change and its opposite cancel out, so a hop that reads nothing costs no
+/// more than there are keys, however often they come and go.
 #[derive(Debug)]
 pub(crate) struct Late<K> {
     changes: AHashMap<K, bool>,
@@ -19,7 +19,7 @@ impl<K> Default for Late<K> {
 }
 
 impl<K: Hash + Eq> Late<K> {
-    /// True if the hop has been told everything.
+    /// True if nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -36,7 +36,7 @@ impl<K: Hash + Eq> Late<K> {
         }
     }
 
-    /// Takes all changes, in no order. They count as told.
+    /// Takes all changes, in no order, to be sent now.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (K, bool)> + use<K> {
         std::mem::take(&mut self.changes).into_iter()
     }

@@ -1,4 +1,4 @@
-//! The words of neighbours to each other: of shards, and of shards and carriers.
+//! Messages between neighbours: between shards, and between shards and carriers.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use crate::ids::{PublisherId, SessionId, SessionNumber};
 use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::Filter;
 
-/// What one shard tells another. Order on a link is part of the meaning: a count or an acknowledgement speaks of
-/// all that was sent before it.
+/// A message from one neighbour to another. Order on a link is part of the meaning: a count or an acknowledgement covers
+/// everything sent before it. Carriers speak of batches, interest and holds; the rest is between shards.
 #[derive(Clone, Debug)]
 pub enum LinkItem {
-    /// Frames that a publisher of the sending shard published, and that somebody here wants.
+    /// Frames of a publisher of the sender, wanted by the receiver.
     Batch {
         /// The frames.
         batch: Arc<Batch>,
-        /// Who published them: a session of the sending shard.
+        /// The publisher: a session of the sender.
         publisher: SessionId,
     },
-    /// A `block` queue of the sending shard is over its bound: do not read this publisher of yours.
+    /// A queue of the sender with the policy `block` is over its bound: do not read this publisher of yours.
     Hold {
-        /// A session of the receiving shard.
+        /// A session of the receiver.
         publisher: SessionId,
     },
     /// The queue that the `Hold` was for has room again.
@@ -30,34 +30,34 @@ pub enum LinkItem {
         /// As in `Hold`.
         publisher: SessionId,
     },
-    /// The sending shard now has, or no longer has, sessions with this filter.
+    /// The sender now has, or no longer has, subscribers to this filter.
     Interest {
         /// Counts the sender's changes, from 1.
         seq: u64,
-        /// Which filter.
+        /// The filter.
         filter: Filter,
-        /// Has, or no longer has.
+        /// True from the first subscriber on, false after the last.
         wanted: bool,
     },
-    /// A session of the sending shard has subscribed to a filter that the shard had: for ZeroMQ publishers that want to
-    /// hear of each.
+    /// A session of the sending shard has subscribed to a filter that the shard had before: for ZeroMQ publishers that
+    /// want to hear of each subscription.
     Repeated {
-        /// Which filter.
+        /// The filter.
         filter: Filter,
     },
-    /// The sending shard routes by all changes up to this one.
+    /// The sender routes by all changes up to this one.
     InterestSeen {
         /// The receiver's own count.
         seq: u64,
     },
-    /// Tell me how many subscribers you have for this topic, now and whenever it changes.
+    /// A request for the number of subscribers to this topic, now and whenever it changes.
     Watch {
         /// The asking shard's number for it.
         watch: u64,
         /// The topic.
         topic: Bytes,
     },
-    /// No more of that.
+    /// The end of a `Watch`.
     Unwatch {
         /// As in `Watch`.
         watch: u64,
@@ -69,18 +69,18 @@ pub enum LinkItem {
         /// Subscribers of the sending shard.
         count: u32,
     },
-    /// A session of the sending shard asks the registry.
+    /// A request of a session of the sending shard to the registry.
     Registry {
-        /// Which.
+        /// The session.
         session: SessionId,
-        /// What.
+        /// The request.
         ask: RegistryAsk,
     },
     /// The registry has changed.
     Publisher {
         /// Counts the changes, from 1.
         seq: u64,
-        /// What.
+        /// The change.
         change: RegistryChange,
     },
     /// The sending shard knows of all changes of the registry up to this one.
@@ -90,14 +90,14 @@ pub enum LinkItem {
     },
     /// Frames for a session of the receiving shard.
     Answer {
-        /// Which.
+        /// The session.
         session: SessionId,
         /// Whole frames.
         bytes: Bytes,
     },
     /// A part of the list of publishers that a session of the receiving shard asks for.
     ListPart {
-        /// Which.
+        /// The session.
         session: SessionId,
         /// Whole frames.
         bytes: Bytes,
@@ -108,21 +108,21 @@ pub enum LinkItem {
     Succeed {
         /// The old session.
         number: SessionNumber,
-        /// What it was welcomed with.
+        /// The ticket that came with its welcome.
         ticket: u64,
         /// The new one, which opens behind all that the old one said.
         successor: SessionId,
     },
-    /// Answered by `InterestSeen`: all that was sent before this has arrived.
+    /// A question answered by `InterestSeen` once everything sent before it has arrived.
     Fence {
         /// Counted with the changes of interest.
         seq: u64,
     },
     /// A session of the receiving shard may open: its predecessor is over.
     Open {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
-    /// The sending shard takes no more frames from publishers: no batch follows.
+    /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
 }

@@ -3,16 +3,16 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `link_item` | the words of neighbours to each other |
-//! | `counted` | wishes that are passed on first on and last off |
-//! | `late` | of these, the changes that the next hop has not been told |
-//! | `acks` | changes that all neighbours must see before somebody is answered |
-//! | `outgoing` | items that wait for one neighbour, and who is held while too many do |
-//! | `back_off` | the time of the next try |
+//! | `link_item` | messages from one neighbour to another |
+//! | `counted` | interest that is passed on first on, last off |
+//! | `late` | changes of interest that wait until the next hop reads again |
+//! | `acks` | numbered changes, and requests that wait until every neighbour has seen one |
+//! | `outgoing` | items that wait for one neighbour, and the publishers that are held while too many do |
+//! | `back_off` | the time of the next attempt to connect |
 //! | `audience` | the sessions that messages are for, by the way on which they came |
 //! | `near` | a carrier, as the shards of its broker see it |
 //! | `inbound`, `outbound` | messages from the far end of a joint, and to it |
-//! | `parcel` | the words of the two ends of a joint |
+//! | `parcel` | messages from one end of a joint to the other |
 //! | `joint` | one end of a joint between two brokers |
 //! | `loopback` | a joint in memory, for tests |
 //!

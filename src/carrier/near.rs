@@ -1,5 +1,5 @@
 //! A carrier as the shards of its own broker see it: a neighbour behind the last of them, which speaks the same link items.
-//! Owned by the carrier; where messages go from here is not known here.
+//! Owned by the carrier; it knows nothing of the far end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::topic::Filter;
 /// The publisher of all that a carrier brings, as shards know it. They hold it as one.
 const PUBLISHER: SessionId = SessionId { slot: 0, generation: 0 };
 
-/// A word of a shard that is for the far end.
+/// News of a shard for the far end.
 pub(super) enum Word {
     /// The first of the shards wants this filter, or the last has ceased to.
     Interest { filter: Filter, wanted: bool },
@@ -27,7 +27,7 @@ pub(super) enum Word {
 #[derive(Default)]
 struct Shore {
     outgoing: Outgoing<LinkItem, ()>,
-    /// It stops: no batch goes there any more.
+    /// True if it stops: no batch goes there any more.
     has_ended: bool,
 }
 
@@ -38,12 +38,13 @@ pub(super) struct Near {
     fanout: Fanout,
     /// The number of shards that want each filter.
     wanted: Counted<Filter>,
-    /// Changes of that which the far end must know, and those of them that it knows.
+    /// Changes of these filters so far, and the number of them that the far end knows.
     changes: u64,
     known: u64,
-    /// Changes of shards that are answered when the far end knows of so many changes.
+    /// Confirmations that shards wait for: due when the far end knows so many changes, to which shard, of which of its
+    /// own changes.
     unanswered: VecDeque<(u64, ShardId, u64)>,
-    /// Fences of the far end that are answered when all shards know what came before.
+    /// Fences of the far end, answered when all shards know what came before.
     fences: Acks<u64>,
     /// Full queues of sessions that hold what comes from the far end.
     held_by: u32,
@@ -82,7 +83,7 @@ impl Near {
         }
     }
 
-    /// A shard tells something.
+    /// Takes an item from a shard's link. Returns what the far end must know of it.
     pub(super) fn on_link(&mut self, from: ShardId, item: LinkItem) -> Option<Word> {
         let word = self.take(from, item);
         self.answer();
@@ -113,7 +114,7 @@ impl Near {
                 self.shore(from).has_ended = true;
                 self.send(from, LinkItem::LastBatch);
             }
-            // A wish that is known already is news to ZeroMQ publishers alone.
+            // A filter that is known already is news to ZeroMQ publishers alone.
             LinkItem::Repeated { .. } => {}
             LinkItem::Watch { .. }
             | LinkItem::Unwatch { .. }
@@ -134,13 +135,13 @@ impl Near {
         self.changes
     }
 
-    /// There is a new connection, on which all that is wanted is said again: that counts as a change.
+    /// Lists all filters for a new connection, and counts that as a change.
     pub(super) fn restate(&mut self) -> impl Iterator<Item = &Filter> {
         self.changes += 1;
         self.wanted.keys()
     }
 
-    /// The far end knows of so many changes: shards are answered that wait for them.
+    /// Notes that the far end knows so many changes, and confirms them to the shards that wait.
     pub(super) fn far_saw(&mut self, changes: u64) {
         self.known = self.known.max(changes);
         self.answer();
@@ -159,7 +160,7 @@ impl Near {
         }
     }
 
-    /// The far end wants a filter, or no longer: every shard is told.
+    /// Tells every shard that the far end wants a filter, or no longer.
     pub(super) fn far_wants(&mut self, filter: &Filter, wanted: bool) {
         let seq = self.fences.next();
         for shard in self.all() {
@@ -167,17 +168,17 @@ impl Near {
         }
     }
 
-    /// The far end asks when all that it has said is in force.
+    /// Notes a fence of the far end.
     pub(super) fn far_fence(&mut self, seq: u64) {
         self.fences.wait(seq);
     }
 
-    /// The last fence of the far end that has come to be in force since this was asked.
+    /// Takes the last of the fences that have come to be in force.
     pub(super) fn next_fence(&mut self) -> Option<u64> {
         std::iter::from_fn(|| self.fences.pop_done()).last()
     }
 
-    /// The far end is away, and waits for no answer.
+    /// Drops the fences: the far end is away, and waits for no answer.
     pub(super) fn forget_fences(&mut self) {
         self.fences.forget_waiting();
     }
@@ -199,7 +200,7 @@ impl Near {
         messages
     }
 
-    /// True if what comes from the far end should wait: a shard is behind, or a session with `block` is full.
+    /// True if batches of the far end should wait: a shard is behind, or the queue of a session with `block` is full.
     pub(super) fn is_backed_up(&self) -> bool {
         self.held_by > 0 || self.shards.iter().any(|shore| shore.outgoing.is_backed_up())
     }

@@ -1,5 +1,5 @@
-//! Messages on their way to the far end of a joint: those that it wants, in a queue with a policy of its own, and those
-//! that have left and are not confirmed. Owned by a joint.
+//! Messages on their way to the far end of a joint: a queue with a policy, and behind it the parcels that were sent and are
+//! not confirmed. Owned by a joint.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use crate::topic::Filter;
 /// The far end, as the router knows it.
 const FAR: Target = Target::Group(GroupId(0));
 
-/// Frames that have left in one parcel.
+/// A parcel of frames that was cut from the queue.
 struct Flown {
     number: u64,
     bytes: Bytes,
@@ -29,10 +29,10 @@ pub(super) struct Outbound {
     queue: EgressQueue,
     policy: OverflowPolicy,
     bounds: QueueBounds,
-    /// Parcels that the far end has not confirmed, in order. They leave again on the next connection.
+    /// Parcels that the far end has not confirmed, in order. They are sent again on the next connection.
     flown: VecDeque<Flown>,
     flown_bytes: usize,
-    /// The number of them, from the first on, that have left on this connection.
+    /// The number of them, from the first on, that were sent on this connection.
     left: usize,
     /// Parcels so far.
     number: u64,
@@ -52,13 +52,13 @@ impl Outbound {
         }
     }
 
-    /// The far end wants messages for a filter, or no longer. `false`: that is no change.
+    /// Adds a filter of the far end, or removes it. `false`: that is no change.
     pub(super) fn want(&mut self, filter: &Filter, wanted: bool) -> bool {
         if wanted { self.fanout.router.insert(filter, FAR) } else { self.fanout.router.remove(filter, FAR) }
     }
 
-    /// Queues what the far end wants of a batch. While it is away, nobody is held for it: then the oldest give way in
-    /// place of `block`. Returns the number of messages that were dropped, and whether the publisher is to be held.
+    /// Queues the messages of a batch that the far end wants. While it is away nobody is held for it: then the oldest are
+    /// dropped in place of `block`. Returns the number of messages that were dropped, and whether the publisher is to be held.
     pub(super) fn offer(&mut self, batch: &Batch, is_away: bool) -> (u64, bool) {
         let policy = match self.policy {
             OverflowPolicy::Block if is_away => OverflowPolicy::DropOldest,
@@ -90,7 +90,7 @@ impl Outbound {
         self.queue.has_room(self.bounds)
     }
 
-    /// Takes the parcel that leaves next, if the far end has confirmed enough of those before it.
+    /// Takes the next parcel to send, if the far end has confirmed enough of those before it.
     pub(super) fn next(&mut self) -> Option<(u64, Bytes)> {
         if self.left == self.flown.len() {
             self.cut_parcel()?;
@@ -124,8 +124,8 @@ impl Outbound {
         Some(())
     }
 
-    /// The far end has all parcels up to this one. Returns the number of messages in those that were open. `None`: it
-    /// confirms what has not left.
+    /// Notes that the far end has all parcels up to this one. Returns the number of messages that this confirms. `None`: no
+    /// such parcel was made.
     pub(super) fn had(&mut self, number: u64) -> Option<u64> {
         if number > self.number {
             return None;
@@ -142,13 +142,12 @@ impl Outbound {
         Some(messages)
     }
 
-    /// There is a new connection: what is not confirmed leaves again.
+    /// Sends all that is not confirmed again, on a new connection.
     pub(super) fn rewind(&mut self) {
         self.left = 0;
     }
 
-    /// The far end has started anew, and knows nothing of what has left or waits: all of it is dropped. Returns the number
-    /// of messages.
+    /// Drops everything, for a far end that has restarted and knows nothing of it. Returns the number of messages.
     pub(super) fn abandon(&mut self) -> u64 {
         let flown: u64 = self.flown.drain(..).map(|flown| flown.messages).sum();
         (self.flown_bytes, self.left, self.number) = (0, 0, 0);

@@ -1,10 +1,10 @@
-//! Items that wait to go to one neighbour, and the origins that are held while too many do. Owned by whoever sends them.
+//! Items that wait to go to one neighbour, and the publishers that are held while too many do. Owned by the sender.
 
 use std::collections::VecDeque;
 
 use crate::limits::LINK_ITEMS_PER_TURN;
 
-/// A queue that takes everything, and says from whom no more is to come for now.
+/// A queue that takes every item, and back-pressure for the origins of the items.
 #[derive(Debug)]
 pub(crate) struct Outgoing<T, O> {
     items: VecDeque<T>,
@@ -55,7 +55,7 @@ impl<T, O: PartialEq> Outgoing<T, O> {
         self.items.len() > LINK_ITEMS_PER_TURN
     }
 
-    /// Notes that an origin is to be held if too much waits. `true`: it is to be held once more, on this account.
+    /// Holds an origin if too much waits. `true`: it was not held by this queue before.
     pub(crate) fn hold_if_backed_up(&mut self, origin: O) -> bool {
         let holds = self.is_backed_up() && !self.held.contains(&origin);
         if holds {

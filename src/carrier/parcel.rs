@@ -1,11 +1,11 @@
-//! The words of one end of a joint to the other. Order is part of the meaning, but for acknowledgements, which may overtake
-//! frames.
+//! Messages between the two ends of a joint. Order is part of the meaning, except that interest and confirmations may
+//! overtake frames.
 
 use bytes::Bytes;
 
 use crate::topic::Filter;
 
-/// What one end tells the other.
+/// A message from one end to the other.
 #[derive(Clone, Debug)]
 pub enum Parcel {
     /// The first on each connection.
@@ -24,9 +24,9 @@ pub enum Parcel {
         /// True from the first subscription on, false after the last.
         wanted: bool,
     },
-    /// All that is wanted has been said on this connection: anything else is wanted no longer.
+    /// The end of the filters that a connection begins with: any other is no longer wanted.
     Restated,
-    /// A question answered by `Seen` when all before it is in force on every shard.
+    /// A question answered by `Seen` once everything before it is in force on every shard.
     Fence {
         /// The sender's own count.
         seq: u64,

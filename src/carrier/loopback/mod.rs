@@ -1,5 +1,5 @@
-//! The carrier for tests: two ends of a joint in one process. Parcels cross in memory, over a connection that holds so many
-//! and that can be cut, with all that is under way.
+//! The carrier for tests: two ends of a joint in one process. Parcels cross in memory, over a connection that has room for
+//! few and can be cut at any time.
 
 use std::collections::VecDeque;
 
@@ -34,7 +34,7 @@ pub struct Loopback {
     /// Most parcels under way in one direction.
     room: usize,
     is_up: bool,
-    /// True if nobody can connect.
+    /// True if no attempt succeeds.
     is_cut: bool,
 }
 
@@ -44,8 +44,8 @@ impl Loopback {
         Loopback { under_way: [VecDeque::new(), VecDeque::new()], room, is_up: false, is_cut: false }
     }
 
-    /// Makes the connection, if one of the ends wants it and it is not cut; then both learn how that went. `false`: nobody
-    /// wanted it, or it was there.
+    /// Tries to connect, if one of the ends wants it, and reports the outcome to the ends. `false`: none wanted it, or the
+    /// connection is there.
     pub fn connect(&mut self, a: &mut Joint, b: &mut Joint, now: MonotonicNs) -> bool {
         let ends = [a, b];
         if self.is_up || !ends.iter().any(|end| end.wants_connection(now)) {
@@ -62,7 +62,7 @@ impl Loopback {
         true
     }
 
-    /// Cuts the connection: all that is under way is lost, and nobody can connect until it is mended.
+    /// Cuts the connection: the parcels under way are lost, and no attempt succeeds until it is mended.
     pub fn cut(&mut self, a: &mut Joint, b: &mut Joint, now: MonotonicNs) {
         self.is_cut = true;
         self.under_way.iter_mut().for_each(VecDeque::clear);
@@ -72,7 +72,7 @@ impl Loopback {
         }
     }
 
-    /// Lets the ends connect again, when they try.
+    /// Lets the next attempt succeed.
     pub fn mend(&mut self) {
         self.is_cut = false;
     }
