@@ -43,14 +43,13 @@ CIRCLES = {
     "src/fanout/batch.rs": (2, "a batch has an encoding, and an encoding cuts batches"),
     "src/telemetry/counters.rs": (2, "a row of the list, and its way to the recorder"),
     "bench/src/cli/mod.rs": (2, "man pages and completions are subcommands, and show the whole command"),
-    "bench/src/report/plot/mod.rs": (5, "a plot is of one kind, and each kind draws on the parent's canvas"),
     "executors/src/host_check.rs": (3, "findings, by subject"),
     "executors/src/pool.rs": (2, "a pool, and how its executors start"),
 }
 # Names that more than one public type of a crate has. None is added: in a discussion a name is to mean one thing.
 TWICE = {
     "src": {"Answer", "Ending", "News", "Peer", "Phase", "Session", "Sessions"},
-    "bench/src": {"Look", "Pair"},
+    "bench/src": set(),
     "executors/src": set(),
 }
 

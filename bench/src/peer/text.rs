@@ -78,7 +78,7 @@ fn figures(peers: &[PeerRecord]) -> Table {
         "#memory",
         "#lost",
     ];
-    let mut table = Table::new("", &COLUMNS, "");
+    let mut table = Table::new("", COLUMNS, "");
     for peer in peers {
         let (latency, last) = (peer.latency_us, peer.last_subscriber_us);
         let figures = [
@@ -99,7 +99,7 @@ fn figures(peers: &[PeerRecord]) -> Table {
 
 fn ratios(summary: &ContestSummary) -> Table {
     let headings = RATIOS.map(|(_, heading)| heading);
-    let mut table = Table::new("", &[&["over"], &headings[..]].concat(), "");
+    let mut table = Table::new("", [&["over"], &headings[..]].concat(), "");
     let peers = summary.peers.iter().map(|peer| (peer.peer.as_str(), &peer.ratio));
     let best = ("best of the rivals", &summary.ratio_to_best);
     for (name, ratios) in peers.chain([best]).filter(|(_, ratios)| !ratios.is_empty()) {

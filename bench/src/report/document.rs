@@ -44,6 +44,13 @@ pub(crate) enum Block {
     Command(String),
 }
 
+impl Section {
+    /// A section of these blocks.
+    pub(crate) fn new(title: &str, blocks: Vec<Block>) -> Self {
+        Section { title: title.to_owned(), blocks }
+    }
+}
+
 impl Block {
     /// A plot.
     pub(crate) fn figure(figure: Figure) -> Self {
@@ -69,4 +76,10 @@ pub(crate) fn slug(text: &str) -> String {
     let plain = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
     let plain: String = plain.collect();
     plain.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+/// The same words with a capital at their beginning.
+pub(crate) fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }

@@ -2,9 +2,9 @@
 //! pages and for narrow ones; its colours are the page's.
 
 use super::document::{Block, Chapter, Document, Figure, Section, slug};
+use super::plot::canvas::{NARROW, WIDE};
 use super::plot::theme::{Theme, variables};
-use super::plot::{NARROW, WIDE};
-use super::table::{Cell, Column, Table};
+use super::table::{Cell, Heading, Table};
 use crate::unit::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -104,7 +104,7 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
             @if !table.title.is_empty() { h4 { (table.title) } }
             div.scroll tabindex="0" role="region" aria-label=(name) {
                 table class=[look(table)] {
-                    thead { tr { @for column in &table.columns { (heading(column)) } } }
+                    thead { tr { @for shown in &table.headings { (heading(shown)) } } }
                     tbody { @for row in &table.rows { (self::row(row, table, chapter)) } }
                 }
             }
@@ -122,14 +122,14 @@ fn table(table: &Table, section: &str, chapter: &Chapter) -> Markup {
 
 /// Tables of figures are tight and keep each row in one line; those of words are not.
 fn look(table: &Table) -> Option<&'static str> {
-    match &table.columns[..] {
-        [first, _] => (first.heading == "what").then_some("facts-table"),
+    match &table.headings[..] {
+        [first, _] => (first.text == "what").then_some("facts-table"),
         _ => Some("figures"),
     }
 }
 
-fn heading(column: &Column) -> Markup {
-    html! { th scope="col" class=[column.numbers.then_some("n")] { (column.heading) } }
+fn heading(heading: &Heading) -> Markup {
+    html! { th scope="col" class=[heading.numbers.then_some("n")] { (heading.text) } }
 }
 
 fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
@@ -139,7 +139,7 @@ fn row(row: &[Cell], table: &Table, chapter: &Chapter) -> Markup {
     });
     html! {
         tr id=[id] {
-            @for (cell, column) in row.iter().zip(&table.columns) {
+            @for (cell, column) in row.iter().zip(&table.headings) {
                 @match cell {
                     Cell::Text(text) => { td class=[column.numbers.then_some("n")] { (text) } }
                     Cell::Alarm(text) => {

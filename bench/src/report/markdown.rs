@@ -67,9 +67,9 @@ fn table(table: &Table, text: &mut String) {
         paragraph(text, format!("**{}**", escaped(&table.title)));
     }
     text.push('\n');
-    let headings = table.columns.iter().map(|column| escaped(&column.heading));
+    let headings = table.headings.iter().map(|heading| escaped(&heading.text));
     line(headings, text);
-    let rules = table.columns.iter().map(|column| if column.numbers { "---:" } else { "---" }.to_owned());
+    let rules = table.headings.iter().map(|heading| if heading.numbers { "---:" } else { "---" }.to_owned());
     line(rules, text);
     for row in &table.rows {
         let cells = row.iter().map(|cell| match cell {

@@ -2,7 +2,7 @@
 
 use super::chapter::document;
 use super::document::{Block, Document};
-use super::plot::WIDE;
+use super::plot::canvas::WIDE;
 use super::plot::theme::Theme;
 use super::raster::{Raster, RasterError};
 use super::source::Source;

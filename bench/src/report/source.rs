@@ -103,11 +103,6 @@ impl Source {
     pub(crate) fn raw(&self, id: &str) -> Option<Raw> {
         read_raw(self.folder.as_deref()?, id).ok()
     }
-
-    /// The runs that were finished: what plots and answers are made of.
-    pub(crate) fn complete(&self) -> Vec<&Entry> {
-        self.results.runs.iter().filter(|entry| entry.record.incomplete.is_none()).collect()
-    }
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,6 +1,8 @@
 //! Owns a table: rows of figures under headings, and how it looks on a terminal. Reports write the same tables as HTML
 //! and Markdown.
 
+use crate::record::RunRecord;
+
 /// Width of a terminal that shows every table unbroken.
 const TERMINAL_COLUMNS: usize = 80;
 /// Stands between two columns.
@@ -11,7 +13,7 @@ const BETWEEN: &str = "  ";
 pub(crate) struct Table {
     /// Empty under a section's title that says it.
     pub(crate) title: String,
-    pub(crate) columns: Vec<Column>,
+    pub(crate) headings: Vec<Heading>,
     pub(crate) rows: Vec<Vec<Cell>>,
     pub(crate) caption: String,
     /// Set on the table in which runs are looked up: the first cell of each row is a place to go to.
@@ -20,8 +22,8 @@ pub(crate) struct Table {
 
 /// A heading, and how the cells below it are set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Column {
-    pub(crate) heading: String,
+pub(crate) struct Heading {
+    pub(crate) text: String,
     /// Set to the right.
     pub(crate) numbers: bool,
 }
@@ -36,31 +38,52 @@ pub(crate) enum Cell {
     Run(String),
 }
 
+/// A column of things of one kind: its heading, which begins with `#` above numbers, and the cell of a thing.
+pub(crate) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> Cell);
+
 impl Table {
     /// An empty table with these columns; a name that begins with `#` is one of numbers.
-    pub(crate) fn new(title: &str, columns: &[&str], caption: &str) -> Self {
-        let column = |name: &&str| Column {
-            heading: name.trim_start_matches('#').to_owned(),
-            numbers: name.starts_with('#'),
+    pub(crate) fn new<T: AsRef<str>>(
+        title: &str,
+        columns: impl IntoIterator<Item = T>,
+        caption: &str,
+    ) -> Self {
+        let heading = |name: T| Heading {
+            text: name.as_ref().trim_start_matches('#').to_owned(),
+            numbers: name.as_ref().starts_with('#'),
         };
         Table {
             title: title.to_owned(),
-            columns: columns.iter().map(column).collect(),
+            headings: columns.into_iter().map(heading).collect(),
             caption: caption.to_owned(),
             ..Table::default()
         }
     }
 
+    /// The table of these rows, with a cell of each in each column.
+    pub(crate) fn of<'r, T: 'r>(
+        title: &str,
+        caption: &str,
+        rows: impl IntoIterator<Item = &'r T>,
+        columns: &[Column<'_, T>],
+    ) -> Self {
+        let mut table = Table::new(title, columns.iter().map(|(heading, _)| *heading), caption);
+        for row in rows {
+            table.row(columns.iter().map(|(_, cell)| cell(row)));
+        }
+        table
+    }
+
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let row: Vec<Cell> = cells.into_iter().collect();
-        debug_assert_eq!(row.len(), self.columns.len(), "{row:?}");
+        debug_assert_eq!(row.len(), self.headings.len(), "{row:?}");
         self.rows.push(row);
     }
 
     /// The table for a terminal. One that is too wide comes in parts, which all begin with the first `keys` columns.
     pub(crate) fn text(&self, keys: usize) -> String {
-        let widths: Vec<usize> = (0..self.columns.len()).map(|column| self.width(column)).collect();
+        let widths: Vec<usize> = (0..self.headings.len()).map(|column| self.width(column)).collect();
         let keys = if keys < widths.len() { keys } else { 0 };
         let (keys, rest): (Vec<usize>, Vec<usize>) = (0..widths.len()).partition(|column| *column < keys);
         let in_parts = |parts: usize| {
@@ -81,7 +104,7 @@ impl Table {
         let line = |cells: &[&str]| {
             let cells = columns.iter().map(|column| {
                 let (text, width) = (cells[*column], widths[*column]);
-                if self.columns[*column].numbers {
+                if self.headings[*column].numbers {
                     format!("{text:>width$}")
                 } else {
                     format!("{text:width$}")
@@ -91,13 +114,13 @@ impl Table {
         };
         let width = columns.iter().map(|column| widths[*column]).sum::<usize>();
         let rule = format!("{}\n", "─".repeat(width + BETWEEN.len() * (columns.len() - 1)));
-        let header = line(&self.columns.iter().map(|column| &column.heading[..]).collect::<Vec<_>>());
+        let header = line(&self.headings.iter().map(|heading| &heading.text[..]).collect::<Vec<_>>());
         let rows = self.rows.iter().map(|row| line(&row.iter().map(Cell::as_str).collect::<Vec<_>>()));
         format!("{rule}{header}{rule}{}{rule}", rows.collect::<String>())
     }
 
     fn width(&self, column: usize) -> usize {
-        let heading = self.columns[column].heading.chars().count();
+        let heading = self.headings[column].text.chars().count();
         self.rows.iter().map(|row| row[column].as_str().chars().count()).fold(heading, usize::max)
     }
 }
@@ -106,6 +129,14 @@ impl Cell {
     /// Text from anything.
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Cell::Text(text.into())
+    }
+
+    /// The name of a run's fan-out; it raises the alarm if the run was not finished.
+    pub(crate) fn of_run(name: String, run: &RunRecord) -> Self {
+        match run.incomplete {
+            Some(_) => Cell::Alarm(format!("{name}, incomplete")),
+            None => Cell::Text(name),
+        }
     }
 
     /// The text of a figure, or a dash where there is none.
@@ -127,8 +158,8 @@ mod tests {
 
     fn table(columns: usize, cell: &str) -> Table {
         let names: Vec<String> = (0..columns).map(|column| format!("#column {column}")).collect();
-        let mut table = Table::new("", &names.iter().map(String::as_str).collect::<Vec<_>>(), "");
-        table.columns[0].numbers = false;
+        let mut table = Table::new("", &names, "");
+        table.headings[0].numbers = false;
         table.row((0..columns).map(|_| Cell::text(cell)));
         table
     }

@@ -1,10 +1,11 @@
 //! Owns the text about runs that goes to stdout: what arrived, and how long it took. The record has all of it, with
 //! more digits.
 
-use super::table::{Cell, Table};
+use super::table::{Cell, Column, Table};
 use crate::measure::latency::Summary;
+use crate::order::rising;
 use crate::record::RunRecord;
-use crate::unit::{Unit, count, duration, number};
+use crate::unit::{Unit, count, counted, duration, number};
 use corecast::internals::printable::printable_lines;
 
 /// The tables of these runs, ready to print, and a line for everything that is worth knowing about them.
@@ -84,17 +85,12 @@ fn comparisons(runs: &[RunRecord]) -> Vec<String> {
 
 /// The settings that the runs of one call have in common.
 fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
-    let mut modes: Vec<&str> = runs.iter().map(|run| &run.mode[..]).collect();
-    modes.sort_unstable_by(|one, other| other.cmp(one));
-    modes.dedup();
+    let modes: Vec<&str> = rising(runs.iter().map(|run| &run.mode[..])).into_iter().rev().collect();
     let rate = match run.rate_hz {
         Some(rate_hz) => format!("{} messages/s each", number(rate_hz)),
         None => "flood".into(),
     };
-    let publishers = match run.publishers {
-        1 => "1 publisher".into(),
-        publishers => format!("{} publishers", count(publishers)),
-    };
+    let publishers = counted(run.publishers as usize, "publisher");
     format!(
         "{} mode, {}, sessions {}\n{publishers}, {rate}, {} bytes",
         modes.join(" and "),
@@ -110,75 +106,64 @@ const ABOUT: &str = "run: mode and subscribers; CPU: of the broker, for a delive
 
 /// The messages sent and what became of them, a line for each run.
 fn arrivals(runs: &[RunRecord]) -> Table {
-    const COLUMNS: [&str; 10] = [
-        "#run",
-        "#messages",
-        "#deliveries",
-        "#gaps",
-        "#lost",
-        "#wrong",
-        "#per second",
-        "#CPU",
-        "#pub. CPU",
-        "#RSS",
+    let columns: [Column<'_, RunRecord>; 10] = [
+        ("#run", &|run| Cell::text(name(run))),
+        ("#messages", &|run| Cell::text(count(run.messages_sent))),
+        ("#deliveries", &|run| Cell::text(count(run.deliveries))),
+        ("#gaps", &|run| Cell::text(count(run.gaps_reported))),
+        ("#lost", &|run| Cell::text(count(run.lost))),
+        ("#wrong", &|run| Cell::text(count(wrong_count(run)))),
+        ("#per second", &|run| Cell::text(count(run.deliveries_per_s.round() as u64))),
+        ("#CPU", &|run| Cell::known(run.broker.cpu_ns_per_delivery.map(cpu))),
+        ("#pub. CPU", &|run| Cell::known(run.publisher_executors.cpu_ns_per_delivery.map(cpu))),
+        ("#RSS", &|run| Cell::known(run.broker.rss_bytes.map(|bytes| Unit::Bytes.text(bytes as f64)))),
     ];
-    let mut table = Table::new("", &COLUMNS, "");
-    for run in runs {
-        let counts = [
-            run.messages_sent,
-            run.deliveries,
-            run.gaps_reported,
-            run.lost,
-            wrong_count(run),
-            run.deliveries_per_s.round() as u64,
-        ];
-        let costs = [
-            cpu(run.broker.cpu_ns_per_delivery),
-            cpu(run.publisher_executors.cpu_ns_per_delivery),
-            Cell::known(run.broker.rss_bytes.map(|bytes| Unit::Bytes.text(bytes as f64))),
-        ];
-        let counts = counts.map(|number| Cell::text(count(number)));
-        table.row(std::iter::once(Cell::text(name(run))).chain(counts).chain(costs));
-    }
-    table
+    Table::of("", "", runs, &columns)
 }
 
-fn cpu(ns: Option<f64>) -> Cell {
-    Cell::known(ns.map(|ns| duration(ns / 1000.0)))
+fn cpu(ns: f64) -> String {
+    duration(ns / 1000.0)
 }
 
 /// Latencies, three lines for each run. Where clocks may differ, their bound stands in place of the deviation, and
 /// times below it are not shown.
 fn times(runs: &[RunRecord]) -> Table {
-    let bounded = runs.iter().any(|run| run.clock_error_us.is_some());
-    let last = if bounded { "#±" } else { "#std dev" };
-    let columns = ["#run", "to", "#min", "#Q1", "#median", "#Q3", "#p99", "#p99.9", "#max", "#mean", last];
-    let mut table = Table::new("", &columns, "");
-    for run in runs {
-        let distributions =
-            [("each", run.latency_us), ("first", run.first_subscriber_us), ("last", run.last_subscriber_us)];
-        for (to, summary) in distributions {
-            let figure =
-                |us: f64| Some(us).filter(|us| run.clock_error_us.is_none_or(|error_us| *us >= error_us));
-            let mut figures = summary.map_or([None; 9], |summary| figures(&summary).map(figure));
-            if bounded {
-                figures[8] = run.clock_error_us;
-            }
-            let figures = figures.map(|us| Cell::known(us.map(duration)));
-            table.row([Cell::text(name(run)), Cell::text(to)].into_iter().chain(figures));
-        }
+    type Line<'a> = (&'a RunRecord, &'static str, Option<Summary>);
+    fn time((run, _, summary): &Line<'_>, figure: fn(&Summary) -> f64) -> Cell {
+        let us = summary.as_ref().map(figure);
+        Cell::known(us.filter(|us| run.clock_error_us.is_none_or(|error_us| *us >= error_us)).map(duration))
     }
-    table
+    let lines: Vec<Line<'_>> = runs
+        .iter()
+        .flat_map(|run| {
+            [("each", run.latency_us), ("first", run.first_subscriber_us), ("last", run.last_subscriber_us)]
+                .map(|(to, summary)| (run, to, summary))
+        })
+        .collect();
+    let last: Column<'_, Line<'_>> = if runs.iter().any(|run| run.clock_error_us.is_some()) {
+        ("#±", &|(run, ..)| Cell::known(run.clock_error_us.map(duration)))
+    } else {
+        ("#std dev", &|line| time(line, |summary| summary.stddev))
+    };
+    let columns: [Column<'_, Line<'_>>; 11] = [
+        ("#run", &|(run, ..)| Cell::text(name(run))),
+        ("to", &|(_, to, _)| Cell::text(*to)),
+        ("#min", &|line| time(line, |summary| summary.min)),
+        ("#Q1", &|line| time(line, |summary| summary.q1)),
+        ("#median", &|line| time(line, |summary| summary.median)),
+        ("#Q3", &|line| time(line, |summary| summary.q3)),
+        ("#p99", &|line| time(line, |summary| summary.p99)),
+        ("#p99.9", &|line| time(line, |summary| summary.p99_9)),
+        ("#max", &|line| time(line, |summary| summary.max)),
+        ("#mean", &|line| time(line, |summary| summary.mean)),
+        last,
+    ];
+    Table::of("", "", &lines, &columns)
 }
 
 fn with_error(us: f64, error_us: Option<f64>) -> String {
     let error = error_us.map(|error_us| format!(" ± {}", duration(error_us)));
     duration(us) + &error.unwrap_or_default()
-}
-
-fn figures(summary: &Summary) -> [f64; 9] {
-    let Summary { min, q1, median, q3, p99, p99_9, max, mean, stddev } = *summary;
-    [min, q1, median, q3, p99, p99_9, max, mean, stddev]
 }
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
 //! Owns the comparison with the ancestor's published figures: mode by mode and count by count, with the reminder that
 //! the hardware was another.
 
-use super::super::document::{Block, Figure};
+use super::super::document::{Block, Figure, slug};
+use super::super::likeness::{Family, families};
 use super::super::plot::Chart;
-use super::super::plot::frame::{Axis, Dash, Shape};
+use super::super::plot::frame::{Dash, Key, Shape};
 use super::super::plot::lines::{Line, Lines};
-use super::super::plot::scale::Scale;
-use super::super::source::Source;
+use super::super::runs::Runs;
 use super::super::table::{Cell, Table};
-use super::counts::{SUBSCRIBERS, about_latencies, slug_of};
-use super::family::{
-    Family, Look, families, line_over_counts, median, mode_look, name_runs, one_way, over_rounds,
-};
+use super::counts::{count_axis, median, one_way};
+use super::look::{mode_key, of_mode};
 use super::quartiles::in_ms;
 use crate::measure::latency::Summary;
 use crate::reference::{Reference, ReferenceRow, zmqmw};
-use crate::results::Entry;
 use crate::unit::{Unit, count, digits};
 
 /// Said with every figure that is set beside theirs.
@@ -34,80 +31,57 @@ const QUARTILES: [Quartile; 5] = [
 ];
 
 /// Plot and table, for the family that is like theirs: a session for each subscriber, else the first.
-pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     let reference = zmqmw();
     let families = families(runs);
     let like_theirs = |family: &&Family<'_>| {
-        family
-            .runs
-            .iter()
-            .all(|entry| entry.record.sessions == "per-subscriber" && entry.record.rate_hz.is_some())
+        family.runs.records().all(|run| run.sessions == "per-subscriber" && run.rate_hz.is_some())
     };
     let Some(family) = families.iter().find(like_theirs).or(families.first()) else { return Vec::new() };
     let table = table(family, &reference);
     if table.rows.is_empty() {
         return Vec::new();
     }
-    let figure = figure(source, family, &reference);
-    vec![
-        Block::Words(format!(
-            "Theirs are the figures published by zmqmw, this project's ancestor. {OTHER_HARDWARE}"
-        )),
-        Block::figure(figure),
-        Block::Table(table),
-    ]
+    let words =
+        format!("Theirs are the figures published by zmqmw, this project's ancestor. {OTHER_HARDWARE}");
+    vec![Block::Words(words), figure(family, &reference), Block::Table(table)]
 }
 
-fn figure(source: &Source, family: &Family<'_>, reference: &Reference) -> Figure {
-    let mut lines = Vec::new();
-    for mode in family.modes() {
-        let look = Look::of_mode(mode, "ours", Dash::Solid);
-        lines.push(line_over_counts(look, &family.of_mode(mode), median));
-        let theirs = reference.rows.iter().filter(|row| row.mode == mode);
-        lines.push(Line {
-            name: format!("{mode}, zmqmw"),
-            series: mode_look(mode).0,
-            dash: Dash::Dashed,
-            shape: Some(if mode == "direct" { Shape::Diamond } else { Shape::Triangle }),
-            points: theirs.map(|row| (row.subscribers as f64, row.median_us)).collect(),
-        });
-    }
-    let theirs = reference.rows.iter().map(|row| row.subscribers);
-    let counts: Vec<u64> = family.counts().into_iter().chain(theirs).collect();
-    Figure {
-        slug: slug_of("ancestor", family),
-        title: "Median latency beside the ancestor's".into(),
-        chart: Chart::Lines(Lines::new(
-            Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
-            ("latency", Unit::Us),
-            lines,
-        )),
-        caption: format!(
-            "Medians over every delivery, measured on different hardware.{}",
-            about_latencies(&family.runs)
-        ),
-        runs: format!("{}; zmqmw: published", name_runs(&source.name, &family.runs)),
-    }
+fn figure(family: &Family<'_>, reference: &Reference) -> Block {
+    let theirs = |mode: &str| {
+        let shape = if mode == "direct" { Shape::Diamond } else { Shape::Triangle };
+        let rows = reference.rows.iter().filter(|row| row.mode == mode);
+        Line {
+            key: Key::line(format!("{mode}, zmqmw"), of_mode(mode).0, Dash::Dashed, Some(shape)),
+            points: rows.map(|row| (row.subscribers as f64, row.median_us)).collect(),
+        }
+    };
+    let ours = |mode: &str| family.runs.of_mode(mode).line(mode_key(mode, "ours", Dash::Solid), median);
+    let lines = family.runs.modes().into_iter().flat_map(|mode| [ours(mode), theirs(mode)]).collect();
+    let counts = reference.rows.iter().map(|row| row.subscribers).chain(family.runs.counts());
+    let axis = count_axis(&counts.collect::<Vec<_>>());
+    let chart = Chart::Lines(Lines::new(axis, ("latency", Unit::Us), lines));
+    let title = "Median latency beside the ancestor's".into();
+    let about = family.runs.about_latencies();
+    let caption = format!("Medians over every delivery, measured on different hardware.{about}");
+    let runs = format!("{}; zmqmw: published", family.runs.name());
+    Block::figure(Figure { slug: slug(&family.slug("ancestor")), title, chart, caption, runs })
 }
 
 fn table(family: &Family<'_>, reference: &Reference) -> Table {
-    let headings: Vec<String> =
-        QUARTILES.iter().flat_map(|(name, ..)| [format!("#{name}"), "#theirs".to_owned()]).collect();
-    let mut columns = vec!["mode", "#subscribers"];
-    columns.extend(headings.iter().map(String::as_str));
-    columns.push("#ratio");
+    let figures = QUARTILES.iter().flat_map(|(name, ..)| [format!("#{name}"), "#theirs".to_owned()]);
+    let columns = ["mode".to_owned(), "#subscribers".to_owned()].into_iter();
     let mut table = Table::new(
         "Quartiles beside the ancestor's",
-        &columns,
+        columns.chain(figures).chain(["#ratio".to_owned()]),
         &format!(
             "One-way latency in milliseconds, on different hardware; ratio: our median over theirs. Source: {}",
             reference.source
         ),
     );
     for row in &reference.rows {
-        let rounds = family.rounds(row.mode, row.subscribers);
-        let ours =
-            |figure: fn(&Summary) -> f64| over_rounds(&rounds, |run| one_way(run, run.latency_us, figure));
+        let rounds = family.runs.of_mode(row.mode).of_count(row.subscribers);
+        let ours = |figure: fn(&Summary) -> f64| rounds.over(|run| one_way(run, run.latency_us, figure));
         if ours(|summary| summary.max).is_none() {
             continue;
         }

@@ -1,14 +1,14 @@
 //! Owns the balance between shards: who had how many sessions and deliveries. The fullest shard sets the time to the
 //! last subscriber.
 
-use super::super::document::{Block, Figure};
+use super::super::document::Block;
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bar, Bars, Group, key};
-use super::super::plot::frame::Axis;
+use super::super::plot::bars::{Bar, Bars, Group};
+use super::super::plot::frame::{Axis, Key};
 use super::super::plot::scale::Scale;
-use super::super::source::Source;
-use super::family::name_runs;
+use super::super::runs::Runs;
 use super::quartiles::name_of;
+use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::unit::{Unit, counted};
 
@@ -19,20 +19,12 @@ const SESSIONS: usize = 2;
 const DELIVERIES: usize = 3;
 
 /// The shares of each shard, in the largest run of each mode that had several.
-pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let mut shown: Vec<&Entry> = Vec::new();
-    for entry in runs.iter().filter(|entry| entry.record.shards.len() > 1) {
-        let size = |entry: &Entry| (entry.record.subscribers, entry.record.shards.len());
-        let alike = |other: &&mut &Entry| {
-            name_of(&other.record) == name_of(&entry.record) && other.record.sessions == entry.record.sessions
-        };
-        match shown.iter_mut().find(alike) {
-            Some(other) if size(entry) > size(other) => *other = entry,
-            Some(_) => {}
-            None => shown.push(entry),
-        }
-    }
-    let mut groups: Vec<Group> = shown.iter().map(|entry| group(entry)).collect();
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
+    let kinds = runs.only(|run| run.shards.len() > 1).by(|run| (name_of(run), &run.sessions));
+    // The first of the largest.
+    let size = |entry: &&Entry| (entry.record.subscribers, entry.record.shards.len());
+    let shown = runs.of(kinds.iter().filter_map(|(_, kind)| kind.entries().rev().max_by_key(size)));
+    let mut groups: Vec<Group> = shown.records().map(group).collect();
     let mut bars = 0;
     groups.retain(|group| {
         bars += group.bars.len();
@@ -42,25 +34,17 @@ pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
         return Vec::new();
     }
     let values: Vec<f64> = groups.iter().flat_map(|group| &group.bars).map(|bar| bar.value).collect();
-    let figure = Figure {
-        slug: "balance".into(),
-        title: "Balance between shards".into(),
-        chart: Chart::Bars(Bars {
-            axis: Axis::new("share of all", Scale::linear(values, Unit::Share)),
-            keys: vec![key("sessions", SESSIONS), key("deliveries", DELIVERIES)],
-            groups,
-        }),
-        caption:
-            "Share of each shard in the sessions and in the deliveries, in the largest run of each kind. The \
-                  fullest shard sets the time to the last subscriber."
-                .into(),
-        runs: name_runs(&source.name, &shown),
+    let chart = Bars {
+        axis: Axis::new("share of all", Scale::linear(values, Unit::Share)),
+        keys: vec![Key::area("sessions", SESSIONS), Key::area("deliveries", DELIVERIES)],
+        groups,
     };
-    vec![Block::figure(figure)]
+    let caption = "Share of each shard in the sessions and in the deliveries, in the largest run of each kind. The \
+                   fullest shard sets the time to the last subscriber.";
+    vec![shown.figure("balance", "Balance between shards".into(), Chart::Bars(chart), caption.into())]
 }
 
-fn group(entry: &Entry) -> Group {
-    let run = &entry.record;
+fn group(run: &RunRecord) -> Group {
     let sessions: u64 = run.shards.iter().map(|shard| shard.sessions).sum();
     let deliveries: u64 = run.shards.iter().map(|shard| shard.deliveries).sum();
     let bar = |name: String, series, value: u64, all: u64| Bar {

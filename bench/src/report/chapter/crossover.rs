@@ -1,30 +1,30 @@
 //! Owns the crossover: at how many subscribers which mode reaches the last one first, by payload.
 
-use super::super::document::{Block, Figure};
+use super::super::document::Block;
+use super::super::likeness::{Family, families};
 use super::super::plot::Chart;
-use super::super::plot::frame::Axis;
+use super::super::plot::frame::{Axis, Dash, Key};
 use super::super::plot::lines::{Line, Lines, Named, Rule};
 use super::super::plot::scale::Scale;
-use super::super::source::Source;
+use super::super::runs::Runs;
 use super::super::table::{Cell, Table};
-use super::counts::{SUBSCRIBERS, about_latencies};
-use super::family::{Family, Look, families, median_to_last, name_runs, over_rounds, paced};
+use super::counts::{count_axis, median_to_last};
+use super::look::shape_of;
 use crate::order::rising;
-use crate::results::Entry;
 use crate::unit::{Unit, count, digits, payload};
 
 /// The ratio direct over proxy of one family, over the number of subscribers.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Ratios {
+struct Ratios {
     /// The family's name.
-    pub(crate) name: String,
+    name: String,
     /// Number of subscribers, and the ratio.
-    pub(crate) points: Vec<(f64, f64)>,
+    points: Vec<(f64, f64)>,
 }
 
 impl Ratios {
     /// Where the ratio passes 1, by interpolation between two counts on logarithmic axes.
-    pub(crate) fn crossings(&self) -> Vec<f64> {
+    fn crossings(&self) -> Vec<f64> {
         let crossing = |pair: &[(f64, f64)]| {
             let [(x0, y0), (x1, y1)] = pair else { return None };
             let (from, to) = (y0.ln(), y1.ln());
@@ -33,86 +33,83 @@ impl Ratios {
         };
         self.points.windows(2).filter_map(crossing).collect()
     }
+
+    /// The answer in a sentence.
+    fn sentence(&self) -> String {
+        let starts_below = self.points.first().is_some_and(|(_, ratio)| *ratio < 1.0);
+        let (few, many) = if starts_below { ("direct", "proxy") } else { ("proxy", "direct") };
+        let crossings: Vec<String> = self.crossings().iter().map(|at| at.round().to_string()).collect();
+        let said = match &crossings[..] {
+            [] => format!("{few} mode reaches the last subscriber first at every number measured."),
+            [at] => format!("{few} mode is first up to about {at} subscribers, {many} mode beyond."),
+            several => format!(
+                "neither mode is first throughout; the order changes at about {} subscribers.",
+                several.join(", ")
+            ),
+        };
+        format!("{}: {said}", self.name)
+    }
 }
 
 /// Direct over proxy, median time to the last subscriber, of each family in which both were run at several counts.
-pub(crate) fn ratios(runs: &[&Entry]) -> Vec<Ratios> {
-    let paced = paced(runs);
-    let families = families(&paced);
-    let only_payload = same_but_for_payload(&paced);
+fn ratios(runs: &Runs<'_>) -> Vec<Ratios> {
+    let paced = runs.paced();
+    let only_payload = paced.values(|run| Some((&run.sessions, &run.transport, run.rate_hz))).len() < 2;
     let of = |family: &Family<'_>| {
-        let last = |mode, count| over_rounds(&family.rounds(mode, count), median_to_last);
+        let last = |mode, count| family.runs.of_mode(mode).of_count(count).over(median_to_last);
         let point =
             |count: u64| Some((count as f64, last("direct", count)?.median / last("proxy", count)?.median));
-        let size = family.runs.first().map_or(0, |entry| entry.record.size_bytes);
+        let size = family.runs.first().map_or(0, |run| run.size_bytes);
         let name = if only_payload || family.title.is_empty() { payload(size) } else { family.title.clone() };
-        Ratios { name, points: family.counts().into_iter().filter_map(point).collect() }
+        Ratios { name, points: family.runs.counts().into_iter().filter_map(point).collect() }
     };
-    families.iter().map(of).filter(|ratios| ratios.points.len() > 1).collect()
-}
-
-fn same_but_for_payload(runs: &[&Entry]) -> bool {
-    let same = |entry: &&Entry| {
-        let (one, first) = (&entry.record, &runs[0].record);
-        one.sessions == first.sessions && one.transport == first.transport && one.rate_hz == first.rate_hz
-    };
-    runs.iter().all(same)
+    families(&paced).iter().map(of).filter(|ratios| ratios.points.len() > 1).collect()
 }
 
 /// The plot, and its figures as a table.
-pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     let ratios = ratios(runs);
     if ratios.is_empty() {
         return Vec::new();
     }
-    let both = paced(runs);
-    let counts: Vec<u64> =
-        ratios.iter().flat_map(|one| &one.points).map(|(count, _)| *count as u64).collect();
-    let values = ratios.iter().flat_map(|one| &one.points).map(|(_, ratio)| *ratio).chain([0.9, 1.1]);
+    let points = || ratios.iter().flat_map(|one| &one.points);
+    let counts: Vec<u64> = rising(points().map(|(count, _)| *count as u64));
+    let values = points().map(|(_, ratio)| *ratio).chain([0.9, 1.1]);
+    let line = |(number, one): (usize, &Ratios)| Line {
+        key: Key::line(&one.name, number, Dash::Solid, Some(shape_of(number))),
+        points: one.points.clone(),
+    };
+    let named = |(series, one): (usize, &Ratios)| {
+        let words = |x: f64| format!("{} ≈ {}", one.name, count(x.round() as u64));
+        let name = |x: f64| Named { x, y: 1.0, series, words: words(x) };
+        one.crossings().into_iter().map(name).collect::<Vec<_>>()
+    };
     let chart = Lines {
-        x: Axis::new(SUBSCRIBERS, Scale::counts(&counts)),
+        x: count_axis(&counts),
         y: Axis::new("time to the last, direct / proxy", Scale::log(values, Unit::Ratio)),
-        lines: ratios.iter().enumerate().map(|(number, one)| line(one, number)).collect(),
+        lines: ratios.iter().enumerate().map(line).collect(),
         rules: vec![Rule { at: 1.0, words: "below: direct is first".into() }],
-        named: ratios.iter().enumerate().flat_map(|(number, one)| named(one, number)).collect(),
+        named: ratios.iter().enumerate().flat_map(named).collect(),
     };
-    let figure = Figure {
-        slug: "crossover".into(),
-        title: "Which mode reaches the last subscriber first".into(),
-        chart: Chart::Lines(chart),
-        caption: format!(
-            "Median time to the last subscriber in direct mode over that in proxy mode. Below 1 direct mode is \
-             faster. Rings mark where a line passes 1, interpolated between two measured numbers of subscribers.{}",
-            about_latencies(&both)
-        ),
-        runs: name_runs(&source.name, &both),
-    };
-    vec![Block::figure(figure), Block::Table(table(&ratios, &counts))]
-}
-
-fn line(ratios: &Ratios, number: usize) -> Line {
-    Look::numbered(ratios.name.clone(), number).line(ratios.points.clone())
-}
-
-fn named(ratios: &Ratios, number: usize) -> Vec<Named> {
-    let name = |x: f64| Named {
-        x,
-        y: 1.0,
-        series: number,
-        words: format!("{} ≈ {}", ratios.name, count(x.round() as u64)),
-    };
-    ratios.crossings().into_iter().map(name).collect()
+    let paced = runs.paced();
+    let caption = format!(
+        "Median time to the last subscriber in direct mode over that in proxy mode. Below 1 direct mode is faster. \
+         Rings mark where a line passes 1, interpolated between two measured numbers of subscribers.{}",
+        paced.about_latencies()
+    );
+    let title = "Which mode reaches the last subscriber first".into();
+    vec![
+        paced.figure("crossover", title, Chart::Lines(chart), caption),
+        Block::Table(table(&ratios, &counts)),
+    ]
 }
 
 fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
-    let counts = rising(counts.iter().copied());
-    let headings: Vec<String> = counts.iter().map(|number| format!("#{}", count(*number))).collect();
-    let mut columns = vec!["runs"];
-    columns.extend(headings.iter().map(String::as_str));
-    columns.push("#passes 1 at");
+    let headings = counts.iter().map(|number| format!("#{}", count(*number)));
+    let headings = std::iter::once("runs".to_owned()).chain(headings).chain(["#passes 1 at".to_owned()]);
     let mut table = Table::new(
         "Direct / proxy by number of subscribers",
-        &columns,
+        headings,
         "Median time to the last subscriber, direct over proxy.",
     );
     for one in ratios {
@@ -126,6 +123,11 @@ fn table(ratios: &[Ratios], counts: &[u64]) -> Table {
         table.row(std::iter::once(Cell::text(&one.name[..])).chain(cells).chain([Cell::text(crossings)]));
     }
     table
+}
+
+/// A sentence for each family: the mode that is first.
+pub(crate) fn answers(runs: &Runs<'_>) -> Vec<String> {
+    ratios(runs).iter().map(Ratios::sentence).collect()
 }
 
 #[cfg(test)]

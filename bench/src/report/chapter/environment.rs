@@ -26,10 +26,7 @@ pub(crate) fn sections(source: &Source, before: &[Source]) -> Vec<Section> {
         Block::Words("What was typed, and the report of it:".into()),
         Block::Command(format!("{}\ncorecast-bench report {}", command_line(environment), source.name)),
     ];
-    vec![
-        Section { title: "Environment".into(), blocks },
-        Section { title: "How to reproduce".into(), blocks: call.into() },
-    ]
+    vec![Section::new("Environment", blocks), Section::new("How to reproduce", call.into())]
 }
 
 /// True if they differ in nothing but the call.
@@ -58,7 +55,7 @@ fn hosts(runs: &[Entry]) -> Vec<&HostRecord> {
 }
 
 fn table(title: &str, of: &Environment) -> Table {
-    let mut table = Table::new(title, &["what", "value"], "");
+    let mut table = Table::new(title, ["what", "value"], "");
     let mut row = |what: &str, value: String| table.row([Cell::text(what), Cell::text(value)]);
     let known = |value: Option<String>| value.unwrap_or_else(|| "unknown".into());
     row("processor", known(of.cpu_model.clone()));

@@ -1,9 +1,10 @@
-//! The report of one source: each file knows one view of the runs, and gives nothing where it does not apply.
+//! The content of a report about one source: each file knows one view of the runs, gives nothing where it does not
+//! apply, and has the sentences that answer a question from it.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`family`] | which runs belong together, and what several rounds amount to |
 //! | [`answer`] | the answer in a sentence, and the warnings |
+//! | [`look`] | the colours and shapes of series |
 //! | [`counts`] | boxes, means and medians, first and last, over the number of subscribers |
 //! | [`percentiles`] | percentile curves |
 //! | [`crossover`] | direct over proxy, and where it passes 1 |
@@ -15,29 +16,62 @@
 //! | [`ancestor`] | ours beside the ancestor's published figures |
 //! | [`balance`] | between shards |
 //! | [`quartiles`] | the table in the ancestor's shape |
-//! | [`runs`] | every run |
+//! | [`index`] | every run |
 //! | [`environment`] | the machine, and how to do it again |
 
-pub(crate) mod ancestor;
-pub(crate) mod answer;
-pub(crate) mod balance;
-pub(crate) mod counts;
-pub(crate) mod crossover;
-pub(crate) mod environment;
-pub(crate) mod family;
-pub(crate) mod flood;
-pub(crate) mod idle;
-pub(crate) mod isolation;
-pub(crate) mod peers;
-pub(crate) mod percentiles;
-pub(crate) mod quartiles;
-pub(crate) mod runs;
-pub(crate) mod scaling;
+mod ancestor;
+mod answer;
+mod balance;
+mod counts;
+mod crossover;
+mod environment;
+mod flood;
+mod idle;
+mod index;
+mod isolation;
+mod look;
+mod peers;
+mod percentiles;
+mod quartiles;
+mod scaling;
 
 use super::document::{Block, Chapter, Document, Section, slug};
+use super::runs::Runs;
 use super::source::Source;
-use crate::results::{Entry, Kind};
+use crate::results::{Kind, Results};
 use crate::unit::counted;
+use answer::Answers;
+
+/// Plots and tables of runs; none where the view does not apply.
+type View = fn(&Runs<'_>) -> Vec<Block>;
+
+/// The experiments with views of their own, by name.
+const EXPERIMENTS: [(&str, &[View], Answers); 6] = [
+    ("crossover", &[crossover::blocks], crossover::answers),
+    ("echo", &[idle::beside_the_floor], idle::answers_beside_the_floor),
+    ("flood", &[flood::blocks], flood::answers),
+    ("idle", &[idle::blocks], idle::answers),
+    ("isolation", &[isolation::blocks], isolation::answers),
+    ("scaling", &[scaling::blocks, scaling::tables, counts::blocks, flood::blocks], scaling::answers),
+];
+/// The views of all others: whatever there is to see.
+const ANY: [View; 6] = [
+    counts::blocks,
+    percentiles::blocks,
+    crossover::blocks,
+    flood::blocks,
+    isolation::blocks,
+    scaling::blocks,
+];
+
+/// The views of this kind of results, and the sentences that answer its question.
+fn about(results: &Results) -> (&'static [View], Answers) {
+    let own = EXPERIMENTS.iter().find(|(name, ..)| *name == results.name);
+    match results.kind {
+        Kind::Peers => (&[peers::blocks], peers::answers),
+        Kind::Experiment => own.map_or((&ANY, |_| Vec::new()), |(_, views, answers)| (views, *answers)),
+    }
+}
 
 /// The report of these sources.
 pub(crate) fn document(sources: &[Source]) -> Document {
@@ -49,66 +83,27 @@ pub(crate) fn document(sources: &[Source]) -> Document {
 }
 
 fn chapter(source: &Source, before: &[Source]) -> Chapter {
-    let runs = source.complete();
-    let mut sections = Vec::new();
-    let mut section = |title: &str, blocks: Vec<Block>| {
-        if !blocks.is_empty() {
-            sections.push(Section { title: title.to_owned(), blocks });
-        }
-    };
-    section("Results", plots(source, &runs));
-    if source.results.name == "canonical" {
-        section("Beside the ancestor", ancestor::blocks(source, &runs));
-    }
-    section("Quartiles", quartiles::blocks(source));
-    section("Every run", runs::blocks(source));
+    let (all, runs) = (Runs::all(source), Runs::finished(source));
+    let (views, answers) = about(&source.results);
+    let plots = views.iter().chain(&[balance::blocks as View]).flat_map(|view| view(&runs)).collect();
+    let ancestor = if source.results.name == "canonical" { ancestor::blocks(&runs) } else { Vec::new() };
+    let mut sections = vec![
+        Section::new("Results", plots),
+        Section::new("Beside the ancestor", ancestor),
+        Section::new("Quartiles", quartiles::blocks(&all)),
+        Section::new("Every run", index::blocks(&all)),
+    ];
+    sections.retain(|section| !section.blocks.is_empty());
     sections.extend(environment::sections(source, before));
     Chapter {
         slug: slug(&source.name),
         title: title(source),
         facts: facts(source),
         question: source.results.question.clone(),
-        answer: answer::answer(source, &runs),
+        answer: answer::answer(&runs, answers),
         warnings: answer::warnings(source),
         sections,
     }
-}
-
-/// The plots that this kind of results is about first, then whatever else there is to see.
-fn plots(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    if source.results.kind == Kind::Peers {
-        blocks.extend(peers::blocks(source, runs));
-        blocks.extend(balance::blocks(source, runs));
-        return blocks;
-    }
-    match &source.results.name[..] {
-        "crossover" => blocks.extend(crossover::blocks(source, runs)),
-        "flood" => blocks.extend(flood::blocks(source, runs)),
-        "echo" => {
-            let ours: Vec<&Entry> =
-                runs.iter().copied().filter(|entry| entry.record.peer.is_none()).collect();
-            blocks.extend(idle::blocks(source, &ours));
-        }
-        "idle" => blocks.extend(idle::blocks(source, runs)),
-        "isolation" => blocks.extend(isolation::blocks(source, runs)),
-        "scaling" => {
-            blocks.extend(scaling::blocks(source, runs));
-            blocks.extend(scaling::tables(source, runs));
-            blocks.extend(counts::blocks(source, runs));
-            blocks.extend(flood::blocks(source, runs));
-        }
-        _ => {
-            blocks.extend(counts::blocks(source, runs));
-            blocks.extend(percentiles::blocks(source, runs));
-            blocks.extend(crossover::blocks(source, runs));
-            blocks.extend(flood::blocks(source, runs));
-            blocks.extend(isolation::blocks(source, runs));
-            blocks.extend(scaling::blocks(source, runs));
-        }
-    }
-    blocks.extend(balance::blocks(source, runs));
-    blocks
 }
 
 fn title(source: &Source) -> String {

@@ -1,15 +1,17 @@
 //! Owns the comparison with peers: bars of each figure, with the spread over the rounds, and ours over theirs.
 
-use super::super::document::{Block, Figure};
+use super::super::document::Block;
+use super::super::likeness::rate;
 use super::super::plot::Chart;
-use super::super::plot::bars::{Bars, Group, key};
+use super::super::plot::bars::{Bars, Group};
+use super::super::plot::frame::Key;
 use super::super::plot::theme::{DIRECT, OTHERS, PROXY};
-use super::super::source::Source;
+use super::super::runs::{Measure, OverRounds, Runs};
 use super::super::table::{Cell, Table};
-use super::family::{OverRounds, median, median_to_last, name_runs, over_rounds, rate};
-use crate::order::{distinct, grouped, rising};
+use super::counts::{median, median_to_last};
+use super::scaling::cpu;
+use crate::order::rising;
 use crate::record::RunRecord;
-use crate::results::Entry;
 use crate::unit::{Unit, counted, digits, payload};
 
 /// Our name in records.
@@ -23,7 +25,7 @@ struct Metric {
     unit: Unit,
     /// Set for figures of floods, unset for those of runs with a rate; `None`: of both, apart.
     flood: Option<bool>,
-    figure: fn(&RunRecord) -> Option<f64>,
+    figure: Measure,
     words: &'static str,
 }
 
@@ -61,7 +63,7 @@ const METRICS: [Metric; 5] = [
         axis: "CPU time / delivery",
         unit: Unit::Ns,
         flood: None,
-        figure: super::runs::cpu,
+        figure: cpu,
         words: "User and system time of whoever fans out, over deliveries; less is better.",
     },
     Metric {
@@ -98,137 +100,136 @@ fn is_ours(peer: &str) -> bool {
 struct Case<'a> {
     heading: String,
     flood: bool,
-    runs: Vec<&'a Entry>,
+    runs: Runs<'a>,
+}
+
+/// A peer's figure in one case.
+struct Entrant<'a> {
+    name: String,
+    series: usize,
+    over: OverRounds,
+    rounds: Runs<'a>,
 }
 
 impl<'a> Case<'a> {
     /// The rounds of one.
-    fn of(&self, name: &str) -> Vec<&'a Entry> {
-        self.runs.iter().copied().filter(|entry| bar_name(&entry.record) == name).collect()
+    fn of(&self, name: &str) -> Runs<'a> {
+        self.runs.only(|run| bar_name(run) == name)
+    }
+
+    /// The metrics that apply.
+    fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
+        METRICS.iter().filter(|metric| metric.flood.is_none_or(|flood| flood == self.flood))
+    }
+
+    /// The figures of all that have one.
+    fn figures(&self, metric: &Metric) -> Vec<Entrant<'a>> {
+        let figure = |(name, rounds): (String, Runs<'a>)| {
+            let over = rounds.over(metric.figure)?;
+            let first = rounds.first()?;
+            let series = match &first.peer {
+                Some(peer) if !is_ours(peer) => OTHERS,
+                _ if first.mode == "direct" => DIRECT,
+                _ => PROXY,
+            };
+            Some(Entrant { name, series, over, rounds })
+        };
+        self.runs.by(bar_name).into_iter().filter_map(figure).collect()
     }
 }
 
-fn cases<'a>(runs: &[&'a Entry]) -> Vec<Case<'a>> {
-    let key = |entry: &&Entry| {
-        let run = &entry.record;
+fn cases<'a>(runs: &Runs<'a>) -> Vec<Case<'a>> {
+    let key = |run: &RunRecord| {
         let subscribers = counted(run.subscribers as usize, "subscriber");
         (format!("{subscribers}, {}, {}", payload(run.size_bytes), rate(run)), run.rate_hz.is_none())
     };
-    let cases = grouped(runs.iter().copied(), key).into_iter();
-    cases.map(|((heading, flood), runs)| Case { heading, flood, runs }).collect()
+    let case = |((heading, flood), runs)| Case { heading, flood, runs };
+    runs.by(key).into_iter().map(case).collect()
 }
 
-/// The bars of a metric in one case: name, series, figure.
-fn bars_of(case: &Case<'_>, metric: &Metric) -> Vec<(String, usize, OverRounds)> {
-    let names = distinct(case.runs.iter().map(|entry| bar_name(&entry.record)));
-    let bar = |name: String| {
-        let rounds = case.of(&name);
-        let over = over_rounds(&rounds, metric.figure)?;
-        let first = &rounds.first()?.record;
-        let series = match &first.peer {
-            Some(peer) if !is_ours(peer) => OTHERS,
-            _ if first.mode == "direct" => DIRECT,
-            _ => PROXY,
-        };
-        Some((name, series, over))
-    };
-    names.into_iter().filter_map(bar).collect()
-}
-
-/// The bar that others are set beside: ours in proxy mode if there is one, else ours, else the first.
-fn reference(bars: &[(String, usize, OverRounds)]) -> Option<&(String, usize, OverRounds)> {
-    let of = |wanted: usize| bars.iter().find(|(_, series, _)| *series == wanted);
-    let plain = bars.iter().find(|(name, ..)| name == OURS);
-    plain.or_else(|| of(PROXY)).or_else(|| of(DIRECT)).or(bars.first())
+/// The figure that others are set beside: ours in proxy mode if there is one, else ours, else the first.
+fn reference<'f, 'a>(figures: &'f [Entrant<'a>]) -> Option<&'f Entrant<'a>> {
+    let of = |series: usize| figures.iter().find(|figure| figure.series == series);
+    let plain = figures.iter().find(|figure| figure.name == OURS);
+    plain.or_else(|| of(PROXY)).or_else(|| of(DIRECT)).or(figures.first())
 }
 
 /// A plot for each figure, and the table of ours over theirs.
-pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    if !runs.iter().any(|entry| entry.record.peer.is_some()) {
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
+    if runs.records().all(|run| run.peer.is_none()) {
         return Vec::new();
     }
     let cases = cases(runs);
-    let mut blocks: Vec<Block> =
-        METRICS.iter().filter_map(|metric| figure(source, &cases, metric)).map(Block::figure).collect();
-    blocks.extend(cases.iter().filter_map(ratios).map(Block::Table));
-    blocks
+    let plots = METRICS.iter().filter_map(|metric| plot(runs, &cases, metric));
+    plots.chain(cases.iter().filter_map(ratios).map(Block::Table)).collect()
 }
 
-fn figure(source: &Source, cases: &[Case<'_>], metric: &Metric) -> Option<Figure> {
-    let wanted = |case: &&Case<'_>| metric.flood.is_none_or(|flood| flood == case.flood);
-    let mut groups = Vec::new();
-    let mut shown: Vec<&Entry> = Vec::new();
-    for case in cases.iter().filter(wanted) {
-        let mut bars = bars_of(case, metric);
-        let Some((name, ..)) = reference(&bars).cloned() else { continue };
-        let ours = case.of(&name);
+fn plot(runs: &Runs<'_>, cases: &[Case<'_>], metric: &Metric) -> Option<Block> {
+    let group = |case: &Case<'_>| {
+        let mut figures = case.figures(metric);
+        let ours = reference(&figures)?;
+        let (name, rounds) = (ours.name.clone(), ours.rounds.clone());
         // The best first.
-        bars.sort_by(|(_, _, one), (_, _, other)| one.median.total_cmp(&other.median));
+        figures.sort_by(|one, other| one.over.median.total_cmp(&other.over.median));
         if metric.unit == Unit::PerS {
-            bars.reverse();
+            figures.reverse();
         }
-        let bar = |(bar_name, series, over): &(String, usize, OverRounds)| {
-            let ratio = ratio(&case.of(bar_name), &ours, metric).filter(|_| *bar_name != name);
-            over.bar(
-                bar_name,
-                *series,
-                ratio.map_or_else(String::new, |ratio| Unit::Ratio.text(ratio.median)),
-            )
+        let bar = |figure: &Entrant<'_>| {
+            let ratio = ratio(&figure.rounds, &rounds, metric).filter(|_| figure.name != name);
+            let ratio = ratio.map_or_else(String::new, |ratio| Unit::Ratio.text(ratio.median));
+            figure.over.bar(&figure.name, figure.series, ratio)
         };
-        groups.push(Group { heading: case.heading.clone(), bars: bars.iter().map(bar).collect() });
-        shown.extend(&case.runs);
-    }
+        Some(Group { heading: case.heading.clone(), bars: figures.iter().map(bar).collect() })
+    };
+    let asked = cases.iter().filter(|case| metric.flood.is_none_or(|flood| flood == case.flood));
+    let (groups, shown): (Vec<Group>, Vec<&Runs<'_>>) =
+        asked.filter_map(|case| Some((group(case)?, &case.runs))).unzip();
     let bars = || groups.iter().flat_map(|group| &group.bars);
     bars().next()?;
+    let shown = runs.of(shown.into_iter().flat_map(Runs::entries));
     let keys = [("corecast, proxy mode", PROXY), ("corecast, direct mode", DIRECT), ("others", OTHERS)];
     let keys = keys.into_iter().filter(|(_, series)| bars().any(|bar| bar.series == *series));
-    let keys: Vec<_> = keys.map(|(name, series)| key(name, series)).collect();
-    let rounds = shown.iter().filter_map(|entry| entry.record.round).max().unwrap_or(1);
-    Some(Figure {
-        slug: metric.slug.into(),
-        title: metric.title.into(),
-        chart: Chart::Bars(Bars::new((metric.axis, metric.unit), keys, groups)),
-        caption: format!(
-            "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind \
-             the figure, how many times ours it is (the median over the rounds).",
-            metric.words,
-            counted(rounds as usize, "round")
-        ),
-        runs: name_runs(&source.name, &shown),
-    })
+    let keys: Vec<_> = keys.map(|(name, series)| Key::area(name, series)).collect();
+    let caption = format!(
+        "{} The bar is the median over {}, the line across it reaches from the least to the greatest; behind the \
+         figure, how many times ours it is (the median over the rounds).",
+        metric.words,
+        counted(shown.rounds(), "round")
+    );
+    let chart = Chart::Bars(Bars::new((metric.axis, metric.unit), keys, groups));
+    Some(shown.figure(metric.slug, metric.title.into(), chart, caption))
 }
 
 /// Ours over each, with the least and the greatest over rounds that were made side by side.
 fn ratios(case: &Case<'_>) -> Option<Table> {
-    let metrics: Vec<&Metric> =
-        METRICS.iter().filter(|metric| metric.flood.is_none_or(|flood| flood == case.flood)).collect();
-    let first = METRICS.iter().find_map(|metric| reference(&bars_of(case, metric)).cloned())?;
-    let ours = case.of(&first.0);
-    let headings: Vec<String> = metrics.iter().map(|metric| format!("#{}", metric.axis)).collect();
-    let mut columns = vec!["beside"];
-    columns.extend(headings.iter().map(String::as_str));
+    let of_all: Vec<Entrant<'_>> = METRICS.iter().find_map(|metric| {
+        let figures = case.figures(metric);
+        (!figures.is_empty()).then_some(figures)
+    })?;
+    let ours = reference(&of_all)?;
+    let headings = case.metrics().map(|metric| format!("#{}", metric.axis));
     let mut table = Table::new(
-        &format!("{} over each: {}", first.0, case.heading),
-        &columns,
+        &format!("{} over each: {}", ours.name, case.heading),
+        std::iter::once("beside".to_owned()).chain(headings),
         "Median of the ratios round by round, with the least and the greatest. Above 1 ours is more.",
     );
-    let names = rising(case.runs.iter().map(|entry| bar_name(&entry.record)));
-    for name in names.into_iter().filter(|name| *name != first.0) {
+    let names = rising(case.runs.records().map(bar_name));
+    for name in names.into_iter().filter(|name| *name != ours.name) {
         let theirs = case.of(&name);
-        let cell = |metric: &&Metric| Cell::known(ratio(&ours, &theirs, metric).map(ratio_in_words));
-        table.row(std::iter::once(Cell::text(&name[..])).chain(metrics.iter().map(cell)));
+        let cell = |metric| Cell::known(ratio(&ours.rounds, &theirs, metric).map(ratio_in_words));
+        table.row(std::iter::once(Cell::text(&name[..])).chain(case.metrics().map(cell)));
     }
     (!table.rows.is_empty()).then_some(table)
 }
 
 /// Those over these, round by round.
-fn ratio(those: &[&Entry], these: &[&Entry], metric: &Metric) -> Option<OverRounds> {
-    let ratio = |that: &&Entry| {
-        let this = these.iter().find(|this| this.record.round == that.record.round)?;
-        let (that, this) = ((metric.figure)(&that.record)?, (metric.figure)(&this.record)?);
+fn ratio(those: &Runs<'_>, these: &Runs<'_>, metric: &Metric) -> Option<OverRounds> {
+    let ratio = |that: &RunRecord| {
+        let this = these.records().find(|this| this.round == that.round)?;
+        let (that, this) = ((metric.figure)(that)?, (metric.figure)(this)?);
         (this > 0.0).then_some(that / this)
     };
-    OverRounds::of(those.iter().filter_map(ratio))
+    those.over(ratio)
 }
 
 /// With the least and the greatest.
@@ -240,21 +241,20 @@ fn ratio_in_words(over: OverRounds) -> String {
 }
 
 /// Ours and theirs in words, for the answer: a sentence for each case that has peers.
-pub(crate) fn answers(runs: &[&Entry]) -> Vec<String> {
+pub(crate) fn answers(runs: &Runs<'_>) -> Vec<String> {
     let sentence = |case: &Case<'_>| {
         let metric = if case.flood { &METRICS[0] } else { &METRICS[1] };
-        let bars = bars_of(case, metric);
-        let (name, _, ours) = reference(&bars)?;
-        let others = bars.iter().filter(|(_, series, _)| *series == OTHERS);
-        let rounds = case.of(name);
-        let over = |peer: &String| {
-            let ratio = ratio(&rounds, &case.of(peer), metric)?;
-            Some(format!("{} {peer}'s", Unit::Ratio.text(ratio.median)))
+        let figures = case.figures(metric);
+        let ours = reference(&figures)?;
+        let over = |peer: &Entrant<'_>| {
+            let ratio = ratio(&ours.rounds, &peer.rounds, metric)?;
+            Some(format!("{} {}'s", Unit::Ratio.text(ratio.median), peer.name))
         };
-        let others: Vec<String> = others.filter_map(|(peer, ..)| over(peer)).collect();
+        let others = figures.iter().filter(|figure| figure.series == OTHERS);
+        let others: Vec<String> = others.filter_map(over).collect();
         (!others.is_empty()).then(|| {
             let what = if case.flood { "deliveries a second" } else { "median time to the last subscriber" };
-            let figure = metric.unit.text(ours.median);
+            let (name, figure) = (&ours.name, metric.unit.text(ours.over.median));
             format!("{}: {name} has {figure} ({what}), {}.", case.heading, others.join(", "))
         })
     };

@@ -2,52 +2,57 @@
 //! and the time to the last subscriber beside it.
 
 use super::super::document::Block;
-use super::super::source::Source;
-use super::super::table::{Cell, Table};
-use super::family::{clock_error, families_of_any_shards, shards_differ};
+use super::super::likeness::{Family, families_of_any_shards};
+use super::super::runs::Runs;
+use super::super::table::{Cell, Column, Table};
+use super::counts::one_way;
 use crate::measure::latency::Summary;
 use crate::record::RunRecord;
 use crate::results::Entry;
 use crate::unit::{count, counted};
 
-/// The table of one family: its columns are those of the ancestor's published figures, and five more.
-pub(crate) fn blocks(source: &Source) -> Vec<Block> {
-    let runs: Vec<&Entry> = source.results.runs.iter().collect();
-    families_of_any_shards(&runs)
-        .iter()
-        .map(|family| {
-            let error = clock_error(&family.runs);
-            let mut table = Table::new(&family.title, &COLUMNS, &caption(error));
-            let shards = shards_differ(&family.runs);
-            let mut rows = family.runs.clone();
-            // As the ancestor's table: by mode, then by number of subscribers.
-            rows.sort_by(|one, other| {
-                let key = |entry: &Entry| {
-                    let run = &entry.record;
-                    (name_of(run), run.shards.len() * usize::from(shards), run.subscribers)
-                };
-                key(one).cmp(&key(other))
-            });
-            rows.iter().for_each(|entry| table.row(row(entry, shards)));
-            Block::Table(table)
-        })
-        .collect()
+/// The table of each family: its columns are those of the ancestor's published figures, and five more.
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
+    families_of_any_shards(runs).iter().map(|family| Block::Table(table(family))).collect()
 }
 
-const COLUMNS: [&str; 12] = [
-    "mode",
-    "#subscribers",
-    "#Q1",
-    "#median",
-    "#Q3",
-    "#max",
-    "#std dev",
-    "#p99",
-    "#p99.9",
-    "#last: median",
-    "#last: p99",
-    "run",
-];
+fn table(family: &Family<'_>) -> Table {
+    let shards = family.runs.shards_differ();
+    let mut rows: Vec<&Entry> = family.runs.entries().collect();
+    // As the ancestor's table: by mode, then by number of subscribers.
+    rows.sort_by_key(|entry| {
+        let run = &entry.record;
+        (name_of(run), run.shards.len() * usize::from(shards), run.subscribers)
+    });
+    let name = |run: &RunRecord| {
+        let shards = if shards { format!(", {}", counted(run.shards.len(), "shard")) } else { String::new() };
+        Cell::of_run(format!("{}{shards}", name_of(run)), run)
+    };
+    let columns: [Column<'_, Entry>; 12] = [
+        ("mode", &|entry| name(&entry.record)),
+        ("#subscribers", &|entry| Cell::text(count(entry.record.subscribers))),
+        ("#Q1", &|entry| each(entry, |summary| summary.q1)),
+        ("#median", &|entry| each(entry, |summary| summary.median)),
+        ("#Q3", &|entry| each(entry, |summary| summary.q3)),
+        ("#max", &|entry| each(entry, |summary| summary.max)),
+        // A difference to all others alike, as clocks have it, is no deviation.
+        ("#std dev", &|entry| Cell::known(entry.record.latency_us.map(|summary| in_ms(summary.stddev)))),
+        ("#p99", &|entry| each(entry, |summary| summary.p99)),
+        ("#p99.9", &|entry| each(entry, |summary| summary.p99_9)),
+        ("#last: median", &|entry| last(entry, |summary| summary.median)),
+        ("#last: p99", &|entry| last(entry, |summary| summary.p99)),
+        ("run", &|entry| Cell::Run(entry.id.clone())),
+    ];
+    Table::of(&family.title, &caption(family.runs.clock_error()), rows, &columns)
+}
+
+fn each(entry: &Entry, figure: fn(&Summary) -> f64) -> Cell {
+    ms(&entry.record, entry.record.latency_us, figure)
+}
+
+fn last(entry: &Entry, figure: fn(&Summary) -> f64) -> Cell {
+    ms(&entry.record, entry.record.last_subscriber_us, figure)
+}
 
 fn caption(error_us: Option<f64>) -> String {
     let about = "One-way latency in milliseconds over every delivery; last: of each message, until its last \
@@ -68,42 +73,13 @@ pub(crate) fn name_of(run: &RunRecord) -> String {
     }
 }
 
-fn row(entry: &Entry, shards: bool) -> Vec<Cell> {
-    let run = &entry.record;
-    let mut name = name_of(run);
-    if shards {
-        name += &format!(", {}", counted(run.shards.len(), "shard"));
-    }
-    let each = |figure: fn(&Summary) -> f64| ms(run, run.latency_us, figure);
-    let last = |figure: fn(&Summary) -> f64| ms(run, run.last_subscriber_us, figure);
-    // A difference to all others alike, as clocks have it, is no deviation.
-    let deviation = Cell::known(run.latency_us.map(|summary| in_ms(summary.stddev)));
-    vec![
-        match &run.incomplete {
-            Some(_) => Cell::Alarm(format!("{name}, incomplete")),
-            None => Cell::text(name),
-        },
-        Cell::text(count(run.subscribers)),
-        each(|summary| summary.q1),
-        each(|summary| summary.median),
-        each(|summary| summary.q3),
-        each(|summary| summary.max),
-        deviation,
-        each(|summary| summary.p99),
-        each(|summary| summary.p99_9),
-        last(|summary| summary.median),
-        last(|summary| summary.p99),
-        Cell::Run(entry.id.clone()),
-    ]
-}
-
 /// Microseconds in milliseconds with three decimals.
 pub(crate) fn in_ms(us: f64) -> String {
     format!("{:.3}", us / 1000.0)
 }
 
 fn ms(run: &RunRecord, summary: Option<Summary>, figure: fn(&Summary) -> f64) -> Cell {
-    let us = super::family::one_way(run, summary, figure);
+    let us = one_way(run, summary, figure);
     Cell::known(us.map(|us| match run.clock_error_us {
         Some(error_us) => format!("{} ± {}", in_ms(us), in_ms(error_us)),
         None => in_ms(us),

@@ -1,88 +1,89 @@
 //! Owns what a delivery and a subscriber cost, over the number of subscribers and by the number of shards.
 
-use super::super::document::{Block, Figure};
+use super::super::document::Block;
+use super::super::likeness::{Family, families, families_of_any_shards};
 use super::super::plot::Chart;
-use super::super::plot::frame::Dash;
+use super::super::plot::frame::{Dash, Key};
 use super::super::plot::lines::{Line, Lines};
-use super::super::source::Source;
+use super::super::runs::{Measure, Runs};
 use super::super::table::{Cell, Table};
 use super::counts::count_axis;
-use super::family::{
-    Family, Look, families_of_any_shards, line_over_counts, mode_look, name_runs, over_rounds,
-};
+use super::look::{dash_of_mode, of_mode};
 use crate::order::rising;
 use crate::record::RunRecord;
-use crate::results::Entry;
 use crate::unit::{Unit, count, counted};
 
-/// CPU for each delivery and memory for each subscriber, for each family with several numbers of subscribers.
-pub(crate) fn blocks(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    let families = families_of_any_shards(runs);
-    let families: Vec<&Family<'_>> = families.iter().filter(|family| family.counts().len() > 1).collect();
-    let cost = families.iter().filter_map(|family| {
-        let title = "CPU time for each delivery";
-        let words = "User and system time of whoever fans out (the broker, or the publishers in direct mode) over \
-                     deliveries. Flat is linear growth; falling is what batches and shared sessions save.";
-        figure(source, family, ("cpu", title, "CPU time / delivery", words), Unit::Ns, super::runs::cpu)
-    });
-    let memory = families.iter().filter_map(|family| {
-        let title = "Memory for each subscriber";
-        let words = "Resident memory of whoever fans out with every subscriber there and idle, less that before the \
-                     first one came, over subscribers.";
-        let labels = ("memory", title, "resident memory / subscriber", words);
-        figure(source, family, labels, Unit::Bytes, |run| run.rss_per_subscriber_bytes)
-    });
-    cost.chain(memory).map(Block::figure).collect()
+/// A cost over the number of subscribers.
+struct Cost {
+    slug: &'static str,
+    title: &'static str,
+    axis: &'static str,
+    unit: Unit,
+    figure: Measure,
+    caption: &'static str,
 }
 
-fn figure(
-    source: &Source,
-    family: &Family<'_>,
-    (slug, title, axis, words): (&str, &str, &str, &str),
-    unit: Unit,
-    value: fn(&RunRecord) -> Option<f64>,
-) -> Option<Figure> {
-    let lines = lines(family, |run| value(run).filter(|value| *value > 0.0));
-    if lines.iter().all(|line| line.points.len() < 2) {
-        return None;
-    }
-    let chart = Lines::new(count_axis(family), (axis, unit), lines);
-    Some(Figure {
-        slug: super::counts::slug_of(slug, family),
-        title: format!("{title}{}", family.behind()),
-        chart: Chart::Lines(chart),
-        caption: words.to_owned(),
-        runs: name_runs(&source.name, &family.runs),
-    })
+const COSTS: [Cost; 2] = [
+    Cost {
+        slug: "cpu",
+        title: "CPU time for each delivery",
+        axis: "CPU time / delivery",
+        unit: Unit::Ns,
+        figure: cpu,
+        caption: "User and system time of whoever fans out (the broker, or the publishers in direct mode) over \
+                  deliveries. Flat is linear growth; falling is what batches and shared sessions save.",
+    },
+    Cost {
+        slug: "memory",
+        title: "Memory for each subscriber",
+        axis: "resident memory / subscriber",
+        unit: Unit::Bytes,
+        figure: |run| run.rss_per_subscriber_bytes,
+        caption: "Resident memory of whoever fans out with every subscriber there and idle, less that before the \
+                  first one came, over subscribers.",
+    },
+];
+
+/// CPU time of whoever fans out over deliveries, wherever it stands in the record.
+pub(crate) fn cpu(run: &RunRecord) -> Option<f64> {
+    let direct = run.mode == "direct" && run.peer.is_none();
+    let elsewhere =
+        if direct { run.publisher_executors.cpu_ns_per_delivery } else { run.broker.cpu_ns_per_delivery };
+    run.cpu_ns_per_delivery.or(elsewhere)
+}
+
+/// Each cost, for each family with several numbers of subscribers.
+pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
+    let mut families = families_of_any_shards(runs);
+    families.retain(|family| family.runs.counts().len() > 1);
+    COSTS.iter().flat_map(|cost| families.iter().filter_map(|family| figure(family, cost))).collect()
+}
+
+fn figure(family: &Family<'_>, cost: &Cost) -> Option<Block> {
+    let lines = lines(&family.runs, |run| (cost.figure)(run).filter(|value| *value > 0.0));
+    lines.iter().find(|line| line.points.len() > 1)?;
+    let chart = Lines::new(count_axis(&family.runs.counts()), (cost.axis, cost.unit), lines);
+    let title = format!("{}{}", cost.title, family.behind());
+    Some(family.runs.figure(&family.slug(cost.slug), title, Chart::Lines(chart), cost.caption.to_owned()))
 }
 
 /// A line for each mode and number of shards.
-fn lines(family: &Family<'_>, value: impl Fn(&RunRecord) -> Option<f64>) -> Vec<Line> {
-    let mut kinds: Vec<(&str, usize)> =
-        family.runs.iter().map(|entry| (&entry.record.mode[..], entry.record.shards.len())).collect();
-    kinds.sort_unstable_by(|(mode, shards), (other, more)| other.cmp(mode).then(shards.cmp(more)));
-    kinds.dedup();
-    let shard_counts = rising(kinds.iter().map(|(_, shards)| *shards));
-    let line = |(mode, shards): (&str, usize)| {
+fn lines(runs: &Runs<'_>, value: impl Fn(&RunRecord) -> Option<f64>) -> Vec<Line> {
+    let mut kinds = runs.by(|run| (&run.mode[..], run.shards.len()));
+    kinds.sort_by(|((mode, shards), _), ((other, more), _)| other.cmp(mode).then(shards.cmp(more)));
+    let shard_counts = rising(kinds.iter().map(|((_, shards), _)| *shards));
+    let line = |((mode, shards), runs): ((&str, usize), Runs<'_>)| {
         let number = shard_counts.iter().position(|other| *other == shards).unwrap_or(0);
-        let mut look = Look::of_mode(mode, "", Dash::Solid);
-        if shard_counts.len() > 1 {
-            let (_, shape) = mode_look(mode);
-            look = Look::numbered(format!("{mode}, {}", counted(shards, "shard")), number * 2);
-            look.shape = shape;
-            look.series += mode_look(mode).0;
-            look.dash = if mode == "direct" { Dash::Dashed } else { Dash::Solid };
-        }
-        let runs: Vec<&Entry> =
-            family.of_mode(mode).into_iter().filter(|entry| entry.record.shards.len() == shards).collect();
-        line_over_counts(look, &runs, &value)
+        let (series, shape) = of_mode(mode);
+        let key = if shard_counts.len() > 1 {
+            let name = format!("{mode}, {}", counted(shards, "shard"));
+            Key::line(name, series + number * 2, dash_of_mode(mode), Some(shape))
+        } else {
+            Key::line(mode, series, Dash::Solid, Some(shape))
+        };
+        runs.line(key, &value)
     };
     kinds.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
-}
-
-/// All costs as a table, for each family.
-pub(crate) fn tables(source: &Source, runs: &[&Entry]) -> Vec<Block> {
-    families_of_any_shards(runs).iter().map(|family| Block::Table(table(source, family))).collect()
 }
 
 /// Figures in `extra` of whoever fans out, for each delivery.
@@ -90,47 +91,59 @@ const USER_NS: &str = "cpu_user_ns_per_delivery";
 const SYSTEM_NS: &str = "cpu_system_ns_per_delivery";
 const SYSCALLS: &str = "syscalls_per_delivery";
 
-/// Costs by mode, shards and number of subscribers.
-fn table<'a>(source: &Source, family: &Family<'a>) -> Table {
-    const COLUMNS: [&str; 9] = [
-        "mode",
-        "#shards",
-        "#subscribers",
-        "#CPU / delivery",
-        "#user",
-        "#system",
-        "#system calls / delivery",
-        "#memory / subscriber",
-        "runs",
-    ];
-    let mut table = Table::new(
-        &format!("Cost{}", family.behind()),
-        &COLUMNS,
-        "Of whoever fans out; medians over rounds. User and system time are told apart only where there is enough of it.",
-    );
-    let kind = |entry: &&'a Entry| {
-        let run = &entry.record;
-        (&run.mode[..], run.shards.len(), run.subscribers)
-    };
-    let kinds = rising(family.runs.iter().map(kind));
-    for (mode, shards, subscribers) in kinds {
-        let mut rounds = family.rounds(mode, subscribers);
-        rounds.retain(|entry| entry.record.shards.len() == shards);
-        let cell = |unit: Unit, figure: &dyn Fn(&RunRecord) -> Option<f64>| {
-            Cell::known(over_rounds(&rounds, figure).map(|over| unit.text(over.median)))
-        };
-        let extra = |name: &'static str| move |run: &RunRecord| run.extra.get(name).copied();
-        table.row([
-            Cell::text(mode),
-            Cell::known((shards > 0).then(|| shards.to_string())),
-            Cell::text(count(subscribers)),
-            cell(Unit::Ns, &super::runs::cpu),
-            cell(Unit::Ns, &extra(USER_NS)),
-            cell(Unit::Ns, &extra(SYSTEM_NS)),
-            cell(Unit::Plain, &extra(SYSCALLS)),
-            cell(Unit::Bytes, &|run| run.rss_per_subscriber_bytes),
-            Cell::text(name_runs(&source.name, &rounds)),
-        ]);
+/// All costs as a table, for each family: by mode, shards and number of subscribers.
+pub(crate) fn tables(runs: &Runs<'_>) -> Vec<Block> {
+    fn median(rounds: &Runs<'_>, unit: Unit, figure: impl Fn(&RunRecord) -> Option<f64>) -> Cell {
+        Cell::known(rounds.over(figure).map(|over| unit.text(over.median)))
     }
-    table
+    fn extra(name: &'static str) -> impl Fn(&RunRecord) -> Option<f64> {
+        |run| run.extra.get(name).copied()
+    }
+    let table = |family: &Family<'_>| {
+        let mut rows = family.runs.by(|run| (&run.mode[..], run.shards.len(), run.subscribers));
+        rows.sort_by_key(|(kind, _)| *kind);
+        Block::Table(Table::of(
+            &format!("Cost{}", family.behind()),
+            "Of whoever fans out; medians over rounds. User and system time are told apart only where there is \
+             enough of it.",
+            &rows,
+            &[
+                ("mode", &|((mode, ..), _)| Cell::text(*mode)),
+                ("#shards", &|((_, shards, _), _)| Cell::known((*shards > 0).then(|| shards.to_string()))),
+                ("#subscribers", &|((.., subscribers), _)| Cell::text(count(*subscribers))),
+                ("#CPU / delivery", &|(_, rounds)| median(rounds, Unit::Ns, cpu)),
+                ("#user", &|(_, rounds)| median(rounds, Unit::Ns, extra(USER_NS))),
+                ("#system", &|(_, rounds)| median(rounds, Unit::Ns, extra(SYSTEM_NS))),
+                ("#system calls / delivery", &|(_, rounds)| median(rounds, Unit::Plain, extra(SYSCALLS))),
+                ("#memory / subscriber", &|(_, rounds)| {
+                    median(rounds, Unit::Bytes, |run| run.rss_per_subscriber_bytes)
+                }),
+                ("runs", &|(_, rounds)| Cell::text(rounds.name())),
+            ],
+        ))
+    };
+    families_of_any_shards(runs).iter().map(table).collect()
+}
+
+/// CPU time for each delivery, from the least to the most subscribers.
+pub(crate) fn answers(runs: &Runs<'_>) -> Vec<String> {
+    let sentence = |family: &Family<'_>| {
+        let counts = family.runs.counts();
+        let (least, most) = (*counts.first()?, *counts.last()?);
+        let of = |mode: &str| {
+            let at = |count| Some(Unit::Ns.text(family.runs.of_mode(mode).of_count(count).over(cpu)?.median));
+            Some(format!("from {} to {} in {mode} mode", at(least)?, at(most)?))
+        };
+        let modes: Vec<String> = family.runs.modes().into_iter().filter_map(of).collect();
+        (least < most && !modes.is_empty()).then(|| {
+            format!(
+                "{}from {} to {} subscribers CPU time for each delivery goes {}.",
+                family.before(),
+                Unit::Count.text(least as f64),
+                Unit::Count.text(most as f64),
+                modes.join(", ")
+            )
+        })
+    };
+    families(runs).iter().filter_map(sentence).collect()
 }

@@ -11,6 +11,7 @@
 //! Where neither is there, there is no interval. The draws are the same each time.
 
 use crate::measure::latency::Latencies;
+use crate::order::median;
 use serde::Serialize;
 
 /// Between `low` and `high` the ratio is with 95 % confidence.
@@ -63,17 +64,6 @@ const OUTSIDE: f64 = 0.025;
 /// With fewer messages than this beyond a quantile, its interval would rest on one or two of them.
 const BEYOND_MIN: f64 = 5.0;
 
-/// The median; 0 of nothing.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        odd if odd % 2 == 1 => sorted[odd / 2],
-        even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
-    }
-}
-
 /// Interval of the ratio of medians, over rounds; `None` if a side has only one.
 pub fn of_rounds(a: &[f64], b: &[f64]) -> Option<Interval> {
     if a.len() < 2 || b.len() < 2 {
@@ -81,8 +71,8 @@ pub fn of_rounds(a: &[f64], b: &[f64]) -> Option<Interval> {
     }
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut again = |values: &[f64]| {
-        let drawn: Vec<f64> = values.iter().map(|_| values[random.usize(..values.len())]).collect();
-        median(&drawn)
+        let drawn = values.iter().map(|_| values[random.usize(..values.len())]);
+        median(drawn).expect("there are two rounds at least")
     };
     let ratios = (0..DRAWS).map(|_| again(b) / again(a)).collect();
     ends(ratios, Ground::Rounds)

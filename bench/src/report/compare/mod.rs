@@ -3,23 +3,24 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`matching`] | which runs were made alike |
 //! | [`interval`] | how far a ratio may be trusted, and what that rests on |
 //! | [`claim`] | `--assert` about ratios |
 //! | [`text`] | the tables that a terminal shows |
 
 pub mod claim;
 pub mod interval;
-pub mod matching;
 pub mod text;
 
-use super::chapter::family::clock_error;
+use super::likeness::{WHOLE, alike};
+use super::runs::Runs;
 use super::source::Source;
+use crate::order::median;
+use crate::record::RunRecord;
 use crate::record::assertion::numbers_of;
-use crate::results::{Entry, Raw};
+use crate::results::Raw;
 use interval::{Basis, Interval, Sampled};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The schema of what `compare --json` writes.
 pub const SCHEMA: &str = "corecast-bench-compare/1";
@@ -99,35 +100,40 @@ pub struct Compared {
 
 /// Compares B with A.
 pub fn compare(a: &Source, b: &Source) -> Comparison {
-    let (a_groups, b_groups) = (matching::groups(a), matching::groups(b));
-    let pair = |(likeness, a_runs): &(matching::Likeness, Vec<&Entry>)| {
-        let (_, b_runs) = b_groups.iter().find(|(other, _)| other == likeness)?;
+    let [in_a, in_b] = [a, b].map(|source| alike(&Runs::all(source).only(says_something)));
+    let pair = |(run, of_a): &(String, Runs<'_>)| {
+        let (_, of_b) = in_b.iter().find(|(other, _)| other == run)?;
         Some(Pair {
-            run: likeness.to_string(),
-            a_runs: names(a_runs),
-            b_runs: names(b_runs),
-            clock_error_us: [a_runs, b_runs]
-                .into_iter()
-                .filter_map(|runs| clock_error(runs))
-                .reduce(f64::max),
-            figures: figures((a, a_runs), (b, b_runs)),
+            run: run.clone(),
+            a_runs: names(of_a),
+            b_runs: names(of_b),
+            clock_error_us: [of_a, of_b].into_iter().filter_map(Runs::clock_error).reduce(f64::max),
+            figures: figures(of_a, of_b),
         })
     };
-    let alone = |groups: &[(matching::Likeness, Vec<&Entry>)],
-                 others: &[(matching::Likeness, Vec<&Entry>)]| {
-        let lonely = groups.iter().filter(|(likeness, _)| !others.iter().any(|(other, _)| other == likeness));
-        lonely.map(|(likeness, runs)| format!("{likeness} ({})", names(runs).join(", "))).collect()
+    let alone = |groups: &[(String, Runs<'_>)], others: &[(String, Runs<'_>)]| {
+        let lonely = groups.iter().filter(|(run, _)| !others.iter().any(|(other, _)| other == run));
+        lonely.map(|(run, runs)| format!("{run} ({})", names(runs).join(", "))).collect()
+    };
+    let left_out = |source: &Source| {
+        let others = names(&Runs::all(source).only(|run| !says_something(run))).into_iter();
+        others.map(|id| format!("{} {id}", source.name)).collect::<Vec<_>>()
     };
     Comparison {
         schema: SCHEMA,
         a: side(a),
         b: side(b),
-        pairs: a_groups.iter().filter_map(pair).collect(),
-        only_in_a: alone(&a_groups, &b_groups),
-        only_in_b: alone(&b_groups, &a_groups),
-        left_out: [a, b].into_iter().flat_map(matching::left_out).collect(),
+        pairs: in_a.iter().filter_map(pair).collect(),
+        only_in_a: alone(&in_a, &in_b),
+        only_in_b: alone(&in_b, &in_a),
+        left_out: [a, b].into_iter().flat_map(left_out).collect(),
         differs: differs(a, b),
     }
+}
+
+/// True of a run that says something on its own.
+fn says_something(run: &RunRecord) -> bool {
+    run.incomplete.is_none() && !run.extra.contains_key(WHOLE)
 }
 
 fn side(source: &Source) -> Side {
@@ -138,49 +144,43 @@ fn side(source: &Source) -> Side {
     }
 }
 
-fn names(runs: &[&Entry]) -> Vec<String> {
-    runs.iter().map(|entry| entry.id.clone()).collect()
+fn names(runs: &Runs<'_>) -> Vec<String> {
+    runs.entries().map(|entry| entry.id.clone()).collect()
 }
 
 /// Every number that both have been measured for.
-fn figures(
-    (a, a_runs): (&Source, &[&Entry]),
-    (b, b_runs): (&Source, &[&Entry]),
-) -> BTreeMap<String, Compared> {
-    let (a_rounds, b_rounds) = (rounds(a_runs), rounds(b_runs));
-    let known: BTreeSet<&String> = a_rounds.keys().filter(|name| b_rounds.contains_key(*name)).collect();
-    let samples = match (a_runs, b_runs) {
-        ([a_run], [b_run]) => a.raw(&a_run.id).zip(b.raw(&b_run.id)),
+fn figures(a: &Runs<'_>, b: &Runs<'_>) -> BTreeMap<String, Compared> {
+    let (a_rounds, b_rounds) = (rounds(a), rounds(b));
+    let known = a_rounds.keys().filter(|name| b_rounds.contains_key(*name));
+    // A run of each, without rounds, has its samples.
+    let raw = |runs: &Runs<'_>| match runs.len() {
+        1 => runs.entries().next().and_then(|entry| runs.source().raw(&entry.id)),
         _ => None,
     };
+    let samples = raw(a).zip(raw(b));
     let compared = |name: &String| {
         let (in_a, in_b) = (&a_rounds[name], &b_rounds[name]);
-        let (median_a, median_b) = (interval::median(in_a), interval::median(in_b));
+        let [a, b] = [in_a, in_b].map(|rounds| median(rounds.iter().copied()).unwrap_or_default());
         let of_samples = || {
             let (raw_a, raw_b) = samples.as_ref()?;
             interval::of_samples(sampled(name, raw_a)?, sampled(name, raw_b)?)
         };
         let interval = interval::of_rounds(in_a, in_b).or_else(of_samples);
-        let ratio = (median_a != 0.0).then(|| median_b / median_a);
-        (
-            name.clone(),
-            Compared { a: median_a, b: median_b, ratio, interval: interval.filter(|_| ratio.is_some()) },
-        )
+        let ratio = (a != 0.0).then(|| b / a);
+        (name.clone(), Compared { a, b, ratio, interval: interval.filter(|_| ratio.is_some()) })
     };
-    known.into_iter().filter(|name| !IS_ASKED.contains(&&name[..])).map(compared).collect()
+    known.filter(|name| !IS_ASKED.contains(&&name[..])).map(compared).collect()
 }
 
 /// Numbers that were asked for, not measured: the same in both.
 const IS_ASKED: [&str; 5] = ["subscribers", "publishers", "size_bytes", "round", "slow_subscribers"];
 
 /// The figures of each round by name.
-fn rounds(runs: &[&Entry]) -> BTreeMap<String, Vec<f64>> {
+fn rounds(runs: &Runs<'_>) -> BTreeMap<String, Vec<f64>> {
     let mut rounds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for entry in runs {
-        for (name, value) in numbers_of(&entry.record) {
-            if let Some(value) = value {
-                rounds.entry(name).or_default().push(value);
-            }
+    for (name, value) in runs.records().flat_map(numbers_of) {
+        if let Some(value) = value {
+            rounds.entry(name).or_default().push(value);
         }
     }
     rounds

@@ -1,8 +1,8 @@
 //! Owns what `compare` prints: a table for each pair, and what has no pair.
 
-use super::super::table::{Cell, Table};
+use super::super::table::{Cell, Column, Table};
 use super::interval::{Ground, Interval};
-use super::{Comparison, Pair};
+use super::{Compared, Comparison, Pair};
 use crate::unit::{Unit, digits};
 use corecast::internals::printable::printable;
 use std::fmt::Write as _;
@@ -66,27 +66,25 @@ fn clocks(pair: &Pair) -> String {
 }
 
 fn table(pair: &Pair) -> Table {
-    let mut table = Table::new("", &["", "#A", "#B", "#ratio", "#95 % interval", "#from"], "");
-    for (name, words, unit) in SHOWN {
-        let Some(compared) = pair.figures.get(name) else { continue };
-        let [ends, from] =
-            compared.interval.as_ref().map(interval).map_or([None, None], |both| both.map(Some));
-        let figures = [
-            Some(unit.text(compared.a)),
-            Some(unit.text(compared.b)),
-            compared.ratio.map(digits),
-            ends,
-            from,
-        ];
-        table.row(std::iter::once(Cell::text(words)).chain(figures.map(Cell::known)));
-    }
-    table
-}
-
-fn interval(interval: &Interval) -> [String; 2] {
-    let from = match interval.from {
-        Ground::Rounds => "rounds",
-        Ground::Samples => "samples",
-    };
-    [format!("{}–{}", digits(interval.low), digits(interval.high)), from.to_owned()]
+    type Row = (&'static str, Unit, Compared);
+    let row = |(name, words, unit)| Some((words, unit, *pair.figures.get(name)?));
+    let rows: Vec<Row> = SHOWN.into_iter().filter_map(row).collect();
+    let columns: [Column<'_, Row>; 6] = [
+        ("", &|(words, ..)| Cell::text(*words)),
+        ("#A", &|(_, unit, compared)| Cell::text(unit.text(compared.a))),
+        ("#B", &|(_, unit, compared)| Cell::text(unit.text(compared.b))),
+        ("#ratio", &|(.., compared)| Cell::known(compared.ratio.map(digits))),
+        ("#95 % interval", &|(.., compared)| {
+            let ends = |of: Interval| format!("{}–{}", digits(of.low), digits(of.high));
+            Cell::known(compared.interval.map(ends))
+        }),
+        ("#from", &|(.., compared)| {
+            let from = |interval: Interval| match interval.from {
+                Ground::Rounds => "rounds",
+                Ground::Samples => "samples",
+            };
+            Cell::known(compared.interval.map(from))
+        }),
+    ];
+    Table::of("", "", &rows, &columns)
 }

@@ -1,9 +1,9 @@
 //! Owns bars that lie one below the other, each with its figure in words and with the spread of several rounds.
 
-use super::frame::{Axis, Frame, Key, LINE, Look};
+use super::canvas::{Drawing, Form, Px, text_width};
+use super::frame::{Axis, Frame, Key, LINE};
 use super::scale::Scale;
 use super::theme::{Ink, Theme};
-use super::{Drawing, Form, Px, text_width};
 use crate::unit::Unit;
 use maud::{Markup, html};
 
@@ -167,9 +167,4 @@ fn wrapped(heading: &str, form: Form) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A colour and its meaning.
-pub(crate) fn key(name: &str, series: usize) -> Key {
-    Key { name: name.to_owned(), series, look: Look::Area }
 }

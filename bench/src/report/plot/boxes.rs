@@ -1,8 +1,8 @@
 //! Owns box plots: for each category one box a series, side by side.
 
-use super::frame::{Axis, Frame, Key, Look};
+use super::canvas::{Drawing, Form, Px};
+use super::frame::{Axis, Frame, Key};
 use super::theme::{Ink, Theme};
-use super::{Drawing, Form, Px};
 use maud::{Markup, html};
 
 /// Box plots by category.
@@ -19,15 +19,14 @@ pub(crate) struct Boxes {
 /// The boxes of one series.
 #[derive(Clone, Debug)]
 pub(crate) struct BoxSeries {
-    pub(crate) name: String,
-    pub(crate) series: usize,
+    pub(crate) key: Key,
     /// One for each category, or none where nothing was measured.
-    pub(crate) boxes: Vec<Option<Figures>>,
+    pub(crate) boxes: Vec<Option<BoxFigures>>,
 }
 
 /// The figures of a box. `low` and `high` are the ends of its whiskers, `far` is a point beyond.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Figures {
+pub(crate) struct BoxFigures {
     pub(crate) low: f64,
     pub(crate) q1: f64,
     pub(crate) median: f64,
@@ -43,9 +42,7 @@ const BOX_WIDTH_MAX: f64 = 34.0;
 
 impl Boxes {
     pub(crate) fn draw(&self, form: Form, theme: Theme) -> Drawing {
-        let key =
-            |series: &BoxSeries| Key { name: series.name.clone(), series: series.series, look: Look::Area };
-        let keys: Vec<Key> = self.series.iter().map(key).collect();
+        let keys: Vec<Key> = self.series.iter().map(|series| series.key.clone()).collect();
         let frame = Frame::new(form, theme, &keys, &self.y.scale);
         let room = (frame.right - frame.left) / self.categories.len().max(1) as f64;
         let middle = |category: usize| frame.left + room * (category as f64 + 0.5);
@@ -59,8 +56,8 @@ impl Boxes {
                 @let aside = (number as f64 - (self.series.len() as f64 - 1.0) / 2.0) * width;
                 @for (category, figures) in series.boxes.iter().enumerate() {
                     @if let Some(figures) = figures {
-                        @let words = format!("{}, {}", series.name, self.categories[category]);
-                        (self.one(figures, middle(category) + aside, width * 0.82, series.series, &words, &frame))
+                        @let words = format!("{}, {}", series.key.name, self.categories[category]);
+                        (self.one(figures, middle(category) + aside, width * 0.82, series.key.series, &words, &frame))
                     }
                 }
             }
@@ -68,7 +65,7 @@ impl Boxes {
         Drawing { height: form.height, content }
     }
 
-    fn one(&self, of: &Figures, x: f64, width: f64, series: usize, words: &str, frame: &Frame) -> Markup {
+    fn one(&self, of: &BoxFigures, x: f64, width: f64, series: usize, words: &str, frame: &Frame) -> Markup {
         let ink = frame.theme.paint(Ink::Series(series));
         let y = |value: f64| frame.y(self.y.scale.place(value).unwrap_or(0.0).clamp(0.0, 1.0));
         let (left, right, cap) = (x - width / 2.0, x + width / 2.0, width * 0.3);

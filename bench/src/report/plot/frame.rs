@@ -1,8 +1,8 @@
 //! Owns what charts have in common: the room for the data, grid, ticks, titles of the axes, and the legend above.
 
+use super::canvas::{Form, Px, text_width};
 use super::scale::{Scale, Tick};
 use super::theme::{Ink, Theme};
-use super::{Form, Px, text_width};
 use maud::{Markup, html};
 
 /// An axis: what is on it with its unit, and its scale.
@@ -44,6 +44,18 @@ pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) series: usize,
     pub(crate) look: Look,
+}
+
+impl Key {
+    /// The key of an area in the colour of this series.
+    pub(crate) fn area(name: &str, series: usize) -> Self {
+        Key { name: name.to_owned(), series, look: Look::Area }
+    }
+
+    /// The key of a line, with this shape at its points.
+    pub(crate) fn line(name: impl Into<String>, series: usize, dash: Dash, shape: Option<Shape>) -> Self {
+        Key { name: name.into(), series, look: Look::Line(dash, shape) }
+    }
 }
 
 /// The sample of it.

@@ -1,9 +1,9 @@
 //! Owns charts of lines: series over counts or percentiles, rules across, and points that are named.
 
-use super::frame::{Axis, Dash, Frame, Key, Look, Shape, dashes, mark, path_points};
+use super::canvas::{Drawing, Form, Px, text_width};
+use super::frame::{Axis, Frame, Key, Look, dashes, mark, path_points};
 use super::scale::Scale;
 use super::theme::{Ink, Theme};
-use super::{Drawing, Form, Px, text_width};
 use crate::unit::Unit;
 use maud::{Markup, html};
 
@@ -19,14 +19,10 @@ pub(crate) struct Lines {
     pub(crate) named: Vec<Named>,
 }
 
-/// A series.
+/// A series: its key is that of a line, with a shape where there are few points.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) series: usize,
-    pub(crate) dash: Dash,
-    /// At each point; none where there are many.
-    pub(crate) shape: Option<Shape>,
+    pub(crate) key: Key,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -55,12 +51,7 @@ impl Lines {
     }
 
     pub(crate) fn draw(&self, form: Form, theme: Theme) -> Drawing {
-        let key = |line: &Line| Key {
-            name: line.name.clone(),
-            series: line.series,
-            look: Look::Line(line.dash, line.shape),
-        };
-        let keys: Vec<Key> = self.lines.iter().map(key).collect();
+        let keys: Vec<Key> = self.lines.iter().map(|line| line.key.clone()).collect();
         let frame = Frame::new(form, theme, &keys, &self.y.scale);
         let content = html! {
             (frame.upright(&keys, &self.y.title, &self.y.scale))
@@ -77,15 +68,16 @@ impl Lines {
     }
 
     fn line(&self, line: &Line, frame: &Frame) -> Markup {
-        let ink = frame.theme.paint(Ink::Series(line.series));
+        let Key { series, look: Look::Line(dash, shape), .. } = line.key else { return html! {} };
+        let ink = frame.theme.paint(Ink::Series(series));
         let placed: Vec<(f64, f64)> = line.points.iter().filter_map(|point| self.at(frame, *point)).collect();
         html! {
             polyline points=(path_points(placed.iter().copied())) fill="none" stroke=(ink) stroke-width="2"
-                stroke-linejoin="round" stroke-dasharray=[dashes(line.dash)] {}
-            @if let Some(shape) = line.shape {
+                stroke-linejoin="round" stroke-dasharray=[dashes(dash)] {}
+            @if let Some(shape) = shape {
                 @for point in &line.points {
                     @if let Some((x, y)) = self.at(frame, *point) {
-                        (mark(shape, x, y, 4.0, line.series, frame.theme, &self.words(line, *point)))
+                        (mark(shape, x, y, 4.0, series, frame.theme, &self.words(line, *point)))
                     }
                 }
             }
@@ -93,7 +85,7 @@ impl Lines {
     }
 
     fn words(&self, line: &Line, (x, y): (f64, f64)) -> String {
-        format!("{}, {}: {}", line.name, self.x.scale.text(x), self.y.scale.text(y))
+        format!("{}, {}: {}", line.key.name, self.x.scale.text(x), self.y.scale.text(y))
     }
 
     fn rule(&self, rule: &Rule, frame: &Frame) -> Markup {

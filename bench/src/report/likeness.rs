@@ -1,0 +1,132 @@
+//! Owns which runs belong together: those that differ only in mode and number of subscribers are a family, and those
+//! that were asked for alike in everything are rounds of one run.
+
+use super::document::capital;
+use super::runs::Runs;
+use crate::record::RunRecord;
+use crate::unit::{counted, payload, tick};
+use std::collections::BTreeSet;
+
+/// The name of a figure in `extra` of runs that look for a rate: 1 if all was delivered at theirs.
+pub(crate) const WHOLE: &str = "whole";
+/// The trait of most runs, which goes without saying where runs are named in full.
+const USUAL: &str = "1 publisher";
+
+/// Runs that can stand in one plot over the number of subscribers.
+#[derive(Clone, Debug)]
+pub(crate) struct Family<'a> {
+    /// The traits that set it apart from the others: `sessions per-executor, 1 KiB`; empty if there is only one.
+    pub(crate) title: String,
+    pub(crate) runs: Runs<'a>,
+}
+
+/// The settings that set runs apart, but for mode, number of subscribers and round. A part that says nothing is empty;
+/// the number of shards says something if runs differ in it.
+fn traits(run: &RunRecord, shards: bool) -> [String; 10] {
+    let word = |what: &str, word: &Option<String>| {
+        word.as_ref().map_or_else(String::new, |word| format!("{what} {word}"))
+    };
+    [
+        format!("sessions {}", run.sessions),
+        run.transport.clone(),
+        payload(run.size_bytes),
+        rate(run),
+        counted(run.publishers as usize, "publisher"),
+        word("clients", &run.clients),
+        slow(run).unwrap_or_default(),
+        word("idle", &run.idle),
+        word("overflow", &run.overflow),
+        if shards { counted(run.shards.len(), "shard") } else { String::new() },
+    ]
+}
+
+/// The rate in words. A search for a rate has a family of its own, whatever it tried.
+pub(crate) fn rate(run: &RunRecord) -> String {
+    match run.rate_hz {
+        _ if run.extra.contains_key(WHOLE) => "a search for the rate".into(),
+        Some(rate_hz) => format!("{rate_hz} messages/s"),
+        None => "flood".into(),
+    }
+}
+
+/// The slow subscribers in words; `None` if there were none.
+pub(crate) fn slow(run: &RunRecord) -> Option<String> {
+    let slow = run.slow_subscribers.filter(|slow| *slow > 0)?;
+    Some(match run.extra.get("slow_delay_ms") {
+        Some(ms) if *ms > 0.0 => format!("{slow} slow by {} ms", tick(*ms)),
+        Some(_) => format!("{slow} stalled"),
+        None => format!("{slow} slow"),
+    })
+}
+
+/// The families of these runs, in the order in which they appear; numbers of shards are apart.
+pub(crate) fn families<'a>(runs: &Runs<'a>) -> Vec<Family<'a>> {
+    families_by(runs, runs.shards_differ())
+}
+
+/// The families of these runs, with all numbers of shards in one.
+pub(crate) fn families_of_any_shards<'a>(runs: &Runs<'a>) -> Vec<Family<'a>> {
+    families_by(runs, false)
+}
+
+fn families_by<'a>(runs: &Runs<'a>, shards: bool) -> Vec<Family<'a>> {
+    let families = runs.by(|run| traits(run, shards));
+    let differs =
+        |part: usize| families.iter().map(|(traits, _)| &traits[part]).collect::<BTreeSet<_>>().len() > 1;
+    let title = |traits: &[String; 10]| {
+        let parts = traits.iter().enumerate().filter(|(part, text)| !text.is_empty() && differs(*part));
+        parts.map(|(_, text)| &text[..]).collect::<Vec<_>>().join(", ")
+    };
+    families.iter().map(|(traits, runs)| Family { title: title(traits), runs: runs.clone() }).collect()
+}
+
+/// Runs that were made alike in everything that was asked for, whatever came of it, under their name in full. Rounds of
+/// the same run are together.
+pub(crate) fn alike<'a>(runs: &Runs<'a>) -> Vec<(String, Runs<'a>)> {
+    let shards = runs.shards_differ();
+    runs.by(|run| {
+        let peer = run.peer.as_ref().map_or_else(String::new, |peer| format!("{peer} "));
+        let subscribers = counted(run.subscribers as usize, "subscriber");
+        let traits = traits(run, shards).into_iter().filter(|part| !part.is_empty() && part != USUAL);
+        [format!("{peer}{}", run.mode), subscribers].into_iter().chain(traits).collect::<Vec<_>>().join(", ")
+    })
+}
+
+impl Family<'_> {
+    /// `Title: `, to set before a sentence; nothing if there is no other family.
+    pub(crate) fn before(&self) -> String {
+        if self.title.is_empty() { String::new() } else { format!("{}: ", capital(&self.title)) }
+    }
+
+    /// ` (title)`, to set behind something; nothing if there is no other family.
+    pub(crate) fn behind(&self) -> String {
+        if self.title.is_empty() { String::new() } else { format!(" ({})", self.title) }
+    }
+
+    /// The name of a kind of figure of this family, from which its slug is made.
+    pub(crate) fn slug(&self, kind: &str) -> String {
+        format!("{kind} {}", self.title)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Source;
+    use super::*;
+    use crate::measure::environment::Environment;
+    use crate::record::run::tests::sample_run;
+    use crate::results::{Entry, Kind, Results};
+
+    #[test]
+    fn families_are_named_by_what_differs() {
+        let shared = RunRecord { sessions: "per-executor".into(), ..sample_run() };
+        let mut results = Results::new(Kind::Experiment, "canonical", "", Environment::default());
+        let records = [sample_run(), shared, sample_run()];
+        results.runs = records.map(|record| Entry { id: "0001-x".into(), record }).into();
+        let source = Source { name: "canonical".into(), folder: None, results };
+        let families = families(&Runs::all(&source));
+        let titles: Vec<&str> = families.iter().map(|family| &family.title[..]).collect();
+        assert_eq!(titles, ["sessions per-subscriber", "sessions per-executor"]);
+        assert_eq!(families[0].runs.len(), 2);
+    }
+}
