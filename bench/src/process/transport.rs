@@ -43,9 +43,6 @@ impl fmt::Display for Transport {
 impl Transport {
     /// The transport of an endpoint.
     pub fn of(endpoint: &Endpoint) -> Self {
-        match endpoint {
-            Endpoint::Tcp { .. } => Transport::Tcp,
-            Endpoint::Uds { .. } => Transport::Uds,
-        }
+        if matches!(endpoint, Endpoint::Uds { .. }) { Transport::Uds } else { Transport::Tcp }
     }
 }
