@@ -58,6 +58,8 @@ pub struct Crossed {
     pub received: u64,
     /// Dropped for want of room in the queue; gap notices report them to the far end.
     pub dropped: u64,
+    /// Kept back, since a ZeroMQ topic was empty or too long for a native frame.
+    pub unroutable: u64,
     /// Dropped because the far end has restarted; it may have received some of them before.
     pub lost: u64,
     /// Reported missing by the far end, on topics that it does not name.
@@ -123,9 +125,10 @@ impl Joint {
                 self.late.add(&filter, wanted, Filter::clone);
             }
             Some(Word::Batch { batch, publisher }) => {
-                let (dropped, is_over) = self.outbound.offer(&batch, is_away);
-                self.crossed.dropped += dropped;
-                if is_over && !self.held.contains(&(from, publisher)) {
+                let offered = self.outbound.offer(&batch, is_away);
+                self.crossed.dropped += offered.dropped;
+                self.crossed.unroutable += offered.unroutable;
+                if offered.is_over && !self.held.contains(&(from, publisher)) {
                     self.held.push((from, publisher));
                     self.near.hold((from, publisher), true);
                 }

@@ -3,18 +3,32 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::fanout::{
-    Batch, Cutter, EgressQueue, Encoding, Fanout, Offer, OverflowPolicy, QueueBounds, Target, ToGroup, Turn,
+    Batch, Chunk, Cutter, EgressQueue, Encoding, Fanout, Offer, OverflowPolicy, QueueBounds, Target, ToGroup,
+    Turn,
 };
 use crate::ids::GroupId;
-use crate::limits::{PARCEL_BYTES_MAX, PARCELS_AHEAD_BYTES_MAX};
+use crate::limits::{PARCEL_BYTES_MAX, PARCELS_AHEAD_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::topic::Filter;
+use crate::wire::{Frame, splitter};
 
 /// The far end, as the router knows it.
 const FAR: Target = Target::Group(GroupId(0));
+
+/// The outcome of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Offered {
+    /// Messages that were dropped for want of room, of this batch or before it.
+    pub(super) dropped: u64,
+    /// Messages of a ZeroMQ publisher on a topic that no native frame may have: empty, or too long. They do not cross.
+    pub(super) unroutable: u64,
+    /// True if the queue is over its bounds: hold the publisher.
+    pub(super) is_over: bool,
+}
 
 /// A parcel of frames that was cut from the queue.
 struct Flown {
@@ -58,8 +72,8 @@ impl Outbound {
     }
 
     /// Queues the messages of a batch that the far end wants. While it is away nobody is held for it: then the oldest are
-    /// dropped in place of `block`. Returns the number of messages that were dropped, and whether the publisher is to be held.
-    pub(super) fn offer(&mut self, batch: &Batch, is_away: bool) -> (u64, bool) {
+    /// dropped in place of `block`.
+    pub(super) fn offer(&mut self, batch: &Batch, is_away: bool) -> Offered {
         let policy = match self.policy {
             OverflowPolicy::Block if is_away => OverflowPolicy::DropOldest,
             policy => policy,
@@ -69,20 +83,35 @@ impl Outbound {
         let mut turn = Turn::new(usize::MAX);
         let mut deliveries = self.fanout.route(&batch.bytes, messages, &mut turn, |_| true);
         let mut cutter = Cutter::new(&batch.bytes, messages);
-        let (mut dropped, mut is_over) = (0, false);
+        let mut offered = Offered::default();
         for ToGroup { picked, .. } in &mut deliveries.groups {
             let (chunks, _) = cutter.cut(picked, Encoding::Native);
             for chunk in chunks {
-                match self.queue.offer(&chunk, policy, self.bounds) {
-                    Offer::Queued => {}
-                    Offer::QueuedOver => is_over = true,
-                    Offer::Dropped(messages) => dropped += messages,
-                    Offer::Full => unreachable!("a joint never has the policy `disconnect`"),
+                // Native publishers name only topics that can be routed.
+                if messages.encoding() == Encoding::Native || splitter::frames(&chunk.bytes).all(has_topic) {
+                    self.queue_chunk(&chunk, policy, &mut offered);
+                    continue;
                 }
+                chunk.for_each(|piece| {
+                    if splitter::frames(&chunk.bytes.slice(piece.range.clone())).all(has_topic) {
+                        self.queue_chunk(&Rc::new(chunk.single(piece)), policy, &mut offered);
+                    } else {
+                        offered.unroutable += 1;
+                    }
+                });
             }
         }
         self.fanout.recycle(deliveries);
-        (dropped, is_over)
+        offered
+    }
+
+    fn queue_chunk(&mut self, chunk: &Rc<Chunk>, policy: OverflowPolicy, offered: &mut Offered) {
+        match self.queue.offer(chunk, policy, self.bounds) {
+            Offer::Queued => {}
+            Offer::QueuedOver => offered.is_over = true,
+            Offer::Dropped(messages) => offered.dropped += messages,
+            Offer::Full => unreachable!("a joint never has the policy `disconnect`"),
+        }
     }
 
     /// True if publishers that were held may go on.
@@ -157,5 +186,73 @@ impl Outbound {
     /// Memory of the messages that wait or are not confirmed, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.queue.bytes() + self.flown_bytes
+    }
+}
+
+/// True if a frame can be routed by its topic.
+fn has_topic((_, frame): (Bytes, Frame<'_>)) -> bool {
+    frame.message_topic().is_some_and(|topic| (1..=TOPIC_BYTES_MAX).contains(&topic.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::fanout::{Author, Spans};
+    use crate::zmtp::{self, Decoder, Found};
+
+    /// Messages of a ZeroMQ publisher, each of a topic and a payload.
+    fn zmtp_batch(topics: &[&[u8]]) -> Batch {
+        let mut bytes = BytesMut::new();
+        topics.iter().for_each(|topic| zmtp::put_message(&mut bytes, topic, [&b"payload"[..]].into_iter()));
+        let (mut decoder, mut at, mut spans) = (Decoder::new(1 << 20), 0, Vec::new());
+        while at < bytes.len() {
+            let Ok(Found::Message(span)) = decoder.next(&bytes[at..]) else {
+                unreachable!("there are messages alone")
+            };
+            spans.push(span.moved(at));
+            at += span.end();
+        }
+        let author = Author { publisher: 1, first_sequence: 1, received_at_ns: 0 };
+        Batch { bytes: bytes.freeze(), spans: Spans::Zmtp(spans.into(), author) }
+    }
+
+    #[test]
+    fn zeromq_messages_cross_as_native_frames_unless_their_topic_cannot() {
+        let mut outbound = Outbound::new(OverflowPolicy::DropOldest, QueueBounds::default());
+        assert!(outbound.want(&Filter::prefix(b"").expect("a short prefix"), true));
+        let long = vec![b'x'; TOPIC_BYTES_MAX + 1];
+        let offered = outbound.offer(&zmtp_batch(&[b"a", b"", b"b", &long, b"c"]), false);
+        assert_eq!(offered, Offered { unroutable: 2, ..Offered::default() });
+        assert_eq!(outbound.offer(&zmtp_batch(&[b"d", b"e"]), false), Offered::default());
+        let (_, bytes) = outbound.next().expect("something waits");
+        let frames = splitter::frames(&bytes).map(|(_, frame)| match frame {
+            Frame::Message { topic, sequence, .. } => (topic[0], sequence),
+            other => unreachable!("{other:?}"),
+        });
+        let crossed: Vec<_> = frames.collect();
+        assert_eq!(crossed, [(b'a', 1), (b'b', 3), (b'c', 5), (b'd', 1), (b'e', 2)]);
+    }
+
+    #[test]
+    fn no_more_leaves_than_the_far_end_is_to_confirm() {
+        let room = QueueBounds { bytes_max: 4 * PARCELS_AHEAD_BYTES_MAX, frames_max: usize::MAX };
+        let mut outbound = Outbound::new(OverflowPolicy::DropOldest, room);
+        outbound.want(&Filter::prefix(b"").expect("a short prefix"), true);
+        for _ in 0..2_000 {
+            outbound.offer(&zmtp_batch(&[&[b'x'; TOPIC_BYTES_MAX]]), false);
+        }
+        let mut last = 0;
+        let mut ahead = 0;
+        while let Some((number, bytes)) = outbound.next() {
+            assert_eq!(number, last + 1);
+            assert!(bytes.len() <= PARCEL_BYTES_MAX);
+            (last, ahead) = (number, ahead + bytes.len());
+        }
+        assert!((PARCELS_AHEAD_BYTES_MAX..PARCELS_AHEAD_BYTES_MAX + PARCEL_BYTES_MAX).contains(&ahead));
+        assert_eq!(outbound.had(last + 1), None);
+        assert!(outbound.had(last).is_some_and(|messages| messages > 900));
+        assert!(outbound.next().is_some());
     }
 }
