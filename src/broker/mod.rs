@@ -64,7 +64,7 @@ use crate::carrier::LinkItem;
 use crate::shard::Door;
 use crate::transport::{Accepted, Endpoint, ListeningSocket};
 
-/// What travels between the executors of a broker.
+/// An item on a link between the executors of a broker, or on the commands link of one.
 pub(crate) enum Item {
     /// From shard to shard.
     Link(LinkItem),
@@ -72,7 +72,7 @@ pub(crate) enum Item {
     Adopt {
         /// The connection, on which nothing was said.
         accepted: Accepted,
-        /// Which protocol it speaks.
+        /// The protocol that it speaks.
         door: Door,
     },
     /// To the acceptor: one of my sessions has ended.
@@ -86,14 +86,14 @@ pub(crate) enum Item {
     Begin(Begin),
     /// Stop: drain for so long, then end.
     Drain {
-        /// How long.
+        /// The drain timeout.
         time: Duration,
-        /// Told when it has ended, unless nobody listens.
+        /// The link for the report at the end, unless nobody listens.
         report: Link<CutOff>,
     },
 }
 
-/// What a drain that ran out of time has cut off.
+/// The sessions and messages that a drain has cut off when it ran out of time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct CutOff {
     /// Sessions that had not ended.
@@ -111,7 +111,7 @@ pub(crate) struct Listener {
     pub(crate) door: Door,
 }
 
-/// What an executor of a direct publisher is to run.
+/// The body that an executor of a direct publisher is to run.
 pub(crate) type Begin = Box<dyn FnOnce(ShardContext<Item>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// An error and its causes in one line.

@@ -75,18 +75,18 @@ impl Broker {
         Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses })
     }
 
-    /// Where it listens, with the real ports.
+    /// The addresses that it listens on, with the real ports.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.addresses
     }
 
-    /// Where it listens for ZeroMQ sockets, with the real ports: those for both sides, then those for publishers, then
+    /// The addresses that it listens on for ZeroMQ sockets, with the real ports: those for both sides, then those for publishers, then
     /// those for subscribers, each in the order of the configuration.
     pub fn zmtp_endpoints(&self) -> &[Endpoint] {
         &self.zmtp
     }
 
-    /// How many shards it has.
+    /// The number of its shards.
     pub fn shards(&self) -> usize {
         self.cores.len()
     }

@@ -47,7 +47,7 @@ impl<T> Acks<T> {
     /// A neighbour has seen all changes up to `seq`.
     pub(crate) fn seen_by(&mut self, neighbour: impl Into<Neighbour>, seq: u64) {
         let seen = &mut self.seen[usize::from(neighbour.into().0)];
-        debug_assert!(*seen <= seq, "a link keeps order");
+        assert!(*seen <= seq, "a link keeps order");
         *seen = seq;
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Picked {
     /// The first of them, counted in the batch.
     pub(crate) first: u32,
     pub(crate) frames: u32,
-    /// Of the frames: the messages. The others are gaps that publishers tell.
+    /// The messages among the frames. The others are gaps that publishers tell.
     pub(crate) messages: u32,
 }
 
@@ -45,13 +45,13 @@ pub(crate) struct Picked {
 pub struct Chunk {
     /// Whole, checked frames, as they leave. Not public: native ones are read unchecked.
     pub(crate) bytes: Bytes,
-    /// How many.
+    /// The number of frames.
     pub(crate) frames: u32,
-    /// Of the frames: the messages.
+    /// The number of messages among the frames.
     pub(crate) messages: u32,
     /// Bytes of the buffer that they are a slice of, which lives as long as they do.
     buffer_bytes: u32,
-    /// How they are written.
+    /// The encoding that they are written in.
     pub(crate) encoding: Encoding,
     /// The same frames in a buffer of their own, for all sessions in which they have to wait.
     copy: OnceCell<Rc<Chunk>>,
@@ -62,9 +62,10 @@ const _: () = assert!(size_of::<Chunk>() <= 56, "EGRESS_ITEM_BYTES is the sum of
 /// A message in a chunk, or the notice of a gap.
 pub(crate) struct Piece<'a> {
     pub(crate) range: Range<usize>,
-    /// What queues and gaps know it by.
+    /// The key by which queues and gaps know it.
     pub(crate) topic: &'a [u8],
-    /// How many messages are missed without it: 1; what it tells, for a gap, so that a dropped notice is not lost.
+    /// The number of messages that are missed without it: 1, or for a gap its own number, so that a dropped notice is not
+    /// lost.
     pub(crate) missed: u64,
     pub(crate) is_message: bool,
 }

@@ -1,5 +1,5 @@
-//! What waits for one session, behind what the kernel has taken, and what gives way when that is too much.
-//! Offered to by the shard, emptied by the flush pump; both only through here.
+//! The queue of one session, behind the bytes that the kernel has taken, and the rule by which messages give way when it is
+//! full. The shard fills it and the flush pump empties it; both only through here.
 
 mod answer;
 mod latest;
@@ -20,14 +20,14 @@ use super::gaps::GapTally;
 use super::policy::{OverflowPolicy, QueueBounds};
 use crate::limits::{EGRESS_ITEM_BYTES, LOW_WATER_DIVISOR, SEND_SLICES_MAX};
 
-/// What became of an offer.
+/// The result of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offer {
     /// It waits.
     Queued,
     /// It waits, and the queue is now over its bound: hold the publisher (`block`).
     QueuedOver,
-    /// So many messages were dropped, it or others, and a gap notice will tell.
+    /// That many messages were dropped, it or others; a gap notice will tell.
     Dropped(u64),
     /// There is no room: close the session (`disconnect`). Nothing was queued.
     Full,
@@ -39,7 +39,7 @@ enum Item {
     Data(Rc<Chunk>),
     /// Frames that may not.
     Answer(Box<Answer>),
-    /// What was dropped here.
+    /// The tally of messages that were dropped here.
     Gap(Box<GapTally>),
     /// `latest` only: a place without anything, so that positions stay true. Never the first that leaves.
     Gone,
@@ -56,7 +56,7 @@ const _: () = assert!(
 const ALLOCATION_BYTES: usize = 16;
 
 impl Item {
-    /// What is sent of it: for a gap, once its notices are written, which is never where it cannot be told.
+    /// The bytes to be sent of it: of a gap once its notices are written, which is never where it cannot be told.
     #[inline]
     fn bytes(&self) -> Option<&[u8]> {
         match self {
@@ -67,7 +67,7 @@ impl Item {
         }
     }
 
-    /// What leaves with it.
+    /// The counts that leave with it.
     #[inline]
     fn sent(&self) -> Sent {
         match self {
@@ -96,7 +96,7 @@ pub struct EgressQueue {
     bytes: usize,
     frames: usize,
     answer_bytes: usize,
-    /// How many of the items are gaps.
+    /// The number of gaps among the items.
     gaps: usize,
     /// The kernel has refused something that still waits: what comes now will wait as well.
     is_stalled: bool,
@@ -104,14 +104,14 @@ pub struct EgressQueue {
     is_dropping: bool,
     /// `latest` only, while something waits.
     latest: Option<Box<Latest>>,
-    /// How many items have left at the front, less those that were put there, so that positions stay true, which count
-    /// from the first item ever.
+    /// The number of items that have left at the front, less those that were put there, so that positions stay true, which
+    /// count from the first item ever.
     popped: u64,
-    /// Of the session. Only a native one can be told of gaps.
+    /// The session's encoding. Only a native session can be told of gaps.
     encoding: Encoding,
 }
 
-/// What the kernel took, in what was whole with it.
+/// The counts of what became whole with the bytes that the kernel took.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sent {
     /// Messages.
@@ -148,7 +148,7 @@ impl EgressQueue {
         self.answer_bytes
     }
 
-    /// Whether it has drained so far that it may fill again: publishers that it held go on, and `drop-newest` keeps
+    /// True if it has drained so far that it may fill again: publishers that it held go on, and `drop-newest` keeps
     /// messages again.
     pub fn has_room(&self, bounds: QueueBounds) -> bool {
         self.frames == 0
@@ -314,7 +314,7 @@ impl EgressQueue {
         (filled, bytes)
     }
 
-    /// So many bytes were taken of what [`EgressQueue::send_next`] gave.
+    /// Notes that the kernel took that many of the bytes that [`EgressQueue::send_next`] gave.
     pub fn sent(&mut self, mut bytes: usize) -> Sent {
         let mut sent = Sent::default();
         while bytes > 0 {
@@ -414,7 +414,7 @@ impl EgressQueue {
         self.front_sent > 0
     }
 
-    /// How many items, at the front, have begun to leave.
+    /// The number of items at the front that have begun to leave.
     fn begun(&self) -> usize {
         usize::from(self.has_begun())
     }

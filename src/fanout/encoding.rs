@@ -10,7 +10,7 @@ use crate::limits::TOPIC_BYTES_MAX;
 use crate::wire::{Frame, Span};
 use crate::zmtp::MessageSpan;
 
-/// How the frames of a session are written.
+/// The form in which the frames of a session are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Encoding {
     /// This project's own.
@@ -20,12 +20,12 @@ pub enum Encoding {
     Zmtp,
 }
 
-/// Who sent the messages of a ZeroMQ session, which do not say it themselves.
+/// The author of the messages of a ZeroMQ session, which do not name one themselves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Author {
     /// As native subscribers see it.
     pub publisher: u64,
-    /// Of the first message; the others count on from it.
+    /// The sequence number of the first message; the others count on from it.
     pub first_sequence: u64,
     /// When they came: nanoseconds since 1970-01-01 UTC.
     pub received_at_ns: u64,
@@ -46,7 +46,7 @@ pub(crate) enum Spans {
 }
 
 impl<'a> Messages<'a> {
-    /// So many of them, from the first on.
+    /// The first `count` of them.
     pub(crate) fn first(self, count: usize) -> Messages<'a> {
         match self {
             Messages::Native(spans) => Messages::Native(&spans[..count]),
@@ -119,7 +119,7 @@ fn extent<S: Routable>(spans: &[S]) -> (Range<usize>, u32) {
     (first.start()..last.end(), u32::try_from(frames).expect("a batch has few frames"))
 }
 
-/// What the router must know of a message.
+/// The facts about a message that routing needs.
 pub(crate) trait Routable: Copy {
     fn start(self) -> usize;
     fn end(self) -> usize;
@@ -181,7 +181,7 @@ impl Routable for MessageSpan {
     }
 }
 
-/// What routing, queues and gaps know a topic by: ZeroMQ's may be longer than a topic, and no prefix is.
+/// The key by which routing, queues and gaps know a topic: ZeroMQ's may be longer than a topic, and no prefix is.
 #[inline]
 pub(crate) fn route_key(topic: &[u8]) -> &[u8] {
     &topic[..topic.len().min(TOPIC_BYTES_MAX)]

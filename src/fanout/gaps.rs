@@ -1,4 +1,4 @@
-//! What a session missed, until it is told. Owned by an egress queue.
+//! The tally of what a session missed, until it is told. Owned by an egress queue.
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(crate) struct GapTally {
     by_topic: AHashMap<Box<[u8]>, Missed>,
     /// Bytes that those topics take.
     topics_bytes: usize,
-    /// Of topics beyond [`GAP_TOPICS_MAX`] or [`GAP_BYTES_MAX`].
+    /// The count for topics beyond [`GAP_TOPICS_MAX`] or [`GAP_BYTES_MAX`].
     others: Missed,
     /// The notices that tell it; made when they are about to leave, and again if more is missed before they do.
     notices: Option<Chunk>,
@@ -112,7 +112,7 @@ mod tests {
         Frame::Gap { topic, missed, reason: 2 }
     }
 
-    /// What is told: by topic, the numbers in rising order.
+    /// The numbers that are told, by topic, in rising order.
     fn told(tally: &mut GapTally) -> BTreeMap<Vec<u8>, Vec<u64>> {
         tally.write_notices();
         let chunk = tally.notices().expect("they were just written");

@@ -12,11 +12,11 @@ use crate::topic::Filter;
 /// One group.
 #[derive(Default, Debug)]
 pub(crate) struct Group {
-    /// How all members are written to.
+    /// The encoding of all members.
     pub(crate) encoding: Encoding,
-    /// What all members subscribe, sorted. Of a private group nothing: it is what its member subscribes.
+    /// The filters that all members subscribe to, sorted. Empty for a private group, whose member has them.
     pub(crate) filters: Vec<Filter>,
-    /// Who they are, in no order; each knows its place here.
+    /// The sessions, in no order; each knows its place here.
     pub(crate) members: Vec<SessionId>,
     /// For a session with so many filters that nobody else is let in.
     private: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Groups {
     by_filters: AHashMap<(Encoding, Vec<Filter>), GroupId>,
 }
 
-/// What a change did to the set of groups.
+/// The result of joining a group.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Join {
     /// The group was there.

@@ -1,4 +1,4 @@
-//! What happens when a session's egress queue is full. Read by the queue, chosen by broker and client.
+//! The rule for a session's egress queue that is full. Read by the queue, chosen by broker and client.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::{EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT};
 use crate::printable::printable;
 
-/// What gives way when a subscriber does not keep up.
+/// The rule for a subscriber that does not keep up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum OverflowPolicy {
     /// The oldest messages that wait are dropped and told: the subscriber sees the newest.
@@ -16,7 +16,7 @@ pub enum OverflowPolicy {
     /// New messages are dropped and told until half of the queue has left: the subscriber sees an unbroken past,
     /// one gap, and goes on from there.
     DropNewest,
-    /// Of each topic only the newest message waits: the subscriber sees the current state.
+    /// Only the newest message of each topic waits: the subscriber sees the current state.
     Latest,
     /// The session is closed, with the reason.
     Disconnect,
@@ -81,7 +81,7 @@ impl FromStr for OverflowPolicy {
     }
 }
 
-/// How much may wait for one session.
+/// The bounds of what may wait for one session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct QueueBounds {
     /// Bytes, behind what the kernel has taken.

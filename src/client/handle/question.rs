@@ -21,16 +21,16 @@ pub(super) struct Question<T> {
 
 /// The asking end. Dropped, it withdraws the question.
 #[derive(Debug)]
-pub(super) struct Answer<T> {
+pub(super) struct PendingAnswer<T> {
     answer: Inbox<Result<T>>,
     _asker: Link<()>,
 }
 
 /// A question and where its answer comes.
-pub(super) fn question<T>() -> (Question<T>, Answer<T>) {
+pub(super) fn question<T>() -> (Question<T>, PendingAnswer<T>) {
     let (reply, answer) = link(1);
     let (alive, asker) = link(1);
-    (Question { reply, asker }, Answer { answer, _asker: alive })
+    (Question { reply, asker }, PendingAnswer { answer, _asker: alive })
 }
 
 impl<T> Question<T> {
@@ -49,7 +49,7 @@ impl<T> Question<T> {
     }
 }
 
-impl<T> Answer<T> {
+impl<T> PendingAnswer<T> {
     /// The answer; `None` when the question was dropped without one.
     pub(super) async fn recv(&mut self) -> Option<Result<T>> {
         self.answer.recv().await
@@ -65,7 +65,7 @@ pub(super) async fn until_closed(inbox: &mut Inbox<()>) {
 #[derive(Debug)]
 pub(super) struct Line {
     calls: Link<Call>,
-    ending: Ending,
+    ending: TaskEnd,
 }
 
 /// The task's end of a [`Line`].
@@ -95,7 +95,7 @@ struct Alarm {
 pub(super) fn line(subject: &'static str) -> (Line, LineEnd) {
     let (calls_link, calls) = link(1);
     let (failed, told) = link(1);
-    let ending = Ending { told, subject, why: None };
+    let ending = TaskEnd { told, subject, why: None };
     (Line { calls: calls_link, ending }, LineEnd { calls, failed })
 }
 
@@ -210,13 +210,13 @@ pub(super) async fn ring(clock: &TickClock, report: &ConnectionReport, line: &mu
 
 /// The end of a task that serves a handle: its reason comes once, and is remembered.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(super) struct TaskEnd {
     told: Inbox<Error>,
     subject: &'static str,
     why: Option<(ErrorKind, String)>,
 }
 
-impl Ending {
+impl TaskEnd {
     async fn wait(&mut self) -> Error {
         if self.why.is_none() {
             let error = self.told.recv().await;

@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::limits::{LOSS_TOLD_AGAIN_AFTER, LOSSES_TOLD_MAX};
 use crate::transport::Endpoint;
 
-/// Who was lost, and how.
+/// A peer that was lost, with its address and the kind of error.
 type Loss = (Peer, Endpoint, ErrorKind);
 
 /// Those of the last [`LOSS_TOLD_AGAIN_AFTER`], in their order: [`LOSSES_TOLD_MAX`] of direct publishers, and those of

@@ -16,7 +16,7 @@ pub(in crate::client) struct OutBuffer {
 impl OutBuffer {
     /// The first bytes of a connection. Nothing may wait before them.
     pub(super) fn push_greeting(&mut self) {
-        debug_assert!(self.bytes.is_empty(), "a connection begins with its greeting");
+        assert!(self.bytes.is_empty(), "a connection begins with its greeting");
         self.bytes.extend_from_slice(&greeting::ours());
         self.frames_from = GREETING_BYTES;
     }
@@ -36,7 +36,7 @@ impl OutBuffer {
 
     pub(in crate::client) fn sent(&mut self, bytes: usize) {
         self.sent += bytes;
-        debug_assert!(self.sent <= self.bytes.len());
+        assert!(self.sent <= self.bytes.len(), "no more is sent than was there");
         if self.sent == self.bytes.len() {
             self.clear();
             self.bytes.shrink_to(PUBLISH_BYTES_MAX);
@@ -60,7 +60,7 @@ impl OutBuffer {
         while let Some(length) = splitter::announced_bytes(&self.bytes[at..])
             && at + length <= self.sent
         {
-            debug_assert!(length > LENGTH_BYTES);
+            assert!(length > LENGTH_BYTES, "a frame has a body");
             at += length;
         }
         at

@@ -13,7 +13,7 @@ use super::{EgressQueue, Item, Offer};
 /// Places without anything, or topics that have left, from which on a queue is tidied up when they are most of it.
 const TIDY_FROM: usize = 32;
 
-/// What a queue with one message a topic knows beside its items.
+/// The positions that a queue with one message a topic keeps beside its items.
 #[derive(Default, Debug)]
 pub(crate) struct Latest {
     /// The positions of the messages, by their topics. Some may have left since.

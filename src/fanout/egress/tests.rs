@@ -485,7 +485,7 @@ fn an_empty_queue_keeps_no_memory() {
     assert!(queue.items.capacity() <= KEEP_ITEMS);
 }
 
-/// What happens to a queue.
+/// An event of a queue.
 #[derive(Clone, Debug)]
 enum Step {
     Offer(Vec<u8>),
@@ -506,7 +506,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Of each topic: what arrives and what is told as missed are what was offered, in order.
+    /// For each topic the messages that arrive and those told as missed are those that were offered, in order.
     #[test]
     fn nothing_is_lost_and_nothing_told_twice(
         steps in prop::collection::vec(any_step(), 1..120),
