@@ -114,19 +114,53 @@ mod tests {
     use super::super::source::Source;
     use super::*;
     use crate::measure::environment::Environment;
+    use crate::record::ShardRecord;
     use crate::record::run::tests::sample_run;
     use crate::results::{Entry, Kind, Results};
+
+    fn source(records: impl IntoIterator<Item = RunRecord>) -> Source {
+        let mut results = Results::new(Kind::Experiment, "canonical", "", Environment::default());
+        let entry = |record| Entry { id: "0001-x".into(), record };
+        results.runs = records.into_iter().map(entry).collect();
+        Source { name: "canonical".into(), folder: None, results }
+    }
 
     #[test]
     fn families_are_named_by_what_differs() {
         let shared = RunRecord { sessions: "per-executor".into(), ..sample_run() };
-        let mut results = Results::new(Kind::Experiment, "canonical", "", Environment::default());
-        let records = [sample_run(), shared, sample_run()];
-        results.runs = records.map(|record| Entry { id: "0001-x".into(), record }).into();
-        let source = Source { name: "canonical".into(), folder: None, results };
+        let source = source([sample_run(), shared, sample_run()]);
         let families = families(&Runs::all(&source));
         let titles: Vec<&str> = families.iter().map(|family| &family.title[..]).collect();
         assert_eq!(titles, ["sessions per-subscriber", "sessions per-executor"]);
         assert_eq!(families[0].runs.len(), 2);
+    }
+
+    #[test]
+    fn runs_made_alike_are_named_by_all_that_was_asked_for() {
+        let shards = |number| vec![ShardRecord::default(); number];
+        let plain = RunRecord { rate_hz: Some(20.0), publishers: 1, shards: shards(1), ..sample_run() };
+        let again = RunRecord { round: Some(2), lost: 3, ..plain.clone() };
+        let more = RunRecord { shards: shards(2), ..plain.clone() };
+        let word = |word: &str| Some(word.to_owned());
+        let asked = RunRecord {
+            peer: word("nats"),
+            publishers: 2,
+            slow_subscribers: Some(5),
+            idle: word("park"),
+            overflow: word("block"),
+            ..plain.clone()
+        };
+        let all = "proxy, 512 subscribers, sessions per-subscriber, tcp, 64 B, 20 messages/s";
+        let full = format!("nats {all}, 2 publishers, 5 slow, idle park, overflow block");
+
+        let named = |records: Vec<RunRecord>| {
+            let source = source(records);
+            let alike = alike(&Runs::all(&source)).into_iter();
+            alike.map(|(name, runs)| (name, runs.len())).collect::<Vec<_>>()
+        };
+        let wanted = [(all.to_owned(), 2), (full, 1)];
+        assert_eq!(named(vec![plain.clone(), asked, again]), wanted);
+        let wanted = [(format!("{all}, 1 shard"), 1), (format!("{all}, 2 shards"), 1)];
+        assert_eq!(named(vec![plain, more]), wanted);
     }
 }
