@@ -3,11 +3,11 @@
 use crate::measure::payload::{SIZE_BYTES_MIN, check_size};
 use corecast::internals::limits::FRAME_BYTES_MAX_LIMIT;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error};
 use std::fmt;
-use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
+use toml::Value;
 
 /// Reads a time such as `50ms`, `2s` or `0.5` (seconds).
 pub fn parse_time(text: &str) -> Result<Duration, String> {
@@ -51,136 +51,79 @@ pub fn parse_count(text: &str) -> Result<usize, String> {
 pub(super) fn word<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
-    Word::deserialize(from).map(|Word(value)| Some(value))
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a word, or a list of words.
 pub(super) fn words<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     from: D,
 ) -> Result<Vec<T>, D::Error> {
-    let OneOrMany(many) = OneOrMany::deserialize(from)?;
-    Ok(many.into_iter().map(|Word(value)| value).collect())
+    let word = |value: Value| match value {
+        Value::String(word) => word.parse().map_err(D::Error::custom),
+        value => Err(not_a("text", &value)),
+    };
+    one_or_many(from)?.into_iter().map(word).collect()
 }
 
 /// Reads a number or a word, as its option does.
 pub(super) fn number_or_word<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
-    from.deserialize_any(TextVisitor)?.parse().map(Some).map_err(D::Error::custom)
+    text(from)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a time: seconds, or a text with a unit.
 pub(super) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    parse_time(&from.deserialize_any(TextVisitor)?).map(Some).map_err(D::Error::custom)
+    parse_time(&text(from)?).map(Some).map_err(D::Error::custom)
 }
 
 /// Reads a whole number above 0.
 pub(super) fn count<'de, D: Deserializer<'de>, T: TryFrom<usize>>(from: D) -> Result<Option<T>, D::Error> {
-    let Count(count) = Count::deserialize(from)?;
+    let count = count_of(&Value::deserialize(from)?)?;
     T::try_from(count).map(Some).map_err(|_| D::Error::custom(format!("{count} is too many")))
 }
 
 /// Reads a count, or a list of counts.
 pub(super) fn counts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<usize>>, D::Error> {
-    let OneOrMany(many) = OneOrMany::deserialize(from)?;
-    Ok(Some(many.into_iter().map(|Count(count)| count).collect()))
+    one_or_many(from)?.iter().map(count_of).collect::<Result<_, _>>().map(Some)
 }
 
 /// Reads the size of a payload, or a list of sizes.
 pub(super) fn sizes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<usize>>, D::Error> {
-    let OneOrMany(many) = OneOrMany::deserialize(from)?;
-    Ok(Some(many.into_iter().map(|PayloadSize(bytes)| bytes).collect()))
+    let sizes = counts(from)?;
+    for size_bytes in sizes.iter().flatten() {
+        check_size(*size_bytes).map_err(D::Error::custom)?;
+    }
+    Ok(sizes)
 }
 
 /// A whole number above 0.
-struct Count(usize);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(from)?;
-        let count = usize::try_from(number).ok().filter(|count| *count > 0);
-        count
-            .map(Count)
-            .ok_or_else(|| D::Error::custom(format!("{number} is no count: it must be at least 1")))
-    }
+fn count_of<E: Error>(value: &Value) -> Result<usize, E> {
+    let number = value.as_integer().ok_or_else(|| not_a("whole number", value))?;
+    let count = usize::try_from(number).ok().filter(|count| *count > 0);
+    count.ok_or_else(|| E::custom(format!("{number} is no count: it must be at least 1")))
 }
 
-/// A payload, in bytes, that can be made.
-struct PayloadSize(usize);
-
-impl<'de> Deserialize<'de> for PayloadSize {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Count(bytes) = Count::deserialize(from)?;
-        check_size(bytes).map_err(D::Error::custom)?;
-        Ok(PayloadSize(bytes))
-    }
-}
-
-/// Values that are written as text and read as their option is.
-struct Word<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(from)?;
-        word.parse().map(Word).map_err(D::Error::custom)
-    }
+fn not_a<E: Error>(expected: &str, value: &Value) -> E {
+    E::custom(format!("expected a {expected}, found: {}", value.type_str()))
 }
 
 /// A number or a text, as text.
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or a text")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Value::deserialize(from)? {
+        Value::String(text) => Ok(text),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        value => Err(not_a("number or a text", &value)),
     }
 }
 
-/// One, or a list of at least one.
-struct OneOrMany<T>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ManyVisitor(PhantomData)).map(OneOrMany)
-    }
-}
-
-struct ManyVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ManyVisitor<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, or a list of them such as [1, 2]")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<T>, E> {
-        T::deserialize(serde::de::value::I64Deserializer::new(number)).map(|one| vec![one])
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
-        T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| vec![one])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut many = Vec::new();
-        while let Some(one) = list.next_element()? {
-            many.push(one);
-        }
-        if many.is_empty() { Err(A::Error::custom("an empty list: leave the key out")) } else { Ok(many) }
+/// One value, or a list of at least one.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+    match Value::deserialize(from)? {
+        Value::Array(many) if many.is_empty() => Err(D::Error::custom("an empty list: leave the key out")),
+        Value::Array(many) => Ok(many),
+        one => Ok(vec![one]),
     }
 }
 

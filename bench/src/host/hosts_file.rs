@@ -18,7 +18,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::path::Path;
 use std::str::FromStr;
-use toml::Spanned;
+use toml::{Spanned, Value};
 
 /// Hosts of one run: each has a connection, and two threads here.
 pub const HOSTS_MAX: usize = 256;
@@ -93,22 +93,13 @@ fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CoreSet>, 
 }
 
 fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    /// Either of TOML's numbers.
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Whole(u32),
-        Real(f64),
-    }
-    let weight = match Number::deserialize(deserializer) {
-        Ok(Number::Whole(weight)) => f64::from(weight),
-        Ok(Number::Real(weight)) => weight,
-        Err(_) => f64::NAN,
+    let weight = match Value::deserialize(deserializer)? {
+        Value::Integer(weight) => weight as f64,
+        Value::Float(weight) => weight,
+        _ => f64::NAN,
     };
-    if weight > 0.0 && weight.is_finite() {
-        return Ok(weight);
-    }
-    Err(D::Error::custom("a weight is a number above 0"))
+    let weight = Some(weight).filter(|weight| *weight > 0.0 && weight.is_finite());
+    weight.ok_or_else(|| D::Error::custom("a weight is a number above 0"))
 }
 
 impl Hosts {
