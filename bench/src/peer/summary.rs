@@ -27,19 +27,13 @@ const FIGURES: [Figure; 9] = [
     less("last_subscriber_us.p99", |run| run.last_subscriber_us.map(|summary| summary.p99)),
     less("cpu_ns_per_delivery", |run| run.cpu_ns_per_delivery),
     less("rss_per_subscriber_bytes", |run| run.rss_per_subscriber_bytes),
-    Figure {
-        name: "deliveries_per_s",
-        flood: true,
-        of: |run| Some(run.deliveries_per_s),
-        more_is_better: true,
-    },
-    Figure {
-        name: "cpu_ns_per_delivery_flood",
-        flood: true,
-        of: |run| run.cpu_ns_per_delivery,
-        more_is_better: false,
-    },
+    flood("deliveries_per_s", |run| Some(run.deliveries_per_s), true),
+    flood("cpu_ns_per_delivery_flood", |run| run.cpu_ns_per_delivery, false),
 ];
+
+const fn flood(name: &'static str, of: fn(&RunRecord) -> Option<f64>, more_is_better: bool) -> Figure {
+    Figure { name, flood: true, of, more_is_better }
+}
 
 const fn less(name: &'static str, of: fn(&RunRecord) -> Option<f64>) -> Figure {
     Figure { name, flood: false, of, more_is_better: false }

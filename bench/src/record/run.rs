@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "corecast-bench/1";
 
 /// One call of the command: where, and what each run gave.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// The schema: always [`SCHEMA`].
     pub schema: String,
@@ -33,14 +33,7 @@ pub struct Record {
 impl Record {
     /// A record of these runs, made here.
     pub fn new(environment: Environment, runs: Vec<RunRecord>) -> Self {
-        Record {
-            schema: SCHEMA.to_owned(),
-            environment,
-            runs,
-            peers: Vec::new(),
-            ratio_to_best: BTreeMap::new(),
-            skipped: Vec::new(),
-        }
+        Record { schema: SCHEMA.to_owned(), environment, runs, ..Record::default() }
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "corecast-bench-results/1";
 
 /// All that an experiment, or a comparison with peers, gave.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Results {
     /// The schema: always [`SCHEMA`].
     pub schema: String,
@@ -42,10 +42,11 @@ pub struct Results {
 }
 
 /// The kind of call that made results.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// `corecast-bench experiment`.
+    #[default]
     Experiment,
     /// `corecast-bench peers`.
     Peers,
@@ -68,14 +69,8 @@ impl Results {
             kind,
             name: name.to_owned(),
             question: question.to_owned(),
-            quick: false,
-            started_at: String::new(),
             environment,
-            runs_planned: 0,
-            incomplete: None,
-            skipped: Vec::new(),
-            figures: BTreeMap::new(),
-            runs: Vec::new(),
+            ..Results::default()
         }
     }
 }

@@ -54,14 +54,10 @@ impl SlowSubscribers {
 
 async fn run_executor(mut context: ShardContext<Never>, config: &SlowConfig, reports: &Link<Report>) {
     let client = LocalClient::start(client_config(&config.common), context.ticks);
-    let report = match subscribe(&client, config).await {
-        Ok(subscribers) => {
-            let tasks = start_taking(subscribers, config.delay);
-            (Report::SubscribersReady, tasks)
-        }
+    let (report, tasks) = match subscribe(&client, config).await {
+        Ok(subscribers) => (Report::SubscribersReady, start_taking(subscribers, config.delay)),
         Err(failure) => (Report::Failed(failure), Vec::new()),
     };
-    let (report, tasks) = report;
     let _ = reports.send(report).await;
     while context.commands.recv().await.is_some() {}
     drop(tasks);

@@ -4,30 +4,17 @@ use super::asker::{Asker, Told};
 use crate::experiment::plan::Plan;
 use crate::measure::payload::{Payload, PublisherIndex, RunId, check};
 use crate::swarm::reports::Failure;
-use crate::swarm::schedule::Amount;
 use crate::swarm::topics::Topics;
-use corecast::{
-    ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Sessions, Topic,
-};
+use corecast::{ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Topic};
 use corecast_executors::{
     Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, Sockets, spawn_local, start as start_pool,
 };
-use std::time::Duration;
+use std::sync::Arc;
 
 /// The thread's name.
 const POOL: &str = "bench-echo";
 /// Capacity of the executor's link. Nothing is ever sent on it: its end is the signal to stop.
 const COMMANDS_MAX: usize = 1;
-
-/// The parameters of a series.
-#[derive(Clone, Debug)]
-struct Question {
-    broker: Endpoint,
-    sessions: Sessions,
-    size_bytes: usize,
-    amount: Amount,
-    timeout: Duration,
-}
 
 /// Starts the executor; it asks until all is asked, and goes when it is stopped.
 pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<Pool<()>, PoolError> {
@@ -39,24 +26,18 @@ pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<P
         sockets: Sockets::Few,
         link_capacity: COMMANDS_MAX,
     };
-    let question = Question {
-        broker,
-        sessions: plan.sessions,
-        size_bytes: plan.size_bytes,
-        amount: plan.amount,
-        timeout: plan.timeout,
-    };
+    let plan = Arc::new(plan.clone());
     start_pool(&config, move |mut context| {
-        let (question, link) = (question.clone(), link.clone());
+        let (plan, broker, link) = (plan.clone(), broker.clone(), link.clone());
         async move {
-            let mut config = ClientConfig::new(question.broker.clone());
+            let mut config = ClientConfig::new(broker);
             config.name = POOL.into();
-            config.sessions = question.sessions;
-            config.connect_timeout = question.timeout;
+            config.sessions = plan.sessions;
+            config.connect_timeout = plan.timeout;
             let client = LocalClient::start(config, context.ticks);
             let asking = {
                 let client = client.clone();
-                spawn_local(async move { ask_all(&client, &question, link).await })
+                spawn_local(async move { ask_all(&client, &plan, link).await })
             };
             while context.commands.recv().await.is_some() {}
             drop(asking);
@@ -65,9 +46,9 @@ pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<P
     })
 }
 
-async fn ask_all(client: &LocalClient, question: &Question, link: Link<Told>) {
-    let ready = set_up(client, question).await;
-    let mut asker = Asker::new(question.amount, link);
+async fn ask_all(client: &LocalClient, plan: &Plan, link: Link<Told>) {
+    let ready = set_up(client, plan).await;
+    let mut asker = Asker::new(plan.amount, link);
     let ended = match ready {
         Ok(mut ends) => ends.ask(&mut asker).await,
         Err(failure) => Err(failure),
@@ -84,17 +65,17 @@ struct Ends {
     subscriber: LocalSubscriber,
 }
 
-async fn set_up(client: &LocalClient, question: &Question) -> Result<Ends, Failure> {
+async fn set_up(client: &LocalClient, plan: &Plan) -> Result<Ends, Failure> {
     let failed = |error: corecast::Error| Failure::of("the echo cannot start", &error);
     let run = RunId(fastrand::u64(..));
     let index = PublisherIndex(0);
     let topics = Topics::new(run, 1);
-    let payload = Payload::new(run, index, question.size_bytes)
+    let payload = Payload::new(run, index, plan.size_bytes)
         .map_err(|error| Failure::new("the echo cannot start", error.to_string()))?;
     let subscriber = client.subscriber(&[topics.filter()]).await.map_err(failed)?;
     let mut publisher = client.publisher().await.map_err(failed)?;
     let topic = topics.of(index);
-    publisher.wait_for_subscribers(&topic, 1, question.timeout).await.map_err(failed)?;
+    publisher.wait_for_subscribers(&topic, 1, plan.timeout).await.map_err(failed)?;
     Ok(Ends { run, topic, payload, publisher, subscriber })
 }
 
