@@ -103,6 +103,28 @@ impl Drop for Watching {
 }
 
 #[test]
+fn a_watch_ends_in_its_time_though_nobody_reads() {
+    let (broker, _watchdog) = direct("a_watch_ends_in_its_time_though_nobody_reads");
+    // Rows of 4 KB, more than a pipe takes.
+    let topics =
+        |publisher: usize| (0..15).map(move |topic| format!("{publisher}.{topic}.{}", "x".repeat(240)));
+    let _publishers: Vec<Publisher> = (0..20)
+        .map(|number| {
+            let mut publisher = publisher(&broker, &number.to_string());
+            topics(number).for_each(|topic| begin(&mut publisher, &topic));
+            publisher
+        })
+        .collect();
+    let mut command = corecast();
+    command.args(["registry", "--watch", "--timeout", "2s", "-o", "json", "--broker", broker.endpoint()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = command.spawn().expect("the command can be started");
+    let said = std::io::read_to_string(watch.stderr.take().expect("it is piped")).expect("text");
+    assert_eq!(watch.wait().expect("it is ours").code(), Some(27), "{said}");
+    assert_eq!(said, "error: output that nobody has read is lost\n");
+}
+
+#[test]
 fn a_list_has_every_direct_publisher_and_what_is_left_of_its_lease() {
     let (broker, _watchdog) = direct("registry list");
     let mut view = view(&broker);

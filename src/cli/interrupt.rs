@@ -78,6 +78,12 @@ impl Interrupt {
     }
 }
 
+/// The time that the reader of stdout has to take the last lines after a signal, or after --timeout.
+pub(super) const LAST_LINE_TIME: Duration = Duration::from_secs(1);
+
+/// The last words where nobody has read them by then.
+pub(super) const OUTPUT_LOST: &str = "error: output that nobody has read is lost";
+
 /// The time that a command has. Once it is over, the command has a moment more to write its last lines.
 pub(super) struct TimeLimit {
     is_over: Arc<AtomicBool>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
-use super::interrupt::end_on_signals;
+use super::interrupt::{LAST_LINE_TIME, OUTPUT_LOST, TimeLimit, end_on_signals};
 use super::output::{Format, json_line, note, print};
 use super::settings::Settings;
 use super::{Exit, Failure};
@@ -58,6 +58,9 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     let tried = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
     let config = args.client.0.name("corecast-registry").connect_timeout(tried);
     let connected = RegistryView::with_config(config);
+    // A stdout that nobody reads does not hold it up for longer.
+    let over = deadline.filter(|_| args.watch);
+    TimeLimit::start(over, LAST_LINE_TIME, OUTPUT_LOST)?;
     let time_given = args.timeout.map(|timeout| timeout.0);
     let mut view = connected.map_err(|error| Failure::not_connected(error, time_given, tried))?;
     let list = view.list(left_until(deadline).unwrap_or(CONNECT_TIMEOUT_DEFAULT))?;

@@ -2,13 +2,13 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
 use super::event_writer::{EventFormat, EventWriter};
-use super::interrupt::{Interrupt, TimeLimit};
+use super::interrupt::{Interrupt, LAST_LINE_TIME, OUTPUT_LOST, TimeLimit};
 use super::output::{note, write_failed};
 use super::settings::Settings;
 use super::{Exit, Failure};
@@ -36,12 +36,6 @@ pipes, payloads are unchanged.";
 
 /// Bytes gathered before they are written to stdout while more messages wait.
 const OUT_BYTES: usize = 256 << 10;
-
-/// The time that the reader of stdout has to take the last lines after a signal, or after --timeout.
-const LAST_LINE_TIME: Duration = Duration::from_secs(1);
-
-/// The last words where nobody has read them by then.
-const OUTPUT_LOST: &str = "error: output that nobody has read is lost";
 
 /// Print what is published: payloads on stdout, everything else on stderr.
 #[derive(Args, Debug)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ids::PublisherId;
+use crate::registry::DOWN_LEFT;
 use crate::registry::Registration;
-use crate::shard::DOWN_LEFT;
 use crate::topic::Filter;
 use crate::transport::Endpoint;
 

@@ -4,16 +4,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use corecast_executors::MonotonicNs;
+
 use super::registration::Registration;
 use crate::ids::PublisherId;
 use crate::limits::LEAVERS_MAX;
 use crate::topic::Filter;
+
+/// The number on the wire for a publisher that has left.
+pub const DOWN_LEFT: u8 = 1;
+/// The number for one whose lease ran out.
+pub const DOWN_EXPIRED: u8 = 2;
+/// The number for all publishers that left before those which are remembered. It comes with publisher 0, and in place of the
+/// epoch are the milliseconds since the last of them left.
+pub const DOWN_FORGOTTEN: u8 = 3;
 
 /// The last [`LEAVERS_MAX`] publishers that left, or whose leases ran out.
 #[derive(Default, Debug)]
 pub struct Leavers {
     /// The publishers, in the order in which they left.
     left: VecDeque<Leaver>,
+    /// The time at which the last of those left that are not remembered any more.
+    forgotten_until: Option<MonotonicNs>,
 }
 
 /// A departed publisher.
@@ -23,15 +35,25 @@ pub struct Leaver {
     pub registration: Arc<Registration>,
     /// True if its lease ran out; otherwise it left.
     pub expired: bool,
+    /// The time at which it left.
+    at: MonotonicNs,
 }
 
 impl Leavers {
     /// Records a publisher that has left.
-    pub fn add(&mut self, registration: Arc<Registration>, expired: bool) {
-        if self.left.len() == LEAVERS_MAX {
-            self.left.pop_front();
+    pub fn add(&mut self, registration: Arc<Registration>, expired: bool, at: MonotonicNs) {
+        if self.left.len() == LEAVERS_MAX
+            && let Some(oldest) = self.left.pop_front()
+        {
+            self.forgotten_until = Some(oldest.at);
         }
-        self.left.push_back(Leaver { registration, expired });
+        self.left.push_back(Leaver { registration, expired, at });
+    }
+
+    /// The time at which the last publisher left that is not remembered any more, if there is one. Whoever has been away
+    /// since before that cannot be told of all.
+    pub fn forgotten_until(&self) -> Option<MonotonicNs> {
+        self.forgotten_until
     }
 
     /// Removes a publisher that is back.
@@ -72,15 +94,17 @@ mod tests {
     #[test]
     fn the_last_that_left_are_remembered_until_they_are_back() {
         let mut leavers = Leavers::default();
-        leavers.add(registration(1, "a.b"), false);
-        leavers.add(registration(2, "b"), true);
+        leavers.add(registration(1, "a.b"), false, MonotonicNs(1));
+        leavers.add(registration(2, "b"), true, MonotonicNs(2));
         assert_eq!(publishers(&leavers, "a.*"), [1]);
         assert_eq!(publishers(&leavers, ">"), [1, 2]);
         leavers.remove(PublisherId(1));
         assert_eq!(publishers(&leavers, ">"), [2]);
+        assert_eq!(leavers.forgotten_until(), None, "the first has come back");
         for publisher in 0..LEAVERS_MAX as u64 {
-            leavers.add(registration(100 + publisher, "c"), false);
+            leavers.add(registration(100 + publisher, "c"), false, MonotonicNs(3 + publisher));
         }
         assert_eq!((leavers.len(), publishers(&leavers, "b")), (LEAVERS_MAX, vec![]));
+        assert_eq!(leavers.forgotten_until(), Some(MonotonicNs(2)));
     }
 }

@@ -85,6 +85,5 @@ pub use door::Door;
 pub use flush::Visit;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, Outbox};
-pub(crate) use publishers::DOWN_LEFT;
 pub use session::Phase;
 pub use state::Shard;

@@ -3,10 +3,11 @@
 //! and a set of numbers, however often publishers come and go.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::ids::{PublisherId, RequestId};
 use crate::limits::NEWS_BYTES_AHEAD;
-use crate::registry::{Directory, Registration, endpoints_to_lines, filters_to_lines};
+use crate::registry::{DOWN_FORGOTTEN, Directory, Registration, endpoints_to_lines, filters_to_lines};
 use crate::topic::Filter;
 use crate::wire::{Frame, encode, encode_to_vec};
 
@@ -42,6 +43,18 @@ pub(super) struct News {
     listing: Option<Listing>,
     /// Lists to begin when the one under way is whole.
     lists: VecDeque<RequestId>,
+    /// More publishers have left than are remembered.
+    forgotten: Forgotten,
+}
+
+/// The word to a session that more publishers have left than it is told of, and the time since the last of them left. It is
+/// said once: a session that comes back begins with its watches.
+#[derive(Clone, Copy, Default, Debug)]
+enum Forgotten {
+    #[default]
+    None,
+    ToTell(Duration),
+    Told,
 }
 
 impl News {
@@ -102,6 +115,13 @@ impl News {
         }
     }
 
+    /// More publishers had left before its filter was watched than are remembered, the last of them so long ago.
+    pub(super) fn on_forgotten(&mut self, ago: Duration) {
+        if !matches!(self.forgotten, Forgotten::Told) {
+            self.forgotten = Forgotten::ToTell(ago);
+        }
+    }
+
     /// Asks for a list. Gives how many wait.
     pub(super) fn ask_list(&mut self, request: RequestId) -> usize {
         self.lists.push_back(request);
@@ -130,6 +150,12 @@ impl News {
     /// As much of what is to be told as one part holds: frames, and how many. Watches are confirmed behind all of it.
     pub(super) fn next_part(&mut self, directory: &Directory) -> (Vec<u8>, u32) {
         let (mut part, mut frames) = (Vec::new(), 0);
+        if let Forgotten::ToTell(ago) = self.forgotten {
+            self.forgotten = Forgotten::Told;
+            let epoch = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+            encode(&Frame::PublisherDown { publisher: 0, epoch, reason: DOWN_FORGOTTEN }, &mut part);
+            frames += 1;
+        }
         while part.len() < NEWS_BYTES_AHEAD
             && let Some((publisher, change)) = self.changed.pop_first()
         {

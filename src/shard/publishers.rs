@@ -18,7 +18,8 @@ use crate::limits::{
     LISTS_WAITING_MAX, NEWS_BYTES_AHEAD, REGISTRATION_BYTES_MAX, SUBSCRIPTIONS_PER_SESSION_MAX,
 };
 use crate::registry::{
-    Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry, lines_to_endpoints, lines_to_filters,
+    DOWN_EXPIRED, DOWN_LEFT, Directory, Gone, LeaseError, Leavers, Mode, Registration, Registry,
+    lines_to_endpoints, lines_to_filters,
 };
 use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
@@ -204,6 +205,9 @@ impl Shard {
             for leaver in self.publishers.leavers.overlapping(&filter) {
                 news.on_left(&leaver.registration, down_reason(leaver.expired));
             }
+            if let Some(until) = self.publishers.leavers.forgotten_until() {
+                news.on_forgotten(self.base.clock.now().saturating_since(until));
+            }
         }
         self.publishers.watching.insert(id);
         self.tell_news(id);
@@ -364,7 +368,7 @@ impl Shard {
     fn on_down(&mut self, Gone { publisher, epoch, expired }: Gone) {
         let known = self.publishers.directory.down(publisher, epoch);
         if let Some(registration) = &known {
-            self.publishers.leavers.add(Arc::clone(registration), expired);
+            self.publishers.leavers.add(Arc::clone(registration), expired, self.base.clock.now());
         }
         debug_assert!(known.is_some(), "a directory follows the registry");
         let reason = down_reason(expired);
@@ -407,10 +411,6 @@ impl Shard {
         }
     }
 }
-
-/// The numbers on the wire of why a publisher is not there any more.
-pub(crate) const DOWN_LEFT: u8 = 1;
-const DOWN_EXPIRED: u8 = 2;
 
 fn down_reason(expired: bool) -> u8 {
     if expired { DOWN_EXPIRED } else { DOWN_LEFT }

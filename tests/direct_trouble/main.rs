@@ -11,6 +11,7 @@
 //! | `follower` | the oracle: a subscriber that knows what it may miss |
 //! | `client_process` | `corecast pub` and `corecast sub` as processes |
 //! | `book` | the registry, as tests query it |
+//! | `away`, `cable` | publishers that a subscriber which was cut off has not heard of; the way to its broker |
 //! | `port` | a listener that is not a publisher, and counts connections |
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
@@ -23,8 +24,10 @@ mod raw_client;
 mod watchdog;
 
 mod addresses;
+mod away;
 mod book;
 mod broker_gone;
+mod cable;
 mod client_process;
 mod follower;
 mod port;

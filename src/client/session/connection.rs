@@ -134,7 +134,7 @@ impl Session {
             Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
         };
         reader.received(&slab, received);
-        self.state.borrow_mut().last_heard = self.runtime.clock.now();
+        self.state.borrow_mut().on_received(self.runtime.clock.now());
         let mut greeted = 0;
         if *heard == Heard::Nothing {
             match greeting::parse(reader.filled(&slab)) {

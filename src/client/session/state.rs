@@ -31,7 +31,7 @@ use crate::limits::{
     HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX, WELCOME_BYTES_MAX,
 };
 use crate::printable::printable;
-use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
+use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::topic::Filter;
 use crate::wire::Frame;
 
@@ -110,6 +110,8 @@ pub(in crate::client) struct State {
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
     pub(super) last_heard: MonotonicNs,
+    /// The time at which something was received last.
+    received_at: MonotonicNs,
     ticked: MonotonicNs,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
@@ -148,6 +150,7 @@ impl State {
             unacked: Unacked::new(now),
             previous: (0, 0),
             last_heard: now,
+            received_at: now,
             ticked: now,
             open_since: None,
             last_said: now,
@@ -187,6 +190,12 @@ impl State {
     /// Messages that have not left.
     pub(super) fn unsent_messages(&self) -> usize {
         messages_in(self.out.unsent_frames()) + messages_in(&self.held)
+    }
+
+    /// Something has come.
+    pub(super) fn on_received(&mut self, now: MonotonicNs) {
+        self.last_heard = now;
+        self.received_at = now;
     }
 
     /// A connection stands: what to say first.
@@ -248,6 +257,7 @@ impl State {
             self.losses += 1;
         }
         self.requests.on_disconnected();
+        self.subscribers.on_disconnected(self.received_at);
         if !matches!(self.phase, Phase::Failed(..)) {
             self.phase = Phase::Opening;
         }
@@ -388,6 +398,9 @@ impl State {
                 match &mut self.registry {
                     Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
                     None => {
+                        if reason == DOWN_FORGOTTEN {
+                            return self.on_leavers_forgotten(Duration::from_millis(epoch));
+                        }
                         if self.heard.add(PublisherId(publisher)) {
                             self.subscribers.on_stranger_gone();
                         }
@@ -397,6 +410,13 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// The broker says that publishers may have come and gone of which it cannot tell, the last of them so long ago. A
+    /// heartbeat is allowed for the word of them that was under way when the connection was lost.
+    fn on_leavers_forgotten(&mut self, ago: Duration) {
+        let away_at_most = ago.saturating_sub(self.terms.heartbeat);
+        self.subscribers.on_leavers_forgotten(self.received_at, away_at_most);
     }
 
     /// The news to be acted on now.

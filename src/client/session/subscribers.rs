@@ -39,6 +39,8 @@ struct Subscribed {
     promise: Promise,
     /// Whoever subscribes has been told that all is in force, at direct publishers too.
     is_settled: bool,
+    /// The time up to which all was in force and the broker was heard; `None` before the first connection is lost.
+    seen_until: Option<MonotonicNs>,
 }
 
 /// An open session's means to ask for something.
@@ -102,11 +104,25 @@ impl Subscribers {
     /// A publisher has left that was never heard of: it came and went while this session was away. Subscribers that are
     /// coming back, and hear direct publishers, may have missed it.
     pub(super) fn on_stranger_gone(&mut self) {
-        let comes_back = |s: &Subscribed| s.is_settled && s.outstanding > 0 && !s.watches.is_empty();
-        for subscribed in self.by_id.values_mut().filter(|s| comes_back(s)) {
-            subscribed.promise.break_it();
-        }
+        self.by_id.values_mut().filter(|s| s.comes_back()).for_each(|s| s.promise.break_it());
         self.count_untold();
+    }
+
+    /// More publishers have left than the broker can tell of. Subscribers that are coming back, and were away for longer than
+    /// this, may have missed some.
+    pub(super) fn on_leavers_forgotten(&mut self, now: MonotonicNs, away_at_most: Duration) {
+        let was_away =
+            |s: &Subscribed| s.seen_until.is_some_and(|until| now.saturating_since(until) >= away_at_most);
+        let missed = self.by_id.values_mut().filter(|s| s.comes_back() && was_away(s));
+        missed.for_each(|s| s.promise.break_it());
+        self.count_untold();
+    }
+
+    /// The connection is lost, over which something was received last at that time.
+    pub(super) fn on_disconnected(&mut self, received_at: MonotonicNs) {
+        for subscribed in self.by_id.values_mut().filter(|s| s.outstanding == 0) {
+            subscribed.seen_until = Some(received_at);
+        }
     }
 
     /// An open connection has ended, and why: before this end is told in a gap, a later one that says less does not
@@ -207,6 +223,7 @@ impl Subscribers {
             outstanding: filters.len(),
             promise,
             is_settled: false,
+            seen_until: None,
         };
         self.untold += usize::from(promise.is_broken());
         if let Some(mut asking) = open {
@@ -266,6 +283,11 @@ impl Subscribers {
 }
 
 impl Subscribed {
+    /// True if it was in force before, is not again yet, and hears direct publishers.
+    fn comes_back(&self) -> bool {
+        self.is_settled && self.outstanding > 0 && !self.watches.is_empty()
+    }
+
     /// Asks for its filters, and to hear of the direct publishers of those that may have some.
     fn ask(&mut self, id: SubscriberId, Asking { out, requests, modes }: &mut Asking<'_>) {
         self.watches.clear();
@@ -291,6 +313,7 @@ mod tests {
     use super::super::state::State;
     use super::*;
     use crate::ClientConfig;
+    use crate::registry::DOWN_FORGOTTEN;
     use crate::wire::splitter;
 
     const WELCOME: Frame<'static> = Frame::Welcome {
@@ -455,6 +478,36 @@ mod tests {
         // There, it hears of who leaves, whom it may not have been told of.
         state.on_control(gone(4));
         assert!(!state.subscribers.has_untold());
+    }
+
+    #[test]
+    fn who_was_away_for_longer_than_the_broker_remembers_leavers_is_told() {
+        let heartbeat = Duration::from_secs(15);
+        let away = Duration::from_secs(100);
+        let back_at = MonotonicNs(1) + away;
+        let forgotten = |ago: Duration| Frame::PublisherDown {
+            publisher: 0,
+            epoch: u64::try_from(ago.as_millis()).expect("it is short"),
+            reason: DOWN_FORGOTTEN,
+        };
+        for (ago, missed) in [(away / 2, true), (away + heartbeat, true), (away + 2 * heartbeat, false)] {
+            let mut state = State::new(MonotonicNs(1));
+            let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+            let connect = |state: &mut State, now: MonotonicNs| {
+                state.on_connected(&ClientConfig::new(crate::Endpoint::default()), now);
+                state.on_received(now);
+                state.on_control(Frame::Modes { rules: ">=direct" });
+                state.on_control(WELCOME);
+                state.on_control(forgotten(ago));
+                assert_eq!(state.subscribers.is_untold(id), missed && now == back_at, "{ago:?}");
+                (1..10).for_each(|request| state.on_control(Frame::Done { request }));
+            };
+            connect(&mut state, MonotonicNs(1));
+            state.subscribers.settled(id);
+            state.on_disconnected();
+            connect(&mut state, back_at);
+            assert_eq!(state.subscribers.pop_returned(), missed.then_some(id), "{ago:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::super::config::ShardConfig;
 use super::super::rig::Rig;
 use super::*;
 use crate::fanout::OverflowPolicy;
-use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT};
+use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT, LEAVERS_MAX};
 use crate::registry::ModeRules;
 
 mod turns;
@@ -162,6 +162,25 @@ fn who_watches_later_hears_who_has_left_before_its_done() {
         rig.say(shard, late, &[watch("a.*", 1)]);
         assert_eq!(rig.hears(shard, late), "-1.1 +3.2 -4.1 !1");
     }
+}
+
+#[test]
+fn who_watches_later_hears_once_that_more_have_left_than_are_remembered() {
+    let mut rig = direct(1);
+    let publisher = open(&mut rig, 0);
+    for number in 1..=LEAVERS_MAX as u64 + 2 {
+        rig.wait(Duration::from_millis(100));
+        say_register(&mut rig, 0, publisher, number, 1, "a");
+        rig.say(0, publisher, &[Frame::Unregister { publisher: number, epoch: 1 }]);
+        rig.hears(0, publisher);
+    }
+    let late = open(&mut rig, 0);
+    rig.say(0, late, &[watch("b", 1), watch("c", 2)]);
+    // The last that is forgotten is the second.
+    let ago_ms = LEAVERS_MAX * 100;
+    assert_eq!(rig.hears(0, late), format!("x0.{ago_ms} !1 !2"));
+    rig.say(0, late, &[watch("d", 3)]);
+    assert_eq!(rig.hears(0, late), "!3");
 }
 
 #[test]
