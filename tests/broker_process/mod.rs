@@ -92,6 +92,12 @@ impl BrokerProcess {
         (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
     }
 
+    /// As [`BrokerProcess::start_again`], with other options.
+    pub(crate) fn start_again_with(&mut self, args: &[&str]) {
+        self.line.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self.start_again();
+    }
+
     /// Where it listens.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint

@@ -13,7 +13,7 @@ use super::follower::Follower;
 use super::raw_client::{RawClient, Said};
 use super::{PATIENCE, publisher, watchdog};
 
-const RECONNECT: Gap = Gap { topic: None, missed: None, reason: GapReason::Reconnect };
+pub(crate) const RECONNECT: Gap = Gap { topic: None, missed: None, reason: GapReason::Reconnect };
 
 /// A registry that is full of publishers of `t`, at addresses where nobody is.
 struct Registrar(RawClient);

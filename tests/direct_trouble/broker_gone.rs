@@ -20,14 +20,20 @@ const BACK_WITHIN: Duration = Duration::from_secs(2);
 const ROUNDS: u64 = 3;
 
 /// A publisher of this process, until it is stopped.
-struct Load {
-    id: PublisherId,
+pub(crate) struct Load {
+    pub(crate) id: PublisherId,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
 }
 
 impl Load {
+    /// A publisher that needs no broker.
     fn start(broker: &BrokerProcess, name: &str) -> Self {
+        Self::start_with(broker, name, |flushed| flushed.expect("no broker is needed for that"))
+    }
+
+    /// A publisher that flushes each message, with this for what becomes of it.
+    pub(crate) fn start_with(broker: &BrokerProcess, name: &str, flushed: fn(corecast::Result<()>)) -> Self {
         let (mut publisher, name) = (publisher(broker), topic(name));
         let (id, stop) = (publisher.id(), Arc::new(AtomicBool::new(false)));
         let told = Arc::clone(&stop);
@@ -35,7 +41,7 @@ impl Load {
             let mut last = 0;
             while !told.load(Ordering::Relaxed) {
                 last = publisher.publish(&name, &[b'x'; 100]).expect("a lost broker is no error");
-                publisher.flush(PATIENCE).expect("no broker is needed for that");
+                flushed(publisher.flush(PATIENCE));
                 pause(Duration::from_millis(2));
             }
             publisher.close().expect("it ends in order");
@@ -45,7 +51,7 @@ impl Load {
     }
 
     /// Gives the number of its last message.
-    fn stop(self) -> u64 {
+    pub(crate) fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("no panic")
     }

@@ -1,21 +1,20 @@
 //! The way from a client to its broker, which a test may cut and mend.
 
-use std::io::copy;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use corecast::{ClientConfig, Endpoint, Sessions};
 use corecast_executors::spawn_plain;
 
+/// The time after which a connection over which nothing comes looks whether it is cut.
+const LOOK: Duration = Duration::from_millis(10);
+
 pub(crate) struct Cable {
     at: SocketAddr,
-    ends: Arc<Mutex<Ends>>,
-}
-
-#[derive(Default)]
-struct Ends {
-    is_cut: bool,
-    streams: Vec<TcpStream>,
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Cable {
@@ -23,22 +22,19 @@ impl Cable {
     pub(crate) fn to(broker: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let at = listener.local_addr().expect("its address");
-        let ends = Arc::new(Mutex::new(Ends::default()));
-        let shared = Arc::clone(&ends);
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let cut = Arc::clone(&is_cut);
         let serve = move || {
             for near in listener.incoming().flatten() {
-                let mut ends = shared.lock().expect("nobody panics with it");
-                if !ends.is_cut {
+                if !cut.load(Ordering::Relaxed) {
                     let far = TcpStream::connect(broker).expect("the broker listens");
-                    for (from, to) in [(&near, &far), (&far, &near)] {
-                        pass_on(clone(from), clone(to));
-                    }
-                    ends.streams.extend([near, far]);
+                    pass_on(clone(&near), clone(&far), Arc::clone(&cut));
+                    pass_on(far, near, Arc::clone(&cut));
                 }
             }
         };
         spawn_plain("cable", serve).expect("a thread");
-        Cable { at, ends }
+        Cable { at, is_cut }
     }
 
     /// The configuration of a client at this end, on a session of its own.
@@ -47,18 +43,13 @@ impl Cable {
         ClientConfig::new(endpoint).sessions(Sessions::PerSubscriber)
     }
 
-    /// Ends all connections; whoever connects is hung up on.
+    /// Ends all connections soon; whoever connects is hung up on.
     pub(crate) fn cut(&self) {
-        let mut ends = self.ends.lock().expect("nobody panics with it");
-        ends.is_cut = true;
-        for stream in ends.streams.drain(..) {
-            // It may have ended by itself.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.is_cut.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn mend(&self) {
-        self.ends.lock().expect("nobody panics with it").is_cut = false;
+        self.is_cut.store(false, Ordering::Relaxed);
     }
 }
 
@@ -66,11 +57,21 @@ fn clone(stream: &TcpStream) -> TcpStream {
     stream.try_clone().expect("a descriptor")
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+/// Passes bytes on in a thread, until either side ends or the cable is cut.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, is_cut: Arc<AtomicBool>) {
+    from.set_read_timeout(Some(LOOK)).expect("a time that the kernel takes");
     let pass = move || {
-        // However it ends, the other side is to see an end.
-        let _ = copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
+        let mut bytes = vec![0; 64 << 10];
+        while !is_cut.load(Ordering::Relaxed) {
+            match from.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(read) if to.write_all(&bytes[..read]).is_ok() => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        // The other side may have ended before.
+        let _ = (to.shutdown(Shutdown::Write), from.shutdown(Shutdown::Read));
     };
     spawn_plain("cable", pass).expect("a thread");
 }

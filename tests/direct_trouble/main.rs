@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `broker_gone` | streams across the death of their broker, and clients that come after it is back |
+//! | `rules` | a broker that is started again with other rules |
 //! | `publisher_gone` | publishers killed, leaving, frozen |
 //! | `addresses` | endpoints that nobody reaches, that are taken, that belong to another |
 //! | `strangers` | peers that connect to a publisher's port and should not |
@@ -32,6 +33,7 @@ mod client_process;
 mod follower;
 mod port;
 mod publisher_gone;
+mod rules;
 mod slow;
 mod strangers;
 

@@ -13,7 +13,7 @@ use crate::client::direct::{DirectHost, look_up_doors, open_doors, place};
 use crate::client::session::{Flushed, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
-use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINGER};
+use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, DIRECT_SETTLE, LINGER};
 use crate::registry::{Mode, ModeRules};
 use crate::topic::Topic;
 use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
@@ -150,13 +150,21 @@ impl LocalPublisher {
     /// The shards for a topic that goes direct, with the topic begun; `None` for one that is proxied.
     async fn direct_for(&mut self, topic: &Topic) -> Result<Option<Rc<DirectHost>>> {
         let session = &self.used.session;
+        let mut is_changed = false;
         {
             let state = session.state.borrow();
             if !Rc::ptr_eq(&state.modes, &self.modes) {
                 // Another start of the broker, with other rules.
                 self.modes = Rc::clone(&state.modes);
                 self.begun.clear();
+                is_changed = true;
             }
+        }
+        let before = self.used.direct.borrow().clone().filter(|_| is_changed);
+        if let Some(before) = before {
+            // What went direct comes before what goes through the broker now; for as long as subscribers wait for either.
+            first(before.flush(), session.runtime.clock.until(session.runtime.clock.now() + DIRECT_SETTLE))
+                .await;
         }
         if self.begun.contains(topic) {
             return Ok(self.used.direct.borrow().clone());

@@ -211,13 +211,26 @@ impl Session {
     /// Tells a gap to those who are back since a connection was lost: not before they receive all that comes, or who
     /// asks elsewhere for what was missed would miss what came between.
     fn tell_returned(&self) {
-        loop {
-            let mut state = self.state.borrow_mut();
-            let Some(id) = state.subscribers.pop_returned() else { return };
-            let gap = GapRef { topic: None, missed: None, reason: state.subscribers.gap_reason() };
-            drop(state);
-            self.sinks.deliver(id, EventRef::Gap(gap));
+        while let Some(id) = self.pop_returned() {
+            self.tell_gap(id);
         }
+        while let Some(id) = self.pop_half_returned() {
+            self.return_half(id);
+        }
+    }
+
+    fn pop_returned(&self) -> Option<SubscriberId> {
+        self.state.borrow_mut().subscribers.pop_returned()
+    }
+
+    fn pop_half_returned(&self) -> Option<SubscriberId> {
+        self.state.borrow_mut().subscribers.pop_half_returned()
+    }
+
+    /// Tells the gap that a lost connection leaves.
+    pub(super) fn tell_gap(&self, id: SubscriberId) {
+        let reason = self.state.borrow().subscribers.gap_reason();
+        self.sinks.deliver(id, EventRef::Gap(GapRef { topic: None, missed: None, reason }));
     }
 
     /// A session is welcomed once; and a direct publisher must be the one that was introduced: its port may be somebody

@@ -129,31 +129,35 @@ impl<S: DirectSession> Introduced<S> {
         }
     }
 
-    /// Adds a subscriber. One with a promise is told of its misses from now on.
-    pub(super) fn subscribe(
-        &mut self,
-        id: SubscriberId,
-        filters: &Rc<[Filter]>,
-        promised: bool,
-        now: MonotonicNs,
-    ) {
+    /// Adds a subscriber, with the promise that it has.
+    pub(super) fn subscribe(&mut self, id: SubscriberId, filters: &Rc<[Filter]>, promise: Promise) {
         match &mut self.stream {
             Stream::Begun(session) => {
-                let mut state = session.state().borrow_mut();
-                state.subscribe_as(id, filters, Promise::new(now));
-                if promised {
-                    state.promise(id);
-                }
-                drop(state);
+                session.state().borrow_mut().subscribe_as(id, filters, promise);
                 session.send_later();
             }
             Stream::Paused(paused) => {
-                let mut promise = Promise::new(now);
-                if promised {
-                    promise.make();
-                }
                 paused.subscribers.reserve_exact(1);
                 paused.subscribers.push((id, promise));
+            }
+        }
+    }
+
+    /// Asks a stream that flows to confirm a subscriber behind all that it has sent.
+    pub(super) fn mark(&self, id: SubscriberId) {
+        if let Stream::Begun(session) = &self.stream {
+            session.state().borrow_mut().mark(id);
+            session.send_later();
+        }
+    }
+
+    /// The gap of a subscriber is told now.
+    pub(super) fn release(&mut self, id: SubscriberId) {
+        match &mut self.stream {
+            Stream::Begun(session) => session.state().borrow_mut().release(id),
+            Stream::Paused(paused) => {
+                let promises = paused.subscribers.iter_mut();
+                promises.filter(|(known, _)| *known == id).for_each(|(_, promise)| promise.release(false));
             }
         }
     }

@@ -221,6 +221,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::super::introduced::FAILURES_MAX;
+    use super::super::promise::Promise;
     use super::super::state::State;
     use super::*;
     use crate::limits::{DIAL_PAUSE_MAX, RECONNECT_PAUSE_MIN};
@@ -324,8 +325,8 @@ mod tests {
         let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
         let late = NOW + DIRECT_SETTLE / 2;
         let [first, second] = [1, 2].map(SubscriberId);
-        introductions.want(&registration(1), NOW).subscribe(first, &filters, false, NOW);
-        introductions.want(&registration(1), late).subscribe(second, &filters, false, late);
+        introductions.want(&registration(1), NOW).subscribe(first, &filters, Promise::new(NOW));
+        introductions.want(&registration(1), late).subscribe(second, &filters, Promise::new(late));
         assert_eq!(introductions.unsettled(first, late), [PublisherId(1)]);
         let who_missed = |introductions: &Introductions<NoSession>| {
             introductions.wanted[&PublisherId(1)].introduced.who_missed()

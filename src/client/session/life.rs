@@ -21,6 +21,7 @@ use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
 use crate::client::deadline::Deadline;
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::ids::SubscriberId;
 use crate::limits::{
     HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX,
     RECONNECT_PAUSE_MIN,
@@ -39,6 +40,8 @@ pub(in crate::client) struct Session {
     pub(in crate::client) sinks: Rc<Sinks>,
     /// Direct publishers that the broker has introduced.
     pub(super) introductions: RefCell<Introductions<Session>>,
+    /// Subscribers that are in force at the broker again, and wait for direct publishers until then.
+    pub(super) returning: RefCell<Vec<(SubscriberId, MonotonicNs)>>,
     /// Users wait here for answers, room, or the end.
     pub(in crate::client) changed: Rc<Waiters>,
     pub(super) stream: RefCell<Option<Rc<Stream>>>,
@@ -139,6 +142,7 @@ impl Session {
             peer,
             endpoints,
             introductions: RefCell::default(),
+            returning: RefCell::default(),
             down_since: Cell::new(runtime.clock.now()),
             lost: RefCell::default(),
             last_failure: RefCell::default(),

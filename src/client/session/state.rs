@@ -290,6 +290,20 @@ impl State {
         self.subscribers.resume(lost_by);
     }
 
+    /// As [`Subscribers::release`].
+    pub(super) fn release(&mut self, id: SubscriberId) {
+        let is_open = self.is_open();
+        self.subscribers.release(id, is_open);
+    }
+
+    /// As [`Subscribers::mark`].
+    pub(super) fn mark(&mut self, id: SubscriberId) {
+        if self.is_open() {
+            let (subscribers, asking) = self.asking();
+            subscribers.mark(id, asking);
+        }
+    }
+
     /// The part of it that its next connection goes on with.
     pub(super) fn paused(&self) -> PausedStream {
         let subscribers = self.subscribers.promises();

@@ -13,6 +13,7 @@ use super::introduced::{DirectSession, FAILURES_MAX, Introduced, StreamEnd};
 use super::life::{ConnectionEnd, Session, is_final, jittered};
 use super::paused::PausedStream;
 use super::peer::Peer;
+use super::promise::Promise;
 use super::state::{News, State};
 use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
@@ -93,8 +94,14 @@ impl Session {
             let mut introductions = self.introductions.borrow_mut();
             let known = introductions.want(registration, now);
             if !known.has(id) {
-                let promised = self.state.borrow().subscribers.may_have_missed(id, has_begun);
-                known.subscribe(id, filters, promised, now);
+                let subscribers = &self.state.borrow().subscribers;
+                let mut promise = Promise::new(now);
+                if subscribers.is_withheld(id) {
+                    promise = Promise::withheld(now);
+                } else if subscribers.may_have_missed(id, has_begun) {
+                    promise.make();
+                }
+                known.subscribe(id, filters, promise);
             }
         }
         while let Some(surplus) = self.surplus_introduction() {
@@ -150,6 +157,28 @@ impl Session {
         first(self.changed.until(is_settled), clock.until(end)).await;
         self.introductions.borrow_mut().iter_mut().for_each(|known| known.promise(id));
         self.state.borrow_mut().subscribers.settled(id);
+    }
+
+    /// A subscriber is in force at the broker again, after a change of rules: it is told of its gap once it is in force at all
+    /// publishers that are known, behind what they have sent before, or in [`DIRECT_SETTLE`].
+    pub(super) fn return_half(&self, id: SubscriberId) {
+        let now = self.runtime.clock.now();
+        self.introductions.borrow_mut().iter_mut().for_each(|known| known.mark(id));
+        self.returning.borrow_mut().push((id, now + DIRECT_SETTLE));
+        self.return_settled(now);
+    }
+
+    /// Tells those of their gap that are in force everywhere, or have waited for long enough.
+    fn return_settled(&self, now: MonotonicNs) {
+        let is_settled = |id: SubscriberId| self.introductions.borrow().unsettled(id, now).is_empty();
+        let (settled, waiting) =
+            self.returning.take().into_iter().partition(|(id, until)| *until <= now || is_settled(*id));
+        self.returning.replace(waiting);
+        for (id, _) in settled {
+            self.state.borrow_mut().release(id);
+            self.tell_gap(id);
+            self.introductions.borrow_mut().iter_mut().for_each(|known| known.release(id));
+        }
     }
 
     /// Connects to publishers whose turn has come, as many as may begin now.
@@ -273,11 +302,16 @@ impl Session {
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
     pub(super) fn doubt_introductions(&self) {
         self.introductions.borrow_mut().doubt_all();
+        // They come back with another connection.
+        self.returning.take();
     }
 
     /// A tick: publishers that are to be connected to, those that a broker that came back does not confirm, and those
     /// that do not answer.
     pub(super) fn check_introductions(self: &Rc<Self>, now: MonotonicNs) {
+        if !self.returning.borrow().is_empty() {
+            self.return_settled(now);
+        }
         if self.introductions.borrow().is_empty() {
             return;
         }

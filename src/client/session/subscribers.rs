@@ -26,6 +26,8 @@ pub(in crate::client) struct Subscribers {
     lost_by: GapReason,
     /// Subscribers whose subscriptions are in force again, to be told of the gap now.
     returned: Vec<SubscriberId>,
+    /// Those that are to be told once they are in force at direct publishers, too.
+    half_returned: Vec<SubscriberId>,
     next_id: u32,
 }
 
@@ -58,6 +60,7 @@ impl Default for Subscribers {
             untold: 0,
             lost_by: GapReason::Reconnect,
             returned: Vec::new(),
+            half_returned: Vec::new(),
             next_id: 1,
         }
     }
@@ -75,13 +78,19 @@ impl Subscribers {
             subscribed.promise.break_it();
         }
         self.count_untold();
-        if before != asking.modes {
-            // Messages that went through the broker may come from their publishers now, before all is in force: the gap
-            // stands before those, and once more before what comes through the broker.
-            let has_direct =
-                |s: &Subscribed| s.filters.iter().any(|filter| asking.modes.may_have(Mode::Direct, filter));
-            let early = self.by_id.iter().filter(|(_, s)| s.promise.is_broken() && has_direct(s));
-            self.returned.extend(early.map(|(id, _)| *id));
+        // Whatever was on its way is lost with the connection, or over.
+        self.half_returned.clear();
+        let changed = before != asking.modes;
+        let may_be_direct = |filter: &Filter| {
+            asking.modes.may_have(Mode::Direct, filter) || before.may_have(Mode::Direct, filter)
+        };
+        for subscribed in self.by_id.values_mut() {
+            // Under other rules messages have changed from the broker to their publishers, or back: the gap stands behind the
+            // last that came one way, and before the first that comes the other.
+            subscribed.promise.release(false);
+            if changed && subscribed.promise.is_broken() && subscribed.filters.iter().any(may_be_direct) {
+                subscribed.promise.withhold();
+            }
         }
         for (id, subscribed) in &mut self.by_id {
             subscribed.ask(*id, asking);
@@ -98,6 +107,33 @@ impl Subscribers {
         if subscribed.promise.keep() {
             self.untold -= 1;
             self.returned.push(id);
+        } else if subscribed.promise.is_withheld() {
+            self.half_returned.push(id);
+        }
+    }
+
+    /// A subscriber that is in force here, and whose gap waits until it is in force at direct publishers.
+    pub(super) fn pop_half_returned(&mut self) -> Option<SubscriberId> {
+        self.half_returned.pop()
+    }
+
+    /// True if the gap of this subscriber waits.
+    pub(super) fn is_withheld(&self, id: SubscriberId) -> bool {
+        self.by_id.get(&id).is_some_and(|s| s.promise.is_withheld())
+    }
+
+    /// The gap of this subscriber is told now.
+    pub(super) fn release(&mut self, id: SubscriberId, is_open: bool) {
+        if let Some(subscribed) = self.by_id.get_mut(&id) {
+            subscribed.promise.release(is_open && subscribed.outstanding == 0);
+            self.count_untold();
+        }
+    }
+
+    /// Asks for the filters of a subscriber once more. The answer comes behind all that it was sent before.
+    pub(super) fn mark(&mut self, id: SubscriberId, mut asking: Asking<'_>) {
+        if let Some(subscribed) = self.by_id.get_mut(&id).filter(|s| s.outstanding == 0) {
+            subscribed.ask(id, &mut asking);
         }
     }
 
@@ -372,6 +408,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_answered_behind_what_was_sent_and_holds_nothing_up() {
+        let mut state = open(State::new(MonotonicNs(1)));
+        let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+        let answer = |state: &mut State| {
+            requests(state).into_iter().for_each(|request| state.on_control(Frame::Done { request }));
+        };
+        answer(&mut state);
+        state.mark(id);
+        assert!(!state.is_in_force(id) && !state.subscribers.is_untold(id));
+        answer(&mut state);
+        assert!(state.is_in_force(id));
+        assert_eq!((state.subscribers.pop_returned(), state.subscribers.pop_half_returned()), (None, None));
+    }
+
+    #[test]
     fn who_relies_on_what_is_not_in_force_is_told_of_what_that_missed() {
         let second = Duration::from_secs(1);
         let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
@@ -529,12 +580,21 @@ mod tests {
                 state.on_control(WELCOME);
                 let is_first = !state.subscribers.by_id[&id].promise.is_made();
                 assert_eq!(state.subscribers.is_untold(id), missed && !is_first, "{before}, then {now}");
-                // Told before anything may come from a publisher that was proxied.
-                let at_once = (missed && !is_first && now == ">=direct").then_some(id);
-                assert_eq!(state.subscribers.pop_returned(), at_once, "{before}, then {now}");
                 // Whatever was asked is answered.
                 (1..10).for_each(|request| state.on_control(Frame::Done { request }));
                 assert!(state.is_in_force(id));
+                // Told once, here or when streams of publishers are in force, too.
+                let told = (missed && !is_first).then_some(id);
+                let (at_once, later) = if before == now { (told, None) } else { (None, told) };
+                assert_eq!(state.subscribers.pop_returned(), at_once, "{before}, then {now}");
+                assert_eq!(state.subscribers.pop_half_returned(), later, "{before}, then {now}");
+                assert_eq!(
+                    state.subscribers.is_untold(id),
+                    later.is_some(),
+                    "nothing is handed out until then"
+                );
+                state.release(id);
+                assert!(!state.subscribers.is_untold(id) && state.subscribers.pop_returned().is_none());
             }
         }
     }
