@@ -34,7 +34,6 @@ NAMES_NOT_USED = re.compile(r"\b(worker|manager|handler|helper|util|utils|common
 # added but with a reason that would convince a stranger.
 CIRCLES = {
     # To be cut: what one of these files does cannot be understood without all of the others.
-    "src/shard/state.rs": (4, "one shard, sliced: to become a router over parts that own their state"),
     "executors/src/link.rs": (3, "links wake threads, threads are stirred by ticks, and ticks come over links"),
     # To stay: a parent that lists its children by what they give, and children that use the parent's types.
     "src/cli/mod.rs": (3, "man pages and completions are subcommands, and show the whole command"),

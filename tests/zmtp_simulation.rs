@@ -154,7 +154,7 @@ impl World {
             } else {
                 ingest_zmtp(shard, *id, reader, slab, &mut ZmtpScratch::default(), 1);
             }
-            while shard.is_behind(*id) {
+            while shard.sessions().is_behind(*id) {
                 shard.go_on(*id);
             }
         }
@@ -266,10 +266,10 @@ impl World {
         if from == to {
             return false;
         }
-        let Some(item) = self.shards[from].link_next(id(to)) else { return false };
-        self.shards[to].begin_turn();
+        let Some(item) = self.shards[from].links_mut().next(id(to)) else { return false };
+        self.shards[to].go_on_with_link(id(from));
         self.shards[to].on_link(id(from), item);
-        while self.shards[to].is_behind_link(id(from)) {
+        while self.shards[to].links().is_behind(id(from)) {
             self.shards[to].go_on_with_link(id(from));
         }
         self.shards[from].on_link_room(id(to));
@@ -285,7 +285,7 @@ impl World {
     fn read(&mut self, client: usize, most: usize) -> bool {
         let Client { shard, id, waiting, .. } = &mut self.clients[client];
         let shard = &mut self.shards[*shard];
-        assert!(shard.phase(*id).is_some(), "nobody is closed");
+        assert!(shard.sessions().phase(*id).is_some(), "nobody is closed");
         let before = waiting.len();
         let flushed = shard.flush(*id, |parts| {
             let left = most - (waiting.len() - before);

@@ -123,7 +123,7 @@ impl World {
 
     fn say(&mut self, which: usize, said: &[u8]) {
         let Some(peer) = self.peers.get_mut(which) else { return };
-        if self.shard.is_held(peer.id) {
+        if self.shard.sessions().is_held(peer.id) {
             return;
         }
         for turn in said.chunks(READ_BYTES_PER_TURN) {
@@ -137,7 +137,7 @@ impl World {
                 let (slab, scratch) = (&mut self.slab, &mut self.scratch);
                 ingest_zmtp(&mut self.shard, peer.id, &mut peer.reader, slab, scratch, 1);
             }
-            while self.shard.is_behind(peer.id) {
+            while self.shard.sessions().is_behind(peer.id) {
                 self.shard.go_on(peer.id);
             }
             let memory = peer.reader.memory_bytes();

@@ -100,10 +100,10 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
 
 fn export(runtime: &Runtime, exported: &mut Exported) {
     let mut shard = runtime.shard.borrow_mut();
-    let (bytes, frames) = shard.egress_depth();
+    let (bytes, frames) = shard.sessions().egress_depth();
     shard.counters_mut().egress_bytes = bytes;
     shard.counters_mut().egress_frames = frames;
-    shard.counters_mut().unfinished_bytes = shard.unfinished_bytes() as u64;
+    shard.counters_mut().unfinished_bytes = shard.sessions().unfinished_bytes() as u64;
     shard.counters_mut().link_depth = runtime.links.iter().flatten().map(|link| link.depth() as u64).sum();
     exported.flush(shard.counters());
 }
@@ -127,7 +127,7 @@ fn end_if_drained(runtime: &Runtime, now: MonotonicNs) {
     }
     // The rest is cut off: it had its time. Aborted pumps end in this turn or the next.
     runtime.drain.cut_off(|| count_cut_off(&shard));
-    if shard.session_count() == 0 || now >= until + LAST_WORDS {
+    if shard.sessions().is_empty() || now >= until + LAST_WORDS {
         return runtime.drain.end();
     }
     shard.on_drain_deadline();
@@ -137,10 +137,10 @@ fn end_if_drained(runtime: &Runtime, now: MonotonicNs) {
 /// The sessions and messages left as the drain timeout is over, which are logged. A message that waits for another shard is
 /// one, whatever the number of its subscribers there.
 fn count_cut_off(shard: &Shard) -> CutOff {
-    let (queued_bytes, queued) = shard.egress_depth();
-    let (link_bytes, on_links) = shard.links_depth();
+    let (queued_bytes, queued) = shard.sessions().egress_depth();
+    let (link_bytes, on_links) = shard.links().depth();
     let (bytes, messages) = (queued_bytes + link_bytes, queued + on_links);
-    let (id, sessions) = (shard.id(), shard.session_count() as u64);
+    let (id, sessions) = (shard.links().me(), shard.sessions().len() as u64);
     if messages > 0 {
         warn!(shard = %id, sessions, messages, bytes, "the drain timeout is over: what waits is lost");
     } else {

@@ -80,12 +80,12 @@ fn send_links(runtime: &Rc<Runtime>, shard: &mut Shard) {
 /// Hands a link its pending items. Returns false if it is full.
 fn send_link(runtime: &Runtime, shard: &mut Shard, to: Neighbour) -> bool {
     let Some(link) = &runtime.links[usize::from(to.0)] else { return true };
-    while let Some(item) = shard.link_next(to) {
+    while let Some(item) = shard.links_mut().next(to) {
         match link.try_send(Item::Link(item)) {
             // A shard that has ended wants nothing.
             Ok(()) | Err(Refused::Closed(_)) => {}
             Err(Refused::Full(Item::Link(item))) => {
-                shard.link_put_back(to, item);
+                shard.links_mut().put_back(to, item);
                 return false;
             }
             Err(Refused::Full(_)) => unreachable!("a refused item is the one that was sent"),
@@ -99,7 +99,7 @@ fn send_link(runtime: &Runtime, shard: &mut Shard, to: Neighbour) -> bool {
 async fn send_when_room(runtime: Rc<Runtime>, to: Neighbour) {
     let Some(link) = &runtime.links[usize::from(to.0)] else { return };
     loop {
-        let Some(item) = runtime.shard.borrow_mut().link_next(to) else { break };
+        let Some(item) = runtime.shard.borrow_mut().links_mut().next(to) else { break };
         if link.send(Item::Link(item)).await.is_err() {
             continue;
         }

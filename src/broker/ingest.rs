@@ -18,7 +18,7 @@ pub fn ingest(
     spans: &mut Vec<Span>,
 ) -> Partial {
     let mut greeted = 0;
-    match shard.phase(id) {
+    match shard.sessions().phase(id) {
         Some(Phase::Hello | Phase::Open) => {}
         Some(Phase::Greeting) => match greeting::parse(reader.filled(slab)) {
             Ok(Greeting::NeedMore) => {
@@ -38,13 +38,13 @@ pub fn ingest(
     }
     spans.clear();
     let filled = &reader.filled(slab)[greeted..];
-    if shard.phase(id) == Some(Phase::Hello)
+    if shard.sessions().phase(id) == Some(Phase::Hello)
         && let Some(error) = too_long_for_a_hello(filled)
     {
         shard.on_wire_error(id, &error);
         return discard_all(reader, slab);
     }
-    let found = split(filled, shard.frame_bytes_max(), spans);
+    let found = split(filled, shard.config().frame_bytes_max, spans);
     let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
     shard.on_frames(id, &bytes, spans);
     if let Some(error) = found.error {
@@ -65,7 +65,7 @@ pub(super) fn discard_all(reader: &mut Reader, slab: &mut Slab) -> Partial {
 /// Notes that a session's stream has ended. If a frame has begun, or a message that is skipped, that is an error, which a peer
 /// that has only shut down its own side can still read.
 pub(super) fn end_stream(shard: &mut Shard, id: SessionId, has_begun: bool) {
-    if has_begun && matches!(shard.phase(id), Some(Phase::Hello | Phase::Open)) {
+    if has_begun && matches!(shard.sessions().phase(id), Some(Phase::Hello | Phase::Open)) {
         shard.on_wire_error(id, &WireError::new(ErrorCode::Malformed, "the stream ended within a frame"));
     }
 }

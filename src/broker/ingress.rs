@@ -117,14 +117,14 @@ fn turn(runtime: &Runtime, connection: &Connection) -> Turn {
 }
 
 async fn wait_while_held(runtime: &Runtime, connection: &Connection) {
-    while runtime.shard.borrow().is_held(connection.id) && !connection.has_ended() {
+    while runtime.shard.borrow().sessions().is_held(connection.id) && !connection.has_ended() {
         connection.wake.wait().await;
     }
 }
 
 /// Does the rest of the last turn's reading that was more than a turn's work, in turns of its own.
 async fn catch_up(runtime: &Rc<Runtime>, connection: &Connection) {
-    while runtime.shard.borrow().is_behind(connection.id) && !connection.has_ended() {
+    while runtime.shard.borrow().sessions().is_behind(connection.id) && !connection.has_ended() {
         end_turn().await;
         runtime.hear(MonotonicNs::now());
         go_on(runtime, connection);

@@ -56,7 +56,7 @@ impl Journal {
     pub(super) fn message_too_long(&self, now: MonotonicNs, shard: &Shard, id: SessionId, bytes: usize) {
         self.limited(now, "message_too_long", |more| {
             let session = id.number(self.id);
-            let peer = shard.identity_of(id).and_then(Identity::address).map(display);
+            let peer = shard.sessions().identity_of(id).and_then(Identity::address).map(display);
             warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
         });
     }
@@ -73,14 +73,15 @@ impl Journal {
     /// Messages that were dropped, the session that lost some last, and the reason.
     fn losses(&self, now: MonotonicNs, shard: &mut Shard) {
         let mut limit = self.limit.borrow_mut();
-        let losses = shard.losses().take(|loss| {
+        let losses = shard.outbox().losses.take(|loss| {
             let key = loss.reason.log_key();
             // A loss that waits is in the next line: it is not left out.
             limit.is_due(key, now) && limit.allow(key, now).is_some()
         });
         for Loss { reason, messages, session: id } in losses {
-            let peer = shard.identity_of(id).and_then(Identity::address).map(display);
-            let (client, session, reason) = (shard.client_of(id), id.number(self.id), reason.label());
+            let peer = shard.sessions().identity_of(id).and_then(Identity::address).map(display);
+            let (client, session, reason) =
+                (shard.sessions().client_of(id), id.number(self.id), reason.label());
             info!(
                 shard = %self.id, reason, messages, %session, client, peer,
                 "messages dropped; the session named is the last that lost some"

@@ -17,7 +17,7 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
     loop {
         let Some(item) = inbox.recv().await else { return };
         runtime.hear(MonotonicNs::now());
-        runtime.shard.borrow_mut().begin_turn();
+        runtime.shard.borrow_mut().go_on_with_link(from);
         take(&runtime, from, item);
         for _ in 1..LINK_ITEMS_PER_TURN {
             let Some(item) = more(&runtime, from, &mut inbox) else { break };
@@ -25,7 +25,7 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
         }
         settle(&runtime).await;
         end_turn().await;
-        while runtime.shard.borrow().is_behind_link(from) {
+        while runtime.shard.borrow().links().is_behind(from) {
             runtime.hear(MonotonicNs::now());
             go_on(&runtime, from);
             settle(&runtime).await;
@@ -44,7 +44,7 @@ fn go_on(runtime: &Runtime, from: ShardId) {
 
 /// The next item that has come, unless those before it were all the work of this turn.
 fn more(runtime: &Runtime, from: ShardId, inbox: &mut Inbox<Item>) -> Option<Item> {
-    let behind = runtime.shard.borrow().is_behind_link(from);
+    let behind = runtime.shard.borrow().links().is_behind(from);
     if behind { None } else { inbox.try_recv() }
 }
 

@@ -53,7 +53,7 @@ impl LocalHost {
     /// Takes whole frames, and waits while a `block` queue or a link is full. One task at a time may wait.
     pub(crate) async fn take(&self, frames: Vec<u8>) {
         self.ask(frames).await;
-        while self.runtime.shard.borrow().is_held(self.port.session()) {
+        while self.runtime.shard.borrow().sessions().is_held(self.port.session()) {
             self.port.resume().await;
         }
     }
@@ -67,7 +67,7 @@ impl LocalHost {
         self.runtime.stir();
         self.runtime.shard.borrow_mut().on_frames(self.port.session(), &bytes, &spans);
         settle(&self.runtime).await;
-        while self.runtime.shard.borrow().is_behind(self.port.session()) {
+        while self.runtime.shard.borrow().sessions().is_behind(self.port.session()) {
             end_turn().await;
             self.runtime.shard.borrow_mut().go_on(self.port.session());
             settle(&self.runtime).await;

@@ -55,7 +55,7 @@ impl Runtime {
         stir: Stir,
         now: MonotonicNs,
     ) -> Rc<Self> {
-        let id = shard.id();
+        let id = shard.links().me();
         Rc::new(Runtime {
             id,
             shard: RefCell::new(shard),

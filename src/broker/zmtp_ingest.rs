@@ -84,7 +84,7 @@ mod tests {
             let id = self.shard.on_open(Door::Zmtp(Sides::Both), Identity::Anonymous(None)).expect("room");
             let mut peer = Peer { id, reader: Reader::default(), begun: Partial::default() };
             self.sends(&mut peer, &[&greeting::ours()[..], &command::ready("PUB")].concat());
-            assert_eq!(self.shard.phase(id), Some(Phase::Open));
+            assert_eq!(self.shard.sessions().phase(id), Some(Phase::Open));
             peer
         }
 
@@ -126,14 +126,14 @@ mod tests {
         for _ in 0..FRAME_BYTES_MAX_DEFAULT / READ_BYTES_PER_TURN - 2 {
             for peer in &mut peers {
                 rig.shard.on_readable(peer.id);
-                if !rig.shard.is_held(peer.id) {
+                if !rig.shard.sessions().is_held(peer.id) {
                     rig.sends(peer, &turn);
                 }
-                assert!(rig.shard.unfinished_bytes() <= most);
+                assert!(rig.shard.sessions().unfinished_bytes() <= most);
             }
         }
         let held: usize = peers.iter().map(|peer| peer.reader.partial_bytes()).sum();
-        assert_eq!(held, rig.shard.unfinished_bytes());
+        assert_eq!(held, rig.shard.sessions().unfinished_bytes());
         assert!(held > UNFINISHED_BYTES_MAX / 2, "{held} bytes: some go on");
     }
 
@@ -145,7 +145,10 @@ mod tests {
         rig.sends(&mut peers[0], &head);
         rig.sends(&mut peers[1], &[&head[..], &[7; TOPIC_BYTES_MAX - 1]].concat());
         rig.wait(FRAME_DEADLINE + sweep());
-        assert_eq!(peers.each_ref().map(|peer| rig.shard.phase(peer.id)), [Some(Phase::Closing); 2]);
+        assert_eq!(
+            peers.each_ref().map(|peer| rig.shard.sessions().phase(peer.id)),
+            [Some(Phase::Closing); 2]
+        );
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
         assert_eq!(skipping.reader.partial_bytes(), 0, "nothing of it is held");
         let phases = [between, within, skipping].map(|peer| {
             end_stream(&mut rig.shard, peer.id, peer.begun.received_bytes > 0);
-            rig.shard.phase(peer.id)
+            rig.shard.sessions().phase(peer.id)
         });
         assert_eq!(phases, [Some(Phase::Open), Some(Phase::Closing), Some(Phase::Closing)]);
     }
@@ -176,10 +179,10 @@ mod tests {
             rig.wait(Duration::from_secs(1));
             rig.sends(&mut goes_on, &[7; READ_BYTES_PER_TURN]);
         }
-        assert_eq!(rig.shard.unfinished_bytes(), 0, "nothing of it is held");
+        assert_eq!(rig.shard.sessions().unfinished_bytes(), 0, "nothing of it is held");
         rig.wait(sweep());
-        assert_eq!(rig.shard.phase(stopped.id), Some(Phase::Closing));
-        assert_eq!(rig.shard.phase(goes_on.id), Some(Phase::Open));
+        assert_eq!(rig.shard.sessions().phase(stopped.id), Some(Phase::Closing));
+        assert_eq!(rig.shard.sessions().phase(goes_on.id), Some(Phase::Open));
         // Between two parts of such a message heartbeats come, which end nothing.
         let mut beats = rig.publisher();
         let ends = [&[frame::LONG | frame::MORE][..], &(5_u64 << 20).to_be_bytes()].concat();
@@ -193,6 +196,6 @@ mod tests {
             rig.sends(&mut beats, &command::ping());
         }
         rig.wait(sweep());
-        assert_eq!(rig.shard.phase(beats.id), Some(Phase::Closing));
+        assert_eq!(rig.shard.sessions().phase(beats.id), Some(Phase::Closing));
     }
 }

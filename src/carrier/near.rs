@@ -95,10 +95,10 @@ impl Near {
             LinkItem::Batch { batch, publisher } => return Some(Word::Batch { batch, publisher }),
             LinkItem::Interest { seq, filter, wanted } => {
                 let is_change = if wanted {
-                    self.fanout.router.insert(&filter, Target::Neighbour(from.into()));
+                    self.fanout.file(&filter, Target::Neighbour(from.into()));
                     self.wanted.add(&filter, Filter::clone)
                 } else {
-                    self.fanout.router.remove(&filter, Target::Neighbour(from.into()));
+                    self.fanout.unfile(&filter, Target::Neighbour(from.into()));
                     self.wanted.remove(&filter)
                 };
                 self.changes += u64::from(is_change);

@@ -68,7 +68,7 @@ impl Outbound {
 
     /// Adds a filter of the far end, or removes it. `false`: that is no change.
     pub(super) fn want(&mut self, filter: &Filter, wanted: bool) -> bool {
-        if wanted { self.fanout.router.insert(filter, FAR) } else { self.fanout.router.remove(filter, FAR) }
+        if wanted { self.fanout.file(filter, FAR) } else { self.fanout.unfile(filter, FAR) }
     }
 
     /// Queues the messages of a batch that the far end wants. While it is away nobody is held for it: then the oldest are

@@ -33,7 +33,7 @@ pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Encoding};
 pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
 pub(crate) use gaps::REASON_PUBLISHER;
-pub(crate) use groups::Join;
+pub(crate) use groups::{Groups, Join};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use router::Target;
 pub(crate) use state::Fanout;

@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::batch::Picked;
 use super::deliveries::{Deliveries, ToGroup};
-use super::encoding::{BadRoute, Messages, Routable};
-use super::groups::Groups;
-use super::router::{Route, Router};
+use super::encoding::{BadRoute, Encoding, Messages, Routable};
+use super::groups::{Group, Groups, Join};
+use super::router::{Route, Router, Target};
 use super::turn::Turn;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, SessionId};
+use crate::topic::Filter;
 
 /// Pieces of a batch for which a group's delivery keeps room: 8 KiB.
 const PICKED_KEPT: usize = 256;
@@ -25,8 +26,8 @@ struct Run {
 /// The router and the groups of one shard.
 #[derive(Default)]
 pub(crate) struct Fanout {
-    pub(crate) router: Router,
-    pub(crate) groups: Groups,
+    router: Router,
+    groups: Groups,
     /// By group: the batch that last went there, and the place of the group among its deliveries.
     places: Vec<(u64, u32)>,
     /// Counts batches, from 1.
@@ -37,6 +38,62 @@ pub(crate) struct Fanout {
 }
 
 impl Fanout {
+    /// Adds a filter that leads to `target`; `false` if it was there.
+    pub(crate) fn file(&mut self, filter: &Filter, target: Target) -> bool {
+        self.router.insert(filter, target)
+    }
+
+    /// Takes a filter of `target` away; `false` if it was not there.
+    pub(crate) fn unfile(&mut self, filter: &Filter, target: Target) -> bool {
+        self.router.remove(filter, target)
+    }
+
+    /// True if a filter has an arrangement of wildcards that would be one too many.
+    pub(crate) fn is_too_wide(&self, filter: &Filter) -> bool {
+        self.router.is_too_wide(filter)
+    }
+
+    /// The filters here that match a topic.
+    pub(crate) fn filters_of(&self, topic: &[u8]) -> Vec<Filter> {
+        self.router.filters_of(topic)
+    }
+
+    /// The route of a topic, and the work of finding it.
+    pub(crate) fn route_of(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
+        self.router.route(topic)
+    }
+
+    /// The groups, to look at.
+    #[inline]
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Finds or makes the group of this encoding and exactly these filters; see [`Groups::join`].
+    pub(crate) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
+        self.groups.join(encoding, filters)
+    }
+
+    /// Makes a group for one session alone, whose filters it does not keep.
+    pub(crate) fn make_private(&mut self, encoding: Encoding) -> GroupId {
+        self.groups.make_private(encoding)
+    }
+
+    /// Adds a member to a group and returns its place.
+    pub(crate) fn add_member(&mut self, group: GroupId, session: SessionId) -> usize {
+        self.groups.add_member(group, session)
+    }
+
+    /// Removes the member of a group at `place`. Returns the session that has that place now, if any has.
+    pub(crate) fn remove_member(&mut self, group: GroupId, place: usize) -> Option<SessionId> {
+        self.groups.remove_member(group, place)
+    }
+
+    /// Takes a group without members away, and returns it so that its filters are taken away as well.
+    pub(crate) fn remove_if_empty(&mut self, group: GroupId) -> Option<Group> {
+        self.groups.remove_if_empty(group)
+    }
+
     /// Finds who gets which messages of a batch, in whole runs of one topic, until `turn` is over. `may` says whether the
     /// messages of a topic may travel at all; it is asked once for each run.
     pub(crate) fn route(

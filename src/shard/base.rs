@@ -8,8 +8,8 @@ use corecast_executors::MonotonicNs;
 
 use super::clock::Clock;
 use super::config::ShardConfig;
+use super::kind::Kind;
 use super::links::Links;
-use super::losses::Losses;
 use super::origin::Origin;
 use super::outbox::Outbox;
 use super::session::{Phase, Session};
@@ -24,7 +24,8 @@ use crate::ids::{Neighbour, SessionId, ShardId};
 use crate::limits::{CONTROL_BYTES_MAX, LINGER};
 use crate::telemetry::{DropReason, ShardCounters};
 use crate::topic::Filter;
-use crate::wire::{Frame, encode_to_vec, splitter};
+use crate::wire::{Frame, WireError, encode_to_vec, splitter};
+use crate::zmtp::Step;
 
 /// The state that all parts of a shard share. Each field is an owner of its own.
 pub(super) struct Base {
@@ -38,8 +39,6 @@ pub(super) struct Base {
     pub(super) unfinished: Unfinished,
     pub(super) outbox: Outbox,
     pub(super) counters: ShardCounters,
-    /// Drops that are in no line of the log yet.
-    pub(super) losses: Losses,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     /// Sessions that have left the fan-out, until every part has forgotten them.
@@ -57,7 +56,6 @@ impl Base {
             unfinished: Unfinished::default(),
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
-            losses: Losses::default(),
             draining: false,
             departed: VecDeque::new(),
             config,
@@ -82,7 +80,7 @@ impl Base {
             let slow = code == ErrorCode::SlowSubscriber;
             let reason = if slow { DropReason::Disconnect } else { DropReason::Draining };
             self.counters.drops[reason] += dropped;
-            self.losses.note(reason, dropped, id);
+            self.outbox.losses.note(reason, dropped, id);
         }
         self.depart(id);
         self.forget_unfinished(id);
@@ -103,7 +101,8 @@ impl Base {
         self.departed.pop_front()
     }
 
-    /// True if every part has forgotten who has left.
+    /// True if every part has forgotten the sessions that have left.
+    #[inline]
     pub(super) fn is_settled(&self) -> bool {
         self.departed.is_empty()
     }
@@ -116,6 +115,60 @@ impl Base {
             self.end(id, ErrorCode::NotPermitted, "this is not permitted to you");
         }
         verdict == Verdict::Allowed
+    }
+
+    /// True if routable frames of this session are taken now; if they may not come, or not yet, it is closed.
+    pub(super) fn may_publish(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        match (&session.kind, session.phase) {
+            (_, Phase::Closing | Phase::Shut) => false,
+            (Kind::Native | Kind::Zmtp(_), Phase::Open) if self.config.direct.is_some() => {
+                self.end(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
+                false
+            }
+            (Kind::Native | Kind::Zmtp(_), Phase::Greeting | Phase::Hello) => {
+                self.end(id, ErrorCode::Unexpected, "a message came before the hello");
+                false
+            }
+            _ => !self.draining,
+        }
+    }
+
+    /// Ends a session with this error, behind what was read before it.
+    pub(super) fn end_behind(&mut self, id: SessionId, error: &WireError) {
+        match self.sessions.rest_of(id) {
+            Some(rest) => rest.error = Some(error.clone()),
+            None => self.end(id, error.code, &error.text),
+        }
+    }
+
+    /// Keeps a step of a ZeroMQ session for its next turn, if it is work and this turn is over, or if steps before it wait.
+    /// `false`: it is to be done now.
+    pub(super) fn keep_step(&mut self, id: SessionId, step: &Step) -> bool {
+        let waits = match step {
+            Step::Subscribe(_) | Step::Cancel(_) => self.turn.is_over() || self.sessions.is_behind(id),
+            Step::Send(_) => self.sessions.is_behind(id),
+            _ => false,
+        };
+        if waits && let Some(rest) = self.sessions.rest_to_fill(id) {
+            rest.postponed.push(step);
+        }
+        waits
+    }
+
+    /// Says farewell to all sessions of a shard that stops, when no neighbour sends batches any more.
+    pub(super) fn farewell_when_drained(&mut self) {
+        if !self.draining || !self.links.have_ended() {
+            return;
+        }
+        for id in self.sessions.ids() {
+            let text = if self.config.direct.is_some() {
+                "the publisher leaves"
+            } else {
+                "the broker is shutting down"
+            };
+            self.end(id, ErrorCode::ShuttingDown, text);
+        }
     }
 
     /// The filter that a frame of a session names. `None`: it is none, and the session is being closed.
@@ -199,6 +252,23 @@ impl Base {
     pub(super) fn hold_for_news(&mut self, id: SessionId) {
         for neighbour in self.links.neighbours() {
             self.hold_if_backed_up(neighbour, Origin::Here(id));
+        }
+    }
+
+    /// That neighbour's changes of interest are known here up to this one. If the last that waits for it says so of
+    /// an earlier one, it now says so of this.
+    pub(super) fn tell_seen(&mut self, to: Neighbour, change: u64) {
+        match self.links.outgoing(to).last_mut() {
+            Some(LinkItem::InterestSeen { seq }) => *seq = change,
+            _ => self.send_link(to, LinkItem::InterestSeen { seq: change }),
+        }
+    }
+
+    /// The registry's changes are known here up to this one, said in the same way.
+    pub(super) fn tell_publisher_seen(&mut self, to: ShardId, change: u64) {
+        match self.links.outgoing(to.into()).last_mut() {
+            Some(LinkItem::PublisherSeen { seq }) => *seq = change,
+            _ => self.send_link(to, LinkItem::PublisherSeen { seq: change }),
         }
     }
 }

@@ -1,109 +1,86 @@
-//! What time does: deadlines of sessions, and the counts that publishers wait for. Time comes in with each tick.
+//! Deadlines of sessions, which are checked on ticks. Owned by a shard.
 
-use corecast_executors::MonotonicNs;
-
+use super::base::Base;
 use super::kind::Kind;
+use super::relays::Relays;
 use super::session::Phase;
 use super::silence::{Sign, Silence};
-use super::state::Shard;
+use super::zmtp;
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::SWEEP_TICKS;
 use crate::wire::Frame;
 
-impl Shard {
-    /// What the time is now, between two ticks.
-    pub fn on_time(&mut self, now: MonotonicNs) {
-        self.base.clock.hear(now);
-    }
+/// The sweep over all sessions.
+#[derive(Default)]
+pub(super) struct Deadlines {
+    /// The slot that was looked at last.
+    at: usize,
+}
 
-    /// Whether something waits for the next tick, and not just for the time to pass.
-    pub fn wants_tick(&self) -> bool {
-        self.watches.has_work() || !self.leaving.is_empty() || self.publishers.has_leaving()
-    }
-
-    /// A tick. Each session is looked at once in [`SWEEP_TICKS`] ticks of the usual pace, however many of them came.
-    pub fn on_tick(&mut self, now: MonotonicNs) {
-        let passed = self.base.clock.tick(now);
-        self.base.counters.ticks += 1;
-        self.base.turn.begin();
-        self.count_watched();
-        self.settle();
-        self.withdraw();
-        self.publishers.take_watches_out(&mut self.base.turn);
-        self.expire_leases();
-        self.redial_relays();
-        self.settle();
-        let slots = self.base.sessions.slots();
-        let part = (slots * passed).div_ceil(SWEEP_TICKS);
-        for _ in 0..part {
-            self.sweep_at = if self.sweep_at + 1 >= slots { 0 } else { self.sweep_at + 1 };
-            if let Some(id) = self.base.sessions.in_slot(self.sweep_at) {
-                self.check_deadlines(id);
-                self.settle();
+impl Deadlines {
+    /// Looks at as many sessions as are due after so many ticks: at each once in [`SWEEP_TICKS`].
+    pub(super) fn sweep(&mut self, base: &mut Base, relays: &Relays, ticks: usize) {
+        let slots = base.sessions.slots();
+        for _ in 0..(slots * ticks).div_ceil(SWEEP_TICKS) {
+            self.at = if self.at + 1 >= slots { 0 } else { self.at + 1 };
+            if let Some(id) = base.sessions.in_slot(self.at) {
+                check(base, relays, id);
             }
         }
     }
+}
 
-    fn check_deadlines(&mut self, id: SessionId) {
-        if self.base.sessions.get(id).is_none_or(|session| session.kind.is_local()) {
-            return;
-        }
-        if self
-            .base
-            .sessions
-            .get(id)
-            .is_some_and(|session| self.base.unfinished.is_in_the_way(session, self.base.clock.now()))
-        {
-            let text = "a frame was begun and does not go on, and others wait";
-            return self.base.end(id, ErrorCode::FrameTimeout, text);
-        }
-        let Some(session) = self.base.sessions.get(id) else { return };
-        if session.successors.as_ref().is_some_and(|successors| successors.until <= self.base.clock.now()) {
-            return self.base.outbox.abort.push(id);
-        }
-        let late = session.deadline.is_some_and(|deadline| deadline <= self.base.clock.now());
-        // One that is held is not read: its silence is not its fault. A farewell has its time all the same.
-        let late_by_itself = late && session.held_by == 0;
-        match session.phase {
-            Phase::Greeting | Phase::Hello if late_by_itself => {
-                self.base.end(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
-            }
-            Phase::Open if late_by_itself => {
-                self.base.end(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
-            }
-            Phase::Open => self.check_silence(id),
-            Phase::Closing | Phase::Shut if late => self.base.outbox.abort.push(id),
-            _ => {}
-        }
+fn check(base: &mut Base, relays: &Relays, id: SessionId) {
+    let now = base.clock.now();
+    let Some(session) = base.sessions.get(id).filter(|session| !session.kind.is_local()) else { return };
+    if base.unfinished.is_in_the_way(session, now) {
+        return base.end(
+            id,
+            ErrorCode::FrameTimeout,
+            "a frame was begun and does not go on, and others wait",
+        );
     }
+    if session.successors.as_ref().is_some_and(|successors| successors.until <= now) {
+        return base.outbox.abort.push(id);
+    }
+    let late = session.deadline.is_some_and(|deadline| deadline <= now);
+    // One that is held is not read: its silence is not its fault. A farewell has its time all the same.
+    let late_by_itself = late && session.held_by == 0;
+    match session.phase {
+        Phase::Greeting | Phase::Hello if late_by_itself => {
+            base.end(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
+        }
+        Phase::Open if late_by_itself => {
+            base.end(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
+        }
+        Phase::Open => check_silence(base, relays, id),
+        Phase::Closing | Phase::Shut if late => base.outbox.abort.push(id),
+        _ => {}
+    }
+}
 
-    /// An open session: asks a silent peer whether it lives, or says that this end does, and gives up one that has gone.
-    fn check_silence(&mut self, id: SessionId) {
-        let (now, heartbeat) = (self.base.clock.now(), self.base.config.heartbeat);
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
-        let sign = session.kind.judge(Silence {
-            now,
-            silent: now.saturating_since(session.heard),
-            is_held: session.held_by > 0,
-            is_fed: !session.egress.is_empty(),
-            heartbeat,
-        });
-        match (sign, &session.kind) {
-            (Sign::Alive, _) => {}
-            (Sign::Due, Kind::Zmtp(_)) => self.ask_zmtp(id),
-            (Sign::Due, Kind::Relay(_)) => self.ping_relayed(id),
-            (Sign::Due, Kind::Native | Kind::Local) => {
-                session.heard = now;
-                self.base.answer(id, &Frame::Ping { token: now.0 });
-            }
-            (Sign::Gone, _) => {
-                self.base.end(
-                    id,
-                    ErrorCode::IdleTimeout,
-                    "nothing was heard for too long, heartbeats neither",
-                );
-            }
+/// An open session: asks a silent peer whether it lives, or says that this end does, and gives up one that has gone.
+fn check_silence(base: &mut Base, relays: &Relays, id: SessionId) {
+    let (now, heartbeat) = (base.clock.now(), base.config.heartbeat);
+    let Some(session) = base.sessions.get_mut(id) else { return };
+    let sign = session.kind.judge(Silence {
+        now,
+        silent: now.saturating_since(session.heard),
+        is_held: session.held_by > 0,
+        is_fed: !session.egress.is_empty(),
+        heartbeat,
+    });
+    match (sign, &session.kind) {
+        (Sign::Alive, _) => {}
+        (Sign::Due, Kind::Zmtp(_)) => zmtp::ask(base, id),
+        (Sign::Due, Kind::Relay(_)) => relays.ping(base, id),
+        (Sign::Due, Kind::Native | Kind::Local) => {
+            session.heard = now;
+            base.answer(id, &Frame::Ping { token: now.0 });
+        }
+        (Sign::Gone, _) => {
+            base.end(id, ErrorCode::IdleTimeout, "nothing was heard for too long, heartbeats neither");
         }
     }
 }
@@ -118,6 +95,9 @@ mod tests {
     use corecast_executors::{TICK, TICKS_PER_REST};
 
     use super::super::config::ShardConfig;
+    use corecast_executors::MonotonicNs;
+
+    use super::super::state::Shard;
     use super::*;
     use crate::auth::Identity;
     use crate::ids::ShardId;
@@ -144,8 +124,8 @@ mod tests {
         // A ZeroMQ socket that is told why would never come again.
         assert_eq!(shard.on_open(Door::Zmtp(Sides::Both), Identity::Anonymous(None)), None);
         let refused = shard.on_open(Door::Native, Identity::Anonymous(None)).expect("it is told why");
-        assert_eq!(shard.phase(refused), Some(Phase::Closing));
-        assert_eq!(shard.identity_of(id), Some(&identity));
+        assert_eq!(shard.sessions().phase(refused), Some(Phase::Closing));
+        assert_eq!(shard.sessions().identity_of(id), Some(&identity));
         assert_eq!(shard.on_closed(id, false).map(|closed| closed.identity), Some(identity));
     }
 
@@ -181,7 +161,7 @@ mod tests {
             shard.on_tick(now);
         }
         assert!(
-            silent.iter().all(|id| shard.phase(*id) == Some(Phase::Closing)),
+            silent.iter().all(|id| shard.sessions().phase(*id) == Some(Phase::Closing)),
             "in two ticks after the deadline"
         );
     }
@@ -283,11 +263,11 @@ mod tests {
         let publisher = rig.open(0, OverflowPolicy::Block);
         rig.say(0, subscriber, &[subscribe("a", 1)]);
         for sequence in 1..4 {
-            assert!(!rig.shards[0].is_held(publisher));
+            assert!(!rig.shards[0].sessions().is_held(publisher));
             rig.say(0, publisher, &[message("a", sequence)]);
         }
         rig.shards[0].on_partial(publisher, Partial::frame(50, Some(100)), false);
-        assert!(rig.shards[0].is_held(publisher));
+        assert!(rig.shards[0].sessions().is_held(publisher));
         (rig, subscriber, publisher)
     }
 
@@ -300,7 +280,7 @@ mod tests {
         }
         assert!(!rig.hears(0, publisher).contains("timeout"));
         assert_eq!(rig.hears(0, subscriber), "!1 a=1 a=2 a=3");
-        assert!(!rig.shards[0].is_held(publisher));
+        assert!(!rig.shards[0].sessions().is_held(publisher));
         // The begun frame has all of its time from now on, and no more.
         rig.wait(FRAME_DEADLINE - SECOND);
         assert_eq!(rig.hears(0, publisher), "");
@@ -366,14 +346,14 @@ mod tests {
             rig.say(1, publisher, &[message("a", sequence), Frame::Flush { request: 9 }]);
             rig.travel();
         }
-        assert!(rig.shards[1].is_held(publisher));
+        assert!(rig.shards[1].sessions().is_held(publisher));
         assert_eq!(rig.hears(1, publisher), "!9 !9 !9", "taken, and then it was held");
         rig.say(1, publisher, &[Frame::Flush { request: 10 }]);
         assert_eq!(rig.hears(1, publisher), "");
         assert_eq!(rig.hears(0, subscriber), "!1 a=1 a=2 a=3");
-        assert!(rig.shards[1].is_held(publisher), "it has not heard of it");
+        assert!(rig.shards[1].sessions().is_held(publisher), "it has not heard of it");
         assert!(rig.travel_once(ShardId(0).0.into(), 1));
-        assert!(!rig.shards[1].is_held(publisher));
+        assert!(!rig.shards[1].sessions().is_held(publisher));
         assert_eq!(rig.hears(1, publisher), "!10");
     }
 }

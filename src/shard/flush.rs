@@ -1,14 +1,17 @@
-//! HOT: what waits for a session, to whoever sends it: the broker's pump to the kernel, a simulation to its own.
+//! HOT: the bytes that wait for a session, to whoever sends it: the broker's pump to the kernel, a simulation to its own.
 
 use std::convert::Infallible;
 use std::io::IoSlice;
 
+use super::base::Base;
+use super::session::Phase;
 use super::state::Shard;
+use super::upstream;
 use crate::fanout::EgressQueue;
 use crate::ids::SessionId;
 use crate::limits::FLUSH_BYTES_PER_VISIT;
 
-/// How a visit to a session's queue ended.
+/// The end of a visit to a session's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Visit {
     /// Nothing is left, or nobody.
@@ -34,9 +37,11 @@ impl Shard {
     ) -> Result<Visit, E> {
         let mut visited = 0;
         loop {
-            let Some(egress) = self.egress(id) else { return Ok(Visit::Done) };
+            let Some(egress) = self.base.egress(id) else { return Ok(Visit::Done) };
             if egress.is_empty() {
-                self.on_flushed(id);
+                if self.base.on_flushed(id) {
+                    upstream::tell_late(&mut self.base, id);
+                }
                 return Ok(Visit::Done);
             }
             if visited >= FLUSH_BYTES_PER_VISIT {
@@ -47,9 +52,12 @@ impl Shard {
                 egress.stall();
                 return Ok(Visit::Full);
             };
-            self.on_sent(id, taken);
+            if self.base.on_sent(id, taken) {
+                self.publishers.tell_news(&mut self.base, id);
+                self.settle();
+            }
             if taken < given {
-                self.egress(id).into_iter().for_each(EgressQueue::stall);
+                self.base.egress(id).into_iter().for_each(EgressQueue::stall);
                 return Ok(Visit::Full);
             }
             visited += taken;
@@ -63,6 +71,51 @@ impl Shard {
             Ok::<_, Infallible>(Some(parts.iter().map(|part| part.len()).sum()))
         };
         while self.flush(id, &mut send) == Ok(Visit::Again) {}
+    }
+}
+
+impl Base {
+    /// The queue of a session, while the session is there.
+    #[inline]
+    pub(super) fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
+        self.sessions.get_mut(id).map(|session| &mut session.egress)
+    }
+
+    /// The kernel took so many bytes of a session's egress. `true`: the session hears news, and may have room for more.
+    fn on_sent(&mut self, id: SessionId, bytes: usize) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let sent = session.egress.sent(bytes);
+        let hears_news = session.news.is_some();
+        if sent.messages > 0
+            && let Some(peer) = session.kind.zmtp_mut()
+        {
+            peer.liveness.fed();
+        }
+        let mut holds = Vec::new();
+        if !session.holds.is_empty() && session.egress.has_room(self.config.bounds) {
+            holds = std::mem::take(&mut session.holds);
+        }
+        self.counters.bytes_out += bytes as u64;
+        self.count_sent(sent);
+        self.release(&holds);
+        hears_news
+    }
+
+    /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
+    /// was all it waited for, it is shut. With something left a flush waits for the kernel. `true`: it is a ZeroMQ session,
+    /// which may have to be told what has changed since it was told.
+    fn on_flushed(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        if !session.egress.is_empty() {
+            return false;
+        }
+        session.listed = false;
+        if session.phase == Phase::Closing {
+            session.phase = Phase::Shut;
+            self.outbox.shut.push(id);
+            return false;
+        }
+        session.kind.is_zmtp()
     }
 }
 
@@ -87,7 +140,7 @@ mod tests {
 
     /// Bytes that will leave.
     fn waiting_bytes(rig: &mut Rig, id: SessionId) -> usize {
-        let egress = rig.shards[0].egress(id).unwrap();
+        let egress = rig.shards[0].base.egress(id).unwrap();
         egress.bytes() - egress.frames() * EGRESS_ITEM_BYTES
     }
 

@@ -4,7 +4,7 @@ use super::base::Base;
 use super::origin::Origin;
 use super::session::Phase;
 use crate::carrier::LinkItem;
-use crate::ids::{Neighbour, SessionId};
+use crate::ids::{Neighbour, RequestId, SessionId};
 use crate::wire::Frame;
 
 impl Base {
@@ -74,6 +74,20 @@ impl Base {
         let flushes = std::mem::take(&mut session.flushes);
         self.outbox.resumed.push(id);
         for request in flushes {
+            self.answer(id, &Frame::Done { request: request.0 });
+        }
+    }
+
+    /// A publisher asks to be told when nothing holds it. While the shard stops, messages may have come before this that were
+    /// not taken: no answer is the true one, and the client will see that the session has ended.
+    pub(super) fn on_flush(&mut self, id: SessionId, request: RequestId) {
+        if self.draining {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.held_by > 0 {
+            session.flushes.push(request);
+        } else {
             self.answer(id, &Frame::Done { request: request.0 });
         }
     }

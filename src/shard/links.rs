@@ -18,7 +18,7 @@ struct Link {
 }
 
 /// All links of a shard, by neighbour; the one to itself stays empty.
-pub(super) struct Links {
+pub struct Links {
     me: ShardId,
     /// The number of shards: the neighbours behind them are carriers.
     shards: u16,
@@ -48,6 +48,11 @@ impl Links {
         ShardId(neighbour.0)
     }
 
+    /// The shard whose links these are.
+    pub fn me(&self) -> ShardId {
+        self.me
+    }
+
     /// The other shards: those that share the registry, and count subscribers.
     pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
         let me = self.me;
@@ -58,6 +63,16 @@ impl Links {
     #[inline]
     pub(super) fn outgoing(&mut self, to: Neighbour) -> &mut Outgoing<LinkItem, Origin> {
         &mut self.to(to).outgoing
+    }
+
+    /// Takes the next item for a neighbour's link.
+    pub fn next(&mut self, to: impl Into<Neighbour>) -> Option<LinkItem> {
+        self.to(to.into()).outgoing.next()
+    }
+
+    /// The link had no room for the item that [`Links::next`] gave: it stays first.
+    pub fn put_back(&mut self, to: impl Into<Neighbour>, item: LinkItem) {
+        self.outgoing(to.into()).put_back(item);
     }
 
     /// True if nothing waits to go to any neighbour.
@@ -75,8 +90,10 @@ impl Links {
         self.links.iter().flat_map(|link| link.outgoing.held())
     }
 
-    /// True if items from that neighbour wait for the next turn.
-    pub(super) fn is_behind(&self, from: Neighbour) -> bool {
+    /// True if items of that neighbour's link wait for the next turn: until [`super::Shard::go_on_with_link`] has done them,
+    /// no more are to be taken.
+    pub fn is_behind(&self, from: impl Into<Neighbour>) -> bool {
+        let from = from.into();
         !self.links[usize::from(from.0)].arrived.is_empty()
     }
 
@@ -106,7 +123,7 @@ impl Links {
     }
 
     /// Bytes and messages of batches that wait for neighbours, or came from them and wait for their turn.
-    pub(super) fn depth(&self) -> (u64, u64) {
+    pub fn depth(&self) -> (u64, u64) {
         let items = self.links.iter().flat_map(|link| link.outgoing.iter().chain(&link.arrived));
         items.fold((0, 0), |(bytes, messages), item| match item {
             LinkItem::Batch { batch, .. } => {
@@ -114,5 +131,27 @@ impl Links {
             }
             _ => (bytes, messages),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::{Rig, message, subscribe};
+    use crate::fanout::OverflowPolicy;
+
+    #[test]
+    fn what_waits_for_another_shard_is_counted_until_it_has_gone() {
+        let mut rig = Rig::with_shards(2);
+        let subscriber = rig.open(1, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(1, subscriber, &[subscribe("a", 1)]);
+        rig.travel();
+        assert_eq!(rig.shards[0].links().depth(), (0, 0));
+        rig.say(0, publisher, &[message("a", 1), message("a", 2)]);
+        let (bytes, messages) = rig.shards[0].links().depth();
+        assert!(bytes > 0 && messages == 2, "{messages} in {bytes}");
+        rig.travel();
+        assert_eq!(rig.shards[0].links().depth(), (0, 0));
+        assert_eq!(rig.shards[1].links().depth(), (0, 0));
     }
 }

@@ -1,55 +1,61 @@
 //! One shard: the state that one executor owns, from a session's first byte to its last. Pure: no sockets, no clock, no
 //! `.await`. What happened comes in by a call, what is to be done goes out by the [`Outbox`].
 //!
-//! | file | owns |
+//! `state` and `input` route events to the parts. A part owns its state in private fields, is lent the base for each call,
+//! and returns what concerns others.
+//!
+//! | router | |
 //! |---|---|
-//! | `config` | what all shards of one process are told when they start |
-//! | `door` | protocols by which connections come |
-//! | `relays` | direct publishers for ZeroMQ subscribers |
-//! | `relay_peer` | a direct publisher, as its session knows it |
-//! | `silence` | the facts about a silence, and the verdict on it |
-//! | `liveness` | whether a silent ZeroMQ peer still lives |
-//! | `zmtp`, `zmtp_peer` | sessions of ZeroMQ sockets |
-//! | `upstream` | what ZeroMQ publishers are asked for |
-//! | `losses` | what was dropped, until the log says so |
-//! | `kind` | what differs between native, ZeroMQ, relayed and local sessions |
-//! | `session`, `sessions` | one connection's state, and the table of them |
-//! | `begun` | the frame that a session has begun, and until when it must go on |
-//! | `unfinished` | the memory that begun frames have together |
-//! | `subscriptions` | what one session has subscribed to |
-//! | `succession`, `successors` | a client's new session behind its old one |
-//! | `interest` | the filters that the neighbours know of |
-//! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
-//! | `news` | what one session hears of direct publishers |
-//! | `watches` | publishers that wait for subscribers |
-//! | `rest`, `turns` | input that waits for the next turn |
-//! | `postponed` | subscriptions of a ZeroMQ session that wait for the next |
-//! | `outbox` | what is to be done |
-//! | `origin` | the publisher of a batch, here or at a neighbour |
-//! | `base` | the ground of all parts: sessions, links, clock, turn, outbox, counters |
+//! | `state` | the shard: sessions that come and go, ticks, drain |
+//! | `input` | frames, requests and link items, in turns |
+//! | `flush` | what waits for a session, to whoever sends it |
+//!
+//! | base, which all parts share | owns |
+//! |---|---|
+//! | `base`, `holds`, `audit` | the owners below: answers, ends of sessions, publishers that are held, invariants |
 //! | `clock` | time, as it was told and as it counts |
+//! | `session`, `sessions` | one connection's state, and the table of them |
 //! | `links` | neighbours, which are the other shards and the carriers: what waits to go there, and what came from there |
-//! | `holds` | publishers that are not read while somebody has no room |
-//! | `leaving` | a session with very many filters that has left |
-//! | `state` | all of it: what happened in, what is to be done out; with `publish` (frames), `control` (requests),
-//! | | `membership` (subscriptions), `linking` (neighbours), `flush` (what waits, to whoever sends it),
-//! | | `closing`, `deadlines`, `audit` (what is always true) |
+//! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
+//! | `outbox`, `losses` | what is to be done, and drops until the log says so |
+//! | `config` | what all shards of one process are told when they start |
+//!
+//! | part | owns |
+//! |---|---|
+//! | `membership` | the fan-out: which egress group a session is in |
+//! | `demand` | filters, told first on and last off; its owners are `interest` (neighbours), `upstream` (ZeroMQ publishers) and `relays` (direct publishers for ZeroMQ subscribers) |
+//! | `watches` | publishers that wait for subscribers |
+//! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
+//! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
+//! | `deadlines` | the sweep over sessions |
+//! | `publish` | HOT, no state: one batch to all that want it |
+//! | `zmtp` | no state: the words of ZeroMQ sockets |
+//!
+//! | of one session | owns |
+//! |---|---|
+//! | `kind`, `door` | what differs between native, ZeroMQ, relayed and local sessions, and the doors they come by |
+//! | `zmtp_peer`, `relay_peer` | what only a ZeroMQ session, or one to a direct publisher, has |
+//! | `liveness`, `silence` | whether a silent peer still lives |
+//! | `subscriptions` | what it has subscribed to |
+//! | `news` | what it hears of direct publishers |
+//! | `rest`, `postponed` | input that waits for its next turn |
+//! | `origin` | a publisher, here or at a neighbour |
+//! | `closed` | how it ended |
 
 mod audit;
 mod base;
 mod begun;
 mod clock;
-mod closing;
+mod closed;
 mod config;
-mod control;
 mod deadlines;
+mod demand;
 mod door;
 mod flush;
 mod holds;
+mod input;
 mod interest;
 mod kind;
-mod leaving;
-mod linking;
 mod links;
 mod liveness;
 mod losses;
@@ -72,18 +78,19 @@ mod state;
 mod subscriptions;
 mod succession;
 mod successors;
-mod turns;
 mod unfinished;
 mod upstream;
 mod watches;
 mod zmtp;
 mod zmtp_peer;
 
-pub use closing::Closed;
+pub use closed::Closed;
 pub use config::ShardConfig;
 pub use door::Door;
 pub use flush::Visit;
+pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, Outbox};
 pub use session::Phase;
+pub use sessions::Sessions;
 pub use state::Shard;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::losses::Losses;
 use crate::ids::{Neighbour, PublisherId, SessionId};
 use crate::transport::Endpoint;
 
@@ -24,6 +25,8 @@ pub struct Outbox {
     pub too_long: Vec<(SessionId, usize)>,
     /// Direct publishers to connect to, for ZeroMQ subscribers.
     pub dials: Vec<Dial>,
+    /// Drops that are in no line of the log yet.
+    pub losses: Losses,
 }
 
 /// A connection to be made.

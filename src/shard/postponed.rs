@@ -85,7 +85,7 @@ mod tests {
     /// The news of its subscriptions that the first shard sends the second.
     fn interest(rig: &mut Rig) -> Vec<String> {
         let mut told = Vec::new();
-        while let Some(item) = rig.shards[0].link_next(ShardId(1)) {
+        while let Some(item) = rig.shards[0].links_mut().next(ShardId(1)) {
             if let LinkItem::Interest { filter, wanted, .. } = item {
                 let sign = if wanted { '+' } else { '-' };
                 told.push(format!("{sign}{}", String::from_utf8_lossy(filter.as_bytes())));
@@ -113,7 +113,7 @@ mod tests {
         rig.say_zmtp(id, &all);
         let mut told = interest(&mut rig);
         let (mut turns, mut most) = (1, told.len());
-        while rig.shards[0].is_behind(id) {
+        while rig.shards[0].sessions().is_behind(id) {
             assert!(rig.take(0, id).is_empty(), "the answer is behind the subscriptions");
             rig.shards[0].go_on(id);
             rig.audit();
@@ -136,8 +136,8 @@ mod tests {
         let all = [on, off].concat().repeat(READ_BYTES_PER_TURN / 8);
         rig.say_zmtp(id, &all);
         let mut turns = 1;
-        while rig.shards[0].is_behind(id) {
-            let rest = rig.shards[0].rest_of(id).expect("it is behind");
+        while rig.shards[0].sessions().is_behind(id) {
+            let rest = rig.shards[0].base.sessions.rest_to_fill(id).expect("it is behind");
             assert!(rest.postponed.bytes.capacity() <= 4 * READ_BYTES_PER_TURN);
             rig.shards[0].go_on(id);
             turns += 1;
@@ -159,7 +159,7 @@ mod tests {
         let read = Read { error, ..read };
         rig.shards[0].on_zmtp(id, machine, &Bytes::from(all), (&read, &mut out), 1);
         let mut told = interest(&mut rig);
-        while rig.shards[0].is_behind(id) {
+        while rig.shards[0].sessions().is_behind(id) {
             assert!(rig.take(0, id).is_empty(), "its end is behind them");
             rig.shards[0].go_on(id);
             told.extend(interest(&mut rig));
@@ -172,10 +172,10 @@ mod tests {
         let all: Vec<u8> =
             (0..50).flat_map(|n| command::subscription(true, format!("u{n}").as_bytes(), true)).collect();
         rig.say_zmtp(id, &all);
-        assert!(rig.shards[0].is_behind(id));
+        assert!(rig.shards[0].sessions().is_behind(id));
         rig.shards[0].base.end(id, ErrorCode::Malformed, "wrong");
         rig.shards[0].settle();
-        assert!(!rig.shards[0].is_behind(id));
+        assert!(!rig.shards[0].sessions().is_behind(id));
     }
 
     #[test]
@@ -196,8 +196,8 @@ mod tests {
         put_message(&mut all, b"t.0", [&[b'x'; 200][..]].into_iter());
         put_message(&mut all, b"t.0", [&b"after"[..]].into_iter());
         rig.say_zmtp(publisher, &all);
-        assert!(rig.shards[0].is_behind(publisher));
-        while rig.shards[0].is_behind(publisher) {
+        assert!(rig.shards[0].sessions().is_behind(publisher));
+        while rig.shards[0].sessions().is_behind(publisher) {
             rig.shards[0].go_on(publisher);
         }
         let heard = rig.hears(0, native);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::base::Base;
 use super::news::{News, up_frame};
-use super::state::Shard;
 use crate::auth::{Action, Verdict};
 use crate::carrier::Acks;
 use crate::carrier::LinkItem;
@@ -29,6 +29,9 @@ use crate::wire::{Frame, encode, encode_to_vec};
 /// The shard that keeps the registry.
 const REGISTRY_SHARD: ShardId = ShardId(0);
 
+/// The change of the registry that a call has made, if any, for those who connect to direct publishers.
+pub(super) type Served = Option<RegistryChange>;
+
 /// A registration that is answered when all shards know of it.
 struct Asker {
     shard: ShardId,
@@ -39,7 +42,7 @@ struct Asker {
 pub(super) struct Publishers {
     /// On the first shard of a broker.
     registry: Option<Registry>,
-    pub(super) directory: Directory,
+    directory: Directory,
     /// The last of the publishers that have left it.
     leavers: Leavers,
     acks: Acks<Asker>,
@@ -89,179 +92,152 @@ impl Publishers {
             }
         }
     }
-}
 
-impl Shard {
-    /// One of the frames that deal with direct publishers; `false`: it is none of them, or this is a direct publisher,
-    /// which keeps no registry.
-    pub(super) fn on_registry_frame(&mut self, id: SessionId, frame: Frame<'_>) -> bool {
-        if self.base.config.direct.is_some() {
-            return false;
+    /// One of the frames that deal with direct publishers. `None`: it is none of them, or this is a direct publisher, which
+    /// keeps no registry.
+    pub(super) fn on_frame(&mut self, base: &mut Base, id: SessionId, frame: Frame<'_>) -> Option<Served> {
+        if base.config.direct.is_some() {
+            return None;
         }
         match frame {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
-                match self.read_registration(endpoints, topics) {
-                    Ok((_, topics)) if !self.may_register(id, &topics) => {
+                match read_registration(base, endpoints, topics) {
+                    Ok((_, topics)) if !may_register(base, id, &topics) => {
                         let text = "a registration of topics that you may not publish";
-                        self.refuse_request(id, request, ErrorCode::NotPermitted, text);
+                        refuse(base, (id, request), ErrorCode::NotPermitted, text);
                     }
                     Ok((endpoints, topics)) => {
                         let publisher = PublisherId(publisher);
                         let registration = Registration { publisher, epoch, endpoints, topics };
-                        self.ask_registry(id, RegistryAsk::Register { request, registration });
+                        return Some(self.ask(base, id, RegistryAsk::Register { request, registration }));
                     }
-                    Err(text) => self.refuse_request(id, request, ErrorCode::EndpointRefused, &text),
+                    Err(text) => refuse(base, (id, request), ErrorCode::EndpointRefused, &text),
                 }
             }
             Frame::Renew { publisher, epoch, request } => {
                 let (publisher, request) = (PublisherId(publisher), RequestId(request));
-                self.ask_registry(id, RegistryAsk::Renew { request, publisher, epoch });
+                return Some(self.ask(base, id, RegistryAsk::Renew { request, publisher, epoch }));
             }
             Frame::Unregister { publisher, epoch } => {
-                self.ask_registry(id, RegistryAsk::Unregister { publisher: PublisherId(publisher), epoch });
+                let publisher = PublisherId(publisher);
+                return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch }));
             }
             Frame::ListPublishers { request } => {
-                let news = self.base.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
+                let news = base.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
                 if news.is_some_and(|news| news.ask_list(RequestId(request)) > LISTS_WAITING_MAX) {
-                    self.base.end(
-                        id,
-                        ErrorCode::SlowSubscriber,
-                        "too many lists of publishers wait to be read",
-                    );
+                    base.end(id, ErrorCode::SlowSubscriber, "too many lists of publishers wait to be read");
                 }
-                self.tell_news(id);
+                self.tell_news(base, id);
             }
             Frame::WatchPublishers { filter, request, kind } => {
-                if let Some(filter) = self.base.checked_filter(id, kind, filter)
-                    && self.base.may(id, Action::WatchPublishers(&filter))
+                if let Some(filter) = base.checked_filter(id, kind, filter)
+                    && base.may(id, Action::WatchPublishers(&filter))
                 {
-                    self.watch_publishers(id, filter, RequestId(request));
+                    self.watch(base, id, filter, RequestId(request));
                 }
             }
             Frame::UnwatchPublishers { request } => {
-                let news = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut());
+                let news = base.sessions.get_mut(id).and_then(|session| session.news.as_mut());
                 if let Some(filter) = news.and_then(|news| news.unwatch(RequestId(request))) {
-                    self.publishers.filters.remove(&filter, id);
+                    self.filters.remove(&filter, id);
                 }
             }
-            _ => return false,
+            _ => return None,
         }
-        true
+        Some(None)
     }
 
-    /// What a registration says, or why it cannot be one here.
-    fn read_registration(
-        &self,
-        endpoints: &str,
-        topics: &str,
-    ) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
-        let bytes = endpoints.len() + topics.len();
-        if bytes > REGISTRATION_BYTES_MAX {
-            return Err(format!(
-                "a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"
-            ));
-        }
-        let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
-        let (Some(endpoints), Some(topics)) = read else {
-            return Err("a line of the registration is no endpoint, or no filter".into());
-        };
-        match topics.iter().find(|topic| !self.base.config.modes.may_have(Mode::Direct, topic)) {
-            Some(topic) => {
-                Err(format!("the messages of {topic} go through this broker, none of them direct"))
-            }
-            None => Ok((endpoints, topics)),
-        }
-    }
-
-    /// A registration is refused whole if any of its topics is.
-    fn may_register(&self, id: SessionId, topics: &[Filter]) -> bool {
-        let Some(session) = self.base.sessions.get(id) else { return false };
-        let permissions = &self.base.config.permissions;
-        let verdict = |topic| permissions.permit(&session.identity, Action::Register(topic));
-        topics.iter().all(|topic| verdict(topic) == Verdict::Allowed)
-    }
-
-    fn watch_publishers(&mut self, id: SessionId, filter: Filter, request: RequestId) {
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
+    fn watch(&mut self, base: &mut Base, id: SessionId, filter: Filter, request: RequestId) {
+        let Some(session) = base.sessions.get_mut(id) else { return };
         let news = session.news.get_or_insert_default();
         if news.watch_count() >= SUBSCRIPTIONS_PER_SESSION_MAX {
-            return self.base.end(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
+            return base.end(id, ErrorCode::TooManySubscriptions, "too many watches of publishers");
         }
         // The same number again is another watch in the place of the first.
         if let Some(old) = news.unwatch(request) {
-            self.publishers.filters.remove(&old, id);
+            self.filters.remove(&old, id);
         }
         if news.watch(request, &filter) {
-            self.publishers.filters.insert(&filter, id);
-            let (publishers, work) = self.publishers.directory.overlapping(&filter);
-            self.base.turn.spend(FILING_STEPS + work + publishers.len());
+            self.filters.insert(&filter, id);
+            let (publishers, work) = self.directory.overlapping(&filter);
+            base.turn.spend(FILING_STEPS + work + publishers.len());
             for publisher in publishers {
                 if !news.knows(publisher) {
                     news.on_up(publisher);
                 }
             }
-            self.base.turn.spend(self.publishers.leavers.len());
-            for leaver in self.publishers.leavers.overlapping(&filter) {
+            base.turn.spend(self.leavers.len());
+            for leaver in self.leavers.overlapping(&filter) {
                 news.on_left(&leaver.registration, down_reason(leaver.expired));
             }
-            if let Some(until) = self.publishers.leavers.forgotten_until() {
-                news.on_forgotten(self.base.clock.now().saturating_since(until));
+            if let Some(until) = self.leavers.forgotten_until() {
+                news.on_forgotten(base.clock.now().saturating_since(until));
             }
         }
-        self.publishers.watching.insert(id);
-        self.tell_news(id);
+        self.watching.insert(id);
+        self.tell_news(base, id);
     }
 
     /// Tells a session what is news to it, as far as it has read what was said before.
-    pub(super) fn tell_news(&mut self, id: SessionId) {
-        while let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.is_listening())
+    pub(super) fn tell_news(&mut self, base: &mut Base, id: SessionId) {
+        while let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening())
             && session.egress.answer_bytes() < NEWS_BYTES_AHEAD
             && let Some(news) = &mut session.news
         {
-            let (part, frames) = news.next_part(&self.publishers.directory);
+            let (part, frames) = news.next_part(&self.directory);
             if !part.is_empty() {
-                self.base.queue(id, part, frames);
+                base.queue(id, part, frames);
             } else if let Some((request, behind)) = news.next_list() {
-                self.ask_registry(id, RegistryAsk::List { request, behind });
+                let change = self.ask(base, id, RegistryAsk::List { request, behind });
+                assert!(change.is_none(), "a list changes nothing");
             } else {
                 return;
             }
         }
     }
 
-    fn ask_registry(&mut self, session: SessionId, ask: RegistryAsk) {
-        if self.base.id == REGISTRY_SHARD {
-            self.on_registry_ask(self.base.id, session, ask);
-        } else {
-            self.base.send_link(REGISTRY_SHARD, LinkItem::Registry { session, ask });
+    fn ask(&mut self, base: &mut Base, session: SessionId, ask: RegistryAsk) -> Served {
+        if base.id == REGISTRY_SHARD {
+            return self.on_ask(base, (base.id, session), ask);
         }
+        base.send_link(REGISTRY_SHARD, LinkItem::Registry { session, ask });
+        None
     }
 
     /// The registry is asked by a session of some shard.
-    pub(super) fn on_registry_ask(&mut self, shard: ShardId, session: SessionId, ask: RegistryAsk) {
-        let now = self.base.clock.now();
-        let registry = self.publishers.registry.as_mut();
+    pub(super) fn on_ask(
+        &mut self,
+        base: &mut Base,
+        (shard, session): (ShardId, SessionId),
+        ask: RegistryAsk,
+    ) -> Served {
+        let now = base.clock.now();
+        let registry = self.registry.as_mut();
         let registry = registry.expect("a broker's first shard keeps the registry, and only it is asked");
         match ask {
             RegistryAsk::Register { request, registration } => match registry.register(now, registration) {
                 Ok(change) => {
-                    if let Some(registration) = change {
-                        self.tell_change(RegistryChange::Up(registration));
+                    let change = change.map(RegistryChange::Up);
+                    if let Some(change) = &change {
+                        self.tell_change(base, change);
                     }
-                    self.publishers.acks.wait(Asker { shard, session, request });
-                    self.answer_registered();
+                    self.acks.wait(Asker { shard, session, request });
+                    self.answer_registered(base);
+                    return change;
                 }
-                Err(error) => self.refuse_lease(shard, session, request, &error),
+                Err(error) => self.refuse_lease(base, (shard, session), request, &error),
             },
             RegistryAsk::Renew { request, publisher, epoch } => match registry.renew(now, publisher, epoch) {
-                Ok(()) => self.registered(shard, session, request),
-                Err(error) => self.refuse_lease(shard, session, request, &error),
+                Ok(()) => self.registered(base, (shard, session), request),
+                Err(error) => self.refuse_lease(base, (shard, session), request, &error),
             },
             RegistryAsk::Unregister { publisher, epoch } => {
-                if let Some(gone) = registry.unregister(publisher, epoch) {
-                    self.tell_change(RegistryChange::Down(gone));
+                let change = registry.unregister(publisher, epoch).map(RegistryChange::Down);
+                if let Some(change) = &change {
+                    self.tell_change(base, change);
                 }
+                return change;
             }
             RegistryAsk::List { request, behind } => {
                 let (mut bytes, mut last) = (Vec::new(), None);
@@ -277,139 +253,179 @@ impl Shard {
                     encode(&Frame::Done { request: request.0 }, &mut bytes);
                 }
                 let bytes = Bytes::from(bytes);
-                if shard == self.base.id {
-                    self.on_list_part(session, bytes, last);
+                if shard == base.id {
+                    self.on_list_part(base, session, bytes, last);
                 } else {
-                    self.base.send_link(shard, LinkItem::ListPart { session, bytes, last });
+                    base.send_link(shard, LinkItem::ListPart { session, bytes, last });
                 }
             }
         }
+        None
     }
 
-    fn refuse_lease(&mut self, shard: ShardId, session: SessionId, request: RequestId, error: &LeaseError) {
+    fn refuse_lease(
+        &mut self,
+        base: &mut Base,
+        to: (ShardId, SessionId),
+        request: RequestId,
+        error: &LeaseError,
+    ) {
         let (text, code) = (error.to_string(), error.code().number());
-        self.answer_at(
-            shard,
-            session,
-            encode_to_vec(&Frame::Error { text: &text, request: request.0, code }),
-        );
+        answer_at(base, to, encode_to_vec(&Frame::Error { text: &text, request: request.0, code }));
     }
 
-    fn refuse_request(&mut self, id: SessionId, request: RequestId, code: ErrorCode, text: &str) {
-        self.base.answer(id, &Frame::Error { text, request: request.0, code: code.number() });
-    }
-
-    fn registered(&mut self, shard: ShardId, session: SessionId, request: RequestId) {
-        let lease = self.publishers.registry.as_ref().map_or(0, |r| r.lease().as_millis());
+    fn registered(&self, base: &mut Base, to: (ShardId, SessionId), request: RequestId) {
+        let lease = self.registry.as_ref().map_or(0, |r| r.lease().as_millis());
         let lease_ms = u32::try_from(lease).unwrap_or(u32::MAX);
-        self.answer_at(shard, session, encode_to_vec(&Frame::Registered { request: request.0, lease_ms }));
+        answer_at(base, to, encode_to_vec(&Frame::Registered { request: request.0, lease_ms }));
     }
 
-    fn answer_at(&mut self, shard: ShardId, session: SessionId, bytes: Vec<u8>) {
-        if shard == self.base.id {
-            self.on_registry_answer(session, bytes.into());
-        } else {
-            self.base.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
+    fn tell_change(&mut self, base: &mut Base, change: &RegistryChange) {
+        let seq = self.acks.next();
+        for shard in base.links.others() {
+            base.send_link(shard, LinkItem::Publisher { seq, change: change.clone() });
         }
-    }
-
-    fn tell_change(&mut self, change: RegistryChange) {
-        let seq = self.publishers.acks.next();
-        for shard in self.base.links.others() {
-            self.base.send_link(shard, LinkItem::Publisher { seq, change: change.clone() });
-        }
-        self.on_registry_change(change);
-    }
-
-    /// An answer of the registry has come for a session of this shard.
-    pub(super) fn on_registry_answer(&mut self, session: SessionId, frames: Bytes) {
-        self.base.answer_raw(session, frames);
-        self.base.close_if_answers_pile_up(session);
+        self.on_change(base, change);
     }
 
     /// A part of a list has come for a session of this shard, up to this publisher; `None`: to the end of the list.
-    pub(super) fn on_list_part(&mut self, id: SessionId, frames: Bytes, last: Option<PublisherId>) {
-        self.base.answer_raw(id, frames);
-        if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+    pub(super) fn on_list_part(
+        &mut self,
+        base: &mut Base,
+        id: SessionId,
+        frames: Bytes,
+        last: Option<PublisherId>,
+    ) {
+        base.answer_raw(id, frames);
+        if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
             news.on_list(last);
         }
-        self.tell_news(id);
+        self.tell_news(base, id);
     }
 
     /// The registry has changed: tells the sessions here whom it concerns.
-    pub(super) fn on_registry_change(&mut self, change: RegistryChange) {
+    pub(super) fn on_change(&mut self, base: &mut Base, change: &RegistryChange) {
         match change {
-            RegistryChange::Up(registration) => self.on_up(&registration),
-            RegistryChange::Down(gone) => self.on_down(gone),
+            RegistryChange::Up(registration) => self.on_up(base, registration),
+            RegistryChange::Down(gone) => self.on_down(base, *gone),
         }
     }
 
     /// A session that was told of the publisher hears of the change, too, whatever it publishes now.
-    fn on_up(&mut self, registration: &Arc<Registration>) {
+    fn on_up(&mut self, base: &mut Base, registration: &Arc<Registration>) {
         let publisher = registration.publisher;
-        self.publishers.directory.up(Arc::clone(registration));
-        self.publishers.leavers.remove(publisher);
+        self.directory.up(Arc::clone(registration));
+        self.leavers.remove(publisher);
         let mut concerned = BTreeSet::new();
         for topic in &registration.topics {
-            let (sessions, work) = self.publishers.filters.overlapping(topic);
-            self.base.turn.spend(work + sessions.len());
+            let (sessions, work) = self.filters.overlapping(topic);
+            base.turn.spend(work + sessions.len());
             concerned.extend(sessions);
         }
-        concerned.extend(self.sessions_that_know(publisher));
+        concerned.extend(self.sessions_that_know(base, publisher));
         for id in concerned {
-            if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+            if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_up(publisher);
             }
-            self.tell_news(id);
+            self.tell_news(base, id);
         }
-        self.relay_on_up(registration);
     }
 
-    fn on_down(&mut self, Gone { publisher, epoch, expired }: Gone) {
-        let known = self.publishers.directory.down(publisher, epoch);
+    fn on_down(&mut self, base: &mut Base, Gone { publisher, epoch, expired }: Gone) {
+        let known = self.directory.down(publisher, epoch);
         if let Some(registration) = &known {
-            self.publishers.leavers.add(Arc::clone(registration), expired, self.base.clock.now());
+            self.leavers.add(Arc::clone(registration), expired, base.clock.now());
         }
         debug_assert!(known.is_some(), "a directory follows the registry");
         let reason = down_reason(expired);
-        for id in self.sessions_that_know(publisher) {
-            if let Some(news) = self.base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
+        for id in self.sessions_that_know(base, publisher) {
+            if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {
                 news.on_down(publisher, reason);
             }
-            self.tell_news(id);
+            self.tell_news(base, id);
         }
-        self.relay_on_down(publisher);
     }
 
-    fn sessions_that_know(&mut self, publisher: PublisherId) -> Vec<SessionId> {
-        self.base.turn.spend(self.publishers.watching.len());
-        let watching = self.publishers.watching.iter().copied();
-        let news = |id| self.base.sessions.get(id).and_then(|session| session.news.as_ref());
+    fn sessions_that_know(&self, base: &mut Base, publisher: PublisherId) -> Vec<SessionId> {
+        base.turn.spend(self.watching.len());
+        let watching = self.watching.iter().copied();
+        let news = |id| base.sessions.get(id).and_then(|session| session.news.as_ref());
         watching.filter(|id| news(*id).is_some_and(|news| news.knows(publisher))).collect()
     }
 
     /// That shard knows of all changes up to `seq`.
-    pub(super) fn on_publisher_seen(&mut self, shard: ShardId, seq: u64) {
-        self.publishers.acks.seen_by(shard, seq);
-        self.answer_registered();
+    pub(super) fn on_seen(&mut self, base: &mut Base, shard: ShardId, seq: u64) {
+        self.acks.seen_by(shard, seq);
+        self.answer_registered(base);
     }
 
-    fn answer_registered(&mut self) {
-        while let Some(asker) = self.publishers.acks.pop_done() {
-            self.registered(asker.shard, asker.session, asker.request);
+    fn answer_registered(&mut self, base: &mut Base) {
+        while let Some(asker) = self.acks.pop_done() {
+            self.registered(base, (asker.shard, asker.session), asker.request);
         }
     }
 
-    /// A tick: leases that have run out, as many as this turn has work left for.
-    pub(super) fn expire_leases(&mut self) {
-        let now = self.base.clock.now();
-        while !self.base.turn.is_over()
-            && let Some(gone) = self.publishers.registry.as_mut().and_then(|registry| registry.expire(now))
-        {
-            self.base.turn.spend(FILING_STEPS);
-            self.tell_change(RegistryChange::Down(gone));
+    /// The next lease that has run out, if this turn has work left.
+    pub(super) fn expire(&mut self, base: &mut Base) -> Served {
+        if base.turn.is_over() {
+            return None;
         }
+        let change = RegistryChange::Down(self.registry.as_mut()?.expire(base.clock.now())?);
+        base.turn.spend(FILING_STEPS);
+        self.tell_change(base, &change);
+        Some(change)
     }
+
+    /// The directory of direct publishers.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+}
+
+/// Reads a registration; an error says why it cannot be one here.
+fn read_registration(
+    base: &Base,
+    endpoints: &str,
+    topics: &str,
+) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
+    let bytes = endpoints.len() + topics.len();
+    if bytes > REGISTRATION_BYTES_MAX {
+        return Err(format!("a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"));
+    }
+    let read = (lines_to_endpoints(endpoints), lines_to_filters(topics));
+    let (Some(endpoints), Some(topics)) = read else {
+        return Err("a line of the registration is no endpoint, or no filter".into());
+    };
+    match topics.iter().find(|topic| !base.config.modes.may_have(Mode::Direct, topic)) {
+        Some(topic) => Err(format!("the messages of {topic} go through this broker, none of them direct")),
+        None => Ok((endpoints, topics)),
+    }
+}
+
+/// A registration is refused whole if any of its topics is.
+fn may_register(base: &Base, id: SessionId, topics: &[Filter]) -> bool {
+    let Some(session) = base.sessions.get(id) else { return false };
+    let permissions = &base.config.permissions;
+    let verdict = |topic| permissions.permit(&session.identity, Action::Register(topic));
+    topics.iter().all(|topic| verdict(topic) == Verdict::Allowed)
+}
+
+fn refuse(base: &mut Base, (id, request): (SessionId, RequestId), code: ErrorCode, text: &str) {
+    base.answer(id, &Frame::Error { text, request: request.0, code: code.number() });
+}
+
+fn answer_at(base: &mut Base, (shard, session): (ShardId, SessionId), bytes: Vec<u8>) {
+    if shard == base.id {
+        on_answer(base, session, bytes.into());
+    } else {
+        base.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
+    }
+}
+
+/// An answer of the registry has come for a session of this shard.
+pub(super) fn on_answer(base: &mut Base, session: SessionId, frames: Bytes) {
+    base.answer_raw(session, frames);
+    base.close_if_answers_pile_up(session);
 }
 
 fn down_reason(expired: bool) -> u8 {

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::base::Base;
 use super::config::ShardConfig;
 use super::kind::Kind;
 use super::outbox::Dial;
 use super::session::{Phase, Session};
-use super::state::Shard;
 use crate::carrier::BackOff;
 use crate::error::ErrorCode;
+use crate::fanout::Groups;
 use crate::ids::{GroupId, PublisherId, SessionId};
 use crate::limits::{RELAY_PAUSE, RELAY_VISITS_MAX};
-use crate::registry::Registration;
+use crate::registry::{Directory, Registration, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, greeting};
 
@@ -100,46 +101,57 @@ impl Relays {
         let all = each.collect();
         (all, work)
     }
-}
 
-impl Shard {
     /// A ZeroMQ session of this shard asks for a filter (`wanted`), or takes that back.
-    pub(super) fn relay_subscription(&mut self, id: SessionId, filter: &Filter, wanted: bool) {
+    pub(super) fn on_subscription(
+        &mut self,
+        base: &mut Base,
+        directory: &Directory,
+        (id, filter, wanted): (SessionId, &Filter, bool),
+    ) {
         let mut told = Vec::new();
         encode_subscription(id, filter, wanted, &mut told);
         let told = Bytes::from(told);
-        let (publishers, work) = self.publishers.directory.overlapping(filter);
-        self.base.turn.spend(work + publishers.len());
+        let (publishers, work) = directory.overlapping(filter);
+        base.turn.spend(work + publishers.len());
         for publisher in publishers {
-            let Some(registration) = self.publishers.directory.get(publisher).cloned() else { continue };
-            match self.relays.relays.get(&registration.publisher).map(|relay| relay.stage) {
-                Some(Stage::Connected(relay)) => self.tell_relay(relay, told.clone(), 1),
-                None if wanted => self.begin_relay(registration),
+            let Some(registration) = directory.get(publisher).cloned() else { continue };
+            match self.relays.get(&registration.publisher).map(|relay| relay.stage) {
+                Some(Stage::Connected(relay)) => tell(base, relay, told.clone(), 1),
+                None if wanted => self.begin(base, registration),
                 _ => {}
             }
         }
     }
 
     /// A ZeroMQ session leaves, and with it all that it asked direct publishers for.
-    pub(super) fn leave_relays(&mut self, id: SessionId) {
-        let Some(session) = self.base.sessions.get(id) else { return };
-        if !session.kind.is_zmtp() || self.relays.relays.is_empty() {
+    pub(super) fn leave(&mut self, base: &mut Base, directory: &Directory, id: SessionId) {
+        let Some(session) = base.sessions.get(id) else { return };
+        if !session.kind.is_zmtp() || self.relays.is_empty() {
             return;
         }
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
         for filter in filters {
-            self.relay_subscription(id, &filter, false);
+            self.on_subscription(base, directory, (id, &filter, false));
+        }
+    }
+
+    /// The registry has changed.
+    pub(super) fn on_change(&mut self, base: &mut Base, groups: &Groups, change: &RegistryChange) {
+        match change {
+            RegistryChange::Up(registration) => self.on_up(base, groups, registration),
+            RegistryChange::Down(gone) => self.on_down(gone.publisher),
         }
     }
 
     /// A direct publisher is there, or has changed.
-    pub(super) fn relay_on_up(&mut self, registration: &Arc<Registration>) {
-        if !self.base.config.zmtp_subscribers {
+    fn on_up(&mut self, base: &mut Base, groups: &Groups, registration: &Arc<Registration>) {
+        if !base.config.zmtp_subscribers {
             return;
         }
-        let Some(relay) = self.relays.relays.get_mut(&registration.publisher) else {
-            if self.wants_relay(registration) {
-                self.begin_relay(Arc::clone(registration));
+        let Some(relay) = self.relays.get_mut(&registration.publisher) else {
+            if self.wants(base, registration) {
+                self.begin(base, Arc::clone(registration));
             }
             return;
         };
@@ -147,94 +159,93 @@ impl Shard {
         let old = std::mem::replace(&mut relay.registration, Arc::clone(registration));
         let Stage::Connected(session) = relay.stage else { return };
         if old.endpoints != registration.endpoints {
-            return self.base.end(session, ErrorCode::ShuttingDown, "the publisher has moved");
+            return base.end(session, ErrorCode::ShuttingDown, "the publisher has moved");
         }
         // What it publishes more: a second subscription of the same changes nothing.
-        let (subscriptions, frames) = self.relayed(registration);
-        self.tell_relay(session, subscriptions, frames);
-    }
-
-    fn tell_relay(&mut self, id: SessionId, frames: Bytes, count: u32) {
-        if self.base.sessions.get(id).is_some_and(Session::is_listening) {
-            self.base.queue(id, frames, count);
-        }
+        let (subscriptions, frames) = self.relayed(base, groups, registration);
+        tell(base, session, subscriptions, frames);
     }
 
     /// A direct publisher is not there any more, as far as the registry knows. A stream that flows goes on.
-    pub(super) fn relay_on_down(&mut self, publisher: PublisherId) {
-        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+    fn on_down(&mut self, publisher: PublisherId) {
+        let Some(relay) = self.relays.get_mut(&publisher) else { return };
         relay.is_gone = true;
         if relay.stage == Stage::Waits {
-            self.relays.relays.remove(&publisher);
+            self.relays.remove(&publisher);
         }
     }
 
-    fn wants_relay(&mut self, registration: &Registration) -> bool {
-        let (wants, work) = self.relays.want(registration);
-        self.base.turn.spend(work);
+    fn wants(&self, base: &mut Base, registration: &Registration) -> bool {
+        let (wants, work) = self.want(registration);
+        base.turn.spend(work);
         wants
     }
 
-    fn begin_relay(&mut self, registration: Arc<Registration>) {
-        if self.base.draining || self.base.config.direct.is_some() {
+    fn begin(&mut self, base: &mut Base, registration: Arc<Registration>) {
+        if base.draining || base.config.direct.is_some() {
             return;
         }
         let publisher = registration.publisher;
-        let back_off = BackOff::new(RELAY_PAUSE, RELAY_PAUSE, self.base.clock.now());
+        let back_off = BackOff::new(RELAY_PAUSE, RELAY_PAUSE, base.clock.now());
         let relay = Relay { registration, stage: Stage::Waits, back_off, is_gone: false };
-        self.relays.relays.insert(publisher, relay);
-        self.dial_relay(publisher);
+        self.relays.insert(publisher, relay);
+        self.dial(base, publisher);
     }
 
-    fn dial_relay(&mut self, publisher: PublisherId) {
-        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+    fn dial(&mut self, base: &mut Base, publisher: PublisherId) {
+        let Some(relay) = self.relays.get_mut(&publisher) else { return };
         relay.stage = Stage::Dialled;
         let endpoint = relay.registration.endpoints.first().cloned();
-        self.base.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
+        base.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
     }
 
     /// A dialled connection to a direct publisher stands. `false`: nobody wants it any more.
-    pub(super) fn relay_is_wanted(&mut self, publisher: PublisherId) -> bool {
-        let Some(relay) = self.relays.relays.get(&publisher) else { return false };
+    pub(super) fn is_wanted(&mut self, base: &mut Base, publisher: PublisherId) -> bool {
+        let Some(relay) = self.relays.get(&publisher) else { return false };
         let registration = Arc::clone(&relay.registration);
-        if self.base.draining || !self.wants_relay(&registration) {
-            self.relays.relays.remove(&publisher);
+        if base.draining || !self.wants(base, &registration) {
+            self.relays.remove(&publisher);
             return false;
         }
         true
     }
 
     /// The session to a direct publisher is there: it begins as any client's.
-    pub(super) fn greet_relayed(&mut self, id: SessionId, publisher: PublisherId) {
-        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+    pub(super) fn greet(
+        &mut self,
+        base: &mut Base,
+        groups: &Groups,
+        (id, publisher): (SessionId, PublisherId),
+    ) {
+        let Some(relay) = self.relays.get_mut(&publisher) else { return };
         relay.stage = Stage::Connected(id);
         let registration = Arc::clone(&relay.registration);
         let mut hello = greeting::ours().to_vec();
         encode(&Frame::Hello { name: NAME, overflow: 0, previous: 0, ticket: 0 }, &mut hello);
-        self.base.queue(id, hello, 1);
-        let (subscriptions, frames) = self.relayed(&registration);
-        self.base.queue(id, subscriptions, frames);
+        base.queue(id, hello, 1);
+        let (subscriptions, frames) = self.relayed(base, groups, &registration);
+        base.queue(id, subscriptions, frames);
     }
 
     /// A direct publisher could not be connected to, or the connection has ended: it is tried again while it is
     /// known.
-    pub fn on_dial_failed(&mut self, publisher: PublisherId) {
-        let Some(relay) = self.relays.relays.get_mut(&publisher) else { return };
+    pub(super) fn on_dial_failed(&mut self, base: &Base, publisher: PublisherId) {
+        let Some(relay) = self.relays.get_mut(&publisher) else { return };
         relay.stage = Stage::Waits;
-        relay.back_off.failed(self.base.clock.now());
-        if relay.is_gone || self.base.draining {
-            self.relays.relays.remove(&publisher);
+        relay.back_off.failed(base.clock.now());
+        if relay.is_gone || base.draining {
+            self.relays.remove(&publisher);
         }
     }
 
     /// All subscriptions of this shard's ZeroMQ sessions that a publisher may have something for, as frames, and their
     /// number.
-    fn relayed(&mut self, registration: &Registration) -> (Bytes, u32) {
-        let (wanted, work) = self.relays.wanted_of(registration);
-        self.base.turn.spend(work);
+    fn relayed(&self, base: &mut Base, groups: &Groups, registration: &Registration) -> (Bytes, u32) {
+        let (wanted, work) = self.wanted_of(registration);
+        base.turn.spend(work);
         let (mut out, mut frames) = (Vec::new(), 0);
         for (filter, group) in &wanted {
-            for id in &self.fanout.groups.get(*group).members {
+            for id in &groups.get(*group).members {
                 encode_subscription(*id, filter, true, &mut out);
                 frames += 1;
             }
@@ -243,68 +254,73 @@ impl Shard {
     }
 
     /// On ticks: connections that are due.
-    pub(super) fn redial_relays(&mut self) {
-        if self.relays.relays.is_empty() {
+    pub(super) fn redial(&mut self, base: &mut Base) {
+        if self.relays.is_empty() {
             return;
         }
-        let now = self.base.clock.now();
-        let due =
-            self.relays.relays.iter().filter(|(_, r)| r.stage == Stage::Waits && r.back_off.is_due(now));
+        let now = base.clock.now();
+        let due = self.relays.iter().filter(|(_, r)| r.stage == Stage::Waits && r.back_off.is_due(now));
         let due: Vec<(PublisherId, Arc<Registration>)> =
             due.map(|(publisher, relay)| (*publisher, Arc::clone(&relay.registration))).collect();
         for (publisher, registration) in due {
-            if self.wants_relay(&registration) {
-                self.dial_relay(publisher);
+            if self.wants(base, &registration) {
+                self.dial(base, publisher);
             } else {
-                self.relays.relays.remove(&publisher);
+                self.relays.remove(&publisher);
             }
-        }
-    }
-
-    /// One frame of a direct publisher that is meant for this end.
-    pub(super) fn on_relay_control(&mut self, id: SessionId, frame: Frame<'_>) {
-        let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.is_listening()) else {
-            return;
-        };
-        let Kind::Relay(peer) = &mut session.kind else { return };
-        match frame {
-            Frame::Identity { publisher } if publisher != peer.publisher.0 => {
-                self.base.end(id, ErrorCode::Unexpected, "another publisher has taken its port");
-            }
-            Frame::Welcome { heartbeat_ms, .. } => {
-                peer.heartbeat = Duration::from_millis(u64::from(heartbeat_ms.max(1)));
-                session.phase = Phase::Open;
-                session.deadline = None;
-            }
-            Frame::Ping { token } => self.base.answer(id, &Frame::Pong { token }),
-            Frame::Error { code, text, request: 0 } => self.base.end(id, ErrorCode::from_number(code), text),
-            _ => {}
         }
     }
 
     /// Says to a direct publisher that this end lives, or that nobody here wants to hear it any more.
-    pub(super) fn ping_relayed(&mut self, id: SessionId) {
-        let now = self.base.clock.now();
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
+    pub(super) fn ping(&self, base: &mut Base, id: SessionId) {
+        let now = base.clock.now();
+        let Some(session) = base.sessions.get_mut(id) else { return };
         let Kind::Relay(peer) = &mut session.kind else { return };
         peer.pinged = now;
-        let relay = self.relays.relays.get(&peer.publisher).map(|relay| Arc::clone(&relay.registration));
-        if relay.is_some_and(|registration| self.wants_relay(&registration)) {
-            self.base.answer(id, &Frame::Ping { token: now.0 });
+        let relay = self.relays.get(&peer.publisher).map(|relay| Arc::clone(&relay.registration));
+        if relay.is_some_and(|registration| self.wants(base, &registration)) {
+            base.answer(id, &Frame::Ping { token: now.0 });
         } else {
-            self.base.end(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
+            base.end(id, ErrorCode::ShuttingDown, "no ZeroMQ subscriber wants it any more");
         }
     }
 
     /// A session of this shard has ended: if it was one to a direct publisher, that is to be tried again.
-    pub(super) fn relay_on_closed(&mut self, session: &Session) {
+    pub(super) fn on_closed(&mut self, base: &Base, session: &Session) {
         if let Kind::Relay(peer) = &session.kind {
-            self.on_dial_failed(peer.publisher);
+            self.on_dial_failed(base, peer.publisher);
         }
     }
 }
 
-/// What a ZeroMQ session asks a direct publisher for. Each counts there as the one subscriber that it is.
+fn tell(base: &mut Base, id: SessionId, frames: Bytes, count: u32) {
+    if base.sessions.get(id).is_some_and(Session::is_listening) {
+        base.queue(id, frames, count);
+    }
+}
+
+/// One frame of a direct publisher that is meant for this end.
+pub(super) fn on_control(base: &mut Base, id: SessionId, frame: Frame<'_>) {
+    let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) else {
+        return;
+    };
+    let Kind::Relay(peer) = &mut session.kind else { return };
+    match frame {
+        Frame::Identity { publisher } if publisher != peer.publisher.0 => {
+            base.end(id, ErrorCode::Unexpected, "another publisher has taken its port");
+        }
+        Frame::Welcome { heartbeat_ms, .. } => {
+            peer.heartbeat = Duration::from_millis(u64::from(heartbeat_ms.max(1)));
+            session.phase = Phase::Open;
+            session.deadline = None;
+        }
+        Frame::Ping { token } => base.answer(id, &Frame::Pong { token }),
+        Frame::Error { code, text, request: 0 } => base.end(id, ErrorCode::from_number(code), text),
+        _ => {}
+    }
+}
+
+/// The request of a ZeroMQ session to a direct publisher. Each counts there as the one subscriber that it is.
 fn encode_subscription(id: SessionId, filter: &Filter, wanted: bool, out: &mut Vec<u8>) {
     let kind = filter.wire_kind();
     let (filter, subscriber, request) = (filter.as_bytes(), id.slot, 1);
@@ -341,7 +357,7 @@ mod tests {
         for prefix in prefixes {
             let length = u8::try_from(prefix.len() + 1).expect("a short prefix");
             rig.say_zmtp(id, &[&[0, length, 1], prefix.as_bytes()].concat());
-            while rig.shards[0].is_behind(id) {
+            while rig.shards[0].sessions().is_behind(id) {
                 rig.shards[0].go_on(id);
             }
         }

@@ -71,7 +71,7 @@ impl Rig {
         let mut spans = Vec::new();
         assert_eq!(split(&bytes, FRAME_BYTES_MAX_LIMIT, &mut spans).error, None);
         self.shards[shard].on_frames(id, &bytes, &spans);
-        while self.shards[shard].is_behind(id) {
+        while self.shards[shard].sessions().is_behind(id) {
             self.shards[shard].go_on(id);
         }
         self.shards[shard].on_partial(id, Partial::default(), true);
@@ -95,10 +95,10 @@ impl Rig {
     /// One item goes from a shard to another; `false`: there was none.
     pub(super) fn travel_once(&mut self, from: usize, to: usize) -> bool {
         let id = |shard| ShardId(u16::try_from(shard).unwrap());
-        let Some(item) = self.shards[from].link_next(id(to)) else { return false };
-        self.shards[to].begin_turn();
+        let Some(item) = self.shards[from].links_mut().next(id(to)) else { return false };
+        self.shards[to].go_on_with_link(id(from));
         self.shards[to].on_link(id(from), item);
-        while self.shards[to].is_behind_link(id(from)) {
+        while self.shards[to].links().is_behind(id(from)) {
             self.shards[to].go_on_with_link(id(from));
         }
         self.shards[from].on_link_room(id(to));

@@ -4,11 +4,15 @@
 use slab::Slab;
 
 use super::rest::Rest;
-use super::session::Session;
+use super::session::{Phase, Session};
+use crate::auth::Identity;
+use crate::fanout::{Batch, EgressQueue};
 use crate::ids::SessionId;
+use crate::topic::Filter;
 
+/// The sessions of one shard.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub struct Sessions {
     slots: Slab<Session>,
     next_generation: u32,
 }
@@ -37,12 +41,89 @@ impl Sessions {
         self.get_mut(id)?.rest.as_deref_mut()
     }
 
+    /// Keeps input of a session that is listened to for its next turn, behind what waits.
+    pub(super) fn keep(&mut self, id: SessionId, rest: Batch) {
+        if let Some(waiting) = self.rest_to_fill(id) {
+            waiting.batches.push_back(rest);
+        }
+    }
+
+    /// The waiting input of a session, to add to it; `None` if it is not listened to any more.
+    pub(super) fn rest_to_fill(&mut self, id: SessionId) -> Option<&mut Rest> {
+        let session = self.get_mut(id).filter(|session| session.is_listening())?;
+        Some(session.rest.get_or_insert_default())
+    }
+
+    /// How far a session has come; `None` if it has ended.
+    pub fn phase(&self, id: SessionId) -> Option<Phase> {
+        self.get(id).map(|session| session.phase)
+    }
+
+    /// True if this publisher is not to be read now.
+    pub fn is_held(&self, publisher: SessionId) -> bool {
+        self.get(publisher).is_some_and(|session| session.held_by > 0)
+    }
+
+    /// True if something of this session was read and waits for its next turn: until [`super::Shard::go_on`] has done it,
+    /// nothing more is to be read.
+    pub fn is_behind(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(|session| session.rest.is_some())
+    }
+
+    /// True if a session has this very filter.
+    pub(super) fn is_subscribed(&self, id: SessionId, filter: &Filter) -> bool {
+        self.get(id).is_some_and(|session| session.subscriptions.contains(filter))
+    }
+
+    /// True if frames of this session are still taken.
+    #[inline]
+    pub(super) fn is_listening(&self, id: SessionId) -> bool {
+        self.get(id).is_some_and(Session::is_listening)
+    }
+
+    /// The peer of a session, while the session is there.
+    pub fn identity_of(&self, id: SessionId) -> Option<&Identity> {
+        self.get(id).map(|session| &session.identity)
+    }
+
+    /// The name that the client of a session calls itself by, while the session is there.
+    pub fn client_of(&self, id: SessionId) -> Option<&str> {
+        self.get(id)?.client.as_deref()
+    }
+
+    /// The queue of what waits for a session, while the session is there.
+    pub fn egress(&self, id: SessionId) -> Option<&EgressQueue> {
+        self.get(id).map(|session| &session.egress)
+    }
+
+    /// Bytes of long frames that are not whole, of all sessions: adds them up.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.iter().map(|(_, session)| session.begun.bytes).sum()
+    }
+
+    /// Bytes and frames that wait for all sessions: adds them up, so not for each message.
+    pub fn egress_depth(&self) -> (u64, u64) {
+        let queues = self.iter().map(|(_, session)| &session.egress);
+        queues.fold((0, 0), |(b, f), q| (b + q.bytes() as u64, f + q.frames() as u64))
+    }
+
+    /// The number of watches that all sessions have asked for.
+    pub(super) fn watches(&self) -> usize {
+        self.iter().map(|(_, session)| session.watches as usize).sum()
+    }
+
     pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.get(id)?;
         Some(self.slots.remove(id.slot as usize))
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// True if nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The number of sessions.
+    pub fn len(&self) -> usize {
         self.slots.len()
     }
 

@@ -1,38 +1,33 @@
-//! The state that one executor owns, and what can happen to it. Synchronous, without I/O: each `on_…` takes what
-//! happened and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
+//! One shard: a router of events to the parts that own its state. Synchronous, without I/O: each `on_…` takes what happened
+//! and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::base::Base;
+use super::closed::Closed;
 use super::config::ShardConfig;
+use super::deadlines::Deadlines;
+use super::demand::Demand;
 use super::door::Door;
-use super::interest::Interest;
 use super::kind::Kind;
-use super::leaving::Leaving;
-use super::losses::Losses;
+use super::links::Links;
+use super::membership::Membership;
 use super::origin::Origin;
 use super::outbox::Outbox;
 use super::publishers::Publishers;
 use super::relay_peer::RelayPeer;
-use super::relays::Relays;
 use super::session::{Phase, Session};
-use super::successors::Tickets;
-use super::upstream::Upstream;
+use super::sessions::Sessions;
+use super::succession::Succession;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::Identity;
+use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
-use crate::fanout::Batch;
-use crate::fanout::EgressQueue;
-use crate::fanout::Fanout;
-use crate::fanout::Messages;
-use crate::ids::{SessionId, ShardId, SubscriberId};
+use crate::ids::{PublisherId, SessionId, ShardId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
-use crate::telemetry::ShardCounters;
-use crate::wire::{FrameKind, Partial, Span, WireError, greeting};
+use crate::telemetry::{CloseReason, DropReason, ShardCounters};
+use crate::wire::{Partial, greeting};
 use crate::zmtp::Machine;
 
 /// The room that a shard has for one session more.
@@ -60,22 +55,16 @@ impl Quota {
     }
 }
 
-/// One shard: the parts of it, and the ground that they stand on.
+/// One shard: the parts of it, and the base that they share. A part is lent the base for each call, and knows no other but
+/// those that it is lent as well.
 pub struct Shard {
     pub(super) base: Base,
-    pub(super) fanout: Fanout,
-    pub(super) interest: Interest,
+    pub(super) membership: Membership,
+    pub(super) demand: Demand,
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
-    /// The prefixes that ZeroMQ publishers are asked for.
-    pub(super) upstream: Upstream,
-    /// Direct publishers that ZeroMQ subscribers hear through this shard.
-    pub(super) relays: Relays,
-    /// Sessions with very many filters that have left.
-    pub(super) leaving: VecDeque<Leaving>,
-    pub(super) sweep_at: usize,
-    pub(super) tickets: Tickets,
-    pub(super) scratch: Vec<SubscriberId>,
+    pub(super) succession: Succession,
+    deadlines: Deadlines,
 }
 
 impl Shard {
@@ -84,38 +73,37 @@ impl Shard {
         let shards = config.shards;
         assert!(usize::from(id.0) < shards, "shards are numbered from 0");
         Shard {
-            fanout: Fanout::default(),
-            interest: Interest::new(id, shards + config.carriers),
+            membership: Membership::default(),
+            demand: Demand::new(id, &config),
             watches: Watches::default(),
-            upstream: Upstream::default(),
-            relays: Relays::new(&config),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
-            leaving: VecDeque::new(),
-            sweep_at: 0,
-            tickets: Tickets::default(),
-            scratch: Vec::new(),
+            succession: Succession::default(),
+            deadlines: Deadlines::default(),
             base: Base::new(id, config, now),
         }
     }
 
-    /// Notes after each turn that read from a session which frame has begun and is not whole, and whether any was
-    /// completed.
-    pub fn on_partial(&mut self, id: SessionId, partial: Partial, completed: bool) {
-        let base = &mut self.base;
-        let admitted = base.unfinished.note(&mut base.sessions, base.clock.now(), (id, partial, completed));
-        base.release_sessions(&admitted);
+    /// The configuration of this shard.
+    pub fn config(&self) -> &ShardConfig {
+        &self.base.config
     }
 
-    /// Before a session that has something to read goes on with a long frame: it is held until there is room for it.
-    pub fn on_readable(&mut self, id: SessionId) {
-        if !self.base.unfinished.may_go_on(&mut self.base.sessions, id) {
-            self.base.hold(Origin::Here(id));
-        }
+    /// The sessions of this shard.
+    #[inline]
+    pub fn sessions(&self) -> &Sessions {
+        &self.base.sessions
     }
 
-    /// Bytes of long frames that are not whole.
-    pub fn unfinished_bytes(&self) -> usize {
-        self.base.unfinished.bytes()
+    /// The links of this shard to its neighbours.
+    #[inline]
+    pub fn links(&self) -> &Links {
+        &self.base.links
+    }
+
+    /// The links of this shard, to take from them what goes to its neighbours.
+    #[inline]
+    pub fn links_mut(&mut self) -> &mut Links {
+        &mut self.base.links
     }
 
     /// Things to be done.
@@ -134,15 +122,11 @@ impl Shard {
         &mut self.base.counters
     }
 
-    /// Drops that are in no line of the log yet.
-    pub fn losses(&mut self) -> &mut Losses {
-        &mut self.base.losses
-    }
-
     /// A session comes by this door. `None`: this shard is full or stopping, or nobody wants the session; drop it.
     pub fn on_open(&mut self, door: Door, identity: Identity) -> Option<SessionId> {
         let quota = Quota::of(&self.base.config, self.base.sessions.len(), self.base.draining, door);
-        if quota == Quota::Full || matches!(door, Door::Relay(publisher) if !self.relay_is_wanted(publisher))
+        if quota == Quota::Full
+            || matches!(door, Door::Relay(publisher) if !self.demand.relays.is_wanted(&mut self.base, publisher))
         {
             return None;
         }
@@ -166,7 +150,10 @@ impl Shard {
         match door {
             Door::Native => self.base.queue(id, greeting::ours().to_vec(), 0),
             Door::Zmtp(_) => self.base.queue(id, Machine::begin(), 0),
-            Door::Relay(publisher) => self.greet_relayed(id, publisher),
+            Door::Relay(publisher) => {
+                let groups = self.membership.fanout().groups();
+                self.demand.relays.greet(&mut self.base, groups, (id, publisher));
+            }
             Door::Local => {
                 if let Some(session) = self.base.sessions.get_mut(id) {
                     (session.phase, session.deadline) = (Phase::Open, None);
@@ -178,11 +165,6 @@ impl Shard {
             self.settle();
         }
         Some(id)
-    }
-
-    /// How far a session has come; `None` if it has ended.
-    pub fn phase(&self, id: SessionId) -> Option<Phase> {
-        self.base.sessions.get(id).map(|s| s.phase)
     }
 
     /// The peer's greeting is whole, or cannot become one.
@@ -205,141 +187,128 @@ impl Shard {
         }
     }
 
-    /// Bytes came that made these whole, checked frames (perhaps none). `spans` are of `bytes`: they are read
-    /// unchecked, so that from outside the crate the way in is [`crate::broker::ingest`].
-    pub(crate) fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
-        session.heard = self.base.clock.now();
-        self.base.counters.bytes_in += bytes.len() as u64;
-        self.base.counters.frames_in += spans.len() as u64;
-        self.base.turn.begin();
-        self.take_in_turn(id, bytes, Messages::Native(spans));
+    /// Notes after each turn that read from a session which frame has begun and is not whole, and whether any was
+    /// completed.
+    pub fn on_partial(&mut self, id: SessionId, partial: Partial, completed: bool) {
+        let base = &mut self.base;
+        let admitted = base.unfinished.note(&mut base.sessions, base.clock.now(), (id, partial, completed));
+        base.release_sessions(&admitted);
     }
 
-    /// Takes frames or messages of a session until the turn's work is used up; what is left waits, as all does if
-    /// something waits already.
-    pub(super) fn take_in_turn(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) {
-        let done = if self.is_behind(id) { 0 } else { self.take(id, bytes, messages) };
-        let rest = messages.after(done);
-        self.keep_rest(id, rest.map(|rest| Batch { bytes: bytes.clone(), spans: rest.to_spans() }));
+    /// Before a session that has something to read goes on with a long frame: it is held until there is room for it.
+    pub fn on_readable(&mut self, id: SessionId) {
+        if !self.base.unfinished.may_go_on(&mut self.base.sessions, id) {
+            self.base.hold(Origin::Here(id));
+        }
     }
 
-    /// Does what frames or messages say until the turn's work is used up, and gives how many that were.
-    pub(super) fn take(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) -> usize {
-        let done = match messages {
-            Messages::Native(spans) => self.take_frames(id, bytes, spans),
-            Messages::Zmtp(..) if self.may_publish(id) => self.publish(bytes, messages, Origin::Here(id)),
-            Messages::Zmtp(spans, _) => spans.len(),
-        };
+    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Returns how the
+    /// session ended, if it was there.
+    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<Closed> {
+        self.base.depart(id);
+        self.base.forget_unfinished(id);
         self.settle();
-        done
-    }
-
-    fn take_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) -> usize {
-        let mut from = 0;
-        while from < spans.len() && !self.base.turn.is_over() {
-            let run =
-                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
-            if run > 0 {
-                let end = from + run;
-                if !self.may_publish(id) {
-                    from = end;
-                }
-                // One that its own messages close, as a slow subscriber, has said all the same what was read with them.
-                while from < end && !(self.base.turn.is_over() && self.is_listening(id)) {
-                    let messages = Messages::Native(&spans[from..end]);
-                    from += self.publish(bytes, messages, Origin::Here(id));
-                }
-            } else {
-                self.on_control(id, spans[from].frame(bytes));
-                self.settle();
-                from += 1;
-            }
-        }
-        from
-    }
-
-    fn is_listening(&self, id: SessionId) -> bool {
-        self.base.sessions.get(id).is_some_and(Session::is_listening)
-    }
-
-    /// What came is no frame: the session ends with this error. Frames before it were handed over first.
-    pub fn on_wire_error(&mut self, id: SessionId, error: &WireError) {
-        self.end_with(id, error);
-    }
-
-    /// What waits for a session, to be sent; `None` if it has ended.
-    pub fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
-        self.base.sessions.get_mut(id).map(|s| &mut s.egress)
-    }
-
-    /// The kernel took so many bytes of a session's egress.
-    pub fn on_sent(&mut self, id: SessionId, bytes: usize) {
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
-        let sent = session.egress.sent(bytes);
-        let hears_news = session.news.is_some();
-        if sent.messages > 0
-            && let Some(peer) = session.kind.zmtp_mut()
-        {
-            peer.liveness.fed();
-        }
-        let mut holds = Vec::new();
-        if !session.holds.is_empty() && session.egress.has_room(self.base.config.bounds) {
-            holds = std::mem::take(&mut session.holds);
-        }
-        self.base.counters.bytes_out += bytes as u64;
+        let mut session = self.base.sessions.remove(id)?;
+        let (sent, unsent) = session.egress.abandon();
         self.base.count_sent(sent);
-        self.base.release(&holds);
-        if hears_news {
-            self.tell_news(id);
-            self.settle();
+        self.base.counters.drops[DropReason::Draining] += unsent;
+        self.base.counters.sessions -= 1;
+        self.demand.relays.on_closed(&self.base, &session);
+        self.succession.succeed(&mut self.base, &mut self.demand.interest, &mut session);
+        let reason = match session.closing {
+            Some(code) => CloseReason::Code(code),
+            None if io_failed => CloseReason::IoError,
+            None => CloseReason::PeerClosed,
+        };
+        self.base.counters.closes[reason] += 1;
+        Some(Closed { reason, identity: session.identity, client: session.client, unsent })
+    }
+
+    /// Lets every part forget the sessions that have left the fan-out, before anything else happens.
+    pub(super) fn settle(&mut self) {
+        while let Some(id) = self.base.next_departed() {
+            let (base, demand) = (&mut self.base, &mut self.demand);
+            if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.take()) {
+                self.publishers.forget_session(id, news);
+                self.publishers.take_watches_out(&mut base.turn);
+            }
+            demand.relays.leave(base, self.publishers.directory(), id);
+            match self.membership.leave(base, demand, id) {
+                Some(filters) => filters.filters().for_each(|filter| self.watches.changed(filter)),
+                None => self.watches.all_changed(),
+            }
+            demand.upstream.forget(id);
+            self.watches.leave(base, id);
         }
     }
 
-    /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
-    /// was all it waited for, it is shut. With something left a flush waits for the kernel.
-    pub fn on_flushed(&mut self, id: SessionId) {
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
-        if !session.egress.is_empty() {
+    /// The time is this, between two ticks.
+    pub fn on_time(&mut self, now: MonotonicNs) {
+        self.base.clock.hear(now);
+    }
+
+    /// True if something waits for the next tick, and not just for the time to pass.
+    pub fn wants_tick(&self) -> bool {
+        self.watches.has_work() || self.membership.has_leaving() || self.publishers.has_leaving()
+    }
+
+    /// A tick. Each session is looked at once in [`crate::limits::SWEEP_TICKS`] ticks of the usual pace, however many of
+    /// them came.
+    pub fn on_tick(&mut self, now: MonotonicNs) {
+        let ticks = self.base.clock.tick(now);
+        self.base.counters.ticks += 1;
+        self.base.turn.begin();
+        self.watches.count(&mut self.base, &mut self.membership);
+        self.settle();
+        let (base, demand) = (&mut self.base, &mut self.demand);
+        self.membership.withdraw(base, demand);
+        self.publishers.take_watches_out(&mut base.turn);
+        while let Some(change) = self.publishers.expire(base) {
+            demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+        }
+        demand.relays.redial(base);
+        self.settle();
+        self.deadlines.sweep(&mut self.base, &self.demand.relays, ticks);
+        self.settle();
+    }
+
+    /// A direct publisher could not be connected to: it is tried again while it is known.
+    pub fn on_dial_failed(&mut self, publisher: PublisherId) {
+        self.demand.relays.on_dial_failed(&self.base, publisher);
+    }
+
+    /// The broker stops: nothing more is taken from publishers; what was taken is delivered, then every session
+    /// is told and closed.
+    pub fn on_drain(&mut self) {
+        if self.base.draining {
             return;
         }
-        session.listed = false;
-        if session.phase == Phase::Closing {
-            session.phase = Phase::Shut;
-            self.base.outbox.shut.push(id);
-        } else if session.kind.is_zmtp() {
-            self.tell_late(id);
+        self.base.draining = true;
+        for neighbour in self.base.links.neighbours() {
+            self.base.send_link(neighbour, LinkItem::LastBatch);
         }
+        self.base.farewell_when_drained();
+        self.settle();
     }
 
-    /// Whether this publisher is not to be read now.
-    pub fn is_held(&self, publisher: SessionId) -> bool {
-        self.base.sessions.get(publisher).is_some_and(|s| s.held_by > 0)
+    /// The time to drain is over: every session ends now.
+    pub fn on_drain_deadline(&mut self) {
+        let ids = self.base.sessions.ids();
+        self.base.outbox.abort.extend(ids);
     }
 
-    /// Which shard this is.
-    pub fn id(&self) -> ShardId {
-        self.base.id
-    }
-
-    /// Longest frame body taken, in bytes.
-    pub fn frame_bytes_max(&self) -> usize {
-        self.base.config.frame_bytes_max
-    }
-
-    /// Whether it stops, has nobody left and owes the other shards nothing.
+    /// True if it stops, has nobody left and owes its neighbours nothing.
     pub fn is_drained(&self) -> bool {
-        self.base.draining && self.base.sessions.len() == 0 && self.base.links.is_idle()
+        self.base.draining && self.base.sessions.is_empty() && self.base.links.is_idle()
     }
 
-    /// Sessions here.
-    pub fn session_count(&self) -> usize {
-        self.base.sessions.len()
-    }
-
-    /// Bytes and frames that wait for all sessions: adds them up, so not for each message.
-    pub fn egress_depth(&self) -> (u64, u64) {
-        let queues = self.base.sessions.iter().map(|(_, session)| &session.egress);
-        queues.fold((0, 0), |(b, f), q| (b + q.bytes() as u64, f + q.frames() as u64))
+    /// Goes through all of its state, for simulations and tests.
+    ///
+    /// # Panics
+    /// If the parts of it contradict each other.
+    pub fn audit(&self) {
+        self.base.audit();
+        self.membership.audit(&self.base, &self.demand);
+        assert_eq!(self.watches.own_count(), self.base.sessions.watches(), "watches are their sessions'");
     }
 }

@@ -2,103 +2,189 @@
 //! stopped for a minute, or a network that was. The new session opens when what the old one said has reached every
 //! shard, so that the messages of a publisher keep their order whichever shards its connections are on.
 
+use std::hash::{BuildHasher as _, RandomState};
+
+use tracing::debug;
+
+use super::base::Base;
+use super::interest::Interest;
 use super::session::{Phase, Session};
-use super::state::Shard;
 use super::successors::{Awaiting, Predecessor, Successors};
 use crate::carrier::LinkItem;
-use crate::ids::{SessionId, ShardId};
-use crate::limits::LINGER;
+use crate::error::ErrorCode;
+use crate::fanout::OverflowPolicy;
+use crate::ids::{RequestId, SessionId, SessionNumber, ShardId};
+use crate::limits::{LINGER, TEXT_BYTES_MAX};
 use crate::wire::Frame;
 
-impl Shard {
+/// The opening of sessions, each behind its predecessor. Tickets tell a client's own sessions from those of others: keyed by
+/// secrets of this shard, drawn when it starts.
+#[derive(Default)]
+pub(super) struct Succession {
+    tickets: RandomState,
+}
+
+impl Succession {
+    /// The ticket of a session; never 0, which stands for none.
+    fn ticket(&self, number: SessionNumber) -> u64 {
+        self.tickets.hash_one(number.0).max(1)
+    }
+
+    /// A session says hello, in these words.
+    pub(super) fn on_hello(
+        &self,
+        base: &mut Base,
+        interest: &mut Interest,
+        (id, name, overflow, predecessor): (SessionId, &str, u8, Predecessor),
+    ) {
+        if name.len() > TEXT_BYTES_MAX {
+            return base.end(id, ErrorCode::Unexpected, "the client's name is too long");
+        }
+        let policy = match overflow {
+            0 => Some(base.config.overflow),
+            number => OverflowPolicy::from_wire(number),
+        };
+        let Some(policy) = policy else {
+            return base.end(id, ErrorCode::PolicyRefused, "an overflow policy that is not known");
+        };
+        if policy == OverflowPolicy::Block && base.config.overflow != OverflowPolicy::Block {
+            return base.end(id, ErrorCode::PolicyRefused, "this broker does not run with --overflow block");
+        }
+        if let Some(session) = base.sessions.get_mut(id) {
+            session.policy = policy;
+            session.client = (!name.is_empty()).then(|| name.into());
+        }
+        let number = id.number(base.id);
+        debug!(shard = %base.id, session = %number, name, policy = policy.name(), "session opened");
+        self.open_after(base, interest, (id, predecessor));
+    }
+
     /// A session has said its hello. It opens at once, or once its predecessor has ended.
-    pub(super) fn open_after(&mut self, id: SessionId, predecessor: Predecessor) {
+    fn open_after(
+        &self,
+        base: &mut Base,
+        interest: &mut Interest,
+        (id, predecessor): (SessionId, Predecessor),
+    ) {
         let Predecessor { number, ticket } = predecessor;
         let owner = number.shard();
-        if ticket == 0 || usize::from(owner.0) >= self.base.config.shards {
-            self.welcome(id);
-        } else if owner == self.base.id {
-            self.end_predecessor(predecessor, (self.base.id, id));
+        if ticket == 0 || usize::from(owner.0) >= base.config.shards {
+            self.welcome(base, id);
+        } else if owner == base.id {
+            self.end_predecessor(base, interest, (predecessor, (base.id, id)));
         } else {
-            self.base.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
+            base.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
         }
     }
 
     /// Lets `successor` open when a session of this shard has ended and all that it said has reached every shard. The
     /// client has left it: what it said is still read, for as long as [`LINGER`], and nothing more is sent to it.
-    pub(super) fn end_predecessor(&mut self, predecessor: Predecessor, successor: (ShardId, SessionId)) {
+    pub(super) fn end_predecessor(
+        &self,
+        base: &mut Base,
+        interest: &mut Interest,
+        (predecessor, successor): (Predecessor, (ShardId, SessionId)),
+    ) {
         let Predecessor { number, ticket } = predecessor;
-        if ticket != self.tickets.of(number) {
-            return self.let_open(successor);
+        if ticket != self.ticket(number) {
+            return self.let_open(base, successor);
         }
-        let until = self.base.clock.now() + LINGER;
+        let until = base.clock.now() + LINGER;
         let slot = usize::try_from(number.slot()).unwrap_or(usize::MAX);
-        let there = self.base.sessions.in_slot(slot).filter(|id| id.number(self.base.id) == number);
+        let there = base.sessions.in_slot(slot).filter(|id| id.number(base.id) == number);
         let open =
-            there.filter(|id| (self.base.id, *id) != successor && self.phase(*id) == Some(Phase::Open));
-        let Some(id) = open else { return self.let_open_in_order(successor) };
-        if let Some(session) = self.base.sessions.get_mut(id) {
+            there.filter(|id| (base.id, *id) != successor && base.sessions.phase(*id) == Some(Phase::Open));
+        let Some(id) = open else { return self.let_open_in_order(base, interest, successor) };
+        if let Some(session) = base.sessions.get_mut(id) {
             let successors =
                 session.successors.get_or_insert_with(|| Box::new(Successors { waiting: Vec::new(), until }));
             successors.waiting.push(successor);
         }
-        self.base.depart(id);
+        base.depart(id);
     }
 
     /// A session has ended: those that wait for it go on.
-    pub(super) fn succeed(&mut self, ended: &mut Session) {
+    pub(super) fn succeed(&self, base: &mut Base, interest: &mut Interest, ended: &mut Session) {
         let Some(successors) = ended.successors.take() else { return };
         for successor in successors.waiting {
-            self.let_open_in_order(successor);
+            self.let_open_in_order(base, interest, successor);
         }
     }
 
     /// What its predecessor said here may still be on its way to neighbours. On this shard the same links keep order.
-    fn let_open_in_order(&mut self, successor: (ShardId, SessionId)) {
+    fn let_open_in_order(&self, base: &mut Base, interest: &mut Interest, successor: (ShardId, SessionId)) {
         let (shard, session) = successor;
-        if shard == self.base.id {
-            return self.welcome(session);
+        if shard == base.id {
+            return self.welcome(base, session);
         }
-        let seq = self.interest.acks.next();
-        for neighbour in self.base.links.neighbours() {
-            self.base.send_link(neighbour, LinkItem::Fence { seq });
+        let seq = interest.acks.next();
+        for neighbour in base.links.neighbours() {
+            base.send_link(neighbour, LinkItem::Fence { seq });
         }
-        self.interest.acks.wait(Awaiting::Successor(shard, session));
-        self.answer_done();
+        interest.acks.wait(Awaiting::Successor(shard, session));
+        self.answer_done(base, interest);
     }
 
-    pub(super) fn let_open(&mut self, (shard, session): (ShardId, SessionId)) {
-        if shard == self.base.id {
-            self.welcome(session);
+    fn let_open(&self, base: &mut Base, (shard, session): (ShardId, SessionId)) {
+        if shard == base.id {
+            self.welcome(base, session);
         } else {
-            self.base.send_link(shard, LinkItem::Open { session });
+            base.send_link(shard, LinkItem::Open { session });
         }
     }
 
     /// A session is open.
-    pub(super) fn welcome(&mut self, id: SessionId) {
-        let Some(session) = self.base.sessions.get_mut(id).filter(|session| session.phase == Phase::Hello)
-        else {
+    pub(super) fn welcome(&self, base: &mut Base, id: SessionId) {
+        let Some(session) = base.sessions.get_mut(id).filter(|session| session.phase == Phase::Hello) else {
             return;
         };
         session.phase = Phase::Open;
         session.deadline = None;
         let policy = session.policy;
-        match self.base.config.direct {
-            Some(publisher) => self.base.answer(id, &Frame::Identity { publisher: publisher.0 }),
-            None if self.base.config.modes.is_all_proxy() => {}
-            None => self.base.answer(id, &Frame::Modes { rules: &self.base.config.modes.to_text() }),
+        match base.config.direct {
+            Some(publisher) => base.answer(id, &Frame::Identity { publisher: publisher.0 }),
+            None if base.config.modes.is_all_proxy() => {}
+            None => base.answer(id, &Frame::Modes { rules: &base.config.modes.to_text() }),
         }
-        let number = id.number(self.base.id);
+        let number = id.number(base.id);
         let welcome = Frame::Welcome {
             session: number.0,
-            epoch: self.base.config.epoch,
-            frame_bytes_max: u32::try_from(self.base.config.frame_bytes_max).unwrap_or(u32::MAX),
-            heartbeat_ms: u32::try_from(self.base.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            epoch: base.config.epoch,
+            frame_bytes_max: u32::try_from(base.config.frame_bytes_max).unwrap_or(u32::MAX),
+            heartbeat_ms: u32::try_from(base.config.heartbeat.as_millis()).unwrap_or(u32::MAX),
             overflow: policy.to_wire(),
-            ticket: self.tickets.of(number),
+            ticket: self.ticket(number),
         };
-        self.base.answer(id, &welcome);
+        base.answer(id, &welcome);
+    }
+
+    /// Answers the subscriptions that all neighbours have seen, and lets the sessions open that wait for them as well.
+    pub(super) fn answer_done(&self, base: &mut Base, interest: &mut Interest) {
+        while let Some(done) = interest.acks.pop_done() {
+            match done {
+                Awaiting::Subscription(id, request) => {
+                    if let Some(session) = base.sessions.get_mut(id) {
+                        session.subscribing -= 1;
+                    }
+                    base.answer(id, &Frame::Done { request: request.0 });
+                }
+                Awaiting::Successor(shard, session) => self.let_open(base, (shard, session)),
+            }
+        }
+    }
+
+    /// Answers a subscription once all neighbours know of it.
+    pub(super) fn answer_when_known(
+        &self,
+        base: &mut Base,
+        interest: &mut Interest,
+        (id, request): (SessionId, RequestId),
+    ) {
+        if let Some(session) = base.sessions.get_mut(id) {
+            session.subscribing += 1;
+        }
+        interest.acks.wait(Awaiting::Subscription(id, request));
+        self.answer_done(base, interest);
     }
 }
 
@@ -123,7 +209,7 @@ mod tests {
     }
 
     fn is_open(rig: &Rig, shard: usize, id: SessionId) -> bool {
-        rig.shards[shard].phase(id) == Some(Phase::Open)
+        rig.shards[shard].sessions().phase(id) == Some(Phase::Open)
     }
 
     /// Shards, a subscriber on the first, and a publisher's old session on this one, with its number and ticket.
@@ -134,8 +220,8 @@ mod tests {
         rig.say(0, subscriber, &[subscribe(">", 1)]);
         rig.travel();
         assert_eq!(rig.hears(0, subscriber), "!1");
-        let number = old.number(rig.shards[shard].id());
-        let ticket = rig.shards[shard].tickets.of(number);
+        let number = old.number(rig.shards[shard].links().me());
+        let ticket = rig.shards[shard].succession.ticket(number);
         (rig, subscriber, old, number, ticket)
     }
 
@@ -219,7 +305,7 @@ mod tests {
         rig.say(1, old, &[message("a", 1)]);
         rig.travel();
         assert_eq!(rig.hears(0, subscriber), "a=1");
-        assert_ne!(rig.shards[1].tickets.of(number), rig.shards[2].tickets.of(number));
+        assert_ne!(rig.shards[1].succession.ticket(number), rig.shards[2].succession.ticket(number));
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! A client's sessions that come after one another: the proof that the earlier one was its own, and those that wait for
 //! its end.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use corecast_executors::MonotonicNs;
 
 use crate::ids::{RequestId, SessionId, SessionNumber, ShardId};
@@ -29,15 +27,4 @@ pub(super) enum Awaiting {
     Subscription(SessionId, RequestId),
     /// A session of some shard whose predecessor has ended here.
     Successor(ShardId, SessionId),
-}
-
-/// Tells sessions' own clients from others: keyed by secrets of this shard, drawn when it starts.
-#[derive(Default, Debug)]
-pub(super) struct Tickets(RandomState);
-
-impl Tickets {
-    /// The ticket of a session; never 0, which stands for none.
-    pub(super) fn of(&self, number: SessionNumber) -> u64 {
-        self.0.hash_one(number.0).max(1)
-    }
 }

@@ -62,11 +62,6 @@ impl Unfinished {
         Vec::new()
     }
 
-    /// Bytes of long frames that are not whole.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// A session has something to read and is to go on with its frame. `false`: it is a long one, for which there is no
     /// room now; the session waits.
     pub(super) fn may_go_on(&mut self, sessions: &mut Sessions, id: SessionId) -> bool {
@@ -191,7 +186,7 @@ mod tests {
     fn reads(rig: &mut Rig, id: SessionId, partial_bytes: usize) -> bool {
         let shard = &mut rig.shards[0];
         shard.on_readable(id);
-        let goes_on = !shard.is_held(id);
+        let goes_on = !shard.sessions().is_held(id);
         if goes_on {
             shard.on_partial(id, Partial::frame(partial_bytes, Some(LONG)), partial_bytes == 0);
         }
@@ -217,7 +212,7 @@ mod tests {
         while whole.contains(&false) {
             let before = at.clone();
             for n in 0..ids.len() {
-                if whole[n] || rig.shards[0].is_held(ids[n]) {
+                if whole[n] || rig.shards[0].sessions().is_held(ids[n]) {
                     continue;
                 }
                 let next = at[n] + 8 * READ_BYTES_PER_TURN;
@@ -225,12 +220,12 @@ mod tests {
                     (at[n], whole[n]) = (next, next >= LONG);
                 }
                 let most = UNFINISHED_BYTES_MAX + ids.len() * 8 * READ_BYTES_PER_TURN;
-                assert!(rig.shards[0].unfinished_bytes() <= most);
+                assert!(rig.shards[0].sessions().unfinished_bytes() <= most);
             }
             assert_ne!(at, before, "somebody goes on");
         }
-        assert_eq!(rig.shards[0].unfinished_bytes(), 0);
-        assert!(ids.iter().all(|id| !rig.shards[0].is_held(*id)));
+        assert_eq!(rig.shards[0].sessions().unfinished_bytes(), 0);
+        assert!(ids.iter().all(|id| !rig.shards[0].sessions().is_held(*id)));
     }
 
     #[test]
@@ -248,7 +243,7 @@ mod tests {
         }
         assert_eq!(rig.hears(0, slow), "");
         assert!(
-            rig.shards[0].unfinished_bytes() < LONG,
+            rig.shards[0].sessions().unfinished_bytes() < LONG,
             "what was begun is not kept until the peer has left"
         );
     }
@@ -262,12 +257,12 @@ mod tests {
             assert_eq!(rig.hears(0, *id), "", "nobody waits");
         }
         let late = nearly_whole(&mut rig, 3);
-        assert!(late.iter().all(|id| rig.shards[0].is_held(*id)));
+        assert!(late.iter().all(|id| rig.shards[0].sessions().is_held(*id)));
         rig.wait(SECOND);
         let gone = stalled.iter().filter(|id| rig.hears(0, **id) == "frame_timeout").count();
         assert_eq!(gone, late.len(), "as many as had to");
         for id in late {
-            assert!(!rig.shards[0].is_held(id));
+            assert!(!rig.shards[0].sessions().is_held(id));
             assert!(reads(&mut rig, id, LONG - 5) && reads(&mut rig, id, 0));
             assert_eq!(rig.hears(0, id), "");
         }
@@ -282,11 +277,11 @@ mod tests {
         rig.shards[0].on_partial(held, little, true);
         rig.shards[0].on_readable(held);
         let late = nearly_whole(&mut rig, 1)[0];
-        assert!(rig.shards[0].is_held(late));
+        assert!(rig.shards[0].sessions().is_held(late));
         rig.shards[0].base.hold(Origin::Here(held));
-        assert!(rig.shards[0].is_held(late), "what is here of it takes room");
+        assert!(rig.shards[0].sessions().is_held(late), "what is here of it takes room");
         let _ = rig.shards[0].on_closed(held, false);
-        assert!(!rig.shards[0].is_held(late));
+        assert!(!rig.shards[0].sessions().is_held(late));
         rig.audit();
     }
 }

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::state::Shard;
+use super::base::Base;
 use crate::carrier::{Counted, LinkItem};
-use crate::ids::{SessionId, SubscriberId};
+use crate::ids::SessionId;
 use crate::limits::ZMTP_UPSTREAM_BYTES_MAX;
 use crate::topic::Filter;
 use crate::zmtp::command;
@@ -58,72 +58,54 @@ impl Upstream {
         });
         (made.clone(), u32::try_from(wanted.len()).expect("each has its bytes"))
     }
-}
 
-impl Shard {
     /// A ZeroMQ publisher is open: it is told all that is wanted.
-    pub(super) fn greet_upstream(&mut self, id: SessionId, commands: bool) {
-        self.upstream.publishers.push(id);
-        let (all, frames) = self.upstream.all(commands);
-        self.tell_prefixes(id, all, frames);
+    pub(super) fn greet(&mut self, base: &mut Base, id: SessionId, commands: bool) {
+        self.publishers.push(id);
+        let (all, frames) = self.all(commands);
+        tell_prefixes(base, id, all, frames);
     }
 
     /// Somebody here or on another shard has this filter now, or has it no longer: publishers are told, first on and
     /// last off; if the broker is verbose, each time on.
-    pub(super) fn tell_upstream(&mut self, filter: &Filter, wanted: bool) {
-        if !self.base.config.zmtp_publishers {
+    pub(super) fn tell(&mut self, base: &mut Base, filter: &Filter, wanted: bool) {
+        if !base.config.zmtp_publishers {
             return;
         }
         let prefix = upstream_prefix(filter);
-        if self.upstream.change(prefix, wanted) {
-            self.tell_publishers(prefix, wanted, false);
-        } else if wanted && self.base.config.zmtp_verbose {
-            self.tell_publishers(prefix, true, true);
+        if self.change(prefix, wanted) {
+            self.tell_publishers(base, prefix, (wanted, false));
+        } else if wanted && base.config.zmtp_verbose {
+            self.tell_publishers(base, prefix, (true, true));
         }
-    }
-
-    /// Adds a subscription, as [`Shard::subscribe`], of which publishers are told even if others have the same, if the
-    /// broker is verbose.
-    pub(super) fn subscribe_and_tell(
-        &mut self,
-        id: SessionId,
-        filter: &Filter,
-        subscriber: SubscriberId,
-    ) -> bool {
-        let before = self.interest.acks.changes();
-        let subscribed = self.subscribe(id, filter.clone(), subscriber);
-        if subscribed && self.base.config.zmtp_verbose && self.interest.acks.changes() == before {
-            self.repeat_upstream(filter);
-        }
-        subscribed
     }
 
     /// Somebody has subscribed to a filter that this shard had: the other shards have not heard of it, and publishers
     /// of a last value would not send it.
-    fn repeat_upstream(&mut self, filter: &Filter) {
-        for shard in self.base.links.others() {
-            self.base.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
+    pub(super) fn repeat(&self, base: &mut Base, filter: &Filter) {
+        for shard in base.links.others() {
+            base.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
         }
-        self.on_repeated(filter);
+        self.on_repeated(base, filter);
     }
 
     /// A session here or on another shard has subscribed to a filter that was known.
-    pub(super) fn on_repeated(&mut self, filter: &Filter) {
-        if self.base.config.zmtp_publishers {
-            self.tell_publishers(upstream_prefix(filter), true, true);
+    pub(super) fn on_repeated(&self, base: &mut Base, filter: &Filter) {
+        if base.config.zmtp_publishers {
+            self.tell_publishers(base, upstream_prefix(filter), (true, true));
         }
     }
 
     /// Tells each publisher of a change. `again`: it is none, only said again, so one that does not read is not told.
-    fn tell_publishers(&mut self, prefix: &[u8], wanted: bool, again: bool) {
-        if self.upstream.publishers.is_empty() {
+    fn tell_publishers(&self, base: &mut Base, prefix: &[u8], (wanted, again): (bool, bool)) {
+        if self.publishers.is_empty() {
             return;
         }
-        self.base.turn.spend(self.upstream.publishers.len());
+        base.turn.spend(self.publishers.len());
         let frames =
             [false, true].map(|commands| Bytes::from(command::subscription(wanted, prefix, commands)));
-        for id in self.upstream.publishers.clone() {
-            let Some(session) = self.base.sessions.get_mut(id) else { continue };
+        for &id in &self.publishers {
+            let Some(session) = base.sessions.get_mut(id) else { continue };
             let is_slow = session.egress.answer_bytes() > ZMTP_UPSTREAM_BYTES_MAX;
             let Some(peer) = session.kind.zmtp_mut() else { continue };
             if is_slow || !peer.late.is_empty() {
@@ -133,29 +115,29 @@ impl Shard {
                 continue;
             }
             let commands = peer.knows_commands();
-            self.tell_prefixes(id, frames[usize::from(commands)].clone(), 1);
+            tell_prefixes(base, id, frames[usize::from(commands)].clone(), 1);
         }
     }
+}
 
-    /// A publisher has read all that it was told: it is told what has changed meanwhile.
-    pub(super) fn tell_late(&mut self, id: SessionId) {
-        let Some(peer) = self.base.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
-        let commands = peer.knows_commands();
-        let (mut late, mut frames) = (Vec::new(), 0);
-        for (prefix, wanted) in peer.late.take() {
-            late.extend(command::subscription(wanted, &prefix, commands));
-            frames += 1;
-        }
-        self.tell_prefixes(id, Bytes::from(late), frames);
+/// A publisher has read all that it was told: it is told what has changed meanwhile.
+pub(super) fn tell_late(base: &mut Base, id: SessionId) {
+    let Some(peer) = base.zmtp_peer(id).filter(|peer| !peer.late.is_empty()) else { return };
+    let commands = peer.knows_commands();
+    let (mut late, mut frames) = (Vec::new(), 0);
+    for (prefix, wanted) in peer.late.take() {
+        late.extend(command::subscription(wanted, &prefix, commands));
+        frames += 1;
     }
+    tell_prefixes(base, id, Bytes::from(late), frames);
+}
 
-    /// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
-    fn tell_prefixes(&mut self, id: SessionId, subscriptions: Bytes, frames: u32) {
-        if let Some(peer) = self.base.zmtp_peer(id).filter(|_| frames > 0) {
-            peer.liveness.fed();
-        }
-        self.base.answer_zmtp(id, subscriptions, frames);
+/// Tells a publisher so many subscriptions. Its application takes them, at its own pace.
+fn tell_prefixes(base: &mut Base, id: SessionId, subscriptions: Bytes, frames: u32) {
+    if let Some(peer) = base.zmtp_peer(id).filter(|_| frames > 0) {
+        peer.liveness.fed();
     }
+    base.answer_zmtp(id, subscriptions, frames);
 }
 
 /// The prefix that a publisher which knows only prefixes is asked for, so that all that the filter matches comes.

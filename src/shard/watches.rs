@@ -8,8 +8,15 @@ use std::ops::Bound;
 use ahash::AHashMap;
 use bytes::Bytes;
 
+use super::base::Base;
+use super::membership::Membership;
+use crate::auth::Action;
+use crate::carrier::LinkItem;
+use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId, ShardId};
+use crate::limits::{TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
 use crate::topic::Filter;
+use crate::wire::Frame;
 
 /// One who asked for a count: a request of a session.
 type Watcher = (SessionId, RequestId);
@@ -67,7 +74,7 @@ pub(super) struct Watches {
 
 impl Watches {
     /// A session watches a topic. Gives the number to ask the other shards with, if they do not know of the topic.
-    pub(super) fn add(&mut self, watcher: Watcher, topic: Bytes, shards: usize) -> Option<u64> {
+    fn add(&mut self, watcher: Watcher, topic: Bytes, shards: usize) -> Option<u64> {
         let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
         watched.watchers.insert(watcher, None);
         let is_first = watched.number == 0;
@@ -83,12 +90,12 @@ impl Watches {
     }
 
     /// True if a session has asked so.
-    pub(super) fn has(&self, watcher: Watcher) -> bool {
+    fn has(&self, watcher: Watcher) -> bool {
         self.own.contains_key(&watcher)
     }
 
     /// A watcher leaves. Gives the number to take back from the other shards, if it was the topic's last.
-    pub(super) fn remove(&mut self, watcher: Watcher) -> Option<u64> {
+    fn remove(&mut self, watcher: Watcher) -> Option<u64> {
         let topic = self.own.remove(&watcher)?;
         let watched = self.topics.get_mut(&topic)?;
         watched.watchers.remove(&watcher);
@@ -104,7 +111,7 @@ impl Watches {
     }
 
     /// The requests of a session.
-    pub(super) fn of_session(&self, session: SessionId) -> Vec<RequestId> {
+    fn of_session(&self, session: SessionId) -> Vec<RequestId> {
         let all = (session, RequestId(0))..=(session, RequestId(u32::MAX));
         self.own.range(all).map(|((_, request), _)| *request).collect()
     }
@@ -158,7 +165,7 @@ impl Watches {
     }
 
     /// The next topic to count.
-    pub(super) fn next_stale(&mut self) -> Option<Bytes> {
+    fn next_stale(&mut self) -> Option<Bytes> {
         while let Some(topic) = self.stale.pop_front() {
             if let Some(watched) = self.topics.get_mut(&topic) {
                 watched.is_stale = false;
@@ -174,7 +181,7 @@ impl Watches {
     }
 
     /// This shard has so many subscribers for the topic. Gives whom to tell: shards, with their numbers for it.
-    pub(super) fn counted_here(&mut self, me: ShardId, topic: &Bytes, count: u32) -> Vec<(ShardId, u64)> {
+    fn counted_here(&mut self, me: ShardId, topic: &Bytes, count: u32) -> Vec<(ShardId, u64)> {
         let Some(watched) = self.topics.get_mut(topic) else { return Vec::new() };
         let mut concerned = Vec::new();
         for (asked, told) in &mut watched.asked {
@@ -201,7 +208,7 @@ impl Watches {
 
     /// Looks at the next watcher that may have to be told. `None`: there is none; else what it is to be told, if that is
     /// complete and not what it was told before.
-    pub(super) fn next_untold(&mut self) -> Option<Option<(Watcher, u32)>> {
+    fn next_untold(&mut self) -> Option<Option<(Watcher, u32)>> {
         let (topic, last) = self.untold.front_mut()?;
         let Some(watched) = self.topics.get_mut(topic) else {
             self.untold.pop_front();
@@ -221,6 +228,91 @@ impl Watches {
         *last = Some(*watcher);
         let is_news = told.replace(sum) != Some(sum);
         Some(is_news.then_some((*watcher, sum)))
+    }
+
+    /// A session asks for the number of subscribers of a topic, now and whenever it changes.
+    pub(super) fn watch(
+        &mut self,
+        base: &mut Base,
+        membership: &mut Membership,
+        (id, topic, request): (SessionId, &[u8], RequestId),
+    ) {
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+            return base.end(id, ErrorCode::BadTopic, "a watch's topic must have 1 to 1,024 bytes");
+        }
+        if !base.may(id, Action::WatchSubscribers(topic)) {
+            return;
+        }
+        // The same number again is another watch in the place of the first.
+        self.unwatch(base, id, request);
+        let Some(session) = base.sessions.get_mut(id) else { return };
+        // A direct publisher's own session stands for any number of publishers of its process.
+        if session.watches as usize >= WATCHES_PER_SESSION_MAX && !session.kind.is_local() {
+            return base.end(id, ErrorCode::Unexpected, "too many watches");
+        }
+        session.watches += 1;
+        let topic = Bytes::copy_from_slice(topic);
+        if let Some(watch) = self.add((id, request), topic.clone(), base.config.shards) {
+            for shard in base.links.others() {
+                base.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+            }
+        }
+        self.count(base, membership);
+    }
+
+    /// Ends a watch, if the session has it.
+    pub(super) fn unwatch(&mut self, base: &mut Base, id: SessionId, request: RequestId) {
+        if !self.has((id, request)) {
+            return;
+        }
+        if let Some(session) = base.sessions.get_mut(id) {
+            session.watches -= 1;
+        }
+        self.forget(base, (id, request));
+    }
+
+    /// Ends all watches of a session that has left.
+    pub(super) fn leave(&mut self, base: &mut Base, id: SessionId) {
+        let Some(session) = base.sessions.get_mut(id) else { return };
+        if std::mem::take(&mut session.watches) > 0 {
+            for request in self.of_session(id) {
+                self.forget(base, (id, request));
+            }
+        }
+    }
+
+    fn forget(&mut self, base: &mut Base, watcher: Watcher) {
+        let Some(watch) = self.remove(watcher) else { return };
+        for shard in base.links.others() {
+            base.send_link(shard, LinkItem::Unwatch { watch });
+        }
+    }
+
+    /// Counts the subscribers of watched topics again, and tells whom it concerns, for as long as this turn has work
+    /// left. While a neighbour takes nothing for now, nothing is counted: it is told with a later tick, what is true then.
+    pub(super) fn count(&mut self, base: &mut Base, membership: &mut Membership) {
+        while !base.turn.is_over()
+            && !base.links.is_backed_up()
+            && let Some(topic) = self.next_stale()
+        {
+            let count = membership.count_subscribers(base, &topic);
+            for (to, watch) in self.counted_here(base.id, &topic, count) {
+                base.send_link(to, LinkItem::Count { watch, count });
+            }
+        }
+        self.tell(base);
+    }
+
+    /// Tells watchers what has changed, for as long as this turn has work left.
+    pub(super) fn tell(&mut self, base: &mut Base) {
+        while !base.turn.is_over()
+            && let Some(untold) = self.next_untold()
+        {
+            base.turn.spend(1);
+            let Some(((id, request), count)) = untold else { continue };
+            base.answer(id, &Frame::SubscriberCount { request: request.0, count });
+            base.close_if_answers_pile_up(id);
+        }
     }
 }
 
@@ -409,7 +501,7 @@ mod tests {
             for frame in [subscribe("a", 1), unsubscribe("a", 2)] {
                 rig.say(0, subscriber, &[frame]);
                 rig.wait(corecast_executors::TICK);
-                most = most.max(rig.shards[0].egress(publisher).unwrap().answer_bytes());
+                most = most.max(rig.shards[0].base.egress(publisher).unwrap().answer_bytes());
             }
             rig.hears(0, subscriber);
         }

@@ -86,7 +86,7 @@ impl World {
             self.end(client, false);
             return true;
         }
-        if host.shard.is_held(id) {
+        if host.shard.sessions().is_held(id) {
             return false;
         }
         let said = &mut self.clients[client].to_broker;
@@ -104,10 +104,10 @@ impl World {
         }
         connection.reader.received(&host.slab, bytes);
         connection.heard += bytes as u64;
-        let phase = host.shard.phase(id);
+        let phase = host.shard.sessions().phase(id);
         let listens = matches!(phase, Some(Phase::Greeting | Phase::Hello | Phase::Open));
         ingest(&mut host.shard, id, &mut connection.reader, &mut host.slab, &mut host.spans);
-        while host.shard.is_behind(id) {
+        while host.shard.sessions().is_behind(id) {
             host.shard.go_on(id);
         }
         self.oracle.ledger.read(client, connection.heard, listens && !host.draining);
@@ -206,9 +206,9 @@ impl World {
     fn send_link(&mut self, from: usize, to: Neighbour) -> bool {
         let host = &mut self.hosts[from];
         let link = &mut self.links[from][usize::from(to.0)];
-        while let Some(item) = host.shard.link_next(to) {
+        while let Some(item) = host.shard.links_mut().next(to) {
             if link.len() >= self.plan.link_items {
-                host.shard.link_put_back(to, item);
+                host.shard.links_mut().put_back(to, item);
                 return false;
             }
             let copies = self.fault.copies(&item);
@@ -226,7 +226,7 @@ impl World {
         let Some(waiting) = &mut host.sends[to] else { return false };
         loop {
             if waiting.in_hand.is_none() {
-                waiting.in_hand = host.shard.link_next(to_shard);
+                waiting.in_hand = host.shard.links_mut().next(to_shard);
             }
             let Some(item) = waiting.in_hand.take() else { break };
             if link.len() >= self.plan.link_items {
@@ -244,12 +244,12 @@ impl World {
     /// A turn of the pump that drains the link between two shards, of at most `items`. `false`: nothing to do.
     pub(crate) fn drain_link(&mut self, from: usize, to: usize, items: usize) -> bool {
         let from_shard = ShardId(u16::try_from(from).expect("few shards"));
-        if self.hosts[to].shard.is_behind_link(from_shard) {
+        if self.hosts[to].shard.links().is_behind(from_shard) {
             self.hosts[to].shard.go_on_with_link(from_shard);
             return true;
         }
         let mut drained = false;
-        self.hosts[to].shard.begin_turn();
+        self.hosts[to].shard.go_on_with_link(from_shard);
         for _ in 0..items.min(LINK_ITEMS_PER_TURN) {
             let Some(item) = self.links[from][to].pop_front() else { break };
             self.hosts[to].shard.on_link(from_shard, item);

@@ -95,8 +95,8 @@ impl World {
         }
         self.rest()?;
         for host in &self.hosts {
-            let empty = host.shard.session_count() == 0 && (!host.draining || host.shard.is_drained());
-            ensure(empty, Kind::Stuck, || format!("shard {} is not empty", host.shard.id()))?;
+            let empty = host.shard.sessions().is_empty() && (!host.draining || host.shard.is_drained());
+            ensure(empty, Kind::Stuck, || format!("shard {} is not empty", host.shard.links().me()))?;
         }
         self.counters()
     }
@@ -107,7 +107,7 @@ impl World {
         let bounds = self.plan.config.bounds;
         for (client, connection) in self.connections.iter().enumerate() {
             let shard = &mut self.hosts[connection.shard].shard;
-            let Some(egress) = shard.egress(connection.session) else { continue };
+            let Some(egress) = shard.sessions().egress(connection.session) else { continue };
             // Gaps, one batch that has begun to leave, one that has just come; with `block`, one of each that is held
             // and what was on the links before their publishers heard of it.
             let on_links = self.plan.config.shards * (self.plan.link_items + 2 * LINK_ITEMS_PER_TURN);
@@ -204,10 +204,13 @@ impl World {
         for client in 0..self.clients.len() {
             let connection = &self.connections[client];
             let shard = &mut self.hosts[connection.shard].shard;
-            ensure(!shard.is_held(connection.session), Kind::Stuck, || {
+            ensure(!shard.sessions().is_held(connection.session), Kind::Stuck, || {
                 format!("client {client} is held by nobody")
             })?;
-            let left = shard.egress(connection.session).map_or(0, |egress| usize::from(!egress.is_empty()));
+            let left = shard
+                .sessions()
+                .egress(connection.session)
+                .map_or(0, |egress| usize::from(!egress.is_empty()));
             let unread = self.clients[client].to_broker.len();
             ensure(left == 0 && unread == 0, Kind::Stuck, || {
                 format!("client {client}: {unread} bytes unread, or its egress is not empty")

@@ -69,12 +69,12 @@ impl Measured for Hop {
         for _ in 0..BATCHES {
             self.near.say(self.publisher, &self.read);
         }
-        debug_assert!(!self.near.shard.is_held(self.publisher), "the link is not backed up");
+        debug_assert!(!self.near.shard.sessions().is_held(self.publisher), "the link is not backed up");
     }
 
     fn run(&mut self) {
         while let Some(to) = self.near.shard.outbox().links.pop() {
-            while let Some(item) = self.near.shard.link_next(to) {
+            while let Some(item) = self.near.shard.links_mut().next(to) {
                 self.link.try_send(item).expect("a link holds more than a turn's items");
             }
             self.near.shard.on_link_room(to);

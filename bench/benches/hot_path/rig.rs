@@ -57,7 +57,7 @@ impl Rig {
     pub(crate) fn interest(&mut self, from: ShardId, filter: &Filter, wanted: bool) {
         self.changes += 1;
         let item = LinkItem::Interest { seq: self.changes, filter: filter.clone(), wanted };
-        self.shard.begin_turn();
+        self.shard.go_on_with_link(from);
         self.shard.on_link(from, item);
         self.take_links();
     }
@@ -66,7 +66,7 @@ impl Rig {
     pub(crate) fn say(&mut self, id: SessionId, bytes: &[u8]) {
         let mut reader = received(&mut self.slab, bytes);
         ingest(&mut self.shard, id, &mut reader, &mut self.slab, &mut self.spans);
-        while self.shard.is_behind(id) {
+        while self.shard.sessions().is_behind(id) {
             self.shard.go_on(id);
         }
     }
@@ -75,7 +75,7 @@ impl Rig {
     pub(crate) fn take_links(&mut self) -> Vec<LinkItem> {
         let mut taken = Vec::new();
         while let Some(to) = self.shard.outbox().links.pop() {
-            taken.extend(std::iter::from_fn(|| self.shard.link_next(to)));
+            taken.extend(std::iter::from_fn(|| self.shard.links_mut().next(to)));
             self.shard.on_link_room(to);
         }
         taken

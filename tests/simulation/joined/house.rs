@@ -61,7 +61,7 @@ impl House {
         let guest = &mut self.guests[guest];
         let shard = &mut self.shards[guest.shard];
         let said = &mut guest.client.to_broker;
-        if said.is_empty() || shard.is_held(guest.session) {
+        if said.is_empty() || shard.sessions().is_held(guest.session) {
             return false;
         }
         let space = guest.reader.space(&mut self.slab);
@@ -71,7 +71,7 @@ impl House {
         }
         guest.reader.received(&self.slab, bytes);
         ingest(shard, guest.session, &mut guest.reader, &mut self.slab, &mut self.spans);
-        while shard.is_behind(guest.session) {
+        while shard.sessions().is_behind(guest.session) {
             shard.go_on(guest.session);
         }
         true
@@ -104,11 +104,11 @@ impl House {
         let mut came = false;
         if let Some(shard) = self.shards.get_mut(to) {
             let from = Neighbour(u16::try_from(from).expect("few neighbours"));
-            if shard.is_behind_link(from) {
+            if shard.links().is_behind(from) {
                 shard.go_on_with_link(from);
                 return true;
             }
-            shard.begin_turn();
+            shard.go_on_with_link(from);
         }
         for _ in 0..items {
             let Some(item) = self.links[from][to].pop_front() else { break };
@@ -126,7 +126,7 @@ impl House {
         let mut sent = false;
         while link.len() < self.room {
             let item = match self.shards.get_mut(from) {
-                Some(shard) => shard.link_next(Neighbour(u16::try_from(to).expect("few neighbours"))),
+                Some(shard) => shard.links_mut().next(Neighbour(u16::try_from(to).expect("few neighbours"))),
                 None => self.joint.link_next(shard_id(to)),
             };
             let Some(item) = item else { break };

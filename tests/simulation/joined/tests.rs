@@ -222,7 +222,7 @@ fn a_slow_far_end_holds_the_publisher_under_block() {
     let (mut pair, subscriber, publisher) = with_a_slow_far_end(OverflowPolicy::Block);
     let is_held = |pair: &mut Pair| {
         let (shard, session) = (pair.guest(publisher).shard, pair.guest(publisher).session);
-        pair.houses[0].shards[shard].is_held(session)
+        pair.houses[0].shards[shard].sessions().is_held(session)
     };
     let mut number = 0;
     while !is_held(&mut pair) {
@@ -381,7 +381,7 @@ fn a_joined_broker_drains() {
         pair.receive_parcel(1);
     }
     let session = pair.guest(subscriber).session;
-    let phase = pair.houses[1].shards[1].phase(session);
+    let phase = pair.houses[1].shards[1].sessions().phase(session);
     assert_eq!(phase, Some(corecast::internals::shard::Phase::Closing), "no neighbour keeps it from that");
     assert_eq!(pair.guest(subscriber).heard["a.0"].messages, 1);
 }

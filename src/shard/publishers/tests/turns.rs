@@ -13,7 +13,7 @@ fn a_registration_is_no_work_for_the_watches_of_others() {
         rig.say(0, rich, &frames);
         hears_all(&mut rig, 0, rich);
     }
-    rig.shards[0].begin_turn();
+    rig.shards[0].base.turn.begin();
     say_register(&mut rig, 0, publisher, 1, 1, "t.77\nt.78\nu.*\n*.79");
     assert!(rig.shards[0].base.turn.spent() < 200, "{} steps", rig.shards[0].base.turn.spent());
     assert_eq!(rig.hears(0, rich), "+1.1");
@@ -57,6 +57,6 @@ fn confirmations_of_changes_are_one_where_none_has_left_yet() {
         say_register(&mut rig, 0, publisher, number, 1, "a");
     }
     while rig.travel_once(0, 1) {}
-    let answers = std::iter::from_fn(|| rig.shards[1].link_next(ShardId(0))).count();
+    let answers = std::iter::from_fn(|| rig.shards[1].links_mut().next(ShardId(0))).count();
     assert_eq!(answers, 1);
 }

@@ -1,0 +1,383 @@
+//! The input of sessions and links, done in turns: frames and messages to the fan-out, requests to the part that owns what
+//! they ask for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::kind::Kind;
+use super::membership::Subscribed;
+use super::origin::Origin;
+use super::publish::publish;
+use super::session::Phase;
+use super::state::Shard;
+use super::successors::Predecessor;
+use super::{publishers, relays, zmtp};
+use crate::auth::Action;
+use crate::carrier::LinkItem;
+use crate::error::ErrorCode;
+use crate::fanout::{Batch, Messages};
+use crate::ids::{Neighbour, RequestId, SessionId, SessionNumber, SubscriberId};
+use crate::topic::Filter;
+use crate::wire::{Frame, FrameKind, Span, WireError};
+use crate::zmtp::machine::Read;
+use crate::zmtp::{Machine, Output, Role, Step};
+
+impl Shard {
+    /// Bytes came that made these whole, checked frames (perhaps none). `spans` are of `bytes`: they are read
+    /// unchecked, so that from outside the crate the way in is [`crate::broker::ingest`].
+    pub(crate) fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        session.heard = self.base.clock.now();
+        self.base.counters.bytes_in += bytes.len() as u64;
+        self.base.counters.frames_in += spans.len() as u64;
+        self.base.turn.begin();
+        self.take_in_turn(id, bytes, Messages::Native(spans));
+    }
+
+    /// Bytes came that are no frame: the session ends with this error. Frames before it were handed over first.
+    pub fn on_wire_error(&mut self, id: SessionId, error: &WireError) {
+        self.base.end_behind(id, error);
+        self.settle();
+    }
+
+    /// The machine of a session that is still listened to, to read with; it comes back with [`Shard::on_zmtp`].
+    pub(crate) fn take_machine(&mut self, id: SessionId) -> Option<Machine> {
+        let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        session.kind.zmtp_mut()?.machine.take()
+    }
+
+    /// Bytes came to a ZeroMQ session. `bytes` are those that the machine has used up.
+    pub(crate) fn on_zmtp(
+        &mut self,
+        id: SessionId,
+        machine: Machine,
+        bytes: &Bytes,
+        (read, out): (&Read, &mut Output),
+        now_unix_ns: u64,
+    ) {
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        session.heard = self.base.clock.now();
+        if let Some(peer) = session.kind.zmtp_mut() {
+            peer.machine = Some(machine);
+        }
+        self.base.turn.begin();
+        self.base.counters.bytes_in += bytes.len() as u64;
+        self.base.counters.frames_in += out.spans.len() as u64;
+        for step in out.steps.drain(..) {
+            let (bytes, spans) = match &step {
+                Step::Messages(range) => (bytes, &out.spans[range.clone()]),
+                Step::Message(bytes, span) => (bytes, std::slice::from_ref(span)),
+                _ => {
+                    // What is work waits for the next turn once this one is over, and no answer overtakes it.
+                    if !self.base.keep_step(id, &step) {
+                        self.do_step(id, step);
+                    }
+                    continue;
+                }
+            };
+            if let Some(author) = zmtp::author(&mut self.base, id, spans.len(), now_unix_ns) {
+                self.take_in_turn(id, bytes, Messages::Zmtp(spans, author));
+            }
+            self.settle();
+        }
+        if let Some(error) = &read.error {
+            self.on_wire_error(id, error);
+        }
+        self.base.hold_for_news(id);
+    }
+
+    /// Does what a ZeroMQ peer has said that is no message. A session's prefixes are a set, as those of one pipe are to
+    /// libzmq's XPUB. Sockets count for themselves: libzmq sends each of two subscriptions on, but of two cancels only the
+    /// last.
+    fn do_step(&mut self, id: SessionId, step: Step) {
+        match step {
+            Step::Subscribe(_) | Step::Cancel(_) if self.base.sessions.phase(id) != Some(Phase::Open) => {}
+            Step::Subscribe(prefix) => {
+                let (filter, subscriber) = zmtp::filter_of(&prefix);
+                if self.subscribe((id, &filter, subscriber), true) {
+                    let relays = &mut self.demand.relays;
+                    relays.on_subscription(&mut self.base, self.publishers.directory(), (id, &filter, true));
+                }
+            }
+            Step::Cancel(prefix) => {
+                let (filter, subscriber) = zmtp::filter_of(&prefix);
+                self.subscribe((id, &filter, subscriber), false);
+                if !self.base.sessions.is_subscribed(id, &filter) {
+                    let relays = &mut self.demand.relays;
+                    relays.on_subscription(&mut self.base, self.publishers.directory(), (id, &filter, false));
+                }
+            }
+            Step::Send(bytes) => zmtp::answer(&mut self.base, id, bytes, self.demand.upstream.bytes()),
+            Step::Open(Role::Publisher) => {
+                let commands = zmtp::open(&mut self.base, id, Role::Publisher);
+                self.demand.upstream.greet(&mut self.base, id, commands);
+            }
+            Step::TooLong(topic, message_bytes) => {
+                if let Some((gap, spans)) = zmtp::pass_over(&mut self.base, id, (&topic, message_bytes)) {
+                    self.take_in_turn(id, &gap, Messages::Native(&spans));
+                }
+            }
+            Step::Messages(_) | Step::Message(..) => unreachable!("messages are published"),
+            step => zmtp::note(&mut self.base, id, &step),
+        }
+        self.settle();
+    }
+
+    /// Adds a subscription (`wanted`), or takes one back. `false`: it is refused, and the session is being closed.
+    fn subscribe(
+        &mut self,
+        (id, filter, subscriber): (SessionId, &Filter, SubscriberId),
+        wanted: bool,
+    ) -> bool {
+        let (base, demand) = (&mut self.base, &mut self.demand);
+        let asked = (id, filter, subscriber);
+        let subscribed = match wanted {
+            true if !base.may(id, Action::Subscribe(filter)) => Subscribed::Refused,
+            true => self.membership.subscribe(base, demand, asked),
+            false => self.membership.unsubscribe(base, demand, asked),
+        };
+        if subscribed == Subscribed::Changed {
+            self.watches.changed(filter);
+        }
+        subscribed != Subscribed::Refused
+    }
+
+    /// Takes frames or messages of a session until the turn's work is used up; what is left waits, as all does if
+    /// something waits already.
+    fn take_in_turn(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) {
+        let done = if self.base.sessions.is_behind(id) { 0 } else { self.take(id, bytes, messages) };
+        if let Some(rest) = messages.after(done) {
+            self.base.sessions.keep(id, Batch { bytes: bytes.clone(), spans: rest.to_spans() });
+        }
+    }
+
+    /// Does what frames or messages say until the turn's work is used up, and returns how many that were.
+    fn take(&mut self, id: SessionId, bytes: &Bytes, messages: Messages<'_>) -> usize {
+        let spans = match messages {
+            Messages::Native(spans) => spans,
+            Messages::Zmtp(..) if self.base.may_publish(id) => {
+                return self.publish((bytes, messages), Origin::Here(id));
+            }
+            Messages::Zmtp(spans, _) => {
+                self.settle();
+                return spans.len();
+            }
+        };
+        let mut from = 0;
+        while from < spans.len() && !self.base.turn.is_over() {
+            let run =
+                spans[from..].iter().take_while(|s| s.frame(bytes).kind() == FrameKind::Routable).count();
+            if run > 0 {
+                let end = from + run;
+                if !self.base.may_publish(id) {
+                    from = end;
+                }
+                // One that its own messages close, as a slow subscriber, has said all the same what was read with them.
+                while from < end && !(self.base.turn.is_over() && self.base.sessions.is_listening(id)) {
+                    let messages = Messages::Native(&spans[from..end]);
+                    from += self.publish((bytes, messages), Origin::Here(id));
+                }
+            } else {
+                self.on_control(id, spans[from].frame(bytes));
+                from += 1;
+            }
+            self.settle();
+        }
+        from
+    }
+
+    /// Sends messages to all that want them, and lets go of sessions that end for it.
+    #[inline]
+    fn publish(&mut self, batch: (&Bytes, Messages<'_>), origin: Origin) -> usize {
+        let done = publish(&mut self.base, self.membership.fanout_mut(), batch, origin);
+        if !self.base.is_settled() {
+            self.settle();
+        }
+        done
+    }
+
+    /// One frame that is meant for this end.
+    fn on_control(&mut self, id: SessionId, frame: Frame<'_>) {
+        let Some(session) = self.base.sessions.get(id) else { return };
+        match (matches!(session.kind, Kind::Relay(_)), session.phase, frame) {
+            (true, _, frame) => relays::on_control(&mut self.base, id, frame),
+            (false, Phase::Hello, Frame::Hello { name, overflow, previous, ticket }) => {
+                let predecessor = Predecessor { number: SessionNumber(previous), ticket };
+                let hello = (id, name, overflow, predecessor);
+                self.succession.on_hello(&mut self.base, &mut self.demand.interest, hello);
+            }
+            (false, Phase::Hello, _) => {
+                self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello");
+            }
+            // Before, not after: one long answer is not a peer's fault, not reading it is.
+            (false, Phase::Open, _) if self.base.close_if_answers_pile_up(id) => {}
+            (false, Phase::Open, frame) => {
+                self.on_request(id, frame);
+                self.base.hold_for_news(id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_request(&mut self, id: SessionId, frame: Frame<'_>) {
+        let base = &mut self.base;
+        match frame {
+            Frame::Subscribe { filter, request, subscriber, kind } => {
+                let Some(filter) = base.checked_filter(id, kind, filter) else { return };
+                if self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
+                    let interest = &mut self.demand.interest;
+                    self.succession.answer_when_known(&mut self.base, interest, (id, RequestId(request)));
+                }
+            }
+            Frame::Unsubscribe { filter, request, subscriber, kind } => {
+                let Some(filter) = base.checked_filter(id, kind, filter) else { return };
+                self.subscribe((id, &filter, SubscriberId(subscriber)), false);
+                self.base.answer(id, &Frame::Done { request });
+            }
+            Frame::WatchSubscribers { topic, request } => {
+                self.watches.watch(base, &mut self.membership, (id, topic, RequestId(request)));
+            }
+            Frame::UnwatchSubscribers { request } => self.watches.unwatch(base, id, RequestId(request)),
+            Frame::Flush { request } => base.on_flush(id, RequestId(request)),
+            Frame::Ping { token } => base.answer(id, &Frame::Pong { token }),
+            Frame::Pong { .. } => {}
+            Frame::Hello { .. } => base.end(id, ErrorCode::Unexpected, "a second hello"),
+            other => match self.publishers.on_frame(base, id, other) {
+                Some(Some(change)) => {
+                    self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                }
+                Some(None) => {}
+                None => base.end(id, ErrorCode::Unexpected, "a frame that only a broker sends"),
+            },
+        }
+    }
+
+    /// The next turn of a session that is behind.
+    pub fn go_on(&mut self, id: SessionId) {
+        self.base.turn.begin();
+        let now = self.base.clock.now();
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        // It is not read meanwhile: its silence and its begun frame are not its fault.
+        session.heard = now;
+        while !self.base.turn.is_over()
+            && let Some(batch) = self.base.sessions.rest_of(id).and_then(|rest| rest.batches.pop_front())
+        {
+            let done = self.take(id, &batch.bytes, batch.spans.messages());
+            if let Some(left) = batch.after(done)
+                && let Some(rest) = self.base.sessions.rest_to_fill(id)
+            {
+                rest.batches.push_front(left);
+            }
+        }
+        while !self.base.turn.is_over()
+            && let Some(step) = self.base.sessions.rest_of(id).and_then(|rest| rest.postponed.pop())
+        {
+            self.do_step(id, step);
+        }
+        self.base.hold_for_news(id);
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        if let Some(rest) = session.rest.take_if(|rest| rest.batches.is_empty() && rest.postponed.is_empty())
+        {
+            session.frame_begins_again(now);
+            if let Some(error) = rest.error {
+                self.on_wire_error(id, &error);
+            }
+        }
+    }
+
+    /// A neighbour tells something. It is done now, or after what came before it and waits for the next turn.
+    pub fn on_link(&mut self, from: impl Into<Neighbour>, item: LinkItem) {
+        let from = from.into();
+        if self.base.turn.is_over() || self.base.links.is_behind(from) {
+            self.base.links.keep(from, item);
+        } else {
+            self.take_item(from, item);
+        }
+    }
+
+    /// A turn of a link begins: what waits from the turn before is done first.
+    pub fn go_on_with_link(&mut self, from: impl Into<Neighbour>) {
+        let from = from.into();
+        self.base.turn.begin();
+        while !self.base.turn.is_over()
+            && let Some(item) = self.base.links.next_kept(from)
+        {
+            self.take_item(from, item);
+        }
+    }
+
+    fn take_item(&mut self, from: Neighbour, item: LinkItem) {
+        let (base, interest) = (&mut self.base, &mut self.demand.interest);
+        match item {
+            LinkItem::Batch { batch, publisher } => {
+                // What is left of it comes before all else of that link.
+                let messages = (&batch.bytes, batch.spans.messages());
+                let done = self.publish(messages, Origin::There(from, publisher));
+                if let Some(rest) = batch.after(done) {
+                    let item = LinkItem::Batch { batch: Arc::new(rest), publisher };
+                    self.base.links.keep_first(from, item);
+                }
+            }
+            LinkItem::Hold { publisher } => base.hold(Origin::Here(publisher)),
+            LinkItem::Release { publisher } => base.release(&[Origin::Here(publisher)]),
+            LinkItem::Interest { seq, filter, wanted } => {
+                self.membership.on_interest(base, from, (&filter, wanted));
+                self.demand.upstream.tell(base, &filter, wanted);
+                base.tell_seen(from, seq);
+            }
+            LinkItem::Repeated { filter } => self.demand.upstream.on_repeated(base, &filter),
+            LinkItem::InterestSeen { seq } => {
+                interest.acks.seen_by(from, seq);
+                self.succession.answer_done(base, interest);
+            }
+            LinkItem::Watch { watch, topic } => {
+                self.watches.add_asked(base.links.shard(from), watch, topic);
+                self.watches.count(base, &mut self.membership);
+            }
+            LinkItem::Unwatch { watch } => self.watches.remove_asked(base.links.shard(from), watch),
+            LinkItem::Count { watch, count } => {
+                self.watches.counted(base.links.shard(from), watch, count);
+                self.watches.tell(base);
+            }
+            LinkItem::Registry { session, ask } => {
+                let session = (base.links.shard(from), session);
+                if let Some(change) = self.publishers.on_ask(base, session, ask) {
+                    self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                }
+            }
+            LinkItem::Publisher { seq, change } => {
+                self.publishers.on_change(base, &change);
+                self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                base.tell_publisher_seen(base.links.shard(from), seq);
+            }
+            LinkItem::PublisherSeen { seq } => self.publishers.on_seen(base, base.links.shard(from), seq),
+            LinkItem::Answer { session, bytes } => publishers::on_answer(base, session, bytes),
+            LinkItem::ListPart { session, bytes, last } => {
+                self.publishers.on_list_part(base, session, bytes, last);
+            }
+            LinkItem::Succeed { number, ticket, successor } => {
+                let successor = (base.links.shard(from), successor);
+                let claim = (Predecessor { number, ticket }, successor);
+                self.succession.end_predecessor(base, interest, claim);
+            }
+            LinkItem::Fence { seq } => base.tell_seen(from, seq),
+            LinkItem::Open { session } => self.succession.welcome(base, session),
+            LinkItem::LastBatch => {
+                base.links.end(from);
+                base.farewell_when_drained();
+            }
+        }
+        self.settle();
+    }
+
+    /// Items have gone to a neighbour: publishers that waited for that may go on.
+    pub fn on_link_room(&mut self, to: impl Into<Neighbour>) {
+        self.membership.withdraw(&mut self.base, &mut self.demand);
+        let holds = self.base.links.outgoing(to.into()).take_released();
+        self.base.release(&holds);
+    }
+}
+
+#[cfg(test)]
+mod tests;
