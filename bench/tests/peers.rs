@@ -152,6 +152,22 @@ fn sessions_may_be_shared_and_clients_our_own() {
 }
 
 #[test]
+fn another_build_of_ours_is_measured_in_the_same_call() {
+    let file = Path::new(BENCH).with_file_name("corecast");
+    let arguments =
+        ["--peers", "corecast", "--before", file.to_str().unwrap(), "--rounds", "1", "--json", "-"];
+    let output = run(&arguments);
+    assert_fine_or_late(&output);
+    let record = record(&output);
+    assert_measured(&record, "corecast");
+    assert_measured(&record, "corecast-before");
+    assert!(named(&record, "corecast-before")["ratio"]["deliveries_per_s"].is_object());
+    let output = run(&["--peers", "corecast", "--before", "/nowhere"]);
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("this is no file; build it"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn ours_may_go_direct() {
     let output = run(&["--peers", "corecast-direct,floor-tcp", "--rounds", "1", "--json", "-"]);
     assert_fine_or_late(&output);

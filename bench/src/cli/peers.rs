@@ -10,7 +10,7 @@ use crate::measure::environment::Environment;
 use crate::peer::assertion;
 use crate::peer::compare::{ContestRuns, compare};
 use crate::peer::elsewhere::{Elsewhere, parse_elsewhere};
-use crate::peer::name::PeerName;
+use crate::peer::name::{PeerName, System};
 use crate::peer::plan::{Clients, Contest, window_default};
 use crate::peer::summary::{ContestSummary, summarize};
 use crate::peer::text;
@@ -48,10 +48,13 @@ Examples:
   The ancestor's way
     corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
     corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
+  Another build of ours, to see what a change did
+    corecast-bench peers --peers corecast --before OTHER/target/release/corecast --rounds 5 \\
+      --assert 'ratio.corecast_before.deliveries_per_s >= 0.97'
   One that runs already
     corecast-bench peers --peers corecast --peer redis=tcp://127.0.0.1:6379,pid=4711
 
-Peers: corecast, corecast-direct (past the broker; always with our own library), corecast-zmtp (our broker's ZeroMQ
+Peers: corecast, corecast-before (another build of it, named with --before), corecast-direct (past the broker; always with our own library), corecast-zmtp (our broker's ZeroMQ
 listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto, floor (a bare send() for each message and socket),
 floor-blocks (in the flood the same bytes in blocks of 64 KiB), floor-frames (those blocks, of the very frames that our
 broker sends), pyzmq-proxy and pyzmq-direct (a process per core, a
@@ -113,6 +116,9 @@ pub struct PeersArgs {
     /// Use the peer that runs there instead of starting one; may be given several times
     #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere)]
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
+    /// The `corecast` command of another build, to be measured in turn with this one as the peer corecast-before
+    #[arg(long, value_name = "FILE", value_parser = parse_program)]
+    pub before: Option<PathBuf>,
     /// Transport, where a name does not say it: tcp, uds
     #[arg(long, default_value = "tcp")]
     pub transport: Transport,
@@ -251,6 +257,10 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
     let elsewhere = args.elsewhere.iter().map(|(name, _)| *name).filter(|name| !peers.contains(name));
     let elsewhere: Vec<PeerName> = elsewhere.collect();
     peers.extend(elsewhere);
+    let before = PeerName { system: System::CorecastBefore, transport: None };
+    if args.before.is_some() && !peers.contains(&before) {
+        peers.push(before);
+    }
     let run = Plan {
         mode: Mode::Proxy,
         broker: BrokerChoice::Started(BrokerOptions {
@@ -279,6 +289,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         run,
         peers,
         elsewhere: args.elsewhere.clone(),
+        before: args.before.clone(),
         rounds: args.rounds,
         flood_messages: args.flood_messages,
         window: args.window.unwrap_or_else(|| window_default(args.size)),
@@ -291,6 +302,16 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         assertion::check_names(asserted, &plan.peers)?;
     }
     Ok(plan)
+}
+
+/// The file of a command.
+fn parse_program(text: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(text);
+    if file.is_file() {
+        Ok(file)
+    } else {
+        Err("this is no file; build it with `cargo build --release --bin corecast`".into())
+    }
 }
 
 /// Ours, those that others would use, and the floor, over the other transport too: it shows what that would save.

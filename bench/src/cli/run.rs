@@ -294,6 +294,7 @@ fn broker(args: &RunArgs) -> BrokerChoice {
             overflow: args.overflow,
         },
         None => BrokerChoice::Started(BrokerOptions {
+            program: None,
             transport: args.transport.unwrap_or_default(),
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,

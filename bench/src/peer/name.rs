@@ -12,6 +12,8 @@ pub enum System {
     Corecast,
     /// Ours in direct mode: the publisher fans out. Its subscribers are always our own library's.
     CorecastDirect,
+    /// Another build of our broker, over its own wire: to see what a change did.
+    CorecastBefore,
     /// Our broker, over its ZeroMQ listener.
     CorecastZmtp,
     /// libzmq's XPUB/XSUB proxy, topic and payload in a part each: the very bytes that our ZeroMQ listener gets.
@@ -42,6 +44,8 @@ pub enum System {
 enum Kind {
     /// Ours, which the others are compared with.
     Ours,
+    /// Another build of ours.
+    Before,
     /// One that somebody would use in place of ours.
     Rival,
     /// A bare loop.
@@ -51,7 +55,8 @@ enum Kind {
 }
 
 /// All systems: name, kind, and the protocol of their subscribers; none if these are not ours.
-const SYSTEMS: [(System, &str, Kind, Option<Language>); 13] = [
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 14] = [
+    (System::CorecastBefore, "corecast-before", Kind::Before, Some(Language::Native)),
     (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
     (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),
     (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
@@ -128,7 +133,7 @@ pub struct PeerName {
 /// A word that names no peer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no peer: there are corecast, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, floor-frames, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
+    "`{0}` is no peer: there are corecast, corecast-before, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, floor-frames, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
 )]
 pub struct UnknownPeer(String);
 

@@ -8,6 +8,7 @@ use crate::process::broker::BrokerOptions;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use corecast::{Endpoint, Sessions};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Contest {
     pub peers: Vec<PeerName>,
     /// Peers among them that run already.
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
+    /// The `corecast` command of the build that is measured as `corecast-before`.
+    pub before: Option<PathBuf>,
     /// Number of times that each is measured.
     pub rounds: u32,
     /// Messages of a flood at most; none: no flood.
@@ -178,6 +181,7 @@ pub(crate) mod tests {
             run: Plan { publishers: 1, ..run_plan::tests::sample_plan() },
             peers: vec!["corecast".parse().unwrap(), "libzmq".parse().unwrap()],
             elsewhere: Vec::new(),
+            before: None,
             rounds: 3,
             flood_messages: 1000,
             window: 100,

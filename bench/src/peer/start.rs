@@ -59,6 +59,7 @@ pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Ser
     let start = Start { name, plan, transport, guard };
     match name.system {
         System::Corecast => start.corecast(false),
+        System::CorecastBefore => start.corecast_before(),
         System::CorecastZmtp => start.corecast_zmtp(),
         System::Libzmq | System::LibzmqOnePart => start.libzmq(),
         System::Nats => start.server("nats-server", "--version", NATS_CONF, &["-c"]),
@@ -84,6 +85,17 @@ impl Start<'_> {
     fn corecast(&self, zmtp: bool) -> Result<Server, StartError> {
         let options = BrokerOptions { zmtp, ..self.plan.broker_options(self.name) };
         broker::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)
+    }
+
+    fn corecast_before(&self) -> Result<Server, StartError> {
+        let Some(file) = &self.plan.before else {
+            let fix = "name the command's file of that build with --before".to_owned();
+            return Err(StartError::Missing { program: "another build of `corecast`".into(), fix });
+        };
+        let options = BrokerOptions { program: Some(file.clone()), ..self.plan.broker_options(self.name) };
+        let mut server = broker::start(&options, Mode::Proxy, None, self.guard).map_err(broker_missing)?;
+        server.version = version_of(file, "--version");
+        Ok(server)
     }
 
     fn corecast_zmtp(&self) -> Result<Server, StartError> {

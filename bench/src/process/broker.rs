@@ -20,6 +20,8 @@ pub const PROGRAM_VARIABLE: &str = "CORECAST_BIN";
 /// Options of a broker; `None` leaves one to the broker's own default.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerOptions {
+    /// The command's file, if it is not the one that comes with this command.
+    pub program: Option<PathBuf>,
     /// The sockets of its clients.
     pub transport: Transport,
     /// `--cores`.
@@ -82,7 +84,7 @@ pub fn start(
     listen: Option<&Endpoint>,
     guard: Option<&Path>,
 ) -> Result<Server, BrokerError> {
-    let file = find_program()?;
+    let file = options.program.clone().map_or_else(find_program, Ok)?;
     let failed = |source| BrokerError::Spawn { program: file.clone(), source };
     let folder = match options.transport {
         Transport::Uds => Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?),
