@@ -82,7 +82,7 @@ impl Subscriber {
     /// The next event; waits for it.
     ///
     /// # Errors
-    /// What the session has failed with. A lost connection is no failure: it comes back by itself, with a gap.
+    /// The reason why the session has failed. A lost connection is no failure: it comes back by itself, with a gap.
     pub fn recv(&mut self) -> Result<Event> {
         if self.ready.is_empty() {
             let events = self.events.recv_blocking();

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `state` | a session's logic, without I/O: what is asked, what is in force, what is unsent |
 //! | `subscribers`, `requests`, `unacked`, `out` | its parts: its subscribers; its unanswered requests; its messages not known to be taken; its bytes on their way |
+//! | `subscriber_counts` | the counts of subscribers that its publishers wait for |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `registry_feed` | what a view of the registry has not been told |
 //! | `heard` | the direct publishers that it has heard of |
@@ -40,6 +41,7 @@ mod runtime;
 mod sinks;
 mod state;
 mod streams;
+mod subscriber_counts;
 mod subscribers;
 mod unacked;
 

@@ -2,7 +2,6 @@
 //! unsent, and what of it comes back after a lost connection. Only the session's pumps and its users touch it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::paused::PausedStream;
 use super::promise::Promise;
 use super::registry_feed::{ListSlot, RegistryFeed};
 use super::requests::{Asked, Flushed, Requests};
+use super::subscriber_counts::SubscriberCounts;
 use super::subscribers::{Asking, Subscribers};
 use super::unacked::Unacked;
 use crate::client::config::ClientConfig;
@@ -28,7 +28,7 @@ use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{
     FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARING_GAP_MAX, HEARTBEAT_DEFAULT,
-    HEARTBEATS_MISSED_MAX, WATCHES_PER_SESSION_MAX, WELCOME_BYTES_MAX,
+    HEARTBEATS_MISSED_MAX, WELCOME_BYTES_MAX,
 };
 use crate::printable::printable;
 use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
@@ -60,13 +60,6 @@ pub(in crate::client) enum News {
     Down(PublisherId, u64),
 }
 
-struct Watched {
-    topic: Bytes,
-    /// The broker is asked: a session may ask for so many counts at a time.
-    asked: bool,
-    count: Option<u32>,
-}
-
 pub(in crate::client) struct State {
     pub(super) phase: Phase,
     pub(in crate::client) terms: Terms,
@@ -78,7 +71,8 @@ pub(in crate::client) struct State {
     /// The number of connections lost with messages not known to be taken.
     pub(in crate::client) losses: u64,
     pub(super) subscribers: Subscribers,
-    watches: BTreeMap<RequestId, Watched>,
+    /// The counts of subscribers that publishers wait for.
+    counts: SubscriberCounts,
     /// Which topics go direct, by the broker's last word: also while it is away.
     pub(in crate::client) modes: Rc<ModeRules>,
     /// The same, of a broker that has not welcomed us yet.
@@ -132,7 +126,7 @@ impl State {
             refusal: None,
             losses: 0,
             subscribers: Subscribers::default(),
-            watches: BTreeMap::new(),
+            counts: SubscriberCounts::default(),
             modes: Rc::default(),
             next_modes: ModeRules::default(),
             may_name: false,
@@ -227,10 +221,7 @@ impl State {
         }
         let (subscribers, mut asking) = self.asking();
         subscribers.ask_again(&before, &mut asking);
-        for watched in self.watches.values_mut() {
-            (watched.asked, watched.count) = (false, None);
-        }
-        self.ask_counts();
+        self.counts.ask_again(&mut self.out);
         if let Some(announcement) = &mut self.announcement {
             announcement.on_lease_lost();
         }
@@ -365,9 +356,7 @@ impl State {
                 self.on_request_refused(RequestId(request), ErrorCode::from_number(code), text);
             }
             Frame::SubscriberCount { request, count } => {
-                if let Some(watched) = self.watches.get_mut(&RequestId(request)) {
-                    watched.count = Some(count);
-                }
+                self.counts.on_count(RequestId(request), count);
             }
             Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
             other => self.on_registry_frame(other),
@@ -482,37 +471,24 @@ impl State {
         }
     }
 
+    /// Watches the number of a topic's subscribers.
     pub(in crate::client) fn watch(&mut self, topic: Bytes) -> RequestId {
         // Counts come unasked from now on: nothing is answered with `Done`.
         let request = self.requests.next_id();
-        self.watches.insert(request, Watched { topic, asked: false, count: None });
-        self.ask_counts();
+        let is_open = self.is_open();
+        self.counts.add(request, topic, is_open.then_some(&mut self.out));
         request
     }
 
-    /// Asks for as many counts as a session may ask for; the others have to wait.
-    fn ask_counts(&mut self) {
-        if !self.is_open() {
-            return;
-        }
-        let asked = self.watches.values().filter(|watched| watched.asked).count();
-        let waiting = self.watches.iter_mut().filter(|(_, watched)| !watched.asked);
-        for (request, watched) in waiting.take(WATCHES_PER_SESSION_MAX - asked) {
-            watched.asked = true;
-            self.out.push(&Frame::WatchSubscribers { topic: &watched.topic, request: request.0 });
-        }
-    }
-
+    /// The number of subscribers, once it has come.
     pub(in crate::client) fn watched(&self, request: RequestId) -> Option<u32> {
-        self.watches.get(&request)?.count
+        self.counts.get(request)
     }
 
+    /// Ends a watch.
     pub(in crate::client) fn unwatch(&mut self, request: RequestId) {
-        let Some(watched) = self.watches.remove(&request) else { return };
-        if watched.asked && self.is_open() {
-            self.out.push(&Frame::UnwatchSubscribers { request: request.0 });
-        }
-        self.ask_counts();
+        let is_open = self.is_open();
+        self.counts.remove(request, is_open.then_some(&mut self.out));
     }
 
     /// The session has just opened: asks for everybody, and for each change from then on.
