@@ -45,8 +45,8 @@ CIRCLES = {
     "executors/src/host_check.rs": (3, "findings, by subject"),
     "executors/src/pool.rs": (2, "a pool, and how its executors start"),
 }
-# Assertions in debug builds alone: one is too dear for a release, with the reason beside it; those of the shard are to go.
-DEBUG_ASSERTIONS = ("bench/", "src/shard/", "src/wire/checked.rs")
+# Assertions in debug builds alone, which are too dear for a release: one for each frame, one for each measured message.
+DEBUG_ASSERTIONS = ("src/wire/checked.rs", "bench/src/measure/oracle.rs")
 # Names that more than one public type of a crate has. None is added: in a discussion a name is to mean one thing.
 TWICE = {
     "src": {"News", "Phase", "Session", "Sessions"},

@@ -242,7 +242,7 @@ impl Base {
     /// Tells a neighbour something.
     pub(super) fn send_link(&mut self, to: impl Into<Neighbour>, item: LinkItem) {
         let to = to.into();
-        debug_assert_ne!(to, self.id.into());
+        assert_ne!(to, self.id.into(), "a shard is no neighbour of its own");
         if self.links.outgoing(to).push(item) {
             self.outbox.links.push(to);
         }

@@ -332,11 +332,8 @@ impl Publishers {
     }
 
     fn on_down(&mut self, base: &mut Base, Gone { publisher, epoch, expired }: Gone) {
-        let known = self.directory.down(publisher, epoch);
-        if let Some(registration) = &known {
-            self.leavers.add(Arc::clone(registration), expired, base.clock.now());
-        }
-        debug_assert!(known.is_some(), "a directory follows the registry");
+        let known = self.directory.down(publisher, epoch).expect("a directory follows the registry");
+        self.leavers.add(known, expired, base.clock.now());
         let reason = down_reason(expired);
         for id in self.sessions_that_know(base, publisher) {
             if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.as_mut()) {

@@ -172,7 +172,7 @@ impl Shard {
         match greeting {
             Ok(()) => {
                 if let Some(session) = self.base.sessions.get_mut(id) {
-                    debug_assert_eq!(session.phase, Phase::Greeting);
+                    assert_eq!(session.phase, Phase::Greeting, "a session is greeted once");
                     session.phase = Phase::Hello;
                 }
             }

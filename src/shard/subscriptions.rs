@@ -110,7 +110,7 @@ impl Subscriptions {
     pub(super) fn share(&mut self, filters: &[Filter]) {
         if let Subscriptions::Few(few) = self {
             for ((own, _), shared) in few.iter_mut().zip(filters) {
-                debug_assert_eq!(own, shared, "the filters of a group are those of its members");
+                assert_eq!(own, shared, "the filters of a group are those of its members");
                 *own = shared.clone();
             }
         }

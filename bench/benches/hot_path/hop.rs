@@ -69,7 +69,7 @@ impl Measured for Hop {
         for _ in 0..BATCHES {
             self.near.say(self.publisher, &self.read);
         }
-        debug_assert!(!self.near.shard.sessions().is_held(self.publisher), "the link is not backed up");
+        assert!(!self.near.shard.sessions().is_held(self.publisher), "the link is not backed up");
     }
 
     fn run(&mut self) {

@@ -77,7 +77,7 @@ impl Table {
     /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let row: Vec<Cell> = cells.into_iter().collect();
-        debug_assert_eq!(row.len(), self.headings.len(), "{row:?}");
+        assert_eq!(row.len(), self.headings.len(), "{row:?}");
         self.rows.push(row);
     }
 
