@@ -6,7 +6,7 @@
 //! | [`dialect`] | the protocol of each peer |
 //! | [`socket`] | connecting to them |
 //! | [`subscribers`] | the subscribers: threads of raw sockets |
-//! | [`reactor`] | one of those threads |
+//! | `reactor` | one of those threads |
 //! | [`account`] | the messages that the subscribers of one thread have got |
 //! | [`gauges`] | the progress of the slowest, for the publisher |
 //! | [`job`] | messages to be sent, and at which pace |
