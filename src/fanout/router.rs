@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::topic::{Filter, Index};
 
-/// What a filter leads to. Ordered, so that an index's answer has the groups first and then the neighbours.
+/// The target of a filter. Ordered, so that an index's answer has the groups first and then the neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Target {
     Group(GroupId),

@@ -14,7 +14,7 @@ use crate::registry::ModeRules;
 /// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: usize,
     /// Bounds of each egress queue.
     pub bounds: QueueBounds,
@@ -30,7 +30,7 @@ pub struct ShardConfig {
     pub epoch: u64,
     /// Which topics go direct.
     pub modes: Arc<ModeRules>,
-    /// How long a direct publisher is known without a word.
+    /// The time for which a direct publisher stays registered without a word.
     pub lease: Duration,
     /// Sessions that each takes.
     pub sessions_max: usize,

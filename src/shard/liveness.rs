@@ -80,7 +80,7 @@ impl Liveness {
         self.open == 0 && silent >= self.time_to_live.map_or(heartbeat, |time| time.min(heartbeat))
     }
 
-    /// Whether a peer that has been silent for so long is to be given up: it has not answered in `patience`, or not
+    /// True if a peer that has been silent for so long is to be given up: it has not answered in `patience`, or not
     /// within its own time to live after that had passed once.
     pub(super) fn is_over(&self, now: MonotonicNs, silent: Duration, patience: Duration) -> bool {
         let unanswered = silent.min(now.saturating_since(self.since));

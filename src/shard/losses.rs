@@ -4,7 +4,7 @@
 use crate::ids::SessionId;
 use crate::telemetry::DropReason;
 
-/// What was dropped and is in no line yet. A handful of reasons, so a list is enough.
+/// Drops that are in no line of the log yet. There are few reasons, so a list is enough.
 #[derive(Default, Debug)]
 pub struct Losses(Vec<Loss>);
 
@@ -13,7 +13,7 @@ pub struct Losses(Vec<Loss>);
 pub struct Loss {
     /// Why.
     pub reason: DropReason,
-    /// How many, of all sessions.
+    /// Their number, over all sessions.
     pub messages: u64,
     /// The session that lost the last of them.
     pub session: SessionId,

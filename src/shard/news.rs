@@ -1,6 +1,6 @@
-//! What one session hears of direct publishers: which filters it watches, whom it has been told of, what is still to be
-//! told, and the lists that it asks for. It is told in parts, as it reads, so that one that does not read holds a part
-//! and a set of numbers, however often publishers come and go.
+//! The news of direct publishers for one session: the filters that it watches, the publishers that it has been told of, the
+//! changes that it has not, and the lists that it asks for. It is told in parts, as it reads, so that one that does not read
+//! holds a part and a set of numbers, however often publishers come and go.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -29,13 +29,13 @@ struct Listing {
     is_asked: bool,
 }
 
-/// One session's.
+/// The news for one session.
 #[derive(Default, Debug)]
 pub(super) struct News {
     watches: BTreeMap<RequestId, Filter>,
-    /// How many of the watches have each filter.
+    /// The number of watches that have each filter.
     filters: BTreeMap<Filter, u32>,
-    /// By publisher: the epoch that it was told of.
+    /// The epoch of each publisher that the session has been told of.
     told: BTreeMap<PublisherId, u64>,
     changed: BTreeMap<PublisherId, Change>,
     /// Watches to confirm once all that is there has been told.
@@ -89,7 +89,7 @@ impl News {
         Some(self.unwatch(request))
     }
 
-    /// Whether it has heard of a publisher, or is about to.
+    /// True if the session has heard of a publisher, or is about to.
     pub(super) fn knows(&self, publisher: PublisherId) -> bool {
         self.told.contains_key(&publisher) || matches!(self.changed.get(&publisher), Some(Change::Up))
     }

@@ -1,4 +1,4 @@
-//! What a shard leaves to be done after it was told what happened. The pumps (or a simulation) empty it.
+//! The work that a shard leaves to others after an event. The pumps (or a simulation) empty it.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use super::losses::Losses;
 use crate::ids::{Neighbour, PublisherId, SessionId};
 use crate::transport::Endpoint;
 
-/// What is to be done.
+/// Work for the pumps.
 #[derive(Default, Debug)]
 pub struct Outbox {
     /// Sessions with something to send that no flush is waiting for.

@@ -48,7 +48,7 @@ pub(super) struct Publishers {
     acks: Acks<Asker>,
     /// Sessions that watch. Each is told once, however many of its watches match: hundreds of subscribers share one.
     watching: BTreeSet<SessionId>,
-    /// What they watch.
+    /// The filters that they watch.
     filters: OverlapIndex<SessionId>,
     /// Sessions that have ended: their watches are taken out in turns.
     leaving: VecDeque<(SessionId, Box<News>)>,

@@ -12,7 +12,7 @@ use crate::limits::HEARTBEATS_MISSED_MAX;
 #[derive(Debug)]
 pub(super) struct RelayPeer {
     pub(super) publisher: PublisherId,
-    /// How often the publisher wants to hear something.
+    /// The interval at which the publisher wants to hear something.
     pub(super) heartbeat: Duration,
     /// When it was last told that this end lives.
     pub(super) pinged: MonotonicNs,

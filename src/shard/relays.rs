@@ -22,7 +22,7 @@ use crate::registry::{Directory, Registration, RegistryChange};
 use crate::topic::{Filter, OverlapIndex};
 use crate::wire::{Frame, encode, greeting};
 
-/// What publishers see as its name.
+/// The name that publishers see.
 const NAME: &str = "corecast broker, for its ZeroMQ subscribers";
 
 /// Where a relay's connection is.

@@ -78,7 +78,7 @@ impl Rig {
         self.audit();
     }
 
-    /// What was said goes from shard to shard, until nothing does.
+    /// Carries link items from shard to shard, until there are none.
     pub(super) fn travel(&mut self) {
         let mut moves = true;
         while moves {
@@ -131,7 +131,7 @@ impl Rig {
         taken
     }
 
-    /// What a client hears: it reads everything. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
+    /// Reads everything that a client is sent, as text. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
     /// an answer to request 3, `3:4` the count four for it. `+1.2` is the publisher 1 in its epoch 2 that is there,
     /// `-1.2` one that has left, `x1.2` one whose lease has run out.
     pub(super) fn hears(&mut self, shard: usize, id: SessionId) -> String {
@@ -173,7 +173,7 @@ pub(super) fn subscribe(filter: &str, request: u32) -> Frame<'_> {
     Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: 1, kind: 1 }
 }
 
-/// And no more of it.
+/// The end of such a subscription.
 pub(super) fn unsubscribe(filter: &str, request: u32) -> Frame<'_> {
     Frame::Unsubscribe { filter: filter.as_bytes(), request, subscriber: 1, kind: 1 }
 }

@@ -16,7 +16,7 @@ use crate::fanout::OverflowPolicy;
 use crate::ids::{GroupId, RequestId, SubscriberId};
 use crate::topic::Filter;
 
-/// How far a session has come.
+/// The phase of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
     /// Connected; the greeting is not all there.
@@ -40,7 +40,7 @@ pub(super) struct Session {
     pub(super) kind: Kind,
     /// The peer, as far as it is known.
     pub(super) identity: Identity,
-    /// What its client calls itself, for the log.
+    /// The name that its client gives itself, for the log.
     pub(super) client: Option<Box<str>>,
     pub(super) policy: OverflowPolicy,
     /// Why it is being closed, in `Closing` and `Shut`.
@@ -48,11 +48,11 @@ pub(super) struct Session {
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
     pub(super) egress: EgressQueue,
-    /// Which subscribers, in order, asked for which filter; its filters are the group's.
+    /// Its filters, which are the group's, with the subscribers that asked for each, in order.
     pub(super) subscriptions: Subscriptions,
     /// The arrangements of wildcards that its filters have.
     pub(super) shapes: Shapes,
-    /// How many subscriptions those are.
+    /// The number of its subscriptions.
     pub(super) subscription_count: usize,
     /// Bytes of its filters.
     pub(super) filter_bytes: usize,
@@ -73,13 +73,13 @@ pub(super) struct Session {
     pub(super) holds: Vec<Origin>,
     /// Flushes to answer when nothing holds it any more.
     pub(super) flushes: Vec<RequestId>,
-    /// What it hears of direct publishers, if it asks for that.
+    /// News of direct publishers, if it asks for them.
     pub(super) news: Option<Box<News>>,
     /// Watches it has asked for.
     pub(super) watches: u32,
     /// Its client's later sessions, which wait for its end.
     pub(super) successors: Option<Box<Successors>>,
-    /// What was read and waits for its next turn.
+    /// Input that was read and waits for its next turn.
     pub(super) rest: Option<Box<Rest>>,
 }
 
@@ -119,12 +119,12 @@ impl Session {
         }
     }
 
-    /// Whether frames are still taken from it.
+    /// True if frames are still taken from it.
     pub(super) fn is_listening(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Hello | Phase::Open)
     }
 
-    /// How many subscribers of this session have asked for any of these filters: each once.
+    /// The number of subscribers of this session that have asked for any of these filters: each counts once.
     pub(super) fn subscribers_of(&self, filters: &[&Filter], scratch: &mut Vec<SubscriberId>) -> usize {
         scratch.clear();
         for filter in filters {

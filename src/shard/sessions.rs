@@ -54,7 +54,7 @@ impl Sessions {
         Some(session.rest.get_or_insert_default())
     }
 
-    /// How far a session has come; `None` if it has ended.
+    /// The phase of a session; `None` if it has ended.
     pub fn phase(&self, id: SessionId) -> Option<Phase> {
         self.get(id).map(|session| session.phase)
     }
@@ -132,7 +132,7 @@ impl Sessions {
         self.slots.capacity()
     }
 
-    /// Who is in that slot.
+    /// The session in that slot.
     pub(super) fn in_slot(&self, slot: usize) -> Option<SessionId> {
         let session = self.slots.get(slot)?;
         Some(SessionId { slot: u32::try_from(slot).ok()?, generation: session.generation })

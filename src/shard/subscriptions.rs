@@ -1,4 +1,4 @@
-//! What one session has subscribed to: which of its subscribers asked for which filter. Sorted by filter. Small for
+//! The subscriptions of one session: its filters, with the subscribers that asked for each. Sorted by filter. Small for
 //! the few filters that most sessions have, and still quick for those with a hundred thousand.
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Subscriptions {
         }
     }
 
-    /// How many filters.
+    /// The number of filters.
     pub(super) fn len(&self) -> usize {
         match self {
             Subscriptions::Few(few) => few.len(),
@@ -52,7 +52,7 @@ impl Subscriptions {
         popped.map(|(filter, _)| filter)
     }
 
-    /// Whether anybody asked for this very filter.
+    /// True if some subscriber asked for this very filter.
     pub(super) fn contains(&self, filter: &Filter) -> bool {
         match self {
             Subscriptions::Few(few) => place(few, filter).is_ok(),
@@ -154,7 +154,7 @@ impl Subscriptions {
     }
 }
 
-/// How many filters of a session have each shape, of those that are counted. Most sessions have none.
+/// The number of filters of a session that have each shape, of those that are counted. Most sessions have none.
 #[derive(Default, Debug)]
 pub(super) struct Shapes(Option<Box<AHashMap<Shape, usize>>>);
 

@@ -111,7 +111,8 @@ impl Succession {
         }
     }
 
-    /// What its predecessor said here may still be on its way to neighbours. On this shard the same links keep order.
+    /// Lets a session open behind what its predecessor said here, which may still be on its way to neighbours. On this shard the
+    /// same links keep order.
     fn let_open_in_order(&self, base: &mut Base, interest: &mut Interest, successor: (ShardId, SessionId)) {
         let (shard, session) = successor;
         if shard == base.id {

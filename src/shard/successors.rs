@@ -20,7 +20,7 @@ pub(super) struct Successors {
     pub(super) until: MonotonicNs,
 }
 
-/// What waits until all shards have seen what this one sent them before.
+/// An answer, or a session, that waits until all shards have seen what this one sent them before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Awaiting {
     /// The answer to a subscription.

@@ -18,7 +18,7 @@ use crate::wire::Partial;
 pub(super) struct Unfinished {
     bytes: usize,
     reserved: usize,
-    /// How many are let in.
+    /// The number of frames that are let in.
     admitted: usize,
     /// Sessions that have more to read and are held, in order.
     waiting: VecDeque<SessionId>,

@@ -1,4 +1,4 @@
-//! What ZeroMQ publishers are asked for, so that they filter at the source: the prefixes that any shard has subscribers
+//! The prefixes that ZeroMQ publishers are asked for, so that they filter at the source: those that any shard has subscribers
 //! for, first on and last off. Each shard keeps all of it, and tells its own publishers.
 
 use bytes::Bytes;

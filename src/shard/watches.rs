@@ -132,7 +132,7 @@ impl Watches {
         }
     }
 
-    /// How many watches sessions of this shard have asked for.
+    /// The number of watches that sessions of this shard have asked for.
     pub(super) fn own_count(&self) -> usize {
         self.own.len()
     }
@@ -159,7 +159,7 @@ impl Watches {
         self.swept.0 = self.topics.len();
     }
 
-    /// Whether something is to be counted or told.
+    /// True if something is to be counted or told.
     pub(super) fn has_work(&self) -> bool {
         !self.stale.is_empty() || self.swept.0 > 0 || !self.untold.is_empty()
     }

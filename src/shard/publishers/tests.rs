@@ -441,7 +441,7 @@ fn a_direct_publisher_keeps_no_registry() {
     }
 }
 
-/// What happens, to one of three publishers or one of four sessions that watch.
+/// An event of one of three publishers, or of one of four sessions that watch.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Register { publisher: u64, topic: usize },
