@@ -44,12 +44,6 @@ CIRCLES = {
 }
 # Assertions in debug builds alone, which are too dear for a release: one for each frame, one for each measured message.
 DEBUG_ASSERTIONS = ("src/wire/checked.rs", "bench/src/measure/oracle.rs")
-# Names that more than one public type of a crate has. None is added: in a discussion a name is to mean one thing.
-TWICE = {
-    "src": {"News", "Phase", "Session", "Sessions"},
-    "bench/src": set(),
-    "executors/src": set(),
-}
 
 
 def breaches():
@@ -57,7 +51,7 @@ def breaches():
     for folder in CRATES:
         crate = Crate(ROOT / folder)
         yield from imports(crate)
-        yield from names(folder, crate)
+        yield from names(crate)
     for path in files():
         text = path.read_text(encoding="utf-8")
         name = path.relative_to(ROOT).as_posix()
@@ -106,10 +100,10 @@ def imports(crate):
                 print(f"note: the circle of {file} has {len(inside)} files now: lower its bound in {__file__}")
 
 
-def names(folder, crate):
-    """Names of public types that are used more than once."""
+def names(crate):
+    """Public types that share a name: in a discussion a name is to mean one thing."""
     for name, written in sorted(crate.public_types().items()):
-        if len(written) > 1 and name not in TWICE[folder]:
+        if len(written) > 1:
             places = " and ".join(file.relative_to(ROOT).as_posix() for file in written)
             yield f"{places}: {name} is the name of two types"
 

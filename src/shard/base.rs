@@ -12,8 +12,8 @@ use super::kind::Kind;
 use super::links::Links;
 use super::origin::Origin;
 use super::outbox::Outbox;
-use super::session::{Phase, Session};
-use super::sessions::Sessions;
+use super::session_state::{Phase, SessionState};
+use super::session_table::SessionTable;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Verdict};
@@ -33,7 +33,7 @@ pub(super) struct Base {
     pub(super) config: ShardConfig,
     pub(super) clock: Clock,
     pub(super) turn: Turn,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: SessionTable,
     pub(super) links: Links,
     /// Frames that are not whole.
     pub(super) unfinished: Unfinished,
@@ -51,7 +51,7 @@ impl Base {
             id,
             clock: Clock::new(now),
             turn: Turn::new(config.turn_steps_max),
-            sessions: Sessions::default(),
+            sessions: SessionTable::default(),
             links: Links::new(id, config.shards, config.carriers),
             unfinished: Unfinished::default(),
             outbox: Outbox::default(),
@@ -191,7 +191,7 @@ impl Base {
 
     /// Answers a session with these whole frames.
     pub(super) fn answer_raw(&mut self, id: SessionId, bytes: impl Into<Bytes>) {
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
+        if self.sessions.get(id).is_some_and(SessionState::is_listening) {
             let bytes = bytes.into();
             let frames = splitter::frames(&bytes).count();
             self.queue(id, bytes, u32::try_from(frames).expect("a frame has many bytes"));
@@ -200,7 +200,7 @@ impl Base {
 
     /// Answers a ZeroMQ session, if it is still listened to, with so many commands or messages.
     pub(super) fn answer_zmtp(&mut self, id: SessionId, bytes: impl Into<Bytes>, frames: u32) {
-        if self.sessions.get(id).is_some_and(Session::is_listening) {
+        if self.sessions.get(id).is_some_and(SessionState::is_listening) {
             self.queue(id, bytes, frames);
         }
     }

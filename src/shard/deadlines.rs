@@ -3,7 +3,7 @@
 use super::base::Base;
 use super::kind::Kind;
 use super::relays::Relays;
-use super::session::Phase;
+use super::session_state::Phase;
 use super::silence::{Sign, Silence};
 use super::zmtp;
 use crate::error::ErrorCode;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::IoSlice;
 
 use super::base::Base;
-use super::session::Phase;
+use super::session_state::Phase;
 use super::state::Shard;
 use super::upstream;
 use crate::fanout::EgressQueue;

@@ -2,7 +2,7 @@
 
 use super::base::Base;
 use super::origin::Origin;
-use super::session::Phase;
+use super::session_state::Phase;
 use crate::carrier::LinkItem;
 use crate::ids::{Neighbour, RequestId, SessionId};
 use crate::wire::Frame;

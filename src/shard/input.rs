@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::membership::Subscribed;
 use super::origin::Origin;
 use super::publish::publish;
-use super::session::Phase;
+use super::session_state::Phase;
 use super::state::Shard;
 use super::successors::Predecessor;
 use super::{publishers, relays, zmtp};

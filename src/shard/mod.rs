@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `base`, `holds`, `audit` | the owners below: answers, ends of sessions, publishers that are held, invariants |
 //! | `clock` | time, as it was told and as it counts |
-//! | `session`, `sessions` | one connection's state, and the table of them |
+//! | `session_state`, `session_table` | one connection's state, and the table of them |
 //! | `links` | neighbours, which are the other shards and the carriers: what waits to go there, and what came from there |
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
@@ -71,8 +71,8 @@ mod relays;
 mod rest;
 #[cfg(test)]
 mod rig;
-mod session;
-mod sessions;
+mod session_state;
+mod session_table;
 mod silence;
 mod state;
 mod subscriptions;
@@ -91,6 +91,6 @@ pub use flush::Visit;
 pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, Outbox};
-pub use session::Phase;
-pub use sessions::Sessions;
+pub use session_state::Phase;
+pub use session_table::SessionTable;
 pub use state::Shard;

@@ -12,7 +12,7 @@ use super::base::Base;
 use super::config::ShardConfig;
 use super::kind::Kind;
 use super::outbox::Dial;
-use super::session::{Phase, Session};
+use super::session_state::{Phase, SessionState};
 use crate::carrier::BackOff;
 use crate::error::ErrorCode;
 use crate::fanout::Groups;
@@ -286,7 +286,7 @@ impl Relays {
     }
 
     /// A session of this shard has ended: if it was one to a direct publisher, that is to be tried again.
-    pub(super) fn on_closed(&mut self, base: &Base, session: &Session) {
+    pub(super) fn on_closed(&mut self, base: &Base, session: &SessionState) {
         if let Kind::Relay(peer) = &session.kind {
             self.on_dial_failed(base, peer.publisher);
         }
@@ -294,7 +294,7 @@ impl Relays {
 }
 
 fn tell(base: &mut Base, id: SessionId, frames: Bytes, count: u32) {
-    if base.sessions.get(id).is_some_and(Session::is_listening) {
+    if base.sessions.get(id).is_some_and(SessionState::is_listening) {
         base.queue(id, frames, count);
     }
 }

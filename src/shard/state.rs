@@ -16,8 +16,8 @@ use super::origin::Origin;
 use super::outbox::Outbox;
 use super::publishers::Publishers;
 use super::relay_peer::RelayPeer;
-use super::session::{Phase, Session};
-use super::sessions::Sessions;
+use super::session_state::{Phase, SessionState};
+use super::session_table::SessionTable;
 use super::succession::Succession;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
@@ -90,7 +90,7 @@ impl Shard {
 
     /// The sessions of this shard.
     #[inline]
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &SessionTable {
         &self.base.sessions
     }
 
@@ -143,7 +143,7 @@ impl Shard {
                 }
                 Door::Local => Kind::Local,
             };
-            Session::new((generation, kind, identity), policy, now, now + HANDSHAKE_DEADLINE)
+            SessionState::new((generation, kind, identity), policy, now, now + HANDSHAKE_DEADLINE)
         });
         self.base.counters.sessions += 1;
         self.base.counters.accepts += u64::from(matches!(door, Door::Native | Door::Zmtp(_)));

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::base::Base;
 use super::interest::Interest;
-use super::session::{Phase, Session};
+use super::session_state::{Phase, SessionState};
 use super::successors::{Awaiting, Predecessor, Successors};
 use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
@@ -104,7 +104,7 @@ impl Succession {
     }
 
     /// A session has ended: those that wait for it go on.
-    pub(super) fn succeed(&self, base: &mut Base, interest: &mut Interest, ended: &mut Session) {
+    pub(super) fn succeed(&self, base: &mut Base, interest: &mut Interest, ended: &mut SessionState) {
         let Some(successors) = ended.successors.take() else { return };
         for successor in successors.waiting {
             self.let_open_in_order(base, interest, successor);

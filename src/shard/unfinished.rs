@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use corecast_executors::MonotonicNs;
 
 use super::begun::Begun;
-use super::session::{Phase, Session};
-use super::sessions::Sessions;
+use super::session_state::{Phase, SessionState};
+use super::session_table::SessionTable;
 use crate::ids::SessionId;
 use crate::limits::{FRAME_STALL_CROWDED, PARTIAL_BYTES_IN_SLAB, UNFINISHED_BYTES_MAX};
 use crate::wire::Partial;
@@ -29,7 +29,7 @@ impl Unfinished {
     /// completed. Returns the sessions that may go on with theirs.
     pub(super) fn note(
         &mut self,
-        sessions: &mut Sessions,
+        sessions: &mut SessionTable,
         now: MonotonicNs,
         (id, partial, completed): (SessionId, Partial, bool),
     ) -> Vec<SessionId> {
@@ -64,7 +64,7 @@ impl Unfinished {
 
     /// A session has something to read and is to go on with its frame. `false`: it is a long one, for which there is no
     /// room now; the session waits.
-    pub(super) fn may_go_on(&mut self, sessions: &mut Sessions, id: SessionId) -> bool {
+    pub(super) fn may_go_on(&mut self, sessions: &mut SessionTable, id: SessionId) -> bool {
         let Some(session) = sessions.get_mut(id) else { return true };
         if !session.begun.is_long() || session.begun.admitted || session.held_by > 0 {
             return true;
@@ -77,13 +77,13 @@ impl Unfinished {
     }
 
     /// True if a session's long frame is at a stop while others wait for what it holds.
-    pub(super) fn is_in_the_way(&self, session: &Session, now: MonotonicNs) -> bool {
+    pub(super) fn is_in_the_way(&self, session: &SessionState, now: MonotonicNs) -> bool {
         let is_stalled = || now.saturating_since(session.begun.stepped.0) >= FRAME_STALL_CROWDED;
         !self.waiting.is_empty() && session.begun.is_long() && session.held_by == 0 && is_stalled()
     }
 
     /// A session that is held does not go on. Returns those that may, with what was set aside for it.
-    pub(super) fn suspend(&mut self, sessions: &mut Sessions, id: SessionId) -> Vec<SessionId> {
+    pub(super) fn suspend(&mut self, sessions: &mut SessionTable, id: SessionId) -> Vec<SessionId> {
         let Some(session) = sessions.get_mut(id).filter(|session| session.begun.admitted) else {
             return Vec::new();
         };
@@ -96,7 +96,7 @@ impl Unfinished {
     /// frame.
     pub(super) fn forget_session(
         &mut self,
-        sessions: &mut Sessions,
+        sessions: &mut SessionTable,
         id: SessionId,
     ) -> Option<Vec<SessionId>> {
         let session = sessions.get_mut(id).filter(|session| session.begun.is_long())?;
@@ -111,7 +111,7 @@ impl Unfinished {
     }
 
     /// There may be room for those that wait: lets them in, and returns them.
-    fn let_in_others(&mut self, sessions: &mut Sessions) -> Vec<SessionId> {
+    fn let_in_others(&mut self, sessions: &mut SessionTable) -> Vec<SessionId> {
         let mut admitted = Vec::new();
         while let Some(next) = self.waiting.front().copied() {
             if let Some(session) = sessions.get_mut(next)
@@ -126,7 +126,7 @@ impl Unfinished {
     }
 
     /// Counts again what is not finished.
-    pub(super) fn audit(&self, sessions: &Sessions) {
+    pub(super) fn audit(&self, sessions: &SessionTable) {
         let (mut bytes, mut reserved, mut admitted) = (0, 0, 0);
         for (_, session) in sessions.iter() {
             bytes += session.begun.bytes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::base::Base;
-use super::session::Phase;
+use super::session_state::Phase;
 use crate::fanout::{Author, REASON_PUBLISHER};
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::{CONTROL_BYTES_MAX, TOPIC_BYTES_MAX};

@@ -35,9 +35,9 @@ use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoint
 use crate::topic::Filter;
 use crate::wire::Frame;
 
-/// The phase of a session.
+/// The phase of a client's session.
 #[derive(Clone, Debug)]
-pub(in crate::client) enum Phase {
+pub(in crate::client) enum ClientPhase {
     /// Not connected, or not welcomed yet.
     Opening,
     /// Welcomed.
@@ -55,13 +55,13 @@ pub(in crate::client) struct Terms {
 }
 
 /// A change among direct publishers, as the broker tells it.
-pub(in crate::client) enum News {
+pub(in crate::client) enum PublisherNews {
     Up(Registration),
     Down(PublisherId, u64),
 }
 
 pub(in crate::client) struct State {
-    pub(super) phase: Phase,
+    pub(super) phase: ClientPhase,
     pub(in crate::client) terms: Terms,
     pub(in crate::client) out: OutBuffer,
     /// Publishes that wait for the session to open.
@@ -94,7 +94,7 @@ pub(in crate::client) struct State {
     /// The registration of this client's own direct publisher.
     pub(in crate::client) announcement: Option<Announcement>,
     /// Changes among direct publishers, not acted on yet.
-    news: Vec<News>,
+    news: Vec<PublisherNews>,
     /// The direct publishers that the peer has told of, those that have left as well.
     heard: Heard,
     /// The feed of a session that views the registry: it takes the news, and nobody acts on them.
@@ -115,7 +115,7 @@ pub(in crate::client) struct State {
 impl State {
     pub(in crate::client) fn new(now: MonotonicNs) -> Self {
         State {
-            phase: Phase::Opening,
+            phase: ClientPhase::Opening,
             terms: Terms {
                 frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
                 heartbeat: HEARTBEAT_DEFAULT,
@@ -154,7 +154,7 @@ impl State {
     /// `Err` once the session has failed for good.
     pub(in crate::client) fn alive(&self) -> Result<(), Error> {
         match &self.phase {
-            Phase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
+            ClientPhase::Failed(kind, text) => Err(Error::new(*kind, text.clone())),
             _ => Ok(()),
         }
     }
@@ -165,7 +165,7 @@ impl State {
     }
 
     pub(in crate::client) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.phase, ClientPhase::Open)
     }
 
     /// Longest body of a frame that is taken from the peer now: nobody has asked for more than a welcome before that.
@@ -213,7 +213,7 @@ impl State {
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
     fn on_welcome(&mut self, terms: Terms) {
         self.terms = terms;
-        self.phase = Phase::Open;
+        self.phase = ClientPhase::Open;
         self.open_since = Some(self.last_heard);
         let (modes, before) = (mem::take(&mut self.next_modes), Rc::clone(&self.modes));
         if *self.modes != modes {
@@ -249,8 +249,8 @@ impl State {
         }
         self.requests.on_disconnected();
         self.subscribers.on_disconnected(self.received_at);
-        if !matches!(self.phase, Phase::Failed(..)) {
-            self.phase = Phase::Opening;
+        if !matches!(self.phase, ClientPhase::Failed(..)) {
+            self.phase = ClientPhase::Opening;
         }
     }
 
@@ -327,7 +327,7 @@ impl State {
 
     /// It is not tried again.
     pub(super) fn fail(&mut self, error: &Error) {
-        self.phase = Phase::Failed(error.kind(), error.to_string());
+        self.phase = ClientPhase::Failed(error.kind(), error.to_string());
     }
 
     /// A frame that is meant for this end.
@@ -392,7 +392,7 @@ impl State {
                     Some(feed) => feed.on_up(registration, lease_left),
                     None => {
                         self.heard.add(registration.publisher);
-                        self.news.push(News::Up(registration));
+                        self.news.push(PublisherNews::Up(registration));
                     }
                 }
             }
@@ -407,7 +407,7 @@ impl State {
                         if self.heard.add(PublisherId(publisher)) {
                             self.subscribers.on_stranger_gone();
                         }
-                        self.news.push(News::Down(PublisherId(publisher), epoch));
+                        self.news.push(PublisherNews::Down(PublisherId(publisher), epoch));
                     }
                 }
             }
@@ -423,7 +423,7 @@ impl State {
     }
 
     /// The news to be acted on now.
-    pub(super) fn take_news(&mut self) -> Vec<News> {
+    pub(super) fn take_news(&mut self) -> Vec<PublisherNews> {
         mem::take(&mut self.news)
     }
 

@@ -14,7 +14,7 @@ use super::life::{ConnectionEnd, Session, is_final, jittered};
 use super::paused::PausedStream;
 use super::peer::Peer;
 use super::promise::Promise;
-use super::state::{News, State};
+use super::state::{PublisherNews, State};
 use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
@@ -48,8 +48,8 @@ impl Session {
         }
         for news in all {
             match news {
-                News::Up(registration) => self.on_publisher_up(Arc::new(registration)),
-                News::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
+                PublisherNews::Up(registration) => self.on_publisher_up(Arc::new(registration)),
+                PublisherNews::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
             }
         }
         self.connect_due(self.runtime.clock.now());

@@ -33,7 +33,7 @@ pub enum Phase {
 
 /// One connection's state. Small while it is idle: what is rare is boxed or empty.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct SessionState {
     pub(super) generation: u32,
     pub(super) phase: Phase,
     /// The kind of it, and what only that kind has.
@@ -83,14 +83,14 @@ pub(super) struct Session {
     pub(super) rest: Option<Box<Rest>>,
 }
 
-impl Session {
+impl SessionState {
     pub(super) fn new(
         (generation, kind, identity): (u32, Kind, Identity),
         policy: OverflowPolicy,
         now: MonotonicNs,
         deadline: MonotonicNs,
     ) -> Self {
-        Session {
+        SessionState {
             generation,
             phase: Phase::Greeting,
             egress: EgressQueue::of(kind.encoding()),

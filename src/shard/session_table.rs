@@ -4,7 +4,7 @@
 use slab::Slab;
 
 use super::rest::Rest;
-use super::session::{Phase, Session};
+use super::session_state::{Phase, SessionState};
 use crate::auth::Identity;
 use crate::fanout::{Batch, EgressQueue};
 use crate::ids::SessionId;
@@ -12,14 +12,14 @@ use crate::topic::Filter;
 
 /// The sessions of one shard.
 #[derive(Default)]
-pub struct Sessions {
-    slots: Slab<Session>,
+pub struct SessionTable {
+    slots: Slab<SessionState>,
     next_generation: u32,
 }
 
-impl Sessions {
+impl SessionTable {
     /// Files a session that `make` builds for its generation.
-    pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> Session) -> SessionId {
+    pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> SessionState) -> SessionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let slot = self.slots.insert(make(generation));
@@ -27,12 +27,12 @@ impl Sessions {
     }
 
     #[inline]
-    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
+    pub(super) fn get(&self, id: SessionId) -> Option<&SessionState> {
         self.slots.get(id.slot as usize).filter(|s| s.generation == id.generation)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut SessionState> {
         self.slots.get_mut(id.slot as usize).filter(|s| s.generation == id.generation)
     }
 
@@ -78,7 +78,7 @@ impl Sessions {
     /// True if frames of this session are still taken.
     #[inline]
     pub(super) fn is_listening(&self, id: SessionId) -> bool {
-        self.get(id).is_some_and(Session::is_listening)
+        self.get(id).is_some_and(SessionState::is_listening)
     }
 
     /// The peer of a session, while the session is there.
@@ -112,7 +112,7 @@ impl Sessions {
         self.iter().map(|(_, session)| session.watches as usize).sum()
     }
 
-    pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<SessionState> {
         self.get(id)?;
         Some(self.slots.remove(id.slot as usize))
     }
@@ -138,7 +138,7 @@ impl Sessions {
         Some(SessionId { slot: u32::try_from(slot).ok()?, generation: session.generation })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &SessionState)> {
         self.slots.iter().map(|(slot, session)| {
             let slot = u32::try_from(slot).expect("SESSIONS_PER_SHARD_MAX fits");
             (SessionId { slot, generation: session.generation }, session)
