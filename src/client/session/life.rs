@@ -13,6 +13,7 @@ use super::dials::DialPermit;
 use super::holds::{Blocking, Holds};
 use super::introductions::Introductions;
 use super::peer::Peer;
+use super::returning::Returning;
 use super::runtime::{ClientRuntime, Ticked};
 use super::sinks::Sinks;
 use super::state::State;
@@ -21,7 +22,6 @@ use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
 use crate::client::deadline::Deadline;
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::ids::SubscriberId;
 use crate::limits::{
     HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX,
     RECONNECT_PAUSE_MIN,
@@ -40,8 +40,8 @@ pub(in crate::client) struct Session {
     pub(in crate::client) sinks: Rc<Sinks>,
     /// Direct publishers that the broker has introduced.
     pub(super) introductions: RefCell<Introductions<Session>>,
-    /// Subscribers that are in force at the broker again, and wait for direct publishers until then.
-    pub(super) returning: RefCell<Vec<(SubscriberId, MonotonicNs)>>,
+    /// Subscribers that are in force at the broker again, and wait for direct publishers.
+    pub(super) returning: RefCell<Returning>,
     /// Users wait here for answers, room, or the end.
     pub(in crate::client) changed: Rc<Waiters>,
     pub(super) stream: RefCell<Option<Rc<Stream>>>,

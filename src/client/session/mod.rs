@@ -17,6 +17,7 @@
 //! | `connection` | one connection and its pumps |
 //! | `streams` | sessions to the direct publishers that the broker names |
 //! | `introductions`, `introduced` | all of those publishers and their turns; one of them, and its stream |
+//! | `returning` | subscribers whose gap waits until those publishers have confirmed them |
 //! | `paused`, `promise` | the memory of such a stream between two connections; the promise to a subscriber that its misses are told |
 //! | `dials`, `losses` | permits to connect to them; the losses that were logged lately |
 //! | `runtime` | what all sessions of one executor share |
@@ -37,6 +38,9 @@ mod peer;
 mod promise;
 mod registry_feed;
 mod requests;
+mod returning;
+#[cfg(test)]
+mod rig;
 mod runtime;
 mod sinks;
 mod state;

@@ -13,7 +13,6 @@ use super::introduced::{DirectSession, FAILURES_MAX, Introduced, StreamEnd};
 use super::life::{ConnectionEnd, Session, is_final, jittered};
 use super::paused::PausedStream;
 use super::peer::Peer;
-use super::promise::Promise;
 use super::state::{PublisherNews, State};
 use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
@@ -94,13 +93,7 @@ impl Session {
             let mut introductions = self.introductions.borrow_mut();
             let known = introductions.want(registration, now);
             if !known.has(id) {
-                let subscribers = &self.state.borrow().subscribers;
-                let mut promise = Promise::new(now);
-                if subscribers.is_withheld(id) {
-                    promise = Promise::withheld(now);
-                } else if subscribers.may_have_missed(id, has_begun) {
-                    promise.make();
-                }
+                let promise = self.state.borrow().subscribers.promise_at_publisher(id, has_begun, now);
                 known.subscribe(id, filters, promise);
             }
         }
@@ -163,21 +156,16 @@ impl Session {
     /// publishers that are known, behind what they have sent before, or in [`DIRECT_SETTLE`].
     pub(super) fn return_half(&self, id: SubscriberId) {
         let now = self.runtime.clock.now();
-        self.introductions.borrow_mut().iter_mut().for_each(|known| known.mark(id));
-        self.returning.borrow_mut().push((id, now + DIRECT_SETTLE));
+        self.returning.borrow_mut().add(id, now, &mut self.introductions.borrow_mut());
         self.return_settled(now);
     }
 
     /// Tells those of their gap that are in force everywhere, or have waited for long enough.
     fn return_settled(&self, now: MonotonicNs) {
-        let is_settled = |id: SubscriberId| self.introductions.borrow().unsettled(id, now).is_empty();
-        let (settled, waiting) =
-            self.returning.take().into_iter().partition(|(id, until)| *until <= now || is_settled(*id));
-        self.returning.replace(waiting);
-        for (id, _) in settled {
+        let settled = self.returning.borrow_mut().take_settled(now, &mut self.introductions.borrow_mut());
+        for id in settled {
             self.state.borrow_mut().release(id);
             self.tell_gap(id);
-            self.introductions.borrow_mut().iter_mut().for_each(|known| known.release(id));
         }
     }
 
@@ -302,8 +290,7 @@ impl Session {
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
     pub(super) fn doubt_introductions(&self) {
         self.introductions.borrow_mut().doubt_all();
-        // They come back with another connection.
-        self.returning.take();
+        self.returning.borrow_mut().clear();
     }
 
     /// A tick: publishers that are to be connected to, those that a broker that came back does not confirm, and those

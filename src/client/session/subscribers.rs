@@ -117,11 +117,6 @@ impl Subscribers {
         self.half_returned.pop()
     }
 
-    /// True if the gap of this subscriber waits.
-    pub(super) fn is_withheld(&self, id: SubscriberId) -> bool {
-        self.by_id.get(&id).is_some_and(|s| s.promise.is_withheld())
-    }
-
     /// The gap of this subscriber is told now.
     pub(super) fn release(&mut self, id: SubscriberId, is_open: bool) {
         if let Some(subscribed) = self.by_id.get_mut(&id) {
@@ -226,10 +221,24 @@ impl Subscribers {
         }
     }
 
-    /// True if a publisher that this subscriber hears of only now may have published what the subscriber was promised:
-    /// when it has begun before, or when the subscriber itself is only coming back.
-    pub(super) fn may_have_missed(&self, id: SubscriberId, has_begun: bool) -> bool {
-        self.by_id.get(&id).is_some_and(|s| s.is_settled && (s.outstanding > 0 || has_begun))
+    /// The promise to a subscriber at a publisher that it hears of only now. Broken from the start while the subscriber's gap is
+    /// withheld, which tells of that, too; and where the publisher may have published what the subscriber was promised: when
+    /// it has begun before, or when the subscriber itself is only coming back.
+    pub(super) fn promise_at_publisher(
+        &self,
+        id: SubscriberId,
+        has_begun: bool,
+        now: MonotonicNs,
+    ) -> Promise {
+        let Some(subscribed) = self.by_id.get(&id) else { return Promise::new(now) };
+        if subscribed.promise.is_withheld() {
+            return Promise::withheld(now);
+        }
+        let mut promise = Promise::new(now);
+        if subscribed.is_settled && (subscribed.outstanding > 0 || has_begun) {
+            promise.make();
+        }
+        promise
     }
 
     /// The subscribers that have missed something, now that this session ends and does not come back. `cut_off`: without

@@ -1,40 +1,10 @@
 //! Subscribers of a session, which is lost and comes back.
 
-use bytes::Bytes;
-
+use super::super::rig::{WELCOME, open, requests};
 use super::super::state::State;
 use super::*;
 use crate::ClientConfig;
 use crate::registry::DOWN_FORGOTTEN;
-use crate::wire::splitter;
-
-const WELCOME: Frame<'static> = Frame::Welcome {
-    session: 1,
-    epoch: 1,
-    frame_bytes_max: 1 << 20,
-    heartbeat_ms: 15_000,
-    overflow: 1,
-    ticket: 0,
-};
-
-/// A state that has said hello and was welcomed.
-fn open(mut state: State) -> State {
-    state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
-    state.out.sent(state.out.unsent().len());
-    state.on_control(WELCOME);
-    state
-}
-
-/// The requests that are unsent, which leave with this.
-fn requests(state: &mut State) -> Vec<u32> {
-    let unsent = Bytes::copy_from_slice(state.out.unsent());
-    state.out.sent(unsent.len());
-    let requests = splitter::frames(&unsent).filter_map(|(_, frame)| match frame {
-        Frame::Subscribe { request, .. } => Some(request),
-        _ => None,
-    });
-    requests.collect()
-}
 
 #[test]
 fn a_lost_connection_is_told_once_when_all_is_in_force_again() {
@@ -123,20 +93,23 @@ fn who_is_only_beginning_has_missed_nothing_of_whom_it_hears_of() {
     let filters = [Filter::parse("a").expect("a filter")];
     let mut state = open(State::new(MonotonicNs(1)));
     let id = state.subscribe(&filters, MonotonicNs(1));
-    assert!(!state.subscribers.may_have_missed(id, true));
+    let may_have_missed = |state: &State, has_begun| {
+        state.subscribers.promise_at_publisher(id, has_begun, MonotonicNs(1)).is_broken()
+    };
+    assert!(!may_have_missed(&state, true));
     for request in requests(&mut state) {
         state.on_control(Frame::Done { request });
     }
-    assert!(!state.subscribers.may_have_missed(id, true), "its publishers are still being asked");
+    assert!(!may_have_missed(&state, true), "its publishers are still being asked");
     state.subscribers.settled(id);
-    assert!(state.subscribers.may_have_missed(id, true) && !state.subscribers.may_have_missed(id, false));
+    assert!(may_have_missed(&state, true) && !may_have_missed(&state, false));
     state.on_disconnected();
     let mut state = open(state);
-    assert!(state.subscribers.may_have_missed(id, false), "who began while it was away did not wait for it");
+    assert!(may_have_missed(&state, false), "who began while it was away did not wait for it");
     for request in requests(&mut state) {
         state.on_control(Frame::Done { request });
     }
-    assert!(!state.subscribers.may_have_missed(id, false));
+    assert!(!may_have_missed(&state, false));
 }
 
 #[test]
@@ -242,6 +215,9 @@ fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_
             assert_eq!(state.subscribers.pop_returned(), at_once, "{before}, then {now}");
             assert_eq!(state.subscribers.pop_half_returned(), later, "{before}, then {now}");
             assert_eq!(state.subscribers.is_untold(id), later.is_some(), "nothing is handed out until then");
+            let mut introduced = state.subscribers.promise_at_publisher(id, false, MonotonicNs(1));
+            assert_eq!(introduced.is_withheld(), later.is_some(), "nor of a publisher that is news");
+            assert!(!introduced.keep(), "which has no gap of its own");
             state.release(id);
             assert!(!state.subscribers.is_untold(id) && state.subscribers.pop_returned().is_none());
         }
