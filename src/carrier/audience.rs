@@ -23,6 +23,6 @@ impl Audience {
     /// True if they go to sessions of this encoding.
     #[inline]
     pub(crate) fn has(self, encoding: Encoding) -> bool {
-        self != Audience::ZmtpHere || encoding == Encoding::Zmtp
+        self != Audience::ZmtpHere || encoding.needs_relays()
     }
 }

@@ -136,19 +136,24 @@ impl Chunk {
 
     /// The topic of its first message, if it begins with one.
     pub(crate) fn first_topic(&self) -> Option<&[u8]> {
-        if self.encoding == Encoding::Zmtp {
-            return zmtp::first_part(&self.bytes).map(route_key);
-        }
-        splitter::first_frame(&self.bytes)?.message_topic().map(route_key)
+        let topic = match self.encoding {
+            Encoding::Native => splitter::first_frame(&self.bytes)?.message_topic(),
+            Encoding::Zmtp => zmtp::first_part(&self.bytes),
+        };
+        topic.map(route_key)
     }
 
     /// Calls `each` for every frame, in order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Piece<'_>)) {
-        if self.encoding == Encoding::Zmtp {
-            return zmtp::for_each_message(&self.bytes, |range, first| {
+        match self.encoding {
+            Encoding::Native => self.for_each_frame(each),
+            Encoding::Zmtp => zmtp::for_each_message(&self.bytes, |range, first| {
                 each(&Piece { range, topic: route_key(first), missed: 1, is_message: true });
-            });
+            }),
         }
+    }
+
+    fn for_each_frame(&self, mut each: impl FnMut(&Piece<'_>)) {
         let mut at = 0;
         for (bytes, frame) in splitter::frames(&self.bytes) {
             let range = at..at + bytes.len();

@@ -346,7 +346,7 @@ impl EgressQueue {
 
     /// Writes the notices of the gaps among so many items that leave, or lets those in front go that cannot be told.
     fn write_notices(&mut self, items: usize) {
-        if self.encoding != Encoding::Native {
+        if !self.encoding.can_tell_gaps() {
             return self.pop_unsent();
         }
         for item in self.items.iter_mut().filter(|item| !matches!(item, Item::Gone)).take(items) {
@@ -364,9 +364,9 @@ impl EgressQueue {
         if self.front_sent > 0 {
             return;
         }
-        let untold = self.encoding != Encoding::Native;
+        let tells_gaps = self.encoding.can_tell_gaps();
         while let Some(Item::Gone | Item::Gap(_)) = self.items.front() {
-            if !untold && matches!(self.items.front(), Some(Item::Gap(_))) {
+            if tells_gaps && matches!(self.items.front(), Some(Item::Gap(_))) {
                 return;
             }
             self.pop_front();

@@ -20,6 +20,26 @@ pub enum Encoding {
     Zmtp,
 }
 
+impl Encoding {
+    /// True if the notice of a gap can be written in it; else drops are only counted.
+    #[inline]
+    pub fn can_tell_gaps(self) -> bool {
+        match self {
+            Encoding::Native => true,
+            Encoding::Zmtp => false,
+        }
+    }
+
+    /// True if its readers cannot be introduced to direct publishers, whose messages are relayed to them.
+    #[inline]
+    pub fn needs_relays(self) -> bool {
+        match self {
+            Encoding::Native => false,
+            Encoding::Zmtp => true,
+        }
+    }
+}
+
 /// The author of the messages of a ZeroMQ session, which do not name one themselves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Author {

@@ -32,7 +32,7 @@ impl Demand {
 
     /// A group of sessions that are written to in this encoding has a filter.
     pub(super) fn file(&mut self, base: &mut Base, filter: &Filter, (group, encoding): (GroupId, Encoding)) {
-        if encoding == Encoding::Zmtp {
+        if encoding.needs_relays() {
             self.relays.file(filter, group);
         }
         if let Some(seq) = self.interest.add(filter) {

@@ -12,7 +12,7 @@ use crate::auth::{Action, Verdict};
 use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
 use crate::fanout::{
-    BadRoute, Batch, Chunk, Cutter, Deliveries, Encoding, Fanout, Messages, Offer, OverflowPolicy, ToGroup,
+    BadRoute, Batch, Chunk, Cutter, Deliveries, Fanout, Messages, Offer, OverflowPolicy, ToGroup,
 };
 use crate::ids::{Neighbour, SessionId};
 use crate::limits::TOPIC_BYTES_MAX;
@@ -119,7 +119,7 @@ fn publish_to_group(base: &mut Base, members: &[SessionId], chunks: &[Rc<Chunk>]
                 Offer::Dropped(messages) => {
                     base.counters.drops[drop_reason(session.policy)] += messages;
                     base.outbox.losses.note(drop_reason(session.policy), messages, *id);
-                    if chunk.encoding != Encoding::Native {
+                    if !chunk.encoding.can_tell_gaps() {
                         base.counters.gaps_untold += messages;
                     }
                 }

@@ -127,7 +127,7 @@ impl Relays {
     /// A ZeroMQ session leaves, and with it all that it asked direct publishers for.
     pub(super) fn leave(&mut self, base: &mut Base, directory: &Directory, id: SessionId) {
         let Some(session) = base.sessions.get(id) else { return };
-        if !session.kind.is_zmtp() || self.relays.is_empty() {
+        if !session.kind.encoding().needs_relays() || self.relays.is_empty() {
             return;
         }
         let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
