@@ -67,7 +67,7 @@ pub use executor::{ExecutorError, Sockets};
 pub use host_check::{Finding, HostCheck, Level};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
-pub use link::{Inbox, Link, RecvTimeout, Refused, link};
+pub use link::{Inbox, Link, RecvTimeout, Refused, link, link_to_shard};
 pub use net::ReadySocket;
 pub use open_files::{OPEN_FILES_RESERVED_MAX, OpenFilesRoom, raise_open_files, reserved_open_files};
 pub use pacer::Pacer;

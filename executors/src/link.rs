@@ -25,8 +25,13 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     (Link { sender, capacity, stir: None }, Inbox { receiver, stir: None })
 }
 
-/// Makes a channel to a shard, whose rest `stir` ends.
-pub(crate) fn link_to_shard<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
+/// Makes a channel to a shard, from any thread. A message on it ends the shard's rest, and the shard does not rest until
+/// it has taken the message; `stir` is from the shard's own [`Ticks::stir`](crate::Ticks::stir).
+///
+/// # Panics
+/// If `capacity` is 0, like [`link`].
+#[must_use]
+pub fn link_to_shard<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
     let (link, inbox) = link(capacity);
     (Link { stir: Some(stir.clone()), ..link }, Inbox { stir: Some(stir.clone()), ..inbox })
 }

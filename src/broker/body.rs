@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::flush::settle;
 use super::runtime::Runtime;
 use super::{CutOff, Item, dial, links, listener};
-use crate::ids::ShardId;
+use crate::ids::Neighbour;
 use crate::shard::{Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
 
@@ -35,7 +35,7 @@ pub(super) fn begin(
     let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, ticks.stir(), now);
     for (from, inbox) in inboxes.into_iter().enumerate() {
         if let Some(inbox) = inbox {
-            let from = ShardId(u16::try_from(from).expect("shards are counted in 16 bits"));
+            let from = Neighbour(u16::try_from(from).expect("neighbours are counted in 16 bits"));
             spawn_local(links::pump(Rc::clone(&runtime), from, inbox)).detach();
         }
     }
@@ -58,7 +58,7 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                 begin_drain(&runtime, time);
                 break Some(report);
             }
-            Some(Item::Link(_) | Item::Adopt { .. } | Item::Left | Item::Begin(_)) => {
+            Some(Item::Link(_) | Item::Adopt { .. } | Item::Left(_) | Item::Begin(_)) => {
                 unreachable!("these come over links, or before a shard is there")
             }
             None => {

@@ -147,7 +147,7 @@ async fn tell_acceptor(runtime: &Runtime) {
         None => runtime.placement.session_left(runtime.id),
         Some(link) => {
             // An acceptor that has ended places nothing any more.
-            let _ = link.send(Item::Left).await;
+            let _ = link.send(Item::Left(runtime.id)).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Items from other shards: one pump for each link, in bounded turns.
+//! Items from neighbours: one pump for each link, in bounded turns.
 
 use std::rc::Rc;
 
@@ -8,12 +8,12 @@ use super::Item;
 use super::flush::settle;
 use super::ingress::adopt_or_refuse;
 use super::runtime::Runtime;
-use crate::ids::ShardId;
+use crate::ids::Neighbour;
 use crate::limits::LINK_ITEMS_PER_TURN;
 
-/// Drains the link from one shard for as long as that shard lives. It never waits for a subscriber: so no link can stop
+/// Drains the link from one neighbour for as long as that lives. It never waits for a subscriber: so no link can stop
 /// another, whatever is full.
-pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<Item>) {
+pub(super) async fn pump(runtime: Rc<Runtime>, from: Neighbour, mut inbox: Inbox<Item>) {
     loop {
         let Some(item) = inbox.recv().await else { return };
         runtime.hear(MonotonicNs::now());
@@ -34,7 +34,7 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: ShardId, mut inbox: Inbox<I
     }
 }
 
-fn go_on(runtime: &Runtime, from: ShardId) {
+fn go_on(runtime: &Runtime, from: Neighbour) {
     let mut shard = runtime.shard.borrow_mut();
     shard.go_on_with_link(from);
     if shard.wants_tick() {
@@ -43,12 +43,12 @@ fn go_on(runtime: &Runtime, from: ShardId) {
 }
 
 /// The next item that has come, unless those before it were all the work of this turn.
-fn more(runtime: &Runtime, from: ShardId, inbox: &mut Inbox<Item>) -> Option<Item> {
+fn more(runtime: &Runtime, from: Neighbour, inbox: &mut Inbox<Item>) -> Option<Item> {
     let behind = runtime.shard.borrow().links().is_behind(from);
     if behind { None } else { inbox.try_recv() }
 }
 
-fn take(runtime: &Rc<Runtime>, from: ShardId, item: Item) {
+fn take(runtime: &Rc<Runtime>, from: Neighbour, item: Item) {
     match item {
         Item::Link(item) => {
             let mut shard = runtime.shard.borrow_mut();
@@ -61,9 +61,9 @@ fn take(runtime: &Rc<Runtime>, from: ShardId, item: Item) {
             runtime.stir();
             adopt_or_refuse(runtime, accepted, door);
         }
-        Item::Left => {
+        Item::Left(shard) => {
             runtime.stir();
-            runtime.placement.session_left(from);
+            runtime.placement.session_left(shard);
         }
         Item::Listen { .. } | Item::Begin(_) | Item::Drain { .. } => {
             unreachable!("commands come from outside")

@@ -61,12 +61,13 @@ pub use process::Broker;
 pub use zmtp_ingest::{ZmtpScratch, ingest_zmtp};
 
 use crate::carrier::LinkItem;
+use crate::ids::ShardId;
 use crate::shard::Door;
 use crate::transport::{Accepted, Endpoint, ListeningSocket};
 
 /// An item on a link between the executors of a broker, or on the commands link of one.
 pub(crate) enum Item {
-    /// From shard to shard.
+    /// From neighbour to neighbour.
     Link(LinkItem),
     /// From the acceptor: this connection is yours.
     Adopt {
@@ -75,8 +76,8 @@ pub(crate) enum Item {
         /// The protocol that it speaks.
         door: Door,
     },
-    /// To the acceptor: one of my sessions has ended.
-    Left,
+    /// To the acceptor: a session of this shard has ended.
+    Left(ShardId),
     /// To the first shard: accept on these.
     Listen {
         /// The listeners, with what they are for.

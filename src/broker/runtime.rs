@@ -24,9 +24,9 @@ pub(super) struct Runtime {
     pub(super) shard: RefCell<Shard>,
     pub(super) buffers: RefCell<ReadBuffers>,
     pub(super) connections: Connections,
-    /// By shard; `None` for this one.
+    /// By neighbour; `None` for this shard.
     pub(super) links: Vec<Option<Link<Item>>>,
-    /// By target shard: a task waits for room on that link, so nobody else may send on it.
+    /// By neighbour: a task waits for room on that link, so nobody else may send on it.
     pub(super) link_waits: Vec<Cell<bool>>,
     pub(super) time: Timekeeper,
     pub(super) journal: Journal,
@@ -55,14 +55,14 @@ impl Runtime {
         stir: Stir,
         now: MonotonicNs,
     ) -> Rc<Self> {
-        let id = shard.links().me();
+        let (id, shards) = (shard.links().me(), shard.links().shards());
         Rc::new(Runtime {
             id,
             shard: RefCell::new(shard),
             buffers: RefCell::default(),
             connections: Connections::default(),
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
-            placement: Placement::new(links.len()),
+            placement: Placement::new(shards),
             links,
             time: Timekeeper::new(now, stir),
             journal: Journal::new(id),
@@ -177,5 +177,23 @@ impl Runtime {
         let cut_off = self.drain.ended().await;
         self.dial.raise();
         cut_off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_executors::link;
+
+    use super::*;
+    use crate::shard::ShardConfig;
+
+    #[test]
+    fn connections_are_placed_on_shards_and_on_no_carrier() {
+        let config = ShardConfig { shards: 2, carriers: 1, ..ShardConfig::default() };
+        let links = vec![None, Some(link(1).0), Some(link(1).0)];
+        let shard = Shard::new(ShardId(0), config, MonotonicNs(0));
+        let runtime = Runtime::new(shard, links, Stir::default(), MonotonicNs(0));
+        let placed: Vec<u16> = (0..4).map(|_| runtime.placement.place().0).collect();
+        assert_eq!(placed, [0, 1, 0, 1]);
     }
 }

@@ -53,6 +53,11 @@ impl Links {
         self.me
     }
 
+    /// The number of shards, this one included. The neighbours behind them are carriers.
+    pub fn shards(&self) -> usize {
+        usize::from(self.shards)
+    }
+
     /// The other shards: those that share the registry, and count subscribers.
     pub(super) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
         let me = self.me;
