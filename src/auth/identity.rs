@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
+use crate::ids::PublisherId;
+
 /// The peer of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Identity {
     /// A peer that has proved nothing, at this address; a Unix socket has none.
     Anonymous(Option<SocketAddr>),
+    /// A registered direct publisher, to which this broker has connected itself, at this address.
+    Relayed(PublisherId, Option<SocketAddr>),
     /// This process: what a direct publisher publishes itself.
     Own,
 }
@@ -15,7 +19,7 @@ impl Identity {
     /// The address that the peer connects from, or listens at.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Identity::Anonymous(address) => *address,
+            Identity::Anonymous(address) | Identity::Relayed(_, address) => *address,
             Identity::Own => None,
         }
     }

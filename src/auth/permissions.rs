@@ -30,10 +30,9 @@ pub enum Verdict {
 }
 
 /// The rules that verdicts follow. The same for all shards of a process.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub enum Permissions {
     /// Everybody may do everything.
-    #[default]
     All,
     /// The rule of a test.
     #[cfg(test)]

@@ -11,7 +11,6 @@ use super::flush::settle;
 use super::local_port::LocalPort;
 use super::runtime::Runtime;
 use super::{Item, Listener, body};
-use crate::auth::Identity;
 use crate::shard::{Door, ShardConfig};
 use crate::telemetry::Pulse;
 use crate::wire::split;
@@ -34,7 +33,7 @@ impl LocalHost {
         listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config, Pulse::default());
-        let session = runtime.shard.borrow_mut().on_open(Door::Local, Identity::Own);
+        let session = runtime.shard.borrow_mut().on_open(Door::Local, Door::Local.identity(None));
         let session = session.expect("the local API is always let in");
         let port = Rc::new(LocalPort::new(session));
         runtime.set_local(Rc::clone(&port));

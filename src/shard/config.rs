@@ -63,7 +63,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
-            permissions: Permissions::default(),
+            permissions: Permissions::All,
             turn_steps_max: TURN_STEPS_MAX,
             zmtp_publishers: false,
             zmtp_verbose: false,

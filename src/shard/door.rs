@@ -1,5 +1,8 @@
 //! Ways by which sessions come to a shard.
 
+use std::net::SocketAddr;
+
+use crate::auth::Identity;
 use crate::ids::PublisherId;
 use crate::zmtp::Sides;
 
@@ -15,4 +18,15 @@ pub enum Door {
     Relay(PublisherId),
     /// No connection: the local API of a direct publisher.
     Local,
+}
+
+impl Door {
+    /// The identity of a peer that comes by this door from this address, before it has proved anything.
+    pub fn identity(self, address: Option<SocketAddr>) -> Identity {
+        match self {
+            Door::Native | Door::Zmtp(_) => Identity::Anonymous(address),
+            Door::Relay(publisher) => Identity::Relayed(publisher, address),
+            Door::Local => Identity::Own,
+        }
+    }
 }

@@ -339,18 +339,32 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::door::Door;
-    use super::super::rig::Rig;
+    use super::super::rig::{Rig, message};
     use super::*;
-    use crate::auth::Identity;
+    use crate::auth::{Action, Identity, Permissions, Verdict};
     use crate::fanout::OverflowPolicy;
     use crate::registry::{Mode, ModeRules};
     use crate::wire::greeting::GREETING_BYTES;
     use crate::wire::splitter;
 
-    /// A shard with ZeroMQ subscribers, and with direct publishers of any topic.
-    fn rig() -> Rig {
+    /// A direct publisher's answer to the hello.
+    const WELCOME: Frame<'_> = Frame::Welcome {
+        session: 1,
+        epoch: 0,
+        frame_bytes_max: 1000,
+        heartbeat_ms: 1000,
+        overflow: 1,
+        ticket: 0,
+    };
+
+    /// One shard with ZeroMQ subscribers, and with direct publishers of any topic.
+    fn config() -> ShardConfig {
         let modes = Arc::new(ModeRules::new(Vec::new(), Mode::Direct).expect("no rules"));
-        Rig::new(&ShardConfig { modes, zmtp_subscribers: true, ..ShardConfig::default() })
+        ShardConfig { modes, zmtp_subscribers: true, ..ShardConfig::default() }
+    }
+
+    fn rig() -> Rig {
+        Rig::new(&config())
     }
 
     fn zmtp_subscribe(rig: &mut Rig, id: SessionId, prefixes: impl Iterator<Item = String>) {
@@ -376,7 +390,7 @@ mod tests {
     /// The subscriptions that a publisher is told when it is connected, as `subscriber:filter`.
     fn told(rig: &mut Rig, publisher: u64) -> Vec<String> {
         let door = Door::Relay(PublisherId(publisher));
-        let id = rig.shards[0].on_open(door, Identity::Anonymous(None)).expect("it is wanted");
+        let id = rig.shards[0].on_open(door, door.identity(None)).expect("it is wanted");
         let bytes = Bytes::from(rig.take(0, id)).slice(GREETING_BYTES..);
         let told = splitter::frames(&bytes).filter_map(|(_, frame)| match frame {
             Frame::Subscribe { filter, subscriber, .. } => {
@@ -408,6 +422,29 @@ mod tests {
         assert_eq!(told(&mut rig, 3), [format!("{two}:a.b")]);
         let _ = rig.shards[0].on_closed(second, false);
         assert!(!register(&mut rig, 4, "a.*").0, "nobody is left");
+    }
+
+    #[test]
+    fn a_rule_against_anonymous_publishers_is_not_one_against_relays() {
+        fn decide(identity: &Identity, action: Action<'_>) -> Verdict {
+            match (identity, action) {
+                (Identity::Anonymous(_), Action::Publish(_)) => Verdict::Refused,
+                _ => Verdict::Allowed,
+            }
+        }
+        let mut rig = Rig::new(&ShardConfig { permissions: Permissions::Test(decide), ..config() });
+        let subscriber = rig.open_zmtp(b"SUB");
+        zmtp_subscribe(&mut rig, subscriber, std::iter::once("a".into()));
+        assert!(register(&mut rig, 1, "a").0);
+        let door = Door::Relay(PublisherId(1));
+        let relay = rig.shards[0].on_open(door, door.identity(None)).expect("it is wanted");
+        rig.shards[0].on_greeting(relay, Ok(()));
+        let _ = rig.take(0, subscriber);
+        rig.say(0, relay, &[WELCOME, message("a", 1)]);
+        assert!(!rig.take(0, subscriber).is_empty());
+        let anonymous = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, anonymous, &[message("a", 1)]);
+        assert_eq!(rig.hears(0, anonymous), "not_permitted");
     }
 
     #[test]

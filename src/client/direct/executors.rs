@@ -9,6 +9,7 @@ use corecast_executors::{
     link, spawn_plain, start,
 };
 
+use crate::auth::Permissions;
 use crate::broker::{Begin, Item, chain, run_shard};
 use crate::client::config::DirectConfig;
 use crate::client::session::Session;
@@ -42,6 +43,8 @@ fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shard
         overflow: config.overflow.unwrap_or(terms.overflow),
         heartbeat: terms.heartbeat,
         direct: Some(id),
+        // A publisher has no rules of its own: all who can connect to it may subscribe.
+        permissions: Permissions::All,
         ..ShardConfig::default()
     }
 }
