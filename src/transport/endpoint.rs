@@ -27,8 +27,9 @@ pub(super) const DEFAULT_PORT_TEXT: &str = "6680";
 /// The host that means every address of this host: for listening, and for its own processes to connect.
 pub(super) const ANY_HOST: &str = "*";
 
-/// An address of a broker.
+/// An address of a broker. There may be more transports in later versions.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// `tcp://HOST:PORT`; the host is a name, an IPv4 address, an IPv6 address in brackets, or `*` for every address of
     /// this host. `HOST:PORT` and `:PORT` are read, too.

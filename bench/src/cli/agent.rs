@@ -65,6 +65,6 @@ fn say(line: &str) {
 fn parse_tcp(text: &str) -> Result<Endpoint, String> {
     match text.parse().map_err(|error: corecast::Error| error.to_string())? {
         endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
-        Endpoint::Uds { .. } => Err(format!("`{text}` is on this host only: write tcp://HOST:PORT")),
+        _ => Err(format!("`{text}` is not for agents: write tcp://HOST:PORT")),
     }
 }

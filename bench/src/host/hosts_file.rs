@@ -78,9 +78,7 @@ fn tcp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error>
     let text = String::deserialize(deserializer)?;
     match Endpoint::from_str(&text).map_err(D::Error::custom)? {
         endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
-        Endpoint::Uds { .. } => {
-            Err(D::Error::custom(format!("`{text}` is on one host only: write tcp://HOST:PORT")))
-        }
+        _ => Err(D::Error::custom(format!("`{text}` is not for agents: write tcp://HOST:PORT"))),
     }
 }
 
@@ -207,7 +205,7 @@ mod tests {
         refused("[[host]]\nname = \"a\"\nagnet = \"tcp://h:1\"\n", &["line 3", "agnet"]);
         refused("[[host]]\nname = \"a\"\n", &["agent"]);
         refused("[[host]]\nname = \"a\"\nagent = \"h\"\n", &["line 3", "`h` is no endpoint"]);
-        refused("[[host]]\nname = \"a\"\nagent = \"uds:///x\"\n", &["line 3", "on one host only"]);
+        refused("[[host]]\nname = \"a\"\nagent = \"uds:///x\"\n", &["line 3", "not for agents"]);
         refused(&TWO.replace("weight = 2", "weight = 0"), &["line 5", "a number above 0"]);
         refused(&TWO.replace("weight = 2", "weight = nan"), &["line 5", "a number above 0"]);
         refused(&TWO.replace("weight = 2", "weight = \"x\""), &["line 5", "a number above 0"]);
