@@ -6,6 +6,7 @@
 
 #[path = "../broker_process/mod.rs"]
 mod broker_process;
+mod clones;
 mod counts;
 #[path = "../one_executor/mod.rs"]
 mod one_executor;
@@ -22,6 +23,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
+use clones::{
+    a_clone_and_its_original_end_without_each_other,
+    a_clone_of_a_publisher_that_closes_at_once_loses_nothing, clones_publish_at_the_same_time_each_in_order,
+};
 use corecast::internals::limits::HANDSHAKE_DEADLINE;
 use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
@@ -142,6 +147,24 @@ fn publish_numbers(publisher: &mut Publisher, topics: &[Topic], messages: u64) {
     publisher.flush(PATIENCE).expect("all is taken");
 }
 
+/// Receives what so many publishers have published by [`publish_numbers`] on three topics, and nothing else. Order is kept
+/// for each publisher and topic: two topics may travel in two ways.
+fn expect_numbers(subscriber: &mut Subscriber, topics: &[Topic; 3], publishers: u64, messages: u64) {
+    let mut seen = std::collections::HashMap::new();
+    for _ in 0..publishers * messages {
+        let message = next(subscriber);
+        let number = message.sequence;
+        let first = if number.is_multiple_of(3) { 3 } else { number % 3 };
+        let due = seen.entry((message.publisher, number % 3)).or_insert(first);
+        assert_eq!(number, *due, "of {}", message.publisher);
+        assert_eq!(text(&message), number.to_string());
+        assert_eq!(message.topic, topics[number as usize % 3].to_bytes());
+        *due += 3;
+    }
+    assert!(seen.len() as u64 == 3 * publishers && seen.values().all(|due| *due > messages));
+    assert_silent(subscriber);
+}
+
 /// Defines each function below as a test on each ground.
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
@@ -165,6 +188,9 @@ macro_rules! contract {
 
 contract! {
     every_subscriber_has_each_publishers_messages_in_order,
+    clones_publish_at_the_same_time_each_in_order,
+    a_clone_and_its_original_end_without_each_other,
+    a_clone_of_a_publisher_that_closes_at_once_loses_nothing,
     overlapping_filters_give_each_message_once,
     filters_choose_topics,
     subscribers_share_a_session_or_have_their_own,
@@ -210,22 +236,7 @@ fn every_subscriber_has_each_publishers_messages_in_order(ground: &Ground) {
             threads.spawn(|| publish_numbers(&mut ground.publisher(), &topics, MESSAGES));
         }
         for subscriber in &mut subscribers {
-            threads.spawn(|| {
-                // Order is kept for each publisher and topic: two topics may travel in two ways.
-                let mut seen = std::collections::HashMap::new();
-                for _ in 0..3 * MESSAGES {
-                    let message = next(subscriber);
-                    let number = message.sequence;
-                    let first = if number.is_multiple_of(3) { 3 } else { number % 3 };
-                    let due = seen.entry((message.publisher, number % 3)).or_insert(first);
-                    assert_eq!(number, *due, "of {}", message.publisher);
-                    assert_eq!(text(&message), number.to_string());
-                    assert_eq!(message.topic, topics[number as usize % 3].to_bytes());
-                    *due += 3;
-                }
-                assert!(seen.len() == 9 && seen.values().all(|due| *due > MESSAGES));
-                assert_silent(subscriber);
-            });
+            threads.spawn(|| expect_numbers(subscriber, &topics, 3, MESSAGES));
         }
     });
 }

@@ -1,23 +1,37 @@
 //! Everything that crosses from a thread to the client executor: what it asks there, and the ends that it is given.
 
 use bytes::Bytes;
-use corecast_executors::{Inbox, Link};
+use corecast_executors::{Inbox, Link, link};
 
 use super::offer::Claim;
-use super::question::{Line, Question};
+use super::question::{Line, LineEnd, Question, line};
 use crate::client::config::ClientConfig;
 use crate::client::deadline::Deadline;
 use crate::client::listed::{Listed, PublisherChange};
 use crate::client::message::Event;
 use crate::error::Error;
 use crate::ids::PublisherId;
+use crate::limits::PUBLISH_ITEMS_MAX;
 use crate::topic::{Filter, Topic};
 
 /// A thread asks the executor for something that is served.
 pub(super) enum Command {
-    Publisher { config: ClientConfig, question: Question<PublisherEnds> },
-    Subscriber { config: ClientConfig, filters: Vec<Filter>, question: Question<SubscriberEnds> },
-    Registry { config: ClientConfig, question: Question<RegistryEnds> },
+    Publisher {
+        config: ClientConfig,
+        ends: PublisherTaskEnds,
+        /// For the longest frame body that is taken, in bytes, when its session is open. `None`: its handle is in use
+        /// before that.
+        question: Option<Question<usize>>,
+    },
+    Subscriber {
+        config: ClientConfig,
+        filters: Vec<Filter>,
+        question: Question<SubscriberEnds>,
+    },
+    Registry {
+        config: ClientConfig,
+        question: Question<RegistryEnds>,
+    },
 }
 
 /// A thread asks for a list.
@@ -81,13 +95,31 @@ impl PublishItem {
 }
 
 /// The thread's ends of a publisher.
+#[derive(Debug)]
 pub(super) struct PublisherEnds {
-    pub(super) id: PublisherId,
-    pub(super) frame_bytes_max: usize,
     pub(super) items: Link<PublishItem>,
     /// Says, for as long as it is so, that the broker has been away for longer than a publish waits.
     pub(super) away: Inbox<Error>,
     pub(super) line: Line,
+}
+
+/// The ends of the task that serves a publisher.
+pub(super) struct PublisherTaskEnds {
+    pub(super) id: PublisherId,
+    pub(super) items: Inbox<PublishItem>,
+    pub(super) complaints: Link<Error>,
+    pub(super) line: LineEnd,
+}
+
+/// Both ends of a publisher with this number.
+pub(super) fn publisher_ends(id: PublisherId) -> (PublisherEnds, PublisherTaskEnds) {
+    let (items_link, items) = link(PUBLISH_ITEMS_MAX);
+    let (complaints, away) = link(1);
+    let (line, line_end) = line("publisher");
+    (
+        PublisherEnds { items: items_link, away, line },
+        PublisherTaskEnds { id, items, complaints, line: line_end },
+    )
 }
 
 /// The thread's ends of a subscriber.

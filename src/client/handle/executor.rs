@@ -1,14 +1,16 @@
 //! The executor that serves the publishers and subscribers of other threads: one for each process, started with
 //! the first of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use corecast_executors::{CoreSet, Link, PoolConfig, ShardContext, ShardId, Ticks, spawn_local, start};
+use corecast_executors::{
+    CoreSet, Either, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, first, link, spawn_local, start,
+};
 use once_cell::sync::OnceCell;
 
-use super::asks::{Command, PublisherEnds, RegistryEnds, SubscriberEnds};
+use super::asks::{Command, PublisherTaskEnds, RegistryEnds, SubscriberEnds};
 use super::question::question;
 use super::served::serve;
 use crate::broker::{Begin, Item, chain};
@@ -16,6 +18,7 @@ use crate::client::config::ClientConfig;
 use crate::client::direct::{cores_of, executor_gone, start_executors};
 use crate::client::local::LocalClient;
 use crate::client::session::ClientRuntime;
+use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::COMMANDS_MAX;
 use crate::topic::Filter;
@@ -28,17 +31,52 @@ fn commands() -> Result<Link<Command>> {
     COMMANDS.get_or_try_init(start_executor).cloned()
 }
 
-/// Asks for a publisher: of the executor that all share, or of one of its own if it is to have some.
-pub(super) async fn ask_for_publisher(config: ClientConfig) -> Result<PublisherEnds> {
-    let (question, mut answer) = question();
-    let cores = config.direct.cores.clone();
-    match cores {
-        None => send(Command::Publisher { config, question }).await?,
-        Some(cores) => {
-            start_own_executor(&cores, config.clone(), Command::Publisher { config, question })?;
-        }
+/// The executor of a publisher and its clones: the one that all share, or, for those with cores of their own, one on the
+/// first of these.
+#[derive(Clone, Debug)]
+pub(super) struct PublisherExecutor {
+    config: ClientConfig,
+    commands: Link<Command>,
+}
+
+impl PublisherExecutor {
+    /// The executor for a publisher with this configuration.
+    ///
+    /// # Errors
+    /// `Invalid` for cores that are none of this process; `Executor`.
+    pub(super) async fn find(config: ClientConfig) -> Result<Self> {
+        let commands = commands_for(&config).await?;
+        Ok(Self::reached_by(commands, config))
     }
-    answer.recv().await.unwrap_or_else(|| Err(executor_gone()))
+
+    pub(super) fn reached_by(commands: Link<Command>, config: ClientConfig) -> Self {
+        PublisherExecutor { config, commands }
+    }
+
+    /// Opens a publisher. Gives the longest frame body that is taken, in bytes, when its session is open.
+    pub(super) async fn open(&self, ends: PublisherTaskEnds) -> Result<usize> {
+        let (question, mut answer) = question();
+        let command = Command::Publisher { config: self.config.clone(), ends, question: Some(question) };
+        self.commands.send(command).await.map_err(|_| executor_gone())?;
+        answer.recv().await.unwrap_or_else(|| Err(executor_gone()))
+    }
+
+    /// Begins to open a publisher, whose handle is told if that fails. Another executor takes the place of one that has
+    /// ended, as one of a publisher's own does with its last publisher.
+    pub(super) async fn begin_to_open(&mut self, ends: PublisherTaskEnds) -> Result<()> {
+        let command = Command::Publisher { config: self.config.clone(), ends, question: None };
+        let Err(command) = self.commands.send(command).await else { return Ok(()) };
+        self.commands = commands_for(&self.config).await?;
+        self.commands.send(command).await.map_err(|_| executor_gone())
+    }
+}
+
+/// The way to the executor for publishers with this configuration: one of its own is started.
+async fn commands_for(config: &ClientConfig) -> Result<Link<Command>> {
+    match &config.direct.cores {
+        None => commands(),
+        Some(cores) => start_own_executor(cores, config.clone()).await,
+    }
 }
 
 /// Asks for a subscriber of the executor that all share.
@@ -59,20 +97,60 @@ async fn send(command: Command) -> Result<()> {
     commands()?.send(command).await.map_err(|_| executor_gone())
 }
 
-/// An executor for one direct publisher on the first of its cores. Those on the others are started when it has a
-/// topic that goes direct.
-fn start_own_executor(cores: &CoreSet, config: ClientConfig, command: Command) -> Result<()> {
+/// An executor for a direct publisher and its clones on the first of its cores. Those on the others are started when one
+/// of them has a topic that goes direct.
+async fn start_own_executor(cores: &CoreSet, config: ClientConfig) -> Result<Link<Command>> {
     let cores = cores_of(cores)?;
     let first = *cores.first().expect("a set of cores has one");
-    let commands = start_executors(vec![first], &config.direct)?;
-    let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, command)));
-    commands[0].send_blocking(Item::Begin(begin)).map_err(|_| executor_gone())
+    let executors = start_executors(vec![first], &config.direct)?;
+    let (commands, inbox) = link(COMMANDS_MAX);
+    let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, inbox)));
+    executors[0].send(Item::Begin(begin)).await.map_err(|_| executor_gone())?;
+    Ok(commands)
 }
 
-async fn run_own(ticks: Ticks, config: ClientConfig, command: Command) {
+/// Serves a publisher and its clones, and ends with the last of them.
+async fn run_own(ticks: Ticks, config: ClientConfig, mut commands: Inbox<Command>) {
     let client = LocalClient::start(config, ticks);
-    serve(client.clone(), command).await;
+    let served = Rc::new(Served::default());
+    let mut next = commands.recv().await;
+    while let Some(command) = next {
+        served.begin(serve(client.clone(), command));
+        next = match first(commands.recv(), served.until_none()).await {
+            Either::Left(Some(command)) => Some(command),
+            Either::Left(None) => None,
+            // The last one may have been cloned just before.
+            Either::Right(()) => commands.try_recv(),
+        };
+    }
+    drop(commands);
+    served.until_none().await;
     client.close().await;
+}
+
+/// The number of tasks of an executor that serve handles.
+#[derive(Default)]
+struct Served {
+    tasks: Cell<usize>,
+    changed: Waiters,
+}
+
+impl Served {
+    /// Begins one more.
+    fn begin(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let served = Rc::clone(self);
+        served.tasks.update(|tasks| tasks + 1);
+        spawn_local(async move {
+            task.await;
+            served.tasks.update(|tasks| tasks - 1);
+            served.changed.wake_all();
+        })
+        .detach();
+    }
+
+    async fn until_none(&self) {
+        self.changed.until(|| (self.tasks.get() == 0).then_some(())).await;
+    }
 }
 
 fn start_executor() -> Result<Link<Command>> {
@@ -95,7 +173,7 @@ async fn run(context: ShardContext<Command>) {
         let client = clients.of(&config);
         spawn_local(async move {
             serve(client, command).await;
-            clients.forget_unused(&config);
+            clients.leave(&config);
         })
         .detach();
     }
@@ -104,20 +182,34 @@ async fn run(context: ShardContext<Command>) {
 /// The clients of this executor. Those with the same configuration share one, and so, per executor, a session.
 struct Clients {
     runtime: Rc<ClientRuntime>,
-    of_configs: RefCell<HashMap<ClientConfig, LocalClient>>,
+    of_configs: RefCell<HashMap<ClientConfig, UsedClient>>,
+}
+
+/// A client, and the number of its users.
+struct UsedClient {
+    client: LocalClient,
+    users: usize,
 }
 
 impl Clients {
+    /// The client for one more user with this configuration, which leaves it at its end.
     fn of(&self, config: &ClientConfig) -> LocalClient {
         let mut clients = self.of_configs.borrow_mut();
-        let make = || LocalClient::with_runtime(config.clone(), Rc::clone(&self.runtime));
-        clients.entry(config.clone()).or_insert_with(make).clone()
+        let make = || {
+            let client = LocalClient::with_runtime(config.clone(), Rc::clone(&self.runtime));
+            UsedClient { client, users: 0 }
+        };
+        let used = clients.entry(config.clone()).or_insert_with(make);
+        used.users += 1;
+        used.client.clone()
     }
 
-    /// Somebody has left: if nobody is left with this configuration, so does its client.
-    fn forget_unused(&self, config: &ClientConfig) {
+    /// A user has left: with the last one of a configuration its client goes.
+    fn leave(&self, config: &ClientConfig) {
         let mut clients = self.of_configs.borrow_mut();
-        if clients.get(config).is_some_and(|client| Rc::strong_count(&client.inner) == 1) {
+        let used = clients.get_mut(config).expect("its user has left just now");
+        used.users -= 1;
+        if used.users == 0 {
             clients.remove(config);
         }
     }
@@ -142,11 +234,9 @@ mod tests {
                     let config = ClientConfig { name, ..ClientConfig::new(Endpoint::default()) };
                     let [one, other] = [clients.of(&config), clients.of(&config)];
                     assert!(Rc::ptr_eq(&one.inner, &other.inner));
-                    drop(one);
-                    clients.forget_unused(&config);
+                    clients.leave(&config);
                     assert_eq!(clients.of_configs.borrow().len(), 1, "somebody uses it");
-                    drop(other);
-                    clients.forget_unused(&config);
+                    clients.leave(&config);
                     assert_eq!(clients.of_configs.borrow().len(), 0);
                 }
                 done.try_send(()).expect("there is room");

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast_executors::{Inbox, Link, Refused, block_on, link, on_executor};
+use corecast_executors::{Inbox, Refused, block_on, link, on_executor};
 use futures_lite::future::or;
 use tracing::warn;
 
-use super::asks::{PublishItem, PublisherEnds};
-use super::executor::ask_for_publisher;
+use super::asks::{PublishItem, PublisherEnds, PublisherTaskEnds, publisher_ends};
+use super::executor::PublisherExecutor;
 use super::offer::{Offer, offer};
-use super::question::{Line, Question};
+use super::question::Question;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
-use crate::client::local::check_length;
+use crate::client::local::{check_length, fresh_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{CLOSE_TIMEOUT_DEFAULT, DROP_LINGER, PUBLISH_BYTES_AHEAD};
@@ -30,6 +30,14 @@ use crate::transport::Endpoint;
 /// number if that fails. So a program that publishes and returns from `main` loses nothing while its broker is there.
 /// In async code close it first: the drop blocks its thread, a runtime's too. It does not wait on the thread of an
 /// executor, and it does not happen at all for a publisher that still lives when the process ends.
+///
+/// A clone is a publisher of its own with the same configuration: it has an id, sequence numbers and a queue of its own,
+/// starts with nothing published, and neither notices when the other is closed or dropped. So give each thread a clone:
+/// each one's messages arrive in order, and there is no order between those of two. Clones share the executors of
+/// [`DirectConfig::cores`](crate::DirectConfig::cores), and a session as [`Sessions`](crate::Sessions) says.
+/// `clone` does not wait for the broker: the calls of the clone do, for
+/// [`connect_timeout`](ClientConfig::connect_timeout) at the most, and say why if it cannot be reached. The clone of a
+/// publisher whose session has failed connects again.
 ///
 /// ```no_run
 /// use corecast::Publisher;
@@ -50,9 +58,8 @@ pub struct Publisher {
     settled: u64,
     /// It was closed, with or without success: nothing is left to be done.
     has_left: bool,
-    items: Link<PublishItem>,
-    away: Inbox<Error>,
-    line: Line,
+    executor: PublisherExecutor,
+    ends: PublisherEnds,
     /// Bytes of payload since the last question whether all was taken over, and where its answer comes.
     asked_bytes_ago: usize,
     taken: Option<Inbox<()>>,
@@ -88,19 +95,30 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<Publisher> {
-        let PublisherEnds { id, frame_bytes_max, items, away, line } = ask_for_publisher(config).await?;
-        Ok(Publisher {
+        let executor = PublisherExecutor::find(config).await?;
+        let (ends, task_ends) = publisher_ends(fresh_id());
+        let id = task_ends.id;
+        let frame_bytes_max = executor.open(task_ends).await?;
+        Ok(Self::new(id, frame_bytes_max, executor, ends))
+    }
+
+    fn new(
+        id: PublisherId,
+        frame_bytes_max: usize,
+        executor: PublisherExecutor,
+        ends: PublisherEnds,
+    ) -> Self {
+        Publisher {
             id,
             frame_bytes_max,
             sequence: 0,
             settled: 0,
             has_left: false,
-            items,
-            away,
-            line,
+            executor,
+            ends,
             asked_bytes_ago: 0,
             taken: None,
-        })
+        }
     }
 
     /// The publisher's number in its messages.
@@ -145,19 +163,23 @@ impl Publisher {
 
     /// Hands a message over if there is room for it now; else it has to wait.
     fn offer(&mut self, topic: Topic, payload: &[u8]) -> Result<Option<PublishItem>> {
+        // Its task may not have closed the queue yet.
+        if let Some(ended) = self.ends.line.known_end() {
+            return Err(ended);
+        }
         self.check_length(&topic, payload.len())?;
         let payload_copy = Bytes::copy_from_slice(payload);
         let item = PublishItem::Publish { topic, payload: payload_copy, claim: None };
         if self.is_ahead(payload.len()) {
             return Ok(Some(item));
         }
-        match self.items.try_send(item) {
+        match self.ends.items.try_send(item) {
             Ok(()) => {
                 self.asked_bytes_ago += payload.len();
                 Ok(None)
             }
             Err(Refused::Full(item)) => Ok(Some(item)),
-            Err(Refused::Closed(_)) => Err(self.line.failed()),
+            Err(Refused::Closed(_)) => Err(self.ends.line.failed()),
         }
     }
 
@@ -170,17 +192,17 @@ impl Publisher {
     async fn publish_when_there_is_room(&mut self, mut item: PublishItem) -> Result<u64> {
         let bytes = item.payload_bytes();
         // From the last time that the broker was away.
-        while self.away.try_recv().is_some() {}
+        while self.ends.away.try_recv().is_some() {}
         if self.is_ahead(bytes) {
             self.until_taken().await?;
         }
         let (offer, claim) = offer();
         item.may_be_withdrawn(claim);
         let mut offered = Offered { offer: Some(offer), sequence: &mut self.sequence };
-        let sent = async { self.items.send(item).await.ok() };
-        match unless_away(sent, &mut self.away).await {
+        let sent = async { self.ends.items.send(item).await.ok() };
+        match unless_away(sent, &mut self.ends.away).await {
             Ok(Some(())) => offered.stands(),
-            Ok(None) => return Err(self.line.failed()),
+            Ok(None) => return Err(self.ends.line.failed()),
             // It may have been taken as the broker was given up.
             Err(away) if offered.withdraw() => return Err(away),
             Err(_) => {}
@@ -194,12 +216,12 @@ impl Publisher {
     async fn until_taken(&mut self) -> Result<()> {
         if let Some(taken) = &mut self.taken {
             // The question may be lost with its task.
-            let answer = async { Some(self.line.unless_ended(taken.recv()).await) };
-            unless_away(answer, &mut self.away).await?.transpose()?;
+            let answer = async { Some(self.ends.line.unless_ended(taken.recv()).await) };
+            unless_away(answer, &mut self.ends.away).await?.transpose()?;
         }
         let (reply, taken) = link(1);
-        let asked = async { self.items.send(PublishItem::Taken { reply }).await.ok() };
-        unless_away(asked, &mut self.away).await?.ok_or_else(|| self.line.failed())?;
+        let asked = async { self.ends.items.send(PublishItem::Taken { reply }).await.ok() };
+        unless_away(asked, &mut self.ends.away).await?.ok_or_else(|| self.ends.line.failed())?;
         self.asked_bytes_ago = 0;
         self.taken = Some(taken);
         Ok(())
@@ -282,7 +304,7 @@ impl Publisher {
 
     /// As [`Publisher::connection_events`].
     pub async fn connection_events_async(&self) -> ConnectionEvents {
-        self.line.watch_connection().await
+        self.ends.line.watch_connection().await
     }
 
     /// Flushes for up to 30 s, and ends.
@@ -321,7 +343,20 @@ impl Publisher {
         item: impl FnOnce(Deadline, Question<T>) -> PublishItem,
     ) -> Result<T> {
         let deadline = Deadline::after(timeout);
-        self.line.ask(&self.items, deadline, |question| item(deadline, question)).await
+        self.ends.line.ask(&self.ends.items, deadline, |question| item(deadline, question)).await
+    }
+}
+
+impl Clone for Publisher {
+    fn clone(&self) -> Self {
+        let mut executor = self.executor.clone();
+        let (ends, task_ends) = publisher_ends(fresh_id());
+        let PublisherTaskEnds { id, ref line, .. } = task_ends;
+        let failed = line.failed.clone();
+        if let Err(error) = block_on(executor.begin_to_open(task_ends)) {
+            drop(failed.try_send(error));
+        }
+        Self::new(id, self.frame_bytes_max, executor, ends)
     }
 }
 
@@ -381,6 +416,7 @@ async fn unless_away<T>(work: impl Future<Output = Option<T>>, away: &mut Inbox<
 
 #[cfg(test)]
 mod tests {
+    use corecast_executors::Link;
     use futures_lite::future::poll_once;
 
     use super::super::question::line;
@@ -391,19 +427,11 @@ mod tests {
         let (items, inbox) = link(1);
         let (complaints, away) = link(1);
         let (line, end) = line("publisher");
-        let publisher = Publisher {
-            id: PublisherId(1),
-            frame_bytes_max: 1 << 20,
-            sequence: 0,
-            settled: 0,
-            // There is nobody to take its leave of.
-            has_left: true,
-            items,
-            away,
-            line,
-            asked_bytes_ago: 0,
-            taken: None,
-        };
+        let executor = PublisherExecutor::reached_by(link(1).0, ClientConfig::default());
+        let ends = PublisherEnds { items, away, line };
+        let mut publisher = Publisher::new(PublisherId(1), 1 << 20, executor, ends);
+        // There is nobody to take its leave of.
+        publisher.has_left = true;
         (publisher, inbox, complaints, end)
     }
 

@@ -146,6 +146,11 @@ impl Line {
         events
     }
 
+    /// Why the task has ended, if a call has said so before.
+    pub(super) fn known_end(&self) -> Option<Error> {
+        self.ending.known()
+    }
+
     /// The reason why the task ends, if it has failed.
     pub(super) fn failure(&mut self) -> Option<Error> {
         self.ending.given()
@@ -233,13 +238,17 @@ impl TaskEnd {
         Some(self.why())
     }
 
+    fn known(&self) -> Option<Error> {
+        let (kind, text) = self.why.as_ref()?;
+        Some(Error::new(*kind, text.as_str()))
+    }
+
     fn why(&mut self) -> Error {
         if self.why.is_none() {
             let error = self.told.try_recv();
             self.note(error);
         }
-        let (kind, text) = self.why.clone().expect("it is noted above");
-        Error::new(kind, text)
+        self.known().expect("it is noted above")
     }
 
     fn note(&mut self, error: Option<Error>) {

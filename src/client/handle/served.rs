@@ -3,34 +3,29 @@
 
 use corecast_executors::{Inbox, Link, end_turn, first, link};
 
-use super::asks::{Command, ListAsk, PublishItem, PublisherEnds, RegistryEnds, SubscriberEnds};
+use super::asks::{Command, ListAsk, PublishItem, PublisherTaskEnds, RegistryEnds, SubscriberEnds};
 use super::question::{LineEnd, line, ring};
 use crate::client::listed::PublisherChange;
 use crate::client::local::{LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber};
 use crate::client::message::Event;
-use crate::error::Error;
+use crate::client::session::Session;
+use crate::error::{Error, Result};
 use crate::limits::{
-    EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINGER, PUBLISH_ITEMS_MAX,
-    PUBLISHES_PER_TURN,
+    EVENT_BYTES_PER_HANDOVER, EVENTS_PER_HANDOVER, HANDOVERS_MAX, LINGER, PUBLISHES_PER_TURN,
 };
 
 /// Makes what is asked for, and serves it.
 pub(super) async fn serve(client: LocalClient, command: Command) {
     match command {
-        Command::Publisher { question, .. } => {
-            let mut served = None;
-            let open = async {
-                let publisher = client.publisher().await?;
-                let (id, frame_bytes_max) = (publisher.id(), publisher.frame_bytes_max());
-                let (items, inbox) = link(PUBLISH_ITEMS_MAX);
-                let (complaints, away) = link(1);
-                let (line, end) = line("publisher");
-                served = Some((publisher, inbox, complaints, end));
-                Ok(PublisherEnds { id, frame_bytes_max, items, away, line })
-            };
+        Command::Publisher { ends, question, .. } => {
+            let opening = client.opening_publisher(ends.id);
+            let session = opening.session();
+            let Some(question) = question else { return publish(&session, opening.open(), ends).await };
+            let mut opened = None;
+            let open = async { Ok(opened.insert(opening.open().await?).frame_bytes_max()) };
             question.answer(open).await;
-            if let Some((publisher, items, complaints, line)) = served {
-                publish(publisher, items, complaints, line).await;
+            if let Some(publisher) = opened {
+                publish(&session, async { Ok(publisher) }, ends).await;
             }
         }
         Command::Subscriber { filters, question, .. } => {
@@ -65,15 +60,14 @@ pub(super) async fn serve(client: LocalClient, command: Command) {
     }
 }
 
-/// Does what a thread asks of its publisher, until it is closed or its session has failed. A handle that was dropped does
+/// Does what a thread asks of its publisher, once that is open, until it is closed or its session has failed. A handle that was dropped does
 /// not wait for what it has published: that has [`LINGER`] to leave.
 async fn publish(
-    publisher: LocalPublisher,
-    items: Inbox<PublishItem>,
-    complaints: Link<Error>,
-    mut line: LineEnd,
+    session: &Session,
+    opening: impl Future<Output = Result<LocalPublisher>>,
+    ends: PublisherTaskEnds,
 ) {
-    let session = publisher.session();
+    let PublisherTaskEnds { items, complaints, mut line, .. } = ends;
     let failed = line.failed.clone();
     let left = async {
         let clock = &session.runtime.clock;
@@ -81,7 +75,12 @@ async fn publish(
         clock.until(clock.now() + LINGER).await;
     };
     // As in `Question::answer`.
-    let taken = Box::pin(take_items(publisher, items, failed));
+    let taken = Box::pin(async move {
+        match opening.await {
+            Ok(publisher) => take_items(publisher, items, failed).await,
+            Err(error) => drop(failed.try_send(error)),
+        }
+    });
     let served = first(taken, session.complain_while_away(complaints));
     first(served, left).await;
 }

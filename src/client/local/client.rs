@@ -5,15 +5,16 @@ use std::rc::{Rc, Weak};
 
 use corecast_executors::{TICK, Ticks};
 
-use super::publisher::LocalPublisher;
+use super::publisher::{LocalPublisher, OpeningPublisher, fresh_id};
 use super::queue::EventQueue;
 use super::registry::LocalRegistryView;
 use super::subscriber::{LocalSubscriber, Subscription, subscribe};
-use super::used::Use;
+use super::used::{SharedSession, Use};
 use crate::client::config::{ClientConfig, Sessions};
 use crate::client::message::EventRef;
 use crate::client::session::{ClientRuntime, Hold, Session};
 use crate::error::Result;
+use crate::ids::PublisherId;
 use crate::limits::LINGER;
 use crate::topic::Filter;
 
@@ -27,7 +28,7 @@ pub(in crate::client) struct Inner {
     runtime: Rc<ClientRuntime>,
     pub(in crate::client) config: ClientConfig,
     /// The session that all share, while somebody uses it.
-    shared: RefCell<Weak<Use>>,
+    shared: RefCell<Weak<SharedSession>>,
 }
 
 impl LocalClient {
@@ -43,20 +44,16 @@ impl LocalClient {
         LocalClient { inner: Rc::new(Inner { runtime, config, shared: RefCell::default() }) }
     }
 
-    fn session(&self) -> Rc<Use> {
+    fn session(&self) -> Use {
         let inner = &self.inner;
-        let fresh = || {
-            let session = Session::start(&inner.runtime, inner.config.clone());
-            Rc::new(Use { session, direct: RefCell::default() })
-        };
+        let fresh = || Use::first(Session::start(&inner.runtime, inner.config.clone()));
         match inner.config.sessions {
             Sessions::PerSubscriber => fresh(),
             Sessions::PerExecutor => {
-                let shared =
-                    inner.shared.borrow().upgrade().filter(|u| u.session.state.borrow().alive().is_ok());
-                shared.unwrap_or_else(|| {
+                let joined = Use::join(&inner.shared.borrow());
+                joined.unwrap_or_else(|| {
                     let made = fresh();
-                    *inner.shared.borrow_mut() = Rc::downgrade(&made);
+                    *inner.shared.borrow_mut() = made.shared();
                     made
                 })
             }
@@ -68,9 +65,12 @@ impl LocalClient {
     /// # Errors
     /// `Unreachable` when nobody answers within the connect timeout, `Refused`, `Protocol`.
     pub async fn publisher(&self) -> Result<LocalPublisher> {
-        let used = self.session();
-        used.session.until_connected(|state| state.is_open().then_some(())).await?;
-        Ok(LocalPublisher::new(used))
+        self.opening_publisher(fresh_id()).open().await
+    }
+
+    /// A publisher with this number, whose session is opening.
+    pub(in crate::client) fn opening_publisher(&self, id: PublisherId) -> OpeningPublisher {
+        OpeningPublisher::new(self.session(), id)
     }
 
     /// A view of the broker's registry, on a session of its own.
@@ -79,7 +79,7 @@ impl LocalClient {
     /// As for [`LocalClient::publisher`]; `TimedOut` when the broker has not confirmed it within the connect timeout.
     pub async fn registry_view(&self) -> Result<LocalRegistryView> {
         let session = Session::start(&self.inner.runtime, self.inner.config.clone());
-        LocalRegistryView::open(Rc::new(Use { session, direct: RefCell::default() })).await
+        LocalRegistryView::open(Use::first(session)).await
     }
 
     /// A subscriber with a queue, when its filters are in force on every shard of the broker.
@@ -90,7 +90,7 @@ impl LocalClient {
     pub async fn subscriber(&self, filters: &[Filter]) -> Result<LocalSubscriber> {
         let used = self.session();
         let config = &self.inner.config;
-        let hold = Hold::new(Rc::clone(&used.session.holds));
+        let hold = Hold::new(Rc::clone(&used.session().holds));
         let has_own_session = config.sessions == Sessions::PerSubscriber;
         let queue = EventQueue::new(config.queue_frames, config.queue_bytes, hold, has_own_session);
         let queue = Rc::new(queue);

@@ -16,6 +16,6 @@ mod used;
 
 pub use client::LocalClient;
 pub use publisher::LocalPublisher;
-pub(super) use publisher::check_length;
+pub(super) use publisher::{check_length, fresh_id};
 pub use registry::LocalRegistryView;
 pub use subscriber::{LocalSubscriber, Subscription};

@@ -20,7 +20,7 @@ use crate::wire::{FRAME_BODY_BYTES_MIN, Frame};
 
 /// A publisher.
 pub struct LocalPublisher {
-    used: Rc<Use>,
+    used: Use,
     id: PublisherId,
     sequence: u64,
     /// The session's losses that this publisher's flushes have reported.
@@ -33,22 +33,36 @@ pub struct LocalPublisher {
     proxied: bool,
 }
 
+/// A publisher whose session is opening.
+pub(in crate::client) struct OpeningPublisher {
+    used: Use,
+    id: PublisherId,
+}
+
+impl OpeningPublisher {
+    pub(super) fn new(used: Use, id: PublisherId) -> Self {
+        OpeningPublisher { used, id }
+    }
+
+    pub(in crate::client) fn session(&self) -> Rc<Session> {
+        Rc::clone(self.used.session())
+    }
+
+    /// The publisher, when its session is open.
+    pub(in crate::client) async fn open(self) -> Result<LocalPublisher> {
+        self.used.session().until_connected(|state| state.is_open().then_some(())).await?;
+        Ok(LocalPublisher::new(self.used, self.id))
+    }
+}
+
 impl LocalPublisher {
     /// A publisher of an open session.
-    pub(super) fn new(used: Rc<Use>) -> Self {
+    fn new(used: Use, id: PublisherId) -> Self {
         let (losses_told, modes) = {
-            let state = used.session.state.borrow();
+            let state = used.session().state.borrow();
             (state.losses, Rc::clone(&state.modes))
         };
-        LocalPublisher {
-            used,
-            id: PublisherId(fastrand::u64(1..)),
-            sequence: 0,
-            losses_told,
-            modes,
-            begun: AHashSet::new(),
-            proxied: false,
-        }
+        LocalPublisher { used, id, sequence: 0, losses_told, modes, begun: AHashSet::new(), proxied: false }
     }
 
     /// The publisher's number in its messages.
@@ -59,23 +73,23 @@ impl LocalPublisher {
     /// Longest frame body that is taken, in bytes: by the broker, and, if some topics go direct, by this publisher's
     /// own configuration.
     pub fn frame_bytes_max(&self) -> usize {
-        let state = self.used.session.state.borrow();
+        let state = self.used.session().state.borrow();
         let by_broker = state.terms.frame_bytes_max;
         if state.modes.is_all_proxy() {
             return by_broker;
         }
-        by_broker.min(self.used.session.config.direct.frame_bytes_max)
+        by_broker.min(self.used.session().config.direct.frame_bytes_max)
     }
 
     /// The mode of this topic, by the broker's last word.
     pub fn mode_of(&self, topic: &Topic) -> Mode {
-        self.used.session.state.borrow().modes.mode_of(topic.as_bytes())
+        self.used.session().state.borrow().modes.mode_of(topic.as_bytes())
     }
 
     /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
     pub fn connection_events(&self) -> ConnectionEvents {
         let (watcher, events) = ConnectionEvents::make();
-        self.used.session.report.watch(watcher);
+        self.used.session().report.watch(watcher);
         events
     }
 
@@ -108,7 +122,7 @@ impl LocalPublisher {
             return self.publish_direct(&direct, topic, payload).await;
         }
         check_length(topic, payload.len(), self.frame_bytes_max())?;
-        let session = &self.used.session;
+        let session = self.used.session();
         let ready = {
             let state = session.state.borrow();
             state.alive()?;
@@ -149,7 +163,7 @@ impl LocalPublisher {
 
     /// The shards for a topic that goes direct, with the topic begun; `None` for one that is proxied.
     async fn direct_for(&mut self, topic: &Topic) -> Result<Option<Rc<DirectHost>>> {
-        let session = &self.used.session;
+        let session = self.used.session();
         let mut is_changed = false;
         {
             let state = session.state.borrow();
@@ -160,19 +174,19 @@ impl LocalPublisher {
                 is_changed = true;
             }
         }
-        let before = self.used.direct.borrow().clone().filter(|_| is_changed);
+        let before = self.used.direct().filter(|_| is_changed);
         if let Some(before) = before {
             // What went direct comes before what goes through the broker now; for as long as subscribers wait for either.
             first(before.flush(), session.runtime.clock.until(session.runtime.clock.now() + DIRECT_SETTLE))
                 .await;
         }
         if self.begun.contains(topic) {
-            return Ok(self.used.direct.borrow().clone());
+            return Ok(self.used.direct());
         }
         if self.modes.mode_of(topic.as_bytes()) == Mode::Proxy {
             return Ok(None);
         }
-        let there = self.used.direct.borrow().clone();
+        let there = self.used.direct();
         let direct = match there {
             Some(direct) => direct,
             None => self.start_direct().await?,
@@ -183,7 +197,7 @@ impl LocalPublisher {
     }
 
     async fn start_direct(&self) -> Result<Rc<DirectHost>> {
-        let session = &self.used.session;
+        let session = self.used.session();
         let config = &session.config.direct;
         let doors = look_up_doors(session, config, self.id).await?;
         let placed = place(session, self.id, config).await?;
@@ -191,7 +205,7 @@ impl LocalPublisher {
         let give_up = clock.now() + ADDRESS_IN_USE_RETRY;
         let open = loop {
             // Another publisher of this session may have been quicker. Executors without a publisher end.
-            let there = self.used.direct.borrow().clone();
+            let there = self.used.direct();
             if let Some(direct) = there {
                 return Ok(direct);
             }
@@ -204,7 +218,7 @@ impl LocalPublisher {
             }
         };
         let made = DirectHost::start(session, config, open, placed);
-        *self.used.direct.borrow_mut() = Some(Rc::clone(&made));
+        self.used.set_direct(Some(Rc::clone(&made)));
         Ok(made)
     }
 
@@ -260,8 +274,8 @@ impl LocalPublisher {
     }
 
     pub(in crate::client) async fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
-        let session = &self.used.session;
-        let direct = self.used.direct.borrow().clone();
+        let session = self.used.session();
+        let direct = self.used.direct();
         if let Some(direct) = direct {
             let flushed = first(direct.flush(), session.runtime.clock.until(deadline.at)).await;
             if let Either::Right(()) = flushed {
@@ -307,11 +321,11 @@ impl LocalPublisher {
     pub(in crate::client) async fn close_until(mut self, deadline: Deadline) -> Result<()> {
         let flushed = self.flush_until(deadline).await;
         let session = self.session();
-        let last = Rc::strong_count(&self.used) == 1;
-        let direct = self.used.direct.borrow().clone().filter(|_| last);
+        let last = self.used.retire_if_last();
+        let direct = self.used.direct().filter(|_| last);
         if let Some(direct) = direct {
             direct.end(&session, deadline.left()).await;
-            *self.used.direct.borrow_mut() = None;
+            self.used.set_direct(None);
         }
         drop(self);
         if last {
@@ -322,7 +336,7 @@ impl LocalPublisher {
     }
 
     pub(in crate::client) fn session(&self) -> Rc<Session> {
-        Rc::clone(&self.used.session)
+        Rc::clone(self.used.session())
     }
 }
 
@@ -350,6 +364,11 @@ pub(in crate::client) fn check_length(
         "a payload of {payload_bytes} bytes is too long: with this topic the broker takes {most} (--frame-bytes-max {frame_bytes_max})"
     );
     Err(Error::new(ErrorKind::Invalid, text))
+}
+
+/// A number for a publisher that no other has.
+pub(in crate::client) fn fresh_id() -> PublisherId {
+    PublisherId(fastrand::u64(1..))
 }
 
 /// The wall clock, in nanoseconds since 1970-01-01 UTC.

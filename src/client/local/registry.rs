@@ -12,15 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A view of a broker's registry; see [`RegistryView`](crate::RegistryView).
 pub struct LocalRegistryView {
-    used: Rc<Use>,
+    used: Use,
     /// The number of lists given.
     pub(in crate::client) lists: Cell<u64>,
 }
 
 impl LocalRegistryView {
     /// Makes the view of a session that has just been made.
-    pub(super) async fn open(used: Rc<Use>) -> Result<Self> {
-        let session = &used.session;
+    pub(super) async fn open(used: Use) -> Result<Self> {
+        let session = used.session();
         let deadline = Deadline::after(session.config.connect_timeout);
         session.state.borrow_mut().registry = Some(RegistryFeed::default());
         let opened = session
@@ -40,7 +40,7 @@ impl LocalRegistryView {
     }
 
     pub(in crate::client) fn session(&self) -> &Rc<Session> {
-        &self.used.session
+        self.used.session()
     }
 
     /// As [`RegistryView::list`](crate::RegistryView::list).

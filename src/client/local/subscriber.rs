@@ -15,14 +15,14 @@ use crate::ids::SubscriberId;
 use crate::topic::Filter;
 
 /// Adds a sink to a session; ready when its filters are in force.
-pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> Result<Subscription> {
+pub(super) async fn subscribe(used: Use, filters: &[Filter], sink: Sink) -> Result<Subscription> {
     let mut filters = filters.to_vec();
     filters.sort_unstable();
     filters.dedup();
     if filters.is_empty() {
         return Err(Error::new(ErrorKind::Invalid, "a subscriber needs a filter"));
     }
-    let session = Rc::clone(&used.session);
+    let session = Rc::clone(used.session());
     let deadline = Deadline::after(session.config.connect_timeout);
     let id = session.state.borrow_mut().subscribe(&filters, session.runtime.clock.now());
     session.introduce_everywhere(id);
@@ -38,7 +38,7 @@ pub(super) async fn subscribe(used: Rc<Use>, filters: &[Filter], sink: Sink) -> 
 
 /// A sink's place at its session. Dropped, it is unsubscribed.
 pub struct Subscription {
-    used: Rc<Use>,
+    used: Use,
     id: SubscriberId,
     filters: Vec<Filter>,
 }
@@ -46,14 +46,14 @@ pub struct Subscription {
 impl Subscription {
     /// Waits until the session has failed for good, and says why.
     pub async fn failed(&self) -> Error {
-        let ended = self.used.session.until(|_| None::<()>).await;
+        let ended = self.used.session().until(|_| None::<()>).await;
         ended.err().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the session has ended"))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let session = &self.used.session;
+        let session = self.used.session();
         drop(session.sinks.remove(self.id, &self.filters));
         session.unsubscribe_everywhere(self.id);
     }
@@ -67,13 +67,13 @@ pub struct LocalSubscriber {
 
 impl LocalSubscriber {
     pub(in crate::client) fn session(&self) -> Rc<Session> {
-        Rc::clone(&self.subscription.used.session)
+        Rc::clone(self.subscription.used.session())
     }
 
     /// A stream of what becomes of the connection to the broker: connected, disconnected and why, slow.
     pub fn connection_events(&self) -> ConnectionEvents {
         let (watcher, events) = ConnectionEvents::make();
-        self.subscription.used.session.report.watch(watcher);
+        self.subscription.used.session().report.watch(watcher);
         events
     }
 
