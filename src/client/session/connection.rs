@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, first};
 
+use super::incoming::{Fault, Incoming};
 use super::life::Session;
+use super::listeners::Listeners;
 use super::peer::Peer;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
@@ -15,20 +17,12 @@ use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
 use crate::limits::{CONNECT_ATTEMPT, HANDSHAKE_DEADLINE};
 use crate::transport::{ConnectError, Endpoint, Stream, connect};
-use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Frame, Reader, split};
+use crate::wire::Frame;
 
 /// The outcome of a turn of reading.
 enum Turn {
     More,
     Ended(Error),
-}
-
-/// Where a connection's handshake stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Greeting,
 }
 
 impl Session {
@@ -84,8 +78,7 @@ impl Session {
     async fn read_pump(self: &Rc<Self>, stream: &Stream) -> Error {
         let clock = &self.runtime.clock;
         let handshake_deadline = self.attempt_deadline(HANDSHAKE_DEADLINE);
-        let mut reader = Reader::default();
-        let mut heard = Heard::Nothing;
+        let mut incoming = Incoming::default();
         loop {
             let readable = if self.state.borrow().is_open() {
                 stream.readable().await
@@ -93,7 +86,7 @@ impl Session {
                 match first(stream.readable(), clock.until(handshake_deadline)).await {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
-                        return self.silent(heard);
+                        return self.silent(incoming.is_greeted());
                     }
                 }
             };
@@ -101,7 +94,7 @@ impl Session {
                 return Error::io("the connection failed", error);
             }
             let was_open = self.state.borrow().is_open();
-            let turn = self.turn(stream, &mut reader, &mut heard);
+            let turn = self.turn(stream, &mut incoming);
             if !was_open && self.state.borrow().is_open() {
                 self.on_open();
             }
@@ -121,50 +114,33 @@ impl Session {
         }
     }
 
-    fn turn(self: &Rc<Self>, stream: &Stream, reader: &mut Reader, heard: &mut Heard) -> Turn {
+    fn turn(self: &Rc<Self>, stream: &Stream, incoming: &mut Incoming) -> Turn {
         let mut slab = self.runtime.slab.borrow_mut();
-        let received = match stream.try_recv(reader.space(&mut slab)) {
-            Ok(Some(0)) if *heard == Heard::Nothing => return Turn::Ended(self.closed_unheard()),
+        let received = match stream.try_recv(incoming.space(&mut slab)) {
+            Ok(Some(0)) if !incoming.is_greeted() => return Turn::Ended(self.closed_unheard()),
             Ok(Some(0)) => return Turn::Ended(self.lost()),
             Ok(received) => received.unwrap_or(0),
             // A server that closes with our greeting unread resets the connection.
-            Err(error) if *heard == Heard::Nothing && error.kind() == ConnectionReset => {
+            Err(error) if !incoming.is_greeted() && error.kind() == ConnectionReset => {
                 return Turn::Ended(self.closed_unheard());
             }
             Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
         };
-        reader.received(&slab, received);
         self.state.borrow_mut().on_received(self.runtime.clock.now());
-        let mut greeted = 0;
-        if *heard == Heard::Nothing {
-            match greeting::parse(reader.filled(&slab)) {
-                Ok(Greeting::NeedMore) => {
-                    reader.discard(&mut slab, 0);
-                    return Turn::More;
-                }
-                Ok(Greeting::Version(_)) => {
-                    *heard = Heard::Greeting;
-                    greeted = GREETING_BYTES;
-                }
-                Err(code) => return Turn::Ended(self.stranger(code)),
-            }
-        }
+        let frame_bytes_max = self.state.borrow().frame_bytes_max_of_peer();
         let mut spans = self.runtime.spans.take();
-        spans.clear();
-        let bytes = &reader.filled(&slab)[greeted..];
-        let found = split(bytes, self.state.borrow().frame_bytes_max_of_peer(), &mut spans);
         let mut answered = false;
-        for span in &spans {
-            answered |= self.on_frame(span.frame(bytes));
-        }
+        let taken = incoming.take((&mut slab, &mut spans), received, frame_bytes_max, |frame| {
+            answered |= self.on_frame(frame);
+        });
+        self.runtime.spans.replace(spans);
         if answered {
             self.changed.wake_all();
         }
-        self.runtime.spans.replace(spans);
-        reader.discard(&mut slab, greeted + found.whole_bytes);
-        match found.error {
-            None => Turn::More,
-            Some(error) => {
+        match taken {
+            Ok(()) => Turn::More,
+            Err(Fault::Greeting(code)) => Turn::Ended(self.stranger(code)),
+            Err(Fault::Frame(error)) => {
                 let text = format!("{} sent what is no frame: {}", self.config.broker, error.text);
                 Turn::Ended(Error::new(ErrorKind::Protocol, text))
             }
@@ -186,19 +162,13 @@ impl Session {
         if let EventRef::Gap(GapRef { missed, reason: GapReason::Overflow, .. }) = event {
             self.report.add_missed(missed.unwrap_or(1));
         }
-        let receivers: Rc<[SubscriberId]> = match event.topic() {
-            Some(topic) => self.sinks.receivers(topic),
-            None => self.sinks.everyone(),
-        };
-        let any_untold = self.state.borrow().subscribers.has_untold();
-        for id in &*receivers {
-            // What comes before all of its subscriptions are in force again has holes: it is told as missed, too.
-            if any_untold && self.state.borrow().subscribers.is_untold(*id) {
-                continue;
-            }
-            self.sinks.deliver(*id, event);
-        }
+        self.listeners().tell(event);
         false
+    }
+
+    /// The subscribers that hear what comes over this session.
+    pub(super) fn listeners(&self) -> Listeners<'_> {
+        Listeners { state: &self.state, sinks: &self.sinks }
     }
 
     /// The policy may have come with the welcome: full queues go by it from now on.
@@ -208,29 +178,16 @@ impl Session {
         }
     }
 
-    /// Tells a gap to those who are back since a connection was lost: not before they receive all that comes, or who
-    /// asks elsewhere for what was missed would miss what came between.
+    /// Tells a gap to those who are back since a connection was lost, at direct publishers too where they need to be.
     fn tell_returned(&self) {
-        while let Some(id) = self.pop_returned() {
-            self.tell_gap(id);
-        }
+        self.listeners().tell_returned();
         while let Some(id) = self.pop_half_returned() {
             self.return_half(id);
         }
     }
 
-    fn pop_returned(&self) -> Option<SubscriberId> {
-        self.state.borrow_mut().subscribers.pop_returned()
-    }
-
     fn pop_half_returned(&self) -> Option<SubscriberId> {
         self.state.borrow_mut().subscribers.pop_half_returned()
-    }
-
-    /// Tells the gap that a lost connection leaves.
-    pub(super) fn tell_gap(&self, id: SubscriberId) {
-        let reason = self.state.borrow().subscribers.gap_reason();
-        self.sinks.deliver(id, EventRef::Gap(GapRef { topic: None, missed: None, reason }));
     }
 
     /// A session is welcomed once; and a direct publisher must be the one that was introduced: its port may be somebody
@@ -264,13 +221,13 @@ impl Session {
 
     /// Nothing came in the time of a handshake. Servers of other protocols that wait for a line or a whole request of
     /// theirs do so (Redis 7.0, HTTP); a broker greets at once.
-    fn silent(&self, heard: Heard) -> Error {
+    fn silent(&self, is_greeted: bool) -> Error {
         let (broker, role) = (&self.config.broker, self.peer.role());
-        let text = match heard {
-            Heard::Nothing => {
+        let text = match is_greeted {
+            false => {
                 format!("{broker} took the connection and said nothing: it is no corecast {role}, or hangs")
             }
-            Heard::Greeting => format!("{broker} greeted and said no more: the {role} hangs"),
+            true => format!("{broker} greeted and said no more: the {role} hangs"),
         };
         Error::new(ErrorKind::Unreachable, text)
     }

@@ -11,7 +11,9 @@
 //! | `heard` | the direct publishers that it has heard of |
 //! | `named` | the direct publishers that its broker has named |
 //! | `peer` | the other end |
-//! | `sinks` | the receivers of each topic |
+//! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
+//! | `incoming` | the bytes that come over one connection, to frames |
+//! | `in_memory` | tests: sessions under other pumps, with a shard and without an executor |
 //! | `holds` | queues that have no room, so that nothing is read |
 //! | `life` | a session's users, and one connection after another |
 //! | `connection` | one connection and its pumps |
@@ -27,9 +29,13 @@ mod connection;
 mod dials;
 mod heard;
 mod holds;
+#[cfg(all(test, feature = "broker"))]
+mod in_memory;
+mod incoming;
 mod introduced;
 mod introductions;
 mod life;
+mod listeners;
 mod losses;
 mod named;
 mod out;

@@ -165,7 +165,7 @@ impl Session {
         let settled = self.returning.borrow_mut().take_settled(now, &mut self.introductions.borrow_mut());
         for id in settled {
             self.state.borrow_mut().release(id);
-            self.tell_gap(id);
+            self.listeners().tell_gap(id);
         }
     }
 

@@ -1,0 +1,72 @@
+//! The bytes that come over one connection of a session: the greeting first, then frames. Without I/O: a pump fills the
+//! space that it is given, and takes the frames.
+
+use crate::error::ErrorCode;
+use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
+use crate::wire::{Frame, Reader, Slab, Span, WireError, split};
+
+/// Those of one connection.
+#[derive(Default)]
+pub(super) struct Incoming {
+    reader: Reader,
+    /// The peer's greeting has come whole.
+    is_greeted: bool,
+}
+
+/// A fault of the peer, after which nothing more is read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It does not greet as it should.
+    Greeting(ErrorCode),
+    /// It has sent something that is no frame. Frames before that were taken.
+    Frame(WireError),
+}
+
+impl Incoming {
+    /// True once the peer has greeted.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.is_greeted
+    }
+
+    /// The space for the next bytes.
+    pub(super) fn space<'s>(&mut self, slab: &'s mut Slab) -> &'s mut [u8] {
+        self.reader.space(slab)
+    }
+
+    /// Takes the bytes that were put into the space, perhaps none, and gives each frame that is whole with them to
+    /// `on_frame`. The rest is kept.
+    ///
+    /// # Errors
+    /// The fault of the peer that they show.
+    pub(super) fn take(
+        &mut self,
+        (slab, spans): (&mut Slab, &mut Vec<Span>),
+        received: usize,
+        frame_bytes_max: usize,
+        mut on_frame: impl FnMut(Frame<'_>),
+    ) -> Result<(), Fault> {
+        self.reader.received(slab, received);
+        let mut greeted = 0;
+        if !self.is_greeted {
+            match greeting::parse(self.reader.filled(slab)) {
+                Ok(Greeting::NeedMore) => {
+                    self.reader.discard(slab, 0);
+                    return Ok(());
+                }
+                Ok(Greeting::Version(_)) => {
+                    self.is_greeted = true;
+                    greeted = GREETING_BYTES;
+                }
+                Err(code) => return Err(Fault::Greeting(code)),
+            }
+        }
+        spans.clear();
+        let bytes = &self.reader.filled(slab)[greeted..];
+        let found = split(bytes, frame_bytes_max, spans);
+        for span in &*spans {
+            on_frame(span.frame(bytes));
+        }
+        self.reader.discard(slab, greeted + found.whole_bytes);
+        found.error.map_or(Ok(()), |error| Err(Fault::Frame(error)))
+    }
+}

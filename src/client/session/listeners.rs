@@ -1,0 +1,53 @@
+//! The subscribers of one session, to which all that comes over it is told: messages, and each gap at its place. It touches
+//! no runtime.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::sinks::Sinks;
+use super::state::State;
+use crate::client::message::{EventRef, GapRef};
+use crate::ids::SubscriberId;
+
+/// Those of a session, for one call. The state is not borrowed while a sink runs.
+#[derive(Clone, Copy)]
+pub(super) struct Listeners<'a> {
+    pub(super) state: &'a RefCell<State>,
+    pub(super) sinks: &'a Sinks,
+}
+
+impl Listeners<'_> {
+    /// Tells an event to all that it concerns.
+    pub(super) fn tell(self, event: EventRef<'_>) {
+        let receivers: Rc<[SubscriberId]> = match event.topic() {
+            Some(topic) => self.sinks.receivers(topic),
+            None => self.sinks.everyone(),
+        };
+        let any_untold = self.state.borrow().subscribers.has_untold();
+        for id in &*receivers {
+            // What comes before all of its subscriptions are in force again has holes: it is told as missed, too.
+            if any_untold && self.state.borrow().subscribers.is_untold(*id) {
+                continue;
+            }
+            self.sinks.deliver(*id, event);
+        }
+    }
+
+    /// Tells a gap to those who are back since a connection was lost: not before they receive all that comes, or who
+    /// asks elsewhere for what was missed would miss what came between.
+    pub(super) fn tell_returned(self) {
+        while let Some(id) = self.pop_returned() {
+            self.tell_gap(id);
+        }
+    }
+
+    fn pop_returned(self) -> Option<SubscriberId> {
+        self.state.borrow_mut().subscribers.pop_returned()
+    }
+
+    /// Tells the gap that a lost connection leaves.
+    pub(super) fn tell_gap(self, id: SubscriberId) {
+        let reason = self.state.borrow().subscribers.gap_reason();
+        self.sinks.deliver(id, EventRef::Gap(GapRef { topic: None, missed: None, reason }));
+    }
+}
