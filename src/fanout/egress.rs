@@ -486,7 +486,7 @@ impl EgressQueue {
 
     /// These frames are missed at the gap at `at`.
     fn add_missed(&mut self, at: usize, chunk: &Chunk) {
-        let Some(Item::Gap(tally)) = self.items.get_mut(at) else { return };
+        let Some(Item::Gap(tally)) = self.items.get_mut(at) else { unreachable!("the gap still waits") };
         let before = tally.held_bytes();
         tally.add_chunk(chunk);
         self.bytes = self.bytes - before + tally.held_bytes();

@@ -123,9 +123,9 @@ impl EgressQueue {
                 self.popped = 1 << 32;
                 self.tidy_up(&mut latest);
             }
-            // What has begun to leave is where it was; nothing is added to it any more.
-            let begun = self.has_begun().then_some(self.popped);
-            latest.gap = latest.gap.filter(|gap| Some(*gap) != begun);
+            // Nothing is added to a gap that has left or begun to leave, and the new item may get its position.
+            let first_waiting = self.popped + self.begun() as u64;
+            latest.gap = latest.gap.filter(|gap| *gap >= first_waiting);
             self.latest = Some(latest);
             self.popped -= 1;
         }

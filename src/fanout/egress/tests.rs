@@ -437,6 +437,18 @@ fn a_single_of_a_long_batch_does_not_keep_it_alive() {
 }
 
 #[test]
+fn a_gap_that_has_left_is_not_mistaken_for_what_is_put_in_its_place() {
+    let mut queue = EgressQueue::default();
+    offer(&mut queue, "a1 | a2 | b1", OverflowPolicy::Latest, ROOM);
+    let gap = queue.slices(&mut [IoSlice::new(&[])]).1;
+    let left = leave(&mut queue, gap).0;
+    assert_eq!(read(left), "a-1");
+    queue.push_ahead(encode_to_vec(&Frame::Done { request: 7 }).into(), 1);
+    offer(&mut queue, "b2", OverflowPolicy::Latest, ROOM);
+    assert_eq!(rest(&mut queue), "!7 a2 b-1 b2");
+}
+
+#[test]
 fn clear_keeps_answers_and_what_has_begun_to_leave() {
     for policy in [OverflowPolicy::DropOldest, OverflowPolicy::Latest] {
         let mut queue = EgressQueue::default();
