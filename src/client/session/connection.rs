@@ -210,7 +210,7 @@ impl Session {
 
     /// The peer has stopped, or is cut off: it does not even say that it lives.
     pub(super) fn has_fallen_silent(&self) -> Error {
-        let silent = self.runtime.clock.now().saturating_since(self.state.borrow().last_heard);
+        let silent = self.runtime.clock.now().saturating_since(self.state.borrow().last_heard());
         let (peer, broker) = (self.peer, &self.config.broker);
         let text = format!(
             "{peer} has said nothing for {:.1} s ({broker}): it hangs, or is cut off",

@@ -299,7 +299,7 @@ fn ticks_keep_an_idle_session_alive_until_its_broker_says_nothing() {
         assert!(!house.tick(&client), "its pings are answered");
         house.settle(&[], &mut [&mut client]);
     }
-    let heard = client.state.borrow().last_heard;
+    let heard = client.state.borrow().last_heard();
     assert!(house.now.saturating_since(heard) <= heartbeat + TICK);
     let mut waited = Duration::ZERO;
     while !house.tick(&client) {

@@ -253,7 +253,7 @@ impl Session {
     fn end_of(&self, Silence { earliest, time, heartbeats }: Silence) -> Option<MonotonicNs> {
         let state = self.state.borrow();
         let (since, time) = if state.is_open() {
-            (state.last_heard, time.max(state.terms.heartbeat * heartbeats))
+            (state.last_heard(), time.max(state.terms.heartbeat * heartbeats))
         } else if self.give_up.get().is_none() && state.alive().is_ok() {
             (self.down_since.get(), time)
         } else {
@@ -493,7 +493,7 @@ impl Session {
         let open_since = self.state.borrow().open_since();
         if open_since.is_some() {
             self.down_since.set(match self.fell_silent.take() {
-                true => self.state.borrow().last_heard,
+                true => self.state.borrow().last_heard(),
                 false => now,
             });
             self.on_lost(&error);

@@ -9,6 +9,7 @@
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `registry_feed` | what a view of the registry has not been told |
 //! | `heard` | the direct publishers that it has heard of |
+//! | `hearing` | when it last heard and said something: pings, and silence that is too long |
 //! | `named` | the direct publishers that its broker has named |
 //! | `peer` | the other end |
 //! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
@@ -28,6 +29,7 @@ mod announcement;
 mod connection;
 mod dials;
 mod heard;
+mod hearing;
 mod holds;
 #[cfg(all(test, feature = "broker"))]
 mod in_memory;

@@ -36,7 +36,7 @@ pub(super) fn requests(state: &mut State) -> Vec<u32> {
     let unsent = Bytes::copy_from_slice(state.out.unsent());
     state.out.sent(unsent.len());
     let requests = splitter::frames(&unsent).filter_map(|(_, frame)| match frame {
-        Frame::Subscribe { request, .. } => Some(request),
+        Frame::Subscribe { request, .. } | Frame::WatchPublishers { request, .. } => Some(request),
         _ => None,
     });
     requests.collect()

@@ -11,6 +11,7 @@ use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
 use super::heard::Heard;
+use super::hearing::Hearing;
 use super::named::Named;
 use super::out::OutBuffer;
 use super::paused::PausedStream;
@@ -26,10 +27,7 @@ use crate::client::message::GapReason;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
-use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARING_GAP_MAX, HEARTBEAT_DEFAULT,
-    HEARTBEATS_MISSED_MAX, WELCOME_BYTES_MAX,
-};
+use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, WELCOME_BYTES_MAX};
 use crate::printable::printable;
 use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::topic::Filter;
@@ -103,13 +101,9 @@ pub(in crate::client) struct State {
     unacked: Unacked,
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
-    pub(super) last_heard: MonotonicNs,
-    /// The time at which something was received last.
-    received_at: MonotonicNs,
-    ticked: MonotonicNs,
+    hearing: Hearing,
     /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
-    last_said: MonotonicNs,
 }
 
 impl State {
@@ -143,11 +137,8 @@ impl State {
             requests: Requests::default(),
             unacked: Unacked::new(now),
             previous: (0, 0),
-            last_heard: now,
-            received_at: now,
-            ticked: now,
+            hearing: Hearing::new(now),
             open_since: None,
-            last_said: now,
         }
     }
 
@@ -188,8 +179,12 @@ impl State {
 
     /// Something has come.
     pub(super) fn on_received(&mut self, now: MonotonicNs) {
-        self.last_heard = now;
-        self.received_at = now;
+        self.hearing.on_received(now);
+    }
+
+    /// The time from which the silence of the peer counts.
+    pub(super) fn last_heard(&self) -> MonotonicNs {
+        self.hearing.last_heard()
     }
 
     /// A connection stands: what to say first.
@@ -202,8 +197,7 @@ impl State {
         self.named.clear();
         self.listed.clear();
         self.next_modes = ModeRules::default();
-        self.last_heard = now;
-        self.last_said = now;
+        self.hearing.on_connected(now);
         self.out.push_greeting();
         let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
         let (previous, ticket) = self.previous;
@@ -214,7 +208,7 @@ impl State {
     fn on_welcome(&mut self, terms: Terms) {
         self.terms = terms;
         self.phase = ClientPhase::Open;
-        self.open_since = Some(self.last_heard);
+        self.open_since = Some(self.hearing.last_heard());
         let (modes, before) = (mem::take(&mut self.next_modes), Rc::clone(&self.modes));
         if *self.modes != modes {
             self.modes = Rc::new(modes);
@@ -248,7 +242,7 @@ impl State {
             self.losses += 1;
         }
         self.requests.on_disconnected();
-        self.subscribers.on_disconnected(self.received_at);
+        self.subscribers.on_disconnected(self.hearing.received_at());
         if !matches!(self.phase, ClientPhase::Failed(..)) {
             self.phase = ClientPhase::Opening;
         }
@@ -419,7 +413,7 @@ impl State {
     /// heartbeat is allowed for the word of them that was under way when the connection was lost.
     fn on_leavers_forgotten(&mut self, ago: Duration) {
         let away_at_most = ago.saturating_sub(self.terms.heartbeat);
-        self.subscribers.on_leavers_forgotten(self.received_at, away_at_most);
+        self.subscribers.on_leavers_forgotten(self.hearing.received_at(), away_at_most);
     }
 
     /// The news to be acted on now.
@@ -536,7 +530,7 @@ impl State {
     /// A tick: heartbeats and acknowledgements. `true`: the broker was silent for too long, give it up.
     pub(in crate::client) fn on_tick(&mut self, now: MonotonicNs, reading: bool) -> bool {
         if !self.is_open() {
-            self.ticked = now;
+            self.hearing.on_idle_tick(now);
             return false;
         }
         if self.unacked.wants_ack(now) {
@@ -553,18 +547,11 @@ impl State {
             }
             self.announcement = Some(announcement);
         }
-        if !self.out.unsent().is_empty() {
-            self.last_said = now;
-        }
-        if now.saturating_since(self.last_said) >= self.terms.heartbeat {
-            self.last_said = now;
+        let heartbeat = self.terms.heartbeat;
+        if self.hearing.wants_ping(now, !self.out.unsent().is_empty(), heartbeat) {
             self.out.push(&Frame::Ping { token: now.0 });
         }
-        // While this process was stopped it could hear nobody: its own silence is not the broker's.
-        let stopped = now.saturating_since(self.ticked).saturating_sub(HEARING_GAP_MAX);
-        self.ticked = now;
-        self.last_heard = if reading { self.last_heard + stopped } else { now };
-        now.saturating_since(self.last_heard) > self.terms.heartbeat * HEARTBEATS_MISSED_MAX
+        self.hearing.is_too_silent(now, reading, heartbeat)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Subscribers of a session, which is lost and comes back.
 
-use super::super::rig::{WELCOME, open, requests};
+use super::super::rig::{WELCOME, answer, open, open_after, requests};
 use super::super::state::State;
 use super::*;
 use crate::ClientConfig;
@@ -222,4 +222,37 @@ fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_
             assert!(!state.subscribers.is_untold(id) && state.subscribers.pop_returned().is_none());
         }
     }
+}
+
+#[test]
+fn a_gap_that_was_withheld_is_not_when_the_rules_come_back_as_they_were() {
+    let direct = [Frame::Modes { rules: ">=direct" }];
+    let mut state = open(State::new(MonotonicNs(1)));
+    let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+    answer(&mut state);
+    // It is lost before its publishers have settled, and by the time it is back the rules have not changed again.
+    state.on_disconnected();
+    let mut state = open_after(state, &direct);
+    state.on_disconnected();
+    let mut state = open_after(state, &direct);
+    answer(&mut state);
+    assert_eq!(state.subscribers.pop_half_returned(), None);
+    assert_eq!(state.subscribers.pop_returned(), Some(id));
+}
+
+#[test]
+fn a_return_that_is_cut_off_half_way_begins_again() {
+    let direct = [Frame::Modes { rules: ">=direct" }];
+    let proxied = [Frame::Modes { rules: ">=proxy" }];
+    let mut state = open(State::new(MonotonicNs(1)));
+    let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
+    answer(&mut state);
+    state.on_disconnected();
+    let mut state = open_after(state, &direct);
+    answer(&mut state);
+    state.on_disconnected();
+    let mut state = open_after(state, &proxied);
+    assert_eq!(state.subscribers.pop_half_returned(), None, "it is not in force at this broker yet");
+    answer(&mut state);
+    assert_eq!(state.subscribers.pop_half_returned(), Some(id));
 }
