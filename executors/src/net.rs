@@ -51,7 +51,8 @@ impl ReadySocket {
         Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)? })
     }
 
-    /// Waits until there is data, a connection to accept, the end of the stream or an error.
+    /// Waits until there is data, a connection to accept, the end of the stream or an error. The turn of the caller has
+    /// ended by then, also if there was data all along.
     ///
     /// An executor that does not sleep polls the socket itself for a while, turn by turn: the ring learns of readiness
     /// by an interrupt from the sender's core, which costs more than everything else on the way of a message.
@@ -59,19 +60,52 @@ impl ReadySocket {
     /// # Errors
     /// If the poll itself fails.
     pub async fn readable(&self) -> io::Result<()> {
-        let look = idle_here().spin_before_park().min(LOOK_MAX);
-        if !look.is_zero() {
-            let until = MonotonicNs::now() + look;
-            while MonotonicNs::now() < until {
-                match self.peek() {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => end_turn().await,
-                    // A listener, or a broken socket: the poll has an answer for both.
-                    Err(_) => break,
-                }
-            }
+        self.readable_or(|| false).await
+    }
+
+    /// The same for a stream that may have input which its socket does not show, such as bytes that are already
+    /// decrypted. `has_input` is called before the wait and whenever the socket is polled; what becomes available while the
+    /// executor sleeps must show at the socket.
+    ///
+    /// # Errors
+    /// If the poll itself fails.
+    pub async fn readable_or(&self, has_input: impl Fn() -> bool) -> io::Result<()> {
+        if has_input() {
+            end_turn().await;
+            return Ok(());
+        }
+        let time = idle_here().spin_before_park().min(LOOK_MAX);
+        if !time.is_zero() && self.look(time, has_input).await {
+            return Ok(());
         }
         self.fd.readable().await.map_err(io::Error::from)
+    }
+
+    /// Looks for input for so long, turn by turn. Returns true if there is some.
+    async fn look(&self, time: Duration, has_input: impl Fn() -> bool) -> bool {
+        let until = MonotonicNs::now() + time;
+        let mut has_ended_turn = false;
+        loop {
+            match self.peek() {
+                Ok(true) if has_ended_turn => return true,
+                Ok(true) => {
+                    // A sender that is faster than its reader would let nobody else have a turn.
+                    end_turn().await;
+                    return true;
+                }
+                Ok(false) => {}
+                // A listener, or a broken socket: the poll has an answer for both.
+                Err(_) => return false,
+            }
+            if has_ended_turn && MonotonicNs::now() >= until {
+                return false;
+            }
+            end_turn().await;
+            has_ended_turn = true;
+            if has_input() {
+                return true;
+            }
+        }
     }
 
     /// True if there is data, or the end of the stream.

@@ -5,11 +5,13 @@
 mod child;
 mod watchdog;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{IoSlice, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_executors::{
@@ -17,14 +19,27 @@ use corecast_executors::{
     link, spawn_local, start,
 };
 
+const SPIN: Idle = Idle::Spin(Duration::from_micros(50));
+
 /// Runs `body` on one shard, to its end: on one that sleeps, and on those that poll their sockets themselves.
 fn on_shard<Fut>(name: &'static str, body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static)
 where
     Fut: Future<Output = ()> + 'static,
 {
+    on_shards_that(name, [Idle::Park, SPIN, Idle::Busy], body);
+}
+
+/// The same on shards with these idle policies alone, one after the other.
+fn on_shards_that<Fut>(
+    name: &'static str,
+    idle: impl IntoIterator<Item = Idle>,
+    body: impl Fn(ShardContext<()>) -> Fut + Send + Clone + 'static,
+) where
+    Fut: Future<Output = ()> + 'static,
+{
     let _watchdog = watchdog::watch(name, Duration::from_secs(60));
     let cores = Topology::detect().unwrap().allowed().to_vec();
-    for idle in [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy] {
+    for idle in idle {
         let cores = cores.clone();
         let config = PoolConfig { cores, idle, ..PoolConfig::single("net") };
         let pool: Pool<()> = start(&config, body.clone()).unwrap();
@@ -142,6 +157,73 @@ fn a_wait_for_a_socket_can_be_given_up_and_taken_up_again() {
         assert!(matches!(first(stopped.recv(), socket.readable()).await, Either::Right(Ok(()))));
         let mut buffer = [0; 4];
         assert_eq!(socket.try_recv(&mut buffer).unwrap(), Some(1));
+    });
+}
+
+/// Raised a turn later, by another task.
+fn raised_soon() -> Rc<Cell<bool>> {
+    let raised = Rc::new(Cell::new(false));
+    let later = Rc::clone(&raised);
+    spawn_local(async move {
+        end_turn().await;
+        later.set(true);
+    })
+    .detach();
+    raised
+}
+
+#[test]
+fn a_socket_that_always_has_data_leaves_turns_to_others() {
+    on_shard("a_socket_that_always_has_data", |_| async {
+        let (socket, mut peer) = pair();
+        peer.write_all(b"x").unwrap();
+        let stop = raised_soon();
+        // Nobody reads it.
+        while !stop.get() {
+            socket.readable().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn input_that_the_socket_does_not_show_ends_the_wait() {
+    on_shard("input_that_the_socket_does_not_show", |_| async {
+        let (socket, _peer) = pair();
+        let stop = raised_soon();
+        while !stop.get() {
+            socket.readable_or(|| true).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_executor_that_does_not_sleep_keeps_asking_for_input() {
+    on_shards_that("an_executor_that_does_not_sleep", [SPIN, Idle::Busy], |_| async {
+        let (socket, peer) = pair();
+        loop {
+            let has_input = raised_soon();
+            let (found, rung) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+            let (is_found, rings, mut peer) =
+                (Rc::clone(&found), Rc::clone(&rung), peer.try_clone().unwrap());
+            spawn_local(async move {
+                for _ in 0..10_000 {
+                    end_turn().await;
+                    if is_found.get() {
+                        return;
+                    }
+                }
+                rings.set(true);
+                peer.write_all(b"x").unwrap();
+            })
+            .detach();
+            socket.readable_or(|| has_input.get()).await.unwrap();
+            found.set(true);
+            if !rung.get() {
+                return;
+            }
+            // This thread was off its CPU for longer than it looks, and slept: another time.
+            socket.try_recv(&mut [0; 4]).unwrap();
+        }
     });
 }
 
