@@ -9,8 +9,9 @@ pub(crate) enum Audience {
     Everywhere,
     /// The sessions of this shard: the messages came from a neighbour, which sends them to all others itself.
     Here,
-    /// The ZeroMQ subscribers of this shard: the others hear the publisher themselves.
-    ZmtpHere,
+    /// The sessions of this shard that need relays, which are those of ZeroMQ subscribers: the others hear the publisher
+    /// themselves.
+    RelayedHere,
 }
 
 impl Audience {
@@ -23,6 +24,6 @@ impl Audience {
     /// True if they go to sessions of this encoding.
     #[inline]
     pub(crate) fn has(self, encoding: Encoding) -> bool {
-        self != Audience::ZmtpHere || encoding.needs_relays()
+        self != Audience::RelayedHere || encoding.needs_relays()
     }
 }

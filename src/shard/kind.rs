@@ -38,7 +38,7 @@ impl Kind {
     /// Sessions that hear what a session of this kind publishes.
     pub(super) fn audience(&self) -> Audience {
         match self {
-            Kind::Relay(_) => Audience::ZmtpHere,
+            Kind::Relay(_) => Audience::RelayedHere,
             Kind::Native | Kind::Zmtp(_) | Kind::Local => Audience::Everywhere,
         }
     }
