@@ -103,7 +103,7 @@ pub use registry::Mode;
 #[cfg(feature = "broker")]
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
-pub use transport::{Endpoint, SocketAccess};
+pub use transport::{ConnectConfig, Endpoint, ListenConfig};
 
 pub use corecast_executors::{CoreSet, Idle};
 

@@ -482,8 +482,8 @@ pub const DIALS_AGAIN_PER_SEC: usize = 100;
 /// [`LOSS_TOLD_AGAIN_AFTER`]: the others are counted in one line.
 pub const LOSSES_TOLD_MAX: usize = 32;
 
-/// Timeout of one attempt to connect: a LAN answers in a thousandth of this.
-pub const CONNECT_ATTEMPT: Duration = Duration::from_secs(1);
+/// Default timeout of one attempt to connect: a LAN answers in a thousandth of this.
+pub const CONNECT_ATTEMPT_DEFAULT: Duration = Duration::from_secs(1);
 
 /// Topics published since the last acknowledgement that a session remembers, to report a gap to their subscribers
 /// should the connection be lost; at this many it asks for an acknowledgement.

@@ -7,14 +7,19 @@ mod broker_process;
 mod one_thread;
 mod watchdog;
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use broker_process::{BrokerProcess, Transport};
+use broker_process::{BrokerProcess, Transport, corecast};
 use corecast::internals::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
 use corecast::{Event, Filter, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::pause;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use one_thread::Held;
 use watchdog::LIMIT;
 
@@ -34,7 +39,7 @@ fn exchange(broker: &BrokerProcess, request: &str) -> String {
     read_all(&mut peer)
 }
 
-fn read_all(peer: &mut TcpStream) -> String {
+fn read_all(peer: &mut impl std::io::Read) -> String {
     let mut answer = String::new();
     peer.read_to_string(&mut answer).expect("an answer, and its end");
     answer
@@ -63,6 +68,48 @@ fn pages_have_types_lengths_and_heads() {
     let head = exchange(&broker, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\ncontent-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+/// Ended when it is dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn pages_at_a_socket_file_are_for_those_who_may_connect_to_it() {
+    let _watchdog = watchdog::watch("pages_at_a_socket_file_are_for_those_who_may_connect_to_it");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("metrics");
+    let mut command = corecast();
+    command.args(["broker", "--listen", "tcp://127.0.0.1:0", "--shards", "1", "--socket-mode", "0600"]);
+    command.arg("--metrics").arg(&path).stdout(Stdio::piped());
+    let mut broker = Ended(command.spawn().expect("the command can be started"));
+    let stdout = broker.0.stdout.take().expect("it is piped");
+    let mut ready = String::new();
+    BufReader::new(stdout).read_line(&mut ready).expect("a line");
+    assert!(ready.ends_with(&format!(" metrics=uds://{}\n", path.display())), "{ready}");
+    let mode = std::fs::metadata(&path).expect("it listens there").mode();
+    assert_eq!(mode & 0o777, 0o600, "it has the mode of all socket files");
+    for (page, part) in [
+        ("/health", "\r\n\r\nok\n"),
+        ("/metrics", "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+    ] {
+        let mut peer = UnixStream::connect(&path).expect("it serves HTTP");
+        peer.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+        write!(peer, "GET {page} HTTP/1.1\r\nHost: test\r\n\r\n").expect("room for a request");
+        let answer = read_all(&mut peer);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains(part), "{answer}");
+    }
+    let pid = Pid::from_raw(i32::try_from(broker.0.id()).expect("Linux has no longer pids"));
+    kill(pid, Signal::SIGTERM).expect("it runs");
+    assert_eq!(broker.0.wait().expect("it is ours").code(), Some(0));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "it takes its file away");
 }
 
 #[test]

@@ -13,12 +13,22 @@ use super::{CutOff, Item, dial, links, listener};
 use crate::ids::Neighbour;
 use crate::shard::{Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
+use crate::transport::ConnectConfig;
 
 /// Time between two flushes of counters and gauges: ten a second is finer than anybody scrapes.
 const EXPORT_PERIOD: Duration = Duration::from_millis(100);
 
+/// The configuration that all executors of a broker, or of a direct publisher, share.
+#[derive(Debug)]
+pub(crate) struct ExecutorConfig {
+    /// Their shards.
+    pub(crate) shard: ShardConfig,
+    /// The connections that they make.
+    pub(crate) connect: ConnectConfig,
+}
+
 /// Runs one shard until it is told to drain, and has.
-pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>, pulse: Pulse) {
+pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ExecutorConfig>, pulse: Pulse) {
     let (runtime, commands) = begin(context, &config, pulse.clone());
     serve(runtime, commands).await;
     pulse.end();
@@ -27,19 +37,19 @@ pub(crate) async fn run(context: ShardContext<Item>, config: Arc<ShardConfig>, p
 /// Starts the pumps of one shard. Its commands are for [`serve`].
 pub(super) fn begin(
     context: ShardContext<Item>,
-    config: &ShardConfig,
+    config: &ExecutorConfig,
     pulse: Pulse,
 ) -> (Rc<Runtime>, Inbox<Item>) {
     let ShardContext { shard: id, links, inboxes, commands, ticks, .. } = context;
     let now = MonotonicNs::now();
-    let runtime = Runtime::new(Shard::new(id, config.clone(), now), links, ticks.stir(), now);
+    let runtime = Runtime::new(Shard::new(id, config.shard.clone(), now), links, ticks.stir(), now);
     for (from, inbox) in inboxes.into_iter().enumerate() {
         if let Some(inbox) = inbox {
             let from = Neighbour(u16::try_from(from).expect("neighbours are counted in 16 bits"));
             spawn_local(links::pump(Rc::clone(&runtime), from, inbox)).detach();
         }
     }
-    spawn_local(dial::pump(Rc::clone(&runtime))).detach();
+    spawn_local(dial::pump(Rc::clone(&runtime), config.connect.clone())).detach();
     spawn_local(tick(Rc::clone(&runtime), ticks, pulse)).detach();
     (runtime, commands)
 }

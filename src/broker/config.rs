@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::registry::{Mode, ModeRule, ModeRules};
 use crate::shard::{Door, ShardConfig};
 use crate::topic::Filter;
-use crate::transport::{Endpoint, SocketAccess};
+use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Sides;
 
@@ -41,8 +41,11 @@ configuration! {
         /// Address for ZeroMQ subscribers only, like the XPUB socket of a proxy.
         zmtp_xpub (into): Vec<Endpoint> = Vec::new(), option("zmtp-xpub", "URL", List<Plain>);
 
-        /// Access to the socket files among those; it has options of its own.
-        socket_access: SocketAccess = SocketAccess::default();
+        /// The listeners at all of these; they have options of their own.
+        listeners: ListenConfig = ListenConfig::default();
+
+        /// The connections that it makes itself: to direct publishers, for ZeroMQ subscribers.
+        connect: ConnectConfig = ConnectConfig::default();
 
         /// Pass every subscription on to ZeroMQ publishers, not only the first of each prefix (for last-value caches).
         zmtp_verbose: bool = false, option("zmtp-verbose", "", Switch);

@@ -8,27 +8,28 @@ use tracing::warn;
 use super::flush::settle;
 use super::ingress::adopt;
 use super::runtime::Runtime;
-use crate::limits::CONNECT_ATTEMPT;
 use crate::shard::{Dial, Door};
-use crate::transport::connect;
+use crate::transport::{ConnectConfig, connect};
 
 /// Begins all connections that the shard wants, until its executor ends.
-pub(super) async fn pump(runtime: Rc<Runtime>) {
+pub(super) async fn pump(runtime: Rc<Runtime>, config: ConnectConfig) {
+    let config = Rc::new(config);
     while let Some(dials) = runtime.next_dials().await {
         for dial in dials {
-            spawn_local(connect_to(Rc::clone(&runtime), dial)).detach();
+            spawn_local(connect_to(Rc::clone(&runtime), dial, Rc::clone(&config))).detach();
         }
     }
 }
 
-async fn connect_to(runtime: Rc<Runtime>, dial: Dial) {
+async fn connect_to(runtime: Rc<Runtime>, dial: Dial, config: Rc<ConnectConfig>) {
     let Dial { publisher, endpoint } = dial;
-    match connect(&endpoint, || runtime.after(CONNECT_ATTEMPT)).await {
+    match connect(&endpoint, &config, |time| runtime.after(time)).await {
         Ok(stream) => {
             // One that nobody wants any more is dropped.
             adopt(&runtime, stream, Door::Relay(publisher));
         }
         Err(error) => {
+            let error = error.at_peer(&format_args!("publisher {publisher}"), &endpoint);
             runtime.log_limited("publisher_unreachable", |more| {
                 warn!(%publisher, %endpoint, %error, more, "a direct publisher cannot be reached");
             });

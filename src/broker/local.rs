@@ -10,8 +10,8 @@ use corecast_executors::{Inbox, Link, ShardContext, Wake, end_turn, link, spawn_
 use super::flush::settle;
 use super::local_port::LocalPort;
 use super::runtime::Runtime;
-use super::{Item, Listener, body};
-use crate::shard::{Door, ShardConfig};
+use super::{ExecutorConfig, Item, Listener, body};
+use crate::shard::Door;
 use crate::telemetry::Pulse;
 use crate::wire::split;
 
@@ -29,7 +29,7 @@ impl LocalHost {
     pub(crate) fn start(
         context: ShardContext<Item>,
         commands: Vec<Link<Item>>,
-        config: &ShardConfig,
+        config: &ExecutorConfig,
         listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config, Pulse::default());
@@ -86,7 +86,7 @@ impl LocalHost {
     /// Sends what was taken, for so long at the most, tells every subscriber, and ends.
     pub(crate) async fn end(&self, drain: Duration) {
         // Gone first, or the shard would wait for it to leave.
-        let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session(), false);
+        let _ = self.runtime.shard.borrow_mut().on_closed(self.port.session(), None);
         // Whoever is held would wait for ever.
         self.port.resumed(self.port.session());
         for shard in 0..self.commands.len() {

@@ -51,7 +51,7 @@ use std::time::Duration;
 
 use corecast_executors::{Link, ShardContext};
 
-pub(crate) use body::run as run_shard;
+pub(crate) use body::{ExecutorConfig, run as run_shard};
 #[cfg(feature = "broker")]
 pub use config::BrokerConfig;
 pub use ingest::ingest;

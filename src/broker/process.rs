@@ -8,13 +8,13 @@ use corecast_executors::{
 };
 
 use super::config::BrokerConfig;
-use super::{CutOff, Item, Listener, body, chain};
+use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
 use crate::telemetry::Pulse;
-use crate::transport::{self, Endpoint, Listening, SocketAccess, SocketFile};
+use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
@@ -42,7 +42,7 @@ impl Broker {
         let (mut addresses, mut zmtp) = (Vec::new(), Vec::new());
         let mut socket_files = Vec::new();
         for (door, endpoint) in config.doors() {
-            let Listening { file, sockets, endpoint } = listen_patiently(endpoint, config.socket_access)?;
+            let Listening { file, sockets, endpoint } = listen_patiently(endpoint, &config.listeners)?;
             socket_files.extend(file);
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
             of.push(endpoint.clone());
@@ -58,13 +58,14 @@ impl Broker {
             sockets: Sockets::Many,
             link_capacity: LINK_ITEMS_MAX,
         };
-        let shard_config = Arc::new(config.shard_config(shards)?);
+        let executor_config =
+            Arc::new(ExecutorConfig { shard: config.shard_config(shards)?, connect: config.connect });
         let now = MonotonicNs::now();
         let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
         let begun = pulses.clone();
         let run = move |context: ShardContext<Item>| {
             let pulse = begun[context.shard.index()].clone();
-            body::run(context, Arc::clone(&shard_config), pulse)
+            body::run(context, Arc::clone(&executor_config), pulse)
         };
         let pool = start(&pool_config, run).map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let cores = pool.cores();
@@ -151,10 +152,10 @@ impl Drop for Broker {
 
 /// Listens, and asks again for a moment while the address is taken: after `kill -9` the kernel may keep a port
 /// answering for some milliseconds, and a restart should not fail over that.
-fn listen_patiently(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
+fn listen_patiently(endpoint: &Endpoint, config: &ListenConfig) -> Result<Listening> {
     let give_up = Instant::now() + ADDRESS_IN_USE_RETRY;
     loop {
-        match transport::listen(endpoint, access) {
+        match transport::listen(endpoint, config) {
             Err(e) if e.kind() == ErrorKind::AddressInUse && Instant::now() < give_up => {
                 corecast_executors::pause(ADDRESS_IN_USE_RETRY_PAUSE);
             }

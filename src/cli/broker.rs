@@ -18,7 +18,7 @@ use crate::config::{One, Optional, Plain, TimeSpan};
 use crate::control::{self, HttpServer, Pages};
 use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
-use crate::{Endpoint, SocketAccess};
+use crate::{Endpoint, ListenConfig};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +41,7 @@ pub(super) struct BrokerArgs {
     config: Settings<BrokerConfig>,
 
     #[command(flatten)]
-    sockets: Settings<SocketAccess>,
+    listeners: Settings<ListenConfig>,
 
     #[command(flatten)]
     serving: Settings<Serving>,
@@ -58,13 +58,13 @@ configuration! {
         /// Drain timeout on shutdown.
         drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
 
-        /// Address of the HTTP server: metrics for Prometheus at http://HOST:PORT/metrics, health at /health.
-        metrics: Option<HttpAddress> = None, option("metrics", "HOST:PORT", Optional<Plain>);
+        /// Address of the HTTP server, HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health at /health.
+        metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
     }
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
-    let config = args.config.0.socket_access(args.sockets.0);
+    let config = args.config.0.listeners(args.listeners.0);
     let Serving { drain_timeout, metrics } = args.serving.0;
     config.validate()?;
     for (filter, meant) in
@@ -79,7 +79,8 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
-    let server = metrics.as_ref().map(|address| HttpServer::listen(&address.0)).transpose()?;
+    let listen = |address: &HttpAddress| HttpServer::listen(&address.0, &config.listeners);
+    let (server, _metrics_file) = metrics.as_ref().map(listen).transpose()?.unzip();
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {
@@ -166,7 +167,7 @@ struct Ready {
     zmtp: Vec<String>,
     shards: usize,
     cores: Vec<u32>,
-    /// `HOST:PORT`.
+    /// `HOST:PORT` or `uds://PATH`.
     metrics: Option<String>,
     pid: u32,
 }
@@ -241,7 +242,7 @@ mod tests {
         let rules: Vec<String> =
             args.config.0.mode_rules.iter().map(|(filter, _)| filter.text().into_owned()).collect();
         assert_eq!((rules.concat().as_str(), args.config.0.zmtp_verbose), ("abc", true));
-        assert_eq!((args.sockets.0.file_mode, args.sockets.0.file_group), (Some(0o600), None));
+        assert_eq!((args.listeners.0.file_mode, args.listeners.0.file_group), (Some(0o600), None));
         assert_eq!((args.serving.0.drain_timeout, args.serving.0.metrics), (DRAIN_DEFAULT, None));
     }
 

@@ -1,4 +1,4 @@
-//! Owns how the address of an HTTP server is written: `HOST:PORT`, or the URL that a reader of it uses.
+//! Owns how the address of an HTTP server is written: `HOST:PORT`, the URL that a reader of it uses, or a socket file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The scheme of endpoints that is not written before an address of HTTP.
 const SCHEME: &str = "tcp://";
 
-/// An endpoint of TCP to serve HTTP on.
+/// An endpoint to serve HTTP on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct HttpAddress(pub(super) Endpoint);
 
@@ -22,6 +22,9 @@ impl FromStr for HttpAddress {
             let why = format!("`{written}` cannot be served: there is no encryption; write http://{place}");
             return Err(Error::new(ErrorKind::Invalid, why));
         }
+        if let Ok(file @ Endpoint::Uds { .. }) = written.parse() {
+            return Ok(HttpAddress(file));
+        }
         let text = written.strip_prefix("http://").unwrap_or(written);
         // The path is ours to say; whoever copies it from Prometheus means the same place.
         let text = text.strip_suffix("/metrics").or_else(|| text.strip_suffix('/')).unwrap_or(text);
@@ -31,15 +34,16 @@ impl FromStr for HttpAddress {
             _ => {
                 let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let port = if is_port { text } else { "9680" };
-                let why =
-                    format!("`{written}` is no address for HTTP; write HOST:PORT, such as 127.0.0.1:{port}");
+                let why = format!(
+                    "`{written}` is no address for HTTP; write HOST:PORT or uds://PATH, such as 127.0.0.1:{port}"
+                );
                 Err(Error::new(ErrorKind::Invalid, why))
             }
         }
     }
 }
 
-/// `HOST:PORT`, as scrapers are configured.
+/// `HOST:PORT`, as scrapers are configured, or `uds://PATH`.
 impl fmt::Display for HttpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.0.to_string();
@@ -68,9 +72,13 @@ mod tests {
             assert_eq!(address.0.to_string(), read);
             assert_eq!(format!("tcp://{address}"), read);
         }
-        for text in ["", "9680", "localhost", "uds:///run/x", "http://"] {
+        for text in ["uds:///run/metrics", "unix:/run/metrics", "/run/metrics"] {
+            let address: HttpAddress = text.parse().expect(text);
+            assert_eq!(address.to_string(), "uds:///run/metrics");
+        }
+        for text in ["", "9680", "localhost", "uds://", "http://", "http:///run/x"] {
             let error = text.parse::<HttpAddress>().expect_err(text);
-            assert!(error.to_string().contains("write HOST:PORT"), "{error}");
+            assert!(error.to_string().contains("write HOST:PORT or uds://PATH"), "{error}");
         }
         let bare = "19680".parse::<HttpAddress>().unwrap_err().to_string();
         assert!(bare.ends_with("such as 127.0.0.1:19680"), "{bare}");

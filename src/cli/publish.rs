@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::config::{Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
-use crate::{ClientConfig, DirectConfig, Error, ErrorKind, Publisher, SocketAccess, Topic};
+use crate::{ClientConfig, DirectConfig, Error, ErrorKind, ListenConfig, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,7 +74,7 @@ pub(super) struct PubArgs {
     direct: Settings<DirectConfig>,
 
     #[command(flatten)]
-    sockets: Settings<SocketAccess>,
+    listeners: Settings<ListenConfig>,
 
     #[command(flatten)]
     client: Settings<ClientConfig>,
@@ -113,7 +113,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let timeout = args.timeout.0;
     let client = args.client.0.clone();
     let tried = client.connect_timeout.min(timeout);
-    let direct = args.direct.0.clone().access(args.sockets.0);
+    let direct = args.direct.0.clone().listeners(args.listeners.0.clone());
     let config = client.name("corecast-pub").connect_timeout(tried).publish_timeout(timeout).direct(direct);
     let connected = interrupt.unless_asked(Publisher::with_config_async(config));
     let connected = connected.ok_or_else(|| interrupted(0))?;

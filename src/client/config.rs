@@ -14,7 +14,7 @@ use crate::limits::{
     FRAME_BYTES_MAX_DEFAULT, PUBLISH_TIMEOUT_DEFAULT,
 };
 use crate::printable::printable;
-use crate::transport::{Endpoint, SocketAccess};
+use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 
 /// The way in which subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -89,6 +89,9 @@ configuration! {
         /// what `block` does.
         publish_timeout: Duration = PUBLISH_TIMEOUT_DEFAULT;
 
+        /// The connections that it makes: to the broker, and to direct publishers.
+        connect: ConnectConfig = ConnectConfig::default();
+
         /// The configuration of publishers for topics that go direct.
         direct: DirectConfig = DirectConfig::default();
     }
@@ -125,8 +128,8 @@ configuration! {
         /// Direct topics: overflow policy for slow consumers [default: the broker's policy].
         overflow (into): Option<OverflowPolicy> = None, option("overflow", "POLICY", Optional<Plain>);
 
-        /// Access to the socket files that it listens on; it has options of its own.
-        access: SocketAccess = SocketAccess::default();
+        /// Its listeners; they have options of their own.
+        listeners: ListenConfig = ListenConfig::default();
 
         /// The idle behaviour of its executors.
         idle: Idle = Idle::default();

@@ -9,7 +9,6 @@ use corecast_executors::MonotonicNs;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -19,7 +18,9 @@ use crate::limits::{
     ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
 };
 use crate::telemetry::OncePerSecond;
-use crate::transport::{self, ControlListeners, Endpoint, ListeningSocket, SocketAccess};
+use crate::transport::{
+    self, ControlListeners, ControlStream, Endpoint, ListenConfig, Listening, ListeningSocket, SocketFile,
+};
 
 /// Interval at which the recorder folds the samples of histograms: a shard adds at most a hundred values meanwhile.
 const FOLD_PERIOD: Duration = Duration::from_secs(1);
@@ -32,14 +33,15 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens at `endpoint`, which has to be TCP.
+    /// Listens at `endpoint`. The file of a Unix socket is the caller's to remove: the control thread ends with the
+    /// process, and removes nothing.
     ///
     /// # Errors
     /// As for [`transport::listen`].
-    pub fn listen(endpoint: &Endpoint) -> Result<Self> {
+    pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<(Self, Option<SocketFile>)> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
-        let listening = transport::listen(endpoint, SocketAccess::default()).map_err(failed)?;
-        Ok(HttpServer { sockets: listening.sockets, endpoint: listening.endpoint })
+        let Listening { file, sockets, endpoint } = transport::listen(endpoint, config).map_err(failed)?;
+        Ok((HttpServer { sockets, endpoint }, file))
     }
 
     /// The endpoint, with the real port.
@@ -92,7 +94,7 @@ struct Conversations {
 }
 
 impl Conversations {
-    fn admit(&mut self, peer: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pages: Pages) {
+    fn admit(&mut self, peer: ControlStream, pages: Pages) {
         self.forget_ended();
         if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX {
             self.end_oldest();
@@ -114,7 +116,7 @@ impl Conversations {
 }
 
 /// One connection: a request, its answer, the end.
-async fn converse(peer: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pages: Pages) {
+async fn converse(peer: ControlStream, pages: Pages) {
     let service = service_fn(move |request| {
         let answer = pages.answer(&request);
         async move { Ok::<_, Infallible>(answer) }

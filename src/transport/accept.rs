@@ -8,22 +8,30 @@ use std::time::Duration;
 use corecast_executors::{OpenFilesRoom, ReadySocket};
 use socket2::{SockRef, TcpKeepalive};
 
-use super::stream::Stream;
+use super::stream::{Stream, StreamKind};
 
 /// A listener at one address, before any executor accepts on it.
 #[derive(Debug)]
 pub struct ListeningSocket {
     fd: OwnedFd,
     is_tcp: bool,
+    /// The kind of its connections.
+    kind: StreamKind,
 }
 
 impl ListeningSocket {
-    pub(super) fn tcp(fd: OwnedFd) -> Self {
-        ListeningSocket { fd, is_tcp: true }
+    pub(super) fn tcp(fd: OwnedFd, kind: StreamKind) -> Self {
+        ListeningSocket { fd, is_tcp: true, kind }
     }
 
-    pub(super) fn unix(fd: OwnedFd) -> Self {
-        ListeningSocket { fd, is_tcp: false }
+    pub(super) fn unix(fd: OwnedFd, kind: StreamKind) -> Self {
+        ListeningSocket { fd, is_tcp: false, kind }
+    }
+
+    /// True for TCP, false for a Unix socket.
+    #[cfg(feature = "broker")]
+    pub(super) fn is_tcp(&self) -> bool {
+        self.is_tcp
     }
 
     /// Takes the listener over, to accept on this executor.
@@ -31,8 +39,8 @@ impl ListeningSocket {
     /// # Errors
     /// If this thread is not an executor, or no descriptor is left.
     pub fn adopt(self) -> io::Result<AcceptQueue> {
-        let ListeningSocket { fd, is_tcp } = self;
-        Ok(AcceptQueue { socket: ReadySocket::adopt(fd)?, is_tcp })
+        let ListeningSocket { fd, is_tcp, kind } = self;
+        Ok(AcceptQueue { socket: ReadySocket::adopt(fd)?, is_tcp, kind })
     }
 }
 
@@ -47,6 +55,7 @@ impl From<ListeningSocket> for OwnedFd {
 pub struct AcceptQueue {
     socket: ReadySocket,
     is_tcp: bool,
+    kind: StreamKind,
 }
 
 impl AcceptQueue {
@@ -74,7 +83,7 @@ impl AcceptQueue {
             // A socket that cannot be tuned is one that has ended; its pump will notice.
             let _ = SockRef::from(&fd).set_tcp_nodelay(true);
         }
-        Ok(Some(Accepted { fd, is_tcp: self.is_tcp }))
+        Ok(Some(Accepted { fd, is_tcp: self.is_tcp, kind: self.kind }))
     }
 }
 
@@ -83,6 +92,7 @@ impl AcceptQueue {
 pub struct Accepted {
     fd: OwnedFd,
     is_tcp: bool,
+    kind: StreamKind,
 }
 
 impl Accepted {
@@ -99,6 +109,6 @@ impl Accepted {
     /// # Errors
     /// If this thread is not an executor. The connection is closed then.
     pub fn adopt(self) -> io::Result<Stream> {
-        Stream::plain(self.fd)
+        Stream::adopt(self.fd, self.kind)
     }
 }

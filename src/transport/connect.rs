@@ -1,7 +1,10 @@
 //! Connecting: the look-up of a name, then one address after the other. The only place that connects.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use corecast_executors::{Either, OpenFilesRoom, Until, first};
 use nix::errno::Errno;
@@ -10,66 +13,93 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::address::Address;
 use super::endpoint::Endpoint;
 use super::stream::Stream;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::limits::CONNECT_ATTEMPT_DEFAULT;
+
+configuration! {
+    /// Everything that can be chosen about connections that are made, besides their endpoints.
+    #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+    #[non_exhaustive]
+    pub struct ConnectConfig {
+        /// The time that the look-up of a name may take, and then the attempt at each of its addresses. It should be
+        /// longer than a round trip.
+        attempt_timeout: Duration = CONNECT_ATTEMPT_DEFAULT;
+    }
+}
 
 /// The reason why there is no connection to an endpoint.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum ConnectError {
     /// Its addresses are unknown.
-    #[error("{0}")]
     NotFound(Error),
-    /// None of its addresses answers, the last of them for this reason.
-    #[error("it does not answer: {0}")]
-    Unanswered(io::Error),
+    /// None of its addresses answers.
+    Unanswered {
+        /// The address that was tried last; none for a Unix socket.
+        address: Option<SocketAddr>,
+        /// The reason at that address.
+        source: io::Error,
+    },
 }
 
 impl ConnectError {
-    /// The error for a user of the endpoint, with advice.
-    pub fn at(self, endpoint: &Endpoint) -> Error {
+    /// The error where a broker was to be found at the endpoint, with advice.
+    pub fn at_broker(self, endpoint: &Endpoint) -> Error {
         match self {
             ConnectError::NotFound(error) => error,
-            ConnectError::Unanswered(source) => endpoint.unreachable(source),
+            ConnectError::Unanswered { address, source } => endpoint.unreachable(address, &source),
         }
     }
 
-    /// True if the operating system forbids it, whether or not anybody listens there.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, ConnectError::Unanswered(source) if source.kind() == io::ErrorKind::PermissionDenied)
+    /// The error where `peer`, which is no broker, was to be found at the endpoint.
+    pub fn at_peer(self, peer: &impl fmt::Display, endpoint: &Endpoint) -> Error {
+        match self {
+            ConnectError::NotFound(error) => error,
+            ConnectError::Unanswered { address, source } => {
+                endpoint.barred(address, &source).unwrap_or_else(|| {
+                    let text = format!("{peer} does not answer at {}: {source}", endpoint.at(address));
+                    Error::new(ErrorKind::Unreachable, text)
+                })
+            }
+        }
     }
 }
 
-/// Connects to the first address of an endpoint that answers: `localhost` may be two. The look-up of a name gets the
-/// time that `attempt` starts, and so does each address. A look-up that is given up goes on, and the next connection to
-/// that name shares it.
+/// Connects to the first address of an endpoint that answers: `localhost` may be two. `time` begins to wait for so long
+/// when it is called: for the look-up of a name, and for each address. A look-up that is given up goes on, and the next
+/// connection to that name shares it.
 ///
 /// # Errors
 /// The endpoint is unknown, or does not answer.
 pub async fn connect<'a>(
     endpoint: &Endpoint,
-    attempt: impl Fn() -> Until<'a>,
+    config: &ConnectConfig,
+    time: impl Fn(Duration) -> Until<'a>,
 ) -> Result<Stream, ConnectError> {
+    let attempt = || time(config.attempt_timeout);
     let addresses = match first(endpoint.connect_addresses(), attempt()).await {
         Either::Left(addresses) => addresses.map_err(ConnectError::NotFound)?,
         Either::Right(()) => return Err(ConnectError::NotFound(endpoint.not_looked_up())),
     };
-    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    let nowhere = io::ErrorKind::AddrNotAvailable.into();
+    let mut failed = ConnectError::Unanswered { address: None, source: nowhere };
     for address in &addresses {
-        match connect_to(address, attempt()).await {
+        match connect_to(endpoint, address, attempt()).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
+            Err(source) => failed = ConnectError::Unanswered { address: address.sock().as_socket(), source },
         }
     }
-    Err(ConnectError::Unanswered(failed))
+    Err(failed)
 }
 
-async fn connect_to(address: &Address, time: Until<'_>) -> io::Result<Stream> {
+/// Connects to one address of an endpoint. The endpoint, as the user wrote it, decides what is made of the socket.
+async fn connect_to(endpoint: &Endpoint, address: &Address, time: Until<'_>) -> io::Result<Stream> {
     let fd = begin(address)?;
     let room = OpenFilesRoom::now(&fd);
     // Before accepted connections, after the control thread: there may be very many direct publishers, too.
     if room.free_max <= room.reserved / 2 {
         return Err(Errno::EMFILE.into());
     }
-    let stream = Stream::plain(fd)?;
+    let stream = Stream::adopt(fd, endpoint.stream_kind())?;
     // The socket's own readiness: the stream begins when the socket is connected.
     match first(stream.socket().writable(), time).await {
         Either::Left(writable) => writable?,

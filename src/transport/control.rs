@@ -4,18 +4,55 @@ use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::task::Poll;
+use std::os::unix::net::UnixListener;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::accept::ListeningSocket;
 
-/// TCP listeners on which the control thread accepts, in turns.
+/// A connection of the control thread, whatever carries its bytes.
+pub type ControlStream = Box<dyn ByteStream>;
+
+/// A connected byte stream of the control thread's runtime.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// Listeners on which the control thread accepts, in turns.
 #[derive(Debug)]
 pub struct ControlListeners {
-    listeners: Vec<tokio::net::TcpListener>,
+    listeners: Vec<ControlListener>,
     /// The listener that is polled first next time.
     turn: usize,
+}
+
+#[derive(Debug)]
+enum ControlListener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl ControlListener {
+    fn adopt(socket: ListeningSocket) -> io::Result<Self> {
+        if socket.is_tcp() {
+            let listener = TcpListener::from(OwnedFd::from(socket));
+            return tokio::net::TcpListener::from_std(listener).map(ControlListener::Tcp);
+        }
+        let listener = UnixListener::from(OwnedFd::from(socket));
+        tokio::net::UnixListener::from_std(listener).map(ControlListener::Unix)
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<ControlStream>> {
+        match self {
+            ControlListener::Tcp(listener) => {
+                listener.poll_accept(context).map_ok(|(peer, _)| Box::new(peer) as ControlStream)
+            }
+            ControlListener::Unix(listener) => {
+                listener.poll_accept(context).map_ok(|(peer, _)| Box::new(peer) as ControlStream)
+            }
+        }
+    }
 }
 
 impl ControlListeners {
@@ -24,8 +61,7 @@ impl ControlListeners {
     /// # Errors
     /// No descriptor is left.
     pub fn adopt(sockets: Vec<ListeningSocket>) -> io::Result<Self> {
-        let adopt = |socket| tokio::net::TcpListener::from_std(TcpListener::from(OwnedFd::from(socket)));
-        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(adopt).collect();
+        let listeners: io::Result<Vec<_>> = sockets.into_iter().map(ControlListener::adopt).collect();
         Ok(ControlListeners { listeners: listeners?, turn: 0 })
     }
 
@@ -33,13 +69,13 @@ impl ControlListeners {
     ///
     /// # Errors
     /// Most likely no descriptor is left.
-    pub async fn accept(&mut self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+    pub async fn accept(&mut self) -> io::Result<ControlStream> {
         let (later, sooner) = self.listeners.split_at(self.turn % self.listeners.len());
         self.turn += 1;
         poll_fn(|context| {
             for listener in sooner.iter().chain(later) {
                 if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                    return Poll::Ready(accepted.map(|(peer, _)| peer));
+                    return Poll::Ready(accepted);
                 }
             }
             Poll::Pending

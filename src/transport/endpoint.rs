@@ -12,6 +12,9 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::address::Address;
+#[cfg(test)]
+use super::sealed::SEALED_HOST;
+use super::stream::StreamKind;
 use super::{names, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
@@ -164,29 +167,46 @@ impl Endpoint {
         Ok(addresses.into_iter().map(Address::from).collect())
     }
 
-    /// The error for a connection that failed with `source`.
-    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
+    /// The endpoint for an error or a log line, with the address of it that was tried: `tcp://localhost:6680
+    /// (127.0.0.1:6680)`. One that is written as an address stands alone.
+    pub(crate) fn at(&self, address: Option<SocketAddr>) -> String {
+        let is_name = self.host().parse::<IpAddr>().is_err();
+        match address.filter(|_| is_name) {
+            Some(address) => format!("{self} ({address})"),
+            None => self.to_string(),
+        }
+    }
+
+    /// The error for a connection to `address` that failed with `source`.
+    pub(super) fn unreachable(&self, address: Option<SocketAddr>, source: &io::Error) -> Error {
+        self.barred(address, source).unwrap_or_else(|| {
+            let (here, (place, listen)) = (self.at(address), self.where_to_start());
+            let text = format!(
+                "no broker answers at {here}: {source}; start one{place} with `corecast broker --listen {listen}`"
+            );
+            Error::new(ErrorKind::Unreachable, text)
+        })
+    }
+
+    /// The same, if `source` is a reason of this host, whether or not anybody listens at the other end.
+    pub(super) fn barred(&self, address: Option<SocketAddr>, source: &io::Error) -> Option<Error> {
         let is_used_up =
             [Errno::EMFILE, Errno::ENFILE].iter().any(|e| source.raw_os_error() == Some(*e as i32));
+        let here = self.at(address);
         let text = match (self, source.kind()) {
             _ if is_used_up => format!(
-                "no descriptor is left to connect to {self} ({source}); raise the limit of open files (ulimit -n)"
+                "no descriptor is left to connect to {here}: {source}; raise the limit of open files (ulimit -n)"
             ),
             (Endpoint::Uds { .. }, io::ErrorKind::PermissionDenied) => format!(
-                "this user may not connect to {self} ({source}); the broker says who may, with --socket-mode and \
+                "this user may not connect to {here}: {source}; the broker says who may, with --socket-mode and \
                  --socket-group, and so do the folders above"
             ),
             (Endpoint::Tcp { .. }, io::ErrorKind::PermissionDenied) => format!(
-                "this host does not let this process connect to {self} ({source}); look at its firewall and sandboxes"
+                "this host does not let this process connect to {here}: {source}; look at its firewall and sandboxes"
             ),
-            _ => {
-                let (place, listen) = self.where_to_start();
-                format!(
-                    "no broker answers at {self} ({source}); start one{place} with `corecast broker --listen {listen}`"
-                )
-            }
+            _ => return None,
         };
-        Error::new(ErrorKind::Unreachable, text)
+        Some(Error::new(ErrorKind::Unreachable, text))
     }
 
     /// A part of an error, if it is a socket file whose folder does not exist; otherwise empty.
@@ -227,6 +247,15 @@ impl Endpoint {
         Error::new(ErrorKind::Unreachable, text)
     }
 
+    /// The kind of stream that its connections are.
+    pub(super) fn stream_kind(&self) -> StreamKind {
+        #[cfg(test)]
+        if self.host() == SEALED_HOST {
+            return StreamKind::Sealed;
+        }
+        StreamKind::Plain
+    }
+
     /// True if it is a name in the abstract namespace, which has no file.
     pub(crate) fn is_abstract(&self) -> bool {
         matches!(self, Endpoint::Uds { path } if path.as_os_str().as_bytes().starts_with(b"@"))
@@ -256,7 +285,7 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 #[cfg(test)]
 mod tests {
     use super::super::connect;
-    use super::super::{Listening, SocketAccess, listen};
+    use super::super::{ListenConfig, Listening, listen};
     use super::*;
 
     #[test]
@@ -278,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_second_listener_is_an_error_that_names_the_address() {
-        let listen = |at: &Endpoint| listen(at, SocketAccess::default());
+        let listen = |at: &Endpoint| listen(at, &ListenConfig::default());
         let at = listen(&"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
         let error = listen(&at.endpoint).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse);
@@ -288,7 +317,7 @@ mod tests {
     #[test]
     fn a_stale_socket_file_goes_a_live_one_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let listen = |at: &Endpoint| listen(at, SocketAccess::default());
+        let listen = |at: &Endpoint| listen(at, &ListenConfig::default());
         let endpoint = Endpoint::Uds { path: dir.path().join("s") };
         let listening = listen(&endpoint).unwrap();
         assert_eq!(listen(&endpoint).unwrap_err().kind(), ErrorKind::AddressInUse);
@@ -308,12 +337,12 @@ mod tests {
         let folder = dir.path().join("f".repeat(150));
         std::fs::create_dir(&folder).unwrap();
         let endpoint = Endpoint::Uds { path: folder.join("broker.sock.0123456789abcdef") };
-        let listening = listen(&endpoint, SocketAccess { file_mode: Some(0o600), file_group: None }).unwrap();
+        let listening = listen(&endpoint, &ListenConfig::default().file_mode(0o600)).unwrap();
         let addresses = futures_lite::future::block_on(endpoint.connect_addresses()).unwrap();
         connect::begin(&addresses[0]).unwrap();
-        assert_eq!(listen(&endpoint, SocketAccess::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
+        assert_eq!(listen(&endpoint, &ListenConfig::default()).unwrap_err().kind(), ErrorKind::AddressInUse);
         drop(listening);
-        listen(&endpoint, SocketAccess::default()).unwrap();
+        listen(&endpoint, &ListenConfig::default()).unwrap();
         assert!(std::fs::read_dir(&folder).unwrap().next().is_none());
     }
 
@@ -331,34 +360,52 @@ mod tests {
         let name = format!("@{}", "n".repeat(107));
         for path in [PathBuf::from(name), dir.path().join("n".repeat(150))] {
             let endpoint = Endpoint::Uds { path };
-            let error = listen(&endpoint, SocketAccess::default()).unwrap_err();
+            let error = listen(&endpoint, &ListenConfig::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains("too long; write one of at most "), "{error}");
         }
         let longest = format!("@corecast-{}-", std::process::id());
         let longest = Endpoint::Uds { path: format!("{longest:n<107}").into() };
-        listen(&longest, SocketAccess::default()).unwrap();
+        listen(&longest, &ListenConfig::default()).unwrap();
+    }
+
+    #[test]
+    fn an_error_names_the_address_that_was_tried_unless_it_is_what_was_written() {
+        let tried = Some("127.0.0.1:1".parse().unwrap());
+        for (text, place) in [
+            ("tcp://localhost:1", "tcp://localhost:1 (127.0.0.1:1)"),
+            ("tcp://*:1", "tcp://*:1 (127.0.0.1:1)"),
+            ("tcp://127.0.0.1:1", "tcp://127.0.0.1:1"),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            let error = endpoint.unreachable(tried, &io::ErrorKind::ConnectionRefused.into()).to_string();
+            let wanted = format!("no broker answers at {place}: connection refused; start one");
+            assert!(error.starts_with(&wanted), "{error}");
+        }
+        let file: Endpoint = "uds:///run/x".parse().unwrap();
+        assert_eq!(file.at(None).to_string(), "uds:///run/x");
     }
 
     #[test]
     fn no_right_to_a_socket_file_does_not_read_as_no_broker() {
         let endpoint = Endpoint::Uds { path: "/run/corecast.sock".into() };
-        let denied = endpoint.unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
+        let denied = endpoint.unreachable(None, &io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied.contains("may not connect") && denied.contains("--socket-mode"), "{denied}");
         assert!(!denied.contains("start one"), "{denied}");
-        let filtered = Endpoint::default().unreachable(io::ErrorKind::PermissionDenied.into()).to_string();
+        let filtered =
+            Endpoint::default().unreachable(None, &io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(filtered.contains("firewall") && !filtered.contains("start one"), "{filtered}");
-        let used_up = endpoint.unreachable(Errno::EMFILE.into()).to_string();
+        let used_up = endpoint.unreachable(None, &Errno::EMFILE.into()).to_string();
         assert!(used_up.contains("raise the limit of open files") && !used_up.contains("start one"));
         let elsewhere: Endpoint = "tcp://10.0.0.5:1".parse().unwrap();
-        let elsewhere = elsewhere.unreachable(io::ErrorKind::ConnectionRefused.into()).to_string();
+        let elsewhere = elsewhere.unreachable(None, &io::ErrorKind::ConnectionRefused.into()).to_string();
         assert!(
             elsewhere.contains("start one on that host with `corecast broker --listen tcp://10.0.0.5:1`")
         );
         let any: Endpoint = "*:1".parse().unwrap();
-        let any = any.unreachable(io::ErrorKind::ConnectionRefused.into()).to_string();
+        let any = any.unreachable(None, &io::ErrorKind::ConnectionRefused.into()).to_string();
         assert!(any.contains("start one with `corecast broker --listen tcp://localhost:1`"), "{any}");
-        let absent = endpoint.unreachable(io::ErrorKind::NotFound.into()).to_string();
+        let absent = endpoint.unreachable(None, &io::ErrorKind::NotFound.into()).to_string();
         assert!(
             absent.contains("start one with `corecast broker --listen uds:///run/corecast.sock`"),
             "{absent}"

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -9,9 +10,9 @@ use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, Socket, Type};
 
 use super::accept::ListeningSocket;
-use super::access::SocketAccess;
 use super::address::Address;
 use super::endpoint::Endpoint;
+use super::listen_config::ListenConfig;
 use super::socket_file::{self, SocketFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
@@ -35,15 +36,15 @@ pub struct Listening {
 /// name is looked up.
 ///
 /// # Errors
-/// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for access to what has no
+/// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for the mode or group of what has no
 /// file.
-pub fn listen(endpoint: &Endpoint, access: SocketAccess) -> Result<Listening> {
-    endpoint.listen_at(&endpoint.listen_addresses_blocking()?, access)
+pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Listening> {
+    endpoint.listen_at(&endpoint.listen_addresses_blocking()?, config)
 }
 
 impl Endpoint {
     /// Opens listeners like [`listen`], at its addresses, which have been looked up.
-    pub(crate) fn listen_at(&self, addresses: &[Address], access: SocketAccess) -> Result<Listening> {
+    pub(crate) fn listen_at(&self, addresses: &[Address], config: &ListenConfig) -> Result<Listening> {
         let failed = |e: io::Error| match e.kind() {
             // One with words of its own says more.
             io::ErrorKind::AddrInUse if e.get_ref().is_none() => {
@@ -60,25 +61,27 @@ impl Endpoint {
                 let Some(address) = addresses.first() else {
                     return Err(Error::new(ErrorKind::Invalid, format!("{self} has no address")));
                 };
-                if self.is_abstract() && access.mode().is_some() {
+                if self.is_abstract() && config.mode().is_some() {
                     let text =
                         format!("{self} has no file: everybody on this host may connect; write uds://PATH");
                     return Err(Error::new(ErrorKind::Invalid, text));
                 }
                 let listening = if self.is_abstract() {
-                    listen_on_unix(address, access).map(|socket| (socket, None))
+                    listen_on_unix(address, config).map(|socket| (socket, None))
                 } else {
-                    listen_on_file(path, address, access).map(|(socket, file)| (socket, Some(file)))
+                    listen_on_file(path, address, config).map(|(socket, file)| (socket, Some(file)))
                 };
                 let (socket, file) = listening.map_err(failed)?;
                 Ok(Listening {
                     file,
-                    sockets: vec![ListeningSocket::unix(socket.into())],
+                    sockets: vec![ListeningSocket::unix(socket.into(), self.stream_kind())],
                     endpoint: self.clone(),
                 })
             }
             Endpoint::Tcp { host, port } => {
                 let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
+                let listening = |socket| ListeningSocket::tcp(socket, self.stream_kind());
+                let sockets = sockets.into_iter().map(listening).collect();
                 let endpoint = Endpoint::Tcp { host: host.clone(), port };
                 Ok(Listening { file: None, sockets, endpoint })
             }
@@ -86,10 +89,10 @@ impl Endpoint {
     }
 }
 
-fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::Result<(Socket, SocketFile)> {
+fn listen_on_file(path: &Path, address: &Address, config: &ListenConfig) -> io::Result<(Socket, SocketFile)> {
     socket_file::listen_at(path, address, || {
-        let socket = listen_on_unix(address, access)?;
-        if let Err(e) = access.apply(path) {
+        let socket = listen_on_unix(address, config)?;
+        if let Err(e) = config.set_access(path) {
             // The file is ours, and useless.
             let _ = std::fs::remove_file(path);
             return Err(e);
@@ -98,9 +101,9 @@ fn listen_on_file(path: &Path, address: &Address, access: SocketAccess) -> io::R
     })
 }
 
-fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket> {
+fn listen_on_unix(address: &Address, config: &ListenConfig) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    if let Some(mode) = access.mode() {
+    if let Some(mode) = config.mode() {
         // A file is made with this mode, less the umask: it is never open to more than are meant.
         fchmod(&socket, Mode::from_bits_truncate(mode))?;
     }
@@ -110,7 +113,7 @@ fn listen_on_unix(address: &Address, access: SocketAccess) -> io::Result<Socket>
 }
 
 /// Listens at every address that this host has; returns the port, too.
-fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<ListeningSocket>, u16)> {
+fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
     let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -121,14 +124,14 @@ fn listen_on_all(addresses: &[Address], port: u16) -> io::Result<(Vec<ListeningS
     }
 }
 
-fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<ListeningSocket>, u16)> {
+fn try_listen_on_all(addresses: &[Address], mut port: u16) -> io::Result<(Vec<OwnedFd>, u16)> {
     let mut sockets = Vec::with_capacity(addresses.len());
     let mut absent = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses.iter().filter_map(|address| address.sock().as_socket()) {
         match listen_on(address, port, addresses.len() > 1) {
             Ok(socket) => {
                 port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
-                sockets.push(ListeningSocket::tcp(socket.into()));
+                sockets.push(socket.into());
             }
             // A name may have more addresses than this host: without IPv6, `localhost` still does.
             Err(e) if is_absent(&e) => absent = e,
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     fn listen(text: &str) -> Result<Listening> {
-        super::listen(&text.parse().expect("an endpoint"), SocketAccess::default())
+        super::listen(&text.parse().expect("an endpoint"), &ListenConfig::default())
     }
 
     fn port(endpoint: &Endpoint) -> u16 {
@@ -187,7 +190,7 @@ mod tests {
                 std::net::TcpStream::connect(("::1", port)).expect(text);
             }
             assert_eq!(
-                super::listen(&listening.endpoint, SocketAccess::default()).unwrap_err().kind(),
+                super::listen(&listening.endpoint, &ListenConfig::default()).unwrap_err().kind(),
                 ErrorKind::AddressInUse
             );
         }
@@ -212,19 +215,18 @@ mod tests {
     fn a_socket_file_has_the_mode_and_the_group_that_were_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::fs::metadata(dir.path()).unwrap().gid();
-        for (access, mode) in [
-            (SocketAccess { file_mode: Some(0o600), file_group: None }, 0o600),
-            (SocketAccess { file_mode: Some(0o666), file_group: Some(own) }, 0o666),
-            (SocketAccess { file_mode: None, file_group: Some(own) }, 0o660),
+        for (config, mode) in [
+            (ListenConfig::default().file_mode(0o600), 0o600),
+            (ListenConfig::default().file_mode(0o666).file_group(own), 0o666),
+            (ListenConfig::default().file_group(own), 0o660),
         ] {
             let path = dir.path().join(format!("{mode:o}"));
-            let _listening = super::listen(&Endpoint::Uds { path: path.clone() }, access).unwrap();
+            let _listening = super::listen(&Endpoint::Uds { path: path.clone() }, &config).unwrap();
             let metadata = std::fs::metadata(&path).unwrap();
             assert_eq!((metadata.mode() & 0o777, metadata.gid()), (mode, own));
         }
         let text = Endpoint::Uds { path: "@corecast-test-of-access".into() };
-        let error =
-            super::listen(&text, SocketAccess { file_mode: Some(0o600), file_group: None }).unwrap_err();
+        let error = super::listen(&text, &ListenConfig::default().file_mode(0o600)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
 }

@@ -8,17 +8,17 @@
 //! | `address` | one address, as the kernel takes it |
 //! | `advertised` | endpoints of direct publishers |
 //! | `names` | look-ups of host names, on threads of their own |
-//! | `access` | access to socket files |
+//! | `listen_config` | the choices about listeners: access to socket files |
 //! | `listen` | listeners: one at each address of an endpoint |
 //! | `socket_file` | the file of a Unix socket: who may bind it, take it over and remove it |
 //! | `accept` | connections that come in, until an executor takes them |
-//! | `connect` | connections that go out |
+//! | `connect` | connections that go out, and the choices about them |
 //! | `stream` | a connection of an executor, of whatever kind |
 //! | `sealed` | in tests: a stream with a handshake |
+//! | `stranger` | in tests: ends of connections that are no streams |
 //! | `control` | listeners of the control thread |
 
 mod accept;
-mod access;
 mod address;
 mod advertised;
 mod connect;
@@ -26,22 +26,27 @@ mod connect;
 mod control;
 mod endpoint;
 mod listen;
+mod listen_config;
 mod names;
 #[cfg(test)]
 mod sealed;
 mod socket_file;
+#[cfg(test)]
+mod stranger;
 mod stream;
 mod text;
 
 pub use accept::{AcceptQueue, Accepted, ListeningSocket};
-pub use access::SocketAccess;
 pub(crate) use address::Address;
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectConfig, connect};
 #[cfg(feature = "broker")]
-pub use control::ControlListeners;
+pub use control::{ControlListeners, ControlStream};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint, tcp_addresses_until};
 pub use listen::{Listening, listen};
+pub use listen_config::ListenConfig;
 #[cfg(test)]
-pub(crate) use sealed::sealed_pair;
+pub(crate) use sealed::{KNOCK, SEALED_HOST, sealed_pair};
 pub use socket_file::SocketFile;
+#[cfg(test)]
+pub(crate) use stranger::{Stranger, Strangers};
 pub use stream::Stream;

@@ -139,12 +139,12 @@ mod tests {
 
     use corecast_executors::spawn_plain;
 
-    use super::super::{Endpoint, Listening, SocketAccess, listen as listen_on};
+    use super::super::{Endpoint, ListenConfig, Listening, listen as listen_on};
     use super::*;
     use crate::error::{ErrorKind, Result};
 
     fn listen(path: &Path) -> Result<Listening> {
-        listen_on(&Endpoint::Uds { path: path.to_owned() }, SocketAccess::default())
+        listen_on(&Endpoint::Uds { path: path.to_owned() }, &ListenConfig::default())
     }
 
     /// Leaves a file as a process does that was killed.

@@ -3,7 +3,12 @@
 //!
 //! A stream may have to write before it can read: a handshake has turns of its own, and bytes that are already decrypted
 //! wait in no socket. So [`Stream::readable`] and [`Stream::writable`] wait for the stream, and meanwhile send what it owes
-//! its peer. One task may wait for the one while another waits for the other.
+//! its peer. One task may wait for the one while another waits for the other. Only [`Stream::readable`] and
+//! [`Stream::try_recv`] read from the socket: whoever waits to send never takes input away from the task that waits for it,
+//! and a stream on which nobody reads does not open.
+//!
+//! An error before [`Stream::is_open`] is a failed handshake. `InvalidData` says that every other attempt would fail
+//! alike; a peer that ends the connection before it has begun is `ConnectionReset`, as it may be on any socket.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -25,13 +30,34 @@ pub enum Stream {
     Sealed(Sealed),
 }
 
+/// The kind of stream that is made of a socket, which its endpoint decides.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StreamKind {
+    Plain,
+    #[cfg(test)]
+    Sealed,
+}
+
 impl Stream {
     /// Takes over a connected or connecting socket.
     ///
     /// # Errors
     /// As for [`ReadySocket::adopt`].
-    pub(super) fn plain(fd: OwnedFd) -> io::Result<Self> {
-        ReadySocket::adopt(fd).map(Stream::Plain)
+    pub(super) fn adopt(fd: OwnedFd, kind: StreamKind) -> io::Result<Self> {
+        match kind {
+            StreamKind::Plain => ReadySocket::adopt(fd).map(Stream::Plain),
+            #[cfg(test)]
+            StreamKind::Sealed => Sealed::adopt(fd).map(Stream::Sealed),
+        }
+    }
+
+    /// True once bytes of a session can pass: the stream's own handshake, if its kind has one, is over.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.is_open(),
+        }
     }
 
     /// Waits until there is data, the end of the stream or an error.
@@ -102,7 +128,11 @@ impl Stream {
     /// # Errors
     /// ENOTCONN if the peer is gone already.
     pub fn shutdown_both(&self) -> io::Result<()> {
-        self.socket().shutdown_both()
+        match self {
+            Stream::Plain(socket) => socket.shutdown_both(),
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.shutdown_both(),
+        }
     }
 
     /// The peer's address; none for a Unix socket, and for a connection that has ended.

@@ -9,7 +9,7 @@ use clap::Args;
 use corecast::internals::printable::printable;
 use corecast::internals::telemetry::{self, LogFormat};
 use corecast::internals::transport::{Listening, listen};
-use corecast::{Endpoint, SocketAccess};
+use corecast::{Endpoint, ListenConfig};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -46,7 +46,7 @@ pub struct AgentArgs {
 pub fn execute(args: &AgentArgs) -> anyhow::Result<Exit> {
     telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
     let interrupt = Interrupt::by_signal().context("cannot listen for signals")?;
-    let Listening { file: _file, sockets, endpoint } = listen(&args.listen, SocketAccess::default())?;
+    let Listening { file: _file, sockets, endpoint } = listen(&args.listen, &ListenConfig::default())?;
     let sockets = sockets.into_iter().map(OwnedFd::from);
     let listeners: Vec<TcpListener> = sockets.map(TcpListener::from).collect();
     for listener in &listeners {

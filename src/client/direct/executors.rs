@@ -10,7 +10,7 @@ use corecast_executors::{
 };
 
 use crate::auth::Permissions;
-use crate::broker::{Begin, Item, chain, run_shard};
+use crate::broker::{Begin, ExecutorConfig, Item, chain, run_shard};
 use crate::client::config::DirectConfig;
 use crate::client::session::Session;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,16 +27,21 @@ pub(in crate::client) struct Placed {
     pub(in crate::client) context: ShardContext<Item>,
     /// To every shard.
     pub(in crate::client) commands: Vec<Link<Item>>,
-    /// The configuration that all shards share.
-    pub(in crate::client) config: Arc<ShardConfig>,
+    /// The configuration that all executors share.
+    pub(in crate::client) config: Arc<ExecutorConfig>,
     /// The publisher's number on every shard.
     pub(in crate::client) id: PublisherId,
 }
 
-/// The configuration that the shards of a direct publisher share.
-fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shards: usize) -> ShardConfig {
+/// The configuration that the executors of a direct publisher share.
+fn executor_config(
+    session: &Session,
+    config: &DirectConfig,
+    id: PublisherId,
+    shards: usize,
+) -> ExecutorConfig {
     let terms = session.state.borrow().terms;
-    ShardConfig {
+    let shard = ShardConfig {
         shards,
         bounds: config.bounds,
         frame_bytes_max: config.frame_bytes_max,
@@ -46,7 +51,8 @@ fn shard_config(session: &Session, config: &DirectConfig, id: PublisherId, shard
         // A publisher has no rules of its own: all who can connect to it may subscribe.
         permissions: Permissions::All,
         ..ShardConfig::default()
-    }
+    };
+    ExecutorConfig { shard, connect: session.config.connect.clone() }
 }
 
 /// A shard in the executor that calls, and, if cores are chosen, one on each of them that is not its own.
@@ -82,7 +88,7 @@ fn join(
     let (tick_link, ticks) = link(1);
     session.runtime.tick_links.borrow_mut().push(tick_link);
     let shards = 1 + elsewhere.len();
-    let config = Arc::new(shard_config(session, config, id, shards));
+    let config = Arc::new(executor_config(session, config, id, shards));
     let mut context = ShardContext {
         shard: ShardId(0),
         shards,
@@ -105,7 +111,7 @@ fn join(
 }
 
 /// Runs a shard of a pool as one of a set that begins with one that is not in the pool.
-fn begin_behind(first: Link<Item>, from_first: Inbox<Item>, config: Arc<ShardConfig>) -> Begin {
+fn begin_behind(first: Link<Item>, from_first: Inbox<Item>, config: Arc<ExecutorConfig>) -> Begin {
     Box::new(move |mut context| {
         context.shard.0 += 1;
         context.shards += 1;

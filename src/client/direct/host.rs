@@ -70,7 +70,7 @@ pub(in crate::client) struct OpenDoors {
 pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
     let mut open = OpenDoors { listeners: Vec::new(), socket_files: Vec::new() };
     for DirectDoor { door, endpoint, addresses } in doors {
-        let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, config.access)?;
+        let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, &config.listeners)?;
         open.socket_files.extend(file);
         let listener = |socket| Listener { socket, endpoint: at.clone(), door: *door };
         open.listeners.extend(sockets.into_iter().map(listener));
@@ -104,13 +104,13 @@ impl DirectHost {
         OpenDoors { listeners, socket_files }: OpenDoors,
         placed: Placed,
     ) -> Rc<DirectHost> {
-        let Placed { context, commands, config: shard_config, id } = placed;
+        let Placed { context, commands, config: executor_config, id } = placed;
         for Listener { endpoint, .. } in listeners.iter().filter(|listener| listener.door != Door::Native) {
             info!(endpoint = endpoint.to_zmq(), "ZeroMQ subscribers may connect");
         }
         let at = &listeners.first().expect("the first door is the native one").endpoint;
         let advertised = config.advertise.clone().unwrap_or_else(|| at.clone()).seen_by_others(at);
-        let host = LocalHost::start(context, commands, &shard_config, listeners);
+        let host = LocalHost::start(context, commands, &executor_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
         session.state.borrow_mut().announcement = Some(announcement);
         let direct = Rc::new(DirectHost {

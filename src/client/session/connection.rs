@@ -1,7 +1,6 @@
 //! One connection of a session: made, greeted, read, written, until it ends. Its session makes the next.
 
-use std::io::ErrorKind::ConnectionReset;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
-use crate::limits::{CONNECT_ATTEMPT, HANDSHAKE_DEADLINE};
-use crate::transport::{ConnectError, Endpoint, Stream, connect};
+use crate::limits::HANDSHAKE_DEADLINE;
+use crate::transport::{Stream, connect};
 use crate::wire::Frame;
 
 /// The outcome of a turn of reading.
@@ -30,27 +29,22 @@ impl Session {
     pub(super) async fn connect(&self) -> Result<Rc<Stream>> {
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
-            let attempt = || self.runtime.clock.until(self.attempt_deadline(CONNECT_ATTEMPT));
-            match connect(endpoint, attempt).await {
+            let attempt = |time| self.runtime.clock.until(self.attempt_deadline(time));
+            match connect(endpoint, &self.config.connect, attempt).await {
                 Ok(stream) => {
                     self.local_ip.set(stream.local_ip());
+                    self.place.replace(endpoint.at(stream.peer()));
                     return Ok(Rc::new(stream));
                 }
-                Err(error) => failed = self.not_connected(endpoint, error),
+                Err(error) => {
+                    failed = match self.peer {
+                        Peer::Broker => error.at_broker(endpoint),
+                        peer @ Peer::Publisher(_) => error.at_peer(&peer, endpoint),
+                    }
+                }
             }
         }
         Err(failed)
-    }
-
-    /// The error for an endpoint of the peer. How to start a broker is advice for want of a broker alone.
-    fn not_connected(&self, endpoint: &Endpoint, error: ConnectError) -> Error {
-        let is_denied = error.is_denied();
-        match (self.peer, error) {
-            (peer @ Peer::Publisher(_), ConnectError::Unanswered(source)) if !is_denied => {
-                Error::new(ErrorKind::Unreachable, format!("{peer} does not answer at {endpoint} ({source})"))
-            }
-            (_, error) => error.at(endpoint),
-        }
     }
 
     /// When an attempt that may take so long is over: at the latest when the first connection is given up.
@@ -71,7 +65,7 @@ impl Session {
         let error = if self.fell_silent.get() { self.has_fallen_silent() } else { error };
         let refusal = self.state.borrow_mut().refusal.take();
         refusal.map_or(error, |(code, text)| {
-            Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.config.broker))
+            Error::new(ErrorKind::Refused(code), format!("{} refused: {text} ({code})", self.place.borrow()))
         })
     }
 
@@ -86,12 +80,12 @@ impl Session {
                 match first(stream.readable(), clock.until(handshake_deadline)).await {
                     Either::Left(readable) => readable,
                     Either::Right(()) => {
-                        return self.silent(incoming.is_greeted());
+                        return self.silent(stream, incoming.is_greeted());
                     }
                 }
             };
             if let Err(error) = readable {
-                return Error::io("the connection failed", error);
+                return self.failed(stream, incoming.is_greeted(), error);
             }
             let was_open = self.state.borrow().is_open();
             let turn = self.turn(stream, &mut incoming);
@@ -120,11 +114,7 @@ impl Session {
             Ok(Some(0)) if !incoming.is_greeted() => return Turn::Ended(self.closed_unheard()),
             Ok(Some(0)) => return Turn::Ended(self.lost()),
             Ok(received) => received.unwrap_or(0),
-            // A server that closes with our greeting unread resets the connection.
-            Err(error) if !incoming.is_greeted() && error.kind() == ConnectionReset => {
-                return Turn::Ended(self.closed_unheard());
-            }
-            Err(error) => return Turn::Ended(Error::io("the connection failed", error)),
+            Err(error) => return Turn::Ended(self.failed(stream, incoming.is_greeted(), error)),
         };
         self.state.borrow_mut().on_received(self.runtime.clock.now());
         let frame_bytes_max = self.state.borrow().frame_bytes_max_of_peer();
@@ -141,7 +131,7 @@ impl Session {
             Ok(()) => Turn::More,
             Err(Fault::Greeting(code)) => Turn::Ended(self.stranger(code)),
             Err(Fault::Frame(error)) => {
-                let text = format!("{} sent what is no frame: {}", self.config.broker, error.text);
+                let text = format!("{} sent what is no frame: {}", self.place.borrow(), error.text);
                 Turn::Ended(Error::new(ErrorKind::Protocol, text))
             }
         }
@@ -194,26 +184,44 @@ impl Session {
     /// else's by now.
     fn check_peer(&self) -> Result<()> {
         if let Some(overstep) = &self.state.borrow().overstep {
-            let text = format!("{} {overstep}", self.config.broker);
+            let text = format!("{} {overstep}", self.place.borrow());
             return Err(Error::new(ErrorKind::Protocol, text));
         }
         if !self.state.borrow().is_imposter {
             return Ok(());
         }
-        let text = format!("{} is not {}", self.config.broker, self.peer);
+        let text = format!("{} is not {}", self.place.borrow(), self.peer);
         Err(Error::new(ErrorKind::Protocol, text))
     }
 
     fn lost(&self) -> Error {
-        Error::new(ErrorKind::Lost, format!("{} closed the connection ({})", self.peer, self.config.broker))
+        let text = format!("{} closed the connection ({})", self.peer, self.place.borrow());
+        Error::new(ErrorKind::Lost, text)
+    }
+
+    /// The error of the stream. A handshake of its own that has failed is tried again, unless it would always fail.
+    fn failed(&self, stream: &Stream, is_greeted: bool, error: io::Error) -> Error {
+        // A server that closes with our greeting unread resets the connection.
+        if !is_greeted && error.kind() == io::ErrorKind::ConnectionReset {
+            return self.closed_unheard();
+        }
+        if stream.is_open() {
+            return Error::io(format!("the connection to {} failed", self.place.borrow()), error);
+        }
+        let kind = match error.kind() {
+            io::ErrorKind::InvalidData => ErrorKind::Protocol,
+            _ => ErrorKind::Lost,
+        };
+        let text = format!("the handshake of the connection to {} failed: {error}", self.place.borrow());
+        Error::new(kind, text)
     }
 
     /// The peer has stopped, or is cut off: it does not even say that it lives.
     pub(super) fn has_fallen_silent(&self) -> Error {
         let silent = self.runtime.clock.now().saturating_since(self.state.borrow().last_heard());
-        let (peer, broker) = (self.peer, &self.config.broker);
+        let (peer, place) = (self.peer, self.place.borrow());
         let text = format!(
-            "{peer} has said nothing for {:.1} s ({broker}): it hangs, or is cut off",
+            "{peer} has said nothing for {:.1} s ({place}): it hangs, or is cut off",
             silent.as_secs_f64()
         );
         Error::new(ErrorKind::Lost, text)
@@ -221,13 +229,16 @@ impl Session {
 
     /// Nothing came in the time of a handshake. Servers of other protocols that wait for a line or a whole request of
     /// theirs do so (Redis 7.0, HTTP); a broker greets at once.
-    fn silent(&self, is_greeted: bool) -> Error {
-        let (broker, role) = (&self.config.broker, self.peer.role());
-        let text = match is_greeted {
-            false => {
-                format!("{broker} took the connection and said nothing: it is no corecast {role}, or hangs")
-            }
-            true => format!("{broker} greeted and said no more: the {role} hangs"),
+    fn silent(&self, stream: &Stream, is_greeted: bool) -> Error {
+        let (place, role) = (self.place.borrow(), self.peer.role());
+        let text = if is_greeted {
+            format!("{place} greeted and said no more: the {role} hangs")
+        } else if stream.is_open() {
+            format!("{place} took the connection and said nothing: it is no corecast {role}, or hangs")
+        } else {
+            format!(
+                "{place} took the connection and began no handshake, or did not end it: the {role} hangs, or expects none"
+            )
         };
         Error::new(ErrorKind::Unreachable, text)
     }
@@ -235,17 +246,17 @@ impl Session {
     /// The end came before the first byte, as from servers that see that the greeting is none of theirs (mosquitto 2.0).
     /// It may be a broker that was just ending: it is tried again.
     fn closed_unheard(&self) -> Error {
-        let (broker, role) = (&self.config.broker, self.peer.role());
+        let (place, role) = (self.place.borrow(), self.peer.role());
         let text = format!(
-            "{broker} closed the connection before it said anything: it is no corecast {role}, or one that was ending"
+            "{place} closed the connection before it said anything: it is no corecast {role}, or one that was ending"
         );
         Error::new(ErrorKind::Lost, text)
     }
 
     fn stranger(&self, code: ErrorCode) -> Error {
         let text = match code {
-            ErrorCode::Version => format!("{} speaks another version of the protocol", self.config.broker),
-            _ => format!("{} answers, but is no corecast {}", self.config.broker, self.peer.role()),
+            ErrorCode::Version => format!("{} speaks another version of the protocol", self.place.borrow()),
+            _ => format!("{} answers, but is no corecast {}", self.place.borrow(), self.peer.role()),
         };
         Error::new(ErrorKind::Protocol, text)
     }
@@ -290,3 +301,6 @@ impl Session {
         true
     }
 }
+
+#[cfg(all(test, feature = "broker"))]
+mod tests;

@@ -65,6 +65,8 @@ pub(in crate::client) struct Session {
     lost: RefCell<Option<Loss>>,
     /// Why the last connection failed or ended.
     last_failure: RefCell<String>,
+    /// The endpoint of its connection, with the address that it leads to, for errors.
+    pub(super) place: RefCell<String>,
     /// The address from which the broker is reached, while it is.
     pub(in crate::client) local_ip: Cell<Option<IpAddr>>,
     /// When the first connection is given up; later ones are tried until it is closed.
@@ -138,6 +140,7 @@ impl Session {
     ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
+            place: RefCell::new(config.broker.to_string()),
             config,
             peer,
             endpoints,

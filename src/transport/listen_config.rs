@@ -1,4 +1,4 @@
-//! Access to socket files, and how users write it.
+//! The choices about listeners, and how users write them.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,9 +12,12 @@ use crate::config::{Form, Optional};
 const MODE_MAX: u32 = 0o777;
 
 configuration! {
-    /// Access to a socket file, besides the permissions of the folders above it. By default the process's umask decides.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-    pub struct SocketAccess {
+    /// Everything that can be chosen about listeners besides their endpoints: one value for all of a process, those for
+    /// HTTP included. Who may connect to a socket file is a matter of the folders above it, too; by default the process's
+    /// umask decides.
+    #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+    #[non_exhaustive]
+    pub struct ListenConfig {
         /// Mode of socket files, in octal; connecting takes write permission [default: set by the umask, or 0660 with
         /// --socket-group].
         file_mode (into): Option<u32> = None, option("socket-mode", "MODE", Optional<Octal>);
@@ -24,13 +27,14 @@ configuration! {
     }
 }
 
-impl SocketAccess {
+impl ListenConfig {
+    /// The mode of a socket file, if one is chosen.
     pub(super) fn mode(&self) -> Option<u32> {
         self.file_mode.or(self.file_group.map(|_| 0o660))
     }
 
     /// Sets group and mode of the file at `path`, in this order: at no time may more than those connect.
-    pub(super) fn apply(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn set_access(&self, path: &Path) -> io::Result<()> {
         if let Some(group) = self.file_group {
             std::os::unix::fs::chown(path, None, Some(group))?;
         }
