@@ -164,7 +164,7 @@ impl World {
     fn close(&mut self, which: usize) {
         if which < self.peers.len() {
             let peer = self.peers.remove(which);
-            let _ = self.shard.on_closed(peer.id, false);
+            let _ = self.shard.on_closed(peer.id, None);
         }
     }
 
@@ -176,7 +176,7 @@ impl World {
         let ended = std::mem::take(&mut self.shard.outbox().abort);
         let shut = std::mem::take(&mut self.shard.outbox().shut);
         for id in ended.into_iter().chain(shut) {
-            let _ = self.shard.on_closed(id, false);
+            let _ = self.shard.on_closed(id, None);
             self.peers.retain(|peer| peer.id != id);
         }
     }

@@ -1,6 +1,6 @@
 //! The live connections of one executor, by the slot of their session.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 
@@ -8,6 +8,7 @@ use corecast_executors::Wake;
 
 use crate::ids::SessionId;
 use crate::shard::Door;
+use crate::telemetry::CloseReason;
 use crate::transport::Stream;
 use crate::wire::Reader;
 
@@ -24,10 +25,10 @@ pub(super) struct Connection {
     pub(super) wake: Wake,
     /// Its pump must end, whatever it waits for.
     ended: Cell<bool>,
-    /// The operating system refused a send.
+    /// A send has failed.
     send_failed: Cell<bool>,
-    /// The operating system refused it for a reason that is neither end's.
-    io_failed: Cell<bool>,
+    /// The first error of the stream that is more than its peer's end.
+    failure: OnceCell<io::Error>,
 }
 
 impl Connection {
@@ -41,7 +42,7 @@ impl Connection {
             wake: Wake::new(),
             ended: Cell::default(),
             send_failed: Cell::default(),
-            io_failed: Cell::default(),
+            failure: OnceCell::new(),
         }
     }
 
@@ -56,9 +57,20 @@ impl Connection {
         self.ended.get() && !self.send_failed.get()
     }
 
-    /// True if its end is an I/O error.
-    pub(super) fn io_failed(&self) -> bool {
-        self.io_failed.get()
+    /// The reason why the stream has failed, if it has, and its error.
+    pub(super) fn failure(&self) -> Option<(CloseReason, &io::Error)> {
+        let reason = match self.stream.is_open() {
+            true => CloseReason::IoError,
+            false => CloseReason::StreamHandshake,
+        };
+        self.failure.get().map(|error| (reason, error))
+    }
+
+    /// Notes an error of the stream. The first counts; a peer that has left is no failure.
+    pub(super) fn note_failure(&self, error: io::Error) {
+        if !is_peers_end(&error) {
+            self.failure.get_or_init(|| error);
+        }
     }
 
     /// Makes the pump see the end of the stream now, whatever it waits for.
@@ -69,10 +81,10 @@ impl Connection {
         self.wake.raise();
     }
 
-    /// As [`Connection::end`], after the operating system refused to send.
-    pub(super) fn fail(&self, error: &io::Error) {
+    /// As [`Connection::end`], after a send has failed.
+    pub(super) fn fail(&self, error: io::Error) {
         self.send_failed.set(true);
-        self.io_failed.set(!is_peers_end(error));
+        self.note_failure(error);
         self.end();
     }
 }
@@ -105,7 +117,7 @@ impl Connections {
 
 /// True if the peer has left: one that closes with something of ours unread resets the connection, which TCP cannot tell
 /// from an end in order.
-pub(super) fn is_peers_end(error: &io::Error) -> bool {
+fn is_peers_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted)
 }

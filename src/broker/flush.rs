@@ -62,7 +62,7 @@ fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
     let send = |parts: &[IoSlice<'_>]| connection.stream.try_send_vectored(parts);
     shard.flush(connection.id, send).unwrap_or_else(|error| {
         // Its pump will find the end and tell the shard.
-        connection.fail(&error);
+        connection.fail(error);
         Visit::Done
     })
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use corecast_executors::{MonotonicNs, end_turn, spawn_local};
 
 use super::Item;
-use super::connection::{Connection, is_peers_end};
+use super::connection::Connection;
 use super::flush::settle;
 use super::ingest::{end_stream, ingest};
 use super::runtime::{ReadBuffers, Runtime};
@@ -18,8 +18,8 @@ use crate::transport::{Accepted, Stream};
 enum Turn {
     /// Wait for more.
     More,
-    /// The stream has ended, in order or (`true`) with an error of the operating system.
-    Ended(bool),
+    /// The stream has ended or failed.
+    Ended,
 }
 
 /// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
@@ -48,30 +48,30 @@ pub(super) fn adopt(runtime: &Rc<Runtime>, stream: Stream, door: Door) -> bool {
 async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
     settle(&runtime).await;
-    let io_failed = loop {
-        if connection.is_cut_off() {
-            break false;
-        }
-        if connection.stream.readable().await.is_err() {
-            break true;
+    while !connection.is_cut_off() {
+        if let Err(error) = connection.stream.readable().await {
+            connection.note_failure(error);
+            break;
         }
         if connection.reader.borrow().partial_bytes() > PARTIAL_BYTES_IN_SLAB {
             runtime.shard.borrow_mut().on_readable(id);
             wait_while_held(&runtime, &connection).await;
         }
         match turn(&runtime, &connection) {
-            Turn::Ended(io_failed) => {
+            Turn::Ended => {
                 end_stream(&mut runtime.shard.borrow_mut(), id, connection.has_begun.get());
-                break io_failed;
+                break;
             }
             Turn::More => settle(&runtime).await,
         }
         catch_up(&runtime, &connection).await;
         wait_while_held(&runtime, &connection).await;
-    };
+    }
     // A farewell that has just been said leaves now or never.
     settle(&runtime).await;
-    runtime.unfile(id, io_failed || connection.io_failed());
+    runtime.unfile(&connection);
+    // A task may wait to send on it, for a peer that never reads.
+    connection.end();
     settle(&runtime).await;
     // Nobody placed a connection that was made from here.
     let was_placed = !matches!(connection.door, Door::Relay(_));
@@ -90,9 +90,12 @@ fn turn(runtime: &Runtime, connection: &Connection) -> Turn {
     let mut reader = connection.reader.borrow_mut();
     let space = reader.space(slab);
     let received = match connection.stream.try_recv(space) {
-        Ok(Some(0)) => return Turn::Ended(false),
+        Ok(Some(0)) => return Turn::Ended,
         Ok(received) => received.unwrap_or(0),
-        Err(error) => return Turn::Ended(!is_peers_end(&error)),
+        Err(error) => {
+            connection.note_failure(error);
+            return Turn::Ended;
+        }
     };
     reader.received(slab, received);
     if received == 0 {
@@ -152,88 +155,4 @@ async fn tell_acceptor(runtime: &Runtime) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::IoSlice;
-    use std::sync::Arc;
-
-    use corecast_executors::{PoolConfig, ShardContext, link, start};
-
-    use super::super::body;
-    use super::*;
-    use crate::shard::ShardConfig;
-    use crate::telemetry::Pulse;
-    use crate::transport::sealed_pair;
-    use crate::wire::greeting::{self, GREETING_BYTES};
-    use crate::wire::{Frame, encode, split};
-
-    async fn send_all(stream: &Stream, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            match stream.try_send_vectored(&[IoSlice::new(bytes)]).unwrap() {
-                Some(sent) => bytes = &bytes[sent..],
-                None => stream.writable().await.unwrap(),
-            }
-        }
-    }
-
-    /// Reads so many messages, and returns their payloads.
-    async fn read_messages(stream: &Stream, messages: u64) -> Vec<Vec<u8>> {
-        let (mut bytes, mut at, mut payloads) = (Vec::new(), GREETING_BYTES, Vec::new());
-        let mut buffer = vec![0; 64 << 10];
-        let mut spans = Vec::new();
-        while payloads.len() < messages as usize {
-            stream.readable().await.unwrap();
-            let Some(received) = stream.try_recv(&mut buffer).unwrap() else { continue };
-            assert!(received > 0, "the broker has closed the connection");
-            bytes.extend_from_slice(&buffer[..received]);
-            let Some(rest) = bytes.get(at..) else { continue };
-            spans.clear();
-            at += split(rest, usize::MAX, &mut spans).whole_bytes;
-            for span in &spans {
-                if let Frame::Message { payload, .. } = span.frame(rest) {
-                    payloads.push(payload.to_vec());
-                }
-            }
-        }
-        payloads
-    }
-
-    /// A session that says hello, subscribes to what it publishes, and reads nothing before it has sent all.
-    async fn hears_itself(stream: &Stream, messages: u64) -> Vec<Vec<u8>> {
-        let mut bytes = greeting::ours().to_vec();
-        encode(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }, &mut bytes);
-        encode(&Frame::Subscribe { filter: b"a", request: 1, subscriber: 1, kind: 1 }, &mut bytes);
-        for sequence in 1..=messages {
-            let payload = vec![sequence as u8; 30_000];
-            let message =
-                Frame::Message { topic: b"a", payload: &payload, publisher: 1, sequence, sent_at_ns: 0 };
-            encode(&message, &mut bytes);
-        }
-        send_all(stream, &bytes).await;
-        read_messages(stream, messages).await
-    }
-
-    #[test]
-    fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
-        const MESSAGES: u64 = 100;
-        let config = PoolConfig::single("test");
-        let (done, mut result) = link(1);
-        let shard_config = Arc::new(ShardConfig::default());
-        let pool = start(&config, move |context: ShardContext<Item>| {
-            let (done, shard_config) = (done.clone(), Arc::clone(&shard_config));
-            async move {
-                let (runtime, commands) = body::begin(context, &shard_config, Pulse::default());
-                let (ours, theirs) = sealed_pair().unwrap();
-                runtime.placement.place();
-                assert!(adopt(&runtime, ours, Door::Native));
-                let _ = done.try_send(hears_itself(&theirs, MESSAGES).await);
-                drop(theirs);
-                body::serve(runtime, commands).await;
-            }
-        });
-        let pool = pool.expect("an executor");
-        let payloads = result.recv_blocking().expect("the body has ended");
-        pool.stop().expect("it ends in order");
-        let wanted = (1..=MESSAGES).map(|sequence| vec![sequence as u8; 30_000]);
-        assert!(payloads.into_iter().eq(wanted), "every message, once and in order");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! The log lines of one executor, each at most once a second for its reason.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 
 use corecast_executors::MonotonicNs;
 use tracing::field::display;
@@ -34,14 +35,21 @@ impl Journal {
         }
     }
 
-    /// A session's end: anything but its peer's orderly close is a line, with the client, its address and the reason.
-    pub(super) fn session_ended(&self, now: MonotonicNs, id: SessionId, closed: &Closed) {
+    /// A session's end: anything but its peer's orderly close is a line, with the client, its address, the reason, and
+    /// the error of a stream that has failed.
+    pub(super) fn session_ended(
+        &self,
+        now: MonotonicNs,
+        id: SessionId,
+        closed: &Closed,
+        failure: Option<&io::Error>,
+    ) {
         let Closed { reason, identity, client, unsent } = closed;
         let (client, peer) = (client.as_deref(), identity.address().map(display));
         if *reason != CloseReason::PeerClosed {
-            let (session, reason) = (id.number(self.id), reason.label());
+            let (session, reason, error) = (id.number(self.id), reason.label(), failure.map(display));
             self.limited(now, reason, |more| {
-                info!(shard = %self.id, %session, client, peer, reason, unsent, more, "session ended");
+                info!(shard = %self.id, %session, client, peer, reason, error, unsent, more, "session ended");
             });
         } else if *unsent > 0 {
             // A client that has what it wanted leaves, whatever is still on its way.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast_executors::{Link, MonotonicNs, Stir, Until, Wake};
 
-use super::connection::Connections;
+use super::connection::{Connection, Connections};
 use super::drain::Drain;
 use super::journal::Journal;
 use super::local_port::LocalPort;
@@ -110,11 +110,15 @@ impl Runtime {
     }
 
     /// Forgets a connection whose pump has ended, and tells the shard.
-    pub(super) fn unfile(&self, id: SessionId, io_failed: bool) {
+    pub(super) fn unfile(&self, connection: &Connection) {
+        let (id, failure) = (connection.id, connection.failure());
         self.connections.unfile(id);
         self.stir();
-        let Some(closed) = self.shard.borrow_mut().on_closed(id, io_failed) else { return };
-        self.journal.session_ended(self.time.now(), id, &closed);
+        let closed = self.shard.borrow_mut().on_closed(id, failure.map(|(reason, _)| reason));
+        let Some(closed) = closed else { return };
+        // One that was being closed has its reason, whatever its stream did then.
+        let error = failure.filter(|(reason, _)| *reason == closed.reason).map(|(_, error)| error);
+        self.journal.session_ended(self.time.now(), id, &closed, error);
     }
 
     /// Ends sessions and lets go of held ones, as the shard has decided.

@@ -126,7 +126,7 @@ mod tests {
         let refused = shard.on_open(Door::Native, Identity::Anonymous(None)).expect("it is told why");
         assert_eq!(shard.sessions().phase(refused), Some(Phase::Closing));
         assert_eq!(shard.sessions().identity_of(id), Some(&identity));
-        assert_eq!(shard.on_closed(id, false).map(|closed| closed.identity), Some(identity));
+        assert_eq!(shard.on_closed(id, None).map(|closed| closed.identity), Some(identity));
     }
 
     #[test]
@@ -200,9 +200,9 @@ mod tests {
         assert_eq!(rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)), None, "so many at a time");
         for id in late {
             assert_eq!(rig.hears(0, id), "too_many_sessions");
-            let _ = rig.shards[0].on_closed(id, false);
+            let _ = rig.shards[0].on_closed(id, None);
         }
-        let _ = rig.shards[0].on_closed(open[0], false);
+        let _ = rig.shards[0].on_closed(open[0], None);
         rig.open(0, OverflowPolicy::DropOldest);
         assert_eq!(rig.hears(0, open[1]), "");
     }
@@ -309,7 +309,7 @@ mod tests {
         }
         assert_eq!(rig.hears(0, reads), "unexpected");
         assert_eq!(rig.shards[0].outbox().shut, [reads], "its side is shut, so that it sees the end");
-        let _ = rig.shards[0].on_closed(reads, false);
+        let _ = rig.shards[0].on_closed(reads, None);
         rig.wait(LINGER + sweep());
         assert!(rig.shards[0].outbox().abort.contains(&stalled));
         assert!(!rig.shards[0].outbox().abort.contains(&reads));

@@ -443,7 +443,7 @@ mod tests {
         let (shard, stays) = subscribers[1];
         assert_eq!(rig.hears(shard, stays).matches('=').count(), 3 * topics.len() - topics.len());
         rig.say(shard, leaves, &[subscribe("t.5", 4)]);
-        let _ = rig.shards[shard].on_closed(stays, false);
+        let _ = rig.shards[shard].on_closed(stays, None);
         rig.travel();
         rig.say(1, publisher, &all);
         rig.travel();

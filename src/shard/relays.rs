@@ -416,11 +416,11 @@ mod tests {
         assert!(register(&mut rig, 2, "a.*\na.b").0);
         let [one, two, three] = [first, second, third].map(|id| id.slot);
         assert_eq!(told(&mut rig, 2), [format!("{one}:a.b"), format!("{two}:a.b"), format!("{three}:a")]);
-        let _ = rig.shards[0].on_closed(first, false);
-        let _ = rig.shards[0].on_closed(third, false);
+        let _ = rig.shards[0].on_closed(first, None);
+        let _ = rig.shards[0].on_closed(third, None);
         assert!(register(&mut rig, 3, "a.*").0);
         assert_eq!(told(&mut rig, 3), [format!("{two}:a.b")]);
-        let _ = rig.shards[0].on_closed(second, false);
+        let _ = rig.shards[0].on_closed(second, None);
         assert!(!register(&mut rig, 4, "a.*").0, "nobody is left");
     }
 

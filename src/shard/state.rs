@@ -202,9 +202,9 @@ impl Shard {
         }
     }
 
-    /// The connection is gone, whoever ended it. `io_failed`: with an error of the operating system. Returns how the
-    /// session ended, if it was there.
-    pub fn on_closed(&mut self, id: SessionId, io_failed: bool) -> Option<Closed> {
+    /// The connection is gone, whoever ended it: in order, or because it `failed` for this reason. Returns how the session
+    /// ended, if it was there.
+    pub fn on_closed(&mut self, id: SessionId, failed: Option<CloseReason>) -> Option<Closed> {
         self.base.depart(id);
         self.base.forget_unfinished(id);
         self.settle();
@@ -217,8 +217,7 @@ impl Shard {
         self.succession.succeed(&mut self.base, &mut self.demand.interest, &mut session);
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),
-            None if io_failed => CloseReason::IoError,
-            None => CloseReason::PeerClosed,
+            None => failed.unwrap_or(CloseReason::PeerClosed),
         };
         self.base.counters.closes[reason] += 1;
         Some(Closed { reason, identity: session.identity, client: session.client, unsent })

@@ -239,7 +239,7 @@ mod tests {
             assert!(!is_open(&rig, after, new), "{before} {after}: the old one is still read");
             // What waited in the old socket, and its end.
             rig.say(before, old, &[message("a", 2), message("a", 3)]);
-            let _ = rig.shards[before].on_closed(old, false);
+            let _ = rig.shards[before].on_closed(old, None);
             // Of two ways to the subscriber's shard the longer one keeps its items for now.
             for from in (0..SHARDS).rev() {
                 for to in (0..SHARDS).rev().filter(|to| (from, *to) != (before, 0)) {
@@ -271,7 +271,7 @@ mod tests {
         rig.wait(LINGER);
         assert!(rig.shards[1].outbox().abort.contains(&old));
         assert!(!is_open(&rig, 2, new));
-        let _ = rig.shards[1].on_closed(old, false);
+        let _ = rig.shards[1].on_closed(old, None);
         rig.travel();
         assert!(is_open(&rig, 2, new) && is_open(&rig, 0, again), "both that came after it");
     }
@@ -320,7 +320,7 @@ mod tests {
         assert!(!is_open(&rig, 2, first), "its message is on its way");
         rig.travel();
         assert!(is_open(&rig, 2, first));
-        let _ = rig.shards[1].on_closed(old, false);
+        let _ = rig.shards[1].on_closed(old, None);
         let second = come_back(&mut rig, 0, number, ticket);
         rig.travel();
         assert!(is_open(&rig, 0, second));

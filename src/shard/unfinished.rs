@@ -280,7 +280,7 @@ mod tests {
         assert!(rig.shards[0].sessions().is_held(late));
         rig.shards[0].base.hold(Origin::Here(held));
         assert!(rig.shards[0].sessions().is_held(late), "what is here of it takes room");
-        let _ = rig.shards[0].on_closed(held, false);
+        let _ = rig.shards[0].on_closed(held, None);
         assert!(!rig.shards[0].sessions().is_held(late));
         rig.audit();
     }

@@ -401,7 +401,7 @@ mod tests {
         rig.say(1, shared, &[not_by_1]);
         settle(&mut rig);
         assert_eq!(rig.hears(0, publisher), "", "it has two more filters that match");
-        let _ = rig.shards[1].on_closed(shared, false);
+        let _ = rig.shards[1].on_closed(shared, None);
         settle(&mut rig);
         assert_eq!(rig.hears(0, publisher), "9:1");
     }
@@ -431,7 +431,7 @@ mod tests {
         rig.say(1, subscriber, &[subscribe("a.b", 1)]);
         settle(&mut rig);
         assert_eq!(rig.hears(0, publisher), "9:1");
-        let _ = rig.shards[0].on_closed(publisher, false);
+        let _ = rig.shards[0].on_closed(publisher, None);
         rig.travel();
         assert!(rig.shards.iter().all(|shard| shard.watches.is_empty()), "no shard counts for it any more");
         rig.say(1, subscriber, &[unsubscribe("a.b", 2)]);

@@ -7,7 +7,7 @@ use std::ops::{Index, IndexMut};
 
 use crate::error::ErrorCode;
 
-/// Room for the largest set of labels: closes, by the wire's error codes and three more. It costs each counter
+/// Room for the largest set of labels: closes, by the wire's error codes and four more. It costs each counter
 /// 256 bytes a shard.
 const LABELS_MAX: usize = 32;
 
@@ -95,19 +95,26 @@ pub enum CloseReason {
     PeerClosed,
     /// The kernel reported an error on the socket.
     IoError,
+    /// The handshake of the stream itself, before any byte of a session, failed at the peer or here.
+    StreamHandshake,
     /// This end closed it, and sent the peer this code.
     Code(ErrorCode),
 }
 
 impl CloseReason {
-    /// Labels before those of the known codes: `peer_closed`, `io_error` and the unknown code.
-    const BEFORE_CODES: usize = 3;
+    /// The reasons that are no code.
+    const OWN: [CloseReason; 3] =
+        [CloseReason::PeerClosed, CloseReason::IoError, CloseReason::StreamHandshake];
+
+    /// Labels before those of the known codes: the reasons that are none, and the unknown code.
+    const BEFORE_CODES: usize = Self::OWN.len() + 1;
 
     /// The name in logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
             CloseReason::PeerClosed => "peer_closed",
             CloseReason::IoError => "io_error",
+            CloseReason::StreamHandshake => "stream_handshake",
             CloseReason::Code(code) => code.label(),
         }
     }
@@ -126,15 +133,17 @@ impl Label for CloseReason {
         match self {
             CloseReason::PeerClosed => 0,
             CloseReason::IoError => 1,
+            CloseReason::StreamHandshake => 2,
             CloseReason::Code(code) => {
-                ErrorCode::ALL.iter().position(|known| *known == code).map_or(2, |i| i + Self::BEFORE_CODES)
+                let place = ErrorCode::ALL.iter().position(|known| *known == code);
+                place.map_or(Self::OWN.len(), |i| i + Self::BEFORE_CODES)
             }
         }
     }
 
     fn names() -> Vec<&'static str> {
-        let first = [CloseReason::PeerClosed.label(), CloseReason::IoError.label(), "unknown"];
-        first.into_iter().chain(ErrorCode::ALL.iter().map(|code| code.label())).collect()
+        let own = Self::OWN.iter().map(|reason| reason.label());
+        own.chain(["unknown"]).chain(ErrorCode::ALL.iter().map(|code| code.label())).collect()
     }
 }
 
@@ -206,7 +215,9 @@ mod tests {
     fn labels_and_places_agree() {
         each_in_its_place(DropReason::ALL.iter().copied(), DropReason::label);
         let codes = ErrorCode::ALL.iter().copied().chain([ErrorCode::Unknown(65_535)]);
-        let reasons = [CloseReason::PeerClosed, CloseReason::IoError];
-        each_in_its_place(reasons.into_iter().chain(codes.map(CloseReason::Code)), CloseReason::label);
+        each_in_its_place(
+            CloseReason::OWN.into_iter().chain(codes.map(CloseReason::Code)),
+            CloseReason::label,
+        );
     }
 }

@@ -9,6 +9,7 @@ use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{Neighbour, SessionId, ShardId};
 use corecast::internals::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
 use corecast::internals::shard::{Phase, Shard, Visit};
+use corecast::internals::telemetry::CloseReason;
 use corecast::internals::wire::{Reader, Slab, Span};
 
 use crate::fault::Fault;
@@ -119,7 +120,9 @@ impl World {
         let connection = &mut self.connections[client];
         connection.has_ended = true;
         self.by_session.remove(&(connection.shard, connection.session));
-        let reason = self.hosts[connection.shard].shard.on_closed(connection.session, io_failed);
+        let reason = self.hosts[connection.shard]
+            .shard
+            .on_closed(connection.session, io_failed.then_some(CloseReason::IoError));
         assert!(reason.is_some(), "a session ends once");
         // What it had said and nobody read is gone with it, and whoever has no connection says nothing.
         self.clients[client].to_broker.clear();

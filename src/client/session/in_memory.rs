@@ -152,7 +152,7 @@ impl House {
                 shard.go_on(cable.session);
             }
             if read == 0 && cable.is_left {
-                shard.on_closed(cable.session, false).expect("a session ends once");
+                shard.on_closed(cable.session, None).expect("a session ends once");
             }
             moved |= read > 0 || cable.is_left;
         }

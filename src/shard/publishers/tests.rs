@@ -247,8 +247,8 @@ fn sessions_that_end_are_forgotten_and_their_registrations_have_their_lease() {
     rig.say(1, left, &[watch("a", 1)]);
     say_register(&mut rig, 1, publisher, 1, 1, "a");
     // It ends before it is answered.
-    let _ = rig.shards[1].on_closed(publisher, false);
-    let _ = rig.shards[1].on_closed(left, false);
+    let _ = rig.shards[1].on_closed(publisher, None);
+    let _ = rig.shards[1].on_closed(left, None);
     rig.travel();
     assert_eq!(rig.hears(1, watching), "!1 +1.1");
     assert_eq!(rig.shards[1].publishers.watching.len(), 1);
@@ -543,7 +543,7 @@ fn check_that_everybody_knows(acts: &[Act]) -> Result<(), TestCaseError> {
             }
             Act::Leave { session } => {
                 let shard = watching[session].shard;
-                let _ = rig.shards[shard].on_closed(watching[session].id, false);
+                let _ = rig.shards[shard].on_closed(watching[session].id, None);
                 watching[session] = Watching::start(&mut rig, shard);
             }
             Act::Travel { from, to } => drop(from != to && rig.travel_once(from, to)),

@@ -182,7 +182,7 @@ fn a_session_with_very_many_filters_leaves_in_turns() {
     rig.say(0, leaves, &frames);
     rig.say(0, stays, &[subscribe("t.7", 1)]);
     rig.travel();
-    let _ = rig.shards[0].on_closed(leaves, false);
+    let _ = rig.shards[0].on_closed(leaves, None);
     rig.audit();
     assert!(
         rig.shards[0].membership.has_leaving() && rig.shards[0].wants_tick(),

@@ -32,7 +32,7 @@ fn a_session_with_very_many_watches_leaves_in_turns() {
         filters.iter().map(|filter| watch(filter, filter[2..].parse().unwrap())).collect();
     rig.say(0, leaves, &frames);
     rig.say(0, stays, &[watch("t.499", 1)]);
-    let _ = rig.shards[0].on_closed(leaves, false);
+    let _ = rig.shards[0].on_closed(leaves, None);
     assert!(
         rig.shards[0].publishers.has_leaving() && rig.shards[0].wants_tick(),
         "a turn is too short for all"
