@@ -88,7 +88,7 @@ fn pages_at_a_socket_file_are_for_those_who_may_connect_to_it() {
     let path = dir.path().join("metrics");
     let mut command = corecast();
     command.args(["broker", "--listen", "tcp://127.0.0.1:0", "--shards", "1", "--socket-mode", "0600"]);
-    command.arg("--metrics").arg(&path).stdout(Stdio::piped());
+    command.arg("--metrics").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut broker = Ended(command.spawn().expect("the command can be started"));
     let stdout = broker.0.stdout.take().expect("it is piped");
     let mut ready = String::new();
