@@ -21,6 +21,20 @@ pub const FRAME_BYTES_MAX_LEAST: usize = 2 << 10;
 /// Bytes of the length prefix of each frame body.
 pub const LENGTH_BYTES: usize = 4;
 
+/// Bytes of the number of messages in a run, the frame of several messages of one topic and publisher.
+pub const RUN_COUNT_BYTES: usize = 4;
+
+/// Bytes of a message in a run beside its payload: its length and its time.
+pub const RUN_MESSAGE_BYTES: usize = 8;
+
+/// Most messages in a run. For a peer that takes no runs each becomes a frame of its own with the whole topic, so that a run
+/// of 9 KiB may become 1 MiB, and not more.
+pub const RUN_MESSAGES_MAX: usize = 1 << 10;
+
+/// Longest body of the runs that publishers make, in bytes. A frame is passed on once it is whole, so the first message of a
+/// long one would wait; and a reader keeps an unfinished frame of this length in its slab.
+pub const RUN_BYTES_MAX: usize = 8 << 10;
+
 /// Longest text in an error frame and longest client name, in bytes: they are for people, not for data.
 pub const TEXT_BYTES_MAX: usize = 512;
 
@@ -44,9 +58,9 @@ const _: () =
 /// routed in well under a millisecond, so that neighbours wait no longer than that.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
-/// Most frames that one turn of a session reads: the rest of the last turn and what this one reads, in the shortest
-/// possible frames (41 bytes of body). They reach a queue together, so no queue may take fewer.
-pub const FRAMES_PER_TURN_MAX: usize = (PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN) / (LENGTH_BYTES + 41);
+/// Most messages that one turn of a session reads: the rest of the last turn and what this one reads, in runs of empty
+/// messages. They reach a queue together, so no queue may take fewer.
+pub const MESSAGES_PER_TURN_MAX: usize = (PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN) / RUN_MESSAGE_BYTES;
 
 /// Bytes of a read slab: one turn's read, after the frame that the previous turn left unfinished.
 pub const SLAB_BYTES: usize = PARTIAL_BYTES_IN_SLAB + READ_BYTES_PER_TURN;
@@ -84,7 +98,8 @@ pub const EGRESS_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// topic.
 pub const EGRESS_ITEM_BYTES: usize = 144;
 
-/// Default for the most frames queued for one session. It bounds the walk through a full queue.
+/// Default for the most frames queued for one session, a frame of several messages counted as so many. It bounds the walk
+/// through a full queue.
 pub const EGRESS_FRAMES_MAX_DEFAULT: usize = 256 << 10;
 
 /// Most bytes of answers (welcome, done, pong, count) queued for one session. Answers are not dropped, so a peer that
@@ -543,7 +558,8 @@ const _: () = {
     );
     // A queue must take the largest frame and one more turn's batch, or `drop-oldest` could never deliver it.
     assert!(EGRESS_BYTES_MAX_DEFAULT >= 2 * FRAME_BYTES_MAX_DEFAULT + READ_BYTES_PER_TURN);
-    assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * FRAMES_PER_TURN_MAX);
+    assert!(EGRESS_FRAMES_MAX_DEFAULT >= 2 * MESSAGES_PER_TURN_MAX);
+    assert!(RUN_BYTES_MAX + LENGTH_BYTES <= PARTIAL_BYTES_IN_SLAB);
     assert!(2 * JOINED_ANSWERS_BYTES_MAX < CONTROL_BYTES_MAX);
     assert!(SLAB_TAKEN_BYTES_MIN <= READ_BYTES_PER_TURN); // a full read is not copied
     assert!(COPY_BELOW_BYTES < READ_BYTES_PER_TURN);

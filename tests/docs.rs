@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast::ErrorCode;
 use corecast::internals::limits;
 use corecast::internals::telemetry::{CloseReason, DropReason, Label, METRICS, PROCESS_METRICS};
-use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, encode_to_vec, greeting};
+use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Features, encode_to_vec, greeting};
 
 fn page(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -45,7 +45,7 @@ fn every_frame_of_the_protocol_has_an_example_that_is_right() {
     let mut tags = Vec::new();
     for (name, bytes) in hex_blocks() {
         if name == "greeting" {
-            assert_eq!(bytes, greeting::ours());
+            assert_eq!(bytes, greeting::offering(Features::NONE));
             continue;
         }
         let (length, body) = bytes.split_at(limits::LENGTH_BYTES);
@@ -72,7 +72,16 @@ fn is_a_tag(tag: u8) -> bool {
     body[9..13].fill(0);
     let first = CheckedFrame::check(&body).is_some();
     body[1..5].fill(0);
-    both || first || CheckedFrame::check(&body).is_some()
+    // Two empty messages, for a field that must have some.
+    let run = [&2_u32.to_le_bytes()[..], &[0; 16]].concat();
+    let mut with_run = [&run[..], &body].concat();
+    let root = run.len();
+    for (at, back, bytes) in [(1, root + 1, 0), (9, root + 9, root)] {
+        let pointer = i32::try_from(back).expect("small").wrapping_neg();
+        with_run[root + at..root + at + 4].copy_from_slice(&pointer.to_le_bytes());
+        with_run[root + at + 4..root + at + 8].copy_from_slice(&(bytes as u32).to_le_bytes());
+    }
+    both || first || CheckedFrame::check(&body).is_some() || CheckedFrame::check(&with_run).is_some()
 }
 
 #[test]
@@ -157,12 +166,12 @@ macro_rules! rows {
 #[test]
 fn limits_has_every_limit_with_its_value() {
     let rows: Vec<(&str, String)> = rows! {
-        bytes: NAMED_BYTES_MAX FRAME_BYTES_MAX_DEFAULT FRAME_BYTES_MAX_LIMIT FRAME_BYTES_MAX_LEAST LENGTH_BYTES TEXT_BYTES_MAX TOPIC_BYTES_MAX
+        bytes: NAMED_BYTES_MAX FRAME_BYTES_MAX_DEFAULT FRAME_BYTES_MAX_LIMIT FRAME_BYTES_MAX_LEAST LENGTH_BYTES RUN_COUNT_BYTES RUN_MESSAGE_BYTES RUN_BYTES_MAX TEXT_BYTES_MAX TOPIC_BYTES_MAX
             ENDPOINT_BYTES_MAX READ_BYTES_PER_TURN HELLO_BYTES_MAX UNFINISHED_BYTES_MAX FRAME_STEP_BYTES SLAB_BYTES SLAB_TAKEN_BYTES_MIN PARTIAL_BYTES_IN_SLAB COPY_BELOW_BYTES EGRESS_BYTES_MAX_DEFAULT
             CONTROL_BYTES_MAX JOINED_ANSWERS_BYTES_MAX EGRESS_ITEM_BYTES GAP_BYTES_MAX NEWS_BYTES_AHEAD REGISTRY_BYTES_MAX REGISTRATION_BYTES_MAX ZMTP_COMMAND_BYTES_MAX
             ZMTP_IDENTITY_BYTES_MAX ZMTP_PING_CONTEXT_BYTES_MAX ZMTP_SKIPPED_BYTES_MAX ZMTP_UPSTREAM_BYTES_MAX FLUSH_BYTES_PER_VISIT ROUTE_CACHE_TOPIC_BYTES_MAX FRAME_BYTES_PER_SEC_MIN PUBLISH_BYTES_MAX CLIENT_QUEUE_BYTES_DEFAULT CLIENT_QUEUE_BYTES_FREED
             EVENT_BYTES_PER_HANDOVER PUBLISH_BYTES_AHEAD HTTP_HEAD_BYTES_MAX WELCOME_BYTES_MAX PARCEL_BYTES_MAX PARCELS_AHEAD_BYTES_MAX;
-        count: TOPIC_LEVELS_MAX FRAMES_PER_TURN_MAX EGRESS_FRAMES_MAX_DEFAULT GAP_TOPICS_MAX SEND_SLICES_MAX
+        count: TOPIC_LEVELS_MAX RUN_MESSAGES_MAX MESSAGES_PER_TURN_MAX EGRESS_FRAMES_MAX_DEFAULT GAP_TOPICS_MAX SEND_SLICES_MAX
             FLUSH_SESSIONS_PER_TURN LOW_WATER_DIVISOR SUBSCRIPTIONS_PER_SESSION_MAX GROUP_FILTERS_MAX
             WATCHES_PER_SESSION_MAX SESSIONS_PER_SHARD_MAX REFUSALS_PER_SHARD_MAX ROUTE_CACHE_MAX
             ROUTE_CACHE_TARGETS_MAX FREE_WILDCARD_LEVELS WILDCARD_SHAPES_PER_SESSION_MAX WILDCARD_SHAPES_MAX TURN_STEPS_MAX LINK_ITEMS_MAX COMMANDS_MAX

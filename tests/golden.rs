@@ -5,7 +5,9 @@
 //! 41 bytes: the variant's number, then its fields in order, then zeros. A slice in the root is the distance from
 //! there to its first byte (`i32`) and its length (`u32`). `00*3` are three zeros; `|` only divides.
 
-use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, encode_to_vec, greeting};
+use corecast::internals::wire::{
+    CheckedFrame, FRAME_BODY_BYTES_MIN, Features, Frame, encode, encode_to_vec, greeting,
+};
 
 /// A number in which every byte is `byte`.
 const fn all(byte: u64) -> u64 {
@@ -139,6 +141,19 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         "35000000 | 61 01000000 78 02000000 797a | 19 f3ffffff 01000000 ecffffff 0b000000
          11111111 11111111 22222222 22222222 33333333 33333333",
     ),
+    // A feature that both ends have to offer. Two messages: `hi`, and an empty one 258 ns after it.
+    (
+        Frame::Run {
+            topic: b"a.b",
+            messages: b"\x02\0\0\0\x02\0\0\0\0\0\0\0hi\0\0\0\0\x02\x01\0\0",
+            publisher: all(0x11),
+            sequence: all(0x22),
+            sent_at_ns: all(0x33),
+        },
+        "42000000 | 612e62 02000000 02000000 00000000 6869 00000000 02010000 |
+         1a e6ffffff 03000000 e1ffffff 16000000
+         11111111 11111111 22222222 22222222 33333333 33333333",
+    ),
 ];
 
 /// The bytes that a row writes down.
@@ -200,10 +215,11 @@ fn every_variant_has_a_row() {
         Frame::PublisherDown { .. } => 23,
         Frame::ListPublishers { .. } => 24,
         Frame::Parts { .. } => 25,
+        Frame::Run { .. } => 26,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..26).collect::<Vec<u8>>());
+    assert_eq!(there, (0..27).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;
@@ -236,7 +252,9 @@ fn a_frame_is_appended_at_any_place() {
 
 #[test]
 fn the_greeting_has_the_bytes_of_version_1() {
-    // "CORECAST", highest and lowest version, zeros.
-    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
+    // "CORECAST", highest and lowest version, features.
+    let plain = greeting::offering(Features::NONE);
+    assert_eq!(hex(&plain), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 01000000")));
     assert_eq!(greeting::GREETING_BYTES, 16);
 }

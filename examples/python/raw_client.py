@@ -48,6 +48,7 @@ FRAMES = [
     ("PublisherDown", "publisher:Q epoch:Q reason:B"),
     ("ListPublishers", "request:I"),
     ("Parts", "topic:v payload:v publisher:Q sequence:Q sent_at_ns:Q"),
+    ("Run", "topic:v messages:v publisher:Q sequence:Q sent_at_ns:Q"),
 ]
 FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
 TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}

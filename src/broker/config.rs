@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
-    FRAME_BYTES_MAX_LIMIT, FRAMES_PER_TURN_MAX, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN,
+    FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN, MESSAGES_PER_TURN_MAX,
     READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::{Mode, ModeRule, ModeRules};
@@ -65,7 +65,7 @@ configuration! {
         /// Limit of each egress queue in bytes; every batch counts 144 bytes extra.
         egress_bytes_max: usize = EGRESS_BYTES_MAX_DEFAULT, option("egress-bytes", "BYTES", One<Size>);
 
-        /// Limit of each egress queue in frames.
+        /// Limit of each egress queue in frames; one of several messages counts as so many.
         egress_frames_max: usize = EGRESS_FRAMES_MAX_DEFAULT, option("egress-frames", "N", One<Count>);
 
         /// Maximum frame size: topic, payload and about 40 bytes of overhead.
@@ -134,9 +134,9 @@ impl BrokerConfig {
             );
             return Err(Error::of_field("egress_bytes_max", text));
         }
-        if self.egress_frames_max < FRAMES_PER_TURN_MAX {
+        if self.egress_frames_max < MESSAGES_PER_TURN_MAX {
             let text = format!(
-                "{} is too little: {FRAMES_PER_TURN_MAX} small frames may come in one read, and a queue that does not take \
+                "{} is too little: {MESSAGES_PER_TURN_MAX} small messages may come in one read, and a queue that does not take \
                  them would deliver none",
                 self.egress_frames_max
             );
@@ -212,7 +212,7 @@ mod tests {
             ("shards", default().shards(0)),
             ("shards", default().shards(SHARDS_MAX + 1)),
             ("egress_bytes_max", default().egress_bytes_max(1 << 20)),
-            ("egress_frames_max", default().egress_frames_max(FRAMES_PER_TURN_MAX - 1)),
+            ("egress_frames_max", default().egress_frames_max(MESSAGES_PER_TURN_MAX - 1)),
             ("frame_bytes_max", default().frame_bytes_max(1 << 40)),
             ("frame_bytes_max", default().frame_bytes_max(FRAME_BYTES_MAX_LEAST - 1)),
             ("heartbeat", default().heartbeat(Duration::ZERO)),

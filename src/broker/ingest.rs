@@ -25,9 +25,9 @@ pub fn ingest(
                 reader.discard(slab, 0);
                 return reader.partial_frame();
             }
-            Ok(Greeting::Version(_)) => {
+            Ok(Greeting::Version(_, features)) => {
                 greeted = GREETING_BYTES;
-                shard.on_greeting(id, Ok(()));
+                shard.on_greeting(id, Ok(features));
             }
             Err(code) => {
                 shard.on_greeting(id, Err(code));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::ErrorCode;
 use crate::fanout::{Batch, Routable, Spans};
-use crate::wire::{Frame, WireError, split};
+use crate::wire::{Features, Frame, WireError, split};
 
 /// The way in.
 #[derive(Default)]
@@ -28,18 +28,18 @@ impl Inbound {
     /// Takes a parcel. Returns the number of missed messages that cannot be reported here, since their notice names no topic.
     ///
     /// # Errors
-    /// It is not the next, or its bytes are not whole, routable frames.
+    /// It is not the next, or its bytes are not whole, routable frames of the `features` that this end has offered.
     pub(super) fn take(
         &mut self,
         number: u64,
         bytes: Bytes,
-        frame_bytes_max: usize,
+        (frame_bytes_max, features): (usize, Features),
     ) -> Result<u64, WireError> {
         let next = self.had + self.waiting.len() as u64 + 1;
         if number != next {
             return Err(WireError::new(ErrorCode::Unexpected, "a parcel out of its order"));
         }
-        let (batch, messages, untold) = read(bytes, frame_bytes_max)?;
+        let (batch, messages, untold) = read(bytes, frame_bytes_max, features)?;
         self.waiting.push_back((batch, messages));
         Ok(untold)
     }
@@ -70,7 +70,7 @@ impl Inbound {
 
 /// Checks the frames of a parcel. Returns them as a batch without the notices that name no topic, the number of messages in
 /// it, and the number of missed messages that those notices report.
-fn read(bytes: Bytes, frame_bytes_max: usize) -> Result<(Batch, u64, u64), WireError> {
+fn read(bytes: Bytes, frame_bytes_max: usize, features: Features) -> Result<(Batch, u64, u64), WireError> {
     let mut spans = Vec::new();
     let split = split(&bytes, frame_bytes_max, &mut spans);
     if let Some(error) = split.error {
@@ -92,6 +92,9 @@ fn read(bytes: Bytes, frame_bytes_max: usize) -> Result<(Batch, u64, u64), WireE
     let mut messages = 0;
     for span in &spans {
         let (_, count) = span.topic(&bytes).map_err(|_| malformed())?;
+        if count > 1 && !features.has(Features::RUNS) {
+            return Err(WireError::new(ErrorCode::Unexpected, "a run, which this end does not take"));
+        }
         messages += u64::from(count);
     }
     Ok((Batch { bytes, spans: Spans::Native(spans.into()) }, messages, untold))
@@ -108,7 +111,9 @@ mod tests {
     }
 
     fn take(inbound: &mut Inbound, number: u64, bytes: Vec<u8>) -> Result<u64, ErrorCode> {
-        inbound.take(number, bytes.into(), FRAME_BYTES_MAX_DEFAULT).map_err(|error| error.code)
+        inbound
+            .take(number, bytes.into(), (FRAME_BYTES_MAX_DEFAULT, Features::OURS))
+            .map_err(|error| error.code)
     }
 
     #[test]

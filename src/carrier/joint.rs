@@ -22,7 +22,7 @@ use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::ids::{SessionId, ShardId};
 use crate::limits::{RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
 use crate::topic::Filter;
-use crate::wire::WireError;
+use crate::wire::{Features, WireError};
 
 /// The settings of one end.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct JointConfig {
     pub bounds: QueueBounds,
     /// Longest frame body taken from the far end, in bytes.
     pub frame_bytes_max: usize,
+    /// The features that this end offers: frames of these it takes.
+    pub features: Features,
 }
 
 /// The state of the connection.
@@ -147,7 +149,7 @@ impl Joint {
         self.connections += 1;
         self.words.clear();
         let (origin, met, had) = (self.config.origin, self.met, self.inbound.had());
-        self.words.push_back(Parcel::Hello { origin, met, had });
+        self.words.push_back(Parcel::Hello { origin, met, had, features: self.config.features });
         for filter in self.near.restate() {
             self.words.push_back(Parcel::Interest { filter: filter.clone(), wanted: true });
         }
@@ -208,7 +210,9 @@ impl Joint {
     pub fn on_parcel(&mut self, parcel: Parcel) -> Result<(), WireError> {
         let unexpected = |text: &str| Err(WireError::new(ErrorCode::Unexpected, text));
         match (self.connection, parcel) {
-            (Connection::New, Parcel::Hello { origin, met, had }) => return self.greet(origin, met, had),
+            (Connection::New, Parcel::Hello { origin, met, had, features }) => {
+                return self.greet((origin, met, had), features);
+            }
             (Connection::Away | Connection::New, _) => return unexpected("a parcel before the hello"),
             (Connection::Greeted, Parcel::Hello { .. }) => return unexpected("a second hello"),
             (Connection::Greeted, Parcel::Interest { filter, wanted }) => self.far_wants(filter, wanted),
@@ -225,7 +229,8 @@ impl Joint {
                 None => return unexpected("a confirmation of what has not left"),
             },
             (Connection::Greeted, Parcel::Frames { number, bytes }) => {
-                let untold = self.inbound.take(number, bytes, self.config.frame_bytes_max)?;
+                let taken = (self.config.frame_bytes_max, self.config.features);
+                let untold = self.inbound.take(number, bytes, taken)?;
                 self.crossed.untold = self.crossed.untold.saturating_add(untold);
             }
         }
@@ -253,7 +258,7 @@ impl Joint {
         }
     }
 
-    fn greet(&mut self, origin: u64, met: u64, had: u64) -> Result<(), WireError> {
+    fn greet(&mut self, (origin, met, had): (u64, u64, u64), features: Features) -> Result<(), WireError> {
         self.connection = Connection::Greeted;
         self.back_off.succeeded();
         self.crossed.lost += self.inbound.greet(origin == self.met);
@@ -265,6 +270,7 @@ impl Joint {
         } else {
             self.crossed.lost += self.outbound.abandon();
         }
+        self.outbound.greet(features);
         Ok(())
     }
 
@@ -351,18 +357,19 @@ mod tests {
             overflow: OverflowPolicy::default(),
             bounds: QueueBounds::default(),
             frame_bytes_max: FRAME_BYTES_MAX_DEFAULT,
+            features: Features::OURS,
         };
         Joint::new(config, MonotonicNs(1))
     }
 
-    const HELLO: Parcel = Parcel::Hello { origin: 2, met: 0, had: 0 };
+    const HELLO: Parcel = Parcel::Hello { origin: 2, met: 0, had: 0, features: Features::OURS };
 
     #[test]
     fn an_end_that_breaks_the_rules_is_given_up() {
         let before_hello = [
             Parcel::Restated,
             Parcel::Frames { number: 1, bytes: bytes::Bytes::new() },
-            Parcel::Hello { origin: 2, met: 1, had: 1 },
+            Parcel::Hello { origin: 2, met: 1, had: 1, features: Features::OURS },
         ];
         for bad in before_hello {
             let mut joint = joint();

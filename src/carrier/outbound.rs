@@ -14,7 +14,7 @@ use crate::fanout::{
 use crate::ids::GroupId;
 use crate::limits::{PARCEL_BYTES_MAX, PARCELS_AHEAD_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::topic::Filter;
-use crate::wire::{Frame, splitter};
+use crate::wire::{Features, Frame, splitter};
 
 /// The far end, as the router knows it.
 const FAR: Target = Target::Group(GroupId(0));
@@ -41,6 +41,8 @@ struct Flown {
 pub(super) struct Outbound {
     fanout: Fanout,
     queue: EgressQueue,
+    /// The encoding that the far end reads.
+    encoding: Encoding,
     policy: OverflowPolicy,
     bounds: QueueBounds,
     /// Parcels that the far end has not confirmed, in order. They are sent again on the next connection.
@@ -57,6 +59,7 @@ impl Outbound {
         Outbound {
             fanout: Fanout::default(),
             queue: EgressQueue::default(),
+            encoding: Encoding::Native,
             policy,
             bounds,
             flown: VecDeque::new(),
@@ -64,6 +67,11 @@ impl Outbound {
             left: 0,
             number: 0,
         }
+    }
+
+    /// Writes as a far end that offers these features reads. Nothing waits for one that has restarted.
+    pub(super) fn greet(&mut self, features: Features) {
+        self.encoding = Encoding::native(features);
     }
 
     /// Adds a filter of the far end, or removes it. `false`: that is no change.
@@ -82,19 +90,19 @@ impl Outbound {
         // Batches are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
         let mut deliveries = self.fanout.route(&batch.bytes, messages, &mut turn, |_| true);
-        let mut cutter = Cutter::new(&batch.bytes, messages);
+        let mut cutter = Cutter::new(&batch.bytes, messages, deliveries.runs);
         let mut offered = Offered::default();
         for ToGroup { picked, .. } in &mut deliveries.groups {
-            let (chunks, _) = cutter.cut(picked, Encoding::Native);
+            let (chunks, _) = cutter.cut(picked, self.encoding);
             for chunk in chunks {
                 // Native publishers name only topics that can be routed.
-                if messages.encoding() == Encoding::Native || splitter::frames(&chunk.bytes).all(has_topic) {
+                if messages.are_native() || splitter::frames(&chunk.bytes).all(has_topic) {
                     self.queue_chunk(&chunk, policy, &mut offered);
                     continue;
                 }
-                chunk.for_each(|piece| {
-                    if splitter::frames(&chunk.bytes.slice(piece.range.clone())).all(has_topic) {
-                        self.queue_chunk(&Rc::new(chunk.single(piece)), policy, &mut offered);
+                chunk.for_each_single(|single, _| {
+                    if splitter::frames(&single.bytes).all(has_topic) {
+                        self.queue_chunk(&Rc::new(single), policy, &mut offered);
                     } else {
                         offered.unroutable += 1;
                     }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::topic::Filter;
+use crate::wire::Features;
 
 /// A message from one end to the other.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub enum Parcel {
         met: u64,
         /// The last parcel of frames that the sender has of that start.
         had: u64,
+        /// The features that the sending end offers.
+        features: Features,
     },
     /// The sending end now wants, or no longer wants, messages for this filter.
     Interest {

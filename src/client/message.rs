@@ -116,7 +116,7 @@ impl GapReason {
         }
     }
 
-    fn from_wire(number: u8) -> Self {
+    pub(super) fn from_wire(number: u8) -> Self {
         match number {
             1 => GapReason::Overflow,
             2 => GapReason::Publisher,
@@ -151,7 +151,7 @@ impl Event {
 }
 
 impl<'a> EventRef<'a> {
-    /// The event of a frame that travels by topic.
+    /// The event of a frame that travels by topic and has one message at the most.
     pub(super) fn of_frame(frame: Frame<'a>) -> Option<Self> {
         match frame {
             Frame::Message { topic, payload, publisher, sequence, sent_at_ns }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::encoding::{Encoding, Spans, route_key};
 use crate::limits::{COPY_BELOW_BYTES, EGRESS_ITEM_BYTES};
-use crate::wire::{Frame, splitter};
+use crate::wire::{Frame, encode_to_vec, splitter};
 use crate::zmtp;
 
 /// Whole, checked, routable messages that came in one read: what one shard hands to another, as they came.
@@ -22,6 +22,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The number of messages in it.
+    pub(crate) fn messages(&self) -> u64 {
+        match &self.spans {
+            Spans::Native(spans) => {
+                spans.iter().map(|span| u64::from(span.frame(&self.bytes).messages())).sum()
+            }
+            Spans::Zmtp(spans, _) => spans.len() as u64,
+        }
+    }
+
     /// All but so many of the first messages, if that is any.
     pub(crate) fn after(&self, done: usize) -> Option<Batch> {
         let rest = self.spans.messages().after(done)?;
@@ -59,15 +69,16 @@ pub struct Chunk {
 
 const _: () = assert!(size_of::<Chunk>() <= 56, "EGRESS_ITEM_BYTES is the sum of this and what is around it");
 
-/// A message in a chunk, or the notice of a gap.
+/// A frame in a chunk: one message or several, or the notice of a gap.
 pub(crate) struct Piece<'a> {
     pub(crate) range: Range<usize>,
     /// The key by which queues and gaps know it.
     pub(crate) topic: &'a [u8],
-    /// The number of messages that are missed without it: 1, or for a gap its own number, so that a dropped notice is not
-    /// lost.
+    /// The number of messages that are missed without it: those in it, or for a gap its own number, so that a dropped
+    /// notice is not lost.
     pub(crate) missed: u64,
-    pub(crate) is_message: bool,
+    /// The number of messages in it, none in a notice.
+    pub(crate) messages: u32,
 }
 
 impl Chunk {
@@ -94,11 +105,26 @@ impl Chunk {
         Chunk::new(bytes, frames, 0, buffer_bytes, Encoding::Native)
     }
 
-    /// One frame of this chunk, as it may wait.
-    pub(crate) fn single(&self, piece: &Piece<'_>) -> Self {
-        let messages = u32::from(piece.is_message);
-        let (bytes, buffer_bytes) = self.lasting(piece.range.clone());
-        Chunk::new(bytes, 1, messages, buffer_bytes, self.encoding)
+    /// Calls `each` for every message and every notice of a gap, in order, with a chunk of it alone, as it may wait.
+    pub(crate) fn for_each_single(&self, mut each: impl FnMut(Chunk, &Piece<'_>)) {
+        self.for_each(|piece| {
+            if piece.messages > 1 {
+                return self.for_each_of_run(piece, &mut each);
+            }
+            let (bytes, buffer_bytes) = self.lasting(piece.range.clone());
+            each(Chunk::new(bytes, 1, piece.messages, buffer_bytes, self.encoding), piece);
+        });
+    }
+
+    /// Calls `each` for every message of a run.
+    fn for_each_of_run(&self, run: &Piece<'_>, each: &mut impl FnMut(Chunk, &Piece<'_>)) {
+        let frame = splitter::first_frame(&self.bytes[run.range.clone()]).expect("a piece is a frame");
+        let single = Piece { range: run.range.clone(), missed: 1, messages: 1, ..*run };
+        for message in frame.singles() {
+            let bytes = Bytes::from(encode_to_vec(&message).into_boxed_slice());
+            let buffer_bytes = bytes.len();
+            each(Chunk::new(bytes, 1, 1, buffer_bytes, self.encoding), &single);
+        }
     }
 
     /// The same frames, as they may wait: what a queue holds is not much more than it counts. They are copied at most
@@ -134,10 +160,16 @@ impl Chunk {
         self.bytes.len() + EGRESS_ITEM_BYTES
     }
 
+    /// Frames that it counts as in a queue: one of several messages as so many, so that bounds mean the same for every peer.
+    #[inline]
+    pub(crate) fn held_frames(&self) -> usize {
+        self.frames.max(self.messages) as usize
+    }
+
     /// The topic of its first message, if it begins with one.
     pub(crate) fn first_topic(&self) -> Option<&[u8]> {
         let topic = match self.encoding {
-            Encoding::Native => splitter::first_frame(&self.bytes)?.message_topic(),
+            Encoding::Native | Encoding::NativeRuns => splitter::first_frame(&self.bytes)?.message_topic(),
             Encoding::Zmtp => zmtp::first_part(&self.bytes),
         };
         topic.map(route_key)
@@ -146,9 +178,9 @@ impl Chunk {
     /// Calls `each` for every frame, in order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Piece<'_>)) {
         match self.encoding {
-            Encoding::Native => self.for_each_frame(each),
+            Encoding::Native | Encoding::NativeRuns => self.for_each_frame(each),
             Encoding::Zmtp => zmtp::for_each_message(&self.bytes, |range, first| {
-                each(&Piece { range, topic: route_key(first), missed: 1, is_message: true });
+                each(&Piece { range, topic: route_key(first), missed: 1, messages: 1 });
             }),
         }
     }
@@ -158,15 +190,15 @@ impl Chunk {
         for (bytes, frame) in splitter::frames(&self.bytes) {
             let range = at..at + bytes.len();
             at = range.end;
-            match frame {
-                Frame::Message { topic, .. } | Frame::Parts { topic, .. } => {
-                    each(&Piece { range, topic: route_key(topic), missed: 1, is_message: true });
+            let messages = frame.messages();
+            let (topic, missed) = match frame {
+                Frame::Message { topic, .. } | Frame::Parts { topic, .. } | Frame::Run { topic, .. } => {
+                    (route_key(topic), u64::from(messages))
                 }
-                Frame::Gap { topic, missed, .. } => {
-                    each(&Piece { range, topic, missed, is_message: false });
-                }
+                Frame::Gap { topic, missed, .. } => (topic, missed),
                 _ => unreachable!("only routable frames are cut from batches"),
-            }
+            };
+            each(&Piece { range, topic, missed, messages });
         }
     }
 }
@@ -180,11 +212,10 @@ pub(crate) mod tests {
     pub(in crate::fanout) fn chunk_of(frames: &[Frame<'_>]) -> Rc<Chunk> {
         let mut bytes = Vec::new();
         frames.iter().for_each(|frame| encode(frame, &mut bytes));
-        let messages = frames.iter().filter(|frame| matches!(frame, Frame::Message { .. })).count();
-        let count = |n: usize| u32::try_from(n).unwrap();
+        let messages = frames.iter().map(Frame::messages).sum();
         let buffer_bytes = bytes.len();
-        let (frames, messages) = (count(frames.len()), count(messages));
-        Rc::new(Chunk::new(Bytes::from(bytes), frames, messages, buffer_bytes, Encoding::Native))
+        let frames = u32::try_from(frames.len()).unwrap();
+        Rc::new(Chunk::new(Bytes::from(bytes), frames, messages, buffer_bytes, Encoding::NativeRuns))
     }
 
     fn cut(bytes: &Bytes, range: Range<usize>) -> Rc<Chunk> {

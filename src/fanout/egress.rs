@@ -128,6 +128,12 @@ impl EgressQueue {
         EgressQueue { encoding, ..EgressQueue::default() }
     }
 
+    /// Chooses the encoding of the messages that are to come. None waits yet.
+    pub(crate) fn write_in(&mut self, encoding: Encoding) {
+        assert!(self.frames == 0 && self.gaps == 0, "nothing is offered before the greeting");
+        self.encoding = encoding;
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -138,7 +144,7 @@ impl EgressQueue {
         self.bytes
     }
 
-    /// Frames that wait and count against the bound.
+    /// Frames that wait and count against the bound, one of several messages as so many.
     pub fn frames(&self) -> usize {
         self.frames
     }
@@ -161,7 +167,7 @@ impl EgressQueue {
     pub fn offer(&mut self, chunk: &Rc<Chunk>, policy: OverflowPolicy, bounds: QueueBounds) -> Offer {
         let fits = self.frames == 0
             || (self.bytes + chunk.held_bytes() <= bounds.bytes_max
-                && self.frames + chunk.frames as usize <= bounds.frames_max);
+                && self.frames + chunk.held_frames() <= bounds.frames_max);
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
             // A small batch that would fit behind the large one that did not would break the past that is kept,
@@ -258,11 +264,12 @@ impl EgressQueue {
                 let is_whole = piece.range.len() <= left;
                 left = left.saturating_sub(piece.range.len());
                 sent.frames += u64::from(is_whole);
-                if piece.is_message {
-                    sent.messages += u64::from(is_whole);
-                    dropped += u64::from(!is_whole);
-                } else if is_gap {
-                    sent.gaps += u64::from(is_whole);
+                let messages = u64::from(piece.messages);
+                if is_whole {
+                    sent.messages += messages;
+                    sent.gaps += u64::from(is_gap);
+                } else {
+                    dropped += messages;
                 }
             });
         }
@@ -375,14 +382,14 @@ impl EgressQueue {
 
     fn push(&mut self, chunk: &Rc<Chunk>) {
         self.bytes += chunk.held_bytes();
-        self.frames += chunk.frames as usize;
+        self.frames += chunk.held_frames();
         let chunk = if self.is_stalled { chunk.to_wait() } else { Rc::clone(chunk) };
         self.items.push_back(Item::Data(chunk));
     }
 
     fn uncount(&mut self, chunk: &Chunk) {
         self.bytes -= chunk.held_bytes();
-        self.frames -= chunk.frames as usize;
+        self.frames -= chunk.held_frames();
     }
 
     fn uncount_gap(&mut self, tally: &GapTally) {
@@ -528,7 +535,7 @@ impl EgressQueue {
             match item {
                 Item::Data(chunk) => {
                     bytes += chunk.held_bytes();
-                    frames += chunk.frames as usize;
+                    frames += chunk.held_frames();
                 }
                 Item::Answer(answer) => answer_bytes += answer.held_bytes(),
                 Item::Gap(tally) => {

@@ -1,31 +1,41 @@
 //! In which encoding a session's bytes are, and messages as the fan-out sees them: all it needs of one is where it
 //! stands and its topic.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 
-use super::batch::Picked;
 use crate::limits::TOPIC_BYTES_MAX;
-use crate::wire::{Frame, Span};
+use crate::wire::{Features, Frame, Span};
 use crate::zmtp::MessageSpan;
 
 /// The form in which the frames of a session are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Encoding {
-    /// This project's own.
+    /// This project's own, with a frame for each message.
     #[default]
     Native,
+    /// This project's own, in which several messages may share a frame.
+    NativeRuns,
     /// ZeroMQ's.
     Zmtp,
 }
 
 impl Encoding {
+    /// The native encoding of a peer that offers these features.
+    pub fn native(features: Features) -> Self {
+        if features.has(Features::RUNS) { Encoding::NativeRuns } else { Encoding::Native }
+    }
+
+    /// True if bytes of that encoding can be read by a session of this one as they are.
+    #[inline]
+    pub fn reads(self, written: Encoding) -> bool {
+        self == written || (self == Encoding::NativeRuns && written == Encoding::Native)
+    }
+
     /// True if the notice of a gap can be written in it; else drops are only counted.
     #[inline]
     pub fn can_tell_gaps(self) -> bool {
         match self {
-            Encoding::Native => true,
+            Encoding::Native | Encoding::NativeRuns => true,
             Encoding::Zmtp => false,
         }
     }
@@ -34,7 +44,7 @@ impl Encoding {
     #[inline]
     pub fn needs_relays(self) -> bool {
         match self {
-            Encoding::Native => false,
+            Encoding::Native | Encoding::NativeRuns => false,
             Encoding::Zmtp => true,
         }
     }
@@ -93,11 +103,18 @@ impl<'a> Messages<'a> {
         }
     }
 
-    pub(crate) fn encoding(&self) -> Encoding {
+    /// The encoding in which they are written, with `runs` among them or not.
+    pub(super) fn encoding(&self, runs: bool) -> Encoding {
         match self {
+            Messages::Native(_) if runs => Encoding::NativeRuns,
             Messages::Native(_) => Encoding::Native,
             Messages::Zmtp(..) => Encoding::Zmtp,
         }
+    }
+
+    /// True if a native publisher has written them.
+    pub(crate) fn are_native(&self) -> bool {
+        matches!(self, Messages::Native(_))
     }
 
     pub(crate) fn to_spans(self) -> Spans {
@@ -115,36 +132,14 @@ impl Spans {
             Spans::Zmtp(spans, author) => Messages::Zmtp(spans, *author),
         }
     }
-
-    /// Makes what was picked of a batch say where the same messages stand here. Those that have no bytes in this
-    /// encoding, as gap notices in ZMTP, are picked no more.
-    pub(crate) fn pick_same(&self, picked: &mut Vec<Picked>) {
-        picked.retain_mut(|picked| {
-            let frames = picked.first as usize..(picked.first + picked.frames) as usize;
-            let found = match self {
-                Spans::Native(spans) => extent(&spans[frames]),
-                Spans::Zmtp(spans, _) => extent(&spans[frames]),
-            };
-            (picked.range, picked.frames) = found;
-            picked.messages = picked.frames;
-            picked.frames > 0
-        });
-    }
-}
-
-/// Where these stand, and how many of them have any bytes.
-fn extent<S: Routable>(spans: &[S]) -> (Range<usize>, u32) {
-    let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return (0..0, 0) };
-    let frames = spans.iter().filter(|span| span.end() > span.start()).count();
-    (first.start()..last.end(), u32::try_from(frames).expect("a batch has few frames"))
 }
 
 /// The facts about a message that routing needs.
 pub(crate) trait Routable: Copy {
     fn start(self) -> usize;
     fn end(self) -> usize;
-    /// Its topic, of at most `TOPIC_BYTES_MAX` bytes, and 1, or 0 if it is the notice of a gap; else what is wrong
-    /// with it.
+    /// Its topic, of at most `TOPIC_BYTES_MAX` bytes, and the number of messages in it, none if it is the notice of a gap;
+    /// else what is wrong with it.
     fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute>;
 }
 
@@ -171,16 +166,16 @@ impl Routable for Span {
 
     #[inline]
     fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute> {
-        let (topic, messages) = match self.frame(bytes) {
-            Frame::Message { topic, .. } => (topic, 1),
-            Frame::Gap { topic, .. } => (topic, 0),
-            Frame::Parts { topic, payload, .. } if crate::wire::parts::are_whole(payload) => (topic, 1),
+        let frame = self.frame(bytes);
+        let topic = match frame {
+            Frame::Message { topic, .. } | Frame::Run { topic, .. } | Frame::Gap { topic, .. } => topic,
+            Frame::Parts { topic, payload, .. } if crate::wire::parts::are_whole(payload) => topic,
             _ => return Err(BadRoute::Parts),
         };
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
             return Err(BadRoute::Topic(topic.len()));
         }
-        Ok((topic, messages))
+        Ok((topic, frame.messages()))
     }
 }
 

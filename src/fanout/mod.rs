@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
 //! | `encoding` | native or ZMTP: messages as the router sees them |
-//! | `translate` | a batch in the other encoding |
+//! | `translate` | a batch in another encoding |
 //! | `state` | the router and the groups of a shard, and the way of a batch through them |
 //! | `deliveries` | what of a batch goes to whom |
 //! | `router` | topic -> which local groups, which neighbours; the route cache |

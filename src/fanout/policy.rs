@@ -86,7 +86,7 @@ impl FromStr for OverflowPolicy {
 pub struct QueueBounds {
     /// Bytes, behind what the kernel has taken.
     pub bytes_max: usize,
-    /// Frames.
+    /// Frames, of which one of several messages counts as so many.
     pub frames_max: usize,
 }
 

@@ -122,11 +122,11 @@ impl Base {
         let Some(session) = self.sessions.get(id) else { return false };
         match (&session.kind, session.phase) {
             (_, Phase::Closing | Phase::Shut) => false,
-            (Kind::Native | Kind::Zmtp(_), Phase::Open) if self.config.direct.is_some() => {
+            (Kind::Native(_) | Kind::Zmtp(_), Phase::Open) if self.config.direct.is_some() => {
                 self.end(id, ErrorCode::Unexpected, "a direct publisher takes no messages from others");
                 false
             }
-            (Kind::Native | Kind::Zmtp(_), Phase::Greeting | Phase::Hello) => {
+            (Kind::Native(_) | Kind::Zmtp(_), Phase::Greeting | Phase::Hello) => {
                 self.end(id, ErrorCode::Unexpected, "a message came before the hello");
                 false
             }

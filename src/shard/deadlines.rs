@@ -75,7 +75,7 @@ fn check_silence(base: &mut Base, relays: &Relays, id: SessionId) {
         (Sign::Alive, _) => {}
         (Sign::Due, Kind::Zmtp(_)) => zmtp::ask(base, id),
         (Sign::Due, Kind::Relay(_)) => relays.ping(base, id),
-        (Sign::Due, Kind::Native | Kind::Local) => {
+        (Sign::Due, Kind::Native(_) | Kind::Local) => {
             session.heard = now;
             base.answer(id, &Frame::Ping { token: now.0 });
         }
@@ -105,7 +105,7 @@ mod tests {
         FRAME_BYTES_PER_SEC_MIN, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_DEFAULT,
         HEARTBEATS_MISSED_MAX, LINGER, REFUSALS_PER_SHARD_MAX,
     };
-    use crate::wire::Partial;
+    use crate::wire::{Features, Partial};
     use crate::zmtp::Sides;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -134,7 +134,7 @@ mod tests {
         let mut rig = Rig::with_shards(1);
         let silent = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
         let greeted = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
-        rig.shards[0].on_greeting(greeted, Ok(()));
+        rig.shards[0].on_greeting(greeted, Ok(Features::NONE));
         let open = rig.open(0, OverflowPolicy::DropOldest);
         for _ in 0..HANDSHAKE_DEADLINE.as_secs() - 1 {
             rig.wait(SECOND);

@@ -11,13 +11,13 @@ use crate::carrier::Audience;
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
 use crate::limits::HEARTBEATS_MISSED_MAX;
-use crate::wire::{Frame, encode_to_vec};
+use crate::wire::{Features, Frame, encode_to_vec};
 
 /// The kind of a session. It has one from its first moment to its last.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// A client that speaks this project's own protocol.
-    Native,
+    /// A client that speaks this project's own protocol, with the features that its greeting has offered.
+    Native(Features),
     /// A ZeroMQ socket.
     Zmtp(Box<ZmtpPeer>),
     /// A direct publisher, of which this end is the client.
@@ -31,7 +31,15 @@ impl Kind {
     pub(super) fn encoding(&self) -> Encoding {
         match self {
             Kind::Zmtp(_) => Encoding::Zmtp,
-            Kind::Native | Kind::Relay(_) | Kind::Local => Encoding::Native,
+            Kind::Native(features) => Encoding::native(*features),
+            Kind::Relay(_) | Kind::Local => Encoding::Native,
+        }
+    }
+
+    /// The peer has greeted, and offers these features. Nothing is sent to a direct publisher that they concern.
+    pub(super) fn on_greeted(&mut self, features: Features) {
+        if let Kind::Native(offered) = self {
+            *offered = features;
         }
     }
 
@@ -39,7 +47,7 @@ impl Kind {
     pub(super) fn audience(&self) -> Audience {
         match self {
             Kind::Relay(_) => Audience::RelayedHere,
-            Kind::Native | Kind::Zmtp(_) | Kind::Local => Audience::Everywhere,
+            Kind::Native(_) | Kind::Zmtp(_) | Kind::Local => Audience::Everywhere,
         }
     }
 
@@ -54,14 +62,14 @@ impl Kind {
     pub(super) fn zmtp_mut(&mut self) -> Option<&mut ZmtpPeer> {
         match self {
             Kind::Zmtp(peer) => Some(peer),
-            Kind::Native | Kind::Relay(_) | Kind::Local => None,
+            Kind::Native(_) | Kind::Relay(_) | Kind::Local => None,
         }
     }
 
     /// The frame that tells the peer why its session ends, and 1; no bytes, if it is not for the peer.
     pub(super) fn farewell(&self, code: ErrorCode, text: &str) -> (Bytes, u32) {
         match self {
-            Kind::Native | Kind::Local => {
+            Kind::Native(_) | Kind::Local => {
                 let error = Frame::Error { text, request: 0, code: code.number() };
                 (encode_to_vec(&error).into(), 1)
             }
@@ -84,11 +92,11 @@ impl Kind {
         match self {
             // The pings of one that is held are not read, so they are not answered: without a word from here it would
             // give this end up, and lose what is under way.
-            Kind::Native if is_held && silent >= heartbeat => Sign::Due,
-            Kind::Native if !is_held && silent > heartbeat * HEARTBEATS_MISSED_MAX => Sign::Gone,
+            Kind::Native(_) if is_held && silent >= heartbeat => Sign::Due,
+            Kind::Native(_) if !is_held && silent > heartbeat * HEARTBEATS_MISSED_MAX => Sign::Gone,
             Kind::Zmtp(peer) => peer.judge(silence),
             Kind::Relay(peer) => peer.judge(silence),
-            Kind::Native | Kind::Local => Sign::Alive,
+            Kind::Native(_) | Kind::Local => Sign::Alive,
         }
     }
 }

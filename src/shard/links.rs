@@ -131,9 +131,7 @@ impl Links {
     pub fn depth(&self) -> (u64, u64) {
         let items = self.links.iter().flat_map(|link| link.outgoing.iter().chain(&link.arrived));
         items.fold((0, 0), |(bytes, messages), item| match item {
-            LinkItem::Batch { batch, .. } => {
-                (bytes + batch.bytes.len() as u64, messages + batch.spans.messages().len() as u64)
-            }
+            LinkItem::Batch { batch, .. } => (bytes + batch.bytes.len() as u64, messages + batch.messages()),
             _ => (bytes, messages),
         })
     }

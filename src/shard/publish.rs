@@ -35,7 +35,7 @@ pub(super) fn publish(
             publish_to_neighbours(base, (bytes, good), &deliveries.neighbours, publisher);
         }
     }
-    let mut cutter = Cutter::new(bytes, good);
+    let mut cutter = Cutter::new(bytes, good, deliveries.runs);
     for ToGroup { group, picked } in &mut deliveries.groups {
         let encoding = fanout.groups().get(*group).encoding;
         if !audience.has(encoding) {

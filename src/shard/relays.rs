@@ -345,7 +345,7 @@ mod tests {
     use crate::fanout::OverflowPolicy;
     use crate::registry::{Mode, ModeRules};
     use crate::wire::greeting::GREETING_BYTES;
-    use crate::wire::splitter;
+    use crate::wire::{Features, splitter};
 
     /// A direct publisher's answer to the hello.
     const WELCOME: Frame<'_> = Frame::Welcome {
@@ -438,7 +438,7 @@ mod tests {
         assert!(register(&mut rig, 1, "a").0);
         let door = Door::Relay(PublisherId(1));
         let relay = rig.shards[0].on_open(door, door.identity(None)).expect("it is wanted");
-        rig.shards[0].on_greeting(relay, Ok(()));
+        rig.shards[0].on_greeting(relay, Ok(Features::NONE));
         let _ = rig.take(0, subscriber);
         rig.say(0, relay, &[WELCOME, message("a", 1)]);
         assert!(!rig.take(0, subscriber).is_empty());

@@ -14,7 +14,7 @@ use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, ShardId};
 use crate::limits::FRAME_BYTES_MAX_LIMIT;
 use crate::wire::greeting::GREETING_BYTES;
-use crate::wire::{Frame, Partial, encode, split, splitter};
+use crate::wire::{Features, Frame, Partial, encode, split, splitter};
 use crate::zmtp::{self, Output, Sides};
 
 /// Some shards, whose links never fill.
@@ -37,7 +37,7 @@ impl Rig {
     /// A client that is open, and has read its welcome.
     pub(super) fn open(&mut self, shard: usize, policy: OverflowPolicy) -> SessionId {
         let id = self.shards[shard].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
-        self.shards[shard].on_greeting(id, Ok(()));
+        self.shards[shard].on_greeting(id, Ok(Features::NONE));
         self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire(), previous: 0, ticket: 0 }]);
         self.take(shard, id);
         id

@@ -15,6 +15,7 @@ use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{GroupId, RequestId, SubscriberId};
 use crate::topic::Filter;
+use crate::wire::Features;
 
 /// The phase of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +118,14 @@ impl SessionState {
             successors: None,
             rest: None,
         }
+    }
+
+    /// The peer has greeted, and offers these features: the frames that it gets are written by them.
+    pub(super) fn on_greeted(&mut self, features: Features) {
+        assert_eq!(self.phase, Phase::Greeting, "a session is greeted once");
+        self.phase = Phase::Hello;
+        self.kind.on_greeted(features);
+        self.egress.write_in(self.kind.encoding());
     }
 
     /// True if frames are still taken from it.

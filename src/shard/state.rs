@@ -27,7 +27,7 @@ use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, ShardId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::{CloseReason, DropReason, ShardCounters};
-use crate::wire::{Partial, greeting};
+use crate::wire::{Features, Partial, greeting};
 use crate::zmtp::Machine;
 
 /// The room that a shard has for one session more.
@@ -134,7 +134,7 @@ impl Shard {
         let (config, shard) = (&self.base.config, self.base.id);
         let id = self.base.sessions.insert(|generation| {
             let kind = match door {
-                Door::Native => Kind::Native,
+                Door::Native => Kind::Native(Features::NONE),
                 Door::Zmtp(sides) => {
                     Kind::Zmtp(Box::new(ZmtpPeer::new(sides, config, (shard, generation), now)))
                 }
@@ -167,13 +167,12 @@ impl Shard {
         Some(id)
     }
 
-    /// The peer's greeting is whole, or cannot become one.
-    pub fn on_greeting(&mut self, id: SessionId, greeting: Result<(), ErrorCode>) {
+    /// The peer's greeting is whole and offers these features, or cannot become one.
+    pub fn on_greeting(&mut self, id: SessionId, greeting: Result<Features, ErrorCode>) {
         match greeting {
-            Ok(()) => {
+            Ok(features) => {
                 if let Some(session) = self.base.sessions.get_mut(id) {
-                    assert_eq!(session.phase, Phase::Greeting, "a session is greeted once");
-                    session.phase = Phase::Hello;
+                    session.on_greeted(features);
                 }
             }
             Err(code) => {

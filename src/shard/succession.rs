@@ -198,13 +198,14 @@ mod tests {
     use crate::error::ErrorCode;
     use crate::fanout::OverflowPolicy;
     use crate::ids::SessionNumber;
+    use crate::wire::Features;
 
     const SHARDS: usize = 3;
 
     /// A client that says hello as the successor of that session.
     fn come_back(rig: &mut Rig, shard: usize, number: SessionNumber, ticket: u64) -> SessionId {
         let id = rig.shards[shard].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
-        rig.shards[shard].on_greeting(id, Ok(()));
+        rig.shards[shard].on_greeting(id, Ok(Features::NONE));
         rig.say(shard, id, &[Frame::Hello { name: "", overflow: 0, previous: number.0, ticket }]);
         id
     }

@@ -1,4 +1,4 @@
-//! The bodies of frames and their encoding. The order and shape of the variants *are* protocol version 1:
+//! The bodies of frames and their encoding. The order and shape of the variants *are* protocol version 1, and `Run` a feature:
 //! `tests/golden.rs` freezes the bytes; a variant may be added at the end if it is no longer than a message.
 
 use rkyv::ser::Serializer;
@@ -6,6 +6,7 @@ use rkyv::ser::allocator::SubAllocator;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
+use super::run::{self, RunMessage};
 use crate::limits::LENGTH_BYTES;
 
 /// One frame's body, borrowing its bytes: from the caller when it is written, from the buffer when it is read.
@@ -250,6 +251,22 @@ pub enum Frame<'a> {
         /// As in `Message`.
         sent_at_ns: u64,
     },
+    /// Several messages of one topic and publisher, consecutive in its sequence. Only sent to an end that has offered
+    /// [`Features::RUNS`](super::Features::RUNS).
+    Run {
+        /// As in `Message`.
+        #[rkyv(with = InlineAsBox)]
+        topic: &'a [u8],
+        /// The messages: see [`super::run`].
+        #[rkyv(with = InlineAsBox)]
+        messages: &'a [u8],
+        /// As in `Message`.
+        publisher: u64,
+        /// The sequence number of the first message; the others count on from it.
+        sequence: u64,
+        /// When the first message was published, as in `Message`.
+        sent_at_ns: u64,
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -265,8 +282,20 @@ impl<'a> Frame<'a> {
     /// The class of this frame.
     pub fn kind(&self) -> FrameKind {
         match self {
-            Frame::Message { .. } | Frame::Gap { .. } | Frame::Parts { .. } => FrameKind::Routable,
+            Frame::Message { .. } | Frame::Gap { .. } | Frame::Parts { .. } | Frame::Run { .. } => {
+                FrameKind::Routable
+            }
             _ => FrameKind::Control,
+        }
+    }
+
+    /// The number of messages in it.
+    #[inline]
+    pub fn messages(&self) -> u32 {
+        match self {
+            Frame::Message { .. } | Frame::Parts { .. } => 1,
+            Frame::Run { messages, .. } => run::count(messages),
+            _ => 0,
         }
     }
 
@@ -274,9 +303,30 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn message_topic(&self) -> Option<&'a [u8]> {
         match self {
-            Frame::Message { topic, .. } | Frame::Parts { topic, .. } => Some(topic),
+            Frame::Message { topic, .. } | Frame::Parts { topic, .. } | Frame::Run { topic, .. } => {
+                Some(topic)
+            }
             _ => None,
         }
+    }
+
+    /// The frames of single messages that say the same as a run, in order; of any other frame, itself.
+    pub fn singles(self) -> impl Iterator<Item = Frame<'a>> {
+        let (alone, run) = match self {
+            Frame::Run { topic, messages, publisher, sequence, sent_at_ns } => {
+                let messages = (0..).zip(run::iter(messages));
+                let single = move |(place, RunMessage { payload, after_ns })| Frame::Message {
+                    topic,
+                    payload,
+                    publisher,
+                    sequence: sequence.wrapping_add(place),
+                    sent_at_ns: sent_at_ns.saturating_add(after_ns.into()),
+                };
+                (None, Some(messages.map(single)))
+            }
+            other => (Some(other), None),
+        };
+        alone.into_iter().chain(run.into_iter().flatten())
     }
 }
 
@@ -309,6 +359,15 @@ pub fn encode_to_vec(frame: &Frame<'_>) -> Vec<u8> {
 }
 
 impl ArchivedFrame<'_> {
+    /// True if the messages of a run are whole, and of every other frame.
+    #[inline]
+    pub(super) fn has_whole_messages(&self) -> bool {
+        match self {
+            ArchivedFrame::Run { messages, .. } => run::is_whole(messages),
+            _ => true,
+        }
+    }
+
     /// The archive as plain values that borrow it: 1 to 3 ns.
     #[inline]
     pub(super) fn as_frame(&self) -> Frame<'_> {
@@ -330,15 +389,23 @@ impl ArchivedFrame<'_> {
                 sequence: sequence.to_native(),
                 sent_at_ns: sent_at_ns.to_native(),
             },
+            ArchivedFrame::Run { topic, messages, publisher, sequence, sent_at_ns } => Frame::Run {
+                topic,
+                messages,
+                publisher: publisher.to_native(),
+                sequence: sequence.to_native(),
+                sent_at_ns: sent_at_ns.to_native(),
+            },
             other => other.as_control_frame(),
         }
     }
 
     fn as_control_frame(&self) -> Frame<'_> {
         match self {
-            ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } | ArchivedFrame::Parts { .. } => {
-                self.as_frame()
-            }
+            ArchivedFrame::Message { .. }
+            | ArchivedFrame::Gap { .. }
+            | ArchivedFrame::Parts { .. }
+            | ArchivedFrame::Run { .. } => self.as_frame(),
             ArchivedFrame::Hello { name, overflow, previous, ticket } => Frame::Hello {
                 name,
                 overflow: *overflow,

@@ -3,18 +3,24 @@
 //!
 //! A connection begins with a 16-byte [`greeting`] each way. Frames follow: a `u32` little-endian length and an rkyv
 //! archive of one [`Frame`]. [`splitter::split`] finds and checks the whole frames in the received bytes, [`Reader`]
-//! and [`Slab`] hold those bytes, and [`CheckedFrame`] reads a frame without checking it again.
+//! and [`Slab`] hold those bytes, and [`CheckedFrame`] reads a frame without checking it again. [`RunWriter`] makes one frame of
+//! messages that wait together.
 
 mod checked;
+mod features;
 mod frame;
 pub mod greeting;
 mod partial;
 pub mod parts;
 mod reader;
+pub mod run;
+mod run_writer;
 pub mod splitter;
 
 pub use checked::CheckedFrame;
+pub use features::Features;
 pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind, encode, encode_to_vec};
 pub use partial::Partial;
 pub use reader::{Reader, Slab};
+pub use run_writer::RunWriter;
 pub use splitter::{Span, Split, WireError, announced_bytes, split};

@@ -95,15 +95,6 @@ impl MessageSpan {
         }
     }
 
-    /// A message that [`put_message`] wrote, at `start`; empty if nothing could be written.
-    pub(crate) fn written(start: usize, message: &[u8]) -> Self {
-        let first = parse_head(message).ok().flatten().map_or(0..0, |head| {
-            head.head_bytes..head.head_bytes + usize::try_from(head.body_bytes).expect("it is here")
-        });
-        let first = start + first.start..start + first.end;
-        MessageSpan::new(start..start + message.len(), first, 0, 0)
-    }
-
     /// The same message, moved by `by` bytes.
     pub(crate) fn moved(self, by: usize) -> Self {
         let by = u32::try_from(by).expect("a read is under 4 GiB");
@@ -120,12 +111,12 @@ impl MessageSpan {
         self.end as usize
     }
 
-    /// The number of parts, if it was decoded.
+    /// The number of parts.
     pub fn part_count(self) -> u32 {
         self.parts
     }
 
-    /// The length of its body as a native frame, if it was decoded.
+    /// The length of its body as a native frame.
     pub fn native_bytes(self) -> usize {
         self.native_bytes as usize
     }

@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES};
-use corecast::internals::wire::{CheckedFrame, Frame, encode_to_vec};
+use corecast::internals::wire::{CheckedFrame, Features, Frame, encode_to_vec};
 use corecast::{ErrorCode, OverflowPolicy};
 use socket2::{Domain, Socket, Type};
 
@@ -81,7 +81,7 @@ impl RawClient {
 
     /// Greets, and takes the broker's greeting.
     pub(crate) fn greet(mut self) -> Self {
-        self.send_bytes(&greeting::ours());
+        self.send_bytes(&greeting::offering(Features::NONE));
         self.take_greeting();
         self
     }

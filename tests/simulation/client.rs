@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
-use corecast::internals::wire::{CheckedFrame, Frame, encode};
+use corecast::internals::wire::{CheckedFrame, Features, Frame, encode};
 use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::violation::{Checked, Kind, Violation};
@@ -49,6 +49,10 @@ pub(crate) struct Client {
     pub(crate) has_left: bool,
     /// It publishes.
     pub(crate) publishes: bool,
+    /// The features that its greeting offers.
+    features: Features,
+    /// Messages that it has received in frames of several.
+    pub(crate) shared: u64,
     /// The policy that its hello asks for, as the wire has it.
     pub(crate) overflow: u8,
     last_sequence: u64,
@@ -56,10 +60,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client whose greeting offers these features.
+    pub(crate) fn offering(features: Features) -> Client {
+        Client { features, ..Client::default() }
+    }
+
     /// Says greeting and hello.
     pub(crate) fn greet(&mut self, overflow: u8) {
         self.overflow = overflow;
-        self.say_bytes(&greeting::ours());
+        self.say_bytes(&greeting::offering(self.features));
         self.say(&Frame::Hello { name: "simulated", overflow, previous: 0, ticket: 0 });
     }
 
@@ -97,7 +106,7 @@ impl Client {
         if !self.greeted {
             match greeting::parse(&self.begun) {
                 Ok(Greeting::NeedMore) => return Ok(Vec::new()),
-                Ok(Greeting::Version(_)) => (self.greeted, at) = (true, GREETING_BYTES),
+                Ok(Greeting::Version(..)) => (self.greeted, at) = (true, GREETING_BYTES),
                 Err(code) => {
                     return Err(Violation::new(Kind::Corrupted, format!("the broker's greeting: {code}")));
                 }
@@ -109,7 +118,14 @@ impl Client {
             let Some(body) = self.begun.get(at + 4..at + 4 + body) else { break };
             let frame = CheckedFrame::check(body)
                 .ok_or_else(|| Violation::new(Kind::Corrupted, format!("no archive: {body:?}")))?;
-            came.push(incoming(&frame.frame())?);
+            let frame = frame.frame();
+            if frame.messages() > 1 && !self.features.has(Features::RUNS) {
+                return Err(Violation::new(Kind::Corrupted, "a run for a client that takes none"));
+            }
+            self.shared += u64::from(frame.messages() > 1) * u64::from(frame.messages());
+            for single in frame.singles() {
+                came.push(incoming(&single)?);
+            }
             at += 4 + body.len();
         }
         self.begun.drain(..at);

@@ -33,6 +33,9 @@ pub(crate) const FILTERS: [&str; 14] = [
 /// Longest payload, in bytes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 200;
 
+/// Most messages that a publisher puts into one frame.
+pub(crate) const RUN_MESSAGES: usize = 5;
+
 /// The most memory that the gaps of a queue take: one that leaves, one behind it, one at the end.
 pub(crate) const GAPS_BYTES_MAX: usize = 3 * (EGRESS_ITEM_BYTES + TOPICS.len() * 200);
 
@@ -116,12 +119,12 @@ impl Plan {
 
     /// The most bytes that one batch has: a read, and a frame that had begun.
     pub(crate) fn batch_bytes_max(&self) -> usize {
-        self.read_bytes + PAYLOAD_BYTES_MAX + 60
+        self.read_bytes + RUN_MESSAGES * (PAYLOAD_BYTES_MAX + 8) + 60
     }
 
-    /// The most memory that it takes in a queue: each of its frames may wait by itself.
+    /// The most memory that it takes in a queue: each of its messages may wait by itself, in a frame of its own.
     pub(crate) fn batch_held_bytes_max(&self) -> usize {
-        self.batch_bytes_max() + self.batch_bytes_max() / 45 * EGRESS_ITEM_BYTES
+        self.batch_bytes_max() + self.batch_bytes_max() / 8 * (EGRESS_ITEM_BYTES + 50)
     }
 
     /// A policy for a new client, as its hello asks for it.

@@ -2,14 +2,15 @@
 
 use crate::client::Client;
 use crate::oracle::REASON_PUBLISHER;
-use crate::plan::{PAYLOAD_BYTES_MAX, TOPICS};
+use crate::plan::{PAYLOAD_BYTES_MAX, RUN_MESSAGES, TOPICS};
 use crate::pumps::Connection;
 use crate::violation::Checked;
 use crate::world::{CLIENTS_MAX, World};
 use corecast::OverflowPolicy;
 use corecast::internals::auth::Identity;
 use corecast::internals::shard::Door;
-use corecast::internals::wire::Frame;
+use corecast::internals::wire::run::{RunBytes, RunMessage};
+use corecast::internals::wire::{Features, Frame};
 
 impl World {
     /// The publishers and the first subscribers are there, and their subscriptions are in force.
@@ -161,7 +162,9 @@ impl World {
             return None;
         };
         let client = self.clients.len();
-        self.clients.push(Client::default());
+        // Peers of version 1 stand beside those that take runs.
+        let features = [Features::NONE, Features::OURS][self.rng.usize(..2)];
+        self.clients.push(Client::offering(features));
         self.connections.push(Connection::new(shard, session));
         self.by_session.insert((shard, session), client);
         self.oracle.ledger.open();
@@ -186,8 +189,10 @@ impl World {
         if self.plan.tells_gaps && self.rng.u8(0..20) == 0 {
             return self.say_gap(publisher, topic);
         }
-        let bytes = self.rng.usize(0..PAYLOAD_BYTES_MAX);
-        let payload: Vec<u8> = std::iter::repeat_with(|| self.rng.u8(..)).take(bytes).collect();
+        if self.rng.u8(0..4) == 0 {
+            return self.say_run(publisher, topic);
+        }
+        let payload = self.any_payload();
         let client = &mut self.clients[publisher];
         let sequence = client.next_sequence();
         client.say(&Frame::Message {
@@ -198,6 +203,33 @@ impl World {
             sent_at_ns: sequence * 3,
         });
         self.oracle.ledger.said(publisher, topic, &payload, client.said);
+    }
+
+    fn any_payload(&mut self) -> Vec<u8> {
+        let bytes = self.rng.usize(0..PAYLOAD_BYTES_MAX);
+        std::iter::repeat_with(|| self.rng.u8(..)).take(bytes).collect()
+    }
+
+    /// A client says several messages in one frame.
+    fn say_run(&mut self, publisher: usize, topic: usize) {
+        let payloads: Vec<_> = (0..self.rng.usize(2..=RUN_MESSAGES)).map(|_| self.any_payload()).collect();
+        let client = &mut self.clients[publisher];
+        let mut run = RunBytes::default();
+        for (after_ns, payload) in (0..).step_by(3).zip(&payloads) {
+            run.push(RunMessage { payload, after_ns });
+        }
+        let sequence = client.next_sequence();
+        client.say(&Frame::Run {
+            topic: TOPICS[topic].as_bytes(),
+            messages: run.messages(),
+            publisher: publisher as u64 + 1,
+            sequence,
+            sent_at_ns: sequence * 3,
+        });
+        (1..payloads.len()).for_each(|_| _ = client.next_sequence());
+        for payload in &payloads {
+            self.oracle.ledger.said(publisher, topic, payload, client.said);
+        }
     }
 
     /// A publisher says that some of its messages got lost before.

@@ -45,6 +45,8 @@ pub(crate) struct Summary {
     runs: u64,
     messages: u64,
     deliveries: u64,
+    /// Messages that came in frames of several.
+    shared: u64,
     drops: Vec<(&'static str, u64)>,
     gaps_told: u64,
     held: u64,
@@ -255,6 +257,7 @@ impl World {
             runs: 1,
             messages: taken,
             deliveries: self.oracle.received,
+            shared: self.clients.iter().map(|client| client.shared).sum(),
             drops: drops.collect(),
             gaps_told: self.oracle.notices,
             held: sum(|c| c.link_held),
@@ -278,6 +281,7 @@ impl Summary {
         self.runs += other.runs;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
+        self.shared += other.shared;
         add_each(&mut self.drops, &other.drops);
         self.gaps_told += other.gaps_told;
         self.held += other.held;
@@ -288,6 +292,7 @@ impl Summary {
     /// A simulation in which nothing happens finds nothing.
     pub(crate) fn assert_everything_happened(&self) {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
+        assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
     }

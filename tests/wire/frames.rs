@@ -1,10 +1,11 @@
 //! Owns the parts of random frames. The tests of the wire draw parts, and borrow frames from them.
 
 use corecast::internals::wire::Frame;
+use corecast::internals::wire::run::{RunBytes, RunMessage};
 use proptest::prelude::*;
 
 /// The number of variants of a frame; `tests/golden.rs` fails when that changes.
-pub(crate) const VARIANTS: u8 = 26;
+pub(crate) const VARIANTS: u8 = 27;
 
 /// The parts of any frame.
 #[derive(Clone, Default, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Parts {
     pub(crate) bytes: Vec<u8>,
     /// Its payload.
     pub(crate) payload: Vec<u8>,
+    /// The messages of a run.
+    pub(crate) messages: Vec<u8>,
     /// Its name or text.
     pub(crate) text: String,
     /// Its numbers, cut to the size of their fields.
@@ -27,7 +30,10 @@ impl Parts {
         let bytes = prop::collection::vec(any::<u8>(), 0..40);
         let payload = prop::collection::vec(any::<u8>(), 0..payload_bytes_max);
         (0..VARIANTS, bytes, payload, "\\PC{0,20}", any::<[u64; 4]>()).prop_map(
-            |(variant, bytes, payload, text, numbers)| Parts { variant, bytes, payload, text, numbers },
+            |(variant, bytes, payload, text, numbers)| {
+                let messages = run_of(&payload, numbers);
+                Parts { variant, bytes, payload, messages, text, numbers }
+            },
         )
     }
 
@@ -38,13 +44,12 @@ impl Parts {
             std::iter::repeat_with(|| rng.u8(..)).take(bytes).collect()
         };
         let letters = rng.usize(0..20);
-        Parts {
-            variant: rng.u8(0..VARIANTS),
-            bytes: some(rng, 30),
-            payload: some(rng, payload_bytes_max),
-            text: std::iter::repeat_with(|| rng.char(..)).take(letters).collect(),
-            numbers: [rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..)],
-        }
+        let (variant, bytes) = (rng.u8(0..VARIANTS), some(rng, 30));
+        let payload = some(rng, payload_bytes_max);
+        let text = std::iter::repeat_with(|| rng.char(..)).take(letters).collect();
+        let numbers = [rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..)];
+        let messages = run_of(&payload, numbers);
+        Parts { variant, bytes, payload, messages, text, numbers }
     }
 
     /// The frame of these parts.
@@ -92,10 +97,27 @@ impl Parts {
             }
             23 => Frame::PublisherDown { publisher: a, epoch: b, reason: c as u8 },
             24 => Frame::ListPublishers { request: a as u32 },
-            _ => {
+            25 => {
                 let payload = &self.payload;
                 Frame::Parts { topic: bytes, payload, publisher: a, sequence: b, sent_at_ns: c }
             }
+            _ => {
+                let messages = &self.messages;
+                Frame::Run { topic: bytes, messages, publisher: a, sequence: b, sent_at_ns: c }
+            }
         }
     }
+}
+
+/// The messages of a run with these bytes in them, in pieces that the numbers decide.
+fn run_of(bytes: &[u8], numbers: [u64; 4]) -> Vec<u8> {
+    let mut run = RunBytes::default();
+    let mut rest = bytes;
+    for number in numbers {
+        let (payload, others) = rest.split_at(number as usize % (rest.len() + 1));
+        run.push(RunMessage { payload, after_ns: number as u32 });
+        rest = others;
+    }
+    run.push(RunMessage { payload: rest, after_ns: 0 });
+    run.messages().to_vec()
 }

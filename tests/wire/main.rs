@@ -257,6 +257,7 @@ fn mutate(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>, other: &[u8]) {
 fn slices<'a>(frame: &Frame<'a>) -> [&'a [u8]; 2] {
     match *frame {
         Frame::Message { topic, payload, .. } | Frame::Parts { topic, payload, .. } => [topic, payload],
+        Frame::Run { topic, messages, .. } => [topic, messages],
         Frame::Gap { topic, .. } | Frame::WatchSubscribers { topic, .. } => [topic, &[]],
         Frame::Subscribe { filter, .. } | Frame::Unsubscribe { filter, .. } => [filter, &[]],
         Frame::Hello { name: text, .. } | Frame::Error { text, .. } => [text.as_bytes(), &[]],
@@ -290,6 +291,8 @@ fn a_million_mutated_frames_neither_panic_nor_reach_outside() {
             let frame = read(&bytes[span.start()..span.end()]);
             let body = &bytes[span.start() + 4..span.end()];
             assert!(slices(&frame).iter().all(|slice| is_within(slice, body.as_ptr_range())), "{frame:?}");
+            let singles = frame.singles().map(|single| single.messages()).sum::<u32>();
+            assert_eq!(singles, frame.messages(), "as many as it says: {frame:?}");
             again.clear();
             encode(&frame, &mut again);
             assert_eq!(read(&again), frame);

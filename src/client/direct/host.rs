@@ -22,7 +22,7 @@ use crate::limits::{DIRECT_SETTLE, LOOK_UP_TIMEOUT, READ_BYTES_PER_TURN};
 use crate::shard::Door;
 use crate::topic::Topic;
 use crate::transport::{Address, Endpoint, Listening, SocketFile};
-use crate::wire::{Frame, encode, splitter};
+use crate::wire::{Frame, RunWriter, encode, splitter};
 use crate::zmtp::Sides;
 
 /// A place where a direct publisher is to listen, looked up before its shards start.
@@ -78,12 +78,34 @@ pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig)
     Ok(open)
 }
 
+/// Messages that wait for the shard. Those that wait together share frames.
+struct Waiting {
+    frames: Vec<u8>,
+    /// Behind them, messages that the next may join.
+    run: RunWriter,
+}
+
+impl Waiting {
+    fn push(&mut self, message: &Frame<'_>) {
+        self.run.push(message, &mut self.frames);
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames.len() + self.run.bytes()
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.run.write(&mut self.frames);
+        mem::take(&mut self.frames)
+    }
+}
+
 /// The direct publishers of one client.
 pub(in crate::client) struct DirectHost {
     id: PublisherId,
     host: LocalHost,
     /// Messages of this turn.
-    out: RefCell<Vec<u8>>,
+    out: RefCell<Waiting>,
     /// Messages are on their way into the shard.
     taking: Cell<bool>,
     send: Wake,
@@ -116,7 +138,10 @@ impl DirectHost {
         let direct = Rc::new(DirectHost {
             id,
             host,
-            out: RefCell::default(),
+            out: RefCell::new(Waiting {
+                frames: Vec::new(),
+                run: RunWriter::for_bodies_of(config.frame_bytes_max),
+            }),
             taking: Cell::new(false),
             send: Wake::new(),
             changed: Waiters::default(),
@@ -212,7 +237,7 @@ impl DirectHost {
 
     /// True if a publisher may put in more.
     fn has_room(&self) -> bool {
-        self.out.borrow().len() < READ_BYTES_PER_TURN
+        self.out.borrow().bytes() < READ_BYTES_PER_TURN
     }
 
     /// Puts a message in; it leaves when this turn is over.
@@ -220,7 +245,7 @@ impl DirectHost {
         if !self.has_room() {
             self.changed.until(|| self.has_room().then_some(())).await;
         }
-        encode(frame, &mut self.out.borrow_mut());
+        self.out.borrow_mut().push(frame);
         self.send.raise();
     }
 
@@ -231,7 +256,7 @@ impl DirectHost {
                 return;
             }
             loop {
-                let frames = mem::take(&mut *self.out.borrow_mut());
+                let frames = self.out.borrow_mut().take();
                 if frames.is_empty() {
                     break;
                 }
@@ -308,7 +333,7 @@ impl DirectHost {
 
     /// Waits until all that was put in has been taken for delivery.
     pub(in crate::client) async fn flush(&self) {
-        self.changed.until(|| (self.out.borrow().is_empty() && !self.taking.get()).then_some(())).await;
+        self.changed.until(|| (self.out.borrow().bytes() == 0 && !self.taking.get()).then_some(())).await;
     }
 
     /// Leaves the registry, sends what was put in, tells every subscriber, and ends; all in so long.

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, first};
 
-use super::incoming::{Fault, Incoming};
+use super::incoming::{Arrived, Fault, Incoming};
 use super::life::Session;
 use super::listeners::Listeners;
 use super::peer::Peer;
-use crate::client::message::{EventRef, GapReason, GapRef};
+use crate::client::message::{GapReason, known_count};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
 use crate::ids::SubscriberId;
 use crate::limits::HANDSHAKE_DEADLINE;
 use crate::transport::{Stream, connect};
-use crate::wire::Frame;
+use crate::wire::{Frame, FrameKind};
 
 /// The outcome of a turn of reading.
 enum Turn {
@@ -99,7 +99,7 @@ impl Session {
                 return error;
             }
             self.hear_news();
-            if !self.state.borrow().out.unsent().is_empty() {
+            if !self.state.borrow().out.is_empty() {
                 self.send_later();
             }
             if self.holds.any() {
@@ -120,9 +120,11 @@ impl Session {
         let frame_bytes_max = self.state.borrow().frame_bytes_max_of_peer();
         let mut spans = self.runtime.spans.take();
         let mut answered = false;
-        let taken = incoming.take((&mut slab, &mut spans), received, frame_bytes_max, |frame| {
-            answered |= self.on_frame(frame);
-        });
+        let taken =
+            incoming.take((&mut slab, &mut spans), received, frame_bytes_max, |arrived| match arrived {
+                Arrived::Greeting(features) => self.state.borrow_mut().on_greeted(features),
+                Arrived::Frame(frame) => answered |= self.on_frame(frame),
+            });
         self.runtime.spans.replace(spans);
         if answered {
             self.changed.wake_all();
@@ -139,20 +141,22 @@ impl Session {
 
     /// Gives whether it was an answer, for which somebody may wait.
     fn on_frame(&self, frame: Frame<'_>) -> bool {
-        let Some(event) = EventRef::of_frame(frame) else {
+        if frame.kind() == FrameKind::Control {
             self.state.borrow_mut().on_control(frame);
             self.note_policy();
             self.tell_returned();
             return true;
-        };
+        }
         if self.closing.get() {
             // Its subscribers have left. Others, with the same sinks, have their own stream of the same publisher.
             return false;
         }
-        if let EventRef::Gap(GapRef { missed, reason: GapReason::Overflow, .. }) = event {
-            self.report.add_missed(missed.unwrap_or(1));
+        if let Frame::Gap { missed, reason, .. } = frame
+            && GapReason::from_wire(reason) == GapReason::Overflow
+        {
+            self.report.add_missed(known_count(missed).unwrap_or(1));
         }
-        self.listeners().tell(event);
+        self.listeners().tell(frame);
         false
     }
 
@@ -282,10 +286,10 @@ impl Session {
     pub(super) fn send_now(&self) -> bool {
         let Some(stream) = self.stream.borrow().clone() else { return true };
         let mut state = self.state.borrow_mut();
-        if state.out.unsent().is_empty() {
+        if state.out.is_empty() {
             return true;
         }
-        while !state.out.unsent().is_empty() {
+        while !state.out.is_empty() {
             match stream.try_send_vectored(&[IoSlice::new(state.out.unsent())]) {
                 Ok(Some(sent)) => state.out.sent(sent),
                 Ok(None) => return false,

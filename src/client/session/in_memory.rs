@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_executors::{MonotonicNs, TICK};
 
-use super::incoming::Incoming;
+use super::incoming::{Arrived, Incoming};
 use super::listeners::Listeners;
 use super::requests::Flushed;
 use super::sinks::Sinks;
@@ -25,7 +25,7 @@ use crate::ids::{SessionId, ShardId, SubscriberId};
 use crate::limits::HEARTBEATS_MISSED_MAX;
 use crate::shard::{Door, Shard, ShardConfig, Visit};
 use crate::topic::Filter;
-use crate::wire::{Frame, Reader, Slab, Span};
+use crate::wire::{Features, Frame, FrameKind, Reader, Slab, Span, greeting};
 
 /// Bytes that a cable holds each way.
 const CABLE_BYTES: usize = 1 << 10;
@@ -59,13 +59,23 @@ struct House {
     now: MonotonicNs,
     /// Bytes that are read in one turn.
     turn_bytes: usize,
+    /// True if the shard passes for one of a time before features.
+    is_plain: bool,
 }
 
 impl House {
     fn new(config: ShardConfig, turn_bytes: usize) -> House {
         let now = MonotonicNs(1);
         let shard = Shard::new(ShardId(0), config, now);
-        House { shard, cables: Vec::new(), slab: Slab::default(), spans: Vec::new(), now, turn_bytes }
+        House {
+            shard,
+            cables: Vec::new(),
+            slab: Slab::default(),
+            spans: Vec::new(),
+            now,
+            turn_bytes,
+            is_plain: false,
+        }
     }
 
     /// A client that is connected, and has said nothing yet.
@@ -87,6 +97,11 @@ impl House {
         let (to_shard, to_client) = (VecDeque::new(), VecDeque::new());
         self.cables.push(Cable { session, to_shard, to_client, reader: Reader::default(), is_left: false });
         client.cable = Some(session);
+        if self.is_plain {
+            self.serve();
+            let plain = greeting::offering(Features::NONE);
+            self.cable(session).to_client.iter_mut().zip(plain).for_each(|(byte, plain)| *byte = plain);
+        }
         client.incoming = Incoming::default();
         let config = ClientConfig::new(crate::Endpoint::default());
         client.state.borrow_mut().on_connected(&config, self.now);
@@ -128,13 +143,20 @@ impl House {
         }
         let frame_bytes_max = state.borrow().frame_bytes_max_of_peer();
         let listeners = Listeners { state, sinks };
-        let taken = incoming.take((&mut self.slab, &mut self.spans), read, frame_bytes_max, |frame| {
-            if let Some(event) = EventRef::of_frame(frame) {
-                return listeners.tell(event);
-            }
-            state.borrow_mut().on_control(frame);
-            listeners.tell_returned();
-        });
+        let taken =
+            incoming.take(
+                (&mut self.slab, &mut self.spans),
+                read,
+                frame_bytes_max,
+                |arrived| match arrived {
+                    Arrived::Greeting(features) => state.borrow_mut().on_greeted(features),
+                    Arrived::Frame(frame) if frame.kind() == FrameKind::Routable => listeners.tell(frame),
+                    Arrived::Frame(frame) => {
+                        state.borrow_mut().on_control(frame);
+                        listeners.tell_returned();
+                    }
+                },
+            );
         taken.expect("a broker sends frames");
         read > 0
     }
@@ -275,7 +297,7 @@ fn a_subscriber_that_does_not_read_is_told_a_gap_with_the_exact_count() {
     let (mut subscriber, mut publisher) = (house.client(), house.client());
     subscriber.subscribe("a", house.now);
     house.settle(&[], &mut [&mut subscriber, &mut publisher]);
-    (0..200).for_each(|_| publisher.publish());
+    (0..2_000).for_each(|_| publisher.publish());
     house.settle(&[&subscriber], &mut [&mut publisher]);
     assert!(subscriber.heard().is_empty());
     house.settle(&[], &mut [&mut subscriber, &mut publisher]);
@@ -285,7 +307,28 @@ fn a_subscriber_that_does_not_read_is_told_a_gap_with_the_exact_count() {
     let last_before: u64 = heard[gap - 1]["a=".len()..].parse().unwrap();
     let first_behind: u64 = heard[gap + 1]["a=".len()..].parse().unwrap();
     assert_eq!(heard[gap], format!("a-{} overflow", first_behind - last_before - 1));
-    assert_eq!(heard.last().unwrap(), "a=200");
+    assert_eq!(heard.last().unwrap(), "a=2000");
+}
+
+#[test]
+fn messages_that_wait_together_share_a_frame_with_a_peer_that_takes_it() {
+    for (is_plain, frames) in [(false, 1 + 3), (true, 1 + 12)] {
+        let mut house = House::new(ShardConfig::default(), CABLE_BYTES);
+        house.is_plain = is_plain;
+        let (mut subscriber, mut publisher) = (house.client(), house.client());
+        subscriber.subscribe("a", house.now);
+        house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+        let before = house.shard.counters().frames_in;
+        for _ in 0..3 {
+            (0..4).for_each(|_| publisher.publish());
+            house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+        }
+        publisher.state.borrow_mut().flush().expect("it is open");
+        house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+        assert_eq!(house.shard.counters().frames_in - before, frames);
+        assert_eq!(house.shard.counters().messages_in, 12);
+        assert_eq!(subscriber.heard(), (1..=12).map(|n| format!("a={n}")).collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -335,7 +378,7 @@ fn a_session_takes_the_place_of_one_whose_connection_was_lost() {
     assert!(house.send(&publisher));
     house.cut(&mut publisher);
     publisher.publish();
-    assert_eq!(publisher.state.borrow().unsent_messages(), 1);
+    assert_eq!(publisher.state.borrow_mut().unsent_messages(), 1);
     house.connect(&mut publisher);
     house.settle(&[], &mut [&mut subscriber, &mut publisher]);
     assert_eq!(subscriber.heard(), ["a=4", "a-? publisher", "a=5"], "the old session is heard out first");

@@ -3,7 +3,7 @@
 
 use crate::error::ErrorCode;
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
-use crate::wire::{Frame, Reader, Slab, Span, WireError, split};
+use crate::wire::{Features, Frame, Reader, Slab, Span, WireError, split};
 
 /// Those of one connection.
 #[derive(Default)]
@@ -11,6 +11,13 @@ pub(super) struct Incoming {
     reader: Reader,
     /// The peer's greeting has come whole.
     is_greeted: bool,
+}
+
+/// A part of what comes, whole.
+pub(super) enum Arrived<'a> {
+    /// The greeting of the peer, which offers these features.
+    Greeting(Features),
+    Frame(Frame<'a>),
 }
 
 /// A fault of the peer, after which nothing more is read.
@@ -33,8 +40,8 @@ impl Incoming {
         self.reader.space(slab)
     }
 
-    /// Takes the bytes that were put into the space, perhaps none, and gives each frame that is whole with them to
-    /// `on_frame`. The rest is kept.
+    /// Takes the bytes that were put into the space, perhaps none, and gives the greeting and each frame that is whole with
+    /// them to `hear`. The rest is kept.
     ///
     /// # Errors
     /// The fault of the peer that they show.
@@ -43,7 +50,7 @@ impl Incoming {
         (slab, spans): (&mut Slab, &mut Vec<Span>),
         received: usize,
         frame_bytes_max: usize,
-        mut on_frame: impl FnMut(Frame<'_>),
+        mut hear: impl FnMut(Arrived<'_>),
     ) -> Result<(), Fault> {
         self.reader.received(slab, received);
         let mut greeted = 0;
@@ -53,9 +60,10 @@ impl Incoming {
                     self.reader.discard(slab, 0);
                     return Ok(());
                 }
-                Ok(Greeting::Version(_)) => {
+                Ok(Greeting::Version(_, features)) => {
                     self.is_greeted = true;
                     greeted = GREETING_BYTES;
+                    hear(Arrived::Greeting(features));
                 }
                 Err(code) => return Err(Fault::Greeting(code)),
             }
@@ -64,7 +72,7 @@ impl Incoming {
         let bytes = &self.reader.filled(slab)[greeted..];
         let found = split(bytes, frame_bytes_max, spans);
         for span in &*spans {
-            on_frame(span.frame(bytes));
+            hear(Arrived::Frame(span.frame(bytes)));
         }
         self.reader.discard(slab, greeted + found.whole_bytes);
         found.error.map_or(Ok(()), |error| Err(Fault::Frame(error)))

@@ -329,7 +329,7 @@ impl Session {
     /// Something is to be sent: now, if it is a turn's worth, else when this turn is over. `true`: it was sent
     /// now, and the caller should end its turn.
     pub(in crate::client) fn send_soon(&self) -> bool {
-        let much = self.state.borrow().out.unsent().len() >= READ_BYTES_PER_TURN;
+        let much = self.state.borrow().out.unsent_bytes() >= READ_BYTES_PER_TURN;
         if much && !self.send_waits.get() && self.send_now() {
             return true;
         }
@@ -364,7 +364,7 @@ impl Session {
 
     async fn finish(self: &Rc<Self>) {
         self.send_the_rest().await;
-        let messages = self.state.borrow().unsent_messages();
+        let messages = self.state.borrow_mut().unsent_messages();
         if messages > 0 {
             warn!(messages, broker = %self.config.broker, "messages were not sent before their session was closed");
         }
@@ -376,7 +376,7 @@ impl Session {
         self.part_from_all();
         self.send.raise();
         let deadline = self.runtime.clock.now() + LINGER;
-        let sent = self.changed.until(|| self.state.borrow().out.unsent().is_empty().then_some(()));
+        let sent = self.changed.until(|| self.state.borrow().out.is_empty().then_some(()));
         first(sent, self.runtime.clock.until(deadline)).await;
         let stream = self.stream.borrow().clone();
         if let Some(stream) = stream {
@@ -530,7 +530,7 @@ impl Ticked for Session {
             self.fell_silent.set(true);
             let _ = stream.shutdown_both();
         }
-        if !self.state.borrow().out.unsent().is_empty() {
+        if !self.state.borrow().out.is_empty() {
             self.send_soon();
         }
     }

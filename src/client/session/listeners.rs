@@ -8,6 +8,7 @@ use super::sinks::Sinks;
 use super::state::State;
 use crate::client::message::{EventRef, GapRef};
 use crate::ids::SubscriberId;
+use crate::wire::Frame;
 
 /// Those of a session, for one call. The state is not borrowed while a sink runs.
 #[derive(Clone, Copy)]
@@ -17,14 +18,21 @@ pub(super) struct Listeners<'a> {
 }
 
 impl Listeners<'_> {
-    /// Tells an event to all that it concerns.
-    pub(super) fn tell(self, event: EventRef<'_>) {
-        let receivers: Rc<[SubscriberId]> = match event.topic() {
-            Some(topic) => self.sinks.receivers(topic),
-            None => self.sinks.everyone(),
+    /// Tells the events of a frame that travels by topic to all that they concern. The messages of a run have one topic, for
+    /// which the subscribers are looked up once.
+    pub(super) fn tell(self, frame: Frame<'_>) {
+        let receivers: Rc<[SubscriberId]> = match frame {
+            Frame::Gap { topic: b"", .. } => self.sinks.everyone(),
+            Frame::Gap { topic, .. } => self.sinks.receivers(topic),
+            _ => self.sinks.receivers(frame.message_topic().unwrap_or_default()),
         };
+        let events = frame.singles().filter_map(EventRef::of_frame);
+        events.for_each(|event| self.tell_to(&receivers, event));
+    }
+
+    fn tell_to(self, receivers: &[SubscriberId], event: EventRef<'_>) {
         let any_untold = self.state.borrow().subscribers.has_untold();
-        for id in &*receivers {
+        for id in receivers {
             // What comes before all of its subscriptions are in force again has holes: it is told as missed, too.
             if any_untold && self.state.borrow().subscribers.is_untold(*id) {
                 continue;

@@ -1,13 +1,20 @@
 //! Bytes on their way to the broker: the greeting, then frames. It is known where frames begin, so that after a lost
-//! connection those that did not leave whole can be told from those that did.
+//! connection those that did not leave whole can be told from those that did. Messages that wait together share frames, if the
+//! broker takes such.
+
+use bytes::Bytes;
 
 use crate::limits::{LENGTH_BYTES, PUBLISH_BYTES_MAX};
 use crate::wire::greeting::{self, GREETING_BYTES};
-use crate::wire::{Frame, FrameKind, encode, splitter};
+use crate::wire::{Frame, FrameKind, RunWriter, encode, splitter};
 
 #[derive(Default, Debug)]
 pub(in crate::client) struct OutBuffer {
     bytes: Vec<u8>,
+    /// Behind them, messages that the next may join.
+    run: RunWriter,
+    /// True if the peer takes runs.
+    takes_runs: bool,
     sent: usize,
     /// Where the first frame begins: behind a greeting that has not left yet, or at the start.
     frames_from: usize,
@@ -16,21 +23,51 @@ pub(in crate::client) struct OutBuffer {
 impl OutBuffer {
     /// The first bytes of a connection. Nothing may wait before them.
     pub(super) fn push_greeting(&mut self) {
-        assert!(self.bytes.is_empty(), "a connection begins with its greeting");
+        assert!(self.is_empty(), "a connection begins with its greeting");
         self.bytes.extend_from_slice(&greeting::ours());
         self.frames_from = GREETING_BYTES;
+        (self.run, self.takes_runs) = (RunWriter::default(), false);
+    }
+
+    /// From now on messages that wait together share frames, with bodies of so many bytes at the most.
+    pub(super) fn gather_runs(&mut self, frame_bytes_max: usize) {
+        (self.run, self.takes_runs) = (RunWriter::for_bodies_of(frame_bytes_max), true);
     }
 
     pub(in crate::client) fn push(&mut self, frame: &Frame<'_>) {
+        self.run.write(&mut self.bytes);
         encode(frame, &mut self.bytes);
     }
 
-    /// Frames that were written before.
-    pub(super) fn push_frames(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Adds a message. `true`: it has joined the messages before it, and nothing was pushed since they came.
+    #[inline]
+    pub(super) fn publish(&mut self, message: &Frame<'_>) -> bool {
+        self.run.push(message, &mut self.bytes)
     }
 
-    pub(in crate::client) fn unsent(&self) -> &[u8] {
+    /// Adds messages and gaps that were written before, perhaps for another peer.
+    pub(super) fn push_publishes(&mut self, frames: &Bytes) {
+        self.run.write(&mut self.bytes);
+        if self.takes_runs {
+            return self.bytes.extend_from_slice(frames);
+        }
+        let singles = splitter::frames(frames).flat_map(|(_, frame)| frame.singles());
+        singles.for_each(|single| encode(&single, &mut self.bytes));
+    }
+
+    /// True if nothing waits.
+    pub(in crate::client) fn is_empty(&self) -> bool {
+        self.unsent_bytes() == 0
+    }
+
+    /// Bytes that wait.
+    pub(in crate::client) fn unsent_bytes(&self) -> usize {
+        self.bytes.len() - self.sent + self.run.bytes()
+    }
+
+    /// The bytes that leave next: all that wait.
+    pub(in crate::client) fn unsent(&mut self) -> &[u8] {
+        self.run.write(&mut self.bytes);
         &self.bytes[self.sent..]
     }
 
@@ -67,13 +104,14 @@ impl OutBuffer {
     }
 
     /// The frames that have not left whole.
-    pub(super) fn unsent_frames(&self) -> &[u8] {
+    pub(super) fn unsent_frames(&mut self) -> &[u8] {
+        self.run.write(&mut self.bytes);
         &self.bytes[self.first_unsent_frame()..]
     }
 
     /// The connection is lost: empties the buffer and gives the messages and gaps that did not leave whole.
     pub(super) fn take_unsent_publishes(&mut self) -> Vec<u8> {
-        let rest = bytes::Bytes::copy_from_slice(self.unsent_frames());
+        let rest = Bytes::copy_from_slice(self.unsent_frames());
         self.clear();
         let mut publishes = Vec::new();
         for (bytes, frame) in splitter::frames(&rest) {
@@ -88,6 +126,7 @@ impl OutBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::FRAME_BYTES_MAX_DEFAULT;
 
     fn message(sequence: u64) -> Frame<'static> {
         Frame::Message { topic: b"t", payload: b"p", publisher: 1, sequence, sent_at_ns: 0 }
@@ -103,7 +142,7 @@ mod tests {
         out.push(&message(3));
         let second_begins = out.unsent().len() - 2 * first;
         out.sent(second_begins + 1);
-        let kept = bytes::Bytes::from(out.take_unsent_publishes());
+        let kept = Bytes::from(out.take_unsent_publishes());
         let kept: Vec<Frame<'_>> = splitter::frames(&kept).map(|(_, frame)| frame).collect();
         assert_eq!(kept, [message(2), message(3)]);
         assert!(out.unsent().is_empty());
@@ -117,11 +156,54 @@ mod tests {
             out.push(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 });
             out.push(&message(1));
             out.sent(sent);
-            let kept = bytes::Bytes::from(out.take_unsent_publishes());
+            let kept = Bytes::from(out.take_unsent_publishes());
             let kept: Vec<Frame<'_>> = splitter::frames(&kept).map(|(_, frame)| frame).collect();
             assert_eq!(kept, [message(1)]);
             out.push_greeting();
             assert_eq!(out.unsent().len(), GREETING_BYTES, "the next connection begins anew");
+        }
+    }
+
+    /// The numbers of messages in the frames that wait.
+    fn counts(out: &mut OutBuffer) -> Vec<u32> {
+        let frames = Bytes::copy_from_slice(out.unsent_frames());
+        splitter::frames(&frames).map(|(_, frame)| frame.messages()).collect()
+    }
+
+    #[test]
+    fn messages_that_wait_together_share_a_frame_if_the_peer_takes_it() {
+        let mut out = OutBuffer::default();
+        assert!(!out.publish(&message(1)) && !out.publish(&message(2)));
+        assert_eq!(counts(&mut out), [1, 1], "the peer has not said so");
+        out.gather_runs(FRAME_BYTES_MAX_DEFAULT);
+        assert!(!out.publish(&message(3)) && out.publish(&message(4)) && out.publish(&message(5)));
+        out.push(&Frame::Flush { request: 1 });
+        assert!(!out.publish(&message(6)), "a flush divides the messages before it from those behind");
+        let announced = out.unsent_bytes();
+        assert!((out.unsent().len()..announced + 1).contains(&announced));
+        assert!(!out.publish(&message(7)), "the one before it may have begun to leave");
+        assert_eq!(counts(&mut out), [1, 1, 3, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_run_that_did_not_leave_goes_to_another_peer_as_that_takes_it() {
+        for takes_runs in [true, false] {
+            let mut out = OutBuffer::default();
+            out.gather_runs(FRAME_BYTES_MAX_DEFAULT);
+            (1..=3).for_each(|sequence| _ = out.publish(&message(sequence)));
+            let left = out.unsent().len() - 1;
+            out.sent(left);
+            let kept = Bytes::from(out.take_unsent_publishes());
+            assert!(out.is_empty());
+            out.push_greeting();
+            if takes_runs {
+                out.gather_runs(FRAME_BYTES_MAX_DEFAULT);
+            }
+            out.push_publishes(&kept);
+            assert_eq!(counts(&mut out), if takes_runs { vec![3] } else { vec![1; 3] });
+            let frames = Bytes::copy_from_slice(out.unsent_frames());
+            let singles = splitter::frames(&frames).flat_map(|(_, frame)| frame.singles());
+            assert_eq!(singles.collect::<Vec<_>>(), [message(1), message(2), message(3)]);
         }
     }
 

@@ -31,7 +31,7 @@ use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DE
 use crate::printable::printable;
 use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::topic::Filter;
-use crate::wire::Frame;
+use crate::wire::{Features, Frame};
 
 /// The phase of a client's session.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ pub(in crate::client) struct State {
     pub(super) phase: ClientPhase,
     pub(in crate::client) terms: Terms,
     pub(in crate::client) out: OutBuffer,
+    /// The features that the peer has offered on this connection.
+    features: Features,
     /// Publishes that wait for the session to open.
     held: Vec<u8>,
     /// The last error frame of the broker.
@@ -116,6 +118,7 @@ impl State {
                 overflow: OverflowPolicy::default(),
             },
             out: OutBuffer::default(),
+            features: Features::NONE,
             held: Vec::new(),
             refusal: None,
             losses: 0,
@@ -169,11 +172,11 @@ impl State {
 
     /// Bytes that wait to be sent, now or when the session opens.
     pub(super) fn backlog(&self) -> usize {
-        self.out.unsent().len() + self.held.len()
+        self.out.unsent_bytes() + self.held.len()
     }
 
     /// Messages that have not left.
-    pub(super) fn unsent_messages(&self) -> usize {
+    pub(super) fn unsent_messages(&mut self) -> usize {
         messages_in(self.out.unsent_frames()) + messages_in(&self.held)
     }
 
@@ -190,6 +193,7 @@ impl State {
     /// A connection stands: what to say first.
     pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
         self.refusal = None;
+        self.features = Features::NONE;
         self.identity = None;
         self.is_imposter = false;
         self.overstep = None;
@@ -204,10 +208,18 @@ impl State {
         self.out.push(&Frame::Hello { name: &config.name, overflow, previous, ticket });
     }
 
+    /// The peer has greeted, and offers these features.
+    pub(super) fn on_greeted(&mut self, features: Features) {
+        self.features = features;
+    }
+
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
     fn on_welcome(&mut self, terms: Terms) {
         self.terms = terms;
         self.phase = ClientPhase::Open;
+        if self.features.has(Features::RUNS) {
+            self.out.gather_runs(terms.frame_bytes_max);
+        }
         self.open_since = Some(self.hearing.last_heard());
         let (modes, before) = (mem::take(&mut self.next_modes), Rc::clone(&self.modes));
         if *self.modes != modes {
@@ -225,12 +237,13 @@ impl State {
             self.out.push(&Frame::Gap { topic, missed: 0, reason: GapReason::WIRE_PUBLISHER });
         }
         let held = mem::take(&mut self.held);
-        for (_, frame) in crate::wire::splitter::frames(&Bytes::copy_from_slice(&held)) {
+        let held = Bytes::from(held);
+        for (_, frame) in crate::wire::splitter::frames(&held) {
             if let Some(topic) = frame.message_topic() {
                 self.unacked.add(&Bytes::copy_from_slice(topic));
             }
         }
-        self.out.push_frames(&held);
+        self.out.push_publishes(&held);
     }
 
     /// The connection is gone. Flushes under way are lost; everything else is asked again after the next welcome.
@@ -509,8 +522,10 @@ impl State {
     /// Queues a message; the caller has seen that there is room and that it is not too long.
     pub(in crate::client) fn publish(&mut self, frame: &Frame<'_>, topic: &Bytes) {
         if self.is_open() {
-            self.unacked.add(topic);
-            self.out.push(frame);
+            // A message that joins others comes after no acknowledgement that was asked for after them.
+            if !self.out.publish(frame) {
+                self.unacked.add(topic);
+            }
         } else {
             crate::wire::encode(frame, &mut self.held);
         }
@@ -548,7 +563,7 @@ impl State {
             self.announcement = Some(announcement);
         }
         let heartbeat = self.terms.heartbeat;
-        if self.hearing.wants_ping(now, !self.out.unsent().is_empty(), heartbeat) {
+        if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
             self.out.push(&Frame::Ping { token: now.0 });
         }
         self.hearing.is_too_silent(now, reading, heartbeat)
@@ -557,7 +572,7 @@ impl State {
 
 fn messages_in(frames: &[u8]) -> usize {
     let frames = Bytes::copy_from_slice(frames);
-    crate::wire::splitter::frames(&frames).filter_map(|(_, frame)| frame.message_topic()).count()
+    crate::wire::splitter::frames(&frames).map(|(_, frame)| frame.messages() as usize).sum()
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl EgressQueue {
         if dropped == 0 { Offer::Queued } else { Offer::Dropped(dropped) }
     }
 
-    /// Takes what waits apart, frame by frame, as if each had been offered to a `latest` queue.
+    /// Takes what waits apart, message by message, as if each had been offered to a `latest` queue.
     fn begin_latest(&mut self, latest: &mut Latest) -> u64 {
         let mut dropped = 0;
         for item in self.items.split_off(self.begun()) {
@@ -66,10 +66,10 @@ impl EgressQueue {
 
     fn push_singles(&mut self, latest: &mut Latest, chunk: &Chunk) -> u64 {
         let mut dropped = 0;
-        chunk.for_each(|piece| {
+        chunk.for_each_single(|single, piece| {
             let position = self.popped + self.items.len() as u64;
-            self.push(&Rc::new(chunk.single(piece)));
-            if piece.is_message
+            self.push(&Rc::new(single));
+            if piece.messages > 0
                 && let Some(at) = latest.replace(piece.topic, position, &self.items, self.popped)
                 && at >= self.begun()
             {

@@ -1,5 +1,7 @@
 //! Tests of the egress queue: each policy with exact counts, and where a gap stands.
 
+mod runs;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -15,17 +17,23 @@ fn frames_max(frames_max: usize) -> QueueBounds {
     QueueBounds { frames_max, ..ROOM }
 }
 
-/// `a1` is the message 1 of the topic `a`, `a-3` a publisher's gap of three.
+/// `a1` is the message 1 of the topic `a`, `a1+2` a run of the messages 1 and 2, `a-3` a publisher's gap of three.
 fn frame(text: &str) -> Frame<'_> {
     let (topic, number) = (&text.as_bytes()[..1], &text[1..]);
-    match number.strip_prefix('-') {
-        Some(missed) => Frame::Gap { topic, missed: missed.parse().expect("a number"), reason: 2 },
-        None => {
-            let sequence = number.parse().expect("a number");
-            Frame::Message { topic, payload: b"payload", publisher: 1, sequence, sent_at_ns: 0 }
-        }
+    if let Some(missed) = number.strip_prefix('-') {
+        return Frame::Gap { topic, missed: missed.parse().expect("a number"), reason: 2 };
+    }
+    let (first, count) = number.split_once('+').unwrap_or((number, "1"));
+    let sequence = first.parse().expect("a number");
+    match count {
+        "1" => Frame::Message { topic, payload: b"payload", publisher: 1, sequence, sent_at_ns: 0 },
+        "2" => Frame::Run { topic, messages: TWO, publisher: 1, sequence, sent_at_ns: 0 },
+        _ => panic!("a run of {count}"),
     }
 }
+
+/// Two messages as a run has them.
+const TWO: &[u8] = b"\x02\0\0\0\x07\0\0\0\0\0\0\0payload\x07\0\0\0\x01\0\0\0payload";
 
 /// Frames that came together, such as `a1 a2 b1`.
 fn batch(text: &str) -> Rc<Chunk> {
@@ -73,6 +81,9 @@ fn read(bytes: Vec<u8>) -> String {
     let bytes = Bytes::from(bytes);
     let texts = splitter::frames(&bytes).map(|(_, frame)| match frame {
         Frame::Message { topic, sequence, .. } => format!("{}{sequence}", String::from_utf8_lossy(topic)),
+        Frame::Run { topic, sequence, .. } => {
+            format!("{}{sequence}+{}", String::from_utf8_lossy(topic), frame.messages())
+        }
         Frame::Gap { topic, missed, .. } => format!("{}-{missed}", String::from_utf8_lossy(topic)),
         Frame::Done { request } => format!("!{request}"),
         other => format!("{other:?}"),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use corecast::OverflowPolicy;
 use corecast::internals::ids::SessionId;
-use corecast::internals::wire::{Frame, Reader};
+use corecast::internals::wire::run::{RunBytes, RunMessage};
+use corecast::internals::wire::{Features, Frame, Reader};
 
 use crate::client::{Arrived, Client, Incoming};
 
@@ -38,7 +39,9 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(shard: usize, session: SessionId, policy: OverflowPolicy) -> Guest {
-        let mut client = Client::default();
+        // Peers of version 1 stand beside those that take runs.
+        let features = if session.slot.is_multiple_of(2) { Features::OURS } else { Features::NONE };
+        let mut client = Client::offering(features);
         client.greet(policy.to_wire());
         Guest {
             shard,
@@ -68,6 +71,14 @@ impl Guest {
     pub(super) fn publish(&mut self, topic: &str, number: u64, payload: &[u8]) {
         let topic = topic.as_bytes();
         self.client.say(&Frame::Message { topic, payload, publisher: 1, sequence: number, sent_at_ns: 0 });
+    }
+
+    /// Publishes messages from this number on in one frame, each with this payload.
+    pub(super) fn publish_run(&mut self, topic: &str, first: u64, (count, payload): (u64, &[u8])) {
+        let mut run = RunBytes::default();
+        (0..count).for_each(|_| run.push(RunMessage { payload, after_ns: 0 }));
+        let (topic, messages) = (topic.as_bytes(), run.messages());
+        self.client.say(&Frame::Run { topic, messages, publisher: 1, sequence: first, sent_at_ns: 0 });
     }
 
     /// Reads up to so many bytes of what was sent.

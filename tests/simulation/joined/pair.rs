@@ -2,6 +2,7 @@
 
 use corecast::internals::carrier::{Crossed, JointConfig, Loopback, Parcel, Side};
 use corecast::internals::shard::ShardConfig;
+use corecast::internals::wire::Features;
 use corecast::{OverflowPolicy, QueueBounds};
 use corecast_executors::{MonotonicNs, TICK};
 
@@ -23,6 +24,8 @@ pub(super) struct Setting {
     /// Items that a link between neighbours holds, and parcels that the connection holds.
     pub(super) link_items: usize,
     pub(super) parcels: usize,
+    /// The features that each end of the joint offers.
+    pub(super) features: [Features; 2],
 }
 
 impl Default for Setting {
@@ -34,6 +37,7 @@ impl Default for Setting {
             client_bounds: QueueBounds::default(),
             link_items: 8,
             parcels: 4,
+            features: [Features::OURS; 2],
         }
     }
 }
@@ -183,6 +187,7 @@ fn build(setting: &Setting, side: usize, origin: u64, now: MonotonicNs) -> House
         overflow: setting.overflow,
         bounds: setting.bounds,
         frame_bytes_max: config.frame_bytes_max,
+        features: setting.features[side],
     };
     House::new(&config, joint, setting.link_items, now)
 }

@@ -1,5 +1,6 @@
 //! The promises that two joined brokers keep, in seeded runs and in single cases.
 
+use corecast::internals::wire::Features;
 use corecast::{OverflowPolicy, QueueBounds};
 
 use super::guest::Heard;
@@ -61,6 +62,7 @@ fn run(seed: u64) -> (u64, u64) {
         bounds: if rng.bool() { tight() } else { QueueBounds::default() },
         link_items: rng.usize(1..10),
         parcels: rng.usize(1..6),
+        features: [(); 2].map(|()| if rng.bool() { Features::OURS } else { Features::NONE }),
         ..Setting::default()
     };
     let mut pair = joined(&setting);
@@ -83,13 +85,15 @@ fn run(seed: u64) -> (u64, u64) {
             0..40 => {
                 for _ in 0..rng.usize(1..6) {
                     let topic = rng.usize(..3);
-                    published[side][topic] += 1;
+                    let (name, first) = (TOPICS[side][topic], published[side][topic] + 1);
                     let payload = vec![7; rng.usize(0..100)];
-                    pair.guest(publishers[side]).publish(
-                        TOPICS[side][topic],
-                        published[side][topic],
-                        &payload,
-                    );
+                    let count = if rng.u8(0..3) == 0 { rng.u64(2..6) } else { 1 };
+                    let publisher = pair.guest(publishers[side]);
+                    match count {
+                        1 => publisher.publish(name, first, &payload),
+                        _ => publisher.publish_run(name, first, (count, &payload)),
+                    }
+                    published[side][topic] += count;
                 }
             }
             40..60 => {

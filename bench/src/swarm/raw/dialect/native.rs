@@ -3,7 +3,7 @@
 use super::sink::{DialectError, Role, Sink, TOPIC};
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
-use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode};
+use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, run};
 
 /// A filter is a pattern of levels.
 const KIND_PATTERN: u8 = 1;
@@ -44,7 +44,7 @@ impl Native {
         if !self.greeted {
             match greeting::parse(bytes) {
                 Ok(Greeting::NeedMore) => return Ok(0),
-                Ok(Greeting::Version(_)) => at = GREETING_BYTES,
+                Ok(Greeting::Version(..)) => at = GREETING_BYTES,
                 Err(code) => return Err(DialectError::of(&format!("no greeting ({code:?})"), bytes)),
             }
             self.greeted = true;
@@ -61,6 +61,7 @@ impl Native {
             };
             match frame.frame() {
                 Frame::Message { payload, .. } => sink.message(payload),
+                Frame::Run { messages, .. } => run::iter(messages).for_each(|one| sink.message(one.payload)),
                 other => self.control(&other, reply, sink)?,
             }
             at = start + length;

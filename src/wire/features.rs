@@ -1,0 +1,30 @@
+//! Optional parts of the protocol, which each end offers in its greeting.
+
+/// Parts of the protocol that one end understands. An end sends of them only what the other has offered.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Features(u32);
+
+impl Features {
+    /// Version 1 of the protocol alone.
+    pub const NONE: Features = Features(0);
+    /// Frames of several messages: [`Frame::Run`](super::Frame::Run).
+    pub const RUNS: Features = Features(1);
+    /// The features that this build offers.
+    pub const OURS: Features = Features::RUNS;
+
+    /// True if all of `others` are among these.
+    #[inline]
+    pub fn has(self, others: Features) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// The features on the wire. Those that this build does not know are left out.
+    pub fn from_wire(bits: u32) -> Self {
+        Features(bits & Features::OURS.0)
+    }
+
+    /// The bits on the wire.
+    pub fn to_wire(self) -> u32 {
+        self.0
+    }
+}
