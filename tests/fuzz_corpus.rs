@@ -29,6 +29,11 @@ fn frames() {
 }
 
 #[test]
+fn runs() {
+    run("runs", targets::runs);
+}
+
+#[test]
 fn session() {
     run("session", targets::session);
 }

@@ -3,8 +3,10 @@
 
 mod frames;
 mod greeting;
+mod runs;
 mod session;
 
 pub use frames::frames;
 pub use greeting::greeting;
+pub use runs::runs;
 pub use session::session;
