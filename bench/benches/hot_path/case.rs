@@ -6,7 +6,7 @@ use crate::{egress, hop, route, wire};
 pub(crate) struct Case {
     /// `what/how`, without blanks.
     pub(crate) name: &'static str,
-    /// Frames or deliveries in one iteration, so that a time can be given for each.
+    /// Frames, messages or deliveries in one iteration, so that a time can be given for each.
     pub(crate) elements: u64,
     /// Makes what is measured, in a state that repeats.
     pub(crate) prepare: fn() -> Box<dyn Measured>,
@@ -25,6 +25,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "encode/64-bytes", elements: wire::ENCODED, prepare: wire::encode_64_bytes },
     Case { name: "split/64-bytes", elements: wire::FRAMES_OF_64_BYTES, prepare: wire::split_64_bytes },
     Case { name: "split/1-kib", elements: wire::FRAMES_OF_1_KIB, prepare: wire::split_1_kib },
+    Case { name: "encode/64-byte-runs", elements: wire::ENCODED, prepare: wire::encode_64_byte_runs },
+    Case { name: "split/64-byte-runs", elements: wire::MESSAGES_IN_RUNS, prepare: wire::split_64_byte_runs },
     Case { name: "route/cached", elements: route::TOPICS, prepare: route::cached },
     Case { name: "route/uncached", elements: route::TOPICS, prepare: route::uncached },
     Case { name: "offer/one-session", elements: 1, prepare: egress::offer_to_one },
@@ -32,5 +34,6 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "offer/drop-oldest", elements: egress::SESSIONS, prepare: egress::overflow },
     Case { name: "flush/512-sessions", elements: egress::SESSIONS, prepare: egress::flush },
     Case { name: "hop/batch", elements: wire::FRAMES_OF_64_BYTES, prepare: hop::batch },
+    Case { name: "hop/batch-of-runs", elements: wire::MESSAGES_IN_RUNS, prepare: hop::batch_of_runs },
     Case { name: "hop/link", elements: hop::BATCHES, prepare: hop::link },
 ];

@@ -11,7 +11,7 @@ use corecast_executors::{Inbox, Link};
 
 use crate::case::Measured;
 use crate::rig::{FAR, NEAR, Rig, filter, messages};
-use crate::wire::full_read;
+use crate::wire::{full_read, read_of_runs};
 
 /// Batches that wait when the link gets its turn: one more, and the publisher would be held.
 pub(crate) const BATCHES: u64 = LINK_ITEMS_PER_TURN as u64;
@@ -21,6 +21,11 @@ const MESSAGES: u64 = 16;
 pub(crate) fn batch() -> Box<dyn Measured> {
     let (near, publisher) = near_with_publisher();
     Box::new(Batching { near, publisher, read: full_read(64) })
+}
+
+pub(crate) fn batch_of_runs() -> Box<dyn Measured> {
+    let (near, publisher) = near_with_publisher();
+    Box::new(Batching { near, publisher, read: read_of_runs() })
 }
 
 pub(crate) fn link() -> Box<dyn Measured> {

@@ -99,10 +99,14 @@ pub(crate) fn received(slab: &mut Slab, bytes: &[u8]) -> Reader {
     reader
 }
 
+/// A message.
+pub(crate) fn message<'a>(topic: &'a str, payload: &'a [u8], sequence: u64) -> Frame<'a> {
+    Frame::Message { topic: topic.as_bytes(), payload, publisher: 1, sequence, sent_at_ns: 0 }
+}
+
 /// Appends a message.
 pub(crate) fn push_message(topic: &str, payload: &[u8], sequence: u64, out: &mut Vec<u8>) {
-    let topic = topic.as_bytes();
-    encode(&Frame::Message { topic, payload, publisher: 1, sequence, sent_at_ns: 0 }, out);
+    encode(&message(topic, payload, sequence), out);
 }
 
 /// `count` messages of one topic.

@@ -3,11 +3,13 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use corecast::internals::limits::{FRAME_BYTES_MAX_DEFAULT, READ_BYTES_PER_TURN};
-use corecast::internals::wire::{Reader, Slab, Span, split};
+use corecast::internals::limits::{
+    FRAME_BYTES_MAX_DEFAULT, LENGTH_BYTES, READ_BYTES_PER_TURN, RUN_BYTES_MAX,
+};
+use corecast::internals::wire::{CheckedFrame, Reader, RunWriter, Slab, Span, split};
 
 use crate::case::Measured;
-use crate::rig::{messages, push_message, received};
+use crate::rig::{message, messages, push_message, received};
 
 /// Messages encoded in one iteration.
 pub(crate) const ENCODED: u64 = 64;
@@ -15,6 +17,21 @@ pub(crate) const ENCODED: u64 = 64;
 pub(crate) const FRAMES_OF_64_BYTES: u64 = 532;
 /// The same for 1,024 bytes.
 pub(crate) const FRAMES_OF_1_KIB: u64 = 60;
+
+/// Messages of 64 bytes in a read of whole runs; `split` asserts it.
+pub(crate) const MESSAGES_IN_RUNS: u64 = 904;
+
+/// As many whole runs of messages of 64 bytes as a turn reads.
+pub(crate) fn read_of_runs() -> Vec<u8> {
+    let (mut writer, mut bytes) = (RunWriter::for_bodies_of(FRAME_BYTES_MAX_DEFAULT), Vec::new());
+    for sequence in 1.. {
+        writer.push(&message("prices.eur.usd", &[7; 64], sequence), &mut bytes);
+        if bytes.len() + RUN_BYTES_MAX + LENGTH_BYTES > READ_BYTES_PER_TURN {
+            break;
+        }
+    }
+    bytes
+}
 
 /// A turn's read is full, and ends within a frame.
 pub(crate) fn full_read(payload_bytes: usize) -> Vec<u8> {
@@ -33,6 +50,41 @@ pub(crate) fn split_64_bytes() -> Box<dyn Measured> {
 
 pub(crate) fn split_1_kib() -> Box<dyn Measured> {
     Box::new(Splitting::new(1 << 10, FRAMES_OF_1_KIB))
+}
+
+pub(crate) fn encode_64_byte_runs() -> Box<dyn Measured> {
+    let writer = RunWriter::for_bodies_of(FRAME_BYTES_MAX_DEFAULT);
+    Box::new(EncodeRuns { payload: [7; 64], writer, out: Vec::new() })
+}
+
+pub(crate) fn split_64_byte_runs() -> Box<dyn Measured> {
+    let splitting = Splitting::of(read_of_runs());
+    let messages = splitting.spans.iter().map(|span| {
+        let body = &splitting.read[span.start() + LENGTH_BYTES..span.end()];
+        u64::from(CheckedFrame::check(body).expect("it was split").frame().messages())
+    });
+    assert_eq!(messages.sum::<u64>(), MESSAGES_IN_RUNS, "the list of cases says so");
+    Box::new(splitting)
+}
+
+struct EncodeRuns {
+    payload: [u8; 64],
+    writer: RunWriter,
+    out: Vec<u8>,
+}
+
+impl Measured for EncodeRuns {
+    fn restore(&mut self) {
+        self.out.clear();
+    }
+
+    fn run(&mut self) {
+        for sequence in 0..ENCODED {
+            let message = message(black_box("prices.eur.usd"), &self.payload, sequence);
+            self.writer.push(&message, &mut self.out);
+        }
+        self.writer.write(&mut self.out);
+    }
 }
 
 struct Encode {
@@ -63,10 +115,14 @@ struct Splitting {
 
 impl Splitting {
     fn new(payload_bytes: usize, frames: u64) -> Self {
-        let read = full_read(payload_bytes);
+        let splitting = Splitting::of(full_read(payload_bytes));
+        assert_eq!(splitting.spans.len() as u64, frames, "the list of cases says so");
+        splitting
+    }
+
+    fn of(read: Vec<u8>) -> Self {
         let mut spans = Vec::new();
         assert_eq!(split(&read, FRAME_BYTES_MAX_DEFAULT, &mut spans).error, None);
-        assert_eq!(spans.len() as u64, frames, "the list of cases says so");
         Splitting { read, slab: Slab::default(), reader: Reader::default(), spans, taken: Bytes::new() }
     }
 }
