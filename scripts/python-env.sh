@@ -21,24 +21,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
 need python3 flock
+# shellcheck source=scripts/venv.sh
+. scripts/venv.sh
 env=${CARGO_TARGET_DIR:-target}/python-env
-mkdir -p "$env"
-# Several tests may ask at once: one makes it, the others wait.
-exec 9>"$env.lock"
-flock 9
-if [ "$(cat "$env/made" 2>/dev/null)" != "$pyzmq" ]; then
-    # Some systems ship venv without ensurepip: their own pip can fill the environment then.
-    if python3 -c 'import ensurepip' 2>/dev/null; then
-        python3 -m venv "$env" >&2
-        pip=("$env/bin/python" -m pip)
-    elif python3 -m pip --version >/dev/null 2>&1; then
-        python3 -m venv --without-pip "$env" >&2
-        pip=(python3 -m pip --python "$env/bin/python")
-    else
-        echo "error: python3 has neither ensurepip nor pip: install one of them (python3-venv, python3-pip)" >&2
-        exit 1
-    fi
-    "${pip[@]}" install --quiet --disable-pip-version-check "pyzmq==$pyzmq" >&2
-    echo "$pyzmq" > "$env/made"
-fi
+venv "$env" "$pyzmq" "pyzmq==$pyzmq"
 realpath --no-symlinks "$env/bin/python"

@@ -133,3 +133,22 @@ fn what_is_no_result_is_an_error() {
     assert_exit(&compare(&before, Path::new("/nowhere/at/all"), &[]), 1);
     assert_exit(&bench(&["compare"]).output().unwrap(), 2);
 }
+
+#[test]
+fn versions_of_peers_that_differ_are_said() {
+    let folders = Folders::new();
+    let [before, after] = ["before", "after"].map(|name| folders.folder.path().join(name));
+    made_up::peers(&before);
+    made_up::peers(&after);
+    let file = after.join("results.json");
+    let newer = std::fs::read_to_string(&file).unwrap().replace("\"8.2.1\"", "\"8.2.7\"");
+    std::fs::write(&file, newer).unwrap();
+    let output = compare(&before, &after, &["--json", "-"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let differs = json["differs"].as_array().unwrap();
+    let [only] = &differs[..] else { panic!("{differs:?}") };
+    assert_eq!(
+        (&only["what"], &only["a"], &only["b"]),
+        (&"peers".into(), &"redis-8.2 8.2.1".into(), &"redis-8.2 8.2.7".into())
+    );
+}

@@ -181,9 +181,9 @@ fn ours_may_go_direct() {
 
 #[test]
 fn the_other_systems_deliver_everything_where_they_are_there() {
-    for (names, transport) in
-        [("corecast-zmtp,libzmq,libzmq-one-part,nats,redis,mosquitto", "tcp"), ("libzmq,redis", "uds")]
-    {
+    const ALL: &str =
+        "corecast-zmtp,libzmq,libzmq-one-part,nats,nats-2.15,redis,redis-8.2,redis-8.2-io4,mosquitto";
+    for (names, transport) in [(ALL, "tcp"), ("libzmq,redis,redis-8.2", "uds")] {
         let output = run(&["--peers", names, "--transport", transport, "--rounds", "1", "--json", "-"]);
         // If none of them is there, nothing was measured.
         if !text(&output.stderr).contains("is not there") {
@@ -198,21 +198,38 @@ fn the_other_systems_deliver_everything_where_they_are_there() {
                     assert!(why.contains("is not there: scripts/peers.sh install"), "{name}: {why}");
                     eprintln!("NOT TESTED: {name} over {transport}: {why}");
                 }
-                None => assert_measured(&record, name),
+                None => {
+                    assert_measured(&record, name);
+                    assert_versioned(&record, name);
+                }
             }
         }
     }
 }
 
+/// The version of a peer is in all its records, and is the one that its name has.
+#[track_caller]
+fn assert_versioned(record: &Value, peer: &str) {
+    let version = named(record, peer)["version"].as_str().unwrap();
+    assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{peer}: {version}");
+    let asked = peer.split('-').find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    assert!(asked.is_none_or(|asked| version.starts_with(&format!("{asked}."))), "{peer}: {version}");
+    for run in record["runs"].as_array().unwrap().iter().filter(|run| run["peer"] == peer) {
+        assert_eq!(run["peer_version"], version, "{peer}");
+    }
+}
+
 #[test]
-fn the_ancestors_way_delivers_everything_where_it_is_there() {
-    let names = ["pyzmq-proxy", "pyzmq-direct"];
+fn peers_with_clients_of_their_own_deliver_everything_where_they_are_there() {
+    let names = ["pyzmq-proxy", "pyzmq-direct", "zenoh-1.10"];
     let output = run(&["--peers", &names.join(","), "--rounds", "1", "--json", "-"]);
     let record = record(&output);
     for name in names {
         let entry = named(&record, name);
         if entry.is_null() {
-            let why = record["skipped"][0]["why"].as_str().unwrap();
+            let skipped = record["skipped"].as_array().unwrap();
+            let skipped = skipped.iter().find(|skipped| skipped["peer"] == name).unwrap();
+            let why = skipped["why"].as_str().unwrap();
             assert!(why.contains("is not there: scripts/peers.sh install"), "{why}");
             eprintln!("NOT TESTED: {name}: {why}");
             continue;
@@ -220,8 +237,23 @@ fn the_ancestors_way_delivers_everything_where_it_is_there() {
         assert_eq!((&entry["lost"], &entry["deliveries"]), (&0.into(), &(24 * 20).into()), "{entry}");
         assert!(entry["last_subscriber_us"]["median"].as_f64().unwrap() > 0.0, "{entry}");
         assert!(entry["cpu_ns_per_delivery"].as_f64().unwrap() > 0.0, "{entry}");
-        assert_eq!(entry["clients"], "pyzmq");
+        assert_eq!(entry["clients"], name.split('-').next().unwrap());
+        assert_versioned(&record, name);
     }
+}
+
+#[test]
+fn the_peers_that_are_there_are_listed() {
+    let output = run(&["--list"]);
+    assert_exit(&output, 0);
+    let list = text(&output.stdout);
+    let line = |peer: &str| list.lines().find(|line| line.split_whitespace().next() == Some(peer)).unwrap();
+    assert!(line("floor").ends_with("this command"), "{list}");
+    assert!(line("corecast").contains(env!("CARGO_PKG_VERSION")), "{list}");
+    let nothing = tempfile::tempdir().unwrap();
+    let list = text(&peers(&["--list"]).env("PATH", nothing.path()).output().unwrap().stdout).to_owned();
+    let redis = list.lines().find(|line| line.starts_with("redis ")).unwrap();
+    assert!(redis.ends_with("missing: scripts/peers.sh install"), "{list}");
 }
 
 #[test]

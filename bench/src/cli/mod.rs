@@ -56,7 +56,7 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Set one result over another: a ratio for each figure, with its interval
     Compare(compare::CompareArgs),
-    /// Compare with libzmq, nats-server, redis-server, mosquitto and a bare send loop, side by side
+    /// Compare with libzmq, nats-server, redis-server, mosquitto, Zenoh and a bare send loop, side by side
     Peers(Box<peers::PeersArgs>),
     /// Wait on a host for whoever runs experiments, and play their subscribers
     Agent(agent::AgentArgs),

@@ -2,7 +2,7 @@
 //! and written about it.
 
 use super::exit::{Exit, OrWrongUsage};
-use super::output::{check_json, complain, complain_of_each, json, now, publish_both};
+use super::output::{check_json, complain, complain_of_each, json, now, print_lines, publish_both};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
@@ -10,7 +10,8 @@ use crate::measure::environment::Environment;
 use crate::peer::assertion;
 use crate::peer::compare::{ContestRuns, compare};
 use crate::peer::elsewhere::{Elsewhere, parse_elsewhere};
-use crate::peer::name::{PeerName, System};
+use crate::peer::installed;
+use crate::peer::name::{PeerName, PeerNames, System};
 use crate::peer::plan::{Clients, Contest, window_default};
 use crate::peer::summary::{ContestSummary, summarize};
 use crate::peer::text;
@@ -34,8 +35,11 @@ const EXAMPLES: &str = "\
 Examples:
   What there is, side by side, three rounds
     corecast-bench peers --subscribers 512 --size 64 --json peers.json
-  What is not there yet, got first (Debian packages, and a Python with pyzmq)
+  What is installed, and what is not there yet, got first (Debian packages, and newer releases)
+    corecast-bench peers --list
     scripts/peers.sh install
+  Ours beside the best redis-server and the best nats-server of all that are installed
+    corecast-bench peers --peers corecast,redis-all,nats-all --assert 'ratio.best_redis.deliveries_per_s >= 5'
   Only ours, the best rival and the floor, with bounds on ratios
     corecast-bench peers --peers corecast,libzmq,floor-tcp --rounds 5 \\
       --assert 'ratio.libzmq.deliveries_per_s >= 10' \\
@@ -54,19 +58,22 @@ Examples:
   One that runs already
     corecast-bench peers --peers corecast --peer redis=tcp://127.0.0.1:6379,pid=4711
 
-Peers: corecast, corecast-before (another build of it, named with --before), corecast-direct (past the broker; always with our own library), corecast-zmtp (our broker's ZeroMQ
-listener), libzmq (its XPUB/XSUB proxy), nats, redis, mosquitto, floor (a bare send() for each message and socket),
-floor-blocks (in the flood the same bytes in blocks of 64 KiB), floor-frames (those blocks, of the very frames that our
-broker sends), pyzmq-proxy and pyzmq-direct (a process per core, a
-thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-uds. A peer that is not there,
-or does not start, is skipped, and named with the reason.
+Peers: corecast, corecast-before (another build of it, named with --before), corecast-direct (past the broker; always
+with our own library), corecast-zmtp (our broker's ZeroMQ listener); libzmq and libzmq-one-part (its XPUB/XSUB proxy);
+nats, redis and mosquitto (the system's own); nats-2.15, redis-8.2, redis-8.2-io4 (with four I/O threads) and zenoh-1.10
+(a router; its subscribers are Zenoh's own in Python, which its times include; no flood), which scripts/peers.sh
+installs; floor (a bare send() for each message and socket), floor-blocks (in the flood the same bytes in blocks of 64
+KiB), floor-frames (those blocks, of the very frames that our broker sends); pyzmq-proxy and pyzmq-direct (a process per
+core, a thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-uds. libzmq-all, nats-all
+and redis-all stand for all whose names begin so. A peer that is not there, or does not start, is skipped, and named with
+the reason.
 
 Each peer in each round is started afresh with a fair configuration (bench/peers/ in the source), the same raw sockets
 subscribe to each, and then come: memory with all of them idle; --rate for --duration; a flood of --flood-messages, or
 for --duration if that is over first, with at most --window messages on their way to the slowest subscriber, so that
 nobody has to drop any.
 
---assert compares numbers of the whole comparison; dashes of names are written as underscores:
+--assert compares numbers of the whole comparison; dashes and dots of names are written as underscores:
   lost, gaps_reported, wrong, deliveries, deliveries_expected
                                     over all peers and runs
   PEER.deliveries_per_s             of one peer: median of the rounds; also cpu_ns_per_delivery,
@@ -78,7 +85,8 @@ nobody has to drop any.
                                     latency_us.p99, first_subscriber_us.median, last_subscriber_us.median,
                                     last_subscriber_us.p99, cpu_ns_per_delivery, cpu_ns_per_delivery_flood,
                                     rss_per_subscriber_bytes
-  ratio.best.FIGURE                 the same over the best of libzmq, nats, redis and mosquitto in each round
+  ratio.best.FIGURE                 the same over the best, in each round, of all but the floors and pyzmq
+  ratio.best_redis.FIGURE           the same over the best redis-server in each round; also best_nats, best_libzmq, …
 
 Exit codes: 0 fine (also with peers skipped), 1 failed or interrupted, or nothing was measured, 2 wrong usage or a
 failed --assert, 3 a paced run did not reach its rate.";
@@ -109,10 +117,13 @@ pub struct PeersArgs {
     /// Number of times that each peer is measured
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: u32,
-    /// Peers to compare [default: corecast, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor,
-    /// floor-blocks, floor-uds; those that have the transport]
+    /// Peers to compare [default: corecast, corecast-zmtp, libzmq-all, nats-all, redis-all, mosquitto, zenoh-1.10,
+    /// floor, floor-blocks, floor-uds; those that have the transport]
     #[arg(long, value_name = "NAME[,NAME…]", value_delimiter = ',')]
-    pub peers: Vec<PeerName>,
+    pub peers: Vec<PeerNames>,
+    /// List the peers, which are installed, and how to get the others, and measure nothing
+    #[arg(long)]
+    pub list: bool,
     /// Use the peer that runs there instead of starting one; may be given several times
     #[arg(long = "peer", value_name = "NAME=URL[,publish=URL][,pid=N]", value_parser = parse_elsewhere)]
     pub elsewhere: Vec<(PeerName, Elsewhere)>,
@@ -157,6 +168,9 @@ pub struct PeersArgs {
 /// Makes the comparison, prints its tables, writes its record, and says how it went.
 pub fn execute(args: &PeersArgs) -> anyhow::Result<Exit> {
     telemetry::install_logs(&args.log, LogFormat::Text).context("--log").or_wrong_usage()?;
+    if args.list {
+        return print_lines(&installed::list()).map(|_| Exit::Fine);
+    }
     check_json(args.json.as_deref()).or_wrong_usage()?;
     let plan = plan(args).or_wrong_usage()?;
     let mut folder = match args.out.as_ref().map(|path| results(path, &plan)).transpose() {
@@ -206,6 +220,7 @@ fn publish(
             Record::new(Environment::read(), comparison.runs.iter().map(|run| run.record.clone()).collect());
         record.peers = summary.peers.clone();
         record.ratio_to_best = summary.ratio_to_best.clone();
+        record.ratio_to_best_of = summary.ratio_to_best_of.clone();
         record.skipped = comparison.skipped.clone();
         json(&record)
     })
@@ -250,7 +265,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         Some(set) => set.resolve(&topology).with_context(|| format!("--broker-cores {set}"))?,
         None => cores.clone(),
     };
-    let mut peers = args.peers.clone();
+    let mut peers: Vec<PeerName> = args.peers.iter().flat_map(|names| names.0.clone()).collect();
     if peers.is_empty() {
         peers = default_peers(args.transport);
     }
@@ -317,12 +332,13 @@ fn parse_program(text: &str) -> Result<PathBuf, String> {
 /// Ours, those that others would use, and the floor, over the other transport too: it shows what that would save.
 fn default_peers(transport: Transport) -> Vec<PeerName> {
     let other = if transport == Transport::Tcp { Transport::Uds } else { Transport::Tcp };
-    let systems = ["corecast", "corecast-zmtp", "libzmq", "libzmq-one-part", "nats", "redis", "mosquitto"];
+    let ours = [System::Corecast, System::CorecastZmtp].into_iter();
+    let systems = ours.chain(System::all().filter(|system| system.is_rival()));
+    let named = |system, transport| PeerName { system, transport };
     // A floor's name says over what it is: it is what figures of different runs are held against.
-    let floors =
-        [format!("floor-{transport}"), format!("floor-{transport}-blocks"), format!("floor-{other}")];
-    let names = systems.into_iter().map(str::to_owned).chain(floors);
-    names.filter_map(|name| name.parse().ok()).collect()
+    let floors = [(System::Floor, transport), (System::FloorBlocks, transport), (System::Floor, other)];
+    let floors = floors.map(|(system, transport)| named(system, Some(transport)));
+    systems.map(|system| named(system, None)).chain(floors).collect()
 }
 
 #[cfg(test)]
@@ -343,8 +359,8 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let plan = plan(&parse(&[]).unwrap()).unwrap();
         let names: Vec<_> = plan.peers.iter().map(ToString::to_string).collect();
-        let wanted = "corecast,corecast-zmtp,libzmq,libzmq-one-part,nats,redis,mosquitto,\
-                      floor-tcp,floor-tcp-blocks,floor-uds";
+        let wanted = "corecast,corecast-zmtp,libzmq,libzmq-one-part,nats,nats-2.15,redis,\
+                      redis-8.2,redis-8.2-io4,mosquitto,zenoh-1.10,floor-tcp,floor-tcp-blocks,floor-uds";
         assert_eq!(names.join(","), wanted);
         assert_eq!((plan.rounds, plan.window, plan.clients), (3, 4096, Clients::Raw));
     }

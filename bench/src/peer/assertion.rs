@@ -1,11 +1,11 @@
 //! Owns `--assert` over a comparison: the names of its figures, and whether they keep what was asserted.
 
-use super::name::PeerName;
-use super::summary::{ContestSummary, figure_names};
+use super::name::{PeerName, field};
+use super::summary::{BestRatios, ContestSummary, figure_names};
 use crate::measure::latency::Summary;
 use crate::record::assertion::{self, Numbers};
 use crate::record::expression::{AssertionError, Expression};
-use crate::record::{PeerRecord, RatioRecord};
+use crate::record::{BestRecord, PeerRecord, RatioRecord};
 use std::collections::BTreeMap;
 
 /// The peer that stands for the best of the systems that others would use.
@@ -15,12 +15,15 @@ const BEST: &str = "best";
 pub fn numbers_of(summary: &ContestSummary) -> Numbers {
     let mut numbers = Numbers::new();
     for peer in &summary.peers {
-        let name = peer.peer.replace('-', "_");
+        let name = field(&peer.peer);
         let figures = assertion::numbers_of(&PeerRecord { ratio: BTreeMap::new(), ..peer.clone() });
         numbers.extend(figures.into_iter().map(|(figure, number)| (format!("{name}.{figure}"), number)));
-        add_ratios(&name, &peer.ratio, &mut numbers);
+        add_ratios(&name, peer.ratio.iter(), &mut numbers);
     }
-    add_ratios(BEST, &summary.ratio_to_best, &mut numbers);
+    add_best(BEST, &summary.ratio_to_best, &mut numbers);
+    for (family, best) in &summary.ratio_to_best_of {
+        add_best(&best_of(family), best, &mut numbers);
+    }
     let mut add_sum = |name: &str, of: fn(&PeerRecord) -> u64| {
         numbers.insert(name.to_owned(), Some(summary.peers.iter().map(of).sum::<u64>() as f64));
     };
@@ -32,7 +35,20 @@ pub fn numbers_of(summary: &ContestSummary) -> Numbers {
     numbers
 }
 
-fn add_ratios(peer: &str, ratios: &BTreeMap<String, RatioRecord>, numbers: &mut Numbers) {
+/// The peer that stands for the best of a family.
+fn best_of(family: &str) -> String {
+    format!("{BEST}_{family}")
+}
+
+fn add_best(peer: &str, best: &BestRatios, numbers: &mut Numbers) {
+    add_ratios(peer, best.iter().map(|(figure, best)| (figure, &best.ratio)), numbers);
+}
+
+fn add_ratios<'a>(
+    peer: &str,
+    ratios: impl Iterator<Item = (&'a String, &'a RatioRecord)>,
+    numbers: &mut Numbers,
+) {
     for (figure, ratio) in ratios {
         let name = format!("ratio.{peer}.{figure}");
         numbers.insert(format!("{name}.min"), Some(ratio.min));
@@ -43,16 +59,18 @@ fn add_ratios(peer: &str, ratios: &BTreeMap<String, RatioRecord>, numbers: &mut 
 
 /// Refuses an assertion about what a comparison of these peers does not have.
 pub fn check_names(expression: &Expression, peers: &[PeerName]) -> Result<(), AssertionError> {
-    let known = numbers_of(&full_summary(peers));
+    let full = full_summary(peers);
+    let known = numbers_of(&full);
     expression.check_fields(
         |field| known.contains_key(field),
         |_| {
-            let peers: Vec<String> = peers.iter().map(|peer| peer.field()).collect();
+            let peers: Vec<String> = peers.iter().map(|peer| field(&peer.to_string())).collect();
             let ratios: Vec<&str> = figure_names().collect();
             format!(
-                "which this comparison has not: it has lost, gaps_reported, wrong, deliveries, deliveries_expected; PEER.FIGURE; and ratio.PEER.FIGURE, ours over theirs, with .min or .max behind it, where FIGURE is one of {}. PEER is one of {} and, for ratios, {BEST}",
+                "which this comparison has not: it has lost, gaps_reported, wrong, deliveries, deliveries_expected; PEER.FIGURE; and ratio.PEER.FIGURE, ours over theirs, with .min or .max behind it, where FIGURE is one of {}. PEER is one of {} and, for ratios, {BEST}{}",
                 ratios.join(", "),
-                peers.join(", ")
+                peers.join(", "),
+                full.ratio_to_best_of.keys().map(|family| format!(", {}", best_of(family))).collect::<String>()
             )
         },
     )
@@ -79,7 +97,13 @@ fn full_summary(peers: &[PeerName]) -> ContestSummary {
         ratio: ratio.clone(),
         ..PeerRecord::default()
     };
-    ContestSummary { peers: peers.iter().map(peer).collect(), ratio_to_best: ratio.clone() }
+    let best: BestRatios = figure_names().map(|name| (name.to_owned(), BestRecord::default())).collect();
+    let families = peers.iter().filter_map(|name| name.system.family());
+    ContestSummary {
+        peers: peers.iter().map(peer).collect(),
+        ratio_to_best_of: families.map(|family| (family.to_owned(), best.clone())).collect(),
+        ratio_to_best: best,
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +121,7 @@ mod tests {
             "ratio.redis.last_subscriber_us.median < 1",
             "ratio.libzmq.last_subscriber_us.median.max == 0.3",
             "ratio.best.last_subscriber_us.median == 0.5",
+            "ratio.best_libzmq.deliveries_per_s.max == 10",
             "libzmq.deliveries_per_s == 6e6",
             "corecast.lost + libzmq.lost + redis.lost == lost",
         ] {

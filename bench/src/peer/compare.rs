@@ -1,10 +1,10 @@
 //! Owns a whole comparison: every peer in every round, alternating; what each gave goes to a sink at once, so that an
 //! interruption loses nothing.
 
+use super::error::StartError;
 use super::name::{PeerName, System};
 use super::plan::{Clients, Contest};
-use super::start::StartError;
-use super::{native, pyzmq, session};
+use super::{native, own_clients, session};
 use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -48,10 +48,11 @@ pub fn compare<E>(
             progress.finish();
             match measured {
                 Ok((version, runs)) => {
-                    if let Some(version) = version {
-                        comparison.versions.insert(name, version);
+                    if let Some(version) = &version {
+                        comparison.versions.insert(name, version.clone());
                     }
-                    for run in runs {
+                    for mut run in runs {
+                        run.record.peer_version.clone_from(&version);
                         keep(&run)?;
                         comparison.runs.push(run);
                     }
@@ -90,7 +91,7 @@ fn measure(
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     match name.system.language() {
-        None => pyzmq::measure(name, round, plan, guard, (interrupt, progress)),
+        None => own_clients::measure(name, round, plan, guard, (interrupt, progress)),
         Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),
         Some(language) => session::measure((name, language, round), plan, guard, (interrupt, progress)),
     }

@@ -29,7 +29,7 @@ pub fn parse_elsewhere(text: &str) -> Result<(PeerName, Elsewhere), String> {
     let usage = "write NAME=tcp://HOST:PORT[,publish=tcp://HOST:PORT][,pid=N]";
     let (name, rest) = text.split_once('=').ok_or_else(|| format!("`{text}`: {usage}"))?;
     let name: PeerName = name.parse().map_err(|error| format!("{error}"))?;
-    if name.system.is_direct() || name.system.is_pyzmq() {
+    if name.system.is_direct() || name.system.language().is_none() {
         return Err(format!("{name} cannot run elsewhere: it is part of this command"));
     }
     let mut words = rest.split(',');

@@ -5,12 +5,17 @@
 //! |---|---|
 //! | [`name`] | the peers, by name |
 //! | [`plan`] | the plan of a comparison |
-//! | [`start`] | how each peer is started, and why so |
+//! | `product` | the servers that read a configuration file, edition by edition |
+//! | [`program`] | where the programs of peers are |
+//! | [`installed`] | the list of peers, and which are there |
+//! | [`start`] | how each peer is started |
+//! | `version` | the question to a running server which version it is |
+//! | [`error`] | the reasons for which a peer is not measured |
 //! | [`elsewhere`] | the arguments of a peer that runs already |
 //! | `session` | one peer in one round: memory, paced run, flood |
 //! | [`outcome`] | the fields of a record that say which peer it was of |
 //! | `native` | our broker with subscribers of our own library |
-//! | `pyzmq` | the ancestor's way: a swarm of Python |
+//! | `own_clients` | peers with clients of their own: a swarm of Python |
 //! | [`compare`] | all peers in all rounds, and those that are not there |
 //! | [`summary`] | medians, and ratios of ours to each |
 //! | [`assertion`] | `--assert` over a comparison |
@@ -19,12 +24,17 @@
 pub mod assertion;
 pub mod compare;
 pub mod elsewhere;
+pub mod error;
+pub mod installed;
 pub mod name;
 mod native;
 pub mod outcome;
+mod own_clients;
 pub mod plan;
-mod pyzmq;
+mod product;
+pub mod program;
 mod session;
 pub mod start;
 pub mod summary;
 pub mod text;
+mod version;

@@ -20,12 +20,20 @@ pub enum System {
     Libzmq,
     /// The same with topic and payload in one part, which libzmq does faster.
     LibzmqOnePart,
-    /// nats-server.
+    /// nats-server, as the system has it.
     Nats,
-    /// redis-server.
+    /// The newer nats-server that `scripts/peers.sh` gets.
+    NatsPinned,
+    /// redis-server, as the system has it.
     Redis,
+    /// The newer redis-server that `scripts/peers.sh` gets.
+    RedisPinned,
+    /// The same with four I/O threads.
+    RedisPinnedIo4,
     /// mosquitto.
     Mosquitto,
+    /// Zenoh's router, with sessions of its own library.
+    Zenoh,
     /// A bare loop that sends every message to every socket by itself.
     Floor,
     /// The same, but in a flood it sends the same bytes in blocks of 64 KiB.
@@ -54,20 +62,25 @@ enum Kind {
     Ancestor,
 }
 
-/// All systems: name, kind, and the protocol of their subscribers; none if these are not ours.
-const SYSTEMS: [(System, &str, Kind, Option<Language>); 14] = [
+/// All systems: name, kind, and the protocol of their subscribers; none if these are not ours. The name of a rival
+/// begins with its family, and a version in it is that of `bench/peers/requirements.txt`.
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 18] = [
+    (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
     (System::CorecastBefore, "corecast-before", Kind::Before, Some(Language::Native)),
     (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
     (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),
-    (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
-    (System::LibzmqOnePart, "libzmq-one-part", Kind::Rival, Some(Language::ZmtpOnePart)),
     (System::Libzmq, "libzmq", Kind::Rival, Some(Language::ZmtpTwoParts)),
+    (System::LibzmqOnePart, "libzmq-one-part", Kind::Rival, Some(Language::ZmtpOnePart)),
     (System::Nats, "nats", Kind::Rival, Some(Language::Nats)),
+    (System::NatsPinned, "nats-2.15", Kind::Rival, Some(Language::Nats)),
     (System::Redis, "redis", Kind::Rival, Some(Language::Redis)),
+    (System::RedisPinned, "redis-8.2", Kind::Rival, Some(Language::Redis)),
+    (System::RedisPinnedIo4, "redis-8.2-io4", Kind::Rival, Some(Language::Redis)),
     (System::Mosquitto, "mosquitto", Kind::Rival, Some(Language::Mqtt)),
+    (System::Zenoh, "zenoh-1.10", Kind::Rival, None),
+    (System::Floor, "floor", Kind::Floor, Some(Language::Lengths)),
     (System::FloorBlocks, "floor-blocks", Kind::Floor, Some(Language::Lengths)),
     (System::FloorFrames, "floor-frames", Kind::Floor, Some(Language::Native)),
-    (System::Floor, "floor", Kind::Floor, Some(Language::Lengths)),
     (System::PyzmqProxy, "pyzmq-proxy", Kind::Ancestor, None),
     (System::PyzmqDirect, "pyzmq-direct", Kind::Ancestor, None),
 ];
@@ -77,6 +90,16 @@ impl System {
         let row = SYSTEMS.iter().find(|(system, ..)| *system == self);
         let (_, name, kind, language) = *row.expect("every system is in the table");
         (name, kind, language)
+    }
+
+    /// All systems.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SYSTEMS.iter().map(|(system, ..)| *system)
+    }
+
+    /// Its name, without a transport.
+    pub fn name(self) -> &'static str {
+        self.row().0
     }
 
     /// The protocol of its subscribers; `None` if they are not ours.
@@ -94,6 +117,12 @@ impl System {
         self.row().1 == Kind::Rival
     }
 
+    /// The family of a rival: its editions and forms, of which the best is what we are compared with.
+    pub fn family(self) -> Option<&'static str> {
+        let name = self.name();
+        self.is_rival().then(|| name.split_once('-').map_or(name, |(family, _)| family))
+    }
+
     /// True for a bare loop.
     pub fn is_floor(self) -> bool {
         self.row().1 == Kind::Floor
@@ -104,16 +133,11 @@ impl System {
         self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
     }
 
-    /// True if its subscribers are Python's.
-    pub fn is_pyzmq(self) -> bool {
-        self.row().1 == Kind::Ancestor
-    }
-
     /// The reason for which it is not measured over Unix sockets, if there is one.
     pub fn why_not_uds(self) -> Option<&'static str> {
         match self {
-            System::Nats => Some("nats-server has no Unix sockets"),
-            System::CorecastZmtp | System::PyzmqProxy | System::PyzmqDirect => {
+            System::Nats | System::NatsPinned => Some("nats-server has no Unix sockets"),
+            System::CorecastZmtp | System::Zenoh | System::PyzmqProxy | System::PyzmqDirect => {
                 Some("it is measured over TCP only")
             }
             _ => None,
@@ -131,27 +155,63 @@ pub struct PeerName {
 }
 
 /// A word that names no peer.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "`{0}` is no peer: there are corecast, corecast-before, corecast-direct, corecast-zmtp, libzmq, libzmq-one-part, nats, redis, mosquitto, floor, floor-blocks, floor-frames, pyzmq-proxy and pyzmq-direct; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-uds"
-)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnknownPeer(String);
+
+impl std::error::Error for UnknownPeer {}
+
+impl fmt::Display for UnknownPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = SYSTEMS.map(|(_, name, ..)| name).join(", ");
+        write!(
+            f,
+            "`{}` is no peer: there are {names}; -all behind the first word of a name stands for all that begin with \
+             it, such as redis-all; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or \
+             corecast-uds",
+            self.0
+        )
+    }
+}
+
+/// A name without the transport, which may stand inside it: `floor-tcp-blocks`.
+fn without_transport(text: &str) -> (String, Option<Transport>) {
+    let mut words: Vec<&str> = text.split('-').collect();
+    let at = words.iter().skip(1).position(|word| matches!(*word, "tcp" | "uds"));
+    let transport = at.map(|at| match words.remove(at + 1) {
+        "tcp" => Transport::Tcp,
+        _ => Transport::Uds,
+    });
+    (words.join("-"), transport)
+}
 
 impl FromStr for PeerName {
     type Err = UnknownPeer;
 
     fn from_str(text: &str) -> Result<Self, UnknownPeer> {
-        let unknown = || UnknownPeer(text.to_owned());
-        // `floor-tcp-blocks`: the transport may stand inside the name.
-        let mut words: Vec<&str> = text.split('-').collect();
-        let mut transport = None;
-        if let Some(at) = words.iter().skip(1).position(|word| matches!(*word, "tcp" | "uds")) {
-            let tcp = words.remove(at + 1) == "tcp";
-            transport = Some(if tcp { Transport::Tcp } else { Transport::Uds });
-        }
-        let name = words.join("-");
+        let (name, transport) = without_transport(text);
         let found = SYSTEMS.iter().find(|(_, known, ..)| *known == name);
-        found.map(|(system, ..)| PeerName { system: *system, transport }).ok_or_else(unknown)
+        found
+            .map(|(system, ..)| PeerName { system: *system, transport })
+            .ok_or_else(|| UnknownPeer(text.to_owned()))
+    }
+}
+
+/// Peers as one word names them: a peer, or all of a family (`redis-all`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerNames(pub Vec<PeerName>);
+
+impl FromStr for PeerNames {
+    type Err = UnknownPeer;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPeer> {
+        let (name, transport) = without_transport(text);
+        let family = name.strip_suffix("-all");
+        let of_family = System::all().filter(|system| family.is_some() && system.family() == family);
+        let names: Vec<PeerName> = of_family.map(|system| PeerName { system, transport }).collect();
+        match names[..] {
+            [] => Ok(PeerNames(vec![text.parse()?])),
+            _ => Ok(PeerNames(names)),
+        }
     }
 }
 
@@ -161,7 +221,7 @@ impl fmt::Display for PeerName {
         match self.system {
             System::FloorBlocks => write!(f, "floor{transport}-blocks"),
             System::FloorFrames => write!(f, "floor{transport}-frames"),
-            system => write!(f, "{}{transport}", system.row().0),
+            system => write!(f, "{}{transport}", system.name()),
         }
     }
 }
@@ -171,11 +231,16 @@ impl PeerName {
     pub fn transport(self, usual: Transport) -> Transport {
         self.transport.unwrap_or(usual)
     }
+}
 
-    /// The name in a field path, where a dash would be a minus: `floor_tcp_blocks`.
-    pub fn field(self) -> String {
-        self.to_string().replace('-', "_")
-    }
+/// The family of a rival, by its name in records.
+pub fn family_of(peer: &str) -> Option<&'static str> {
+    peer.parse::<PeerName>().ok()?.system.family()
+}
+
+/// A peer's name in a field path, where a dash would be a minus and a dot the next field: `redis_8_2`.
+pub fn field(peer: &str) -> String {
+    peer.replace(['-', '.'], "_")
 }
 
 #[cfg(test)]
@@ -199,11 +264,40 @@ mod tests {
         let named = |text: &str| text.parse::<PeerName>().unwrap();
         assert_eq!(named("floor-tcp-blocks").system, System::FloorBlocks);
         assert_eq!(named("floor-tcp-blocks"), named("floor-blocks-tcp"));
-        assert_eq!(named("floor-tcp-blocks").field(), "floor_tcp_blocks");
+        assert_eq!(field("floor-tcp-blocks"), "floor_tcp_blocks");
+        assert_eq!(named("redis-8.2-uds-io4"), named("redis-8.2-io4-uds"));
         assert_eq!(named("corecast-uds").transport(Transport::Tcp), Transport::Uds);
         assert_eq!(named("corecast").transport(Transport::Tcp), Transport::Tcp);
         for wrong in ["", "kafka", "floor-", "tcp", "floor-tcp-uds"] {
             assert!(wrong.parse::<PeerName>().unwrap_err().to_string().contains("pyzmq-direct"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_family_stands_for_all_of_it() {
+        let named = |text: &str| text.parse::<PeerNames>().unwrap().0;
+        let names = |text: &str| named(text).iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        assert_eq!(names("nats-all"), "nats,nats-2.15");
+        assert_eq!(names("redis-all-uds"), "redis-uds,redis-8.2-uds,redis-8.2-io4-uds");
+        assert_eq!(names("libzmq-all"), "libzmq,libzmq-one-part");
+        assert_eq!(names("redis"), "redis", "a name is never more than one");
+        for wrong in ["floor-all", "corecast-all", "all", "-all", "redis-all-all"] {
+            assert!(wrong.parse::<PeerNames>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn versions_in_names_are_those_that_are_installed() {
+        let pins = include_str!("../../peers/requirements.txt");
+        for (_, name, ..) in SYSTEMS {
+            let mut words = name.split('-').skip(1);
+            let Some(version) = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+            else {
+                continue;
+            };
+            let family = name.split('-').next().unwrap();
+            let pinned = format!("# {family} {version}.");
+            assert!(pins.lines().any(|line| line.starts_with(&pinned)), "{name}: no `{pinned}` in\n{pins}");
         }
     }
 }

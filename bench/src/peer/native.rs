@@ -1,9 +1,9 @@
 //! Owns our broker with subscribers of our own library: what its users get, where the raw sockets show what the
 //! broker alone does.
 
+use super::error::StartError;
 use super::name::PeerName;
 use super::plan::Contest;
-use super::start::StartError;
 use crate::experiment::outcome::Outcome;
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::run::run;

@@ -1,10 +1,12 @@
-//! Owns the ancestor's way as a peer: a swarm of Python, with its latencies put through the same statistics as ours.
-//! Only the paced run: a flood would measure Python.
+//! Owns peers whose subscribers are their own clients, in a swarm of Python: the ancestor's way, and Zenoh, whose
+//! protocol none of our raw sockets speaks. Their latencies go through the same statistics as ours. Only the paced run: a
+//! flood would measure Python.
 
+use super::error::StartError;
 use super::name::{PeerName, System};
 use super::outcome::{Label, label};
 use super::plan::Contest;
-use super::start::{StartError, find_python};
+use super::program::{find_pyzmq, find_zenoh};
 use crate::experiment::outcome::{Outcome, sum_up};
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
@@ -24,7 +26,9 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+const SWARM: &str = include_str!("../../python/swarm.py");
 const ANCESTOR: &str = include_str!("../../python/ancestor.py");
+const ZENOH: &str = include_str!("../../python/zenoh_router.py");
 /// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The only publisher.
@@ -35,8 +39,7 @@ const PUBLISHER: PublisherIndex = PublisherIndex(0);
 struct Ready {
     fan_out_pid: u32,
     rss_before_bytes: u64,
-    libzmq: String,
-    pyzmq: String,
+    version: String,
 }
 
 /// The script's line once all is sent.
@@ -60,16 +63,23 @@ pub(super) fn measure(
         return Err(StartError::Unsupported(why.into()));
     }
     progress.phase("starting, connecting");
+    let (python, script, clients, first) = match name.system {
+        System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
+        System::PyzmqProxy => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("proxy")),
+        _ => (find_pyzmq()?, ANCESTOR, "pyzmq", Some("direct")),
+    };
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
-    let script = folder.path().join("ancestor.py");
-    std::fs::write(&script, ANCESTOR).map_err(|error| failed(error.to_string()))?;
-    let mode = if name.system == System::PyzmqProxy { "proxy" } else { "direct" };
+    let file = folder.path().join("peer.py");
+    for (path, text) in [(&file, script), (&folder.path().join("swarm.py"), SWARM)] {
+        std::fs::write(path, text).map_err(|error| failed(error.to_string()))?;
+    }
     let messages = messages_in(plan.duration(), plan.rate_hz());
     let numbers = [plan.run.subscribers, plan.threads, plan.run.size_bytes].map(|number| number.to_string());
-    let mut args = vec![script.into_os_string(), mode.into()];
+    let mut args = vec![file.into_os_string()];
+    args.extend(first.map(Into::into));
     args.extend(numbers.map(Into::into));
     args.extend([plan.rate_hz().to_string().into(), messages.to_string().into()]);
-    let program = Program { name: "it", file: find_python()?, args, stdin: true, stdout: true };
+    let program = Program { name: "it", file: python, args, stdin: true, stdout: true };
     let mut process = Process::start(&program, guard).map_err(|error| failed(error.to_string()))?;
     let line = process.first_line().map_err(|error| failed(error.to_string()))?;
     let ready: Ready = serde_json::from_str(&line).map_err(|_| failed(format!("it says `{line}`")))?;
@@ -87,13 +97,11 @@ pub(super) fn measure(
     // Its sockets are its own business.
     let planned = plan.plan_of(name, Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 });
     let mut run = sum_up(&planned, sent, deliveries, ending);
-    let about = Label { name, round, clients: "pyzmq", rss_per_subscriber_bytes: rss };
+    let about = Label { name, round, clients, rss_per_subscriber_bytes: rss };
     label(&about, before.zip(answer.usage), &mut run.record);
-    run.record
-        .notes
-        .push(format!("a process for each of {} cores, a thread for each subscriber", plan.threads));
-    let version = format!("{} (libzmq {})", ready.pyzmq, ready.libzmq);
-    Ok((Some(version), vec![run]))
+    let note = format!("own clients, in Python: a process for each of {} cores", plan.threads);
+    run.record.notes.push(note);
+    Ok((Some(ready.version), vec![run]))
 }
 
 /// The script's output after the order to go.
@@ -111,7 +119,7 @@ fn run(
 ) -> Result<Answer, String> {
     let (mut stdin, mut stdout) = process.pipes().ok_or("its pipes are not there")?;
     writeln!(stdin, "go").map_err(|error| format!("it takes no orders: {error}"))?;
-    let reader = spawn_plain("pyzmq-stdout", move || {
+    let reader = spawn_plain("swarm-stdout", move || {
         let (mut first, mut rest) = (String::new(), String::new());
         let read = stdout.read_line(&mut first).and_then(|_| {
             // The figures are there: what the fan-out cost is read before it ends.

@@ -1,10 +1,11 @@
 //! Owns one peer in one round: started fresh, its memory measured with everybody there and idle, then a paced run and
 //! a flood with the same subscribers.
 
+use super::error::StartError;
 use super::name::PeerName;
 use super::outcome::{Label, label};
 use super::plan::Contest;
-use super::start::{self, StartError};
+use super::{start, version};
 use crate::experiment::drive::{Drive, wait_until_ready};
 use crate::experiment::error::DriveError;
 use crate::experiment::outcome::{Outcome, outcome};
@@ -47,12 +48,13 @@ pub(super) fn measure(
         Some(elsewhere) => elsewhere.server(),
         None => start::start(name, contest, guard)?,
     };
+    let version = version::ask(language, &server.subscribe_at).or_else(|| server.version.clone());
     let measured = runs((name, language, round), contest, &mut server, (interrupt, progress));
     let runs = measured.map_err(|error| StartError::Failed {
         program: name.to_string(),
         why: format!("{error}{}", server.failure_suffix()),
     })?;
-    Ok((server.version.clone(), runs))
+    Ok((version, runs))
 }
 
 fn runs(

@@ -5,8 +5,8 @@ use super::name::PeerName;
 use super::plan::Contest;
 use crate::experiment::outcome::Outcome;
 use crate::measure::latency::Latencies;
-use crate::order::median;
-use crate::record::{PeerRecord, RatioRecord, RunRecord, thousandths};
+use crate::order::{grouped, median};
+use crate::record::{BestRecord, PeerRecord, RatioRecord, RunRecord, thousandths};
 use crate::results::Raw;
 use std::collections::BTreeMap;
 
@@ -44,13 +44,18 @@ pub fn figure_names() -> impl Iterator<Item = &'static str> {
     FIGURES.iter().map(|figure| figure.name)
 }
 
+/// Ours over the best of several, by the name of the figure.
+pub type BestRatios = BTreeMap<String, BestRecord>;
+
 /// All peers, over all rounds.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct ContestSummary {
     /// The peers that were measured at all, in the order in which they were named.
     pub peers: Vec<PeerRecord>,
-    /// Ours over the best of the systems that others would use.
-    pub ratio_to_best: BTreeMap<String, RatioRecord>,
+    /// Ours over the best of the systems that others would use, figure by figure.
+    pub ratio_to_best: BestRatios,
+    /// Ours over the best of each family of these, by its name.
+    pub ratio_to_best_of: BTreeMap<String, BestRatios>,
 }
 
 /// Sums a comparison up.
@@ -70,16 +75,35 @@ pub fn summarize(plan: &Contest, comparison: &ContestRuns) -> ContestSummary {
     });
     let peers = peers.collect();
     let rivals: Vec<PeerName> = measured.iter().copied().filter(|name| name.system.is_rival()).collect();
-    let ratio_to_best = ratios(plan, |figure, round| {
-        let ours = in_round(runs, ours?, figure, round)?;
-        let theirs = rivals.iter().filter_map(|rival| in_round(runs, *rival, figure, round));
-        let best = theirs.reduce(|best, other| match figure.more_is_better {
-            true => best.max(other),
-            false => best.min(other),
-        })?;
-        Some(ours / best)
-    });
-    ContestSummary { peers, ratio_to_best }
+    let over_best =
+        |of: &[PeerName]| ours.map(|ours| ratios_to_best(plan, runs, ours, of)).unwrap_or_default();
+    let families =
+        grouped(rivals.iter().copied(), |name| name.system.family().unwrap_or_default().to_owned());
+    let ratio_to_best_of = families.into_iter().map(|(family, of)| (family, over_best(&of))).collect();
+    ContestSummary { peers, ratio_to_best: over_best(&rivals), ratio_to_best_of }
+}
+
+/// Ours over the best of these peers, round by round.
+fn ratios_to_best(plan: &Contest, runs: &[Outcome], ours: PeerName, peers: &[PeerName]) -> BestRatios {
+    let of_figure = |figure: &Figure| {
+        let best_of = |round: u32| {
+            let theirs = peers.iter().filter_map(|peer| Some((*peer, in_round(runs, *peer, figure, round)?)));
+            theirs.reduce(|best, other| {
+                let better = if figure.more_is_better { other.1 > best.1 } else { other.1 < best.1 };
+                if better { other } else { best }
+            })
+        };
+        let rounds = (1..=plan.rounds).filter_map(|round| {
+            let (peer, best) = best_of(round)?;
+            Some((peer, in_round(runs, ours, figure, round)? / best))
+        });
+        let (best, ratios): (Vec<PeerName>, Vec<f64>) = rounds.unzip();
+        let mut over = grouped(&best, |peer| peer.to_string());
+        over.sort_by_key(|(_, rounds)| std::cmp::Reverse(rounds.len()));
+        let over = over.into_iter().map(|(peer, _)| peer).collect();
+        Some((figure.name.to_owned(), BestRecord { ratio: RatioRecord::over(ratios)?, over }))
+    };
+    FIGURES.iter().filter_map(of_figure).collect()
 }
 
 fn of_peer(runs: &[Outcome], name: PeerName) -> impl Iterator<Item = &Outcome> {
@@ -204,8 +228,28 @@ pub(super) mod tests {
     fn the_best_is_the_best_of_each_figure() {
         let (plan, comparison) = sample();
         let best = summarize(&plan, &comparison).ratio_to_best;
-        assert_eq!(best["last_subscriber_us.median"].median, 0.5, "redis' latency");
-        assert_eq!(best["deliveries_per_s"].median, 10.0, "libzmq's flood");
+        assert_eq!(best["last_subscriber_us.median"].ratio.median, 0.5);
+        assert_eq!(best["last_subscriber_us.median"].over, ["redis"]);
+        assert_eq!(best["deliveries_per_s"].ratio.median, 10.0);
+        assert_eq!(best["deliveries_per_s"].over, ["libzmq"]);
+    }
+
+    #[test]
+    fn the_best_of_a_family_may_be_another_one_in_another_round() {
+        let (mut plan, mut comparison) = sample();
+        plan.peers[1] = "redis-8.2".parse().unwrap();
+        for run in comparison.runs.iter_mut().map(|run| &mut run.record) {
+            match (run.peer.as_deref(), run.round) {
+                (Some("libzmq"), _) => run.peer = Some("redis-8.2".into()),
+                (Some("redis"), Some(2)) => run.deliveries_per_s *= 10.0,
+                _ => {}
+            }
+        }
+        let summary = summarize(&plan, &comparison);
+        assert_eq!(summary.ratio_to_best_of.keys().collect::<Vec<_>>(), ["redis"]);
+        let flood = &summary.ratio_to_best_of["redis"]["deliveries_per_s"];
+        assert_eq!((flood.ratio.min, flood.ratio.max), (3.0, 10.0));
+        assert_eq!(flood.over, ["redis-8.2", "redis"], "the one of more rounds first");
     }
 
     #[test]

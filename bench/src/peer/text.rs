@@ -1,8 +1,9 @@
 //! Owns the text about a comparison that goes to stdout: each peer's figures, and ours over them. The record has all of
 //! it, with more digits.
 
+use super::name::family_of;
 use super::plan::Contest;
-use super::summary::ContestSummary;
+use super::summary::{BestRatios, ContestSummary};
 use crate::record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{Cell, Table};
 use crate::unit::{Unit, count, digits, duration, number};
@@ -35,11 +36,15 @@ pub fn render(
         plan.rounds,
         figures(&summary.peers).text(1)
     );
+    if summary.peers.iter().any(has_own_clients) {
+        text.push_str("* clients of its own, in Python: their time is in its figures\n");
+    }
     if summary.peers.iter().any(|peer| !peer.ratio.is_empty()) {
         let ours = summary.peers.iter().find(|peer| peer.ratio.is_empty());
         let ours = ours.map_or("ours", |peer| peer.peer.as_str());
         text.push_str(&format!("\n{ours} over each, median of the rounds (least to greatest)\n"));
         text.push_str(&ratios(summary).text(1));
+        text.push_str(&best_of_families(summary));
     }
     let versions =
         summary.peers.iter().filter_map(|peer| Some(format!("{} {}", peer.peer, peer.version.as_ref()?)));
@@ -92,24 +97,58 @@ fn figures(peers: &[PeerRecord]) -> Table {
             peer.rss_per_subscriber_bytes.map(|bytes| Unit::Bytes.text(bytes)),
             Some(count(peer.lost)),
         ];
-        table.row(std::iter::once(Cell::text(&peer.peer)).chain(figures.map(Cell::known)));
+        let mark = if has_own_clients(peer) { "*" } else { "" };
+        let name = Cell::text(format!("{}{mark}", peer.peer));
+        table.row(std::iter::once(name).chain(figures.map(Cell::known)));
     }
     table
+}
+
+/// True if neither our raw sockets nor our library subscribed to it.
+fn has_own_clients(peer: &PeerRecord) -> bool {
+    !["raw", "native"].contains(&&peer.clients[..])
 }
 
 fn ratios(summary: &ContestSummary) -> Table {
     let headings = RATIOS.map(|(_, heading)| heading);
     let mut table = Table::new("", [&["over"], &headings[..]].concat(), "");
-    let peers = summary.peers.iter().map(|peer| (peer.peer.as_str(), &peer.ratio));
-    let best = ("best of the rivals", &summary.ratio_to_best);
-    for (name, ratios) in peers.chain([best]).filter(|(_, ratios)| !ratios.is_empty()) {
-        let of = |(figure, _): (&str, _)| {
-            let RatioRecord { median, min, max } = ratios.get(figure)?;
-            Some(format!("{} ({}–{})", digits(*median), digits(*min), digits(*max)))
+    let mut row = |name: &str, of: &dyn Fn(&str) -> Option<RatioRecord>| {
+        let cell = |(figure, _): (&str, _)| {
+            let RatioRecord { median, min, max } = of(figure)?;
+            Some(format!("{} ({}–{})", digits(median), digits(min), digits(max)))
         };
-        table.row(std::iter::once(Cell::text(name)).chain(RATIOS.map(of).map(Cell::known)));
+        let cells = RATIOS.map(cell);
+        if cells.iter().any(Option::is_some) {
+            table.row(std::iter::once(Cell::text(name)).chain(cells.map(Cell::known)));
+        }
+    };
+    for peer in &summary.peers {
+        row(&peer.peer, &|figure| peer.ratio.get(figure).copied());
     }
+    for (family, best) in families(summary) {
+        row(&format!("best of {family}"), &|figure| Some(best.get(figure)?.ratio));
+    }
+    row("best of the rivals", &|figure| Some(summary.ratio_to_best.get(figure)?.ratio));
     table
+}
+
+/// Families of which several peers were measured.
+fn families(summary: &ContestSummary) -> impl Iterator<Item = (&String, &BestRatios)> {
+    let measured =
+        |family: &str| summary.peers.iter().filter(|peer| family_of(&peer.peer) == Some(family)).count();
+    summary.ratio_to_best_of.iter().filter(move |(family, _)| measured(family) > 1)
+}
+
+/// The peer that was the best of its family in most rounds, figure by figure; nothing if there is one of each.
+fn best_of_families(summary: &ContestSummary) -> String {
+    let headings = RATIOS.map(|(_, heading)| heading.trim_start_matches('#'));
+    let mut table = Table::new("", [&["which is the"], &headings[..]].concat(), "");
+    for (family, best) in families(summary) {
+        let cells = RATIOS
+            .map(|(figure, _)| Cell::known(best.get(figure).and_then(|best| best.over.first().cloned())));
+        table.row(std::iter::once(Cell::text(format!("best of {family}"))).chain(cells));
+    }
+    if table.rows.is_empty() { String::new() } else { table.text(1) }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub mod expression;
 pub mod peers;
 pub mod run;
 
-pub use peers::{PeerRecord, RatioRecord, SkippedRecord};
+pub use peers::{BestRecord, PeerRecord, RatioRecord, SkippedRecord};
 pub use run::{BrokerRecord, ExecutorsRecord, HostRecord, Record, RunRecord, SCHEMA, ShardRecord};
 
 /// A figure with three decimals, as records have most of them.

@@ -19,7 +19,7 @@ pub struct PeerRecord {
     pub transport: String,
     /// `per-subscriber` or `per-executor`.
     pub sessions: String,
-    /// `raw`: the same bare sockets for every peer; else whose clients they were: `native`, `pyzmq`.
+    /// `raw`: the same bare sockets for every peer; else whose clients they were: `native`, `pyzmq`, `zenoh`.
     pub clients: String,
     /// Rounds that were measured whole.
     pub rounds: u32,
@@ -72,6 +72,17 @@ impl RatioRecord {
         let median = rounded(median(values)?);
         Some(RatioRecord { median, min: rounded(min), max: rounded(max) })
     }
+}
+
+/// Ours over the best of several.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct BestRecord {
+    /// The ratios, round by round.
+    #[serde(flatten)]
+    pub ratio: RatioRecord,
+    /// The peers that were the best of a round, the one that was it most often first.
+    #[serde(default)]
+    pub over: Vec<String>,
 }
 
 impl fmt::Display for RatioRecord {

@@ -1,7 +1,7 @@
 //! Owns the record `corecast-bench/1`: what `--json` writes, `--assert` asks about, and the tables show. The names of
 //! its fields are a promise to whoever reads the files: fields may be added, never renamed or given another meaning.
 
-use super::peers::{PeerRecord, RatioRecord, SkippedRecord};
+use super::peers::{BestRecord, PeerRecord, SkippedRecord};
 use crate::measure::environment::Environment;
 use crate::measure::latency::Summary;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,10 @@ pub struct Record {
     pub peers: Vec<PeerRecord>,
     /// In a comparison: ours over the best of the systems that others would use, figure by figure.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub ratio_to_best: BTreeMap<String, RatioRecord>,
+    pub ratio_to_best: BTreeMap<String, BestRecord>,
+    /// In a comparison: ours over the best of each family of these systems, by the family's name, figure by figure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ratio_to_best_of: BTreeMap<String, BTreeMap<String, BestRecord>>,
     /// In a comparison: peers that were not measured, and the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRecord>,
@@ -88,11 +91,14 @@ pub struct RunRecord {
     /// The system that fanned out: `corecast` if absent, else the name of a peer, such as `libzmq` or `floor-tcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// The version that this system states, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_version: Option<String>,
     /// Number of the round, from 1; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
-    /// The kind of the subscribers: `native` (the client library; if absent too) or `raw` (bare sockets, the same for
-    /// every peer).
+    /// The kind of the subscribers: `native` (the client library; if absent too), `raw` (bare sockets, the same for
+    /// every peer), or a peer's own clients: `pyzmq`, `zenoh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<String>,
     /// User and system time of whoever fans out (broker, or direct publishers) over deliveries, in nanoseconds.

@@ -89,6 +89,13 @@ impl<'a> Runs<'a> {
         rising(self.records().map(|run| &run.mode[..])).into_iter().rev().collect()
     }
 
+    /// Each peer with the version that it stated; nothing if none did.
+    pub(crate) fn peer_versions(&self) -> Option<String> {
+        let stated =
+            self.values(|run| Some(format!("{} {}", run.peer.as_ref()?, run.peer_version.as_ref()?)));
+        (!stated.is_empty()).then(|| stated.join(", "))
+    }
+
     /// The runs at a rate of their own, without floods.
     pub(crate) fn paced(&self) -> Self {
         self.only(|run| run.rate_hz.is_some())

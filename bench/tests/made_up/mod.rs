@@ -177,10 +177,18 @@ pub(crate) fn crossover(path: &Path) -> Results {
 /// `peers`: three rounds, flood and a rate.
 pub(crate) fn peers(path: &Path) -> Results {
     let question = "What does the same fan-out take through others?";
-    let mut folder = folder(path, Kind::Peers, "peers", question, 42);
+    let mut folder = folder(path, Kind::Peers, "peers", question, 54);
     let why = "mosquitto2 is not there: scripts/peers.sh install".to_owned();
     folder.skip(&[SkippedRecord { peer: "mosquitto2".into(), round: None, why }]);
-    let others = [("libzmq", 1.4), ("nats", 1.6), ("redis", 1.5), ("mosquitto", 20.0), ("floor-tcp", 0.6)];
+    let others = [
+        ("libzmq", 1.4),
+        ("nats", 1.6),
+        ("redis", 1.5),
+        ("redis-8.2", 1.3),
+        ("mosquitto", 20.0),
+        ("zenoh-1.10", 2.0),
+        ("floor-tcp", 0.6),
+    ];
     for round in 1..=3u32 {
         for rate_hz in [None, Some(20.0)] {
             let ours = [("proxy", None, 1.0), ("direct", None, 0.8)];
@@ -191,7 +199,9 @@ pub(crate) fn peers(path: &Path) -> Results {
                 made.step_ns *= factor;
                 let (mut record, raw) = run(&made, u64::from(round));
                 record.peer = peer.map(str::to_owned);
-                record.clients = Some("raw".into());
+                record.peer_version = (peer == Some("redis-8.2")).then(|| "8.2.1".to_owned());
+                let clients = if peer == Some("zenoh-1.10") { "zenoh" } else { "raw" };
+                record.clients = Some(clients.into());
                 record.round = Some(round);
                 record.shards.clear();
                 record.cpu_ns_per_delivery = Some(900.0 * factor * (1.0 + f64::from(round) / 20.0));

@@ -10,12 +10,16 @@ use super::super::runs::{Measure, OverRounds, Runs};
 use super::super::table::{Cell, Table};
 use super::counts::{median, median_to_last};
 use super::scaling::cpu;
-use crate::order::rising;
+use crate::order::{grouped, rising};
+use crate::peer::name::family_of;
 use crate::record::RunRecord;
 use crate::unit::{Unit, counted, digits, payload};
 
 /// Our name in records.
 const OURS: &str = "corecast";
+
+/// Stands behind the name of a peer whose subscribers are its own clients.
+const OWN_CLIENTS: &str = " (own clients)";
 
 /// A figure that peers are compared by.
 struct Metric {
@@ -89,7 +93,15 @@ fn bar_name(run: &RunRecord) -> String {
     if is_ours(&name) && run.clients.as_deref() == Some("native") {
         name += ", native clients";
     }
+    if run.clients.as_deref().is_some_and(|clients| !["raw", "native"].contains(&clients)) {
+        name += OWN_CLIENTS;
+    }
     name
+}
+
+/// The family of a peer that somebody would use in place of ours.
+fn family(run: &RunRecord) -> Option<&'static str> {
+    run.peer.as_deref().and_then(family_of)
 }
 
 fn is_ours(peer: &str) -> bool {
@@ -115,6 +127,13 @@ impl<'a> Case<'a> {
     /// The rounds of one.
     fn of(&self, name: &str) -> Runs<'a> {
         self.runs.only(|run| bar_name(run) == name)
+    }
+
+    /// The rounds of each family that several peers are of.
+    fn families(&self) -> Vec<(&'static str, Runs<'a>)> {
+        let families = self.runs.by(family).into_iter();
+        let named = families.filter_map(|(family, runs)| Some((family?, runs)));
+        named.filter(|(_, runs)| runs.values(|run| Some(bar_name(run))).len() > 1).collect()
     }
 
     /// The metrics that apply.
@@ -161,7 +180,13 @@ pub(crate) fn blocks(runs: &Runs<'_>) -> Vec<Block> {
     }
     let cases = cases(runs);
     let plots = METRICS.iter().filter_map(|metric| plot(runs, &cases, metric));
-    plots.chain(cases.iter().filter_map(ratios).map(Block::Table)).collect()
+    let tables = cases.iter().filter_map(ratios).map(Block::Table);
+    plots.chain(tables).chain(versions(runs).map(Block::Words)).collect()
+}
+
+/// The versions that peers stated.
+fn versions(runs: &Runs<'_>) -> Option<String> {
+    Some(format!("Versions, as the peers state them: {}.", runs.peer_versions()?))
 }
 
 fn plot(runs: &Runs<'_>, cases: &[Case<'_>], metric: &Metric) -> Option<Block> {
@@ -219,17 +244,43 @@ fn ratios(case: &Case<'_>) -> Option<Table> {
         let cell = |metric| Cell::known(ratio(&ours.rounds, &theirs, metric).map(ratio_in_words));
         table.row(std::iter::once(Cell::text(&name[..])).chain(case.metrics().map(cell)));
     }
+    for (family, theirs) in case.families() {
+        let cell = |metric| {
+            let ratio = ratio(&ours.rounds, &theirs, metric)?;
+            Some(format!("{}, {}", ratio_in_words(ratio), best_name(&theirs, metric)?))
+        };
+        let cells = case.metrics().map(|metric| Cell::known(cell(metric)));
+        table.row(std::iter::once(Cell::text(format!("best of {family}"))).chain(cells));
+    }
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// Those over these, round by round.
+/// Those over the best of these, round by round.
 fn ratio(those: &Runs<'_>, these: &Runs<'_>, metric: &Metric) -> Option<OverRounds> {
     let ratio = |that: &RunRecord| {
-        let this = these.records().find(|this| this.round == that.round)?;
-        let (that, this) = ((metric.figure)(that)?, (metric.figure)(this)?);
-        (this > 0.0).then_some(that / this)
+        let best = best_of_round(these, that.round, metric)?;
+        Some((metric.figure)(that)? / (metric.figure)(best)?)
     };
     those.over(ratio)
+}
+
+/// The best run of a round.
+fn best_of_round<'a>(runs: &Runs<'a>, round: Option<u32>, metric: &Metric) -> Option<&'a RunRecord> {
+    let figure = |run: &RunRecord| (metric.figure)(run).unwrap_or_default();
+    let of_round = runs.records().filter(|run| run.round == round && figure(run) > 0.0);
+    let more_is_better = metric.unit == Unit::PerS;
+    of_round.reduce(|best, run| {
+        let better = if more_is_better { figure(run) > figure(best) } else { figure(run) < figure(best) };
+        if better { run } else { best }
+    })
+}
+
+/// The name of the peer that was the best in most rounds.
+fn best_name(runs: &Runs<'_>, metric: &Metric) -> Option<String> {
+    let rounds = runs.values(|run| Some(run.round)).into_iter();
+    let best = rounds.filter_map(|round| best_of_round(runs, round, metric)).map(bar_name);
+    let names = grouped(best, String::clone).into_iter().rev();
+    Some(names.max_by_key(|(_, rounds)| rounds.len())?.0)
 }
 
 /// With the least and the greatest.
@@ -246,12 +297,26 @@ pub(crate) fn answers(runs: &Runs<'_>) -> Vec<String> {
         let metric = if case.flood { &METRICS[0] } else { &METRICS[1] };
         let figures = case.figures(metric);
         let ours = reference(&figures)?;
-        let over = |peer: &Entrant<'_>| {
-            let ratio = ratio(&ours.rounds, &peer.rounds, metric)?;
-            Some(format!("{} {}'s", Unit::Ratio.text(ratio.median), peer.name))
+        let over = |(name, rounds): (&str, &Runs<'_>)| {
+            let ratio = ratio(&ours.rounds, rounds, metric)?;
+            let (peer, behind) = match name.strip_suffix(OWN_CLIENTS) {
+                Some(peer) => (peer, OWN_CLIENTS),
+                None => (name, ""),
+            };
+            Some(format!("{} {peer}'s{behind}", Unit::Ratio.text(ratio.median)))
         };
-        let others = figures.iter().filter(|figure| figure.series == OTHERS);
-        let others: Vec<String> = others.filter_map(over).collect();
+        // Of a family only the best.
+        let families = case.families();
+        let best_of = |(family, rounds): &(&str, Runs<'_>)| {
+            let words = over((&best_name(rounds, metric)?, rounds))?;
+            Some(format!("{words} (the best of {family})"))
+        };
+        let alone = |figure: &&Entrant<'_>| {
+            let family = figure.rounds.first().and_then(family);
+            figure.series == OTHERS && families.iter().all(|(other, _)| Some(*other) != family)
+        };
+        let others = figures.iter().filter(alone).filter_map(|peer| over((&peer.name, &peer.rounds)));
+        let others: Vec<String> = families.iter().filter_map(best_of).chain(others).collect();
         (!others.is_empty()).then(|| {
             let what = if case.flood { "deliveries a second" } else { "median time to the last subscriber" };
             let (name, figure) = (&ours.name, metric.unit.text(ours.over.median));

@@ -219,6 +219,7 @@ fn differs(a: &Source, b: &Source) -> Vec<Difference> {
         ("version", one.version.clone(), other.version.clone()),
         ("commit", one.git_commit.clone(), other.git_commit.clone()),
         ("build", one.build.clone(), other.build.clone()),
+        ("peers", known(&Runs::all(a).peer_versions()), known(&Runs::all(b).peer_versions())),
     ];
     let differ = all.into_iter().filter(|(_, a, b)| a != b);
     differ.map(|(what, a, b)| Difference { what, a, b }).collect()
