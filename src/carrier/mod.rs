@@ -6,7 +6,7 @@
 //! | `link_item` | messages from one neighbour to another |
 //! | `counted` | interest that is passed on first on, last off |
 //! | `late` | changes of interest that wait until the next hop reads again |
-//! | `acks` | numbered changes, and requests that wait until every neighbour has seen one |
+//! | `acks` | numbered changes, and what waits until every neighbour has seen one |
 //! | `outgoing` | items that wait for one neighbour, and the publishers that are held while too many do |
 //! | `back_off` | the time of the next attempt to connect |
 //! | `audience` | the sessions that messages are for, by the way on which they came |
@@ -37,7 +37,7 @@ mod outbound;
 mod outgoing;
 mod parcel;
 
-pub(crate) use acks::Acks;
+pub(crate) use acks::{Acks, Unconfirmed};
 pub(crate) use audience::Audience;
 pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;

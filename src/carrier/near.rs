@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::acks::Acks;
+use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
 use super::link_item::LinkItem;
 use super::outgoing::Outgoing;
@@ -44,8 +44,10 @@ pub(super) struct Near {
     /// Confirmations that shards wait for: due when the far end knows so many changes, to which shard, of which of its
     /// own changes.
     unanswered: VecDeque<(u64, ShardId, u64)>,
+    /// Changes of the far end, and how far each shard has seen them.
+    acks: Acks,
     /// Fences of the far end, answered when all shards know what came before.
-    fences: Acks<u64>,
+    fences: Unconfirmed<u64>,
     /// Full queues of sessions that hold what comes from the far end.
     held_by: u32,
     /// Shards with items that wait for their link.
@@ -62,7 +64,8 @@ impl Near {
             changes: 0,
             known: 0,
             unanswered: VecDeque::new(),
-            fences: Acks::new(shards),
+            acks: Acks::new(shards),
+            fences: Unconfirmed::default(),
             held_by: 0,
             links: Vec::new(),
         }
@@ -107,7 +110,7 @@ impl Near {
             }
             // All that came before it stands in the way out before all that comes behind it.
             LinkItem::Fence { seq } => self.unanswered.push_back((self.changes, from, seq)),
-            LinkItem::InterestSeen { seq } => self.fences.seen_by(from, seq),
+            LinkItem::InterestSeen { seq } => self.acks.seen_by(from, seq),
             LinkItem::Hold { .. } => self.held_by += 1,
             LinkItem::Release { .. } => self.held_by -= 1,
             LinkItem::LastBatch => {
@@ -162,7 +165,7 @@ impl Near {
 
     /// Tells every shard that the far end wants a filter, or no longer.
     pub(super) fn far_wants(&mut self, filter: &Filter, wanted: bool) {
-        let seq = self.fences.next();
+        let seq = self.acks.next();
         for shard in self.all() {
             self.send(shard, LinkItem::Interest { seq, filter: filter.clone(), wanted });
         }
@@ -170,17 +173,17 @@ impl Near {
 
     /// Notes a fence of the far end.
     pub(super) fn far_fence(&mut self, seq: u64) {
-        self.fences.wait(seq);
+        self.fences.add(&self.acks, seq);
     }
 
     /// Takes the last of the fences that have come to be in force.
     pub(super) fn next_fence(&mut self) -> Option<u64> {
-        std::iter::from_fn(|| self.fences.pop_done()).last()
+        std::iter::from_fn(|| self.fences.pop(&self.acks)).last()
     }
 
     /// Drops the fences: the far end is away, and waits for no answer.
     pub(super) fn forget_fences(&mut self) {
-        self.fences.forget_waiting();
+        self.fences.clear();
     }
 
     /// Hands messages of the far end to each shard that wants any of them. Returns their number.

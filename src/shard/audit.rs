@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::Base;
 use super::origin::Origin;
-use super::session_state::SessionState;
+use super::subscriptions::Subscriptions;
 use crate::ids::SessionId;
 
 impl Base {
@@ -54,16 +54,11 @@ impl Base {
 
     fn audit_counts(&self) {
         assert_eq!(self.counters.sessions, self.sessions.len() as u64);
-        let counted = |s: &SessionState| {
-            s.subscriptions.iter().map(|(_, subscribers)| subscribers.len()).sum::<usize>()
-        };
-        assert!(self.sessions.iter().all(|(_, s)| s.subscription_count == counted(s)));
-        let subscriptions: usize = self.sessions.iter().map(|(_, s)| s.subscription_count).sum();
-        assert_eq!(self.counters.subscriptions, subscriptions as u64);
-        let bytes =
-            |s: &SessionState| s.subscriptions.filters().map(|filter| filter.as_bytes().len()).sum::<usize>();
-        assert!(self.sessions.iter().all(|(_, s)| s.filter_bytes == bytes(s)));
-        let filter_bytes: usize = self.sessions.iter().map(|(_, s)| s.filter_bytes).sum();
+        let subscriptions = || self.sessions.iter().map(|(_, session)| &session.subscriptions);
+        subscriptions().for_each(Subscriptions::audit);
+        let count: usize = subscriptions().map(Subscriptions::count).sum();
+        let filter_bytes: usize = subscriptions().map(Subscriptions::filter_bytes).sum();
+        assert_eq!(self.counters.subscriptions, count as u64);
         assert_eq!(self.counters.filter_bytes, filter_bytes as u64);
     }
 }

@@ -1,20 +1,31 @@
-//! The demand of a shard's sessions: which filters they have, told first on and last off to those who have messages for
-//! them. Owned by a shard.
+//! The demand for messages on a shard: the filters that are wanted here and by whom, told first on and last off to those who
+//! have messages for them. Owned by a shard.
+
+use std::collections::BTreeMap;
 
 use super::base::Base;
 use super::config::ShardConfig;
 use super::interest::Interest;
 use super::relays::Relays;
 use super::upstream::Upstream;
-use crate::carrier::LinkItem;
+use crate::carrier::{Acks, LinkItem};
 use crate::fanout::Encoding;
-use crate::ids::{GroupId, ShardId};
+use crate::ids::{GroupId, Neighbour, ShardId};
 use crate::topic::Filter;
 
-/// The owners of who has been told which filter.
+/// A party with an interest in a filter. It decides who is told of the filter here.
+#[derive(Clone, Copy)]
+pub(super) enum InterestOf {
+    /// A group of sessions of this shard, which are written to in this encoding: all that may have messages for it are told.
+    Group(GroupId, Encoding),
+    /// A neighbour, which tells the others itself: ZeroMQ publishers of this shard are told.
+    Neighbour,
+}
+
+/// The owners of what has been told to whom.
 pub(super) struct Demand {
     /// Neighbours: other shards, and carriers.
-    pub(super) interest: Interest,
+    interest: Interest,
     /// ZeroMQ publishers of this shard.
     pub(super) upstream: Upstream,
     /// Direct publishers, for ZeroMQ subscribers of this shard.
@@ -30,21 +41,33 @@ impl Demand {
         }
     }
 
-    /// A group of sessions that are written to in this encoding has a filter.
-    pub(super) fn file(&mut self, base: &mut Base, filter: &Filter, (group, encoding): (GroupId, Encoding)) {
-        if encoding.needs_relays() {
-            self.relays.file(filter, group);
-        }
-        if let Some(seq) = self.interest.add(filter) {
-            self.tell(base, filter, (seq, true));
+    /// A party wants what this filter matches.
+    pub(super) fn add(&mut self, base: &mut Base, filter: &Filter, party: InterestOf) {
+        match party {
+            InterestOf::Group(group, encoding) => {
+                if encoding.needs_relays() {
+                    self.relays.file(filter, group);
+                }
+                if let Some(seq) = self.interest.add(filter) {
+                    self.tell(base, filter, (seq, true));
+                }
+            }
+            InterestOf::Neighbour => self.upstream.tell(base, filter, true),
         }
     }
 
-    /// A group has a filter no longer.
-    pub(super) fn unfile(&mut self, base: &mut Base, filter: &Filter, group: GroupId) {
-        self.relays.unfile(filter, group);
-        if let Some(seq) = self.interest.remove(filter) {
-            self.tell(base, filter, (seq, false));
+    /// A party wants it no longer.
+    pub(super) fn remove(&mut self, base: &mut Base, filter: &Filter, party: InterestOf) {
+        match party {
+            InterestOf::Group(group, encoding) => {
+                if encoding.needs_relays() {
+                    self.relays.unfile(filter, group);
+                }
+                if let Some(seq) = self.interest.remove(filter) {
+                    self.tell(base, filter, (seq, false));
+                }
+            }
+            InterestOf::Neighbour => self.upstream.tell(base, filter, false),
         }
     }
 
@@ -53,5 +76,28 @@ impl Demand {
             base.send_link(neighbour, LinkItem::Interest { seq, filter: filter.clone(), wanted });
         }
         self.upstream.tell(base, filter, wanted);
+    }
+
+    /// Asks all neighbours to say when all that was sent to them before has arrived. They answer as they do a change.
+    pub(super) fn ask_for_arrival(&mut self, base: &mut Base) {
+        let seq = self.interest.next_question();
+        for neighbour in base.links.neighbours() {
+            base.send_link(neighbour, LinkItem::Fence { seq });
+        }
+    }
+
+    /// A neighbour knows all that it was told up to this change.
+    pub(super) fn seen_by(&mut self, neighbour: Neighbour, seq: u64) {
+        self.interest.seen_by(neighbour, seq);
+    }
+
+    /// The changes so far, and how far each neighbour knows of them.
+    pub(super) fn changes(&self) -> &Acks {
+        self.interest.changes()
+    }
+
+    /// The number of parties here that want each filter, for simulations and tests.
+    pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
+        self.interest.wanted()
     }
 }

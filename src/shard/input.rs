@@ -205,7 +205,7 @@ impl Shard {
             (false, Phase::Hello, Frame::Hello { name, overflow, previous, ticket }) => {
                 let predecessor = Predecessor { number: SessionNumber(previous), ticket };
                 let hello = (id, name, overflow, predecessor);
-                self.succession.on_hello(&mut self.base, &mut self.demand.interest, hello);
+                self.succession.on_hello(&mut self.base, &mut self.demand, hello);
             }
             (false, Phase::Hello, _) => {
                 self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello");
@@ -226,8 +226,7 @@ impl Shard {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = base.checked_filter(id, kind, filter) else { return };
                 if self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
-                    let interest = &mut self.demand.interest;
-                    self.succession.answer_when_known(&mut self.base, interest, (id, RequestId(request)));
+                    self.joins.ask(&mut self.base, &self.demand, (id, RequestId(request)));
                 }
             }
             Frame::Unsubscribe { filter, request, subscriber, kind } => {
@@ -308,7 +307,7 @@ impl Shard {
     }
 
     fn take_item(&mut self, from: Neighbour, item: LinkItem) {
-        let (base, interest) = (&mut self.base, &mut self.demand.interest);
+        let (base, demand) = (&mut self.base, &mut self.demand);
         match item {
             LinkItem::Batch { batch, publisher } => {
                 // What is left of it comes before all else of that link.
@@ -322,14 +321,14 @@ impl Shard {
             LinkItem::Hold { publisher } => base.hold(Origin::Here(publisher)),
             LinkItem::Release { publisher } => base.release(&[Origin::Here(publisher)]),
             LinkItem::Interest { seq, filter, wanted } => {
-                self.membership.on_interest(base, from, (&filter, wanted));
-                self.demand.upstream.tell(base, &filter, wanted);
+                self.membership.on_interest(base, demand, (from, &filter, wanted));
                 base.tell_seen(from, seq);
             }
-            LinkItem::Repeated { filter } => self.demand.upstream.on_repeated(base, &filter),
+            LinkItem::Repeated { filter } => demand.upstream.on_repeated(base, &filter),
             LinkItem::InterestSeen { seq } => {
-                interest.acks.seen_by(from, seq);
-                self.succession.answer_done(base, interest);
+                demand.seen_by(from, seq);
+                self.joins.on_confirmed(base, demand);
+                self.succession.on_confirmed(base, demand);
             }
             LinkItem::Watch { watch, topic } => {
                 self.watches.add_asked(base.links.shard(from), watch, topic);
@@ -343,12 +342,12 @@ impl Shard {
             LinkItem::Registry { session, ask } => {
                 let session = (base.links.shard(from), session);
                 if let Some(change) = self.publishers.on_ask(base, session, ask) {
-                    self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                    demand.relays.on_change(base, self.membership.fanout().groups(), &change);
                 }
             }
             LinkItem::Publisher { seq, change } => {
                 self.publishers.on_change(base, &change);
-                self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                demand.relays.on_change(base, self.membership.fanout().groups(), &change);
                 base.tell_publisher_seen(base.links.shard(from), seq);
             }
             LinkItem::PublisherSeen { seq } => self.publishers.on_seen(base, base.links.shard(from), seq),
@@ -359,7 +358,7 @@ impl Shard {
             LinkItem::Succeed { number, ticket, successor } => {
                 let successor = (base.links.shard(from), successor);
                 let claim = (Predecessor { number, ticket }, successor);
-                self.succession.end_predecessor(base, interest, claim);
+                self.succession.end_predecessor(base, demand, claim);
             }
             LinkItem::Fence { seq } => base.tell_seen(from, seq),
             LinkItem::Open { session } => self.succession.welcome(base, session),

@@ -1,60 +1,69 @@
-//! The filters of a shard's sessions, and how far its neighbours know of them: a subscription is in force when all of them
-//! route by it. Owned by a shard.
+//! The filters that are wanted here, and how far the neighbours know of them: a subscription is in force when all of them
+//! route by it. Owned by the demand of a shard.
 
 use std::collections::BTreeMap;
 
-use super::successors::Awaiting;
 use crate::carrier::{Acks, Counted};
-use crate::ids::ShardId;
+use crate::ids::{Neighbour, ShardId};
 use crate::topic::Filter;
 
 pub(super) struct Interest {
-    /// The number of local groups that have each filter.
+    /// The number of reasons to want each filter.
     wanted: Counted<Filter>,
-    /// Requests that are done when all neighbours route by them, and sessions that open when all know what went before.
-    pub(super) acks: Acks<Awaiting>,
+    /// Changes of these filters, and questions that are numbered with them.
+    changes: Acks,
 }
 
 impl Interest {
     /// The interest of a shard among so many neighbours, itself one of them.
     pub(super) fn new(me: ShardId, neighbours: usize) -> Self {
-        Interest { wanted: Counted::default(), acks: Acks::among(neighbours, me) }
+        Interest { wanted: Counted::default(), changes: Acks::among(neighbours, me) }
     }
 
-    /// The number of groups that have each filter.
+    /// The number of reasons to want each filter.
     pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
         self.wanted.iter().collect()
     }
 
-    /// One more group has this filter. Returns the change's number if the neighbours must be told.
+    /// One reason more to want a filter. Returns the change's number if the neighbours must be told.
     pub(super) fn add(&mut self, filter: &Filter) -> Option<u64> {
-        self.wanted.add(filter, Filter::clone).then(|| self.acks.next())
+        self.wanted.add(filter, Filter::clone).then(|| self.changes.next())
     }
 
-    /// One group fewer has it. Returns the change's number if the neighbours must be told.
+    /// One reason fewer. Returns the change's number if the neighbours must be told.
     pub(super) fn remove(&mut self, filter: &Filter) -> Option<u64> {
-        self.wanted.remove(filter).then(|| self.acks.next())
+        self.wanted.remove(filter).then(|| self.changes.next())
+    }
+
+    /// A number for a question to all neighbours, which they answer as they do a change.
+    pub(super) fn next_question(&mut self) -> u64 {
+        self.changes.next()
+    }
+
+    /// A neighbour knows all changes up to this one.
+    pub(super) fn seen_by(&mut self, neighbour: Neighbour, seq: u64) {
+        self.changes.seen_by(neighbour, seq);
+    }
+
+    /// The changes, and how far each neighbour knows of them.
+    pub(super) fn changes(&self) -> &Acks {
+        &self.changes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{RequestId, SessionId};
 
     #[test]
-    fn a_request_is_done_when_the_last_shard_has_seen_it() {
-        let request = Awaiting::Subscription(SessionId { slot: 0, generation: 1 }, RequestId(5));
+    fn neighbours_are_told_of_the_first_reason_and_of_the_last() {
         let filter = Filter::parse("a").unwrap();
         let mut interest = Interest::new(ShardId(1), 3);
         assert_eq!(interest.add(&filter), Some(1));
         assert_eq!(interest.add(&filter), None, "the others know it");
-        interest.acks.wait(request);
-        interest.acks.seen_by(ShardId(0), 1);
-        assert_eq!(interest.acks.pop_done(), None);
-        interest.acks.seen_by(ShardId(2), 1);
-        assert_eq!(interest.acks.pop_done(), Some(request));
+        assert_eq!(interest.next_question(), 2);
         assert_eq!(interest.remove(&filter), None);
-        assert_eq!(interest.remove(&filter), Some(2));
+        assert_eq!(interest.remove(&filter), Some(3));
+        assert!(interest.wanted().is_empty());
     }
 }

@@ -22,8 +22,9 @@
 //!
 //! | part | owns |
 //! |---|---|
-//! | `membership` | the fan-out: which egress group a session is in |
-//! | `demand` | filters, told first on and last off; its owners are `interest` (neighbours), `upstream` (ZeroMQ publishers) and `relays` (direct publishers for ZeroMQ subscribers) |
+//! | `membership` | the fan-out: which egress group a session is in; in `withdrawals`, filters of sessions that have left |
+//! | `demand` | the filters that are wanted, told first on and last off; its owners are `interest` (neighbours), `upstream` (ZeroMQ publishers) and `relays` (direct publishers for ZeroMQ subscribers) |
+//! | `joins` | subscriptions on their way into force: asked, confirmed, joined |
 //! | `watches` | publishers that wait for subscribers |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
@@ -36,7 +37,7 @@
 //! | `kind`, `door` | what differs between native, ZeroMQ, relayed and local sessions, and the doors they come by |
 //! | `zmtp_peer`, `relay_peer` | what only a ZeroMQ session, or one to a direct publisher, has |
 //! | `liveness`, `silence` | whether a silent peer still lives |
-//! | `subscriptions` | what it has subscribed to |
+//! | `subscriptions`, `filters` | its subscriptions, and their counts; the filters of them |
 //! | `news` | what it hears of direct publishers |
 //! | `rest`, `postponed` | input that waits for its next turn |
 //! | `origin` | a publisher, here or at a neighbour |
@@ -51,10 +52,12 @@ mod config;
 mod deadlines;
 mod demand;
 mod door;
+mod filters;
 mod flush;
 mod holds;
 mod input;
 mod interest;
+mod joins;
 mod kind;
 mod links;
 mod liveness;
@@ -81,6 +84,7 @@ mod successors;
 mod unfinished;
 mod upstream;
 mod watches;
+mod withdrawals;
 mod zmtp;
 mod zmtp_peer;
 

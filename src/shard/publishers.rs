@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::base::Base;
 use super::news::{News, up_frame};
 use crate::auth::{Action, Verdict};
-use crate::carrier::Acks;
 use crate::carrier::LinkItem;
+use crate::carrier::{Acks, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
@@ -45,7 +45,9 @@ pub(super) struct Publishers {
     directory: Directory,
     /// The last of the publishers that have left it.
     leavers: Leavers,
-    acks: Acks<Asker>,
+    acks: Acks,
+    /// Registrations that some shard does not know of.
+    unanswered: Unconfirmed<Asker>,
     /// Sessions that watch. Each is told once, however many of its watches match: hundreds of subscribers share one.
     watching: BTreeSet<SessionId>,
     /// The filters that they watch.
@@ -62,6 +64,7 @@ impl Publishers {
             directory: Directory::default(),
             leavers: Leavers::default(),
             acks: Acks::among(shards, me),
+            unanswered: Unconfirmed::default(),
             watching: BTreeSet::new(),
             filters: OverlapIndex::default(),
             leaving: VecDeque::new(),
@@ -222,7 +225,7 @@ impl Publishers {
                     if let Some(change) = &change {
                         self.tell_change(base, change);
                     }
-                    self.acks.wait(Asker { shard, session, request });
+                    self.unanswered.add(&self.acks, Asker { shard, session, request });
                     self.answer_registered(base);
                     return change;
                 }
@@ -357,7 +360,7 @@ impl Publishers {
     }
 
     fn answer_registered(&mut self, base: &mut Base) {
-        while let Some(asker) = self.acks.pop_done() {
+        while let Some(asker) = self.unanswered.pop(&self.acks) {
             self.registered(base, (asker.shard, asker.session), asker.request);
         }
     }

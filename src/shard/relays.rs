@@ -67,7 +67,7 @@ impl Relays {
         }
     }
 
-    /// A group, of whatever sessions, has this filter no longer.
+    /// The group has this filter no longer.
     pub(super) fn unfile(&mut self, filter: &Filter, group: GroupId) {
         if let Some(wanted) = &mut self.wanted {
             wanted.remove(filter, group);
@@ -130,7 +130,7 @@ impl Relays {
         if !session.kind.encoding().needs_relays() || self.relays.is_empty() {
             return;
         }
-        let filters: Vec<Filter> = session.subscriptions.filters().cloned().collect();
+        let filters: Vec<Filter> = session.subscriptions.filters().keys().cloned().collect();
         for filter in filters {
             self.on_subscription(base, directory, (id, &filter, false));
         }

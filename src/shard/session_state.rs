@@ -7,14 +7,13 @@ use super::kind::Kind;
 use super::news::News;
 use super::origin::Origin;
 use super::rest::Rest;
-use super::subscriptions::{Shapes, Subscriptions};
+use super::subscriptions::Subscriptions;
 use super::successors::Successors;
 use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
-use crate::ids::{GroupId, RequestId, SubscriberId};
-use crate::topic::Filter;
+use crate::ids::{GroupId, RequestId};
 use crate::wire::Features;
 
 /// The phase of a session.
@@ -49,16 +48,10 @@ pub(super) struct SessionState {
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
     pub(super) egress: EgressQueue,
-    /// Its filters, which are the group's, with the subscribers that asked for each, in order.
+    /// Its filters, which are the group's, with the subscribers that asked for each.
     pub(super) subscriptions: Subscriptions,
-    /// The arrangements of wildcards that its filters have.
-    pub(super) shapes: Shapes,
-    /// The number of its subscriptions.
-    pub(super) subscription_count: usize,
-    /// Bytes of its filters.
-    pub(super) filter_bytes: usize,
-    /// Subscriptions asked for and not yet in force on every shard.
-    pub(super) subscribing: u32,
+    /// Subscriptions that are asked for and not joined.
+    pub(super) joining: u32,
     /// The egress group and the place in it.
     pub(super) group: Option<(GroupId, usize)>,
     /// When something last came, by the last tick.
@@ -102,10 +95,7 @@ impl SessionState {
             closing: None,
             listed: false,
             subscriptions: Subscriptions::default(),
-            shapes: Shapes::default(),
-            subscription_count: 0,
-            filter_bytes: 0,
-            subscribing: 0,
+            joining: 0,
             group: None,
             heard: now,
             deadline: Some(deadline),
@@ -131,17 +121,6 @@ impl SessionState {
     /// True if frames are still taken from it.
     pub(super) fn is_listening(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Hello | Phase::Open)
-    }
-
-    /// The number of subscribers of this session that have asked for any of these filters: each counts once.
-    pub(super) fn subscribers_of(&self, filters: &[&Filter], scratch: &mut Vec<SubscriberId>) -> usize {
-        scratch.clear();
-        for filter in filters {
-            scratch.extend_from_slice(self.subscriptions.subscribers(filter));
-        }
-        scratch.sort_unstable();
-        scratch.dedup();
-        scratch.len()
     }
 
     /// The begun frame, if there is one, has all of its time again.

@@ -72,7 +72,7 @@ impl SessionTable {
 
     /// True if a session has this very filter.
     pub(super) fn is_subscribed(&self, id: SessionId, filter: &Filter) -> bool {
-        self.get(id).is_some_and(|session| session.subscriptions.contains(filter))
+        self.get(id).is_some_and(|session| session.subscriptions.filters().contains(filter))
     }
 
     /// True if frames of this session are still taken.

@@ -9,6 +9,7 @@ use super::config::ShardConfig;
 use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
+use super::joins::Joins;
 use super::kind::Kind;
 use super::links::Links;
 use super::membership::Membership;
@@ -61,6 +62,7 @@ pub struct Shard {
     pub(super) base: Base,
     pub(super) membership: Membership,
     pub(super) demand: Demand,
+    pub(super) joins: Joins,
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
     pub(super) succession: Succession,
@@ -75,6 +77,7 @@ impl Shard {
         Shard {
             membership: Membership::default(),
             demand: Demand::new(id, &config),
+            joins: Joins::default(),
             watches: Watches::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             succession: Succession::default(),
@@ -213,7 +216,7 @@ impl Shard {
         self.base.counters.drops[DropReason::Draining] += unsent;
         self.base.counters.sessions -= 1;
         self.demand.relays.on_closed(&self.base, &session);
-        self.succession.succeed(&mut self.base, &mut self.demand.interest, &mut session);
+        self.succession.succeed(&mut self.base, &mut self.demand, &mut session);
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),
             None => failed.unwrap_or(CloseReason::PeerClosed),
@@ -232,7 +235,7 @@ impl Shard {
             }
             demand.relays.leave(base, self.publishers.directory(), id);
             match self.membership.leave(base, demand, id) {
-                Some(filters) => filters.filters().for_each(|filter| self.watches.changed(filter)),
+                Some(left) => left.filters().keys().for_each(|filter| self.watches.changed(filter)),
                 None => self.watches.all_changed(),
             }
             demand.upstream.forget(id);

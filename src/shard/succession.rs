@@ -7,21 +7,23 @@ use std::hash::{BuildHasher as _, RandomState};
 use tracing::debug;
 
 use super::base::Base;
-use super::interest::Interest;
+use super::demand::Demand;
 use super::session_state::{Phase, SessionState};
-use super::successors::{Awaiting, Predecessor, Successors};
-use crate::carrier::LinkItem;
+use super::successors::{Predecessor, Successors};
+use crate::carrier::{LinkItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
-use crate::ids::{RequestId, SessionId, SessionNumber, ShardId};
+use crate::ids::{SessionId, SessionNumber, ShardId};
 use crate::limits::{LINGER, TEXT_BYTES_MAX};
 use crate::wire::Frame;
 
-/// The opening of sessions, each behind its predecessor. Tickets tell a client's own sessions from those of others: keyed by
-/// secrets of this shard, drawn when it starts.
+/// The opening of sessions, each behind its predecessor.
 #[derive(Default)]
 pub(super) struct Succession {
+    /// Tickets tell a client's own sessions from those of others: keyed by secrets of this shard, drawn when it starts.
     tickets: RandomState,
+    /// Sessions of other shards whose predecessors have ended here, until all that those said has reached every shard.
+    fenced: Unconfirmed<(ShardId, SessionId)>,
 }
 
 impl Succession {
@@ -32,9 +34,9 @@ impl Succession {
 
     /// A session says hello, in these words.
     pub(super) fn on_hello(
-        &self,
+        &mut self,
         base: &mut Base,
-        interest: &mut Interest,
+        demand: &mut Demand,
         (id, name, overflow, predecessor): (SessionId, &str, u8, Predecessor),
     ) {
         if name.len() > TEXT_BYTES_MAX {
@@ -56,14 +58,14 @@ impl Succession {
         }
         let number = id.number(base.id);
         debug!(shard = %base.id, session = %number, name, policy = policy.name(), "session opened");
-        self.open_after(base, interest, (id, predecessor));
+        self.open_after(base, demand, (id, predecessor));
     }
 
     /// A session has said its hello. It opens at once, or once its predecessor has ended.
     fn open_after(
-        &self,
+        &mut self,
         base: &mut Base,
-        interest: &mut Interest,
+        demand: &mut Demand,
         (id, predecessor): (SessionId, Predecessor),
     ) {
         let Predecessor { number, ticket } = predecessor;
@@ -71,7 +73,7 @@ impl Succession {
         if ticket == 0 || usize::from(owner.0) >= base.config.shards {
             self.welcome(base, id);
         } else if owner == base.id {
-            self.end_predecessor(base, interest, (predecessor, (base.id, id)));
+            self.end_predecessor(base, demand, (predecessor, (base.id, id)));
         } else {
             base.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
         }
@@ -80,9 +82,9 @@ impl Succession {
     /// Lets `successor` open when a session of this shard has ended and all that it said has reached every shard. The
     /// client has left it: what it said is still read, for as long as [`LINGER`], and nothing more is sent to it.
     pub(super) fn end_predecessor(
-        &self,
+        &mut self,
         base: &mut Base,
-        interest: &mut Interest,
+        demand: &mut Demand,
         (predecessor, successor): (Predecessor, (ShardId, SessionId)),
     ) {
         let Predecessor { number, ticket } = predecessor;
@@ -94,7 +96,7 @@ impl Succession {
         let there = base.sessions.in_slot(slot).filter(|id| id.number(base.id) == number);
         let open =
             there.filter(|id| (base.id, *id) != successor && base.sessions.phase(*id) == Some(Phase::Open));
-        let Some(id) = open else { return self.let_open_in_order(base, interest, successor) };
+        let Some(id) = open else { return self.let_open_in_order(base, demand, successor) };
         if let Some(session) = base.sessions.get_mut(id) {
             let successors =
                 session.successors.get_or_insert_with(|| Box::new(Successors { waiting: Vec::new(), until }));
@@ -104,26 +106,30 @@ impl Succession {
     }
 
     /// A session has ended: those that wait for it go on.
-    pub(super) fn succeed(&self, base: &mut Base, interest: &mut Interest, ended: &mut SessionState) {
+    pub(super) fn succeed(&mut self, base: &mut Base, demand: &mut Demand, ended: &mut SessionState) {
         let Some(successors) = ended.successors.take() else { return };
         for successor in successors.waiting {
-            self.let_open_in_order(base, interest, successor);
+            self.let_open_in_order(base, demand, successor);
         }
     }
 
     /// Lets a session open behind what its predecessor said here, which may still be on its way to neighbours. On this shard the
     /// same links keep order.
-    fn let_open_in_order(&self, base: &mut Base, interest: &mut Interest, successor: (ShardId, SessionId)) {
+    fn let_open_in_order(&mut self, base: &mut Base, demand: &mut Demand, successor: (ShardId, SessionId)) {
         let (shard, session) = successor;
         if shard == base.id {
             return self.welcome(base, session);
         }
-        let seq = interest.acks.next();
-        for neighbour in base.links.neighbours() {
-            base.send_link(neighbour, LinkItem::Fence { seq });
+        demand.ask_for_arrival(base);
+        self.fenced.add(demand.changes(), successor);
+        self.on_confirmed(base, demand);
+    }
+
+    /// Neighbours have confirmed something: sessions that wait for nothing more may open.
+    pub(super) fn on_confirmed(&mut self, base: &mut Base, demand: &Demand) {
+        while let Some(successor) = self.fenced.pop(demand.changes()) {
+            self.let_open(base, successor);
         }
-        interest.acks.wait(Awaiting::Successor(shard, session));
-        self.answer_done(base, interest);
     }
 
     fn let_open(&self, base: &mut Base, (shard, session): (ShardId, SessionId)) {
@@ -157,35 +163,6 @@ impl Succession {
             ticket: self.ticket(number),
         };
         base.answer(id, &welcome);
-    }
-
-    /// Answers the subscriptions that all neighbours have seen, and lets the sessions open that wait for them as well.
-    pub(super) fn answer_done(&self, base: &mut Base, interest: &mut Interest) {
-        while let Some(done) = interest.acks.pop_done() {
-            match done {
-                Awaiting::Subscription(id, request) => {
-                    if let Some(session) = base.sessions.get_mut(id) {
-                        session.subscribing -= 1;
-                    }
-                    base.answer(id, &Frame::Done { request: request.0 });
-                }
-                Awaiting::Successor(shard, session) => self.let_open(base, (shard, session)),
-            }
-        }
-    }
-
-    /// Answers a subscription once all neighbours know of it.
-    pub(super) fn answer_when_known(
-        &self,
-        base: &mut Base,
-        interest: &mut Interest,
-        (id, request): (SessionId, RequestId),
-    ) {
-        if let Some(session) = base.sessions.get_mut(id) {
-            session.subscribing += 1;
-        }
-        interest.acks.wait(Awaiting::Subscription(id, request));
-        self.answer_done(base, interest);
     }
 }
 

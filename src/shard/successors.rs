@@ -3,7 +3,7 @@
 
 use corecast_executors::MonotonicNs;
 
-use crate::ids::{RequestId, SessionId, SessionNumber, ShardId};
+use crate::ids::{SessionId, SessionNumber, ShardId};
 
 /// The session that a hello says it comes after, and the proof that it was the client's own.
 #[derive(Clone, Copy, Debug)]
@@ -18,13 +18,4 @@ pub(super) struct Successors {
     pub(super) waiting: Vec<(ShardId, SessionId)>,
     /// When it is cut off, whatever it has not said.
     pub(super) until: MonotonicNs,
-}
-
-/// An answer, or a session, that waits until all shards have seen what this one sent them before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Awaiting {
-    /// The answer to a subscription.
-    Subscription(SessionId, RequestId),
-    /// A session of some shard whose predecessor has ended here.
-    Successor(ShardId, SessionId),
 }
