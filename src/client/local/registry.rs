@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::used::Use;
 use crate::client::deadline::Deadline;
 use crate::client::listed::{Listed, PublisherChange};
-use crate::client::session::{ListSlot, RegistryFeed, Session};
+use crate::client::session::{ListSlot, Session};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A view of a broker's registry; see [`RegistryView`](crate::RegistryView).
@@ -22,10 +22,10 @@ impl LocalRegistryView {
     pub(super) async fn open(used: Use) -> Result<Self> {
         let session = used.session();
         let deadline = Deadline::after(session.config.connect_timeout);
-        session.state.borrow_mut().registry = Some(RegistryFeed::default());
+        session.state.borrow_mut().naming.view_registry();
         let opened = session
             .until_confirmed(deadline, "the watch of its registry", |state| {
-                let whole = state.registry.as_ref().is_some_and(RegistryFeed::is_whole);
+                let whole = state.naming.feed().is_some_and(|feed| feed.is_whole());
                 (state.is_open() && whole).then_some(())
             })
             .await;
@@ -70,7 +70,7 @@ impl LocalRegistryView {
                 None
             })
             .await?;
-        if let Some(feed) = &mut session.state.borrow_mut().registry {
+        if let Some(feed) = session.state.borrow_mut().naming.feed() {
             feed.told_by_list(&list);
         }
         self.lists.set(self.lists.get() + 1);
@@ -82,11 +82,11 @@ impl LocalRegistryView {
     /// # Errors
     /// When the session has failed for good.
     pub async fn next_change(&self) -> Result<PublisherChange> {
-        self.session().until(|state| state.registry.as_mut()?.pop()).await
+        self.session().until(|state| state.naming.feed()?.pop()).await
     }
 
     /// A change that is there now.
     pub fn try_next_change(&self) -> Option<PublisherChange> {
-        self.session().state.borrow_mut().registry.as_mut()?.pop()
+        self.session().state.borrow_mut().naming.feed()?.pop()
     }
 }

@@ -49,8 +49,7 @@ impl Session {
 
     /// When an attempt that may take so long is over: at the latest when the first connection is given up.
     fn attempt_deadline(&self, time: Duration) -> MonotonicNs {
-        let deadline = self.runtime.clock.now() + time;
-        self.give_up.get().map_or(deadline, |give_up| deadline.min(give_up))
+        self.patience.at_most(self.runtime.clock.now() + time)
     }
 
     /// Serves one connection until it ends, and says why it did.

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use corecast_executors::{Either, Link, MonotonicNs, TICK, Wake, first, spawn_local};
+use corecast_executors::{MonotonicNs, Wake, first, spawn_local};
 use tracing::warn;
 
 use super::dials::DialPermit;
 use super::holds::{Blocking, Holds};
 use super::introductions::Introductions;
+use super::patience::Patience;
 use super::peer::Peer;
 use super::returning::Returning;
 use super::runtime::{ClientRuntime, Ticked};
@@ -19,12 +20,10 @@ use super::sinks::Sinks;
 use super::state::State;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
-use crate::client::deadline::Deadline;
 use crate::client::waiters::Waiters;
-use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::limits::{
-    HEARTBEATS_UNHEARD_MAX, LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX,
-    RECONNECT_PAUSE_MIN,
+    LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use crate::registry::Registration;
 use crate::transport::{Endpoint, Stream};
@@ -59,18 +58,14 @@ pub(in crate::client) struct Session {
     pub(super) blocking: Blocking,
     /// Everybody has left.
     pub(super) closing: Cell<bool>,
-    /// Since when it is not open, if it is not.
-    down_since: Cell<MonotonicNs>,
+    /// The patience of its users while it is not open.
+    pub(super) patience: Patience,
     /// Why the last connection that was open ended; `None` until one has.
     lost: RefCell<Option<Loss>>,
-    /// Why the last connection failed or ended.
-    last_failure: RefCell<String>,
     /// The endpoint of its connection, with the address that it leads to, for errors.
     pub(super) place: RefCell<String>,
     /// The address from which the broker is reached, while it is.
     pub(in crate::client) local_ip: Cell<Option<IpAddr>>,
-    /// When the first connection is given up; later ones are tried until it is closed.
-    pub(in crate::client) give_up: Cell<Option<MonotonicNs>>,
 }
 
 /// The state that a session to the broker shares with those to direct publishers.
@@ -80,15 +75,6 @@ struct Shared {
     changed: Rc<Waiters>,
     holds: Rc<Holds>,
     report: Rc<ConnectionReport>,
-}
-
-/// The time for which a broker may give no sign of life, from `earliest` at the earliest. On a connection that stands that
-/// is a word, for which so many heartbeats are waited at the least.
-#[derive(Clone, Copy)]
-struct Silence {
-    earliest: MonotonicNs,
-    time: Duration,
-    heartbeats: u32,
 }
 
 /// The end of one connection, or of an attempt to make one.
@@ -146,9 +132,8 @@ impl Session {
             endpoints,
             introductions: RefCell::default(),
             returning: RefCell::default(),
-            down_since: Cell::new(runtime.clock.now()),
+            patience: Patience::new(runtime.clock.now(), give_up),
             lost: RefCell::default(),
-            last_failure: RefCell::default(),
             local_ip: Cell::new(None),
             state: RefCell::new(State::new(runtime.clock.now())),
             sinks,
@@ -161,169 +146,11 @@ impl Session {
             holds,
             fell_silent: Cell::new(false),
             closing: Cell::new(false),
-            give_up: Cell::new(give_up),
         });
         let filed: Weak<Session> = Rc::downgrade(&session);
         runtime.file(filed);
         spawn_local(Rc::clone(&session).send_pump()).detach();
         session
-    }
-
-    /// Waits until `look` finds something, or the session has failed.
-    pub(in crate::client) async fn until<T>(
-        &self,
-        mut look: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T> {
-        self.changed
-            .until(|| {
-                let mut state = self.state.borrow_mut();
-                match state.alive() {
-                    Err(error) => Some(Err(error)),
-                    Ok(()) => look(&mut state).map(Ok),
-                }
-            })
-            .await
-    }
-
-    /// As [`Session::until`], for whoever comes to a session: without a sign of the broker for as long as a first connection
-    /// would be tried, it is an error. Those that have the session already wait on.
-    pub(in crate::client) async fn until_connected<T>(
-        &self,
-        look: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T> {
-        let called = self.runtime.clock.now();
-        let silence = Silence { earliest: called, time: self.config.connect_timeout, heartbeats: 0 };
-        match first(self.until(look), self.until_silent(silence)).await {
-            Either::Left(done) => done,
-            Either::Right(error) => Err(error),
-        }
-    }
-
-    /// As [`Session::until_connected`], for something that the broker is to confirm by the deadline, however much else it
-    /// says until then.
-    ///
-    /// # Errors
-    /// `TimedOut` if it does not; those of a broker that gives no sign of life.
-    pub(in crate::client) async fn until_confirmed<T>(
-        &self,
-        deadline: Deadline,
-        subject: &str,
-        look: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T> {
-        match first(self.until_connected(look), self.until_overdue(deadline, subject)).await {
-            Either::Left(done) => done,
-            Either::Right(error) => Err(error),
-        }
-    }
-
-    /// Waits until a confirmation is overdue, and returns the reason. A session that was never open gives itself up.
-    async fn until_overdue(&self, deadline: Deadline, subject: &str) -> Error {
-        let clock = &self.runtime.clock;
-        let called = clock.now();
-        clock.until(deadline.at).await;
-        let was_open = || self.give_up.get().is_none() || self.state.borrow().is_open();
-        self.changed.until(|| was_open().then_some(())).await;
-        let silence = Silence { earliest: called, time: deadline.within, heartbeats: 0 };
-        if self.end_of(silence).is_some_and(|end| end <= clock.now()) {
-            return self.unreachable();
-        }
-        self.too_late(deadline, &format!("the broker has not confirmed {subject}"))
-    }
-
-    /// The error for something that was not there by the deadline.
-    fn too_late(&self, deadline: Deadline, what: &str) -> Error {
-        let broker = &self.config.broker;
-        let text = format!("{what}: not within {} ms ({broker})", deadline.within.as_millis());
-        Error::new(ErrorKind::TimedOut, text)
-    }
-
-    /// Waits until there has been no sign of the broker for so long, and says why.
-    async fn until_silent(&self, silence: Silence) -> Error {
-        let clock = &self.runtime.clock;
-        loop {
-            let was_open = self.state.borrow().is_open();
-            let changed = self.changed.until(|| (self.state.borrow().is_open() != was_open).then_some(()));
-            match self.end_of(silence) {
-                Some(end) if end <= clock.now() => return self.unreachable(),
-                Some(end) => drop(first(clock.until(end), changed).await),
-                None => changed.await,
-            }
-        }
-    }
-
-    /// When the silence of the broker is over, by what it has said so far. `None` for a session that was never open, which
-    /// gives itself up, and for one that has failed.
-    fn end_of(&self, Silence { earliest, time, heartbeats }: Silence) -> Option<MonotonicNs> {
-        let state = self.state.borrow();
-        let (since, time) = if state.is_open() {
-            (state.last_heard(), time.max(state.terms.heartbeat * heartbeats))
-        } else if self.give_up.get().is_none() && state.alive().is_ok() {
-            (self.down_since.get(), time)
-        } else {
-            return None;
-        };
-        Some(since.max(earliest) + time)
-    }
-
-    /// The silence of the broker after which publishers wait no more.
-    fn silence_of_publishers(&self) -> Silence {
-        let time = self.config.publish_timeout;
-        Silence { earliest: MonotonicNs(0), time, heartbeats: HEARTBEATS_UNHEARD_MAX }
-    }
-
-    /// Waits until there is room for another message.
-    ///
-    /// # Errors
-    /// `Unreachable` when the broker is away for longer than this client's publishers wait.
-    pub(in crate::client) async fn until_room(&self) -> Result<()> {
-        let room = self.until(|state| Session::has_room(state).then_some(()));
-        match first(room, self.until_silent(self.silence_of_publishers())).await {
-            Either::Left(done) => done,
-            Either::Right(error) => Err(error),
-        }
-    }
-
-    /// Gives the error of a broker that is away for longer than publishers wait to whoever takes it, for as long as it is.
-    pub(in crate::client) async fn complain_while_away(&self, complaints: Link<Error>) {
-        let clock = &self.runtime.clock;
-        let silence = self.silence_of_publishers();
-        let until_back = async || {
-            while self.end_of(silence).is_some_and(|end| end <= clock.now()) {
-                clock.until(clock.now() + TICK).await;
-            }
-        };
-        loop {
-            self.until_silent(silence).await;
-            let complain = async { while complaints.send(self.unreachable()).await.is_ok() {} };
-            if let Either::Right(()) = first(until_back(), complain).await {
-                // Nobody is there to hear it.
-                return std::future::pending().await;
-            }
-        }
-    }
-
-    /// The error for a session that has been without its broker for too long.
-    fn unreachable(&self) -> Error {
-        if self.state.borrow().is_open() {
-            return Error::new(ErrorKind::Unreachable, self.has_fallen_silent().to_string());
-        }
-        let away = self.runtime.clock.now().saturating_since(self.down_since.get());
-        let (broker, why) = (&self.config.broker, self.last_failure.borrow());
-        let text = format!("there has been no connection to {broker} for {:.1} s: {why}", away.as_secs_f64());
-        Error::new(ErrorKind::Unreachable, text)
-    }
-
-    /// As [`Session::until`], and no longer than to the deadline.
-    pub(in crate::client) async fn until_by<T>(
-        &self,
-        deadline: Deadline,
-        what: &str,
-        look: impl FnMut(&mut State) -> Option<T>,
-    ) -> Result<T> {
-        match first(self.until(look), self.runtime.clock.until(deadline.at)).await {
-            Either::Left(done) => done,
-            Either::Right(()) => Err(self.too_late(deadline, what)),
-        }
     }
 
     /// Something is to be sent: now, if it is a turn's worth, else when this turn is over. `true`: it was sent
@@ -399,11 +226,6 @@ impl Session {
         self.closing.get()
     }
 
-    /// Since when it is not open, if it is not.
-    pub(super) fn down_since(&self) -> MonotonicNs {
-        self.down_since.get()
-    }
-
     /// The session is open, for the first time or again.
     pub(super) fn on_open(&self) {
         if self.peer != Peer::Broker {
@@ -411,7 +233,7 @@ impl Session {
         }
         self.report.change(ConnectionEvent::Connected);
         if self.lost.take().is_some_and(|loss| loss.is_logged) {
-            let away = self.runtime.clock.now().saturating_since(self.down_since.get());
+            let away = self.patience.away(self.runtime.clock.now());
             let away = format_args!("{:.1} s", away.as_secs_f64());
             warn!(broker = %self.config.broker, %away, "connected to the broker again");
         }
@@ -462,11 +284,11 @@ impl Session {
         while !self.closing.get() {
             let ConnectionEnd { error, held_for } = self.live_once(None).await;
             if held_for.is_some() {
-                self.give_up.set(None);
+                self.patience.on_held();
                 pause = RECONNECT_PAUSE_MIN;
             }
             self.doubt_introductions();
-            let given_up = self.give_up.get().is_some_and(|give_up| self.runtime.clock.now() >= give_up);
+            let given_up = self.patience.is_over(self.runtime.clock.now());
             if is_final(&error) || given_up {
                 // The last attempt may only have run out of time: the one before it says what is wrong.
                 let why = previous.filter(|_| given_up && !is_final(&error));
@@ -495,13 +317,13 @@ impl Session {
         let now = self.runtime.clock.now();
         let open_since = self.state.borrow().open_since();
         if open_since.is_some() {
-            self.down_since.set(match self.fell_silent.take() {
+            self.patience.on_lost(match self.fell_silent.take() {
                 true => self.state.borrow().last_heard(),
                 false => now,
             });
             self.on_lost(&error);
         }
-        self.last_failure.replace(error.to_string());
+        self.patience.on_failed(&error);
         self.state.borrow_mut().on_disconnected();
         self.changed.wake_all();
         ConnectionEnd { error, held_for: open_since.map(|since| now.saturating_since(since)) }

@@ -8,15 +8,15 @@
 //! | `subscriber_counts` | the counts of subscribers that its publishers wait for |
 //! | `announcement` | what a direct publisher says of itself to the broker |
 //! | `registry_feed` | what a view of the registry has not been told |
-//! | `heard` | the direct publishers that it has heard of |
 //! | `hearing` | when it last heard and said something: pings, and silence that is too long |
-//! | `named` | the direct publishers that its broker has named |
+//! | `naming` | the direct publishers that its broker names, and the news of them; in `named`, those of this connection, in `heard`, all that it has heard of |
 //! | `peer` | the other end |
 //! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
 //! | `incoming` | the bytes that come over one connection, to frames |
 //! | `in_memory` | tests: sessions under other pumps, with a shard and without an executor |
 //! | `holds` | queues that have no room, so that nothing is read |
 //! | `life` | a session's users, and one connection after another |
+//! | `waiting`, `patience` | what its users wait for, and for how long a broker may give no sign of life |
 //! | `connection` | one connection and its pumps |
 //! | `streams` | sessions to the direct publishers that the broker names |
 //! | `introductions`, `introduced` | all of those publishers and their turns; one of them, and its stream |
@@ -40,7 +40,9 @@ mod life;
 mod listeners;
 mod losses;
 mod named;
+mod naming;
 mod out;
+mod patience;
 mod paused;
 mod peer;
 mod promise;
@@ -56,13 +58,14 @@ mod streams;
 mod subscriber_counts;
 mod subscribers;
 mod unacked;
+mod waiting;
 
 pub(super) use announcement::Announcement;
 pub(super) use holds::Hold;
 #[cfg(test)]
 pub(super) use holds::{Blocking, Holds};
 pub(super) use life::Session;
-pub(super) use registry_feed::{ListSlot, RegistryFeed};
+pub(super) use registry_feed::ListSlot;
 pub(super) use requests::Flushed;
 pub(super) use runtime::ClientRuntime;
 pub(super) use sinks::Sink;

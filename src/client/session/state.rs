@@ -10,9 +10,8 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
-use super::heard::Heard;
 use super::hearing::Hearing;
-use super::named::Named;
+use super::naming::{Departure, Naming};
 use super::out::OutBuffer;
 use super::paused::PausedStream;
 use super::promise::Promise;
@@ -22,14 +21,13 @@ use super::subscriber_counts::SubscriberCounts;
 use super::subscribers::{Asking, Subscribers};
 use super::unacked::Unacked;
 use crate::client::config::ClientConfig;
-use crate::client::listed::DownReason;
 use crate::client::message::GapReason;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::fanout::OverflowPolicy;
 use crate::ids::{PublisherId, RequestId, SubscriberId};
 use crate::limits::{FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, WELCOME_BYTES_MAX};
 use crate::printable::printable;
-use crate::registry::{DOWN_FORGOTTEN, ModeRules, Registration, lines_to_endpoints, lines_to_filters};
+use crate::registry::{ModeRules, Registration, lines_to_endpoints, lines_to_filters};
 use crate::topic::Filter;
 use crate::wire::{Features, Frame};
 
@@ -52,12 +50,6 @@ pub(in crate::client) struct Terms {
     pub(in crate::client) overflow: OverflowPolicy,
 }
 
-/// A change among direct publishers, as the broker tells it.
-pub(in crate::client) enum PublisherNews {
-    Up(Registration),
-    Down(PublisherId, u64),
-}
-
 pub(in crate::client) struct State {
     pub(super) phase: ClientPhase,
     pub(in crate::client) terms: Terms,
@@ -77,12 +69,8 @@ pub(in crate::client) struct State {
     pub(in crate::client) modes: Rc<ModeRules>,
     /// The same, of a broker that has not welcomed us yet.
     next_modes: ModeRules,
-    /// By its rules the broker may have direct publishers to name.
-    may_name: bool,
-    /// The direct publishers that it has named.
-    named: Named,
-    /// Those of the list under way.
-    listed: Named,
+    /// The direct publishers that it names.
+    pub(in crate::client) naming: Naming,
     /// The number that this direct publisher gives as its own.
     pub(in crate::client) identity: Option<PublisherId>,
     /// The publisher that it must be. Nothing is asked of any other.
@@ -93,12 +81,6 @@ pub(in crate::client) struct State {
     pub(super) overstep: Option<String>,
     /// The registration of this client's own direct publisher.
     pub(in crate::client) announcement: Option<Announcement>,
-    /// Changes among direct publishers, not acted on yet.
-    news: Vec<PublisherNews>,
-    /// The direct publishers that the peer has told of, those that have left as well.
-    heard: Heard,
-    /// The feed of a session that views the registry: it takes the news, and nobody acts on them.
-    pub(in crate::client) registry: Option<RegistryFeed>,
     requests: Requests,
     unacked: Unacked,
     /// The number and the ticket of the session that was open last.
@@ -126,17 +108,12 @@ impl State {
             counts: SubscriberCounts::default(),
             modes: Rc::default(),
             next_modes: ModeRules::default(),
-            may_name: false,
-            named: Named::default(),
-            listed: Named::default(),
+            naming: Naming::default(),
             identity: None,
             wanted: None,
             is_imposter: false,
             overstep: None,
             announcement: None,
-            news: Vec::new(),
-            heard: Heard::default(),
-            registry: None,
             requests: Requests::default(),
             unacked: Unacked::new(now),
             previous: (0, 0),
@@ -197,9 +174,7 @@ impl State {
         self.identity = None;
         self.is_imposter = false;
         self.overstep = None;
-        self.may_name = false;
-        self.named.clear();
-        self.listed.clear();
+        self.naming.on_connected();
         self.next_modes = ModeRules::default();
         self.hearing.on_connected(now);
         self.out.push_greeting();
@@ -375,7 +350,7 @@ impl State {
             // Rules that cannot be read are those of a later version: to this one all is proxied.
             Frame::Modes { rules } => {
                 let rules = ModeRules::from_text(rules);
-                self.may_name = rules.as_ref().is_ok_and(|rules| !rules.is_all_proxy()) || rules.is_err();
+                self.naming.on_rules(!rules.as_ref().is_ok_and(ModeRules::is_all_proxy));
                 self.next_modes = rules.unwrap_or_default();
             }
             Frame::Identity { publisher } => self.identity = Some(PublisherId(publisher)),
@@ -391,31 +366,15 @@ impl State {
                 let registration =
                     Registration { publisher: PublisherId(publisher), epoch, endpoints, topics };
                 let lease_left = (lease_left_ms > 0).then(|| Duration::from_millis(lease_left_ms.into()));
-                if let Err(why) = self.may_be_named(&registration, lease_left.is_some()) {
+                if let Err(why) = self.naming.on_up(registration, lease_left) {
                     self.overstep = Some(format!("named a publisher that it may not: {why}"));
-                    return;
-                }
-                match &mut self.registry {
-                    Some(feed) => feed.on_up(registration, lease_left),
-                    None => {
-                        self.heard.add(registration.publisher);
-                        self.news.push(PublisherNews::Up(registration));
-                    }
                 }
             }
             Frame::PublisherDown { publisher, epoch, reason } => {
-                self.named.down(PublisherId(publisher), epoch);
-                match &mut self.registry {
-                    Some(feed) => feed.on_down(PublisherId(publisher), epoch, DownReason::from_wire(reason)),
-                    None => {
-                        if reason == DOWN_FORGOTTEN {
-                            return self.on_leavers_forgotten(Duration::from_millis(epoch));
-                        }
-                        if self.heard.add(PublisherId(publisher)) {
-                            self.subscribers.on_stranger_gone();
-                        }
-                        self.news.push(PublisherNews::Down(PublisherId(publisher), epoch));
-                    }
+                match self.naming.on_down(PublisherId(publisher), epoch, reason) {
+                    Departure::Known => {}
+                    Departure::Stranger => self.subscribers.on_stranger_gone(),
+                    Departure::Forgotten(ago) => self.on_leavers_forgotten(ago),
                 }
             }
             _ => {}
@@ -427,19 +386,6 @@ impl State {
     fn on_leavers_forgotten(&mut self, ago: Duration) {
         let away_at_most = ago.saturating_sub(self.terms.heartbeat);
         self.subscribers.on_leavers_forgotten(self.hearing.received_at(), away_at_most);
-    }
-
-    /// The news to be acted on now.
-    pub(super) fn take_news(&mut self) -> Vec<PublisherNews> {
-        mem::take(&mut self.news)
-    }
-
-    /// Counts a publisher that the broker names: one of a list, or one that is there.
-    fn may_be_named(&mut self, registration: &Registration, is_listed: bool) -> Result<(), String> {
-        if self.registry.is_none() && !self.may_name {
-            return Err("no topic of it goes direct".to_owned());
-        }
-        if is_listed { self.listed.up(registration) } else { self.named.up(registration) }
     }
 
     fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
@@ -469,11 +415,8 @@ impl State {
             Some(Asked::Subscribe(id)) => self.subscribers.on_subscribed(id),
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
             Some(Asked::Ack) => self.unacked.on_ack(),
-            Some(Asked::Registry) => self.registry.iter_mut().for_each(RegistryFeed::on_watched),
-            Some(Asked::List(slot)) => {
-                self.listed.clear();
-                *slot.borrow_mut() = Some(self.registry.as_mut().map(RegistryFeed::on_listed));
-            }
+            Some(Asked::Registry) => self.naming.feed().into_iter().for_each(RegistryFeed::on_watched),
+            Some(Asked::List(slot)) => *slot.borrow_mut() = Some(self.naming.on_listed()),
             Some(Asked::Announce) | None => {}
         }
     }
@@ -500,7 +443,7 @@ impl State {
 
     /// The session has just opened: asks for everybody, and for each change from then on.
     fn watch_registry(&mut self) {
-        let Some(feed) = &mut self.registry else { return };
+        let Some(feed) = self.naming.feed() else { return };
         feed.on_open();
         let all = Filter::parse(">").expect("`>` is a filter");
         let request = self.requests.next(Asked::Registry).0;

@@ -11,9 +11,10 @@ use tracing::warn;
 use super::dials::DialPermit;
 use super::introduced::{DirectSession, FAILURES_MAX, Introduced, StreamEnd};
 use super::life::{ConnectionEnd, Session, is_final, jittered};
+use super::naming::PublisherNews;
 use super::paused::PausedStream;
 use super::peer::Peer;
-use super::state::{PublisherNews, State};
+use super::state::State;
 use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
@@ -41,7 +42,7 @@ impl DirectSession for Session {
 impl Session {
     /// Acts on what the broker has said of direct publishers.
     pub(super) fn hear_news(self: &Rc<Self>) {
-        let all = self.state.borrow_mut().take_news();
+        let all = self.state.borrow_mut().naming.take_news();
         if all.is_empty() {
             return;
         }
@@ -228,7 +229,7 @@ impl Session {
             let stream_end = StreamEnd {
                 held_for: end.held_for,
                 cut_off: !matches!(end.error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)),
-                down_since: session.down_since(),
+                down_since: session.patience.down_since(),
                 paused,
             };
             let Some(pause) = known.on_ended(session, stream_end) else { return };
