@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Misdeliver,
     /// A flush is answered when it is sent, not when it is done.
     AcknowledgeEarly,
+    /// A message gets lost that comes behind the answer to its subscription, but was said before it.
+    LoseJoined,
 }
 
 /// A fault that waits for its turn.

@@ -70,11 +70,15 @@ pub(crate) enum Follow {
     /// No subscription yet.
     #[default]
     NotAsked,
-    /// Asked for; exact from the answer on if nothing is published in between.
+    /// Asked for, and nothing is published in between: exact from the answer on.
     Asked,
+    /// Asked for while messages come, and not answered.
+    Joining,
+    /// Answered since: exact from the next message on, wherever in the stream it stands.
+    Joined,
     /// The next message must be the one at this place, or a gap before it must be reported.
     From(usize),
-    /// Messages came while a subscription began or ended: only the sums are known.
+    /// Messages came while a subscription ended, or gaps while it began: only the sums are known.
     Sums,
 }
 
@@ -139,6 +143,12 @@ impl SessionBook {
         self.matching(topic).any(|s| s.over.is_none())
     }
 
+    /// True if a message was said before the answer to its subscription, and others have come behind that answer already:
+    /// so it must come as well, though its publisher could not know.
+    pub(crate) fn has_joined_before(&self, message: &Message) -> bool {
+        matches!(self.topics[message.topic].follow, Follow::From(_)) && !self.is_owed(message)
+    }
+
     fn matching(&self, topic: usize) -> impl Iterator<Item = &Subscribed> {
         self.subscribed.iter().filter(move |s| s.filter.matches(TOPICS[topic].as_bytes()))
     }
@@ -197,7 +207,7 @@ impl Ledger {
         self.messages[index].payload = payload.to_vec();
         for book in &mut self.sessions {
             let follow = &mut book.topics[topic].follow;
-            *follow = if *follow == Follow::Asked { Follow::Sums } else { *follow };
+            *follow = if *follow == Follow::Asked { Follow::Joining } else { *follow };
         }
     }
 
@@ -261,8 +271,15 @@ impl Ledger {
             let asks = filter.matches(TOPICS[topic].as_bytes());
             if asks && topic_book.follow == Follow::NotAsked {
                 // What was said since the last rest may still be on its way here.
-                let on_the_way = by_topic[topic].last().is_some_and(|last| messages[*last].epoch == epoch);
-                topic_book.follow = if on_the_way { Follow::Sums } else { Follow::Asked };
+                let said = by_topic[topic].iter().rev().map(|index| &messages[*index]);
+                let on_the_way = || said.clone().take_while(|message| message.epoch == epoch);
+                topic_book.follow = if on_the_way().next().is_none() {
+                    Follow::Asked
+                } else if on_the_way().all(|message| message.gap == 0) {
+                    Follow::Joining
+                } else {
+                    Follow::Sums
+                };
             }
         }
         book.requests.insert(request, Request::Subscribe(book.subscribed.len()));
@@ -285,8 +302,12 @@ impl Ledger {
         book.subscribed[at].since = Some(self.step);
         let filter = book.subscribed[at].filter.clone();
         for (topic, topic_book) in book.topics.iter_mut().enumerate() {
-            if filter.matches(TOPICS[topic].as_bytes()) && topic_book.follow == Follow::Asked {
-                topic_book.follow = Follow::From(self.by_topic[topic].len());
+            if filter.matches(TOPICS[topic].as_bytes()) {
+                topic_book.follow = match topic_book.follow {
+                    Follow::Asked => Follow::From(self.by_topic[topic].len()),
+                    Follow::Joining => Follow::Joined,
+                    follow => follow,
+                };
             }
         }
     }

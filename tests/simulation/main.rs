@@ -132,6 +132,11 @@ fn a_flush_that_is_forgotten_is_caught() {
 }
 
 #[test]
+fn a_hole_in_a_stream_that_has_just_been_joined_is_caught() {
+    is_caught(Fault::LoseJoined, &[Kind::Lost, Kind::Misplaced]);
+}
+
+#[test]
 fn an_acknowledgement_for_nothing_is_caught() {
     is_caught(Fault::AcknowledgeEarly, &[Kind::EarlyDone]);
 }

@@ -27,6 +27,8 @@ pub(crate) struct Oracle {
     pub(crate) received: u64,
     pub(crate) told: u64,
     pub(crate) notices: u64,
+    /// Topics that a client has joined while messages came, so that the next of them told its place.
+    pub(crate) joined: u64,
 }
 
 impl Oracle {
@@ -88,7 +90,13 @@ impl Oracle {
             return wrong(Kind::Reordered, "arrived after a later one");
         }
         self.received += 1;
-        if let Follow::From(next) = topic.follow
+        if topic.follow == Follow::Joined && message.topic < TOPICS_OWNED {
+            // `latest` tells early what is missing further back, so that nothing says where the stream begins.
+            let tells_early = policy == Some(OverflowPolicy::Latest);
+            topic.follow = if tells_early { Follow::Sums } else { Follow::From(message.place + 1) };
+            topic.told_since_last = 0;
+            self.joined += u64::from(!tells_early);
+        } else if let Follow::From(next) = topic.follow
             && message.topic < TOPICS_OWNED
         {
             let missing = message.place.saturating_sub(next) as u64;

@@ -49,6 +49,7 @@ pub(crate) struct Summary {
     shared: u64,
     drops: Vec<(&'static str, u64)>,
     gaps_told: u64,
+    joined: u64,
     held: u64,
     closes: Vec<(&'static str, u64)>,
     rests: u64,
@@ -130,6 +131,9 @@ impl World {
         let mut frames = self.clients[client].read(bytes)?;
         self.fault.change(&mut frames);
         for frame in &frames {
+            if self.has_joined_before(client, frame) && self.fault.strikes(Fault::LoseJoined) {
+                continue;
+            }
             self.oracle.incoming(client, frame)?;
             if matches!(frame, Incoming::Message(_)) && self.fault.strikes(Fault::Misdeliver) {
                 // To each: at least one of them has not asked for it.
@@ -144,6 +148,14 @@ impl World {
             return Ok(true);
         }
         Ok(there)
+    }
+
+    /// True if a frame is a message that its client must get only because it has joined the stream before it.
+    fn has_joined_before(&self, client: usize, frame: &Incoming) -> bool {
+        let Incoming::Message(arrived) = frame else { return false };
+        let ledger = &self.oracle.ledger;
+        let said = ledger.message(arrived.publisher, arrived.sequence).map(|index| &ledger.messages[index]);
+        said.is_some_and(|message| ledger.sessions[client].has_joined_before(message))
     }
 
     /// Everybody reads, everything moves, until nothing does; then the oracle adds up.
@@ -260,6 +272,7 @@ impl World {
             shared: self.clients.iter().map(|client| client.shared).sum(),
             drops: drops.collect(),
             gaps_told: self.oracle.notices,
+            joined: self.oracle.joined,
             held: sum(|c| c.link_held),
             closes: closes.collect(),
             rests: self.oracle.ledger.epoch,
@@ -284,6 +297,7 @@ impl Summary {
         self.shared += other.shared;
         add_each(&mut self.drops, &other.drops);
         self.gaps_told += other.gaps_told;
+        self.joined += other.joined;
         self.held += other.held;
         add_each(&mut self.closes, &other.closes);
         self.rests += other.rests;
@@ -294,6 +308,7 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
+        assert!(self.joined > 1_000, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
     }
 }
