@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::printable::printable;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
+use crate::wire::Frame;
 
 /// The way in which subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -101,6 +102,17 @@ impl ClientConfig {
     /// The defaults, for this broker.
     pub fn new(broker: Endpoint) -> Self {
         ClientConfig { broker, ..ClientConfig::default() }
+    }
+
+    /// True if each publisher and subscriber has a session of its own.
+    pub(super) fn has_own_sessions(&self) -> bool {
+        self.sessions == Sessions::PerSubscriber
+    }
+
+    /// The hello of a session of this client, which had the one of this number and ticket before.
+    pub(super) fn hello(&self, (previous, ticket): (u64, u64)) -> Frame<'_> {
+        let overflow = self.overflow.map_or(0, OverflowPolicy::to_wire);
+        Frame::Hello { name: &self.name, overflow, previous, ticket }
     }
 }
 

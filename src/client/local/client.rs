@@ -10,7 +10,7 @@ use super::queue::EventQueue;
 use super::registry::LocalRegistryView;
 use super::subscriber::{LocalSubscriber, Subscription, subscribe};
 use super::used::{SharedSession, Use};
-use crate::client::config::{ClientConfig, Sessions};
+use crate::client::config::ClientConfig;
 use crate::client::message::EventRef;
 use crate::client::session::{ClientRuntime, Hold, Session};
 use crate::error::Result;
@@ -47,17 +47,15 @@ impl LocalClient {
     fn session(&self) -> Use {
         let inner = &self.inner;
         let fresh = || Use::first(Session::start(&inner.runtime, inner.config.clone()));
-        match inner.config.sessions {
-            Sessions::PerSubscriber => fresh(),
-            Sessions::PerExecutor => {
-                let joined = Use::join(&inner.shared.borrow());
-                joined.unwrap_or_else(|| {
-                    let made = fresh();
-                    *inner.shared.borrow_mut() = made.shared();
-                    made
-                })
-            }
+        if inner.config.has_own_sessions() {
+            return fresh();
         }
+        let joined = Use::join(&inner.shared.borrow());
+        joined.unwrap_or_else(|| {
+            let made = fresh();
+            *inner.shared.borrow_mut() = made.shared();
+            made
+        })
     }
 
     /// A publisher, when its session is open.
@@ -91,7 +89,7 @@ impl LocalClient {
         let used = self.session();
         let config = &self.inner.config;
         let hold = Hold::new(Rc::clone(&used.session().holds));
-        let has_own_session = config.sessions == Sessions::PerSubscriber;
+        let has_own_session = config.has_own_sessions();
         let queue = EventQueue::new(config.queue_frames, config.queue_bytes, hold, has_own_session);
         let queue = Rc::new(queue);
         let filled = Rc::clone(&queue);

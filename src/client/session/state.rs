@@ -178,9 +178,7 @@ impl State {
         self.next_modes = ModeRules::default();
         self.hearing.on_connected(now);
         self.out.push_greeting();
-        let overflow = config.overflow.map_or(0, OverflowPolicy::to_wire);
-        let (previous, ticket) = self.previous;
-        self.out.push(&Frame::Hello { name: &config.name, overflow, previous, ticket });
+        self.out.push(&config.hello(self.previous));
     }
 
     /// The peer has greeted, and offers these features.
