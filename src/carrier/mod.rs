@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `link_item` | messages from one neighbour to another |
+//! | `link_item`, `shard_item` | messages from one neighbour to another; of these, what only shards have for one another |
 //! | `counted` | interest that is passed on first on, last off |
 //! | `late` | changes of interest that wait until the next hop reads again |
 //! | `acks` | numbered changes, and what waits until every neighbour has seen one |
@@ -36,6 +36,7 @@ mod near;
 mod outbound;
 mod outgoing;
 mod parcel;
+mod shard_item;
 
 pub(crate) use acks::{Acks, Unconfirmed};
 pub(crate) use audience::Audience;
@@ -47,3 +48,4 @@ pub use link_item::LinkItem;
 pub use loopback::{Loopback, Side};
 pub(crate) use outgoing::Outgoing;
 pub use parcel::Parcel;
+pub use shard_item::ShardItem;

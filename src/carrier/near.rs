@@ -117,18 +117,7 @@ impl Near {
                 self.shore(from).has_ended = true;
                 self.send(from, LinkItem::LastBatch);
             }
-            // A filter that is known already is news to ZeroMQ publishers alone.
-            LinkItem::Repeated { .. } => {}
-            LinkItem::Watch { .. }
-            | LinkItem::Unwatch { .. }
-            | LinkItem::Count { .. }
-            | LinkItem::Registry { .. }
-            | LinkItem::Publisher { .. }
-            | LinkItem::PublisherSeen { .. }
-            | LinkItem::Answer { .. }
-            | LinkItem::ListPart { .. }
-            | LinkItem::Succeed { .. }
-            | LinkItem::Open { .. } => unreachable!("shards say this to shards only"),
+            LinkItem::ToShard(_) => unreachable!("shards say this to shards only"),
         }
         None
     }

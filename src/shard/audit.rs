@@ -14,7 +14,7 @@ impl Base {
         self.audit_holds();
         self.audit_counts();
         self.unfinished.audit(&self.sessions);
-        assert!(self.is_settled(), "a session has left, and is not forgotten");
+        assert!(self.untold.is_empty(), "a part has not been told, such as that a session has left");
     }
 
     /// A session with something to send is listed, once, or a flush waits for it.

@@ -1,11 +1,10 @@
 //! The ground that all parts of a shard stand on: its sessions and links, its clock and turn, and what it counts. A part
 //! borrows it for each call; the parts themselves it does not know.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::aftermath::Untold;
 use super::clock::Clock;
 use super::config::ShardConfig;
 use super::kind::Kind;
@@ -17,7 +16,7 @@ use super::session_table::SessionTable;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Verdict};
-use crate::carrier::LinkItem;
+use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Sent, Turn};
 use crate::ids::{Neighbour, SessionId, ShardId};
@@ -41,8 +40,8 @@ pub(super) struct Base {
     pub(super) counters: ShardCounters,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
-    /// Sessions that have left the fan-out, until every part has forgotten them.
-    departed: VecDeque<SessionId>,
+    /// The news of this event for parts that had no hand in it.
+    pub(super) untold: Untold,
 }
 
 impl Base {
@@ -57,7 +56,7 @@ impl Base {
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
             draining: false,
-            departed: VecDeque::new(),
+            untold: Untold::default(),
             config,
         }
     }
@@ -91,20 +90,8 @@ impl Base {
     pub(super) fn depart(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let holds = std::mem::take(&mut session.holds);
-        self.departed.push_back(id);
+        self.untold.departed(id);
         self.release(&holds);
-    }
-
-    /// The next session that the parts are to forget.
-    #[inline]
-    pub(super) fn next_departed(&mut self) -> Option<SessionId> {
-        self.departed.pop_front()
-    }
-
-    /// True if every part has forgotten the sessions that have left.
-    #[inline]
-    pub(super) fn is_settled(&self) -> bool {
-        self.departed.is_empty()
     }
 
     /// Asks whether a session may take an action. `false`: it may not, and is being closed.
@@ -248,6 +235,11 @@ impl Base {
         }
     }
 
+    /// Tells another shard something that only shards have for one another.
+    pub(super) fn send_shard(&mut self, to: ShardId, item: ShardItem) {
+        self.send_link(to, LinkItem::ToShard(item));
+    }
+
     /// Lets a request wait, or what came with it, while it is news for neighbours that take none for now.
     pub(super) fn hold_for_news(&mut self, id: SessionId) {
         for neighbour in self.links.neighbours() {
@@ -267,8 +259,8 @@ impl Base {
     /// The registry's changes are known here up to this one, said in the same way.
     pub(super) fn tell_publisher_seen(&mut self, to: ShardId, change: u64) {
         match self.links.outgoing(to.into()).last_mut() {
-            Some(LinkItem::PublisherSeen { seq }) => *seq = change,
-            _ => self.send_link(to, LinkItem::PublisherSeen { seq: change }),
+            Some(LinkItem::ToShard(ShardItem::PublisherSeen { seq })) => *seq = change,
+            _ => self.send_shard(to, ShardItem::PublisherSeen { seq: change }),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The demand for messages on a shard: the filters that are wanted here and by whom, told first on and last off to those who
-//! have messages for them. Owned by a shard.
+//! The demand for messages on a shard: the filters that are wanted, each for any number of reasons, told first on and last
+//! off to those that have messages for them. Owned by a shard.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,16 @@ use super::interest::Interest;
 use super::relays::Relays;
 use super::upstream::Upstream;
 use crate::carrier::{Acks, LinkItem};
-use crate::fanout::Encoding;
-use crate::ids::{GroupId, Neighbour, ShardId};
+use crate::ids::{Neighbour, ShardId};
 use crate::topic::Filter;
 
-/// A party with an interest in a filter. It decides who is told of the filter here.
+/// Those that are told of a filter, first on and last off.
 #[derive(Clone, Copy)]
-pub(super) enum InterestOf {
-    /// A group of sessions of this shard, which are written to in this encoding: all that may have messages for it are told.
-    Group(GroupId, Encoding),
-    /// A neighbour, which tells the others itself: ZeroMQ publishers of this shard are told.
-    Neighbour,
+pub(super) enum Told {
+    /// All neighbours, and ZeroMQ publishers of this shard: something here wants what the filter matches.
+    Everybody,
+    /// ZeroMQ publishers of this shard: a neighbour wants it, and has told the other neighbours itself.
+    Publishers,
 }
 
 /// The owners of what has been told to whom.
@@ -41,33 +40,27 @@ impl Demand {
         }
     }
 
-    /// A party wants what this filter matches.
-    pub(super) fn add(&mut self, base: &mut Base, filter: &Filter, party: InterestOf) {
-        match party {
-            InterestOf::Group(group, encoding) => {
-                if encoding.needs_relays() {
-                    self.relays.file(filter, group);
-                }
+    /// Counts one reason more to want what this filter matches.
+    pub(super) fn add(&mut self, base: &mut Base, filter: &Filter, told: Told) {
+        match told {
+            Told::Everybody => {
                 if let Some(seq) = self.interest.add(filter) {
                     self.tell(base, filter, (seq, true));
                 }
             }
-            InterestOf::Neighbour => self.upstream.tell(base, filter, true),
+            Told::Publishers => self.upstream.tell(base, filter, true),
         }
     }
 
-    /// A party wants it no longer.
-    pub(super) fn remove(&mut self, base: &mut Base, filter: &Filter, party: InterestOf) {
-        match party {
-            InterestOf::Group(group, encoding) => {
-                if encoding.needs_relays() {
-                    self.relays.unfile(filter, group);
-                }
+    /// Counts one reason fewer. Those are told that were told of that reason.
+    pub(super) fn remove(&mut self, base: &mut Base, filter: &Filter, told: Told) {
+        match told {
+            Told::Everybody => {
                 if let Some(seq) = self.interest.remove(filter) {
                     self.tell(base, filter, (seq, false));
                 }
             }
-            InterestOf::Neighbour => self.upstream.tell(base, filter, false),
+            Told::Publishers => self.upstream.tell(base, filter, false),
         }
     }
 
@@ -96,7 +89,7 @@ impl Demand {
         self.interest.changes()
     }
 
-    /// The number of parties here that want each filter, for simulations and tests.
+    /// The number of reasons here to want each filter, for simulations and tests.
     pub(super) fn wanted(&self) -> BTreeMap<&Filter, u32> {
         self.interest.wanted()
     }

@@ -6,7 +6,6 @@ use std::io::IoSlice;
 use super::base::Base;
 use super::session_state::Phase;
 use super::state::Shard;
-use super::upstream;
 use crate::fanout::EgressQueue;
 use crate::ids::SessionId;
 use crate::limits::FLUSH_BYTES_PER_VISIT;
@@ -39,8 +38,9 @@ impl Shard {
         loop {
             let Some(egress) = self.base.egress(id) else { return Ok(Visit::Done) };
             if egress.is_empty() {
-                if self.base.on_flushed(id) {
-                    upstream::tell_late(&mut self.base, id);
+                self.base.on_flushed(id);
+                if !self.base.untold.is_empty() {
+                    self.settle();
                 }
                 return Ok(Visit::Done);
             }
@@ -52,8 +52,8 @@ impl Shard {
                 egress.stall();
                 return Ok(Visit::Full);
             };
-            if self.base.on_sent(id, taken) {
-                self.publishers.tell_news(&mut self.base, id);
+            self.base.on_sent(id, taken);
+            if !self.base.untold.is_empty() {
                 self.settle();
             }
             if taken < given {
@@ -81,11 +81,13 @@ impl Base {
         self.sessions.get_mut(id).map(|session| &mut session.egress)
     }
 
-    /// The kernel took so many bytes of a session's egress. `true`: the session hears news, and may have room for more.
-    fn on_sent(&mut self, id: SessionId, bytes: usize) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else { return false };
+    /// The kernel took so many bytes of a session's egress.
+    fn on_sent(&mut self, id: SessionId, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let sent = session.egress.sent(bytes);
-        let hears_news = session.news.is_some();
+        if std::mem::take(&mut session.awaits_room) {
+            self.untold.has_room(id);
+        }
         if sent.messages > 0
             && let Some(peer) = session.kind.zmtp_mut()
         {
@@ -98,24 +100,23 @@ impl Base {
         self.counters.bytes_out += bytes as u64;
         self.count_sent(sent);
         self.release(&holds);
-        hears_news
     }
 
     /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell
-    /// was all it waited for, it is shut. With something left a flush waits for the kernel. `true`: it is a ZeroMQ session,
-    /// which may have to be told what has changed since it was told.
-    fn on_flushed(&mut self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else { return false };
+    /// was all it waited for, it is shut. With something left a flush waits for the kernel. A ZeroMQ publisher may have to be
+    /// told what has changed since it was told.
+    fn on_flushed(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
         if !session.egress.is_empty() {
-            return false;
+            return;
         }
         session.listed = false;
         if session.phase == Phase::Closing {
             session.phase = Phase::Shut;
             self.outbox.shut.push(id);
-            return false;
+        } else if session.kind.is_zmtp() {
+            self.untold.has_room(id);
         }
-        session.kind.is_zmtp()
     }
 }
 

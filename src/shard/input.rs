@@ -14,7 +14,7 @@ use super::state::Shard;
 use super::successors::Predecessor;
 use super::{publishers, relays, zmtp};
 use crate::auth::Action;
-use crate::carrier::LinkItem;
+use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Batch, Messages};
 use crate::ids::{Neighbour, RequestId, SessionId, SessionNumber, SubscriberId};
@@ -191,7 +191,7 @@ impl Shard {
     #[inline]
     fn publish(&mut self, batch: (&Bytes, Messages<'_>), origin: Origin) -> usize {
         let done = publish(&mut self.base, self.membership.fanout_mut(), batch, origin);
-        if !self.base.is_settled() {
+        if !self.base.untold.is_empty() {
             self.settle();
         }
         done
@@ -324,47 +324,50 @@ impl Shard {
                 self.membership.on_interest(base, demand, (from, &filter, wanted));
                 base.tell_seen(from, seq);
             }
-            LinkItem::Repeated { filter } => demand.upstream.on_repeated(base, &filter),
             LinkItem::InterestSeen { seq } => {
                 demand.seen_by(from, seq);
                 self.joins.on_confirmed(base, demand);
                 self.succession.on_confirmed(base, demand);
             }
-            LinkItem::Watch { watch, topic } => {
-                self.watches.add_asked(base.links.shard(from), watch, topic);
-                self.watches.count(base, &mut self.membership);
-            }
-            LinkItem::Unwatch { watch } => self.watches.remove_asked(base.links.shard(from), watch),
-            LinkItem::Count { watch, count } => {
-                self.watches.counted(base.links.shard(from), watch, count);
-                self.watches.tell(base);
-            }
-            LinkItem::Registry { session, ask } => {
-                let session = (base.links.shard(from), session);
-                if let Some(change) = self.publishers.on_ask(base, session, ask) {
-                    demand.relays.on_change(base, self.membership.fanout().groups(), &change);
-                }
-            }
-            LinkItem::Publisher { seq, change } => {
-                self.publishers.on_change(base, &change);
-                demand.relays.on_change(base, self.membership.fanout().groups(), &change);
-                base.tell_publisher_seen(base.links.shard(from), seq);
-            }
-            LinkItem::PublisherSeen { seq } => self.publishers.on_seen(base, base.links.shard(from), seq),
-            LinkItem::Answer { session, bytes } => publishers::on_answer(base, session, bytes),
-            LinkItem::ListPart { session, bytes, last } => {
-                self.publishers.on_list_part(base, session, bytes, last);
-            }
-            LinkItem::Succeed { number, ticket, successor } => {
-                let successor = (base.links.shard(from), successor);
-                let claim = (Predecessor { number, ticket }, successor);
-                self.succession.end_predecessor(base, demand, claim);
-            }
             LinkItem::Fence { seq } => base.tell_seen(from, seq),
-            LinkItem::Open { session } => self.succession.welcome(base, session),
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();
+            }
+            LinkItem::ToShard(item) => {
+                let from = base.links.shard(from);
+                match item {
+                    ShardItem::Repeated { filter } => demand.upstream.on_repeated(base, &filter),
+                    ShardItem::Watch { watch, topic } => {
+                        self.watches.add_asked(from, watch, topic);
+                        self.watches.count(base, &mut self.membership);
+                    }
+                    ShardItem::Unwatch { watch } => self.watches.remove_asked(from, watch),
+                    ShardItem::Count { watch, count } => {
+                        self.watches.counted(from, watch, count);
+                        self.watches.tell(base);
+                    }
+                    ShardItem::Registry { session, ask } => {
+                        if let Some(change) = self.publishers.on_ask(base, (from, session), ask) {
+                            demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                        }
+                    }
+                    ShardItem::Publisher { seq, change } => {
+                        self.publishers.on_change(base, &change);
+                        demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                        base.tell_publisher_seen(from, seq);
+                    }
+                    ShardItem::PublisherSeen { seq } => self.publishers.on_seen(base, from, seq),
+                    ShardItem::Answer { session, bytes } => publishers::on_answer(base, session, bytes),
+                    ShardItem::ListPart { session, bytes, last } => {
+                        self.publishers.on_list_part(base, session, bytes, last);
+                    }
+                    ShardItem::Succeed { number, ticket, successor } => {
+                        let claim = (Predecessor { number, ticket }, (from, successor));
+                        self.succession.end_predecessor(base, demand, claim);
+                    }
+                    ShardItem::Open { session } => self.succession.welcome(base, session),
+                }
             }
         }
         self.settle();

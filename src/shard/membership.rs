@@ -5,7 +5,7 @@ mod audit;
 mod tests;
 
 use super::base::Base;
-use super::demand::{Demand, InterestOf};
+use super::demand::{Demand, Told};
 use super::subscriptions::{Changed, Subscriptions};
 use super::withdrawals::{Withdrawal, Withdrawals};
 use crate::error::ErrorCode;
@@ -56,10 +56,10 @@ impl Membership {
         base.turn.spend(FILING_STEPS);
         if wanted {
             self.fanout.file(filter, Target::Neighbour(from));
-            demand.add(base, filter, InterestOf::Neighbour);
+            demand.add(base, filter, Told::Publishers);
         } else {
             self.fanout.unfile(filter, Target::Neighbour(from));
-            demand.remove(base, filter, InterestOf::Neighbour);
+            demand.remove(base, filter, Told::Publishers);
         }
     }
 
@@ -279,7 +279,10 @@ impl Membership {
     ) {
         base.turn.spend(FILING_STEPS);
         self.fanout.file(filter, Target::Group(group));
-        demand.add(base, filter, InterestOf::Group(group, encoding));
+        if encoding.needs_relays() {
+            demand.relays.file(filter, group);
+        }
+        demand.add(base, filter, Told::Everybody);
     }
 
     /// Takes that back.
@@ -292,7 +295,10 @@ impl Membership {
     ) {
         base.turn.spend(FILING_STEPS);
         self.fanout.unfile(filter, Target::Group(group));
-        demand.remove(base, filter, InterestOf::Group(group, encoding));
+        if encoding.needs_relays() {
+            demand.relays.unfile(filter, group);
+        }
+        demand.remove(base, filter, Told::Everybody);
     }
 
     /// Counts the subscribers of a topic, not its sessions: each once, however many of its filters match.

@@ -16,6 +16,7 @@
 //! | `clock` | time, as it was told and as it counts |
 //! | `session_state`, `session_table` | one connection's state, and the table of them |
 //! | `links` | neighbours, which are the other shards and the carriers: what waits to go there, and what came from there |
+//! | `aftermath` | the news of an event for parts that had no hand in it, until the router has told them |
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
 //! | `config` | what all shards of one process are told when they start |
@@ -43,6 +44,7 @@
 //! | `origin` | a publisher, here or at a neighbour |
 //! | `closed` | how it ended |
 
+mod aftermath;
 mod audit;
 mod base;
 mod begun;

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use super::base::Base;
 use super::news::{News, up_frame};
 use crate::auth::{Action, Verdict};
-use crate::carrier::LinkItem;
-use crate::carrier::{Acks, Unconfirmed};
+use crate::carrier::{Acks, ShardItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
@@ -185,9 +184,12 @@ impl Publishers {
     /// Tells a session what is news to it, as far as it has read what was said before.
     pub(super) fn tell_news(&mut self, base: &mut Base, id: SessionId) {
         while let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening())
-            && session.egress.answer_bytes() < NEWS_BYTES_AHEAD
             && let Some(news) = &mut session.news
         {
+            if session.egress.answer_bytes() >= NEWS_BYTES_AHEAD {
+                session.awaits_room = true;
+                return;
+            }
             let (part, frames) = news.next_part(&self.directory);
             if !part.is_empty() {
                 base.queue(id, part, frames);
@@ -204,7 +206,7 @@ impl Publishers {
         if base.id == REGISTRY_SHARD {
             return self.on_ask(base, (base.id, session), ask);
         }
-        base.send_link(REGISTRY_SHARD, LinkItem::Registry { session, ask });
+        base.send_shard(REGISTRY_SHARD, ShardItem::Registry { session, ask });
         None
     }
 
@@ -259,7 +261,7 @@ impl Publishers {
                 if shard == base.id {
                     self.on_list_part(base, session, bytes, last);
                 } else {
-                    base.send_link(shard, LinkItem::ListPart { session, bytes, last });
+                    base.send_shard(shard, ShardItem::ListPart { session, bytes, last });
                 }
             }
         }
@@ -286,7 +288,7 @@ impl Publishers {
     fn tell_change(&mut self, base: &mut Base, change: &RegistryChange) {
         let seq = self.acks.next();
         for shard in base.links.others() {
-            base.send_link(shard, LinkItem::Publisher { seq, change: change.clone() });
+            base.send_shard(shard, ShardItem::Publisher { seq, change: change.clone() });
         }
         self.on_change(base, change);
     }
@@ -418,7 +420,7 @@ fn answer_at(base: &mut Base, (shard, session): (ShardId, SessionId), bytes: Vec
     if shard == base.id {
         on_answer(base, session, bytes.into());
     } else {
-        base.send_link(shard, LinkItem::Answer { session, bytes: Bytes::from(bytes) });
+        base.send_shard(shard, ShardItem::Answer { session, bytes: Bytes::from(bytes) });
     }
 }
 

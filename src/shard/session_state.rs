@@ -47,6 +47,8 @@ pub(super) struct SessionState {
     pub(super) closing: Option<ErrorCode>,
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
+    /// A part has more for it, and waits until its queue has room.
+    pub(super) awaits_room: bool,
     pub(super) egress: EgressQueue,
     /// Its filters, which are the group's, with the subscribers that asked for each.
     pub(super) subscriptions: Subscriptions,
@@ -94,6 +96,7 @@ impl SessionState {
             policy,
             closing: None,
             listed: false,
+            awaits_room: false,
             subscriptions: Subscriptions::default(),
             joining: 0,
             group: None,

@@ -3,6 +3,7 @@
 
 use corecast_executors::MonotonicNs;
 
+use super::aftermath::Aftermath;
 use super::base::Base;
 use super::closed::Closed;
 use super::config::ShardConfig;
@@ -20,6 +21,7 @@ use super::relay_peer::RelayPeer;
 use super::session_state::{Phase, SessionState};
 use super::session_table::SessionTable;
 use super::succession::Succession;
+use super::upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::Identity;
@@ -225,10 +227,18 @@ impl Shard {
         Some(Closed { reason, identity: session.identity, client: session.client, unsent })
     }
 
-    /// Lets every part forget the sessions that have left the fan-out, before anything else happens.
+    /// Tells the parts what an event has left for them, before anything else happens.
     pub(super) fn settle(&mut self) {
-        while let Some(id) = self.base.next_departed() {
+        while let Some(news) = self.base.untold.next() {
             let (base, demand) = (&mut self.base, &mut self.demand);
+            let id = match news {
+                Aftermath::Departed(id) => id,
+                Aftermath::HasRoom(id) => {
+                    self.publishers.tell_news(base, id);
+                    upstream::tell_late(base, id);
+                    continue;
+                }
+            };
             if let Some(news) = base.sessions.get_mut(id).and_then(|session| session.news.take()) {
                 self.publishers.forget_session(id, news);
                 self.publishers.take_watches_out(&mut base.turn);

@@ -10,7 +10,7 @@ use super::base::Base;
 use super::demand::Demand;
 use super::session_state::{Phase, SessionState};
 use super::successors::{Predecessor, Successors};
-use crate::carrier::{LinkItem, Unconfirmed};
+use crate::carrier::{ShardItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{SessionId, SessionNumber, ShardId};
@@ -75,7 +75,7 @@ impl Succession {
         } else if owner == base.id {
             self.end_predecessor(base, demand, (predecessor, (base.id, id)));
         } else {
-            base.send_link(owner, LinkItem::Succeed { number, ticket, successor: id });
+            base.send_shard(owner, ShardItem::Succeed { number, ticket, successor: id });
         }
     }
 
@@ -136,7 +136,7 @@ impl Succession {
         if shard == base.id {
             self.welcome(base, session);
         } else {
-            base.send_link(shard, LinkItem::Open { session });
+            base.send_shard(shard, ShardItem::Open { session });
         }
     }
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::base::Base;
-use crate::carrier::{Counted, LinkItem};
+use crate::carrier::{Counted, ShardItem};
 use crate::ids::SessionId;
 use crate::limits::ZMTP_UPSTREAM_BYTES_MAX;
 use crate::topic::Filter;
@@ -84,7 +84,7 @@ impl Upstream {
     /// of a last value would not send it.
     pub(super) fn repeat(&self, base: &mut Base, filter: &Filter) {
         for shard in base.links.others() {
-            base.send_link(shard, LinkItem::Repeated { filter: filter.clone() });
+            base.send_shard(shard, ShardItem::Repeated { filter: filter.clone() });
         }
         self.on_repeated(base, filter);
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::base::Base;
 use super::membership::Membership;
 use crate::auth::Action;
-use crate::carrier::LinkItem;
+use crate::carrier::ShardItem;
 use crate::error::ErrorCode;
 use crate::ids::{RequestId, SessionId, ShardId};
 use crate::limits::{TOPIC_BYTES_MAX, WATCHES_PER_SESSION_MAX};
@@ -254,7 +254,7 @@ impl Watches {
         let topic = Bytes::copy_from_slice(topic);
         if let Some(watch) = self.add((id, request), topic.clone(), base.config.shards) {
             for shard in base.links.others() {
-                base.send_link(shard, LinkItem::Watch { watch, topic: topic.clone() });
+                base.send_shard(shard, ShardItem::Watch { watch, topic: topic.clone() });
             }
         }
         self.count(base, membership);
@@ -284,7 +284,7 @@ impl Watches {
     fn forget(&mut self, base: &mut Base, watcher: Watcher) {
         let Some(watch) = self.remove(watcher) else { return };
         for shard in base.links.others() {
-            base.send_link(shard, LinkItem::Unwatch { watch });
+            base.send_shard(shard, ShardItem::Unwatch { watch });
         }
     }
 
@@ -297,7 +297,7 @@ impl Watches {
         {
             let count = membership.count_subscribers(base, &topic);
             for (to, watch) in self.counted_here(base.id, &topic, count) {
-                base.send_link(to, LinkItem::Count { watch, count });
+                base.send_shard(to, ShardItem::Count { watch, count });
             }
         }
         self.tell(base);

@@ -1,0 +1,86 @@
+//! Messages that only shards have for one another.
+
+use bytes::Bytes;
+
+use crate::ids::{PublisherId, SessionId, SessionNumber};
+use crate::registry::{RegistryAsk, RegistryChange};
+use crate::topic::Filter;
+
+/// A message from one shard to another, in order with all else on their link.
+#[derive(Clone, Debug)]
+pub enum ShardItem {
+    /// A session of the sending shard has subscribed to a filter that the shard had before: for ZeroMQ publishers that
+    /// want to hear of each subscription.
+    Repeated {
+        /// The filter.
+        filter: Filter,
+    },
+    /// A request for the number of subscribers to this topic, now and whenever it changes.
+    Watch {
+        /// The asking shard's number for it.
+        watch: u64,
+        /// The topic.
+        topic: Bytes,
+    },
+    /// The end of a `Watch`.
+    Unwatch {
+        /// As in `Watch`.
+        watch: u64,
+    },
+    /// The answer to `Watch`.
+    Count {
+        /// As in `Watch`.
+        watch: u64,
+        /// Subscribers of the sending shard.
+        count: u32,
+    },
+    /// A request of a session of the sending shard to the registry.
+    Registry {
+        /// The session.
+        session: SessionId,
+        /// The request.
+        ask: RegistryAsk,
+    },
+    /// The registry has changed.
+    Publisher {
+        /// Counts the changes, from 1.
+        seq: u64,
+        /// The change.
+        change: RegistryChange,
+    },
+    /// The sending shard knows of all changes of the registry up to this one.
+    PublisherSeen {
+        /// As in `Publisher`.
+        seq: u64,
+    },
+    /// Frames for a session of the receiving shard.
+    Answer {
+        /// The session.
+        session: SessionId,
+        /// Whole frames.
+        bytes: Bytes,
+    },
+    /// A part of the list of publishers that a session of the receiving shard asks for.
+    ListPart {
+        /// The session.
+        session: SessionId,
+        /// Whole frames.
+        bytes: Bytes,
+        /// The last publisher of this part; `None`: the list is whole.
+        last: Option<PublisherId>,
+    },
+    /// A client of the sending shard says that it had this session of the receiving shard before.
+    Succeed {
+        /// The old session.
+        number: SessionNumber,
+        /// The ticket that came with its welcome.
+        ticket: u64,
+        /// The new one, which opens behind all that the old one said.
+        successor: SessionId,
+    },
+    /// A session of the receiving shard may open: its predecessor is over.
+    Open {
+        /// The session.
+        session: SessionId,
+    },
+}
