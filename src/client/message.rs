@@ -148,6 +148,16 @@ impl Event {
             Event::Gap(gap) => gap.topic.as_ref().map_or(0, Bytes::len),
         }
     }
+
+    /// The gap that it leaves where the subscriber's own queue drops it.
+    pub(super) fn into_gap(self) -> Gap {
+        match self {
+            Event::Message(message) => {
+                Gap { topic: Some(message.topic), missed: Some(1), reason: GapReason::Subscriber }
+            }
+            Event::Gap(gap) => gap,
+        }
+    }
 }
 
 impl<'a> EventRef<'a> {

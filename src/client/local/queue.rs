@@ -83,11 +83,8 @@ impl EventQueue {
             if !over || waiting == 1 {
                 return;
             }
-            let (topic, missed, reason) = match self.pop_oldest() {
-                Some(Event::Message(message)) => (Some(message.topic), Some(1), GapReason::Subscriber),
-                Some(Event::Gap(gap)) => (gap.topic, gap.missed, gap.reason),
-                None => return,
-            };
+            let Some(oldest) = self.pop_oldest() else { return };
+            let Gap { topic, missed, reason } = oldest.into_gap();
             let mut dropped = self.dropped.borrow_mut();
             let known = dropped.len() < GAP_TOPICS_MAX || dropped.contains_key(&topic);
             let entry = dropped.entry(topic.filter(|_| known)).or_default();
