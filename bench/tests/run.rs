@@ -165,6 +165,67 @@ fn a_flood_is_accounted_for_under_every_policy_that_keeps_the_session() {
     }
 }
 
+/// Forty topics of three publishers, and what every run of them keeps to.
+const TOPICS: [&str; 22] = [
+    "--subscribers",
+    "24",
+    "--publishers",
+    "3",
+    "--topics",
+    "40",
+    "--topics-per-subscriber",
+    "7",
+    "--json",
+    "-",
+    "--assert",
+    "lost == 0",
+    "--assert",
+    "duplicated + reordered + corrupted + misdelivered == 0",
+    "--assert",
+    "topics == 40",
+    "--assert",
+    "topics_per_subscriber == 7",
+    "--assert",
+    "deliveries > 0",
+    "--assert",
+    "deliveries_expected < messages_sent * subscribers * 0.8",
+];
+
+#[test]
+fn each_subscriber_gets_its_part_of_the_topics() {
+    for (mode, sessions, spread, filters) in [
+        ("proxy", "per-subscriber", "uniform", "exact"),
+        ("proxy", "per-executor", "zipf", "wildcard:3"),
+        ("direct", "per-subscriber", "zipf", "exact"),
+    ] {
+        let asked =
+            ["--mode", mode, "--sessions", sessions, "--topic-spread", spread, "--topic-filters", filters];
+        let amount = ["--messages", "200", "--rate", "400", "--assert", "deliveries == deliveries_expected"];
+        let output = run(&[&TOPICS[..], &asked, &amount].concat());
+        assert_fine_or_late(&output);
+        let run = record(&output)["runs"][0].clone();
+        assert_eq!((&run["mode"], &run["messages_sent"]), (&Value::from(mode), &Value::from(600)), "{run}");
+        assert_eq!(
+            (&run["topic_spread"], &run["topic_filters"]),
+            (&Value::from(spread), &Value::from(filters))
+        );
+        assert_eq!(run["incomplete"], Value::Null, "{run}");
+    }
+}
+
+#[test]
+fn gaps_of_a_flood_are_told_topic_by_topic() {
+    for policy in ["drop-oldest", "block"] {
+        let flood = ["--rate", "flood", "--messages", "20000", "--size", "2000", "--egress-bytes", "5000000"];
+        let kept = ["--overflow", policy, "--assert", "deliveries + gaps_reported == deliveries_expected"];
+        let output = run(&[&TOPICS[..], &flood, &kept].concat());
+        assert_exit(&output, 0);
+        let run = record(&output)["runs"][0].clone();
+        assert_eq!(run["messages_sent"], 60_000);
+        assert!(!run["notes"].to_string().contains("than they missed"), "{run}");
+    }
+}
+
 #[test]
 fn the_tables_and_the_file_say_the_same() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@
 //! | [`report`] | `corecast-bench report` |
 //! | [`peers`] | `corecast-bench peers` |
 //! | [`agent`] | `corecast-bench agent` |
+//! | [`topics`] | the options that say which topics a run has |
 //! | [`exit`] | exit codes |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
@@ -22,6 +23,7 @@ pub mod pages;
 pub mod peers;
 pub mod report;
 pub mod run;
+pub mod topics;
 
 use crate::process::guard;
 use crate::swarm::raw::floor;

@@ -3,6 +3,7 @@
 
 use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, now, print_lines, publish_both};
+use super::topics::TopicArgs;
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
@@ -49,6 +50,10 @@ Examples:
     corecast-bench peers --peers corecast-uds,corecast-tcp,floor-uds,floor-tcp
   Sessions that subscribers share, with our own library
     corecast-bench peers --sessions per-executor --clients native --assert 'ratio.best.last_subscriber_us.median <= 0.1'
+  Partial interest: each subscriber wants 20 of 100 topics
+    corecast-bench peers --subscribers 256 --topics 100 --topics-per-subscriber 20 --assert 'lost + wrong == 0'
+  Many publishers, few subscribers
+    corecast-bench peers --publishers 256 --subscribers 4 --rate 2 --flood-messages 2000
   The ancestor's way
     corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
     corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
@@ -98,16 +103,22 @@ pub struct PeersArgs {
     /// Number of subscribers
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub subscribers: usize,
-    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
+    /// Number of publishers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub publishers: usize,
+    /// Topics that publishers share.
+    #[command(flatten)]
+    pub topics: TopicArgs,
+    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum, or 52 with --topics
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
-    /// Messages a second of the paced run
+    /// Messages a second of each publisher in the paced run
     #[arg(long, value_name = "HZ", default_value = "20")]
     pub rate: Rate,
     /// Length of the paced run, and the most that a flood takes
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
     pub duration: Duration,
-    /// Messages of a flood, at most; 0: no flood
+    /// Messages of each publisher in a flood, at most; 0: no flood
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub flood_messages: u64,
     /// Messages of a flood on their way to the slowest subscriber at most [default: 4096 of 256 bytes or less, fewer
@@ -287,7 +298,8 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         sessions: args.sessions,
         subscribers: args.subscribers,
         slow: None,
-        publishers: 1,
+        publishers: args.publishers,
+        topics: args.topics.shared(),
         size_bytes: args.size,
         rate: args.rate,
         amount: Amount::Duration(args.duration),
@@ -388,5 +400,9 @@ mod tests {
         assert!(refused(&["--assert", "lost = 0"]).contains("expected one of"));
         assert!(refused(&["--subscribers", "99000000"]).contains("hard limit of this process"));
         assert!(refused(&["--broker-cores", "9999"]).contains("9999"));
+        assert!(refused(&["--topics", "4", "--topics-per-subscriber", "5"]).contains("ask for fewer"));
+        assert!(refused(&["--publishers", "0"]).contains("publishers must be at least 1"));
+        let shared = ["--topics", "4", "--sessions", "per-executor"];
+        assert!(refused(&shared).contains("--clients native"));
     }
 }

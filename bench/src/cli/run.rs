@@ -3,6 +3,7 @@
 
 use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
+use super::topics::TopicArgs;
 use crate::experiment::error::DriveError;
 use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
 use crate::experiment::run::{RunError, run};
@@ -39,6 +40,8 @@ Examples:
     corecast-bench run --subscribers 512 --rate flood --messages 20000 --json flood.json --assert 'lost==0'
   How it grows, over Unix sockets and shared sessions
     corecast-bench run --subscribers 1,8,64,512 --transport uds --sessions per-executor
+  Partial interest: each subscriber wants 20 of 100 topics, some of which have far more messages than others
+    corecast-bench run --subscribers 256 --topics 100 --topics-per-subscriber 20 --topic-spread zipf
   A bound on latency, in microseconds
     corecast-bench run --assert 'latency_us.p99 < 20e3' --assert 'last_subscriber_us.median < 10e3'
   Subscribers on other hosts, each with an agent
@@ -65,10 +68,13 @@ pub struct RunArgs {
     /// Number of publishers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub publishers: usize,
+    /// Topics that publishers share.
+    #[command(flatten)]
+    pub topics: TopicArgs,
     /// Messages a second of each publisher, or `flood`: as fast as they are taken
     #[arg(long, value_name = "HZ|flood", default_value = "20")]
     pub rate: Rate,
-    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum
+    /// Payload; at least 40 bytes, for run, publisher, sequence, time and checksum, or 52 with --topics
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
     /// Time that each publisher sends [default: 5, if --messages is not given]
@@ -255,6 +261,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         subscribers,
         slow: args.slow.map(|share| Slow { subscribers: share.of(subscribers), delay: args.slow_delay }),
         publishers: args.publishers,
+        topics: args.topics.shared(),
         size_bytes: args.size,
         rate: args.rate,
         amount,
@@ -347,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn topics_are_shared_if_their_number_is_said() {
+        let topics = |words: &str| plans(&parse(words).unwrap()).unwrap()[0].topics;
+        assert_eq!(topics(""), None);
+        let all = topics("--topics 10 --size 52").unwrap();
+        assert_eq!((all.to_string(), all.per_subscriber), ("10 of 10 topics".to_owned(), 10));
+        let words = "--topics 10 --topics-per-subscriber 2 --topic-spread zipf --topic-filters wildcard:3";
+        assert_eq!(topics(words).unwrap().to_string(), "2 times wildcard:3 of 10 topics, zipf");
+    }
+
+    #[test]
     fn both_modes_are_two_runs_of_each_count() {
         let args = parse("--mode both --subscribers 1,8 --broker-cores 0 --egress-bytes 8MiB").unwrap();
         let plans = plans(&args).unwrap();
@@ -370,6 +387,9 @@ mod tests {
         refused("--assert lost=0", "expected one of");
         refused("--assert losts==0", "deliveries_per_s");
         refused("--subscribers 1,x", "invalid value");
+        refused("--topics-per-subscriber 3", "--topics");
+        refused("--topics 3 --topic-spread even", "there are `uniform` and `zipf`");
+        refused("--topics 3 --topic-filters wildcard:0", "`wildcard:N`");
     }
 
     #[test]
@@ -379,6 +399,9 @@ mod tests {
         assert!(said("--subscribers 99000000").contains("hard limit of this process"));
         assert!(said("--cores 9999").contains("9999"));
         assert!(said("--mode both --broker tcp://h:1").contains("leave --broker out"));
+        assert!(said("--topics 0").contains("the number of topics must be at least 1"));
+        assert!(said("--topics 10 --topics-per-subscriber 11").contains("ask for fewer"));
+        assert!(said("--topics 10 --size 51").contains("it takes 52"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl<'a> Drive<'a> {
         let common = Common {
             broker: endpoint.clone(),
             run: RunId(fastrand::u64(..)),
-            publishers: plan.publishers,
+            workload: plan.workload(),
             sessions: plan.sessions,
             overflow,
             direct: plan.direct(),
@@ -215,6 +215,8 @@ fn start_slow(
     link: Link<Report>,
 ) -> Result<Option<SlowSubscribers>, PoolError> {
     let Some(Slow { subscribers, delay }) = plan.slow else { return Ok(None) };
+    let measured = plan.measured_subscribers();
+    let subscribers = measured..measured + subscribers;
     SlowSubscribers::start(SlowConfig { common: common.clone(), subscribers, delay }, link).map(Some)
 }
 

@@ -2,7 +2,7 @@
 
 use super::plan::{BrokerChoice, Plan, Slow};
 use super::watch::{Driven, Ending};
-use crate::measure::oracle::Totals;
+use crate::measure::oracle::{Missing, Totals};
 use crate::process::broker::BrokerOptions;
 use crate::record::{HostRecord, RunRecord, thousandths};
 use crate::results::{Deliveries, Raw};
@@ -40,7 +40,8 @@ impl Outcome {
 
 /// Puts together what the swarm of this plan did; cost is added by the code that measured it.
 pub(crate) fn outcome(plan: &Plan, driven: &Driven) -> Outcome {
-    let deliveries = Deliveries::of(driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
+    let deliveries =
+        Deliveries::of(plan.publishers, driven.tallies.iter().map(|(_, tally)| tally), &driven.sent);
     let mut outcome = sum_up(plan, driven.all, deliveries, driven.ending.clone());
     outcome.record.clock_error_us = clock_error_us(&driven.hosts);
     outcome.record.hosts.clone_from(&driven.hosts);
@@ -59,6 +60,10 @@ pub(crate) fn sum_up(plan: &Plan, sent: Sent, deliveries: Deliveries, ending: En
         subscribers: plan.subscribers as u64,
         publishers: plan.publishers as u64,
         size_bytes: plan.size_bytes as u64,
+        topics: plan.topics.map(|shared| shared.topics as u64),
+        topics_per_subscriber: plan.topics.map(|shared| shared.per_subscriber as u64),
+        topic_spread: plan.topics.map(|shared| shared.spread.to_string()),
+        topic_filters: plan.topics.map(|shared| shared.filters.to_string()),
         rate_hz: plan.rate_hz(),
         messages_sent: sent.sent,
         slow_subscribers: plan.slow.map(|slow| slow.subscribers as u64),
@@ -76,6 +81,7 @@ pub(crate) fn sum_up(plan: &Plan, sent: Sent, deliveries: Deliveries, ending: En
         notes: notes(plan, &totals, rate_missed.as_deref()),
         ..RunRecord::default()
     };
+    record.misdelivered = plan.topics.map(|_| totals.misdelivered);
     let raw = deliveries.describe(MonotonicNs(sent.started_ns), &mut record);
     Outcome { ending, rate_missed, ..Outcome::complete(record, raw) }
 }
@@ -139,10 +145,13 @@ fn missing(plan: &Plan, driven: &Driven) -> Vec<String> {
             plan.measured_subscribers() - subscribers_of(driven)
         ));
     }
+    let workload = plan.workload();
     for (executor, tally) in &driven.tallies {
-        for (subscriber, publisher, sequences) in tally.oracle().waiting(&driven.sent, NAMED_MAX) {
+        for Missing { subscriber, flow, numbers } in tally.oracle().waiting(&driven.sent, NAMED_MAX) {
+            let (topic, publisher) = workload.parts_of(flow);
+            let on = if workload.shared.is_some() { format!(" on topic {topic}") } else { String::new() };
             notes.push(format!(
-                "subscriber {subscriber} of executor {executor} has not got {sequences:?} of publisher {}",
+                "subscriber {subscriber} of executor {executor} has not got {numbers:?} of publisher {}{on}",
                 publisher.0
             ));
         }

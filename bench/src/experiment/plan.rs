@@ -2,6 +2,7 @@
 
 use crate::host::hosts_file::Hosts;
 use crate::measure::payload::{self, SizeError};
+use crate::measure::workload::{SharedTopics, Workload, WorkloadError};
 use crate::process::broker::BrokerOptions;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate, messages_in};
@@ -87,6 +88,8 @@ pub struct Plan {
     pub slow: Option<Slow>,
     /// Number of publishers.
     pub publishers: usize,
+    /// The topics that they share; `None`: each has one of its own, and every subscriber wants all of them.
+    pub topics: Option<SharedTopics>,
     /// Payload, in bytes.
     pub size_bytes: usize,
     /// Rate of each publisher.
@@ -132,6 +135,12 @@ pub enum PlanError {
     /// Unix sockets, and hosts that have no file system in common.
     #[error("Unix sockets do not leave a host: with --hosts the transport is tcp")]
     UdsToHosts,
+    /// Topics that are shared, and agents that know of none.
+    #[error("the agents of --hosts subscribe to everything: leave --topics or --hosts out")]
+    TopicsToHosts,
+    /// The topics make no sense.
+    #[error(transparent)]
+    Topics(#[from] WorkloadError),
     /// The payload cannot be so small, or so large.
     #[error(transparent)]
     Size(#[from] SizeError),
@@ -159,7 +168,18 @@ impl Plan {
         if slow >= subscribers {
             return Err(PlanError::AllSlow { slow, subscribers });
         }
-        Ok(payload::check_size(self.size_bytes)?)
+        if let Some(topics) = &self.topics {
+            topics.check(self.publishers)?;
+        }
+        if self.hosts.is_some() && self.topics.is_some() {
+            return Err(PlanError::TopicsToHosts);
+        }
+        Ok(payload::check_size(self.size_bytes, self.workload().head())?)
+    }
+
+    /// Its publishers and topics.
+    pub fn workload(&self) -> Workload {
+        Workload { publishers: self.publishers, shared: self.topics }
     }
 
     /// Subscribers that are slow on purpose.
@@ -247,6 +267,7 @@ impl Plan {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::measure::workload::tests::shared;
 
     pub(crate) fn sample_plan() -> Plan {
         Plan {
@@ -256,6 +277,7 @@ pub(crate) mod tests {
             subscribers: 512,
             slow: None,
             publishers: 2,
+            topics: None,
             size_bytes: 64,
             rate: Rate::Hz(20.0),
             amount: Amount::Duration(Duration::from_secs(5)),
@@ -325,5 +347,20 @@ pub(crate) mod tests {
         elsewhere.broker = BrokerChoice::Started(uds);
         assert_eq!(elsewhere.check(), Err(PlanError::UdsToHosts));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
+    }
+
+    #[test]
+    fn topics_are_checked_with_what_they_meet() {
+        let topics = shared(2, 10, 3).shared;
+        let plan = Plan { topics, size_bytes: 52, ..sample_plan() };
+        assert_eq!((plan.check(), plan.workload()), (Ok(()), shared(2, 10, 3)));
+        assert!(
+            Plan { size_bytes: 51, ..plan.clone() }.check().unwrap_err().to_string().contains("it takes 52")
+        );
+        let topics = shared(2, 10, 11).shared;
+        assert!(matches!(Plan { topics, ..plan.clone() }.check(), Err(PlanError::Topics(_))));
+        let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
+        let elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..plan };
+        assert_eq!(elsewhere.check(), Err(PlanError::TopicsToHosts));
     }
 }

@@ -170,13 +170,13 @@ fn run_through(
 }
 
 /// Messages that the kernel takes from the broker if nobody is slow and nothing is dropped: each message once for
-/// each session.
+/// each session that wants its topic.
 fn sends(plan: &Plan, driven: &Driven) -> u64 {
-    let sessions = match plan.sessions {
-        Sessions::PerSubscriber => plan.measured_subscribers(),
-        Sessions::PerExecutor => driven.tallies.len(),
-    };
-    driven.sent.iter().sum::<u64>().saturating_mul(sessions as u64)
+    let accounts = driven.tallies.iter().map(|(_, tally)| match plan.sessions {
+        Sessions::PerSubscriber => tally.totals(&driven.sent).expected,
+        Sessions::PerExecutor => tally.oracle().wanted_by_anybody(&driven.sent),
+    });
+    accounts.sum()
 }
 
 fn count_syscalls(plan: &Plan, broker: &Server) -> Result<SyscallCount, String> {

@@ -1,10 +1,10 @@
-//! Owns the choice between publishers of our own library and the raw one of a comparison. Both do the same things, and
+//! Owns the choice between publishers of our own library and the raw ones of a comparison. Both do the same things, and
 //! report on the same channel.
 
 use super::plan::Plan;
 use crate::measure::payload::RunId;
 use crate::swarm::publishers::Publishers;
-use crate::swarm::raw::publisher::RawPublisher;
+use crate::swarm::raw::publishers::RawPublishers;
 use corecast_executors::{MonotonicNs, PoolError};
 
 /// The publishers of a run.
@@ -12,8 +12,8 @@ use corecast_executors::{MonotonicNs, PoolError};
 pub(crate) enum Senders {
     /// Those of our own library.
     Library(Publishers),
-    /// One over a raw socket, or the floor.
-    Raw(RawPublisher),
+    /// Those over raw sockets, or the floor.
+    Raw(RawPublishers),
 }
 
 impl Senders {
@@ -21,7 +21,9 @@ impl Senders {
     pub(super) fn go(&mut self, plan: &Plan, run: RunId, start: MonotonicNs) {
         match self {
             Senders::Library(publishers) => publishers.go(start),
-            Senders::Raw(publisher) => publisher.go(run, start, (plan.rate, plan.amount)),
+            Senders::Raw(publishers) => {
+                publishers.go(run, plan.workload(), start, (plan.rate, plan.amount));
+            }
         }
     }
 
@@ -29,7 +31,7 @@ impl Senders {
     pub(super) fn look(&mut self) {
         match self {
             Senders::Library(publishers) => publishers.look(),
-            Senders::Raw(publisher) => publisher.look(),
+            Senders::Raw(publishers) => publishers.look(),
         }
     }
 
@@ -37,7 +39,7 @@ impl Senders {
     pub(super) fn halt(&self) {
         match self {
             Senders::Library(publishers) => publishers.halt(),
-            Senders::Raw(publisher) => publisher.halt(),
+            Senders::Raw(publishers) => publishers.halt(),
         }
     }
 
@@ -45,8 +47,8 @@ impl Senders {
     pub(super) fn stop(self) -> Result<(), PoolError> {
         match self {
             Senders::Library(publishers) => publishers.stop(),
-            Senders::Raw(publisher) => {
-                publisher.stop();
+            Senders::Raw(publishers) => {
+                publishers.stop();
                 Ok(())
             }
         }

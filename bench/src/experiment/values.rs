@@ -1,6 +1,6 @@
 //! Owns the values of options, as text on a command line and as TOML in a file.
 
-use crate::measure::payload::{SIZE_BYTES_MIN, check_size};
+use crate::measure::payload::{Head, SIZE_BYTES_MIN, check_size};
 use corecast::internals::limits::FRAME_BYTES_MAX_LIMIT;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -34,7 +34,7 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize =
         text.parse().map_err(|_| format!("`{text}` is no size: write bytes, at least {SIZE_BYTES_MIN}"))?;
-    check_size(size).map_err(|error| error.to_string())?;
+    check_size(size, Head::Plain).map_err(|error| error.to_string())?;
     if size > FRAME_BYTES_MAX_LIMIT {
         return Err(format!("no broker takes more than {FRAME_BYTES_MAX_LIMIT} bytes"));
     }
@@ -92,7 +92,7 @@ pub(super) fn counts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<us
 pub(super) fn sizes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<usize>>, D::Error> {
     let sizes = counts(from)?;
     for size_bytes in sizes.iter().flatten() {
-        check_size(*size_bytes).map_err(D::Error::custom)?;
+        check_size(*size_bytes, Head::Plain).map_err(D::Error::custom)?;
     }
     Ok(sizes)
 }

@@ -2,7 +2,6 @@
 
 use super::plan::Plan;
 use crate::measure::oracle::Settling;
-use crate::measure::payload::PublisherIndex;
 use crate::measure::tally::Tally;
 use crate::progress::Position;
 use crate::record::HostRecord;
@@ -36,7 +35,7 @@ pub enum Ending {
 /// The account of a swarm.
 #[derive(Debug)]
 pub struct Driven {
-    /// Messages sent, by publisher.
+    /// Messages sent, by flow of the workload.
     pub sent: Vec<u64>,
     /// The messages of all publishers together.
     pub all: Sent,
@@ -52,6 +51,8 @@ pub struct Driven {
 pub(super) struct Watch<'a> {
     plan: &'a Plan,
     done: Vec<Option<PublisherDone>>,
+    /// Messages sent on each flow, once all publishers are done.
+    flows: Option<Arc<[u64]>>,
     sent: u64,
     received: Vec<Received>,
     tallies: Vec<(usize, Tally)>,
@@ -73,6 +74,7 @@ impl<'a> Watch<'a> {
         Watch {
             plan,
             done: vec![None; plan.publishers],
+            flows: None,
             sent: 0,
             received: vec![Received::default(); executors],
             tallies: Vec::new(),
@@ -96,6 +98,9 @@ impl<'a> Watch<'a> {
                 }
                 let publisher = done.publisher.0 as usize;
                 self.done[publisher] = Some(done);
+                let sent: Option<Vec<u64>> =
+                    self.done.iter().map(|done| Some(done.as_ref()?.sent.sent)).collect();
+                self.flows = sent.map(|sent| self.plan.workload().sent_on(&sent).into());
             }
             Report::Measured { executor, tally } => self.tallies.push((executor, *tally)),
             Report::Failed(failure) => self.fail(failure),
@@ -142,9 +147,9 @@ impl<'a> Watch<'a> {
         self.done.iter().all(Option::is_some)
     }
 
-    /// Messages sent by each publisher, once all are done.
+    /// Messages sent on each flow, once all publishers are done.
     pub(super) fn sent(&self) -> Option<Arc<[u64]>> {
-        self.done.iter().map(|done| done.as_ref().map(|done| done.sent.sent)).collect()
+        self.flows.clone()
     }
 
     /// The state of the subscribers, once every executor has reported it.
@@ -208,9 +213,8 @@ impl<'a> Watch<'a> {
         let deliveries = self.received.iter().map(|received| received.delivered).sum();
         let accounted = self.accounted();
         let messages = self.sent().map(|sent| sent.iter().sum()).or(self.plan.messages());
-        let expected =
-            messages.map(|messages: u64| messages.saturating_mul(self.plan.measured_subscribers() as u64));
-        let by_count = expected.map(|expected| accounted as f64 / expected as f64);
+        let each = self.plan.measured_subscribers() as f64 * self.plan.workload().part_wanted();
+        let by_count = messages.map(|messages: u64| accounted as f64 / (messages as f64 * each));
         let by_time = self.plan.sending_time().map(|time| elapsed.as_secs_f64() / time.as_secs_f64());
         let done = by_count.or(by_time).unwrap_or(0.0).min(1.0);
         let left = match self.plan.sending_time() {
@@ -226,18 +230,14 @@ impl<'a> Watch<'a> {
         if self.tallies.len() < self.received.len() && ending == Ending::Complete {
             ending = Ending::Failed("an executor did not say what it measured".into());
         }
-        // Of a publisher that is stuck in a send, or has failed, what arrived may say more than it could.
-        let seen = |index: usize| {
-            let publisher = PublisherIndex(index as u32);
-            self.tallies.iter().map(|(_, tally)| tally.oracle().sent_at_least(publisher)).max().unwrap_or(0)
-        };
-        let sent_by = |(index, done): (usize, &Option<PublisherDone>)| match done {
-            Some(PublisherDone { sent, failure: None, .. }) => sent.sent,
-            Some(failed) => failed.sent.sent.max(seen(index)),
-            None => seen(index),
-        };
-        let sent: Vec<u64> = self.done.iter().enumerate().map(sent_by).collect();
         let done = || self.done.iter().flatten().map(|done| &done.sent);
+        let said: Vec<u64> =
+            self.done.iter().map(|done| done.as_ref().map_or(0, |done| done.sent.sent)).collect();
+        let mut sent = self.plan.workload().sent_on(&said);
+        // Of a publisher that is stuck in a send, or has failed, what arrived may say more than it could.
+        if self.done.iter().any(|done| done.as_ref().is_none_or(|done| done.failure.is_some())) {
+            self.tallies.iter().for_each(|(_, tally)| tally.oracle().raise_to_seen(&mut sent));
+        }
         let all = Sent {
             sent: sent.iter().sum(),
             intended: done().map(|sent| sent.intended).sum(),
@@ -256,7 +256,10 @@ impl<'a> Watch<'a> {
 mod tests {
     use super::super::plan::tests::sample_plan;
     use super::*;
-    use crate::measure::payload::RunId;
+    use crate::measure::interest::Interest;
+    use crate::measure::messages::Messages;
+    use crate::measure::payload::{PublisherIndex, RunId};
+    use crate::measure::workload::Workload;
 
     /// A plan of one publisher and two executors with a subscriber each, which gives up at once.
     fn plan() -> Plan {
@@ -347,9 +350,13 @@ mod tests {
 
     /// An executor that got the seventh message.
     fn measured() -> Report {
-        let mut tally = Tally::new(RunId(1), 1, 1);
-        let mut payload = crate::measure::payload::Payload::new(RunId(1), PublisherIndex(0), 64).unwrap();
-        assert!(tally.message(0, payload.stamp(6, MonotonicNs(0)), MonotonicNs(1)));
+        let (run, workload) = (RunId(1), Workload::own(1));
+        let mut tally = Tally::new(run, workload, Interest::of(&workload, 0..1));
+        let mut messages = Messages::new(run, &workload, PublisherIndex(0), 64).unwrap();
+        for _ in 0..6 {
+            messages.next(MonotonicNs(0));
+        }
+        assert!(tally.message(0, messages.next(MonotonicNs(0)).1, MonotonicNs(1)));
         Report::Measured { executor: 0, tally: Box::new(tally) }
     }
 

@@ -11,6 +11,7 @@ use super::protocol::{
 };
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
+use crate::measure::workload::Workload;
 use crate::swarm::reports::{Failure, Received, Report};
 use corecast::internals::transport::tcp_addresses_until;
 use corecast_executors::{Inbox, Link, MonotonicNs, RecvTimeout, link, pause, spawn_plain};
@@ -130,7 +131,7 @@ impl Greeted {
     /// `first`.
     pub fn carry(
         self,
-        run: (RunId, usize),
+        run: (RunId, Workload),
         executors: std::ops::Range<usize>,
         reports: Link<Report>,
     ) -> Result<Conversation, HostError> {
@@ -266,7 +267,7 @@ fn write_all(stream: &TcpStream, mut inbox: Inbox<Request>) {
 struct Reader {
     who: Who,
     stream: TcpStream,
-    run: (RunId, usize),
+    run: (RunId, Workload),
     executors: std::ops::Range<usize>,
     reports: Link<Report>,
     exchanges: Link<Exchange>,
@@ -349,8 +350,8 @@ impl Reader {
             return Ok(None);
         }
         let tally: Tally = serde_json::from_str(&std::mem::take(text))?;
-        let (run, publishers) = self.run;
-        if !tally.is_whole(run, publishers) {
+        let (run, workload) = &self.run;
+        if !tally.is_whole(*run, workload) {
             return Err(nonsense("a tally of another run"));
         }
         Ok(Some(Report::Measured { executor: number, tally: Box::new(tally) }))

@@ -144,7 +144,7 @@ impl Fleet {
             let first = executors;
             executors += greeted.started()?;
             let (name, environment) = (greeted.host().to_owned(), greeted.welcome.environment.clone());
-            let run = (common.run, common.publishers);
+            let run = (common.run, common.workload);
             let conversation = greeted.carry(run, first..executors, reports.clone())?;
             members.push(Playing {
                 name,
@@ -165,7 +165,7 @@ impl Ready {
             broker: common.broker.to_string(),
             run: common.run.0,
             subscribers: self.subscribers,
-            publishers: common.publishers,
+            publishers: common.workload.publishers,
             sessions: common.sessions.to_string(),
             overflow: common.overflow.map(|policy| policy.to_string()),
             cores: self.cores.clone(),

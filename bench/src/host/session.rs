@@ -6,6 +6,7 @@ use super::protocol::{Answer, CONTROLLER_SILENCE_MAX, PART_BYTES_MAX, Request, S
 use crate::interrupt::Interrupt;
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
+use crate::measure::workload::Workload;
 use crate::swarm::Common;
 use crate::swarm::reports::{Failure, Report, reports, with_causes};
 use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
@@ -278,7 +279,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
         common: Common {
             broker: parse("the broker's endpoint", &start.broker)?,
             run: RunId(start.run),
-            publishers: start.publishers,
+            workload: Workload::own(start.publishers),
             sessions: parse("the kind of sessions", &start.sessions)?,
             overflow,
             direct: DirectConfig::default(),

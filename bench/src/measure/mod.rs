@@ -2,7 +2,9 @@
 //! the broker's cost, and the machine it all happened on. Nothing here names a socket or a thread.
 
 pub mod environment;
+pub mod interest;
 pub mod latency;
+pub mod messages;
 pub mod oracle;
 pub mod payload;
 pub mod process;
@@ -10,3 +12,4 @@ pub mod samples;
 pub mod spread;
 pub mod stream;
 pub mod tally;
+pub mod workload;

@@ -1,43 +1,58 @@
-//! Owns the account of what every subscriber got of every publisher. One oracle belongs to one executor and knows
-//! the subscribers of that executor only; the totals are added up when the run is over.
+//! Owns the account of what every subscriber got of every publisher on every topic that it wants. One oracle belongs to
+//! one executor and knows the subscribers of that executor only; the totals are added up when the run is over.
 //!
-//! For each subscriber and publisher, of the messages that were sent:
+//! For each subscriber and flow (a publisher's messages on one topic), of the messages that were sent:
 //! - *delivered*: arrived intact, each counted once;
 //! - *corrupted*: arrived, but not as it was sent;
 //! - *gaps reported*: the subscriber was told that it missed them;
 //! - *lost*: the rest: neither arrived nor was reported. Must be none.
 //!
-//! *Duplicated* and *reordered* are said besides: a message that came again, one that came after a later one.
-//! A gap notice that names no topic counts for whatever its subscriber is missing; one of unknown size stands for
-//! all that its subscriber still misses at the end. Streams never make up for each other: a subscriber that was
-//! told of more than it missed (*overreported*) does not hide what another one lost.
+//! *Duplicated* and *reordered* are said besides: a message that came again, one that came after a later one of its flow.
+//! So is *misdelivered*: a message on a topic that its subscriber does not want.
+//! A gap notice that names a topic counts for the publishers of that topic, one that names none for whatever its
+//! subscriber is missing; one of unknown size stands for all that its subscriber still misses at the end. Topics never
+//! make up for each other: a subscriber that was told of more than it missed (*overreported*) does not hide what
+//! another one lost.
 
-use super::payload::PublisherIndex;
+use super::interest::Interest;
+use super::payload::Stamp;
 use super::stream::Stream;
+use super::workload::Workload;
 use serde::{Deserialize, Serialize};
 
 /// The account of the subscribers of one executor.
 #[derive(PartialEq, Debug, Serialize, Deserialize)]
 pub struct Oracle {
-    publishers: usize,
-    /// Streams by subscriber, then publisher.
+    workload: Workload,
+    interest: Interest,
+    /// Streams by place of the interest, then publisher of its topic.
     streams: Vec<Stream>,
-    /// Events of each subscriber that cannot be attributed to one stream.
+    /// By place: events that cannot be attributed to one of its streams.
+    places: Vec<Unnumbered>,
+    /// By subscriber: events that cannot be attributed to a place.
     unplaced: Vec<Unplaced>,
 }
 
-/// Gap notices and damaged messages of a subscriber that cannot be attributed to a publisher.
+/// Messages without a number: those that a gap notice counts, and damaged ones.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-struct Unplaced {
+struct Unnumbered {
     told: u64,
     corrupted: u64,
+}
+
+/// Events of a subscriber that cannot be attributed to a topic that it wants.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Unplaced {
+    messages: Unnumbered,
     told_unknown: u64,
+    misdelivered: u64,
+    overreported: u64,
 }
 
 /// The sums over the subscribers of an oracle, or of several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
-    /// Messages sent, times subscribers.
+    /// Messages sent, each times the subscribers that want its topic.
     pub expected: u64,
     /// Those that arrived intact, each counted once.
     pub delivered: u64,
@@ -51,6 +66,8 @@ pub struct Totals {
     pub duplicated: u64,
     /// Came after a later one.
     pub reordered: u64,
+    /// Came though its topic was not wanted.
+    pub misdelivered: u64,
     /// Gap notices that did not say how many messages they stand for.
     pub gaps_of_unknown_size: u64,
     /// Reported as missed, though it was not missing. A broker that counts well has none.
@@ -68,14 +85,27 @@ pub struct Settling {
     pub waiting: usize,
 }
 
+/// Messages of one flow that a subscriber misses without a word.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// The subscriber.
+    pub subscriber: usize,
+    /// The flow.
+    pub flow: usize,
+    /// The first few numbers that did not arrive.
+    pub numbers: Vec<u64>,
+}
+
 impl Oracle {
-    /// An account of this many subscribers and publishers, of which nothing has arrived.
-    pub fn new(subscribers: usize, publishers: usize) -> Self {
-        assert!(publishers > 0, "an account needs a publisher");
+    /// An account of these subscribers, to which nothing has arrived.
+    pub fn new(workload: Workload, interest: Interest) -> Self {
+        assert!(workload.publishers > 0, "an account needs a publisher");
         Oracle {
-            publishers,
-            streams: vec![Stream::default(); subscribers * publishers],
-            unplaced: vec![Unplaced::default(); subscribers],
+            streams: vec![Stream::default(); interest.places() * workload.publishers_of_topic()],
+            places: vec![Unnumbered::default(); interest.places()],
+            unplaced: vec![Unplaced::default(); interest.subscribers()],
+            workload,
+            interest,
         }
     }
 
@@ -84,43 +114,64 @@ impl Oracle {
         self.unplaced.len()
     }
 
-    /// Number of publishers.
-    pub fn publishers(&self) -> usize {
-        self.publishers
+    /// The topics of its run.
+    pub fn workload(&self) -> &Workload {
+        &self.workload
     }
 
-    /// True if it has as many streams as it says: one that came from another host may not.
-    pub fn is_whole(&self) -> bool {
-        self.publishers > 0 && Some(self.streams.len()) == self.unplaced.len().checked_mul(self.publishers)
+    /// The topics that its subscribers want.
+    pub fn interest(&self) -> &Interest {
+        &self.interest
     }
 
-    /// An intact message has arrived. Returns whether it is the first time.
+    /// True if it is of this workload and has as many streams as it says: one that came from another host may not.
+    pub fn is_whole(&self, workload: &Workload) -> bool {
+        let places = self.interest.places();
+        self.workload == *workload
+            && self.interest.is_whole(workload.topics())
+            && Some(self.streams.len()) == places.checked_mul(workload.publishers_of_topic())
+            && (self.places.len(), self.unplaced.len()) == (places, self.interest.subscribers())
+    }
+
+    /// An intact message has arrived, of a publisher that there is. Returns whether it is wanted, and here for the
+    /// first time.
     #[inline]
-    pub fn arrived(&mut self, subscriber: usize, publisher: PublisherIndex, sequence: u64) -> bool {
-        self.stream(subscriber, publisher).arrived(sequence)
+    pub fn arrived(&mut self, subscriber: usize, stamp: &Stamp) -> bool {
+        debug_assert!((stamp.publisher.0 as usize) < self.workload.publishers, "a publisher of this run");
+        let Some(place) = self.interest.place(subscriber, stamp.topic) else {
+            self.unplaced[subscriber].misdelivered += 1;
+            return false;
+        };
+        let stream = match self.workload.publishers_of_topic() {
+            1 => place,
+            publishers => place * publishers + stamp.publisher.0 as usize,
+        };
+        self.streams[stream].arrived(stamp.number)
     }
 
-    /// A damaged message has arrived; its topic may say whose it is.
+    /// A damaged message has arrived; its name may say which topic it was on.
     #[cold]
-    pub fn corrupted(&mut self, subscriber: usize, publisher: Option<PublisherIndex>) {
-        match publisher {
-            Some(publisher) => self.stream(subscriber, publisher).corrupted(),
-            None => self.unplaced[subscriber].corrupted += 1,
+    pub fn corrupted(&mut self, subscriber: usize, topic: Option<u32>) {
+        match topic.and_then(|topic| self.interest.place(subscriber, topic)) {
+            Some(place) => self.places[place].corrupted += 1,
+            None => self.unplaced[subscriber].messages.corrupted += 1,
         }
     }
 
-    /// A gap notice has arrived; its topic may say whose messages are missed, and it may say how many.
+    /// A gap notice has arrived; it may say on which topic messages are missed, and how many.
     #[cold]
-    pub fn told(&mut self, subscriber: usize, publisher: Option<PublisherIndex>, missed: Option<u64>) {
-        match (publisher, missed) {
-            (_, None) => self.unplaced[subscriber].told_unknown += 1,
-            (Some(publisher), Some(missed)) => self.stream(subscriber, publisher).told(missed),
-            (None, Some(missed)) => self.unplaced[subscriber].told += missed,
+    pub fn told(&mut self, subscriber: usize, topic: Option<u32>, missed: Option<u64>) {
+        let unplaced = &mut self.unplaced[subscriber];
+        match (topic.map(|topic| self.interest.place(subscriber, topic)), missed) {
+            (_, None) => unplaced.told_unknown += 1,
+            (Some(Some(place)), Some(missed)) => self.places[place].told += missed,
+            // Nothing can be missed on a topic that is not wanted.
+            (Some(None), Some(missed)) => unplaced.overreported += missed,
+            (None, Some(missed)) => unplaced.messages.told += missed,
         }
     }
 
-    /// Counts subscribers that have everything accounted for, when each publisher sent as many messages as `sent`
-    /// says.
+    /// Counts subscribers that have everything accounted for, when so many messages were sent on each flow.
     pub fn settling(&self, sent: &[u64]) -> Settling {
         let mut settling = Settling::default();
         for subscriber in 0..self.subscribers() {
@@ -134,37 +185,37 @@ impl Oracle {
         settling
     }
 
-    /// The sums, when each publisher sent as many messages as `sent` says.
+    /// The sums, when so many messages were sent on each flow.
     pub fn totals(&self, sent: &[u64]) -> Totals {
         let mut totals = Totals::default();
         for subscriber in 0..self.subscribers() {
             let unplaced = self.unplaced[subscriber];
             let balance = self.balance(subscriber, sent);
-            totals.expected += sent.iter().sum::<u64>();
-            totals.gaps_reported += unplaced.told;
-            totals.corrupted += unplaced.corrupted;
+            totals.expected += balance.expected;
+            totals.misdelivered += unplaced.misdelivered;
             totals.gaps_of_unknown_size += unplaced.told_unknown;
             totals.overreported += balance.overreported;
             match unplaced.told_unknown {
                 0 => totals.lost += balance.missing,
                 _ => totals.gaps_reported += balance.missing,
             }
-            for stream in self.streams_of(subscriber) {
-                totals.delivered += stream.delivered_count();
-                totals.gaps_reported += stream.told_count();
-                totals.corrupted += stream.corrupted_count();
-                totals.duplicated += stream.duplicated_count();
-                totals.reordered += stream.reordered_count();
-            }
         }
+        for stream in &self.streams {
+            totals.delivered += stream.delivered_count();
+            totals.duplicated += stream.duplicated_count();
+            totals.reordered += stream.reordered_count();
+        }
+        for unnumbered in self.unnumbered() {
+            totals.gaps_reported += unnumbered.told;
+            totals.corrupted += unnumbered.corrupted;
+        }
+        totals.gaps_reported += self.unplaced.iter().map(|unplaced| unplaced.overreported).sum::<u64>();
         totals
     }
 
     /// Messages delivered, damaged or reported as missed so far, over all subscribers: it grows while things move.
     pub fn accounted(&self) -> u64 {
-        let placed: u64 = self.streams.iter().map(Stream::accounted).sum();
-        let unplaced: u64 = self.unplaced.iter().map(|unplaced| unplaced.told + unplaced.corrupted).sum();
-        placed + unplaced
+        self.delivered() + self.unnumbered().map(Unnumbered::count).sum::<u64>()
     }
 
     /// Messages that arrived intact so far, over all subscribers.
@@ -172,59 +223,91 @@ impl Oracle {
         self.streams.iter().map(Stream::delivered_count).sum()
     }
 
-    /// The least number of messages of this publisher, judging by the highest that anybody got.
-    pub fn sent_at_least(&self, publisher: PublisherIndex) -> u64 {
-        let streams = self.streams.iter().skip(publisher.0 as usize).step_by(self.publishers);
-        streams.map(Stream::next).max().unwrap_or(0)
+    fn unnumbered(&self) -> impl Iterator<Item = &Unnumbered> {
+        self.places.iter().chain(self.unplaced.iter().map(|unplaced| &unplaced.messages))
     }
 
-    /// Missing messages, for error messages: the first `count` subscribers that miss something without a word, each
-    /// with the first few sequences that did not arrive.
-    pub fn waiting(&self, sent: &[u64], count: usize) -> Vec<(usize, PublisherIndex, Vec<u64>)> {
+    /// Raises the messages of each flow to the least that were sent, judging by the highest that anybody got.
+    pub fn raise_to_seen(&self, sent: &mut [u64]) {
+        for place in 0..self.interest.places() {
+            for (flow, stream) in self.flows_of(place) {
+                sent[flow] = sent[flow].max(stream.next());
+            }
+        }
+    }
+
+    /// Messages that anybody here wants, each counted once.
+    pub fn wanted_by_anybody(&self, sent: &[u64]) -> u64 {
+        let topics: std::collections::BTreeSet<u32> = self.interest.topics().iter().copied().collect();
+        let publishers = self.workload.publishers_of_topic();
+        topics.into_iter().flat_map(|topic| &sent[self.workload.flow(topic, 0)..][..publishers]).sum()
+    }
+
+    /// Missing messages, for error messages: of the first `count` subscribers that miss something without a word, the
+    /// first flow of which they do.
+    pub fn waiting(&self, sent: &[u64], count: usize) -> Vec<Missing> {
         let waiting = |subscriber: &usize| {
             self.balance(*subscriber, sent).missing > 0 && self.unplaced[*subscriber].told_unknown == 0
         };
         let first_missing = |subscriber: usize| {
-            let streams = self.streams_of(subscriber).iter().zip(sent).enumerate();
-            let missing =
-                streams.map(|(publisher, (stream, sent))| (publisher, stream.first_missing(*sent, 3)));
-            let mut missing = missing.filter(|(_, sequences)| !sequences.is_empty());
-            missing
-                .next()
-                .map(|(publisher, sequences)| (subscriber, PublisherIndex(publisher as u32), sequences))
+            let flows = self.interest.places_of(subscriber).flat_map(|place| self.flows_of(place));
+            let mut missing = flows.map(|(flow, stream)| {
+                let numbers = stream.first_missing(sent[flow], 3);
+                Missing { subscriber, flow, numbers }
+            });
+            missing.find(|missing| !missing.numbers.is_empty())
         };
         (0..self.subscribers()).filter(waiting).filter_map(first_missing).take(count).collect()
     }
 
     fn balance(&self, subscriber: usize, sent: &[u64]) -> Balance {
-        assert_eq!(sent.len(), self.publishers, "what was sent is told for each publisher");
-        let mut balance = Balance::default();
-        for (stream, sent) in self.streams_of(subscriber).iter().zip(sent) {
-            balance.missing += sent.saturating_sub(stream.accounted());
-            balance.overreported += stream.accounted().saturating_sub(*sent);
+        assert_eq!(sent.len(), self.workload.flows(), "what was sent is told for each flow");
+        let unplaced = &self.unplaced[subscriber];
+        let mut balance = Balance { overreported: unplaced.overreported, ..Balance::default() };
+        for place in self.interest.places_of(subscriber) {
+            let mut of_place = Balance::default();
+            for (flow, stream) in self.flows_of(place) {
+                of_place.expected += sent[flow];
+                of_place.missing += sent[flow].saturating_sub(stream.delivered_count());
+                of_place.overreported += stream.delivered_count().saturating_sub(sent[flow]);
+            }
+            of_place.settle(self.places[place].count());
+            balance.expected += of_place.expected;
+            balance.missing += of_place.missing;
+            balance.overreported += of_place.overreported;
         }
-        let unplaced = self.unplaced[subscriber].told + self.unplaced[subscriber].corrupted;
-        balance.overreported += unplaced.saturating_sub(balance.missing);
-        balance.missing = balance.missing.saturating_sub(unplaced);
+        balance.settle(unplaced.messages.count());
         balance
     }
 
-    fn streams_of(&self, subscriber: usize) -> &[Stream] {
-        &self.streams[subscriber * self.publishers..][..self.publishers]
-    }
-
-    #[inline]
-    fn stream(&mut self, subscriber: usize, publisher: PublisherIndex) -> &mut Stream {
-        debug_assert!((publisher.0 as usize) < self.publishers, "a publisher of this run");
-        &mut self.streams[subscriber * self.publishers + publisher.0 as usize]
+    /// The flows of a place, with their streams.
+    fn flows_of(&self, place: usize) -> impl Iterator<Item = (usize, &Stream)> {
+        let publishers = self.workload.publishers_of_topic();
+        let first = self.workload.flow(self.interest.topics()[place], 0);
+        (first..).zip(&self.streams[place * publishers..][..publishers])
     }
 }
 
-/// One subscriber's messages that are not accounted for, and those accounted for twice.
+impl Unnumbered {
+    fn count(&self) -> u64 {
+        self.told + self.corrupted
+    }
+}
+
+/// Messages of one subscriber: how many there should be, those that are not accounted for, and those accounted for twice.
 #[derive(Default)]
 struct Balance {
+    expected: u64,
     missing: u64,
     overreported: u64,
+}
+
+impl Balance {
+    /// Accounts for so many that were missing.
+    fn settle(&mut self, accounted: u64) {
+        self.overreported += accounted.saturating_sub(self.missing);
+        self.missing = self.missing.saturating_sub(accounted);
+    }
 }
 
 impl std::ops::AddAssign for Totals {
@@ -236,6 +319,7 @@ impl std::ops::AddAssign for Totals {
         self.lost += other.lost;
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
+        self.misdelivered += other.misdelivered;
         self.gaps_of_unknown_size += other.gaps_of_unknown_size;
         self.overreported += other.overreported;
     }
@@ -251,19 +335,29 @@ impl std::ops::AddAssign for Settling {
 
 #[cfg(test)]
 mod tests {
+    use super::super::payload::PublisherIndex;
+    use super::super::workload::tests::shared;
     use super::*;
+    use corecast_executors::MonotonicNs;
 
-    const ONE: PublisherIndex = PublisherIndex(0);
-    const TWO: PublisherIndex = PublisherIndex(1);
+    /// Topics of two publishers, each of which has one.
+    const ONE: u32 = 0;
+    const TWO: u32 = 1;
+
+    fn stamp(topic: u32, publisher: u32, number: u64) -> Stamp {
+        let (publisher, intended) = (PublisherIndex(publisher), MonotonicNs(0));
+        Stamp { publisher, sequence: number, intended, topic, number }
+    }
 
     /// Two subscribers, two publishers that sent ten each; subscriber 0 gets all but what `skip` names.
-    fn oracle(skip: &[(PublisherIndex, u64)]) -> Oracle {
-        let mut oracle = Oracle::new(2, 2);
+    fn oracle(skip: &[(u32, u64)]) -> Oracle {
+        let workload = Workload::own(2);
+        let mut oracle = Oracle::new(workload, Interest::of(&workload, 0..2));
         for subscriber in 0..2 {
             for publisher in [ONE, TWO] {
                 let arrives = |sequence: &u64| subscriber == 1 || !skip.contains(&(publisher, *sequence));
                 for sequence in (0..10).filter(arrives) {
-                    oracle.arrived(subscriber, publisher, sequence);
+                    oracle.arrived(subscriber, &stamp(publisher, publisher, sequence));
                 }
             }
         }
@@ -289,7 +383,7 @@ mod tests {
             Totals { expected: 40, delivered: 38, lost: 2, ..Totals::default() }
         );
         assert_eq!(oracle.settling(&SENT), Settling { settled: 1, waiting: 1, unknown: 0 });
-        assert_eq!(oracle.waiting(&SENT, 5), [(0, TWO, vec![4, 9])]);
+        assert_eq!(oracle.waiting(&SENT, 5), [Missing { subscriber: 0, flow: 1, numbers: vec![4, 9] }]);
     }
 
     #[test]
@@ -335,8 +429,10 @@ mod tests {
     #[test]
     fn what_was_sent_can_be_told_from_what_arrived() {
         let mut oracle = oracle(&[]);
-        oracle.arrived(1, TWO, 14);
-        assert_eq!((oracle.sent_at_least(ONE), oracle.sent_at_least(TWO)), (10, 15));
+        oracle.arrived(1, &stamp(TWO, TWO, 14));
+        let mut sent = [12, 0];
+        oracle.raise_to_seen(&mut sent);
+        assert_eq!(sent, [12, 15]);
     }
 
     #[test]
@@ -348,5 +444,105 @@ mod tests {
             assert_eq!(oracle.totals(&SENT), wanted);
             assert_eq!(oracle.settling(&SENT).settled, 2);
         }
+    }
+
+    /// Three publishers that share six topics, of which each of four subscribers wants two.
+    const SHARED: usize = 4;
+    const PER_PUBLISHER: u64 = 60;
+
+    /// The account when every subscriber gets all that it wants, but for what `change` does to each delivery: how
+    /// often it arrives at the subscriber.
+    fn shared_oracle(change: impl Fn(usize, &Stamp) -> usize) -> (Oracle, Vec<u64>) {
+        let workload = shared(3, 6, 2);
+        let mut oracle = Oracle::new(workload, Interest::of(&workload, 0..SHARED));
+        let sent = workload.sent_on(&[PER_PUBLISHER; 3]);
+        for subscriber in 0..SHARED {
+            for topic in 0..6 {
+                for place in 0..3 {
+                    for number in 0..sent[workload.flow(topic, place)] {
+                        let stamp = stamp(topic, place as u32, number);
+                        for _ in 0..change(subscriber, &stamp) {
+                            oracle.arrived(subscriber, &stamp);
+                        }
+                    }
+                }
+            }
+        }
+        (oracle, sent)
+    }
+
+    fn wants(subscriber: usize, topic: u32) -> bool {
+        shared(3, 6, 2).wanted_by(subscriber).contains(&topic)
+    }
+
+    fn clean(subscriber: usize, stamp: &Stamp) -> usize {
+        usize::from(wants(subscriber, stamp.topic))
+    }
+
+    #[test]
+    fn everybody_has_what_it_wants_of_shared_topics() {
+        let (oracle, sent) = shared_oracle(clean);
+        assert_eq!(sent.iter().sum::<u64>(), 3 * PER_PUBLISHER);
+        let of = |subscriber: usize| -> u64 {
+            let wanted = shared(3, 6, 2).wanted_by(subscriber).into_iter();
+            wanted.flat_map(|topic| &sent[topic as usize * 3..][..3]).sum()
+        };
+        let expected = (0..SHARED).map(of).sum();
+        assert_eq!(oracle.totals(&sent), Totals { expected, delivered: expected, ..Totals::default() });
+        assert_eq!(oracle.settling(&sent), Settling { settled: SHARED, ..Settling::default() });
+        let wanted = (0..6).filter(|topic| (0..SHARED).any(|subscriber| wants(subscriber, *topic)));
+        let wanted: u64 = wanted.flat_map(|topic| &sent[topic as usize * 3..][..3]).sum();
+        assert_eq!(oracle.wanted_by_anybody(&sent), wanted);
+    }
+
+    #[test]
+    fn each_fault_on_shared_topics_is_seen_wherever_it_is_and_nothing_else() {
+        let (whole, sent) = shared_oracle(clean);
+        let good = whole.totals(&sent);
+        for subscriber in 0..SHARED {
+            for topic in 0..6 {
+                for publisher in 0..3 {
+                    let first = |at: usize, found: &Stamp| {
+                        usize::from(at == subscriber && *found == stamp(topic, publisher, 0))
+                    };
+                    if wants(subscriber, topic) {
+                        let (lost, _) = shared_oracle(|at, found| clean(at, found) - first(at, found));
+                        let wanted = Totals { delivered: good.delivered - 1, lost: 1, ..good };
+                        assert_eq!(lost.totals(&sent), wanted);
+                        let waiting = lost.waiting(&sent, 9);
+                        let flow = topic as usize * 3 + publisher as usize;
+                        assert_eq!(waiting, [Missing { subscriber, flow, numbers: vec![0] }]);
+                        let (twice, _) = shared_oracle(|at, found| clean(at, found) + first(at, found));
+                        assert_eq!(twice.totals(&sent), Totals { duplicated: 1, ..good });
+                    } else {
+                        let (strayed, _) = shared_oracle(|at, found| clean(at, found) + first(at, found));
+                        assert_eq!(strayed.totals(&sent), Totals { misdelivered: 1, ..good });
+                        assert_eq!(strayed.settling(&sent).settled, SHARED, "it is in nobody's way");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_accounts_for_its_topic_whoever_published_and_for_no_other() {
+        let [topic, other] = shared(3, 6, 2).wanted_by(0)[..] else { panic!("it wants two") };
+        let unwanted = (0..6).find(|topic| !wants(0, *topic)).unwrap();
+        let all_but_two = |at: usize, stamp: &Stamp| match (at, stamp.topic == topic, stamp.number) {
+            (0, true, 0) if stamp.publisher.0 > 0 => 0,
+            _ => clean(at, stamp),
+        };
+        let told = |topic: Option<u32>, missed: Option<u64>| {
+            let (mut oracle, sent) = shared_oracle(all_but_two);
+            oracle.told(0, topic, missed);
+            let totals = oracle.totals(&sent);
+            (totals.lost, totals.gaps_reported, totals.overreported)
+        };
+        assert_eq!(told(Some(topic), Some(2)), (0, 2, 0));
+        assert_eq!(told(Some(topic), Some(3)), (0, 3, 1));
+        assert_eq!(told(None, Some(2)), (0, 2, 0));
+        assert_eq!(told(None, None), (0, 2, 0));
+        assert_eq!(told(Some(other), Some(2)), (2, 2, 2));
+        assert_eq!(told(Some(unwanted), Some(2)), (2, 2, 2));
     }
 }

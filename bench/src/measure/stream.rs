@@ -1,4 +1,4 @@
-//! Owns the account of one stream: what one subscriber got of one publisher. Used by the oracle only.
+//! Owns the account of one stream: what one subscriber got of one publisher on one topic. Used by the oracle only.
 //!
 //! A message in order costs one comparison and two additions. Whatever arrives ahead of its turn leaves a hole;
 //! holes are kept as ranges, so an account grows with the number of holes (each 16 bytes), never with the number
@@ -13,7 +13,7 @@ struct Hole {
     end: u64,
 }
 
-/// The account of one stream: arrivals and gap notices.
+/// The arrivals of one stream.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
     /// One past the highest sequence that arrived.
@@ -22,8 +22,6 @@ pub struct Stream {
     holes: Vec<Hole>,
     duplicated: u64,
     reordered: u64,
-    corrupted: u64,
-    told: u64,
 }
 
 impl Stream {
@@ -75,16 +73,6 @@ impl Stream {
         true
     }
 
-    /// A message has arrived whose payload is not intact.
-    pub fn corrupted(&mut self) {
-        self.corrupted += 1;
-    }
-
-    /// The subscriber was told that it missed so many messages.
-    pub fn told(&mut self, missed: u64) {
-        self.told += missed;
-    }
-
     /// One past the highest sequence that arrived.
     pub fn next(&self) -> u64 {
         self.next
@@ -103,21 +91,6 @@ impl Stream {
     /// Messages that arrived after one with a higher sequence (RFC 4737's definition of reordering).
     pub fn reordered_count(&self) -> u64 {
         self.reordered
-    }
-
-    /// Messages that arrived damaged.
-    pub fn corrupted_count(&self) -> u64 {
-        self.corrupted
-    }
-
-    /// Messages that the subscriber was told it missed.
-    pub fn told_count(&self) -> u64 {
-        self.told
-    }
-
-    /// Messages accounted for: they arrived, intact or not, or were reported as missed.
-    pub fn accounted(&self) -> u64 {
-        self.delivered + self.corrupted + self.told
     }
 
     /// The first few sequences below `sent` that have not arrived, for error messages.

@@ -2,11 +2,13 @@
 //! Their sinks write it delivery by delivery, which is the hottest path of this crate: no allocation (but for a
 //! chunk of the spread once in many messages), no formatting, one clock read by the caller.
 
+use super::interest::Interest;
 use super::latency::Latencies;
 use super::oracle::{Oracle, Totals};
-use super::payload::{self, PublisherIndex, RunId};
+use super::payload::{self, RunId};
 use super::samples::{Sample, Samples};
 use super::spread::Spread;
+use super::workload::Workload;
 use corecast_executors::MonotonicNs;
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +36,14 @@ struct Clock {
 }
 
 impl Tally {
-    /// An empty tally of this many subscribers of this executor and all publishers of the run.
-    pub fn new(run: RunId, subscribers: usize, publishers: usize) -> Self {
+    /// An empty tally of the subscribers of an executor, which want these topics of the run.
+    pub fn new(run: RunId, workload: Workload, interest: Interest) -> Self {
         Tally {
             run,
             clock: Clock::default(),
-            oracle: Oracle::new(subscribers, publishers),
+            spread: Spread::new(workload.publishers),
+            oracle: Oracle::new(workload, interest),
             latencies: Latencies::new(),
-            spread: Spread::new(publishers),
             last_arrival_ns: None,
             samples: None,
         }
@@ -61,18 +63,19 @@ impl Tally {
         self
     }
 
-    /// A message has arrived at `subscriber`. Returns whether it is intact; if not, the caller finds out whose it
-    /// is from its topic and says so with [`Tally::corrupted`].
+    /// A message has arrived at `subscriber`. Returns whether it is intact; if not, the caller finds out which topic it
+    /// was on from its name and says so with [`Tally::corrupted`].
     #[inline]
     #[must_use]
     pub fn message(&mut self, subscriber: usize, payload: &[u8], now: MonotonicNs) -> bool {
         let now_ns = self.publishers_ns(now);
         self.last_arrival_ns = Some(now_ns);
-        let Some(stamp) = payload::check(payload, self.run) else { return false };
-        if stamp.publisher.0 as usize >= self.oracle.publishers() {
+        let workload = self.oracle.workload();
+        let Some(stamp) = payload::check(payload, self.run, workload.head()) else { return false };
+        if stamp.publisher.0 as usize >= workload.publishers {
             return false;
         }
-        if self.oracle.arrived(subscriber, stamp.publisher, stamp.sequence) {
+        if self.oracle.arrived(subscriber, &stamp) {
             let latency_ns = now_ns.checked_sub(stamp.intended.0).unwrap_or_else(|| {
                 self.clock.early += 1;
                 0
@@ -92,26 +95,20 @@ impl Tally {
         true
     }
 
-    /// A damaged message has arrived at `subscriber`; its topic may say whose it is.
-    pub fn corrupted(&mut self, subscriber: usize, publisher: Option<PublisherIndex>) {
-        self.oracle.corrupted(subscriber, publisher);
+    /// A damaged message has arrived at `subscriber`; its name may say which topic it was on.
+    pub fn corrupted(&mut self, subscriber: usize, topic: Option<u32>) {
+        self.oracle.corrupted(subscriber, topic);
     }
 
     /// A gap notice has arrived at `subscriber`.
-    pub fn gap(
-        &mut self,
-        subscriber: usize,
-        publisher: Option<PublisherIndex>,
-        missed: Option<u64>,
-        now: MonotonicNs,
-    ) {
+    pub fn gap(&mut self, subscriber: usize, topic: Option<u32>, missed: Option<u64>, now: MonotonicNs) {
         self.last_arrival_ns = Some(self.publishers_ns(now));
-        self.oracle.told(subscriber, publisher, missed);
+        self.oracle.told(subscriber, topic, missed);
     }
 
     /// A tally of the same run in which nothing has been counted.
     pub fn empty_copy(&self) -> Self {
-        let copy = Tally::new(self.run, self.oracle.subscribers(), self.oracle.publishers());
+        let copy = Tally::new(self.run, *self.oracle.workload(), self.oracle.interest().clone());
         let copy = copy.ahead_by(self.clock.ahead_ns);
         if self.samples.is_some() { copy.keeping_samples() } else { copy }
     }
@@ -123,14 +120,14 @@ impl Tally {
     }
 
     /// True if it is of this run, and whole: one that came from another host may not be.
-    pub fn is_whole(&self, run: RunId, publishers: usize) -> bool {
+    pub fn is_whole(&self, run: RunId, workload: &Workload) -> bool {
+        let publishers = workload.publishers;
         let sampled = |sample: &Sample| {
             (sample.subscriber as usize) < self.oracle.subscribers()
                 && (sample.publisher as usize) < publishers
         };
         self.run == run
-            && self.oracle.publishers() == publishers
-            && self.oracle.is_whole()
+            && self.oracle.is_whole(workload)
             && self.spread.publishers() == publishers
             && self.samples.iter().flat_map(Samples::kept).all(sampled)
     }
@@ -176,7 +173,7 @@ impl Tally {
         self.last_arrival_ns.map(MonotonicNs)
     }
 
-    /// The sums of the account, when each publisher sent as many messages as `sent` says.
+    /// The sums of the account, when so many messages were sent on each flow.
     pub fn totals(&self, sent: &[u64]) -> Totals {
         self.oracle.totals(sent)
     }
@@ -187,24 +184,38 @@ mod tests {
     //! The oracle, broken on purpose: a clean stream in which one message is dropped, doubled, moved or damaged.
     //! Each must be caught, and nothing else reported.
 
-    use super::super::payload::Payload;
+    use super::super::messages::Messages;
+    use super::super::payload::PublisherIndex;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     const RUN: RunId = RunId(42);
-    const ONE: PublisherIndex = PublisherIndex(0);
+    const PUBLISHER: PublisherIndex = PublisherIndex(0);
+    const ONE: u32 = 0;
     const SENT: u64 = 20;
     const LATENCY_NS: u64 = 5_000;
 
+    fn workload() -> Workload {
+        Workload::own(1)
+    }
+
+    fn tally(subscribers: usize) -> Tally {
+        Tally::new(RUN, workload(), Interest::of(&workload(), 0..subscribers))
+    }
+
+    fn messages(run: RunId) -> Messages {
+        Messages::new(run, &workload(), PUBLISHER, 64).unwrap()
+    }
+
     fn stream() -> Vec<Vec<u8>> {
-        let mut payload = Payload::new(RUN, ONE, 64).unwrap();
-        (0..SENT).map(|sequence| payload.stamp(sequence, MonotonicNs(1_000 * sequence)).to_vec()).collect()
+        let mut messages = messages(RUN);
+        (0..SENT).map(|sequence| messages.next(MonotonicNs(1_000 * sequence)).1.to_vec()).collect()
     }
 
     /// Delivers to two subscribers: to the first what is given, to the second the clean stream.
     fn deliver(to_first: &[Vec<u8>]) -> Tally {
-        let mut tally = Tally::new(RUN, 2, 1);
+        let mut tally = tally(2);
         for (subscriber, payloads) in [to_first, &stream()].into_iter().enumerate() {
             for payload in payloads {
                 let intended = u64::from_le_bytes(payload[24..32].try_into().unwrap());
@@ -235,10 +246,10 @@ mod tests {
     fn a_clock_that_is_ahead_or_behind_is_taken_into_account() {
         for ahead_ns in [-3_600_000_000_000, -1, 0, 1, 3_600_000_000_000_i64] {
             let sent = 7_200_000_000_000;
-            let mut tally = Tally::new(RUN, 1, 1).keeping_samples().ahead_by(ahead_ns);
-            let mut payload = Payload::new(RUN, ONE, 64).unwrap();
+            let mut tally = tally(1).keeping_samples().ahead_by(ahead_ns);
+            let mut messages = messages(RUN);
             let arrival = MonotonicNs(sent + LATENCY_NS).0.saturating_add_signed(ahead_ns);
-            assert!(tally.message(0, payload.stamp(0, MonotonicNs(sent)), MonotonicNs(arrival)));
+            assert!(tally.message(0, messages.next(MonotonicNs(sent)).1, MonotonicNs(arrival)));
             assert_eq!(tally.samples().unwrap().kept()[0].latency_ns, LATENCY_NS);
             assert_eq!(tally.last_arrival(), Some(MonotonicNs(sent + LATENCY_NS)));
             assert!(tally.can_shift());
@@ -250,9 +261,9 @@ mod tests {
 
     #[test]
     fn what_came_before_it_was_sent_counts_as_nothing_and_is_not_moved() {
-        let mut tally = Tally::new(RUN, 1, 1).ahead_by(10_000);
-        let mut payload = Payload::new(RUN, ONE, 64).unwrap();
-        assert!(tally.message(0, payload.stamp(0, MonotonicNs(50_000)), MonotonicNs(55_000)));
+        let mut tally = tally(1).ahead_by(10_000);
+        let mut messages = messages(RUN);
+        assert!(tally.message(0, messages.next(MonotonicNs(50_000)).1, MonotonicNs(55_000)));
         assert!(!tally.can_shift());
         assert!(tally.latencies().summary().unwrap().max < 0.01);
     }
@@ -263,11 +274,11 @@ mod tests {
         let text = serde_json::to_string(&tally).unwrap();
         let read: Tally = serde_json::from_str(&text).unwrap();
         assert_eq!(read, tally);
-        assert!(read.is_whole(RUN, 1));
-        assert!(!read.is_whole(RunId(43), 1) && !read.is_whole(RUN, 2));
+        assert!(read.is_whole(RUN, &workload()));
+        assert!(!read.is_whole(RunId(43), &workload()) && !read.is_whole(RUN, &Workload::own(2)));
         let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
         value["oracle"]["streams"].as_array_mut().unwrap().pop();
-        assert!(!serde_json::from_value::<Tally>(value).unwrap().is_whole(RUN, 1));
+        assert!(!serde_json::from_value::<Tally>(value).unwrap().is_whole(RUN, &workload()));
     }
 
     #[test]
@@ -322,11 +333,11 @@ mod tests {
 
     #[test]
     fn a_message_of_another_run_or_of_nobody_is_damaged() {
-        let mut tally = Tally::new(RUN, 1, 1);
-        let mut other_run = Payload::new(RunId(43), ONE, 64).unwrap();
-        assert!(!tally.message(0, other_run.stamp(0, MonotonicNs(0)), MonotonicNs(1)));
-        let mut nobody = Payload::new(RUN, PublisherIndex(1), 64).unwrap();
-        assert!(!tally.message(0, nobody.stamp(0, MonotonicNs(0)), MonotonicNs(1)));
+        let mut tally = tally(1);
+        let mut other_run = messages(RunId(43));
+        assert!(!tally.message(0, other_run.next(MonotonicNs(0)).1, MonotonicNs(1)));
+        let mut nobody = Messages::new(RUN, &Workload::own(2), PublisherIndex(1), 64).unwrap();
+        assert!(!tally.message(0, nobody.next(MonotonicNs(0)).1, MonotonicNs(1)));
     }
 
     #[derive(Clone, Debug)]
@@ -370,7 +381,7 @@ mod tests {
                     }
                 }
             }
-            let mut tally = Tally::new(RUN, 1, 1);
+            let mut tally = tally(1);
             let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
             let mut wanted = Totals { expected: SENT, gaps_reported: told, ..Totals::default() };
             for payload in &arriving {

@@ -10,9 +10,11 @@ use super::program::{find_pyzmq, find_zenoh};
 use crate::experiment::outcome::{Outcome, sum_up};
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
+use crate::measure::interest::Interest;
 use crate::measure::oracle::Oracle;
-use crate::measure::payload::PublisherIndex;
+use crate::measure::payload::{PublisherIndex, Stamp};
 use crate::measure::process::{Usage, usage_of};
+use crate::measure::workload::Workload;
 use crate::process::child::{Process, Program};
 use crate::process::transport::Transport;
 use crate::progress::{Position, Progress};
@@ -61,6 +63,9 @@ pub(super) fn measure(
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     if let (Transport::Uds, Some(why)) = (plan.transport_of(name), name.system.why_not_uds()) {
         return Err(StartError::Unsupported(why.into()));
+    }
+    if plan.run.publishers > 1 || plan.run.topics.is_some() {
+        return Err(StartError::Unsupported("its swarm has one publisher and one topic".into()));
     }
     progress.phase("starting, connecting");
     let (python, script, clients, first) = match name.system {
@@ -152,7 +157,8 @@ fn run(
 fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     let done: Done = serde_json::from_str(first).map_err(|_| format!("it says `{first}`"))?;
-    let mut oracle = Oracle::new(subscribers, 1);
+    let workload = Workload::own(1);
+    let mut oracle = Oracle::new(workload, Interest::of(&workload, 0..subscribers));
     let mut deliveries = Deliveries::new(1);
     for row in rows.lines() {
         let wrong = || format!("it says `{row}`");
@@ -162,7 +168,9 @@ fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
         if subscriber >= subscribers || sequence >= done.sent.sent {
             return Err(wrong());
         }
-        if oracle.arrived(subscriber, PUBLISHER, sequence) {
+        let intended = MonotonicNs(0);
+        let stamp = Stamp { publisher: PUBLISHER, sequence, intended, topic: PUBLISHER.0, number: sequence };
+        if oracle.arrived(subscriber, &stamp) {
             deliveries.latencies.record_ns(latency_ns);
             deliveries.spread.record(PUBLISHER, sequence, latency_ns);
         }

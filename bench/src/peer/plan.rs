@@ -81,6 +81,9 @@ pub enum ContestError {
     /// Its paced run is none.
     #[error("--rate flood: there is a flood anyway; --rate is that of the paced run")]
     NotPaced,
+    /// Raw subscribers that share a session have no topics of their own.
+    #[error("--topics with --sessions per-executor takes our own library: --clients native")]
+    SharedSessions,
     /// A peer is named twice.
     #[error("{0} is named twice")]
     Twice(PeerName),
@@ -94,6 +97,10 @@ impl Contest {
     pub fn check(&self) -> Result<(), ContestError> {
         self.run.check()?;
         self.run.rate_hz().ok_or(ContestError::NotPaced)?;
+        let shares = self.run.sessions == Sessions::PerExecutor && self.clients == Clients::Raw;
+        if self.run.topics.is_some() && shares {
+            return Err(ContestError::SharedSessions);
+        }
         let counts = [
             ("the number of rounds", self.rounds.into()),
             ("the number of peers", self.peers.len() as u64),
@@ -113,8 +120,9 @@ impl Contest {
     }
 
     fn check_descriptors(&self, limit: u64) -> Result<(), DescriptorsError> {
-        let (subscribers, needed) = (self.run.subscribers, self.run.subscribers as u64 + FILES_BESIDES);
-        let advice = || format!("at most {} subscribers", limit.saturating_sub(FILES_BESIDES));
+        let (subscribers, besides) = (self.run.subscribers, self.run.publishers as u64 + FILES_BESIDES);
+        let needed = subscribers as u64 + besides;
+        let advice = || format!("at most {} subscribers", limit.saturating_sub(besides));
         descriptors::check_files(subscribers, needed, limit, advice)
     }
 
@@ -207,7 +215,7 @@ pub(crate) mod tests {
         let mut large = sample_plan();
         large.run.subscribers = 20_000;
         let error = large.check_descriptors(20_000).unwrap_err();
-        assert!(error.to_string().contains("at most 19872 subscribers"), "{error}");
+        assert!(error.to_string().contains("at most 19871 subscribers"), "{error}");
     }
 
     #[test]

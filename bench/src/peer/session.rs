@@ -14,16 +14,21 @@ use crate::experiment::receivers::Receivers;
 use crate::experiment::senders::Senders;
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
+use crate::measure::payload::PublisherIndex;
+use crate::measure::tally::Tally;
+use crate::measure::workload::TopicChoice;
 use crate::process::server::Server;
 use crate::progress::Progress;
 use crate::swarm::raw::dialect::Language;
 use crate::swarm::raw::floor::Floor;
-use crate::swarm::raw::publisher::{Feed, RawPublisher, RawPublisherConfig};
+use crate::swarm::raw::publishers::{Feed, RawPublishers, RawPublishersConfig};
 use crate::swarm::raw::source::RawSource;
 use crate::swarm::raw::subscribers::{RawSubscribers, RawSubscribersConfig};
 use crate::swarm::reports::{Failure, reports};
 use crate::swarm::schedule::{Amount, Rate};
+use crate::swarm::topics::Topics;
 use corecast_executors::pause;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -67,10 +72,12 @@ fn runs(
     let empty = settled_rss(server);
     progress.phase("connecting subscribers");
     let (link, mut inbox) = reports();
+    let topics = Topics::of_peers(paced.workload(), language.separator());
     let config = RawSubscribersConfig {
         endpoint: server.subscribe_at.clone(),
         language,
         subscribers: paced.subscribers,
+        topics: topics.clone(),
         sessions: paced.sessions,
         threads: contest.threads,
         size_bytes: paced.size_bytes,
@@ -81,16 +88,18 @@ fn runs(
     let idle = settled_rss(server);
     let rss_per_subscriber_bytes =
         empty.zip(idle).map(|(empty, idle)| (idle as f64 - empty as f64) / paced.subscribers as f64);
-    let feed = feed(name, language, server, paced.timeout)?;
-    let config = RawPublisherConfig {
+    let feed = feed(name, language, server, &paced)?;
+    let config = RawPublishersConfig {
+        topics,
+        threads: contest.threads,
         size_bytes: paced.size_bytes,
         window: contest.window,
         flood_time_max: contest.duration(),
         gauges: subscribers.gauges().clone(),
     };
-    let publisher = RawPublisher::start(feed, config, link).map_err(cannot_start("the publisher"))?;
-    let (subscribers, publisher) = (Receivers::Raw(subscribers), Senders::Raw(publisher));
-    let mut drive = Drive::new(interrupt, inbox, (subscribers, publisher));
+    let publishers = RawPublishers::start(feed, config, link).map_err(cannot_start("the publishers"))?;
+    let (subscribers, publishers) = (Receivers::Raw(subscribers), Senders::Raw(publishers));
+    let mut drive = Drive::new(interrupt, inbox, (subscribers, publishers));
     probe(&mut drive, &paced, server, (interrupt, progress))?;
     let about = Label { name, round, clients: "raw", rss_per_subscriber_bytes };
     let mut runs = vec![run(&mut drive, &about, &paced, server, (progress, "sending"))];
@@ -102,12 +111,15 @@ fn runs(
     Ok(runs)
 }
 
-/// The source of a peer's messages: a publisher, or the floor itself.
-fn feed(name: PeerName, language: Language, server: &mut Server, timeout: Duration) -> Result<Feed, Failure> {
+/// The source of a peer's messages: its publishers, or the floor itself.
+fn feed(name: PeerName, language: Language, server: &mut Server, plan: &Plan) -> Result<Feed, Failure> {
     if !name.system.is_floor() {
-        let source = RawSource::connect(&server.publish_at, language, timeout);
-        let source = source.map_err(|error| Failure::new("the publisher", error.to_string()))?;
-        return Ok(Feed::Socket(Box::new(source)));
+        let connect = |publisher: usize| {
+            let publisher = PublisherIndex(publisher as u32);
+            RawSource::connect(publisher, &server.publish_at, language, plan.timeout)
+        };
+        let sources: io::Result<Vec<RawSource>> = (0..plan.publishers).map(connect).collect();
+        return sources.map(Feed::Sockets).map_err(|error| Failure::new("a publisher", error.to_string()));
     }
     let floor = server.process().and_then(|process| {
         let (stdin, stdout) = process.pipes()?;
@@ -116,21 +128,24 @@ fn feed(name: PeerName, language: Language, server: &mut Server, timeout: Durati
     floor.ok_or_else(|| Failure::new("the floor", "it has no pipes"))
 }
 
-/// Sends messages, each a run of its own, until one has reached everybody: what was sent before it has too.
+/// Sends a message on each topic, as a run of its own, again and again until all of one run have reached everybody: what was
+/// sent before it has too.
 fn probe(
     drive: &mut Drive<'_>,
     paced: &Plan,
     server: &mut Server,
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(), DriveError> {
-    let one =
-        Plan { rate: Rate::Flood, amount: Amount::Messages(1), timeout: PROBE_TIMEOUT, ..paced.clone() };
+    let in_turn = paced.workload().in_turn();
+    let amount = Amount::Messages(TopicChoice::new(&in_turn).turn());
+    let topics = in_turn.shared;
+    let one = Plan { topics, rate: Rate::Flood, amount, timeout: PROBE_TIMEOUT, ..paced.clone() };
     let deadline = Instant::now() + paced.timeout;
     loop {
         let phase = "waiting until a message reaches everybody";
         let probed = drive.go(&one, (progress, phase), || server.failure());
-        let reached: usize =
-            probed.tallies.iter().map(|(_, tally)| tally.oracle().settling(&[1]).settled).sum();
+        let settled = |tally: &Tally| tally.oracle().settling(&probed.sent).settled;
+        let reached: usize = probed.tallies.iter().map(|(_, tally)| settled(tally)).sum();
         match probed.ending {
             Ending::Complete => return Ok(()),
             Ending::Interrupted => return Err(DriveError::Interrupted),

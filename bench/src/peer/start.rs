@@ -120,6 +120,7 @@ impl Start<'_> {
         for (flag, value) in [
             ("--listen", listen.to_string()),
             ("--subscribers", self.plan.run.subscribers.to_string()),
+            ("--filters", self.plan.run.topics.map_or(1, |shared| shared.per_subscriber).to_string()),
             ("--threads", self.plan.floor_threads.to_string()),
         ] {
             args.extend([flag.into(), value.into()]);

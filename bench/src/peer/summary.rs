@@ -164,7 +164,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRe
         deliveries: sum(|run| run.deliveries),
         gaps_reported: sum(|run| run.gaps_reported),
         lost: sum(|run| run.lost),
-        wrong: sum(|run| run.duplicated + run.reordered + run.corrupted),
+        wrong: sum(|run| run.duplicated + run.reordered + run.corrupted + run.misdelivered.unwrap_or(0)),
         ratio: BTreeMap::new(),
     }
 }

@@ -6,7 +6,7 @@ use super::plan::Contest;
 use super::summary::{BestRatios, ContestSummary};
 use crate::record::{PeerRecord, RatioRecord, SkippedRecord};
 use crate::report::table::{Cell, Table};
-use crate::unit::{Unit, count, digits, duration, number};
+use crate::unit::{Unit, count, counted, digits, duration, number};
 use corecast::internals::printable::{printable, printable_lines};
 
 /// The meaning of the short headings.
@@ -29,11 +29,12 @@ pub fn render(
     notes: &[String],
 ) -> String {
     let mut text = format!(
-        "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}{ABOUT}\n",
+        "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}{}{ABOUT}\n",
         count(plan.run.subscribers as u64),
         count(plan.run.size_bytes as u64),
         number(plan.rate_hz()),
         plan.rounds,
+        workload(plan),
         figures(&summary.peers).text(1)
     );
     if summary.peers.iter().any(has_own_clients) {
@@ -68,6 +69,16 @@ pub fn render(
         text.push_str(&format!("{note}\n"));
     }
     text
+}
+
+/// A line about publishers and topics, where there is more than one.
+fn workload(plan: &Contest) -> String {
+    let publishers = plan.run.publishers;
+    match plan.run.topics {
+        None if publishers == 1 => String::new(),
+        None => format!("{}, all of them wanted by everybody\n", counted(publishers, "publisher")),
+        Some(topics) => format!("{}, each subscriber wants {topics}\n", counted(publishers, "publisher")),
+    }
 }
 
 fn figures(peers: &[PeerRecord]) -> Table {

@@ -97,6 +97,9 @@ pub(crate) fn known_numbers() -> Vec<String> {
 fn full_run() -> RunRecord {
     RunRecord {
         rate_hz: Some(0.0),
+        topics: Some(0),
+        topics_per_subscriber: Some(0),
+        misdelivered: Some(0),
         latency_us: Some(Summary::default()),
         first_subscriber_us: Some(Summary::default()),
         last_subscriber_us: Some(Summary::default()),

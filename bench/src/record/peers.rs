@@ -45,7 +45,7 @@ pub struct PeerRecord {
     pub gaps_reported: u64,
     /// Messages that neither arrived nor were reported as missed.
     pub lost: u64,
-    /// Messages that came again, after a later one, or damaged.
+    /// Messages that came again, after a later one, damaged, or on a topic that was not wanted.
     pub wrong: u64,
     /// Ours over this peer's, by the name of the figure; absent for ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -4,6 +4,7 @@
 use super::peers::{BestRecord, PeerRecord, SkippedRecord};
 use crate::measure::environment::Environment;
 use crate::measure::latency::Summary;
+use crate::measure::workload::SharedTopics;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,13 +56,25 @@ pub struct RunRecord {
     pub publishers: u64,
     /// Payload, in bytes.
     pub size_bytes: u64,
+    /// Number of topics that the publishers share; absent if each has one of its own, which everybody wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<u64>,
+    /// Number of filters of each subscriber, where publishers share topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics_per_subscriber: Option<u64>,
+    /// The distribution of messages over these topics: `uniform` or `zipf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_spread: Option<String>,
+    /// The kind of the filters: `exact`, or `wildcard:N`, each of which matches so many topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_filters: Option<String>,
     /// Messages a second of each publisher, as asked; `null` for a flood.
     pub rate_hz: Option<f64>,
     /// Time from the start to the last arrival, in seconds.
     pub duration_s: f64,
     /// Messages sent by all publishers together.
     pub messages_sent: u64,
-    /// Messages sent, times subscribers that are not slow on purpose.
+    /// Messages sent, each times the subscribers that want its topic and are not slow on purpose.
     pub deliveries_expected: u64,
     /// Messages that arrived intact, each counted once at each subscriber.
     pub deliveries: u64,
@@ -75,6 +88,9 @@ pub struct RunRecord {
     pub reordered: u64,
     /// Messages that arrived damaged.
     pub corrupted: u64,
+    /// Messages that arrived at a subscriber that does not want their topic; absent where everybody wants all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misdelivered: Option<u64>,
     /// Time from the intended send to every subscriber; `null` if nothing arrived.
     pub latency_us: Option<Summary>,
     /// Time from the intended send of a message to its first subscriber.
@@ -136,6 +152,18 @@ pub struct RunRecord {
     /// Present if there is something to know about the figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl RunRecord {
+    /// The topics that its publishers shared.
+    pub fn shared_topics(&self) -> Option<SharedTopics> {
+        Some(SharedTopics {
+            topics: usize::try_from(self.topics?).ok()?,
+            per_subscriber: usize::try_from(self.topics_per_subscriber?).ok()?,
+            filters: self.topic_filters.as_ref()?.parse().ok()?,
+            spread: self.topic_spread.as_ref()?.parse().ok()?,
+        })
+    }
 }
 
 /// One shard of whoever fans out.

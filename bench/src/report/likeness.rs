@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub(crate) const WHOLE: &str = "whole";
 /// The trait of most runs, which goes without saying where runs are named in full.
 const USUAL: &str = "1 publisher";
+/// Number of traits.
+const TRAITS: usize = 11;
 
 /// Runs that can stand in one plot over the number of subscribers.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub(crate) struct Family<'a> {
 
 /// The settings that set runs apart, but for mode, number of subscribers and round. A part that says nothing is empty;
 /// the number of shards says something if runs differ in it.
-fn traits(run: &RunRecord, shards: bool) -> [String; 10] {
+fn traits(run: &RunRecord, shards: bool) -> [String; TRAITS] {
     let word = |what: &str, word: &Option<String>| {
         word.as_ref().map_or_else(String::new, |word| format!("{what} {word}"))
     };
@@ -32,6 +34,7 @@ fn traits(run: &RunRecord, shards: bool) -> [String; 10] {
         payload(run.size_bytes),
         rate(run),
         counted(run.publishers as usize, "publisher"),
+        run.shared_topics().map(|shared| shared.to_string()).unwrap_or_default(),
         word("clients", &run.clients),
         slow(run).unwrap_or_default(),
         word("idle", &run.idle),
@@ -73,7 +76,7 @@ fn families_by<'a>(runs: &Runs<'a>, shards: bool) -> Vec<Family<'a>> {
     let families = runs.by(|run| traits(run, shards));
     let differs =
         |part: usize| families.iter().map(|(traits, _)| &traits[part]).collect::<BTreeSet<_>>().len() > 1;
-    let title = |traits: &[String; 10]| {
+    let title = |traits: &[String; TRAITS]| {
         let parts = traits.iter().enumerate().filter(|(part, text)| !text.is_empty() && differs(*part));
         parts.map(|(_, text)| &text[..]).collect::<Vec<_>>().join(", ")
     };
@@ -145,13 +148,17 @@ mod tests {
         let asked = RunRecord {
             peer: word("nats"),
             publishers: 2,
+            topics: Some(100),
+            topics_per_subscriber: Some(20),
+            topic_spread: Some("uniform".into()),
+            topic_filters: Some("exact".into()),
             slow_subscribers: Some(5),
             idle: word("park"),
             overflow: word("block"),
             ..plain.clone()
         };
         let all = "proxy, 512 subscribers, sessions per-subscriber, tcp, 64 B, 20 messages/s";
-        let full = format!("nats {all}, 2 publishers, 5 slow, idle park, overflow block");
+        let full = format!("nats {all}, 2 publishers, 20 of 100 topics, 5 slow, idle park, overflow block");
 
         let named = |records: Vec<RunRecord>| {
             let source = source(records);

@@ -49,16 +49,17 @@ fn clocks(run: &RunRecord) -> Option<String> {
 
 /// Deliveries that should not have come, if any did.
 fn wrong(run: &RunRecord) -> Option<String> {
+    let misdelivered = run.misdelivered.map_or_else(String::new, |count| format!(", {count} misdelivered"));
     (wrong_count(run) > 0).then(|| {
         format!(
-            "wrong: {} duplicated, {} reordered, {} corrupted",
+            "wrong: {} duplicated, {} reordered, {} corrupted{misdelivered}",
             run.duplicated, run.reordered, run.corrupted
         )
     })
 }
 
 fn wrong_count(run: &RunRecord) -> u64 {
-    run.duplicated + run.reordered + run.corrupted
+    run.duplicated + run.reordered + run.corrupted + run.misdelivered.unwrap_or(0)
 }
 
 /// A line for each direct run that has a proxied one to stand beside.
@@ -91,8 +92,9 @@ fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
         None => "flood".into(),
     };
     let publishers = counted(run.publishers as usize, "publisher");
+    let topics = run.shared_topics().map_or_else(String::new, |shared| format!(", {shared}"));
     format!(
-        "{} mode, {}, sessions {}\n{publishers}, {rate}, {} bytes",
+        "{} mode, {}, sessions {}\n{publishers}, {rate}, {} bytes{topics}",
         modes.join(" and "),
         run.transport,
         run.sessions,

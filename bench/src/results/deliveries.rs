@@ -36,9 +36,9 @@ impl Deliveries {
         }
     }
 
-    /// The deliveries in these tallies; `sent` has the messages of each publisher.
-    pub fn of<'a>(tallies: impl IntoIterator<Item = &'a Tally>, sent: &[u64]) -> Self {
-        let mut deliveries = Deliveries::new(sent.len());
+    /// The deliveries in these tallies of a run with so many publishers; `sent` has the messages of each flow.
+    pub fn of<'a>(publishers: usize, tallies: impl IntoIterator<Item = &'a Tally>, sent: &[u64]) -> Self {
+        let mut deliveries = Deliveries::new(publishers);
         let mut subscribers = 0;
         for tally in tallies {
             if let Some(kept) = tally.samples() {

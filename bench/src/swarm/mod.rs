@@ -24,7 +24,9 @@ pub mod subscribers;
 pub mod topics;
 
 use crate::measure::payload::RunId;
+use crate::measure::workload::Workload;
 use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Parameters that publishers and subscribers of a run share.
@@ -34,8 +36,8 @@ pub struct Common {
     pub broker: Endpoint,
     /// The run's identity.
     pub run: RunId,
-    /// Number of publishers, on all hosts and executors together.
-    pub publishers: usize,
+    /// The publishers and the topics, on all hosts and executors together.
+    pub workload: Workload,
     /// A session for each subscriber, or one for each executor.
     pub sessions: Sessions,
     /// The policy that subscribers ask the broker for when their queue is full; `None` leaves it to the broker.
@@ -59,8 +61,9 @@ impl Common {
 }
 
 /// The part of `total` for the executor at `index` of `executors`: as even as can be, the first ones one more.
-fn share(total: usize, index: usize, executors: usize) -> usize {
-    total / executors + usize::from(index < total % executors)
+fn share(total: usize, index: usize, executors: usize) -> Range<usize> {
+    let start = |index: usize| index * (total / executors) + index.min(total % executors);
+    start(index)..start(index + 1)
 }
 
 #[cfg(test)]
@@ -70,9 +73,10 @@ mod tests {
     #[test]
     fn shares_are_even_and_complete() {
         for (total, executors) in [(512, 2), (512, 3), (1, 4), (0, 2), (7, 7)] {
-            let shares: Vec<usize> = (0..executors).map(|index| share(total, index, executors)).collect();
-            assert_eq!(shares.iter().sum::<usize>(), total);
-            let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+            let shares: Vec<_> = (0..executors).map(|index| share(total, index, executors)).collect();
+            assert!(shares.iter().cloned().flatten().eq(0..total), "{shares:?}");
+            let lengths = || shares.iter().map(Range::len);
+            let (least, most) = (lengths().min().unwrap(), lengths().max().unwrap());
             assert!(most - least <= 1, "{shares:?}");
         }
     }

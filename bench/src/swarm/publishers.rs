@@ -1,12 +1,13 @@
 //! Owns the executors that send: each has its share of the publishers, every one a task that keeps to its schedule
 //! or floods. Driven from a plain thread by [`Publishers`].
 
+use super::Common;
 use super::crew::Crew;
 use super::reports::{Failure, PublisherDone, Report, Sent};
 use super::schedule::{Amount, Rate, Schedule};
 use super::topics::Topics;
-use super::{Common, share};
-use crate::measure::payload::{Payload, PublisherIndex};
+use crate::measure::messages::Messages;
+use crate::measure::payload::PublisherIndex;
 use corecast::{LocalClient, LocalPublisher, Mode, Topic};
 use corecast_executors::{
     CoreId, CoreSet, Idle, Link, MonotonicNs, Pacer, PoolError, ShardContext, end_turn, spawn_local,
@@ -52,7 +53,7 @@ pub struct PublishersConfig {
 impl PublishersConfig {
     /// The share of the cores that the direct publisher of an executor sends from, as `--cores` is written.
     fn fan_out_cores_of(&self, executor: usize, executors: usize) -> Option<CoreSet> {
-        let alone = self.common.publishers == executors;
+        let alone = self.common.workload.publishers == executors;
         let share = self.fan_out_cores.iter().skip(executor).step_by(executors);
         let share: Vec<String> = share.map(ToString::to_string).collect();
         (alone && !share.is_empty()).then(|| share.join(",").parse().expect("numbers of cores are a set"))
@@ -78,7 +79,7 @@ impl Publishers {
     /// Starts the executors. Each makes its share, waits until every publisher sees all subscribers and then
     /// reports [`Report::PublishersReady`], or [`Report::Failed`].
     pub fn start(config: PublishersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
-        let executors = config.cores.len().min(config.common.publishers);
+        let executors = config.cores.len().min(config.common.workload.publishers);
         let config = Arc::new(config);
         let own = config.clone();
         let run = move |context| run_executor(context, own.clone(), reports.clone());
@@ -170,8 +171,8 @@ async fn run_executor(
 struct BenchPublisher {
     index: PublisherIndex,
     publisher: LocalPublisher,
-    topic: Topic,
-    payload: Payload,
+    topics: Rc<[Topic]>,
+    messages: Messages,
 }
 
 async fn make(
@@ -181,24 +182,40 @@ async fn make(
     config: &PublishersConfig,
 ) -> Result<Vec<BenchPublisher>, Failure> {
     let common = &config.common;
-    let topics = Topics::new(common.run, common.publishers);
-    let mut publishers = Vec::with_capacity(share(common.publishers, executor, executors));
-    for index in (executor..common.publishers).step_by(executors) {
+    let workload = &common.workload;
+    let topics: Rc<[Topic]> = Topics::new(common.run, *workload).topics().collect();
+    let mut publishers = Vec::new();
+    for index in (executor..workload.publishers).step_by(executors) {
         let index = PublisherIndex(index as u32);
         let failed =
             |error: corecast::Error| Failure::of(format!("publisher {} cannot start", index.0), &error);
-        let payload = Payload::new(common.run, index, config.size_bytes);
-        let payload = payload.expect("whoever starts a swarm has checked the size");
+        let messages = Messages::new(common.run, workload, index, config.size_bytes);
+        let messages = messages.expect("whoever starts a swarm has checked the size");
         let mut publisher = client.publisher().await.map_err(failed)?;
-        let topic = topics.of(index);
-        check_mode(config.mode, publisher.mode_of(&topic))?;
-        publisher
-            .wait_for_subscribers(&topic, config.subscribers, common.setup_timeout)
-            .await
-            .map_err(failed)?;
-        publishers.push(BenchPublisher { index, publisher, topic, payload });
+        check_mode(config.mode, publisher.mode_of(&topics[0]))?;
+        for (topic, subscribers) in waited_for(config, index) {
+            let there = publisher.wait_for_subscribers(&topics[topic], subscribers, common.setup_timeout);
+            there.await.map_err(failed)?;
+        }
+        publishers.push(BenchPublisher { index, publisher, topics: topics.clone(), messages });
     }
     Ok(publishers)
+}
+
+/// The topics whose subscribers a publisher waits for, and how many these are.
+fn waited_for(config: &PublishersConfig, publisher: PublisherIndex) -> Vec<(usize, usize)> {
+    let workload = &config.common.workload;
+    let mut subscribers = vec![0; workload.topics()];
+    match (workload.shared, config.mode) {
+        (None, _) => subscribers[publisher.0 as usize] = config.subscribers,
+        // The broker confirms a subscription when every shard knows of it, and subscribers have waited for that.
+        (Some(_), Mode::Proxy) => {}
+        (Some(_), Mode::Direct) => {
+            let wanted = (0..config.subscribers).flat_map(|subscriber| workload.wanted_by(subscriber));
+            wanted.for_each(|topic| subscribers[topic as usize] += 1);
+        }
+    }
+    subscribers.into_iter().enumerate().filter(|(_, subscribers)| *subscribers > 0).collect()
 }
 
 fn check_mode(asked: Mode, found: Mode) -> Result<(), Failure> {
@@ -220,7 +237,7 @@ impl BenchPublisher {
         let mut sent = Sent::nothing(start);
         let all = match config.rate {
             Rate::Hz(rate_hz) => {
-                let place = (self.index.0 as usize, config.common.publishers);
+                let place = (self.index.0 as usize, config.common.workload.publishers);
                 let schedule = Schedule::new(start, rate_hz, config.amount, place);
                 self.keep_to(&schedule, shared, &mut sent).await
             }
@@ -264,7 +281,7 @@ impl BenchPublisher {
             if schedule.is_over(now) {
                 return Ok(());
             }
-            self.publish(sequence, due, shared, sent).await?;
+            self.publish(due, shared, sent).await?;
             sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
             if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
                 end_turn().await;
@@ -291,7 +308,7 @@ impl BenchPublisher {
             if shared.halted.get() || until.is_some_and(|until| now >= until) {
                 break;
             }
-            self.publish(sequence, now, shared, sent).await?;
+            self.publish(now, shared, sent).await?;
             sent.intended += 1;
             if sequence % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
                 end_turn().await;
@@ -301,15 +318,10 @@ impl BenchPublisher {
         Ok(())
     }
 
-    async fn publish(
-        &mut self,
-        sequence: u64,
-        due: MonotonicNs,
-        shared: &Shared,
-        sent: &mut Sent,
-    ) -> Result<(), Failure> {
-        let payload = self.payload.stamp(sequence, due);
-        match self.publisher.publish(&self.topic, payload).await {
+    /// Sends the next message.
+    async fn publish(&mut self, due: MonotonicNs, shared: &Shared, sent: &mut Sent) -> Result<(), Failure> {
+        let (topic, payload) = self.messages.next(due);
+        match self.publisher.publish(&self.topics[topic as usize], payload).await {
             Ok(_) => {
                 sent.sent += 1;
                 shared.sent.set(shared.sent.get() + 1);

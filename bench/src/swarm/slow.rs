@@ -9,6 +9,7 @@ use super::reports::{Failure, Report};
 use super::topics::Topics;
 use corecast::{ClientConfig, LocalClient, LocalSubscriber, Sessions};
 use corecast_executors::{Idle, Link, LocalTask, MonotonicNs, Pacer, PoolError, ShardContext, spawn_local};
+use std::ops::Range;
 use std::time::Duration;
 
 /// The parameters of the slow subscribers of a run.
@@ -16,8 +17,8 @@ use std::time::Duration;
 pub struct SlowConfig {
     /// Those that they share with all others.
     pub common: Common,
-    /// Number of slow subscribers.
-    pub subscribers: usize,
+    /// The slow subscribers, by their numbers in the swarm: they come after those that are measured.
+    pub subscribers: Range<usize>,
     /// Time that each takes for a message; `None`: it takes none.
     pub delay: Option<Duration>,
 }
@@ -73,10 +74,10 @@ fn client_config(common: &Common) -> ClientConfig {
 }
 
 async fn subscribe(client: &LocalClient, config: &SlowConfig) -> Result<Vec<LocalSubscriber>, Failure> {
-    let topics = Topics::new(config.common.run, config.common.publishers);
-    let mut subscribers = Vec::with_capacity(config.subscribers);
-    for index in 0..config.subscribers {
-        let subscriber = client.subscriber(&[topics.filter()]).await;
+    let topics = Topics::new(config.common.run, config.common.workload);
+    let mut subscribers = Vec::with_capacity(config.subscribers.len());
+    for index in config.subscribers.clone() {
+        let subscriber = client.subscriber(&topics.filters(index)).await;
         subscribers.push(
             subscriber.map_err(|error| {
                 Failure::of(format!("cannot subscribe (slow subscriber {index})"), &error)

@@ -5,10 +5,12 @@ use super::crew::Crew;
 use super::reports::{Failure, Received, Report};
 use super::topics::Topics;
 use super::{Common, share};
+use crate::measure::interest::Interest;
 use crate::measure::tally::Tally;
 use corecast::{EventRef, LocalClient, Subscription};
 use corecast_executors::{CoreId, Idle, Link, LocalTask, MonotonicNs, PoolError, ShardContext, spawn_local};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ pub struct SubscribersConfig {
 /// A command to an executor of subscribers.
 #[derive(Debug)]
 enum Command {
-    /// Report how far you are; `sent` says what each publisher has sent, once it is known.
+    /// Report how far you are; `sent` says what was sent on each flow, once it is known.
     Look { sent: Option<Arc<[u64]>> },
     /// Report what you have measured.
     Finish,
@@ -90,12 +92,13 @@ async fn run_executor(
     let executor = context.shard.0 as usize;
     let common = &config.common;
     let subscribers = share(config.subscribers, executor, context.shards);
-    let tally = Tally::new(common.run, subscribers, common.publishers).ahead_by(config.clock_ahead_ns);
+    let interest = Interest::of(&common.workload, subscribers.clone());
+    let tally = Tally::new(common.run, common.workload, interest).ahead_by(config.clock_ahead_ns);
     let tally = if config.keep_samples { tally.keeping_samples() } else { tally };
     let tally = Rc::new(RefCell::new(tally));
     let client = LocalClient::start(common.client_config(&format!("bench-sub-{executor}")), context.ticks);
 
-    let topics = Rc::new(Topics::new(common.run, common.publishers));
+    let topics = Rc::new(Topics::new(common.run, common.workload));
     let subscriptions = subscribe(&client, subscribers, &topics, &tally).await;
     let report = match &subscriptions {
         Ok(_) => Report::SubscribersReady,
@@ -133,36 +136,39 @@ fn answer(command: Command, executor: usize, tally: &RefCell<Tally>) -> Report {
 /// Makes this executor's subscribers, some at a time.
 async fn subscribe(
     client: &LocalClient,
-    subscribers: usize,
+    subscribers: Range<usize>,
     topics: &Rc<Topics>,
     tally: &Rc<RefCell<Tally>>,
 ) -> Result<Vec<Subscription>, Failure> {
-    let lanes: Vec<LocalTask<_>> = (0..SUBSCRIBE_AT_ONCE.min(subscribers))
+    let (first, count) = (subscribers.start, subscribers.len());
+    let lanes: Vec<LocalTask<_>> = (0..SUBSCRIBE_AT_ONCE.min(count))
         .map(|lane| {
             let (client, topics, tally) = (client.clone(), topics.clone(), tally.clone());
             spawn_local(async move {
                 let mut subscriptions = Vec::new();
-                for subscriber in (lane..subscribers).step_by(SUBSCRIBE_AT_ONCE) {
-                    subscriptions.push(subscribe_one(&client, subscriber, &topics, &tally).await?);
+                for subscriber in (lane..count).step_by(SUBSCRIBE_AT_ONCE) {
+                    let place = (first, subscriber);
+                    subscriptions.push(subscribe_one(&client, place, &topics, &tally).await?);
                 }
                 Ok::<_, Failure>(subscriptions)
             })
         })
         .collect();
-    let mut subscriptions = Vec::with_capacity(subscribers);
+    let mut subscriptions = Vec::with_capacity(count);
     for lane in lanes {
         subscriptions.extend(lane.await?);
     }
     Ok(subscriptions)
 }
 
+/// Subscribes a subscriber of this executor, whose first one has number `first` in the swarm.
 async fn subscribe_one(
     client: &LocalClient,
-    subscriber: usize,
+    (first, subscriber): (usize, usize),
     topics: &Rc<Topics>,
     tally: &Rc<RefCell<Tally>>,
 ) -> Result<Subscription, Failure> {
-    let filters = [topics.filter()];
+    let filters = topics.filters(first + subscriber);
     let (topics, tally) = (topics.clone(), tally.clone());
     let sink = move |event: EventRef<'_>| {
         let now = MonotonicNs::now();
@@ -170,12 +176,12 @@ async fn subscribe_one(
         match event {
             EventRef::Message(message) => {
                 if !tally.message(subscriber, message.payload, now) {
-                    tally.corrupted(subscriber, topics.publisher_of(message.topic));
+                    tally.corrupted(subscriber, topics.topic_of(message.topic));
                 }
             }
             EventRef::Gap(gap) => {
-                let publisher = gap.topic.and_then(|topic| topics.publisher_of(topic));
-                tally.gap(subscriber, publisher, gap.missed, now);
+                let topic = gap.topic.and_then(|topic| topics.topic_of(topic));
+                tally.gap(subscriber, topic, gap.missed, now);
             }
         }
     };

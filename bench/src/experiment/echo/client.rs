@@ -2,7 +2,9 @@
 
 use super::asker::{Asker, Told};
 use crate::experiment::plan::Plan;
-use crate::measure::payload::{Payload, PublisherIndex, RunId, check};
+use crate::measure::messages::Messages;
+use crate::measure::payload::{Head, PublisherIndex, RunId, check};
+use crate::measure::workload::Workload;
 use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
 use corecast::{ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Topic};
@@ -60,7 +62,7 @@ async fn ask_all(client: &LocalClient, plan: &Plan, link: Link<Told>) {
 struct Ends {
     run: RunId,
     topic: Topic,
-    payload: Payload,
+    messages: Messages,
     publisher: LocalPublisher,
     subscriber: LocalSubscriber,
 }
@@ -68,15 +70,15 @@ struct Ends {
 async fn set_up(client: &LocalClient, plan: &Plan) -> Result<Ends, Failure> {
     let failed = |error: corecast::Error| Failure::of("the echo cannot start", &error);
     let run = RunId(fastrand::u64(..));
-    let index = PublisherIndex(0);
-    let topics = Topics::new(run, 1);
-    let payload = Payload::new(run, index, plan.size_bytes)
+    let workload = Workload::own(1);
+    let topics = Topics::new(run, workload);
+    let messages = Messages::new(run, &workload, PublisherIndex(0), plan.size_bytes)
         .map_err(|error| Failure::new("the echo cannot start", error.to_string()))?;
-    let subscriber = client.subscriber(&[topics.filter()]).await.map_err(failed)?;
+    let subscriber = client.subscriber(&topics.filters(0)).await.map_err(failed)?;
     let mut publisher = client.publisher().await.map_err(failed)?;
-    let topic = topics.of(index);
+    let topic = topics.topics().next().expect("a publisher has a topic");
     publisher.wait_for_subscribers(&topic, 1, plan.timeout).await.map_err(failed)?;
-    Ok(Ends { run, topic, payload, publisher, subscriber })
+    Ok(Ends { run, topic, messages, publisher, subscriber })
 }
 
 impl Ends {
@@ -84,14 +86,14 @@ impl Ends {
     async fn ask(&mut self, asker: &mut Asker) -> Result<(), Failure> {
         for sequence in 0.. {
             let asked = MonotonicNs::now();
-            let payload = self.payload.stamp(sequence, asked);
+            let (_, payload) = self.messages.next(asked);
             let published = self.publisher.publish(&self.topic, payload).await;
             published.map_err(|error| Failure::of("a message was not taken", &error))?;
             let came = self.subscriber.recv().await;
             let answered = MonotonicNs::now();
             let came = came.map_err(|error| Failure::of("a message did not come back", &error))?;
             let intact = match &came {
-                Event::Message(message) => check(&message.payload, self.run),
+                Event::Message(message) => check(&message.payload, self.run, Head::Plain),
                 Event::Gap(_) => None,
             };
             if intact.is_none_or(|stamp| stamp.sequence != sequence) {

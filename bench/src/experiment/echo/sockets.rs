@@ -5,7 +5,9 @@
 use super::asker::{Asker, Told, failed, pool_failed};
 use crate::experiment::plan::Plan;
 use crate::experiment::run::RunError;
-use crate::measure::payload::{Payload, PublisherIndex, RunId, SizeError};
+use crate::measure::messages::Messages;
+use crate::measure::payload::{PublisherIndex, RunId, SizeError};
+use crate::measure::workload::Workload;
 use crate::process::transport::Transport;
 use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
@@ -61,12 +63,13 @@ pub(super) fn start(plan: &Plan, link: Link<Told>) -> Result<Pool<()>, RunError>
 
 /// The very bytes that a message of this payload is on our wire.
 fn frame(size_bytes: usize) -> Result<Vec<u8>, SizeError> {
-    let (run, index) = (RunId(fastrand::u64(..)), PublisherIndex(0));
-    let mut payload = Payload::new(run, index, size_bytes)?;
-    let topic = Topics::new(run, 1).of(index);
+    let run = RunId(fastrand::u64(..));
+    let workload = Workload::own(1);
+    let mut messages = Messages::new(run, &workload, PublisherIndex(0), size_bytes)?;
+    let topic = Topics::new(run, workload).name(0);
     let frame = Frame::Message {
         topic: topic.as_bytes(),
-        payload: payload.stamp(0, MonotonicNs::now()),
+        payload: messages.next(MonotonicNs::now()).1,
         publisher: fastrand::u64(..),
         sequence: 1,
         sent_at_ns: 0,

@@ -100,6 +100,8 @@ pub(crate) fn warnings(source: &Source) -> Vec<String> {
     warnings.extend(wrong("messages arrived twice", |run| run.duplicated));
     warnings.extend(wrong("messages arrived out of order", |run| run.reordered));
     warnings.extend(wrong("messages arrived damaged", |run| run.corrupted));
+    let misdelivered = |run: &RunRecord| run.misdelivered.unwrap_or(0);
+    warnings.extend(wrong("messages arrived on topics that were not wanted", misdelivered));
     warnings.extend(results.skipped.iter().map(|skipped| {
         let round = skipped.round.map_or_else(String::new, |round| format!(" in round {round}"));
         format!("Not measured{round}: {}: {}.", skipped.peer, skipped.why.trim_end_matches('.'))

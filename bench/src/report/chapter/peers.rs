@@ -160,7 +160,11 @@ impl<'a> Case<'a> {
 fn cases<'a>(runs: &Runs<'a>) -> Vec<Case<'a>> {
     let key = |run: &RunRecord| {
         let subscribers = counted(run.subscribers as usize, "subscriber");
-        (format!("{subscribers}, {}, {}", payload(run.size_bytes), rate(run)), run.rate_hz.is_none())
+        let publishers = (run.publishers > 1).then(|| counted(run.publishers as usize, "publisher"));
+        let topics = run.shared_topics().map(|topics| topics.to_string());
+        let words = [Some(subscribers), publishers, topics, Some(payload(run.size_bytes)), Some(rate(run))];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        (words.join(", "), run.rate_hz.is_none())
     };
     let case = |((heading, flood), runs)| Case { heading, flood, runs };
     runs.by(key).into_iter().map(case).collect()

@@ -173,7 +173,15 @@ fn figures(a: &Runs<'_>, b: &Runs<'_>) -> BTreeMap<String, Compared> {
 }
 
 /// Numbers that were asked for, not measured: the same in both.
-const IS_ASKED: [&str; 5] = ["subscribers", "publishers", "size_bytes", "round", "slow_subscribers"];
+const IS_ASKED: [&str; 7] = [
+    "subscribers",
+    "publishers",
+    "size_bytes",
+    "round",
+    "slow_subscribers",
+    "topics",
+    "topics_per_subscriber",
+];
 
 /// The figures of each round by name.
 fn rounds(runs: &Runs<'_>) -> BTreeMap<String, Vec<f64>> {

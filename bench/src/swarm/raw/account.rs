@@ -1,13 +1,12 @@
 //! Owns what the subscribers of one thread have got: the tally of the run that goes on, and how far each session is.
 
 use super::dialect::sink::Sink;
-use crate::measure::payload::{self, PublisherIndex, RunId};
+use crate::measure::interest::Interest;
+use crate::measure::payload::{self, RunId};
 use crate::measure::tally::Tally;
+use crate::swarm::topics::Topics;
 use corecast_executors::MonotonicNs;
 use std::ops::Range;
-
-/// The only publisher.
-const PUBLISHER: PublisherIndex = PublisherIndex(0);
 
 /// The account of one thread.
 #[derive(Debug)]
@@ -16,29 +15,26 @@ pub struct Account {
     /// Runs before this one: their messages may still come, and are none of its business.
     earlier: Vec<RunId>,
     tally: Tally,
-    subscribers: usize,
+    topics: Topics,
     /// Messages of this run that each session has got, or was told it missed.
     received: Vec<u64>,
 }
 
 impl Account {
-    /// An account before any run.
-    pub fn new(sessions: usize, subscribers: usize) -> Self {
+    /// An account of these subscribers before any run.
+    pub fn new(sessions: usize, subscribers: Range<usize>, topics: Topics) -> Self {
         let run = RunId(fastrand::u64(..));
-        Account {
-            run,
-            earlier: Vec::new(),
-            tally: Tally::new(run, subscribers, 1),
-            subscribers,
-            received: vec![0; sessions],
-        }
+        let workload = *topics.workload();
+        let tally = Tally::new(run, workload, Interest::of(&workload, subscribers));
+        Account { run, earlier: Vec::new(), tally, topics, received: vec![0; sessions] }
     }
 
     /// Begins another run.
     pub fn begin(&mut self, run: RunId) {
         self.earlier.push(std::mem::replace(&mut self.run, run));
         self.received.fill(0);
-        self.tally = Tally::new(run, self.subscribers, 1);
+        let interest = self.tally.oracle().interest().clone();
+        self.tally = Tally::new(run, *self.topics.workload(), interest);
     }
 
     /// Ends the run: its measurements.
@@ -52,13 +48,14 @@ impl Account {
         &self.tally
     }
 
-    /// Messages accounted for at the session that has least.
-    pub fn least(&self) -> u64 {
-        self.received.iter().copied().min().unwrap_or(0)
+    /// Messages of the run accounted for at a session.
+    pub fn received(&self, session: usize) -> u64 {
+        self.received[session]
     }
 
     fn is_of_earlier_run(&self, payload: &[u8]) -> bool {
-        self.earlier.iter().any(|run| payload::check(payload, *run).is_some())
+        let head = self.topics.workload().head();
+        self.earlier.iter().any(|run| payload::check(payload, *run, head).is_some())
     }
 }
 
@@ -101,15 +98,16 @@ impl Sink for SessionSink<'_> {
                 if self.account.is_of_earlier_run(payload) {
                     return;
                 }
-                self.account.tally.corrupted(subscriber, Some(PUBLISHER));
+                self.account.tally.corrupted(subscriber, None);
             }
         }
         self.account.received[self.session] += 1;
     }
 
-    fn gap(&mut self, missed: Option<u64>) {
+    fn gap(&mut self, topic: &[u8], missed: Option<u64>) {
+        let topic = self.account.topics.topic_of(topic);
         for subscriber in self.subscribers.clone() {
-            self.account.tally.gap(subscriber, Some(PUBLISHER), missed, self.now);
+            self.account.tally.gap(subscriber, topic, missed, self.now);
         }
         // One of unknown size is settled by the end of the run.
         self.account.received[self.session] += missed.unwrap_or(0);
@@ -119,7 +117,17 @@ impl Sink for SessionSink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::payload::Payload;
+    use crate::measure::messages::Messages;
+    use crate::measure::payload::PublisherIndex;
+    use crate::measure::workload::Workload;
+
+    fn account(sessions: usize, subscribers: usize) -> Account {
+        Account::new(sessions, 0..subscribers, Topics::of_peers(Workload::own(1), '.'))
+    }
+
+    fn messages(run: RunId) -> Messages {
+        Messages::new(run, &Workload::own(1), PublisherIndex(0), 64).unwrap()
+    }
 
     fn deliver(account: &mut Account, session: usize, payload: &[u8]) {
         SessionSink::new(account, session, session..session + 1, MonotonicNs(9)).message(payload);
@@ -128,34 +136,38 @@ mod tests {
     #[test]
     fn what_comes_late_from_an_earlier_run_is_not_held_against_this_one() {
         let (one, two) = (RunId(1), RunId(2));
-        let mut account = Account::new(2, 2);
+        let mut account = account(2, 2);
         account.begin(one);
-        let mut payload = Payload::new(one, PUBLISHER, 64).unwrap();
-        deliver(&mut account, 0, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!((account.tally().oracle().accounted(), account.least()), (1, 0));
+        let late = messages(one).next(MonotonicNs(1)).1.to_vec();
+        deliver(&mut account, 0, &late);
+        assert_eq!(
+            (account.tally().oracle().accounted(), account.received(0), account.received(1)),
+            (1, 1, 0)
+        );
         let before = account.finish();
         account.begin(two);
         assert_eq!((before.totals(&[1]).delivered, before.totals(&[1]).lost), (1, 1));
-        deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!(account.tally().oracle().accounted(), 0);
+        deliver(&mut account, 1, &late);
+        assert_eq!((account.tally().oracle().accounted(), account.received(1)), (0, 0));
         deliver(&mut account, 0, &[0; 64]);
-        let mut payload = Payload::new(two, PUBLISHER, 64).unwrap();
-        deliver(&mut account, 1, payload.stamp(0, MonotonicNs(1)));
-        assert_eq!((account.tally().oracle().accounted(), account.least()), (2, 1));
+        deliver(&mut account, 1, messages(two).next(MonotonicNs(1)).1);
+        assert_eq!(
+            (account.tally().oracle().accounted(), account.received(0), account.received(1)),
+            (2, 1, 1)
+        );
         let totals = account.finish().totals(&[1]);
         assert_eq!((totals.delivered, totals.corrupted, totals.lost), (1, 1, 0));
     }
 
     #[test]
     fn a_shared_session_counts_for_all_its_subscribers() {
-        let mut account = Account::new(1, 3);
+        let mut account = account(1, 3);
         account.begin(RunId(1));
-        let mut payload = Payload::new(RunId(1), PUBLISHER, 64).unwrap();
-        let stamped = payload.stamp(0, MonotonicNs(1)).to_vec();
+        let stamped = messages(RunId(1)).next(MonotonicNs(1)).1.to_vec();
         let mut entry = SessionSink::new(&mut account, 0, 0..3, MonotonicNs(9));
         entry.message(&stamped);
-        entry.gap(Some(2));
-        assert_eq!((account.tally().oracle().accounted(), account.least()), (9, 3));
+        entry.gap(b"", Some(2));
+        assert_eq!((account.tally().oracle().accounted(), account.received(0)), (9, 3));
         let totals = account.finish().totals(&[3]);
         assert_eq!((totals.delivered, totals.gaps_reported, totals.lost), (3, 6, 0));
     }

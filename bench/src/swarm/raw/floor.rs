@@ -5,9 +5,12 @@ use super::dialect::sink::Role;
 use super::dialect::{Dialect, Language, lengths, native};
 use super::job::{Job, Pace, wait_for};
 use super::socket;
-use crate::measure::payload::{Payload, PublisherIndex, RunId};
+use crate::measure::messages::Messages;
+use crate::measure::payload::{PublisherIndex, RunId};
+use crate::measure::workload::Workload;
 use crate::swarm::reports::Sent;
-use crate::swarm::schedule::{Amount, Schedule};
+use crate::swarm::schedule::{Amount, Schedule, messages_in};
+use crate::swarm::topics::Topics;
 use anyhow::{Context, bail};
 use clap::Args;
 use corecast::Endpoint;
@@ -36,6 +39,9 @@ pub struct FloorArgs {
     /// Number of subscribers to wait for.
     #[arg(long)]
     pub subscribers: usize,
+    /// Number of filters of each.
+    #[arg(long)]
+    pub filters: u32,
     /// Threads that send, each to its share of the sockets.
     #[arg(long)]
     pub threads: usize,
@@ -57,9 +63,11 @@ impl FloorArgs {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct Order {
     run: u64,
+    workload: Workload,
     size_bytes: usize,
+    /// Messages of each publisher.
     messages: u64,
-    /// Rate; none for a flood.
+    /// Rate of each; none for a flood.
     rate_hz: Option<f64>,
     start_ns: u64,
     time_max_ns: u64,
@@ -105,16 +113,23 @@ impl Floor {
 }
 
 fn order(job: &Job) -> Order {
-    let (run, size_bytes) = (job.run.0, job.size_bytes);
-    match job.pace {
-        Pace::At(schedule) => {
-            let (start_ns, messages) = (schedule.due(0).0, schedule.messages());
-            Order { run, size_bytes, messages, rate_hz: Some(schedule.rate_hz()), start_ns, time_max_ns: 0 }
+    let (rate_hz, start_ns, messages, time_max) = match job.pace {
+        Pace::At { start, rate_hz, amount: Amount::Messages(messages) } => {
+            (Some(rate_hz), start.0, messages, Duration::ZERO)
         }
-        Pace::Flood { messages, time_max, .. } => {
-            let time_max_ns = time_max.as_nanos().try_into().unwrap_or(u64::MAX);
-            Order { run, size_bytes, messages, rate_hz: None, start_ns: 0, time_max_ns }
+        Pace::At { start, rate_hz, amount: Amount::Duration(duration) } => {
+            (Some(rate_hz), start.0, messages_in(duration, rate_hz), Duration::ZERO)
         }
+        Pace::Flood { messages, time_max, .. } => (None, 0, messages, time_max),
+    };
+    Order {
+        run: job.run.0,
+        workload: job.workload,
+        size_bytes: job.size_bytes,
+        messages,
+        rate_hz,
+        start_ns,
+        time_max_ns: time_max.as_nanos().try_into().unwrap_or(u64::MAX),
     }
 }
 
@@ -164,24 +179,29 @@ fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
     })
 }
 
-fn accept(listener: &Socket, args: &FloorArgs) -> io::Result<Vec<Socket>> {
-    let welcome = if args.frames { native::welcome() } else { lengths::WELCOME.to_vec() };
+/// All subscribers, as they are numbered in the swarm.
+fn accept(listener: &Socket, args: &FloorArgs) -> io::Result<Vec<Subscriber>> {
+    let welcome = if args.frames { native::welcome(args.filters) } else { lengths::WELCOME.to_vec() };
     let mut sockets = Vec::with_capacity(args.subscribers);
     while sockets.len() < args.subscribers {
         let (mut socket, address) = listener.accept()?;
         if address.domain() != Domain::UNIX {
             socket.set_tcp_nodelay(true)?;
         }
+        let number = if args.frames { native::accept(&mut socket)? } else { lengths::accept(&mut socket)? };
         socket.write_all(&welcome)?;
-        sockets.push(socket);
+        sockets.push((number, socket));
     }
+    sockets.sort_by_key(|(number, _)| *number);
     Ok(sockets)
 }
 
-/// The sockets that one thread sends to.
-type Crew = Vec<Socket>;
+/// A subscriber's number, and its socket.
+type Subscriber = (usize, Socket);
+/// The subscribers that one thread sends to.
+type Crew = Vec<Subscriber>;
 
-fn split(sockets: Vec<Socket>, threads: usize) -> Vec<Crew> {
+fn split(sockets: Vec<Subscriber>, threads: usize) -> Vec<Crew> {
     let threads = threads.clamp(1, sockets.len().max(1));
     let mut crews: Vec<Crew> = (0..threads).map(|_| Vec::new()).collect();
     for (index, socket) in sockets.into_iter().enumerate() {
@@ -235,82 +255,163 @@ impl End {
 }
 
 fn send(crew: &Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Sent> {
-    let payload = Payload::new(RunId(order.run), PublisherIndex(0), order.size_bytes);
-    let mut payload = payload.map_err(io::Error::other)?;
-    let mut encoder = Dialect::new(args.language(), Role::Publisher, 0);
+    let mut stream = Interleaved::new(&order, args.language())?;
+    let publishers = order.workload.publishers as u64;
+    let all = order.messages.saturating_mul(publishers);
     match order.rate_hz {
         Some(rate_hz) => {
-            let amount = Amount::Messages(order.messages);
-            let schedule = Schedule::new(MonotonicNs(order.start_ns), rate_hz, amount, (0, 1));
-            send_at(crew, &schedule, &mut payload, &mut encoder)
+            // Their schedules interlock.
+            let amount = Amount::Messages(all);
+            let together = rate_hz * publishers as f64;
+            let schedule = Schedule::new(MonotonicNs(order.start_ns), together, amount, (0, 1));
+            send_at(&mut Outgoing::new(crew, &order.workload, 1), &schedule, &mut stream)
         }
         None => {
-            let mut out = Vec::with_capacity(2 * BLOCK_BYTES);
-            encoder.publish(payload.stamp(0, MonotonicNs(0)), &mut out);
-            let block = if args.blocks { (BLOCK_BYTES / out.len()).max(1) as u64 } else { 1 };
-            let mut flood = Flood { crew, payload, encoder, block, sent: 0, out };
-            flood.run(&order, end)
+            let message_bytes = Interleaved::new(&order, args.language())?.encode(MonotonicNs(0)).1.len();
+            let block_bytes = if args.blocks { BLOCK_BYTES } else { message_bytes };
+            let outgoing = Outgoing::new(crew, &order.workload, block_bytes);
+            let block = (block_bytes / message_bytes).max(1) as u64;
+            Flood { stream, outgoing, block, sent: 0 }.run(all, &order, end)
         }
     }
 }
 
-fn send_at(
-    crew: &Crew,
-    schedule: &Schedule,
-    payload: &mut Payload,
-    encoder: &mut Dialect,
-) -> io::Result<Sent> {
+/// The messages of all publishers, one of each in turn.
+struct Interleaved {
+    publishers: Vec<(Messages, Dialect)>,
+    next: usize,
+    names: Vec<String>,
+    out: Vec<u8>,
+}
+
+impl Interleaved {
+    fn new(order: &Order, language: Language) -> io::Result<Self> {
+        let publisher = |index: usize| {
+            let publisher = PublisherIndex(index as u32);
+            let messages = Messages::new(RunId(order.run), &order.workload, publisher, order.size_bytes);
+            Ok((messages.map_err(io::Error::other)?, Dialect::new(language, Role::Publisher, index)))
+        };
+        Ok(Interleaved {
+            publishers: (0..order.workload.publishers).map(publisher).collect::<io::Result<_>>()?,
+            next: 0,
+            names: Topics::of_peers(order.workload, language.separator()).names().collect(),
+            out: Vec::new(),
+        })
+    }
+
+    /// The topic and the bytes of the next message.
+    fn encode(&mut self, due: MonotonicNs) -> (u32, &[u8]) {
+        let publisher = self.next;
+        self.next = (publisher + 1) % self.publishers.len();
+        let (messages, encoder) = &mut self.publishers[publisher];
+        self.out.clear();
+        let (topic, payload) = messages.next(due);
+        encoder.publish(&self.names[topic as usize], payload, &mut self.out);
+        (topic, &self.out)
+    }
+}
+
+/// The bytes on their way to the subscribers of one thread: in blocks, each with a `send` for each socket, which waits
+/// where the kernel has no room.
+struct Outgoing<'a> {
+    crew: &'a Crew,
+    /// For each topic the subscribers that want it, by their places; `None`: everybody wants everything.
+    wanting: Option<Vec<Vec<usize>>>,
+    block_bytes: usize,
+    /// The block of each subscriber that wants a part; the first one is everybody's where all want all.
+    blocks: Vec<Vec<u8>>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn new(crew: &'a Crew, workload: &Workload, block_bytes: usize) -> Self {
+        let interest = |(number, _): &Subscriber| workload.wanted_by(*number);
+        let interests: Vec<Vec<u32>> = crew.iter().map(interest).collect();
+        let partial = interests.iter().any(|topics| topics.len() < workload.topics());
+        let wanting = partial.then(|| {
+            let mut wanting = vec![Vec::new(); workload.topics()];
+            for (place, topics) in interests.iter().enumerate() {
+                topics.iter().for_each(|topic| wanting[*topic as usize].push(place));
+            }
+            wanting
+        });
+        let blocks = vec![Vec::new(); if partial { crew.len() } else { 1 }];
+        Outgoing { crew, wanting, block_bytes, blocks }
+    }
+
+    /// Adds a message, and sends the blocks that are full with it.
+    fn push(&mut self, topic: u32, bytes: &[u8]) -> io::Result<()> {
+        let Some(wanting) = &self.wanting else {
+            self.blocks[0].extend_from_slice(bytes);
+            // The next message would not fit.
+            return if self.blocks[0].len() + bytes.len() > self.block_bytes { self.flush() } else { Ok(()) };
+        };
+        for place in &wanting[topic as usize] {
+            let block = &mut self.blocks[*place];
+            block.extend_from_slice(bytes);
+            if block.len() + bytes.len() > self.block_bytes {
+                (&self.crew[*place].1).write_all(block)?;
+                block.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all that waits.
+    fn flush(&mut self) -> io::Result<()> {
+        for (place, (_, socket)) in self.crew.iter().enumerate() {
+            let block = if self.wanting.is_some() { &self.blocks[place] } else { &self.blocks[0] };
+            if !block.is_empty() {
+                let mut socket = socket;
+                socket.write_all(block)?;
+            }
+        }
+        self.blocks.iter_mut().for_each(Vec::clear);
+        Ok(())
+    }
+}
+
+fn send_at(outgoing: &mut Outgoing<'_>, schedule: &Schedule, stream: &mut Interleaved) -> io::Result<Sent> {
     let mut sent = Sent { sent: 0, intended: schedule.messages(), late: 0, started_ns: schedule.due(0).0 };
-    let mut out = Vec::new();
     while sent.sent < sent.intended {
         let due = wait_for(schedule, sent.sent);
         sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
-        out.clear();
-        encoder.publish(payload.stamp(sent.sent, due), &mut out);
-        to_all(crew, &out)?;
+        let (topic, bytes) = stream.encode(due);
+        outgoing.push(topic, bytes)?;
         sent.sent += 1;
     }
     Ok(sent)
 }
 
 struct Flood<'a> {
-    crew: &'a Crew,
-    payload: Payload,
-    encoder: Dialect,
+    stream: Interleaved,
+    outgoing: Outgoing<'a>,
+    /// Messages between two looks at the clock.
     block: u64,
     sent: u64,
-    out: Vec<u8>,
 }
 
 impl Flood<'_> {
-    fn run(&mut self, order: &Order, end: &End) -> io::Result<Sent> {
+    fn run(&mut self, messages: u64, order: &Order, end: &End) -> io::Result<Sent> {
         let started = MonotonicNs::now();
         let over = started + Duration::from_nanos(order.time_max_ns);
-        while self.sent < order.messages && MonotonicNs::now() <= over {
-            self.send_block(order.messages)?;
+        while self.sent < messages && MonotonicNs::now() <= over {
+            self.send_block(messages)?;
         }
         let furthest = end.agree(self.sent);
         while self.sent < furthest {
             self.send_block(furthest)?;
         }
+        self.outgoing.flush()?;
         Ok(Sent { sent: self.sent, intended: self.sent, late: 0, started_ns: started.0 })
     }
 
     fn send_block(&mut self, messages: u64) -> io::Result<()> {
         let now = MonotonicNs::now();
-        self.out.clear();
         for _ in 0..self.block.min(messages - self.sent) {
-            self.encoder.publish(self.payload.stamp(self.sent, now), &mut self.out);
+            let (topic, bytes) = self.stream.encode(now);
+            self.outgoing.push(topic, bytes)?;
             self.sent += 1;
         }
-        to_all(self.crew, &self.out)
+        Ok(())
     }
-}
-
-/// The bare loop: a `send` for each socket, which waits where the kernel has no room.
-fn to_all(crew: &Crew, bytes: &[u8]) -> io::Result<()> {
-    for mut socket in crew {
-        socket.write_all(bytes)?;
-    }
-    Ok(())
 }

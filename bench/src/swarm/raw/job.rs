@@ -1,8 +1,8 @@
 //! Owns a job: messages to be made, at which pace, and what came of it.
 
 use crate::measure::payload::RunId;
-use crate::swarm::reports::Sent;
-use crate::swarm::schedule::Schedule;
+use crate::measure::workload::Workload;
+use crate::swarm::schedule::{Amount, Schedule};
 use corecast_executors::MonotonicNs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,31 +13,29 @@ use std::time::Duration;
 pub struct Job {
     /// The contents of its payloads.
     pub run: RunId,
+    /// The publishers, and the topics of their messages.
+    pub workload: Workload,
     /// Bytes of a payload.
     pub size_bytes: usize,
     /// The pace.
     pub pace: Pace,
 }
 
-impl Job {
-    /// The account of a job before its first message.
-    pub(super) fn nothing_sent(&self) -> Sent {
-        let started = match self.pace {
-            Pace::At(schedule) => schedule.due(0),
-            Pace::Flood { .. } => MonotonicNs::now(),
-        };
-        Sent::nothing(started)
-    }
-}
-
-/// The pace of messages.
+/// The pace of each publisher's messages.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Pace {
     /// A time for each message.
-    At(Schedule),
+    At {
+        /// Time of the first publisher's first message.
+        start: MonotonicNs,
+        /// Rate of each publisher.
+        rate_hz: f64,
+        /// Amount that each publisher sends.
+        amount: Amount,
+    },
     /// A flood: messages are sent as fast as they are taken.
     Flood {
-        /// Number of messages, at most.
+        /// Number of messages of each publisher, at most.
         messages: u64,
         /// Time that it may take.
         time_max: Duration,

@@ -1,4 +1,4 @@
-//! Raw subscribers and a raw publisher: bare sockets, the same for every peer of a comparison, in place of our own
+//! Raw subscribers and raw publishers: bare sockets, the same for every peer of a comparison, in place of our own
 //! library. They are told the same things as the others, and report on the same channel.
 //!
 //! | file | owns |
@@ -8,10 +8,11 @@
 //! | [`subscribers`] | the subscribers: threads of raw sockets |
 //! | `reactor` | one of those threads |
 //! | [`account`] | the messages that the subscribers of one thread have got |
-//! | [`gauges`] | the progress of the slowest, for the publisher |
+//! | [`gauges`] | the progress of the slowest, for the publishers |
 //! | [`job`] | messages to be sent, and at which pace |
-//! | [`publisher`] | the publisher's thread |
-//! | [`source`] | the publisher's socket |
+//! | [`publishers`] | the publishers: threads of raw sockets, or the floor |
+//! | [`sources`] | the publishers of one of those threads |
+//! | [`source`] | one publisher's socket |
 //! | [`floor`] | the bare `send()` loop, as a process of its own |
 //!
 //! The threads are plain ones, as many as there are cores allowed, and not pinned: they are everybody's clients, and
@@ -22,8 +23,9 @@ pub mod dialect;
 pub mod floor;
 pub mod gauges;
 pub mod job;
-pub mod publisher;
+pub mod publishers;
 pub(crate) mod reactor;
 pub mod socket;
 pub mod source;
+pub mod sources;
 pub mod subscribers;

@@ -1,12 +1,13 @@
 //! Owns one thread of subscribers: their sockets, one receive buffer for all of them, and a loop over epoll.
 
 use super::account::{Account, SessionSink};
-use super::dialect::sink::Role;
+use super::dialect::sink::{Role, Wanted};
 use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
 use super::socket::{self, Connecting};
 use crate::measure::payload::RunId;
 use crate::swarm::reports::{Failure, Received, Report};
+use crate::swarm::topics::Topics;
 use corecast_executors::{Inbox, Link, MonotonicNs};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
@@ -35,7 +36,7 @@ const KEEP_ALIVE_ROUND: Duration = Duration::from_secs(15);
 pub(super) enum RawCommand {
     /// Begin another run.
     Begin(RunId),
-    /// Report the progress; `sent` has the messages of the publisher, once they are known.
+    /// Report the progress; `sent` has the messages of each flow, once they are known.
     Look { sent: Option<Arc<[u64]>> },
     /// Hand over the measurements of the run.
     Finish,
@@ -49,6 +50,7 @@ pub(super) struct ReactorConfig {
     pub(super) thread: usize,
     pub(super) address: SockAddr,
     pub(super) language: Language,
+    pub(super) topics: Topics,
     /// Its subscribers, by their number in the whole swarm.
     pub(super) subscribers: Range<usize>,
     /// One session for all of them.
@@ -101,7 +103,7 @@ impl Reactor {
         epoll.add(&config.wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         let sessions_wanted = if config.shared { 1 } else { config.subscribers.len() };
         Ok(Reactor {
-            account: Account::new(sessions_wanted, config.subscribers.len()),
+            account: Account::new(sessions_wanted, config.subscribers.clone(), config.topics.clone()),
             // What is left of a frame is less than a payload and what stands around it.
             buffer: vec![0; READ_BYTES + 2 * config.size_bytes],
             epoll,
@@ -151,7 +153,6 @@ impl Reactor {
                 let index = event.data() as usize;
                 self.moved(index, event.events()).map_err(|why| self.failure(index, why))?;
             }
-            self.config.gauges.set(self.config.thread, self.account.least());
             self.report_ready();
             while let Some(command) = self.config.commands.try_recv() {
                 if self.obey(command).is_break() {
@@ -179,7 +180,7 @@ impl Reactor {
         match command {
             RawCommand::Begin(run) => {
                 self.account.begin(run);
-                self.config.gauges.set(self.config.thread, 0);
+                (0..self.sessions_wanted).for_each(|index| self.set_gauge(index));
                 self.report(Report::SubscribersReady);
             }
             RawCommand::Look { sent } => {
@@ -219,8 +220,13 @@ impl Reactor {
             return Ok(false);
         }
         let of_thread = self.config.subscribers.len() as u32;
-        let role = Role::Subscriber { subscribers: if self.config.shared { of_thread } else { 1 } };
-        let dialect = Dialect::new(self.config.language, role, self.config.subscribers.start + index);
+        let subscriber = self.config.subscribers.start + index;
+        let wanted = Wanted {
+            subscribers: if self.config.shared { of_thread } else { 1 },
+            filters: self.config.topics.filter_names(subscriber),
+            topic_bytes: self.config.topics.name(0).len(),
+        };
+        let dialect = Dialect::new(self.config.language, Role::Subscriber(wanted), subscriber);
         // A connection that is there already is writable at once.
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
         self.epoll.add(&socket, EpollEvent::new(interest, index as u64))?;
@@ -293,7 +299,14 @@ impl Reactor {
         if session.kept.len() > 2 * self.config.size_bytes + READ_BYTES / 2 {
             return Err(format!("a frame of more than {} bytes", session.kept.len()));
         }
+        self.set_gauge(index);
         self.send_reply(index)
+    }
+
+    /// Tells publishers how far a session is.
+    fn set_gauge(&self, index: usize) {
+        let first = if self.config.shared { self.config.thread } else { self.config.subscribers.start };
+        self.config.gauges.set_received(first + index, self.account.received(index));
     }
 
     fn send_reply(&mut self, index: usize) -> Result<(), String> {

@@ -1,13 +1,12 @@
-//! Owns the publisher: one raw socket, one thread, the dialect of its peer.
+//! Owns one publisher: a raw socket, the dialect of its peer, and the messages of its run.
 
 use super::dialect::sink::{DialectError, Role, Sink};
 use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
-use super::job::{Halt, Job, Pace, wait_for};
+use super::job::Halt;
 use super::socket::{self, Connecting};
-use crate::measure::payload::{Payload, PublisherIndex};
-use crate::swarm::reports::Sent;
-use crate::swarm::schedule::Schedule;
+use crate::measure::messages::Messages;
+use crate::measure::payload::PublisherIndex;
 use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -15,12 +14,8 @@ use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-/// Bytes of a flood that are sent at once: a `send` of more gains nothing.
-const BLOCK_BYTES: usize = 64 << 10;
-/// Interval at which a publisher looks at a closed window.
-const WINDOW_LOOK_EVERY: Duration = Duration::from_micros(50);
 /// Time for which a peer may accept no bytes.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// Time of one wait for the socket: then the wish to stop is looked at.
 const WAIT_MAX: u16 = 100;
 /// Bytes of answers that are read at once.
@@ -29,11 +24,15 @@ const ANSWER_BYTES: usize = 64 << 10;
 /// The publisher.
 #[derive(Debug)]
 pub struct RawSource {
+    publisher: PublisherIndex,
     socket: Socket,
     /// Tells of changes: something has come, or there is room again.
     epoll: Epoll,
     dialect: Dialect,
-    kept: Vec<u8>,
+    /// Room for answers; so many bytes at its start are the beginning of the next one.
+    heard: Vec<u8>,
+    kept: usize,
+    out: Vec<u8>,
     reply: Vec<u8>,
     ready: bool,
 }
@@ -48,12 +47,17 @@ impl Sink for Ear<'_> {
 
     fn message(&mut self, _payload: &[u8]) {}
 
-    fn gap(&mut self, _missed: Option<u64>) {}
+    fn gap(&mut self, _topic: &[u8], _missed: Option<u64>) {}
 }
 
 impl RawSource {
-    /// Connects, and waits until it may send.
-    pub fn connect(endpoint: &Endpoint, language: Language, timeout: Duration) -> io::Result<Self> {
+    /// Connects this publisher, and waits until it may send.
+    pub fn connect(
+        publisher: PublisherIndex,
+        endpoint: &Endpoint,
+        language: Language,
+        timeout: Duration,
+    ) -> io::Result<Self> {
         let address = socket::address(endpoint)?;
         let socket = socket::open(&address)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -67,10 +71,13 @@ impl RawSource {
         let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(&socket, EpollEvent::new(changes, 0))?;
         let mut source = RawSource {
+            publisher,
             socket,
             epoll,
-            dialect: Dialect::new(language, Role::Publisher, 0),
-            kept: Vec::new(),
+            dialect: Dialect::new(language, Role::Publisher, publisher.0 as usize),
+            heard: vec![0; ANSWER_BYTES],
+            kept: 0,
+            out: Vec::new(),
             reply: Vec::new(),
             ready: false,
         };
@@ -94,74 +101,31 @@ impl RawSource {
         Ok(source)
     }
 
-    /// Sends all that the job says.
-    pub fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Halt) -> io::Result<Sent> {
-        let payload = Payload::new(job.run, PublisherIndex(0), job.size_bytes);
-        let mut payload = payload.map_err(io::Error::other)?;
-        match job.pace {
-            Pace::At(schedule) => self.send_at(&schedule, &mut payload, halt),
-            Pace::Flood { messages, time_max, window } => {
-                let flood = Flood { messages, time_max, window, block: messages_in_block(job.size_bytes) };
-                self.flood(&flood, &mut payload, gauges, halt)
-            }
-        }
+    /// The publisher.
+    pub fn publisher(&self) -> PublisherIndex {
+        self.publisher
     }
 
-    fn send_at(&mut self, schedule: &Schedule, payload: &mut Payload, halt: &Halt) -> io::Result<Sent> {
-        let mut sent =
-            Sent { sent: 0, intended: schedule.messages(), late: 0, started_ns: schedule.due(0).0 };
-        let mut out = Vec::new();
-        while sent.sent < sent.intended && !halt.is_set() {
-            let due = wait_for(schedule, sent.sent);
-            if schedule.is_over(MonotonicNs::now()) {
-                break;
-            }
-            out.clear();
-            self.dialect.publish(payload.stamp(sent.sent, due), &mut out);
-            self.write(&out, halt)?;
-            sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
-            sent.sent += 1;
-            self.hear()?;
-        }
-        Ok(sent)
-    }
-
-    fn flood(
+    /// Sends the next messages, which are due at that time, and takes in what the peer has said. `names` has those of all
+    /// topics.
+    pub(super) fn send(
         &mut self,
-        flood: &Flood,
-        payload: &mut Payload,
-        gauges: &Gauges,
-        halt: &Halt,
-    ) -> io::Result<Sent> {
-        let started = MonotonicNs::now();
-        let (end, mut moved) = (started + flood.time_max, (0, Instant::now()));
-        let (mut sent, mut out) = (0, Vec::with_capacity(2 * BLOCK_BYTES));
-        while sent < flood.messages && !halt.is_set() {
-            let least = gauges.least();
-            let room = flood.window.saturating_sub(sent - least.min(sent));
-            let now = MonotonicNs::now();
-            if now > end {
-                break;
-            }
-            if room == 0 {
-                if moved.0 != least {
-                    moved = (least, Instant::now());
-                } else if moved.1.elapsed() > STUCK_AFTER {
-                    break;
-                }
-                self.hear()?;
-                pause(WINDOW_LOOK_EVERY);
-                continue;
-            }
-            out.clear();
-            for _ in 0..room.min(flood.block).min(flood.messages - sent) {
-                self.dialect.publish(payload.stamp(sent, now), &mut out);
-                sent += 1;
-            }
-            self.write(&out, halt)?;
-            self.hear()?;
+        messages: &mut Messages,
+        (count, due): (u64, MonotonicNs),
+        names: &[String],
+        (gauges, halt): (&Gauges, &Halt),
+    ) -> io::Result<()> {
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        for _ in 0..count {
+            let (topic, payload) = messages.next(due);
+            self.dialect.publish(&names[topic as usize], payload, &mut out);
+            gauges.add_sent(topic);
         }
-        Ok(Sent { sent, intended: sent, late: 0, started_ns: started.0 })
+        let sent = self.write(&out, halt);
+        self.out = out;
+        sent?;
+        self.hear()
     }
 
     /// Sends all of it, and takes in answers while there is no room.
@@ -188,24 +152,27 @@ impl RawSource {
     }
 
     /// Takes in what the peer has said.
-    fn hear(&mut self) -> io::Result<()> {
+    pub(super) fn hear(&mut self) -> io::Result<()> {
         loop {
-            let kept = self.kept.len();
-            self.kept.resize(kept + ANSWER_BYTES, 0);
-            let read = self.socket.read(&mut self.kept[kept..]);
-            self.kept.truncate(kept + *read.as_ref().unwrap_or(&0));
-            match read {
+            match self.socket.read(&mut self.heard[self.kept..]) {
                 Ok(0) => {
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, "the peer closed the connection"));
                 }
-                Ok(_) => {}
+                Ok(read) => self.kept += read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
-            let taken = self.dialect.read(&self.kept, &mut self.reply, &mut Ear(&mut self.ready));
+            let heard = &self.heard[..self.kept];
+            let taken = self.dialect.read(heard, &mut self.reply, &mut Ear(&mut self.ready));
             let taken = taken.map_err(|error: DialectError| io::Error::other(error.to_string()))?;
-            self.kept.drain(..taken);
+            self.heard.copy_within(taken..self.kept, 0);
+            self.kept -= taken;
+            if self.kept == self.heard.len() {
+                return Err(io::Error::other(format!(
+                    "the peer answers with more than {ANSWER_BYTES} bytes"
+                )));
+            }
             if !self.reply.is_empty() {
                 // An answer is short, and asked for when there is room.
                 let reply = std::mem::take(&mut self.reply);
@@ -220,16 +187,4 @@ impl RawSource {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-struct Flood {
-    messages: u64,
-    time_max: Duration,
-    window: u64,
-    block: u64,
-}
-
-/// Messages that are sent with one call in a flood: so many as 64 KiB hold, at least one.
-pub(super) fn messages_in_block(size_bytes: usize) -> u64 {
-    (BLOCK_BYTES / size_bytes).max(1) as u64
 }

@@ -7,6 +7,7 @@ use super::reactor::{RawCommand, Reactor, ReactorConfig};
 use super::socket;
 use crate::measure::payload::RunId;
 use crate::swarm::reports::Report;
+use crate::swarm::topics::Topics;
 use corecast::{Endpoint, Sessions};
 use corecast_executors::{Link, link, spawn_plain};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -26,6 +27,8 @@ pub struct RawSubscribersConfig {
     pub language: Language,
     /// Number of subscribers.
     pub subscribers: usize,
+    /// The topics, of which each wants its part.
+    pub topics: Topics,
     /// A session for each, or one for each thread.
     pub sessions: Sessions,
     /// Number of threads.
@@ -61,7 +64,10 @@ impl RawSubscribers {
     pub fn start(config: &RawSubscribersConfig, reports: &Link<Report>) -> io::Result<Self> {
         let address = socket::address(&config.endpoint)?;
         let threads = config.threads.clamp(1, config.subscribers);
-        let mut swarm = RawSubscribers { threads: Vec::with_capacity(threads), gauges: Gauges::new(threads) };
+        let shared = config.sessions == Sessions::PerExecutor;
+        let sessions = if shared { threads } else { config.subscribers };
+        let gauges = Gauges::new(config.topics.workload(), sessions);
+        let mut swarm = RawSubscribers { threads: Vec::with_capacity(threads), gauges };
         for thread in 0..threads {
             let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
             let (commands, inbox) = link(COMMANDS_MAX);
@@ -69,10 +75,11 @@ impl RawSubscribers {
             let share = |thread: usize| thread * config.subscribers / threads;
             let reactor = Reactor::new(ReactorConfig {
                 thread,
+                topics: config.topics.clone(),
                 address: address.clone(),
                 language: config.language,
                 subscribers: share(thread)..share(thread + 1),
-                shared: config.sessions == Sessions::PerExecutor,
+                shared,
                 size_bytes: config.size_bytes,
                 wake: wake.clone(),
                 commands: inbox,
@@ -90,7 +97,7 @@ impl RawSubscribers {
         self.threads.len()
     }
 
-    /// The progress of the slowest, for a publisher that must not run ahead of it.
+    /// The progress of all of them, for publishers that must not run ahead of the slowest.
     pub fn gauges(&self) -> &Gauges {
         &self.gauges
     }
@@ -126,7 +133,9 @@ impl Drop for RawSubscribers {
 mod tests {
     use super::super::dialect::lengths;
     use super::*;
-    use crate::measure::payload::{Payload, PublisherIndex};
+    use crate::measure::messages::Messages;
+    use crate::measure::payload::PublisherIndex;
+    use crate::measure::workload::Workload;
     use crate::swarm::reports::reports;
     use corecast_executors::{Inbox, MonotonicNs};
     use std::io::Write;
@@ -146,19 +155,21 @@ mod tests {
             endpoint: format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap(),
             language: Language::Lengths,
             subscribers: 1,
+            topics: Topics::of_peers(Workload::own(1), '.'),
             sessions: Sessions::PerSubscriber,
             threads: 1,
             size_bytes: 64,
         };
         let subscribers = RawSubscribers::start(&config, &link).unwrap();
         let (mut peer, _) = listener.accept().unwrap();
+        assert_eq!(lengths::accept(&mut peer).unwrap(), 0);
         peer.write_all(&lengths::WELCOME).unwrap();
         assert!(matches!(next(&mut inbox), Report::SubscribersReady));
         let (run, mut bytes) = (RunId(7), Vec::new());
         subscribers.begin(run);
         assert!(matches!(next(&mut inbox), Report::SubscribersReady));
-        let mut payload = Payload::new(run, PublisherIndex(0), 64).unwrap();
-        lengths::publish(payload.stamp(0, MonotonicNs(1)), &mut bytes);
+        let mut messages = Messages::new(run, &Workload::own(1), PublisherIndex(0), 64).unwrap();
+        lengths::publish(messages.next(MonotonicNs(1)).1, &mut bytes);
         peer.write_all(&bytes).unwrap();
         drop(peer);
         let Report::Failed(failure) = next(&mut inbox) else { panic!("the session is broken") };

@@ -1,6 +1,8 @@
-//! The floor's dialect: `u32` little-endian length, then the payload. Nothing shorter carries messages over a stream.
+//! The floor's dialect: `u32` little-endian length, then the payload. Nothing shorter carries messages over a stream. A
+//! subscriber says its number first, in as many bytes.
 
 use super::sink::{DialectError, Sink};
+use std::io::{self, Read};
 
 /// Bytes of a length.
 pub const LENGTH_BYTES: usize = 4;
@@ -9,9 +11,18 @@ pub const WELCOME: [u8; LENGTH_BYTES] = [0; LENGTH_BYTES];
 /// Length above all payloads that are sent: what is longer is not the floor's.
 const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
-/// A connection to the floor; there is nothing to remember.
-#[derive(Debug)]
-pub struct Lengths;
+/// Appends the number of a subscriber.
+pub fn open(subscriber: usize, out: &mut Vec<u8>) {
+    let number = u32::try_from(subscriber).expect("subscribers are fewer than sockets can be");
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// The number of the subscriber that has connected.
+pub fn accept(stream: &mut impl Read) -> io::Result<usize> {
+    let mut number = [0; LENGTH_BYTES];
+    stream.read_exact(&mut number)?;
+    Ok(u32::from_le_bytes(number) as usize)
+}
 
 /// See [`super::Dialect::read`].
 pub fn read(bytes: &[u8], sink: &mut impl Sink) -> Result<usize, DialectError> {

@@ -18,7 +18,6 @@ pub mod redis;
 pub mod sink;
 pub mod zmtp;
 
-use lengths::Lengths;
 use mqtt::Mqtt;
 use native::Native;
 use nats::Nats;
@@ -45,6 +44,13 @@ pub enum Language {
     Lengths,
 }
 
+impl Language {
+    /// The character between the levels of a topic, where filters match levels.
+    pub fn separator(self) -> char {
+        if self == Language::Mqtt { '/' } else { '.' }
+    }
+}
+
 /// One connection's side of a conversation.
 #[derive(Debug)]
 pub enum Dialect {
@@ -58,21 +64,21 @@ pub enum Dialect {
     Redis(Redis),
     /// MQTT.
     Mqtt(Mqtt),
-    /// The floor's.
-    Lengths(Lengths),
+    /// The floor's, at the subscriber of this number; there is nothing else to remember.
+    Lengths(usize),
 }
 
 impl Dialect {
     /// A connection that is about to open. `index` tells it from the others of its role.
     pub fn new(language: Language, role: Role, index: usize) -> Self {
         match language {
-            Language::Native => Dialect::Native(Native::new(role)),
+            Language::Native => Dialect::Native(Native::new(role, index)),
             Language::ZmtpOnePart => Dialect::Zmtp(Zmtp::new(role, Parts::One)),
             Language::ZmtpTwoParts => Dialect::Zmtp(Zmtp::new(role, Parts::Two)),
             Language::Nats => Dialect::Nats(Nats::new(role)),
             Language::Redis => Dialect::Redis(Redis::new(role)),
             Language::Mqtt => Dialect::Mqtt(Mqtt::new(role, index)),
-            Language::Lengths => Dialect::Lengths(Lengths),
+            Language::Lengths => Dialect::Lengths(index),
         }
     }
 
@@ -84,7 +90,7 @@ impl Dialect {
             Dialect::Nats(nats) => nats.open(out),
             Dialect::Redis(redis) => redis.open(out),
             Dialect::Mqtt(mqtt) => mqtt.open(out),
-            Dialect::Lengths(_) => {}
+            Dialect::Lengths(index) => lengths::open(*index, out),
         }
     }
 
@@ -107,15 +113,15 @@ impl Dialect {
         }
     }
 
-    /// Appends one message.
+    /// Appends one message on the topic of this name.
     #[inline]
-    pub fn publish(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         match self {
-            Dialect::Native(native) => native.publish(payload, out),
-            Dialect::Zmtp(zmtp) => zmtp.publish(payload, out),
-            Dialect::Nats(_) => nats::publish(payload, out),
-            Dialect::Redis(_) => redis::publish(payload, out),
-            Dialect::Mqtt(_) => mqtt::publish(payload, out),
+            Dialect::Native(native) => native.publish(topic, payload, out),
+            Dialect::Zmtp(zmtp) => zmtp.publish(topic, payload, out),
+            Dialect::Nats(_) => nats::publish(topic, payload, out),
+            Dialect::Redis(_) => redis::publish(topic, payload, out),
+            Dialect::Mqtt(_) => mqtt::publish(topic, payload, out),
             Dialect::Lengths(_) => lengths::publish(payload, out),
         }
     }
@@ -132,8 +138,9 @@ impl Dialect {
 pub(super) mod tests {
     //! The contract of every dialect, written once: any cut of the bytes gives the same messages.
 
-    use super::sink::decimal;
+    use super::sink::{Wanted, decimal};
     use super::*;
+    use crate::swarm::topics::FilterName;
     use proptest::prelude::*;
 
     /// Events that a dialect has reported.
@@ -141,7 +148,7 @@ pub(super) mod tests {
     pub(crate) struct Heard {
         pub(crate) ready: usize,
         pub(crate) messages: Vec<Vec<u8>>,
-        pub(crate) gaps: Vec<Option<u64>>,
+        pub(crate) gaps: Vec<(Vec<u8>, Option<u64>)>,
         pub(crate) replies: Vec<u8>,
     }
 
@@ -154,8 +161,8 @@ pub(super) mod tests {
             self.messages.push(payload.to_vec());
         }
 
-        fn gap(&mut self, missed: Option<u64>) {
-            self.gaps.push(missed);
+        fn gap(&mut self, topic: &[u8], missed: Option<u64>) {
+            self.gaps.push((topic.to_vec(), missed));
         }
     }
 
@@ -172,8 +179,17 @@ pub(super) mod tests {
         Ok(heard)
     }
 
+    /// A subscriber of one topic.
     pub(crate) fn one() -> Role {
-        Role::Subscriber { subscribers: 1 }
+        let filters = vec![FilterName::Topic("bench.peers.0".into())];
+        Role::Subscriber(Wanted { subscribers: 1, filters, topic_bytes: 13 })
+    }
+
+    /// One of a topic and a wildcard.
+    pub(crate) fn two() -> Role {
+        let Role::Subscriber(mut wanted) = one() else { unreachable!("it is a subscriber") };
+        wanted.filters.push(FilterName::Below("bench.groups".into()));
+        Role::Subscriber(wanted)
     }
 
     pub(crate) fn hear_all(language: Language, role: Role, bytes: &[u8]) -> Heard {
@@ -193,7 +209,7 @@ pub(super) mod tests {
     /// The bytes that a subscriber of this language gets from its peer, from the first one on.
     fn conversation(language: Language) -> Vec<u8> {
         let mut bytes = match language {
-            Language::Native => native::welcome(),
+            Language::Native => native::welcome(1),
             Language::ZmtpOnePart | Language::ZmtpTwoParts => zmtp::tests::welcome(b"PUB"),
             Language::Nats => nats::tests::WELCOME.to_vec(),
             Language::Redis => redis::tests::WELCOME.to_vec(),
@@ -208,7 +224,7 @@ pub(super) mod tests {
                 // An empty message is the floor's welcome.
                 Language::Lengths if payload.is_empty() => {}
                 // What subscribers get is what publishers send.
-                _ => publisher.publish(&payload, &mut bytes),
+                _ => publisher.publish("bench.peers.0", &payload, &mut bytes),
             }
         }
         bytes

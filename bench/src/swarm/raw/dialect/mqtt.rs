@@ -1,6 +1,6 @@
 //! MQTT 3.1.1 with QoS 0: <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>.
 
-use super::sink::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink};
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;
@@ -21,8 +21,8 @@ pub struct Mqtt {
 impl Mqtt {
     /// A connection that is about to open.
     pub fn new(role: Role, index: usize) -> Self {
-        let who = match role {
-            Role::Subscriber { .. } => "s",
+        let who = match &role {
+            Role::Subscriber(_) => "s",
             Role::Publisher => "p",
         };
         Mqtt { role, id: format!("{who}{index}") }
@@ -54,8 +54,9 @@ impl Mqtt {
             match bytes[at] {
                 PUBLISH => sink.message(payload_of(body)?),
                 CONNACK => self.connected(body, reply, sink)?,
-                SUBACK => match body.get(2) {
-                    Some(0) => sink.ready(),
+                // A return code for each filter, behind the packet's identifier.
+                SUBACK => match body.get(2..) {
+                    Some(codes) if codes.iter().all(|code| *code == 0) => sink.ready(),
                     _ => return Err(DialectError::new("mosquitto refuses the subscription")),
                 },
                 PINGRESP => {}
@@ -75,13 +76,15 @@ impl Mqtt {
         if body.get(1) != Some(&0) {
             return Err(DialectError::new(format!("mosquitto refuses the connection: {body:?}")));
         }
-        match self.role {
+        match &self.role {
             Role::Publisher => sink.ready(),
-            Role::Subscriber { .. } => {
-                // Packet identifier 1, the filter, QoS 0.
+            Role::Subscriber(wanted) => {
+                // Packet identifier 1, then filters with QoS 0.
                 let mut subscribe = vec![0, 1];
-                text(TOPIC, &mut subscribe);
-                subscribe.push(0);
+                for filter in &wanted.filters {
+                    text(&filter.written("+"), &mut subscribe);
+                    subscribe.push(0);
+                }
                 packet(SUBSCRIBE, subscribe.len(), reply);
                 reply.extend_from_slice(&subscribe);
             }
@@ -91,9 +94,9 @@ impl Mqtt {
 }
 
 /// See [`super::Dialect::publish`].
-pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
-    packet(PUBLISH, 2 + TOPIC.len() + payload.len(), out);
-    text(TOPIC, out);
+pub fn publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) {
+    packet(PUBLISH, 2 + topic.len() + payload.len(), out);
+    text(topic, out);
     out.extend_from_slice(payload);
 }
 
@@ -139,7 +142,7 @@ fn text(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::Language;
-    use super::super::tests::{hear_all, one, refuses};
+    use super::super::tests::{hear_all, one, refuses, two};
     use super::*;
 
     pub(crate) const WELCOME: &[u8] = b"\x20\x02\0\0\x90\x03\0\x01\0";
@@ -151,6 +154,8 @@ pub(super) mod tests {
         assert_eq!(out, b"\x10\x0f\0\x04MQTT\x04\x02\0\0\0\x03s12");
         let said = hear_all(Language::Mqtt, one(), WELCOME).replies;
         assert_eq!(said, b"\x82\x12\0\x01\0\x0dbench.peers.0\0");
+        let said = hear_all(Language::Mqtt, two(), b"\x20\x02\0\0\x90\x04\0\x01\0\0").replies;
+        assert_eq!(said, b"\x82\x22\0\x01\0\x0dbench.peers.0\0\0\x0dbench.groups+\0");
     }
 
     #[test]
@@ -167,6 +172,7 @@ pub(super) mod tests {
     fn refusals_are_named() {
         refuses(Language::Mqtt, b"\x20\x02\0\x05", "refuses the connection");
         refuses(Language::Mqtt, b"\x20\x02\0\0\x90\x03\0\x01\x80", "refuses the subscription");
+        refuses(Language::Mqtt, b"\x20\x02\0\0\x90\x04\0\x01\0\x80", "refuses the subscription");
         refuses(Language::Mqtt, b"\x30\xff\xff\xff\xff\x01", "has no end");
     }
 }

@@ -1,12 +1,15 @@
 //! Our own wire, as a client without the library speaks it: greeting, hello, subscribe, then frames.
 
-use super::sink::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink};
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
 use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, run};
+use std::io::{self, Read};
 
 /// A filter is a pattern of levels.
 const KIND_PATTERN: u8 = 1;
+/// Longer than the frame in which a session says its name.
+const HELLO_BYTES_MAX: usize = 256;
 /// Longer than any frame that is sent here: a broker says what it takes, not what it sends.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
@@ -14,6 +17,8 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 #[derive(Debug)]
 pub struct Native {
     role: Role,
+    /// The number of the session among those of its role: the floor that plays our broker has to know it.
+    index: usize,
     greeted: bool,
     /// Subscriptions that the broker has not confirmed.
     unconfirmed: u32,
@@ -23,14 +28,15 @@ pub struct Native {
 
 impl Native {
     /// A session that is about to open.
-    pub fn new(role: Role) -> Self {
-        Native { role, greeted: false, unconfirmed: 0, publisher: fastrand::u64(..), sequence: 0 }
+    pub fn new(role: Role, index: usize) -> Self {
+        Native { role, index, greeted: false, unconfirmed: 0, publisher: fastrand::u64(..), sequence: 0 }
     }
 
     /// See [`super::Dialect::open`].
     pub fn open(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&greeting::ours());
-        encode(&Frame::Hello { name: "bench", overflow: 0, previous: 0, ticket: 0 }, out);
+        let name = self.index.to_string();
+        encode(&Frame::Hello { name: &name, overflow: 0, previous: 0, ticket: 0 }, out);
     }
 
     /// See [`super::Dialect::read`].
@@ -76,16 +82,18 @@ impl Native {
         sink: &mut impl Sink,
     ) -> Result<(), DialectError> {
         match *frame {
-            Frame::Gap { missed, .. } => sink.gap((missed > 0).then_some(missed)),
-            Frame::Welcome { .. } => match self.role {
+            Frame::Gap { topic, missed, .. } => sink.gap(topic, (missed > 0).then_some(missed)),
+            Frame::Welcome { .. } => match &self.role {
                 Role::Publisher => sink.ready(),
-                Role::Subscriber { subscribers } => {
-                    self.unconfirmed = subscribers;
-                    for subscriber in 1..=subscribers {
-                        let filter = TOPIC.as_bytes();
-                        let subscribe =
-                            Frame::Subscribe { filter, request: subscriber, subscriber, kind: KIND_PATTERN };
-                        encode(&subscribe, reply);
+                Role::Subscriber(wanted) => {
+                    for subscriber in 1..=wanted.subscribers {
+                        for filter in &wanted.filters {
+                            self.unconfirmed += 1;
+                            let (filter, request) = (filter.written("*"), self.unconfirmed);
+                            let filter = filter.as_bytes();
+                            let kind = KIND_PATTERN;
+                            encode(&Frame::Subscribe { filter, request, subscriber, kind }, reply);
+                        }
                     }
                 }
             },
@@ -105,16 +113,31 @@ impl Native {
     }
 
     /// See [`super::Dialect::publish`].
-    pub fn publish(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         self.sequence += 1;
         let (publisher, sequence) = (self.publisher, self.sequence);
         // The payload has the time that is measured; nobody here reads this one.
-        encode(&Frame::Message { topic: TOPIC.as_bytes(), payload, publisher, sequence, sent_at_ns: 0 }, out);
+        let topic = topic.as_bytes();
+        encode(&Frame::Message { topic, payload, publisher, sequence, sent_at_ns: 0 }, out);
     }
 }
 
-/// The bytes that a subscriber of one filter waits for before it is ready: sent by the floor that plays our broker.
-pub fn welcome() -> Vec<u8> {
+/// The number of the subscriber that has connected: what it says first, as far as it matters to the floor.
+pub fn accept(stream: &mut impl Read) -> io::Result<usize> {
+    let mut head = [0; GREETING_BYTES + LENGTH_BYTES];
+    stream.read_exact(&mut head)?;
+    let (_, length) = head.split_last_chunk::<LENGTH_BYTES>().expect("the head ends with a length");
+    let mut body = vec![0; (u32::from_le_bytes(*length) as usize).min(HELLO_BYTES_MAX)];
+    stream.read_exact(&mut body)?;
+    let number = match CheckedFrame::check(&body).map(|frame| frame.frame()) {
+        Some(Frame::Hello { name, .. }) => name.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| io::Error::other("a subscriber does not say its number"))
+}
+
+/// The bytes that a subscriber of so many filters waits for before it is ready: sent by the floor that plays our broker.
+pub fn welcome(filters: u32) -> Vec<u8> {
     let mut bytes = greeting::ours().to_vec();
     encode(&Frame::Modes { rules: "" }, &mut bytes);
     let frame_bytes_max = BODY_BYTES_MAX as u32;
@@ -129,7 +152,7 @@ pub fn welcome() -> Vec<u8> {
         },
         &mut bytes,
     );
-    encode(&Frame::Done { request: 1 }, &mut bytes);
+    (1..=filters).for_each(|request| encode(&Frame::Done { request }, &mut bytes));
     bytes
 }
 
@@ -141,31 +164,42 @@ pub fn ping(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::super::Language;
-    use super::super::tests::{hear_all, one, refuses};
+    use super::super::sink::Wanted;
+    use super::super::tests::{hear_all, one, refuses, two};
     use super::*;
 
     #[test]
     fn it_subscribes_when_it_is_welcome_and_answers_pings() {
-        let mut bytes = welcome();
+        let mut bytes = welcome(2);
         encode(&Frame::Ping { token: 7 }, &mut bytes);
         encode(&Frame::Gap { topic: b"", missed: 0, reason: 1 }, &mut bytes);
-        encode(&Frame::Gap { topic: b"", missed: 3, reason: 1 }, &mut bytes);
-        let heard = hear_all(Language::Native, one(), &bytes);
-        let mut wanted = Vec::new();
-        let filter = TOPIC.as_bytes();
-        encode(&Frame::Subscribe { filter, request: 1, subscriber: 1, kind: 1 }, &mut wanted);
-        encode(&Frame::Pong { token: 7 }, &mut wanted);
-        assert_eq!((heard.replies, heard.gaps), (wanted, vec![None, Some(3)]));
+        encode(&Frame::Gap { topic: b"t", missed: 3, reason: 1 }, &mut bytes);
+        let heard = hear_all(Language::Native, two(), &bytes);
+        let mut replies = Vec::new();
+        for (request, filter) in [(1, b"bench.peers.0"), (2, b"bench.groups*")] {
+            encode(&Frame::Subscribe { filter, request, subscriber: 1, kind: 1 }, &mut replies);
+        }
+        encode(&Frame::Pong { token: 7 }, &mut replies);
+        let gaps = vec![(Vec::new(), None), (b"t".to_vec(), Some(3))];
+        assert_eq!((heard.ready, heard.replies, heard.gaps), (1, replies, gaps));
+    }
+
+    #[test]
+    fn the_floor_hears_which_subscriber_has_connected() {
+        let mut bytes = Vec::new();
+        Native::new(one(), 311).open(&mut bytes);
+        assert_eq!(accept(&mut &bytes[..]).unwrap(), 311);
+        bytes.truncate(bytes.len() - 1);
+        assert!(accept(&mut &bytes[..]).is_err());
     }
 
     #[test]
     fn a_shared_session_is_ready_when_each_of_its_subscribers_is() {
-        let shared = Role::Subscriber { subscribers: 2 };
-        let mut bytes = welcome();
-        assert_eq!(hear_all(Language::Native, shared, &bytes).ready, 0);
-        encode(&Frame::Done { request: 2 }, &mut bytes);
-        assert_eq!(hear_all(Language::Native, shared, &bytes).ready, 1);
-        assert_eq!(hear_all(Language::Native, Role::Publisher, &welcome()).ready, 1);
+        let Role::Subscriber(wanted) = one() else { unreachable!("it is a subscriber") };
+        let shared = Role::Subscriber(Wanted { subscribers: 2, ..wanted });
+        assert_eq!(hear_all(Language::Native, shared.clone(), &welcome(1)).ready, 0);
+        assert_eq!(hear_all(Language::Native, shared, &welcome(2)).ready, 1);
+        assert_eq!(hear_all(Language::Native, Role::Publisher, &welcome(1)).ready, 1);
     }
 
     #[test]

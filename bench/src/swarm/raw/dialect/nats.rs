@@ -1,6 +1,6 @@
 //! NATS' text protocol: <https://docs.nats.io/reference/reference-protocols/nats-protocol>.
 
-use super::sink::{DialectError, Role, Sink, TOPIC, decimal, line};
+use super::sink::{DialectError, Role, Sink, decimal, line};
 
 /// One connection.
 #[derive(Debug)]
@@ -14,11 +14,13 @@ impl Nats {
         Nats { role }
     }
 
-    /// The PONG to this PING is behind the subscription: then it is in force.
+    /// The PONG to this PING is behind the subscriptions: then they are in force.
     pub fn open(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"lang\":\"raw\",\"version\":\"1\",\"protocol\":1}\r\n");
-        if let Role::Subscriber { .. } = self.role {
-            out.extend_from_slice(format!("SUB {TOPIC} 1\r\n").as_bytes());
+        if let Role::Subscriber(wanted) = &self.role {
+            for (number, filter) in (1..).zip(&wanted.filters) {
+                out.extend_from_slice(format!("SUB {} {number}\r\n", filter.written("*")).as_bytes());
+            }
         }
         out.extend_from_slice(b"PING\r\n");
     }
@@ -58,9 +60,9 @@ impl Nats {
 }
 
 /// See [`super::Dialect::publish`].
-pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
+pub fn publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"PUB ");
-    out.extend_from_slice(TOPIC.as_bytes());
+    out.extend_from_slice(topic.as_bytes());
     out.extend_from_slice(format!(" {}\r\n", payload.len()).as_bytes());
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
@@ -69,14 +71,14 @@ pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::Language;
-    use super::super::tests::{hear_all, one, refuses};
+    use super::super::tests::{hear_all, one, refuses, two};
     use super::*;
 
     pub(crate) const WELCOME: &[u8] = b"INFO {\"server_id\":\"x\"}\r\nPONG\r\n";
 
     /// Appends a message as a subscriber gets it.
     pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("MSG {TOPIC} 1 {}\r\n", payload.len()).as_bytes());
+        out.extend_from_slice(format!("MSG bench.peers.0 1 {}\r\n", payload.len()).as_bytes());
         out.extend_from_slice(payload);
         out.extend_from_slice(b"\r\n");
     }
@@ -84,8 +86,16 @@ pub(super) mod tests {
     #[test]
     fn what_is_published_is_what_the_protocol_says() {
         let mut out = Vec::new();
-        publish(b"abc", &mut out);
+        publish("bench.peers.0", b"abc", &mut out);
         assert_eq!(out, b"PUB bench.peers.0 3\r\nabc\r\n");
+    }
+
+    #[test]
+    fn it_subscribes_to_each_filter() {
+        let mut out = Vec::new();
+        Nats::new(two()).open(&mut out);
+        let said = String::from_utf8(out).unwrap();
+        assert!(said.ends_with("\r\nSUB bench.peers.0 1\r\nSUB bench.groups* 2\r\nPING\r\n"), "{said}");
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Redis' RESP 2, as far as PUBLISH and SUBSCRIBE go: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use super::sink::{DialectError, Role, Sink, TOPIC, decimal, line};
+use super::sink::{DialectError, Role, Sink, decimal, line};
+use crate::swarm::topics::FilterName;
 
-/// Elements of an array that a subscriber gets: kind, topic, payload or count.
-const PUSH_ELEMENTS: usize = 3;
+/// Elements of an array that a subscriber gets: kind, topic, payload or count. A message that a pattern matches has the
+/// pattern as well, before the topic.
+const PUSH_ELEMENTS: std::ops::RangeInclusive<usize> = 3..=4;
 
 /// One connection.
 #[derive(Debug)]
 pub struct Redis {
     role: Role,
+    /// Subscriptions that are not confirmed.
+    unconfirmed: usize,
 }
 
 /// One element at the start of some bytes.
@@ -20,14 +24,24 @@ enum Element<'a> {
 impl Redis {
     /// A connection that is about to open.
     pub fn new(role: Role) -> Self {
-        Redis { role }
+        let unconfirmed = match &role {
+            Role::Subscriber(wanted) => wanted.filters.len(),
+            Role::Publisher => 0,
+        };
+        Redis { role, unconfirmed }
     }
 
     /// See [`super::Dialect::open`].
     pub fn open(&mut self, out: &mut Vec<u8>) {
-        match self.role {
-            Role::Subscriber { .. } => command(&[b"SUBSCRIBE", TOPIC.as_bytes()], out),
-            Role::Publisher => command(&[b"PING"], out),
+        let Role::Subscriber(wanted) = &self.role else { return command(&[b"PING"], out) };
+        let is_topic = |filter: &&FilterName| matches!(filter, FilterName::Topic(_));
+        let (topics, patterns): (Vec<&FilterName>, _) = wanted.filters.iter().partition(is_topic);
+        for (verb, filters) in [("SUBSCRIBE", topics), ("PSUBSCRIBE", patterns)] {
+            if !filters.is_empty() {
+                let filters: Vec<String> = filters.into_iter().map(|filter| filter.written("*")).collect();
+                let words = std::iter::once(verb).chain(filters.iter().map(String::as_str));
+                command(&words.map(str::as_bytes).collect::<Vec<_>>(), out);
+            }
         }
     }
 
@@ -36,10 +50,15 @@ impl Redis {
         let mut at = 0;
         while let Some((text, line_bytes)) = line(&bytes[at..]) {
             match text.first() {
-                Some(b'*') if text == b"*3" => match push(&bytes[at + line_bytes..], sink)? {
-                    Some(more) => at += line_bytes + more,
-                    None => break,
-                },
+                Some(b'*') => {
+                    let elements = decimal(&text[1..]).filter(|elements| PUSH_ELEMENTS.contains(elements));
+                    let elements =
+                        elements.ok_or_else(|| DialectError::of("redis-server pushes an array", text))?;
+                    match self.push(elements, &bytes[at + line_bytes..], sink)? {
+                        Some(more) => at += line_bytes + more,
+                        None => break,
+                    }
+                }
                 Some(b'+') => {
                     sink.ready();
                     at += line_bytes;
@@ -51,26 +70,36 @@ impl Redis {
         }
         Ok(at)
     }
-}
 
-/// Takes the elements of an array at the start of `bytes`, if they are all there.
-fn push(bytes: &[u8], sink: &mut impl Sink) -> Result<Option<usize>, DialectError> {
-    let (mut at, mut kind, mut last): (usize, &[u8], &[u8]) = (0, b"", b"");
-    for index in 0..PUSH_ELEMENTS {
-        let Some((element, element_bytes)) = element(&bytes[at..])? else { return Ok(None) };
-        match element {
-            Element::Bytes(bytes) if index == 0 => kind = bytes,
-            Element::Bytes(bytes) => last = bytes,
-            Element::Number => {}
+    /// Takes the elements of an array at the start of `bytes`, if they are all there.
+    fn push(
+        &mut self,
+        elements: usize,
+        bytes: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<Option<usize>, DialectError> {
+        let (mut at, mut kind, mut last): (usize, &[u8], &[u8]) = (0, b"", b"");
+        for index in 0..elements {
+            let Some((element, element_bytes)) = element(&bytes[at..])? else { return Ok(None) };
+            match element {
+                Element::Bytes(bytes) if index == 0 => kind = bytes,
+                Element::Bytes(bytes) => last = bytes,
+                Element::Number => {}
+            }
+            at += element_bytes;
         }
-        at += element_bytes;
+        match kind {
+            b"message" | b"pmessage" => sink.message(last),
+            b"subscribe" | b"psubscribe" if self.unconfirmed > 0 => {
+                self.unconfirmed -= 1;
+                if self.unconfirmed == 0 {
+                    sink.ready();
+                }
+            }
+            kind => return Err(DialectError::of("redis-server pushes", kind)),
+        }
+        Ok(Some(at))
     }
-    match kind {
-        b"message" => sink.message(last),
-        b"subscribe" => sink.ready(),
-        kind => return Err(DialectError::of("redis-server pushes", kind)),
-    }
-    Ok(Some(at))
 }
 
 fn element(bytes: &[u8]) -> Result<Option<(Element<'_>, usize)>, DialectError> {
@@ -98,33 +127,48 @@ fn command(words: &[&[u8]], out: &mut Vec<u8>) {
 }
 
 /// See [`super::Dialect::publish`].
-pub fn publish(payload: &[u8], out: &mut Vec<u8>) {
-    command(&[b"PUBLISH", TOPIC.as_bytes(), payload], out);
+pub fn publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) {
+    command(&[b"PUBLISH", topic.as_bytes(), payload], out);
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::Language;
-    use super::super::tests::{hear_all, one, refuses};
+    use super::super::tests::{hear_all, one, refuses, two};
     use super::*;
 
     pub(crate) const WELCOME: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$13\r\nbench.peers.0\r\n:1\r\n";
 
     /// Appends a message as a subscriber gets it.
     pub(crate) fn delivery(payload: &[u8], out: &mut Vec<u8>) {
-        command(&[b"message", TOPIC.as_bytes(), payload], out);
+        command(&[b"message", b"bench.peers.0", payload], out);
     }
 
     #[test]
     fn what_is_published_is_what_the_protocol_says() {
         let mut out = Vec::new();
-        publish(b"abc", &mut out);
+        publish("bench.peers.0", b"abc", &mut out);
         assert_eq!(out, b"*3\r\n$7\r\nPUBLISH\r\n$13\r\nbench.peers.0\r\n$3\r\nabc\r\n");
     }
 
     #[test]
     fn a_publisher_is_ready_at_the_pong_and_ignores_counts() {
         assert_eq!(hear_all(Language::Redis, Role::Publisher, b"+PONG\r\n:512\r\n:512\r\n").ready, 1);
+    }
+
+    #[test]
+    fn topics_and_patterns_are_asked_for_and_both_confirmed() {
+        let mut out = Vec::new();
+        Redis::new(two()).open(&mut out);
+        let wanted = b"*2\r\n$9\r\nSUBSCRIBE\r\n$13\r\nbench.peers.0\r\n\
+                       *2\r\n$10\r\nPSUBSCRIBE\r\n$13\r\nbench.groups*\r\n";
+        assert_eq!(out, wanted);
+        let mut bytes = WELCOME.to_vec();
+        assert_eq!(hear_all(Language::Redis, two(), &bytes).ready, 0);
+        bytes.extend_from_slice(b"*3\r\n$10\r\npsubscribe\r\n$1\r\np\r\n:2\r\n");
+        command(&[b"pmessage", b"p", b"t", b"payload"], &mut bytes);
+        let heard = hear_all(Language::Redis, two(), &bytes);
+        assert_eq!((heard.ready, heard.messages), (1, vec![b"payload".to_vec()]));
     }
 
     #[test]

@@ -1,18 +1,25 @@
 //! Owns what all dialects share: the role of a session, the sink of what its peer says, and how text is read.
 
-/// The name that everything is published under: a topic to each of them.
-pub const TOPIC: &str = "bench.peers.0";
+use crate::swarm::topics::FilterName;
 
 /// The end of a session that this is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Receives; stands for so many subscribers.
-    Subscriber {
-        /// Number of subscribers that share the connection.
-        subscribers: u32,
-    },
+    /// Receives.
+    Subscriber(Wanted),
     /// Sends.
     Publisher,
+}
+
+/// The wishes of a session's subscribers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// Number of subscribers that share the connection.
+    pub subscribers: u32,
+    /// The filters of each of them.
+    pub filters: Vec<FilterName>,
+    /// Bytes of each topic's name.
+    pub topic_bytes: usize,
 }
 
 /// Takes what a peer has said.
@@ -21,8 +28,8 @@ pub trait Sink {
     fn ready(&mut self);
     /// A message.
     fn message(&mut self, payload: &[u8]);
-    /// The peer says that messages are missing; how many, if it says that.
-    fn gap(&mut self, missed: Option<u64>);
+    /// The peer says that messages are missing: on which topic and how many, if it says that.
+    fn gap(&mut self, topic: &[u8], missed: Option<u64>);
 }
 
 /// A peer's answer that makes no sense, or is a refusal.

@@ -1,6 +1,6 @@
 //! ZMTP 3.1 with the NULL mechanism, from a SUB's and a PUB's side: <https://rfc.zeromq.org/spec/37/>.
 
-use super::sink::{DialectError, Role, Sink, TOPIC};
+use super::sink::{DialectError, Role, Sink};
 use corecast::internals::wire::WireError;
 use corecast::internals::zmtp::command::{self, ZmtpCommand};
 use corecast::internals::zmtp::frame::{COMMAND, LONG, MORE, parse_head, put_frame};
@@ -79,8 +79,8 @@ impl Zmtp {
             return Err(DialectError::of("no greeting of ZMTP 3 without security", greeting));
         }
         self.stage = Stage::Handshake(greeting[11]);
-        let socket: &[u8] = match self.role {
-            Role::Subscriber { .. } => b"SUB",
+        let socket: &[u8] = match &self.role {
+            Role::Subscriber(_) => b"SUB",
             Role::Publisher => b"PUB",
         };
         put_frame(reply, COMMAND, &ready(socket));
@@ -93,10 +93,13 @@ impl Zmtp {
         reply: &mut Vec<u8>,
         sink: &mut impl Sink,
     ) -> Result<(), DialectError> {
-        match (command::parse(body).map_err(malformed)?, self.stage, self.role) {
-            (ZmtpCommand::Ready(_), Stage::Handshake(minor), Role::Subscriber { .. }) => {
-                // A 3.0 peer takes a subscription as a message.
-                reply.extend_from_slice(&command::subscription(true, TOPIC.as_bytes(), minor > 0));
+        match (command::parse(body).map_err(malformed)?, self.stage, &self.role) {
+            (ZmtpCommand::Ready(_), Stage::Handshake(minor), Role::Subscriber(wanted)) => {
+                for filter in &wanted.filters {
+                    let prefix = filter.written("");
+                    // A 3.0 peer takes a subscription as a message.
+                    reply.extend_from_slice(&command::subscription(true, prefix.as_bytes(), minor > 0));
+                }
                 self.stage = Stage::Open;
                 sink.ready();
             }
@@ -111,25 +114,25 @@ impl Zmtp {
 
     fn part(&mut self, more: bool, body: &[u8], sink: &mut impl Sink) {
         let inside = std::mem::replace(&mut self.inside, more);
-        match self.role {
+        match &self.role {
             Role::Publisher if body.first() == Some(&1) => sink.ready(),
             Role::Publisher => {}
-            Role::Subscriber { .. } if more => {}
-            Role::Subscriber { .. } if inside => sink.message(body),
-            Role::Subscriber { .. } => sink.message(body.strip_prefix(TOPIC.as_bytes()).unwrap_or(body)),
+            Role::Subscriber(_) if more => {}
+            Role::Subscriber(_) if inside => sink.message(body),
+            Role::Subscriber(wanted) => sink.message(body.get(wanted.topic_bytes..).unwrap_or(body)),
         }
     }
 
     /// See [`super::Dialect::publish`].
-    pub fn publish(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         match self.parts {
             Parts::One => {
-                head(TOPIC.len() + payload.len(), out);
-                out.extend_from_slice(TOPIC.as_bytes());
+                head(topic.len() + payload.len(), out);
+                out.extend_from_slice(topic.as_bytes());
                 out.extend_from_slice(payload);
             }
             Parts::Two => {
-                put_frame(out, MORE, TOPIC.as_bytes());
+                put_frame(out, MORE, topic.as_bytes());
                 put_frame(out, 0, payload);
             }
         }
@@ -168,7 +171,7 @@ fn ready(socket: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::Language;
-    use super::super::tests::{hear_all, one, refuses};
+    use super::super::tests::{hear_all, one, refuses, two};
     use super::*;
 
     /// The first words of a peer with such a socket.
@@ -188,6 +191,15 @@ pub(super) mod tests {
         older[11] = 0;
         let said = hear_all(Language::ZmtpOnePart, one(), &older).replies;
         assert!(said.ends_with(b"\0\x0e\x01bench.peers.0"), "{said:?}");
+    }
+
+    #[test]
+    fn each_filter_is_a_beginning() {
+        let said = hear_all(Language::ZmtpTwoParts, two(), &welcome(b"XPUB")).replies;
+        assert!(
+            said.ends_with(b"\x04\x17\x09SUBSCRIBEbench.peers.0\x04\x16\x09SUBSCRIBEbench.groups"),
+            "{said:?}"
+        );
     }
 
     #[test]
