@@ -23,6 +23,46 @@ fn records(results: &Value) -> Vec<Value> {
     results["runs"].as_array().unwrap().iter().map(|entry| entry["record"].clone()).collect()
 }
 
+#[test]
+fn topics_go_through_every_system_that_is_there_and_stand_side_by_side_in_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nothing, out) = (folder.path().join("nothing"), folder.path().join("topics"));
+    let out = out.to_str().unwrap();
+    let brief = ["--quick", "--rate", "100", "--duration", "0.3", "--out", out];
+    let asserted =
+        ["--assert", "lost == 0", "--assert", "duplicated + reordered + corrupted + misdelivered == 0"];
+    let mut command = bench(&[&["experiment", "topics"], &brief[..], &asserted].concat());
+    let output = command.env("PATH", &nothing).env("CORECAST_BENCH_PYTHON", &nothing).output().unwrap();
+    assert_fine_or_late(&output);
+    let results = results(Path::new(out));
+    assert_eq!(results["incomplete"], Value::Null);
+    let records = records(&results);
+    let skipped = results["skipped"].as_array().into_iter().flatten().map(|skipped| &skipped["peer"]);
+    let systems = "corecast,corecast-zmtp,libzmq,nats,nats-2.15,redis,redis-8.2,mosquitto,floor,floor-blocks"
+        .split(',');
+    let mut fates: Vec<&str> = skipped.map(|peer| peer.as_str().unwrap()).collect();
+    assert!(!fates.contains(&"corecast") && !fates.contains(&"floor"), "{fates:?}");
+    for name in systems.clone().filter(|name| !fates.contains(name)).collect::<Vec<_>>() {
+        assert_eq!(
+            records.iter().filter(|run| run["peer"] == name).count(),
+            4,
+            "two workloads, two runs: {name}"
+        );
+        fates.push(name);
+    }
+    assert_eq!(fates.len(), systems.count(), "each once: {fates:?}");
+    assert!(records.iter().all(|run| run["deliveries"] == run["deliveries_expected"]), "{results}");
+    let page = folder.path().join("page");
+    assert_exit(&bench(&["report", out, "--out", page.to_str().unwrap()]).output().unwrap(), 0);
+    let report = std::fs::read_to_string(page.join("report.md")).unwrap();
+    for said in [
+        "64 subscribers, 20 of 100 topics, 64 B, flood",
+        "64 subscribers, 10 of 1000 topics, 64 B, 100 messages/s",
+    ] {
+        assert!(report.contains(said), "{said} is not in {report}");
+    }
+}
+
 /// No more than the other tests of this machine leave room for.
 const SMALL: [&str; 6] = ["--subscribers", "1,2", "--messages", "3", "--rate", "50"];
 

@@ -218,7 +218,8 @@ fn tell(ended: &Ended, path: &Path) -> anyhow::Result<()> {
 /// Runs that differ in nothing but mode and count, in the order of their first ones.
 fn groups(results: &Results) -> Vec<Vec<RunRecord>> {
     let key = |run: &RunRecord| {
-        let asked = (run.size_bytes, run.rate_hz.map(f64::to_bits), run.round, run.shards.len());
+        let topics = run.shared_topics().map(|topics| topics.to_string());
+        let asked = (run.size_bytes, run.rate_hz.map(f64::to_bits), run.round, run.shards.len(), topics);
         let how = (run.overflow.clone(), run.idle.clone(), run.slow_subscribers, run.peer.clone());
         (run.sessions.clone(), how, asked)
     };

@@ -199,7 +199,7 @@ pub(super) fn exit_of(ending: &Ending, rate_reached: bool) -> Exit {
 
 pub(super) fn exit_of_error(error: &RunError) -> Exit {
     match error {
-        RunError::Plan(_) | RunError::Descriptors(_) => Exit::Usage,
+        RunError::Plan(_) | RunError::Descriptors(_) | RunError::Skipped(_) => Exit::Usage,
         RunError::Drive { error: DriveError::TimedOut { .. }, .. } => Exit::TimedOut,
         RunError::Drive { error: DriveError::Failed(failure), .. } if failure.timed_out => Exit::TimedOut,
         RunError::Drive { error: DriveError::Fleet(error), .. } => exit_of_fleet(error),

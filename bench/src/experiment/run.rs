@@ -15,7 +15,7 @@ use crate::measure::process::UsageError;
 use crate::process::broker::{self, BrokerError};
 use crate::process::server::Server;
 use crate::progress::{Place, Progress};
-use crate::record::{RunRecord, ShardRecord, thousandths};
+use crate::record::{RunRecord, ShardRecord, SkippedRecord, thousandths};
 use crate::swarm::reports::with_causes;
 use corecast::{Mode, Sessions};
 use corecast_executors::pause;
@@ -34,6 +34,9 @@ const QUIET_LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An error that leaves a run without a record.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The system that it is of is not there, or cannot do what is asked: no run of it can be made.
+    #[error("{}: {}", .0.peer, .0.why)]
+    Skipped(SkippedRecord),
     /// The plan makes no sense.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -160,12 +160,18 @@ impl Course<'_> {
         }
     }
 
-    /// Makes a run; what fails is remembered.
+    /// Makes a run; what fails, or is skipped, is remembered.
     fn run(&mut self, index: usize, plan: &Plan, make: Make, round: Option<u32>) -> Option<Outcome> {
         match make(plan, &self.surroundings(index)) {
             Ok(mut outcome) => {
                 outcome.record.round = round;
                 Some(outcome)
+            }
+            Err(RunError::Skipped(skipped)) => {
+                if !self.folder.results().skipped.contains(&skipped) {
+                    self.folder.skip(&[skipped]);
+                }
+                None
             }
             Err(error) => {
                 self.failed_in_a_row += 1;

@@ -33,7 +33,7 @@ mod own_clients;
 pub mod plan;
 mod product;
 pub mod program;
-mod session;
+pub(crate) mod session;
 pub mod start;
 pub mod summary;
 pub mod text;

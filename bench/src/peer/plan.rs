@@ -119,7 +119,7 @@ impl Contest {
         Ok(())
     }
 
-    fn check_descriptors(&self, limit: u64) -> Result<(), DescriptorsError> {
+    pub(super) fn check_descriptors(&self, limit: u64) -> Result<(), DescriptorsError> {
         let (subscribers, besides) = (self.run.subscribers, self.run.publishers as u64 + FILES_BESIDES);
         let needed = subscribers as u64 + besides;
         let advice = || format!("at most {} subscribers", limit.saturating_sub(besides));

@@ -2,15 +2,17 @@
 //! a flood with the same subscribers.
 
 use super::error::StartError;
-use super::name::PeerName;
+use super::name::{PeerName, System};
 use super::outcome::{Label, label};
-use super::plan::Contest;
+use super::plan::{Clients, Contest, window_default};
 use super::{start, version};
+use crate::experiment::descriptors;
 use crate::experiment::drive::{Drive, wait_until_ready};
 use crate::experiment::error::DriveError;
 use crate::experiment::outcome::{Outcome, outcome};
 use crate::experiment::plan::Plan;
 use crate::experiment::receivers::Receivers;
+use crate::experiment::run::{RunError, Surroundings};
 use crate::experiment::senders::Senders;
 use crate::experiment::watch::Ending;
 use crate::interrupt::Interrupt;
@@ -19,6 +21,7 @@ use crate::measure::tally::Tally;
 use crate::measure::workload::TopicChoice;
 use crate::process::server::Server;
 use crate::progress::Progress;
+use crate::record::SkippedRecord;
 use crate::swarm::raw::dialect::Language;
 use crate::swarm::raw::floor::Floor;
 use crate::swarm::raw::publishers::{Feed, RawPublishers, RawPublishersConfig};
@@ -40,6 +43,50 @@ const RSS_QUIET: Duration = Duration::from_millis(200);
 const RSS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time that a message may take to everybody before another one is tried: a subscription may not be in force yet.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Makes one run of a peer by itself, with raw subscribers and publishers. Its flood ends with its time.
+pub(crate) fn run_alone(
+    system: System,
+    plan: &Plan,
+    surroundings: &Surroundings<'_>,
+) -> Result<Outcome, RunError> {
+    let name = PeerName { system, transport: None };
+    let language = system.language().expect("an experiment has systems with raw subscribers");
+    let contest = Contest {
+        run: plan.clone(),
+        peers: vec![name],
+        elsewhere: Vec::new(),
+        before: None,
+        rounds: 1,
+        flood_messages: 0,
+        window: window_default(plan.size_bytes),
+        clients: Clients::Raw,
+        threads: plan.subscriber_cores.len(),
+        floor_threads: 1,
+    };
+    plan.check()?;
+    descriptors::ensure_files(|limit| contest.check_descriptors(limit))?;
+    let title = format!("{name}, {} subscribers", plan.subscribers);
+    let mut progress = Progress::start_at(surroundings.place, title);
+    let measured =
+        measure((name, language, 1), &contest, surroundings.guard, (surroundings.interrupt, &mut progress));
+    progress.finish();
+    match measured {
+        Ok((version, runs)) => {
+            let mut run = runs.into_iter().next().expect("a peer that was measured has a run");
+            run.record.peer_version = version;
+            Ok(run)
+        }
+        Err(StartError::Failed { program, why }) => {
+            let error = Failure::new(program, why).into();
+            Err(RunError::Drive { error, broker: String::new() })
+        }
+        Err(error) => {
+            let (peer, why) = (name.to_string(), error.to_string());
+            Err(RunError::Skipped(SkippedRecord { peer, round: None, why }))
+        }
+    }
+}
 
 /// Measures a peer whose subscribers are ours. Returns its version, and its runs.
 pub(super) fn measure(

@@ -33,7 +33,7 @@ pub fn render(runs: &[RunRecord]) -> String {
 
 /// The settings that tell the runs of one call apart.
 fn name(run: &RunRecord) -> String {
-    format!("{} {}", run.mode, count(run.subscribers))
+    format!("{} {}", run.peer.as_ref().unwrap_or(&run.mode), count(run.subscribers))
 }
 
 /// The meaning of several hosts' clocks for the times, if they are not the same.
@@ -103,7 +103,7 @@ fn heading(run: &RunRecord, runs: &[RunRecord]) -> String {
 }
 
 /// The meaning of the short headings.
-const ABOUT: &str = "run: mode and subscribers; CPU: of the broker, for a delivery;\n\
+const ABOUT: &str = "run: mode or system, and subscribers; CPU: of the broker, for a delivery;\n\
                      pub. CPU: of the publishers' executors; RSS: of the broker";
 
 /// The messages sent and what became of them, a line for each run.

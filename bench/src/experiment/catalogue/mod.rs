@@ -10,6 +10,7 @@
 //! | [`idle`] | what it costs, and brings, not to sleep |
 //! | [`echo`] | how long one message takes, beside the bare connection |
 //! | [`quiet`] | what a broker costs while nothing is sent |
+//! | [`topics`] | what a delivery costs where each subscriber wants its part of many topics, beside others |
 
 pub mod canonical;
 pub mod crossover;
@@ -20,11 +21,12 @@ pub mod idle;
 pub mod isolation;
 pub mod quiet;
 pub mod scaling;
+pub mod topics;
 
 pub use entry::Experiment;
 
 /// All of them.
-pub const ALL: [&Experiment; 8] = [
+pub const ALL: [&Experiment; 9] = [
     &canonical::EXPERIMENT,
     &crossover::EXPERIMENT,
     &flood::EXPERIMENT,
@@ -33,6 +35,7 @@ pub const ALL: [&Experiment; 8] = [
     &idle::EXPERIMENT,
     &echo::EXPERIMENT,
     &quiet::EXPERIMENT,
+    &topics::EXPERIMENT,
 ];
 
 /// The one of this name.

@@ -46,13 +46,14 @@ use answer::Answers;
 type View = fn(&Runs<'_>) -> Vec<Block>;
 
 /// The experiments with views of their own, by name.
-const EXPERIMENTS: [(&str, &[View], Answers); 6] = [
+const EXPERIMENTS: [(&str, &[View], Answers); 7] = [
     ("crossover", &[crossover::blocks], crossover::answers),
     ("echo", &[idle::beside_the_floor], idle::answers_beside_the_floor),
     ("flood", &[flood::blocks], flood::answers),
     ("idle", &[idle::blocks], idle::answers),
     ("isolation", &[isolation::blocks], isolation::answers),
     ("scaling", &[scaling::blocks, scaling::tables, counts::blocks, flood::blocks], scaling::answers),
+    ("topics", &[peers::blocks], peers::answers),
 ];
 /// The views of all others: whatever there is to see.
 const ANY: [View; 6] = [
