@@ -1,6 +1,6 @@
 //! A case, and the list of all. Names are kept: the gate compares by them, across commits.
 
-use crate::{egress, hop, route, wire};
+use crate::{egress, hop, partial, route, wire};
 
 /// One thing to measure.
 pub(crate) struct Case {
@@ -33,6 +33,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "offer/512-sessions", elements: egress::SESSIONS, prepare: egress::offer },
     Case { name: "offer/drop-oldest", elements: egress::SESSIONS, prepare: egress::overflow },
     Case { name: "flush/512-sessions", elements: egress::SESSIONS, prepare: egress::flush },
+    Case { name: "partial/20-of-100", elements: partial::OF_100, prepare: partial::of_100 },
+    Case { name: "partial/10-of-1000", elements: partial::OF_1000, prepare: partial::of_1000 },
+    Case { name: "partial/10-of-1000-late", elements: partial::OF_1000, prepare: partial::of_1000_at_once },
+    Case { name: "partial/500-of-10000", elements: partial::OF_10000, prepare: partial::of_10000 },
+    Case { name: "partial/500-wildcards", elements: partial::WILDCARDS, prepare: partial::wildcards },
     Case { name: "hop/batch", elements: wire::FRAMES_OF_64_BYTES, prepare: hop::batch },
     Case { name: "hop/batch-of-runs", elements: wire::MESSAGES_IN_RUNS, prepare: hop::batch_of_runs },
     Case { name: "hop/link", elements: hop::BATCHES, prepare: hop::link },

@@ -13,12 +13,14 @@
 //! | `wire` | encoding frames; finding and checking them in what was read |
 //! | `route` | from topics to routes, known ones and new ones |
 //! | `egress` | a batch to the queues of an egress group, and a flush of them |
+//! | `partial` | full reads to sessions each of which wants a part of them |
 //! | `hop` | a publisher's read made a batch for another shard, and the link between the two |
 
 mod case;
 mod count;
 mod egress;
 mod hop;
+mod partial;
 mod rig;
 mod route;
 mod time;

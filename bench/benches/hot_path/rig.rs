@@ -44,10 +44,17 @@ impl Rig {
 
     /// A client with a subscription.
     pub(crate) fn open_subscriber(&mut self, filter: &str) {
+        self.open_subscriber_of(&[filter]);
+    }
+
+    /// A client with a subscription to each of these.
+    pub(crate) fn open_subscriber_of(&mut self, filters: &[impl AsRef<str>]) {
         let id = self.open();
-        let filter = filter.as_bytes();
         let mut words = Vec::new();
-        encode(&Frame::Subscribe { filter, request: 1, subscriber: 1, kind: 1 }, &mut words);
+        for filter in filters {
+            let filter = filter.as_ref().as_bytes();
+            encode(&Frame::Subscribe { filter, request: 1, subscriber: 1, kind: 1 }, &mut words);
+        }
         self.say(id, &words);
         self.take_links();
         self.flush();

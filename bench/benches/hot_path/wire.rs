@@ -9,7 +9,7 @@ use corecast::internals::limits::{
 use corecast::internals::wire::{CheckedFrame, Reader, RunWriter, Slab, Span, split};
 
 use crate::case::Measured;
-use crate::rig::{message, messages, push_message, received};
+use crate::rig::{message, push_message, received};
 
 /// Messages encoded in one iteration.
 pub(crate) const ENCODED: u64 = 64;
@@ -35,7 +35,16 @@ pub(crate) fn read_of_runs() -> Vec<u8> {
 
 /// A turn's read is full, and ends within a frame.
 pub(crate) fn full_read(payload_bytes: usize) -> Vec<u8> {
-    let mut bytes = messages((READ_BYTES_PER_TURN / payload_bytes) as u64, payload_bytes);
+    full_read_of(|sequence, out| push_message("prices.eur.usd", &vec![7; payload_bytes], sequence, out))
+}
+
+/// The same, of these messages: `push` appends the one of that number.
+pub(crate) fn full_read_of(mut push: impl FnMut(u64, &mut Vec<u8>)) -> Vec<u8> {
+    let (mut bytes, mut sequence) = (Vec::new(), 0);
+    while bytes.len() < READ_BYTES_PER_TURN {
+        sequence += 1;
+        push(sequence, &mut bytes);
+    }
     bytes.truncate(READ_BYTES_PER_TURN);
     bytes
 }
