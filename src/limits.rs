@@ -82,8 +82,8 @@ pub const HELLO_BYTES_MAX: usize = 1 << 10;
 /// frames wait, each with one read's worth of bytes; one frame is always let in.
 pub const UNFINISHED_BYTES_MAX: usize = 64 << 20;
 
-/// Length below which a piece of a batch is copied for each egress group, which costs less than sharing it. A longer
-/// piece is a slice of the batch until it has to wait.
+/// Length below which a piece of a batch is copied for each egress group, behind the short piece before it if there is one,
+/// which costs less than sharing it. A longer piece is a slice of the batch until it has to wait.
 pub const COPY_BELOW_BYTES: usize = 4 << 10;
 
 // ---------------------------------------------------------------- Egress

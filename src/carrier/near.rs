@@ -179,13 +179,13 @@ impl Near {
     pub(super) fn deliver(&mut self, batch: Batch) -> u64 {
         // Parcels are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
-        let deliveries = self.fanout.route(&batch.bytes, batch.spans.messages(), &mut turn, |_| true);
+        let (bytes, spans) = (&batch.bytes, batch.spans.messages());
+        let deliveries = self.fanout.route(bytes, spans, &mut turn, |_| true);
         let messages = deliveries.messages;
-        let batch = Arc::new(batch);
-        for neighbour in &deliveries.neighbours {
+        for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
             let shard = ShardId(neighbour.0);
             if !self.shore(shard).has_ended {
-                self.send(shard, LinkItem::Batch { batch: Arc::clone(&batch), publisher: PUBLISHER });
+                self.send(shard, LinkItem::Batch { batch, publisher: PUBLISHER });
             }
         }
         self.fanout.recycle(deliveries);

@@ -8,8 +8,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 
 use crate::fanout::{
-    Batch, Chunk, Cutter, EgressQueue, Encoding, Fanout, Offer, OverflowPolicy, QueueBounds, Target, ToGroup,
-    Turn,
+    Batch, Chunk, Cutter, EgressQueue, Encoding, Fanout, Offer, OverflowPolicy, QueueBounds, Target, Turn,
 };
 use crate::ids::GroupId;
 use crate::limits::{PARCEL_BYTES_MAX, PARCELS_AHEAD_BYTES_MAX, TOPIC_BYTES_MAX};
@@ -89,15 +88,15 @@ impl Outbound {
         let messages = batch.spans.messages();
         // Batches are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
-        let mut deliveries = self.fanout.route(&batch.bytes, messages, &mut turn, |_| true);
-        let mut cutter = Cutter::new(&batch.bytes, messages, deliveries.runs);
+        let deliveries = self.fanout.route(&batch.bytes, messages, &mut turn, |_| true);
+        let (mut cutter, mut chunks) = (Cutter::new(&batch.bytes, messages, &deliveries), Vec::new());
         let mut offered = Offered::default();
-        for ToGroup { picked, .. } in &mut deliveries.groups {
-            let (chunks, _) = cutter.cut(picked, self.encoding);
-            for chunk in chunks {
+        for to in &deliveries.groups {
+            cutter.cut(to, self.encoding, &mut chunks);
+            for chunk in &chunks {
                 // Native publishers name only topics that can be routed.
                 if messages.are_native() || splitter::frames(&chunk.bytes).all(has_topic) {
-                    self.queue_chunk(&chunk, policy, &mut offered);
+                    self.queue_chunk(chunk, policy, &mut offered);
                     continue;
                 }
                 chunk.for_each_single(|single, _| {

@@ -50,7 +50,14 @@ pub(crate) struct Picked {
     pub(crate) messages: u32,
 }
 
-/// Consecutive frames as they wait in egress queues; sessions of one shard share it by `Rc`.
+impl Picked {
+    /// True if copying it costs less than sharing its bytes.
+    pub(super) fn is_short(&self) -> bool {
+        self.range.len() < COPY_BELOW_BYTES
+    }
+}
+
+/// Frames of one batch as they wait in egress queues, in order; sessions of one shard share it by `Rc`.
 #[derive(Debug)]
 pub struct Chunk {
     /// Whole, checked frames, as they leave. Not public: native ones are read unchecked.
@@ -83,15 +90,25 @@ pub(crate) struct Piece<'a> {
 
 impl Chunk {
     /// The picked frames of `bytes`, which fill their buffer. A short piece is copied, once for all sessions of a group.
-    pub(crate) fn cut(bytes: &Bytes, picked: Picked, encoding: Encoding) -> Self {
+    pub(crate) fn cut(bytes: &Bytes, picked: &Picked, encoding: Encoding) -> Self {
         let Picked { range, frames, messages, .. } = picked;
-        let short = range.len() < COPY_BELOW_BYTES && range.len() < bytes.len() / 2;
-        let (bytes, buffer_bytes) = if short {
-            (Bytes::copy_from_slice(&bytes[range.clone()]), range.len())
-        } else {
-            (bytes.slice(range), bytes.len())
-        };
-        Chunk::new(bytes, frames, messages, buffer_bytes, encoding)
+        if picked.is_short() && range.len() < bytes.len() / 2 {
+            return Chunk::gathered(bytes, [range.clone()], range.len(), (*frames, *messages), encoding);
+        }
+        Chunk::new(bytes.slice(range.clone()), *frames, *messages, bytes.len(), encoding)
+    }
+
+    /// Short pieces, so many bytes in all, one behind the other in a buffer of their own.
+    pub(crate) fn gathered(
+        bytes: &Bytes,
+        pieces: impl IntoIterator<Item = Range<usize>>,
+        gathered_bytes: usize,
+        (frames, messages): (u32, u32),
+        encoding: Encoding,
+    ) -> Self {
+        let mut gathered = Vec::with_capacity(gathered_bytes);
+        pieces.into_iter().for_each(|piece| gathered.extend_from_slice(&bytes[piece]));
+        Chunk::new(Bytes::from(gathered), frames, messages, gathered_bytes, encoding)
     }
 
     fn new(bytes: Bytes, frames: u32, messages: u32, buffer_bytes: usize, encoding: Encoding) -> Self {
@@ -220,7 +237,7 @@ pub(crate) mod tests {
 
     fn cut(bytes: &Bytes, range: Range<usize>) -> Rc<Chunk> {
         let picked = Picked { range: range.clone(), first: 0, frames: 1, messages: 1 };
-        let chunk = Rc::new(Chunk::cut(bytes, picked, Encoding::Native));
+        let chunk = Rc::new(Chunk::cut(bytes, &picked, Encoding::Native));
         assert_eq!(chunk.bytes, &bytes[range]);
         chunk
     }

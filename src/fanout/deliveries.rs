@@ -2,10 +2,11 @@
 //! back when all of it is delivered.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{Chunk, Picked};
+use super::batch::{Batch, Chunk, Picked};
 use super::encoding::{BadRoute, Encoding, Messages};
 use super::translate::{Translated, translate};
 use crate::ids::{GroupId, Neighbour};
@@ -17,22 +18,53 @@ pub(crate) struct Deliveries {
     /// Messages among the good frames.
     pub(crate) messages: u64,
     /// True if some of the good frames have several messages.
-    pub(crate) runs: bool,
-    /// Neighbours that want any of it.
-    pub(crate) neighbours: Vec<Neighbour>,
+    runs: bool,
     /// The number of good frames: all, those before a bad one, or those for which the turn had work left.
     pub(crate) good: usize,
     /// The fault of the frame behind the good ones.
     pub(crate) bad: Option<BadRoute>,
     /// Deliveries to the groups here, one for each.
     pub(crate) groups: Vec<ToGroup>,
+    /// The good frames, in stretches of one topic.
+    stretches: Vec<Picked>,
+    /// By neighbour: the stretches that it gets, as in [`ToGroup`].
+    neighbours: Vec<Vec<u32>>,
 }
 
 /// The part of a batch that one egress group gets.
 pub(crate) struct ToGroup {
     pub(crate) group: GroupId,
-    /// In order, as far apart as they stand in the batch.
-    pub(crate) picked: Vec<Picked>,
+    /// The stretches that it gets, by their numbers, in order.
+    stretches: Vec<u32>,
+    /// Sums over them.
+    bytes: usize,
+    frames: u32,
+    messages: u32,
+    /// Some of them are long.
+    has_long: bool,
+}
+
+impl ToGroup {
+    /// A delivery of nothing so far. `memory` is room for the numbers of stretches.
+    pub(super) fn new(group: GroupId, memory: Vec<u32>) -> Self {
+        ToGroup { group, stretches: memory, bytes: 0, frames: 0, messages: 0, has_long: false }
+    }
+
+    /// The memory of a delivery that is done.
+    pub(super) fn into_memory(mut self) -> Vec<u32> {
+        self.stretches.clear();
+        self.stretches
+    }
+
+    /// Adds the stretch of this number.
+    #[inline]
+    pub(super) fn add(&mut self, number: u32, stretch: &Picked) {
+        self.stretches.push(number);
+        self.bytes += stretch.range.len();
+        self.frames += stretch.frames;
+        self.messages += stretch.messages;
+        self.has_long |= !stretch.is_short();
+    }
 }
 
 impl Deliveries {
@@ -43,20 +75,93 @@ impl Deliveries {
         self.good += 1;
     }
 
+    /// The number of the next stretch.
     #[inline]
-    pub(super) fn add_neighbours(&mut self, neighbours: &[Neighbour]) {
+    pub(super) fn next_stretch(&self) -> u32 {
+        u32::try_from(self.stretches.len()).expect("a batch has few frames")
+    }
+
+    /// Adds a stretch of one topic.
+    #[inline]
+    pub(super) fn add_stretch(&mut self, stretch: Picked) {
+        self.stretches.push(stretch);
+    }
+
+    /// These neighbours get this stretch.
+    #[inline]
+    pub(super) fn add_neighbours(&mut self, neighbours: &[Neighbour], stretch: u32) {
         for neighbour in neighbours {
-            if !self.neighbours.contains(neighbour) {
-                self.neighbours.push(*neighbour);
+            let index = usize::from(neighbour.0);
+            if self.neighbours.len() <= index {
+                self.neighbours.resize_with(index + 1, Vec::new);
+            }
+            self.neighbours[index].push(stretch);
+        }
+    }
+
+    /// The neighbours that get any of the good messages of the batch, with what each of them gets, which is shared by all
+    /// that get everything.
+    pub(crate) fn to_neighbours(
+        &self,
+        bytes: &Bytes,
+        messages: Messages<'_>,
+    ) -> impl Iterator<Item = (Neighbour, Arc<Batch>)> {
+        let mut all = None;
+        let wanting = (0..).map(Neighbour).zip(&self.neighbours).filter(|(_, wanted)| !wanted.is_empty());
+        wanting.map(move |(neighbour, wanted)| {
+            let batch = |spans| Arc::new(Batch { bytes: bytes.clone(), spans });
+            let is_part = wanted.len() < self.stretches.len();
+            let part = is_part.then(|| messages.of(self.numbered(wanted))).flatten().map(batch);
+            let batch =
+                part.unwrap_or_else(|| Arc::clone(all.get_or_insert_with(|| batch(messages.to_spans()))));
+            (neighbour, batch)
+        })
+    }
+
+    /// The frames that a group gets, in as few pieces as they are.
+    fn pick(&self, to: &ToGroup) -> Vec<Picked> {
+        let mut picked: Vec<Picked> = Vec::new();
+        for stretch in self.numbered(&to.stretches) {
+            match picked.last_mut() {
+                Some(last) if last.range.end == stretch.range.start => {
+                    last.range.end = stretch.range.end;
+                    last.frames += stretch.frames;
+                    last.messages += stretch.messages;
+                }
+                _ => picked.push(stretch.clone()),
             }
         }
+        picked
+    }
+
+    /// All that a group gets as one chunk, if it stands together in these bytes or nothing of it is long.
+    fn one_chunk(&self, bytes: &Bytes, to: &ToGroup, encoding: Encoding) -> Option<Chunk> {
+        let (first, last) = (*to.stretches.first()?, *to.stretches.last()?);
+        let first = &self.stretches[first as usize];
+        let range = first.range.start..self.stretches[last as usize].range.end;
+        let ToGroup { frames, messages, .. } = *to;
+        if range.len() == to.bytes {
+            return Some(Chunk::cut(
+                bytes,
+                &Picked { range, first: first.first, frames, messages },
+                encoding,
+            ));
+        }
+        let ranges = self.numbered(&to.stretches).map(|stretch| stretch.range.clone());
+        (!to.has_long).then(|| Chunk::gathered(bytes, ranges, to.bytes, (frames, messages), encoding))
+    }
+
+    /// The stretches of these numbers.
+    fn numbered(&self, numbers: &[u32]) -> impl Iterator<Item = &Picked> {
+        numbers.iter().map(|number| &self.stretches[*number as usize])
     }
 
     /// Forgets all but its memory.
     pub(super) fn clear(&mut self) {
         (self.messages, self.runs, self.good, self.bad) = (0, false, 0, None);
-        self.neighbours.clear();
+        self.neighbours.iter_mut().for_each(Vec::clear);
         self.groups.clear();
+        self.stretches.clear();
     }
 }
 
@@ -65,27 +170,36 @@ impl Deliveries {
 pub(crate) struct Cutter<'a> {
     bytes: &'a Bytes,
     messages: Messages<'a>,
+    deliveries: &'a Deliveries,
     /// The encoding in which they came.
     encoding: Encoding,
     translated: Vec<Translated>,
 }
 
 impl<'a> Cutter<'a> {
-    /// For the good frames of a batch, which may have `runs` among them.
-    pub(crate) fn new(bytes: &'a Bytes, messages: Messages<'a>, runs: bool) -> Self {
-        Cutter { bytes, messages, encoding: messages.encoding(runs), translated: Vec::new() }
+    /// For the good frames of a batch.
+    pub(crate) fn new(bytes: &'a Bytes, messages: Messages<'a>, deliveries: &'a Deliveries) -> Self {
+        let encoding = messages.encoding(deliveries.runs);
+        Cutter { bytes, messages, deliveries, encoding, translated: Vec::new() }
     }
 
-    /// The chunks of what was picked for a group of this encoding, and the messages that the notices among it tell to be
-    /// missed, if nothing says so in that encoding. What was picked is used up.
-    pub(crate) fn cut(&mut self, picked: &mut Vec<Picked>, encoding: Encoding) -> (Vec<Rc<Chunk>>, u64) {
+    /// Puts what a group of this encoding gets into `chunks`, and returns the number of messages that the notices among it
+    /// report as missed, if nothing says so in that encoding.
+    pub(crate) fn cut(&mut self, to: &ToGroup, encoding: Encoding, chunks: &mut Vec<Rc<Chunk>>) -> u64 {
+        chunks.clear();
         if encoding.reads(self.encoding) {
-            return (cut(self.bytes, picked, encoding), 0);
+            match self.deliveries.one_chunk(self.bytes, to, encoding) {
+                Some(chunk) => chunks.push(Rc::new(chunk)),
+                None => cut(self.bytes, &self.deliveries.pick(to), encoding, chunks),
+            }
+            return 0;
         }
-        let untold = if encoding.can_tell_gaps() { 0 } else { self.untold(picked) };
+        let mut picked = self.deliveries.pick(to);
+        let untold = if encoding.can_tell_gaps() { 0 } else { self.untold(&picked) };
         let translated = self.translation(encoding);
-        translated.pick_same(picked);
-        (cut(&translated.bytes, picked, encoding), untold)
+        translated.pick_same(&mut picked);
+        cut(&translated.bytes, &picked, encoding, chunks);
+        untold
     }
 
     /// Messages that the notices among these tell to be missed: an encoding that cannot tell gaps says nothing of them.
@@ -114,14 +228,68 @@ impl<'a> Cutter<'a> {
     }
 }
 
-fn cut(bytes: &Bytes, picked: &mut Vec<Picked>, encoding: Encoding) -> Vec<Rc<Chunk>> {
-    picked.drain(..).map(|picked| Rc::new(Chunk::cut(bytes, picked, encoding))).collect()
+/// Short pieces that follow one another are gathered into one chunk; a long one is a chunk of its own.
+fn cut(bytes: &Bytes, picked: &[Picked], encoding: Encoding, chunks: &mut Vec<Rc<Chunk>>) {
+    let parts = picked.chunk_by(|piece, next| piece.is_short() && next.is_short());
+    chunks.extend(parts.map(|pieces| {
+        Rc::new(match pieces {
+            [piece] => Chunk::cut(bytes, piece, encoding),
+            pieces => {
+                let sum = |of: fn(&Picked) -> u32| pieces.iter().map(of).sum();
+                let counts = (sum(|piece| piece.frames), sum(|piece| piece.messages));
+                let (ranges, length) =
+                    (pieces.iter().map(|piece| piece.range.clone()), |piece: &Picked| piece.range.len());
+                Chunk::gathered(bytes, ranges, pieces.iter().map(length).sum(), counts, encoding)
+            }
+        })
+    }));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
+    use crate::limits::COPY_BELOW_BYTES;
     use crate::wire::{encode, split};
+
+    /// The chunks of a group that gets the stretches at these places of some bytes, each by its length and whether it shares
+    /// them.
+    fn chunks_of(bytes: &Bytes, ranges: &[Range<usize>]) -> Vec<(usize, bool)> {
+        let mut deliveries = Deliveries::default();
+        let mut to = ToGroup::new(GroupId(0), Vec::new());
+        for (number, range) in (0..).zip(ranges) {
+            let stretch = Picked { range: range.clone(), first: number, frames: 1, messages: 1 };
+            to.add(number, &stretch);
+            deliveries.add_stretch(stretch);
+        }
+        let mut chunks = Vec::new();
+        Cutter::new(bytes, Messages::Native(&[]), &deliveries).cut(&to, Encoding::Native, &mut chunks);
+        let left: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect();
+        let wanted: Vec<u8> = ranges.iter().flat_map(|range| bytes[range.clone()].to_vec()).collect();
+        assert!(left == wanted, "all of it, in order");
+        let counts = chunks.iter().map(|chunk| (chunk.frames as usize, chunk.messages as usize));
+        let (frames, messages): (Vec<_>, Vec<_>) = counts.unzip();
+        let sums = (frames.iter().sum::<usize>(), messages.iter().sum::<usize>());
+        assert_eq!(sums, (ranges.len(), ranges.len()));
+        let shares = |chunk: &Chunk| bytes.as_ptr_range().contains(&chunk.bytes.as_ptr());
+        chunks.iter().map(|chunk| (chunk.bytes.len(), shares(chunk))).collect()
+    }
+
+    #[test]
+    fn short_stretches_are_gathered_and_long_ones_share_the_bytes() {
+        const LONG: usize = COPY_BELOW_BYTES;
+        let bytes: Bytes = (0..=u8::MAX).cycle().take(64 << 10).collect();
+        assert_eq!(chunks_of(&bytes, &[10..20, 30..37, 99..100]), [(18, false)]);
+        assert_eq!(chunks_of(&bytes, &[10..20, 20..30]), [(20, false)]);
+        let ranges =
+            [0..10, 20..30, 1_000..1_000 + LONG, 20_000..20_000 + LONG, 40_000..40_007, 50_000..50_001];
+        assert_eq!(chunks_of(&bytes, &ranges), [(20, false), (LONG, true), (LONG, true), (8, false)]);
+        let together = [0..10, 10..20_000, 20_000..20_001];
+        assert_eq!(chunks_of(&bytes, &together), [(20_001, true)], "they stand together");
+        let short = Bytes::from_static(b"0123456789");
+        assert_eq!(chunks_of(&short, &[0..2, 2..6]), [(6, true)], "most of the bytes");
+    }
 
     #[test]
     fn a_gap_beside_a_run_is_counted_where_it_cannot_be_told() {
@@ -133,12 +301,17 @@ mod tests {
             .for_each(|frame| encode(frame, &mut out));
         let (bytes, mut spans) = (Bytes::from(out), Vec::new());
         assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
-        let mut cutter = Cutter::new(&bytes, Messages::Native(&spans), true);
-        let picked = || vec![Picked { range: 0..bytes.len(), first: 0, frames: 2, messages: 2 }];
+        let mut deliveries = Deliveries { runs: true, ..Deliveries::default() };
+        let all = Picked { range: 0..bytes.len(), first: 0, frames: 2, messages: 2 };
+        let mut to = ToGroup::new(GroupId(0), Vec::new());
+        to.add(0, &all);
+        deliveries.add_stretch(all);
+        let mut cutter = Cutter::new(&bytes, Messages::Native(&spans), &deliveries);
+        let mut chunks = Vec::new();
         for (encoding, frames, untold) in
             [(Encoding::NativeRuns, 2, 0), (Encoding::Native, 3, 0), (Encoding::Zmtp, 2, 7)]
         {
-            let (chunks, counted) = cutter.cut(&mut picked(), encoding);
+            let counted = cutter.cut(&to, encoding, &mut chunks);
             let [chunk] = &chunks[..] else { panic!("one piece is one chunk") };
             assert_eq!((chunk.frames, chunk.messages, counted), (frames, 2, untold), "{encoding:?}");
         }

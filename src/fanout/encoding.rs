@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::batch::Picked;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::wire::{Features, Frame, Span};
 use crate::zmtp::MessageSpan;
@@ -94,6 +95,13 @@ impl<'a> Messages<'a> {
                 Some(rest).filter(|_| done < spans.len())
             }
         }
+    }
+
+    /// Those that were picked, to keep. `None`: they cannot be kept without the others, by which they are numbered.
+    pub(crate) fn of<'p>(self, picked: impl Iterator<Item = &'p Picked>) -> Option<Spans> {
+        let Messages::Native(spans) = self else { return None };
+        let picked = picked.flat_map(|p| &spans[p.first as usize..(p.first + p.frames) as usize]);
+        Some(Spans::Native(picked.copied().collect()))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -28,12 +28,12 @@ mod translate;
 mod turn;
 
 pub use batch::{Batch, Chunk};
-pub(crate) use deliveries::{Cutter, Deliveries, ToGroup};
+pub(crate) use deliveries::{Cutter, Deliveries};
 pub use egress::{EgressQueue, Offer, Sent};
 pub use encoding::{Author, Encoding};
 pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
 pub(crate) use gaps::REASON_PUBLISHER;
-pub(crate) use groups::{Groups, Join};
+pub(crate) use groups::{Group, Groups, Join};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use router::Target;
 pub(crate) use state::Fanout;

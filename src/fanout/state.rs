@@ -14,14 +14,8 @@ use super::turn::Turn;
 use crate::ids::{GroupId, SessionId};
 use crate::topic::Filter;
 
-/// Pieces of a batch for which a group's delivery keeps room: 8 KiB.
-const PICKED_KEPT: usize = 256;
-
-/// Consecutive frames of one topic.
-struct Run {
-    route: Rc<Route>,
-    picked: Picked,
-}
+/// Stretches of a batch for which a group's delivery keeps room: 4 KiB.
+const STRETCHES_KEPT: usize = 1024;
 
 /// The router and the groups of one shard.
 #[derive(Default)]
@@ -34,7 +28,7 @@ pub(crate) struct Fanout {
     batch: u64,
     /// Memory of the last batch, for the next.
     spare: Deliveries,
-    spare_picked: Vec<Vec<Picked>>,
+    spare_stretches: Vec<Vec<u32>>,
 }
 
 impl Fanout {
@@ -94,8 +88,8 @@ impl Fanout {
         self.groups.remove_if_empty(group)
     }
 
-    /// Finds who gets which messages of a batch, in whole runs of one topic, until `turn` is over. `may` says whether the
-    /// messages of a topic may travel at all; it is asked once for each run.
+    /// Finds who gets which messages of a batch, in whole stretches of one topic, until `turn` is over. `may` says whether the
+    /// messages of a topic may travel at all; it is asked once for each stretch.
     pub(crate) fn route(
         &mut self,
         bytes: &Bytes,
@@ -119,7 +113,7 @@ impl Fanout {
         let mut found = std::mem::take(&mut self.spare);
         self.batch += 1;
         let mut last_topic: &[u8] = &[];
-        let mut run: Option<Run> = None;
+        let mut stretch: Option<(Rc<Route>, Picked)> = None;
         for span in spans {
             let (topic, messages) = match span.topic(bytes) {
                 Ok(routable) => routable,
@@ -128,7 +122,7 @@ impl Fanout {
                     break;
                 }
             };
-            if let Some(Run { picked, .. }) = &mut run
+            if let Some((_, picked)) = &mut stretch
                 && picked.range.end == span.start()
                 && topic == last_topic
             {
@@ -141,8 +135,8 @@ impl Fanout {
             if found.good > 0 && turn.is_over() {
                 break;
             }
-            if let Some(done) = run.take() {
-                self.add_run(&done, &mut found);
+            if let Some((route, picked)) = stretch.take() {
+                self.add_stretch(&route, picked, &mut found);
             }
             if !may(topic) {
                 found.bad = Some(BadRoute::NotPermitted);
@@ -153,28 +147,22 @@ impl Fanout {
             turn.spend(work);
             let first = u32::try_from(found.good).expect("a batch has few frames");
             let picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
-            run = Some(Run { route, picked });
+            stretch = Some((route, picked));
             found.add(messages);
         }
-        if let Some(done) = run {
-            self.add_run(&done, &mut found);
+        if let Some((route, picked)) = stretch {
+            self.add_stretch(&route, picked, &mut found);
         }
         found
     }
 
-    fn add_run(&mut self, run: &Run, found: &mut Deliveries) {
-        found.add_neighbours(&run.route.neighbours);
-        for group in &run.route.groups {
-            let picked = &mut self.delivery_to(*group, found).picked;
-            match picked.last_mut() {
-                Some(last) if last.range.end == run.picked.range.start => {
-                    last.range.end = run.picked.range.end;
-                    last.frames += run.picked.frames;
-                    last.messages += run.picked.messages;
-                }
-                _ => picked.push(run.picked.clone()),
-            }
+    fn add_stretch(&mut self, route: &Route, picked: Picked, found: &mut Deliveries) {
+        let number = found.next_stretch();
+        for group in &route.groups {
+            self.delivery_to(*group, found).add(number, &picked);
         }
+        found.add_neighbours(&route.neighbours, number);
+        found.add_stretch(picked);
     }
 
     /// The delivery to a group of the batch that is being routed: one for each group, however many of its topics match.
@@ -194,20 +182,18 @@ impl Fanout {
         if *batch != self.batch {
             *batch = self.batch;
             *place = u32::try_from(found.groups.len()).expect("groups are counted in 32 bits");
-            let picked = self.spare_picked.pop().unwrap_or_default();
-            found.groups.push(ToGroup { group, picked });
+            found.groups.push(ToGroup::new(group, self.spare_stretches.pop().unwrap_or_default()));
         }
         &mut found.groups[*place as usize]
     }
 
     /// Takes the memory of deliveries that are done.
     pub(crate) fn recycle(&mut self, mut done: Deliveries) {
-        for ToGroup { mut picked, .. } in done.groups.drain(..) {
-            picked.clear();
+        for mut stretches in done.groups.drain(..).map(ToGroup::into_memory) {
             // Room for the usual batch; a thousand groups are not to keep it for the longest.
-            picked.shrink_to(PICKED_KEPT);
-            if self.spare_picked.len() < self.groups.len() {
-                self.spare_picked.push(picked);
+            stretches.shrink_to(STRETCHES_KEPT);
+            if self.spare_stretches.len() < self.groups.len() {
+                self.spare_stretches.push(stretches);
             }
         }
         done.clear();

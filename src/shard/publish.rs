@@ -2,7 +2,6 @@
 //! one look-up and one push of a refcount.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -11,10 +10,8 @@ use super::origin::Origin;
 use crate::auth::{Action, Verdict};
 use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
-use crate::fanout::{
-    BadRoute, Batch, Chunk, Cutter, Deliveries, Fanout, Messages, Offer, OverflowPolicy, ToGroup,
-};
-use crate::ids::{Neighbour, SessionId};
+use crate::fanout::{BadRoute, Chunk, Cutter, Deliveries, Fanout, Group, Messages, Offer, OverflowPolicy};
+use crate::ids::SessionId;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::DropReason;
 
@@ -28,27 +25,14 @@ pub(super) fn publish(
     origin: Origin,
 ) -> usize {
     let (mut deliveries, audience) = route(base, fanout, (bytes, messages), origin);
-    let good = messages.first(deliveries.good);
+    let batch = (bytes, messages.first(deliveries.good));
     if let Origin::Here(publisher) = origin {
         base.counters.messages_in += deliveries.messages;
-        if audience.has_neighbours() && !deliveries.neighbours.is_empty() {
-            publish_to_neighbours(base, (bytes, good), &deliveries.neighbours, publisher);
+        if audience.has_neighbours() {
+            publish_to_neighbours(base, batch, &deliveries, publisher);
         }
     }
-    let mut cutter = Cutter::new(bytes, good, deliveries.runs);
-    for ToGroup { group, picked } in &mut deliveries.groups {
-        let encoding = fanout.groups().get(*group).encoding;
-        if !audience.has(encoding) {
-            continue;
-        }
-        let (chunks, untold) = cutter.cut(picked, encoding);
-        if untold > 0 {
-            let members = fanout.groups().get(*group).members.len() as u64;
-            let untold = untold.saturating_mul(members);
-            base.counters.gaps_untold = base.counters.gaps_untold.saturating_add(untold);
-        }
-        publish_to_group(base, &fanout.groups().get(*group).members, &chunks, origin);
-    }
+    publish_here(base, fanout, batch, &deliveries, (origin, audience));
     let (good, bad) = (deliveries.good, deliveries.bad.take());
     fanout.recycle(deliveries);
     if let (Some(bad), Origin::Here(id)) = (bad, origin) {
@@ -94,14 +78,32 @@ fn refuse(base: &mut Base, id: SessionId, bad: &BadRoute) {
 fn publish_to_neighbours(
     base: &mut Base,
     (bytes, messages): (&Bytes, Messages<'_>),
-    neighbours: &[Neighbour],
+    deliveries: &Deliveries,
     publisher: SessionId,
 ) {
-    let batch = Arc::new(Batch { bytes: bytes.clone(), spans: messages.to_spans() });
     let origin = Origin::Here(publisher);
-    for neighbour in neighbours {
-        base.send_link(*neighbour, LinkItem::Batch { batch: Arc::clone(&batch), publisher });
-        base.hold_if_backed_up(*neighbour, origin);
+    for (neighbour, batch) in deliveries.to_neighbours(bytes, messages) {
+        base.send_link(neighbour, LinkItem::Batch { batch, publisher });
+        base.hold_if_backed_up(neighbour, origin);
+    }
+}
+
+fn publish_here(
+    base: &mut Base,
+    fanout: &Fanout,
+    (bytes, messages): (&Bytes, Messages<'_>),
+    deliveries: &Deliveries,
+    (origin, audience): (Origin, Audience),
+) {
+    let (mut cutter, mut chunks) = (Cutter::new(bytes, messages, deliveries), Vec::new());
+    for to in &deliveries.groups {
+        let Group { encoding, members, .. } = fanout.groups().get(to.group);
+        if !audience.has(*encoding) {
+            continue;
+        }
+        let untold = cutter.cut(to, *encoding, &mut chunks).saturating_mul(members.len() as u64);
+        base.counters.gaps_untold = base.counters.gaps_untold.saturating_add(untold);
+        publish_to_group(base, members, &chunks, origin);
     }
 }
 
@@ -152,5 +154,95 @@ fn drop_reason(policy: OverflowPolicy) -> DropReason {
         OverflowPolicy::DropNewest => DropReason::DropNewest,
         OverflowPolicy::Latest => DropReason::Latest,
         OverflowPolicy::Disconnect | OverflowPolicy::Block => DropReason::Disconnect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::super::rig::{Rig, message, subscribe};
+    use super::*;
+    use crate::fanout::Batch;
+    use crate::ids::ShardId;
+    use crate::zmtp::put_message;
+
+    fn subscriber(rig: &mut Rig, shard: usize, filter: &str) -> SessionId {
+        let id = rig.open(shard, OverflowPolicy::DropOldest);
+        rig.say(shard, id, &[subscribe(filter, 1)]);
+        rig.travel();
+        assert_eq!(rig.hears(shard, id), "!1");
+        id
+    }
+
+    /// The number of parts in which leaves what waits for a session.
+    fn parts(rig: &mut Rig, id: SessionId) -> usize {
+        let mut parts = 0;
+        let visit = rig.shards[0].flush(id, |slices| {
+            parts = slices.len();
+            Err::<Option<usize>, ()>(())
+        });
+        assert_eq!(visit, Err(()));
+        parts
+    }
+
+    #[test]
+    fn what_a_session_gets_of_a_read_leaves_in_one_part() {
+        let mut rig = Rig::with_shards(1);
+        let of_one = subscriber(&mut rig, 0, "a");
+        let of_two = [subscriber(&mut rig, 0, "*.x"), subscriber(&mut rig, 0, "*.x")];
+        let of_all = subscriber(&mut rig, 0, ">");
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let topics = ["a", "a", "b", "b.x", "a", "c.x", "b", "a", "b.x", "b"];
+        let read: Vec<_> = (1..).zip(topics).map(|(n, topic)| message(topic, n)).collect();
+        rig.say(0, publisher, &read);
+        for id in [of_one, of_two[0], of_two[1], of_all] {
+            assert_eq!(parts(&mut rig, id), 1);
+        }
+        assert_eq!(rig.hears(0, of_one), "a=1 a=2 a=5 a=8");
+        assert_eq!(of_two.map(|id| rig.hears(0, id)), ["b.x=4 c.x=6 b.x=9"; 2]);
+        assert_eq!(rig.hears(0, of_all), "a=1 a=2 b=3 b.x=4 a=5 c.x=6 b=7 a=8 b.x=9 b=10");
+    }
+
+    /// The batches that wait for a neighbour of the first shard.
+    fn batches(rig: &mut Rig, to: u16) -> Vec<Arc<Batch>> {
+        let items = std::iter::from_fn(|| rig.shards[0].links_mut().next(ShardId(to)));
+        let batches = items.filter_map(|item| match item {
+            LinkItem::Batch { batch, .. } => Some(batch),
+            _ => None,
+        });
+        batches.collect()
+    }
+
+    #[test]
+    fn a_neighbour_gets_the_messages_that_it_wants_alone() {
+        let mut rig = Rig::with_shards(5);
+        subscriber(&mut rig, 1, "a");
+        subscriber(&mut rig, 2, ">");
+        subscriber(&mut rig, 3, ">");
+        subscriber(&mut rig, 4, "c");
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let read = ["a", "b", "b", "a"].map(|topic| message(topic, 1));
+        rig.say(0, publisher, &read);
+        let sent: Vec<_> = (1..5).map(|to| batches(&mut rig, to)).collect();
+        let counts: Vec<_> = sent.iter().flatten().map(|batch| batch.spans.messages().len()).collect();
+        assert_eq!(counts, [2, 4, 4], "nothing for the last");
+        assert!(Arc::ptr_eq(&sent[1][0], &sent[2][0]), "those that want everything share it");
+    }
+
+    #[test]
+    fn messages_of_a_zeromq_publisher_keep_their_numbers_at_a_neighbour() {
+        let mut rig = Rig::with_shards(2);
+        let far = subscriber(&mut rig, 1, "b");
+        let publisher = rig.open_zmtp(b"PUB");
+        let mut read = BytesMut::new();
+        for topic in ["a", "b", "a", "a", "b"] {
+            put_message(&mut read, topic.as_bytes(), std::iter::once(&b"payload"[..]));
+        }
+        rig.say_zmtp(publisher, &read);
+        rig.travel();
+        assert_eq!(rig.hears(1, far), "b=2 b=5");
     }
 }

@@ -327,7 +327,7 @@ fn what_waits_holds_no_more_than_twice_what_is_counted() {
     whole[..encoded.len()].copy_from_slice(&encoded);
     let whole = Bytes::from(whole);
     let picked = crate::fanout::batch::Picked { range: 0..encoded.len(), first: 0, frames, messages: frames };
-    let chunk = Rc::new(Chunk::cut(&whole, picked, Encoding::Native));
+    let chunk = Rc::new(Chunk::cut(&whole, &picked, Encoding::Native));
     let is_of_the_batch = |queue: &EgressQueue| {
         queue.items.iter().filter_map(Item::bytes).any(|bytes| whole.as_ptr_range().contains(&bytes.as_ptr()))
     };
