@@ -3,17 +3,17 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use corecast_executors::{Refused, end_turn, spawn_local};
+use corecast_executors::{MonotonicNs, Refused, end_turn, spawn_local};
 
 use super::Item;
 use super::connection::Connection;
 use super::runtime::Runtime;
-use crate::ids::Neighbour;
+use crate::ids::{Neighbour, SessionId};
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
 use crate::shard::{Shard, Visit};
 
-/// Does all that the shard has left to be done. A publisher's pump comes here before it reads again: so a shard never
-/// takes in faster than it gives out.
+/// Does all that the shard has left to be done. A publisher's pump comes here before it reads again, or after the few reads
+/// of [`super::read_ahead`]: so a shard never takes in faster than it gives out.
 pub(super) async fn settle(runtime: &Rc<Runtime>) {
     while settle_turn(runtime) {
         end_turn().await;
@@ -23,6 +23,8 @@ pub(super) async fn settle(runtime: &Rc<Runtime>) {
 /// One turn of it. Returns true if there is more.
 fn settle_turn(runtime: &Rc<Runtime>) -> bool {
     let mut shard = runtime.shard.borrow_mut();
+    runtime.ahead.end();
+    shard.outbox().queued_bytes = 0;
     send_links(runtime, &mut shard);
     runtime.want_dials(&mut shard);
     for _ in 0..FLUSH_SESSIONS_PER_TURN {
@@ -67,6 +69,25 @@ fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
     })
 }
 
+/// True if the flush behind a full read of this session, which began and ended then, may wait for another. Other shards need
+/// not: what goes there leaves now.
+pub(super) fn may_wait(
+    runtime: &Rc<Runtime>,
+    shard: &mut Shard,
+    id: SessionId,
+    read: (MonotonicNs, MonotonicNs),
+) -> bool {
+    let queued_bytes = shard.outbox().queued_bytes;
+    let waits = runtime.ahead.may_go_on(read, queued_bytes)
+        && shard.outbox().has_short_sends()
+        && !shard.sessions().is_held(id)
+        && !shard.sessions().is_behind(id);
+    if waits {
+        send_links(runtime, shard);
+    }
+    waits
+}
+
 /// Hands pending items to the links that have room; for those that have none, a task waits.
 fn send_links(runtime: &Rc<Runtime>, shard: &mut Shard) {
     while let Some(to) = shard.outbox().links.pop() {
@@ -109,4 +130,41 @@ async fn send_when_room(runtime: Rc<Runtime>, to: Neighbour) {
     }
     runtime.link_waits[usize::from(to.0)].set(false);
     settle(&runtime).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use corecast_executors::Stir;
+
+    use super::*;
+    use crate::ids::ShardId;
+    use crate::limits::{READ_AHEAD_MAX, SEND_BYTES_WORTHWHILE};
+    use crate::shard::ShardConfig;
+
+    const BEGAN: MonotonicNs = MonotonicNs(7);
+
+    fn session(slot: u32) -> SessionId {
+        SessionId { slot, generation: 1 }
+    }
+
+    /// True if a flush waits for another read when so much was queued for so many sessions in that time.
+    fn waits(queued_bytes: usize, sessions: u32, time: Duration) -> bool {
+        let shard = Shard::new(ShardId(0), ShardConfig::default(), BEGAN);
+        let runtime = Runtime::new(shard, vec![None], Stir::default(), BEGAN);
+        let mut shard = runtime.shard.borrow_mut();
+        shard.outbox().dirty.extend((0..sessions).map(session));
+        shard.outbox().queued_bytes = queued_bytes;
+        may_wait(&runtime, &mut shard, session(0), (BEGAN, BEGAN + time))
+    }
+
+    #[test]
+    fn a_flush_waits_while_its_sends_would_be_short_and_not_for_long() {
+        assert!(waits(10, 1, Duration::ZERO));
+        assert!(!waits(10, 1, READ_AHEAD_MAX));
+        assert!(!waits(0, 0, Duration::ZERO), "there is nothing to send");
+        assert!(!waits(SEND_BYTES_WORTHWHILE, 1, Duration::ZERO));
+        assert!(waits(SEND_BYTES_WORTHWHILE, 2, Duration::ZERO));
+    }
 }

@@ -6,7 +6,7 @@ use corecast_executors::{MonotonicNs, end_turn, spawn_local};
 
 use super::Item;
 use super::connection::Connection;
-use super::flush::settle;
+use super::flush::{may_wait, settle};
 use super::ingest::{end_stream, ingest};
 use super::runtime::{ReadBuffers, Runtime};
 use super::zmtp_ingest::{ingest_zmtp, unix_ns};
@@ -18,6 +18,8 @@ use crate::transport::{Accepted, Stream};
 enum Turn {
     /// Wait for more.
     More,
+    /// More is there: read it before what came is sent.
+    Ahead,
     /// The stream has ended or failed.
     Ended,
 }
@@ -48,8 +50,11 @@ pub(super) fn adopt(runtime: &Rc<Runtime>, stream: Stream, door: Door) -> bool {
 async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
     settle(&runtime).await;
+    let mut reads_ahead = false;
     while !connection.is_cut_off() {
-        if let Err(error) = connection.stream.readable().await {
+        if reads_ahead {
+            end_turn().await;
+        } else if let Err(error) = connection.stream.readable().await {
             connection.note_failure(error);
             break;
         }
@@ -57,11 +62,14 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             runtime.shard.borrow_mut().on_readable(id);
             wait_while_held(&runtime, &connection).await;
         }
-        match turn(&runtime, &connection) {
+        let turn = turn(&runtime, &connection);
+        reads_ahead = matches!(turn, Turn::Ahead);
+        match turn {
             Turn::Ended => {
                 end_stream(&mut runtime.shard.borrow_mut(), id, connection.has_begun.get());
                 break;
             }
+            Turn::Ahead => continue,
             Turn::More => settle(&runtime).await,
         }
         catch_up(&runtime, &connection).await;
@@ -82,13 +90,14 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     }
 }
 
-fn turn(runtime: &Runtime, connection: &Connection) -> Turn {
+fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
     let began = MonotonicNs::now();
     runtime.hear(began);
     let mut buffers = runtime.buffers.borrow_mut();
     let ReadBuffers { slab, spans, zmtp } = &mut *buffers;
     let mut reader = connection.reader.borrow_mut();
     let space = reader.space(slab);
+    let space_bytes = space.len();
     let received = match connection.stream.try_recv(space) {
         Ok(Some(0)) => return Turn::Ended,
         Ok(received) => received.unwrap_or(0),
@@ -113,9 +122,15 @@ fn turn(runtime: &Runtime, connection: &Connection) -> Turn {
     if shard.wants_tick() {
         runtime.time.end_rest();
     }
-    let spent_us = MonotonicNs::now().saturating_since(began).as_micros();
+    let now = MonotonicNs::now();
+    let spent_us = now.saturating_since(began).as_micros();
     shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
-    Turn::More
+    let is_full = received == space_bytes;
+    if is_full && may_wait(runtime, &mut shard, connection.id, (began, now)) {
+        Turn::Ahead
+    } else {
+        Turn::More
+    }
 }
 
 async fn wait_while_held(runtime: &Runtime, connection: &Connection) {

@@ -15,6 +15,7 @@
 //! | `flush` | the end of each turn: egress queues to the kernel, pending items to links |
 //! | `local` | the other way in: messages from the local API of a direct publisher |
 //! | `runtime` | one executor's shard, with the parts that its pumps share: |
+//! | `read_ahead` | its reads since the last flush |
 //! | `connection` | its connections |
 //! | `placement` | the numbers of sessions by which connections are placed |
 //! | `timekeeper` | its clock, and its rest |
@@ -42,6 +43,7 @@ mod local_port;
 mod placement;
 #[cfg(feature = "broker")]
 mod process;
+mod read_ahead;
 mod runtime;
 mod timekeeper;
 mod zmtp_ingest;

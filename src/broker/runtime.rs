@@ -12,6 +12,7 @@ use super::drain::Drain;
 use super::journal::Journal;
 use super::local_port::LocalPort;
 use super::placement::Placement;
+use super::read_ahead::ReadAhead;
 use super::timekeeper::Timekeeper;
 use super::zmtp_ingest::ZmtpScratch;
 use super::{CutOff, Item};
@@ -23,6 +24,7 @@ pub(super) struct Runtime {
     pub(super) id: ShardId,
     pub(super) shard: RefCell<Shard>,
     pub(super) buffers: RefCell<ReadBuffers>,
+    pub(super) ahead: ReadAhead,
     pub(super) connections: Connections,
     /// By neighbour; `None` for this shard.
     pub(super) links: Vec<Option<Link<Item>>>,
@@ -58,6 +60,7 @@ impl Runtime {
         let (id, shards) = (shard.links().me(), shard.links().shards());
         Rc::new(Runtime {
             id,
+            ahead: ReadAhead::new(shard.config().bounds),
             shard: RefCell::new(shard),
             buffers: RefCell::default(),
             connections: Connections::default(),

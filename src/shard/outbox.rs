@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::losses::Losses;
 use crate::ids::{Neighbour, PublisherId, SessionId};
+use crate::limits::SEND_BYTES_WORTHWHILE;
 use crate::transport::Endpoint;
 
 /// Work for the pumps.
@@ -11,6 +12,8 @@ use crate::transport::Endpoint;
 pub struct Outbox {
     /// Sessions with something to send that no flush is waiting for.
     pub dirty: VecDeque<SessionId>,
+    /// Bytes of messages that were queued for sessions since a flush last began, counted for each session.
+    pub queued_bytes: usize,
     /// Sessions whose farewell is flushed: shut their write side down.
     pub shut: Vec<SessionId>,
     /// Sessions to end now, whatever is unsent.
@@ -27,6 +30,13 @@ pub struct Outbox {
     pub dials: Vec<Dial>,
     /// Drops that are in no line of the log yet.
     pub losses: Losses,
+}
+
+impl Outbox {
+    /// True if a flush would send little to each session.
+    pub fn has_short_sends(&self) -> bool {
+        self.queued_bytes < self.dirty.len() * SEND_BYTES_WORTHWHILE
+    }
 }
 
 /// A connection to be made.

@@ -111,6 +111,7 @@ fn publish_to_group(base: &mut Base, members: &[SessionId], chunks: &[Rc<Chunk>]
     let mut full: Vec<SessionId> = Vec::new();
     let mut over: Vec<SessionId> = Vec::new();
     let bounds = base.config.bounds;
+    base.outbox.queued_bytes += members.len() * chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
     for id in members {
         let session = base.sessions.get_mut(*id).expect("the members of a group are sessions");
         let mut chunks = chunks.iter();
