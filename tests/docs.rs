@@ -226,7 +226,7 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/DEPENDENCIES.md",
@@ -237,6 +237,7 @@ const PAGES: [&str; 11] = [
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
     "docs/REPORT.md",
+    "docs/TOPICS.md",
     "docs/ZMTP.md",
 ];
 
