@@ -78,7 +78,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     // A farewell that has just been said leaves now or never.
     settle(&runtime).await;
     runtime.unfile(&connection);
-    // A task may wait to send on it, for a peer that never reads.
+    // A stream may fail on a socket that has not: a task that waits to send there is let go.
     connection.end();
     settle(&runtime).await;
     // Nobody placed a connection that was made from here.

@@ -32,14 +32,6 @@ impl Stranger {
         self.0.write_all(words).expect("room for some words");
     }
 
-    /// Says as much as there is room for, and how much that is.
-    pub(crate) fn say_some(&mut self, words: &[u8]) -> usize {
-        self.0.set_nonblocking(true).expect("a socket");
-        let said = self.0.write(words).unwrap_or(0);
-        self.0.set_nonblocking(false).expect("a socket");
-        said
-    }
-
     /// Says no more; it may still listen.
     pub(crate) fn fall_silent(&mut self) {
         self.0.shutdown(Shutdown::Write).expect("it is connected");
