@@ -19,7 +19,7 @@ pub(crate) const FRAMES_OF_64_BYTES: u64 = 532;
 pub(crate) const FRAMES_OF_1_KIB: u64 = 60;
 
 /// Messages of 64 bytes in a read of whole runs; `split` asserts it.
-pub(crate) const MESSAGES_IN_RUNS: u64 = 904;
+pub(crate) const MESSAGES_IN_RUNS: u64 = 896;
 
 /// As many whole runs of messages of 64 bytes as a turn reads.
 pub(crate) fn read_of_runs() -> Vec<u8> {
