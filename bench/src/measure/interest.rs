@@ -12,6 +12,8 @@ pub struct Interest {
     starts: Vec<usize>,
     /// The topic of each place; rising for each subscriber.
     topics: Vec<u32>,
+    /// The number of topics if every subscriber wants all of them: then nothing is searched for.
+    all: Option<u32>,
 }
 
 impl Interest {
@@ -22,7 +24,9 @@ impl Interest {
             topics.extend(workload.wanted_by(subscriber));
             starts.push(topics.len());
         }
-        Interest { starts, topics }
+        let all = workload.topics() as u32;
+        let all = (topics.len() == all as usize * (starts.len() - 1)).then_some(all);
+        Interest { starts, topics, all }
     }
 
     /// Number of subscribers.
@@ -53,12 +57,10 @@ impl Interest {
     /// The place of a topic that the subscriber wants; `None` if it does not.
     #[inline]
     pub fn place(&self, subscriber: usize, topic: u32) -> Option<usize> {
-        let topics = self.topics_of(subscriber);
-        let at = match topics.get(topic as usize) {
-            // All topics are wanted up to this one, as in every run in which everybody wants everything.
-            Some(found) if *found == topic => topic as usize,
-            _ => topics.binary_search(&topic).ok()?,
-        };
+        if let Some(all) = self.all {
+            return (topic < all).then_some(subscriber * all as usize + topic as usize);
+        }
+        let at = self.topics_of(subscriber).binary_search(&topic).ok()?;
         Some(self.starts[subscriber] + at)
     }
 
