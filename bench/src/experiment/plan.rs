@@ -169,7 +169,7 @@ impl Plan {
             return Err(PlanError::AllSlow { slow, subscribers });
         }
         if let Some(topics) = &self.topics {
-            topics.check(self.publishers)?;
+            topics.check(self.publishers, self.subscribers)?;
         }
         if self.hosts.is_some() && self.topics.is_some() {
             return Err(PlanError::TopicsToHosts);

@@ -11,8 +11,10 @@ use std::str::FromStr;
 
 /// Topics that a wildcard matches, unless told otherwise.
 const TOPICS_PER_WILDCARD: usize = 4;
-/// Topics of all publishers together, for each of which there is a count: half a gigabyte of them.
+/// Flows, for each of which there is a count: half a gigabyte of them.
 const FLOWS_MAX: usize = 64 << 20;
+/// Flows that subscribers want, each counted for each subscriber: their account takes about 60 bytes each, 1 GB.
+const STREAMS_MAX: usize = 16 << 20;
 
 /// The topics of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -76,15 +78,15 @@ pub enum WorkloadError {
         /// Different filters that there are.
         most: usize,
     },
-    /// There are more counts than can be kept.
-    #[error(
-        "{topics} topics of {publishers} publishers each are more than can be accounted for: their product is at most {FLOWS_MAX}"
-    )]
-    Flows {
-        /// Topics.
-        topics: usize,
-        /// Publishers.
-        publishers: usize,
+    /// There are more counts than memory should be taken for.
+    #[error("{product} are {count}, and at most {most} can be accounted for: ask for fewer of any of them")]
+    TooLarge {
+        /// The things whose numbers are multiplied.
+        product: &'static str,
+        /// Their product.
+        count: usize,
+        /// The greatest that is possible.
+        most: usize,
     },
 }
 
@@ -153,8 +155,8 @@ impl fmt::Display for SharedTopics {
 }
 
 impl SharedTopics {
-    /// Refuses topics that make no sense.
-    pub fn check(&self, publishers: usize) -> Result<(), WorkloadError> {
+    /// Refuses topics that make no sense with so many publishers and subscribers.
+    pub fn check(&self, publishers: usize, subscribers: usize) -> Result<(), WorkloadError> {
         let (topics, asked, most) = (self.topics, self.per_subscriber, self.groups());
         for (what, count) in
             [("the number of topics", topics), ("the number of topics per subscriber", asked)]
@@ -166,10 +168,17 @@ impl SharedTopics {
         if asked > most {
             return Err(WorkloadError::TooMany { asked, topics, most });
         }
-        if topics.saturating_mul(publishers) > FLOWS_MAX {
-            return Err(WorkloadError::Flows { topics, publishers });
+        let flows = topics.saturating_mul(publishers);
+        let wanted = asked.saturating_mul(self.topics_per_group()).min(topics);
+        let streams = wanted.saturating_mul(publishers).saturating_mul(subscribers);
+        let counts = [
+            ("topics times publishers", flows, FLOWS_MAX),
+            ("topics of each subscriber times publishers times subscribers", streams, STREAMS_MAX),
+        ];
+        match counts.into_iter().find(|(_, count, most)| count > most) {
+            Some((product, count, most)) => Err(WorkloadError::TooLarge { product, count, most }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Number of different filters: groups of topics, of one topic each where filters are exact.
@@ -467,14 +476,15 @@ pub(crate) mod tests {
     fn topics_that_make_no_sense_are_refused_with_a_remedy() {
         let said = |topics, per_subscriber, publishers| {
             let workload = shared(publishers, topics, per_subscriber);
-            workload.shared.unwrap().check(publishers).unwrap_err().to_string()
+            workload.shared.unwrap().check(publishers, 512).unwrap_err().to_string()
         };
         assert!(said(0, 1, 1).contains("number of topics must be at least 1"));
         assert!(said(5, 0, 1).contains("per subscriber must be at least 1"));
         let error = said(10, 11, 1);
         assert!(error.contains("11 different filters: 10 topics make 10; ask for fewer"), "{error}");
-        assert!(said(1 << 20, 1, 1 << 10).contains("product"));
-        assert_eq!(shared(4, 10, 10).shared.unwrap().check(4), Ok(()));
+        assert!(said(1 << 20, 1, 1 << 10).starts_with("topics times publishers are 1073741824, and at most"));
+        assert!(said(1 << 16, 1 << 15, 2).starts_with("topics of each subscriber times publishers"));
+        assert_eq!(shared(4, 10, 10).shared.unwrap().check(4, 512), Ok(()));
     }
 
     #[test]
