@@ -407,6 +407,12 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 /// Length of a listener's queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+// ---------------------------------------------------------------- the control thread
+
+/// Time that the end of a broker waits for its control thread, whose tasks end where they wait: only one that does not wait
+/// takes longer, and then the process is not held up by it.
+pub const CONTROL_END_MAX: Duration = Duration::from_secs(1);
+
 // ---------------------------------------------------------------- HTTP
 
 /// Most open connections to `/metrics` and `/health`: some scrapers and probes, each with one. At the bound the oldest

@@ -7,6 +7,8 @@ mod broker_process;
 mod one_thread;
 mod watchdog;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
 use corecast::internals::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
-use corecast::{Event, Filter, Publisher, Sessions, Subscriber, Topic};
-use corecast_executors::pause;
+use corecast::{Broker, BrokerConfig, Endpoint, Event, Filter, Publisher, Sessions, Subscriber, Topic};
+use corecast_executors::{RecvTimeout, link, pause};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use one_thread::Held;
@@ -221,6 +223,23 @@ fn a_control_thread_that_hangs_delays_no_message() {
     drop(held);
     waiting.set_nonblocking(false).expect("a socket");
     assert!(read_all(&mut waiting).ends_with("\r\n\r\nok\n"));
+}
+
+#[test]
+fn every_broker_has_a_control_thread_which_ends_with_it() {
+    let _watchdog = watchdog::watch("every_broker_has_a_control_thread_which_ends_with_it");
+    let anywhere: Endpoint = "tcp://127.0.0.1:0".parse().expect("an endpoint");
+    let broker = Broker::start(BrokerConfig::default().listen([anywhere]).shards(1)).expect("a broker");
+    let (life, mut lives) = link::<Infallible>(1);
+    let (name, mut names) = link(1);
+    broker.control().spawn("test", async move {
+        let _life = life;
+        let _ = name.try_send(std::thread::current().name().map(str::to_owned));
+        pending().await
+    });
+    assert_eq!(names.recv_blocking(), Some(Some("control".to_owned())));
+    broker.stop(LIMIT).expect("a good end");
+    assert_eq!(lives.recv_deadline(Instant::now()), Err(RecvTimeout::Closed), "the task has ended");
 }
 
 #[test]

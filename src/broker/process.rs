@@ -9,6 +9,7 @@ use corecast_executors::{
 
 use super::config::BrokerConfig;
 use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
+use crate::control::ControlThread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
@@ -25,10 +26,12 @@ pub struct Broker {
     cores: Vec<CoreId>,
     /// By shard.
     pulses: Vec<Pulse>,
+    /// Ends behind the shards: it answers until they have drained.
+    control: ControlThread,
 }
 
 impl Broker {
-    /// Opens the listeners and starts the executors; when it returns, the broker serves.
+    /// Opens the listeners and starts the executors and the control thread; when it returns, the broker serves.
     ///
     /// # Errors
     /// `Invalid` for a configuration that cannot be, `AddressInUse` with the endpoint that is taken, `Executor`
@@ -50,6 +53,7 @@ impl Broker {
                 sockets.into_iter().map(|socket| Listener { socket, endpoint: endpoint.clone(), door });
             listeners.extend(opened);
         }
+        let control = ControlThread::start(&cores[..shards.min(cores.len())])?;
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
             cores,
@@ -73,7 +77,7 @@ impl Broker {
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses })
+        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses, control })
     }
 
     /// The addresses that it listens on, with the real ports.
@@ -102,6 +106,12 @@ impl Broker {
         &self.pulses
     }
 
+    /// Its control thread, for tasks that are no message flow: such as
+    /// [`HttpServer::serve`](crate::control::HttpServer::serve).
+    pub fn control(&self) -> &ControlThread {
+        &self.control
+    }
+
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever
     /// is left.
     ///
@@ -123,7 +133,9 @@ impl Broker {
             // A shard that has ended needs no telling.
             let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain, report: report.clone() });
         }
-        pool.join().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
+        let joined = pool.join();
+        self.control.end();
+        joined.map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let mut lost = CutOff::default();
         while let Some(CutOff { sessions, messages, bytes }) = reports.try_recv() {
             lost.sessions += sessions;

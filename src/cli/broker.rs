@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
 use crate::config::{One, Optional, Plain, TimeSpan};
-use crate::control::{self, HttpServer, Pages};
+use crate::control::{HttpServer, Pages};
 use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
 use crate::{Endpoint, ListenConfig};
@@ -84,7 +84,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {
-        control::start(broker.cores(), server.serve(Pages::new(page, broker.pulses())))?;
+        broker.control().spawn("http", server.serve(Pages::new(page, broker.pulses())));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);

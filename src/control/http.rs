@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use corecast_executors::MonotonicNs;
+use corecast_executors::{Either, MonotonicNs, first};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,8 +33,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens at `endpoint`. The file of a Unix socket is the caller's to remove: the control thread ends with the
-    /// process, and removes nothing.
+    /// Listens at `endpoint`. The file of a Unix socket is the caller's to remove, while the server still listens.
     ///
     /// # Errors
     /// As for [`transport::listen`].
@@ -49,26 +48,28 @@ impl HttpServer {
         &self.endpoint
     }
 
-    /// Serves these pages for as long as it is polled. Only on the control thread.
-    pub async fn serve(self, pages: Pages) {
-        let listeners = match ControlListeners::adopt(self.sockets) {
-            Ok(listeners) => listeners,
-            Err(error) => return tracing::error!(%error, "cannot serve metrics"),
-        };
-        let folds = pages.clone();
-        tokio::spawn(async move {
-            let mut period = interval(FOLD_PERIOD);
-            period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                period.tick().await;
-                folds.upkeep();
-            }
-        });
-        accept_for_ever(listeners, &pages).await;
+    /// Serves these pages for as long as it is polled: a task of [`ControlThread::spawn`](super::ControlThread::spawn).
+    /// Returns an error if no descriptor is left to begin with.
+    pub async fn serve(self, pages: Pages) -> Error {
+        match ControlListeners::adopt(self.sockets) {
+            Ok(listeners) => match first(accept_for_ever(listeners, &pages), fold_for_ever(&pages)).await {
+                Either::Left(never) | Either::Right(never) => match never {},
+            },
+            Err(error) => Error::io("cannot serve metrics", error),
+        }
     }
 }
 
-async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) {
+async fn fold_for_ever(pages: &Pages) -> Infallible {
+    let mut period = interval(FOLD_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        pages.upkeep();
+    }
+}
+
+async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) -> Infallible {
     let mut conversations = Conversations::default();
     let mut log_limit = OncePerSecond::new();
     loop {
