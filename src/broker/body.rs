@@ -144,17 +144,25 @@ fn end_if_drained(runtime: &Runtime, now: MonotonicNs) {
     runtime.apply(&mut shard);
 }
 
-/// The sessions and messages left as the drain timeout is over, which are logged. A message that waits for another shard is
-/// one, whatever the number of its subscribers there.
+/// The sessions and messages left as the drain timeout is over, which are logged. A message that waits for another shard, or
+/// for the far end of a carrier, is one, whatever the number of its subscribers there.
 fn count_cut_off(shard: &Shard) -> CutOff {
     let (queued_bytes, queued) = shard.sessions().egress_depth();
     let (link_bytes, on_links) = shard.links().depth();
-    let (bytes, messages) = (queued_bytes + link_bytes, queued + on_links);
+    let owed = shard.links().owed();
+    let (bytes, messages) = (queued_bytes + link_bytes + owed.bytes, queued + on_links + owed.messages);
     let (id, sessions) = (shard.links().me(), shard.sessions().len() as u64);
     if messages > 0 {
         warn!(shard = %id, sessions, messages, bytes, "the drain timeout is over: what waits is lost");
     } else {
         info!(shard = %id, sessions, "the drain timeout is over: the sessions left are closed, nothing is lost");
+    }
+    if !shard.links().carriers_are_done() {
+        warn!(
+            messages = owed.messages,
+            bytes = owed.bytes,
+            "the drain timeout is over: the far end of a carrier has not confirmed its last messages"
+        );
     }
     CutOff { sessions, messages, bytes }
 }

@@ -4,6 +4,7 @@
 //! Messages cross once, in order, and never back: shards pass on only messages of their own publishers. Parcels that are not
 //! confirmed when a connection is lost are sent again on the next. Messages that find no room meanwhile are dropped by the
 //! policy, and reported as a gap at their place in the stream. Messages for a far end that has restarted are counted as lost.
+//! An end whose broker stops takes no more messages, and says what is not confirmed of its own, for which that broker waits.
 
 use std::collections::VecDeque;
 
@@ -141,6 +142,7 @@ impl Joint {
             self.near.far_saw(self.near.changes());
         }
         self.go_on();
+        self.tell_owed();
     }
 
     /// Begins a connection to the far end.
@@ -208,6 +210,12 @@ impl Joint {
     /// # Errors
     /// A parcel that no end of a joint sends: close the connection.
     pub fn on_parcel(&mut self, parcel: Parcel) -> Result<(), WireError> {
+        let taken = self.take(parcel);
+        self.tell_owed();
+        taken
+    }
+
+    fn take(&mut self, parcel: Parcel) -> Result<(), WireError> {
         let unexpected = |text: &str| Err(WireError::new(ErrorCode::Unexpected, text));
         match (self.connection, parcel) {
             (Connection::New, Parcel::Hello { origin, met, had, features }) => {
@@ -255,6 +263,13 @@ impl Joint {
         }
         if let Some(seq) = self.near.next_fence() {
             self.words.push_back(Parcel::Seen { seq });
+        }
+    }
+
+    /// Once the broker stops, tells it what is not confirmed.
+    fn tell_owed(&mut self) {
+        if self.near.has_ended() {
+            self.near.tell_owed(self.outbound.owed());
         }
     }
 

@@ -49,6 +49,18 @@ pub enum LinkItem {
     },
     /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
+    /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards
+    /// have sent their last batch, and whenever it changes from then on.
+    Owed(Owed),
     /// A message that only shards have for one another.
     ToShard(ShardItem),
+}
+
+/// Messages that wait for the far end of a carrier, or for its confirmation.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Owed {
+    /// Messages.
+    pub messages: u64,
+    /// The memory that they hold, in bytes: 0 if and only if nothing waits, neither messages nor notices of gaps.
+    pub bytes: u64,
 }

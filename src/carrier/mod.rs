@@ -44,7 +44,7 @@ pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
 pub use joint::{Crossed, Joint, JointConfig};
 pub(crate) use late::Late;
-pub use link_item::LinkItem;
+pub use link_item::{LinkItem, Owed};
 pub use loopback::{Loopback, Side};
 pub(crate) use outgoing::Outgoing;
 pub use parcel::Parcel;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
-use super::link_item::LinkItem;
+use super::link_item::{LinkItem, Owed};
 use super::outgoing::Outgoing;
 use crate::fanout::{Batch, Fanout, Target, Turn};
 use crate::ids::{SessionId, ShardId};
@@ -14,6 +14,9 @@ use crate::topic::Filter;
 
 /// The publisher of all that a carrier brings, as shards know it. They hold it as one.
 const PUBLISHER: SessionId = SessionId { slot: 0, generation: 0 };
+
+/// The shard that waits, as its broker ends, for what the far end has not confirmed.
+const FIRST_SHARD: ShardId = ShardId(0);
 
 /// News of a shard for the far end.
 pub(super) enum Word {
@@ -27,7 +30,7 @@ pub(super) enum Word {
 #[derive(Default)]
 struct Shore {
     outgoing: Outgoing<LinkItem, ()>,
-    /// True if it stops: no batch goes there any more.
+    /// True if it stops: no batch comes from there any more, nor goes there.
     has_ended: bool,
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Near {
     held_by: u32,
     /// Shards with items that wait for their link.
     links: Vec<ShardId>,
+    /// The messages that the far end has not confirmed, as the first shard was last told.
+    owed: Option<Owed>,
 }
 
 impl Near {
@@ -68,6 +73,7 @@ impl Near {
             fences: Unconfirmed::default(),
             held_by: 0,
             links: Vec::new(),
+            owed: None,
         }
     }
 
@@ -118,6 +124,7 @@ impl Near {
                 self.send(from, LinkItem::LastBatch);
             }
             LinkItem::ToShard(_) => unreachable!("shards say this to shards only"),
+            LinkItem::Owed(_) => unreachable!("carriers say this"),
         }
         None
     }
@@ -175,7 +182,7 @@ impl Near {
         self.fences.clear();
     }
 
-    /// Hands messages of the far end to each shard that wants any of them. Returns their number.
+    /// Hands messages of the far end to each shard that wants any of them, unless they should wait. Returns their number.
     pub(super) fn deliver(&mut self, batch: Batch) -> u64 {
         // Parcels are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
@@ -183,18 +190,31 @@ impl Near {
         let deliveries = self.fanout.route(bytes, spans, &mut turn, |_| true);
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
-            let shard = ShardId(neighbour.0);
-            if !self.shore(shard).has_ended {
-                self.send(shard, LinkItem::Batch { batch, publisher: PUBLISHER });
-            }
+            self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER });
         }
         self.fanout.recycle(deliveries);
         messages
     }
 
-    /// True if batches of the far end should wait: a shard is behind, or the queue of a session with `block` is full.
+    /// True if batches of the far end should wait: a shard is behind or stops, or the queue of a session with `block` is full.
     pub(super) fn is_backed_up(&self) -> bool {
-        self.held_by > 0 || self.shards.iter().any(|shore| shore.outgoing.is_backed_up())
+        self.held_by > 0 || self.shards.iter().any(|shore| shore.has_ended || shore.outgoing.is_backed_up())
+    }
+
+    /// True if all shards have sent their last batch.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shards.iter().all(|shore| shore.has_ended)
+    }
+
+    /// Tells the first shard what the far end has not confirmed, if that is news: the end of the broker waits for it.
+    pub(super) fn tell_owed(&mut self, owed: Owed) {
+        if self.owed.replace(owed) == Some(owed) {
+            return;
+        }
+        match self.shore(FIRST_SHARD).outgoing.last_mut() {
+            Some(LinkItem::Owed(last)) => *last = owed,
+            _ => self.send(FIRST_SHARD, LinkItem::Owed(owed)),
+        }
     }
 
     /// Holds a publisher of a shard, or lets it go on.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::link_item::Owed;
 use crate::fanout::{
     Batch, Chunk, Cutter, EgressQueue, Encoding, Fanout, Offer, OverflowPolicy, QueueBounds, Target, Turn,
 };
@@ -188,6 +189,12 @@ impl Outbound {
         let flown: u64 = self.flown.drain(..).map(|flown| flown.messages).sum();
         (self.flown_bytes, self.left, self.number) = (0, 0, 0);
         flown + self.queue.abandon().1
+    }
+
+    /// The messages that wait or are not confirmed.
+    pub(super) fn owed(&self) -> Owed {
+        let flown: u64 = self.flown.iter().map(|flown| flown.messages).sum();
+        Owed { messages: self.queue.frames() as u64 + flown, bytes: self.held_bytes() as u64 }
     }
 
     /// Memory of the messages that wait or are not confirmed, in bytes.

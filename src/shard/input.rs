@@ -334,6 +334,7 @@ impl Shard {
                 base.links.end(from);
                 base.farewell_when_drained();
             }
+            LinkItem::Owed(owed) => base.links.owes(from, owed),
             LinkItem::ToShard(item) => {
                 let from = base.links.shard(from);
                 match item {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::origin::Origin;
-use crate::carrier::{LinkItem, Outgoing};
+use crate::carrier::{LinkItem, Outgoing, Owed};
 use crate::ids::{Neighbour, ShardId};
 
 /// The link to one neighbour.
@@ -15,6 +15,8 @@ struct Link {
     arrived: VecDeque<LinkItem>,
     /// The last batch has come from there.
     ended: bool,
+    /// On the first shard: the messages that the far end of this carrier has not confirmed, once it has said so.
+    owed: Option<Owed>,
 }
 
 /// All links of a shard, by neighbour; the one to itself stays empty.
@@ -125,6 +127,30 @@ impl Links {
     /// True if no neighbour sends batches any more.
     pub(super) fn have_ended(&self) -> bool {
         self.neighbours().all(|neighbour| self.links[usize::from(neighbour.0)].ended)
+    }
+
+    /// Notes what the far end of a carrier has not confirmed.
+    pub(super) fn owes(&mut self, carrier: Neighbour, owed: Owed) {
+        self.to(carrier).owed = Some(owed);
+    }
+
+    fn carriers(&self) -> &[Link] {
+        &self.links[usize::from(self.shards)..]
+    }
+
+    /// True if no carrier has messages left for its far end. The first shard waits for that, and no other is told.
+    pub fn carriers_are_done(&self) -> bool {
+        let is_done = |link: &Link| link.owed.is_some_and(|owed| owed.bytes == 0);
+        self.me != ShardId(0) || self.carriers().iter().all(is_done)
+    }
+
+    /// The messages that the far ends of all carriers have not confirmed, as far as the carriers have said so.
+    pub fn owed(&self) -> Owed {
+        let said = self.carriers().iter().filter_map(|link| link.owed);
+        said.fold(Owed::default(), |sum, owed| Owed {
+            messages: sum.messages + owed.messages,
+            bytes: sum.bytes + owed.bytes,
+        })
     }
 
     /// Bytes and messages of batches that wait for neighbours, or came from them and wait for their turn.

@@ -308,9 +308,10 @@ impl Shard {
         self.base.outbox.abort.extend(ids);
     }
 
-    /// True if it stops, has nobody left and owes its neighbours nothing.
+    /// True if it stops, has nobody left and owes its neighbours nothing, nor these the far ends of carriers.
     pub fn is_drained(&self) -> bool {
-        self.base.draining && self.base.sessions.is_empty() && self.base.links.is_idle()
+        let links = &self.base.links;
+        self.base.draining && self.base.sessions.is_empty() && links.is_idle() && links.carriers_are_done()
     }
 
     /// Goes through all of its state, for simulations and tests.

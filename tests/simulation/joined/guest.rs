@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use corecast::OverflowPolicy;
 use corecast::internals::ids::SessionId;
 use corecast::internals::wire::run::{RunBytes, RunMessage};
 use corecast::internals::wire::{Features, Frame, Reader};
+use corecast::{ErrorCode, OverflowPolicy};
 
 use crate::client::{Arrived, Client, Incoming};
 
@@ -93,7 +93,7 @@ impl Guest {
                     heard.told_ever += missed;
                 }
                 Incoming::Done(request) => self.done.push(request),
-                Incoming::Welcome(_) => {}
+                Incoming::Welcome(_) | Incoming::Error { request: 0, code: ErrorCode::ShuttingDown } => {}
                 other => unreachable!("nobody asked for {other:?}"),
             }
         }

@@ -98,6 +98,17 @@ impl House {
         sent > 0
     }
 
+    /// The connection of a client ends.
+    pub(super) fn part(&mut self, guest: usize) {
+        let Guest { shard, session, .. } = self.guests[guest];
+        self.shards[shard].on_closed(session, None).expect("it was there");
+    }
+
+    /// True if nothing is left to wait for, so that the broker may end.
+    pub(super) fn is_drained(&self) -> bool {
+        self.shards.iter().all(Shard::is_drained)
+    }
+
     /// Moves up to so many items from one neighbour to another. `false`: there was none.
     pub(super) fn travel(&mut self, from: usize, to: usize, items: usize) -> bool {
         let sent = self.send(from, to);

@@ -1,5 +1,6 @@
 //! The promises that two joined brokers keep, in seeded runs and in single cases.
 
+use corecast::internals::carrier::Owed;
 use corecast::internals::wire::Features;
 use corecast::{OverflowPolicy, QueueBounds};
 
@@ -388,4 +389,72 @@ fn a_joined_broker_drains() {
     let phase = pair.houses[1].shards[1].sessions().phase(session);
     assert_eq!(phase, Some(corecast::internals::shard::Phase::Closing), "no neighbour keeps it from that");
     assert_eq!(pair.guest(subscriber).heard["a.0"].messages, 1);
+    // It confirms nothing that it has not handed on.
+    let crossed = |pair: &Pair| (pair.crossed(0).sent, pair.crossed(1).received);
+    assert_eq!(crossed(&pair), (1, 1));
+    pair.restart_second();
+    pair.mend();
+    pair.rest();
+    assert_eq!(
+        (pair.crossed(0).sent, pair.crossed(0).lost),
+        (1, 1),
+        "its publishers' broker knows that it is lost"
+    );
+}
+
+/// The first broker has published so many messages, with a subscriber on the second, and stops; its clients have gone.
+fn stopping(messages: u64) -> (Pair, (usize, usize)) {
+    let mut pair = joined(&Setting::default());
+    let subscriber = pair.open(1, 1, &["a.0"]);
+    let publisher = pair.open(0, 1, &[]);
+    (1..=messages).for_each(|number| pair.publish(publisher, "a.0", number));
+    pair.houses[0].shards.iter_mut().for_each(|shard| shard.on_drain());
+    while pair.move_house(0) {}
+    pair.houses[0].part(publisher.1);
+    (pair, subscriber)
+}
+
+#[test]
+fn a_broker_that_stops_waits_until_its_last_messages_are_confirmed() {
+    let (mut pair, subscriber) = stopping(3);
+    let owed = |pair: &Pair| pair.houses[0].shards[0].links().owed();
+    assert_eq!((owed(&pair).messages, owed(&pair).bytes > 0), (3, true));
+    assert!(!pair.houses[0].is_drained() && pair.houses[0].shards[1].is_drained(), "the first shard waits");
+    while pair.send_parcel(0) {}
+    while pair.receive_parcel(1) {}
+    while pair.move_house(1) {}
+    assert_eq!(pair.guest(subscriber).heard["a.0"].messages, 3);
+    while pair.move_house(0) {}
+    assert!(!pair.houses[0].is_drained(), "the confirmation is under way");
+    pair.rest();
+    assert_eq!(owed(&pair), Owed::default());
+    assert!(pair.houses[0].is_drained());
+}
+
+#[test]
+fn a_broker_with_nothing_to_send_waits_for_no_far_end() {
+    for is_cut in [false, true] {
+        let (mut pair, _) = stopping(0);
+        if is_cut {
+            pair.cut();
+        }
+        while pair.move_house(0) {}
+        assert!(pair.houses[0].is_drained());
+    }
+}
+
+#[test]
+fn a_broker_whose_far_end_is_away_knows_what_it_would_lose() {
+    let (mut pair, subscriber) = stopping(3);
+    pair.cut();
+    for _ in 0..100 {
+        pair.tick();
+        pair.rest();
+    }
+    assert!(!pair.houses[0].is_drained(), "until the drain timeout");
+    assert_eq!(pair.houses[0].shards[0].links().owed().messages, 3);
+    pair.mend();
+    pair.rest();
+    assert_eq!(pair.guest(subscriber).heard["a.0"].messages, 3);
+    assert!(pair.houses[0].is_drained(), "it came back in time");
 }
