@@ -41,7 +41,7 @@
 //! | `wire` | greeting, splitter, checked frames, rkyv bodies |
 //! | `zmtp` | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
 //! | `topic` | names, filters, and the index that turns a topic into a route |
-//! | `auth` | identities of sessions, and the one question that their actions must pass |
+//! | `auth` | identities of sessions, their rights, and the one question that their actions must pass |
 //! | `fanout` | the hot path: router, egress groups, egress queues and their overflow policies |
 //! | `registry` | direct publishers and their leases; which topics go direct |
 //! | `carrier` | what takes messages elsewhere: interest first on and last off, queues, confirmations, pauses |
@@ -88,6 +88,7 @@ mod transport;
 mod wire;
 mod zmtp;
 
+pub use auth::{Permissions, Rights};
 #[cfg(feature = "broker")]
 pub use broker::{Broker, BrokerConfig};
 #[cfg(feature = "client")]

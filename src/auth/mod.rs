@@ -1,13 +1,19 @@
-//! Identities of sessions, and the one question that each of their actions must pass. Pure. No session proves anything
-//! yet, and everybody may do everything: what is here is the place where both will be decided.
+//! Identities of sessions, and the one question that each of their actions must pass. Pure. No session proves anything but
+//! its address yet.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `identity` | the peer of a session, as far as it is known |
-//! | `permissions` | actions, and the verdict on each |
+//! | `action` | actions, and the verdict on each |
+//! | `rights` | rights of one kind of peer |
+//! | `permissions` | the rules: which peer has which rights |
 
+mod action;
 mod identity;
 mod permissions;
+mod rights;
 
+pub use action::{Action, Verdict};
 pub use identity::Identity;
-pub use permissions::{Action, Permissions, Verdict};
+pub use permissions::Permissions;
+pub use rights::Rights;

@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, spawn_local};
+use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, end_turn, spawn_local};
 use tracing::{info, warn};
 
 use super::flush::settle;
 use super::runtime::Runtime;
 use super::{CutOff, Item, dial, links, listener};
+use crate::auth::Permissions;
 use crate::ids::Neighbour;
 use crate::shard::{Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
@@ -64,6 +65,11 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                     spawn_local(listener::accept(Rc::clone(&runtime), listener, acceptor)).detach();
                 }
             }
+            Some(Item::Permissions { permissions, followed }) => {
+                follow(&runtime, &permissions).await;
+                // Whoever changes them may have gone.
+                let _ = followed.try_send(());
+            }
             Some(Item::Drain { time, report }) => {
                 begin_drain(&runtime, time);
                 break Some(report);
@@ -82,6 +88,19 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
     if let Some(report) = report {
         // Of those that end a direct publisher nobody listens.
         let _ = report.try_send(cut_off);
+    }
+}
+
+/// Makes these the rules of the shard, turn by turn.
+async fn follow(runtime: &Rc<Runtime>, permissions: &Permissions) {
+    loop {
+        runtime.stir();
+        let is_done = runtime.shard.borrow_mut().on_permissions(permissions);
+        settle(runtime).await;
+        if is_done {
+            return;
+        }
+        end_turn().await;
     }
 }
 
@@ -140,7 +159,8 @@ fn end_if_drained(runtime: &Runtime, now: MonotonicNs) {
     if shard.sessions().is_empty() || now >= until + LAST_WORDS {
         return runtime.drain.end();
     }
-    shard.on_drain_deadline();
+    let left = shard.sessions().ids();
+    shard.outbox().abort.extend(left);
     runtime.apply(&mut shard);
 }
 

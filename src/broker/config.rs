@@ -83,6 +83,9 @@ configuration! {
 
         /// Lease of a direct publisher: it is removed unless it renews within this time.
         lease: Duration = LEASE_DEFAULT, option("lease", "SECS", One<TimeSpan>);
+
+        /// The rules of what peers may do, until [`Broker::set_permissions`](crate::Broker::set_permissions) changes them.
+        permissions: Permissions = Permissions::all();
     }
 }
 
@@ -180,7 +183,7 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes()?),
             lease: self.lease,
-            permissions: Permissions::All,
+            permissions: self.permissions.clone(),
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,

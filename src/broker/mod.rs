@@ -1,11 +1,12 @@
 //! The broker in proxy mode: pinned executors, each with a [`Shard`](crate::shard::Shard) and the pumps that move
-//! bytes for it. A direct publisher runs the same pumps inside a client, so only `config` and `process` need the feature
-//! `broker`.
+//! bytes for it. A direct publisher runs the same pumps inside a client, so only `config`, `process` and `rules` need the
+//! feature `broker`.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `config` | what a broker is started with, checked |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
+//! | `rules` | rules of what sessions may do, to every shard when they change |
 //! | `body` | the life of an executor of the pool: its pumps, from start to drain |
 //! | `listener` | pump: accepting and placing connections |
 //! | `links` | pump: items from other shards |
@@ -44,6 +45,8 @@ mod placement;
 #[cfg(feature = "broker")]
 mod process;
 mod read_ahead;
+#[cfg(feature = "broker")]
+mod rules;
 mod runtime;
 mod timekeeper;
 mod zmtp_ingest;
@@ -62,6 +65,7 @@ pub(crate) use local::LocalHost;
 pub use process::Broker;
 pub use zmtp_ingest::{ZmtpScratch, ingest_zmtp};
 
+use crate::auth::Permissions;
 use crate::carrier::LinkItem;
 use crate::ids::ShardId;
 use crate::shard::Door;
@@ -87,6 +91,13 @@ pub(crate) enum Item {
     },
     /// To an executor of a direct publisher: run this there.
     Begin(Begin),
+    /// To every shard: these are the rules of what sessions may do.
+    Permissions {
+        /// The rules.
+        permissions: Permissions,
+        /// The link for the answer, when nobody has or gets anything that they forbid.
+        followed: Link<()>,
+    },
     /// Stop: drain for so long, then end.
     Drain {
         /// The drain timeout.

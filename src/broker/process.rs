@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_executors::{
-    CoreId, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
+    CoreId, Link, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
 };
 
 use super::config::BrokerConfig;
+use super::rules::{NewRules, pass_on};
 use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
+use crate::auth::Permissions;
 use crate::control::ControlThread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
@@ -28,6 +30,8 @@ pub struct Broker {
     pulses: Vec<Pulse>,
     /// Ends behind the shards: it answers until they have drained.
     control: ControlThread,
+    /// To the control thread.
+    rules: Link<NewRules>,
 }
 
 impl Broker {
@@ -77,7 +81,10 @@ impl Broker {
         if sent.is_err() {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
-        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses, control })
+        let (rules, new_rules) = link(1);
+        let all = (0..shards).map(|shard| pool.commands(shard_id(shard))).collect();
+        control.spawn("rules", pass_on(new_rules, all));
+        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses, control, rules })
     }
 
     /// The addresses that it listens on, with the real ports.
@@ -112,6 +119,20 @@ impl Broker {
         &self.control
     }
 
+    /// Changes the rules of what peers may do, and returns when every shard follows them. A session that goes on with something
+    /// that it may no longer do ends with [`NotPermitted`](crate::ErrorCode::NotPermitted), and the error says what that is; what
+    /// still waits for it is dropped. A publisher is told at its next message that it may not publish. A direct publisher
+    /// leaves the registry, though streams that its subscribers have of it go on. All others notice nothing.
+    ///
+    /// # Errors
+    /// `Executor` when the control thread has ended.
+    pub fn set_permissions(&self, permissions: Permissions) -> Result<()> {
+        let ended = || Error::new(ErrorKind::Executor, "the control thread of the broker has ended");
+        let (followed, mut answer) = link(1);
+        self.rules.send_blocking(NewRules { permissions, followed }).map_err(|_| ended())?;
+        answer.recv_blocking().ok_or_else(ended)
+    }
+
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever
     /// is left.
     ///
@@ -129,9 +150,10 @@ impl Broker {
         self.pulses.iter().for_each(Pulse::drain);
         let (report, mut reports) = link(pool.shards());
         for shard in 0..pool.shards() {
-            let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
             // A shard that has ended needs no telling.
-            let _ = pool.commands(shard).send_blocking(Item::Drain { time: drain, report: report.clone() });
+            let _ = pool
+                .commands(shard_id(shard))
+                .send_blocking(Item::Drain { time: drain, report: report.clone() });
         }
         let joined = pool.join();
         self.control.end();
@@ -153,6 +175,10 @@ impl Broker {
         );
         Err(Error::new(ErrorKind::TimedOut, text))
     }
+}
+
+fn shard_id(shard: usize) -> ShardId {
+    ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"))
 }
 
 impl Drop for Broker {

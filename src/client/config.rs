@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use corecast_executors::{CoreSet, Idle};
 
+use crate::auth::Permissions;
 use crate::config::{Form, List, One, Optional, Plain};
 use crate::error::{Error, ErrorKind};
 use crate::fanout::{OverflowPolicy, QueueBounds};
@@ -151,6 +152,9 @@ configuration! {
 
         /// Longest frame body, in bytes.
         frame_bytes_max: usize = FRAME_BYTES_MAX_DEFAULT;
+
+        /// The rules of what subscribers may subscribe to at this publisher: those of the broker end there.
+        permissions: Permissions = Permissions::all();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Gone, Registration};
+use crate::auth::Identity;
 use crate::ids::{PublisherId, RequestId};
 
 /// A request of a session to the registry.
@@ -14,6 +15,8 @@ pub enum RegistryAsk {
         request: RequestId,
         /// The publisher, its endpoints and topics.
         registration: Registration,
+        /// The peer that asks, which may not be allowed to.
+        identity: Identity,
     },
     /// Renew the lease.
     Renew {

@@ -15,7 +15,7 @@ use super::session_state::{Phase, SessionState};
 use super::session_table::SessionTable;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
-use crate::auth::{Action, Verdict};
+use crate::auth::{Action, Permissions, Verdict};
 use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Sent, Turn};
@@ -30,6 +30,8 @@ use crate::zmtp::Step;
 pub(super) struct Base {
     pub(super) id: ShardId,
     pub(super) config: ShardConfig,
+    /// The rules in force: at first those of the configuration.
+    pub(super) permissions: Permissions,
     pub(super) clock: Clock,
     pub(super) turn: Turn,
     pub(super) sessions: SessionTable,
@@ -57,6 +59,7 @@ impl Base {
             counters: ShardCounters::default(),
             draining: false,
             untold: Untold::default(),
+            permissions: config.permissions.clone(),
             config,
         }
     }
@@ -97,9 +100,9 @@ impl Base {
     /// Asks whether a session may take an action. `false`: it may not, and is being closed.
     pub(super) fn may(&mut self, id: SessionId, action: Action<'_>) -> bool {
         let Some(session) = self.sessions.get(id) else { return false };
-        let verdict = self.config.permissions.permit(&session.identity, action);
+        let verdict = self.permissions.permit(&session.identity, action);
         if verdict == Verdict::Refused {
-            self.end(id, ErrorCode::NotPermitted, "this is not permitted to you");
+            self.end(id, ErrorCode::NotPermitted, &format!("you may not {action}"));
         }
         verdict == Verdict::Allowed
     }

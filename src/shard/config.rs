@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::registry::ModeRules;
 
-/// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed.
+/// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed but for its permissions.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
     /// The number of shards.
@@ -37,7 +37,7 @@ pub struct ShardConfig {
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
-    /// The rules of what sessions may do.
+    /// The rules of what sessions may do, until there are others: the only part that may change.
     pub permissions: Permissions,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
@@ -63,7 +63,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
-            permissions: Permissions::All,
+            permissions: Permissions::all(),
             turn_steps_max: TURN_STEPS_MAX,
             zmtp_publishers: false,
             zmtp_verbose: false,

@@ -2,6 +2,7 @@
 //! and still quick for those with a hundred thousand.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::ids::SubscriberId;
 use crate::topic::Filter;
@@ -91,6 +92,24 @@ impl Filters {
     /// The filters, in order.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Filter> {
         self.iter().map(|(filter, _)| filter)
+    }
+
+    /// The filters behind this one, or all of them, in order.
+    pub(super) fn keys_behind<'a>(
+        &'a self,
+        behind: Option<&Filter>,
+    ) -> impl Iterator<Item = &'a Filter> + use<'a> {
+        let (few, many) = match self {
+            Filters::Few(few) => {
+                let at = behind.map_or(0, |last| few.partition_point(|(filter, _)| filter <= last));
+                (Some(few[at..].iter().map(|(filter, _)| filter)), None)
+            }
+            Filters::Many(many) => {
+                let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+                (None, Some(many.range((from, Bound::Unbounded)).map(|(filter, _)| filter)))
+            }
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
     /// The filters, in order, each with the subscribers that asked for it.
@@ -183,6 +202,11 @@ mod tests {
                 prop_assert!(pairs.eq(wanted.iter().map(|(filter, who)| (filter, who))));
                 let each: BTreeSet<&Filter> = wanted.iter().map(|(filter, _)| filter).collect();
                 prop_assert_eq!(filters.len(), each.len());
+                for behind in &each {
+                    let later = each.iter().copied().filter(|filter| filter > behind);
+                    prop_assert!(filters.keys_behind(Some(*behind)).eq(later));
+                }
+                prop_assert!(filters.keys_behind(None).eq(each.iter().copied()));
                 prop_assert!(filters.keys().eq(each));
                 prop_assert_eq!(filters.is_empty(), wanted.is_empty());
             }

@@ -30,6 +30,7 @@
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
 //! | `deadlines` | the sweep over sessions |
+//! | `judgement` | what sessions and direct publishers go on with, while it is judged by new rules |
 //! | `publish` | HOT, no state: one batch to all that want it |
 //! | `zmtp` | no state: the words of ZeroMQ sockets |
 //!
@@ -60,6 +61,7 @@ mod holds;
 mod input;
 mod interest;
 mod joins;
+mod judgement;
 mod kind;
 mod links;
 mod liveness;

@@ -3,6 +3,7 @@
 //! holds a part and a set of numbers, however often publishers come and go.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::ids::{PublisherId, RequestId};
@@ -87,6 +88,15 @@ impl News {
     pub(super) fn unwatch_any(&mut self) -> Option<Option<Filter>> {
         let request = *self.watches.first_key_value()?.0;
         Some(self.unwatch(request))
+    }
+
+    /// The filters that are watched behind this one, or all of them, in order.
+    pub(super) fn filters_behind<'a>(
+        &'a self,
+        behind: Option<&Filter>,
+    ) -> impl Iterator<Item = &'a Filter> + use<'a> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        self.filters.range((from, Bound::Unbounded)).map(|(filter, _)| filter)
     }
 
     /// True if the session has heard of a publisher, or is about to.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::base::Base;
 use super::origin::Origin;
-use crate::auth::{Action, Verdict};
 use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
 use crate::fanout::{BadRoute, Chunk, Cutter, Deliveries, Fanout, Group, Messages, Offer, OverflowPolicy};
@@ -53,11 +52,8 @@ fn route(
         Origin::Here(id) => base.sessions.get(id),
         Origin::There(..) => None,
     };
-    let permissions = &base.config.permissions;
-    let may = |topic: &[u8]| match publisher {
-        Some(session) => permissions.permit(&session.identity, Action::Publish(topic)) == Verdict::Allowed,
-        None => true,
-    };
+    let publishable = publisher.map(|session| base.permissions.publishable(&session.identity));
+    let may = |topic: &[u8]| publishable.is_none_or(|topics| topics.has(topic));
     let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
     (fanout.route(bytes, messages, &mut base.turn, may), audience)
 }

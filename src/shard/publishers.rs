@@ -1,14 +1,15 @@
 //! Direct publishers, as shards deal with them: the first shard keeps the registry, every shard follows it in a
 //! directory and tells the sessions that watch.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::base::Base;
 use super::news::{News, up_frame};
-use crate::auth::{Action, Verdict};
+use crate::auth::{Action, Identity, Verdict};
 use crate::carrier::{Acks, ShardItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
@@ -32,6 +33,7 @@ const REGISTRY_SHARD: ShardId = ShardId(0);
 pub(super) type Served = Option<RegistryChange>;
 
 /// A registration that is answered when all shards know of it.
+#[derive(Clone, Copy)]
 struct Asker {
     shard: ShardId,
     session: SessionId,
@@ -53,6 +55,8 @@ pub(super) struct Publishers {
     filters: OverlapIndex<SessionId>,
     /// Sessions that have ended: their watches are taken out in turns.
     leaving: VecDeque<(SessionId, Box<News>)>,
+    /// On the first shard of a broker: who has made each registration.
+    registrants: BTreeMap<PublisherId, Identity>,
 }
 
 impl Publishers {
@@ -67,6 +71,7 @@ impl Publishers {
             watching: BTreeSet::new(),
             filters: OverlapIndex::default(),
             leaving: VecDeque::new(),
+            registrants: BTreeMap::new(),
         }
     }
 
@@ -105,16 +110,16 @@ impl Publishers {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
                 match read_registration(base, endpoints, topics) {
-                    Ok((_, topics)) if !may_register(base, id, &topics) => {
-                        let text = "a registration of topics that you may not publish";
-                        refuse(base, (id, request), ErrorCode::NotPermitted, text);
-                    }
                     Ok((endpoints, topics)) => {
+                        let Some(identity) = base.sessions.identity_of(id).cloned() else {
+                            return Some(None);
+                        };
                         let publisher = PublisherId(publisher);
                         let registration = Registration { publisher, epoch, endpoints, topics };
-                        return Some(self.ask(base, id, RegistryAsk::Register { request, registration }));
+                        let ask = RegistryAsk::Register { request, registration, identity };
+                        return Some(self.ask(base, id, ask));
                     }
-                    Err(text) => refuse(base, (id, request), ErrorCode::EndpointRefused, &text),
+                    Err(text) => refuse(base, (base.id, id), request, (ErrorCode::EndpointRefused, &text)),
                 }
             }
             Frame::Renew { publisher, epoch, request } => {
@@ -126,6 +131,10 @@ impl Publishers {
                 return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch }));
             }
             Frame::ListPublishers { request } => {
+                let all = Filter::parse(">").expect("`>` is a filter");
+                if !base.may(id, Action::WatchPublishers(&all)) {
+                    return Some(None);
+                }
                 let news = base.sessions.get_mut(id).map(|session| session.news.get_or_insert_default());
                 if news.is_some_and(|news| news.ask_list(RequestId(request)) > LISTS_WAITING_MAX) {
                     base.end(id, ErrorCode::SlowSubscriber, "too many lists of publishers wait to be read");
@@ -221,29 +230,14 @@ impl Publishers {
         let registry = self.registry.as_mut();
         let registry = registry.expect("a broker's first shard keeps the registry, and only it is asked");
         match ask {
-            RegistryAsk::Register { request, registration } => match registry.register(now, registration) {
-                Ok(change) => {
-                    let change = change.map(RegistryChange::Up);
-                    if let Some(change) = &change {
-                        self.tell_change(base, change);
-                    }
-                    self.unanswered.add(&self.acks, Asker { shard, session, request });
-                    self.answer_registered(base);
-                    return change;
-                }
-                Err(error) => self.refuse_lease(base, (shard, session), request, &error),
-            },
+            RegistryAsk::Register { request, registration, identity } => {
+                return self.register(base, Asker { shard, session, request }, (registration, identity));
+            }
             RegistryAsk::Renew { request, publisher, epoch } => match registry.renew(now, publisher, epoch) {
                 Ok(()) => self.registered(base, (shard, session), request),
-                Err(error) => self.refuse_lease(base, (shard, session), request, &error),
+                Err(error) => refuse_lease(base, (shard, session), request, &error),
             },
-            RegistryAsk::Unregister { publisher, epoch } => {
-                let change = registry.unregister(publisher, epoch).map(RegistryChange::Down);
-                if let Some(change) = &change {
-                    self.tell_change(base, change);
-                }
-                return change;
-            }
+            RegistryAsk::Unregister { publisher, epoch } => return self.unregister(base, publisher, epoch),
             RegistryAsk::List { request, behind } => {
                 let (mut bytes, mut last) = (Vec::new(), None);
                 for (registration, left) in registry.list(now, behind) {
@@ -268,15 +262,59 @@ impl Publishers {
         None
     }
 
-    fn refuse_lease(
+    /// A registration is refused whole if any of its topics is not permitted.
+    fn register(
         &mut self,
         base: &mut Base,
-        to: (ShardId, SessionId),
-        request: RequestId,
-        error: &LeaseError,
-    ) {
-        let (text, code) = (error.to_string(), error.code().number());
-        answer_at(base, to, encode_to_vec(&Frame::Error { text: &text, request: request.0, code }));
+        asker: Asker,
+        (new, identity): (Registration, Identity),
+    ) -> Served {
+        let Asker { shard, session, request } = asker;
+        let publisher = new.publisher;
+        if let Some(topic) = first_refused(base, &identity, &new.topics) {
+            let text = format!("you may not {}", Action::Register(topic));
+            refuse(base, (shard, session), request, (ErrorCode::NotPermitted, &text));
+            return None;
+        }
+        match self.registry.as_mut()?.register(base.clock.now(), new) {
+            Ok(change) => {
+                self.registrants.insert(publisher, identity);
+                let change = change.map(RegistryChange::Up);
+                if let Some(change) = &change {
+                    self.tell_change(base, change);
+                }
+                self.unanswered.add(&self.acks, asker);
+                self.answer_registered(base);
+                change
+            }
+            Err(error) => {
+                refuse_lease(base, (shard, session), request, &error);
+                None
+            }
+        }
+    }
+
+    fn unregister(&mut self, base: &mut Base, publisher: PublisherId, epoch: u64) -> Served {
+        let change = RegistryChange::Down(self.registry.as_mut()?.unregister(publisher, epoch)?);
+        self.tell_change(base, &change);
+        Some(change)
+    }
+
+    /// Judges the registration behind that of this publisher by the rules in force, and takes it back if who made it may not
+    /// have it any more: it is told so when it registers again. Returns the publisher, and the change that follows. `None`:
+    /// there is no such registration.
+    pub(super) fn judge_next(
+        &mut self,
+        base: &mut Base,
+        behind: Option<PublisherId>,
+    ) -> Option<(PublisherId, Served)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let (publisher, identity) = self.registrants.range((from, Bound::Unbounded)).next()?;
+        let registration = self.directory.get(*publisher).expect("the directory has every registration");
+        base.turn.spend(registration.topics.len() * base.permissions.steps());
+        let is_refused = first_refused(base, identity, &registration.topics).is_some();
+        let (publisher, epoch) = (*publisher, registration.epoch);
+        Some((publisher, is_refused.then(|| self.unregister(base, publisher, epoch)).flatten()))
     }
 
     fn registered(&self, base: &mut Base, to: (ShardId, SessionId), request: RequestId) {
@@ -338,6 +376,7 @@ impl Publishers {
 
     fn on_down(&mut self, base: &mut Base, Gone { publisher, epoch, expired }: Gone) {
         let known = self.directory.down(publisher, epoch).expect("a directory follows the registry");
+        self.registrants.remove(&publisher);
         self.leavers.add(known, expired, base.clock.now());
         let reason = down_reason(expired);
         for id in self.sessions_that_know(base, publisher) {
@@ -404,16 +443,18 @@ fn read_registration(
     }
 }
 
-/// A registration is refused whole if any of its topics is.
-fn may_register(base: &Base, id: SessionId, topics: &[Filter]) -> bool {
-    let Some(session) = base.sessions.get(id) else { return false };
-    let permissions = &base.config.permissions;
-    let verdict = |topic| permissions.permit(&session.identity, Action::Register(topic));
-    topics.iter().all(|topic| verdict(topic) == Verdict::Allowed)
+/// The first of these topics of which `identity` may not be a direct publisher.
+fn first_refused<'a>(base: &Base, identity: &Identity, topics: &'a [Filter]) -> Option<&'a Filter> {
+    let verdict = |topic| base.permissions.permit(identity, Action::Register(topic));
+    topics.iter().find(|topic| verdict(topic) == Verdict::Refused)
 }
 
-fn refuse(base: &mut Base, (id, request): (SessionId, RequestId), code: ErrorCode, text: &str) {
-    base.answer(id, &Frame::Error { text, request: request.0, code: code.number() });
+fn refuse(base: &mut Base, to: (ShardId, SessionId), request: RequestId, (code, text): (ErrorCode, &str)) {
+    answer_at(base, to, encode_to_vec(&Frame::Error { text, request: request.0, code: code.number() }));
+}
+
+fn refuse_lease(base: &mut Base, to: (ShardId, SessionId), request: RequestId, error: &LeaseError) {
+    refuse(base, to, request, (error.code(), &error.to_string()));
 }
 
 fn answer_at(base: &mut Base, (shard, session): (ShardId, SessionId), bytes: Vec<u8>) {

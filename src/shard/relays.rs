@@ -341,7 +341,7 @@ mod tests {
     use super::super::door::Door;
     use super::super::rig::{Rig, message};
     use super::*;
-    use crate::auth::{Action, Identity, Permissions, Verdict};
+    use crate::auth::{Permissions, Rights};
     use crate::fanout::OverflowPolicy;
     use crate::registry::{Mode, ModeRules};
     use crate::wire::greeting::GREETING_BYTES;
@@ -426,13 +426,8 @@ mod tests {
 
     #[test]
     fn a_rule_against_anonymous_publishers_is_not_one_against_relays() {
-        fn decide(identity: &Identity, action: Action<'_>) -> Verdict {
-            match (identity, action) {
-                (Identity::Anonymous(_), Action::Publish(_)) => Verdict::Refused,
-                _ => Verdict::Allowed,
-            }
-        }
-        let mut rig = Rig::new(&ShardConfig { permissions: Permissions::Test(decide), ..config() });
+        let permissions = Permissions::all().local(Rights::all().publish([]));
+        let mut rig = Rig::new(&ShardConfig { permissions, ..config() });
         let subscriber = rig.open_zmtp(b"SUB");
         zmtp_subscribe(&mut rig, subscriber, std::iter::once("a".into()));
         assert!(register(&mut rig, 1, "a").0);

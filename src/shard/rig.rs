@@ -34,9 +34,14 @@ impl Rig {
         Rig::new(&ShardConfig { shards, ..ShardConfig::default() })
     }
 
-    /// A client that is open, and has read its welcome.
+    /// A client of this host that is open, and has read its welcome.
     pub(super) fn open(&mut self, shard: usize, policy: OverflowPolicy) -> SessionId {
-        let id = self.shards[shard].on_open(Door::Native, Identity::Anonymous(None)).unwrap();
+        self.open_as(shard, policy, Identity::Anonymous(None))
+    }
+
+    /// The same of any client.
+    pub(super) fn open_as(&mut self, shard: usize, policy: OverflowPolicy, identity: Identity) -> SessionId {
+        let id = self.shards[shard].on_open(Door::Native, identity).unwrap();
         self.shards[shard].on_greeting(id, Ok(Features::NONE));
         self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire(), previous: 0, ticket: 0 }]);
         self.take(shard, id);

@@ -145,7 +145,8 @@ impl SessionTable {
         })
     }
 
-    pub(super) fn ids(&self) -> Vec<SessionId> {
+    /// The sessions.
+    pub fn ids(&self) -> Vec<SessionId> {
         self.slots.iter().filter_map(|(slot, _)| self.in_slot(slot)).collect()
     }
 }

@@ -11,6 +11,7 @@ use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
 use super::joins::Joins;
+use super::judgement::Judgement;
 use super::kind::Kind;
 use super::links::Links;
 use super::membership::Membership;
@@ -24,7 +25,7 @@ use super::succession::Succession;
 use super::upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
-use crate::auth::Identity;
+use crate::auth::{Identity, Permissions};
 use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, ShardId};
@@ -69,6 +70,7 @@ pub struct Shard {
     pub(super) publishers: Publishers,
     pub(super) succession: Succession,
     deadlines: Deadlines,
+    judgement: Judgement,
 }
 
 impl Shard {
@@ -84,6 +86,7 @@ impl Shard {
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             succession: Succession::default(),
             deadlines: Deadlines::default(),
+            judgement: Judgement::default(),
             base: Base::new(id, config, now),
         }
     }
@@ -283,6 +286,25 @@ impl Shard {
         self.settle();
     }
 
+    /// These are the rules of what sessions may do: each question is answered by them from now on, and all that sessions and
+    /// direct publishers go on with is judged by them, in turns. Call it again until it returns true: then nobody has, or
+    /// gets, anything that the rules forbid.
+    pub fn on_permissions(&mut self, permissions: &Permissions) -> bool {
+        self.base.turn.begin();
+        if self.base.permissions != *permissions {
+            self.base.permissions = permissions.clone();
+            self.judgement.begin();
+        }
+        while self.judgement.has_work() && !self.base.turn.is_over() {
+            let base = &mut self.base;
+            if let Some(change) = self.judgement.go_on(base, &self.watches, &mut self.publishers) {
+                self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+            }
+            self.settle();
+        }
+        !self.judgement.has_work()
+    }
+
     /// A direct publisher could not be connected to: it is tried again while it is known.
     pub fn on_dial_failed(&mut self, publisher: PublisherId) {
         self.demand.relays.on_dial_failed(&self.base, publisher);
@@ -300,12 +322,6 @@ impl Shard {
         }
         self.base.farewell_when_drained();
         self.settle();
-    }
-
-    /// The time to drain is over: every session ends now.
-    pub fn on_drain_deadline(&mut self) {
-        let ids = self.base.sessions.ids();
-        self.base.outbox.abort.extend(ids);
     }
 
     /// True if it stops, has nobody left and owes its neighbours nothing, nor these the far ends of carriers.

@@ -116,6 +116,12 @@ impl Watches {
         self.own.range(all).map(|((_, request), _)| *request).collect()
     }
 
+    /// The topics that a session watches.
+    pub(super) fn topics_of(&self, session: SessionId) -> impl Iterator<Item = &Bytes> {
+        let all = (session, RequestId(0))..=(session, RequestId(u32::MAX));
+        self.own.range(all).map(|(_, topic)| topic)
+    }
+
     pub(super) fn add_asked(&mut self, from: ShardId, number: u64, topic: Bytes) {
         let watched = watched(&mut self.topics, &mut self.swept.0, &topic);
         watched.asked.insert((from, number), None);

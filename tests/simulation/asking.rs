@@ -12,7 +12,7 @@ use crate::violation::Checked;
 use crate::world::World;
 
 /// A filter of [`FILTERS`].
-fn filter(text: &str) -> Filter {
+pub(crate) fn filter(text: &str) -> Filter {
     match text.strip_prefix("prefix:") {
         Some(prefix) => Filter::prefix(prefix.as_bytes()).expect("a short prefix"),
         None => Filter::parse(text).expect("a filter"),

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     AcknowledgeEarly,
     /// A message gets lost that comes behind the answer to its subscription, but was said before it.
     LoseJoined,
+    /// A shard says that it follows new rules, and does not.
+    IgnoreRules,
 }
 
 /// A fault that waits for its turn.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
+use crate::rules::{Part, RuleBook};
 
 /// A message, or a gap, that a client sent.
 pub(crate) struct Message {
@@ -31,8 +32,9 @@ pub(crate) struct Message {
 pub(crate) struct Subscribed {
     pub(crate) filter: Filter,
     pub(crate) subscriber: u32,
-    /// The epoch in which it was requested.
+    /// The epoch in which it was requested, and the step.
     asked_in: u64,
+    asked_at: u64,
     /// The step in which it was known to be in force.
     pub(crate) since: Option<u64>,
     /// The epoch in which it was taken back.
@@ -103,6 +105,8 @@ pub(crate) struct SessionBook {
     pub(crate) requests: BTreeMap<u32, Request>,
     /// By request.
     pub(crate) watches: BTreeMap<u32, Watch>,
+    /// Its side, which decides about the rules for it.
+    pub(crate) part: Part,
     /// The error for its broken rule.
     pub(crate) expects: Option<ErrorCode>,
     /// The broker ended it.
@@ -112,8 +116,9 @@ pub(crate) struct SessionBook {
 }
 
 impl SessionBook {
-    fn new() -> Self {
-        SessionBook { topics: TOPICS.iter().map(|_| TopicBook::default()).collect(), ..Default::default() }
+    fn new(part: Part) -> Self {
+        let topics = TOPICS.iter().map(|_| TopicBook::default()).collect();
+        SessionBook { topics, part, ..Default::default() }
     }
 
     /// True if a message must reach this session, or be reported as missing.
@@ -123,6 +128,18 @@ impl SessionBook {
                 && s.ended_in.is_none_or(|ended| message.epoch < ended)
         };
         message.taken && self.matching(message.topic).any(owes)
+    }
+
+    /// True if the session goes on with a subscription that new rules forbid.
+    pub(crate) fn is_forbidden(&self, rules: &RuleBook) -> bool {
+        let mut there = self.subscribed.iter().filter(|s| s.over.is_none());
+        self.part == Part::Subscriber && there.any(|s| rules.forbid_filter(&s.filter))
+    }
+
+    /// True if a message that was said in that step was routed here against the rules.
+    pub(crate) fn may_not_have(&self, rules: &RuleBook, said_at: u64) -> bool {
+        let mut there = self.subscribed.iter().filter(|s| s.stands());
+        self.part == Part::Subscriber && there.any(|s| rules.forbid_delivery(&s.filter, said_at))
     }
 
     /// True if a message may ever have reached this session.
@@ -186,11 +203,11 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// A client connects.
-    pub(crate) fn open(&mut self) {
+    pub(crate) fn open(&mut self, part: Part) {
         self.by_topic.resize_with(TOPICS.len(), Vec::new);
         self.by_publisher.push(Vec::new());
         self.unread.push(VecDeque::new());
-        self.sessions.push(SessionBook::new());
+        self.sessions.push(SessionBook::new(part));
     }
 
     /// True if this client may publish on the topic; if nobody owns the topic, the client does from now on.
@@ -240,11 +257,19 @@ impl Ledger {
         index
     }
 
-    /// Records that a shard has read what a client sent up to `heard`, and, if `taken`, takes it.
-    pub(crate) fn read(&mut self, publisher: usize, heard: u64, taken: bool) {
+    /// Records that a shard has read what a client sent up to `heard`, and, if `taken`, takes it up to the first message of a
+    /// topic that it does not take.
+    pub(crate) fn read(
+        &mut self,
+        publisher: usize,
+        heard: u64,
+        mut taken: bool,
+        takes: impl Fn(usize) -> bool,
+    ) {
         while let Some(index) = self.unread[publisher].front()
             && self.messages[*index].ends_at <= heard
         {
+            taken = taken && takes(self.messages[*index].topic);
             self.messages[*index].taken = taken;
             self.unread[publisher].pop_front();
         }
@@ -256,6 +281,21 @@ impl Ledger {
         of.get(usize::try_from(sequence).ok()?.checked_sub(1)?).copied()
     }
 
+    /// True if some rules may have ended that session.
+    pub(crate) fn may_be_refused(&self, client: usize, rules: &RuleBook) -> bool {
+        let book = &self.sessions[client];
+        match book.part {
+            Part::Stranger => false,
+            Part::Publisher => {
+                let mut own = self.messages.iter().filter(|message| message.publisher == client);
+                own.any(|message| rules.may_have_refused_message(message.topic, message.said_at))
+            }
+            Part::Subscriber => {
+                book.subscribed.iter().any(|s| rules.may_have_refused_filter(&s.filter, (s.asked_at, s.over)))
+            }
+        }
+    }
+
     /// True if everything that a client sent up to there has been taken.
     pub(crate) fn is_taken(&self, publisher: usize, up_to: u64) -> bool {
         let said = self.by_publisher[publisher].iter().map(|index| &self.messages[*index]);
@@ -264,7 +304,7 @@ impl Ledger {
 
     /// A client asks for a filter.
     pub(crate) fn subscribe(&mut self, client: usize, request: u32, filter: Filter, subscriber: u32) {
-        let (asked_in, epoch) = (self.epoch, self.epoch);
+        let (asked_in, epoch, asked_at) = (self.epoch, self.epoch, self.step);
         let (messages, by_topic) = (&self.messages, &self.by_topic);
         let book = &mut self.sessions[client];
         for (topic, topic_book) in book.topics.iter_mut().enumerate() {
@@ -283,7 +323,8 @@ impl Ledger {
             }
         }
         book.requests.insert(request, Request::Subscribe(book.subscribed.len()));
-        let subscribed = Subscribed { filter, subscriber, asked_in, since: None, ended_in: None, over: None };
+        let subscribed =
+            Subscribed { filter, subscriber, asked_in, asked_at, since: None, ended_in: None, over: None };
         book.subscribed.push(subscribed);
     }
 

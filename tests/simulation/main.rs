@@ -11,6 +11,7 @@
 //! | `client` | the other end of one connection: bytes out, bytes in |
 //! | `oracle` | the invariants; it knows the requests and the answers, and nothing of shards |
 //! | `ledger` | its books: publishers' messages, and subscriptions with their times |
+//! | `rules` | the rules of what clients may do, as they change |
 //! | `violation` | the report of a broken invariant |
 //! | `joined` | two brokers joined by a loopback carrier |
 //! | `fault` | the deliberate fault, so that the oracle is seen to catch it |
@@ -25,6 +26,7 @@ mod ledger;
 mod oracle;
 mod plan;
 mod pumps;
+mod rules;
 mod steps;
 mod strangers;
 mod violation;
@@ -134,6 +136,12 @@ fn a_flush_that_is_forgotten_is_caught() {
 #[test]
 fn a_hole_in_a_stream_that_has_just_been_joined_is_caught() {
     is_caught(Fault::LoseJoined, &[Kind::Lost, Kind::Misplaced]);
+}
+
+#[test]
+fn a_shard_that_does_not_follow_new_rules_is_caught() {
+    // Messages that it should not have taken are nobody's; those that only the rules before forbid it does not take.
+    is_caught(Fault::IgnoreRules, &[Kind::Forbidden, Kind::Unasked, Kind::Lost]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use corecast::{ErrorCode, OverflowPolicy};
 use crate::client::{Arrived, Incoming};
 use crate::ledger::{Follow, Ledger, Request};
 use crate::plan::{Plan, TOPICS, TOPICS_OWNED};
+use crate::rules::{Part, RuleBook};
 use crate::violation::{Checked, Kind, Violation, ensure};
 
 /// The wire's reason of a gap that an egress queue made.
@@ -21,6 +22,7 @@ pub(crate) const PING_TOKEN: u64 = 0x0123_4567_89ab_cdef;
 #[derive(Default)]
 pub(crate) struct Oracle {
     pub(crate) ledger: Ledger,
+    pub(crate) rules: RuleBook,
     /// A drain has begun.
     pub(crate) draining: bool,
     /// Messages that clients received, messages reported to them as missing, and gap notices.
@@ -79,6 +81,9 @@ impl Oracle {
         let book = &mut self.ledger.sessions[client];
         if !book.may_get(message) {
             return wrong(Kind::Unasked, if message.taken { "was not asked for" } else { "was not taken" });
+        }
+        if book.may_not_have(&self.rules, message.said_at) {
+            return wrong(Kind::Forbidden, "is not for this client any more");
         }
         let policy = book.policy;
         let topic = &mut book.topics[message.topic];
@@ -152,8 +157,10 @@ impl Oracle {
     }
 
     fn closed(&mut self, client: usize, request: u32, code: ErrorCode) -> Checked {
+        let is_refused = code == ErrorCode::NotPermitted && self.ledger.may_be_refused(client, &self.rules);
         let book = &mut self.ledger.sessions[client];
         let meant = book.expects == Some(code)
+            || is_refused
             || (self.draining && code == ErrorCode::ShuttingDown)
             || (book.policy == Some(OverflowPolicy::Disconnect) && code == ErrorCode::SlowSubscriber);
         ensure(request == 0 && meant, Kind::WrongClose, || format!("client {client}: {code} ({request})"))?;
@@ -178,8 +185,18 @@ impl Oracle {
                 ensure(book.expects.is_none(), Kind::WrongClose, || {
                     format!("client {client} should be gone")
                 })?;
+                ensure(!book.is_forbidden(&self.rules), Kind::Forbidden, || {
+                    format!("client {client} should be gone by the rules")
+                })?;
                 self.counts(client)?;
             }
+        }
+        for message in self.ledger.messages.iter().filter(|message| message.taken) {
+            let is_judged = self.ledger.sessions[message.publisher].part == Part::Publisher;
+            let is_forbidden = is_judged && self.rules.forbid_message(message.topic, message.said_at);
+            ensure(!is_forbidden, Kind::Forbidden, || {
+                format!("client {} publishes on {}", message.publisher, TOPICS[message.topic])
+            })?;
         }
         self.ledger.epoch += 1;
         Ok(())

@@ -63,6 +63,9 @@ pub(crate) struct Plan {
     pub(crate) calm: bool,
     /// True if publishers send gaps of their own, so that more is reported missing than was dropped.
     pub(crate) tells_gaps: bool,
+    /// The number, of 1,000 steps, that change the rules of what clients may do, unless it is calm: whoever does what the
+    /// rules forbid is thrown out.
+    pub(crate) rule_changes: u32,
     /// It ends with a drain, not with everybody leaving.
     pub(crate) drains: bool,
 }
@@ -84,6 +87,7 @@ impl Plan {
         // In half of the worlds a batch is cut wherever something new comes.
         let mut turns = fastrand::Rng::with_seed(seed ^ 0x7475_726e);
         let turn_steps_max = if turns.bool() { TURN_STEPS_MAX } else { turns.usize(1..60) };
+        let mut rules = fastrand::Rng::with_seed(seed ^ 0x7275_6c65);
         Plan {
             seed,
             config: ShardConfig {
@@ -104,6 +108,7 @@ impl Plan {
             stalls: [2, 10, 40][rng.usize(..3)],
             calm: rng.bool(),
             tells_gaps: rng.u8(0..4) == 0,
+            rule_changes: [0, 2, 10][rules.usize(..3)],
             drains: rng.bool(),
         }
     }

@@ -111,7 +111,10 @@ impl World {
         while host.shard.sessions().is_behind(id) {
             host.shard.go_on(id);
         }
-        self.oracle.ledger.read(client, connection.heard, listens && !host.draining);
+        let (taken, shard) = (listens && !host.draining, connection.shard);
+        let part = self.oracle.ledger.sessions[client].part;
+        let takes = |topic| self.oracle.rules.takes(shard, part, topic);
+        self.oracle.ledger.read(client, connection.heard, taken, takes);
         true
     }
 

@@ -1,13 +1,14 @@
 //! The possible next steps. Each step is one action of one party; the seed decides which.
 
 use crate::client::Client;
+use crate::fault::Fault;
 use crate::oracle::REASON_PUBLISHER;
 use crate::plan::{PAYLOAD_BYTES_MAX, RUN_MESSAGES, TOPICS};
 use crate::pumps::Connection;
+use crate::rules::Part;
 use crate::violation::Checked;
 use crate::world::{CLIENTS_MAX, World};
 use corecast::OverflowPolicy;
-use corecast::internals::auth::Identity;
 use corecast::internals::shard::Door;
 use corecast::internals::wire::run::{RunBytes, RunMessage};
 use corecast::internals::wire::{Features, Frame};
@@ -30,6 +31,7 @@ impl World {
     /// One thing happens.
     pub(crate) fn step(&mut self) -> Checked {
         self.oracle.ledger.step += 1;
+        self.rules_step();
         match self.rng.u32(0..1_000) {
             0..250 => self.publish(),
             250..450 => self.somebody_is_read(),
@@ -56,6 +58,28 @@ impl World {
             self.audit(shard)?;
         }
         Ok(())
+    }
+
+    /// The rules change, or some shard does a turn to follow them; mostly neither.
+    fn rules_step(&mut self) {
+        let rng = &mut self.rules_rng;
+        if self.oracle.rules.are_followed() {
+            if !self.plan.calm && rng.u32(0..1_000) < self.plan.rule_changes {
+                self.oracle.rules.change(rng, self.oracle.ledger.step);
+            }
+        } else if rng.u8(0..8) == 0 {
+            let shard = rng.usize(..self.hosts.len());
+            self.follow_rules(shard);
+        }
+    }
+
+    /// One turn of a shard that follows new rules. `false`: it follows the last ones.
+    pub(crate) fn follow_rules(&mut self, shard: usize) -> bool {
+        let Some(permissions) = self.oracle.rules.next_for(shard) else { return false };
+        if self.fault.strikes(Fault::IgnoreRules) || self.hosts[shard].shard.on_permissions(&permissions) {
+            self.oracle.rules.follows(shard, self.oracle.ledger.step);
+        }
+        true
     }
 
     /// Stops one shard after the other, while everything goes on.
@@ -137,14 +161,14 @@ impl World {
 
     /// A client connects and says greeting and hello.
     pub(crate) fn connect(&mut self) -> Option<usize> {
-        let client = self.accept()?;
+        let client = self.accept(Part::Subscriber)?;
         let policy = self.plan.draw_policy(&mut self.rng);
         self.clients[client].greet(policy);
         Some(client)
     }
 
     fn connect_publisher(&mut self) {
-        let Some(client) = self.accept() else { return };
+        let Some(client) = self.accept(Part::Publisher) else { return };
         let asked = self.plan.draw_policy(&mut self.rng);
         let policy = OverflowPolicy::from_wire(asked).unwrap_or(self.plan.config.overflow);
         // A publisher that is thrown out in the middle of a read would have some of it taken, and some not.
@@ -155,9 +179,9 @@ impl World {
     }
 
     /// Accepts a connection that has sent nothing yet.
-    pub(crate) fn accept(&mut self) -> Option<usize> {
+    pub(crate) fn accept(&mut self, part: Part) -> Option<usize> {
         let shard = self.any_shard();
-        let Some(session) = self.hosts[shard].shard.on_open(Door::Native, Identity::Anonymous(None)) else {
+        let Some(session) = self.hosts[shard].shard.on_open(Door::Native, part.identity()) else {
             assert!(self.hosts[shard].draining, "only a shard that stops takes nobody");
             return None;
         };
@@ -167,7 +191,7 @@ impl World {
         self.clients.push(Client::offering(features));
         self.connections.push(Connection::new(shard, session));
         self.by_session.insert((shard, session), client);
-        self.oracle.ledger.open();
+        self.oracle.ledger.open(part);
         Some(client)
     }
 

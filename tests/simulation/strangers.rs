@@ -3,6 +3,7 @@
 use corecast::internals::wire::{Frame, greeting};
 use corecast::{ErrorCode, OverflowPolicy};
 
+use crate::rules::Part;
 use crate::world::World;
 
 /// A way to break a rule.
@@ -50,7 +51,7 @@ impl World {
         if matches!(offence, Offence::BlockUnasked) && self.plan.config.overflow == OverflowPolicy::Block {
             return;
         }
-        let Some(client) = self.accept() else { return };
+        let Some(client) = self.accept(Part::Stranger) else { return };
         self.oracle.ledger.sessions[client].expects = Some(code);
         let begins_well = !matches!(
             offence,

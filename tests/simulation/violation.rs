@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Corrupted,
     /// A message or a gap arrived at a session that had not subscribed to its topic, or no longer.
     Unasked,
+    /// Something was done, or a session goes on, that the rules do not permit.
+    Forbidden,
     /// A message arrived a second time.
     Duplicated,
     /// A message arrived after a later one of its publisher and topic.

@@ -16,6 +16,7 @@ use crate::fault::{Armed, Fault};
 use crate::oracle::Oracle;
 use crate::plan::{GAPS_BYTES_MAX, Plan};
 use crate::pumps::{Connection, Host};
+use crate::rules::RuleBook;
 use crate::violation::{Checked, Kind, Violation, ensure};
 
 /// Clients at the same time, at the most.
@@ -28,6 +29,8 @@ const ROUNDS_MAX: usize = 20_000;
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) rng: fastrand::Rng,
+    /// For the rules of what clients may do.
+    pub(crate) rules_rng: fastrand::Rng,
     pub(crate) now: MonotonicNs,
     pub(crate) hosts: Vec<Host>,
     /// From shard, to shard.
@@ -70,11 +73,12 @@ impl World {
             links: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
             fault: Armed::new(fault, rng.u32(0..30)),
             rng,
+            rules_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6368_616e),
             now,
             connections: Vec::new(),
             clients: Vec::new(),
             by_session: HashMap::new(),
-            oracle: Oracle::default(),
+            oracle: Oracle { rules: RuleBook::of(shards), ..Oracle::default() },
             plan,
         }
     }
@@ -194,6 +198,7 @@ impl World {
                 moved |= self.link_room(shard, other);
                 moved |= self.drain_link(other, shard, usize::MAX);
             }
+            moved |= self.follow_rules(shard);
             self.audit(shard)?;
         }
         for client in 0..self.clients.len() {
@@ -310,5 +315,7 @@ impl Summary {
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
         assert!(self.joined > 1_000, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
+        let refused = self.closes.iter().find(|(label, _)| *label == "not_permitted");
+        assert!(refused.is_some_and(|(_, count)| *count > 1_000), "{self:?}");
     }
 }

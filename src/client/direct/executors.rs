@@ -9,7 +9,6 @@ use corecast_executors::{
     link, spawn_plain, start,
 };
 
-use crate::auth::Permissions;
 use crate::broker::{Begin, ExecutorConfig, Item, chain, run_shard};
 use crate::client::config::DirectConfig;
 use crate::client::session::Session;
@@ -48,8 +47,7 @@ fn executor_config(
         overflow: config.overflow.unwrap_or(terms.overflow),
         heartbeat: terms.heartbeat,
         direct: Some(id),
-        // A publisher has no rules of its own: all who can connect to it may subscribe.
-        permissions: Permissions::All,
+        permissions: config.permissions.clone(),
         ..ShardConfig::default()
     };
     ExecutorConfig { shard, connect: session.config.connect.clone() }

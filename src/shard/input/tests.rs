@@ -5,26 +5,29 @@ mod turns;
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::{Identity, Permissions, Verdict};
+use crate::auth::{Permissions, Rights};
 use crate::fanout::OverflowPolicy;
 use crate::registry::{Mode, ModeRules};
 use crate::shard::config::ShardConfig;
 use crate::shard::rig::{Rig, message, subscribe};
 use crate::zmtp::{command, put_message};
 
-/// Shards on which nothing that begins with `secret` may be done.
+/// A shard on which sessions may receive everything, publish `a`, and register `open`; `secret` is for nobody.
 fn with_secrets() -> Rig {
-    fn decide(_: &Identity, action: Action<'_>) -> Verdict {
-        let about = match action {
-            Action::Publish(topic) | Action::WatchSubscribers(topic) => topic,
-            Action::Subscribe(filter) | Action::WatchPublishers(filter) | Action::Register(filter) => {
-                filter.as_bytes()
-            }
-        };
-        if about.starts_with(b"secret") { Verdict::Refused } else { Verdict::Allowed }
-    }
+    let filter = |text| Filter::parse(text).expect("a filter");
+    let rights = Rights::all().publish([filter("a")]).register([filter("open")]);
+    with(Permissions::all().local(rights))
+}
+
+/// A shard on which sessions may have to do with `open` alone.
+fn with_open_topics() -> Rig {
+    let open = || [Filter::parse("open").expect("a filter")];
+    with(Permissions::all().local(Rights::none().publish(open()).subscribe(open()).register(open())))
+}
+
+fn with(permissions: Permissions) -> Rig {
     Rig::new(&ShardConfig {
-        permissions: Permissions::Test(decide),
+        permissions,
         modes: Arc::new(ModeRules::new(Vec::new(), Mode::Direct).expect("rules")),
         ..ShardConfig::default()
     })
@@ -46,8 +49,9 @@ fn what_is_not_permitted_ends_the_session_after_what_is() {
 fn every_question_of_a_session_is_asked() {
     let watch_publishers = Frame::WatchPublishers { filter: b"secret", request: 1, kind: 1 };
     let watch_subscribers = Frame::WatchSubscribers { topic: b"secret", request: 1 };
-    for frame in [subscribe("secret", 1), watch_subscribers, watch_publishers, message("secret", 1)] {
-        let mut rig = with_secrets();
+    let list = Frame::ListPublishers { request: 1 };
+    for frame in [subscribe("secret", 1), watch_subscribers, watch_publishers, list, message("secret", 1)] {
+        let mut rig = with_open_topics();
         let id = rig.open(0, OverflowPolicy::DropOldest);
         rig.say(0, id, &[frame]);
         assert_eq!(rig.hears(0, id), "not_permitted");
@@ -78,7 +82,7 @@ fn zeromq_sockets_are_asked_the_same() {
     let cases: [(&[u8; 3], Vec<u8>); 2] =
         [(b"SUB", command::subscription(true, b"secret", true)), (b"PUB", message.to_vec())];
     for (socket_type, bytes) in cases {
-        let mut rig = with_secrets();
+        let mut rig = with_open_topics();
         let id = rig.open_zmtp(socket_type);
         assert_eq!(rig.shards[0].sessions().phase(id), Some(Phase::Open));
         rig.say_zmtp(id, &bytes);
