@@ -80,7 +80,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
     let listen = |address: &HttpAddress| HttpServer::listen(&address.0, &config.listeners);
-    let (server, _metrics_file) = metrics.as_ref().map(listen).transpose()?.unzip();
+    let server = metrics.as_ref().map(listen).transpose()?;
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {

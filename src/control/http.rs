@@ -28,19 +28,21 @@ const FOLD_PERIOD: Duration = Duration::from_secs(1);
 /// The open listeners of a server that does not serve yet.
 #[derive(Debug)]
 pub struct HttpServer {
+    /// Removed while the sockets still listen.
+    file: Option<SocketFile>,
     sockets: Vec<ListeningSocket>,
     endpoint: Endpoint,
 }
 
 impl HttpServer {
-    /// Listens at `endpoint`. The file of a Unix socket is the caller's to remove, while the server still listens.
+    /// Listens at `endpoint`.
     ///
     /// # Errors
     /// As for [`transport::listen`].
-    pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<(Self, Option<SocketFile>)> {
+    pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
         let Listening { file, sockets, endpoint } = transport::listen(endpoint, config).map_err(failed)?;
-        Ok((HttpServer { sockets, endpoint }, file))
+        Ok(HttpServer { file, sockets, endpoint })
     }
 
     /// The endpoint, with the real port.
@@ -51,11 +53,12 @@ impl HttpServer {
     /// Serves these pages for as long as it is polled: a task of [`ControlThread::spawn`](super::ControlThread::spawn).
     /// Returns an error if no descriptor is left to begin with.
     pub async fn serve(self, pages: Pages) -> Error {
-        match ControlListeners::adopt(self.sockets) {
-            Ok(listeners) => match first(accept_for_ever(listeners, &pages), fold_for_ever(&pages)).await {
-                Either::Left(never) | Either::Right(never) => match never {},
-            },
-            Err(error) => Error::io("cannot serve metrics", error),
+        let listeners = match ControlListeners::adopt(self.sockets) {
+            Ok(listeners) => listeners,
+            Err(error) => return Error::io("cannot serve metrics", error),
+        };
+        match first(accept_for_ever(listeners, self.file, &pages), fold_for_ever(&pages)).await {
+            Either::Left(never) | Either::Right(never) => match never {},
         }
     }
 }
@@ -69,7 +72,14 @@ async fn fold_for_ever(pages: &Pages) -> Infallible {
     }
 }
 
-async fn accept_for_ever(mut listeners: ControlListeners, pages: &Pages) -> Infallible {
+async fn accept_for_ever(
+    mut listeners: ControlListeners,
+    file: Option<SocketFile>,
+    pages: &Pages,
+) -> Infallible {
+    // Dropped before the listeners: later it could be the file of the next server, which takes the place of one that nobody
+    // listens on.
+    let _file = file;
     let mut conversations = Conversations::default();
     let mut log_limit = OncePerSecond::new();
     loop {
