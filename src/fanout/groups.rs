@@ -1,7 +1,8 @@
 //! Egress groups: the sessions of a shard that have the same subscriptions, so that what to send is worked out
 //! once for all of them. Owned by a shard.
 
-use ahash::AHashMap;
+use ahash::RandomState;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::encoding::Encoding;
@@ -20,13 +21,18 @@ pub(crate) struct Group {
     pub(crate) members: Vec<SessionId>,
     /// For a session with so many filters that nobody else is let in.
     private: bool,
+    /// The sum of the filters' hashes and the encoding's, so that one filter more or less is one addition. 0 for a private
+    /// group.
+    hash: u64,
 }
 
 /// All groups of a shard.
 #[derive(Default, Debug)]
 pub(crate) struct Groups {
     groups: Slab<Group>,
-    by_filters: AHashMap<(Encoding, Vec<Filter>), GroupId>,
+    /// Groups that others may join, by the hash of their filters.
+    by_filters: HashTable<GroupId>,
+    keys: RandomState,
 }
 
 /// The result of joining a group.
@@ -58,13 +64,76 @@ impl Groups {
     /// The group of this encoding and exactly these filters (sorted, no duplicates, at least one).
     pub(crate) fn join(&mut self, encoding: Encoding, filters: Vec<Filter>) -> Join {
         assert!(filters.is_sorted() && !filters.is_empty() && filters.len() <= GROUP_FILTERS_MAX);
-        let key = (encoding, filters);
-        if let Some(id) = self.by_filters.get(&key) {
-            return Join::Found(*id);
+        let each = filters.iter().map(|filter| self.keys.hash_one(filter));
+        let hash = each.fold(self.keys.hash_one(encoding), u64::wrapping_add);
+        if let Some(id) = self.find(hash, |group| group.encoding == encoding && group.filters == filters) {
+            return Join::Found(id);
         }
-        let id = self.insert(Group { encoding, filters: key.1.clone(), ..Group::default() });
-        self.by_filters.insert(key, id);
+        let id = self.insert(Group { encoding, filters, hash, ..Group::default() });
+        self.list(id);
         Join::Made(id)
+    }
+
+    /// Adds a filter to a group that has one member (`wanted`), or takes one of several away. `false`: nothing is changed,
+    /// because others are in the group, or another group has exactly these filters then.
+    ///
+    /// A session that subscribes to one filter after the other keeps its group so, and each filter is filed once.
+    pub(crate) fn change(&mut self, id: GroupId, filter: &Filter, wanted: bool) -> bool {
+        let group = self.get(id);
+        let (filters, of_filter) = (group.filters.len(), self.keys.hash_one(filter));
+        if group.private || group.members.len() != 1 || (!wanted && filters == 1) {
+            return false;
+        }
+        let Some(at) = place(&group.filters, filter, wanted) else { return false };
+        if wanted && filters == GROUP_FILTERS_MAX {
+            self.set_apart(id);
+            return true;
+        }
+        let hash = match wanted {
+            true => group.hash.wrapping_add(of_filter),
+            false => group.hash.wrapping_sub(of_filter),
+        };
+        let is_it = |other: &Group| {
+            let (before, behind) = group.filters.split_at(at);
+            let behind = if wanted { behind } else { &behind[1..] };
+            let own = before.iter().chain(wanted.then_some(filter)).chain(behind);
+            other.encoding == group.encoding && other.filters.iter().eq(own)
+        };
+        if self.find(hash, is_it).is_some() {
+            return false;
+        }
+        self.unlist(id);
+        let group = self.get_mut(id);
+        group.hash = hash;
+        if wanted {
+            group.filters.insert(at, filter.clone());
+        } else {
+            group.filters.remove(at);
+        }
+        self.list(id);
+        true
+    }
+
+    /// Makes a group with one member that member's alone, and forgets the filters.
+    fn set_apart(&mut self, id: GroupId) {
+        self.unlist(id);
+        let group = self.get_mut(id);
+        (group.private, group.hash, group.filters) = (true, 0, Vec::new());
+    }
+
+    fn find(&self, hash: u64, is_it: impl Fn(&Group) -> bool) -> Option<GroupId> {
+        self.by_filters.find(hash, |id| is_it(self.get(*id))).copied()
+    }
+
+    fn list(&mut self, id: GroupId) {
+        let (groups, hash) = (&self.groups, self.get(id).hash);
+        self.by_filters.insert_unique(hash, id, |other| groups[other.0 as usize].hash);
+    }
+
+    fn unlist(&mut self, id: GroupId) {
+        let hash = self.get(id).hash;
+        let listed = self.by_filters.find_entry(hash, |other| *other == id);
+        listed.expect("a group that others may join is listed").remove();
     }
 
     /// A group for one session alone, whose filters it does not keep.
@@ -101,13 +170,18 @@ impl Groups {
         if !self.get(id).members.is_empty() {
             return None;
         }
-        let mut group = self.groups.remove(id.0 as usize);
-        if !group.private {
-            let key = (group.encoding, group.filters);
-            self.by_filters.remove(&key);
-            group.filters = key.1;
+        if !self.is_private(id) {
+            self.unlist(id);
         }
-        Some(group)
+        Some(self.groups.remove(id.0 as usize))
+    }
+}
+
+/// The place of a filter that is to come (`wanted`), or of one that is there. `None`: it is the other way round.
+fn place(filters: &[Filter], filter: &Filter, wanted: bool) -> Option<usize> {
+    match filters.binary_search(filter) {
+        Ok(at) => (!wanted).then_some(at),
+        Err(at) => wanted.then_some(at),
     }
 }
 
@@ -136,6 +210,40 @@ mod tests {
             panic!("nobody who is written to so")
         };
         assert_eq!(groups.join(Encoding::Zmtp, filters(2)), Join::Found(foreign));
+    }
+
+    #[test]
+    fn a_group_of_one_grows_and_shrinks_in_place_until_it_meets_another() {
+        let mut groups = Groups::default();
+        let all = filters(GROUP_FILTERS_MAX + 1);
+        let Join::Made(other) = groups.join(Encoding::Native, all[..3].to_vec()) else {
+            panic!("nobody was there")
+        };
+        groups.add_member(other, session(0));
+        let Join::Made(group) = groups.join(Encoding::Native, vec![all[2].clone()]) else {
+            panic!("others are not the same")
+        };
+        assert!(!groups.change(group, &all[1], true), "it has no member yet");
+        groups.add_member(group, session(1));
+        assert!(groups.change(group, &all[1], true) && !groups.change(group, &all[1], true));
+        assert!(!groups.change(group, &all[0], true), "that is the other's");
+        assert_eq!(groups.join(Encoding::Native, all[1..3].to_vec()), Join::Found(group));
+        assert!(groups.change(group, &all[3], true) && groups.change(group, &all[0], true));
+        assert!(!groups.change(group, &all[3], false), "that is the other's as well");
+        assert!(groups.change(group, &all[1], false) && !groups.change(group, &all[1], false));
+        assert_eq!(groups.get(group).filters, [&all[0], &all[2], &all[3]].map(Clone::clone));
+        groups.add_member(group, session(2));
+        assert!(!groups.change(group, &all[5], true), "it is not one's alone");
+        assert_eq!(groups.remove_member(group, 1), None);
+        for filter in [&all[0], &all[2]] {
+            assert!(groups.change(group, filter, false));
+        }
+        assert!(!groups.change(group, &all[3], false), "nothing would be left");
+        for filter in all.iter().filter(|filter| **filter != all[3]) {
+            assert!(!groups.is_private(group) && groups.change(group, filter, true));
+        }
+        assert!(groups.is_private(group) && groups.get(group).filters.is_empty());
+        assert_eq!(groups.by_filters.len(), 1, "it is found by nobody any more");
     }
 
     #[test]

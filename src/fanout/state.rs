@@ -73,6 +73,11 @@ impl Fanout {
         self.groups.make_private(encoding)
     }
 
+    /// Changes the group of one member by one filter, in place; see [`Groups::change`].
+    pub(crate) fn change(&mut self, group: GroupId, filter: &Filter, wanted: bool) -> bool {
+        self.groups.change(group, filter, wanted)
+    }
+
     /// Adds a member to a group and returns its place.
     pub(crate) fn add_member(&mut self, group: GroupId, session: SessionId) -> usize {
         self.groups.add_member(group, session)

@@ -104,7 +104,7 @@ impl Membership {
         base.counters.subscriptions += 1;
         if changed == Changed::Filters {
             base.counters.filter_bytes += filter.as_bytes().len() as u64;
-            self.regroup(base, demand, (id, filter));
+            self.regroup(base, demand, (id, filter, true));
         }
         Subscribed::Changed
     }
@@ -143,26 +143,33 @@ impl Membership {
         base.counters.subscriptions -= 1;
         if changed == Changed::Filters {
             base.counters.filter_bytes -= filter.as_bytes().len() as u64;
-            self.regroup(base, demand, (id, filter));
+            self.regroup(base, demand, (id, filter, false));
         }
         Subscribed::Changed
     }
 
-    /// Moves a session whose set of filters has changed by `changed` to the group of its filters. One with very many has
-    /// a group of its own, until it has less than half as many.
-    fn regroup(&mut self, base: &mut Base, demand: &mut Demand, (id, changed): (SessionId, &Filter)) {
+    /// Brings a session that has one filter more (`wanted`) or less to the group of its filters. One that is alone in its
+    /// group keeps it, unless another group has the same filters; one with very many filters is alone until it has less
+    /// than half as many.
+    fn regroup(
+        &mut self,
+        base: &mut Base,
+        demand: &mut Demand,
+        (id, changed, wanted): (SessionId, &Filter, bool),
+    ) {
         let Some(session) = base.sessions.get(id) else { return };
         let (filters, encoding) = (session.subscriptions.filters().len(), session.kind.encoding());
-        if let Some((group, _)) = session.group
-            && self.fanout.groups().is_private(group)
-        {
-            if session.subscriptions.filters().contains(changed) {
-                self.file(base, demand, changed, (group, encoding));
-            } else {
-                self.unfile(base, demand, changed, (group, encoding));
-            }
-            if filters > GROUP_FILTERS_MAX / 2 {
-                return;
+        if let Some((group, _)) = session.group {
+            let is_private = self.fanout.groups().is_private(group);
+            if is_private || self.fanout.change(group, changed, wanted) {
+                if wanted {
+                    self.file(base, demand, changed, (group, encoding));
+                } else {
+                    self.unfile(base, demand, changed, (group, encoding));
+                }
+                if !is_private || filters > GROUP_FILTERS_MAX / 2 {
+                    return;
+                }
             }
         }
         let Some(session) = base.sessions.get(id) else { return };

@@ -1,6 +1,6 @@
 //! A case, and the list of all. Names are kept: the gate compares by them, across commits.
 
-use crate::{egress, hop, partial, route, wire};
+use crate::{egress, hop, partial, route, subscribe, wire};
 
 /// One thing to measure.
 pub(crate) struct Case {
@@ -40,5 +40,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "partial/500-wildcards", elements: partial::WILDCARDS, prepare: partial::wildcards },
     Case { name: "hop/batch", elements: wire::FRAMES_OF_64_BYTES, prepare: hop::batch },
     Case { name: "hop/batch-of-runs", elements: wire::MESSAGES_IN_RUNS, prepare: hop::batch_of_runs },
+    Case { name: "subscribe/first-100", elements: subscribe::FEW, prepare: subscribe::first },
+    Case { name: "subscribe/last-100-of-100000", elements: subscribe::FEW, prepare: subscribe::last },
     Case { name: "hop/link", elements: hop::BATCHES, prepare: hop::link },
 ];

@@ -14,6 +14,7 @@
 //! | `route` | from topics to routes, known ones and new ones |
 //! | `egress` | a batch to the queues of an egress group, and a flush of them |
 //! | `partial` | full reads to sessions each of which wants a part of them |
+//! | `subscribe` | filters that one client asks for, the first and the last of very many |
 //! | `hop` | a publisher's read made a batch for another shard, and the link between the two |
 
 mod case;
@@ -23,6 +24,7 @@ mod hop;
 mod partial;
 mod rig;
 mod route;
+mod subscribe;
 mod time;
 mod wire;
 

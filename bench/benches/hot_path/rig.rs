@@ -6,8 +6,9 @@ use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
 use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{SessionId, ShardId};
+use corecast::internals::limits::READ_BYTES_PER_TURN;
 use corecast::internals::shard::{Door, Shard, ShardConfig};
-use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting};
+use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting, split};
 use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;
 
@@ -76,6 +77,42 @@ impl Rig {
         while self.shard.sessions().is_behind(id) {
             self.shard.go_on(id);
         }
+    }
+
+    /// A client says these whole frames, in as many reads as they take. The other shard confirms what it is told.
+    pub(crate) fn say_all(&mut self, id: SessionId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let read = &bytes[..bytes.len().min(READ_BYTES_PER_TURN)];
+            self.spans.clear();
+            let whole = split(read, usize::MAX, &mut self.spans).whole_bytes;
+            self.say(id, &read[..whole]);
+            self.confirm();
+            bytes = &bytes[whole..];
+        }
+    }
+
+    /// The other shard has seen all changes of interest, and clients have their answers.
+    pub(crate) fn confirm(&mut self) {
+        let other = if self.shard.links().me() == NEAR { FAR } else { NEAR };
+        let changes = self.take_links().into_iter().filter_map(|item| match item {
+            LinkItem::Interest { seq, .. } => Some(seq),
+            _ => None,
+        });
+        if let Some(seq) = changes.max() {
+            self.shard.go_on_with_link(other);
+            self.shard.on_link(other, LinkItem::InterestSeen { seq });
+        }
+        self.flush();
+    }
+
+    /// A client's connection ends.
+    pub(crate) fn close(&mut self, id: SessionId) {
+        let closed = self.shard.on_closed(id, None);
+        assert!(closed.is_some(), "it was open");
+        while self.shard.wants_tick() {
+            self.shard.on_tick(MonotonicNs(1));
+        }
+        self.confirm();
     }
 
     /// All that waits for the other shard, which confirms nothing: it is not there.
