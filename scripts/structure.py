@@ -31,7 +31,7 @@ NAMES_NOT_USED = re.compile(r"\b(worker|manager|handler|helper|util|utils|common
 # added but with a reason that would convince a stranger.
 CIRCLES = {
     # To be cut: what one of these files does cannot be understood without all of the others.
-    "executors/src/link.rs": (3, "links wake threads, threads are stirred by ticks, and ticks come over links"),
+    "executors/src/link.rs": (2, "links do not block executors, and a plain thread has links to wait on"),
     # To stay: a parent that lists its children by what they give, and children that use the parent's types.
     "src/cli/mod.rs": (3, "man pages and completions are subcommands, and show the whole command"),
     "src/cli/exit.rs": (2, "a failure names the variables that are to blame, and a wrong variable has an exit code"),

@@ -14,6 +14,7 @@
 //! | `idle` | the idle policy of a shard |
 //! | `link` | bounded channels with one consumer |
 //! | `tick` | the 10 ms pulse that brings time to every shard |
+//! | `rest` | the rest of a shard that needs few ticks, and the sleep of the thread that sends them |
 //! | `pool` | a set of pinned executors: start, commands, orderly stop |
 //! | `executor` | one of them: its thread, its pin, its runtime, its start-up errors |
 //! | `task` | tasks of an executor, and their end when its body returns |
@@ -51,6 +52,7 @@ mod pacer;
 mod pool;
 mod race;
 mod reader;
+mod rest;
 mod signal;
 mod task;
 mod thread;
@@ -67,17 +69,18 @@ pub use executor::{ExecutorError, Sockets};
 pub use host_check::{Finding, HostCheck, Level};
 pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
-pub use link::{Inbox, Link, RecvTimeout, Refused, link, link_to_shard};
+pub use link::{Inbox, Link, RecvTimeout, Refused, link, link_to_shard, link_to_task};
 pub use net::ReadySocket;
 pub use open_files::{OPEN_FILES_RESERVED_MAX, OpenFilesRoom, raise_open_files, reserved_open_files};
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use reader::{WaitIsOver, watch_reader};
+pub use rest::Stir;
 pub use signal::{SAME_REQUEST, TerminationSignals, ignore_file_size_signal, ignore_stray_signals};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};
-pub use tick::{Stir, TICK, TICKS_PER_REST, Tick, Ticks};
+pub use tick::{PassedTicks, TICK, TICKS_PER_REST, Tick, Ticks};
 pub use tick_clock::{TickClock, Until};
 pub use topology::{Topology, TopologyError};
 pub use turn::end_turn;

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::rest::{MessageWaits, Stir};
 use crate::thread::on_executor;
-use crate::tick::{MessageWaits, Stir};
 
 /// Makes a channel that holds at most `capacity` messages.
 ///
@@ -22,7 +22,7 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
     assert!(capacity > 0, "a link needs room for at least one message");
     #[expect(clippy::disallowed_methods, reason = "this is the one place that makes channels")]
     let (sender, receiver) = flume::bounded(capacity);
-    (Link { sender, capacity, stir: None }, Inbox { receiver, stir: None })
+    (Link { sender, capacity, rest: RestOf::Nobody }, Inbox { receiver, stir: None })
 }
 
 /// Makes a channel to a shard, from any thread. A message on it ends the shard's rest, and the shard does not rest until
@@ -33,15 +33,36 @@ pub fn link<T>(capacity: usize) -> (Link<T>, Inbox<T>) {
 #[must_use]
 pub fn link_to_shard<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
     let (link, inbox) = link(capacity);
-    (Link { stir: Some(stir.clone()), ..link }, Inbox { stir: Some(stir.clone()), ..inbox })
+    (Link { rest: RestOf::Receiver(stir.clone()), ..link }, Inbox { stir: Some(stir.clone()), ..inbox })
+}
+
+/// Makes a channel to a task of a shard, from any thread. A message on it ends the shard's rest; the task may end with
+/// messages in its inbox.
+///
+/// # Panics
+/// If `capacity` is 0, like [`link`].
+#[must_use]
+pub fn link_to_task<T>(capacity: usize, stir: &Stir) -> (Link<T>, Inbox<T>) {
+    let (link, inbox) = link(capacity);
+    (Link { rest: RestOf::Host(stir.clone()), ..link }, inbox)
+}
+
+/// The rest that a message on a link concerns.
+#[derive(Clone)]
+enum RestOf {
+    /// There is none.
+    Nobody,
+    /// The shard of the inbox, which does not rest before it has taken the message.
+    Receiver(Stir),
+    /// A shard in which the inbox lives for a while: the message ends its rest.
+    Host(Stir),
 }
 
 /// The sending end. Clones share the capacity; the channel closes when the last one is dropped.
 pub struct Link<T> {
     sender: flume::Sender<T>,
     capacity: usize,
-    /// The rest of the inbox's shard, if it may rest.
-    stir: Option<Stir>,
+    rest: RestOf,
 }
 
 /// A refused message, handed back.
@@ -72,9 +93,33 @@ impl<T> fmt::Debug for Refused<T> {
 }
 
 impl<T> Link<T> {
+    /// Makes a channel to a task of the shard that this link goes to, as [`link_to_task`].
+    ///
+    /// # Panics
+    /// If `capacity` is 0, like [`link`].
+    #[must_use]
+    pub fn beside<U>(&self, capacity: usize) -> (Link<U>, Inbox<U>) {
+        match &self.rest {
+            RestOf::Nobody => link(capacity),
+            RestOf::Receiver(stir) | RestOf::Host(stir) => link_to_task(capacity, stir),
+        }
+    }
+
     /// Marks a message as waiting: its shard does not rest until it is taken.
     fn message(&self) -> Option<MessageWaits<'_>> {
-        self.stir.as_ref().map(Stir::message)
+        match &self.rest {
+            RestOf::Receiver(stir) => Some(stir.message()),
+            RestOf::Nobody | RestOf::Host(_) => None,
+        }
+    }
+
+    /// Leaves a sent message to the inbox, which counts it off.
+    fn is_sent(&self, waits: Option<MessageWaits<'_>>) {
+        if let Some(waits) = waits {
+            waits.until_taken();
+        } else if let RestOf::Host(stir) = &self.rest {
+            stir.stir();
+        }
     }
 
     /// Sends `message`, or hands it back at once.
@@ -84,7 +129,7 @@ impl<T> Link<T> {
             flume::TrySendError::Full(message) => Refused::Full(message),
             flume::TrySendError::Disconnected(message) => Refused::Closed(message),
         })?;
-        is_sent(waits);
+        self.is_sent(waits);
         Ok(())
     }
 
@@ -92,7 +137,7 @@ impl<T> Link<T> {
     pub async fn send(&self, message: T) -> Result<(), T> {
         let waits = self.message();
         self.sender.send_async(message).await.map_err(flume::SendError::into_inner)?;
-        is_sent(waits);
+        self.is_sent(waits);
         Ok(())
     }
 
@@ -105,7 +150,7 @@ impl<T> Link<T> {
         let waits = self.message();
         #[expect(clippy::disallowed_methods, reason = "for plain threads, as the assertion above says")]
         self.sender.send(message).map_err(flume::SendError::into_inner)?;
-        is_sent(waits);
+        self.is_sent(waits);
         Ok(())
     }
 
@@ -128,16 +173,9 @@ impl<T> Link<T> {
     }
 }
 
-/// Leaves a sent message to the inbox, which counts it off.
-fn is_sent(waits: Option<MessageWaits<'_>>) {
-    if let Some(waits) = waits {
-        waits.until_taken();
-    }
-}
-
 impl<T> Clone for Link<T> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), capacity: self.capacity, stir: self.stir.clone() }
+        Self { sender: self.sender.clone(), capacity: self.capacity, rest: self.rest.clone() }
     }
 }
 

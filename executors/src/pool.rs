@@ -13,6 +13,7 @@ use crate::executor::{ExecutorError, Sockets};
 use crate::idle::Idle;
 use crate::ids::{CoreId, ShardId};
 use crate::link::{Inbox, Link, link_to_shard};
+use crate::rest::Alarm;
 use crate::thread::install_panic_hook;
 use crate::tick::{TickLink, TickSource, Ticks, ticks};
 
@@ -131,14 +132,15 @@ where
     }
     install_panic_hook();
     warn_of_shared_cores(config);
-    let Plan { contexts, commands, tick_links } = plan(config).map_err(PoolError::Ticks)?;
+    let Plan { contexts, commands, tick_links, alarm } = plan(config).map_err(PoolError::Ticks)?;
     let cores = contexts.iter().map(|context| context.core).collect();
 
     let launch = launch::launch(config, contexts, body);
     let ready = launch.failed.map_or(Ok(()), Err);
     let tick_source = ready.and_then(|()| {
         launch::wait_until_started(launch.started, &launch.threads)?;
-        TickSource::start(&format!("{}-tick", config.name), tick_links).map_err(PoolError::TickThread)
+        let name = format!("{}-tick", config.name);
+        TickSource::start(&name, tick_links, alarm).map_err(PoolError::TickThread)
     });
     match tick_source {
         Ok(tick_source) => {
@@ -214,6 +216,8 @@ struct Plan<M> {
     contexts: Vec<ShardContext<M>>,
     commands: Vec<Link<M>>,
     tick_links: Vec<TickLink>,
+    /// The alarm of the tick thread.
+    alarm: Alarm,
 }
 
 /// Makes the links: one for each ordered pair of shards, and one from outside to each.
@@ -222,8 +226,9 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
     let mut contexts: Vec<ShardContext<M>> = Vec::with_capacity(shards);
     let mut commands = Vec::with_capacity(shards);
     let mut tick_links = Vec::with_capacity(shards);
+    let alarm = Alarm::default();
     for index in 0..shards {
-        let (tick_link, ticks) = ticks()?;
+        let (tick_link, ticks) = ticks(&alarm)?;
         let (command_link, command_inbox) = link_to_shard(config.link_capacity, &ticks.stir());
         commands.push(command_link);
         tick_links.push(tick_link);
@@ -244,7 +249,7 @@ fn plan<M>(config: &PoolConfig) -> io::Result<Plan<M>> {
             contexts[target].inboxes[source] = Some(inbox);
         }
     }
-    Ok(Plan { contexts, commands, tick_links })
+    Ok(Plan { contexts, commands, tick_links, alarm })
 }
 
 /// Logs a warning: two shards on one core depend on the scheduler for their turns, which is allowed.
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn a_message_on_any_link_of_the_pool_keeps_its_shard_alone_from_resting() {
         let config = PoolConfig { shards: 2, ..PoolConfig::single("rest") };
-        let Plan { mut contexts, commands, tick_links: _ } = plan::<()>(&config).unwrap();
+        let Plan { mut contexts, commands, .. } = plan::<()>(&config).unwrap();
         contexts.iter().for_each(|context| context.ticks.rest());
         let rests = |contexts: &[ShardContext<()>]| {
             contexts.iter().map(|context| context.ticks.stir().rests()).collect::<Vec<_>>()

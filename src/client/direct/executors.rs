@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use corecast_executors::{
-    CoreId, CoreSet, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Ticks, Topology, core_here,
-    link, spawn_plain, start,
+    CoreId, CoreSet, Inbox, Link, PoolConfig, ShardContext, ShardId, Sockets, Topology, core_here, link,
+    link_to_task, spawn_plain, start,
 };
 
 use crate::broker::{Begin, ExecutorConfig, Item, chain, run_shard};
@@ -82,9 +82,9 @@ fn join(
     config: &DirectConfig,
     elsewhere: Vec<Link<Item>>,
 ) -> (Placed, Vec<Begin>) {
-    let (own_commands, inbox) = link(COMMANDS_MAX);
-    let (tick_link, ticks) = link(1);
-    session.runtime.tick_links.borrow_mut().push(tick_link);
+    let ticks = session.runtime.pass_ticks_on();
+    let stir = ticks.stir();
+    let (own_commands, inbox) = link_to_task(COMMANDS_MAX, &stir);
     let shards = 1 + elsewhere.len();
     let config = Arc::new(executor_config(session, config, id, shards));
     let mut context = ShardContext {
@@ -94,12 +94,12 @@ fn join(
         links: vec![None],
         inboxes: vec![None],
         commands: inbox,
-        ticks: Ticks::from(ticks),
+        ticks,
     };
     let mut begins = Vec::with_capacity(elsewhere.len());
-    for _ in &elsewhere {
-        let (there, from_here) = link(LINK_ITEMS_MAX);
-        let (here, from_there) = link(LINK_ITEMS_MAX);
+    for commands in &elsewhere {
+        let (there, from_here) = commands.beside(LINK_ITEMS_MAX);
+        let (here, from_there) = link_to_task(LINK_ITEMS_MAX, &stir);
         context.links.push(Some(there));
         context.inboxes.push(Some(from_there));
         begins.push(begin_behind(here, from_here, Arc::clone(&config)));

@@ -111,9 +111,12 @@ pub(super) struct PublisherTaskEnds {
     pub(super) line: LineEnd,
 }
 
-/// Both ends of a publisher with this number.
-pub(super) fn publisher_ends(id: PublisherId) -> (PublisherEnds, PublisherTaskEnds) {
-    let (items_link, items) = link(PUBLISH_ITEMS_MAX);
+/// Both ends of a publisher with this number, on the executor that takes these commands.
+pub(super) fn publisher_ends(
+    id: PublisherId,
+    commands: &Link<Command>,
+) -> (PublisherEnds, PublisherTaskEnds) {
+    let (items_link, items) = commands.beside(PUBLISH_ITEMS_MAX);
     let (complaints, away) = link(1);
     let (line, line_end) = line("publisher");
     (

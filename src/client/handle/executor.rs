@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use corecast_executors::{
-    CoreSet, Either, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, first, link, spawn_local, start,
+    CoreSet, Either, Inbox, Link, PoolConfig, ShardContext, ShardId, Ticks, first, spawn_local, start,
 };
 use once_cell::sync::OnceCell;
 
-use super::asks::{Command, PublisherTaskEnds, RegistryEnds, SubscriberEnds};
+use super::asks::{Command, PublisherEnds, PublisherTaskEnds, RegistryEnds, SubscriberEnds, publisher_ends};
 use super::question::question;
 use super::served::serve;
 use crate::broker::{Begin, Item, chain};
@@ -20,6 +20,7 @@ use crate::client::local::LocalClient;
 use crate::client::session::ClientRuntime;
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::PublisherId;
 use crate::limits::COMMANDS_MAX;
 use crate::topic::Filter;
 
@@ -51,6 +52,11 @@ impl PublisherExecutor {
 
     pub(super) fn reached_by(commands: Link<Command>, config: ClientConfig) -> Self {
         PublisherExecutor { config, commands }
+    }
+
+    /// Both ends of a publisher with this number.
+    pub(super) fn ends(&self, id: PublisherId) -> (PublisherEnds, PublisherTaskEnds) {
+        publisher_ends(id, &self.commands)
     }
 
     /// Opens a publisher. Gives the longest frame body that is taken, in bytes, when its session is open.
@@ -103,7 +109,7 @@ async fn start_own_executor(cores: &CoreSet, config: ClientConfig) -> Result<Lin
     let cores = cores_of(cores)?;
     let first = *cores.first().expect("a set of cores has one");
     let executors = start_executors(vec![first], &config.direct)?;
-    let (commands, inbox) = link(COMMANDS_MAX);
+    let (commands, inbox) = executors[0].beside(COMMANDS_MAX);
     let begin: Begin = Box::new(move |context| Box::pin(run_own(context.ticks, config, inbox)));
     executors[0].send(Item::Begin(begin)).await.map_err(|_| executor_gone())?;
     Ok(commands)

@@ -7,7 +7,7 @@ use corecast_executors::{Inbox, Refused, block_on, link, on_executor};
 use futures_lite::future::or;
 use tracing::warn;
 
-use super::asks::{PublishItem, PublisherEnds, PublisherTaskEnds, publisher_ends};
+use super::asks::{PublishItem, PublisherEnds, PublisherTaskEnds};
 use super::executor::PublisherExecutor;
 use super::offer::{Offer, offer};
 use super::question::Question;
@@ -96,7 +96,7 @@ impl Publisher {
     /// As for [`Publisher::connect`].
     pub async fn with_config_async(config: ClientConfig) -> Result<Publisher> {
         let executor = PublisherExecutor::find(config).await?;
-        let (ends, task_ends) = publisher_ends(fresh_id());
+        let (ends, task_ends) = executor.ends(fresh_id());
         let id = task_ends.id;
         let frame_bytes_max = executor.open(task_ends).await?;
         Ok(Self::new(id, frame_bytes_max, executor, ends))
@@ -350,7 +350,7 @@ impl Publisher {
 impl Clone for Publisher {
     fn clone(&self) -> Self {
         let mut executor = self.executor.clone();
-        let (ends, task_ends) = publisher_ends(fresh_id());
+        let (ends, task_ends) = executor.ends(fresh_id());
         let PublisherTaskEnds { id, ref line, .. } = task_ends;
         let failed = line.failed.clone();
         if let Err(error) = block_on(executor.begin_to_open(task_ends)) {

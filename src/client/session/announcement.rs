@@ -163,8 +163,8 @@ impl Announcement {
     }
 
     pub(super) fn wants_to_renew(&self, now: MonotonicNs) -> bool {
-        let Some(lease) = self.lease else { return false };
-        self.refused.is_none() && now.saturating_since(self.renewed) >= lease / RENEWALS_PER_LEASE
+        let Some(period) = self.renewal_period() else { return false };
+        self.refused.is_none() && now.saturating_since(self.renewed) >= period
     }
 
     pub(super) fn renew(&mut self, now: MonotonicNs, request: u32, out: &mut OutBuffer) {
@@ -185,6 +185,11 @@ impl Announcement {
             self.asked = None;
             self.contested = None;
         }
+    }
+
+    /// The time between two renewals; `None` where nothing is to be renewed.
+    pub(super) fn renewal_period(&self) -> Option<Duration> {
+        Some(self.lease? / RENEWALS_PER_LEASE)
     }
 
     /// Another start of the broker, or a lease that has run out: all is to be said again, under a new epoch.

@@ -90,6 +90,11 @@ impl<S: DirectSession> Introductions<S> {
         both.filter(|known| overlaps(known)).cloned().collect()
     }
 
+    /// True if some are to be connected to, or have to answer by a tick.
+    pub(super) fn wants_ticks(&self) -> bool {
+        !self.turns.is_empty() || !self.settling.is_empty()
+    }
+
     /// True if nobody wants any.
     pub(super) fn is_empty(&self) -> bool {
         self.wanted.is_empty()

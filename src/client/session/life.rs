@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use corecast_executors::{MonotonicNs, Wake, first, spawn_local};
+use corecast_executors::{MonotonicNs, TICK, TICKS_PER_REST, Wake, first, spawn_local};
 use tracing::warn;
 
+use super::announcement::Announcement;
 use super::dials::DialPermit;
 use super::holds::{Blocking, Holds};
 use super::introductions::Introductions;
@@ -166,6 +167,8 @@ impl Session {
 
     /// Something is to be sent when this turn is over.
     pub(in crate::client) fn send_later(&self) {
+        // Acknowledgements of what is sent are asked for on ticks.
+        self.runtime.clock.end_rest();
         if !self.send_waits.get() {
             self.send.raise();
         }
@@ -334,6 +337,11 @@ impl Session {
     }
 }
 
+/// The shortest time between two heartbeats or renewals of a session that lets its executor rest: a quarter of it is a
+/// rest's tick.
+const SHORTEST_PERIOD_AT_REST: Duration = Duration::from_millis(320);
+const _: () = assert!(SHORTEST_PERIOD_AT_REST.as_millis() >= 4 * (TICK.as_millis() * TICKS_PER_REST as u128));
+
 /// A pause, drawn between half and whole of it.
 pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -355,6 +363,16 @@ impl Ticked for Session {
         if !self.state.borrow().out.is_empty() {
             self.send_soon();
         }
+    }
+
+    fn may_rest(&self) -> bool {
+        let state = self.state.borrow();
+        let renewal = state.announcement.as_ref().and_then(Announcement::renewal_period);
+        let period = renewal.map_or(state.terms.heartbeat, |renewal| renewal.min(state.terms.heartbeat));
+        // Renewals and heartbeats are late by a tick of a rest.
+        period >= SHORTEST_PERIOD_AT_REST
+            && self.returning.borrow().is_empty()
+            && !self.introductions.borrow().wants_ticks()
     }
 
     fn is_closing(&self) -> bool {

@@ -46,6 +46,7 @@ impl Session {
         if all.is_empty() {
             return;
         }
+        self.runtime.clock.end_rest();
         for news in all {
             match news {
                 PublisherNews::Up(registration) => self.on_publisher_up(Arc::new(registration)),
@@ -156,6 +157,7 @@ impl Session {
     /// A subscriber is in force at the broker again, after a change of rules: it is told of its gap once it is in force at all
     /// publishers that are known, behind what they have sent before, or in [`DIRECT_SETTLE`].
     pub(super) fn return_half(&self, id: SubscriberId) {
+        self.runtime.clock.end_rest();
         let now = self.runtime.clock.now();
         self.returning.borrow_mut().add(id, now, &mut self.introductions.borrow_mut());
         self.return_settled(now);
@@ -221,6 +223,7 @@ impl Session {
     }
 
     fn on_stream_ended(&self, publisher: PublisherId, session: &Rc<Session>, end: &ConnectionEnd) {
+        self.runtime.clock.end_rest();
         session.warn_of_end(&end.error, end.held_for.is_some());
         let keeps_trying = {
             let mut introductions = self.introductions.borrow_mut();
