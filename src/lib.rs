@@ -37,6 +37,7 @@
 //! | `error` | the errors of operations, and the codes that travel on the wire |
 //! | `config` | how options are declared: each once, with its name, default, check and help |
 //! | `printable` | how text of peers is shown to people |
+//! | `slack` | how tables give the room back that they do not need any more |
 //! | `transport` | endpoints, look-ups of names, listeners, connections: the only place that names sockets |
 //! | `wire` | greeting, splitter, checked frames, rkyv bodies |
 //! | `zmtp` | ZeroMQ's wire: greeting, frames, commands, one connection's machine |
@@ -82,6 +83,7 @@ mod limits;
 mod printable;
 mod registry;
 mod shard;
+mod slack;
 mod telemetry;
 mod topic;
 mod transport;

@@ -6,6 +6,8 @@ use std::hash::Hash;
 
 use ahash::AHashMap;
 
+use crate::slack::give_back;
+
 /// Keys, and how many ask for each.
 #[derive(Debug)]
 pub(crate) struct Counted<K> {
@@ -44,6 +46,7 @@ impl<K: Hash + Eq> Counted<K> {
         let is_last = *asking == 0;
         if is_last {
             self.asking.remove(key);
+            give_back(&mut self.asking);
         }
         is_last
     }

@@ -8,6 +8,7 @@ use slab::Slab;
 use super::encoding::Encoding;
 use crate::ids::{GroupId, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
+use crate::slack::give_back_slab;
 use crate::topic::Filter;
 
 /// One group.
@@ -173,7 +174,9 @@ impl Groups {
         if !self.is_private(id) {
             self.unlist(id);
         }
-        Some(self.groups.remove(id.0 as usize))
+        let gone = self.groups.remove(id.0 as usize);
+        give_back_slab(&mut self.groups);
+        Some(gone)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a topic to a route: which local egress groups and which neighbours want it. Routes are cached by topic, and
 //! found anew once the index has changed. Owned by a shard.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -9,8 +10,10 @@ use bytes::Bytes;
 
 use crate::ids::{GroupId, Neighbour};
 use crate::limits::{
-    ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, ROUTE_CACHE_TOPIC_BYTES_MAX, WILDCARD_SHAPES_MAX,
+    ROUTE_CACHE_MAX, ROUTE_CACHE_TARGETS_MAX, ROUTE_CACHE_TOPIC_BYTES_MAX, ROUTE_LOOK_TICKS,
+    WILDCARD_SHAPES_MAX,
 };
+use crate::slack::{give_back, give_back_queue};
 use crate::topic::{Filter, Index};
 
 /// The target of a filter. Ordered, so that an index's answer has the groups first and then the neighbours.
@@ -77,6 +80,11 @@ impl Router {
         self.index.filters_of(topic)
     }
 
+    /// Forgets routes that no message has asked for lately, a tick's share at a time. Returns how many were looked at.
+    pub(crate) fn forget_unused(&mut self, ticks: usize) -> usize {
+        self.cache.forget_unused(ticks)
+    }
+
     /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
     #[inline]
     pub(crate) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
@@ -108,23 +116,67 @@ struct Cache {
     targets: usize,
     /// Bytes of all topics.
     topic_bytes: usize,
+    round: Round,
+}
+
+/// A round of looks at cached routes, each of which is looked at once.
+#[derive(Default)]
+struct Round {
+    /// The number of routes when it began, and of those that are still to be looked at.
+    routes: usize,
+    left: usize,
+    /// Ticks since it began.
+    ticks: usize,
 }
 
 struct Cached {
     route: Rc<Route>,
     version: u64,
+    /// A message has asked for it since it was last looked at.
+    is_used: Cell<bool>,
 }
 
 impl Cache {
     #[inline]
     fn get(&self, topic: &[u8], version: u64) -> Option<Rc<Route>> {
         let cached = self.routes.get(topic)?;
+        cached.is_used.set(true);
         (cached.version == version).then(|| Rc::clone(&cached.route))
+    }
+
+    /// Looks at the oldest routes, each once in [`ROUTE_LOOK_TICKS`], and forgets those that were not used since the look
+    /// before.
+    fn forget_unused(&mut self, ticks: usize) -> usize {
+        self.round.ticks += ticks;
+        if self.round.ticks >= ROUTE_LOOK_TICKS && self.round.left == 0 {
+            self.round = Round { routes: self.routes.len(), left: self.routes.len(), ticks: 0 };
+        }
+        let looks = (self.round.routes * ticks).div_ceil(ROUTE_LOOK_TICKS).min(self.round.left);
+        self.round.left -= looks;
+        for _ in 0..looks {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if self.routes.get(&oldest).is_some_and(|cached| cached.is_used.replace(false)) {
+                self.order.push_back(oldest);
+            } else {
+                self.forget(&oldest);
+            }
+        }
+        give_back(&mut self.routes);
+        give_back_queue(&mut self.order);
+        looks
+    }
+
+    /// Forgets a topic that stands in `order` no more.
+    fn forget(&mut self, topic: &Bytes) {
+        self.topic_bytes -= topic.len();
+        if let Some(gone) = self.routes.remove(topic) {
+            self.targets -= gone.route.targets();
+        }
     }
 
     fn insert(&mut self, topic: &[u8], route: Rc<Route>, version: u64) {
         self.targets += route.targets();
-        let cached = Cached { route, version };
+        let cached = Cached { route, version, is_used: Cell::new(true) };
         if let Some(there) = self.routes.get_mut(topic) {
             self.targets -= there.route.targets();
             *there = cached;
@@ -139,10 +191,7 @@ impl Cache {
             || (self.targets > ROUTE_CACHE_TARGETS_MAX && self.routes.len() > 1)
         {
             let Some(oldest) = self.order.pop_front() else { return };
-            self.topic_bytes -= oldest.len();
-            if let Some(gone) = self.routes.remove(&oldest) {
-                self.targets -= gone.route.targets();
-            }
+            self.forget(&oldest);
         }
     }
 }
@@ -183,6 +232,29 @@ mod tests {
         router.route(&topic(ROUTE_CACHE_MAX));
         assert_eq!(router.route(&topic(1)).1, 0, "the second oldest stays");
         assert!(router.route(&topic(0)).1 > 0);
+    }
+
+    #[test]
+    fn routes_that_no_message_asks_for_are_forgotten_and_their_room_is_given_back() {
+        let mut router = Router::default();
+        let topic = |n: usize| format!("t.{n}").into_bytes();
+        let topics = 10_000;
+        (0..topics).for_each(|n| _ = router.route(&topic(n)));
+        let round = |router: &mut Router| {
+            for _ in 0..ROUTE_LOOK_TICKS / 10 {
+                assert!(router.forget_unused(10) <= topics.div_ceil(ROUTE_LOOK_TICKS / 10), "a tick's share");
+                router.route(&topic(7));
+            }
+        };
+        round(&mut router);
+        assert_eq!(router.cache.routes.len(), topics, "they have just come");
+        (0..2).for_each(|_| round(&mut router));
+        assert_eq!(router.cache.routes.len(), 1);
+        assert_eq!(router.route(&topic(7)).1, 0, "it is in use, and not looked at more often than others");
+        (0..4 * ROUTE_LOOK_TICKS).for_each(|_| _ = router.forget_unused(1));
+        let Cache { routes, order, targets, topic_bytes, .. } = &router.cache;
+        assert_eq!((routes.len(), order.len(), *targets, *topic_bytes), (0, 0, 0, 0));
+        assert!(routes.capacity() + order.capacity() < 200);
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Fanout {
         self.router.route(topic)
     }
 
+    /// Forgets routes that no message has asked for lately; see [`Router::forget_unused`].
+    pub(crate) fn forget_unused(&mut self, ticks: usize) -> usize {
+        self.router.forget_unused(ticks)
+    }
+
     /// The groups, to look at.
     #[inline]
     pub(crate) fn groups(&self) -> &Groups {

@@ -8,6 +8,7 @@ use super::session_state::{Phase, SessionState};
 use crate::auth::Identity;
 use crate::fanout::{Batch, EgressQueue};
 use crate::ids::SessionId;
+use crate::slack::give_back_slab;
 use crate::topic::Filter;
 
 /// The sessions of one shard.
@@ -114,7 +115,9 @@ impl SessionTable {
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<SessionState> {
         self.get(id)?;
-        Some(self.slots.remove(id.slot as usize))
+        let gone = self.slots.remove(id.slot as usize);
+        give_back_slab(&mut self.slots);
+        Some(gone)
     }
 
     /// True if nobody is here.

@@ -282,6 +282,8 @@ impl Shard {
         }
         demand.relays.redial(base);
         self.settle();
+        let looks = self.membership.fanout_mut().forget_unused(ticks);
+        self.base.turn.spend(looks);
         self.deadlines.sweep(&mut self.base, &self.demand.relays, ticks);
         self.settle();
     }

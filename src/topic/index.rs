@@ -4,6 +4,7 @@ use ahash::AHashMap;
 
 use super::targets::Targets;
 use super::{Filter, Pattern, Shape, Topic, pattern_trie, prefix_tree};
+use crate::slack::give_back;
 
 /// Filters and their targets: one entry for each pair of the two. Exact names are one hash look-up, prefixes a walk
 /// down the bytes, patterns a walk down the levels that follows names and `*` at once: it visits no more nodes than
@@ -58,6 +59,7 @@ impl<T: Copy + Ord> Index<T> {
                     let removed = targets.remove(target);
                     if targets.is_empty() {
                         self.exact.remove(name);
+                        give_back(&mut self.exact);
                     }
                     removed
                 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::filter::Pattern;
 use super::name::{ALL_THE_REST, ANY_LEVEL, SEPARATOR};
 use super::targets::Targets;
+use crate::slack::give_back;
 
 /// A node: the common start of patterns, up to some level. Depth, and so recursion, is at most `TOPIC_LEVELS_MAX`.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl<T: Copy + Ord> PatternNode<T> {
                 let removed = node.remove_below(levels, target);
                 if node.is_empty() {
                     self.named.remove(name);
+                    give_back(&mut self.named);
                 }
                 removed
             }
