@@ -41,8 +41,8 @@ const MEMLOCK_RETRY: Duration = Duration::from_secs(1);
 /// memory for a while, too.
 const MEMLOCK_RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Descriptors of one executor: its rings, and two for wake-ups.
-const DESCRIPTORS: usize = 5;
+/// Descriptors of one executor: its rings, two for wake-ups, and one for its sockets.
+const DESCRIPTORS: usize = 6;
 
 /// The number of sockets that an executor is expected to wait for: it sets the size of the rings, whose memory the
 /// kernel charges to memlock.

@@ -224,8 +224,8 @@ fn bytes_or_unlimited(limit: u64) -> String {
     if limit == RLIM_INFINITY { "none".to_owned() } else { format!("{} KiB", limit / 1024) }
 }
 
-/// Descriptors of one executor: its rings, its wake-up event, a share of a listener.
-const DESCRIPTORS_PER_EXECUTOR: u64 = 5;
+/// Descriptors of one executor: its rings, its wake-up event, that of its sockets, a share of a listener.
+const DESCRIPTORS_PER_EXECUTOR: u64 = 6;
 /// Further descriptors of a process, without the reserve: standard streams, signals, the tick clock, listeners, metrics.
 const DESCRIPTORS_BESIDE: u64 = 10;
 /// Connections below which the limit is worth a warning: the usual soft limit of 1,024, minus the descriptors of the
@@ -334,17 +334,17 @@ mod tests {
     #[test]
     fn open_file_limits() {
         assert_eq!(judge_open_files(1_024, 20_000, 2, None).level, Level::Ok);
-        assert_eq!(judge_open_files(1_024, 20_000, 2, Some(19_948)).level, Level::Ok);
-        let few = judge_open_files(1_024, 20_000, 2, Some(19_949));
+        assert_eq!(judge_open_files(1_024, 20_000, 2, Some(19_946)).level, Level::Ok);
+        let few = judge_open_files(1_024, 20_000, 2, Some(19_947));
         assert_eq!(few.level, Level::Error);
         assert_eq!(
             few.found,
-            "1024 allowed, 20000 at most: room for 19948 connections beside the 52 of 2 shards, 19949 wanted"
+            "1024 allowed, 20000 at most: room for 19946 connections beside the 54 of 2 shards, 19947 wanted"
         );
         assert!(few.fix.is_some_and(|fix| fix.contains("nofile 20001")));
         assert_eq!(judge_open_files(20, 20, 2, None).level, Level::Error);
         assert_eq!(judge_open_files(64, 64, 2, None).level, Level::Warning);
-        assert_eq!(judge_open_files(64, 64, 1, Some(41)).level, Level::Ok);
+        assert_eq!(judge_open_files(64, 64, 1, Some(40)).level, Level::Ok);
     }
 
     #[test]

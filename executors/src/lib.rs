@@ -24,6 +24,7 @@
 //! | `tick_clock` | waiting for a point in time, to a tick's precision |
 //! | `turn` | the end of a pump's turn, so that the reactor polls |
 //! | `net` | readiness of sockets, and calls on them that never block |
+//! | `readiness` | all sockets of an executor that wait to be read, behind one descriptor |
 //! | `pacer` | waiting for a point in time without the runtime's timers |
 //! | `race` | the first of two futures, fairly |
 //! | `reader` | the reader of a command's output, and its end |
@@ -52,6 +53,7 @@ mod pacer;
 mod pool;
 mod race;
 mod reader;
+mod readiness;
 mod rest;
 mod signal;
 mod task;

@@ -1,7 +1,7 @@
 //! Readiness of sockets and calls on them that never block. Used by pumps; knows no protocol.
 //!
-//! Waiting holds no buffer: a thousand idle connections cost a thousand poll operations, and the bytes are read into
-//! the caller's buffer once they have arrived.
+//! Waiting holds no buffer: a thousand idle connections cost a thousand entries of an epoll instance (`readiness`), and the
+//! bytes are read into the caller's buffer once they have arrived.
 
 use std::io::{self, ErrorKind, IoSlice, Read as _};
 use std::mem::MaybeUninit;
@@ -13,6 +13,7 @@ use glommio::io::PollableFd;
 use socket2::SockRef;
 
 use crate::clock::MonotonicNs;
+use crate::readiness::ReadWatch;
 use crate::thread::{idle_here, on_executor};
 use crate::turn::end_turn;
 
@@ -36,19 +37,23 @@ const INTERRUPTS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct ReadySocket {
     fd: PollableFd<OwnedFd>,
+    /// Dropped behind the descriptor, with which it ends.
+    watch: ReadWatch,
 }
 
 impl ReadySocket {
     /// Takes over a socket and makes it non-blocking.
     ///
     /// # Errors
-    /// If this thread is not an executor, or the flag cannot be set. The descriptor is closed then.
+    /// If this thread is not an executor, the flag cannot be set, or no descriptor is left to wait with. The descriptor is
+    /// closed then.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
         if !on_executor() {
             return Err(io::Error::other("a socket can be adopted only on an executor thread"));
         }
         SockRef::from(&fd).set_nonblocking(true)?;
-        Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)? })
+        let watch = ReadWatch::new(fd.as_fd())?;
+        Ok(Self { fd: PollableFd::new(fd).map_err(io::Error::from)?, watch })
     }
 
     /// Waits until there is data, a connection to accept, the end of the stream or an error. The turn of the caller has
@@ -78,7 +83,7 @@ impl ReadySocket {
         if !time.is_zero() && self.look(time, has_input).await {
             return Ok(());
         }
-        self.fd.readable().await.map_err(io::Error::from)
+        self.watch.readable(self.as_fd()).await
     }
 
     /// Looks for input for so long, turn by turn. Returns true if there is some.
@@ -181,7 +186,9 @@ impl ReadySocket {
     /// Gives the descriptor back, still non-blocking, to pass it to another shard.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        self.fd.into_inner()
+        let fd = self.fd.into_inner();
+        self.watch.let_go(&fd);
+        fd
     }
 
     fn socket(&self) -> SockRef<'_> {

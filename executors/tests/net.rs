@@ -228,6 +228,54 @@ fn an_executor_that_does_not_sleep_keeps_asking_for_input() {
 }
 
 #[test]
+fn more_sockets_than_wake_in_one_turn_all_wake() {
+    const SOCKETS: usize = 600;
+    on_shard("more_sockets_than_wake_in_one_turn_all_wake", |_| async {
+        let (done, mut all_done) = link(SOCKETS);
+        let mut peers = Vec::new();
+        for _ in 0..SOCKETS {
+            let (socket, peer) = pair();
+            peers.push(peer);
+            let done = done.clone();
+            spawn_local(async move {
+                for _ in 0..3 {
+                    socket.readable().await.unwrap();
+                    assert_eq!(socket.try_recv(&mut [0; 4]).unwrap(), Some(1));
+                    done.try_send(()).unwrap();
+                }
+            })
+            .detach();
+        }
+        for _ in 0..3 {
+            // They wait, or are about to.
+            peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+            for _ in 0..SOCKETS {
+                all_done.recv().await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_socket_that_was_waited_for_can_move_on_and_another_has_its_place() {
+    on_shard("a_socket_that_was_waited_for_can_move_on", |_| async {
+        let (mut socket, mut peer) = pair();
+        for _ in 0..3 {
+            let given_up = first(socket.readable(), end_turn()).await;
+            assert!(matches!(given_up, Either::Right(())));
+            let fd = socket.into_fd();
+            // What comes now wakes nobody else.
+            peer.write_all(b"x").unwrap();
+            let (other, _other_peer) = pair();
+            assert!(matches!(first(other.readable(), end_turn()).await, Either::Right(())));
+            socket = ReadySocket::adopt(fd).unwrap();
+            socket.readable().await.unwrap();
+            assert_eq!(socket.try_recv(&mut [0; 4]).unwrap(), Some(1));
+        }
+    });
+}
+
+#[test]
 fn a_pacer_waits_until_the_time_and_not_at_all_for_the_past() {
     on_shard("a_pacer_waits_until_the_time", |_| async {
         let mut pacer = Pacer::new().unwrap();
