@@ -172,8 +172,7 @@ pub const REFUSALS_PER_SHARD_MAX: usize = 64;
 /// the topics' own bytes.
 pub const ROUTE_CACHE_MAX: usize = 64 << 10;
 
-/// Ticks (of 10 ms) in which a shard looks at each cached route once, and forgets those that were not used since the look
-/// before: 10 to 20 s after the last message of a topic its route is gone. Finding it again is a look-up in the index.
+/// Ticks in which a shard looks at each cached route once, and forgets those not used since: 10 to 30 s after their last.
 pub const ROUTE_LOOK_TICKS: usize = 1_000;
 
 /// Bytes of all cached topics together: room for [`ROUTE_CACHE_MAX`] of 128 bytes. With the longest topics, which a

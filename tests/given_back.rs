@@ -1,4 +1,5 @@
 //! Memory given back: once a flood is over and its sessions have left, a broker is as small as before, whatever was flooded.
+//! With `--nocapture` each test prints its figures.
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
@@ -6,10 +7,10 @@ mod broker_process;
 mod raw_client;
 mod watchdog;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _, stderr};
 use std::net::{Shutdown, TcpStream};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport};
 use corecast::OverflowPolicy;
@@ -113,9 +114,15 @@ impl Flooded {
         self.ends.drain(..).for_each(|end| end.shutdown(Shutdown::Write).expect("it is connected"));
         self.readers.drain(..).for_each(|reader| reader.join().expect("it reads to the end"));
         self.wait_for_sessions(0);
+        let began = Instant::now();
         while self.broker.rss_bytes() > allowed {
             pause(Duration::from_millis(100));
         }
+        let kib = [self.before_bytes, most, self.broker.rss_bytes()].map(|bytes| bytes >> 10);
+        let test = thread::current().name().unwrap_or_default().to_owned();
+        let took = began.elapsed();
+        // With nobody to read it, the line is not missed.
+        let _ = writeln!(stderr(), "{test}: KiB before, in the flood and {took:.1?} after it: {kib:?}");
     }
 }
 
