@@ -93,3 +93,38 @@ fn who_was_cut_off_is_told_of_visitors_that_the_broker_has_forgotten() {
     let all_known = |registrar: &mut Registrar| registrar.unregister(0..LEAVERS_MAX);
     assert_eq!(told_of_absence(LEAVERS_MAX, all_known), 0, "none has come that it does not know");
 }
+
+/// The number of times that a follower is told of its absence from a broker that was started again meanwhile, in which a
+/// publisher came and went if the follower was cut off.
+fn told_of_another_start(is_cut_off: bool) -> usize {
+    let args = ["--mode", "direct", "--shards", "1", "--heartbeat", "1s"];
+    let mut broker = BrokerProcess::start(Transport::Tcp, &args);
+    let cable = Cable::to(broker.address());
+    let mut follower = Follower::from_the_start(cable.client(), "t");
+    let mut stays = publisher(&broker);
+    let last = stays.publish("t", b"").expect("it is taken");
+    follower.read_until(stays.id(), last);
+    if is_cut_off {
+        cable.fall_silent();
+        let mut registrar = Registrar::at(&broker);
+        registrar.register(0..1);
+        registrar.unregister(0..1);
+    }
+    broker.kill();
+    broker.start_again();
+    cable.mend();
+    broker.until(|page| page.sum("corecast_subscriptions") == 1);
+    let mut comes = publisher(&broker);
+    comes.wait_for_subscribers("t", 1, PATIENCE).expect("it is back");
+    let last = comes.publish("t", b"").expect("it is taken");
+    follower.read_until(comes.id(), last);
+    follower.gaps.iter().filter(|gap| **gap == RECONNECT).count()
+}
+
+#[test]
+fn who_was_cut_off_from_a_broker_that_is_replaced_may_have_missed_publishers() {
+    let _watchdog =
+        watchdog::watch("who_was_cut_off_from_a_broker_that_is_replaced_may_have_missed_publishers");
+    assert_eq!(told_of_another_start(true), 1);
+    assert_eq!(told_of_another_start(false), 0, "no publisher can come while there is no broker");
+}

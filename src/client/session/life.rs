@@ -2,6 +2,8 @@
 //! refused for good. Its users are the publishers and subscribers of its executor.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error as _;
+use std::io;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -245,6 +247,9 @@ impl Session {
     /// A connection that was open has ended.
     fn on_lost(&self, error: &Error) {
         self.state.borrow_mut().subscribers.on_lost(error.kind());
+        if may_live_on(error) {
+            self.state.borrow_mut().naming.on_cut_off();
+        }
         if self.peer != Peer::Broker {
             return;
         }
@@ -380,6 +385,22 @@ impl Ticked for Session {
     }
 }
 
+/// True if the peer may have gone on after its connection ended so: the network failed, or the peer has put this session out.
+fn may_live_on(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match (error.kind(), source.map(io::Error::kind)) {
+        (ErrorKind::Refused(code), _) => code != ErrorCode::ShuttingDown,
+        (_, Some(kind)) => matches!(
+            kind,
+            io::ErrorKind::TimedOut
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::NetworkDown
+        ),
+        _ => false,
+    }
+}
+
 /// True if another attempt would only be refused again.
 pub(super) fn is_final(error: &Error) -> bool {
     match error.kind() {
@@ -394,5 +415,26 @@ pub(super) fn is_final(error: &Error) -> bool {
         ),
         ErrorKind::Protocol | ErrorKind::Invalid => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_may_live_on_where_the_network_failed_or_it_put_the_session_out() {
+        let refused = |code| Error::new(ErrorKind::Refused(code), "the broker refused");
+        let failed = |kind| Error::io("the connection failed", io::Error::from(kind));
+        assert!(
+            may_live_on(&refused(ErrorCode::SlowSubscriber)) && may_live_on(&refused(ErrorCode::IdleTimeout))
+        );
+        assert!(!may_live_on(&refused(ErrorCode::ShuttingDown)));
+        assert!(
+            may_live_on(&failed(io::ErrorKind::TimedOut))
+                && may_live_on(&failed(io::ErrorKind::HostUnreachable))
+        );
+        assert!(!may_live_on(&failed(io::ErrorKind::ConnectionReset)));
+        assert!(!may_live_on(&Error::new(ErrorKind::Lost, "the broker closed the connection")));
     }
 }

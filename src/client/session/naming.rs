@@ -33,6 +33,10 @@ pub(super) enum Departure {
 pub(in crate::client) struct Naming {
     /// By its rules the broker may have direct publishers to name.
     may_name: bool,
+    /// The start of the broker that has welcomed the session last.
+    broker: Option<u64>,
+    /// The session was cut off from a broker that may have gone on without it, and no broker has welcomed it since.
+    is_cut_off: bool,
     /// The direct publishers that it has named on this connection.
     named: Named,
     /// Those of the list under way.
@@ -51,6 +55,19 @@ impl Naming {
         self.may_name = false;
         self.named.clear();
         self.listed.clear();
+    }
+
+    /// The connection is lost in a way that does not say that the broker has ended.
+    pub(super) fn on_cut_off(&mut self) {
+        self.is_cut_off = true;
+    }
+
+    /// The broker welcomes the session. True if publishers may have come and gone unheard of which it cannot tell: they were at
+    /// an earlier start of the broker, from which the session had been cut off.
+    pub(super) fn on_welcome(&mut self, broker: u64) -> bool {
+        let before = self.broker.replace(broker);
+        let was_cut_off = mem::take(&mut self.is_cut_off);
+        self.may_name && was_cut_off && before.is_some_and(|before| before != broker)
     }
 
     /// The broker says whether any topic goes direct by its rules, so that it may have publishers to name.
@@ -144,6 +161,25 @@ mod tests {
         naming.view_registry();
         naming.on_up(registration(2), None).expect("a view asks for all");
         assert_eq!(naming.take_news().len(), 1, "a view acts on nothing");
+    }
+
+    #[test]
+    fn only_the_next_start_of_the_broker_cannot_tell_of_a_time_in_which_the_session_was_cut_off() {
+        let cases =
+            [(true, true, 2, true), (true, true, 1, false), (true, false, 2, false), (false, true, 2, false)];
+        for (goes_direct, is_cut_off, next, unheard) in cases {
+            let mut naming = Naming::default();
+            naming.on_cut_off();
+            naming.on_rules(goes_direct);
+            assert!(!naming.on_welcome(1), "there was no broker before");
+            if is_cut_off {
+                naming.on_cut_off();
+            }
+            naming.on_connected();
+            naming.on_rules(goes_direct);
+            assert_eq!(naming.on_welcome(next), unheard, "{goes_direct} {is_cut_off} {next}");
+            assert!(!naming.on_welcome(3), "it has not been cut off since");
+        }
     }
 
     #[test]

@@ -320,13 +320,16 @@ impl State {
             Frame::Welcome { .. } if self.wanted.is_some() && self.identity != self.wanted => {
                 self.is_imposter = true;
             }
-            Frame::Welcome { session, ticket, frame_bytes_max, heartbeat_ms, overflow, .. } => {
+            Frame::Welcome { session, epoch, ticket, frame_bytes_max, heartbeat_ms, overflow } => {
                 self.previous = (session, ticket);
                 self.on_welcome(Terms {
                     frame_bytes_max: frame_bytes_max as usize,
                     heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
                     overflow: OverflowPolicy::from_wire(overflow).unwrap_or_default(),
                 });
+                if self.naming.on_welcome(epoch) {
+                    self.subscribers.on_stranger_gone();
+                }
             }
             Frame::Done { request } => self.on_done(RequestId(request)),
             Frame::Error { text, code, request: 0 } => {
@@ -507,7 +510,11 @@ impl State {
         if self.hearing.wants_ping(now, !self.out.is_empty(), heartbeat) {
             self.out.push(&Frame::Ping { token: now.0 });
         }
-        self.hearing.is_too_silent(now, reading, heartbeat)
+        let is_silent = self.hearing.is_too_silent(now, reading, heartbeat);
+        if is_silent {
+            self.naming.on_cut_off();
+        }
+        is_silent
     }
 }
 
