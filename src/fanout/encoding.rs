@@ -175,15 +175,17 @@ impl Routable for Span {
     #[inline]
     fn topic(self, bytes: &Bytes) -> Result<(&[u8], u32), BadRoute> {
         let frame = self.frame(bytes);
-        let topic = match frame {
-            Frame::Message { topic, .. } | Frame::Run { topic, .. } | Frame::Gap { topic, .. } => topic,
-            Frame::Parts { topic, payload, .. } if crate::wire::parts::are_whole(payload) => topic,
+        let (topic, messages) = match frame {
+            Frame::Message { topic, .. } => (topic, 1),
+            Frame::Gap { topic, .. } => (topic, 0),
+            Frame::Run { topic, .. } => (topic, frame.messages()),
+            Frame::Parts { topic, payload, .. } if crate::wire::parts::are_whole(payload) => (topic, 1),
             _ => return Err(BadRoute::Parts),
         };
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
             return Err(BadRoute::Topic(topic.len()));
         }
-        Ok((topic, frame.messages()))
+        Ok((topic, messages))
     }
 }
 

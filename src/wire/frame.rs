@@ -389,6 +389,16 @@ impl ArchivedFrame<'_> {
                 sequence: sequence.to_native(),
                 sent_at_ns: sent_at_ns.to_native(),
             },
+            other => other.as_rarer_frame(),
+        }
+    }
+
+    /// A run, of which there is one for many messages, or a control frame: by a call, so that the others are read in place.
+    fn as_rarer_frame(&self) -> Frame<'_> {
+        match self {
+            ArchivedFrame::Message { .. } | ArchivedFrame::Gap { .. } | ArchivedFrame::Parts { .. } => {
+                self.as_frame()
+            }
             ArchivedFrame::Run { topic, messages, publisher, sequence, sent_at_ns } => Frame::Run {
                 topic,
                 messages,
@@ -396,16 +406,6 @@ impl ArchivedFrame<'_> {
                 sequence: sequence.to_native(),
                 sent_at_ns: sent_at_ns.to_native(),
             },
-            other => other.as_control_frame(),
-        }
-    }
-
-    fn as_control_frame(&self) -> Frame<'_> {
-        match self {
-            ArchivedFrame::Message { .. }
-            | ArchivedFrame::Gap { .. }
-            | ArchivedFrame::Parts { .. }
-            | ArchivedFrame::Run { .. } => self.as_frame(),
             ArchivedFrame::Hello { name, overflow, previous, ticket } => Frame::Hello {
                 name,
                 overflow: *overflow,
