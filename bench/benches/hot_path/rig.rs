@@ -109,10 +109,11 @@ impl Rig {
     pub(crate) fn close(&mut self, id: SessionId) {
         let closed = self.shard.on_closed(id, None);
         assert!(closed.is_some(), "it was open");
+        // What is withdrawn in a tick has to leave by the link before there is room for more.
         while self.shard.wants_tick() {
             self.shard.on_tick(MonotonicNs(1));
+            self.confirm();
         }
-        self.confirm();
     }
 
     /// All that waits for the other shard, which confirms nothing: it is not there.
