@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod ended;
 mod one_thread;
 mod watchdog;
 
@@ -13,13 +14,14 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
 use corecast::internals::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, SHARD_SILENCE_MAX};
 use corecast::{Broker, BrokerConfig, Endpoint, Event, Filter, Publisher, Sessions, Subscriber, Topic};
 use corecast_executors::{RecvTimeout, link, pause};
+use ended::Ended;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use one_thread::Held;
@@ -70,17 +72,6 @@ fn pages_have_types_lengths_and_heads() {
     let head = exchange(&broker, "HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\ncontent-length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
-}
-
-/// Ended when it is dropped.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -3,14 +3,16 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod ended;
 #[path = "../executors/tests/other_user/mod.rs"]
 mod other_user;
 mod watchdog;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use broker_process::{BrokerProcess, Transport, corecast};
+use ended::Ended;
 
 /// The command under test, as that user.
 fn corecast_as(runner: &[&str], args: &[&str]) -> Command {
@@ -22,17 +24,6 @@ fn corecast_as(runner: &[&str], args: &[&str]) -> Command {
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// Ended when it is dropped.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn said(output: &Output) -> String {

@@ -4,12 +4,13 @@
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
 
 mod broker_process;
+mod ended;
 mod healthy_pair;
 mod raw_client;
 mod watchdog;
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use corecast::{
     ClientConfig, ErrorCode, ErrorKind, Event, Filter, Gap, GapReason, Publisher, Sessions, Subscriber, Topic,
 };
 use corecast_executors::{SAME_REQUEST, pause, spawn_plain};
+use ended::Ended;
 use healthy_pair::HealthyPair;
 use nix::sys::signal::Signal;
 use raw_client::{RawClient, Said, message};
@@ -239,17 +241,6 @@ fn a_publisher_cut_off_in_a_frame_delivers_what_was_whole_and_nothing_else() {
     assert_eq!(message.sequence, 9);
 }
 
-/// A child that is killed when it is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_publisher_process_killed_under_load_leaves_whole_messages() {
     let _watchdog = watchdog::watch("a_publisher_process_killed_under_load_leaves_whole_messages");
@@ -259,7 +250,7 @@ fn a_publisher_process_killed_under_load_leaves_whole_messages() {
         .args(["pub", "t", "--count", "100000000", "--size", "5000", "--broker", broker.endpoint()])
         .stderr(Stdio::null())
         .spawn();
-    let mut publisher = Some(Killed(command.expect("the command can be started")));
+    let mut publisher = Some(Ended(command.expect("the command can be started")));
     let mut last = 0;
     while let Some(event) = match &publisher {
         Some(_) => Some(next(&mut subscriber)),
@@ -287,7 +278,7 @@ fn a_subscriber_process_killed_under_load_is_nobody_elses_affair() {
             .args(["sub", "load.*", "healthy.>", "--broker", broker.endpoint()])
             .stdout(Stdio::null())
             .spawn();
-        let subscriber = Killed(command.expect("the command can be started"));
+        let subscriber = Ended(command.expect("the command can be started"));
         let before =
             broker.until(|page| page.sum("corecast_subscriptions") == 3).sum("corecast_deliveries_total");
         broker.until(|page| page.sum("corecast_deliveries_total") > before + 1000);

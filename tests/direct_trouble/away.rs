@@ -60,9 +60,14 @@ fn told_of_absence(known: usize, while_away: impl FnOnce(&mut Registrar)) -> usi
     broker.until(|page| page.sum("corecast_subscriptions") == 0);
     while_away(&mut registrar);
     cable.mend();
+    told_once_back(&broker, follower)
+}
+
+/// The number of times that a follower is told of an absence which ends.
+fn told_once_back(broker: &BrokerProcess, mut follower: Follower) -> usize {
     // Whoever comes now is heard after all that is told of the absence.
     broker.until(|page| page.sum("corecast_subscriptions") == 1);
-    let mut comes = publisher(&broker);
+    let mut comes = publisher(broker);
     comes.wait_for_subscribers("t", 1, PATIENCE).expect("it is back");
     let last = comes.publish("t", b"").expect("it is taken");
     follower.read_until(comes.id(), last);
@@ -113,12 +118,7 @@ fn told_of_another_start(is_cut_off: bool) -> usize {
     broker.kill();
     broker.start_again();
     cable.mend();
-    broker.until(|page| page.sum("corecast_subscriptions") == 1);
-    let mut comes = publisher(&broker);
-    comes.wait_for_subscribers("t", 1, PATIENCE).expect("it is back");
-    let last = comes.publish("t", b"").expect("it is taken");
-    follower.read_until(comes.id(), last);
-    follower.gaps.iter().filter(|gap| **gap == RECONNECT).count()
+    told_once_back(&broker, follower)
 }
 
 #[test]

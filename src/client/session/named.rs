@@ -60,17 +60,9 @@ impl Named {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rig::registration;
     use super::*;
     use crate::topic::Filter;
-
-    fn registration(publisher: u64) -> Registration {
-        Registration {
-            publisher: PublisherId(publisher),
-            epoch: 1,
-            endpoints: vec!["tcp://127.0.0.1:1".parse().expect("an endpoint")],
-            topics: vec![Filter::parse("a").expect("a filter")],
-        }
-    }
 
     #[test]
     fn those_that_leave_make_room_for_others() {

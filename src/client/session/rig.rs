@@ -5,7 +5,20 @@ use corecast_executors::MonotonicNs;
 
 use super::state::State;
 use crate::ClientConfig;
+use crate::ids::PublisherId;
+use crate::registry::Registration;
+use crate::topic::Filter;
 use crate::wire::{Frame, splitter};
+
+/// The first registration of a direct publisher, at an address where nobody is.
+pub(super) fn registration(publisher: u64) -> Registration {
+    Registration {
+        publisher: PublisherId(publisher),
+        epoch: 1,
+        endpoints: vec!["tcp://127.0.0.1:1".parse().expect("an endpoint")],
+        topics: vec![Filter::parse("a").expect("a filter")],
+    }
+}
 
 /// The welcome of a broker, or of a direct publisher.
 pub(super) const WELCOME: Frame<'static> = Frame::Welcome {
