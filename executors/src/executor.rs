@@ -41,6 +41,13 @@ const MEMLOCK_RETRY: Duration = Duration::from_secs(1);
 /// memory for a while, too.
 const MEMLOCK_RETRY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Time in which the kernel gives back the memory of a closed ring: 14 to 50 ms on Linux 6.18.
+const RING_RELEASE: Duration = Duration::from_millis(60);
+
+/// A memlock limit under this is tight: it holds fewer than four executors for many sockets, so that one which starts may depend
+/// on the memory of one that has just ended.
+const MEMLOCK_BYTES_TIGHT: u64 = 4 * Sockets::Many.locked_bytes();
+
 /// Descriptors of one executor: its rings, two for wake-ups, and one for its sockets.
 const DESCRIPTORS: usize = 6;
 
@@ -69,7 +76,7 @@ impl Sockets {
 
     /// Memory of one ring, measured as an ordinary user on Linux 6.18: 8 MiB of memlock are enough for 512 rings of 128
     /// entries, for 157 of 512, and for 40 of 2,048.
-    fn ring_bytes(self) -> u64 {
+    const fn ring_bytes(self) -> u64 {
         match self {
             Self::Few => 16 * 1024,
             Self::Many => 52 * 1024,
@@ -80,7 +87,7 @@ impl Sockets {
     /// those with CAP_IPC_LOCK have none. Linux from 5.12 on does not charge rings, and from some version up to 6.18 it
     /// does again.
     #[must_use]
-    pub fn locked_bytes(self) -> u64 {
+    pub const fn locked_bytes(self) -> u64 {
         RINGS * (self.ring_bytes() + IO_MEMORY_BYTES as u64)
     }
 }
@@ -174,6 +181,10 @@ fn make_once(core: Option<CoreId>, idle: Idle, sockets: Sockets) -> Result<Local
     }
     let explain = |error| explain(error, limit_bytes);
     probe().map_err(explain)?;
+    if limit_bytes < MEMLOCK_BYTES_TIGHT {
+        // What the probe had may be all that there was, and the runtime does not ask again if it finds nothing.
+        pause(RING_RELEASE);
+    }
     LocalExecutorBuilder::new(placement(core))
         .spin_before_park(idle.spin_before_park())
         .preempt_timer(PREEMPT_TIMER)
