@@ -52,8 +52,12 @@ pub(crate) fn corecast() -> Command {
 
 /// Memory of a process that is really there, in bytes.
 pub(crate) fn rss_bytes_of(pid: u32) -> u64 {
+    status_bytes_of(pid, "VmRSS:")
+}
+
+fn status_bytes_of(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux counts it");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("Linux counts it");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024
 }
@@ -131,6 +135,16 @@ impl BrokerProcess {
     /// Memory that is really there, in bytes.
     pub(crate) fn rss_bytes(&self) -> u64 {
         rss_bytes_of(self.pid())
+    }
+
+    /// The most of it since it started, or since [`BrokerProcess::forget_rss_peak`].
+    pub(crate) fn rss_peak_bytes(&self) -> u64 {
+        status_bytes_of(self.pid(), "VmHWM:")
+    }
+
+    pub(crate) fn forget_rss_peak(&self) {
+        // See proc_pid_clear_refs(5).
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("it is this user's");
     }
 
     /// Its counters, as Prometheus reads them.
