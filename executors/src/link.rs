@@ -123,14 +123,32 @@ impl<T> Link<T> {
     }
 
     /// Sends `message`, or hands it back at once.
+    #[inline]
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
-        let waits = self.message();
-        self.sender.try_send(message).map_err(|refused| match refused {
+        // Without the guard of the others: nothing ends between the two.
+        if let RestOf::Receiver(stir) = &self.rest {
+            stir.message().until_taken();
+        }
+        match self.sender.try_send(message) {
+            Ok(()) => {
+                if let RestOf::Host(stir) = &self.rest {
+                    stir.stir();
+                }
+                Ok(())
+            }
+            Err(refused) => Err(self.refused(refused)),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, refused: flume::TrySendError<T>) -> Refused<T> {
+        if let RestOf::Receiver(stir) = &self.rest {
+            stir.message_taken();
+        }
+        match refused {
             flume::TrySendError::Full(message) => Refused::Full(message),
             flume::TrySendError::Disconnected(message) => Refused::Closed(message),
-        })?;
-        self.is_sent(waits);
-        Ok(())
+        }
     }
 
     /// Waits for room, on any runtime. If the inbox is gone, the error is the message.

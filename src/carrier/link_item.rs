@@ -52,9 +52,11 @@ pub enum LinkItem {
     /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards
     /// have sent their last batch, and whenever it changes from then on.
     Owed(Owed),
-    /// A message that only shards have for one another.
-    ToShard(ShardItem),
+    /// A message that only shards have for one another. Boxed: they are rare, and batches are not to be moved in their size.
+    ToShard(Box<ShardItem>),
 }
+
+const _: () = assert!(size_of::<LinkItem>() <= 64, "it is moved for each batch");
 
 /// Messages that wait for the far end of a carrier, or for its confirmation.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -187,7 +187,7 @@ impl Near {
         // Parcels are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
         let (bytes, spans) = (&batch.bytes, batch.spans.messages());
-        let deliveries = self.fanout.route(bytes, spans, &mut turn, |_| true);
+        let deliveries = self.fanout.route((bytes, spans), true, &mut turn, |_| true);
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
             self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER });

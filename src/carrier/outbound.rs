@@ -89,8 +89,9 @@ impl Outbound {
         let messages = batch.spans.messages();
         // Batches are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
-        let deliveries = self.fanout.route(&batch.bytes, messages, &mut turn, |_| true);
-        let (mut cutter, mut chunks) = (Cutter::new(&batch.bytes, messages, &deliveries), Vec::new());
+        let deliveries = self.fanout.route((&batch.bytes, messages), false, &mut turn, |_| true);
+        let mut cutter = Cutter::new(&batch.bytes, messages, &deliveries);
+        let mut chunks = self.fanout.memory_of_chunks();
         let mut offered = Offered::default();
         for to in &deliveries.groups {
             cutter.cut(to, self.encoding, &mut chunks);
@@ -109,6 +110,7 @@ impl Outbound {
                 });
             }
         }
+        self.fanout.recycle_chunks(chunks);
         self.fanout.recycle(deliveries);
         offered
     }

@@ -51,6 +51,12 @@ pub(crate) struct Picked {
 }
 
 impl Picked {
+    /// Counts what stands behind it as well.
+    pub(super) fn count(&mut self, next: &Picked) {
+        self.frames += next.frames;
+        self.messages += next.messages;
+    }
+
     /// True if copying it costs less than sharing its bytes.
     pub(super) fn is_short(&self) -> bool {
         self.range.len() < COPY_BELOW_BYTES
@@ -93,21 +99,25 @@ impl Chunk {
     pub(crate) fn cut(bytes: &Bytes, picked: &Picked, encoding: Encoding) -> Self {
         let Picked { range, frames, messages, .. } = picked;
         if picked.is_short() && range.len() < bytes.len() / 2 {
-            return Chunk::gathered(bytes, [range.clone()], range.len(), (*frames, *messages), encoding);
+            return Chunk::gathered(bytes, [picked], range.len(), encoding);
         }
         Chunk::new(bytes.slice(range.clone()), *frames, *messages, bytes.len(), encoding)
     }
 
     /// Short pieces, so many bytes in all, one behind the other in a buffer of their own.
-    pub(crate) fn gathered(
+    pub(crate) fn gathered<'p>(
         bytes: &Bytes,
-        pieces: impl IntoIterator<Item = Range<usize>>,
+        pieces: impl IntoIterator<Item = &'p Picked>,
         gathered_bytes: usize,
-        (frames, messages): (u32, u32),
         encoding: Encoding,
     ) -> Self {
         let mut gathered = Vec::with_capacity(gathered_bytes);
-        pieces.into_iter().for_each(|piece| gathered.extend_from_slice(&bytes[piece]));
+        let (mut frames, mut messages) = (0, 0);
+        pieces.into_iter().for_each(|piece| {
+            gathered.extend_from_slice(&bytes[piece.range.clone()]);
+            frames += piece.frames;
+            messages += piece.messages;
+        });
         Chunk::new(Bytes::from(gathered), frames, messages, gathered_bytes, encoding)
     }
 
@@ -207,12 +217,13 @@ impl Chunk {
         for (bytes, frame) in splitter::frames(&self.bytes) {
             let range = at..at + bytes.len();
             at = range.end;
-            let messages = frame.messages();
-            let (topic, missed) = match frame {
-                Frame::Message { topic, .. } | Frame::Parts { topic, .. } | Frame::Run { topic, .. } => {
-                    (route_key(topic), u64::from(messages))
+            let (topic, missed, messages) = match frame {
+                Frame::Message { topic, .. } | Frame::Parts { topic, .. } => (route_key(topic), 1, 1),
+                Frame::Run { topic, .. } => {
+                    let messages = frame.messages();
+                    (route_key(topic), u64::from(messages), messages)
                 }
-                Frame::Gap { topic, missed, .. } => (topic, missed),
+                Frame::Gap { topic, missed, .. } => (topic, missed, 0),
                 _ => unreachable!("only routable frames are cut from batches"),
             };
             each(&Piece { range, topic, missed, messages });

@@ -8,9 +8,13 @@ use bytes::Bytes;
 
 use super::batch::{Batch, Chunk, Picked};
 use super::encoding::{BadRoute, Encoding, Messages};
+use super::selection::Selection;
 use super::translate::{Translated, translate};
 use crate::ids::{GroupId, Neighbour};
 use crate::wire::Frame;
+
+/// Stretches of a batch for which a delivery keeps room: 4 KiB.
+pub(super) const STRETCHES_KEPT: usize = 1024;
 
 /// The deliveries of one batch.
 #[derive(Default)]
@@ -27,64 +31,40 @@ pub(crate) struct Deliveries {
     pub(crate) groups: Vec<ToGroup>,
     /// The good frames, in stretches of one topic.
     stretches: Vec<Picked>,
-    /// By neighbour: the stretches that it gets, as in [`ToGroup`].
-    neighbours: Vec<Vec<u32>>,
+    /// One of them is too long to be copied.
+    has_long: bool,
+    /// By neighbour: the stretches that it gets.
+    neighbours: Vec<Selection>,
 }
 
 /// The part of a batch that one egress group gets.
 pub(crate) struct ToGroup {
     pub(crate) group: GroupId,
-    /// The stretches that it gets, by their numbers, in order.
-    stretches: Vec<u32>,
-    /// Sums over them.
-    bytes: usize,
-    frames: u32,
-    messages: u32,
-    /// Some of them are long.
-    has_long: bool,
+    pub(super) stretches: Selection,
+    /// Their bytes in all.
+    pub(super) bytes: usize,
 }
 
 impl ToGroup {
-    /// A delivery of nothing so far. `memory` is room for the numbers of stretches.
-    pub(super) fn new(group: GroupId, memory: Vec<u32>) -> Self {
-        ToGroup { group, stretches: memory, bytes: 0, frames: 0, messages: 0, has_long: false }
-    }
-
-    /// The memory of a delivery that is done.
-    pub(super) fn into_memory(mut self) -> Vec<u32> {
-        self.stretches.clear();
-        self.stretches
-    }
-
     /// Adds the stretch of this number.
     #[inline]
-    pub(super) fn add(&mut self, number: u32, stretch: &Picked) {
-        self.stretches.push(number);
-        self.bytes += stretch.range.len();
-        self.frames += stretch.frames;
-        self.messages += stretch.messages;
-        self.has_long |= !stretch.is_short();
+    pub(super) fn add(&mut self, number: u32, stretch_bytes: usize) {
+        self.stretches.add(number);
+        self.bytes += stretch_bytes;
     }
 }
 
 impl Deliveries {
+    /// Adds a stretch of one topic, whose frames have at most so many messages each, and returns its number.
     #[inline]
-    pub(super) fn add(&mut self, messages: u32) {
-        self.messages += u64::from(messages);
-        self.runs |= messages > 1;
-        self.good += 1;
-    }
-
-    /// The number of the next stretch.
-    #[inline]
-    pub(super) fn next_stretch(&self) -> u32 {
-        u32::try_from(self.stretches.len()).expect("a batch has few frames")
-    }
-
-    /// Adds a stretch of one topic.
-    #[inline]
-    pub(super) fn add_stretch(&mut self, stretch: Picked) {
+    pub(super) fn add(&mut self, stretch: Picked, most: u32) -> u32 {
+        let number = u32::try_from(self.stretches.len()).expect("a batch has few frames");
+        self.messages += u64::from(stretch.messages);
+        self.good += stretch.frames as usize;
+        self.runs |= most > 1;
+        self.has_long |= !stretch.is_short();
         self.stretches.push(stretch);
+        number
     }
 
     /// These neighbours get this stretch.
@@ -93,9 +73,9 @@ impl Deliveries {
         for neighbour in neighbours {
             let index = usize::from(neighbour.0);
             if self.neighbours.len() <= index {
-                self.neighbours.resize_with(index + 1, Vec::new);
+                self.neighbours.resize_with(index + 1, Selection::default);
             }
-            self.neighbours[index].push(stretch);
+            self.neighbours[index].add(stretch);
         }
     }
 
@@ -111,7 +91,7 @@ impl Deliveries {
         wanting.map(move |(neighbour, wanted)| {
             let batch = |spans| Arc::new(Batch { bytes: bytes.clone(), spans });
             let is_part = wanted.len() < self.stretches.len();
-            let part = is_part.then(|| messages.of(self.numbered(wanted))).flatten().map(batch);
+            let part = is_part.then(|| messages.of(self.stretches_of(wanted))).flatten().map(batch);
             let batch =
                 part.unwrap_or_else(|| Arc::clone(all.get_or_insert_with(|| batch(messages.to_spans()))));
             (neighbour, batch)
@@ -121,12 +101,11 @@ impl Deliveries {
     /// The frames that a group gets, in as few pieces as they are.
     fn pick(&self, to: &ToGroup) -> Vec<Picked> {
         let mut picked: Vec<Picked> = Vec::new();
-        for stretch in self.numbered(&to.stretches) {
+        for stretch in self.stretches_of(&to.stretches) {
             match picked.last_mut() {
                 Some(last) if last.range.end == stretch.range.start => {
                     last.range.end = stretch.range.end;
-                    last.frames += stretch.frames;
-                    last.messages += stretch.messages;
+                    last.count(stretch);
                 }
                 _ => picked.push(stretch.clone()),
             }
@@ -136,30 +115,26 @@ impl Deliveries {
 
     /// All that a group gets as one chunk, if it stands together in these bytes or nothing of it is long.
     fn one_chunk(&self, bytes: &Bytes, to: &ToGroup, encoding: Encoding) -> Option<Chunk> {
-        let (first, last) = (*to.stretches.first()?, *to.stretches.last()?);
+        let (first, last) = to.stretches.ends()?;
         let first = &self.stretches[first as usize];
-        let range = first.range.start..self.stretches[last as usize].range.end;
-        let ToGroup { frames, messages, .. } = *to;
-        if range.len() == to.bytes {
-            return Some(Chunk::cut(
-                bytes,
-                &Picked { range, first: first.first, frames, messages },
-                encoding,
-            ));
+        let mut together =
+            Picked { range: first.range.start..self.stretches[last as usize].range.end, ..*first };
+        if together.range.len() == to.bytes {
+            self.stretches_of(&to.stretches).skip(1).for_each(|stretch| together.count(stretch));
+            return Some(Chunk::cut(bytes, &together, encoding));
         }
-        let ranges = self.numbered(&to.stretches).map(|stretch| stretch.range.clone());
-        (!to.has_long).then(|| Chunk::gathered(bytes, ranges, to.bytes, (frames, messages), encoding))
+        let is_short = !self.has_long || self.stretches_of(&to.stretches).all(Picked::is_short);
+        is_short.then(|| Chunk::gathered(bytes, self.stretches_of(&to.stretches), to.bytes, encoding))
     }
 
-    /// The stretches of these numbers.
-    fn numbered(&self, numbers: &[u32]) -> impl Iterator<Item = &Picked> {
-        numbers.iter().map(|number| &self.stretches[*number as usize])
+    fn stretches_of(&self, selection: &Selection) -> impl Iterator<Item = &Picked> {
+        selection.numbers().map(|number| &self.stretches[number as usize])
     }
 
     /// Forgets all but its memory.
     pub(super) fn clear(&mut self) {
-        (self.messages, self.runs, self.good, self.bad) = (0, false, 0, None);
-        self.neighbours.iter_mut().for_each(Vec::clear);
+        (self.messages, self.runs, self.good, self.bad, self.has_long) = (0, false, 0, None, false);
+        self.neighbours.iter_mut().for_each(|neighbour| neighbour.clear(STRETCHES_KEPT));
         self.groups.clear();
         self.stretches.clear();
     }
@@ -235,11 +210,8 @@ fn cut(bytes: &Bytes, picked: &[Picked], encoding: Encoding, chunks: &mut Vec<Rc
         Rc::new(match pieces {
             [piece] => Chunk::cut(bytes, piece, encoding),
             pieces => {
-                let sum = |of: fn(&Picked) -> u32| pieces.iter().map(of).sum();
-                let counts = (sum(|piece| piece.frames), sum(|piece| piece.messages));
-                let (ranges, length) =
-                    (pieces.iter().map(|piece| piece.range.clone()), |piece: &Picked| piece.range.len());
-                Chunk::gathered(bytes, ranges, pieces.iter().map(length).sum(), counts, encoding)
+                let length = pieces.iter().map(|piece| piece.range.len()).sum();
+                Chunk::gathered(bytes, pieces.iter(), length, encoding)
             }
         })
     }));
@@ -257,11 +229,10 @@ mod tests {
     /// them.
     fn chunks_of(bytes: &Bytes, ranges: &[Range<usize>]) -> Vec<(usize, bool)> {
         let mut deliveries = Deliveries::default();
-        let mut to = ToGroup::new(GroupId(0), Vec::new());
-        for (number, range) in (0..).zip(ranges) {
-            let stretch = Picked { range: range.clone(), first: number, frames: 1, messages: 1 };
-            to.add(number, &stretch);
-            deliveries.add_stretch(stretch);
+        let mut to = ToGroup { group: GroupId(0), stretches: Selection::default(), bytes: 0 };
+        for (first, range) in (0..).zip(ranges) {
+            let stretch = Picked { range: range.clone(), first, frames: 1, messages: 1 };
+            to.add(deliveries.add(stretch, 1), range.len());
         }
         let mut chunks = Vec::new();
         Cutter::new(bytes, Messages::Native(&[]), &deliveries).cut(&to, Encoding::Native, &mut chunks);
@@ -303,9 +274,8 @@ mod tests {
         assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
         let mut deliveries = Deliveries { runs: true, ..Deliveries::default() };
         let all = Picked { range: 0..bytes.len(), first: 0, frames: 2, messages: 2 };
-        let mut to = ToGroup::new(GroupId(0), Vec::new());
-        to.add(0, &all);
-        deliveries.add_stretch(all);
+        let mut to = ToGroup { group: GroupId(0), stretches: Selection::default(), bytes: 0 };
+        to.add(deliveries.add(all, 1), bytes.len());
         let mut cutter = Cutter::new(&bytes, Messages::Native(&spans), &deliveries);
         let mut chunks = Vec::new();
         for (encoding, frames, untold) in

@@ -168,6 +168,21 @@ impl EgressQueue {
         let fits = self.frames == 0
             || (self.bytes + chunk.held_bytes() <= bounds.bytes_max
                 && self.frames + chunk.held_frames() <= bounds.frames_max);
+        if fits && policy != OverflowPolicy::Latest && !self.is_dropping {
+            self.push(chunk);
+            return Offer::Queued;
+        }
+        self.offer_by_policy(chunk, fits, policy, bounds)
+    }
+
+    #[inline(never)]
+    fn offer_by_policy(
+        &mut self,
+        chunk: &Rc<Chunk>,
+        fits: bool,
+        policy: OverflowPolicy,
+        bounds: QueueBounds,
+    ) -> Offer {
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
             // A small batch that would fit behind the large one that did not would break the past that is kept,

@@ -8,6 +8,7 @@
 //! | `translate` | a batch in another encoding |
 //! | `state` | the router and the groups of a shard, and the way of a batch through them |
 //! | `deliveries` | what of a batch goes to whom |
+//! | `selection` | which stretches of a batch somebody gets |
 //! | `router` | topic -> which local groups, which neighbours; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
@@ -23,6 +24,7 @@ mod gaps;
 mod groups;
 mod policy;
 mod router;
+mod selection;
 mod state;
 mod translate;
 mod turn;

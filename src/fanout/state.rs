@@ -5,17 +5,18 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::batch::Picked;
-use super::deliveries::{Deliveries, ToGroup};
+use super::batch::{Chunk, Picked};
+use super::deliveries::{Deliveries, STRETCHES_KEPT, ToGroup};
 use super::encoding::{BadRoute, Encoding, Messages, Routable};
 use super::groups::{Group, Groups, Join};
 use super::router::{Route, Router, Target};
+use super::selection::Selection;
 use super::turn::Turn;
 use crate::ids::{GroupId, SessionId};
 use crate::topic::Filter;
 
-/// Stretches of a batch for which a group's delivery keeps room: 4 KiB.
-const STRETCHES_KEPT: usize = 1024;
+/// Chunks of a delivery for which there is room from batch to batch.
+const CHUNKS_KEPT: usize = 64;
 
 /// The router and the groups of one shard.
 #[derive(Default)]
@@ -28,7 +29,8 @@ pub(crate) struct Fanout {
     batch: u64,
     /// Memory of the last batch, for the next.
     spare: Deliveries,
-    spare_stretches: Vec<Vec<u32>>,
+    spare_selections: Vec<Selection>,
+    spare_chunks: Vec<Rc<Chunk>>,
 }
 
 impl Fanout {
@@ -98,112 +100,124 @@ impl Fanout {
         self.groups.remove_if_empty(group)
     }
 
-    /// Finds who gets which messages of a batch, in whole stretches of one topic, until `turn` is over. `may` says whether the
-    /// messages of a topic may travel at all; it is asked once for each stretch.
+    /// Finds who gets which messages of a batch, neighbours among them or not, in whole stretches of one topic, until `turn` is
+    /// over. `may` says whether the messages of a topic may travel at all; it is asked once for each stretch.
     pub(crate) fn route(
         &mut self,
-        bytes: &Bytes,
-        messages: Messages<'_>,
+        (bytes, messages): (&Bytes, Messages<'_>),
+        to_neighbours: bool,
         turn: &mut Turn,
         may: impl FnMut(&[u8]) -> bool,
     ) -> Deliveries {
         match messages {
-            Messages::Native(spans) => self.route_spans(bytes, spans, turn, may),
-            Messages::Zmtp(spans, _) => self.route_spans(bytes, spans, turn, may),
+            Messages::Native(spans) => self.route_spans((bytes, spans), to_neighbours, turn, may),
+            Messages::Zmtp(spans, _) => self.route_spans((bytes, spans), to_neighbours, turn, may),
         }
     }
 
     fn route_spans<S: Routable>(
         &mut self,
-        bytes: &Bytes,
-        spans: &[S],
+        (bytes, spans): (&Bytes, &[S]),
+        to_neighbours: bool,
         turn: &mut Turn,
         mut may: impl FnMut(&[u8]) -> bool,
     ) -> Deliveries {
         let mut found = std::mem::take(&mut self.spare);
         self.batch += 1;
-        let mut last_topic: &[u8] = &[];
-        let mut stretch: Option<(Rc<Route>, Picked)> = None;
-        for span in spans {
-            let (topic, messages) = match span.topic(bytes) {
+        let mut rest = spans.iter();
+        let mut next = rest.next().map(|span| (span, span.topic(bytes)));
+        while let Some((span, topic)) = next {
+            let (topic, messages) = match topic {
                 Ok(routable) => routable,
                 Err(bad) => {
                     found.bad = Some(bad);
                     break;
                 }
             };
-            if let Some((_, picked)) = &mut stretch
-                && picked.range.end == span.start()
-                && topic == last_topic
-            {
-                picked.range.end = span.end();
-                picked.frames += 1;
-                picked.messages += messages;
-                found.add(messages);
-                continue;
-            }
             if found.good > 0 && turn.is_over() {
                 break;
-            }
-            if let Some((route, picked)) = stretch.take() {
-                self.add_stretch(&route, picked, &mut found);
             }
             if !may(topic) {
                 found.bad = Some(BadRoute::NotPermitted);
                 break;
             }
-            last_topic = topic;
             let (route, work) = self.router.route(topic);
             turn.spend(work);
             let first = u32::try_from(found.good).expect("a batch has few frames");
-            let picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
-            stretch = Some((route, picked));
-            found.add(messages);
-        }
-        if let Some((route, picked)) = stretch {
-            self.add_stretch(&route, picked, &mut found);
+            let mut picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
+            let mut most = messages;
+            next = loop {
+                let Some(span) = rest.next() else { break None };
+                match span.topic(bytes) {
+                    Ok((same, messages)) if picked.range.end == span.start() && same == topic => {
+                        picked.range.end = span.end();
+                        picked.frames += 1;
+                        picked.messages += messages;
+                        most = most.max(messages);
+                    }
+                    other => break Some((span, other)),
+                }
+            };
+            let bytes = picked.range.len();
+            let number = found.add(picked, most);
+            match (&route.groups[..], found.groups.last_mut()) {
+                // With few topics it is the last one again.
+                ([group], Some(last)) if last.group == *group => last.add(number, bytes),
+                (groups, _) => self.deliver(groups, (number, bytes), &mut found),
+            }
+            if to_neighbours {
+                found.add_neighbours(&route.neighbours, number);
+            }
         }
         found
     }
 
-    fn add_stretch(&mut self, route: &Route, picked: Picked, found: &mut Deliveries) {
-        let number = found.next_stretch();
-        for group in &route.groups {
-            self.delivery_to(*group, found).add(number, &picked);
+    /// These groups get a stretch of so many bytes: there is one delivery to each, however many of its topics match. By a
+    /// call: a loop within that over the messages has too few registers.
+    #[inline(never)]
+    fn deliver(&mut self, groups: &[GroupId], (number, bytes): (u32, usize), found: &mut Deliveries) {
+        for group in groups {
+            let place = match self.places.get(group.0 as usize) {
+                Some((batch, place)) if *batch == self.batch => *place,
+                _ => self.begin_delivery(*group, found),
+            };
+            found.groups[place as usize].add(number, bytes);
         }
-        found.add_neighbours(&route.neighbours, number);
-        found.add_stretch(picked);
     }
 
-    /// The delivery to a group of the batch that is being routed: one for each group, however many of its topics match.
-    #[inline]
-    fn delivery_to<'a>(&mut self, group: GroupId, found: &'a mut Deliveries) -> &'a mut ToGroup {
-        // With few topics it is the last one again.
-        if let Some(last) = found.groups.len().checked_sub(1)
-            && found.groups[last].group == group
-        {
-            return &mut found.groups[last];
-        }
+    /// Makes the delivery to a group of the batch that is being routed, and returns its place.
+    #[inline(never)]
+    fn begin_delivery(&mut self, group: GroupId, found: &mut Deliveries) -> u32 {
         let index = group.0 as usize;
         if self.places.len() <= index {
             self.places.resize(index + 1, (0, 0));
         }
-        let (batch, place) = &mut self.places[index];
-        if *batch != self.batch {
-            *batch = self.batch;
-            *place = u32::try_from(found.groups.len()).expect("groups are counted in 32 bits");
-            found.groups.push(ToGroup::new(group, self.spare_stretches.pop().unwrap_or_default()));
-        }
-        &mut found.groups[*place as usize]
+        let place = u32::try_from(found.groups.len()).expect("groups are counted in 32 bits");
+        self.places[index] = (self.batch, place);
+        let stretches = self.spare_selections.pop().unwrap_or_default();
+        found.groups.push(ToGroup { group, stretches, bytes: 0 });
+        place
+    }
+
+    /// Memory for the chunks of a delivery.
+    pub(crate) fn memory_of_chunks(&mut self) -> Vec<Rc<Chunk>> {
+        std::mem::take(&mut self.spare_chunks)
+    }
+
+    /// Takes the memory of chunks that are delivered.
+    pub(crate) fn recycle_chunks(&mut self, mut chunks: Vec<Rc<Chunk>>) {
+        chunks.clear();
+        chunks.shrink_to(CHUNKS_KEPT);
+        self.spare_chunks = chunks;
     }
 
     /// Takes the memory of deliveries that are done.
     pub(crate) fn recycle(&mut self, mut done: Deliveries) {
-        for mut stretches in done.groups.drain(..).map(ToGroup::into_memory) {
+        for ToGroup { mut stretches, .. } in done.groups.drain(..) {
             // Room for the usual batch; a thousand groups are not to keep it for the longest.
-            stretches.shrink_to(STRETCHES_KEPT);
-            if self.spare_stretches.len() < self.groups.len() {
-                self.spare_stretches.push(stretches);
+            stretches.clear(STRETCHES_KEPT);
+            if self.spare_selections.len() < self.groups.len() {
+                self.spare_selections.push(stretches);
             }
         }
         done.clear();

@@ -240,7 +240,7 @@ impl Base {
 
     /// Tells another shard something that only shards have for one another.
     pub(super) fn send_shard(&mut self, to: ShardId, item: ShardItem) {
-        self.send_link(to, LinkItem::ToShard(item));
+        self.send_link(to, LinkItem::ToShard(Box::new(item)));
     }
 
     /// Lets a request wait, or what came with it, while it is news for neighbours that take none for now.
@@ -261,9 +261,12 @@ impl Base {
 
     /// The registry's changes are known here up to this one, said in the same way.
     pub(super) fn tell_publisher_seen(&mut self, to: ShardId, change: u64) {
-        match self.links.outgoing(to.into()).last_mut() {
-            Some(LinkItem::ToShard(ShardItem::PublisherSeen { seq })) => *seq = change,
-            _ => self.send_shard(to, ShardItem::PublisherSeen { seq: change }),
+        if let Some(LinkItem::ToShard(item)) = self.links.outgoing(to.into()).last_mut()
+            && let ShardItem::PublisherSeen { seq } = &mut **item
+        {
+            *seq = change;
+            return;
         }
+        self.send_shard(to, ShardItem::PublisherSeen { seq: change });
     }
 }

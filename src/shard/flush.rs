@@ -52,9 +52,12 @@ impl Shard {
                 egress.stall();
                 return Ok(Visit::Full);
             };
-            self.base.on_sent(id, taken);
+            let is_flushed = self.base.on_sent(id, taken);
             if !self.base.untold.is_empty() {
                 self.settle();
+            }
+            if is_flushed {
+                return Ok(Visit::Done);
             }
             if taken < given {
                 self.base.egress(id).into_iter().for_each(EgressQueue::stall);
@@ -81,9 +84,9 @@ impl Base {
         self.sessions.get_mut(id).map(|session| &mut session.egress)
     }
 
-    /// The kernel took so many bytes of a session's egress.
-    fn on_sent(&mut self, id: SessionId, bytes: usize) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// The kernel took so many bytes of a session's egress. Returns true if a flush has nothing left to do: then it has run.
+    fn on_sent(&mut self, id: SessionId, bytes: usize) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return true };
         let sent = session.egress.sent(bytes);
         if std::mem::take(&mut session.awaits_room) {
             self.untold.has_room(id);
@@ -97,9 +100,16 @@ impl Base {
         if !session.holds.is_empty() && session.egress.has_room(self.config.bounds) {
             holds = std::mem::take(&mut session.holds);
         }
+        // What is rarer is left to `on_flushed`: a farewell, and what is to be told as soon as there is room.
+        let is_flushed = session.egress.is_empty()
+            && session.phase == Phase::Open
+            && !session.kind.is_zmtp()
+            && self.untold.is_empty();
+        session.listed &= !is_flushed;
         self.counters.bytes_out += bytes as u64;
         self.count_sent(sent);
         self.release(&holds);
+        is_flushed
     }
 
     /// A flush of this session has run: with nothing left it may be listed as dirty again, and if its farewell

@@ -337,7 +337,7 @@ impl Shard {
             LinkItem::Owed(owed) => base.links.owes(from, owed),
             LinkItem::ToShard(item) => {
                 let from = base.links.shard(from);
-                match item {
+                match *item {
                     ShardItem::Repeated { filter } => demand.upstream.on_repeated(base, &filter),
                     ShardItem::Watch { watch, topic } => {
                         self.watches.add_asked(from, watch, topic);

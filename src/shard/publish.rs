@@ -6,13 +6,15 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::base::Base;
+use super::losses::Losses;
 use super::origin::Origin;
+use super::outbox::Outbox;
 use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
 use crate::fanout::{BadRoute, Chunk, Cutter, Deliveries, Fanout, Group, Messages, Offer, OverflowPolicy};
 use crate::ids::SessionId;
 use crate::limits::TOPIC_BYTES_MAX;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, ShardCounters};
 
 /// Sends routable frames to every session here, and from a publisher of this shard to every neighbour, that wants
 /// them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after what stood before
@@ -55,7 +57,7 @@ fn route(
     let publishable = publisher.map(|session| base.permissions.publishable(&session.identity));
     let may = |topic: &[u8]| publishable.is_none_or(|topics| topics.has(topic));
     let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
-    (fanout.route(bytes, messages, &mut base.turn, may), audience)
+    (fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, may), audience)
 }
 
 fn refuse(base: &mut Base, id: SessionId, bad: &BadRoute) {
@@ -86,12 +88,12 @@ fn publish_to_neighbours(
 
 fn publish_here(
     base: &mut Base,
-    fanout: &Fanout,
+    fanout: &mut Fanout,
     (bytes, messages): (&Bytes, Messages<'_>),
     deliveries: &Deliveries,
     (origin, audience): (Origin, Audience),
 ) {
-    let (mut cutter, mut chunks) = (Cutter::new(bytes, messages, deliveries), Vec::new());
+    let (mut cutter, mut chunks) = (Cutter::new(bytes, messages, deliveries), fanout.memory_of_chunks());
     for to in &deliveries.groups {
         let Group { encoding, members, .. } = fanout.groups().get(to.group);
         if !audience.has(*encoding) {
@@ -101,47 +103,78 @@ fn publish_here(
         base.counters.gaps_untold = base.counters.gaps_untold.saturating_add(untold);
         publish_to_group(base, members, &chunks, origin);
     }
+    fanout.recycle_chunks(chunks);
 }
 
 fn publish_to_group(base: &mut Base, members: &[SessionId], chunks: &[Rc<Chunk>], origin: Origin) {
-    let mut full: Vec<SessionId> = Vec::new();
-    let mut over: Vec<SessionId> = Vec::new();
     let bounds = base.config.bounds;
-    base.outbox.queued_bytes += members.len() * chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
+    let Outbox { queued_bytes, dirty, losses, .. } = &mut base.outbox;
+    let mut short = Short { counters: &mut base.counters, losses, over: Vec::new(), full: Vec::new() };
+    *queued_bytes += members.len() * chunks.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
     for id in members {
         let session = base.sessions.get_mut(*id).expect("the members of a group are sessions");
-        let mut chunks = chunks.iter();
-        while let Some(chunk) = chunks.next() {
-            match session.egress.offer(chunk, session.policy, bounds) {
-                Offer::Queued => {}
-                Offer::QueuedOver => over.push(*id),
-                Offer::Dropped(messages) => {
-                    base.counters.drops[drop_reason(session.policy)] += messages;
-                    base.outbox.losses.note(drop_reason(session.policy), messages, *id);
-                    if !chunk.encoding.can_tell_gaps() {
-                        base.counters.gaps_untold += messages;
-                    }
-                }
-                Offer::Full => {
-                    let behind = chunks.map(|chunk| u64::from(chunk.messages)).sum::<u64>();
-                    let refused = u64::from(chunk.messages) + behind;
-                    base.counters.drops[DropReason::Disconnect] += refused;
-                    base.outbox.losses.note(DropReason::Disconnect, refused, *id);
-                    full.push(*id);
-                    break;
-                }
+        for (at, chunk) in chunks.iter().enumerate() {
+            let offer = session.egress.offer(chunk, session.policy, bounds);
+            if offer != Offer::Queued && !short.goes_on(*id, session.policy, &offer, &chunks[at..]) {
+                break;
             }
         }
         if !session.listed {
             session.listed = true;
-            base.outbox.dirty.push_back(*id);
+            dirty.push_back(*id);
         }
     }
+    let Short { over, full, .. } = short;
     for id in over {
         base.hold_for(id, origin);
     }
     for id in full {
         base.end(id, ErrorCode::SlowSubscriber, "the egress queue is full");
+    }
+}
+
+/// Offers that were not simply queued, of a batch to one group.
+struct Short<'a> {
+    counters: &'a mut ShardCounters,
+    losses: &'a mut Losses,
+    /// Sessions over the bound of `block`.
+    over: Vec<SessionId>,
+    /// Sessions to end.
+    full: Vec<SessionId>,
+}
+
+impl Short<'_> {
+    /// Counts the offer of the first of these chunks. Returns false if the others are not to be offered.
+    #[inline(never)]
+    fn goes_on(
+        &mut self,
+        id: SessionId,
+        policy: OverflowPolicy,
+        offer: &Offer,
+        chunks: &[Rc<Chunk>],
+    ) -> bool {
+        match *offer {
+            Offer::Queued => {}
+            Offer::QueuedOver => self.over.push(id),
+            Offer::Dropped(messages) => {
+                self.count(drop_reason(policy), messages, id);
+                if !chunks[0].encoding.can_tell_gaps() {
+                    self.counters.gaps_untold += messages;
+                }
+            }
+            Offer::Full => {
+                let refused = chunks.iter().map(|chunk| u64::from(chunk.messages)).sum();
+                self.count(DropReason::Disconnect, refused, id);
+                self.full.push(id);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn count(&mut self, reason: DropReason, messages: u64, id: SessionId) {
+        self.counters.drops[reason] += messages;
+        self.losses.note(reason, messages, id);
     }
 }
 
