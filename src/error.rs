@@ -186,6 +186,8 @@ error_codes! {
     SocketType = 23, "socket_type";
     /// Something that this session's identity is not permitted to do.
     NotPermitted = 24, "not_permitted";
+    /// The peer has not shown that it is a user, or what it has shown is of nobody, or no longer.
+    Unauthenticated = 25, "unauthenticated";
 }
 
 impl fmt::Display for ErrorCode {

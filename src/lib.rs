@@ -90,14 +90,14 @@ mod transport;
 mod wire;
 mod zmtp;
 
-pub use auth::{Permissions, Rights};
+pub use auth::{Permissions, Rights, Users};
 #[cfg(feature = "broker")]
 pub use broker::{Broker, BrokerConfig};
 #[cfg(feature = "client")]
 pub use client::{
     ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,
     GapReason, GapRef, Listed, LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Message,
-    MessageRef, Publisher, PublisherChange, RegistryView, Sessions, Subscriber, Subscription,
+    MessageRef, Publisher, PublisherChange, RegistryView, Sessions, Subscriber, Subscription, Token,
 };
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use fanout::{OverflowPolicy, QueueBounds};

@@ -154,6 +154,8 @@ const ROWS: &[(Frame<'static>, &str)] = &[
          1a e6ffffff 03000000 e1ffffff 16000000
          11111111 11111111 22222222 22222222 33333333 33333333",
     ),
+    // Another such feature.
+    (Frame::Login { token: b"cc" }, "2b000000 | 6363 | 1b fdffffff 02000000 00*32"),
 ];
 
 /// The bytes that a row writes down.
@@ -216,10 +218,11 @@ fn every_variant_has_a_row() {
         Frame::ListPublishers { .. } => 24,
         Frame::Parts { .. } => 25,
         Frame::Run { .. } => 26,
+        Frame::Login { .. } => 27,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..27).collect::<Vec<u8>>());
+    assert_eq!(there, (0..28).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;
@@ -255,6 +258,6 @@ fn the_greeting_has_the_bytes_of_version_1() {
     // "CORECAST", highest and lowest version, features.
     let plain = greeting::offering(Features::NONE);
     assert_eq!(hex(&plain), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
-    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 01000000")));
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 03000000")));
     assert_eq!(greeting::GREETING_BYTES, 16);
 }

@@ -1,19 +1,41 @@
-//! Identities of sessions, and the one question that each of their actions must pass. Pure. No session proves anything but
-//! its address yet.
+//! Identities of sessions: how peers show who they are, and the one question that each of their actions must pass. Pure, but
+//! for the reading of files of users.
 //!
 //! | file | owns |
 //! |---|---|
+//! | `proof` | proofs that connections have shown |
+//! | `secret` | tokens and passwords, wiped and never displayed |
+//! | `secret_file` | the reading of files that not everybody may read |
+//! | `token` | hashes of tokens |
+//! | `curve_key` | public keys of CURVE |
+//! | `users/` | the users that a file declares, looked up by what they show |
+//! | `refusal` | the reasons for which a proof is not accepted |
 //! | `identity` | the peer of a session, as far as it is known |
 //! | `action` | actions, and the verdict on each |
 //! | `rights` | rights of one kind of peer |
 //! | `permissions` | the rules: which peer has which rights |
 
 mod action;
+mod curve_key;
 mod identity;
 mod permissions;
+mod proof;
+mod refusal;
 mod rights;
+mod secret;
+mod secret_file;
+mod token;
+mod users;
 
 pub use action::{Action, Verdict};
+pub use curve_key::CurveKey;
 pub use identity::Identity;
 pub use permissions::Permissions;
+pub(crate) use permissions::VERDICT_STEPS;
+pub use proof::Proof;
+pub use refusal::LoginRefusal;
 pub use rights::Rights;
+pub use secret::Secret;
+pub(crate) use secret_file::read_secret_file;
+pub use token::TokenHash;
+pub use users::{Credential, Login, User, Users, UsersFault};

@@ -2,12 +2,16 @@
 //! all come through it. A value: whoever gets another one asks it everything again.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::rights::Scope;
-use super::{Action, Identity, Rights, Verdict};
+use super::{Action, Identity, LoginRefusal, Proof, Rights, Users, Verdict};
 
-/// The rules of who may do what. A peer has proved nothing but its address, so there are two kinds of them: those on the
-/// same host, which come over a Unix socket or a loopback address, and all others. By default everybody may do everything.
+/// The rules of who may do what: by the users of a file, or by addresses alone. By default everybody may do everything.
+///
+/// With users ([`Permissions::of_users`]) a peer has to show which of them it is, and has their rights; those that show
+/// nothing have the rights of the user `anonymous`, and are not let in if there is none. Without users there are two kinds of
+/// peers: those on the same host, which come over a Unix socket or a loopback address, and all others.
 ///
 /// ```
 /// use corecast::{Filter, Permissions, Rights};
@@ -18,8 +22,10 @@ use super::{Action, Identity, Rights, Verdict};
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Permissions {
+    /// Rights of peers that are no users, by their address.
     local: Rights,
     remote: Rights,
+    users: Option<Arc<Users>>,
 }
 
 impl Default for Permissions {
@@ -31,19 +37,69 @@ impl Default for Permissions {
 impl Permissions {
     /// Everybody may do everything.
     pub fn all() -> Self {
-        Permissions { local: Rights::all(), remote: Rights::all() }
+        Permissions { local: Rights::all(), remote: Rights::all(), users: None }
     }
 
-    /// The same, but peers on this host have these rights. What connects by way of a proxy on this host is one of them.
+    /// These users may do what they may, and others what `anonymous` may: nothing, if there is no such user.
+    pub fn of_users(users: Users) -> Self {
+        let others = users.anonymous().cloned().unwrap_or_else(Rights::none);
+        Permissions { local: others.clone(), remote: others, users: Some(Arc::new(users)) }
+    }
+
+    /// The same, but peers on this host have these rights, unless they are users. What connects by way of a proxy on this
+    /// host is one of them.
     #[must_use]
     pub fn local(self, rights: Rights) -> Self {
         Permissions { local: rights, ..self }
     }
 
-    /// The same, but peers on other hosts have these rights.
+    /// The same, but peers on other hosts have these rights, unless they are users.
     #[must_use]
     pub fn remote(self, rights: Rights) -> Self {
         Permissions { remote: rights, ..self }
+    }
+
+    /// The users, if there are any.
+    pub fn users(&self) -> Option<&Users> {
+        self.users.as_deref()
+    }
+
+    /// Tells who a peer at this address is, by what it has shown. A token, a password or a key that is of nobody is refused,
+    /// also where peers that show nothing are let in. For a password this takes tens of milliseconds: never on an executor.
+    ///
+    /// # Errors
+    /// The peer is not let in.
+    pub(crate) fn identify(
+        &self,
+        proof: &Proof,
+        address: Option<SocketAddr>,
+    ) -> Result<Identity, LoginRefusal> {
+        let Some(users) = &self.users else { return Ok(Identity::Anonymous(address)) };
+        match (users.login(proof), proof) {
+            (Ok(login), _) => Ok(Identity::User(login, address)),
+            // These come with the connection, whatever its client wants.
+            (Err(_), Proof::None | Proof::Certificate(_) | Proof::Uid(_)) if users.anonymous().is_some() => {
+                Ok(Identity::Anonymous(address))
+            }
+            (Err(refusal), _) => Err(refusal),
+        }
+    }
+
+    /// The identity of a session by these rules, which may be others than those by which it was let in.
+    ///
+    /// # Errors
+    /// The peer is let in no longer: what it had shown is of nobody now.
+    pub(crate) fn identify_again(&self, identity: &Identity) -> Result<Identity, LoginRefusal> {
+        match (identity, &self.users) {
+            (Identity::User(login, address), Some(users)) => match users.login_again(login) {
+                Some(login) => Ok(Identity::User(login, *address)),
+                None => Err(login.refusal()),
+            },
+            (Identity::User(_, address), None) => Ok(Identity::Anonymous(*address)),
+            (Identity::Anonymous(address), _) => self.identify(&Proof::None, *address),
+            (Identity::Shown(proof, address), _) => self.identify(proof, *address),
+            (Identity::Relayed(..) | Identity::Own, _) => Ok(identity.clone()),
+        }
     }
 
     /// Decides whether `identity` may take an action.
@@ -51,25 +107,32 @@ impl Permissions {
         match (identity, action) {
             (_, Action::Publish(topic)) => Verdict::from(self.publishable(identity).has(topic)),
             (Identity::Own, _) => Verdict::Allowed,
-            (Identity::Anonymous(address) | Identity::Relayed(_, address), action) => {
-                self.at(*address).permit(action)
-            }
+            (_, action) => self.rights_of(identity).permit(action),
         }
     }
 
     /// The topics that `identity` may publish: one look-up for all messages of a batch.
-    pub(crate) fn publishable(&self, identity: &Identity) -> &Scope {
+    pub(crate) fn publishable<'a>(&'a self, identity: &'a Identity) -> &'a Scope {
         match identity {
             Identity::Own => &Scope::All,
-            Identity::Anonymous(address) => self.at(*address).publishable(),
             // Its subscribers are there by its registration.
-            Identity::Relayed(_, address) => self.at(*address).registrable(),
+            Identity::Relayed(..) => self.rights_of(identity).registrable(),
+            Identity::Anonymous(_) | Identity::Shown(..) | Identity::User(..) => {
+                self.rights_of(identity).publishable()
+            }
         }
     }
 
-    /// The steps of a turn that one verdict is worth at the most.
-    pub(crate) fn steps(&self) -> usize {
-        1 + self.local.filters().max(self.remote.filters()) / FILTERS_PER_STEP
+    /// The topics for which `identity` may take such an action, for the error that refuses it: "allowed: `a.>`".
+    pub(crate) fn allowed(&self, identity: &Identity, action: Action<'_>) -> String {
+        format!("allowed: {}", self.rights_of(identity).scope_of(action))
+    }
+
+    fn rights_of<'a>(&'a self, identity: &'a Identity) -> &'a Rights {
+        match (identity, &self.users) {
+            (Identity::User(login, _), Some(users)) => users.rights_of(login),
+            _ => self.at(identity.address()),
+        }
     }
 
     fn at(&self, address: Option<SocketAddr>) -> &Rights {
@@ -80,11 +143,12 @@ impl Permissions {
     }
 }
 
-/// Filters that are compared in a step of about 100 ns.
-const FILTERS_PER_STEP: usize = 4;
+/// Steps of a turn that one verdict is worth: a walk down the levels of a filter, however many filters a right has.
+pub(crate) const VERDICT_STEPS: usize = 2;
 
 #[cfg(test)]
 mod tests {
+    use super::super::Secret;
     use super::*;
     use crate::ids::PublisherId;
     use crate::topic::Filter;
@@ -115,5 +179,53 @@ mod tests {
             Verdict::Refused
         );
         assert_eq!(permissions.permit(&Identity::Own, Action::Publish(b"other")), Verdict::Allowed);
+    }
+
+    fn users(text: &str) -> Permissions {
+        Permissions::of_users(Users::parse(text).expect("users"))
+    }
+
+    const KNOWN: &str = "[[user]]\nname = 'known'\nuids = [7]\nsubscribe = ['k.>']\n";
+    const OPEN: &str = "[[user]]\nname = 'anonymous'\nsubscribe = ['open']\n";
+
+    fn may(permissions: &Permissions, identity: &Identity, filter: &str) -> bool {
+        let filter = Filter::parse(filter).expect("a filter");
+        permissions.permit(identity, Action::Subscribe(&filter)) == Verdict::Allowed
+    }
+
+    #[test]
+    fn with_users_only_they_are_let_in_or_those_that_anonymous_stands_for() {
+        let token = Proof::Token(Secret::new(b"of nobody"));
+        let closed = users(KNOWN);
+        assert_eq!(closed.identify(&Proof::None, None), Err(LoginRefusal::Nothing));
+        assert_eq!(closed.identify(&Proof::Uid(8), None), Err(LoginRefusal::Uid(8)));
+        assert_eq!(closed.identify(&token, None), Err(LoginRefusal::Token));
+        assert!(!may(&closed, &Identity::Anonymous(None), "open"), "closed, should it get so far");
+        let known = closed.identify(&Proof::Uid(7), None).expect("a user");
+        assert!(may(&closed, &known, "k.*") && !may(&closed, &known, "open"));
+
+        let open = users(&format!("{KNOWN}{OPEN}"));
+        for proof in [Proof::None, Proof::Uid(8), Proof::Certificate(vec!["nobody".into()])] {
+            let anybody = open.identify(&proof, None).expect("anonymous");
+            assert!(may(&open, &anybody, "open") && !may(&open, &anybody, "k.a"));
+        }
+        assert_eq!(open.identify(&token, None), Err(LoginRefusal::Token), "a wrong token is never let in");
+        assert_eq!(Permissions::all().identify(&token, None), Ok(Identity::Anonymous(None)), "nobody asks");
+    }
+
+    #[test]
+    fn a_login_counts_as_the_users_of_now_have_it() {
+        let before = users(KNOWN);
+        let known = before.identify(&Proof::Uid(7), None).expect("a user");
+        let wider = users(&KNOWN.replace("'k.>'", "'k.>', 'new'"));
+        assert!(!may(&before, &known, "new") && may(&wider, &known, "new"));
+        let again = wider.identify_again(&known).expect("still a user");
+        assert!(may(&wider, &again, "new"));
+        let revoked = users(&KNOWN.replace("[7]", "[8]"));
+        assert!(!may(&revoked, &known, "k.a"), "at once");
+        assert_eq!(revoked.identify_again(&known), Err(LoginRefusal::Uid(7)));
+        assert_eq!(wider.identify_again(&Identity::Anonymous(None)), Err(LoginRefusal::Nothing));
+        assert_eq!(before, users(KNOWN), "the same users are the same rules");
+        assert_ne!(before, wider);
     }
 }

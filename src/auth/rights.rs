@@ -1,7 +1,10 @@
-//! Rights of one kind of peer: filters of what it may publish, receive and register.
+//! Rights of one kind of peer: filters of what it may publish, receive, register, count and list.
+
+use std::fmt;
+use std::sync::Arc;
 
 use super::{Action, Verdict};
-use crate::topic::Filter;
+use crate::topic::{Filter, FilterSet};
 
 /// The topics that a right is about.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -9,12 +12,12 @@ pub(crate) enum Scope {
     /// All that there are.
     All,
     /// Those of any of these filters.
-    Of(Vec<Filter>),
+    Of(Arc<FilterSet>),
 }
 
 impl Scope {
     fn of(filters: impl IntoIterator<Item = Filter>) -> Self {
-        Scope::Of(filters.into_iter().collect())
+        Scope::Of(Arc::new(filters.into_iter().collect()))
     }
 
     /// True if this topic is one of them.
@@ -22,44 +25,87 @@ impl Scope {
     pub(crate) fn has(&self, topic: &[u8]) -> bool {
         match self {
             Scope::All => true,
-            Scope::Of(filters) => filters.iter().any(|own| own.matches(topic)),
+            Scope::Of(filters) => filters.matches(topic),
         }
     }
 
     fn covers(&self, filter: &Filter) -> bool {
         match self {
             Scope::All => true,
-            Scope::Of(filters) => filters.iter().any(|own| own.covers(filter)),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Scope::All => 0,
-            Scope::Of(filters) => filters.len(),
+            Scope::Of(filters) => filters.covers(filter),
         }
     }
 }
 
-/// Rights of a peer: topics that it may publish, receive, and register as a direct publisher. A subscription is permitted if
-/// one of the filters covers it whole; it is never narrowed. The subscriptions of ZeroMQ sockets are prefixes, and only a
-/// prefix ([`Filter::prefix`]) or `>` covers them.
+/// Most filters of a scope that a refusal names.
+const FILTERS_NAMED_MAX: usize = 5;
+
+/// Longest list of filters in a refusal, in bytes: an error fits a line.
+const FILTER_BYTES_NAMED_MAX: usize = 256;
+
+/// The list for people: the first filters, and the number of the others.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Scope::Of(set) = self else { return f.write_str("everything") };
+        let filters = set.filters();
+        if filters.is_empty() {
+            return f.write_str("nothing");
+        }
+        let (mut named, mut bytes) = (0, 0);
+        for filter in filters.iter().take(FILTERS_NAMED_MAX) {
+            bytes += filter.as_bytes().len();
+            if named > 0 && bytes > FILTER_BYTES_NAMED_MAX {
+                break;
+            }
+            let comma = if named > 0 { ", " } else { "" };
+            match filter {
+                Filter::Prefix(_) => write!(f, "{comma}the prefix `{filter}`")?,
+                Filter::Exact(_) | Filter::Pattern(_) => write!(f, "{comma}`{filter}`")?,
+            }
+            named += 1;
+        }
+        match filters.len() - named {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Rights of a peer: topics that it may publish, receive, and register as a direct publisher; and of which it may count the
+/// subscribers and list the direct publishers. A subscription is permitted if one of the filters covers it whole; it is never
+/// narrowed. The subscriptions of ZeroMQ sockets are prefixes: `prices.>` covers `prices.`, but not `prices`, with which
+/// other topics begin as well.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Rights {
     publish: Scope,
     subscribe: Scope,
     register: Scope,
+    watch: Scope,
+    list: Scope,
 }
 
 impl Rights {
     /// Every right, for all topics.
     pub fn all() -> Self {
-        Rights { publish: Scope::All, subscribe: Scope::All, register: Scope::All }
+        Rights {
+            publish: Scope::All,
+            subscribe: Scope::All,
+            register: Scope::All,
+            watch: Scope::of([]),
+            list: Scope::of([]),
+        }
     }
 
     /// No right at all.
     pub fn none() -> Self {
-        Rights { publish: Scope::of([]), subscribe: Scope::of([]), register: Scope::of([]) }
+        let nothing = Scope::of([]);
+        Rights {
+            publish: nothing.clone(),
+            subscribe: nothing.clone(),
+            register: nothing.clone(),
+            watch: nothing.clone(),
+            list: nothing,
+        }
     }
 
     /// The same, but it may publish these topics through the broker, and no others.
@@ -80,14 +126,42 @@ impl Rights {
         Rights { register: Scope::of(topics), ..self }
     }
 
-    /// Decides whether a peer with these rights may take an action. Subscribers are counted for those that publish.
+    /// The same, but it may count the subscribers of these topics, besides those that it may publish or register.
+    #[must_use]
+    pub fn watch(self, topics: impl IntoIterator<Item = Filter>) -> Self {
+        Rights { watch: Scope::of(topics), ..self }
+    }
+
+    /// The same, but it may hear of the direct publishers of these topics, besides those that it may subscribe to. To list the
+    /// whole registry takes `>`.
+    #[must_use]
+    pub fn list(self, topics: impl IntoIterator<Item = Filter>) -> Self {
+        Rights { list: Scope::of(topics), ..self }
+    }
+
+    /// Decides whether a peer with these rights may take an action. Subscribers are counted for those that publish, and direct
+    /// publishers are named to those that subscribe.
     pub(super) fn permit(&self, action: Action<'_>) -> Verdict {
         Verdict::from(match action {
             Action::Publish(topic) => self.publish.has(topic),
-            Action::Subscribe(filter) | Action::WatchPublishers(filter) => self.subscribe.covers(filter),
-            Action::WatchSubscribers(topic) => self.publish.has(topic) || self.register.has(topic),
+            Action::Subscribe(filter) => self.subscribe.covers(filter),
+            Action::WatchPublishers(filter) => self.subscribe.covers(filter) || self.list.covers(filter),
+            Action::WatchSubscribers(topic) => {
+                self.publish.has(topic) || self.register.has(topic) || self.watch.has(topic)
+            }
             Action::Register(filter) => self.register.covers(filter),
         })
+    }
+
+    /// The topics that the right to such an action is about.
+    pub(super) fn scope_of(&self, action: Action<'_>) -> &Scope {
+        match action {
+            Action::Publish(_) => &self.publish,
+            Action::Subscribe(_) => &self.subscribe,
+            Action::WatchPublishers(_) => &self.list,
+            Action::WatchSubscribers(_) => &self.watch,
+            Action::Register(_) => &self.register,
+        }
     }
 
     /// The topics that it may publish through the broker.
@@ -98,11 +172,6 @@ impl Rights {
     /// The topics of which it may be a direct publisher.
     pub(super) fn registrable(&self) -> &Scope {
         &self.register
-    }
-
-    /// The number of filters that a verdict may have to look at.
-    pub(super) fn filters(&self) -> usize {
-        self.publish.len().max(self.subscribe.len()).max(self.register.len())
     }
 }
 
@@ -119,10 +188,13 @@ mod tests {
         let rights = Rights::none()
             .publish(filters(&["p.>"]))
             .subscribe(filters(&["s.*", "t"]))
-            .register(filters(&["r.>"]));
+            .register(filters(&["r.>"]))
+            .watch(filters(&["w"]))
+            .list(filters(&["l.>"]));
         let filter = |text| Filter::parse(text).expect("a filter");
         let (inside, outside) = (filter("s.*"), filter("s.>"));
         let (registered, unregistered) = (filter("r.a.*"), filter("p.a"));
+        let listed = filter("l.*");
         let questions = [
             (Action::Publish(b"p.a"), Verdict::Allowed),
             (Action::Publish(b"s.a"), Verdict::Refused),
@@ -131,6 +203,10 @@ mod tests {
             (Action::Subscribe(&outside), Verdict::Refused),
             (Action::WatchPublishers(&inside), Verdict::Allowed),
             (Action::WatchPublishers(&outside), Verdict::Refused),
+            (Action::WatchPublishers(&listed), Verdict::Allowed),
+            (Action::Subscribe(&listed), Verdict::Refused),
+            (Action::WatchSubscribers(b"w"), Verdict::Allowed),
+            (Action::Publish(b"w"), Verdict::Refused),
             (Action::WatchSubscribers(b"p.a"), Verdict::Allowed),
             (Action::WatchSubscribers(b"r.a"), Verdict::Allowed),
             (Action::WatchSubscribers(b"s.a"), Verdict::Refused),
@@ -147,18 +223,32 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_covered_by_prefixes_and_by_everything() {
+    fn a_prefix_is_covered_by_prefixes_and_by_whole_levels() {
         let prefix = |text: &str| Filter::prefix(text.as_bytes()).expect("a short prefix");
         let asked = prefix("a.b");
         for (own, verdict) in [
             (prefix("a."), Verdict::Allowed),
             (prefix("a.b"), Verdict::Allowed),
             (prefix("a.bc"), Verdict::Refused),
-            (Filter::parse("a.>").expect("a filter"), Verdict::Refused),
+            (Filter::parse("a.>").expect("a filter"), Verdict::Allowed),
+            (Filter::parse("a.b.>").expect("a filter"), Verdict::Refused),
+            (Filter::parse("a.*").expect("a filter"), Verdict::Refused),
             (Filter::parse(">").expect("a filter"), Verdict::Allowed),
         ] {
             let rights = Rights::none().subscribe([own.clone()]);
             assert_eq!(rights.permit(Action::Subscribe(&asked)), verdict, "{own}");
         }
+    }
+
+    #[test]
+    fn a_scope_names_a_few_of_its_filters() {
+        let text = |texts: &[&str]| Scope::of(filters(texts)).to_string();
+        assert_eq!(Scope::All.to_string(), "everything");
+        assert_eq!(text(&[]), "nothing");
+        assert_eq!(text(&["b", "a.>"]), "`b`, `a.>`");
+        assert_eq!(text(&["a", "b", "c", "d", "e", "f", "g"]), "`a`, `b`, `c`, `d`, `e` and 2 more");
+        let long = "x".repeat(FILTER_BYTES_NAMED_MAX);
+        assert_eq!(text(&["a", &long]), "`a` and 1 more");
+        assert_eq!(Scope::of(Filter::prefix(b"a.")).to_string(), "the prefix `a.`");
     }
 }

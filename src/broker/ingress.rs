@@ -10,6 +10,7 @@ use super::flush::{may_wait, settle};
 use super::ingest::{end_stream, ingest};
 use super::runtime::{ReadBuffers, Runtime};
 use super::zmtp_ingest::{ingest_zmtp, unix_ns};
+use crate::auth::Proof;
 use crate::limits::PARTIAL_BYTES_IN_SLAB;
 use crate::shard::Door;
 use crate::transport::{Accepted, Stream};
@@ -37,7 +38,8 @@ pub(super) fn adopt_or_refuse(runtime: &Rc<Runtime>, accepted: Accepted, door: D
 pub(super) fn adopt(runtime: &Rc<Runtime>, stream: Stream, door: Door) -> bool {
     runtime.stir();
     // Asked now: the kernel forgets it with the connection.
-    let identity = door.identity(stream.peer());
+    let shown = stream.peer_uid().map_or(Proof::None, Proof::Uid);
+    let identity = door.identity(shown, stream.peer());
     let opened = runtime.shard.borrow_mut().on_open(door, identity);
     let Some(id) = opened else { return false };
     let connection = Rc::new(Connection::new(id, door, stream));

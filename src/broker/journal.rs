@@ -45,17 +45,17 @@ impl Journal {
         failure: Option<&io::Error>,
     ) {
         let Closed { reason, identity, client, unsent } = closed;
-        let (client, peer) = (client.as_deref(), identity.address().map(display));
+        let (client, user, peer) = (client.as_deref(), identity.user(), identity.address().map(display));
         if *reason != CloseReason::PeerClosed {
             let (session, reason, error) = (id.number(self.id), reason.label(), failure.map(display));
             self.limited(now, reason, |more| {
-                info!(shard = %self.id, %session, client, peer, reason, error, unsent, more, "session ended");
+                info!(shard = %self.id, %session, client, user, peer, reason, error, unsent, more, "session ended");
             });
         } else if *unsent > 0 {
             // A client that has what it wanted leaves, whatever is still on its way.
             let session = id.number(self.id);
             self.limited(now, "unsent", |more| {
-                debug!(shard = %self.id, %session, client, peer, unsent, more, "a client left before it had all");
+                debug!(shard = %self.id, %session, client, user, peer, unsent, more, "a client left before it had all");
             });
         }
     }

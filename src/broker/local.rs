@@ -11,6 +11,7 @@ use super::flush::settle;
 use super::local_port::LocalPort;
 use super::runtime::Runtime;
 use super::{ExecutorConfig, Item, Listener, body};
+use crate::auth::Identity;
 use crate::shard::Door;
 use crate::telemetry::Pulse;
 use crate::wire::split;
@@ -33,7 +34,7 @@ impl LocalHost {
         listeners: Vec<Listener>,
     ) -> LocalHost {
         let (runtime, inbox) = body::begin(context, config, Pulse::default());
-        let session = runtime.shard.borrow_mut().on_open(Door::Local, Door::Local.identity(None));
+        let session = runtime.shard.borrow_mut().on_open(Door::Local, Identity::Own);
         let session = session.expect("the local API is always let in");
         let port = Rc::new(LocalPort::new(session));
         runtime.set_local(Rc::clone(&port));

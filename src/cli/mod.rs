@@ -43,7 +43,8 @@ Examples:
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
 
 Every option can also be set by an environment variable named after its command: `sub --count` is CORECAST_SUB_COUNT. \
-CORECAST_BROKER, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT apply to all commands. An empty variable counts as unset, \
+CORECAST_BROKER, CORECAST_TOKEN_FILE, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT apply to all commands. CORECAST_TOKEN is a \
+token itself, for those that log in at their broker without a file. An empty variable counts as unset, \
 and the command line takes precedence.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 rate not reached, 27 timed out.
@@ -98,7 +99,8 @@ const EXIT_STATUS: &[(u8, &str)] = &[
 ];
 
 /// The variables of this command.
-const VARIABLES: Variables = Variables { prefix: "CORECAST", shared: &["broker", "log-level", "log-format"] };
+const VARIABLES: Variables =
+    Variables { prefix: "CORECAST", shared: &["broker", "token-file", "log-level", "log-format"] };
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
 pub fn command() -> clap::Command {

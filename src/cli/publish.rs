@@ -111,7 +111,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(INTERRUPTED_MAX, Some(TOO_LATE))?;
     let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
-    let client = args.client.0.clone();
+    let client = args.client.clone().with_token()?;
     let tried = client.connect_timeout.min(timeout);
     let direct = args.direct.0.clone().listeners(args.listeners.0.clone());
     let config = client.name("corecast-pub").connect_timeout(tried).publish_timeout(timeout).direct(direct);

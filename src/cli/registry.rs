@@ -56,7 +56,7 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     }
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
     let tried = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
-    let config = args.client.0.name("corecast-registry").connect_timeout(tried);
+    let config = args.client.with_token()?.name("corecast-registry").connect_timeout(tried);
     let connected = RegistryView::with_config(config);
     // A stdout that nobody reads does not hold it up for longer.
     let over = deadline.filter(|_| args.watch);

@@ -3,12 +3,31 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
+use super::Failure;
 use crate::config::{Arity, ConfigOption, Configuration};
+use crate::{ClientConfig, Token};
 
 /// A configuration that the command line and the environment set. Its arguments are called like its fields, by which
 /// errors of the library name them.
 #[derive(Clone, Debug)]
 pub(super) struct Settings<C>(pub(super) C);
+
+/// The variable with a token: never an argument, which everybody on the host could read.
+const TOKEN_VARIABLE: &str = "CORECAST_TOKEN";
+
+impl Settings<ClientConfig> {
+    /// The configuration of a client that logs in: with the token of the environment, if no file is named.
+    ///
+    /// # Errors
+    /// The variable has something else than a token.
+    pub(super) fn with_token(self) -> Result<ClientConfig, Failure> {
+        let mut config = self.0;
+        if config.token.is_none() {
+            config.token = Token::from_env(TOKEN_VARIABLE)?;
+        }
+        Ok(config)
+    }
+}
 
 impl<C: Configuration> Args for Settings<C> {
     fn augment_args(command: Command) -> Command {

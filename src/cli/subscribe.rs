@@ -79,7 +79,8 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
     let tried =
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
-    let config = args.client.0.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
+    let config =
+        args.client.with_token()?.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
     let config = config.sessions(Sessions::PerSubscriber);
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));

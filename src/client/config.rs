@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use corecast_executors::{CoreSet, Idle};
 
+use super::token::{Token, TokenFile};
 use crate::auth::Permissions;
 use crate::config::{Form, List, One, Optional, Plain};
 use crate::error::{Error, ErrorKind};
@@ -61,6 +62,9 @@ configuration! {
         /// Address of the broker.
         broker: Endpoint = Endpoint::default(), option("broker", "URL", One<OneEndpoint>);
 
+        /// File with the token of a user of the broker, read for each connection [default: the token in CORECAST_TOKEN].
+        token (into): Option<Token> = None, option("token-file", "PATH", Optional<TokenFile>);
+
         /// Name of the client in the broker's logs.
         name (into): String = String::new();
 
@@ -108,6 +112,12 @@ impl ClientConfig {
     /// True if each publisher and subscriber has a session of its own.
     pub(super) fn has_own_sessions(&self) -> bool {
         self.sessions == Sessions::PerSubscriber
+    }
+
+    /// The same for sessions with others than the broker: they learn nothing that logs in there.
+    pub(super) fn without_credentials(mut self) -> Self {
+        self.token = None;
+        self
     }
 
     /// The hello of a session of this client, which had the one of this number and ticket before.

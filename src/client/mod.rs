@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `config` | what a client is started with |
+//! | `token` | the token by which a client logs in |
 //! | `message` | what a subscriber receives |
 //! | `listed` | what a view of the registry shows |
 //! | `connection_events` | what becomes of a connection, for those that watch it |
@@ -24,6 +25,7 @@ mod listed;
 mod local;
 mod message;
 mod session;
+mod token;
 mod waiters;
 
 pub use config::{ClientConfig, DirectConfig, Sessions};
@@ -33,3 +35,4 @@ pub use handle::{Publisher, RegistryView, Subscriber};
 pub use listed::{DownReason, Listed, PublisherChange};
 pub use local::{LocalClient, LocalPublisher, LocalRegistryView, LocalSubscriber, Subscription};
 pub use message::{Event, EventRef, Gap, GapReason, GapRef, Message, MessageRef};
+pub use token::Token;

@@ -15,7 +15,7 @@ use super::session_state::{Phase, SessionState};
 use super::session_table::SessionTable;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
-use crate::auth::{Action, Permissions, Verdict};
+use crate::auth::{Action, Permissions, Proof, Verdict};
 use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Sent, Turn};
@@ -97,12 +97,35 @@ impl Base {
         self.release(&holds);
     }
 
+    /// A peer has shown who it is, before its hello. One that is not let in is told so, and its session ends.
+    pub(super) fn log_in(&mut self, id: SessionId, proof: &Proof) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match self.permissions.identify(proof, session.identity.address()) {
+            Ok(identity) => session.identity = identity,
+            Err(refusal) => self.end(id, ErrorCode::Unauthenticated, &refusal.to_string()),
+        }
+    }
+
+    /// Asks whether a session is let in as what its peer has shown to be. `false`: it is not, and is being closed.
+    pub(super) fn admit(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        match self.permissions.identify_again(&session.identity) {
+            Ok(identity) => session.identity = identity,
+            Err(refusal) => {
+                self.end(id, ErrorCode::Unauthenticated, &refusal.to_string());
+                return false;
+            }
+        }
+        true
+    }
+
     /// Asks whether a session may take an action. `false`: it may not, and is being closed.
     pub(super) fn may(&mut self, id: SessionId, action: Action<'_>) -> bool {
         let Some(session) = self.sessions.get(id) else { return false };
         let verdict = self.permissions.permit(&session.identity, action);
         if verdict == Verdict::Refused {
-            self.end(id, ErrorCode::NotPermitted, &format!("you may not {action}"));
+            let allowed = self.permissions.allowed(&session.identity, action);
+            self.end(id, ErrorCode::NotPermitted, &format!("you may not {action}; {allowed}"));
         }
         verdict == Verdict::Allowed
     }

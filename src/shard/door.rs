@@ -1,8 +1,9 @@
 //! Ways by which sessions come to a shard.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Proof};
 use crate::ids::PublisherId;
 use crate::zmtp::Sides;
 
@@ -21,10 +22,11 @@ pub enum Door {
 }
 
 impl Door {
-    /// The identity of a peer that comes by this door from this address, before it has proved anything.
-    pub fn identity(self, address: Option<SocketAddr>) -> Identity {
+    /// The identity of a peer that comes by this door from this address, and has shown this with its connection.
+    pub fn identity(self, shown: Proof, address: Option<SocketAddr>) -> Identity {
         match self {
-            Door::Native | Door::Zmtp(_) => Identity::Anonymous(address),
+            Door::Native | Door::Zmtp(_) if shown == Proof::None => Identity::Anonymous(address),
+            Door::Native | Door::Zmtp(_) => Identity::Shown(Arc::new(shown), address),
             Door::Relay(publisher) => Identity::Relayed(publisher, address),
             Door::Local => Identity::Own,
         }

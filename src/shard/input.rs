@@ -13,7 +13,7 @@ use super::session_state::Phase;
 use super::state::Shard;
 use super::successors::Predecessor;
 use super::{publishers, relays, zmtp};
-use crate::auth::Action;
+use crate::auth::{Action, Proof, Secret};
 use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Batch, Messages};
@@ -109,9 +109,11 @@ impl Shard {
                 }
             }
             Step::Send(bytes) => zmtp::answer(&mut self.base, id, bytes, self.demand.upstream.bytes()),
-            Step::Open(Role::Publisher) => {
-                let commands = zmtp::open(&mut self.base, id, Role::Publisher);
-                self.demand.upstream.greet(&mut self.base, id, commands);
+            Step::Open(role) => {
+                if zmtp::open(&mut self.base, id, role) && role == Role::Publisher {
+                    let commands = self.base.zmtp_peer(id).is_some_and(|peer| peer.knows_commands());
+                    self.demand.upstream.greet(&mut self.base, id, commands);
+                }
             }
             Step::TooLong(topic, message_bytes) => {
                 if let Some((gap, spans)) = zmtp::pass_over(&mut self.base, id, (&topic, message_bytes)) {
@@ -206,6 +208,9 @@ impl Shard {
                 let predecessor = Predecessor { number: SessionNumber(previous), ticket };
                 let hello = (id, name, overflow, predecessor);
                 self.succession.on_hello(&mut self.base, &mut self.demand, hello);
+            }
+            (false, Phase::Hello, Frame::Login { token }) => {
+                self.base.log_in(id, &Proof::Token(Secret::new(token)));
             }
             (false, Phase::Hello, _) => {
                 self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello");

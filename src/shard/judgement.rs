@@ -3,9 +3,9 @@
 
 use super::base::Base;
 use super::publishers::{Publishers, Served};
-use super::session_state::SessionState;
+use super::session_state::{Phase, SessionState};
 use super::watches::Watches;
-use crate::auth::{Action, Verdict};
+use crate::auth::{Action, LoginRefusal, VERDICT_STEPS, Verdict};
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId};
 use crate::topic::Filter;
@@ -58,6 +58,8 @@ enum Outcome {
     Unfinished(Judged),
     /// It goes on with something that it may not, in words.
     Refused(String),
+    /// Its user is no user any more.
+    Unknown(LoginRefusal),
 }
 
 impl Judgement {
@@ -89,6 +91,9 @@ impl Judgement {
                     Outcome::Permitted => {}
                     Outcome::Unfinished(judged) => self.next = Next::Session(slot, Some(judged)),
                     Outcome::Refused(text) => base.end(id, ErrorCode::NotPermitted, &text),
+                    Outcome::Unknown(refusal) => {
+                        base.end(id, ErrorCode::Unauthenticated, &refusal.to_string());
+                    }
                 }
             }
             Next::Registration(behind) => {
@@ -104,24 +109,34 @@ impl Judgement {
 
 fn judge(base: &mut Base, watches: &Watches, id: SessionId, judged: Option<Judged>) -> Outcome {
     let Base { sessions, permissions, turn, .. } = base;
-    let Some(session) = sessions.get(id).filter(|session| session.is_listening()) else {
+    let Some(session) = sessions.get_mut(id).filter(|session| session.is_listening()) else {
         return Outcome::Permitted;
     };
+    // One that has not said hello yet may still show who it is.
+    if judged.is_none() && session.phase == Phase::Open {
+        match permissions.identify_again(&session.identity) {
+            Ok(identity) => session.identity = identity,
+            Err(refusal) => return Outcome::Unknown(refusal),
+        }
+    }
+    let session = &*session;
     let refused = |action: Action<'_>| {
         let verdict = permissions.permit(&session.identity, action);
-        (verdict == Verdict::Refused).then(|| Outcome::Refused(format!("you may no longer {action}")))
+        let refusal =
+            || format!("you may no longer {action}; {}", permissions.allowed(&session.identity, action));
+        (verdict == Verdict::Refused).then(|| Outcome::Refused(refusal()))
     };
     if judged.is_none() && session.watches > 0 {
         // They are few.
         for topic in watches.topics_of(id) {
-            turn.spend(permissions.steps());
+            turn.spend(VERDICT_STEPS);
             if let Some(refused) = refused(Action::WatchSubscribers(topic)) {
                 return refused;
             }
         }
     }
     for (held, filter) in filters_behind(session, judged.as_ref().map(|judged| &judged.up_to)) {
-        turn.spend(permissions.steps());
+        turn.spend(VERDICT_STEPS);
         if let Some(refused) = refused(held.action(filter)) {
             return refused;
         }

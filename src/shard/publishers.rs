@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::base::Base;
 use super::news::{News, up_frame};
-use crate::auth::{Action, Identity, Verdict};
+use crate::auth::{Action, Identity, VERDICT_STEPS, Verdict};
 use crate::carrier::{Acks, ShardItem, Unconfirmed};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
@@ -272,7 +272,8 @@ impl Publishers {
         let Asker { shard, session, request } = asker;
         let publisher = new.publisher;
         if let Some(topic) = first_refused(base, &identity, &new.topics) {
-            let text = format!("you may not {}", Action::Register(topic));
+            let action = Action::Register(topic);
+            let text = format!("you may not {action}; {}", base.permissions.allowed(&identity, action));
             refuse(base, (shard, session), request, (ErrorCode::NotPermitted, &text));
             return None;
         }
@@ -311,7 +312,7 @@ impl Publishers {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let (publisher, identity) = self.registrants.range((from, Bound::Unbounded)).next()?;
         let registration = self.directory.get(*publisher).expect("the directory has every registration");
-        base.turn.spend(registration.topics.len() * base.permissions.steps());
+        base.turn.spend(registration.topics.len() * VERDICT_STEPS);
         let is_refused = first_refused(base, identity, &registration.topics).is_some();
         let (publisher, epoch) = (*publisher, registration.epoch);
         Some((publisher, is_refused.then(|| self.unregister(base, publisher, epoch)).flatten()))

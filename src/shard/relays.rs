@@ -341,7 +341,7 @@ mod tests {
     use super::super::door::Door;
     use super::super::rig::{Rig, message};
     use super::*;
-    use crate::auth::{Permissions, Rights};
+    use crate::auth::{Permissions, Proof, Rights};
     use crate::fanout::OverflowPolicy;
     use crate::registry::{Mode, ModeRules};
     use crate::wire::greeting::GREETING_BYTES;
@@ -390,7 +390,7 @@ mod tests {
     /// The subscriptions that a publisher is told when it is connected, as `subscriber:filter`.
     fn told(rig: &mut Rig, publisher: u64) -> Vec<String> {
         let door = Door::Relay(PublisherId(publisher));
-        let id = rig.shards[0].on_open(door, door.identity(None)).expect("it is wanted");
+        let id = rig.shards[0].on_open(door, door.identity(Proof::None, None)).expect("it is wanted");
         let bytes = Bytes::from(rig.take(0, id)).slice(GREETING_BYTES..);
         let told = splitter::frames(&bytes).filter_map(|(_, frame)| match frame {
             Frame::Subscribe { filter, subscriber, .. } => {
@@ -432,7 +432,7 @@ mod tests {
         zmtp_subscribe(&mut rig, subscriber, std::iter::once("a".into()));
         assert!(register(&mut rig, 1, "a").0);
         let door = Door::Relay(PublisherId(1));
-        let relay = rig.shards[0].on_open(door, door.identity(None)).expect("it is wanted");
+        let relay = rig.shards[0].on_open(door, door.identity(Proof::None, None)).expect("it is wanted");
         rig.shards[0].on_greeting(relay, Ok(Features::NONE));
         let _ = rig.take(0, subscriber);
         rig.say(0, relay, &[WELCOME, message("a", 1)]);

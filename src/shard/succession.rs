@@ -39,6 +39,9 @@ impl Succession {
         demand: &mut Demand,
         (id, name, overflow, predecessor): (SessionId, &str, u8, Predecessor),
     ) {
+        if !base.admit(id) {
+            return;
+        }
         if name.len() > TEXT_BYTES_MAX {
             return base.end(id, ErrorCode::Unexpected, "the client's name is too long");
         }

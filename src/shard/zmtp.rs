@@ -52,14 +52,17 @@ pub(super) fn pass_over(
     Some((gap, spans))
 }
 
-/// A peer has said which side it is. Returns `true` if it knows commands.
+/// A peer has said which side it is. `false`: it is not let in, and is being closed.
 pub(super) fn open(base: &mut Base, id: SessionId, role: Role) -> bool {
+    if !base.admit(id) {
+        return false;
+    }
     let Some(session) = base.sessions.get_mut(id) else { return false };
     session.phase = Phase::Open;
     session.deadline = None;
     let Some(peer) = session.kind.zmtp_mut() else { return false };
     peer.role = Some(role);
-    peer.knows_commands()
+    true
 }
 
 /// Notes what a peer has said of itself.
@@ -70,7 +73,6 @@ pub(super) fn note(base: &mut Base, id: SessionId, step: &Step) {
                 session.phase = Phase::Hello;
             }
         }
-        Step::Open(role) => _ = open(base, id, *role),
         Step::Beat(tenths) => {
             if let Some(peer) = base.zmtp_peer(id) {
                 let time = (*tenths > 0).then(|| Duration::from_millis(u64::from(*tenths) * 100));

@@ -210,6 +210,12 @@ impl Pattern {
         self.0.split(|b| *b == SEPARATOR)
     }
 
+    /// The bytes with which every topic begins that matches: those before the first wildcard.
+    pub(super) fn head(&self) -> &[u8] {
+        let before = self.levels().take_while(|level| !matches!(level, [ANY_LEVEL] | [ALL_THE_REST]));
+        &self.0[..before.map(|level| level.len() + 1).sum::<usize>()]
+    }
+
     fn shape(&self) -> Option<Shape> {
         let mut shape = Shape { any: 0, levels: 0, is_open: false };
         for level in self.levels() {

@@ -2,6 +2,7 @@
 //! I/O, no clock. A shard's router owns an [`Index`]; everybody uses the names.
 
 mod filter;
+mod filter_set;
 mod index;
 mod name;
 mod overlap;
@@ -11,6 +12,7 @@ mod prefix_tree;
 mod targets;
 
 pub use filter::{Filter, FilterError, Pattern, Prefix, Shape};
+pub use filter_set::FilterSet;
 pub use index::Index;
 pub use name::{Topic, TopicError};
 pub use overlap_index::OverlapIndex;

@@ -23,16 +23,19 @@ impl Filter {
     }
 
     /// True if this filter matches every topic that the other matches. It may return false where coverage holds only
-    /// because of the names that topics may have.
+    /// because of the names that topics may have. For many filters at once there is [`FilterSet`](super::FilterSet).
     pub fn covers(&self, other: &Filter) -> bool {
         match (self, other) {
             (filter, Filter::Exact(topic)) => filter.matches(topic.as_bytes()),
             (Filter::Exact(_), _) => false,
             (Filter::Pattern(a), Filter::Pattern(b)) => levels_cover(a.levels(), b.levels()),
             (Filter::Prefix(a), Filter::Prefix(b)) => b.as_bytes().starts_with(a.as_bytes()),
-            (Filter::Prefix(prefix), Filter::Pattern(_)) => prefix.as_bytes().is_empty(),
-            // Whatever the bytes of a topic are, it has a level.
-            (Filter::Pattern(pattern), Filter::Prefix(_)) => pattern.levels().eq([&[ALL_THE_REST][..]]),
+            (Filter::Prefix(prefix), Filter::Pattern(pattern)) => {
+                pattern.head().starts_with(prefix.as_bytes())
+            }
+            (Filter::Pattern(pattern), Filter::Prefix(prefix)) => {
+                pattern_covers_prefix(pattern.levels(), prefix.as_bytes())
+            }
         }
     }
 }
@@ -49,6 +52,22 @@ fn levels_cover<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<Item
         }
     }
     b.next().is_none()
+}
+
+/// True if a pattern matches all topics that begin with a prefix, whatever their bytes. It must end in `>`, and the levels
+/// before that must be there whole: the last level of a prefix may be the start of a longer one.
+fn pattern_covers_prefix<'a>(pattern: impl Iterator<Item = &'a [u8]>, prefix: &[u8]) -> bool {
+    let mut levels = prefix.split(|b| *b == SEPARATOR).peekable();
+    for asked in pattern {
+        if asked == [ALL_THE_REST] {
+            return true;
+        }
+        let (Some(level), Some(_)) = (levels.next(), levels.peek()) else { return false };
+        if asked != [ANY_LEVEL] && asked != level {
+            return false;
+        }
+    }
+    false
 }
 
 fn levels_overlap<'a>(a: impl Iterator<Item = &'a [u8]>, mut b: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -147,7 +166,11 @@ mod tests {
         let prefix = |bytes: &str| Filter::prefix(bytes.as_bytes()).unwrap();
         assert!(prefix("").covers(&filter(">")) && filter(">").covers(&prefix("")));
         assert!(prefix("a").covers(&prefix("ab")) && prefix("a").covers(&filter("ab.c")));
-        assert!(!prefix("ab").covers(&prefix("a")) && !filter("a.>").covers(&prefix("a.")));
+        assert!(!prefix("ab").covers(&prefix("a")) && !filter("a.*").covers(&prefix("a.")));
+        assert!(filter("a.>").covers(&prefix("a.")) && filter("*.b.>").covers(&prefix("a.b.c")));
+        assert!(!filter("a.>").covers(&prefix("a")) && !filter("a.b.>").covers(&prefix("a.b")));
+        assert!(prefix("a.").covers(&filter("a.*")) && prefix("a").covers(&filter("a.b.>")));
+        assert!(!prefix("a.b").covers(&filter("a.*")) && !prefix("a.b.c").covers(&filter("a.b.>")));
     }
 
     proptest! {

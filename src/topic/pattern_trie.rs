@@ -83,10 +83,7 @@ impl<T: Copy + Ord> PatternNode<T> {
         if self.any.is_none() && self.named.is_empty() {
             return 1;
         }
-        let (level, topic) = match topic.iter().position(|b| *b == SEPARATOR) {
-            Some(dot) => (&topic[..dot], Some(&topic[dot + 1..])),
-            None => (topic, None),
-        };
+        let (level, topic) = split_level(topic);
         let mut visited = 1;
         if let Some(node) = &self.any {
             visited += node.append_matches(topic, out);
@@ -95,6 +92,42 @@ impl<T: Copy + Ord> PatternNode<T> {
             visited += node.append_matches(topic, out);
         }
         visited
+    }
+
+    /// True if a pattern matches. `topic` is as for [`PatternNode::append_matches`].
+    pub(super) fn has_match(&self, topic: Option<&[u8]>) -> bool {
+        let Some(topic) = topic else { return !self.here.is_empty() };
+        if !self.rest.is_empty() {
+            return true;
+        }
+        let (level, topic) = split_level(topic);
+        self.any.as_ref().is_some_and(|node| node.has_match(topic))
+            || self.named.get(level).is_some_and(|node| node.has_match(topic))
+    }
+
+    /// True if one of the patterns covers a pattern whole. `asked` is the rest of that pattern, and `None` after its last
+    /// level.
+    pub(super) fn covers(&self, asked: Option<&[u8]>) -> bool {
+        let Some(asked) = asked else { return !self.here.is_empty() };
+        if !self.rest.is_empty() {
+            return true;
+        }
+        let (level, asked) = split_level(asked);
+        let is_covered_by_any =
+            level != [ALL_THE_REST] && self.any.as_ref().is_some_and(|node| node.covers(asked));
+        // No name is a wildcard.
+        is_covered_by_any || self.named.get(level).is_some_and(|node| node.covers(asked))
+    }
+
+    /// True if one of the patterns covers all topics that begin with the levels down to here and then with `prefix`.
+    pub(super) fn covers_prefix(&self, prefix: &[u8]) -> bool {
+        if !self.rest.is_empty() {
+            return true;
+        }
+        // The last level of a prefix may be the start of a longer one, and only `>` covers what is open.
+        let (level, Some(prefix)) = split_level(prefix) else { return false };
+        self.any.as_ref().is_some_and(|node| node.covers_prefix(prefix))
+            || self.named.get(level).is_some_and(|node| node.covers_prefix(prefix))
     }
 
     /// Calls `each` with the bytes of every pattern that matches. `path` leads here, with a dot after each level.
@@ -116,10 +149,7 @@ impl<T: Copy + Ord> PatternNode<T> {
             each(path);
             path.truncate(length);
         }
-        let (level, topic) = match topic.iter().position(|b| *b == SEPARATOR) {
-            Some(dot) => (&topic[..dot], Some(&topic[dot + 1..])),
-            None => (topic, None),
-        };
+        let (level, topic) = split_level(topic);
         if let Some(node) = &self.any {
             path.extend([ANY_LEVEL, SEPARATOR]);
             node.for_each_match(topic, path, each);
@@ -131,5 +161,13 @@ impl<T: Copy + Ord> PatternNode<T> {
             node.for_each_match(topic, path, each);
             path.truncate(length);
         }
+    }
+}
+
+/// The first level, and what follows its dot.
+fn split_level(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match bytes.iter().position(|b| *b == SEPARATOR) {
+        Some(dot) => (&bytes[..dot], Some(&bytes[dot + 1..])),
+        None => (bytes, None),
     }
 }

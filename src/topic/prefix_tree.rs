@@ -112,6 +112,21 @@ impl<T: Copy + Ord> PrefixNode<T> {
         }
     }
 
+    /// True if the topic begins with one of the prefixes.
+    pub(super) fn has_match(&self, topic: &[u8]) -> bool {
+        let mut node = self;
+        let mut topic = topic;
+        loop {
+            if !node.targets.is_empty() {
+                return true;
+            }
+            let Some(Ok(at)) = topic.first().map(|first| node.branch_of(*first)) else { return false };
+            node = &node.branches[at];
+            let Some(rest) = topic.strip_prefix(&*node.label) else { return false };
+            topic = rest;
+        }
+    }
+
     /// Calls `each` with every prefix with which the topic begins.
     pub(super) fn for_each_match(&self, topic: &[u8], mut each: impl FnMut(&[u8])) {
         let (mut node, mut length) = (self, 0);

@@ -15,6 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use corecast_executors::ReadySocket;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use socket2::SockRef;
 
 #[cfg(test)]
@@ -138,6 +140,12 @@ impl Stream {
     /// The peer's address; none for a Unix socket, and for a connection that has ended.
     pub fn peer(&self) -> Option<SocketAddr> {
         SockRef::from(self.socket()).peer_addr().ok()?.as_socket()
+    }
+
+    /// The user of this host that has connected to a Unix socket, by the kernel's word; none for other sockets.
+    pub fn peer_uid(&self) -> Option<u32> {
+        let address = SockRef::from(self.socket()).local_addr().ok()?;
+        address.is_unix().then(|| getsockopt(self.socket(), PeerCredentials).ok().map(|peer| peer.uid()))?
     }
 
     /// The address of this host that the peer sees; none for a Unix socket.

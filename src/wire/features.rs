@@ -9,8 +9,10 @@ impl Features {
     pub const NONE: Features = Features(0);
     /// Frames of several messages: [`Frame::Run`](super::Frame::Run).
     pub const RUNS: Features = Features(1);
+    /// Logins: [`Frame::Login`](super::Frame::Login).
+    pub const LOGINS: Features = Features(2);
     /// The features that this build offers.
-    pub const OURS: Features = Features::RUNS;
+    pub const OURS: Features = Features(Features::RUNS.0 | Features::LOGINS.0);
 
     /// True if all of `others` are among these.
     #[inline]

@@ -267,6 +267,13 @@ pub enum Frame<'a> {
         /// When the first message was published, as in `Message`.
         sent_at_ns: u64,
     },
+    /// Client -> broker, before its hello: which user it is. Only sent to an end that has offered
+    /// [`Features::LOGINS`](super::Features::LOGINS).
+    Login {
+        /// A token of the user: 1 to 512 bytes.
+        #[rkyv(with = InlineAsBox)]
+        token: &'a [u8],
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -434,6 +441,7 @@ impl ArchivedFrame<'_> {
                 subscriber: subscriber.to_native(),
                 kind: *kind,
             },
+            ArchivedFrame::Login { token } => Frame::Login { token },
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {
                 Frame::Error { text, request: request.to_native(), code: code.to_native() }

@@ -10,6 +10,7 @@ use super::incoming::{Arrived, Fault, Incoming};
 use super::life::Session;
 use super::listeners::Listeners;
 use super::peer::Peer;
+use crate::auth::Secret;
 use crate::client::message::{GapReason, known_count};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::fanout::OverflowPolicy;
@@ -52,9 +53,17 @@ impl Session {
         self.patience.at_most(self.runtime.clock.now() + time)
     }
 
+    /// Reads the token to log in with, if there is one.
+    pub(super) async fn token(&self) -> Result<Option<Secret>> {
+        match &self.config.token {
+            Some(token) => token.read().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Serves one connection until it ends, and says why it did.
-    pub(super) async fn serve(self: &Rc<Self>, stream: Rc<Stream>) -> Error {
-        self.state.borrow_mut().on_connected(&self.config, self.runtime.clock.now());
+    pub(super) async fn serve(self: &Rc<Self>, stream: Rc<Stream>, login: Option<Secret>) -> Error {
+        self.state.borrow_mut().on_connected(&self.config, login, self.runtime.clock.now());
         *self.stream.borrow_mut() = Some(Rc::clone(&stream));
         self.send.raise();
         let error = self.read_pump(&stream).await;
@@ -121,7 +130,9 @@ impl Session {
         let mut answered = false;
         let taken =
             incoming.take((&mut slab, &mut spans), received, frame_bytes_max, |arrived| match arrived {
-                Arrived::Greeting(features) => self.state.borrow_mut().on_greeted(features),
+                Arrived::Greeting(features) => {
+                    self.state.borrow_mut().on_greeted(&self.config, features);
+                }
                 Arrived::Frame(frame) => answered |= self.on_frame(frame),
             });
         self.runtime.spans.replace(spans);

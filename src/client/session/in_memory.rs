@@ -104,7 +104,7 @@ impl House {
         }
         client.incoming = Incoming::default();
         let config = ClientConfig::new(crate::Endpoint::default());
-        client.state.borrow_mut().on_connected(&config, self.now);
+        client.state.borrow_mut().on_connected(&config, None, self.now);
     }
 
     /// The client's connection is lost.
@@ -142,6 +142,7 @@ impl House {
             state.borrow_mut().on_received(self.now);
         }
         let frame_bytes_max = state.borrow().frame_bytes_max_of_peer();
+        let config = ClientConfig::new(crate::Endpoint::default());
         let listeners = Listeners { state, sinks };
         let taken =
             incoming.take(
@@ -149,7 +150,7 @@ impl House {
                 read,
                 frame_bytes_max,
                 |arrived| match arrived {
-                    Arrived::Greeting(features) => state.borrow_mut().on_greeted(features),
+                    Arrived::Greeting(features) => state.borrow_mut().on_greeted(&config, features),
                     Arrived::Frame(frame) if frame.kind() == FrameKind::Routable => listeners.tell(frame),
                     Arrived::Frame(frame) => {
                         state.borrow_mut().on_control(frame);

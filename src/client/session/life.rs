@@ -21,12 +21,14 @@ use super::returning::Returning;
 use super::runtime::{ClientRuntime, Ticked};
 use super::sinks::Sinks;
 use super::state::State;
+use crate::auth::Secret;
 use crate::client::config::ClientConfig;
 use crate::client::connection_events::{ConnectionEvent, ConnectionReport};
+use crate::client::token::Token;
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::limits::{
-    LINGER, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+    LINGER, LOGIN_PAUSE, PUBLISH_BYTES_MAX, READ_BYTES_PER_TURN, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use crate::registry::Registration;
 use crate::transport::{Endpoint, Stream};
@@ -108,7 +110,7 @@ impl Session {
     /// A session to a direct publisher for the subscribers of this one. It has one connection, and makes none by itself.
     pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
         let endpoints = &registration.endpoints;
-        let mut config = self.config.clone();
+        let mut config = self.config.clone().without_credentials();
         config.broker = endpoints.first().cloned().unwrap_or_default();
         let shared = Shared {
             sinks: Rc::clone(&self.sinks),
@@ -297,7 +299,8 @@ impl Session {
             }
             self.doubt_introductions();
             let given_up = self.patience.is_over(self.runtime.clock.now());
-            if is_final(&error) || given_up {
+            let may_log_in_later = self.may_log_in_later(&error, held_for.is_some());
+            if (is_final(&error) && !may_log_in_later) || given_up {
                 // The last attempt may only have run out of time: the one before it says what is wrong.
                 let why = previous.filter(|_| given_up && !is_final(&error));
                 return self.end(why.as_ref().unwrap_or(&error));
@@ -306,20 +309,42 @@ impl Session {
             if self.closing.get() {
                 break;
             }
-            self.runtime.clock.until(self.runtime.clock.now() + jittered(pause)).await;
+            if may_log_in_later {
+                pause = LOGIN_PAUSE;
+            }
+            self.pause(jittered(pause)).await;
             pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
         }
         self.end(&self.closed_by_client());
     }
 
+    /// True if a token that was refused may be replaced by another. One that was refused from the start is an error at once.
+    fn may_log_in_later(&self, error: &Error, was_open: bool) -> bool {
+        let has_been_open = was_open || self.lost.borrow().is_some();
+        matches!(error.kind(), ErrorKind::Refused(ErrorCode::Unauthenticated) | ErrorKind::Invalid)
+            && has_been_open
+            && self.config.token.as_ref().is_some_and(Token::may_change)
+    }
+
+    /// Waits for so long, or until everybody has left.
+    async fn pause(&self, pause: Duration) {
+        let over = self.runtime.clock.until(self.runtime.clock.now() + pause);
+        first(over, self.changed.until(|| self.closing.get().then_some(()))).await;
+    }
+
+    async fn connect_with_token(&self) -> Result<(Rc<Stream>, Option<Secret>), Error> {
+        let login = self.token().await?;
+        Ok((self.connect().await?, login))
+    }
+
     /// Makes one connection, with a permit that ends once it stands, and serves it until it ends.
     pub(super) async fn live_once(self: &Rc<Self>, permit: Option<DialPermit>) -> ConnectionEnd {
-        let connected = self.connect().await;
+        let connected = self.connect_with_token().await;
         drop(permit);
         let error = match connected {
             // Everybody may have left meanwhile: a connection that is served then, nobody would ever end.
             Ok(_) if self.closing.get() => self.closed_by_client(),
-            Ok(stream) => self.serve(stream).await,
+            Ok((stream, login)) => self.serve(stream, login).await,
             Err(error) => error,
         };
         let now = self.runtime.clock.now();

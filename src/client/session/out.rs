@@ -3,6 +3,7 @@
 //! broker takes such.
 
 use bytes::Bytes;
+use zeroize::Zeroize as _;
 
 use crate::limits::{LENGTH_BYTES, PUBLISH_BYTES_MAX};
 use crate::wire::greeting::{self, GREETING_BYTES};
@@ -15,6 +16,8 @@ pub(in crate::client) struct OutBuffer {
     run: RunWriter,
     /// True if the peer takes runs.
     takes_runs: bool,
+    /// True if the bytes are to be wiped when they have been sent.
+    has_secret: bool,
     sent: usize,
     /// Where the first frame begins: behind a greeting that has not left yet, or at the start.
     frames_from: usize,
@@ -37,6 +40,12 @@ impl OutBuffer {
     pub(in crate::client) fn push(&mut self, frame: &Frame<'_>) {
         self.run.write(&mut self.bytes);
         encode(frame, &mut self.bytes);
+    }
+
+    /// As [`OutBuffer::push`], of a frame that is wiped once it has been sent.
+    pub(super) fn push_secret(&mut self, frame: &Frame<'_>) {
+        self.has_secret = true;
+        self.push(frame);
     }
 
     /// Adds a message. `true`: it has joined the messages before it, and nothing was pushed since they came.
@@ -86,6 +95,9 @@ impl OutBuffer {
     }
 
     fn clear(&mut self) {
+        if std::mem::take(&mut self.has_secret) {
+            self.bytes.zeroize();
+        }
         self.bytes.clear();
         self.sent = 0;
         self.frames_from = 0;

@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(patience.end_of(silence, &state), None, "it gives itself up");
         assert!(!patience.is_over(start + 4 * SECOND) && patience.is_over(start + 5 * SECOND));
         assert_eq!(patience.at_most(start + 9 * SECOND), start + 5 * SECOND);
-        state.on_connected(&ClientConfig::default(), start + 3 * SECOND);
+        state.on_connected(&ClientConfig::default(), None, start + 3 * SECOND);
         state.on_control(WELCOME);
         assert_eq!(patience.end_of(silence, &state), Some(start + 5 * SECOND));
         let heartbeats = AllowedSilence { heartbeats: 2, ..silence };

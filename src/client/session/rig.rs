@@ -37,7 +37,7 @@ pub(super) fn open(state: State) -> State {
 
 /// As [`open`], after these words of the other end.
 pub(super) fn open_after(mut state: State, words: &[Frame<'_>]) -> State {
-    state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+    state.on_connected(&ClientConfig::new(crate::Endpoint::default()), None, MonotonicNs(1));
     let said = state.out.unsent().len();
     state.out.sent(said);
     words.iter().for_each(|word| state.on_control(*word));

@@ -20,6 +20,7 @@ use super::requests::{Asked, Flushed, Requests};
 use super::subscriber_counts::SubscriberCounts;
 use super::subscribers::{Asking, Subscribers};
 use super::unacked::Unacked;
+use crate::auth::Secret;
 use crate::client::config::ClientConfig;
 use crate::client::message::GapReason;
 use crate::error::{Error, ErrorCode, ErrorKind};
@@ -56,6 +57,8 @@ pub(in crate::client) struct State {
     pub(in crate::client) out: OutBuffer,
     /// The features that the peer has offered on this connection.
     features: Features,
+    /// The token to log in with, until the peer has greeted.
+    login: Option<Secret>,
     /// Publishes that wait for the session to open.
     held: Vec<u8>,
     /// The last error frame of the broker.
@@ -101,6 +104,7 @@ impl State {
             },
             out: OutBuffer::default(),
             features: Features::NONE,
+            login: None,
             held: Vec::new(),
             refusal: None,
             losses: 0,
@@ -167,8 +171,9 @@ impl State {
         self.hearing.last_heard()
     }
 
-    /// A connection stands: what to say first.
-    pub(super) fn on_connected(&mut self, config: &ClientConfig, now: MonotonicNs) {
+    /// A connection stands: what to say first. A token is kept back until the peer has greeted and takes tokens: whoever is
+    /// not a broker does not get it.
+    pub(super) fn on_connected(&mut self, config: &ClientConfig, login: Option<Secret>, now: MonotonicNs) {
         self.refusal = None;
         self.features = Features::NONE;
         self.identity = None;
@@ -178,12 +183,22 @@ impl State {
         self.next_modes = ModeRules::default();
         self.hearing.on_connected(now);
         self.out.push_greeting();
-        self.out.push(&config.hello(self.previous));
+        self.login = login;
+        if self.login.is_none() {
+            self.out.push(&config.hello(self.previous));
+        }
     }
 
     /// The peer has greeted, and offers these features.
-    pub(super) fn on_greeted(&mut self, features: Features) {
+    pub(super) fn on_greeted(&mut self, config: &ClientConfig, features: Features) {
         self.features = features;
+        let Some(token) = self.login.take() else { return };
+        if !features.has(Features::LOGINS) {
+            self.overstep = Some("takes no token: it is an older version, and lets in everybody".to_owned());
+            return;
+        }
+        self.out.push_secret(&Frame::Login { token: token.expose() });
+        self.out.push(&config.hello(self.previous));
     }
 
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
@@ -530,10 +545,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_token_is_for_a_broker_that_takes_tokens() {
+        let config = ClientConfig::new(crate::Endpoint::default());
+        for (features, is_sent) in [(Features::OURS, true), (Features::RUNS, false)] {
+            let mut state = State::new(MonotonicNs(1));
+            state.on_connected(&config, Some(Secret::new(b"sesame")), MonotonicNs(1));
+            let first = state.out.unsent().len();
+            assert_eq!(first, crate::wire::greeting::GREETING_BYTES, "nothing but the greeting");
+            state.out.sent(first);
+            state.on_greeted(&config, features);
+            let said = Bytes::copy_from_slice(state.out.unsent());
+            let frames: Vec<Frame<'_>> =
+                crate::wire::splitter::frames(&said).map(|(_, frame)| frame).collect();
+            let has_login = matches!(frames[..], [Frame::Login { token: b"sesame" }, Frame::Hello { .. }]);
+            assert_eq!((has_login, state.overstep.is_some()), (is_sent, !is_sent), "{frames:?}");
+            state.out.sent(said.len());
+        }
+    }
+
+    #[test]
     fn a_client_that_was_stopped_blames_nobody_for_its_own_silence() {
         let mut now = MonotonicNs(1);
         let mut state = State::new(now);
-        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), now);
+        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), None, now);
         let heartbeat_ms = 1_000;
         state.on_control(Frame::Welcome {
             session: 1,

@@ -1,5 +1,6 @@
 //! Tests of requests, and of input that waits for its turn.
 
+mod logins;
 mod turns;
 
 use std::sync::Arc;

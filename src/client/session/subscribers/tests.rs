@@ -127,7 +127,7 @@ fn a_publisher_that_came_and_went_while_a_subscriber_was_away_is_told() {
         |state: &mut State| (1..10).for_each(|request| state.on_control(Frame::Done { request }));
     let back = |state: &mut State| {
         state.on_disconnected();
-        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+        state.on_connected(&ClientConfig::new(crate::Endpoint::default()), None, MonotonicNs(1));
         state.on_control(modes);
         state.on_control(WELCOME);
     };
@@ -171,7 +171,7 @@ fn who_was_away_for_longer_than_the_broker_remembers_leavers_is_told() {
         let mut state = State::new(MonotonicNs(1));
         let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
         let connect = |state: &mut State, now: MonotonicNs| {
-            state.on_connected(&ClientConfig::new(crate::Endpoint::default()), now);
+            state.on_connected(&ClientConfig::new(crate::Endpoint::default()), None, now);
             state.on_received(now);
             state.on_control(Frame::Modes { rules: ">=direct" });
             state.on_control(WELCOME);
@@ -201,7 +201,7 @@ fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_
         let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
         for rules in [before, now] {
             state.on_disconnected();
-            state.on_connected(&ClientConfig::new(crate::Endpoint::default()), MonotonicNs(1));
+            state.on_connected(&ClientConfig::new(crate::Endpoint::default()), None, MonotonicNs(1));
             state.on_control(Frame::Modes { rules });
             state.on_control(WELCOME);
             let is_first = !state.subscribers.by_id[&id].promise.is_made();

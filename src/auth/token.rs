@@ -1,0 +1,96 @@
+//! Tokens, and the hashes that stand for them in a file of users.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use subtle::ConstantTimeEq as _;
+
+/// The start of a hash as text.
+const PREFIX: &str = "sha256:";
+
+/// Bytes of a hash.
+const HASH_BYTES: usize = 32;
+
+/// SHA-256 of a token. A token is too random to be guessed, so its hash needs no salt and need not be slow; and as the key of
+/// a table it makes the look-up of a token cost the same with any number of users. Two hashes are compared in constant time.
+#[derive(Clone, Copy, Eq)]
+pub struct TokenHash([u8; HASH_BYTES]);
+
+impl TokenHash {
+    /// The hash of a token.
+    #[cfg(feature = "broker")]
+    pub fn of(token: &super::Secret) -> Self {
+        use sha2::Digest as _;
+        TokenHash(sha2::Sha256::digest(token.expose()).into())
+    }
+
+    /// Reads `sha256:` and 64 hexadecimal digits. `None`: the text is no hash.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(PREFIX)?.as_bytes();
+        let mut hash = [0; HASH_BYTES];
+        if digits.len() != 2 * HASH_BYTES {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+        }
+        Some(TokenHash(hash))
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// The form that [`TokenHash::parse`] reads.
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The first digits, which tell hashes apart in a log.
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, ..] = self.0;
+        write!(f, "TokenHash({first:02x}{second:02x}..)")
+    }
+}
+
+#[cfg(all(test, feature = "broker"))]
+mod tests {
+    use super::super::Secret;
+    use super::*;
+
+    #[test]
+    fn a_hash_is_that_of_the_standard_and_reads_back() {
+        // From FIPS 180-2, appendix B.1.
+        let golden = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let hash = TokenHash::of(&Secret::new(b"abc"));
+        assert_eq!(hash.to_string(), golden);
+        assert_eq!(TokenHash::parse(golden), Some(hash));
+        assert_eq!(TokenHash::parse(&golden.to_uppercase().replace("SHA256", "sha256")), Some(hash));
+        assert_ne!(TokenHash::of(&Secret::new(b"abd")), hash);
+    }
+
+    #[test]
+    fn other_texts_are_no_hashes() {
+        let good = TokenHash::of(&Secret::new(b"abc")).to_string();
+        let digits = good.trim_start_matches(PREFIX);
+        for wrong in ["", "sha256:", "abc", digits, &good[..good.len() - 1], &format!("{good}0")] {
+            assert_eq!(TokenHash::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(TokenHash::parse(&good.replace("ad", "xy")), None);
+        assert_eq!(TokenHash::parse(&good.replace("ba", "é")), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! Bounds of who is let in: files of users, logins.
+
+use std::time::Duration;
+
+/// Largest file of users, in bytes: some 50,000 users of a token and a few filters each, which are read in a quarter of a
+/// second.
+pub const USERS_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Longest token, in bytes: ten times those that `corecast user` makes, and no more than the first frame may have.
+pub const TOKEN_BYTES_MAX: usize = 512;
+
+/// Longest name of a user, in bytes: it stands in each log line about a session.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+
+/// Most memory for checking one password, in bytes: 13 times as much as for those that `corecast user` makes. One is checked
+/// at a time.
+pub const PASSWORD_MEMORY_BYTES_MAX: usize = 256 << 20;
+
+/// Most passes over that memory: with the most memory some seconds, which the next password waits.
+pub const PASSWORD_PASSES_MAX: u32 = 10;
+
+/// Time after which a client that was refused as nobody's tries again, drawn between half and whole: its token file may have
+/// been replaced. Long, so that many clients with an old token are no load.
+pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);

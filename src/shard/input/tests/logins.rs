@@ -1,0 +1,107 @@
+//! Tests of logins: who is let in, by what it shows, and for how long.
+
+use std::sync::Arc;
+
+use super::with;
+use crate::auth::{Identity, Permissions, Proof, Secret, TokenHash, Users};
+use crate::shard::rig::{Rig, message, subscribe};
+use crate::shard::{Door, Phase};
+use crate::wire::{Features, Frame};
+
+const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
+
+/// A user of this name, whose token is its name, with these lines as well.
+fn user(name: &str, lines: &str) -> String {
+    let token = TokenHash::of(&Secret::new(name.as_bytes()));
+    format!("[[user]]\nname = '{name}'\ntokens = ['{token}']\n{lines}\n")
+}
+
+fn users(text: &str) -> Permissions {
+    Permissions::of_users(Users::parse(text).expect("users"))
+}
+
+/// A peer that has shown this with its connection says these frames.
+fn says(rig: &mut Rig, shown: Proof, frames: &[Frame<'_>]) -> crate::ids::SessionId {
+    let id = rig.shards[0].on_open(Door::Native, Door::Native.identity(shown, None)).expect("there is room");
+    rig.shards[0].on_greeting(id, Ok(Features::OURS));
+    rig.say(0, id, frames);
+    id
+}
+
+fn login(name: &str) -> Frame<'_> {
+    Frame::Login { token: name.as_bytes() }
+}
+
+#[test]
+fn a_session_opens_for_users_and_for_nobody_else() {
+    let mut rig = with(users(&user("a", "uids = [7]\nsubscribe = ['a']")));
+    let nobodys = [
+        says(&mut rig, Proof::None, &[HELLO]),
+        says(&mut rig, Proof::Uid(8), &[HELLO]),
+        says(&mut rig, Proof::None, &[login("b"), HELLO]),
+        says(&mut rig, Proof::Uid(7), &[login("b"), HELLO]),
+    ];
+    for id in nobodys {
+        assert_eq!(rig.hears(0, id), "unauthenticated");
+    }
+    let known = [
+        says(&mut rig, Proof::None, &[login("a"), HELLO]),
+        says(&mut rig, Proof::Uid(7), &[HELLO]),
+        says(&mut rig, Proof::Uid(8), &[login("a"), HELLO]),
+    ];
+    for id in known {
+        assert_eq!(rig.shards[0].sessions().phase(id), Some(Phase::Open));
+        assert_eq!(rig.shards[0].sessions().identity_of(id).and_then(Identity::user), Some("a"));
+        rig.take(0, id);
+        rig.say(0, id, &[subscribe("a", 1)]);
+        assert_eq!(rig.hears(0, id), "!1");
+        rig.say(0, id, &[subscribe("b", 2)]);
+        assert_eq!(rig.hears(0, id), "not_permitted");
+    }
+}
+
+#[test]
+fn a_login_comes_before_the_hello() {
+    let mut rig = with(users(&user("a", "")));
+    let id = says(&mut rig, Proof::None, &[login("a"), HELLO]);
+    rig.take(0, id);
+    rig.say(0, id, &[login("a")]);
+    assert_eq!(rig.hears(0, id), "unexpected");
+}
+
+#[test]
+fn where_everybody_may_do_everything_a_token_is_of_no_account() {
+    let mut rig = with(Permissions::all());
+    let id = says(&mut rig, Proof::None, &[login("a"), HELLO]);
+    assert_eq!(rig.shards[0].sessions().phase(id), Some(Phase::Open));
+}
+
+#[test]
+fn a_zeromq_socket_that_shows_nothing_is_let_in_as_anonymous_alone() {
+    let mut closed = with(users(&user("a", "")));
+    let id = closed.open_zmtp(b"SUB");
+    assert_eq!(closed.shards[0].sessions().phase(id), Some(Phase::Shut));
+    let mut open = with(users("[[user]]\nname = 'anonymous'\nsubscribe = ['a.>']\n"));
+    let id = open.open_zmtp(b"SUB");
+    assert_eq!(open.shards[0].sessions().phase(id), Some(Phase::Open));
+}
+
+#[test]
+fn new_users_are_asked_for_what_a_session_had_shown() {
+    let both = [user("a", "publish = ['a']"), user("b", "publish = ['b']")].concat();
+    let mut rig = with(users(&both));
+    let [a, b] = ["a", "b"].map(|name| says(&mut rig, Proof::None, &[login(name), HELLO]));
+    let early = says(&mut rig, Proof::None, &[login("a")]);
+    rig.take(0, a);
+    rig.take(0, b);
+    let wider = users(&[user("a", "publish = ['a', 'more']"), user("c", "")].concat());
+    while !rig.shards[0].on_permissions(&wider) {}
+    rig.audit();
+    assert_eq!(rig.hears(0, b), "unauthenticated");
+    rig.say(0, a, &[message("a", 1), message("more", 2), Frame::Flush { request: 3 }]);
+    assert_eq!(rig.hears(0, a), "!3");
+    rig.say(0, early, &[HELLO]);
+    assert_eq!(rig.shards[0].sessions().phase(early), Some(Phase::Open));
+    let identity = rig.shards[0].sessions().identity_of(a).cloned();
+    assert!(matches!(identity, Some(Identity::User(login, None)) if Arc::strong_count(&login) > 1));
+}
