@@ -9,7 +9,7 @@
 //! | `rules` | rules of what sessions may do, to every shard when they change |
 //! | `body` | the life of an executor of the pool: its pumps, from start to drain |
 //! | `listener` | pump: accepting and placing connections |
-//! | `links` | pump: items from other shards |
+//! | `links` | pump: items from neighbours, which are other shards and carriers |
 //! | `dial` | pump: connecting to direct publishers, for ZeroMQ subscribers |
 //! | `ingress` | pump: reading a session's bytes, turn by turn |
 //! | `ingest`, `zmtp_ingest` | these bytes, after a read: whole frames and messages to the shard |

@@ -1,5 +1,6 @@
 //! Carriers: what takes messages elsewhere. A shard exchanges interest and batches with **neighbours**: the other shards,
-//! and behind the last of them the carriers of its broker. Pure: no sockets, no clock, no `.await`.
+//! and behind the last of them the carriers of its broker. Pure: no sockets, no clock, no `.await`; whatever connects a carrier to its
+//! far end is a pump in [`crate::broker`].
 //!
 //! | file | owns |
 //! |---|---|
@@ -21,7 +22,8 @@
 //! | links between shards (`shard/links.rs`, `shard/interest.rs`) | `counted`, `acks`, `outgoing`, `audience` |
 //! | direct relays (`shard/relays.rs`) | `back_off`, `audience` |
 //! | ZeroMQ upstream (`shard/upstream.rs`) | `counted`, `late` |
-//! | loopback | all of it |
+//! | a carrier (`loopback`, or an engine) | `near`, which stands between it and the shards |
+//! | a joint of two brokers (`loopback`) | `joint`, `parcel` |
 
 mod acks;
 mod audience;

@@ -1,5 +1,13 @@
 //! The `corecast` command: arguments as typed, then resolved, then run. One file per subcommand; help, man page
 //! and completions come from the definitions here. `main.rs` is the only caller.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `broker`, `publish`, `subscribe`, `registry`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
+//! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
+//! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
+//! | `http_address`, `utc` | forms of an address and of a time |
 
 mod broker;
 mod completions;

@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `batch` | frames that came in one read, and the chunks of them that queues hold |
-//! | `encoding` | native or ZMTP: messages as the router sees them |
+//! | `encoding` | native, native with runs, or ZMTP: messages as the router sees them |
 //! | `translate` | a batch in another encoding |
 //! | `state` | the router and the groups of a shard, and the way of a batch through them |
 //! | `deliveries` | what of a batch goes to whom |

@@ -1,6 +1,15 @@
 //! CONTROL: direct publishers, their topics and their endpoints. Pure: time comes in, nothing goes out but answers. The
 //! first shard of a broker owns the [`Registry`]; every shard has a [`Directory`] that mirrors it, and passes on its
 //! sessions' [`RegistryAsk`]s.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `registration` | the registration of a direct publisher, and its text in frames |
+//! | `mode` | the mode of each topic, proxy or direct |
+//! | `leases` | registrations and their leases, on the first shard |
+//! | `leavers` | the publishers that left last |
+//! | `directory` | the view of every shard |
+//! | `ask` | requests to the registry, and its changes |
 
 mod ask;
 mod directory;

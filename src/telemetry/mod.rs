@@ -1,5 +1,17 @@
 //! The broker's reports about itself: every counter in one list, the page for Prometheus, the logs. The shards count in
 //! plain integers; only ticks, the control thread and the commands reach further.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `counters` | every counter, gauge and histogram |
+//! | `labels` | the labels that they may have |
+//! | `log2` | a histogram of powers of two |
+//! | `exported` | a row of the list, to the recorder |
+//! | `metrics_page` | the page that Prometheus reads |
+//! | `logs` | how a command logs |
+//! | `once_per_second` | the limit on repeated log lines |
+//! | `pulse` | the time of a shard's last turn |
+//! | `stderr` | the one thread that writes it |
 
 mod counters;
 mod exported;

@@ -5,6 +5,14 @@
 //! archive of one [`Frame`]. [`splitter::split`] finds and checks the whole frames in the received bytes, [`Reader`]
 //! and [`Slab`] hold those bytes, and [`CheckedFrame`] reads a frame without checking it again. [`RunWriter`] makes one frame of
 //! messages that wait together.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `greeting`, `features` | the first 16 bytes each way, and the optional parts of the protocol that they offer |
+//! | `frame`, `parts`, `run` | the bodies of frames; payloads of several parts, and several messages in one frame |
+//! | `checked` | a body that has been checked, read again without a check |
+//! | `splitter`, `reader`, `partial` | whole frames in what was received; where it is kept; what has begun at its end |
+//! | `run_writer` | messages on their way out, of which several share a frame |
 
 mod checked;
 mod features;

@@ -12,7 +12,7 @@
 //! | `naming` | the direct publishers that its broker names, and the news of them; in `named`, those of this connection, in `heard`, all that it has heard of |
 //! | `peer` | the other end |
 //! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
-//! | `incoming` | the bytes that come over one connection, to frames |
+//! | `incoming` | makes frames of the bytes of one connection |
 //! | `in_memory` | tests: sessions under other pumps, with a shard and without an executor |
 //! | `holds` | queues that have no room, so that nothing is read |
 //! | `life` | a session's users, and one connection after another |
