@@ -173,6 +173,29 @@ fn a_run_over_two_hosts_is_exact_in_both_modes_and_names_them() {
 }
 
 #[test]
+fn each_host_wants_the_topics_that_its_subscribers_would_want_here() {
+    let (one, two) = (Agent::start(), Agent::start());
+    let topics = ["--topics", "30", "--topics-per-subscriber", "4", "--topic-filters", "wildcard:3"];
+    let common =
+        ["--mode", "both", "--subscribers", "25", "--publishers", "2", "--messages", "60", "--rate", "200"];
+    let arguments = [&common[..], &topics, &EXACT].concat();
+    let (elsewhere, here) =
+        (run_on(&[&one.url, &two.url], &arguments), run(&[&arguments[..], &["--json", "-"]].concat()));
+    let deliveries = |output: &Output| {
+        assert_fine_or_late(output);
+        let runs = record(output)["runs"].as_array().unwrap().clone();
+        let each = runs.iter().map(|run| (run["deliveries"].as_u64().unwrap(), run["misdelivered"].as_u64()));
+        each.collect::<Vec<_>>()
+    };
+    let elsewhere = deliveries(&elsewhere);
+    assert_eq!(elsewhere, deliveries(&here));
+    assert!(
+        elsewhere.iter().all(|(deliveries, wrong)| *deliveries > 0 && *wrong == Some(0)),
+        "{elsewhere:?}"
+    );
+}
+
+#[test]
 fn a_host_without_a_share_is_left_alone() {
     let one = Agent::start();
     // Nobody listens there, and nobody is asked.

@@ -200,7 +200,7 @@ fn shared(plan: &Plan) -> Shared {
 fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result<Receivers, PoolError> {
     let config = SubscribersConfig {
         common: common.clone(),
-        subscribers: plan.measured_subscribers(),
+        subscribers: 0..plan.measured_subscribers(),
         cores: plan.subscriber_cores.clone(),
         idle: plan.idle,
         keep_samples: plan.keep_samples,

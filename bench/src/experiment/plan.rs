@@ -13,6 +13,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Flows whose messages are counted to agents: each is a number of up to 20 digits in a frame of 1 MiB.
+const FLOWS_TO_HOSTS_MAX: usize = 40_000;
+
 /// The modes of a call: one, or both in one record, so that they can be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Modes {
@@ -135,9 +138,9 @@ pub enum PlanError {
     /// Unix sockets, and hosts that have no file system in common.
     #[error("Unix sockets do not leave a host: with --hosts the transport is tcp")]
     UdsToHosts,
-    /// Topics that are shared, and agents that know of none.
-    #[error("the agents of --hosts subscribe to everything: leave --topics or --hosts out")]
-    TopicsToHosts,
+    /// There are more flows than agents are told of.
+    #[error("topics times publishers are {0}, and agents of --hosts can be told of {FLOWS_TO_HOSTS_MAX}")]
+    TopicsToHosts(usize),
     /// The topics make no sense.
     #[error(transparent)]
     Topics(#[from] WorkloadError),
@@ -171,8 +174,9 @@ impl Plan {
         if let Some(topics) = &self.topics {
             topics.check(self.publishers, self.subscribers)?;
         }
-        if self.hosts.is_some() && self.topics.is_some() {
-            return Err(PlanError::TopicsToHosts);
+        let flows = self.workload().flows();
+        if self.hosts.is_some() && flows > FLOWS_TO_HOSTS_MAX {
+            return Err(PlanError::TopicsToHosts(flows));
         }
         Ok(payload::check_size(self.size_bytes, self.workload().head())?)
     }
@@ -361,6 +365,8 @@ pub(crate) mod tests {
         assert!(matches!(Plan { topics, ..plan.clone() }.check(), Err(PlanError::Topics(_))));
         let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
         let elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..plan };
-        assert_eq!(elsewhere.check(), Err(PlanError::TopicsToHosts));
+        assert_eq!(elsewhere.check(), Ok(()));
+        let topics = shared(2, 30_000, 3).shared;
+        assert_eq!(Plan { topics, ..elsewhere }.check(), Err(PlanError::TopicsToHosts(60_000)));
     }
 }

@@ -14,6 +14,7 @@ use crate::swarm::reports::Report;
 use corecast::{Endpoint, Sessions};
 use corecast_executors::{Idle, Link};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Exchanges of clock stamps before a run and after it, of which the shortest counts: some milliseconds in all.
@@ -91,18 +92,21 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Ready {
     greeted: Greeted,
-    subscribers: usize,
+    /// Its subscribers, by their numbers among all.
+    subscribers: Range<usize>,
     cores: String,
 }
 
 impl Fleet {
     /// Connects to every agent that gets a share of so many subscribers.
     pub fn connect(hosts: &Hosts, subscribers: usize) -> Result<Self, FleetError> {
-        let mut members = Vec::new();
+        let (mut members, mut first) = (Vec::new(), 0);
         for (host, share) in hosts.hosts.iter().zip(hosts.shares(subscribers)) {
             if share > 0 {
                 let greeted = Greeted::connect(host)?;
-                members.push(Ready { greeted, subscribers: share, cores: host.cores.to_string() });
+                let subscribers = first..first + share;
+                first = subscribers.end;
+                members.push(Ready { greeted, subscribers, cores: host.cores.to_string() });
             }
         }
         let listen = match &hosts.broker_listen {
@@ -149,7 +153,7 @@ impl Fleet {
             members.push(Playing {
                 name,
                 environment,
-                subscribers,
+                subscribers: subscribers.len(),
                 executors: first..executors,
                 clock,
                 conversation,
@@ -164,8 +168,9 @@ impl Ready {
         Start {
             broker: common.broker.to_string(),
             run: common.run.0,
-            subscribers: self.subscribers,
-            publishers: common.workload.publishers,
+            first: self.subscribers.start,
+            subscribers: self.subscribers.len(),
+            workload: common.workload,
             sessions: common.sessions.to_string(),
             overflow: common.overflow.map(|policy| policy.to_string()),
             cores: self.cores.clone(),
@@ -178,14 +183,14 @@ impl Ready {
 
     fn check_files(&self, sessions: Sessions, files_per_subscriber: u64) -> Result<(), FleetError> {
         let files = match sessions {
-            Sessions::PerSubscriber => self.subscribers as u64 * files_per_subscriber,
+            Sessions::PerSubscriber => self.subscribers.len() as u64 * files_per_subscriber,
             Sessions::PerExecutor => 0,
         };
         let (needed, limit) = (files + FILES_BESIDES, self.greeted.welcome.open_files);
         if needed <= limit {
             return Ok(());
         }
-        let (host, subscribers) = (self.greeted.host().to_owned(), self.subscribers);
+        let (host, subscribers) = (self.greeted.host().to_owned(), self.subscribers.len());
         Err(FleetError::OpenFiles { host, subscribers, needed, limit })
     }
 }
@@ -218,7 +223,7 @@ struct Playing {
     name: String,
     environment: Environment,
     subscribers: usize,
-    executors: std::ops::Range<usize>,
+    executors: Range<usize>,
     clock: HostClock,
     conversation: Conversation,
 }

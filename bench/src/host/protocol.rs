@@ -17,6 +17,7 @@
 
 use super::clock::ClockIdentity;
 use crate::measure::environment::Environment;
+use crate::measure::workload::Workload;
 use crate::record;
 use crate::swarm::reports::{Failure, Received};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ pub enum Request {
     Start(Start),
     /// Asks for the progress of the subscribers.
     Look {
-        /// Messages that each publisher has sent, once that is known.
+        /// Messages that were sent on each flow, once that is known.
         sent: Option<Vec<u64>>,
     },
     /// Hand over what was measured.
@@ -93,10 +94,12 @@ pub struct Start {
     pub broker: String,
     /// The run's identity.
     pub run: u64,
+    /// Number of the first subscriber on this host, among all of the run.
+    pub first: usize,
     /// Number of subscribers on this host.
     pub subscribers: usize,
-    /// Number of publishers of the run.
-    pub publishers: usize,
+    /// The publishers and the topics of the run.
+    pub workload: Workload,
     /// The value of `--sessions`.
     pub sessions: String,
     /// The value of `--overflow`; `null` leaves it to the broker.

@@ -256,15 +256,16 @@ fn parse<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, Failure>
 
 /// The share of the swarm, with everything checked that the controller may have wrong.
 fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
-    let streams = start.subscribers.saturating_mul(start.publishers);
-    if start.subscribers == 0 || start.publishers == 0 || streams > STREAMS_MAX {
-        let (subscribers, publishers) = (start.subscribers, start.publishers);
-        return Err(Failure::new(
-            "cannot account for the share of this host",
-            format!(
-                "{subscribers} subscribers of {publishers} publishers; their product is 1 to {STREAMS_MAX}"
-            ),
-        ));
+    let (subscribers, Workload { publishers, shared }) = (start.subscribers, start.workload);
+    let unaccountable = |why| Failure::new("cannot account for the share of this host", why);
+    let streams = subscribers.saturating_mul(publishers);
+    if streams == 0 || streams > STREAMS_MAX {
+        return Err(unaccountable(format!(
+            "{subscribers} subscribers of {publishers} publishers; their product is 1 to {STREAMS_MAX}"
+        )));
+    }
+    if let Some(topics) = shared {
+        topics.check(publishers, subscribers).map_err(|error| unaccountable(error.to_string()))?;
     }
     let cores: CoreSet = parse("the cores", &start.cores)?;
     let topology = Topology::detect()
@@ -279,13 +280,13 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
         common: Common {
             broker: parse("the broker's endpoint", &start.broker)?,
             run: RunId(start.run),
-            workload: Workload::own(start.publishers),
+            workload: start.workload,
             sessions: parse("the kind of sessions", &start.sessions)?,
             overflow,
             direct: DirectConfig::default(),
             setup_timeout: Duration::from_millis(start.setup_timeout_ms),
         },
-        subscribers: start.subscribers,
+        subscribers: start.first..start.first.saturating_add(subscribers),
         cores,
         idle: parse("what to do when idle", &start.idle)?,
         keep_samples: start.keep_samples,
@@ -296,13 +297,15 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::workload::tests::shared;
 
     fn start() -> Start {
         Start {
             broker: "tcp://127.0.0.1:1".into(),
             run: 7,
+            first: 5,
             subscribers: 3,
-            publishers: 2,
+            workload: shared(2, 10, 4),
             sessions: "per-executor".into(),
             overflow: Some("latest".into()),
             cores: "all".into(),
@@ -316,7 +319,8 @@ mod tests {
     #[test]
     fn a_share_is_what_was_asked_for() {
         let config = config(&start()).unwrap();
-        assert_eq!((config.subscribers, config.clock_ahead_ns, config.keep_samples), (3, -5, true));
+        assert_eq!((config.subscribers, config.clock_ahead_ns, config.keep_samples), (5..8, -5, true));
+        assert_eq!(config.common.workload, shared(2, 10, 4));
         assert_eq!(config.common.setup_timeout, Duration::from_millis(500));
         assert_eq!(config.idle.to_string(), "spin:10");
     }
@@ -329,7 +333,8 @@ mod tests {
             config(&start).unwrap_err().to_string()
         };
         assert!(why(|start| start.subscribers = 0).contains("0 subscribers"));
-        assert!(why(|start| start.publishers = usize::MAX).contains("1 to 16777216"));
+        assert!(why(|start| start.workload.publishers = usize::MAX).contains("1 to 16777216"));
+        assert!(why(|start| start.workload = shared(2, 10, 11)).contains("11 different filters"));
         assert!(why(|start| start.cores = "9999".into()).contains("cannot use the cores 9999: CPU 9999"));
         assert!(why(|start| start.sessions = "x".into()).contains("cannot understand the kind of sessions"));
         assert!(why(|start| start.broker = "x".into()).contains("`x` is no endpoint"));

@@ -23,8 +23,8 @@ const SUBSCRIBE_AT_ONCE: usize = 32;
 pub struct SubscribersConfig {
     /// Those that they share with the publishers.
     pub common: Common,
-    /// Number of subscribers, on all executors together.
-    pub subscribers: usize,
+    /// The subscribers of all executors together, by their numbers in the run.
+    pub subscribers: Range<usize>,
     /// One executor on each of these.
     pub cores: Vec<CoreId>,
     /// Idle policy of the executors.
@@ -52,7 +52,7 @@ impl Subscribers {
     /// Starts the executors. Each subscribes its share and then reports [`Report::SubscribersReady`], or
     /// [`Report::Failed`].
     pub fn start(config: SubscribersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
-        let executors = config.cores.len().min(config.subscribers.max(1));
+        let executors = config.cores.len().min(config.subscribers.len().max(1));
         let config = Arc::new(config);
         let own = config.clone();
         let run = move |context| {
@@ -91,7 +91,9 @@ async fn run_executor(
 ) {
     let executor = context.shard.0 as usize;
     let common = &config.common;
-    let subscribers = share(config.subscribers, executor, context.shards);
+    let share = share(config.subscribers.len(), executor, context.shards);
+    let first = config.subscribers.start;
+    let subscribers = first + share.start..first + share.end;
     let interest = Interest::of(&common.workload, subscribers.clone());
     let tally = Tally::new(common.run, common.workload, interest).ahead_by(config.clock_ahead_ns);
     let tally = if config.keep_samples { tally.keeping_samples() } else { tally };
