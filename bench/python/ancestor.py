@@ -1,8 +1,8 @@
 """The ancestor's experiment, written afresh on pyzmq: a thread and a socket for each subscriber, and messages in one part.
 
-    ancestor.py proxy|direct SUBSCRIBERS PROCESSES SIZE RATE MESSAGES
+    ancestor.py proxy|direct PLAN
 
-proxy: publisher -> zmq.proxy (XSUB, XPUB) -> subscribers. direct: a notifier tells subscribers where the publisher is
+proxy: publisher -> zmq.proxy (XSUB, XPUB) -> subscribers. direct: a notifier tells subscribers where the publishers are
 bound, once, when they subscribe. Both with libzmq's own defaults, as the ancestor had them. The rest is swarm.py's.
 """
 
@@ -30,8 +30,10 @@ class Subscriber(threading.Thread):
 
     def run(self):
         socket = self.context.socket(zmq.SUB)
-        socket.setsockopt(zmq.SUBSCRIBE, swarm.TOPIC)
-        socket.connect(self.where(self.context))
+        for prefix in self.account.filters:
+            socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
+        for address in self.where(self.context).split():
+            socket.connect(address)
         while self.account.is_open():
             if socket.poll(swarm.LOOK_EVERY_MS):
                 self.account.take(socket.recv())
@@ -62,14 +64,14 @@ class Proxy:
     def publish(self, address):
         socket = new_context().socket(zmq.PUB)
         socket.connect(address)
-        return socket.send
+        return lambda _, data: socket.send(data)
 
     def subscribe(self, address, accounts):
         return subscribe(lambda _: address, accounts)
 
 
 class Direct(Proxy):
-    """Straight from the publisher, once the notifier has said where that is."""
+    """Straight from the publishers, once the notifier has said where they are."""
 
     direct = True
 
@@ -78,19 +80,19 @@ class Direct(Proxy):
         socket.bind(LOOPBACK)
         address = socket.get_string(zmq.LAST_ENDPOINT)
         pipe.send((address, address, version()))
-        publisher = b""
+        publishers = []
         while True:
             word, _, address = socket.recv().partition(b" ")
             if word == b"register":
-                publisher = address
-            socket.send(publisher)
+                publishers.append(address)
+            socket.send(b" ".join(publishers))
 
     def publish(self, address):
         context = new_context()
         socket = context.socket(zmq.PUB)
         socket.bind(LOOPBACK)
         ask(context, address, b"register " + socket.get_string(zmq.LAST_ENDPOINT).encode())
-        return socket.send
+        return lambda _, data: socket.send(data)
 
     def subscribe(self, address, accounts):
         return subscribe(lambda context: ask(context, address, b"where").decode(), accounts)
@@ -110,4 +112,4 @@ def ask(context, address, question):
 
 
 if __name__ == "__main__":
-    swarm.main(Proxy() if sys.argv[1] == "proxy" else Direct(), sys.argv[2:])
+    swarm.main(Proxy() if sys.argv[1] == "proxy" else Direct(), sys.argv[2])

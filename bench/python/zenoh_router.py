@@ -1,6 +1,6 @@
-"""Zenoh as a peer of corecast-bench: a router, a client session for each subscriber, and one for the publisher.
+"""Zenoh as a peer of corecast-bench: a router, and a client session for each subscriber and each publisher.
 
-    zenoh_router.py SUBSCRIBERS PROCESSES SIZE RATE MESSAGES
+    zenoh_router.py PLAN
 
 All with Zenoh's own defaults, except that nothing is scouted, that a publisher waits for a router which is behind rather
 than dropping messages, and that there is no shared memory, for which a router of 1.10.2 runs out of counters at 351
@@ -14,7 +14,6 @@ import time
 import swarm
 import zenoh
 
-KEY = "bench/peers/0"
 LOOPBACK = "tcp/127.0.0.1:0"
 
 
@@ -46,14 +45,24 @@ class Router:
 
     def publish(self, address):
         session = open_session("client", f'["{address}"]')
-        publisher = session.declare_publisher(KEY, congestion_control=zenoh.CongestionControl.BLOCK)
-        self.keep = session, publisher  # a session ends with its last reference
-        return publisher.put
+        declared = {}
+
+        def send(topic, data):
+            if topic not in declared:
+                block = zenoh.CongestionControl.BLOCK
+                declared[topic] = session.declare_publisher(topic.decode(), congestion_control=block)
+            declared[topic].put(data)
+
+        return send
 
     def subscribe(self, address, accounts):
         def subscriber(account):
             session = open_session("client", f'["{address}"]')
-            return session, session.declare_subscriber(KEY, lambda sample: account.take(sample.payload.to_bytes()))
+
+            def take(sample):
+                account.take(sample.payload.to_bytes())
+
+            return session, [session.declare_subscriber(key, take) for key in account.filters]
 
         subscribers = [subscriber(account) for account in accounts]
         return lambda: [session.close() for session, _ in subscribers]
@@ -61,4 +70,4 @@ class Router:
 
 if __name__ == "__main__":
     zenoh.init_log_from_env_or("error")
-    swarm.main(Router(), sys.argv[1:])
+    swarm.main(Router(), sys.argv[1])

@@ -14,16 +14,18 @@ use crate::measure::interest::Interest;
 use crate::measure::oracle::Oracle;
 use crate::measure::payload::{PublisherIndex, Stamp};
 use crate::measure::process::{Usage, usage_of};
-use crate::measure::workload::Workload;
+use crate::measure::workload::{TopicChoice, Workload};
 use crate::process::child::{Process, Program};
 use crate::process::transport::Transport;
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
 use crate::swarm::reports::Sent;
 use crate::swarm::schedule::messages_in;
+use crate::swarm::topics::Topics;
 use corecast::Endpoint;
 use corecast_executors::{MonotonicNs, pause, spawn_plain};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,8 +35,20 @@ const ANCESTOR: &str = include_str!("../../python/ancestor.py");
 const ZENOH: &str = include_str!("../../python/zenoh_router.py");
 /// Interval between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The only publisher.
-const PUBLISHER: PublisherIndex = PublisherIndex(0);
+
+/// The plan of the script.
+#[derive(Serialize)]
+struct ScriptPlan {
+    processes: usize,
+    size: usize,
+    rate: f64,
+    topics: Vec<String>,
+    /// The topics of each publisher's messages.
+    sends: Vec<Vec<u32>>,
+    /// The topics of each subscriber.
+    wants: Vec<Vec<u32>>,
+    filters: Vec<Vec<String>>,
+}
 
 /// The script's first line, once all subscribers receive.
 #[derive(Deserialize)]
@@ -64,9 +78,6 @@ pub(super) fn measure(
     if let (Transport::Uds, Some(why)) = (plan.transport_of(name), name.system.why_not_uds()) {
         return Err(StartError::Unsupported(why.into()));
     }
-    if plan.run.publishers > 1 || plan.run.topics.is_some() {
-        return Err(StartError::Unsupported("its swarm has one publisher and one topic".into()));
-    }
     progress.phase("starting, connecting");
     let (python, script, clients, first) = match name.system {
         System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),
@@ -75,15 +86,15 @@ pub(super) fn measure(
     };
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let file = folder.path().join("peer.py");
-    for (path, text) in [(&file, script), (&folder.path().join("swarm.py"), SWARM)] {
+    let script_plan = script_plan(plan, name.system);
+    let text = serde_json::to_string(&script_plan).map_err(|error| failed(error.to_string()))?;
+    let plan_file = folder.path().join("plan.json");
+    for (path, text) in [(&file, script), (&folder.path().join("swarm.py"), SWARM), (&plan_file, &text)] {
         std::fs::write(path, text).map_err(|error| failed(error.to_string()))?;
     }
-    let messages = messages_in(plan.duration(), plan.rate_hz());
-    let numbers = [plan.run.subscribers, plan.threads, plan.run.size_bytes].map(|number| number.to_string());
     let mut args = vec![file.into_os_string()];
     args.extend(first.map(Into::into));
-    args.extend(numbers.map(Into::into));
-    args.extend([plan.rate_hz().to_string().into(), messages.to_string().into()]);
+    args.push(plan_file.into_os_string());
     let program = Program { name: "it", file: python, args, stdin: true, stdout: true };
     let mut process = Process::start(&program, guard).map_err(|error| failed(error.to_string()))?;
     let line = process.first_line().map_err(|error| failed(error.to_string()))?;
@@ -93,7 +104,9 @@ pub(super) fn measure(
         .map(|usage| (usage.rss_bytes as f64 - ready.rss_before_bytes as f64) / plan.run.subscribers as f64);
     progress.phase("sending");
     let answer = run(process, plan, ready.fan_out_pid, (interrupt, progress)).map_err(failed)?;
-    let (deliveries, sent) = read(&answer.text, plan.run.subscribers).map_err(failed)?;
+    let workload = plan.run.workload();
+    let (deliveries, sent) =
+        read(&answer.text, &workload, plan.run.subscribers, &script_plan.sends).map_err(failed)?;
     let missing = deliveries.totals.lost;
     let ending = match missing {
         0 => Ending::Complete,
@@ -153,29 +166,68 @@ fn run(
     }
 }
 
-/// A line of JSON, then `subscriber,id,latency in ns`.
-fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
+/// The same messages and the same interest as those of everybody else.
+fn script_plan(plan: &Contest, system: System) -> ScriptPlan {
+    let workload = plan.run.workload();
+    let (separator, any) = if system == System::Zenoh { ('/', "*") } else { ('.', "") };
+    let topics = Topics::of_peers(workload, separator);
+    let choice = TopicChoice::new(&workload);
+    let messages = messages_in(plan.duration(), plan.rate_hz());
+    let sends = |publisher: usize| {
+        (0..messages).map(|sequence| choice.topic(PublisherIndex(publisher as u32), sequence)).collect()
+    };
+    let written = |subscriber| topics.filter_names(subscriber).iter().map(|name| name.written(any)).collect();
+    ScriptPlan {
+        processes: plan.threads,
+        size: plan.run.size_bytes,
+        rate: plan.rate_hz(),
+        topics: topics.names().collect(),
+        sends: (0..workload.publishers).map(sends).collect(),
+        wants: (0..plan.run.subscribers).map(|subscriber| workload.wanted_by(subscriber)).collect(),
+        filters: (0..plan.run.subscribers).map(written).collect(),
+    }
+}
+
+/// For each message the topic, and its number among its publisher's messages on it.
+fn numbered(sends: &[u32]) -> Vec<(u32, u64)> {
+    let mut counts: HashMap<u32, u64> = HashMap::new();
+    let numbered = sends.iter().map(|topic| {
+        let count = counts.entry(*topic).or_default();
+        *count += 1;
+        (*topic, *count - 1)
+    });
+    numbered.collect()
+}
+
+/// A line of JSON, then `subscriber,publisher,id,latency in ns`. `sends` has the topic of each message of each publisher.
+fn read(
+    text: &str,
+    workload: &Workload,
+    subscribers: usize,
+    sends: &[Vec<u32>],
+) -> Result<(Deliveries, Sent), String> {
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     let done: Done = serde_json::from_str(first).map_err(|_| format!("it says `{first}`"))?;
-    let workload = Workload::own(1);
-    let mut oracle = Oracle::new(workload, Interest::of(&workload, 0..subscribers));
-    let mut deliveries = Deliveries::new(1);
+    let messages: Vec<Vec<(u32, u64)>> = sends.iter().map(|sends| numbered(sends)).collect();
+    let mut oracle = Oracle::new(*workload, Interest::of(workload, 0..subscribers));
+    let mut deliveries = Deliveries::new(workload.publishers);
     for row in rows.lines() {
         let wrong = || format!("it says `{row}`");
         let mut numbers = row.split(',').map(|number| number.parse::<u64>().ok());
         let mut next = || numbers.next().flatten().ok_or_else(wrong);
-        let (subscriber, sequence, latency_ns) = (next()? as usize, next()?, next()?);
-        if subscriber >= subscribers || sequence >= done.sent.sent {
-            return Err(wrong());
-        }
-        let intended = MonotonicNs(0);
-        let stamp = Stamp { publisher: PUBLISHER, sequence, intended, topic: PUBLISHER.0, number: sequence };
+        let (subscriber, publisher, sequence, latency_ns) = (next()? as usize, next()?, next()?, next()?);
+        let of_publisher = messages.get(publisher as usize).filter(|_| subscriber < subscribers);
+        let (topic, number) =
+            *of_publisher.and_then(|messages| messages.get(sequence as usize)).ok_or_else(wrong)?;
+        let publisher = PublisherIndex(publisher as u32);
+        let stamp = Stamp { publisher, sequence, intended: MonotonicNs(0), topic, number };
         if oracle.arrived(subscriber, &stamp) {
             deliveries.latencies.record_ns(latency_ns);
-            deliveries.spread.record(PUBLISHER, sequence, latency_ns);
+            deliveries.spread.record(publisher, sequence, latency_ns);
         }
     }
-    deliveries.totals = oracle.totals(&[done.sent.sent]);
+    let sent: Vec<u64> = sends.iter().map(|sends| sends.len() as u64).collect();
+    deliveries.totals = oracle.totals(&workload.sent_on(&sent));
     deliveries.last_arrival = (done.last_arrival_ns > 0).then_some(MonotonicNs(done.last_arrival_ns));
     Ok((deliveries, done.sent))
 }
@@ -183,14 +235,15 @@ fn read(text: &str, subscribers: usize) -> Result<(Deliveries, Sent), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::workload::tests::shared;
 
     const DONE: &str =
         r#"{"sent": 2, "intended": 2, "late": 0, "started_ns": 1000, "last_arrival_ns": 3000}"#;
 
     #[test]
     fn its_deliveries_are_accounted_for_as_ours_are() {
-        let text = format!("{DONE}\n0,0,500\n0,1,700\n1,1,900\n1,1,900\n");
-        let (deliveries, sent) = read(&text, 2).unwrap();
+        let text = format!("{DONE}\n0,0,0,500\n0,0,1,700\n1,0,1,900\n1,0,1,900\n");
+        let (deliveries, sent) = read(&text, &Workload::own(1), 2, &[vec![0, 0]]).unwrap();
         let totals = deliveries.totals;
         assert_eq!((totals.expected, totals.delivered, totals.lost, totals.duplicated), (4, 3, 1, 1));
         assert_eq!((sent.sent, deliveries.latencies.len()), (2, 3));
@@ -199,14 +252,41 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_counts_on_its_topic() {
+        let workload = shared(2, 3, 1);
+        let sends: Vec<Vec<u32>> = (0..2)
+            .map(|publisher| {
+                let choice = TopicChoice::new(&workload);
+                (0..9).map(|sequence| choice.topic(PublisherIndex(publisher), sequence)).collect()
+            })
+            .collect();
+        let wanted = workload.wanted_by(0)[0];
+        let rows = sends.iter().enumerate().flat_map(|(publisher, sends)| {
+            let of_topic = sends.iter().enumerate().filter(|(_, topic)| **topic == wanted);
+            of_topic.map(move |(sequence, _)| format!("0,{publisher},{sequence},5\n"))
+        });
+        let rows: Vec<String> = rows.collect();
+        let (deliveries, _) = read(&format!("{DONE}\n{}", rows.concat()), &workload, 1, &sends).unwrap();
+        let totals = deliveries.totals;
+        assert_eq!((totals.delivered, totals.expected), (rows.len() as u64, rows.len() as u64));
+        assert_eq!((totals.lost, totals.reordered, totals.misdelivered), (0, 0, 0));
+        let other = sends[0].iter().position(|topic| *topic != wanted).unwrap();
+        let (deliveries, _) = read(&format!("{DONE}\n0,0,{other},5\n"), &workload, 1, &sends).unwrap();
+        assert_eq!(deliveries.totals.misdelivered, 1);
+    }
+
+    #[test]
     fn what_is_no_measurement_is_said() {
         for (text, says) in [
             ("Traceback", "it says `Traceback`"),
-            (&format!("{DONE}\n0,x,1")[..], "it says `0,x,1`"),
-            (&format!("{DONE}\n9,0,1")[..], "it says `9,0,1`"),
-            (&format!("{DONE}\n0,2,1")[..], "it says `0,2,1`"),
+            (&format!("{DONE}\n0,0,x,1")[..], "it says `0,0,x,1`"),
+            (&format!("{DONE}\n9,0,0,1")[..], "it says `9,0,0,1`"),
+            (&format!("{DONE}\n0,0,2,1")[..], "it says `0,0,2,1`"),
+            (&format!("{DONE}\n0,1,0,1")[..], "it says `0,1,0,1`"),
         ] {
-            let Err(error) = read(text, 2) else { panic!("{text} was read") };
+            let Err(error) = read(text, &Workload::own(1), 2, &[vec![0, 0]]) else {
+                panic!("{text} was read")
+            };
             assert_eq!(error, says);
         }
     }
