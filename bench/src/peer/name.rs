@@ -12,6 +12,8 @@ pub enum System {
     Corecast,
     /// Ours in direct mode: the publisher fans out. Its subscribers are always our own library's.
     CorecastDirect,
+    /// Ours, with clients that know no runs: each message is in a frame of its own.
+    CorecastSingles,
     /// Another build of our broker, over its own wire: to see what a change did.
     CorecastBefore,
     /// Our broker, over its ZeroMQ listener.
@@ -64,8 +66,9 @@ enum Kind {
 
 /// All systems: name, kind, and the protocol of their subscribers; none if these are not ours. The name of a rival
 /// begins with its family, and a version in it is that of `bench/peers/requirements.txt`.
-const SYSTEMS: [(System, &str, Kind, Option<Language>); 18] = [
+const SYSTEMS: [(System, &str, Kind, Option<Language>); 19] = [
     (System::Corecast, "corecast", Kind::Ours, Some(Language::Native)),
+    (System::CorecastSingles, "corecast-singles", Kind::Ours, Some(Language::NativeSingles)),
     (System::CorecastBefore, "corecast-before", Kind::Before, Some(Language::Native)),
     (System::CorecastDirect, "corecast-direct", Kind::Ours, Some(Language::Native)),
     (System::CorecastZmtp, "corecast-zmtp", Kind::Ours, Some(Language::ZmtpTwoParts)),

@@ -267,7 +267,7 @@ fn send(crew: &Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Se
             send_at(&mut Outgoing::new(crew, &order.workload, 1), &schedule, &mut stream)
         }
         None => {
-            let message_bytes = Interleaved::new(&order, args.language())?.encode(MonotonicNs(0)).1.len();
+            let message_bytes = Interleaved::new(&order, args.language())?.message_bytes();
             let block_bytes = if args.blocks { BLOCK_BYTES } else { message_bytes };
             let outgoing = Outgoing::new(crew, &order.workload, block_bytes);
             let block = (block_bytes / message_bytes).max(1) as u64;
@@ -278,37 +278,80 @@ fn send(crew: &Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Se
 
 /// The messages of all publishers, one of each in turn.
 struct Interleaved {
-    publishers: Vec<(Messages, Dialect)>,
+    messages: Vec<Messages>,
+    encoders: Vec<Dialect>,
     next: usize,
+    /// The publisher and the topic of the last message, which the next one may join.
+    last: (usize, u32),
     names: Vec<String>,
     out: Vec<u8>,
 }
 
 impl Interleaved {
     fn new(order: &Order, language: Language) -> io::Result<Self> {
-        let publisher = |index: usize| {
+        let messages = |index: usize| {
             let publisher = PublisherIndex(index as u32);
             let messages = Messages::new(RunId(order.run), &order.workload, publisher, order.size_bytes);
-            Ok((messages.map_err(io::Error::other)?, Dialect::new(language, Role::Publisher, index)))
+            messages.map_err(io::Error::other)
         };
+        let encoder = |index: usize| {
+            let mut encoder = Dialect::new(language, Role::Publisher, index);
+            if let Dialect::Native(native) = &mut encoder {
+                native.gather_runs(BLOCK_BYTES);
+            }
+            encoder
+        };
+        let publishers = 0..order.workload.publishers;
         Ok(Interleaved {
-            publishers: (0..order.workload.publishers).map(publisher).collect::<io::Result<_>>()?,
+            messages: publishers.clone().map(messages).collect::<io::Result<_>>()?,
+            encoders: publishers.map(encoder).collect(),
             next: 0,
+            last: (0, 0),
             names: Topics::of_peers(order.workload, language.separator()).names().collect(),
             out: Vec::new(),
         })
     }
 
-    /// The topic and the bytes of the next message.
-    fn encode(&mut self, due: MonotonicNs) -> (u32, &[u8]) {
-        let publisher = self.next;
-        self.next = (publisher + 1) % self.publishers.len();
-        let (messages, encoder) = &mut self.publishers[publisher];
+    /// The bytes of a message by itself.
+    fn message_bytes(&mut self) -> usize {
+        let (topic, payload) = self.messages[0].next(MonotonicNs(0));
         self.out.clear();
-        let (topic, payload) = messages.next(due);
-        encoder.publish(&self.names[topic as usize], payload, &mut self.out);
-        (topic, &self.out)
+        self.encoders[0].publish(&self.names[topic as usize], payload, &mut self.out);
+        self.encoders[0].finish(&mut self.out);
+        self.out.len()
     }
+
+    /// Adds the next message to what is outgoing. It may be kept back, for the next ones to join it.
+    fn push(&mut self, due: MonotonicNs, outgoing: &mut Outgoing<'_>) -> io::Result<()> {
+        let Interleaved { messages, encoders, last, names, out, .. } = self;
+        let (publisher, next) = (self.next, (self.next + 1) % messages.len());
+        let (topic, payload) = messages[publisher].next(due);
+        if *last != (publisher, topic) {
+            finish(&mut encoders[last.0], last.1, out, outgoing)?;
+        }
+        (self.next, *last) = (next, (publisher, topic));
+        out.clear();
+        encoders[publisher].publish(&names[topic as usize], payload, out);
+        outgoing.push(topic, out)
+    }
+
+    /// Adds what is kept back.
+    fn finish(&mut self, outgoing: &mut Outgoing<'_>) -> io::Result<()> {
+        let (publisher, topic) = self.last;
+        finish(&mut self.encoders[publisher], topic, &mut self.out, outgoing)
+    }
+}
+
+/// Adds what this publisher keeps back of messages on a topic.
+fn finish(
+    encoder: &mut Dialect,
+    topic: u32,
+    out: &mut Vec<u8>,
+    outgoing: &mut Outgoing<'_>,
+) -> io::Result<()> {
+    out.clear();
+    encoder.finish(out);
+    outgoing.push(topic, out)
 }
 
 /// The bytes on their way to the subscribers of one thread: in blocks, each with a `send` for each socket, which waits
@@ -340,6 +383,9 @@ impl<'a> Outgoing<'a> {
 
     /// Adds a message, and sends the blocks that are full with it.
     fn push(&mut self, topic: u32, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let Some(wanting) = &self.wanting else {
             self.blocks[0].extend_from_slice(bytes);
             // The next message would not fit.
@@ -375,8 +421,8 @@ fn send_at(outgoing: &mut Outgoing<'_>, schedule: &Schedule, stream: &mut Interl
     while sent.sent < sent.intended {
         let due = wait_for(schedule, sent.sent);
         sent.late += u64::from(schedule.is_late(due, MonotonicNs::now()));
-        let (topic, bytes) = stream.encode(due);
-        outgoing.push(topic, bytes)?;
+        stream.push(due, outgoing)?;
+        stream.finish(outgoing)?;
         sent.sent += 1;
     }
     Ok(sent)
@@ -408,10 +454,9 @@ impl Flood<'_> {
     fn send_block(&mut self, messages: u64) -> io::Result<()> {
         let now = MonotonicNs::now();
         for _ in 0..self.block.min(messages - self.sent) {
-            let (topic, bytes) = self.stream.encode(now);
-            self.outgoing.push(topic, bytes)?;
+            self.stream.push(now, &mut self.outgoing)?;
             self.sent += 1;
         }
-        Ok(())
+        self.stream.finish(&mut self.outgoing)
     }
 }

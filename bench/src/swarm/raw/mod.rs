@@ -12,7 +12,8 @@
 //! | [`job`] | messages to be sent, and at which pace |
 //! | [`publishers`] | the publishers: threads of raw sockets, or the floor |
 //! | [`sources`] | the publishers of one of those threads |
-//! | [`source`] | one publisher's socket |
+//! | [`source`] | one publisher |
+//! | [`session`] | its session: a socket that one thread attends to |
 //! | [`floor`] | the bare `send()` loop, as a process of its own |
 //!
 //! The threads are plain ones, as many as there are cores allowed, and not pinned: they are everybody's clients, and
@@ -25,6 +26,7 @@ pub mod gauges;
 pub mod job;
 pub mod publishers;
 pub(crate) mod reactor;
+pub mod session;
 pub mod socket;
 pub mod source;
 pub mod sources;

@@ -2,7 +2,8 @@
 
 use super::gauges::Gauges;
 use super::job::{Halt, Job, Pace, wait_for};
-use super::source::{RawSource, STUCK_AFTER};
+use super::session::STUCK_AFTER;
+use super::source::RawSource;
 use crate::measure::messages::Messages;
 use crate::swarm::reports::{Failure, PublisherDone, Sent};
 use crate::swarm::schedule::Schedule;

@@ -18,6 +18,7 @@ pub mod redis;
 pub mod sink;
 pub mod zmtp;
 
+use corecast::internals::wire::Features;
 use mqtt::Mqtt;
 use native::Native;
 use nats::Nats;
@@ -28,8 +29,10 @@ use zmtp::{Parts, Zmtp};
 /// The dialect that a peer speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Language {
-    /// Ours.
+    /// Ours, as clients of this version speak it.
     Native,
+    /// Ours, as clients without runs speak it: each message in a frame of its own.
+    NativeSingles,
     /// ZeroMQ's, topic and payload in one part: what libzmq does fastest.
     ZmtpOnePart,
     /// ZeroMQ's, topic and payload in a part each: the envelope that ZeroMQ's guide advises.
@@ -72,7 +75,8 @@ impl Dialect {
     /// A connection that is about to open. `index` tells it from the others of its role.
     pub fn new(language: Language, role: Role, index: usize) -> Self {
         match language {
-            Language::Native => Dialect::Native(Native::new(role, index)),
+            Language::Native => Dialect::Native(Native::new(role, index, Features::OURS)),
+            Language::NativeSingles => Dialect::Native(Native::new(role, index, Features::NONE)),
             Language::ZmtpOnePart => Dialect::Zmtp(Zmtp::new(role, Parts::One)),
             Language::ZmtpTwoParts => Dialect::Zmtp(Zmtp::new(role, Parts::Two)),
             Language::Nats => Dialect::Nats(Nats::new(role)),
@@ -113,7 +117,8 @@ impl Dialect {
         }
     }
 
-    /// Appends one message on the topic of this name.
+    /// Appends one message on the topic of this name. It may be kept back until [`Dialect::finish`], for the next ones to join
+    /// it.
     #[inline]
     pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         match self {
@@ -123,6 +128,14 @@ impl Dialect {
             Dialect::Redis(_) => redis::publish(topic, payload, out),
             Dialect::Mqtt(_) => mqtt::publish(topic, payload, out),
             Dialect::Lengths(_) => lengths::publish(payload, out),
+        }
+    }
+
+    /// Appends what is kept back: nothing else is sent together with it.
+    #[inline]
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Dialect::Native(native) = self {
+            native.finish(out);
         }
     }
 
@@ -209,7 +222,7 @@ pub(super) mod tests {
     /// The bytes that a subscriber of this language gets from its peer, from the first one on.
     fn conversation(language: Language) -> Vec<u8> {
         let mut bytes = match language {
-            Language::Native => native::welcome(1),
+            Language::Native | Language::NativeSingles => native::welcome(1),
             Language::ZmtpOnePart | Language::ZmtpTwoParts => zmtp::tests::welcome(b"PUB"),
             Language::Nats => nats::tests::WELCOME.to_vec(),
             Language::Redis => redis::tests::WELCOME.to_vec(),
@@ -227,11 +240,13 @@ pub(super) mod tests {
                 _ => publisher.publish("bench.peers.0", &payload, &mut bytes),
             }
         }
+        publisher.finish(&mut bytes);
         bytes
     }
 
-    const ALL: [Language; 7] = [
+    const ALL: [Language; 8] = [
         Language::Native,
+        Language::NativeSingles,
         Language::ZmtpOnePart,
         Language::ZmtpTwoParts,
         Language::Nats,

@@ -1,9 +1,12 @@
 //! Our own wire, as a client without the library speaks it: greeting, hello, subscribe, then frames.
 
-use super::sink::{DialectError, Role, Sink};
+use super::sink::{DialectError, Role, Sink, Wanted};
+use crate::swarm::topics::FilterName;
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
-use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Frame, encode, run};
+use corecast::internals::wire::{
+    CheckedFrame, FRAME_BODY_BYTES_MIN, Features, Frame, RunWriter, encode, run,
+};
 use std::io::{self, Read};
 
 /// A filter is a pattern of levels.
@@ -19,7 +22,13 @@ pub struct Native {
     role: Role,
     /// The number of the session among those of its role: the floor that plays our broker has to know it.
     index: usize,
+    /// The features that it offers.
+    offered: Features,
     greeted: bool,
+    /// True if the other end takes runs, and this one makes them.
+    takes_runs: bool,
+    /// Messages that the next may join.
+    run: RunWriter,
     /// Subscriptions that the broker has not confirmed.
     unconfirmed: u32,
     publisher: u64,
@@ -27,14 +36,24 @@ pub struct Native {
 }
 
 impl Native {
-    /// A session that is about to open.
-    pub fn new(role: Role, index: usize) -> Self {
-        Native { role, index, greeted: false, unconfirmed: 0, publisher: fastrand::u64(..), sequence: 0 }
+    /// A session that is about to open, and offers these features.
+    pub fn new(role: Role, index: usize, offered: Features) -> Self {
+        Native {
+            role,
+            index,
+            offered,
+            greeted: false,
+            takes_runs: false,
+            run: RunWriter::default(),
+            unconfirmed: 0,
+            publisher: fastrand::u64(..),
+            sequence: 0,
+        }
     }
 
     /// See [`super::Dialect::open`].
     pub fn open(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&greeting::ours());
+        out.extend_from_slice(&greeting::offering(self.offered));
         let name = self.index.to_string();
         encode(&Frame::Hello { name: &name, overflow: 0, previous: 0, ticket: 0 }, out);
     }
@@ -50,7 +69,10 @@ impl Native {
         if !self.greeted {
             match greeting::parse(bytes) {
                 Ok(Greeting::NeedMore) => return Ok(0),
-                Ok(Greeting::Version(..)) => at = GREETING_BYTES,
+                Ok(Greeting::Version(_, features)) => {
+                    self.takes_runs = self.offered.has(Features::RUNS) && features.has(Features::RUNS);
+                    at = GREETING_BYTES;
+                }
                 Err(code) => return Err(DialectError::of(&format!("no greeting ({code:?})"), bytes)),
             }
             self.greeted = true;
@@ -83,18 +105,17 @@ impl Native {
     ) -> Result<(), DialectError> {
         match *frame {
             Frame::Gap { topic, missed, .. } => sink.gap(topic, (missed > 0).then_some(missed)),
-            Frame::Welcome { .. } => match &self.role {
-                Role::Publisher => sink.ready(),
-                Role::Subscriber(wanted) => {
-                    for subscriber in 1..=wanted.subscribers {
-                        for filter in &wanted.filters {
-                            self.unconfirmed += 1;
-                            let (filter, request) = (filter.written("*"), self.unconfirmed);
-                            let filter = filter.as_bytes();
-                            let kind = KIND_PATTERN;
-                            encode(&Frame::Subscribe { filter, request, subscriber, kind }, reply);
-                        }
+            Frame::Welcome { frame_bytes_max, .. } => match &self.role {
+                Role::Publisher => {
+                    if self.takes_runs {
+                        self.gather_runs(frame_bytes_max as usize);
                     }
+                    sink.ready();
+                }
+                Role::Subscriber(wanted) if wanted.filters.is_empty() => sink.ready(),
+                Role::Subscriber(wanted) => {
+                    let Wanted { subscribers, filters, .. } = wanted.clone();
+                    self.ask(subscribers, &filters, reply);
                 }
             },
             Frame::Done { .. } if self.unconfirmed > 0 => {
@@ -112,13 +133,39 @@ impl Native {
         Ok(())
     }
 
+    /// Appends subscriptions of the session's first subscriber. The sink is told once when all are in force.
+    pub fn subscribe(&mut self, filters: &[FilterName], out: &mut Vec<u8>) {
+        self.ask(1, filters, out);
+    }
+
+    fn ask(&mut self, subscribers: u32, filters: &[FilterName], out: &mut Vec<u8>) {
+        for subscriber in 1..=subscribers {
+            for filter in filters {
+                self.unconfirmed += 1;
+                let (filter, request) = (filter.written("*"), self.unconfirmed);
+                let (filter, kind) = (filter.as_bytes(), KIND_PATTERN);
+                encode(&Frame::Subscribe { filter, request, subscriber, kind }, out);
+            }
+        }
+    }
+
     /// See [`super::Dialect::publish`].
     pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         self.sequence += 1;
         let (publisher, sequence) = (self.publisher, self.sequence);
         // The payload has the time that is measured; nobody here reads this one.
         let topic = topic.as_bytes();
-        encode(&Frame::Message { topic, payload, publisher, sequence, sent_at_ns: 0 }, out);
+        self.run.push(&Frame::Message { topic, payload, publisher, sequence, sent_at_ns: 0 }, out);
+    }
+
+    /// From now on consecutive messages of one topic share frames, with bodies of so many bytes at the most.
+    pub fn gather_runs(&mut self, frame_bytes_max: usize) {
+        self.run = RunWriter::for_bodies_of(frame_bytes_max);
+    }
+
+    /// See [`super::Dialect::finish`].
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.run.write(out);
     }
 }
 
@@ -164,9 +211,9 @@ pub fn ping(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::super::Language;
-    use super::super::sink::Wanted;
-    use super::super::tests::{hear_all, one, refuses, two};
+    use super::super::tests::{Heard, hear_all, one, refuses, two};
     use super::*;
+    use corecast::internals::wire::{Span, split};
 
     #[test]
     fn it_subscribes_when_it_is_welcome_and_answers_pings() {
@@ -187,7 +234,7 @@ mod tests {
     #[test]
     fn the_floor_hears_which_subscriber_has_connected() {
         let mut bytes = Vec::new();
-        Native::new(one(), 311).open(&mut bytes);
+        Native::new(one(), 311, Features::OURS).open(&mut bytes);
         assert_eq!(accept(&mut &bytes[..]).unwrap(), 311);
         bytes.truncate(bytes.len() - 1);
         assert!(accept(&mut &bytes[..]).is_err());
@@ -200,6 +247,29 @@ mod tests {
         assert_eq!(hear_all(Language::Native, shared.clone(), &welcome(1)).ready, 0);
         assert_eq!(hear_all(Language::Native, shared, &welcome(2)).ready, 1);
         assert_eq!(hear_all(Language::Native, Role::Publisher, &welcome(1)).ready, 1);
+    }
+
+    /// The frames in which three messages leave, of which the last is on another topic.
+    fn frames(offered: Features, broker: Features) -> Vec<u32> {
+        let mut welcome = welcome(0);
+        welcome[..GREETING_BYTES].copy_from_slice(&greeting::offering(broker));
+        let mut publisher = Native::new(Role::Publisher, 0, offered);
+        let (mut replies, mut heard) = (Vec::new(), Heard::default());
+        assert_eq!(publisher.read(&welcome, &mut replies, &mut heard), Ok(welcome.len()));
+        let mut out = Vec::new();
+        ["a", "a", "b"].iter().for_each(|topic| publisher.publish(topic, b"payload", &mut out));
+        publisher.finish(&mut out);
+        let mut spans = Vec::new();
+        assert_eq!(split(&out, BODY_BYTES_MAX, &mut spans).error, None);
+        let body = |span: &Span| CheckedFrame::check(&out[span.start() + LENGTH_BYTES..span.end()]);
+        spans.iter().map(|span| body(span).unwrap().frame().messages()).collect()
+    }
+
+    #[test]
+    fn messages_of_one_topic_share_a_frame_if_both_ends_offer_it() {
+        assert_eq!(frames(Features::OURS, Features::OURS), [2, 1]);
+        assert_eq!(frames(Features::OURS, Features::NONE), [1, 1, 1], "an older broker");
+        assert_eq!(frames(Features::NONE, Features::OURS), [1, 1, 1], "a client without runs");
     }
 
     #[test]
