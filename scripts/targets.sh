@@ -4,16 +4,18 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: scripts/targets.sh [-h] [--quick] [--no-build] [--out DIR] [ROW…]
+usage: scripts/targets.sh [-h] [--quick] [--no-build] [--before FILE] [--out DIR] [ROW…]
 
 Checks each target with a command and its --assert, goes on after a target that is missed, and prints at the end each
 target, its measurement (median, and smallest to largest round), and the verdict. Without ROW: all.
 
-  peers-64    flood of 64 bytes beside libzmq, nats, redis and the floor; the last subscriber; memory
+One topic that everybody wants:
+  peers-64    flood of 64 bytes beside libzmq, nats, redis and bare loops; the last subscriber; memory
   peers-1k    flood of 1 KiB beside the best peer
   peers-16k   flood of 16 KiB beside the best peer
   pace        20 messages/s beside the bare loop with one sending thread per shard of our broker: time and CPU
-  uds         the same over Unix sockets, and beside TCP
+  neighbour   20 messages/s beside the others, while another program takes one core and goes before all others there
+  uds         as pace, over Unix sockets, and beside TCP
   shared      sessions per executor beside the best peer
   echo        one message at a time beside a bare connection
   canonical   4 messages/s to 2…512 subscribers, both modes, beside the pyzmq way
@@ -21,22 +23,46 @@ target, its measurement (median, and smallest to largest round), and the verdict
   scaling     CPU of a delivery with 9,000 subscribers over that with 512
   quiet       CPU of an idle broker with 9,000 subscribers
 
-  --quick     fewer rounds, shorter runs: about a quarter of an hour instead of five; its figures vary more
-  --no-build  use the existing release build
-  --out DIR   folder of the results [default: results/targets-TIME]
+Many topics, of which each subscriber wants some:
+  topics-100        256 subscribers of 20 of 100 topics each, beside the best peer and an earlier build
+  topics-1000       256 of 10 of 1,000
+  topics-10000      16 of 500 of 10,000
+  wildcards         the same by 500 wildcards
+  door-100, door-1000, door-10000, door-wildcards
+                    those four through the ZeroMQ listener, beside libzmq's proxy
+  topics-pace       20 messages/s over 100 topics beside the bare loop
+  fan-in            256 publishers, 4 subscribers of everything
+  topics-isolation  the cost of 10 % of stalled subscribers to the others, with zipf-spread topics
+  subscribing       the cost of a filter, up to 100,000 of them
 
-scripts/peers.sh install gets the peers to compare with. Nothing else should run meanwhile.
+  --quick        fewer rounds, shorter runs: about half an hour instead of three; its figures vary more
+  --no-build     use the existing release builds
+  --before FILE  the `corecast` command of the earlier build [default: of commit 5e99304, built in the target folder]
+  --out DIR      folder of the results [default: results/targets-TIME]
+
+scripts/peers.sh install gets the peers to compare with. Nothing else should run meanwhile; the row `neighbour` takes root.
 Exit code: 0 if all targets are met, 1 if any is missed or could not be measured, 2 for wrong usage.
 TEXT
 }
 
-all=(peers-64 peers-1k peers-16k pace uds shared echo canonical isolation scaling quiet)
-rows=() quick='' build=yes out=''
+# The commit before partial interest was made cheap.
+before_commit=5e99304
+# Seconds that one command may take: the longest takes a third of it.
+command_seconds_max=5400
+all=(peers-64 peers-1k peers-16k pace neighbour uds shared echo canonical isolation scaling quiet
+    topics-100 topics-1000 topics-10000 wildcards door-100 door-1000 door-10000 door-wildcards
+    topics-pace fan-in topics-isolation subscribing)
+rows=() quick='' build=yes before='' out=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
         --quick) quick=yes ;;
         --no-build) build='' ;;
+        --before)
+            before=$(realpath -- "${2-}" 2>/dev/null || true)
+            [ -f "$before" ] && [ -x "$before" ] || { echo "error: --before: \`${2-}\` is no command" >&2; exit 2; }
+            shift
+            ;;
         --out)
             out=${2-}
             [ -n "$out" ] || { usage >&2; exit 2; }
@@ -59,7 +85,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/needs.sh
 need python3
 
-bin=${CARGO_TARGET_DIR:-target}/release/corecast-bench
+target=${CARGO_TARGET_DIR:-target}
+bin=$target/release/corecast-bench
 if [ -n "$build" ]; then
     need cargo cc make
     cargo build --release --locked
@@ -67,6 +94,29 @@ fi
 if [ ! -x "$bin" ]; then
     echo "error: $bin does not exist: leave out --no-build" >&2
     exit 2
+fi
+
+# Builds the earlier commit in a folder of its own, unless that was done before.
+build_before() {
+    local folder=$target/before-$before_commit
+    before=$folder/target/release/corecast
+    [ ! -x "$before" ] || return 0
+    if [ -z "$build" ]; then
+        echo "error: $before does not exist: leave out --no-build, or name another with --before" >&2
+        return 1
+    fi
+    need tar
+    if ! git cat-file -e "$before_commit^{commit}" 2>/dev/null; then
+        echo "error: this clone has no commit $before_commit: git fetch --unshallow, or --before FILE" >&2
+        return 1
+    fi
+    mkdir -p "$folder"
+    git archive "$before_commit" | tar -x -C "$folder"
+    (cd "$folder" && cargo build --release --locked --package corecast --features cli,jemalloc --target-dir target)
+}
+
+if [ -z "$before" ] && [[ " ${rows[*]} " =~ \ (topics-10+|wildcards)\  ]]; then
+    build_before || exit 2
 fi
 out=${out:-results/targets-$(date -u +%Y%m%dT%H%M%SZ)}
 if [ -e "$out" ]; then
@@ -83,7 +133,10 @@ if [ "$files" != unlimited ] && [ "$files" -lt 18500 ]; then
     most=$(((files - 500) / 2))
     echo "note: $most subscribers and not 9000, by the hard limit of open files (ulimit -Hn: $files)"
 fi
-peers=corecast,libzmq-all,nats-all,redis-all,mosquitto,zenoh-1.10
+rivals=libzmq-all,nats-all,redis-all
+peers=corecast,$rivals,mosquitto,zenoh-1.10
+# One of our broker's shards is on it.
+last_core=$(python3 -c 'import os; print(max(os.sched_getaffinity(0)))')
 if [ -n "$quick" ]; then
     rounds=(--rounds 1) pace=(--duration 2) counts=(2 16 512) short=(--quick)
 else
@@ -114,7 +167,8 @@ measure() {
     fi
     echo
     echo "== $name: corecast-bench $subcommand $*"
-    "$bin" "$subcommand" "$@" "${asserts[@]}" 2> >(tee "$out/$name.err" >&2) || code=$?
+    timeout --signal INT --kill-after 60 "$command_seconds_max" "$bin" "$subcommand" "$@" "${asserts[@]}" \
+        2> >(tee "$out/$name.err" >&2) || code=$?
     wait
     for index in "${!numbers[@]}"; do
         take_down "$name" "$record" "$code" "$index"
@@ -124,17 +178,17 @@ measure() {
 
 # Writes one line of the table. The verdict is the command's own: failed assertions are in its stderr.
 take_down() {
-    local name=$1 record=$2 code=$3 number=${numbers[$4]} bound=${bounds[$4]} measured met=yes
+    local name=$1 record=$2 code=$3 number=${numbers[$4]} bound=${bounds[$4]} measured met=met
     if measured=$(figure "$record" "$number"); then
         if grep -qF -- "--assert '$number $bound'" "$out/$name.err"; then
-            met=no
+            met=short
         elif [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "$code" -ne 3 ]; then
-            met="no (exit code $code)"
+            met="short (exit code $code)"
         fi
     else
-        measured='not measured' met=no
+        measured='not measured' met=short
     fi
-    [ "$met" = yes ] || failed=1
+    [ "$met" = met ] || failed=1
     printf '| %s | %s | %s %s | %s | %s |\n' "$name" "${whats[$4]}" "$number" "$bound" "$measured" "$met" >>"$out/table.md"
 }
 
@@ -151,8 +205,8 @@ def find(record):
     if name in record.get("figures", {}):
         return record["figures"][name]
     peers = {peer["peer"].replace("-", "_").replace(".", "_"): peer for peer in record.get("peers", [])}
-    if name == "lost":
-        return sum(peer["lost"] for peer in peers.values())
+    if name in ("lost", "wrong"):
+        return sum(peer[name] for peer in peers.values())
     if name.startswith("ratio."):
         who, figure = name[len("ratio."):].split(".", 1)
         best, _, family = who.partition("_")
@@ -169,7 +223,7 @@ try:
 except (OSError, ValueError, KeyError):
     sys.exit(1)
 if isinstance(found, dict):
-    print("{median:.3g} ({min:.3g}–{max:.3g})".format(**found))
+    print("{median:.3g} ({min:.3g}–{max:.3g})".format(**found), *(f"over {peer}" for peer in found.get("over", [])[:1]))
 else:
     print(f"{found:.4g}")
 PY
@@ -180,7 +234,7 @@ row_peers-64() {
     want 'flood over libzmq in one part' ratio.libzmq_one_part.deliveries_per_s '>= 10'
     want 'flood over the best nats-server' ratio.best_nats.deliveries_per_s '>= 10'
     want 'flood over the best redis-server' ratio.best_redis.deliveries_per_s '>= 10'
-    # The same bytes: floor-blocks sends only the payloads, about half as many.
+    want 'flood over the bare loop that sends the payloads alone in blocks' ratio.floor_blocks.deliveries_per_s '>= 0.95'
     want 'flood over the bare loop in blocks of the same bytes' ratio.floor_frames.deliveries_per_s '>= 0.8'
     want 'CPU a delivery in the flood, over that loop' ratio.floor_frames.cpu_ns_per_delivery_flood '<= 1.15'
     want 'time to the last at 20/s, over the best peer' ratio.best.last_subscriber_us.median '< 1'
@@ -200,9 +254,16 @@ row_peers-16k() {
 }
 
 row_pace() {
-    want 'time to the last at 20/s, over the bare loop' ratio.floor.last_subscriber_us.median '<= 1.2'
-    want 'CPU a delivery at 20/s, over the bare loop' ratio.floor.cpu_ns_per_delivery '<= 1.15'
+    want 'time to the last at 20/s, over the bare loop' ratio.floor.last_subscriber_us.median '<= 1.1'
+    want 'CPU a delivery at 20/s, over the bare loop' ratio.floor.cpu_ns_per_delivery '<= 1.1'
     measure pace peers --peers corecast,floor --floor-threads "$cores" --flood-messages 0 "${rounds[@]}" "${pace[@]}"
+}
+
+row_neighbour() {
+    want 'beside a neighbour: time to the last at 20/s, over the best peer' ratio.best.last_subscriber_us.median '<= 1'
+    want 'lost' lost '== 0'
+    measure neighbour peers --peers "corecast,$rivals,mosquitto" --neighbour "$last_core:-10" --flood-messages 0 \
+        "${rounds[@]}" "${pace[@]}"
 }
 
 row_uds() {
@@ -256,6 +317,68 @@ row_scaling() {
 row_quiet() {
     want "idle broker with $most subscribers, part of a core" quiet.cpu_cores '<= 0.01'
     measure quiet experiment quiet --subscribers "$most" "${short[@]}"
+}
+
+# beside_others NAME RATE CPU ARGUMENT…: subscribers of some of many topics, beside the best peer and the earlier build.
+beside_others() {
+    local name=$1
+    want 'flood over the best peer' ratio.best.deliveries_per_s "$2"
+    want 'CPU a delivery in the flood, over the earlier build' ratio.corecast_before.cpu_ns_per_delivery_flood "$3"
+    want 'lost' lost '== 0'
+    want 'wrong' wrong '== 0'
+    shift 3
+    measure "$name" peers --peers "corecast,$rivals" --before "$before" "$@" "${rounds[@]}" "${pace[@]}"
+}
+
+# beside_libzmq NAME CPU ARGUMENT…: the same through the ZeroMQ listener, with the clients and the bytes of libzmq's proxy.
+beside_libzmq() {
+    local name=$1
+    want "CPU a delivery in the flood, over libzmq's proxy" ratio.best_libzmq.cpu_ns_per_delivery_flood "$2"
+    want 'lost' lost '== 0'
+    want 'wrong' wrong '== 0'
+    shift 2
+    measure "$name" peers --peers corecast-zmtp,libzmq-all "$@" "${rounds[@]}" "${pace[@]}"
+}
+
+of_100=(--subscribers 256 --topics 100 --topics-per-subscriber 20)
+of_1000=(--subscribers 256 --topics 1000 --topics-per-subscriber 10)
+of_10000=(--subscribers 16 --topics 10000 --topics-per-subscriber 500)
+by_wildcards=("${of_10000[@]}" --topic-filters wildcard:1)
+row_topics-100() { beside_others topics-100 '>= 5' '<= 0.15' "${of_100[@]}"; }
+row_topics-1000() { beside_others topics-1000 '>= 2.5' '<= 0.4' "${of_1000[@]}"; }
+row_topics-10000() { beside_others topics-10000 '>= 3' '<= 0.4' "${of_10000[@]}"; }
+row_wildcards() { beside_others wildcards '>= 3' '<= 0.4' "${by_wildcards[@]}"; }
+row_door-100() { beside_libzmq door-100 '<= 0.3' "${of_100[@]}"; }
+row_door-1000() { beside_libzmq door-1000 '<= 0.5' "${of_1000[@]}"; }
+row_door-10000() { beside_libzmq door-10000 '<= 0.4' "${of_10000[@]}"; }
+row_door-wildcards() { beside_libzmq door-wildcards '<= 0.4' "${by_wildcards[@]}"; }
+
+row_topics-pace() {
+    want 'time to the last at 20/s, over the bare loop' ratio.floor.last_subscriber_us.median '<= 1.2'
+    measure topics-pace peers --peers corecast,floor --floor-threads "$cores" --flood-messages 0 "${of_100[@]}" \
+        "${rounds[@]}" "${pace[@]}"
+}
+
+row_fan-in() {
+    want 'flood over the best peer' ratio.best.deliveries_per_s '>= 2'
+    want 'lost' lost '== 0'
+    measure fan-in peers --peers "corecast,$rivals" --publishers 256 --subscribers 4 --rate 2 "${rounds[@]}" "${pace[@]}"
+}
+
+row_topics-isolation() {
+    want '10 % stalled: p99 of the others, over without' ratio.isolation.stalled '<= 1.05'
+    # Each gets a fifth of the messages: as many as in the row `isolation`.
+    measure topics-isolation experiment isolation --slow 10% --topics 100 --topics-per-subscriber 20 --topic-spread zipf \
+        --rate 320 "${short[@]}"
+}
+
+row_subscribing() {
+    local kind
+    for kind in one many; do
+        want "CPU of a filter, us ($kind)" "subscribing.$kind.cpu_us" '<= 10'
+        want "the last thousand over the first ($kind)" "subscribing.$kind.growth" '<= 1.5'
+    done
+    measure subscribing experiment subscribing "${short[@]}"
 }
 
 printf '| row | what | target | measured (least–greatest) | met |\n|---|---|---|---|---|\n' >"$out/table.md"

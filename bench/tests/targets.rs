@@ -71,6 +71,22 @@ fn an_echo_over_unix_sockets_asserts_what_does_not_hold() {
 }
 
 #[test]
+fn filters_of_one_session_and_of_many_have_a_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let asserts = ["--assert", "subscribing.one.cpu_us > 0", "--assert", "subscribing.many.growth > 0"];
+    let output = experiment(folder.path(), &[&["subscribing", "--rounds", "1"][..], &asserts].concat());
+    assert_exit(&output, 0);
+    let results = results(folder.path());
+    let records = records(&results);
+    let counts: Vec<_> = records.iter().map(|run| (&run["subscribers"], &run["messages_sent"])).collect();
+    assert_eq!(counts, [(&1.into(), &0.into()), (&1000.into(), &0.into())]);
+    let one = &results["figures"]["subscribing.one.cpu_us"]["median"];
+    assert_eq!(one, &records[0]["extra"]["cpu_us_per_filter"]);
+    let report = bench(&["report", folder.path().to_str().unwrap()]).output().unwrap();
+    assert_exit(&report, 0);
+}
+
+#[test]
 fn a_quiet_broker_has_everybody_and_takes_next_to_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["quiet", "--subscribers", "3,40", "--rounds", "1", "--duration", "1"];

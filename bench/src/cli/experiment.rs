@@ -275,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn an_experiment_may_be_made_with_topics() {
+        let words = "isolation --topics 100 --topics-per-subscriber 20 --topic-spread zipf --slow 10%";
+        let ready = ready(&parse(words).unwrap()).unwrap();
+        let topics = |step: &Step| step.plan().topics.map(|topics| topics.to_string());
+        assert!(ready.steps.iter().all(|step| topics(step).as_deref() == Some("20 of 100 topics, zipf")));
+        assert_eq!(ready.steps[1].plan().slow_subscribers(), 20);
+    }
+
+    #[test]
     fn what_is_wrong_is_refused_with_a_reason() {
         refused("", "NAME|FILE.toml");
         refused("canonicle", "there are canonical, crossover");
@@ -285,6 +294,9 @@ mod tests {
         refused("canonical --subscribers 99000000", "hard limit of this process");
         refused("canonical --size 8", "it takes 40");
         refused("echo --subscribers 2", "leave --subscribers out");
+        refused("topics --topics 5", "leave --topics out");
+        refused("canonical --topics 10 --topics-per-subscriber 11", "11 different filters");
+        refused("canonical --topic-spread zipf", "--topics <N>");
         refused("quiet --assert ratio.echo.busy<2", "which the experiment quiet has not");
         refused("canonical --slow-delay 50ms", "say both");
         refused("canonical --slow 9 --subscribers 9", "at least one must not be");

@@ -9,7 +9,6 @@
 //! | [`report`] | `corecast-bench report` |
 //! | [`peers`] | `corecast-bench peers` |
 //! | [`agent`] | `corecast-bench agent` |
-//! | [`topics`] | the options that say which topics a run has |
 //! | [`exit`] | exit codes |
 //! | [`pages`] | completions and the man page |
 //! | [`output`] | writing to stdout without fear of closed pipes and full disks |
@@ -23,9 +22,8 @@ pub mod pages;
 pub mod peers;
 pub mod report;
 pub mod run;
-pub mod topics;
 
-use crate::process::guard;
+use crate::process::{guard, neighbour};
 use crate::swarm::raw::floor;
 use clap::{CommandFactory, Parser, Subcommand};
 use corecast::internals::cli::Variables;
@@ -69,6 +67,9 @@ pub enum Command {
     /// Be the floor of a comparison with peers
     #[command(name = floor::SUBCOMMAND, hide = true)]
     Floor(floor::FloorArgs),
+    /// Be the neighbour of a comparison with peers
+    #[command(name = neighbour::SUBCOMMAND, hide = true)]
+    Neighbour(neighbour::NeighbourArgs),
     /// Become PROGRAM, to be ended with process PARENT
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard {
@@ -120,6 +121,7 @@ impl Cli {
             Command::Man(args) => pages::man(&args),
             Command::Peers(args) => peers::execute(&args),
             Command::Floor(args) => floor::be_the_floor(&args).map(|()| Exit::Fine),
+            Command::Neighbour(args) => neighbour::be_the_neighbour(&args).map(|()| Exit::Fine),
             Command::Guard { parent, program, args } => Err(guard::become_guarded(parent, &program, &args)),
         }
     }

@@ -3,8 +3,8 @@
 
 use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, now, print_lines, publish_both};
-use super::topics::TopicArgs;
 use crate::experiment::plan::{BrokerChoice, Plan};
+use crate::experiment::topic_args::TopicArgs;
 use crate::experiment::values::{parse_seconds, parse_size};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
@@ -17,6 +17,7 @@ use crate::peer::plan::{Clients, Contest, window_default};
 use crate::peer::summary::{ContestSummary, summarize};
 use crate::peer::text;
 use crate::process::broker::BrokerOptions;
+use crate::process::neighbour::Neighbour;
 use crate::process::transport::Transport;
 use crate::record::Record;
 use crate::record::expression::Expression;
@@ -54,6 +55,9 @@ Examples:
     corecast-bench peers --subscribers 256 --topics 100 --topics-per-subscriber 20 --assert 'lost + wrong == 0'
   Many publishers, few subscribers
     corecast-bench peers --publishers 256 --subscribers 4 --rate 2 --flood-messages 2000
+  Beside a program that takes one of two cores, and goes before all others there
+    corecast-bench peers --peers corecast,redis-all,nats-all --flood-messages 0 --neighbour 1:-10 \\
+      --assert 'ratio.best.last_subscriber_us.median <= 1'
   The ancestor's way
     corecast-bench peers --peers corecast,pyzmq-proxy --rate 4 --flood-messages 0
     corecast-bench peers --peers corecast-direct,pyzmq-direct --rate 4 --flood-messages 0
@@ -63,7 +67,8 @@ Examples:
   One that runs already
     corecast-bench peers --peers corecast --peer redis=tcp://127.0.0.1:6379,pid=4711
 
-Peers: corecast, corecast-before (another build of it, named with --before), corecast-direct (past the broker; always
+Peers: corecast, corecast-singles (with each message in a frame of its own; else consecutive ones of a topic that leave
+together share frames), corecast-before (another build of it, named with --before), corecast-direct (past the broker; always
 with our own library), corecast-zmtp (our broker's ZeroMQ listener); libzmq and libzmq-one-part (its XPUB/XSUB proxy);
 nats, redis and mosquitto (the system's own); nats-2.15, redis-8.2, redis-8.2-io4 (with four I/O threads) and zenoh-1.10
 (a router; its subscribers are Zenoh's own in Python, which its times include; no flood), which scripts/peers.sh
@@ -153,6 +158,10 @@ pub struct PeersArgs {
     /// Threads that the floor sends with, each to its share of the sockets
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub floor_threads: usize,
+    /// Keep a core busy meanwhile with a process of this nice value, as another program of the host would [default of
+    /// NICE: 0]
+    #[arg(long, value_name = "CORE[:NICE]")]
+    pub neighbour: Option<Neighbour>,
     /// Cores of our broker's shards [default: all]
     #[arg(long, value_name = "SET")]
     pub broker_cores: Option<CoreSet>,
@@ -272,6 +281,7 @@ fn exit_of(args: &PeersArgs, comparison: &ContestRuns, summary: &ContestSummary)
 fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
     let topology = Topology::detect().context("cannot find out which cores there are")?;
     let cores = topology.allowed().to_vec();
+    args.neighbour.map_or(Ok(()), |neighbour| neighbour.check(&topology)).context("--neighbour")?;
     let fan_out_cores = match &args.broker_cores {
         Some(set) => set.resolve(&topology).with_context(|| format!("--broker-cores {set}"))?,
         None => cores.clone(),
@@ -323,6 +333,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         clients: args.clients,
         threads: cores.len(),
         floor_threads: args.floor_threads,
+        neighbour: args.neighbour,
     };
     plan.check()?;
     for asserted in &args.assertions {
@@ -401,6 +412,8 @@ mod tests {
         assert!(refused(&["--subscribers", "99000000"]).contains("hard limit of this process"));
         assert!(refused(&["--broker-cores", "9999"]).contains("9999"));
         assert!(refused(&["--topics", "4", "--topics-per-subscriber", "5"]).contains("ask for fewer"));
+        assert!(refused(&["--neighbour", "9999"]).contains("core 9999 is none that this process may use"));
+        assert!(refused(&["--neighbour", "0:99"]).contains("write CORE or CORE:NICE"));
         assert!(refused(&["--publishers", "0"]).contains("publishers must be at least 1"));
         let shared = ["--topics", "4", "--sessions", "per-executor"];
         assert!(refused(&shared).contains("--clients native"));

@@ -3,11 +3,11 @@
 
 use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
-use super::topics::TopicArgs;
 use crate::experiment::error::DriveError;
 use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
 use crate::experiment::run::{RunError, run};
 use crate::experiment::settings::SlowShare;
+use crate::experiment::topic_args::TopicArgs;
 use crate::experiment::values::{parse_seconds, parse_size, parse_time};
 use crate::experiment::watch::Ending;
 use crate::host::fleet::FleetError;

@@ -154,7 +154,7 @@ impl Base {
                 .slow
                 .map(|share| Slow { subscribers: share.of(subscribers), delay: settings.slow_delay }),
             publishers: settings.publishers.unwrap_or(1),
-            topics: None,
+            topics: settings.shared.shared(),
             size_bytes: 64,
             rate: settings.rate.unwrap_or(Rate::Hz(4.0)),
             amount: settings.amount().unwrap_or_else(|| Amount::Duration(self.choose(duration))),

@@ -33,10 +33,14 @@ pub fn read(path: &Path) -> Result<FileExperiment, TomlFileError> {
 }
 
 fn parse(text: &str) -> Result<FileExperiment, String> {
-    let settings: Settings = toml_file::parse(text)?;
+    let mut settings: Settings = toml_file::parse(text)?;
+    settings.shared = toml_file::parse(text)?;
     let Head { experiment, assertions } = toml_file::parse(text)?;
     if settings.duration.is_some() && settings.messages.is_some() {
         return Err("`duration` and `messages` exclude each other: leave one of them out".to_owned());
+    }
+    if settings.shared.lack_their_number() {
+        return Err("`topics` says how many topics there are: say that too".to_owned());
     }
     Ok(FileExperiment { experiment, settings, assertions })
 }
@@ -72,6 +76,10 @@ mod tests {
             rounds = 2
             shards = [1]
             publishers = 3
+            topics = 100
+            topics-per-subscriber = 20
+            topic-spread = "zipf"
+            topic-filters = "wildcard:5"
             transport = "uds"
             cores = "0"
             slow = "1%"
@@ -91,6 +99,8 @@ mod tests {
             (settings.rounds, settings.shards, settings.publishers),
             (Some(2), Some(vec![1]), Some(3))
         );
+        let topics = settings.shared.shared().map(|topics| topics.to_string());
+        assert_eq!(topics.as_deref(), Some("20 times wildcard:5 of 100 topics, zipf"));
         assert_eq!(settings.slow_delay, Some(Duration::from_millis(50)));
         assert_eq!(settings.timeout, Some(Duration::from_millis(2_500)));
         assert!(settings.sessions.is_some() && settings.cores.is_some() && settings.transport.is_some());
@@ -114,6 +124,8 @@ mod tests {
             ("assert = \"losts == 0\"", &["line 2", "deliveries_expected"]),
             ("rounds 3", &["line 2"]),
             ("duration = 1\nmessages = 2", &["leave one of them out"]),
+            ("topic-spread = \"even\"", &["line 2", "`zipf`"]),
+            ("topics-per-subscriber = 2", &["how many topics there are"]),
         ] {
             let said = parse(&format!("experiment = \"idle\"\n{line}\n")).unwrap_err();
             for wanted in says {

@@ -16,12 +16,14 @@
 //! | [`syscalls`] | how many system calls a process makes, by `perf` |
 //! | [`catalogue`] | the experiments: the question of each, and its runs |
 //! | [`settings`] | what may be said about an experiment |
+//! | [`topic_args`] | the options that say which topics a run has |
 //! | [`values`] | values of options, as text and as TOML |
 //! | [`mod@file`] | the same, read from a file |
 //! | [`base`] | what the runs of an experiment have in common |
 //! | [`step`] | what an experiment is made of |
 //! | [`search`] | the search for the highest rate that is delivered whole |
 //! | [`echo`] | a run in which one message is under way at a time |
+//! | [`subscribing`] | a run in which subscribers subscribe, and nothing is sent |
 //! | [`rounds`] | figures of an experiment as a whole |
 //! | [`assertion`] | `--assert` over an experiment |
 //! | [`series`] | all runs of an experiment, one after another, into a folder of results |
@@ -46,6 +48,8 @@ pub(crate) mod senders;
 pub mod series;
 pub mod settings;
 pub mod step;
+pub mod subscribing;
 pub mod syscalls;
+pub mod topic_args;
 pub mod values;
 pub mod watch;

@@ -2,6 +2,7 @@
 //! is not set is the experiment's own to choose.
 
 use super::plan::Modes;
+use super::topic_args::TopicArgs;
 use super::values::{self, parse_count, parse_seconds, parse_size, parse_time};
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
@@ -62,6 +63,10 @@ pub struct Settings {
     #[arg(long, value_name = "N", value_parser = parse_count)]
     #[serde(deserialize_with = "values::count")]
     pub publishers: Option<usize>,
+    /// Topics that publishers share.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub shared: TopicArgs,
     /// Transport between clients and the broker: tcp, uds
     #[arg(long)]
     #[serde(deserialize_with = "values::word")]
@@ -92,6 +97,18 @@ pub struct Settings {
     #[arg(skip)]
     #[serde(rename = "assert")]
     pub assertions: IgnoredAny,
+    /// Keys of files that [`Settings::shared`] has.
+    #[arg(skip)]
+    pub topics: IgnoredAny,
+    /// Another.
+    #[arg(skip)]
+    pub topics_per_subscriber: IgnoredAny,
+    /// Another.
+    #[arg(skip)]
+    pub topic_spread: IgnoredAny,
+    /// Another.
+    #[arg(skip)]
+    pub topic_filters: IgnoredAny,
 }
 
 impl Settings {
@@ -114,6 +131,7 @@ impl Settings {
             rounds: self.rounds.or(other.rounds),
             shards: self.shards.or(other.shards),
             publishers: self.publishers.or(other.publishers),
+            shared: if self.shared.topics.is_some() { self.shared } else { other.shared },
             transport: self.transport.or(other.transport),
             cores: self.cores.or(other.cores),
             slow: self.slow.or(other.slow),
@@ -141,6 +159,7 @@ impl Settings {
             "sessions" => self.sessions.is_some(),
             "shards" => self.shards.is_some(),
             "slow" => self.slow.is_some(),
+            "topics" => self.shared.topics.is_some(),
             _ => false,
         };
         names.iter().copied().find(|name| said(name))

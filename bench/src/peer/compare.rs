@@ -4,6 +4,7 @@
 use super::error::StartError;
 use super::name::{PeerName, System};
 use super::plan::{Clients, Contest};
+use super::start::start_neighbour;
 use super::{native, own_clients, session};
 use crate::experiment::outcome::Outcome;
 use crate::interrupt::Interrupt;
@@ -53,6 +54,7 @@ pub fn compare<E>(
                     }
                     for mut run in runs {
                         run.record.peer_version.clone_from(&version);
+                        run.record.notes.extend(plan.neighbour.map(|neighbour| neighbour.to_string()));
                         keep(&run)?;
                         comparison.runs.push(run);
                     }
@@ -90,6 +92,7 @@ fn measure(
     guard: Option<&Path>,
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
+    let _busy = plan.neighbour.map(|neighbour| start_neighbour(neighbour, guard)).transpose()?;
     match name.system.language() {
         None => own_clients::measure(name, round, plan, guard, (interrupt, progress)),
         Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),

@@ -5,6 +5,7 @@ use super::name::PeerName;
 use crate::experiment::descriptors::{self, DescriptorsError};
 use crate::experiment::plan::{BrokerChoice, Plan, PlanError};
 use crate::process::broker::BrokerOptions;
+use crate::process::neighbour::Neighbour;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use corecast::{Endpoint, Sessions};
@@ -67,6 +68,8 @@ pub struct Contest {
     pub threads: usize,
     /// Threads that the floor sends with.
     pub floor_threads: usize,
+    /// A process that keeps a core busy beside each peer.
+    pub neighbour: Option<Neighbour>,
 }
 
 /// A comparison that makes no sense, or that this process may not make.
@@ -196,6 +199,7 @@ pub(crate) mod tests {
             clients: Clients::Raw,
             threads: 2,
             floor_threads: 1,
+            neighbour: None,
         }
     }
 

@@ -63,6 +63,7 @@ pub(crate) fn run_alone(
         clients: Clients::Raw,
         threads: plan.subscriber_cores.len(),
         floor_threads: 1,
+        neighbour: None,
     };
     plan.check()?;
     descriptors::ensure_files(|limit| contest.check_descriptors(limit))?;

@@ -7,6 +7,7 @@ use super::product::Product;
 use super::program::{find, find_pyzmq, version_of};
 use crate::process::broker::{self, BrokerOptions, find_program};
 use crate::process::child::{Process, Program};
+use crate::process::neighbour::Neighbour;
 use crate::process::server::Server;
 use crate::process::transport::Transport;
 use crate::swarm::raw::{floor, socket};
@@ -29,7 +30,7 @@ pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Ser
     }
     let start = Start { name, plan, transport, guard };
     match name.system {
-        System::Corecast => start.corecast(false),
+        System::Corecast | System::CorecastSingles => start.corecast(false),
         System::CorecastBefore => start.corecast_before(),
         System::CorecastZmtp => start.corecast_zmtp(),
         System::Libzmq | System::LibzmqOnePart => start.libzmq(),
@@ -41,6 +42,20 @@ pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Ser
             None => Err(StartError::Unsupported("its subscribers are not ours".into())),
         },
     }
+}
+
+/// Starts the neighbour of a peer, and waits until it runs as it should. It ends when it is dropped.
+pub(super) fn start_neighbour(neighbour: Neighbour, guard: Option<&Path>) -> Result<Process, StartError> {
+    const NAME: &str = "the neighbour";
+    let program = neighbour.program(own_file(guard).map_err(|error| failed(NAME, error))?);
+    let mut process = Process::start(&program, guard).map_err(|error| failed(NAME, error))?;
+    process.first_line().map_err(|why| failed(NAME, why))?;
+    Ok(process)
+}
+
+/// The file of this command.
+fn own_file(guard: Option<&Path>) -> std::io::Result<PathBuf> {
+    guard.map_or_else(std::env::current_exe, |guard| Ok(guard.to_owned()))
 }
 
 struct Start<'a> {
@@ -107,10 +122,7 @@ impl Start<'_> {
 
     fn floor(&self, what: &[&str]) -> Result<Server, StartError> {
         let program = "the floor";
-        let file = match self.guard {
-            Some(guard) => guard.to_owned(),
-            None => std::env::current_exe().map_err(|error| failed(program, error))?,
-        };
+        let file = own_file(self.guard).map_err(|error| failed(program, error))?;
         let folder = folder()?;
         let listen = match self.transport {
             Transport::Tcp => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },

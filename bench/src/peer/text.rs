@@ -29,11 +29,12 @@ pub fn render(
     notes: &[String],
 ) -> String {
     let mut text = format!(
-        "{} subscribers, {} bytes, {} messages/s and a flood, {} rounds\n{}{}{ABOUT}\n",
-        count(plan.run.subscribers as u64),
+        "{}, {} bytes, {} messages/s{}, {}\n{}{}{ABOUT}\n",
+        counted(plan.run.subscribers, "subscriber"),
         count(plan.run.size_bytes as u64),
         number(plan.rate_hz()),
-        plan.rounds,
+        if plan.flood_messages > 0 { " and a flood" } else { "" },
+        counted(plan.rounds as usize, "round"),
         workload(plan),
         figures(&summary.peers).text(1)
     );
@@ -71,14 +72,15 @@ pub fn render(
     text
 }
 
-/// A line about publishers and topics, where there is more than one.
+/// Lines about publishers and topics, where there is more than one, and about the neighbour.
 fn workload(plan: &Contest) -> String {
     let publishers = plan.run.publishers;
-    match plan.run.topics {
+    let topics = match plan.run.topics {
         None if publishers == 1 => String::new(),
         None => format!("{}, all of them wanted by everybody\n", counted(publishers, "publisher")),
         Some(topics) => format!("{}, each subscriber wants {topics}\n", counted(publishers, "publisher")),
-    }
+    };
+    topics + &plan.neighbour.map(|neighbour| format!("{neighbour}\n")).unwrap_or_default()
 }
 
 fn figures(peers: &[PeerRecord]) -> Table {

@@ -6,10 +6,12 @@
 //! | [`child`] | one process: started, waited for until it serves, its last words, its end |
 //! | [`server`] | the fan-out of a run: a process of ours, or one that runs already |
 //! | [`broker`] | the `corecast` broker: its file, its arguments, its ready line |
+//! | [`neighbour`] | a process that keeps a core busy meanwhile |
 //! | [`transport`] | TCP or Unix sockets |
 
 pub mod broker;
 pub mod child;
 pub mod guard;
+pub mod neighbour;
 pub mod server;
 pub mod transport;

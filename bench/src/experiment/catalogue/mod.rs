@@ -10,6 +10,7 @@
 //! | [`idle`] | what it costs, and brings, not to sleep |
 //! | [`echo`] | how long one message takes, beside the bare connection |
 //! | [`quiet`] | what a broker costs while nothing is sent |
+//! | [`subscribing`] | what a filter costs, and how that grows |
 //! | [`topics`] | what a delivery costs where each subscriber wants its part of many topics, beside others |
 
 pub mod canonical;
@@ -21,12 +22,13 @@ pub mod idle;
 pub mod isolation;
 pub mod quiet;
 pub mod scaling;
+pub mod subscribing;
 pub mod topics;
 
 pub use entry::Experiment;
 
 /// All of them.
-pub const ALL: [&Experiment; 9] = [
+pub const ALL: [&Experiment; 10] = [
     &canonical::EXPERIMENT,
     &crossover::EXPERIMENT,
     &flood::EXPERIMENT,
@@ -35,6 +37,7 @@ pub const ALL: [&Experiment; 9] = [
     &idle::EXPERIMENT,
     &echo::EXPERIMENT,
     &quiet::EXPERIMENT,
+    &subscribing::EXPERIMENT,
     &topics::EXPERIMENT,
 ];
 
