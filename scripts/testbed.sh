@@ -24,7 +24,7 @@ a second testbed beside the first.
 
 Examples:
   scripts/testbed.sh up --rate 1gbit
-  scripts/testbed.sh exec admin corecast broker --listen tcp://10.213.77.1:6680
+  scripts/testbed.sh exec admin corecast broker --listen tcp://10.213.77.1:6680 --insecure
   scripts/testbed.sh exec worker1 corecast sub '>' --broker tcp://10.213.77.1:6680
   scripts/testbed.sh down
 TXT

@@ -79,7 +79,9 @@ pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use reader::{WaitIsOver, watch_reader};
 pub use rest::Stir;
-pub use signal::{SAME_REQUEST, TerminationSignals, ignore_file_size_signal, ignore_stray_signals};
+pub use signal::{
+    SAME_REQUEST, SignalRequest, TerminationSignals, ignore_file_size_signal, ignore_stray_signals,
+};
 pub use task::{LocalTask, spawn_local};
 pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};
 pub use tick::{PassedTicks, TICK, TICKS_PER_REST, Tick, Ticks};

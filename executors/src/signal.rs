@@ -35,6 +35,17 @@ pub struct TerminationSignals {
     signals: Signals,
     /// The last request, and its time.
     last: Option<(i32, MonotonicNs)>,
+    /// True if SIGHUP asks for something else than an end.
+    hang_up_reloads: bool,
+}
+
+/// A request by a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SignalRequest {
+    /// End.
+    End,
+    /// Read files again.
+    Reload,
 }
 
 impl TerminationSignals {
@@ -45,7 +56,28 @@ impl TerminationSignals {
     /// If no descriptor is left for the pipe that carries them.
     pub fn install() -> io::Result<Self> {
         let kept = REQUESTS.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(SIGHUP));
-        Ok(Self { signals: Signals::new(kept)?, last: None })
+        Ok(Self { signals: Signals::new(kept)?, last: None, hang_up_reloads: false })
+    }
+
+    /// The same, but SIGHUP asks to read files again, also of a process that was started by `nohup`.
+    ///
+    /// # Errors
+    /// As for [`install`](Self::install).
+    pub fn install_with_reload() -> io::Result<Self> {
+        Ok(Self { signals: Signals::new(REQUESTS)?, last: None, hang_up_reloads: true })
+    }
+
+    /// Blocks the thread until a signal arrives, and returns what it asks for.
+    pub fn wait_for_request(&mut self) -> SignalRequest {
+        loop {
+            let signal = self.signals.forever().next().expect("nobody closes it");
+            if signal == SIGHUP && self.hang_up_reloads {
+                return SignalRequest::Reload;
+            }
+            if self.is_request(signal) {
+                return SignalRequest::End;
+            }
+        }
     }
 
     /// Blocks the thread until a signal arrives, and returns it.

@@ -6,7 +6,8 @@
 //! | `proof` | proofs that connections have shown |
 //! | `secret` | tokens and passwords, wiped and never displayed |
 //! | `secret_file` | the reading of files that not everybody may read |
-//! | `token` | hashes of tokens |
+//! | `token` | new tokens, and the hashes that stand for them |
+//! | `random` | random bytes |
 //! | `curve_key` | public keys of CURVE |
 //! | `users/` | the users that a file declares, looked up by what they show |
 //! | `refusal` | the reasons for which a proof is not accepted |
@@ -20,6 +21,7 @@ mod curve_key;
 mod identity;
 mod permissions;
 mod proof;
+mod random;
 mod refusal;
 mod rights;
 mod secret;
@@ -38,4 +40,8 @@ pub use rights::Rights;
 pub use secret::Secret;
 pub(crate) use secret_file::read_secret_file;
 pub use token::TokenHash;
+pub(crate) use token::fresh_token;
+pub(crate) use users::ANONYMOUS;
+#[cfg(feature = "broker")]
+pub(crate) use users::hash_password;
 pub use users::{Credential, Login, User, Users, UsersFault};

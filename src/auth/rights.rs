@@ -141,7 +141,7 @@ impl Rights {
 
     /// Decides whether a peer with these rights may take an action. Subscribers are counted for those that publish, and direct
     /// publishers are named to those that subscribe.
-    pub(super) fn permit(&self, action: Action<'_>) -> Verdict {
+    pub(crate) fn permit(&self, action: Action<'_>) -> Verdict {
         Verdict::from(match action {
             Action::Publish(topic) => self.publish.has(topic),
             Action::Subscribe(filter) => self.subscribe.covers(filter),
@@ -172,6 +172,20 @@ impl Rights {
     /// The topics of which it may be a direct publisher.
     pub(super) fn registrable(&self) -> &Scope {
         &self.register
+    }
+}
+
+/// A line for each right.
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("publish", &self.publish),
+            ("subscribe", &self.subscribe),
+            ("register", &self.register),
+            ("watch", &self.watch),
+            ("list", &self.list),
+        ];
+        all.iter().try_for_each(|(right, scope)| writeln!(f, "{right:<10} {scope}"))
     }
 }
 

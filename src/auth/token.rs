@@ -1,12 +1,20 @@
 //! Tokens, and the hashes that stand for them in a file of users.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
+use std::io;
 
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::Secret;
+use super::random::random_bytes;
 
 /// The start of a hash as text.
 const PREFIX: &str = "sha256:";
+
+/// The start of a token, by which scanners find those that were published by mistake.
+const TOKEN_PREFIX: &str = "corecast_";
 
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
@@ -19,7 +27,7 @@ pub struct TokenHash([u8; HASH_BYTES]);
 impl TokenHash {
     /// The hash of a token.
     #[cfg(feature = "broker")]
-    pub fn of(token: &super::Secret) -> Self {
+    pub fn of(token: &Secret) -> Self {
         use sha2::Digest as _;
         TokenHash(sha2::Sha256::digest(token.expose()).into())
     }
@@ -37,6 +45,21 @@ impl TokenHash {
         }
         Some(TokenHash(hash))
     }
+}
+
+/// A new token: 256 random bits.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub(crate) fn fresh_token() -> io::Result<Secret> {
+    let random = Zeroizing::new(random_bytes::<32>()?);
+    let mut text = Zeroizing::new(String::with_capacity(TOKEN_PREFIX.len() + 2 * random.len()));
+    text.push_str(TOKEN_PREFIX);
+    for byte in *random {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(Secret::new(text.as_bytes()))
 }
 
 impl PartialEq for TokenHash {
@@ -69,7 +92,6 @@ impl fmt::Debug for TokenHash {
 
 #[cfg(all(test, feature = "broker"))]
 mod tests {
-    use super::super::Secret;
     use super::*;
 
     #[test]
@@ -81,6 +103,13 @@ mod tests {
         assert_eq!(TokenHash::parse(golden), Some(hash));
         assert_eq!(TokenHash::parse(&golden.to_uppercase().replace("SHA256", "sha256")), Some(hash));
         assert_ne!(TokenHash::of(&Secret::new(b"abd")), hash);
+    }
+
+    #[test]
+    fn a_fresh_token_is_like_no_other() {
+        let [one, other] = [(); 2].map(|()| fresh_token().expect("random bytes"));
+        assert_ne!(one, other);
+        assert!(one.expose().starts_with(b"corecast_") && one.expose().len() == 73);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The configuration of a broker: every option once. Checked before anything starts.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
 
-use crate::auth::Permissions;
-use crate::config::{Count, List, One, Optional, Plain, Size, Switch, TimeSpan};
+use crate::auth::{Permissions, Users};
+use crate::config::{Count, FilePath, List, One, Optional, Plain, Size, Switch, TimeSpan};
 use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
@@ -84,7 +85,14 @@ configuration! {
         /// Lease of a direct publisher: it is removed unless it renews within this time.
         lease: Duration = LEASE_DEFAULT, option("lease", "SECS", One<TimeSpan>);
 
-        /// The rules of what peers may do, until [`Broker::set_permissions`](crate::Broker::set_permissions) changes them.
+        /// File of users, who may do what it says: `corecast user` makes it. Others have the rights of its user `anonymous`, and
+        /// are not let in if there is none.
+        users (into): Option<PathBuf> = None, option("users", "FILE", Optional<FilePath>);
+
+        /// Accept listeners that other hosts reach without users, or without encryption.
+        insecure: bool = false, option("insecure", "", Switch);
+
+        /// The rules of what peers may do where there is no file of users, until [`Broker::set_permissions`](crate::Broker::set_permissions) changes them.
         permissions: Permissions = Permissions::all();
     }
 }
@@ -153,16 +161,24 @@ impl BrokerConfig {
             .map_err(|e| Error::of_field("mode_rules", e.to_string()))
     }
 
-    /// Every listener, with what it is for.
-    pub(super) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint)> {
+    /// Every listener, with what it is for, and the field that asks for it.
+    pub(super) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint, &'static str)> {
         [
-            (Door::Native, &self.listen),
-            (Door::Zmtp(Sides::Both), &self.zmtp),
-            (Door::Zmtp(Sides::Publishers), &self.zmtp_xsub),
-            (Door::Zmtp(Sides::Subscribers), &self.zmtp_xpub),
+            (Door::Native, &self.listen, "listen"),
+            (Door::Zmtp(Sides::Both), &self.zmtp, "zmtp"),
+            (Door::Zmtp(Sides::Publishers), &self.zmtp_xsub, "zmtp_xsub"),
+            (Door::Zmtp(Sides::Subscribers), &self.zmtp_xpub, "zmtp_xpub"),
         ]
         .into_iter()
-        .flat_map(|(door, endpoints)| endpoints.iter().map(move |endpoint| (door, endpoint)))
+        .flat_map(|(door, endpoints, field)| endpoints.iter().map(move |endpoint| (door, endpoint, field)))
+    }
+
+    /// The rules to begin with: those of the file of users, if there is one.
+    pub(super) fn first_permissions(&self) -> Result<Permissions> {
+        match &self.users {
+            Some(path) => users_of(path),
+            None => Ok(self.permissions.clone()),
+        }
     }
 
     /// A queue must take the largest frame and one batch of a turn, or some frames could never be delivered.
@@ -170,7 +186,7 @@ impl BrokerConfig {
         self.frame_bytes_max.max(READ_BYTES_PER_TURN) + READ_BYTES_PER_TURN
     }
 
-    pub(super) fn shard_config(&self, shards: usize) -> Result<ShardConfig> {
+    pub(super) fn shard_config(&self, shards: usize, permissions: Permissions) -> Result<ShardConfig> {
         // The epoch only has to differ from that of the start before.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
         Ok(ShardConfig {
@@ -183,7 +199,7 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes()?),
             lease: self.lease,
-            permissions: self.permissions.clone(),
+            permissions,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,
@@ -192,6 +208,14 @@ impl BrokerConfig {
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         })
     }
+}
+
+/// The rules of a file of users.
+///
+/// # Errors
+/// As for [`Users::read`]: of the field `users`.
+pub(super) fn users_of(path: &Path) -> Result<Permissions> {
+    Users::read(path).map(Permissions::of_users).map_err(|e| Error::of_field("users", e.to_string()))
 }
 
 const _: () = assert!(TEXT_BYTES_MAX <= TOPIC_BYTES_MAX);

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `config` | what a broker is started with, checked |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
+//! | `exposure` | the rule that a listener which other hosts reach needs users and encryption |
 //! | `rules` | rules of what sessions may do, to every shard when they change |
 //! | `body` | the life of an executor of the pool: its pumps, from start to drain |
 //! | `listener` | pump: accepting and placing connections |
@@ -33,6 +34,8 @@ mod config;
 mod connection;
 mod dial;
 mod drain;
+#[cfg(feature = "broker")]
+mod exposure;
 mod flush;
 mod ingest;
 mod ingress;

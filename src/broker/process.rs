@@ -1,5 +1,6 @@
 //! Owns a whole broker: its listeners and the pool of its executors, from start to stop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,8 @@ use corecast_executors::{
     CoreId, Link, MonotonicNs, Pool, PoolConfig, ShardContext, Sockets, Topology, link, start,
 };
 
-use super::config::BrokerConfig;
+use super::config::{BrokerConfig, users_of};
+use super::exposure::{Exposed, check_exposure};
 use super::rules::{NewRules, pass_on};
 use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
 use crate::auth::Permissions;
@@ -16,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
-use crate::telemetry::Pulse;
+use crate::telemetry::{Pulse, count_reload, note_insecure};
 use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
@@ -32,6 +34,10 @@ pub struct Broker {
     control: ControlThread,
     /// To the control thread.
     rules: Link<NewRules>,
+    /// The file of users.
+    users: Option<PathBuf>,
+    /// Listeners that lack protection, each with what follows from it.
+    insecure: Vec<String>,
 }
 
 impl Broker {
@@ -42,14 +48,18 @@ impl Broker {
     /// with the limit that stands in the way, `Io`.
     pub fn start(config: BrokerConfig) -> Result<Broker> {
         config.validate()?;
+        let permissions = config.first_permissions()?;
         let topology = Topology::detect().map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let cores = config.cores.resolve(&topology).map_err(|e| Error::of_field("cores", chain(&e)))?;
         let shards = config.shards.unwrap_or(cores.len());
         let mut listeners = Vec::new();
         let (mut addresses, mut zmtp) = (Vec::new(), Vec::new());
         let mut socket_files = Vec::new();
-        for (door, endpoint) in config.doors() {
-            let Listening { file, sockets, endpoint } = listen_patiently(endpoint, &config.listeners)?;
+        let mut exposed = Vec::new();
+        for (door, endpoint, field) in config.doors() {
+            let listening = listen_patiently(endpoint, &config.listeners)?;
+            exposed.push(Exposed::of(&listening, field));
+            let Listening { file, sockets, endpoint } = listening;
             socket_files.extend(file);
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };
             of.push(endpoint.clone());
@@ -57,6 +67,8 @@ impl Broker {
                 sockets.into_iter().map(|socket| Listener { socket, endpoint: endpoint.clone(), door });
             listeners.extend(opened);
         }
+        let insecure = check_exposure(&exposed, permissions.users().is_some(), config.insecure)?;
+        note_insecure(&insecure);
         let control = ControlThread::start(&cores[..shards.min(cores.len())])?;
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
@@ -66,8 +78,10 @@ impl Broker {
             sockets: Sockets::Many,
             link_capacity: LINK_ITEMS_MAX,
         };
-        let executor_config =
-            Arc::new(ExecutorConfig { shard: config.shard_config(shards)?, connect: config.connect });
+        let executor_config = Arc::new(ExecutorConfig {
+            shard: config.shard_config(shards, permissions)?,
+            connect: config.connect,
+        });
         let now = MonotonicNs::now();
         let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
         let begun = pulses.clone();
@@ -84,7 +98,8 @@ impl Broker {
         let (rules, new_rules) = link(1);
         let all = (0..shards).map(|shard| pool.commands(shard_id(shard))).collect();
         control.spawn("rules", pass_on(new_rules, all));
-        Ok(Broker { pool: Some(pool), addresses, zmtp, socket_files, cores, pulses, control, rules })
+        let (pool, users) = (Some(pool), config.users);
+        Ok(Broker { pool, addresses, zmtp, socket_files, cores, pulses, control, rules, users, insecure })
     }
 
     /// The addresses that it listens on, with the real ports.
@@ -131,6 +146,24 @@ impl Broker {
         let (followed, mut answer) = link(1);
         self.rules.send_blocking(NewRules { permissions, followed }).map_err(|_| ended())?;
         answer.recv_blocking().ok_or_else(ended)
+    }
+
+    /// Reads the file of users again, and returns when every shard follows it, as with [`Broker::set_permissions`]. A file that
+    /// cannot be read, or is at fault, changes nothing. Without such a file there is nothing to do.
+    ///
+    /// # Errors
+    /// `Invalid` for the file, with the line; `Executor` when the control thread has ended.
+    pub fn reload(&self) -> Result<()> {
+        let Some(path) = &self.users else { return Ok(()) };
+        let followed = users_of(path).and_then(|permissions| self.set_permissions(permissions));
+        count_reload(followed.is_ok());
+        followed
+    }
+
+    /// The listeners that other hosts reach without users or encryption, each with what follows from it: none without
+    /// [`BrokerConfig::insecure`].
+    pub fn insecure(&self) -> &[String] {
+        &self.insecure
     }
 
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever

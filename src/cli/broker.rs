@@ -1,11 +1,14 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
 use corecast_executors::{
-    Inbox, Link, TerminationSignals, exit_now, ignore_stray_signals, link, raise_open_files, spawn_plain,
+    Inbox, Link, SignalRequest, TerminationSignals, exit_now, ignore_stray_signals, link, raise_open_files,
+    spawn_plain,
 };
 use serde::Serialize;
 
@@ -23,7 +26,8 @@ use crate::{Endpoint, ListenConfig};
 const EXAMPLES: &str = "\
 Examples:
   corecast broker
-  corecast broker --listen tcp://0.0.0.0:6680 --listen uds:///run/corecast.sock --cores 2-15
+  corecast broker --listen tcp://127.0.0.1:6680 --listen uds:///run/corecast.sock --cores 2-15
+  corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
@@ -31,7 +35,8 @@ Examples:
 
 Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \
-that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1.";
+that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1. \
+With --users, SIGHUP does not stop it: the file is read again, and sessions that may no longer do what they do are ended.";
 
 /// Run the broker, with one shard per core.
 #[derive(Args, Debug)]
@@ -75,21 +80,32 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
         );
     }
     let (news_link, mut news) = link(NEWS_MAX);
-    wait_for_signals(news_link.clone())?;
+    let reloads = config.users.is_some().then(|| Arc::new(AtomicBool::new(false)));
+    wait_for_signals(news_link.clone(), reloads.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
     let listen = |address: &HttpAddress| HttpServer::listen(&address.0, &config.listeners);
     let server = metrics.as_ref().map(listen).transpose()?;
+    if let Some(server) = &server {
+        server.check_exposure(config.insecure)?;
+    }
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     if let (Some(page), Some(server)) = (page, server) {
-        broker.control().spawn("http", server.serve(Pages::new(page, broker.pulses())));
+        let pages = Pages::new(page, broker.pulses()).with_notes(broker.insecure());
+        broker.control().spawn("http", server.serve(pages));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
     announce(ready.line(args.output), news_link)?;
-    let served = until_asked_to_stop(&mut news);
+    let served = until_asked_to_stop(&mut news, || {
+        if let Some(pending) = &reloads {
+            // Before the file is read: another signal may come meanwhile.
+            pending.store(false, Ordering::SeqCst);
+        }
+        reload(&broker);
+    });
     if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", drain_timeout);
     }
@@ -105,21 +121,32 @@ enum News {
     Announced(Result<(), Failure>),
     /// A signal asks it to stop.
     Asked,
+    /// A signal asks it to read its files again.
+    Reload,
 }
 
-/// Each kind of news comes once.
-const NEWS_MAX: usize = 2;
+/// Each kind of news waits at most once.
+const NEWS_MAX: usize = 3;
 
-/// Returns when a signal asks for it.
+/// Returns when a signal asks for it; reloads when another does.
 ///
 /// # Errors
 /// The ready line cannot be written.
-fn until_asked_to_stop(news: &mut Inbox<News>) -> Result<(), Failure> {
+fn until_asked_to_stop(news: &mut Inbox<News>, reload: impl Fn()) -> Result<(), Failure> {
     loop {
         match news.recv_blocking().expect("the thread that waits for signals lives as long as the process") {
             News::Announced(announced) => announced?,
             News::Asked => return Ok(()),
+            News::Reload => reload(),
         }
+    }
+}
+
+/// Reads the file of users again. One that is at fault changes nothing.
+fn reload(broker: &Broker) {
+    match broker.reload() {
+        Ok(()) => tracing::info!("the file of users is read again, and followed"),
+        Err(error) => tracing::error!("the file of users is not read again, and nothing changes: {error}"),
     }
 }
 
@@ -143,20 +170,36 @@ fn note_room_for_connections(open_files: io::Result<u64>) {
 
 /// From now on the first signal is news, and the second ends the process at once: whoever sends it has seen the first
 /// one do too little.
-fn wait_for_signals(news: Link<News>) -> Result<(), Failure> {
+///
+/// With `reloads` a hang-up is no request to stop: it sets that, and is news unless the last one still waits.
+fn wait_for_signals(news: Link<News>, reloads: Option<Arc<AtomicBool>>) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("cannot wait for signals: {e}"));
-    let mut signals = TerminationSignals::install().map_err(failed)?;
+    let mut signals = match &reloads {
+        Some(_) => TerminationSignals::install_with_reload(),
+        None => TerminationSignals::install(),
+    }
+    .map_err(failed)?;
     ignore_stray_signals().map_err(failed)?;
     let wait = move || {
-        signals.wait();
+        until_asked_to_end(&mut signals, || {
+            if reloads.as_ref().is_some_and(|pending| !pending.swap(true, Ordering::SeqCst)) {
+                let _ = news.try_send(News::Reload);
+            }
+        });
         // There is room for it, and the command takes it unless it has ended by itself.
         let _ = news.try_send(News::Asked);
-        signals.wait();
+        until_asked_to_end(&mut signals, || {});
         note("error: asked again to stop, so what was not sent is lost");
         exit_now(Exit::Failed as u8);
     };
     // Nobody joins it: it ends with the process.
     spawn_plain("signals", wait).map(drop).map_err(failed)
+}
+
+fn until_asked_to_end(signals: &mut TerminationSignals, reload: impl Fn()) {
+    while signals.wait_for_request() == SignalRequest::Reload {
+        reload();
+    }
 }
 
 /// Facts about a broker that serves.

@@ -26,6 +26,7 @@ mod registry;
 mod settings;
 mod sources;
 mod subscribe;
+mod user;
 mod utc;
 
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ enum Command {
     Pub(Box<publish::PubArgs>),
     Sub(subscribe::SubArgs),
     Registry(registry::RegistryArgs),
+    User(user::UserArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -155,6 +157,7 @@ impl Cli {
             Command::Pub(args) => publish::run(*args),
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
+            Command::User(args) => user::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A form of values of type `T`: how one is read from text, and written as text.
@@ -27,6 +28,23 @@ impl<T: FromStr<Err: Display> + Display> Form<T> for Plain {
 
     fn write(value: &T) -> String {
         value.to_string()
+    }
+}
+
+/// The form of the path of a file.
+#[derive(Debug)]
+pub struct FilePath;
+
+impl Form<PathBuf> for FilePath {
+    fn read(text: &str) -> Result<PathBuf, String> {
+        match text {
+            "" => Err("a path is wanted".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        }
+    }
+
+    fn write(path: &PathBuf) -> String {
+        path.display().to_string()
     }
 }
 

@@ -32,6 +32,8 @@ pub struct HttpServer {
     file: Option<SocketFile>,
     sockets: Vec<ListeningSocket>,
     endpoint: Endpoint,
+    /// Other hosts reach it.
+    is_remote: bool,
 }
 
 impl HttpServer {
@@ -41,8 +43,26 @@ impl HttpServer {
     /// As for [`transport::listen`].
     pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
-        let Listening { file, sockets, endpoint } = transport::listen(endpoint, config).map_err(failed)?;
-        Ok(HttpServer { file, sockets, endpoint })
+        let listening = transport::listen(endpoint, config).map_err(failed)?;
+        let is_remote = listening.is_remote();
+        let Listening { file, sockets, endpoint } = listening;
+        Ok(HttpServer { file, sockets, endpoint, is_remote })
+    }
+
+    /// Checks that only this host reaches it, since nobody has to show who it is, unless that `is_accepted`.
+    ///
+    /// # Errors
+    /// `Invalid`: other hosts reach it.
+    pub fn check_exposure(&self, is_accepted: bool) -> Result<()> {
+        if !self.is_remote || is_accepted {
+            return Ok(());
+        }
+        let text = format!(
+            "other hosts reach {}, and everybody there may read it: listen on 127.0.0.1 or a Unix socket, or accept it with \
+             --insecure",
+            self.endpoint
+        );
+        Err(Error::of_field("metrics", text))
     }
 
     /// The endpoint, with the real port.

@@ -22,12 +22,21 @@ pub struct Pages {
     metrics: MetricsPage,
     /// The pulses, by shard.
     pulses: Arc<[Pulse]>,
+    /// Lines behind the `ok` of the health.
+    notes: Arc<str>,
 }
 
 impl Pages {
     /// The pages of a broker with these shards.
     pub fn new(metrics: MetricsPage, pulses: &[Pulse]) -> Self {
-        Pages { metrics, pulses: pulses.into() }
+        Pages { metrics, pulses: pulses.into(), notes: Arc::default() }
+    }
+
+    /// The same, but `/health` names listeners that lack protection as well.
+    #[must_use]
+    pub fn with_notes(self, insecure: &[String]) -> Self {
+        let notes: String = insecure.iter().map(|listener| format!("insecure {listener}\n")).collect();
+        Pages { notes: notes.into(), ..self }
     }
 
     /// Does the regular upkeep, whether or not anybody reads.
@@ -46,7 +55,7 @@ impl Pages {
             "/metrics" => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
             "/health" => {
                 let (status, text) = health(&self.pulses, MonotonicNs::now());
-                response(status, TEXT, text)
+                response(status, TEXT, text + &self.notes)
             }
             _ => response(StatusCode::NOT_FOUND, TEXT, "there is /metrics and /health\n".into()),
         }

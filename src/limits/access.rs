@@ -9,6 +9,9 @@ pub const USERS_FILE_BYTES_MAX: usize = 16 << 20;
 /// Longest token, in bytes: ten times those that `corecast user` makes, and no more than the first frame may have.
 pub const TOKEN_BYTES_MAX: usize = 512;
 
+/// Longest password, in bytes: a long sentence.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+
 /// Longest name of a user, in bytes: it stands in each log line about a session.
 pub const USER_NAME_BYTES_MAX: usize = 64;
 

@@ -7,6 +7,7 @@ use metrics::{SharedString, Unit};
 use super::exported::{Counter, Gauge, Histogram};
 use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
+use super::protection::{insecure_listeners, reloads};
 use super::stderr::log_lines_dropped;
 
 /// The kind of a metric.
@@ -139,12 +140,41 @@ const LOG_LINES_DROPPED: Metric = Metric {
     help: "Log lines dropped because nobody read stderr.",
 };
 
+/// Listeners that other hosts reach without users or encryption.
+const INSECURE_LISTENERS: Metric = Metric {
+    name: "corecast_insecure_listeners",
+    kind: MetricKind::Gauge,
+    unit: Unit::Count,
+    help: "Listeners that other hosts reach without users, or without encryption.",
+};
+
+/// Reloads of the file of users.
+const RELOADS: Metric = Metric {
+    name: "corecast_reloads_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Times that the file of users was read again and is followed.",
+};
+
+/// Reloads that changed nothing.
+const RELOADS_FAILED: Metric = Metric {
+    name: "corecast_reloads_failed_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Times that the file of users could not be read or was at fault, so that nothing changed.",
+};
+
 /// Metrics of the whole process, not of a shard.
-pub const PROCESS_METRICS: &[Metric] = &[LOG_LINES_DROPPED, BUILD_INFO];
+pub const PROCESS_METRICS: &[Metric] =
+    &[LOG_LINES_DROPPED, BUILD_INFO, INSECURE_LISTENERS, RELOADS, RELOADS_FAILED];
 
 /// Exports the figures of the process to the installed recorder, just before somebody reads them.
 pub(super) fn flush_process() {
     metrics::counter!(LOG_LINES_DROPPED.name).absolute(log_lines_dropped());
+    metrics::gauge!(INSECURE_LISTENERS.name).set(insecure_listeners() as f64);
+    let (done, failed) = reloads();
+    metrics::counter!(RELOADS.name).absolute(done);
+    metrics::counter!(RELOADS_FAILED.name).absolute(failed);
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

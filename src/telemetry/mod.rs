@@ -22,6 +22,7 @@ mod logs;
 #[cfg(feature = "broker")]
 mod metrics_page;
 mod once_per_second;
+mod protection;
 mod pulse;
 mod stderr;
 
@@ -33,5 +34,6 @@ pub use logs::{LogFormat, install_logs};
 #[cfg(feature = "broker")]
 pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
+pub(crate) use protection::{count_reload, note_insecure};
 pub use pulse::Pulse;
 pub use stderr::{StderrData, flush_log, say};

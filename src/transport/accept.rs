@@ -2,6 +2,7 @@
 //! has taken yet, which may be sent to any.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -32,6 +33,12 @@ impl ListeningSocket {
     #[cfg(feature = "broker")]
     pub(super) fn is_tcp(&self) -> bool {
         self.is_tcp
+    }
+
+    /// The address that it listens on; none for a Unix socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        let address = self.is_tcp.then(|| SockRef::from(&self.fd).local_addr().ok())??;
+        address.as_socket()
     }
 
     /// Takes the listener over, to accept on this executor.

@@ -14,6 +14,7 @@ use super::address::Address;
 use super::endpoint::Endpoint;
 use super::listen_config::ListenConfig;
 use super::socket_file::{self, SocketFile};
+use super::stream::StreamKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LISTEN_BACKLOG;
 
@@ -29,6 +30,23 @@ pub struct Listening {
     pub sockets: Vec<ListeningSocket>,
     /// The endpoint: with the port that the kernel chose if 0 was requested.
     pub endpoint: Endpoint,
+}
+
+impl Listening {
+    /// True if other hosts reach it: a TCP listener at any address that is not loopback.
+    pub fn is_remote(&self) -> bool {
+        let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        self.sockets.iter().filter_map(ListeningSocket::address).any(|address| !is_loopback(address))
+    }
+
+    /// True if nobody on the way reads what passes there.
+    pub fn is_encrypted(&self) -> bool {
+        match self.endpoint.stream_kind() {
+            StreamKind::Plain => false,
+            #[cfg(test)]
+            StreamKind::Sealed => false,
+        }
+    }
 }
 
 /// Opens non-blocking listeners at every address of an endpoint that the host has, all with the same port. Without

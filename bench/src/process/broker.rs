@@ -8,9 +8,9 @@ use corecast::{Endpoint, Mode, OverflowPolicy};
 use corecast_executors::{CoreSet, Idle};
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::{env, io, iter};
 
 /// The command's file name.
 const PROGRAM: &str = "corecast";
@@ -125,20 +125,21 @@ fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsSt
     option("--frame-bytes-max", options.frame_bytes_max.as_ref().map(ToString::to_string));
     option("--metrics", options.metrics.then(|| "127.0.0.1:0".to_owned()));
     option("--zmtp", options.zmtp.then(|| "tcp://127.0.0.1:0".to_owned()));
+    // The hosts of an experiment trust each other.
+    let is_remote = matches!(listen, Endpoint::Tcp { host, .. } if !host.starts_with("127."));
+    arguments.extend(is_remote.then(|| "--insecure".into()));
     arguments
 }
 
 /// The command's file: the one that `CORECAST_BIN` names, else one beside this executable, else one on the PATH.
 pub(crate) fn find_program() -> Result<PathBuf, BrokerError> {
-    if let Some(path) = std::env::var_os(PROGRAM_VARIABLE) {
+    if let Some(path) = env::var_os(PROGRAM_VARIABLE) {
         let path = PathBuf::from(path);
         return if path.is_file() { Ok(path) } else { Err(BrokerError::NoSuchFile { path }) };
     }
-    let here = std::env::current_exe().unwrap_or_default();
-    let beside = here.parent().map(Path::to_owned).unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(beside.clone()).chain(std::env::split_paths(&path));
-    let mut files = folders.map(|folder| folder.join(PROGRAM));
+    let beside = env::current_exe().unwrap_or_default().parent().map(Path::to_owned).unwrap_or_default();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut files = iter::once(beside.clone()).chain(env::split_paths(&path)).map(|to| to.join(PROGRAM));
     files.find(|file| file.is_file()).ok_or(BrokerError::NotFound { beside })
 }
 

@@ -14,11 +14,18 @@ impl Users {
     /// # Errors
     /// `Io` if it cannot be read; `Invalid` if too many may, or for a fault, with the line.
     pub fn read(path: &Path) -> Result<Users> {
+        Self::read_text(path).map(|(_, users)| users)
+    }
+
+    /// The same, with the text.
+    pub(crate) fn read_text(path: &Path) -> Result<(String, Users)> {
         let bytes = read_secret_file(path, "the file of users", USERS_FILE_BYTES_MAX)?;
         let shown = path.display();
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
         let text = str::from_utf8(&bytes).map_err(|_| invalid(format!("{shown} is not text in UTF-8")))?;
-        Users::parse(text).map_err(|fault| invalid(format!("{shown}:{}: {fault}", fault.line())))
+        let users =
+            Users::parse(text).map_err(|fault| invalid(format!("{shown}:{}: {fault}", fault.line())))?;
+        Ok((text.to_owned(), users))
     }
 }
 

@@ -26,11 +26,13 @@ use ahash::AHashMap;
 
 pub use account::{Credential, Login, User};
 pub use fault::UsersFault;
+#[cfg(feature = "broker")]
+pub(crate) use passwords::hash_password;
 
 use super::{LoginRefusal, Proof, Rights, TokenHash};
 
 /// The user whose rights peers have that show nothing.
-pub(super) const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// All users of a broker.
 #[derive(Debug)]

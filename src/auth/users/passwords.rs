@@ -1,10 +1,13 @@
 //! Hashes of passwords: argon2id. To make or check one takes tens of milliseconds and 19 MiB, so never on an executor.
 
-use argon2::password_hash::PasswordVerifier as _;
+use std::io;
+
 use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params};
 
 use super::super::Secret;
+use super::super::random::random_bytes;
 use crate::limits::{PASSWORD_MEMORY_BYTES_MAX, PASSWORD_PASSES_MAX};
 
 /// A hash of no known password, with the costs of those that `corecast user add` makes.
@@ -26,6 +29,16 @@ pub(super) fn check(hash: &str) -> Result<(), &'static str> {
         return Err("checking it would take too long: use at most 256 MiB of memory and 10 passes");
     }
     Ok(())
+}
+
+/// Hashes a password, with a fresh salt.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub(crate) fn hash_password(password: &Secret) -> io::Result<String> {
+    let salt: [u8; 16] = random_bytes()?;
+    let hash = Argon2::default().hash_password_with_salt(password.expose(), &salt);
+    hash.map(|hash| hash.to_string()).map_err(io::Error::other)
 }
 
 /// True if a hash is of this password.
@@ -52,6 +65,14 @@ mod tests {
         check(SESAME).expect("a hash");
         assert!(is_of(&Secret::new(b"sesame"), SESAME));
         assert!(!is_of(&Secret::new(b"Sesame"), SESAME));
+    }
+
+    #[test]
+    fn a_hash_that_is_made_here_is_of_its_password_alone() {
+        let hash = hash_password(&Secret::new(b"sesame")).expect("a hash");
+        check(&hash).expect("a good one");
+        assert!(is_of(&Secret::new(b"sesame"), &hash) && !is_of(&Secret::new(b"sesam"), &hash));
+        assert_ne!(hash, hash_password(&Secret::new(b"sesame")).expect("a hash"), "each has its salt");
     }
 
     #[test]

@@ -1,0 +1,350 @@
+//! `corecast user`: the users of a broker, in the file that `corecast broker --users` reads.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `change` | changes to the text of a file of users |
+//! | `file` | such a file, read and replaced |
+
+mod change;
+mod file;
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use self::change::{NewUser, with_token, with_user, without_user};
+use self::file::UsersFile;
+use super::output::{Format, json_line, note, print};
+use super::{Exit, Failure};
+use crate::auth::{
+    ANONYMOUS, Action, Credential, Secret, TokenHash, User, Verdict, fresh_token, hash_password,
+};
+use crate::limits::PASSWORD_BYTES_MAX;
+use crate::printable::printable;
+use crate::{Filter, Topic};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast user add feeds --users users.toml --publish 'prices.>' > feeds.token
+  corecast user add desk --users users.toml --subscribe 'prices.>' > desk.token
+  corecast user add anonymous --users users.toml --subscribe 'news.>'      # whoever shows nothing
+  corecast user permissions desk --users users.toml --subscribe 'prices.*' --publish prices.eur
+  corecast broker --users users.toml
+  corecast sub 'prices.>' --token-file desk.token
+
+A token is printed once, and the file has only its hash. A user has no rights but those that the file gives. A running \
+broker reads the file again on SIGHUP.";
+
+/// Add, list, remove and check the users of a broker.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum UserCommand {
+    Add(Box<AddArgs>),
+    List(ListArgs),
+    Remove(RemoveArgs),
+    Check(CheckArgs),
+    Permissions(PermissionsArgs),
+}
+
+/// The file of all of these.
+#[derive(Args, Debug)]
+struct FileArgs {
+    /// File of users, as for `corecast broker --users`.
+    #[arg(long, value_name = "FILE")]
+    users: PathBuf,
+}
+
+/// Add a user, or a token to one that is there, and print the token.
+#[derive(Args, Debug)]
+struct AddArgs {
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Name of the user; `anonymous` stands for all peers that show nothing.
+    name: String,
+
+    /// Topics that it may publish, and no others; repeatable, as all of these.
+    #[arg(long, value_name = "FILTER")]
+    publish: Vec<Filter>,
+
+    /// Topics that it may subscribe to.
+    #[arg(long, value_name = "FILTER")]
+    subscribe: Vec<Filter>,
+
+    /// Topics of which it may be a direct publisher.
+    #[arg(long, value_name = "FILTER")]
+    register: Vec<Filter>,
+
+    /// Topics whose subscribers it may count, besides those that it may publish.
+    #[arg(long, value_name = "FILTER")]
+    watch: Vec<Filter>,
+
+    /// Topics whose direct publishers it may list, besides those that it may subscribe to.
+    #[arg(long, value_name = "FILTER")]
+    list: Vec<Filter>,
+
+    /// Name in a client certificate that shows that a peer is this user.
+    #[arg(long, value_name = "NAME")]
+    certificate: Vec<String>,
+
+    /// Public key of a CURVE peer that is this user, in Z85.
+    #[arg(long, value_name = "KEY")]
+    curve_key: Vec<String>,
+
+    /// Uid of processes on this host that are this user when they come over a Unix socket.
+    #[arg(long, value_name = "UID")]
+    uid: Vec<u32>,
+
+    /// Read a password from the first line of stdin.
+    #[arg(long)]
+    password_stdin: bool,
+
+    /// Make no token.
+    #[arg(long)]
+    no_token: bool,
+}
+
+/// List the users of a file, with the number of ways in which each can log in.
+#[derive(Args, Debug)]
+struct ListArgs {
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Output format: text for a table, or json with one object per line.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// Remove a user, with all of its tokens.
+#[derive(Args, Debug)]
+struct RemoveArgs {
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Name of the user.
+    name: String,
+}
+
+/// Check a file of users, as a broker does before it takes it.
+#[derive(Args, Debug)]
+struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+/// Print the rights of a user, or answer whether it may do something: exit code 0 if it may do all of that, else 1.
+#[derive(Args, Debug)]
+struct PermissionsArgs {
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// Name of the user.
+    name: String,
+
+    /// Ask whether it may publish this topic.
+    #[arg(long, value_name = "TOPIC")]
+    publish: Vec<Topic>,
+
+    /// Ask whether it may subscribe to this filter.
+    #[arg(long, value_name = "FILTER")]
+    subscribe: Vec<Filter>,
+
+    /// Ask whether it may register as a direct publisher of this filter's topics.
+    #[arg(long, value_name = "FILTER")]
+    register: Vec<Filter>,
+}
+
+pub(super) fn run(args: UserArgs) -> Result<Exit, Failure> {
+    match args.command {
+        UserCommand::Add(args) => add(*args),
+        UserCommand::List(args) => list(&args),
+        UserCommand::Remove(args) => remove(&args),
+        UserCommand::Check(args) => check(&args),
+        UserCommand::Permissions(args) => permissions(&args),
+    }
+}
+
+fn failed(text: impl Into<String>) -> Failure {
+    Failure::new(Exit::Failed, text)
+}
+
+fn add(args: AddArgs) -> Result<Exit, Failure> {
+    let file = UsersFile::open(&args.file.users)?;
+    let token = (!args.no_token && args.name != ANONYMOUS).then(fresh_token).transpose();
+    let token = token.map_err(|e| failed(format!("cannot draw a token: {e}")))?;
+    let password = args.password_stdin.then(read_password).transpose()?;
+    let new = NewUser {
+        name: args.name,
+        token: token.as_ref().map(TokenHash::of),
+        password: password.as_ref().map(hash).transpose()?,
+        certificates: args.certificate,
+        curve_keys: args.curve_key,
+        uids: args.uid,
+        rights: vec![
+            ("publish", args.publish),
+            ("subscribe", args.subscribe),
+            ("register", args.register),
+            ("watch", args.watch),
+            ("list", args.list),
+        ],
+    };
+    let is_there = file.users().is_some_and(|users| users.get(&new.name).is_some());
+    let text = match &new.token {
+        Some(token) if is_there && new.is_a_token_alone() => with_token(file.text(), &new.name, token),
+        _ if is_there => {
+            let name = printable(&new.name);
+            return Err(failed(format!(
+                "there is a user `{name}`: this only adds a token to it; change the file"
+            )));
+        }
+        _ => with_user(file.text(), &new),
+    };
+    file.replace(text)?;
+    if let Some(token) = token {
+        // The one time that it is seen.
+        print([token.expose(), b"\n"].concat())?;
+        note("note: the token is shown this once; the file has its hash");
+    }
+    Ok(Exit::Fine)
+}
+
+/// The first line of stdin.
+fn read_password() -> Result<Secret, Failure> {
+    let mut text = Zeroizing::new(Vec::with_capacity(PASSWORD_BYTES_MAX + 2));
+    let most = PASSWORD_BYTES_MAX as u64 + 2;
+    io::stdin().take(most).read_to_end(&mut text).map_err(|e| failed(format!("cannot read stdin: {e}")))?;
+    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    if line.is_empty() || line.len() > PASSWORD_BYTES_MAX {
+        return Err(failed(format!("a password is a line of 1 to {PASSWORD_BYTES_MAX} bytes on stdin")));
+    }
+    Ok(Secret::new(line))
+}
+
+fn hash(password: &Secret) -> Result<String, Failure> {
+    hash_password(password).map_err(|e| failed(format!("cannot hash the password: {e}")))
+}
+
+/// A user, for programs.
+#[derive(Serialize)]
+struct Row {
+    user: String,
+    tokens: usize,
+    has_password: bool,
+    certificates: Vec<String>,
+    curve_keys: Vec<String>,
+    uids: Vec<u32>,
+}
+
+impl Row {
+    fn of(user: &User) -> Self {
+        let mut row = Row {
+            user: user.name().to_owned(),
+            tokens: 0,
+            has_password: false,
+            certificates: Vec::new(),
+            curve_keys: Vec::new(),
+            uids: Vec::new(),
+        };
+        for credential in user.credentials() {
+            match credential {
+                Credential::Token(_) => row.tokens += 1,
+                Credential::Password { .. } => row.has_password = true,
+                Credential::Certificate(name) => row.certificates.push(name.clone()),
+                Credential::CurveKey(key) => row.curve_keys.push(key.to_string()),
+                Credential::Uid(uid) => row.uids.push(*uid),
+            }
+        }
+        row
+    }
+
+    fn line(&self) -> String {
+        let count = |number: usize, what: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            more => Some(format!("{more} {what}s")),
+        };
+        let shows: Vec<String> = [
+            count(self.tokens, "token"),
+            self.has_password.then(|| "a password".to_owned()),
+            count(self.certificates.len(), "certificate name"),
+            count(self.curve_keys.len(), "CURVE key"),
+            count(self.uids.len(), "uid"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        format!(
+            "{:<24} {}\n",
+            printable(&self.user),
+            if shows.is_empty() { "-".to_owned() } else { shows.join(", ") }
+        )
+    }
+}
+
+fn list(args: &ListArgs) -> Result<Exit, Failure> {
+    let file = UsersFile::open_existing(&args.file.users)?;
+    for user in file.users().into_iter().flat_map(|users| users.iter()) {
+        let row = Row::of(user);
+        print(match args.output {
+            Format::Text => row.line(),
+            Format::Json => json_line(&row),
+        })?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn remove(args: &RemoveArgs) -> Result<Exit, Failure> {
+    let file = UsersFile::open_existing(&args.file.users)?;
+    if file.users().is_none_or(|users| users.get(&args.name).is_none()) {
+        return Err(no_such_user(&args.name));
+    }
+    file.replace(without_user(file.text(), &args.name))?;
+    Ok(Exit::Fine)
+}
+
+fn no_such_user(name: &str) -> Failure {
+    failed(format!("there is no user `{}`", printable(name)))
+}
+
+fn check(args: &CheckArgs) -> Result<Exit, Failure> {
+    let file = UsersFile::open_existing(&args.file.users)?;
+    let users = file.users().map_or(0, |users| users.iter().count());
+    print(format!("{}: {users} user{}\n", args.file.users.display(), if users == 1 { "" } else { "s" }))?;
+    Ok(Exit::Fine)
+}
+
+fn permissions(args: &PermissionsArgs) -> Result<Exit, Failure> {
+    let file = UsersFile::open_existing(&args.file.users)?;
+    let user =
+        file.users().and_then(|users| users.get(&args.name)).ok_or_else(|| no_such_user(&args.name))?;
+    let rights = user.rights();
+    let publish = args.publish.iter().map(|topic| Action::Publish(topic.as_bytes()));
+    let subscribe = args.subscribe.iter().map(Action::Subscribe);
+    let register = args.register.iter().map(Action::Register);
+    let questions: Vec<Action<'_>> = publish.chain(subscribe).chain(register).collect();
+    if questions.is_empty() {
+        print(rights.to_string())?;
+        return Ok(Exit::Fine);
+    }
+    let mut exit = Exit::Fine;
+    for action in questions {
+        let answer = match rights.permit(action) {
+            Verdict::Allowed => "yes",
+            Verdict::Refused => {
+                exit = Exit::Failed;
+                "no"
+            }
+        };
+        print(format!("{answer}: {action}\n"))?;
+    }
+    Ok(exit)
+}

@@ -1,0 +1,234 @@
+//! Users, as people run them: the file that `corecast user` makes, a broker that follows it, and clients that show tokens.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod running;
+mod watchdog;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use broker_process::{BrokerProcess, Transport, corecast};
+use corecast::{ClientConfig, Error, ErrorCode, ErrorKind, Event, Filter, Publisher, Subscriber, Token};
+use nix::sys::signal::Signal;
+use running::said;
+use tempfile::TempDir;
+
+/// Long enough for whatever is on its way; the watchdog ends what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with a file of users and their tokens.
+struct Team {
+    folder: TempDir,
+}
+
+impl Team {
+    /// A user `feeds`, who publishes prices, and a user `desk`, who hears them.
+    fn gather() -> Team {
+        let team = Team { folder: tempfile::tempdir().expect("a folder") };
+        team.add("feeds", &["--publish", "prices.>"]);
+        team.add("desk", &["--subscribe", "prices.>"]);
+        team
+    }
+
+    fn users(&self) -> PathBuf {
+        self.folder.path().join("users.toml")
+    }
+
+    /// `corecast user COMMAND --users FILE ARGS`.
+    fn user(&self, command: &str, args: &[&str]) -> Output {
+        let mut corecast = corecast();
+        corecast.args(["user", command, "--users"]).arg(self.users()).args(args);
+        corecast.output().expect("the command can be started")
+    }
+
+    /// Adds a user, or a token to one, and keeps the token in a file.
+    fn add(&self, name: &str, args: &[&str]) {
+        let added = self.user("add", &[&[name], args].concat());
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        fs::write(self.token_file(name), &added.stdout).expect("written");
+        fs::set_permissions(self.token_file(name), fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+
+    fn token_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.token"))
+    }
+
+    fn broker(&self) -> BrokerProcess {
+        let users = self.users().display().to_string();
+        BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--users", &users])
+    }
+
+    fn client(&self, broker: &BrokerProcess, name: &str) -> ClientConfig {
+        broker.client().token(Token::file(self.token_file(name)))
+    }
+}
+
+fn prices() -> [Filter; 1] {
+    [Filter::parse("prices.>").expect("a filter")]
+}
+
+fn assert_refused(error: &Error, code: ErrorCode, part: &str) {
+    assert_eq!(error.kind(), ErrorKind::Refused(code), "{error}");
+    assert!(error.to_string().contains(part), "{error}");
+}
+
+fn payload(subscriber: &mut Subscriber) -> Vec<u8> {
+    match subscriber.recv_timeout(PATIENCE).expect("it is well") {
+        Some(Event::Message(message)) => message.payload.to_vec(),
+        other => panic!("{other:?} in the place of a message"),
+    }
+}
+
+#[test]
+fn users_do_what_they_may_and_others_are_not_let_in() {
+    let _watchdog = watchdog::watch("users_do_what_they_may_and_others_are_not_let_in");
+    let team = Team::gather();
+    let broker = team.broker();
+    let mut desk = Subscriber::with_config(team.client(&broker, "desk"), &prices()).expect("a user");
+    let mut feeds = Publisher::with_config(team.client(&broker, "feeds")).expect("a user");
+    feeds.publish("prices.eur", b"1.08").expect("it is taken");
+    assert_eq!(payload(&mut desk), b"1.08");
+
+    let error = Subscriber::with_config(broker.client(), &prices()).expect_err("nobody");
+    assert_refused(&error, ErrorCode::Unauthenticated, "--token-file");
+    let wrong = broker.client().token(Token::new("corecast_of_nobody").expect("a token"));
+    let error = Subscriber::with_config(wrong, &prices()).expect_err("nobody");
+    assert_refused(&error, ErrorCode::Unauthenticated, "the token is not");
+    assert!(!error.to_string().contains("of_nobody") && !broker.log().contains("of_nobody"), "no secret");
+    let all = [Filter::parse(">").expect("a filter")];
+    let error = Subscriber::with_config(team.client(&broker, "desk"), &all).expect_err("too wide");
+    assert_refused(&error, ErrorCode::NotPermitted, "allowed: `prices.>`");
+    feeds.publish("news", b"").expect("it is on its way");
+    assert_refused(&feeds.flush(PATIENCE).expect_err("it may not"), ErrorCode::NotPermitted, "publish");
+    broker.until(|page| page.closes("not_permitted") == 2);
+    assert!(broker.log().contains("user=\"desk\""), "{}", broker.log());
+}
+
+#[test]
+fn the_commands_log_in_with_a_file_or_a_variable() {
+    let _watchdog = watchdog::watch("the_commands_log_in_with_a_file_or_a_variable");
+    let team = Team::gather();
+    let broker = team.broker();
+    let token = fs::read_to_string(team.token_file("feeds")).expect("a token");
+    let publish = |set: &[(&str, &str)], args: &[&str]| {
+        let mut command = corecast();
+        command.args(["pub", "--broker", broker.endpoint(), "prices.eur", "1"]).args(args);
+        command.envs(set.iter().copied()).output().expect("the command can be started")
+    };
+    let file = team.token_file("feeds").display().to_string();
+    for (set, args) in [
+        (&[("CORECAST_TOKEN", token.trim())][..], &[][..]),
+        (&[("CORECAST_TOKEN_FILE", file.as_str())], &[]),
+        (&[], &["--token-file", file.as_str()]),
+        (&[("CORECAST_TOKEN", "of_nobody")], &["--token-file", file.as_str()]),
+    ] {
+        assert!(publish(set, args).status.success(), "{set:?} {args:?}");
+    }
+    let said = said(&publish(&[], &[]), 1);
+    assert!(said.contains("--token-file or CORECAST_TOKEN"), "{said}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let output = publish(&[], &["--token-file", &file]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("chmod 0600") && !said.contains(token.trim()),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_reload_ends_those_that_are_no_users_any_more_and_nobody_else() {
+    let _watchdog = watchdog::watch("a_reload_ends_those_that_are_no_users_any_more_and_nobody_else");
+    let team = Team::gather();
+    team.add("other", &["--subscribe", "prices.>"]);
+    let broker = team.broker();
+    let subscriber = |name| {
+        // A token that is no file's is not tried again.
+        let token = fs::read_to_string(team.token_file(name)).expect("a token");
+        let config = broker.client().token(Token::new(&token).expect("a token"));
+        Subscriber::with_config(config, &prices()).expect("a user")
+    };
+    let (mut desk, mut other) = (subscriber("desk"), subscriber("other"));
+    let mut feeds = Publisher::with_config(team.client(&broker, "feeds")).expect("a user");
+
+    // At fault, and too open: nothing changes.
+    let good = fs::read_to_string(team.users()).expect("it is there");
+    fs::write(team.users(), &good[..good.len() - 1]).expect("written");
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_failed_total") == 1);
+    fs::write(team.users(), &good).expect("written");
+    fs::set_permissions(team.users(), fs::Permissions::from_mode(0o644)).expect("a mode");
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_failed_total") == 2);
+    fs::set_permissions(team.users(), fs::Permissions::from_mode(0o600)).expect("a mode");
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!((payload(&mut desk), payload(&mut other)), (b"before".to_vec(), b"before".to_vec()));
+
+    assert!(team.user("remove", &["desk"]).status.success());
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_total") == 1);
+    feeds.publish("prices.eur", b"after").expect("it is taken");
+    assert_eq!(payload(&mut other), b"after");
+    let error = desk.recv_timeout(PATIENCE).expect_err("it is no user any more");
+    assert_refused(&error, ErrorCode::Unauthenticated, "no longer");
+    assert!(broker.log().contains("nothing changes"), "{}", broker.log());
+}
+
+#[test]
+fn the_file_is_made_and_changed_by_the_command() {
+    let team = Team::gather();
+    let mode = fs::metadata(team.users()).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(team.users()).expect("it is there");
+    let token = fs::read_to_string(team.token_file("desk")).expect("a token");
+    assert!(!text.contains(token.trim()) && text.contains("sha256:"), "its hash alone");
+    let out = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(out(&team.user("check", &[])).ends_with("2 users\n"));
+    team.add("desk", &[]);
+    let listed = out(&team.user("list", &[]));
+    assert!(listed.contains("desk") && listed.contains("2 tokens"), "{listed}");
+    assert_eq!(team.user("add", &["desk", "--publish", "a"]).status.code(), Some(1), "it is there");
+    for (args, code, answer) in [
+        (&["desk", "--subscribe", "prices.*"][..], 0, "yes: subscribe to `prices.*`"),
+        (&["desk", "--subscribe", ">"], 1, "no: subscribe to `>`"),
+        (&["desk", "--publish", "prices.eur"], 1, "no: publish on"),
+        (&["desk"], 0, "subscribe  `prices.>`"),
+        (&["nobody"], 1, ""),
+    ] {
+        let output = team.user("permissions", args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(out(&output).contains(answer), "{args:?}: {}", out(&output));
+    }
+    assert!(team.user("remove", &["feeds"]).status.success());
+    assert_eq!(team.user("remove", &["feeds"]).status.code(), Some(1));
+    // The last one stays: a file without users would be none.
+    assert_eq!(team.user("remove", &["desk"]).status.code(), Some(1));
+    assert!(out(&team.user("check", &[])).ends_with("1 user\n"));
+}
+
+#[test]
+fn a_broker_that_other_hosts_reach_is_closed_unless_it_is_said_to_be_insecure() {
+    let _watchdog =
+        watchdog::watch("a_broker_that_other_hosts_reach_is_closed_unless_it_is_said_to_be_insecure");
+    let team = Team::gather();
+    let users = team.users().display().to_string();
+    let here = ["--listen", "tcp://127.0.0.1:0"];
+    for (args, part) in [
+        (&["--listen", "tcp://0.0.0.0:0"][..], "--listen: other hosts reach tcp://0.0.0.0:"),
+        (&["--listen", "tcp://*:0"], "--users FILE"),
+        (&["--listen", "tcp://0.0.0.0:0", "--users", &users], "read and changed on their way"),
+        (&[&here[..], &["--zmtp", "tcp://0.0.0.0:0"]].concat(), "--zmtp: other hosts"),
+        (&[&here[..], &["--metrics", "0.0.0.0:0"]].concat(), "--metrics: other hosts"),
+    ] {
+        let said = said(&running::run(&[&["broker", "--shards", "1"], args].concat()), 2);
+        assert!(said.contains(part) && said.contains("--insecure"), "{args:?}: {said}");
+    }
+    let broker =
+        BrokerProcess::start(Transport::Tcp, &["--shards", "1", "--zmtp", "tcp://0.0.0.0:0", "--insecure"]);
+    broker.until(|page| page.sum("corecast_insecure_listeners") == 1);
+    assert!(broker.log().contains("insecure tcp://0.0.0.0:"), "{}", broker.log());
+}
