@@ -29,6 +29,7 @@ need() {
             c++) echo "missing: c++, a C++ compiler for libFuzzer: apt-get install g++, dnf install gcc-c++, apk add g++" >&2 ;;
             cc) echo "missing: cc, a C compiler, and linker for Rust: apt-get install gcc, dnf install gcc, apk add gcc musl-dev" >&2 ;;
             make) echo "missing: make, which builds the allocator: apt-get install make, dnf install make, apk add make" >&2 ;;
+            openssl) echo "missing: openssl, which makes certificates: apt-get install openssl, dnf install openssl, apk add openssl" >&2 ;;
             python3) echo "missing: python3 (3.8 or newer): apt-get install python3, dnf install python3" >&2 ;;
             valgrind) echo "missing: valgrind, which counts instructions: apt-get install valgrind, dnf install valgrind, apk add valgrind" >&2 ;;
             *) echo "missing: $command" >&2 ;;

@@ -7,7 +7,8 @@ usage() {
 usage: scripts/test.sh [-h] [ARGUMENT...]
 
 Builds the commands and examples, which some tests run, and runs all tests. ARGUMENTs go to `cargo test`
-(scripts/test.sh --test wire). Needs a Rust toolchain, cc, make, python3 for the client written in Python, a package index
+(scripts/test.sh --test wire). Needs a Rust toolchain, cc, make, python3 for the client written in Python, openssl for
+its certificates and its client, a package index
 for pyzmq, which brings its own libzmq (scripts/python-env.sh puts it into the target folder, once), and a host that can
 run executors, which `corecast doctor` checks first. Comparisons with servers that are not installed are skipped, and
 their tests say so: scripts/peers.sh install gets them.
@@ -21,7 +22,7 @@ esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/needs.sh
 . scripts/needs.sh
-need cargo cc make python3
+need cargo cc make python3 openssl
 
 target=${CARGO_TARGET_DIR:-target}
 log=$target/test.log

@@ -24,6 +24,7 @@
 //! | `client` (default) | publishers and subscribers |
 //! | `stream` | subscribers as a `futures_core::Stream`: `Subscriber::into_stream` |
 //! | `broker` | `Broker`, its metrics, and the thread that serves them over HTTP |
+//! | `tls` | `tls://` endpoints, with the cryptography of rustls and ring |
 //! | `cli` | the `corecast` command |
 //! | `jemalloc` | the allocator of the command |
 //! | `internals` | the private modules, for tests and benchmarks; nothing in them is promised |
@@ -58,8 +59,14 @@
 
 // Clients, brokers and the command share one core, and each leaves a part of it unused. Built together they must not.
 #![cfg_attr(
-    not(all(feature = "client", feature = "broker", feature = "cli", feature = "internals")),
-    allow(dead_code, unreachable_pub, unused_imports)
+    not(all(
+        feature = "client",
+        feature = "broker",
+        feature = "tls",
+        feature = "cli",
+        feature = "internals"
+    )),
+    allow(dead_code, unreachable_code, unreachable_pub, unused_imports)
 )]
 
 // Its macro is for the modules below.
@@ -107,7 +114,10 @@ pub use registry::Mode;
 #[cfg(feature = "broker")]
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
-pub use transport::{ConnectConfig, Endpoint, ListenConfig};
+pub use transport::{
+    ClientCertificates, ConnectConfig, Endpoint, Fingerprint, ListenConfig, TlsClient, TlsClientFiles,
+    TlsServer, TlsServerFiles,
+};
 
 pub use corecast_executors::{CoreSet, Idle};
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 mod access;
 mod client;
+mod tls;
 
 pub use access::*;
 pub use client::*;
+pub use tls::*;
 
 // ---------------------------------------------------------------- Frames
 

@@ -171,7 +171,8 @@ fn limits_has_every_limit_with_its_value() {
             CONTROL_BYTES_MAX JOINED_ANSWERS_BYTES_MAX EGRESS_ITEM_BYTES GAP_BYTES_MAX NEWS_BYTES_AHEAD REGISTRY_BYTES_MAX REGISTRATION_BYTES_MAX ZMTP_COMMAND_BYTES_MAX
             ZMTP_IDENTITY_BYTES_MAX ZMTP_PING_CONTEXT_BYTES_MAX ZMTP_SKIPPED_BYTES_MAX ZMTP_UPSTREAM_BYTES_MAX FLUSH_BYTES_PER_VISIT ROUTE_CACHE_TOPIC_BYTES_MAX FRAME_BYTES_PER_SEC_MIN PUBLISH_BYTES_MAX CLIENT_QUEUE_BYTES_DEFAULT CLIENT_QUEUE_BYTES_FREED
             EVENT_BYTES_PER_HANDOVER PUBLISH_BYTES_AHEAD HTTP_HEAD_BYTES_MAX WELCOME_BYTES_MAX PARCEL_BYTES_MAX PARCELS_AHEAD_BYTES_MAX
-            USERS_FILE_BYTES_MAX TOKEN_BYTES_MAX USER_NAME_BYTES_MAX PASSWORD_BYTES_MAX PASSWORD_MEMORY_BYTES_MAX;
+            USERS_FILE_BYTES_MAX TOKEN_BYTES_MAX USER_NAME_BYTES_MAX PASSWORD_BYTES_MAX PASSWORD_MEMORY_BYTES_MAX TLS_UNSENT_BYTES_MAX TLS_HANDSHAKE_BYTES_MAX
+            PEM_FILE_BYTES_MAX;
         count: TOPIC_LEVELS_MAX RUN_MESSAGES_MAX READS_PER_FLUSH_MAX MESSAGES_PER_TURN_MAX EGRESS_FRAMES_MAX_DEFAULT GAP_TOPICS_MAX SEND_SLICES_MAX
             FLUSH_SESSIONS_PER_TURN LOW_WATER_DIVISOR SUBSCRIPTIONS_PER_SESSION_MAX GROUP_FILTERS_MAX
             WATCHES_PER_SESSION_MAX SESSIONS_PER_SHARD_MAX REFUSALS_PER_SHARD_MAX ROUTE_CACHE_MAX ROUTE_LOOK_TICKS
@@ -192,7 +193,9 @@ fn limits_has_every_limit_with_its_value() {
         let row = format!("| `{name}` | {value} | ");
         assert!(page.contains(&row), "no row begins with {row}");
     }
-    let source = ["src/limits.rs", "src/limits/access.rs", "src/limits/client.rs"].map(self::page).concat();
+    let source = ["src/limits.rs", "src/limits/access.rs", "src/limits/client.rs", "src/limits/tls.rs"]
+        .map(self::page)
+        .concat();
     let declared = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
     for name in declared {
         assert!(rows.iter().any(|(row, _)| *row == name), "{name} is new: add it here and to the page");
@@ -227,7 +230,7 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/DEPENDENCIES.md",
@@ -238,6 +241,7 @@ const PAGES: [&str; 12] = [
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
     "docs/REPORT.md",
+    "docs/TLS.md",
     "docs/TOPICS.md",
     "docs/ZMTP.md",
 ];

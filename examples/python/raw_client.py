@@ -5,13 +5,14 @@
     raw_client.py pub BROKER TOPIC MESSAGE...   waits for a subscriber, publishes, ends when the broker has taken all
     raw_client.py decode                        reads frames as hex, one per line, and prints them
 
-BROKER is tcp://HOST:PORT or uds://PATH. Not a library: it shows the protocol in little code. `sub` also receives from
+BROKER is tcp://HOST:PORT, tls://HOST:PORT or uds://PATH. Not a library: it shows the protocol in little code. `sub` also receives from
 direct publishers; `pub` always goes through the broker.
 """
 
 import queue
 import random
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -184,11 +185,15 @@ def connect(endpoint):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(endpoint[len("uds://") :])
         return connection
-    if not endpoint.startswith("tcp://"):
-        raise ProtocolError(f"{endpoint} is no endpoint: tcp://HOST:PORT or uds://PATH")
+    if not endpoint.startswith(("tcp://", "tls://")):
+        raise ProtocolError(f"{endpoint} is no endpoint: tcp://HOST:PORT, tls://HOST:PORT or uds://PATH")
     host, port = endpoint[len("tcp://") :].rsplit(":", 1)
-    connection = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+    host = host.strip("[]")
+    connection = socket.create_connection((host, int(port)), timeout=5)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if endpoint.startswith("tls://"):
+        # Trusts what OpenSSL trusts here: SSL_CERT_FILE names another authority.
+        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
     return connection
 
 

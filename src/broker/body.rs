@@ -70,6 +70,7 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                 // Whoever changes them may have gone.
                 let _ = followed.try_send(());
             }
+            Some(Item::Certificate(tls)) => runtime.placement.set_certificate(&tls),
             Some(Item::Drain { time, report }) => {
                 begin_drain(&runtime, time);
                 break Some(report);

@@ -28,8 +28,8 @@ configuration! {
     #[derive(Clone, Debug)]
     #[non_exhaustive]
     pub struct BrokerConfig {
-        /// Address to listen on: tcp://HOST:PORT, with * as HOST for all addresses of this host, or uds://PATH;
-        /// repeatable or comma-separated.
+        /// Address to listen on: tcp://HOST:PORT or tls://HOST:PORT, with * as HOST for all addresses of this host, or
+        /// uds://PATH; repeatable or comma-separated.
         listen (into): Vec<Endpoint> = vec![Endpoint::default()], option("listen", "URL", List<Plain>);
 
         /// Address for ZeroMQ clients, publishers and subscribers alike: tcp://HOST:PORT or ipc://PATH; repeatable or
@@ -114,6 +114,7 @@ impl BrokerConfig {
                 format!("{shards} is not a number from 1 to {SHARDS_MAX}"),
             ));
         }
+        self.validate_tls()?;
         self.modes()?;
         self.validate_sizes()?;
         for (field, time, least) in
@@ -124,6 +125,34 @@ impl BrokerConfig {
             }
         }
         Ok(())
+    }
+
+    /// Checks that whatever is to be encrypted can be, and the other way round.
+    fn validate_tls(&self) -> Result<()> {
+        let is_tls = |endpoint: &&Endpoint| endpoint.is_encrypted();
+        for (field, endpoints) in
+            [("zmtp", &self.zmtp), ("zmtp_xsub", &self.zmtp_xsub), ("zmtp_xpub", &self.zmtp_xpub)]
+        {
+            if let Some(endpoint) = endpoints.iter().find(is_tls) {
+                return Err(Error::of_field(
+                    field,
+                    format!("{endpoint} is for --listen: ZeroMQ speaks no TLS"),
+                ));
+            }
+        }
+        match (self.listen.iter().find(is_tls), &self.listeners.tls) {
+            (Some(endpoint), None) => Err(Error::of_field(
+                "listen",
+                format!(
+                    "{endpoint} needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them"
+                ),
+            )),
+            (None, Some(_)) => Err(Error::of_field(
+                "tls_cert",
+                "it is of no use: no address to listen on is tls://HOST:PORT; write --listen tls://HOST:PORT",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that queues and frames fit each other.
@@ -233,9 +262,12 @@ mod tests {
         BrokerConfig::default().validate().unwrap();
         BrokerConfig::default().frame_bytes_max(FRAME_BYTES_MAX_LEAST).validate().unwrap();
         let default = BrokerConfig::default;
+        let tls: Endpoint = "tls://127.0.0.1:0".parse().unwrap();
         let rule = (Filter::parse("a").unwrap(), Mode::Direct);
         let wrong = [
             ("listen", default().listen([])),
+            ("listen", default().listen([tls.clone()])),
+            ("zmtp", default().zmtp([tls])),
             ("shards", default().shards(0)),
             ("shards", default().shards(SHARDS_MAX + 1)),
             ("egress_bytes_max", default().egress_bytes_max(1 << 20)),

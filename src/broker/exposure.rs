@@ -60,7 +60,9 @@ impl Exposed {
             Lack::Users => {
                 "say who may do what with --users FILE (`corecast user add --help`), listen on 127.0.0.1 or a Unix socket"
             }
-            Lack::Encryption => "listen on 127.0.0.1 or a Unix socket",
+            Lack::Encryption => {
+                "listen on tls://HOST:PORT (`corecast cert --help`), 127.0.0.1 or a Unix socket"
+            }
         };
         let text =
             format!("other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure");

@@ -114,6 +114,9 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
         return Turn::More;
     }
     let mut shard = runtime.shard.borrow_mut();
+    if let Some(names) = connection.stream.take_peer_names() {
+        shard.on_shown(connection.id, Proof::Certificate(names));
+    }
     let begun = match connection.door {
         Door::Native | Door::Relay(_) | Door::Local => {
             ingest(&mut shard, connection.id, &mut reader, slab, spans)

@@ -65,7 +65,11 @@ fn take(runtime: &Rc<Runtime>, from: Neighbour, item: Item) {
             runtime.stir();
             runtime.placement.session_left(shard);
         }
-        Item::Listen { .. } | Item::Begin(_) | Item::Permissions { .. } | Item::Drain { .. } => {
+        Item::Listen { .. }
+        | Item::Begin(_)
+        | Item::Permissions { .. }
+        | Item::Certificate(_)
+        | Item::Drain { .. } => {
             unreachable!("commands come from outside")
         }
     }

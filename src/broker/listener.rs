@@ -17,9 +17,9 @@ use crate::transport::{AcceptQueue, Accepted};
 
 /// Accepts on one listener until `acceptor` is told to stop.
 pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: Rc<Acceptor>) {
-    let Acceptor { stop, room } = &*acceptor;
+    let Acceptor { stop, room, certificate } = &*acceptor;
     let Listener { socket, endpoint, door } = listener;
-    let queue = match socket.adopt() {
+    let mut queue = match socket.adopt() {
         Ok(queue) => queue,
         Err(error) => return warn!(%endpoint, %error, "cannot listen"),
     };
@@ -29,6 +29,9 @@ pub(super) async fn accept(runtime: Rc<Runtime>, listener: Listener, acceptor: R
             Either::Left(Ok(())) => {}
             Either::Left(Err(error)) => return warn!(%endpoint, %error, "the listener failed"),
             Either::Right(()) => return,
+        }
+        if let Some(certificate) = certificate.take() {
+            queue.set_certificate(&certificate);
         }
         let (accepted, failed) = accept_turn(&runtime, &queue, door).await;
         if accepted > 0 {

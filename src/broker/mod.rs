@@ -72,7 +72,7 @@ use crate::auth::Permissions;
 use crate::carrier::LinkItem;
 use crate::ids::ShardId;
 use crate::shard::Door;
-use crate::transport::{Accepted, Endpoint, ListeningSocket};
+use crate::transport::{Accepted, Endpoint, ListeningSocket, TlsServer};
 
 /// An item on a link between the executors of a broker, or on the commands link of one.
 pub(crate) enum Item {
@@ -101,6 +101,8 @@ pub(crate) enum Item {
         /// The link for the answer, when nobody has or gets anything that they forbid.
         followed: Link<()>,
     },
+    /// To the first shard: connections that come over TLS from now on get this certificate.
+    Certificate(TlsServer),
     /// Stop: drain for so long, then end.
     Drain {
         /// The drain timeout.

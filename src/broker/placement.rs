@@ -1,12 +1,13 @@
 //! The numbers of sessions by which connections are placed, and the acceptors that wait for room. On the first shard
 //! only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use corecast_executors::Wake;
 
 use crate::ids::ShardId;
+use crate::transport::TlsServer;
 
 /// The number of sessions of each shard, as far as the acceptors know, and these acceptors.
 pub(super) struct Placement {
@@ -29,6 +30,8 @@ pub(super) struct Acceptor {
     pub(super) stop: Wake,
     /// Raised when a session has ended, so that a descriptor may be free.
     pub(super) room: Wake,
+    /// A certificate for the connections that come from now on.
+    pub(super) certificate: Cell<Option<TlsServer>>,
 }
 
 impl Placement {
@@ -61,6 +64,11 @@ impl Placement {
         let acceptor = Rc::<Acceptor>::default();
         self.acceptors.borrow_mut().push(Rc::clone(&acceptor));
         acceptor
+    }
+
+    /// Gives all acceptors this certificate.
+    pub(super) fn set_certificate(&self, tls: &TlsServer) {
+        self.acceptors.borrow().iter().for_each(|acceptor| acceptor.certificate.set(Some(tls.clone())));
     }
 
     pub(super) fn stop_acceptors(&self) {

@@ -18,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
-use crate::telemetry::{Pulse, count_reload, note_insecure};
-use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile};
+use crate::telemetry::{Pulse, count_reload, export_certificate, note_insecure};
+use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile, TlsServer};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
 pub struct Broker {
@@ -69,6 +69,9 @@ impl Broker {
         }
         let insecure = check_exposure(&exposed, permissions.users().is_some(), config.insecure)?;
         note_insecure(&insecure);
+        if let Some(tls) = &config.listeners.tls {
+            export_certificate(tls.expires_at());
+        }
         let control = ControlThread::start(&cores[..shards.min(cores.len())])?;
         let pool_config = PoolConfig {
             name: "corecast".to_owned(),
@@ -164,6 +167,19 @@ impl Broker {
     /// [`BrokerConfig::insecure`].
     pub fn insecure(&self) -> &[String] {
         &self.insecure
+    }
+
+    /// Changes the certificate of `tls://` listeners, and the authorities of their clients' certificates: for connections
+    /// that come from now on. Sessions that are there stay.
+    ///
+    /// # Errors
+    /// `Executor` when the first executor has ended.
+    pub fn set_certificate(&self, tls: &TlsServer) -> Result<()> {
+        let ended = || Error::new(ErrorKind::Executor, "the first executor of the broker has ended");
+        let pool = self.pool.as_ref().ok_or_else(ended)?;
+        pool.commands(ShardId(0)).send_blocking(Item::Certificate(tls.clone())).map_err(|_| ended())?;
+        export_certificate(tls.expires_at());
+        Ok(())
     }
 
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever

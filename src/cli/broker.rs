@@ -21,7 +21,7 @@ use crate::config::{One, Optional, Plain, TimeSpan};
 use crate::control::{HttpServer, Pages};
 use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
-use crate::{Endpoint, ListenConfig};
+use crate::{Endpoint, ListenConfig, TlsServerFiles};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,13 +30,15 @@ Examples:
   corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
+  corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key   # see `corecast cert`
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
   corecast broker --mode-rule 'video.>=direct'              # video goes direct, all else through the broker
 
 Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \
 that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1. \
-With --users, SIGHUP does not stop it: the file is read again, and sessions that may no longer do what they do are ended.";
+With --users or --tls-cert, SIGHUP does not stop it: their files are read again, sessions that may no longer do what they do \
+are ended, and connections from then on get the new certificate.";
 
 /// Run the broker, with one shard per core.
 #[derive(Args, Debug)]
@@ -47,6 +49,9 @@ pub(super) struct BrokerArgs {
 
     #[command(flatten)]
     listeners: Settings<ListenConfig>,
+
+    #[command(flatten)]
+    tls: Settings<TlsServerFiles>,
 
     #[command(flatten)]
     serving: Settings<Serving>,
@@ -69,7 +74,9 @@ configuration! {
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
-    let config = args.config.0.listeners(args.listeners.0);
+    let certificate = args.tls.0;
+    let listeners = args.listeners.0.tls(certificate.read()?);
+    let config = args.config.0.listeners(listeners);
     let Serving { drain_timeout, metrics } = args.serving.0;
     config.validate()?;
     for (filter, meant) in
@@ -80,7 +87,9 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
         );
     }
     let (news_link, mut news) = link(NEWS_MAX);
-    let reloads = config.users.is_some().then(|| Arc::new(AtomicBool::new(false)));
+    let has_users = config.users.is_some();
+    let has_files = has_users || config.listeners.tls.is_some();
+    let reloads = has_files.then(|| Arc::new(AtomicBool::new(false)));
     wait_for_signals(news_link.clone(), reloads.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
@@ -101,10 +110,10 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     announce(ready.line(args.output), news_link)?;
     let served = until_asked_to_stop(&mut news, || {
         if let Some(pending) = &reloads {
-            // Before the file is read: another signal may come meanwhile.
+            // Before the files are read: another signal may come meanwhile.
             pending.store(false, Ordering::SeqCst);
         }
-        reload(&broker);
+        reload(&broker, has_users, &certificate);
     });
     if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", drain_timeout);
@@ -142,11 +151,26 @@ fn until_asked_to_stop(news: &mut Inbox<News>, reload: impl Fn()) -> Result<(), 
     }
 }
 
-/// Reads the file of users again. One that is at fault changes nothing.
-fn reload(broker: &Broker) {
-    match broker.reload() {
-        Ok(()) => tracing::info!("the file of users is read again, and followed"),
-        Err(error) => tracing::error!("the file of users is not read again, and nothing changes: {error}"),
+/// Reads the file of users and those of the certificate again. One that is at fault changes nothing.
+fn reload(broker: &Broker, has_users: bool, certificate: &TlsServerFiles) {
+    let tls = match certificate.read() {
+        Ok(tls) => tls,
+        Err(error) => {
+            return tracing::error!("the certificate is not read again, and nothing changes: {error}");
+        }
+    };
+    if has_users {
+        match broker.reload() {
+            Ok(()) => tracing::info!("the file of users is read again, and followed"),
+            Err(error) => {
+                return tracing::error!("the file of users is not read again, and nothing changes: {error}");
+            }
+        }
+    }
+    let Some(tls) = tls else { return };
+    match broker.set_certificate(&tls) {
+        Ok(()) => tracing::info!("the certificate is read again, for connections from now on"),
+        Err(error) => tracing::error!("the certificate is not followed: {error}"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `corecast doctor`: says what this host allows, and what to change.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level, pause, spawn_plain};
@@ -11,15 +12,20 @@ use super::{Exit, Failure};
 use crate::config::TimeSpan;
 use crate::limits::SHARDS_MAX;
 use crate::printable::printable_json;
+use crate::transport::CertificateFacts;
 
 const EXAMPLES: &str = "\
 Examples:
   corecast doctor
   corecast doctor --cores 0-15 --open-files 20000
+  corecast doctor --tls-cert server.pem            # and how long it is valid
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 
 The exit code is 1 if a finding is an error. Jitter is how long this machine takes the CPU away from a thread that only \
 reads the clock: no latency can be better than that.";
+
+/// Validity that a certificate should have left: time for people to notice.
+const CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(30 * 86_400);
 
 /// The time between two reports of progress.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
@@ -40,6 +46,10 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "N")]
     open_files: Option<u64>,
 
+    /// Certificate of tls:// listeners: a PEM file.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
     /// Duration of the jitter measurement.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(1)))]
     jitter: TimeSpan,
@@ -57,7 +67,8 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
         jitter: args.jitter.0,
     };
     tell_of_long_measurement(args.jitter.0);
-    let findings = check.run();
+    let mut findings = check.run();
+    findings.extend(args.tls_cert.as_deref().map(certificate));
     match args.output {
         Format::Text => print(table(&findings))?,
         Format::Json => print(json(&findings)?)?,
@@ -65,6 +76,34 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     let wrong = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if wrong { Exit::Failed } else { Exit::Fine })
 }
+
+/// The finding on a certificate: whether it is valid, and for how long.
+fn certificate(path: &Path) -> Finding {
+    let finding = |level, found: String, fix: &str| {
+        let fix = (level != Level::Ok).then(|| fix.to_owned());
+        Finding { name: "certificate", level, found, fix }
+    };
+    let facts = match CertificateFacts::read("tls_cert", path) {
+        Ok(facts) => facts,
+        Err(error) => {
+            return finding(
+                Level::Error,
+                error.without_field().to_string(),
+                "name a PEM file of a certificate",
+            );
+        }
+    };
+    let now = SystemTime::now();
+    if let Some(why) = facts.why_not_valid(now) {
+        return finding(Level::Error, format!("{}: {why}", path.display()), RENEW);
+    }
+    let left = facts.ends_at.duration_since(now).unwrap_or_default();
+    let level = if left < CERTIFICATE_LEFT_MIN { Level::Warning } else { Level::Ok };
+    let names = if facts.names.is_empty() { "no host".to_owned() } else { facts.names.join(", ") };
+    finding(level, format!("valid for {} more days, for {names}", left.as_secs() / 86_400), RENEW)
+}
+
+const RENEW: &str = "make another, such as with `corecast cert server`, and have the broker read it";
 
 /// Reports on stderr how far a long measurement has come: nothing else is printed before its end.
 fn tell_of_long_measurement(whole: Duration) {

@@ -10,6 +10,8 @@
 //! | `http_address`, `utc` | forms of an address and of a time |
 
 mod broker;
+mod certificate;
+mod client_args;
 mod completions;
 mod doctor;
 mod environment;
@@ -76,6 +78,7 @@ enum Command {
     Sub(subscribe::SubArgs),
     Registry(registry::RegistryArgs),
     User(user::UserArgs),
+    Cert(certificate::CertArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -109,8 +112,10 @@ const EXIT_STATUS: &[(u8, &str)] = &[
 ];
 
 /// The variables of this command.
-const VARIABLES: Variables =
-    Variables { prefix: "CORECAST", shared: &["broker", "token-file", "log-level", "log-format"] };
+const VARIABLES: Variables = Variables {
+    prefix: "CORECAST",
+    shared: &["broker", "token-file", "ca", "pin", "cert", "key", "log-level", "log-format"],
+};
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
 pub fn command() -> clap::Command {
@@ -158,6 +163,7 @@ impl Cli {
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
             Command::User(args) => user::run(args),
+            Command::Cert(args) => certificate::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

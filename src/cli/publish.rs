@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::client_args::ClientArgs;
 use super::interrupt::Interrupt;
 use super::pace::Pace;
 use super::payloads::{Lines, Payloads};
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::config::{Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 use crate::limits::{FRAME_BYTES_MAX_LIMIT, INTERRUPTED_MAX};
-use crate::{ClientConfig, DirectConfig, Error, ErrorKind, ListenConfig, Publisher, Topic};
+use crate::{DirectConfig, Error, ErrorKind, ListenConfig, Publisher, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,7 +78,7 @@ pub(super) struct PubArgs {
     listeners: Settings<ListenConfig>,
 
     #[command(flatten)]
-    client: Settings<ClientConfig>,
+    client: ClientArgs,
 }
 
 impl PubArgs {
@@ -111,7 +112,7 @@ pub(super) fn run(mut args: PubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(INTERRUPTED_MAX, Some(TOO_LATE))?;
     let payloads = args.payloads(&interrupt)?;
     let timeout = args.timeout.0;
-    let client = args.client.clone().with_token()?;
+    let client = args.client.clone().config()?;
     let tried = client.connect_timeout.min(timeout);
     let direct = args.direct.0.clone().listeners(args.listeners.0.clone());
     let config = client.name("corecast-pub").connect_timeout(tried).publish_timeout(timeout).direct(direct);

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
+use super::client_args::ClientArgs;
 use super::interrupt::{LAST_LINE_TIME, OUTPUT_LOST, TimeLimit, end_on_signals};
 use super::output::{Format, json_line, note, print};
-use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::printable::printable;
-use crate::{ClientConfig, Listed, PublisherChange, RegistryView};
+use crate::{Listed, PublisherChange, RegistryView};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(super) struct RegistryArgs {
     output: Format,
 
     #[command(flatten)]
-    client: Settings<ClientConfig>,
+    client: ClientArgs,
 }
 
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
@@ -56,7 +56,7 @@ pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {
     }
     let time = args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0);
     let tried = if args.watch { time.min(CONNECT_TIMEOUT_DEFAULT) } else { time };
-    let config = args.client.with_token()?.name("corecast-registry").connect_timeout(tried);
+    let config = args.client.config()?.name("corecast-registry").connect_timeout(tried);
     let connected = RegistryView::with_config(config);
     // A stdout that nobody reads does not hold it up for longer.
     let over = deadline.filter(|_| args.watch);

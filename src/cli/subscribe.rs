@@ -7,15 +7,15 @@ use std::time::Instant;
 use clap::Args;
 use corecast_executors::{Either, Inbox, WaitIsOver, first, link, watch_reader};
 
+use super::client_args::ClientArgs;
 use super::event_writer::{EventFormat, EventWriter};
 use super::interrupt::{Interrupt, LAST_LINE_TIME, OUTPUT_LOST, TimeLimit};
 use super::output::{note, write_failed};
-use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::telemetry::StderrData;
-use crate::{ClientConfig, Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
+use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +65,7 @@ pub(super) struct SubArgs {
     overflow: Option<OverflowPolicy>,
 
     #[command(flatten)]
-    client: Settings<ClientConfig>,
+    client: ClientArgs,
 }
 
 pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
@@ -79,8 +79,7 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
     let tried =
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
-    let config =
-        args.client.with_token()?.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
+    let config = args.client.config()?.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
     let config = config.sessions(Sessions::PerSubscriber);
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));

@@ -1,6 +1,8 @@
 //! One shard: a router of events to the parts that own its state. Synchronous, without I/O: each `on_…` takes what happened
 //! and leaves what is to be done in the [`Outbox`]. Pumps call it for real sockets, simulations for none.
 
+use std::sync::Arc;
+
 use corecast_executors::MonotonicNs;
 
 use super::aftermath::Aftermath;
@@ -25,7 +27,7 @@ use super::succession::Succession;
 use super::upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
-use crate::auth::{Identity, Permissions};
+use crate::auth::{Identity, Permissions, Proof};
 use crate::carrier::LinkItem;
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, ShardId};
@@ -173,6 +175,15 @@ impl Shard {
             self.settle();
         }
         Some(id)
+    }
+
+    /// The handshake of a session's connection has shown this of its peer, which has said nothing yet: it is judged by it when
+    /// its session opens.
+    pub fn on_shown(&mut self, id: SessionId, shown: Proof) {
+        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        if let (Phase::Greeting, Identity::Anonymous(address)) = (session.phase, &session.identity) {
+            session.identity = Identity::Shown(Arc::new(shown), *address);
+        }
     }
 
     /// The peer's greeting is whole and offers these features, or cannot become one.

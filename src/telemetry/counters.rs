@@ -1,6 +1,8 @@
 //! Owns the list of every counter, gauge and histogram of the broker. The logic of a shard counts in its own
 //! [`ShardCounters`], plain integers without atomics or clock; its ticks pass changes on to [`Exported`].
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use corecast_executors::ShardId;
 use metrics::{SharedString, Unit};
 
@@ -41,6 +43,14 @@ const BUILD_INFO: Metric = Metric {
     kind: MetricKind::Gauge,
     unit: Unit::Count,
     help: "Always 1; its label says the version of the broker.",
+};
+
+/// The end of the validity of a broker's certificate. It has no shard.
+const CERTIFICATE_EXPIRY: Metric = Metric {
+    name: "corecast_tls_certificate_expiry_timestamp_seconds",
+    kind: MetricKind::Gauge,
+    unit: Unit::Seconds,
+    help: "End of the validity of the certificate of tls:// listeners, in Unix time; absent without one.",
 };
 
 macro_rules! list {
@@ -166,7 +176,7 @@ const RELOADS_FAILED: Metric = Metric {
 
 /// Metrics of the whole process, not of a shard.
 pub const PROCESS_METRICS: &[Metric] =
-    &[LOG_LINES_DROPPED, BUILD_INFO, INSECURE_LISTENERS, RELOADS, RELOADS_FAILED];
+    &[LOG_LINES_DROPPED, BUILD_INFO, CERTIFICATE_EXPIRY, INSECURE_LISTENERS, RELOADS, RELOADS_FAILED];
 
 /// Exports the figures of the process to the installed recorder, just before somebody reads them.
 pub(super) fn flush_process() {
@@ -176,6 +186,12 @@ pub(super) fn flush_process() {
     metrics::counter!(RELOADS.name).absolute(done);
     metrics::counter!(RELOADS_FAILED.name).absolute(failed);
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Exports the end of the validity of a certificate to the installed recorder.
+pub fn export_certificate(expires_at: SystemTime) {
+    let unix_s = expires_at.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+    metrics::gauge!(CERTIFICATE_EXPIRY.name).set(unix_s);
 }
 
 impl std::fmt::Debug for Exported {

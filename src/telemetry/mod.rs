@@ -26,6 +26,8 @@ mod protection;
 mod pulse;
 mod stderr;
 
+#[cfg(feature = "broker")]
+pub use counters::export_certificate;
 pub use counters::{Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters};
 pub use labels::{By, CloseReason, DropReason, Label};
 pub use log2::Log2Histogram;

@@ -10,6 +10,7 @@ use corecast_executors::{OpenFilesRoom, ReadySocket};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::stream::{Stream, StreamKind};
+use super::tls::TlsServer;
 
 /// A listener at one address, before any executor accepts on it.
 #[derive(Debug)]
@@ -80,6 +81,13 @@ impl AcceptQueue {
         room.free_max > room.reserved
     }
 
+    /// Makes this the certificate of the connections that it takes from now on, if they are encrypted.
+    pub fn set_certificate(&mut self, tls: &TlsServer) {
+        if self.kind.is_encrypted() {
+            self.kind = StreamKind::of_server(tls);
+        }
+    }
+
     /// Takes the connection that has waited longest. `None`: there is none now, or it was reset while it waited.
     ///
     /// # Errors
@@ -90,7 +98,7 @@ impl AcceptQueue {
             // A socket that cannot be tuned is one that has ended; its pump will notice.
             let _ = SockRef::from(&fd).set_tcp_nodelay(true);
         }
-        Ok(Some(Accepted { fd, is_tcp: self.is_tcp, kind: self.kind }))
+        Ok(Some(Accepted { fd, is_tcp: self.is_tcp, kind: self.kind.clone() }))
     }
 }
 

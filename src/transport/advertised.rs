@@ -11,7 +11,7 @@ impl Endpoint {
     /// that others reach too, or a socket file beside this one, with `.name` behind its path.
     pub(crate) fn beside(&self, local_ip: Option<IpAddr>, name: &impl Display) -> Endpoint {
         match self {
-            Endpoint::Tcp { .. } => {
+            Endpoint::Tcp { .. } | Endpoint::Tls { .. } => {
                 let host = local_ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
                 Endpoint::Tcp { host, port: 0 }
             }
@@ -27,8 +27,8 @@ impl Endpoint {
     pub(crate) fn seen_by_others(self, listens_on: &Endpoint) -> Endpoint {
         let is_abstract = self.is_abstract();
         match (self, listens_on) {
-            (Endpoint::Tcp { host, port: 0 }, Endpoint::Tcp { port, .. }) => {
-                Endpoint::Tcp { host, port: *port }
+            (advertised, at) if advertised.port() == Some(0) && at.port().is_some() => {
+                advertised.with_port(at.port().unwrap_or_default())
             }
             (Endpoint::Uds { path }, _) if !is_abstract => {
                 // To whoever is in another directory.
@@ -40,13 +40,13 @@ impl Endpoint {
 
     /// The reason why nobody could connect to this endpoint as written, if it shows.
     pub(crate) fn why_nobody_could_connect(&self) -> Option<String> {
-        let Endpoint::Tcp { port, .. } = self else { return None };
+        let port = self.port()?;
         if self.is_any_host() {
             return Some(format!(
                 "{self} stands for every address of a host, and cannot be connected to: advertise one of them"
             ));
         }
-        (*port == 0).then(|| format!("{self} has no port to connect to"))
+        (port == 0).then(|| format!("{self} has no port to connect to"))
     }
 }
 

@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::address::Address;
-use super::endpoint::Endpoint;
-use super::stream::Stream;
+use super::endpoint::{ANY_HOST, Endpoint};
+use super::stream::{Stream, StreamKind};
+use super::tls::TlsClient;
 use crate::error::{Error, ErrorKind};
 use crate::limits::CONNECT_ATTEMPT_DEFAULT;
 
@@ -24,14 +25,17 @@ configuration! {
         /// The time that the look-up of a name may take, and then the attempt at each of its addresses. It should be
         /// longer than a round trip.
         attempt_timeout: Duration = CONNECT_ATTEMPT_DEFAULT;
+
+        /// Trust in the other ends of `tls://` connections; `None`: the authorities that this host trusts.
+        tls (into): Option<TlsClient> = None;
     }
 }
 
 /// The reason why there is no connection to an endpoint.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// Its addresses are unknown.
-    NotFound(Error),
+    /// It cannot be tried: its addresses are unknown, or nothing is there to trust it by.
+    Untried(Error),
     /// None of its addresses answers.
     Unanswered {
         /// The address that was tried last; none for a Unix socket.
@@ -45,7 +49,7 @@ impl ConnectError {
     /// The error where a broker was to be found at the endpoint, with advice.
     pub fn at_broker(self, endpoint: &Endpoint) -> Error {
         match self {
-            ConnectError::NotFound(error) => error,
+            ConnectError::Untried(error) => error,
             ConnectError::Unanswered { address, source } => endpoint.unreachable(address, &source),
         }
     }
@@ -53,7 +57,7 @@ impl ConnectError {
     /// The error where `peer`, which is no broker, was to be found at the endpoint.
     pub fn at_peer(self, peer: &impl fmt::Display, endpoint: &Endpoint) -> Error {
         match self {
-            ConnectError::NotFound(error) => error,
+            ConnectError::Untried(error) => error,
             ConnectError::Unanswered { address, source } => {
                 endpoint.barred(address, &source).unwrap_or_else(|| {
                     let text = format!("{peer} does not answer at {}: {source}", endpoint.at(address));
@@ -76,14 +80,15 @@ pub async fn connect<'a>(
     time: impl Fn(Duration) -> Until<'a>,
 ) -> Result<Stream, ConnectError> {
     let attempt = || time(config.attempt_timeout);
+    let kind = outgoing_kind(endpoint, config).await.map_err(ConnectError::Untried)?;
     let addresses = match first(endpoint.connect_addresses(), attempt()).await {
-        Either::Left(addresses) => addresses.map_err(ConnectError::NotFound)?,
-        Either::Right(()) => return Err(ConnectError::NotFound(endpoint.not_looked_up())),
+        Either::Left(addresses) => addresses.map_err(ConnectError::Untried)?,
+        Either::Right(()) => return Err(ConnectError::Untried(endpoint.not_looked_up())),
     };
     let nowhere = io::ErrorKind::AddrNotAvailable.into();
     let mut failed = ConnectError::Unanswered { address: None, source: nowhere };
     for address in &addresses {
-        match connect_to(endpoint, address, attempt()).await {
+        match connect_to(address, kind.clone(), attempt()).await {
             Ok(stream) => return Ok(stream),
             Err(source) => failed = ConnectError::Unanswered { address: address.sock().as_socket(), source },
         }
@@ -91,15 +96,29 @@ pub async fn connect<'a>(
     Err(failed)
 }
 
-/// Connects to one address of an endpoint. The endpoint, as the user wrote it, decides what is made of the socket.
-async fn connect_to(endpoint: &Endpoint, address: &Address, time: Until<'_>) -> io::Result<Stream> {
+/// The kind of the stream to an endpoint. The host, as it is written, is the one for which the certificate of the other end
+/// must be.
+async fn outgoing_kind(endpoint: &Endpoint, config: &ConnectConfig) -> Result<StreamKind, Error> {
+    if !endpoint.is_encrypted() {
+        return Ok(StreamKind::unencrypted(endpoint.host()));
+    }
+    let tls = match &config.tls {
+        Some(tls) => tls.clone(),
+        None => TlsClient::of_system().await?,
+    };
+    let host = if endpoint.host() == ANY_HOST { "localhost" } else { endpoint.host() };
+    StreamKind::of_client(&tls, host)
+}
+
+/// Connects to one address, and makes a stream of this kind of the socket.
+async fn connect_to(address: &Address, kind: StreamKind, time: Until<'_>) -> io::Result<Stream> {
     let fd = begin(address)?;
     let room = OpenFilesRoom::now(&fd);
     // Before accepted connections, after the control thread: there may be very many direct publishers, too.
     if room.free_max <= room.reserved / 2 {
         return Err(Errno::EMFILE.into());
     }
-    let stream = Stream::adopt(fd, endpoint.stream_kind())?;
+    let stream = Stream::adopt(fd, kind)?;
     // The socket's own readiness: the stream begins when the socket is connected.
     match first(stream.socket().writable(), time).await {
         Either::Left(writable) => writable?,

@@ -1,5 +1,5 @@
-//! The address of a broker, `tcp://HOST:PORT` or `uds://PATH`: its text, its socket addresses, and the errors for one
-//! that cannot be reached.
+//! The address of a broker, `tcp://HOST:PORT`, `tls://HOST:PORT` or `uds://PATH`: its text, its socket addresses, and the
+//! errors for one that cannot be reached.
 
 use std::fmt;
 use std::io;
@@ -12,9 +12,6 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::address::Address;
-#[cfg(test)]
-use super::sealed::SEALED_HOST;
-use super::stream::StreamKind;
 use super::{names, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
@@ -42,6 +39,13 @@ pub enum Endpoint {
         /// Port; 0 asks the kernel for a free one when listening.
         port: u16,
     },
+    /// `tls://HOST:PORT`: the same, encrypted by TLS 1.3. Takes the feature `tls`.
+    Tls {
+        /// Host as written; the certificate has to be for it.
+        host: String,
+        /// Port; 0 asks the kernel for a free one when listening.
+        port: u16,
+    },
     /// `uds://PATH`: a Unix stream socket; read as `ipc://PATH`, too, which is what ZeroMQ calls it, as `unix:PATH`, and
     /// as a bare path that begins with `/` or `.`.
     Uds {
@@ -59,9 +63,15 @@ impl Default for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Endpoint::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
             Endpoint::Uds { path } => write!(f, "uds://{}", path.display()),
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
+                let scheme = self.scheme();
+                if host.contains(':') {
+                    write!(f, "{scheme}://[{host}]:{port}")
+                } else {
+                    write!(f, "{scheme}://{host}:{port}")
+                }
+            }
         }
     }
 }
@@ -81,7 +91,7 @@ impl Endpoint {
     pub fn to_zmq(&self) -> String {
         match self {
             Endpoint::Uds { path } => format!("ipc://{}", path.display()),
-            Endpoint::Tcp { .. } => self.to_string(),
+            Endpoint::Tcp { .. } | Endpoint::Tls { .. } => self.to_string(),
         }
     }
 
@@ -90,7 +100,7 @@ impl Endpoint {
     /// # Errors
     /// `Io` for an unknown host or a missing folder, `Invalid` for a path that is too long or port 0.
     pub(super) async fn connect_addresses(&self) -> Result<Vec<Address>> {
-        if let Endpoint::Tcp { port: 0, .. } = self {
+        if self.port() == Some(0) {
             let text = format!(
                 "{self} has the port 0, which is for listening alone; write the port that is listened on"
             );
@@ -117,11 +127,35 @@ impl Endpoint {
             .unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         match self {
-            Endpoint::Tcp { host, .. } => host,
+            Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. } => host,
             Endpoint::Uds { .. } => "",
         }
+    }
+
+    /// The port; none for a Unix socket.
+    pub(super) fn port(&self) -> Option<u16> {
+        match self {
+            Endpoint::Tcp { port, .. } | Endpoint::Tls { port, .. } => Some(*port),
+            Endpoint::Uds { .. } => None,
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Endpoint::Tcp { .. } => "tcp",
+            Endpoint::Tls { .. } => "tls",
+            Endpoint::Uds { .. } => "uds",
+        }
+    }
+
+    /// The same endpoint with this port; a Unix socket has none.
+    pub(super) fn with_port(mut self, new: u16) -> Self {
+        if let Endpoint::Tcp { port, .. } | Endpoint::Tls { port, .. } = &mut self {
+            *port = new;
+        }
+        self
     }
 
     /// The addresses, if they are known without a look-up: those of `any` for [`ANY_HOST`].
@@ -138,16 +172,18 @@ impl Endpoint {
                 });
                 Some(address.map(|address| vec![address]))
             }
-            Endpoint::Tcp { host, port } if host == ANY_HOST => {
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } if host == ANY_HOST => {
                 Some(Ok(any.iter().map(|ip| at(ip, *port)).collect()))
             }
-            Endpoint::Tcp { host, port } => host.parse().ok().map(|ip| Ok(vec![at(&ip, *port)])),
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
+                host.parse().ok().map(|ip| Ok(vec![at(&ip, *port)]))
+            }
         }
     }
 
     /// The result of a look-up, with the port, each address once.
     fn found(&self, found: names::LookUp) -> Result<Vec<Address>> {
-        let Endpoint::Tcp { host, port } = self else { return Ok(Vec::new()) };
+        let (host, Some(port)) = (self.host(), self.port()) else { return Ok(Vec::new()) };
         let found = found.map_err(|why| {
             let is_interface = Path::new("/sys/class/net").join(host).exists();
             let hint = if is_interface {
@@ -159,7 +195,7 @@ impl Endpoint {
         })?;
         let mut addresses: Vec<SocketAddr> = Vec::with_capacity(found.len());
         for mut address in found {
-            address.set_port(*port);
+            address.set_port(port);
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -201,7 +237,7 @@ impl Endpoint {
                 "this user may not connect to {here}: {source}; the broker says who may, with --socket-mode and \
                  --socket-group, and so do the folders above"
             ),
-            (Endpoint::Tcp { .. }, io::ErrorKind::PermissionDenied) => format!(
+            (_, io::ErrorKind::PermissionDenied) => format!(
                 "this host does not let this process connect to {here}: {source}; look at its firewall and sandboxes"
             ),
             _ => return None,
@@ -223,37 +259,44 @@ impl Endpoint {
     fn where_to_start(&self) -> (&'static str, Endpoint) {
         match self {
             // No advice to open a port to the network.
-            Endpoint::Tcp { port, .. } if self.is_any_host() => {
-                ("", Endpoint::Tcp { host: "localhost".into(), port: *port })
+            _ if self.is_any_host() => {
+                let mut here = self.clone();
+                if let Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. } = &mut here {
+                    *host = "localhost".into();
+                }
+                ("", here)
             }
-            Endpoint::Tcp { host, .. } if !is_this_host(host) => (" on that host", self.clone()),
+            Endpoint::Tcp { host, .. } | Endpoint::Tls { host, .. } if !is_this_host(host) => {
+                (" on that host", self.clone())
+            }
             _ => ("", self.clone()),
         }
     }
 
     /// True if it means every address of a host: for listening, and of no use elsewhere.
     pub(crate) fn is_any_host(&self) -> bool {
-        let Endpoint::Tcp { host, .. } = self else { return false };
+        let host = self.host();
         host == ANY_HOST || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_unspecified())
+    }
+
+    /// True for `tls://`.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self, Endpoint::Tls { .. })
+    }
+
+    /// True for what anybody on the way could read: TCP without encryption, and not within this host.
+    pub(crate) fn is_open_to_readers(&self) -> bool {
+        matches!(self, Endpoint::Tcp { host, .. } if !is_this_host(host))
     }
 
     /// The error for a host whose look-up took too long.
     pub(crate) fn not_looked_up(&self) -> Error {
-        let is_name = matches!(self, Endpoint::Tcp { host, .. } if host.parse::<IpAddr>().is_err());
+        let is_name = self.port().is_some() && self.host().parse::<IpAddr>().is_err();
         let text = match is_name {
             true => format!("the host of {self} is not known: no name server has answered in time"),
             false => format!("the time was over before {self} could be tried"),
         };
         Error::new(ErrorKind::Unreachable, text)
-    }
-
-    /// The kind of stream that its connections are.
-    pub(super) fn stream_kind(&self) -> StreamKind {
-        #[cfg(test)]
-        if self.host() == SEALED_HOST {
-            return StreamKind::Sealed;
-        }
-        StreamKind::Plain
     }
 
     /// True if it is a name in the abstract namespace, which has no file.

@@ -41,11 +41,7 @@ impl Listening {
 
     /// True if nobody on the way reads what passes there.
     pub fn is_encrypted(&self) -> bool {
-        match self.endpoint.stream_kind() {
-            StreamKind::Plain => false,
-            #[cfg(test)]
-            StreamKind::Sealed => false,
-        }
+        self.endpoint.is_encrypted()
     }
 }
 
@@ -55,7 +51,7 @@ impl Listening {
 ///
 /// # Errors
 /// `AddressInUse` when somebody listens there, else `Io`; both name the endpoint. `Invalid` for the mode or group of what has no
-/// file.
+/// file, and for TLS without a certificate.
 pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Listening> {
     endpoint.listen_at(&endpoint.listen_addresses_blocking()?, config)
 }
@@ -74,6 +70,7 @@ impl Endpoint {
             }
             _ => Error::io(format!("cannot listen on {self}{}", self.missing_folder()), e),
         };
+        let kind = incoming_kind(self, config)?;
         match self {
             Endpoint::Uds { path } => {
                 let Some(address) = addresses.first() else {
@@ -92,17 +89,28 @@ impl Endpoint {
                 let (socket, file) = listening.map_err(failed)?;
                 Ok(Listening {
                     file,
-                    sockets: vec![ListeningSocket::unix(socket.into(), self.stream_kind())],
+                    sockets: vec![ListeningSocket::unix(socket.into(), kind)],
                     endpoint: self.clone(),
                 })
             }
-            Endpoint::Tcp { host, port } => {
+            Endpoint::Tcp { port, .. } | Endpoint::Tls { port, .. } => {
                 let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
-                let listening = |socket| ListeningSocket::tcp(socket, self.stream_kind());
+                let listening = |socket| ListeningSocket::tcp(socket, kind.clone());
                 let sockets = sockets.into_iter().map(listening).collect();
-                let endpoint = Endpoint::Tcp { host: host.clone(), port };
-                Ok(Listening { file: None, sockets, endpoint })
+                Ok(Listening { file: None, sockets, endpoint: self.clone().with_port(port) })
             }
+        }
+    }
+}
+
+/// The kind of the streams of connections that come in there.
+fn incoming_kind(endpoint: &Endpoint, config: &ListenConfig) -> Result<StreamKind> {
+    match (endpoint.is_encrypted(), &config.tls) {
+        (false, _) => Ok(StreamKind::unencrypted(endpoint.host())),
+        (true, Some(tls)) => Ok(StreamKind::of_server(tls)),
+        (true, None) => {
+            let text = format!("{endpoint} needs a certificate and its key, and there is none");
+            Err(Error::new(ErrorKind::Invalid, text))
         }
     }
 }
@@ -190,7 +198,7 @@ mod tests {
 
     fn port(endpoint: &Endpoint) -> u16 {
         match endpoint {
-            Endpoint::Tcp { port, .. } => *port,
+            Endpoint::Tcp { port, .. } | Endpoint::Tls { port, .. } => *port,
             Endpoint::Uds { .. } => panic!("{endpoint} has no port"),
         }
     }

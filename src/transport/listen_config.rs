@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::unistd::Group;
 
+use super::tls::TlsServer;
 use crate::config::{Form, Optional};
 
 /// Permission bits of a file.
@@ -24,6 +25,9 @@ configuration! {
 
         /// Group of socket files, by name or number [default: the group of this process].
         file_group (into): Option<u32> = None, option("socket-group", "GROUP", Optional<GroupName>);
+
+        /// The certificate of `tls://` listeners, which need one.
+        tls (into): Option<TlsServer> = None;
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `endpoint` | `tcp://HOST:PORT` and `uds://PATH`, and the errors of places that cannot be reached |
+//! | `endpoint` | `tcp://HOST:PORT`, `tls://HOST:PORT` and `uds://PATH`, and the errors of places that cannot be reached |
 //! | `text` | the forms in which an endpoint may be written |
 //! | `address` | one address, as the kernel takes it |
 //! | `advertised` | endpoints of direct publishers |
@@ -14,6 +14,7 @@
 //! | `accept` | connections that come in, until an executor takes them |
 //! | `connect` | connections that go out, and the choices about them |
 //! | `stream` | a connection of an executor, of whatever kind |
+//! | `tls` | certificates, trust, and encrypted streams |
 //! | `sealed` | in tests: a stream with a handshake |
 //! | `stranger` | in tests: ends of connections that are no streams |
 //! | `control` | listeners of the control thread |
@@ -35,6 +36,7 @@ mod socket_file;
 mod stranger;
 mod stream;
 mod text;
+mod tls;
 
 pub use accept::{AcceptQueue, Accepted, ListeningSocket};
 pub(crate) use address::Address;
@@ -50,3 +52,8 @@ pub use socket_file::SocketFile;
 #[cfg(test)]
 pub(crate) use stranger::{Stranger, Strangers};
 pub use stream::Stream;
+#[cfg(feature = "tls")]
+pub(crate) use tls::CertificateFacts;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use tls::tls_pair;
+pub use tls::{ClientCertificates, Fingerprint, TlsClient, TlsClientFiles, TlsServer, TlsServerFiles};

@@ -20,24 +20,75 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use socket2::SockRef;
 
 #[cfg(test)]
-use super::sealed::Sealed;
+use super::sealed::{SEALED_HOST, Sealed};
+#[cfg(feature = "tls")]
+use super::tls::{TlsChannel, TlsEnd};
+use super::tls::{TlsClient, TlsServer};
+use crate::error::Result;
 
 /// A connected byte stream of this executor. Its kind costs a match for each turn of a pump.
 #[derive(Debug)]
 pub enum Stream {
     /// Unchanged bytes, over TCP or a Unix socket.
     Plain(ReadySocket),
+    /// Encrypted bytes, over TCP.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsChannel>),
     /// A stand-in for encrypted ones.
     #[cfg(test)]
     Sealed(Sealed),
 }
 
 /// The kind of stream that is made of a socket, which its endpoint decides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum StreamKind {
     Plain,
+    #[cfg(feature = "tls")]
+    Tls(TlsEnd),
     #[cfg(test)]
     Sealed,
+}
+
+impl StreamKind {
+    /// The kind of streams from and to a host that are not encrypted.
+    pub(super) fn unencrypted(host: &str) -> Self {
+        #[cfg(test)]
+        if host == SEALED_HOST {
+            return StreamKind::Sealed;
+        }
+        let _ = host;
+        StreamKind::Plain
+    }
+
+    /// The kind of encrypted streams that come in.
+    pub(super) fn of_server(tls: &TlsServer) -> Self {
+        #[cfg(feature = "tls")]
+        return StreamKind::Tls(tls.end());
+        #[cfg(not(feature = "tls"))]
+        match tls.end() {}
+    }
+
+    /// The kind of an encrypted stream to this host.
+    ///
+    /// # Errors
+    /// `Invalid` if no certificate could be for the host.
+    pub(super) fn of_client(tls: &TlsClient, host: &str) -> Result<Self> {
+        #[cfg(feature = "tls")]
+        return tls.end(host).map(StreamKind::Tls);
+        #[cfg(not(feature = "tls"))]
+        match tls.end(host)? {}
+    }
+
+    /// True for TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        match self {
+            StreamKind::Plain => false,
+            #[cfg(feature = "tls")]
+            StreamKind::Tls(_) => true,
+            #[cfg(test)]
+            StreamKind::Sealed => false,
+        }
+    }
 }
 
 impl Stream {
@@ -48,6 +99,8 @@ impl Stream {
     pub(super) fn adopt(fd: OwnedFd, kind: StreamKind) -> io::Result<Self> {
         match kind {
             StreamKind::Plain => ReadySocket::adopt(fd).map(Stream::Plain),
+            #[cfg(feature = "tls")]
+            StreamKind::Tls(end) => TlsChannel::adopt(fd, end).map(|channel| Stream::Tls(Box::new(channel))),
             #[cfg(test)]
             StreamKind::Sealed => Sealed::adopt(fd).map(Stream::Sealed),
         }
@@ -57,6 +110,8 @@ impl Stream {
     pub fn is_open(&self) -> bool {
         match self {
             Stream::Plain(_) => true,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.is_open(),
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.is_open(),
         }
@@ -69,6 +124,8 @@ impl Stream {
     pub async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.readable().await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.readable().await,
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.readable().await,
         }
@@ -81,6 +138,8 @@ impl Stream {
     pub async fn writable(&self) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.writable().await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.writable().await,
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.writable().await,
         }
@@ -94,6 +153,8 @@ impl Stream {
     pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
             Stream::Plain(socket) => socket.try_recv(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.try_recv(buffer),
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.try_recv(buffer),
         }
@@ -108,6 +169,8 @@ impl Stream {
     pub fn try_send_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         match self {
             Stream::Plain(socket) => socket.try_send_vectored(parts),
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.try_send_vectored(parts),
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.try_send_vectored(parts),
         }
@@ -120,6 +183,8 @@ impl Stream {
     pub fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.shutdown_write(),
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.shutdown_write(),
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.socket.shutdown_write(),
         }
@@ -132,6 +197,8 @@ impl Stream {
     pub fn shutdown_both(&self) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.shutdown_both(),
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.shutdown_both(),
             #[cfg(test)]
             Stream::Sealed(sealed) => sealed.shutdown_both(),
         }
@@ -140,6 +207,17 @@ impl Stream {
     /// The peer's address; none for a Unix socket, and for a connection that has ended.
     pub fn peer(&self) -> Option<SocketAddr> {
         SockRef::from(self.socket()).peer_addr().ok()?.as_socket()
+    }
+
+    /// The names of the certificate that the peer has shown in its handshake, if it has: once, when it is open.
+    pub fn take_peer_names(&self) -> Option<Vec<String>> {
+        match self {
+            Stream::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.take_peer_names(),
+            #[cfg(test)]
+            Stream::Sealed(_) => None,
+        }
     }
 
     /// The user of this host that has connected to a Unix socket, by the kernel's word; none for other sockets.
@@ -157,6 +235,8 @@ impl Stream {
     pub(super) fn socket(&self) -> &ReadySocket {
         match self {
             Stream::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => &channel.socket,
             #[cfg(test)]
             Stream::Sealed(sealed) => &sealed.socket,
         }

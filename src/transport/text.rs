@@ -22,7 +22,8 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme.to_ascii_lowercase().as_str() {
-            "tcp" => host_and_port(rest),
+            "tcp" => tcp(rest),
+            "tls" => host_and_port("tls", rest).map(|(host, port)| Endpoint::Tls { host, port }),
             "uds" | "ipc" | "unix" => path(rest),
             other => Err(other_scheme(other, rest)),
         };
@@ -44,52 +45,58 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
             "it is a port alone; write tcp://localhost:{text}, or tcp://*:{text} for every address of this host"
         ));
     }
-    host_and_port(text)
+    tcp(text)
 }
 
-/// `HOST:PORT`, as in `tcp://HOST:PORT`; either may be `*`, and the host may be left out, to listen.
-fn host_and_port(text: &str) -> Result<Endpoint, String> {
+fn tcp(text: &str) -> Result<Endpoint, String> {
+    host_and_port("tcp", text).map(|(host, port)| Endpoint::Tcp { host, port })
+}
+
+/// `HOST:PORT`, as behind the scheme; either may be `*`, and the host may be left out, to listen.
+fn host_and_port(scheme: &str, text: &str) -> Result<(String, u16), String> {
+    let form = format!("write {scheme}://HOST:PORT");
     if text.contains(' ') {
-        return Err("it has a space in it; write tcp://HOST:PORT".into());
+        return Err(format!("it has a space in it; {form}"));
     }
     if text.contains(';') {
-        return Err("a source address is not taken; write tcp://HOST:PORT".into());
+        return Err(format!("a source address is not taken; {form}"));
     }
     if let Some((_, host)) = text.rsplit_once('@') {
         return Err(format!(
-            "user and password are not taken: there is no authentication; write tcp://{host}"
+            "user and password are not taken: there is no authentication; write {scheme}://{host}"
         ));
     }
     let text = text.strip_suffix('/').unwrap_or(text);
     if text.contains(['/', '?', '#']) {
-        return Err("there is nothing behind the port; write tcp://HOST:PORT".into());
+        return Err(format!("there is nothing behind the port; {form}"));
     }
     let Some((host, port)) = split_port(text) else {
         let host = if text.is_empty() { "HOST" } else { text.trim_end_matches(':') };
-        return Err(format!("it has no port; write tcp://HOST:PORT, here tcp://{host}:{DEFAULT_PORT}"));
+        return Err(format!("it has no port; {form}, here {scheme}://{host}:{DEFAULT_PORT}"));
     };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if bare.is_none() && host.contains(':') {
         // The last number may be the port, or belong to the address.
         let meant = [(host, port), (text, DEFAULT_PORT_TEXT)];
         let meant = meant.iter().filter(|(host, _)| is_ipv6(host));
-        let meant: Vec<String> = meant.map(|(host, port)| format!("tcp://[{host}]:{port}")).collect();
-        let meant = if meant.is_empty() { "tcp://[ADDRESS]:PORT".to_owned() } else { meant.join(" or ") };
+        let meant: Vec<String> = meant.map(|(host, port)| format!("{scheme}://[{host}]:{port}")).collect();
+        let meant = if meant.is_empty() { format!("{scheme}://[ADDRESS]:PORT") } else { meant.join(" or ") };
         return Err(format!("an IPv6 address stands in brackets; write {meant}"));
     }
     let host = bare.unwrap_or(host);
     if host.contains(['[', ']']) || bare.is_some_and(str::is_empty) {
-        return Err("the host is no IPv6 address in brackets; write tcp://[ADDRESS]:PORT".into());
+        return Err(format!("the host is no IPv6 address in brackets; write {scheme}://[ADDRESS]:PORT"));
     }
     let port = match port {
         "*" => 0,
-        _ if port.bytes().all(|byte| byte.is_ascii_digit()) => port
-            .parse()
-            .map_err(|_| "the port is not a number up to 65535; write tcp://HOST:PORT".to_owned())?,
-        _ => return Err("the port is not a number up to 65535; write tcp://HOST:PORT".into()),
+        // A sign is read as a number, too.
+        _ => Some(port)
+            .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|port| port.parse().ok())
+            .ok_or_else(|| format!("the port is not a number up to 65535; {form}"))?,
     };
     let host = if host.is_empty() { ANY_HOST } else { host };
-    Ok(Endpoint::Tcp { host: host.to_owned(), port })
+    Ok((host.to_owned(), port))
 }
 
 /// Host and port; `None` without a port: an IPv6 address in brackets has none by itself.
@@ -103,11 +110,14 @@ fn is_ipv6(text: &str) -> bool {
     !scope.is_empty() && address.parse::<Ipv6Addr>().is_ok()
 }
 
+/// Schemes that are known without their slashes.
+const SCHEMES: [&str; 4] = ["tcp", "tls", "uds", "ipc"];
+
 /// One of our schemes without a slash or two, and the rest. `tcp:5555` is the port of a host with that name.
 fn scheme_without_slashes(text: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| ["tcp", "uds", "ipc"].contains(scheme))?;
+    let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme))?;
     let is_port = rest == "*" || rest.bytes().all(|byte| byte.is_ascii_digit());
-    let rest = if scheme == "tcp" { rest.trim_start_matches('/') } else { rest };
+    let rest = if ["tcp", "tls"].contains(&scheme) { rest.trim_start_matches('/') } else { rest };
     (!is_port).then_some((scheme, rest))
 }
 
@@ -125,15 +135,17 @@ fn other_scheme(scheme: &str, rest: &str) -> String {
     let place = rest.rsplit('@').next().unwrap_or(rest).split(['/', '?', '#', ',']).next().unwrap_or(rest);
     let host = split_port(place).map_or(place, |(host, _)| host);
     let host = if host.is_empty() { "localhost" } else { host };
-    let why = match scheme {
-        "tls" | "ssl" | "https" | "rediss" | "mqtts" | "wss" => "there is no encryption".to_owned(),
-        "inproc" => "two processes cannot meet over inproc://".to_owned(),
-        _ => format!("corecast does not speak {scheme}://"),
+    let ours = match scheme {
+        "inproc" => {
+            return "two processes cannot meet over inproc://; write ipc://NAME or tcp://HOST:PORT"
+                .to_owned();
+        }
+        "ssl" | "https" | "rediss" | "mqtts" | "wss" => "tls",
+        _ => "tcp",
     };
-    match scheme {
-        "inproc" => format!("{why}; write ipc://NAME or tcp://HOST:PORT"),
-        _ => format!("{why}; write tcp://{host}:{DEFAULT_PORT}, or the port on which corecast listens"),
-    }
+    format!(
+        "corecast does not speak {scheme}://; write {ours}://{host}:{DEFAULT_PORT}, or the port on which corecast listens"
+    )
 }
 
 #[cfg(test)]
@@ -155,6 +167,9 @@ mod tests {
             ("tcp://127.0.0.1:*", "tcp://127.0.0.1:0"),
             (":9680", "tcp://*:9680"),
             ("tcp://:9680", "tcp://*:9680"),
+            ("tls://broker.example.org:6680", "tls://broker.example.org:6680"),
+            ("TLS://[::1]:1/", "tls://[::1]:1"),
+            ("tls://*:*", "tls://*:0"),
             ("ipc:///tmp/feed", "uds:///tmp/feed"),
             ("ipc://feed", "uds://feed"),
             ("ipc://@feed", "uds://@feed"),
@@ -201,7 +216,11 @@ mod tests {
             ("nats://localhost:4222", "write tcp://localhost:6680"),
             ("nats://a:4222,nats://b:4222", "write tcp://a:6680"),
             ("redis://user:secret@cache/0", "write tcp://cache:6680"),
-            ("rediss://cache:6379", "there is no encryption; write tcp://cache:6680"),
+            ("rediss://cache:6379", "does not speak rediss://; write tls://cache:6680"),
+            ("tls:127.0.0.1:1", "write tls://127.0.0.1:1"),
+            ("tls://a", "here tls://a:6680"),
+            ("tls://::1:6680", "write tls://[::1]:6680"),
+            ("tls://user:secret@a:1", "write tls://a:1"),
             ("mqtt://localhost", "write tcp://localhost:6680"),
             ("http://[::1]:9680/metrics", "write tcp://[::1]:6680"),
             ("inproc://feed", "write ipc://NAME"),

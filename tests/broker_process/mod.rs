@@ -6,11 +6,11 @@ mod page;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use corecast::{ClientConfig, Endpoint};
+use corecast::{ClientConfig, Endpoint, TlsClientFiles};
 use corecast_executors::pause;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -27,6 +27,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum Transport {
     Tcp,
     Uds,
+    Tls,
 }
 
 /// A running broker.
@@ -37,8 +38,9 @@ pub(crate) struct BrokerProcess {
     ended: bool,
     line: Line,
     endpoint: String,
+    endpoints: Vec<String>,
     metrics: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// The command under test, without what the environment would choose for it.
@@ -62,6 +64,15 @@ fn status_bytes_of(pid: u32, key: &str) -> u64 {
     kib * 1024
 }
 
+/// Makes an authority and a certificate for this host, by the commands of users.
+fn make_certificate(dir: &Path) {
+    for args in [&["cert", "ca"][..], &["cert", "server", "127.0.0.1"]] {
+        let output =
+            corecast().args(args).arg("--dir").arg(dir).output().expect("the command can be started");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 impl BrokerProcess {
     /// Starts one with these options and returns when it serves.
     pub(crate) fn start(transport: Transport, args: &[&str]) -> Self {
@@ -74,17 +85,29 @@ impl BrokerProcess {
         let endpoint = match transport {
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Transport::Uds => format!("uds://{}", dir.path().join("broker.sock").display()),
+            Transport::Tls => "tls://127.0.0.1:0".to_owned(),
         };
         let owned = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
-        let line = Line { runner: owned(runner), args: owned(args), log: dir.path().join("log") };
+        let mut line = Line { runner: owned(runner), args: owned(args), log: dir.path().join("log") };
+        if transport == Transport::Tls {
+            make_certificate(dir.path());
+            let file = |name: &str| dir.path().join(name).display().to_string();
+            line.args.extend([
+                "--tls-cert".to_owned(),
+                file("server.pem"),
+                "--tls-key".to_owned(),
+                file("server.key"),
+            ]);
+        }
         let (child, ready) = line.launch(&endpoint);
         BrokerProcess {
             child,
             ended: false,
             line,
-            endpoint: ready.endpoint,
+            endpoint: ready.endpoints[0].clone(),
+            endpoints: ready.endpoints,
             metrics: ready.metrics,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -92,8 +115,9 @@ impl BrokerProcess {
     pub(crate) fn start_again(&mut self) {
         assert!(self.ended, "the one before must have ended");
         let (child, ready) = self.line.launch(&self.endpoint);
-        assert_eq!(ready.endpoint, self.endpoint);
+        assert_eq!(ready.endpoints[0], self.endpoint);
         (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
+        self.endpoints = ready.endpoints;
     }
 
     /// As [`BrokerProcess::start_again`], with other options.
@@ -107,6 +131,11 @@ impl BrokerProcess {
         &self.endpoint
     }
 
+    /// Every address at which it listens, in the order of its options.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
     /// Where it listens, for a socket of the test's own.
     pub(crate) fn address(&self) -> SocketAddr {
         let address = self.endpoint.strip_prefix("tcp://").expect("a broker on TCP");
@@ -115,7 +144,14 @@ impl BrokerProcess {
 
     /// The base configuration of its clients.
     pub(crate) fn client(&self) -> ClientConfig {
-        ClientConfig::new(self.endpoint.parse::<Endpoint>().expect("the broker's own address"))
+        let client = ClientConfig::new(self.endpoint.parse::<Endpoint>().expect("the broker's own address"));
+        if !self.endpoint.starts_with("tls:") {
+            return client;
+        }
+        let trust =
+            TlsClientFiles::default().ca(Some(self.dir.path().join("ca.pem"))).read().expect("it was made");
+        let connect = client.connect.clone().tls(trust);
+        client.connect(connect)
     }
 
     /// Where it serves metrics.
@@ -226,7 +262,7 @@ impl Drop for BrokerProcess {
 
 /// The ready line of a broker.
 struct Ready {
-    endpoint: String,
+    endpoints: Vec<String>,
     metrics: SocketAddr,
 }
 
@@ -258,9 +294,10 @@ impl Line {
             panic!("the broker did not start: {status}\n{}", self.log());
         }
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
-        let endpoint = ready["endpoints"][0].as_str().expect("it says where it listens").to_owned();
+        let endpoints = ready["endpoints"].as_array().expect("it says where it listens").iter();
+        let endpoints = endpoints.map(|endpoint| endpoint.as_str().expect("text").to_owned()).collect();
         let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
-        (child, Ready { endpoint, metrics: metrics.parse().expect("an address in digits") })
+        (child, Ready { endpoints, metrics: metrics.parse().expect("an address in digits") })
     }
 
     fn log(&self) -> String {

@@ -1,5 +1,5 @@
 //! The contract of publish/subscribe, written once and run for each way to meet: through the broker, from publisher to
-//! subscriber, or both in one session, over TCP and over Unix sockets, against the real command. A new mode is a new
+//! subscriber, or both in one session, over TCP, over Unix sockets, and over TLS, against the real command. A new mode is a new
 //! [`Ground`].
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
@@ -170,6 +170,7 @@ macro_rules! contract {
     ($($name:ident),* $(,)?) => {
         contract! { @on proxy_over_tcp Proxy Tcp $($name)* }
         contract! { @on proxy_over_uds Proxy Uds $($name)* }
+        contract! { @on proxy_over_tls Proxy Tls $($name)* }
         contract! { @on direct_over_tcp Direct Tcp $($name)* }
         contract! { @on direct_over_uds Direct Uds $($name)* }
         contract! { @on direct_from_own_executors DirectFromOwnExecutors Tcp $($name)* }

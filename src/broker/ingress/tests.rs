@@ -13,7 +13,7 @@ use crate::shard::ShardConfig;
 use crate::telemetry::{CloseReason, Pulse};
 use crate::transport::{
     ConnectConfig, Endpoint, KNOCK, ListenConfig, Listening, SEALED_HOST, SocketFile, Stranger, listen,
-    sealed_pair,
+    sealed_pair, tls_pair,
 };
 use crate::wire::greeting::{self, GREETING_BYTES};
 use crate::wire::{Frame, encode, split};
@@ -106,12 +106,22 @@ fn words_to_itself(messages: u64) -> Vec<u8> {
     bytes
 }
 
+/// Makes two ends of a stream with a handshake.
+type Pair = fn() -> io::Result<(Stream, Stream)>;
+
+/// Every kind of stream with a handshake, on executors that are idle in every way.
+fn ways() -> impl Iterator<Item = (Idle, Pair)> {
+    let pairs: [Pair; 2] = [sealed_pair, tls_pair];
+    let idle = [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy];
+    idle.into_iter().flat_map(move |idle| pairs.map(|pair| (idle, pair)))
+}
+
 #[test]
 fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
     const MESSAGES: u64 = 100;
-    for idle in [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy] {
-        let payloads = beside_a_shard(idle, |runtime| async move {
-            let (ours, theirs) = sealed_pair().unwrap();
+    for (idle, pair) in ways() {
+        let payloads = beside_a_shard(idle, move |runtime| async move {
+            let (ours, theirs) = pair().unwrap();
             runtime.placement.place();
             assert!(adopt(&runtime, ours, Door::Native));
             // The broker greets at once; nothing is read before all is sent.
@@ -126,9 +136,9 @@ fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
 
 #[test]
 fn input_that_waits_in_a_stream_is_read_though_its_socket_has_none() {
-    for idle in [Idle::Park, Idle::Spin(Duration::from_micros(50)), Idle::Busy] {
-        beside_a_shard(idle, |_| async {
-            let (one, other) = sealed_pair().unwrap();
+    for (idle, pair) in ways() {
+        beside_a_shard(idle, move |_| async move {
+            let (one, other) = pair().unwrap();
             // Both have to read for it to open.
             let sent = first(one.readable(), send_all(&one, b"abc"));
             first(sent, other.readable()).await;

@@ -35,7 +35,7 @@ pub(in crate::client) struct DirectDoor {
 /// The doors of a direct publisher, the native one first.
 ///
 /// # Errors
-/// A host that is not known, or not in time.
+/// A host that is not known, or not in time; `Invalid` for what would have to be encrypted.
 pub(in crate::client) async fn look_up_doors(
     session: &Session,
     config: &DirectConfig,
@@ -43,11 +43,22 @@ pub(in crate::client) async fn look_up_doors(
 ) -> Result<Vec<DirectDoor>> {
     let clock = &session.runtime.clock;
     let deadline = clock.now() + LOOK_UP_TIMEOUT;
+    if config.listen.is_none() && session.config.broker.is_encrypted() {
+        let text = "topics of mode direct leave this process without the broker, and not encrypted as the broker's are; \
+                    make them mode proxy at the broker, or choose where to listen without encryption with --pub-listen";
+        return Err(Error::of_field("listen", text));
+    }
     let native =
         config.listen.clone().unwrap_or_else(|| session.config.broker.beside(session.local_ip.get(), &id));
     let zmtp = config.zmtp.iter().map(|endpoint| (Door::Zmtp(Sides::Subscribers), endpoint.clone()));
     let mut doors = Vec::new();
     for (door, endpoint) in std::iter::once((Door::Native, native)).chain(zmtp) {
+        if endpoint.is_encrypted() {
+            let text = format!(
+                "{endpoint}: a direct publisher does not listen over TLS yet; write tcp:// or uds://"
+            );
+            return Err(Error::of_field("listen", text));
+        }
         let addresses = match first(endpoint.listen_addresses(), clock.until(deadline)).await {
             Either::Left(addresses) => addresses?,
             Either::Right(()) => return Err(endpoint.not_looked_up()),

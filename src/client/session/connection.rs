@@ -19,6 +19,9 @@ use crate::limits::HANDSHAKE_DEADLINE;
 use crate::transport::{Stream, connect};
 use crate::wire::{Frame, FrameKind};
 
+/// The first byte of the alert of a server that speaks TLS and was greeted without.
+const TLS_ALERT: u8 = 0x15;
+
 /// The outcome of a turn of reading.
 enum Turn {
     More,
@@ -30,6 +33,14 @@ impl Session {
     pub(super) async fn connect(&self) -> Result<Rc<Stream>> {
         let mut failed = Error::new(ErrorKind::Unreachable, format!("{} is nowhere", self.peer));
         for endpoint in &self.endpoints {
+            if self.wants_encryption && endpoint.is_open_to_readers() {
+                let text = format!(
+                    "{} listens without encryption, at {endpoint}, and this client reaches its broker over TLS alone",
+                    self.peer
+                );
+                failed = Error::new(ErrorKind::Unreachable, text);
+                continue;
+            }
             let attempt = |time| self.runtime.clock.until(self.attempt_deadline(time));
             match connect(endpoint, &self.config.connect, attempt).await {
                 Ok(stream) => {
@@ -141,7 +152,7 @@ impl Session {
         }
         match taken {
             Ok(()) => Turn::More,
-            Err(Fault::Greeting(code)) => Turn::Ended(self.stranger(code)),
+            Err(Fault::Greeting(code, first_byte)) => Turn::Ended(self.stranger(code, first_byte)),
             Err(Fault::Frame(error)) => {
                 let text = format!("{} sent what is no frame: {}", self.place.borrow(), error.text);
                 Turn::Ended(Error::new(ErrorKind::Protocol, text))
@@ -213,13 +224,15 @@ impl Session {
         Error::new(ErrorKind::Lost, text)
     }
 
-    /// The error of the stream. A handshake of its own that has failed is tried again, unless it would always fail.
+    /// The error of the stream. A handshake of its own that has failed is tried again, unless it would always fail. The other
+    /// end may refuse ours after it is over here, but not after it has greeted.
     fn failed(&self, stream: &Stream, is_greeted: bool, error: io::Error) -> Error {
         // A server that closes with our greeting unread resets the connection.
         if !is_greeted && error.kind() == io::ErrorKind::ConnectionReset {
             return self.closed_unheard();
         }
-        if stream.is_open() {
+        let is_refusal = !is_greeted && error.kind() == io::ErrorKind::InvalidData;
+        if stream.is_open() && !is_refusal {
             return Error::io(format!("the connection to {} failed", self.place.borrow()), error);
         }
         let kind = match error.kind() {
@@ -267,8 +280,14 @@ impl Session {
         Error::new(ErrorKind::Lost, text)
     }
 
-    fn stranger(&self, code: ErrorCode) -> Error {
+    fn stranger(&self, code: ErrorCode, first_byte: Option<u8>) -> Error {
         let text = match code {
+            _ if first_byte == Some(TLS_ALERT) => {
+                let (place, role) = (self.place.borrow(), self.peer.role());
+                format!(
+                    "{place} speaks TLS, and is no corecast {role} without it; write tls:// instead of tcp://"
+                )
+            }
             ErrorCode::Version => format!("{} speaks another version of the protocol", self.place.borrow()),
             _ => format!("{} answers, but is no corecast {}", self.place.borrow(), self.peer.role()),
         };

@@ -23,8 +23,8 @@ pub(super) enum Arrived<'a> {
 /// A fault of the peer, after which nothing more is read.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It does not greet as it should.
-    Greeting(ErrorCode),
+    /// It does not greet as it should, and begins with this byte.
+    Greeting(ErrorCode, Option<u8>),
     /// It has sent something that is no frame. Frames before that were taken.
     Frame(WireError),
 }
@@ -55,7 +55,8 @@ impl Incoming {
         self.reader.received(slab, received);
         let mut greeted = 0;
         if !self.is_greeted {
-            match greeting::parse(self.reader.filled(slab)) {
+            let filled = self.reader.filled(slab);
+            match greeting::parse(filled) {
                 Ok(Greeting::NeedMore) => {
                     self.reader.discard(slab, 0);
                     return Ok(());
@@ -65,7 +66,7 @@ impl Incoming {
                     greeted = GREETING_BYTES;
                     hear(Arrived::Greeting(features));
                 }
-                Err(code) => return Err(Fault::Greeting(code)),
+                Err(code) => return Err(Fault::Greeting(code, filled.first().copied())),
             }
         }
         spans.clear();

@@ -40,6 +40,8 @@ pub(in crate::client) struct Session {
     pub(in crate::client) peer: Peer,
     /// Where the peer is; the first that answers.
     pub(in crate::client) endpoints: Vec<Endpoint>,
+    /// Nobody on the way may read along: its client has chosen a broker over TLS.
+    pub(super) wants_encryption: bool,
     /// Shared with the sessions to direct publishers.
     pub(in crate::client) sinks: Rc<Sinks>,
     /// Direct publishers that the broker has introduced.
@@ -101,7 +103,7 @@ impl Session {
     /// A session that connects by itself, and again when it is lost, until it is closed or refused for good.
     pub(in crate::client) fn start(runtime: &Rc<ClientRuntime>, config: ClientConfig) -> Rc<Self> {
         let give_up = runtime.clock.now() + config.connect_timeout;
-        let broker = (Peer::Broker, vec![config.broker.clone()]);
+        let broker = (Peer::Broker, vec![config.broker.clone()], config.broker.is_encrypted());
         let session = Self::make(runtime, config, broker, Some(give_up), Shared::default());
         spawn_local(Rc::clone(&session).run()).detach();
         session
@@ -119,13 +121,13 @@ impl Session {
             report: Rc::clone(&self.report),
         };
         let peer = Peer::Publisher(registration.publisher);
-        Self::make(&self.runtime, config, (peer, endpoints.clone()), None, shared)
+        Self::make(&self.runtime, config, (peer, endpoints.clone(), self.wants_encryption), None, shared)
     }
 
     fn make(
         runtime: &Rc<ClientRuntime>,
         config: ClientConfig,
-        (peer, endpoints): (Peer, Vec<Endpoint>),
+        (peer, endpoints, wants_encryption): (Peer, Vec<Endpoint>, bool),
         give_up: Option<MonotonicNs>,
         Shared { sinks, changed, holds, report }: Shared,
     ) -> Rc<Self> {
@@ -135,6 +137,7 @@ impl Session {
             config,
             peer,
             endpoints,
+            wants_encryption,
             introductions: RefCell::default(),
             returning: RefCell::default(),
             patience: Patience::new(runtime.clock.now(), give_up),
