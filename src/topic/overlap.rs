@@ -23,7 +23,7 @@ impl Filter {
     }
 
     /// True if this filter matches every topic that the other matches. It may return false where coverage holds only
-    /// because of the names that topics may have. For many filters at once there is [`FilterSet`](super::FilterSet).
+    /// because of the names that topics may have. For many filters at once there is `FilterSet`.
     pub fn covers(&self, other: &Filter) -> bool {
         match (self, other) {
             (filter, Filter::Exact(topic)) => filter.matches(topic.as_bytes()),
