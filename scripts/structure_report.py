@@ -23,7 +23,7 @@ def figures():
         largest = max((len(circle) for circle in circles(crate.imports())), default=1)
         yield f"files in the largest circle of imports of {folder}", largest, 4, most[folder]
     shard = [methods(code, "Shard") for code in crates["src"].code.values()]
-    yield "methods of Shard", sum(shard), 41, 41
+    yield "methods of Shard", sum(shard), 40, 40
     yield "files with methods of Shard", sum(1 for count in shard if count), 3, 3
     bench = sum(code_lines(file.read_text(encoding="utf-8")) for file in crates["bench/src"].files.values())
     yield "lines of code in bench/src", bench, 12_000, 17_816

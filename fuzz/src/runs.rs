@@ -5,7 +5,7 @@ use corecast::internals::auth::Identity;
 use corecast::internals::broker::{ZmtpScratch, ingest, ingest_zmtp};
 use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::{READ_BYTES_PER_TURN, RUN_MESSAGES_MAX};
-use corecast::internals::shard::{Door, Shard, ShardConfig};
+use corecast::internals::shard::{Door, Shard, ShardConfig, flush_all};
 use corecast::internals::wire::{
     CheckedFrame, Features, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting, run,
 };
@@ -103,7 +103,7 @@ impl World {
 
     /// Everything that waits leaves: nothing does but for this client.
     fn flush(&mut self, id: SessionId) {
-        self.shard.flush_all(id, |_| {});
+        flush_all(&mut self.shard, id, |_| {});
         self.shard.outbox().dirty.clear();
     }
 
@@ -124,7 +124,7 @@ impl World {
     /// The payloads that a client gets, and the number of messages that it is told to have missed.
     fn hear(&mut self, id: SessionId) -> (Vec<Vec<u8>>, u64) {
         let (mut bytes, mut heard, mut missed) = (Vec::new(), Vec::new(), 0);
-        self.shard.flush_all(id, |part| bytes.extend_from_slice(part));
+        flush_all(&mut self.shard, id, |part| bytes.extend_from_slice(part));
         let mut rest = &bytes[..];
         while let Some((length, behind)) = rest.split_first_chunk() {
             let (body, behind) = behind.split_at(u32::from_le_bytes(*length) as usize);
@@ -143,7 +143,7 @@ impl World {
 
     fn hear_zmtp(&mut self, id: SessionId) -> Vec<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.shard.flush_all(id, |part| bytes.extend_from_slice(part));
+        flush_all(&mut self.shard, id, |part| bytes.extend_from_slice(part));
         let (mut decoder, mut at, mut heard) = (Decoder::new(usize::MAX), 0, Vec::new());
         while at < bytes.len() {
             let Ok(Found::Message(span)) = decoder.next(&bytes[at..]) else { break };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use corecast_executors::Wake;
 
 use crate::ids::SessionId;
-use crate::shard::Shard;
+use crate::shard::{Shard, flush_all};
 
 /// The two ends of that session: the shard's, and the API's.
 pub(super) struct LocalPort {
@@ -43,7 +43,7 @@ impl LocalPort {
     pub(super) fn take_answers_of(&self, shard: &mut Shard, id: SessionId) {
         if id == self.session {
             let mut answers = self.answers.borrow_mut();
-            shard.flush_all(id, |part| answers.extend_from_slice(part));
+            flush_all(shard, id, |part| answers.extend_from_slice(part));
             self.answered.raise();
         }
     }

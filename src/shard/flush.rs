@@ -66,15 +66,15 @@ impl Shard {
             visited += taken;
         }
     }
+}
 
-    /// All that waits for a session goes to `take`, which has room for it.
-    pub fn flush_all(&mut self, id: SessionId, mut take: impl FnMut(&[u8])) {
-        let mut send = |parts: &[IoSlice<'_>]| {
-            parts.iter().for_each(|part| take(part));
-            Ok::<_, Infallible>(Some(parts.iter().map(|part| part.len()).sum()))
-        };
-        while self.flush(id, &mut send) == Ok(Visit::Again) {}
-    }
+/// All that waits for a session goes to `take`, which has room for it.
+pub fn flush_all(shard: &mut Shard, id: SessionId, mut take: impl FnMut(&[u8])) {
+    let mut send = |parts: &[IoSlice<'_>]| {
+        parts.iter().for_each(|part| take(part));
+        Ok::<_, Infallible>(Some(parts.iter().map(|part| part.len()).sum()))
+    };
+    while shard.flush(id, &mut send) == Ok(Visit::Again) {}
 }
 
 impl Base {
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!((taken.len(), visits), (bytes, bytes));
         let (mut whole, id, _) = waiting(3);
         let mut wanted = Vec::new();
-        whole.shards[0].flush_all(id, |part| wanted.extend_from_slice(part));
+        flush_all(&mut whole.shards[0], id, |part| wanted.extend_from_slice(part));
         assert_eq!(taken, wanted);
     }
 

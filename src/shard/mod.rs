@@ -95,7 +95,7 @@ mod zmtp_peer;
 pub use closed::Closed;
 pub use config::ShardConfig;
 pub use door::Door;
-pub use flush::Visit;
+pub use flush::{Visit, flush_all};
 pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, Outbox};

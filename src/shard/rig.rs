@@ -7,6 +7,7 @@ use corecast_executors::{MonotonicNs, TICK};
 
 use super::config::ShardConfig;
 use super::door::Door;
+use super::flush::flush_all;
 use super::state::Shard;
 use crate::auth::Identity;
 use crate::error::ErrorCode;
@@ -131,7 +132,7 @@ impl Rig {
     pub(super) fn take(&mut self, shard: usize, id: SessionId) -> Vec<u8> {
         let shard = &mut self.shards[shard];
         let mut taken = Vec::new();
-        shard.flush_all(id, |part| taken.extend_from_slice(part));
+        flush_all(shard, id, |part| taken.extend_from_slice(part));
         shard.outbox().dirty.retain(|dirty| *dirty != id);
         taken
     }

@@ -7,7 +7,7 @@ use corecast::internals::broker::ingest;
 use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::READ_BYTES_PER_TURN;
-use corecast::internals::shard::{Door, Shard, ShardConfig};
+use corecast::internals::shard::{Door, Shard, ShardConfig, flush_all};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting, split};
 use corecast::{Filter, QueueBounds};
 use corecast_executors::MonotonicNs;
@@ -129,7 +129,7 @@ impl Rig {
     /// Flushes each session that has something, to a kernel that takes all.
     pub(crate) fn flush(&mut self) {
         while let Some(id) = self.shard.outbox().dirty.pop_front() {
-            self.shard.flush_all(id, |part| {
+            flush_all(&mut self.shard, id, |part| {
                 black_box(part);
             });
         }
