@@ -400,10 +400,10 @@ fn an_empty_payload_is_a_message(ground: &Ground) {
 }
 
 fn the_async_forms_need_no_particular_runtime(ground: &Ground) {
-    let (endpoint, t) = (ground.broker.endpoint(), topic("t"));
+    let t = topic("t");
     let all_of_it = || async {
-        let mut subscriber = Subscriber::connect_async(endpoint, &parsed(&["t"])).await?;
-        let mut publisher = Publisher::connect_async(endpoint).await?;
+        let mut subscriber = Subscriber::with_config_async(ground.client(), &parsed(&["t"])).await?;
+        let mut publisher = Publisher::with_config_async(ground.client()).await?;
         assert_eq!(publisher.wait_for_subscribers_async(&t, 1, PATIENCE).await?, 1);
         for number in 1..=1000_u64 {
             assert_eq!(publisher.publish_async(&t, number.to_string().as_bytes()).await?, number);
