@@ -9,6 +9,8 @@ mod watchdog;
 
 use std::io::{Read as _, Write as _, stderr};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,16 +26,18 @@ const OPTIONS: &[&str] = &["--shards", "2"];
 /// A receive buffer that is soon full.
 const NARROW_BYTES: usize = 16 << 10;
 
+/// Between two looks at what nothing tells of.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 256 << 10;
-
-/// Floods after which one of them must have made the broker grow.
-const FLOODS_MAX: usize = 10;
 
 /// A broker that has served a little, and what it held then.
 struct Flooded {
     broker: BrokerProcess,
     before_bytes: u64,
+    /// True once the readers read.
+    may_read: Arc<AtomicBool>,
     readers: Vec<JoinHandle<()>>,
     /// Their connections, to end them.
     ends: Vec<TcpStream>,
@@ -42,7 +46,13 @@ struct Flooded {
 impl Flooded {
     fn start() -> Self {
         let broker = BrokerProcess::start(Transport::Tcp, OPTIONS);
-        let mut flooded = Flooded { broker, before_bytes: 0, readers: Vec::new(), ends: Vec::new() };
+        let mut flooded = Flooded {
+            broker,
+            before_bytes: 0,
+            may_read: Arc::default(),
+            readers: Vec::new(),
+            ends: Vec::new(),
+        };
         // On each shard something was allocated that stays.
         for n in 0..4 {
             let mut subscriber = flooded.connect();
@@ -67,13 +77,17 @@ impl Flooded {
         client
     }
 
-    /// Subscribes to these filters, and reads to the end of the flood.
+    /// Subscribes to these filters, and reads to the end of the flood, once it may.
     fn read(&mut self, filters: impl Iterator<Item = String>) {
-        let mut client = self.connect();
+        let mut client = RawClient::connect_narrow(self.broker.address(), NARROW_BYTES).open();
         subscribe_to_all(&mut client, filters);
         let mut stream = client.writer();
         self.ends.push(client.writer());
+        let may_read = Arc::clone(&self.may_read);
         let read = move || {
+            while !may_read.load(Ordering::Acquire) {
+                pause(LOOK_PAUSE);
+            }
             let mut bytes = vec![0; 64 << 10];
             while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
         };
@@ -94,6 +108,18 @@ impl Flooded {
         encode(&Frame::Flush { request: 9 }, &mut frames);
         client.send_bytes(&frames);
         while client.next() != Said::Done(9) {}
+    }
+
+    /// As [`Flooded::publish`], with readers that read once so much waits for them that the broker has grown: how much waits
+    /// for those that keep up is a matter of luck.
+    fn publish_to_readers(&self, messages: impl Iterator<Item = (String, usize)> + Send) {
+        thread::scope(|scope| {
+            let publisher = scope.spawn(|| self.publish(messages));
+            while !publisher.is_finished() && self.broker.rss_peak_bytes() <= self.allowed_bytes() {
+                pause(LOOK_PAUSE);
+            }
+            self.may_read.store(true, Ordering::Release);
+        });
     }
 
     fn wait_for_sessions(&self, sessions: u64) {
@@ -160,13 +186,7 @@ fn many_topics_of_which_each_wants_some() {
     for n in 0..128 {
         flooded.read((0..20).map(|k| format!("t.{}", (n * 37 + k * 13) % 100)));
     }
-    // How much waits for readers that keep up is a matter of luck.
-    for _ in 0..FLOODS_MAX {
-        flooded.publish((0..60_000_u64).map(|n| (format!("t.{}", n * 7_919 % 100), 64)));
-        if flooded.broker.rss_peak_bytes() > flooded.allowed_bytes() {
-            break;
-        }
-    }
+    flooded.publish_to_readers((0..300_000_u64).map(|n| (format!("t.{}", n * 7_919 % 100), 64)));
     flooded.assert_given_back();
 }
 
@@ -175,7 +195,7 @@ fn topics_that_never_come_again() {
     let _watchdog = watchdog::watch("topics_that_never_come_again");
     let mut flooded = Flooded::start();
     flooded.read(std::iter::once("t.>".to_owned()));
-    flooded.publish((0..150_000).map(|n| (format!("t.{n}.of-some-length"), 64)));
+    flooded.publish_to_readers((0..150_000).map(|n| (format!("t.{n}.of-some-length"), 64)));
     flooded.assert_given_back();
 }
 
@@ -184,7 +204,7 @@ fn large_messages() {
     let _watchdog = watchdog::watch("large_messages");
     let mut flooded = Flooded::start();
     (0..16).for_each(|_| flooded.read(std::iter::once("t".to_owned())));
-    flooded.publish((0..100).map(|_| ("t".to_owned(), 1 << 20)));
+    flooded.publish_to_readers((0..100).map(|_| ("t".to_owned(), 1 << 20)));
     flooded.assert_given_back();
 }
 
