@@ -146,10 +146,10 @@ fn a_parked_shard_sleeps_and_a_busy_one_does_not() {
     let _watchdog = watchdog::watch("a_parked_shard_sleeps", Duration::from_secs(60));
     let time = Duration::from_millis(400);
     let park = cost_of_waiting(Idle::Park, time);
-    let spin = cost_of_waiting(Idle::Spin(Duration::from_secs(1)), time);
-    let busy = cost_of_waiting(Idle::Busy, time);
-    println!("CPU time of {time:?} idle: park {park:?}, spin {spin:?}, busy {busy:?}");
-    // Other tests share the cores: a spinning thread gets a part of one, a sleeping one needs none.
+    println!("CPU time of {time:?} idle: park {park:?}");
     assert!(park < time / 20, "{park:?}");
-    assert!(spin > time / 10 && busy > time / 10, "{spin:?} {busy:?}");
+    for idle in [Idle::Spin(Duration::from_secs(1)), Idle::Busy] {
+        // Others share the cores: a spinning thread gets a part of one sooner or later, a sleeping one never asks for it.
+        while cost_of_waiting(idle, time) <= time / 10 {}
+    }
 }
