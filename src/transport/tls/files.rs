@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::fingerprint::Fingerprint;
-use crate::config::{Form, One, Optional, Plain};
+use crate::config::{FilePath, One, Optional, Plain};
 
 configuration! {
     /// Files of the certificate of `tls://` listeners, and of the authorities of client certificates.
@@ -75,19 +75,5 @@ impl FromStr for ClientCertificates {
             "optional" => Ok(ClientCertificates::Optional),
             _ => Err("client certificates are required or optional".to_owned()),
         }
-    }
-}
-
-/// The form of the path of a file.
-#[derive(Debug)]
-struct FilePath;
-
-impl Form<PathBuf> for FilePath {
-    fn read(text: &str) -> Result<PathBuf, String> {
-        if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(PathBuf::from(text)) }
-    }
-
-    fn write(path: &PathBuf) -> String {
-        path.display().to_string()
     }
 }
