@@ -272,10 +272,10 @@ mod tests {
             .for_each(|frame| encode(frame, &mut out));
         let (bytes, mut spans) = (Bytes::from(out), Vec::new());
         assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
-        let mut deliveries = Deliveries { runs: true, ..Deliveries::default() };
+        let mut deliveries = Deliveries::default();
         let all = Picked { range: 0..bytes.len(), first: 0, frames: 2, messages: 2 };
         let mut to = ToGroup { group: GroupId(0), stretches: Selection::default(), bytes: 0 };
-        to.add(deliveries.add(all, 1), bytes.len());
+        to.add(deliveries.add(all, 2), bytes.len());
         let mut cutter = Cutter::new(&bytes, Messages::Native(&spans), &deliveries);
         let mut chunks = Vec::new();
         for (encoding, frames, untold) in

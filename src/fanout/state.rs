@@ -224,3 +224,45 @@ impl Fanout {
         self.spare = done;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::deliveries::Cutter;
+    use super::*;
+    use crate::wire::{Frame, encode, split};
+
+    /// A run of two messages, as its body has them.
+    const TWO: &[u8] = b"\x02\0\0\0\x01\0\0\0\0\0\0\0a\x01\0\0\0\x01\0\0\0b";
+
+    #[test]
+    fn a_run_anywhere_in_a_stretch_is_found() {
+        let message = Frame::Message { topic: b"t", payload: b"p", publisher: 1, sequence: 1, sent_at_ns: 0 };
+        let run = Frame::Run { topic: b"t", messages: TWO, publisher: 1, sequence: 2, sent_at_ns: 0 };
+        let gap = Frame::Gap { topic: b"t", missed: 7, reason: 1 };
+        for (frames, single) in [
+            (&[&message, &run][..], 3),
+            (&[&run, &message], 3),
+            (&[&gap, &run, &gap], 4),
+            (&[&message, &message], 2),
+        ] {
+            let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+            frames.iter().for_each(|frame| encode(frame, &mut bytes));
+            let bytes = Bytes::from(bytes);
+            assert_eq!(split(&bytes, usize::MAX, &mut spans).error, None);
+            let mut fanout = Fanout::default();
+            let topic = Filter::parse("t").unwrap();
+            let group = fanout.make_private(Encoding::Native);
+            fanout.file(&topic, Target::Group(group));
+            let messages = Messages::Native(&spans);
+            let deliveries = fanout.route((&bytes, messages), false, &mut Turn::new(usize::MAX), |_| true);
+            let mut chunks = Vec::new();
+            Cutter::new(&bytes, messages, &deliveries).cut(
+                &deliveries.groups[0],
+                Encoding::Native,
+                &mut chunks,
+            );
+            let left: u32 = chunks.iter().map(|chunk| chunk.frames).sum();
+            assert_eq!(left, single, "who cannot read runs gets each message by itself");
+        }
+    }
+}
