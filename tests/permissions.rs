@@ -107,3 +107,22 @@ fn a_direct_publisher_has_rules_of_its_own() {
         assert!(!matches!(event, Event::Message(_)), "{event:?}");
     }
 }
+
+#[test]
+fn a_refusal_concerns_one_subscriber_and_one_topic_of_a_session() {
+    let _watchdog = watchdog::watch("a_refusal_concerns_one_subscriber_and_one_topic_of_a_session");
+    let rights = Rights::all().subscribe([filter("a")]).publish([filter("a")]);
+    let broker = start(BrokerConfig::default().permissions(Permissions::all().local(rights)));
+    let shared = || ClientConfig::new(broker.endpoints()[0].clone());
+    let mut a = Subscriber::with_config(shared(), &[filter("a")]).expect("it may");
+    let error = Subscriber::with_config(shared(), &[filter("a"), filter("b")]).expect_err("it may not");
+    assert_refused(error, "subscribe to `b`; allowed: `a`");
+    let mut publisher = Publisher::with_config(shared()).expect("a publisher");
+    publisher.publish("b", b"forbidden").expect("it is on its way");
+    assert_refused(publisher.flush(PATIENCE).expect_err("it may not"), "publish on `b`; allowed: `a`");
+    publisher.publish("b", b"again").expect("it is dropped here");
+    assert_refused(publisher.flush(PATIENCE).expect_err("it may not yet"), "publish on `b`");
+    publisher.publish("a", b"allowed").expect("it is taken");
+    publisher.flush(PATIENCE).expect("it may");
+    assert_eq!(next(&mut a), b"allowed");
+}

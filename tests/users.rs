@@ -105,8 +105,9 @@ fn users_do_what_they_may_and_others_are_not_let_in() {
     assert_refused(&error, ErrorCode::NotPermitted, "allowed: `prices.>`");
     feeds.publish("news", b"").expect("it is on its way");
     assert_refused(&feeds.flush(PATIENCE).expect_err("it may not"), ErrorCode::NotPermitted, "publish");
-    broker.until(|page| page.closes("not_permitted") == 2);
-    assert!(broker.log().contains("user=\"desk\""), "{}", broker.log());
+    broker.until(|page| page.sum("corecast_refusals_total") == 2);
+    feeds.publish("prices.eur", b"1.09").expect("it is taken");
+    assert_eq!(payload(&mut desk), b"1.09", "the sessions go on");
 }
 
 #[test]
@@ -175,6 +176,8 @@ fn a_reload_ends_those_that_are_no_users_any_more_and_nobody_else() {
     assert_eq!(payload(&mut other), b"after");
     let error = desk.recv_timeout(PATIENCE).expect_err("it is no user any more");
     assert_refused(&error, ErrorCode::Unauthenticated, "no longer");
+    broker.until(|page| page.closes("unauthenticated") == 1);
+    assert!(broker.log().contains("user=\"desk\""), "{}", broker.log());
     assert!(broker.log().contains("nothing changes"), "{}", broker.log());
 }
 

@@ -51,6 +51,7 @@ FRAMES = [
     ("Parts", "topic:v payload:v publisher:Q sequence:Q sent_at_ns:Q"),
     ("Run", "topic:v messages:v publisher:Q sequence:Q sent_at_ns:Q"),
     ("Login", "token:v"),
+    ("PublishRefused", "topic:v text:s publisher:Q code:H"),
 ]
 FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
 TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}

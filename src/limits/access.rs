@@ -22,6 +22,20 @@ pub const PASSWORD_MEMORY_BYTES_MAX: usize = 256 << 20;
 /// Most passes over that memory: with the most memory some seconds, which the next password waits.
 pub const PASSWORD_PASSES_MAX: u32 = 10;
 
+/// Times within [`STRIKES_PERIOD`] that a session publishes what it may not, the last of which ends it: a program that publishes
+/// on a wrong topic hears of it first, and one that takes no notice is stopped.
+pub const STRIKES_MAX: u32 = 3;
+
+/// The time in which strikes count together.
+pub const STRIKES_PERIOD: Duration = Duration::from_secs(1);
+
+/// Time for which a client takes no messages for a topic that was refused: longer than strikes count, so that one topic is never
+/// two of them.
+pub const REFUSED_TOPIC_PAUSE: Duration = Duration::from_secs(10);
+
+/// Most topics that a client's session remembers as refused; the oldest are forgotten.
+pub const REFUSED_TOPICS_MAX: usize = 64;
+
 /// Time after which a client that was refused as nobody's tries again, drawn between half and whole: its token file may have
 /// been replaced. Long, so that many clients with an old token are no load.
 pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);

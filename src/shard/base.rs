@@ -19,7 +19,7 @@ use crate::auth::{Action, Permissions, Proof, Verdict};
 use crate::carrier::{LinkItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Sent, Turn};
-use crate::ids::{Neighbour, SessionId, ShardId};
+use crate::ids::{Neighbour, RequestId, SessionId, ShardId};
 use crate::limits::{CONTROL_BYTES_MAX, LINGER};
 use crate::telemetry::{DropReason, ShardCounters};
 use crate::topic::Filter;
@@ -128,6 +128,38 @@ impl Base {
             self.end(id, ErrorCode::NotPermitted, &format!("you may not {action}; {allowed}"));
         }
         verdict == Verdict::Allowed
+    }
+
+    /// As [`Base::may`], for a request of this number: a client that goes on after refusals is told, and goes on.
+    pub(super) fn may_request(&mut self, id: SessionId, request: RequestId, action: Action<'_>) -> bool {
+        let Some(session) = self.sessions.get(id).filter(|session| session.kind.takes_refusals()) else {
+            return self.may(id, action);
+        };
+        if self.permissions.permit(&session.identity, action) == Verdict::Allowed {
+            return true;
+        }
+        let text = format!("you may not {action}; {}", self.permissions.allowed(&session.identity, action));
+        let code = ErrorCode::NotPermitted.number();
+        self.counters.refusals += 1;
+        self.answer(id, &Frame::Error { text: &text, request: request.0, code });
+        false
+    }
+
+    /// Messages of a topic were not taken from a session, since it may not publish them: its client is told. `false`: it
+    /// does not go on after refusals, or not after so many, and is to be closed.
+    pub(super) fn may_go_on_refused(&mut self, id: SessionId, publisher: u64, topic: &[u8]) -> bool {
+        let now = self.clock.now();
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.kind.takes_refusals()) else {
+            return false;
+        };
+        if !session.strikes.add(now) {
+            return false;
+        }
+        let action = Action::Publish(topic);
+        let text = format!("you may not {action}; {}", self.permissions.allowed(&session.identity, action));
+        let code = ErrorCode::NotPermitted.number();
+        self.answer(id, &Frame::PublishRefused { topic, text: &text, publisher, code });
+        true
     }
 
     /// True if routable frames of this session are taken now; if they may not come, or not yet, it is closed.

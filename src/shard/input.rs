@@ -95,7 +95,8 @@ impl Shard {
             Step::Subscribe(_) | Step::Cancel(_) if self.base.sessions.phase(id) != Some(Phase::Open) => {}
             Step::Subscribe(prefix) => {
                 let (filter, subscriber) = zmtp::filter_of(&prefix);
-                if self.subscribe((id, &filter, subscriber), true) {
+                let may = self.base.may(id, Action::Subscribe(&filter));
+                if may && self.subscribe((id, &filter, subscriber), true) {
                     let relays = &mut self.demand.relays;
                     relays.on_subscription(&mut self.base, self.publishers.directory(), (id, &filter, true));
                 }
@@ -135,7 +136,6 @@ impl Shard {
         let (base, demand) = (&mut self.base, &mut self.demand);
         let asked = (id, filter, subscriber);
         let subscribed = match wanted {
-            true if !base.may(id, Action::Subscribe(filter)) => Subscribed::Refused,
             true => self.membership.subscribe(base, demand, asked),
             false => self.membership.unsubscribe(base, demand, asked),
         };
@@ -230,7 +230,8 @@ impl Shard {
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = base.checked_filter(id, kind, filter) else { return };
-                if self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
+                let may = base.may_request(id, RequestId(request), Action::Subscribe(&filter));
+                if may && self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
                     self.joins.ask(&mut self.base, &self.demand, (id, RequestId(request)));
                 }
             }

@@ -36,6 +36,11 @@ impl Kind {
         }
     }
 
+    /// True if the peer goes on after a refusal of one of its requests or topics.
+    pub(super) fn takes_refusals(&self) -> bool {
+        matches!(self, Kind::Native(features) if features.has(Features::REFUSALS))
+    }
+
     /// The peer has greeted, and offers these features. Nothing is sent to a direct publisher that they concern.
     pub(super) fn on_greeted(&mut self, features: Features) {
         if let Kind::Native(offered) = self {

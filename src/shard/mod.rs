@@ -82,6 +82,7 @@ mod session_state;
 mod session_table;
 mod silence;
 mod state;
+mod strikes;
 mod subscriptions;
 mod succession;
 mod successors;

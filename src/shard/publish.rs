@@ -15,6 +15,7 @@ use crate::fanout::{BadRoute, Chunk, Cutter, Deliveries, Fanout, Group, Messages
 use crate::ids::SessionId;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::telemetry::{DropReason, ShardCounters};
+use crate::wire::Span;
 
 /// Sends routable frames to every session here, and from a publisher of this shard to every neighbour, that wants
 /// them. `origin` is held if somebody has no room. A publisher that breaks a rule is closed after what stood before
@@ -37,6 +38,11 @@ pub(super) fn publish(
     let (good, bad) = (deliveries.good, deliveries.bad.take());
     fanout.recycle(deliveries);
     if let (Some(bad), Origin::Here(id)) = (bad, origin) {
+        if let BadRoute::NotPermitted = bad
+            && let Some(refused) = pass_over_refused(base, id, (bytes, messages), good)
+        {
+            return good + refused;
+        }
         refuse(base, id, &bad);
         return messages.len();
     }
@@ -58,6 +64,24 @@ fn route(
     let may = |topic: &[u8]| publishable.is_none_or(|topics| topics.has(topic));
     let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
     (fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, may), audience)
+}
+
+/// Passes over the frames of the topic of this one, which their session may not publish, and tells it so. Returns their number;
+/// `None` if the session does not go on after that.
+fn pass_over_refused(
+    base: &mut Base,
+    id: SessionId,
+    (bytes, messages): (&Bytes, Messages<'_>),
+    first: usize,
+) -> Option<usize> {
+    let Messages::Native(spans) = messages else { return None };
+    let frame = spans[first].frame(bytes);
+    let topic = frame.routed_topic()?;
+    let is_of_topic = |span: &&Span| span.frame(bytes).routed_topic() == Some(topic);
+    let refused = spans[first..].iter().take_while(is_of_topic).count();
+    base.counters.refusals += 1;
+    base.turn.spend(1);
+    base.may_go_on_refused(id, frame.publisher().unwrap_or(0), topic).then_some(refused)
 }
 
 fn refuse(base: &mut Base, id: SessionId, bad: &BadRoute) {

@@ -143,7 +143,7 @@ impl Publishers {
             }
             Frame::WatchPublishers { filter, request, kind } => {
                 if let Some(filter) = base.checked_filter(id, kind, filter)
-                    && base.may(id, Action::WatchPublishers(&filter))
+                    && base.may_request(id, RequestId(request), Action::WatchPublishers(&filter))
                 {
                     self.watch(base, id, filter, RequestId(request));
                 }

@@ -157,6 +157,7 @@ impl Rig {
             Frame::PublisherDown { publisher, epoch, reason } => {
                 format!("{}{publisher}.{epoch}", if reason == 1 { '-' } else { 'x' })
             }
+            Frame::PublishRefused { topic, .. } => format!("?{}", String::from_utf8_lossy(topic)),
             Frame::Error { code, .. } => ErrorCode::from_number(code).to_string(),
             other => format!("{other:?}"),
         });

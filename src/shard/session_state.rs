@@ -7,6 +7,7 @@ use super::kind::Kind;
 use super::news::News;
 use super::origin::Origin;
 use super::rest::Rest;
+use super::strikes::Strikes;
 use super::subscriptions::Subscriptions;
 use super::successors::Successors;
 use crate::auth::Identity;
@@ -73,6 +74,8 @@ pub(super) struct SessionState {
     pub(super) news: Option<Box<News>>,
     /// Watches it has asked for.
     pub(super) watches: u32,
+    /// As a publisher: what it has published without a right.
+    pub(super) strikes: Strikes,
     /// Its client's later sessions, which wait for its end.
     pub(super) successors: Option<Box<Successors>>,
     /// Input that was read and waits for its next turn.
@@ -108,6 +111,7 @@ impl SessionState {
             flushes: Vec::new(),
             news: None,
             watches: 0,
+            strikes: Strikes::default(),
             successors: None,
             rest: None,
         }

@@ -126,6 +126,8 @@ list! {
     Counter gaps_untold: u64, "corecast_gaps_untold_total", Count;
     /// Messages of ZeroMQ publishers that were skipped because they were longer than the limit.
     Counter messages_too_long: u64, "corecast_messages_too_long_total", Count;
+    /// Subscriptions and topics to publish that were refused for want of a right, to sessions that went on.
+    Counter refusals: u64, "corecast_refusals_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.

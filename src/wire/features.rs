@@ -11,8 +11,12 @@ impl Features {
     pub const RUNS: Features = Features(1);
     /// Logins: [`Frame::Login`](super::Frame::Login).
     pub const LOGINS: Features = Features(2);
+    /// Refusals of one subscription or topic, after which the session goes on:
+    /// [`Frame::PublishRefused`](super::Frame::PublishRefused), and errors with the number of a `Subscribe` or
+    /// `WatchPublishers`.
+    pub const REFUSALS: Features = Features(4);
     /// The features that this build offers.
-    pub const OURS: Features = Features(Features::RUNS.0 | Features::LOGINS.0);
+    pub const OURS: Features = Features(Features::RUNS.0 | Features::LOGINS.0 | Features::REFUSALS.0);
 
     /// True if all of `others` are among these.
     #[inline]

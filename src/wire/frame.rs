@@ -274,6 +274,20 @@ pub enum Frame<'a> {
         #[rkyv(with = InlineAsBox)]
         token: &'a [u8],
     },
+    /// Broker -> publisher: messages of this topic were not taken, and none of it will be while the rules are as they are. The
+    /// session goes on. Only sent to an end that has offered [`Features::REFUSALS`](super::Features::REFUSALS).
+    PublishRefused {
+        /// As in `Message`.
+        #[rkyv(with = InlineAsBox)]
+        topic: &'a [u8],
+        /// For people.
+        #[rkyv(with = InlineAsBox)]
+        text: &'a str,
+        /// As in `Message`.
+        publisher: u64,
+        /// As in `Error`.
+        code: u16,
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -313,6 +327,24 @@ impl<'a> Frame<'a> {
             Frame::Message { topic, .. } | Frame::Parts { topic, .. } | Frame::Run { topic, .. } => {
                 Some(topic)
             }
+            _ => None,
+        }
+    }
+
+    /// The topic by which a frame is routed: that of a message or of a gap.
+    pub fn routed_topic(&self) -> Option<&'a [u8]> {
+        match self {
+            Frame::Gap { topic, .. } => Some(topic),
+            message => message.message_topic(),
+        }
+    }
+
+    /// The publisher of a message.
+    pub fn publisher(&self) -> Option<u64> {
+        match self {
+            Frame::Message { publisher, .. }
+            | Frame::Parts { publisher, .. }
+            | Frame::Run { publisher, .. } => Some(*publisher),
             _ => None,
         }
     }
@@ -442,6 +474,12 @@ impl ArchivedFrame<'_> {
                 kind: *kind,
             },
             ArchivedFrame::Login { token } => Frame::Login { token },
+            ArchivedFrame::PublishRefused { topic, text, publisher, code } => Frame::PublishRefused {
+                topic,
+                text,
+                publisher: publisher.to_native(),
+                code: code.to_native(),
+            },
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {
                 Frame::Error { text, request: request.to_native(), code: code.to_native() }

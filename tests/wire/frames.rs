@@ -5,7 +5,7 @@ use corecast::internals::wire::run::{RunBytes, RunMessage};
 use proptest::prelude::*;
 
 /// The number of variants of a frame; `tests/golden.rs` fails when that changes.
-pub(crate) const VARIANTS: u8 = 28;
+pub(crate) const VARIANTS: u8 = 29;
 
 /// The parts of any frame.
 #[derive(Clone, Default, Debug)]
@@ -105,7 +105,8 @@ impl Parts {
                 let messages = &self.messages;
                 Frame::Run { topic: bytes, messages, publisher: a, sequence: b, sent_at_ns: c }
             }
-            _ => Frame::Login { token: bytes },
+            27 => Frame::Login { token: bytes },
+            _ => Frame::PublishRefused { topic: bytes, text, publisher: a, code: b as u16 },
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
 use crate::client::direct::{DirectHost, look_up_doors, open_doors, place};
 use crate::client::session::{Flushed, Session};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::PublisherId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, DIRECT_SETTLE, LINGER};
 use crate::registry::{Mode, ModeRules};
@@ -105,11 +105,20 @@ impl LocalPublisher {
     }
 
     /// As [`LocalPublisher::publish`], for a message that its publisher has been told is taken: it waits for a broker that
-    /// is away.
-    pub(in crate::client) async fn publish_taken(&mut self, topic: &Topic, payload: &[u8]) -> Result<u64> {
+    /// is away. One of a topic that was refused is dropped, and the next flush tells of it.
+    pub(in crate::client) async fn publish_taken(&mut self, topic: &Topic, payload: &[u8]) -> Result<()> {
         let room =
             async |session: &Session| session.until(|state| Session::has_room(state).then_some(())).await;
-        self.publish_when(topic, payload, room).await
+        match self.publish_when(topic, payload, room).await {
+            Err(error)
+                if error.kind() == ErrorKind::Refused(ErrorCode::NotPermitted)
+                    && self.used.session().state.borrow().alive().is_ok() =>
+            {
+                self.sequence += 1;
+                Ok(())
+            }
+            done => done.map(drop),
+        }
     }
 
     async fn publish_when(
@@ -124,8 +133,9 @@ impl LocalPublisher {
         check_length(topic, payload.len(), self.frame_bytes_max())?;
         let session = self.used.session();
         let ready = {
-            let state = session.state.borrow();
+            let mut state = session.state.borrow_mut();
             state.alive()?;
+            state.refused_topics.check(self.id, topic.as_bytes(), || session.runtime.clock.now())?;
             Session::has_room(&state)
         };
         if !ready {
@@ -285,7 +295,7 @@ impl LocalPublisher {
         }
         if !self.proxied {
             // Nothing went through the broker: it need not be there.
-            return Ok(());
+            return session.state.borrow_mut().refused_topics.tell(self.id);
         }
         let mut asked = None;
         let flushed = session
@@ -307,7 +317,7 @@ impl LocalPublisher {
             let text = "the connection was lost; messages sent just before may not have been taken";
             return Err(Error::new(ErrorKind::Lost, text));
         }
-        Ok(())
+        session.state.borrow_mut().refused_topics.tell(self.id)
     }
 
     /// Flushes, and ends the session if nobody else uses it.

@@ -30,8 +30,11 @@ pub(super) async fn subscribe(used: Use, filters: &[Filter], sink: Sink) -> Resu
     let subscription = Subscription { used, id, filters };
     session.send_soon();
     session
-        .until_confirmed(deadline, "the subscription", |state| state.is_in_force(id).then_some(()))
-        .await?;
+        .until_confirmed(deadline, "the subscription", |state| {
+            let refused = state.refusal_of(id).map(Err);
+            refused.or_else(|| state.is_in_force(id).then_some(Ok(())))
+        })
+        .await??;
     session.settle(id, deadline).await;
     Ok(subscription)
 }
@@ -44,10 +47,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Waits until the session has failed for good, and says why.
+    /// Waits until the session has failed for good, or the broker has refused the subscription, which it may do after a
+    /// reconnect, and says why.
     pub async fn failed(&self) -> Error {
-        let ended = self.used.session().until(|_| None::<()>).await;
-        ended.err().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the session has ended"))
+        match self.used.session().until(|state| state.refusal_of(self.id)).await {
+            Ok(error) | Err(error) => error,
+        }
     }
 }
 

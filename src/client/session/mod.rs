@@ -46,6 +46,7 @@ mod patience;
 mod paused;
 mod peer;
 mod promise;
+mod refused_topics;
 mod registry_feed;
 mod requests;
 mod returning;

@@ -15,6 +15,7 @@ use super::naming::{Departure, Naming};
 use super::out::OutBuffer;
 use super::paused::PausedStream;
 use super::promise::Promise;
+use super::refused_topics::RefusedTopics;
 use super::registry_feed::{ListSlot, RegistryFeed};
 use super::requests::{Asked, Flushed, Requests};
 use super::subscriber_counts::SubscriberCounts;
@@ -84,6 +85,8 @@ pub(in crate::client) struct State {
     pub(super) overstep: Option<String>,
     /// The registration of this client's own direct publisher.
     pub(in crate::client) announcement: Option<Announcement>,
+    /// Topics that publishers may not publish.
+    pub(in crate::client) refused_topics: RefusedTopics,
     requests: Requests,
     unacked: Unacked,
     /// The number and the ticket of the session that was open last.
@@ -118,6 +121,7 @@ impl State {
             is_imposter: false,
             overstep: None,
             announcement: None,
+            refused_topics: RefusedTopics::default(),
             requests: Requests::default(),
             unacked: Unacked::new(now),
             previous: (0, 0),
@@ -356,6 +360,10 @@ impl State {
             Frame::SubscriberCount { request, count } => {
                 self.counts.on_count(RequestId(request), count);
             }
+            Frame::PublishRefused { topic, text, publisher, .. } => {
+                let (publisher, text) = (PublisherId(publisher), printable(text).to_string());
+                self.refused_topics.add(publisher, topic, text, self.hearing.last_heard());
+            }
             Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
             other => self.on_registry_frame(other),
         }
@@ -405,12 +413,27 @@ impl State {
     }
 
     fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
-        if let Some(Asked::Announce) = self.requests.take(request)
-            && let Some(announcement) = &mut self.announcement
-        {
-            announcement.on_refused(code, &printable(text).to_string());
-            self.announce();
+        let text = printable(text).to_string();
+        match self.requests.take(request) {
+            Some(Asked::Announce) => {
+                if let Some(announcement) = &mut self.announcement {
+                    announcement.on_refused(code, &text);
+                    self.announce();
+                }
+            }
+            Some(Asked::Subscribe(id)) => self.subscribers.on_refused(id, code, text),
+            // Such a session is for this alone.
+            Some(Asked::Registry) => {
+                let text = format!("the broker refused: {text} ({code})");
+                self.fail(&Error::new(ErrorKind::Refused(code), text));
+            }
+            _ => {}
         }
+    }
+
+    /// The error of a subscriber of which the broker has refused something.
+    pub(in crate::client) fn refusal_of(&self, id: SubscriberId) -> Option<Error> {
+        self.subscribers.refusal_of(id)
     }
 
     /// Says what the announcement has to say now.

@@ -11,7 +11,7 @@ use super::out::OutBuffer;
 use super::promise::Promise;
 use super::requests::{Asked, Requests};
 use crate::client::message::GapReason;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{RequestId, SubscriberId};
 use crate::registry::{Mode, ModeRules};
 use crate::topic::Filter;
@@ -41,6 +41,8 @@ struct Subscribed {
     promise: Promise,
     /// Whoever subscribes has been told that all is in force, at direct publishers too.
     is_settled: bool,
+    /// The reason for which something of it was refused.
+    refusal: Option<(ErrorCode, String)>,
     /// The time up to which all was in force and the broker was heard; `None` before the first connection is lost.
     seen_until: Option<MonotonicNs>,
 }
@@ -92,7 +94,7 @@ impl Subscribers {
                 subscribed.promise.withhold();
             }
         }
-        for (id, subscribed) in &mut self.by_id {
+        for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.refusal.is_none()) {
             subscribed.ask(*id, asking);
         }
     }
@@ -110,6 +112,19 @@ impl Subscribers {
         } else if subscribed.promise.is_withheld() {
             self.half_returned.push(id);
         }
+    }
+
+    /// The broker has refused one of a subscriber's subscriptions or watches: it is asked for no more.
+    pub(super) fn on_refused(&mut self, id: SubscriberId, code: ErrorCode, text: String) {
+        if let Some(subscribed) = self.by_id.get_mut(&id) {
+            subscribed.refusal.get_or_insert((code, text));
+        }
+    }
+
+    /// The error of a subscriber of which something was refused.
+    pub(super) fn refusal_of(&self, id: SubscriberId) -> Option<Error> {
+        let (code, text) = self.by_id.get(&id)?.refusal.as_ref()?;
+        Some(Error::new(ErrorKind::Refused(*code), format!("the broker refused: {text} ({code})")))
     }
 
     /// A subscriber that is in force here, and whose gap waits until it is in force at direct publishers.
@@ -268,6 +283,7 @@ impl Subscribers {
             outstanding: filters.len(),
             promise,
             is_settled: false,
+            refusal: None,
             seen_until: None,
         };
         self.untold += usize::from(promise.is_broken());

@@ -105,3 +105,35 @@ fn new_users_are_asked_for_what_a_session_had_shown() {
     let identity = rig.shards[0].sessions().identity_of(a).cloned();
     assert!(matches!(identity, Some(Identity::User(login, None)) if Arc::strong_count(&login) > 1));
 }
+
+#[test]
+fn a_subscription_that_is_refused_leaves_its_session_alone() {
+    let mut rig = with(users(&user("a", "publish = ['a']\nsubscribe = ['a']")));
+    let id = says(&mut rig, Proof::None, &[login("a"), HELLO]);
+    rig.take(0, id);
+    let watch = Frame::WatchPublishers { filter: b"b", request: 3, kind: 1 };
+    rig.say(0, id, &[subscribe("b", 1), subscribe("a.>", 2), watch, subscribe("a", 4)]);
+    assert_eq!(rig.hears(0, id), "not_permitted not_permitted not_permitted !4");
+    rig.say(0, id, &[message("a", 1)]);
+    assert_eq!(rig.hears(0, id), "a=1");
+    assert_eq!(rig.shards[0].counters().refusals, 3);
+}
+
+#[test]
+fn messages_that_are_refused_are_passed_over_and_the_third_time_in_a_second_ends_the_session() {
+    let both = [user("p", "publish = ['a']"), user("s", "subscribe = ['>']")].concat();
+    let mut rig = with(users(&both));
+    let [publisher, subscriber] = ["p", "s"].map(|name| says(&mut rig, Proof::None, &[login(name), HELLO]));
+    rig.take(0, publisher);
+    rig.take(0, subscriber);
+    rig.say(0, subscriber, &[subscribe(">", 1)]);
+    rig.hears(0, subscriber);
+    let flush = Frame::Flush { request: 9 };
+    rig.say(0, publisher, &[message("a", 1), message("b", 2), message("b", 3), message("a", 4), flush]);
+    assert_eq!((rig.hears(0, publisher).as_str(), rig.hears(0, subscriber).as_str()), ("?b !9", "a=1 a=4"));
+    rig.say(0, publisher, &[message("c", 5), message("a", 6), message("d", 7), message("a", 8)]);
+    assert_eq!(
+        (rig.hears(0, publisher).as_str(), rig.hears(0, subscriber).as_str()),
+        ("?c not_permitted", "a=6")
+    );
+}
