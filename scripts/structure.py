@@ -19,7 +19,7 @@ RUNTIME = {"glommio-ng", "flume"}
 FILE_LINES_MAX = 600
 DOC_LINES_MAX = 300
 # Modules of src/, from the ground up; a module uses those before it and none behind.
-LAYERS = ["limits ids printable slack error config transport telemetry", "control wire", "zmtp", "topic", "auth fanout", "registry", "carrier", "shard", "broker", "client", "cli"]
+LAYERS = ["limits ids printable slack error config transport telemetry", "wire", "zmtp", "topic", "auth fanout", "control registry", "carrier", "shard", "broker", "client", "cli"]
 LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules.split()}
 # A doc comment begins with a noun or a verb, and with none of these.
 QUESTION = re.compile(r"\s*//[/!] (What|Whether|Who|Of|So|How)\b")

@@ -54,7 +54,7 @@
 //! | `control` | the control thread: HTTP, and whatever else is not message flow |
 //! | `cli` | the `corecast` command |
 //!
-//! `limits, ids <- wire <- zmtp <- topic <- auth, fanout <- registry <- carrier <- shard <- broker <- client <- cli`, never the
+//! `limits, ids <- wire <- zmtp <- topic <- auth, fanout <- control, registry <- carrier <- shard <- broker <- client <- cli`, never the
 //! other way.
 
 // Clients, brokers and the command share one core, and each leaves a part of it unused. Built together they must not.

@@ -426,7 +426,7 @@ pub const CONTROL_END_MAX: Duration = Duration::from_secs(1);
 
 // ---------------------------------------------------------------- HTTP
 
-/// Most open connections to `/metrics` and `/health`: some scrapers and probes, each with one. At the bound the oldest
+/// Most open connections to the HTTP server: some scrapers and probes, each with one. At the bound the oldest
 /// gives way to the newest, so that nobody keeps the others out by holding connections.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 
@@ -438,6 +438,13 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 8 << 10;
 
 /// Most header lines of a request; Prometheus sends seven.
 pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// Pause before a request that shows no token, or a wrong one, is answered: with all connections somebody tries 128 tokens a
+/// second, and a scraper that is set up in a wrong way waits no longer than people notice.
+pub const HTTP_REFUSAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest answer of an HTTP server that a command takes, in bytes: a line for each of very many listeners.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// Time without a turn after which `/health` reports a shard. One that rests turns every 80 ms, and a frame of the
 /// greatest length that may be configured takes some hundred: longer than this is a fault, or a host without CPU to

@@ -6,7 +6,7 @@
 //! | `proof` | proofs that connections have shown |
 //! | `secret` | tokens and passwords, wiped and never displayed |
 //! | `secret_file` | the reading of files that not everybody may read |
-//! | `token` | new tokens, and the hashes that stand for them |
+//! | `token` | tokens: new ones, those in files, and the hashes that stand for them |
 //! | `random` | random bytes |
 //! | `curve_key` | public keys of CURVE |
 //! | `users/` | the users that a file declares, looked up by what they show |
@@ -40,7 +40,7 @@ pub use rights::Rights;
 pub use secret::Secret;
 pub(crate) use secret_file::read_secret_file;
 pub use token::TokenHash;
-pub(crate) use token::fresh_token;
+pub(crate) use token::{checked_token, fresh_token, read_token_file};
 pub(crate) use users::ANONYMOUS;
 #[cfg(feature = "broker")]
 pub(crate) use users::hash_password;

@@ -1,14 +1,17 @@
-//! Tokens, and the hashes that stand for them in a file of users.
+//! Tokens, the files that they are in, and the hashes that stand for them in a file of users.
 
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::path::Path;
 
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::Secret;
 use super::random::random_bytes;
+use super::{Secret, read_secret_file};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::TOKEN_BYTES_MAX;
 
 /// The start of a hash as text.
 const PREFIX: &str = "sha256:";
@@ -62,6 +65,31 @@ pub(crate) fn fresh_token() -> io::Result<Secret> {
     Ok(Secret::new(text.as_bytes()))
 }
 
+/// The token that these bytes are, without the white space around it.
+///
+/// # Errors
+/// `Invalid` if it is empty, too long, or has other characters than visible ones of ASCII.
+pub(crate) fn checked_token(bytes: &[u8]) -> Result<Secret> {
+    let text = bytes.trim_ascii();
+    if text.is_empty() || text.len() > TOKEN_BYTES_MAX || !text.iter().all(u8::is_ascii_graphic) {
+        let what = format!("a token is 1 to {TOKEN_BYTES_MAX} visible characters of ASCII, without spaces");
+        return Err(Error::new(ErrorKind::Invalid, what));
+    }
+    Ok(Secret::new(text))
+}
+
+/// The token in a file, which only its owner may write, and only its group may read besides.
+///
+/// # Errors
+/// `Io` if it cannot be read; `Invalid` if too many may, or if it has no token.
+pub(crate) fn read_token_file(path: &Path) -> Result<Secret> {
+    // Some white space around it.
+    let text = read_secret_file(path, "the token file", 2 * TOKEN_BYTES_MAX)?;
+    checked_token(&text).map_err(|e| {
+        Error::new(ErrorKind::Invalid, format!("the token file {} has no token: {e}", path.display()))
+    })
+}
+
 impl PartialEq for TokenHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -92,6 +120,9 @@ impl fmt::Debug for TokenHash {
 
 #[cfg(all(test, feature = "broker"))]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -121,5 +152,19 @@ mod tests {
         }
         assert_eq!(TokenHash::parse(&good.replace("ad", "xy")), None);
         assert_eq!(TokenHash::parse(&good.replace("ba", "é")), None);
+    }
+
+    #[test]
+    fn a_file_has_a_token_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        let write = |text: &str| {
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        };
+        write("cc_sesame\n");
+        assert_eq!(read_token_file(&path).expect("a token"), Secret::new(b"cc_sesame"));
+        write("\n");
+        assert!(read_token_file(&path).expect_err("it is empty").to_string().contains("has no token"));
     }
 }

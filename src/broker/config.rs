@@ -127,7 +127,7 @@ impl BrokerConfig {
         Ok(())
     }
 
-    /// Checks that whatever is to be encrypted can be, and the other way round.
+    /// Checks that whatever is to be encrypted can be.
     fn validate_tls(&self) -> Result<()> {
         let is_tls = |endpoint: &&Endpoint| endpoint.is_encrypted();
         for (field, endpoints) in
@@ -146,10 +146,6 @@ impl BrokerConfig {
                 format!(
                     "{endpoint} needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them"
                 ),
-            )),
-            (None, Some(_)) => Err(Error::of_field(
-                "tls_cert",
-                "it is of no use: no address to listen on is tls://HOST:PORT; write --listen tls://HOST:PORT",
             )),
             _ => Ok(()),
         }

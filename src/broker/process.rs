@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
 use crate::shard::Door;
-use crate::telemetry::{Pulse, count_reload, export_certificate, note_insecure};
+use crate::telemetry::{InsecureListeners, Pulse, count_reload, export_certificate};
 use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile, TlsServer};
 
 /// A running broker. Dropped, it stops without draining; [`Broker::stop`] drains.
@@ -37,7 +37,7 @@ pub struct Broker {
     /// The file of users.
     users: Option<PathBuf>,
     /// Listeners that lack protection, each with what follows from it.
-    insecure: Vec<String>,
+    insecure: InsecureListeners,
 }
 
 impl Broker {
@@ -68,7 +68,7 @@ impl Broker {
             listeners.extend(opened);
         }
         let insecure = check_exposure(&exposed, permissions.users().is_some(), config.insecure)?;
-        note_insecure(&insecure);
+        let insecure = InsecureListeners::note(insecure);
         if let Some(tls) = &config.listeners.tls {
             export_certificate(tls.expires_at());
         }
@@ -166,7 +166,7 @@ impl Broker {
     /// The listeners that other hosts reach without users or encryption, each with what follows from it: none without
     /// [`BrokerConfig::insecure`].
     pub fn insecure(&self) -> &[String] {
-        &self.insecure
+        self.insecure.lines()
     }
 
     /// Changes the certificate of `tls://` listeners, and the authorities of their clients' certificates: for connections

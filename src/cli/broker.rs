@@ -1,6 +1,8 @@
 //! `corecast broker`: serves until it is asked to stop, then drains.
 
+use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,12 +15,14 @@ use corecast_executors::{
 use serde::Serialize;
 
 use super::http_address::HttpAddress;
+use super::live_files::{LiveFiles, Reloaded};
 use super::output::{Format, json_line, note, print_for_a_reader};
 use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
-use crate::config::{One, Optional, Plain, TimeSpan};
-use crate::control::{HttpServer, Pages};
+use crate::config::{FilePath, One, Optional, Plain, TimeSpan};
+use crate::control::{HttpServer, Pages, ReloadRequest};
+use crate::error::Error;
 use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
 use crate::{Endpoint, ListenConfig, TlsServerFiles};
@@ -30,6 +34,7 @@ Examples:
   corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
+  corecast broker --metrics 'https://*:9680' --http-token-file http.token --tls-cert server.pem --tls-key server.key
   corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key   # see `corecast cert`
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
   corecast broker --mode-rule 'video.>=direct'              # video goes direct, all else through the broker
@@ -37,8 +42,9 @@ Examples:
 Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \
 that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1. \
-With --users or --tls-cert, SIGHUP does not stop it: their files are read again, sessions that may no longer do what they do \
-are ended, and connections from then on get the new certificate.";
+With --users, --tls-cert or --http-token-file, SIGHUP does not stop it: their files are read again, sessions that may no longer \
+do what they do are ended, and connections from then on get the new certificate and token. `corecast reload` asks for the same, and \
+reports the result.";
 
 /// Run the broker, with one shard per core.
 #[derive(Args, Debug)]
@@ -68,17 +74,23 @@ configuration! {
         /// Drain timeout on shutdown.
         drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
 
-        /// Address of the HTTP server, HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health at /health.
+        /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
+        /// at /healthz, and /reload.
         metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
+
+        /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
+        /// other hosts reach it.
+        http_token_file: Option<PathBuf> = None, option("http-token-file", "FILE", Optional<FilePath>);
     }
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let certificate = args.tls.0;
+    let Serving { drain_timeout, metrics, http_token_file } = args.serving.0;
     let listeners = args.listeners.0.tls(certificate.read()?);
     let config = args.config.0.listeners(listeners);
-    let Serving { drain_timeout, metrics } = args.serving.0;
     config.validate()?;
+    check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
     for (filter, meant) in
         config.mode_rules.iter().filter_map(|(filter, _)| Some((filter, filter.suggestion()?)))
     {
@@ -86,24 +98,22 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
             "--mode-rule: '{filter}' is taken as a name; + and # are no wildcards here: '{meant}'?"
         );
     }
+    let files = LiveFiles { has_users: config.users.is_some(), certificate, http_token: http_token_file };
     let (news_link, mut news) = link(NEWS_MAX);
-    let has_users = config.users.is_some();
-    let has_files = has_users || config.listeners.tls.is_some();
-    let reloads = has_files.then(|| Arc::new(AtomicBool::new(false)));
+    let reloads = files.are_there().then(|| Arc::new(AtomicBool::new(false)));
     wait_for_signals(news_link.clone(), reloads.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
-    let listen = |address: &HttpAddress| HttpServer::listen(&address.0, &config.listeners);
-    let server = metrics.as_ref().map(listen).transpose()?;
-    if let Some(server) = &server {
-        server.check_exposure(config.insecure)?;
-    }
+    let server = metrics.map(|address| listen_for_readers(&address, &config, &files)).transpose()?;
     let broker = Broker::start(config)?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
+    let renewal = server.as_ref().map(HttpServer::renewal);
     if let (Some(page), Some(server)) = (page, server) {
-        let pages = Pages::new(page, broker.pulses()).with_notes(broker.insecure());
+        let notes = broker.insecure().iter().chain(server.insecure());
+        let (pages, requests) = Pages::new(page, broker.pulses()).with_notes(notes).with_reload();
         broker.control().spawn("http", server.serve(pages));
+        broker.control().spawn("reload", pass_on(requests, news_link.clone()));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
@@ -113,7 +123,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
             // Before the files are read: another signal may come meanwhile.
             pending.store(false, Ordering::SeqCst);
         }
-        reload(&broker, has_users, &certificate);
+        files.reload(&broker, renewal.as_ref())
     });
     if served.is_ok() {
         tracing::info!("asked to stop: draining for at most {:?}", drain_timeout);
@@ -124,53 +134,86 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
+/// Refuses options that would have no effect: whoever gives them means something else.
+fn check_that_all_is_of_use(
+    config: &BrokerConfig,
+    metrics: Option<&HttpAddress>,
+    has_token: bool,
+) -> Result<(), Error> {
+    if has_token && metrics.is_none() {
+        return Err(Error::of_field("http_token_file", "it is of no use without --metrics ADDRESS"));
+    }
+    let is_encrypted = config.listen.iter().any(Endpoint::is_encrypted);
+    let serves_https = metrics.is_some_and(HttpAddress::is_encrypted);
+    match &config.listeners.tls {
+        Some(_) if !is_encrypted && !serves_https => Err(Error::of_field(
+            "tls_cert",
+            "it is of no use: no address to listen on is tls://HOST:PORT; write --listen tls://HOST:PORT",
+        )),
+        None if serves_https => Err(Error::of_field(
+            "metrics",
+            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Listens for readers of the pages, if those have to show what they need to.
+fn listen_for_readers(
+    address: &HttpAddress,
+    config: &BrokerConfig,
+    files: &LiveFiles,
+) -> Result<HttpServer, Error> {
+    let token = files.read_http_token()?;
+    let mut server = HttpServer::listen(&address.0, &config.listeners)?.token(token);
+    server.check_exposure(config.insecure)?;
+    Ok(server)
+}
+
+/// Passes requests for a reload on, one after the other.
+async fn pass_on(mut requests: Inbox<ReloadRequest>, news: Link<News>) -> Error {
+    while let Some(request) = requests.recv().await {
+        let (answer, mut answers) = link(1);
+        if news.send(News::Reload(Some(answer))).await.is_ok()
+            && let Some(outcome) = answers.recv().await
+        {
+            request.answer(outcome);
+        }
+    }
+    // The server has ended, and with it the broker.
+    pending().await
+}
+
 /// Events of the command while its broker serves.
 enum News {
     /// Somebody has read the ready line, or nobody can.
     Announced(Result<(), Failure>),
     /// A signal asks it to stop.
     Asked,
-    /// A signal asks it to read its files again.
-    Reload,
+    /// It is to read its files again: a signal asks for it, or a request, which is answered.
+    Reload(Option<Link<Reloaded>>),
 }
 
-/// Each kind of news waits at most once.
-const NEWS_MAX: usize = 3;
+/// Each kind of news waits at most once, and a reload once for a signal and once for a request.
+const NEWS_MAX: usize = 4;
 
-/// Returns when a signal asks for it; reloads when another does.
+/// Returns when a signal asks for it; reloads when another does, or a request.
 ///
 /// # Errors
 /// The ready line cannot be written.
-fn until_asked_to_stop(news: &mut Inbox<News>, reload: impl Fn()) -> Result<(), Failure> {
+fn until_asked_to_stop(news: &mut Inbox<News>, reload: impl Fn() -> Reloaded) -> Result<(), Failure> {
     loop {
         match news.recv_blocking().expect("the thread that waits for signals lives as long as the process") {
             News::Announced(announced) => announced?,
             News::Asked => return Ok(()),
-            News::Reload => reload(),
-        }
-    }
-}
-
-/// Reads the file of users and those of the certificate again. One that is at fault changes nothing.
-fn reload(broker: &Broker, has_users: bool, certificate: &TlsServerFiles) {
-    let tls = match certificate.read() {
-        Ok(tls) => tls,
-        Err(error) => {
-            return tracing::error!("the certificate is not read again, and nothing changes: {error}");
-        }
-    };
-    if has_users {
-        match broker.reload() {
-            Ok(()) => tracing::info!("the file of users is read again, and followed"),
-            Err(error) => {
-                return tracing::error!("the file of users is not read again, and nothing changes: {error}");
+            News::Reload(answer) => {
+                let outcome = reload();
+                if let Some(answer) = answer {
+                    // Whoever asked may have gone.
+                    let _ = answer.try_send(outcome);
+                }
             }
         }
-    }
-    let Some(tls) = tls else { return };
-    match broker.set_certificate(&tls) {
-        Ok(()) => tracing::info!("the certificate is read again, for connections from now on"),
-        Err(error) => tracing::error!("the certificate is not followed: {error}"),
     }
 }
 
@@ -207,7 +250,7 @@ fn wait_for_signals(news: Link<News>, reloads: Option<Arc<AtomicBool>>) -> Resul
     let wait = move || {
         until_asked_to_end(&mut signals, || {
             if reloads.as_ref().is_some_and(|pending| !pending.swap(true, Ordering::SeqCst)) {
-                let _ = news.try_send(News::Reload);
+                let _ = news.try_send(News::Reload(None));
             }
         });
         // There is room for it, and the command takes it unless it has ended by itself.
@@ -234,7 +277,7 @@ struct Ready {
     zmtp: Vec<String>,
     shards: usize,
     cores: Vec<u32>,
-    /// `HOST:PORT` or `uds://PATH`.
+    /// `HOST:PORT`, `https://HOST:PORT` or `uds://PATH`.
     metrics: Option<String>,
     pid: u32,
 }

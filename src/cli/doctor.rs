@@ -7,10 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level, pause, spawn_plain};
 
+use super::http_address::HttpAddress;
+use super::http_client::{HttpAnswer, HttpClientArgs};
 use super::output::{Format, note, print};
 use super::{Exit, Failure};
+use crate::Users;
+use crate::auth::ANONYMOUS;
 use crate::config::TimeSpan;
-use crate::limits::SHARDS_MAX;
+use crate::limits::{HTTP_CONVERSATION_MAX, SHARDS_MAX};
 use crate::printable::printable_json;
 use crate::transport::CertificateFacts;
 
@@ -18,7 +22,8 @@ const EXAMPLES: &str = "\
 Examples:
   corecast doctor
   corecast doctor --cores 0-15 --open-files 20000
-  corecast doctor --tls-cert server.pem            # and how long it is valid
+  corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
+  corecast doctor --metrics 127.0.0.1:9680         # a running broker: its health, and what it leaves open
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 
 The exit code is 1 if a finding is an error. Jitter is how long this machine takes the CPU away from a thread that only \
@@ -30,7 +35,7 @@ const CERTIFICATE_LEFT_MIN: Duration = Duration::from_secs(30 * 86_400);
 /// The time between two reports of progress.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
-/// Check this host: kernel, io_uring, limits, CPUs and jitter; each finding comes with its fix.
+/// Check this host: kernel, io_uring, limits, CPUs and jitter, and files of a broker; each finding comes with its fix.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -49,6 +54,17 @@ pub(super) struct DoctorArgs {
     /// Certificate of tls:// listeners: a PEM file.
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
+
+    /// File of users: as for `corecast broker --users`.
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+
+    /// Address of the HTTP server of a running broker: its health, and listeners that lack protection.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<HttpAddress>,
+
+    #[command(flatten)]
+    client: HttpClientArgs,
 
     /// Duration of the jitter measurement.
     #[arg(long, value_name = "SECS", default_value_t = TimeSpan(Duration::from_secs(1)))]
@@ -69,6 +85,8 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     tell_of_long_measurement(args.jitter.0);
     let mut findings = check.run();
     findings.extend(args.tls_cert.as_deref().map(certificate));
+    findings.extend(args.users.as_deref().map(users));
+    findings.extend(args.metrics.iter().flat_map(|address| running_broker(address, &args.client)));
     match args.output {
         Format::Text => print(table(&findings))?,
         Format::Json => print(json(&findings)?)?,
@@ -77,12 +95,15 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     Ok(if wrong { Exit::Failed } else { Exit::Fine })
 }
 
+/// A finding; it has the fix unless all is well.
+fn finding(name: &'static str, level: Level, found: String, fix: &str) -> Finding {
+    let fix = (level != Level::Ok).then(|| fix.to_owned());
+    Finding { name, level, found, fix }
+}
+
 /// The finding on a certificate: whether it is valid, and for how long.
 fn certificate(path: &Path) -> Finding {
-    let finding = |level, found: String, fix: &str| {
-        let fix = (level != Level::Ok).then(|| fix.to_owned());
-        Finding { name: "certificate", level, found, fix }
-    };
+    let finding = |level, found, fix| finding("certificate", level, found, fix);
     let facts = match CertificateFacts::read("tls_cert", path) {
         Ok(facts) => facts,
         Err(error) => {
@@ -103,7 +124,53 @@ fn certificate(path: &Path) -> Finding {
     finding(level, format!("valid for {} more days, for {names}", left.as_secs() / 86_400), RENEW)
 }
 
-const RENEW: &str = "make another, such as with `corecast cert server`, and have the broker read it";
+const RENEW: &str =
+    "make another, such as with `corecast cert server`, and have the broker read it: `corecast reload`";
+
+/// The finding on a file of users: whether a broker would take it.
+fn users(path: &Path) -> Finding {
+    match Users::read(path) {
+        Err(error) => finding("users", Level::Error, error.to_string(), "a broker would not take this file"),
+        Ok(users) => {
+            let count = users.iter().count();
+            let plural = if count == 1 { "" } else { "s" };
+            let open = if users.get(ANONYMOUS).is_some() { ", anonymous among them" } else { "" };
+            finding("users", Level::Ok, format!("{count} user{plural}{open}"), "")
+        }
+    }
+}
+
+/// The findings on a broker that runs: its health, and each listener that lacks protection.
+fn running_broker(address: &HttpAddress, client: &HttpClientArgs) -> Vec<Finding> {
+    let finding = |level, found, fix| finding("broker", level, found, fix);
+    let answer = match client.ask("GET /healthz", address, Instant::now() + HTTP_CONVERSATION_MAX) {
+        Ok(HttpAnswer { status: 200 | 503, text }) => text,
+        Ok(answer) => {
+            let fix = "show the token that the broker has: --http-token-file FILE";
+            return vec![finding(
+                Level::Error,
+                format!("{}: {}", answer.status, answer.text.trim_end()),
+                fix,
+            )];
+        }
+        Err(error) => {
+            let fix = "name the address of --metrics of a broker that runs";
+            return vec![finding(Level::Error, error.without_field().to_string(), fix)];
+        }
+    };
+    let of_line = |line: &str| match (line, line.strip_prefix("insecure ")) {
+        ("ok", _) => finding(Level::Ok, "every shard turns".to_owned(), ""),
+        ("draining", _) => finding(Level::Warning, "it is stopping".to_owned(), "wait for its successor"),
+        (_, Some(listener)) => {
+            let fix = "start it without --insecure: it says what is missing";
+            finding(Level::Warning, format!("insecure {listener}"), fix)
+        }
+        (stalled, None) => {
+            finding(Level::Error, stalled.to_owned(), "look into its log, and at the CPU of that shard")
+        }
+    };
+    answer.lines().map(of_line).collect()
+}
 
 /// Reports on stderr how far a long measurement has come: nothing else is printed before its end.
 fn tell_of_long_measurement(whole: Duration) {

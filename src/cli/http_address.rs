@@ -6,36 +6,46 @@ use std::str::FromStr;
 use crate::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The scheme of endpoints that is not written before an address of HTTP.
+/// The scheme of endpoints that is not written before an address of HTTP, and that of encrypted ones in the words of both.
 const SCHEME: &str = "tcp://";
+const ENCRYPTED_SCHEME: &str = "tls://";
+const ENCRYPTED_URL: &str = "https://";
 
-/// An endpoint to serve HTTP on.
+/// An endpoint of an HTTP server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct HttpAddress(pub(super) Endpoint);
+
+impl HttpAddress {
+    /// True if it is served under TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.is_encrypted()
+    }
+}
 
 impl FromStr for HttpAddress {
     type Err = Error;
 
     fn from_str(written: &str) -> Result<Self> {
         let written = written.trim();
-        if let Some(place) = written.strip_prefix("https://") {
-            let why = format!("`{written}` cannot be served: there is no encryption; write http://{place}");
-            return Err(Error::new(ErrorKind::Invalid, why));
-        }
         if let Ok(file @ Endpoint::Uds { .. }) = written.parse() {
             return Ok(HttpAddress(file));
         }
-        let text = written.strip_prefix("http://").unwrap_or(written);
         // The path is ours to say; whoever copies it from Prometheus means the same place.
-        let text = text.strip_suffix("/metrics").or_else(|| text.strip_suffix('/')).unwrap_or(text);
-        let text = text.strip_prefix(SCHEME).unwrap_or(text);
-        match format!("{SCHEME}{text}").parse() {
+        let text = written.strip_suffix("/metrics").or_else(|| written.strip_suffix('/')).unwrap_or(written);
+        let unencrypted =
+            || text.strip_prefix("http://").or_else(|| text.strip_prefix(SCHEME)).unwrap_or(text);
+        let (scheme, text) = match text.strip_prefix(ENCRYPTED_URL) {
+            Some(text) => (ENCRYPTED_SCHEME, text),
+            None => (SCHEME, unencrypted()),
+        };
+        match format!("{scheme}{text}").parse() {
             Ok(endpoint) if !text.contains("://") => Ok(HttpAddress(endpoint)),
             _ => {
                 let is_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 let port = if is_port { text } else { "9680" };
                 let why = format!(
-                    "`{written}` is no address for HTTP; write HOST:PORT or uds://PATH, such as 127.0.0.1:{port}"
+                    "`{written}` is no address for HTTP; write HOST:PORT, https://HOST:PORT or uds://PATH, such as \
+                     127.0.0.1:{port}"
                 );
                 Err(Error::new(ErrorKind::Invalid, why))
             }
@@ -43,10 +53,13 @@ impl FromStr for HttpAddress {
     }
 }
 
-/// `HOST:PORT`, as scrapers are configured, or `uds://PATH`.
+/// `HOST:PORT`, as scrapers are configured, `https://HOST:PORT`, or `uds://PATH`.
 impl fmt::Display for HttpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.0.to_string();
+        if let Some(place) = endpoint.strip_prefix(ENCRYPTED_SCHEME) {
+            return write!(f, "{ENCRYPTED_URL}{place}");
+        }
         f.write_str(endpoint.strip_prefix(SCHEME).unwrap_or(&endpoint))
     }
 }
@@ -72,17 +85,25 @@ mod tests {
             assert_eq!(address.0.to_string(), read);
             assert_eq!(format!("tcp://{address}"), read);
         }
+        for text in ["https://broker:9680", "https://broker:9680/metrics"] {
+            let address: HttpAddress = text.parse().expect(text);
+            assert_eq!(address.0.to_string(), "tls://broker:9680");
+            assert_eq!(address.to_string(), "https://broker:9680");
+        }
         for text in ["uds:///run/metrics", "unix:/run/metrics", "/run/metrics"] {
             let address: HttpAddress = text.parse().expect(text);
             assert_eq!(address.to_string(), "uds:///run/metrics");
         }
-        for text in ["", "9680", "localhost", "uds://", "http://", "http:///run/x"] {
+        for text in
+            ["", "9680", "localhost", "uds://", "http://", "https://", "http:///run/x", "https://tcp://h:1"]
+        {
             let error = text.parse::<HttpAddress>().expect_err(text);
-            assert!(error.to_string().contains("write HOST:PORT or uds://PATH"), "{error}");
+            assert!(
+                error.to_string().contains("write HOST:PORT, https://HOST:PORT or uds://PATH"),
+                "{error}"
+            );
         }
         let bare = "19680".parse::<HttpAddress>().unwrap_err().to_string();
         assert!(bare.ends_with("such as 127.0.0.1:19680"), "{bare}");
-        let encrypted = "https://localhost:9680/metrics".parse::<HttpAddress>().unwrap_err().to_string();
-        assert!(encrypted.ends_with("write http://localhost:9680/metrics"), "{encrypted}");
     }
 }

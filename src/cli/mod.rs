@@ -3,11 +3,13 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `broker`, `publish`, `subscribe`, `registry`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `registry`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `live_files` | the files that a running broker reads again |
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
 //! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
 //! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
 //! | `http_address`, `utc` | forms of an address and of a time |
+//! | `http_client` | requests to the HTTP server of a running broker |
 
 mod broker;
 mod certificate;
@@ -18,13 +20,16 @@ mod environment;
 mod event_writer;
 mod exit;
 mod http_address;
+mod http_client;
 mod interrupt;
+mod live_files;
 mod man;
 mod output;
 mod pace;
 mod payloads;
 mod publish;
 mod registry;
+mod reload;
 mod settings;
 mod sources;
 mod subscribe;
@@ -78,6 +83,7 @@ enum Command {
     Sub(subscribe::SubArgs),
     Registry(registry::RegistryArgs),
     User(user::UserArgs),
+    Reload(reload::ReloadArgs),
     Cert(certificate::CertArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -114,7 +120,17 @@ const EXIT_STATUS: &[(u8, &str)] = &[
 /// The variables of this command.
 const VARIABLES: Variables = Variables {
     prefix: "CORECAST",
-    shared: &["broker", "token-file", "ca", "pin", "cert", "key", "log-level", "log-format"],
+    shared: &[
+        "broker",
+        "token-file",
+        "http-token-file",
+        "ca",
+        "pin",
+        "cert",
+        "key",
+        "log-level",
+        "log-format",
+    ],
 };
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
@@ -163,6 +179,7 @@ impl Cli {
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
             Command::User(args) => user::run(args),
+            Command::Reload(args) => reload::run(args),
             Command::Cert(args) => certificate::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),

@@ -1,14 +1,13 @@
 //! The token by which a client logs in at its broker: a text of the program, or a file, which is read for each connection.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use corecast_executors::{link, spawn_plain};
 use zeroize::Zeroizing;
 
-use crate::auth::{Secret, read_secret_file};
+use crate::auth::{Secret, checked_token, read_token_file};
 use crate::config::Form;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::TOKEN_BYTES_MAX;
 
 /// A token, which says to a broker which of its users a client is. It is sent to the broker alone, and only to one that takes
 /// tokens; it is never displayed.
@@ -27,7 +26,7 @@ impl Token {
     /// # Errors
     /// `Invalid` if it is empty, too long, or has other characters than visible ones of ASCII.
     pub fn new(text: &str) -> Result<Token> {
-        checked(text.as_bytes()).map(|secret| Token(Source::Text(secret)))
+        checked_token(text.as_bytes()).map(|secret| Token(Source::Text(secret)))
     }
 
     /// The token in a file. The file is read for each connection, so that it may be replaced; only its owner may write it, and
@@ -44,7 +43,7 @@ impl Token {
         let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else { return Ok(None) };
         let text = Zeroizing::new(text.into_encoded_bytes());
         let secret =
-            checked(&text).map_err(|e| Error::new(ErrorKind::Invalid, format!("{variable}: {e}")))?;
+            checked_token(&text).map_err(|e| Error::new(ErrorKind::Invalid, format!("{variable}: {e}")))?;
         Ok(Some(Token(Source::Text(secret))))
     }
 
@@ -60,7 +59,7 @@ impl Token {
             Source::File(path) => path.clone(),
         };
         let (answer, mut answers) = link(1);
-        let read = move || drop(answer.try_send(read_file(&path)));
+        let read = move || drop(answer.try_send(read_token_file(&path)));
         spawn_plain("token", read)
             .map_err(|e| Error::io("cannot start the thread that reads the token", e))?;
         answers.recv().await.expect("a thread that reads a file ends by answering")
@@ -87,29 +86,10 @@ impl Form<Token> for TokenFile {
     }
 }
 
-fn checked(bytes: &[u8]) -> Result<Secret> {
-    let text = bytes.trim_ascii();
-    if text.is_empty() || text.len() > TOKEN_BYTES_MAX || !text.iter().all(u8::is_ascii_graphic) {
-        let what = format!("a token is 1 to {TOKEN_BYTES_MAX} visible characters of ASCII, without spaces");
-        return Err(Error::new(ErrorKind::Invalid, what));
-    }
-    Ok(Secret::new(text))
-}
-
-fn read_file(path: &Path) -> Result<Secret> {
-    // Some white space around it.
-    let text = read_secret_file(path, "the token file", 2 * TOKEN_BYTES_MAX)?;
-    checked(&text).map_err(|e| {
-        Error::new(ErrorKind::Invalid, format!("the token file {} has no token: {e}", path.display()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
+    use crate::limits::TOKEN_BYTES_MAX;
 
     #[test]
     fn a_token_is_one_word_that_is_not_displayed() {
@@ -119,19 +99,5 @@ mod tests {
         for wrong in ["", " \n", "two words", "sésame", &"a".repeat(TOKEN_BYTES_MAX + 1)] {
             assert_eq!(Token::new(wrong).expect_err(wrong).kind(), ErrorKind::Invalid);
         }
-    }
-
-    #[test]
-    fn a_file_has_a_token_in_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("token");
-        let write = |text: &str| {
-            fs::write(&path, text).expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
-        };
-        write("cc_sesame\n");
-        assert_eq!(read_file(&path).expect("a token"), Secret::new(b"cc_sesame"));
-        write("\n");
-        assert!(read_file(&path).expect_err("it is empty").to_string().contains("has no token"));
     }
 }

@@ -5,21 +5,29 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use corecast_executors::{Either, MonotonicNs, first};
+use bytes::Bytes;
+use corecast_executors::{Either, Inbox, Link, MonotonicNs, first, link};
+use futures_lite::future::or;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::pages::Pages;
-use crate::error::{Error, Result};
+use super::access::{HttpToken, lack, role_of};
+use super::pages::{self, Pages};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
+    HTTP_REFUSAL_PAUSE,
 };
-use crate::telemetry::OncePerSecond;
+use crate::telemetry::{InsecureListeners, OncePerSecond, note_http_refusal};
 use crate::transport::{
-    self, ControlListeners, ControlStream, Endpoint, ListenConfig, Listening, ListeningSocket, SocketFile,
+    self, ControlListeners, ControlPeer, ControlStream, Endpoint, ListenConfig, Listening, ListeningSocket,
+    SocketFile, TlsServer,
 };
 
 /// Interval at which the recorder folds the samples of histograms: a shard adds at most a hundred values meanwhile.
@@ -34,6 +42,34 @@ pub struct HttpServer {
     endpoint: Endpoint,
     /// Other hosts reach it.
     is_remote: bool,
+    is_encrypted: bool,
+    token: Option<HttpToken>,
+    insecure: InsecureListeners,
+    /// The link for [`HttpServer::renewal`].
+    renewal: HttpRenewal,
+    renewals: Inbox<Renewed>,
+}
+
+/// Whatever may be another one while the server runs.
+struct Renewed {
+    token: Option<HttpToken>,
+    tls: Option<TlsServer>,
+}
+
+/// The way to change the token and the certificate of a server that serves.
+#[derive(Clone, Debug)]
+pub struct HttpRenewal(Link<Renewed>);
+
+impl HttpRenewal {
+    /// Makes these the token that readers have to show, and the certificate, for all connections from now on. No certificate
+    /// leaves the one that is there.
+    ///
+    /// # Errors
+    /// `Executor` when the control thread has ended.
+    pub fn renew(&self, token: Option<HttpToken>, tls: Option<TlsServer>) -> Result<()> {
+        let ended = |_| Error::new(ErrorKind::Executor, "the control thread of the broker has ended");
+        self.0.send_blocking(Renewed { token, tls }).map_err(ended)
+    }
 }
 
 impl HttpServer {
@@ -44,30 +80,60 @@ impl HttpServer {
     pub fn listen(endpoint: &Endpoint, config: &ListenConfig) -> Result<Self> {
         let failed = |e: Error| Error::new(e.kind(), format!("cannot serve metrics: {e}"));
         let listening = transport::listen(endpoint, config).map_err(failed)?;
-        let is_remote = listening.is_remote();
+        let (is_remote, is_encrypted) = (listening.is_remote(), listening.is_encrypted());
         let Listening { file, sockets, endpoint } = listening;
-        Ok(HttpServer { file, sockets, endpoint, is_remote })
+        let (renewal, renewals) = link(1);
+        Ok(HttpServer {
+            file,
+            sockets,
+            endpoint,
+            is_remote,
+            is_encrypted,
+            token: None,
+            insecure: InsecureListeners::default(),
+            renewal: HttpRenewal(renewal),
+            renewals,
+        })
     }
 
-    /// Checks that only this host reaches it, since nobody has to show who it is, unless that `is_accepted`.
+    /// The same, but readers have to show a token, unless they come by a Unix socket as root or as the user of this process.
+    #[must_use]
+    pub fn token(self, token: Option<HttpToken>) -> Self {
+        HttpServer { token, ..self }
+    }
+
+    /// Checks that readers on other hosts have to show a token and read by TLS, unless the lack of that `is_accepted`: then it
+    /// is logged, counted, and found in [`HttpServer::insecure`].
     ///
     /// # Errors
-    /// `Invalid`: other hosts reach it.
-    pub fn check_exposure(&self, is_accepted: bool) -> Result<()> {
-        if !self.is_remote || is_accepted {
-            return Ok(());
+    /// `Invalid`: other hosts reach it, and it lacks protection.
+    pub fn check_exposure(&mut self, is_accepted: bool) -> Result<()> {
+        let lack = if self.is_remote { lack(self.token.is_some(), self.is_encrypted) } else { None };
+        let Some((lack, way_out)) = lack else { return Ok(()) };
+        if !is_accepted {
+            let endpoint = &self.endpoint;
+            let text = format!(
+                "other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure"
+            );
+            return Err(Error::of_field("metrics", text));
         }
-        let text = format!(
-            "other hosts reach {}, and everybody there may read it: listen on 127.0.0.1 or a Unix socket, or accept it with \
-             --insecure",
-            self.endpoint
-        );
-        Err(Error::of_field("metrics", text))
+        self.insecure = InsecureListeners::note(vec![format!("{} (HTTP): {lack}", self.endpoint)]);
+        Ok(())
+    }
+
+    /// This server, as a line for people, if it lacks protection and that was accepted.
+    pub fn insecure(&self) -> &[String] {
+        self.insecure.lines()
     }
 
     /// The endpoint, with the real port.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The way to change its token and its certificate later.
+    pub fn renewal(&self) -> HttpRenewal {
+        self.renewal.clone()
     }
 
     /// Serves these pages for as long as it is polled: a task of [`ControlThread::spawn`](super::ControlThread::spawn).
@@ -77,7 +143,10 @@ impl HttpServer {
             Ok(listeners) => listeners,
             Err(error) => return Error::io("cannot serve metrics", error),
         };
-        match first(accept_for_ever(listeners, self.file, &pages), fold_for_ever(&pages)).await {
+        // Counted for as long as it serves.
+        let _insecure = self.insecure;
+        let door = Door { listeners, renewals: self.renewals, token: self.token };
+        match first(door.accept_for_ever(self.file, &pages), fold_for_ever(&pages)).await {
             Either::Left(never) | Either::Right(never) => match never {},
         }
     }
@@ -92,26 +161,59 @@ async fn fold_for_ever(pages: &Pages) -> Infallible {
     }
 }
 
-async fn accept_for_ever(
-    mut listeners: ControlListeners,
-    file: Option<SocketFile>,
-    pages: &Pages,
-) -> Infallible {
-    // Dropped before the listeners: later it could be the file of the next server, which takes the place of one that nobody
-    // listens on.
-    let _file = file;
-    let mut conversations = Conversations::default();
-    let mut log_limit = OncePerSecond::new();
-    loop {
-        match listeners.accept().await {
-            Ok(peer) => conversations.admit(peer, pages.clone()),
-            // Most likely descriptors are used up, and those of silent readers are enough.
-            Err(_) if conversations.end_oldest() => yield_now().await,
-            Err(error) => {
-                if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
-                    tracing::warn!(%error, more, "cannot accept a reader of metrics");
+/// The listeners of a server that serves, and the token that counts now.
+struct Door {
+    listeners: ControlListeners,
+    renewals: Inbox<Renewed>,
+    token: Option<HttpToken>,
+}
+
+/// The next thing that happens at a door.
+enum Knock {
+    Accepted(std::io::Result<(ControlStream, ControlPeer)>),
+    Renewed(Renewed),
+}
+
+impl Door {
+    /// A renewal comes before connections that are made after it.
+    async fn next(&mut self) -> Knock {
+        let renewals = &mut self.renewals;
+        let renewed = async {
+            match renewals.recv().await {
+                Some(renewed) => Knock::Renewed(renewed),
+                // Nobody will change anything any more.
+                None => std::future::pending().await,
+            }
+        };
+        or(renewed, async { Knock::Accepted(self.listeners.accept().await) }).await
+    }
+
+    async fn accept_for_ever(mut self, file: Option<SocketFile>, pages: &Pages) -> Infallible {
+        // Dropped before the listeners: later it could be the file of the next server, which takes the place of one that nobody
+        // listens on.
+        let _file = file;
+        let mut conversations = Conversations::default();
+        let mut log_limit = OncePerSecond::new();
+        loop {
+            match self.next().await {
+                Knock::Renewed(Renewed { token, tls }) => {
+                    self.token = token;
+                    if let Some(tls) = tls {
+                        self.listeners.set_certificate(&tls);
+                    }
                 }
-                sleep(ACCEPT_BACKOFF_MAX / 10).await;
+                Knock::Accepted(Ok((stream, peer))) => {
+                    let guard = Guard { token: self.token.clone(), peer, pages: pages.clone() };
+                    conversations.admit(stream, guard);
+                }
+                // Most likely descriptors are used up, and those of silent readers are enough.
+                Knock::Accepted(Err(_)) if conversations.end_oldest() => yield_now().await,
+                Knock::Accepted(Err(error)) => {
+                    if let Some(more) = log_limit.allow("accept_error", MonotonicNs::now()) {
+                        tracing::warn!(%error, more, "cannot accept a reader of metrics");
+                    }
+                    sleep(ACCEPT_BACKOFF_MAX / 10).await;
+                }
             }
         }
     }
@@ -125,12 +227,12 @@ struct Conversations {
 }
 
 impl Conversations {
-    fn admit(&mut self, peer: ControlStream, pages: Pages) {
+    fn admit(&mut self, stream: ControlStream, guard: Guard) {
         self.forget_ended();
         if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX {
             self.end_oldest();
         }
-        self.oldest_first.push_back(self.tasks.spawn(converse(peer, pages)));
+        self.oldest_first.push_back(self.tasks.spawn(converse(stream, guard)));
     }
 
     /// Ends the oldest conversation, if there is one. Its descriptor is free once the runtime has had a turn.
@@ -146,12 +248,31 @@ impl Conversations {
     }
 }
 
+/// The pages, as one connection gets them.
+#[derive(Clone)]
+struct Guard {
+    token: Option<HttpToken>,
+    peer: ControlPeer,
+    pages: Pages,
+}
+
+impl Guard {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        match role_of(self.token.as_ref(), request.headers(), self.peer) {
+            Some(role) => Ok(self.pages.answer(request.method(), request.uri().path(), role).await),
+            None => {
+                note_http_refusal(&self.peer);
+                // So that nobody guesses many.
+                sleep(HTTP_REFUSAL_PAUSE).await;
+                Ok(pages::unauthorized())
+            }
+        }
+    }
+}
+
 /// One connection: a request, its answer, the end.
-async fn converse(peer: ControlStream, pages: Pages) {
-    let service = service_fn(move |request| {
-        let answer = pages.answer(&request);
-        async move { Ok::<_, Infallible>(answer) }
-    });
+async fn converse(stream: ControlStream, guard: Guard) {
+    let service = service_fn(move |request| guard.clone().answer(request));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_CONVERSATION_MAX)
@@ -159,7 +280,7 @@ async fn converse(peer: ControlStream, pages: Pages) {
         .max_headers(HTTP_HEADERS_MAX)
         // A scrape every few seconds is no reason to keep connections, and their bounds, between them.
         .keep_alive(false)
-        .serve_connection(TokioIo::new(peer), service);
+        .serve_connection(TokioIo::new(stream), service);
     // A peer that goes away or is too slow is its own affair, and Prometheus reports it.
     let _ = timeout(HTTP_CONVERSATION_MAX, conversation).await;
 }

@@ -6,12 +6,15 @@
 //! |---|---|
 //! | `thread` | the thread, its tasks and its end |
 //! | `http` | the HTTP server: listeners, connections and their bounds |
-//! | `pages` | the answers to its requests: metrics and health |
+//! | `access` | the token that readers show, and who may do without |
+//! | `pages` | the answers to its requests: metrics, health, reload |
 
+mod access;
 mod http;
 mod pages;
 mod thread;
 
-pub use http::HttpServer;
-pub use pages::Pages;
+pub use access::HttpToken;
+pub use http::{HttpRenewal, HttpServer};
+pub use pages::{Pages, ReloadRequest};
 pub use thread::ControlThread;

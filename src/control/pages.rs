@@ -1,16 +1,17 @@
-//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/health` says if every shard turns and takes
-//! connections.
+//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/healthz` says if every shard turns and takes
+//! connections; `/reload` has the files of the broker read again.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corecast_executors::MonotonicNs;
+use corecast_executors::{Inbox, Link, MonotonicNs, link};
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Response, StatusCode};
 
-use crate::limits::SHARD_SILENCE_MAX;
+use super::access::HttpRole;
+use crate::limits::{HTTP_CONNECTIONS_MAX, SHARD_SILENCE_MAX};
 use crate::telemetry::{MetricsPage, Pulse};
 
 /// The media type of all answers but the metrics.
@@ -24,19 +25,66 @@ pub struct Pages {
     pulses: Arc<[Pulse]>,
     /// Lines behind the `ok` of the health.
     notes: Arc<str>,
+    reloads: Option<Link<ReloadRequest>>,
+}
+
+/// A request to read the files of the broker again. Dropped, it is answered as one that a broker which stops leaves undone.
+#[derive(Debug)]
+pub struct ReloadRequest(Link<Result<String, String>>);
+
+impl ReloadRequest {
+    /// Answers it: with what was done, or why nothing was, in lines for people.
+    pub fn answer(self, outcome: Result<String, String>) {
+        // Whoever asked may have gone.
+        let _ = self.0.try_send(outcome);
+    }
+}
+
+/// A page that there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Page {
+    Metrics,
+    Health,
+    Reload,
+}
+
+impl Page {
+    fn at(path: &str) -> Option<Page> {
+        match path {
+            "/metrics" => Some(Page::Metrics),
+            "/health" | "/healthz" => Some(Page::Health),
+            "/reload" => Some(Page::Reload),
+            _ => None,
+        }
+    }
+
+    /// The methods by which it is requested.
+    fn methods(self) -> (&'static [Method], &'static str) {
+        match self {
+            Page::Metrics | Page::Health => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Page::Reload => (&[Method::POST], "POST"),
+        }
+    }
 }
 
 impl Pages {
     /// The pages of a broker with these shards.
     pub fn new(metrics: MetricsPage, pulses: &[Pulse]) -> Self {
-        Pages { metrics, pulses: pulses.into(), notes: Arc::default() }
+        Pages { metrics, pulses: pulses.into(), notes: Arc::default(), reloads: None }
     }
 
-    /// The same, but `/health` names listeners that lack protection as well.
+    /// The same, but `/healthz` names listeners that lack protection as well.
     #[must_use]
-    pub fn with_notes(self, insecure: &[String]) -> Self {
-        let notes: String = insecure.iter().map(|listener| format!("insecure {listener}\n")).collect();
+    pub fn with_notes<'a>(self, insecure: impl IntoIterator<Item = &'a String>) -> Self {
+        let notes: String = insecure.into_iter().map(|listener| format!("insecure {listener}\n")).collect();
         Pages { notes: notes.into(), ..self }
+    }
+
+    /// The same, but operators may request a reload; the requests come from this inbox.
+    #[must_use]
+    pub fn with_reload(self) -> (Self, Inbox<ReloadRequest>) {
+        let (reloads, requests) = link(HTTP_CONNECTIONS_MAX);
+        (Pages { reloads: Some(reloads), ..self }, requests)
     }
 
     /// Does the regular upkeep, whether or not anybody reads.
@@ -45,21 +93,53 @@ impl Pages {
     }
 
     /// The answer to one request. The server cuts off the body if only the head was requested.
-    pub(super) fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    pub(super) async fn answer(&self, method: &Method, path: &str, role: HttpRole) -> Response<Full<Bytes>> {
+        let Some(page) = Page::at(path) else {
+            return response(StatusCode::NOT_FOUND, TEXT, "there is /metrics, /healthz and /reload\n".into());
+        };
+        let (methods, allowed) = page.methods();
+        if !methods.contains(method) {
+            let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("only {allowed}\n"));
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return refusal;
         }
-        match request.uri().path() {
-            "/metrics" => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
-            "/health" => {
+        match page {
+            Page::Metrics => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
+            Page::Health => {
                 let (status, text) = health(&self.pulses, MonotonicNs::now());
                 response(status, TEXT, text + &self.notes)
             }
-            _ => response(StatusCode::NOT_FOUND, TEXT, "there is /metrics and /health\n".into()),
+            Page::Reload if role == HttpRole::Operator => self.reload().await,
+            Page::Reload => response(StatusCode::FORBIDDEN, TEXT, NO_OPERATOR.into()),
         }
     }
+
+    /// Has the files read again, after whoever asked before.
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        let Some(reloads) = &self.reloads else {
+            return response(StatusCode::NOT_FOUND, TEXT, "nothing here is reloaded\n".into());
+        };
+        let (answer, mut answers) = link(1);
+        let is_taken =
+            !self.pulses.iter().any(Pulse::drains) && reloads.send(ReloadRequest(answer)).await.is_ok();
+        match if is_taken { answers.recv().await } else { None } {
+            Some(Ok(done)) => response(StatusCode::OK, TEXT, done),
+            Some(Err(fault)) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, fault),
+            None => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the broker is stopping\n".into()),
+        }
+    }
+}
+
+const NO_OPERATOR: &str = "a reload is for those that show the token of --http-token-file, or that come by a Unix socket as \
+                           root or as the user of the broker\n";
+
+/// The answer to a request that shows no token, or a wrong one.
+pub(super) fn unauthorized() -> Response<Full<Bytes>> {
+    let text = "show the token of --http-token-file, as `Authorization: Bearer TOKEN`\n";
+    let mut refusal = response(StatusCode::UNAUTHORIZED, TEXT, text.into());
+    let challenge = HeaderValue::from_static("Bearer realm=\"corecast\"");
+    refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    refusal
 }
 
 fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {

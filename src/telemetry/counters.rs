@@ -9,7 +9,7 @@ use metrics::{SharedString, Unit};
 use super::exported::{Counter, Gauge, Histogram};
 use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
-use super::protection::{insecure_listeners, reloads};
+use super::protection::{http_refusals, insecure_listeners, reloads};
 use super::stderr::log_lines_dropped;
 
 /// The kind of a metric.
@@ -160,12 +160,20 @@ const INSECURE_LISTENERS: Metric = Metric {
     help: "Listeners that other hosts reach without users, or without encryption.",
 };
 
-/// Reloads of the file of users.
+/// Requests to the HTTP server that were refused.
+const HTTP_REFUSALS: Metric = Metric {
+    name: "corecast_http_refusals_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Requests to the HTTP server that showed no token, or a wrong one.",
+};
+
+/// Reloads of files.
 const RELOADS: Metric = Metric {
     name: "corecast_reloads_total",
     kind: MetricKind::Counter,
     unit: Unit::Count,
-    help: "Times that the file of users was read again and is followed.",
+    help: "Times that the files of users, certificate and token were read again and are followed.",
 };
 
 /// Reloads that changed nothing.
@@ -173,12 +181,19 @@ const RELOADS_FAILED: Metric = Metric {
     name: "corecast_reloads_failed_total",
     kind: MetricKind::Counter,
     unit: Unit::Count,
-    help: "Times that the file of users could not be read or was at fault, so that nothing changed.",
+    help: "Times that one of these files could not be read or was at fault, so that nothing changed.",
 };
 
 /// Metrics of the whole process, not of a shard.
-pub const PROCESS_METRICS: &[Metric] =
-    &[LOG_LINES_DROPPED, BUILD_INFO, CERTIFICATE_EXPIRY, INSECURE_LISTENERS, RELOADS, RELOADS_FAILED];
+pub const PROCESS_METRICS: &[Metric] = &[
+    LOG_LINES_DROPPED,
+    BUILD_INFO,
+    CERTIFICATE_EXPIRY,
+    INSECURE_LISTENERS,
+    RELOADS,
+    RELOADS_FAILED,
+    HTTP_REFUSALS,
+];
 
 /// Exports the figures of the process to the installed recorder, just before somebody reads them.
 pub(super) fn flush_process() {
@@ -187,6 +202,7 @@ pub(super) fn flush_process() {
     let (done, failed) = reloads();
     metrics::counter!(RELOADS.name).absolute(done);
     metrics::counter!(RELOADS_FAILED.name).absolute(failed);
+    metrics::counter!(HTTP_REFUSALS.name).absolute(http_refusals());
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

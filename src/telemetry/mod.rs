@@ -36,6 +36,6 @@ pub use logs::{LogFormat, install_logs};
 #[cfg(feature = "broker")]
 pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
-pub(crate) use protection::{count_reload, note_insecure};
+pub(crate) use protection::{InsecureListeners, count_reload, note_http_refusal};
 pub use pulse::Pulse;
 pub use stderr::{StderrData, flush_log, say};

@@ -36,6 +36,12 @@ impl ListeningSocket {
         self.is_tcp
     }
 
+    /// The kind of its connections.
+    #[cfg(feature = "broker")]
+    pub(super) fn kind(&self) -> &StreamKind {
+        &self.kind
+    }
+
     /// The address that it listens on; none for a Unix socket.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         let address = self.is_tcp.then(|| SockRef::from(&self.fd).local_addr().ok())??;

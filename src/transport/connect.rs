@@ -98,7 +98,7 @@ pub async fn connect<'a>(
 
 /// The kind of the stream to an endpoint. The host, as it is written, is the one for which the certificate of the other end
 /// must be.
-async fn outgoing_kind(endpoint: &Endpoint, config: &ConnectConfig) -> Result<StreamKind, Error> {
+pub(super) async fn outgoing_kind(endpoint: &Endpoint, config: &ConnectConfig) -> Result<StreamKind, Error> {
     if !endpoint.is_encrypted() {
         return Ok(StreamKind::unencrypted(endpoint.host()));
     }

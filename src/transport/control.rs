@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::task::{Context, Poll};
@@ -10,6 +10,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::accept::ListeningSocket;
+use super::stream::StreamKind;
+#[cfg(feature = "tls")]
+use super::tls::TlsControlStream;
+use super::tls::TlsServer;
 
 /// A connection of the control thread, whatever carries its bytes.
 pub type ControlStream = Box<dyn ByteStream>;
@@ -18,6 +22,15 @@ pub type ControlStream = Box<dyn ByteStream>;
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// The other end of an accepted connection, as far as the kernel knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ControlPeer {
+    /// Somebody at this address.
+    Remote(SocketAddr),
+    /// A process of this host, of this uid if the kernel tells.
+    Local(Option<u32>),
+}
 
 /// Listeners on which the control thread accepts, in turns.
 #[derive(Debug)]
@@ -29,30 +42,45 @@ pub struct ControlListeners {
 
 #[derive(Debug)]
 enum ControlListener {
-    Tcp(tokio::net::TcpListener),
+    Tcp(tokio::net::TcpListener, StreamKind),
     Unix(tokio::net::UnixListener),
 }
 
 impl ControlListener {
     fn adopt(socket: ListeningSocket) -> io::Result<Self> {
         if socket.is_tcp() {
+            let kind = socket.kind().clone();
             let listener = TcpListener::from(OwnedFd::from(socket));
-            return tokio::net::TcpListener::from_std(listener).map(ControlListener::Tcp);
+            return tokio::net::TcpListener::from_std(listener)
+                .map(|listener| ControlListener::Tcp(listener, kind));
         }
         let listener = UnixListener::from(OwnedFd::from(socket));
         tokio::net::UnixListener::from_std(listener).map(ControlListener::Unix)
     }
 
-    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<ControlStream>> {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(ControlStream, ControlPeer)>> {
         match self {
-            ControlListener::Tcp(listener) => {
-                listener.poll_accept(context).map_ok(|(peer, _)| Box::new(peer) as ControlStream)
+            ControlListener::Tcp(listener, kind) => {
+                listener.poll_accept(context)?.map(|(socket, address)| {
+                    stream_of(socket, kind).map(|stream| (stream, ControlPeer::Remote(address)))
+                })
             }
-            ControlListener::Unix(listener) => {
-                listener.poll_accept(context).map_ok(|(peer, _)| Box::new(peer) as ControlStream)
-            }
+            ControlListener::Unix(listener) => listener.poll_accept(context)?.map(|(socket, _)| {
+                let uid = socket.peer_cred().ok().map(|peer| peer.uid());
+                Ok((Box::new(socket) as ControlStream, ControlPeer::Local(uid)))
+            }),
         }
     }
+}
+
+/// The stream of this kind over a socket.
+fn stream_of(socket: tokio::net::TcpStream, kind: &StreamKind) -> io::Result<ControlStream> {
+    #[cfg(feature = "tls")]
+    if let StreamKind::Tls(end) = kind {
+        return Ok(Box::new(TlsControlStream::new(socket, end.clone())?));
+    }
+    let _ = kind;
+    Ok(Box::new(socket))
 }
 
 impl ControlListeners {
@@ -65,11 +93,23 @@ impl ControlListeners {
         Ok(ControlListeners { listeners: listeners?, turn: 0 })
     }
 
-    /// The next connection of any listener; each is polled first in its turn.
+    /// Makes this the certificate of the connections that are accepted from now on, if they are encrypted.
+    pub fn set_certificate(&mut self, tls: &TlsServer) {
+        for listener in &mut self.listeners {
+            if let ControlListener::Tcp(_, kind) = listener
+                && kind.is_encrypted()
+            {
+                *kind = StreamKind::of_server(tls);
+            }
+        }
+    }
+
+    /// The next connection of any listener; each is polled first in its turn. A handshake, if there is one, begins with the
+    /// first read.
     ///
     /// # Errors
     /// Most likely no descriptor is left.
-    pub async fn accept(&mut self) -> io::Result<ControlStream> {
+    pub async fn accept(&mut self) -> io::Result<(ControlStream, ControlPeer)> {
         let (later, sooner) = self.listeners.split_at(self.turn % self.listeners.len());
         self.turn += 1;
         poll_fn(|context| {

@@ -100,16 +100,28 @@ impl Endpoint {
     /// # Errors
     /// `Io` for an unknown host or a missing folder, `Invalid` for a path that is too long or port 0.
     pub(super) async fn connect_addresses(&self) -> Result<Vec<Address>> {
+        self.check_port()?;
+        match self.known_addresses(&LOOPBACK) {
+            Some(known) => known,
+            None => self.found(names::look_up(self.host()).await),
+        }
+    }
+
+    /// The same for plain threads, which wait for a look-up until `deadline`.
+    pub(super) fn connect_addresses_until(&self, deadline: Instant) -> Result<Vec<Address>> {
+        self.check_port()?;
+        self.known_addresses(&LOOPBACK)
+            .unwrap_or_else(|| self.found(names::look_up_until(self.host(), deadline)))
+    }
+
+    fn check_port(&self) -> Result<()> {
         if self.port() == Some(0) {
             let text = format!(
                 "{self} has the port 0, which is for listening alone; write the port that is listened on"
             );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
-        match self.known_addresses(&LOOPBACK) {
-            Some(known) => known,
-            None => self.found(names::look_up(self.host()).await),
-        }
+        Ok(())
     }
 
     /// The addresses to listen on, like [`Endpoint::connect_addresses`] for connecting.
@@ -310,9 +322,8 @@ impl Endpoint {
 /// # Errors
 /// The host is not known, or not in time.
 pub fn tcp_addresses_until(endpoint: &Endpoint, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
-    let known = endpoint.known_addresses(&LOOPBACK);
-    let found = known.unwrap_or_else(|| endpoint.found(names::look_up_until(endpoint.host(), deadline)));
-    let found = found.map_err(|error| io::Error::other(error.to_string()))?;
+    let found =
+        endpoint.connect_addresses_until(deadline).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(found.iter().filter_map(|address| address.sock().as_socket()).collect())
 }
 

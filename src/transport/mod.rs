@@ -17,11 +17,14 @@
 //! | `tls` | certificates, trust, and encrypted streams |
 //! | `sealed` | in tests: a stream with a handshake |
 //! | `stranger` | in tests: ends of connections that are no streams |
-//! | `control` | listeners of the control thread |
+//! | `control` | listeners of the control thread, and their connections |
+//! | `blocking` | connections that plain threads make |
 
 mod accept;
 mod address;
 mod advertised;
+#[cfg(feature = "cli")]
+mod blocking;
 mod connect;
 #[cfg(feature = "broker")]
 mod control;
@@ -40,9 +43,11 @@ mod tls;
 
 pub use accept::{AcceptQueue, Accepted, ListeningSocket};
 pub(crate) use address::Address;
+#[cfg(feature = "cli")]
+pub(crate) use blocking::connect_blocking;
 pub use connect::{ConnectConfig, connect};
 #[cfg(feature = "broker")]
-pub use control::{ControlListeners, ControlStream};
+pub use control::{ControlListeners, ControlPeer, ControlStream};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint, tcp_addresses_until};
 pub use listen::{Listening, listen};
 pub use listen_config::ListenConfig;

@@ -9,7 +9,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(super) fn parse(body: &str) -> Self {
+    pub(crate) fn parse(body: &str) -> Self {
         let lines = body.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
             let (series, value) = line.rsplit_once(' ').expect("a value");
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));

@@ -13,16 +13,22 @@
 //! | `pin` | trust in one certificate, known by its fingerprint |
 //! | `fingerprint` | fingerprints as they are written |
 //! | `channel` | the stream: its handshake, its records, its end |
+//! | `control_stream` | the same for the control thread |
+//! | `blocking_stream` | the same for plain threads that connect |
 //! | `trouble` | the words for handshakes that fail |
 //! | `rig` | in tests: both ends of such a stream |
 //! | `without` | in place of most of that, in programs that are built without it |
 
+#[cfg(all(feature = "tls", feature = "cli"))]
+mod blocking_stream;
 #[cfg(feature = "tls")]
 mod certificate;
 #[cfg(feature = "tls")]
 mod channel;
 #[cfg(feature = "tls")]
 mod client;
+#[cfg(all(feature = "tls", feature = "broker"))]
+mod control_stream;
 mod files;
 mod fingerprint;
 #[cfg(feature = "tls")]
@@ -41,10 +47,14 @@ mod values;
 #[cfg(not(feature = "tls"))]
 mod without;
 
+#[cfg(all(feature = "tls", feature = "cli"))]
+pub(super) use blocking_stream::TlsBlockingStream;
 #[cfg(feature = "tls")]
 pub(crate) use certificate::CertificateFacts;
 #[cfg(feature = "tls")]
 pub(super) use channel::{TlsChannel, TlsEnd};
+#[cfg(all(feature = "tls", feature = "broker"))]
+pub(super) use control_stream::TlsControlStream;
 pub use files::{ClientCertificates, TlsClientFiles, TlsServerFiles};
 pub use fingerprint::Fingerprint;
 #[cfg(all(test, feature = "cli"))]

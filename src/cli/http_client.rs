@@ -1,0 +1,116 @@
+//! Owns how a command asks the HTTP server of a running broker, and the arguments by which it does.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::http_address::HttpAddress;
+use super::settings::Settings;
+use crate::auth::read_token_file;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{HTTP_ANSWER_BYTES_MAX, HTTP_HEAD_BYTES_MAX};
+use crate::printable::printable;
+use crate::transport::connect_blocking;
+use crate::{ConnectConfig, TlsClientFiles};
+
+/// Credentials for the HTTP server of a broker, and trust in it.
+#[derive(Args, Clone, Debug)]
+pub(super) struct HttpClientArgs {
+    /// File of the token that the broker's HTTP server asks for: the one that the broker has by this option.
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    trust: Settings<TlsClientFiles>,
+}
+
+/// An answer of an HTTP server.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct HttpAnswer {
+    pub(super) status: u16,
+    pub(super) text: String,
+}
+
+impl HttpClientArgs {
+    /// Sends a request such as `GET /healthz`, and returns the answer.
+    ///
+    /// # Errors
+    /// A file cannot be read; `Unreachable` or `TimedOut` when no answer has come by `deadline`, `Protocol` when it is none.
+    pub(super) fn ask(&self, request: &str, address: &HttpAddress, deadline: Instant) -> Result<HttpAnswer> {
+        let config = ConnectConfig::default().tls(self.trust.0.read()?);
+        let request = self.request(request)?;
+        let mut stream = connect_blocking(&address.0, &config, deadline).map_err(|error| {
+            let error = error.at_peer(&"the HTTP server", &address.0);
+            match error.kind() {
+                // Of a broker's own address there is other advice.
+                ErrorKind::Unreachable => Error::new(ErrorKind::Io, error.to_string()),
+                _ => error,
+            }
+        })?;
+        let failed = |e: io::Error| Error::io(format!("the HTTP server at {address} does not answer"), e);
+        stream.write_all(&request).and_then(|()| stream.flush()).map_err(failed)?;
+        let most = HTTP_HEAD_BYTES_MAX + HTTP_ANSWER_BYTES_MAX;
+        let mut answer = Vec::new();
+        stream.take(most as u64 + 1).read_to_end(&mut answer).map_err(failed)?;
+        let no_answer = || {
+            Error::new(
+                ErrorKind::Protocol,
+                format!("what answers at {address} is no HTTP server of a broker"),
+            )
+        };
+        if answer.len() > most {
+            return Err(no_answer());
+        }
+        HttpAnswer::parse(&answer).ok_or_else(no_answer)
+    }
+
+    /// The bytes of a request. They may have a token.
+    fn request(&self, request: &str) -> Result<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(HTTP_HEAD_BYTES_MAX));
+        bytes.extend_from_slice(request.as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\nHost: corecast\r\nConnection: close\r\nContent-Length: 0\r\n");
+        if let Some(path) = &self.http_token_file {
+            let token =
+                read_token_file(path).map_err(|e| Error::of_field("http_token_file", e.to_string()))?;
+            bytes.extend_from_slice(b"Authorization: Bearer ");
+            bytes.extend_from_slice(token.expose());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        Ok(bytes)
+    }
+}
+
+impl HttpAnswer {
+    /// Reads an answer whose body lasts until the end; the text does nothing to a terminal. `None`: it is no such answer.
+    fn parse(bytes: &[u8]) -> Option<HttpAnswer> {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+        Some(HttpAnswer { status, text: body.lines().map(|line| format!("{}\n", printable(line))).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_a_status_and_a_text() {
+        let answer =
+            HttpAnswer::parse(b"HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\ndraining\n").expect("one");
+        assert_eq!(answer, HttpAnswer { status: 503, text: "draining\n".to_owned() });
+        for none in [
+            &b""[..],
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 2x0 OK\r\n\r\n",
+            b"\x16\x03\x01\r\n\r\n",
+            b"HTTP/1.1 \xff\r\n\r\n",
+        ] {
+            assert_eq!(HttpAnswer::parse(none), None);
+        }
+    }
+}

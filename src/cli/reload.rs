@@ -1,0 +1,45 @@
+//! `corecast reload`: has a running broker read its files again, and reports the result.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::http_address::HttpAddress;
+use super::http_client::HttpClientArgs;
+use super::output::print;
+use super::{Exit, Failure};
+use crate::config::{TimeSpan, parse_timeout};
+
+const EXAMPLES: &str = "\
+Examples:
+  corecast broker --users users.toml --metrics uds:///run/corecast/http.sock
+  corecast reload --metrics uds:///run/corecast/http.sock
+  corecast reload --metrics https://broker.example.org:9680 --http-token-file http.token --ca ca.pem
+
+At a Unix socket it needs to be root or the user of the broker; elsewhere it shows the token of --http-token-file.
+The exit code is 0 once the broker follows its files, and 1 if one of them is at fault: then nothing has changed, and the error \
+says where.";
+
+/// Have a running broker read its users, certificate and token again, and report the result.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReloadArgs {
+    /// Address of the broker's HTTP server, as in its own option of this name.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: HttpAddress,
+
+    #[command(flatten)]
+    client: HttpClientArgs,
+
+    /// Timeout for the answer.
+    #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(15)))]
+    timeout: TimeSpan,
+}
+
+pub(super) fn run(args: ReloadArgs) -> Result<Exit, Failure> {
+    let answer = args.client.ask("POST /reload", &args.metrics, Instant::now() + args.timeout.0)?;
+    match answer.status {
+        200 => print(answer.text).map(|()| Exit::Fine),
+        _ => Err(Failure::new(Exit::Failed, answer.text.trim_end())),
+    }
+}
