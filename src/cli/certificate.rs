@@ -1,9 +1,7 @@
 //! `corecast cert`: makes an authority, and certificates of servers and clients, for those who have none. Nothing is ever
 //! overwritten, and what it writes only its owner may read.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +13,7 @@ use rcgen::{
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
+use super::new_file::{is_there, write_new};
 use super::output::{note, print};
 use super::{Exit, Failure, Utc};
 use crate::transport::CertificateFacts;
@@ -31,6 +30,9 @@ Examples:
 
 Every key stays where it is made; only ca.pem goes to the clients. Whoever has ca.key can make certificates that they trust: \
 keep it off the hosts of brokers.";
+
+/// Mode of all files that are made: only their owner reads them.
+const FILE_MODE: u32 = 0o600;
 
 /// Make an authority of your own, and certificates of brokers and clients.
 #[derive(Args, Debug)]
@@ -259,34 +261,14 @@ impl Files {
     /// Writes both, the key first; without the one the other is of no use, and goes.
     fn write(&self, certificate: &str, key: KeyPair) -> Result<(), Failure> {
         let key_pem = Zeroizing::new(key.serialize_pem());
-        write_new(&self.key, &key_pem)?;
-        if let Err(failure) = write_new(&self.certificate, certificate) {
+        write_new(&self.key, FILE_MODE, key_pem.as_bytes())?;
+        if let Err(failure) = write_new(&self.certificate, FILE_MODE, certificate.as_bytes()) {
             let _ = fs::remove_file(&self.key);
             return Err(failure);
         }
         note(format!("made {} and {}", self.certificate.display(), self.key.display()));
         Ok(())
     }
-}
-
-/// Writes a file that only its owner may read, and that is not there.
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => is_there(path),
-        _ => Failure::new(Exit::Failed, format!("{}: {e}", path.display())),
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|e| {
-        // Half of it is of no use.
-        let _ = fs::remove_file(path);
-        failed(e)
-    })
-}
-
-fn is_there(path: &Path) -> Failure {
-    Failure::new(Exit::Failed, format!("{} is there already, and is not overwritten", path.display()))
-        .hint("move it away, or choose another name or folder with --out or --dir")
 }
 
 fn show(args: &ShowArgs) -> Result<(), Failure> {

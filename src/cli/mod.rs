@@ -9,6 +9,7 @@
 //! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
 //! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
 //! | `http_address`, `utc` | forms of an address and of a time |
+//! | `new_file` | files that are written, and never over others |
 //! | `http_client` | requests to the HTTP server of a running broker |
 
 mod broker;
@@ -24,6 +25,7 @@ mod http_client;
 mod interrupt;
 mod live_files;
 mod man;
+mod new_file;
 mod output;
 mod pace;
 mod payloads;

@@ -8,6 +8,7 @@
 mod change;
 mod file;
 
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 use self::change::{NewUser, with_token, with_user, without_user};
 use self::file::UsersFile;
+use super::new_file::write_new;
 use super::output::{Format, json_line, note, print};
 use super::{Exit, Failure};
 use crate::auth::{
@@ -28,15 +30,18 @@ use crate::{Filter, Topic};
 
 const EXAMPLES: &str = "\
 Examples:
-  corecast user add feeds --users users.toml --publish 'prices.>' > feeds.token
-  corecast user add desk --users users.toml --subscribe 'prices.>' > desk.token
+  corecast user add feeds --users users.toml --publish 'prices.>' --token-out feeds.token
+  corecast user add desk --users users.toml --subscribe 'prices.>' --token-out desk.token
   corecast user add anonymous --users users.toml --subscribe 'news.>'      # whoever shows nothing
   corecast user permissions desk --users users.toml --subscribe 'prices.*' --publish prices.eur
   corecast broker --users users.toml
   corecast sub 'prices.>' --token-file desk.token
 
-A token is printed once, and the file has only its hash. A user has no rights but those that the file gives. A running \
-broker reads the file again on SIGHUP.";
+A token is seen once, and the file has only its hash. A user has no rights but those that the file gives. A running \
+broker reads the file again on `corecast reload`, or SIGHUP.";
+
+/// Mode of a file with a token: only its owner reads it.
+const TOKEN_FILE_MODE: u32 = 0o600;
 
 /// Add, list, remove and check the users of a broker.
 #[derive(Args, Debug)]
@@ -111,6 +116,10 @@ struct AddArgs {
     /// Make no token.
     #[arg(long)]
     no_token: bool,
+
+    /// Write the token to this new file, which only its owner may read, in place of stdout.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_token")]
+    token_out: Option<PathBuf>,
 }
 
 /// List the users of a file, with the number of ways in which each can log in.
@@ -182,6 +191,10 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
     let token = (!args.no_token && args.name != ANONYMOUS).then(fresh_token).transpose();
     let token = token.map_err(|e| failed(format!("cannot draw a token: {e}")))?;
     let password = args.password_stdin.then(read_password).transpose()?;
+    if token.is_none() && args.token_out.is_some() {
+        let text = "--token-out: this user has no token, which stands for all that show nothing";
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let new = NewUser {
         name: args.name,
         token: token.as_ref().map(TokenHash::of),
@@ -208,11 +221,20 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
         }
         _ => with_user(file.text(), &new),
     };
-    file.replace(text)?;
-    if let Some(token) = token {
-        // The one time that it is seen.
-        print([token.expose(), b"\n"].concat())?;
-        note("note: the token is shown this once; the file has its hash");
+    let Some(token) = token else { return file.replace(text).map(|()| Exit::Fine) };
+    // The one time that it is seen.
+    let line = Zeroizing::new([token.expose(), b"\n"].concat());
+    match args.token_out {
+        Some(path) => {
+            // First: a user with a token that nobody has would be of no use.
+            write_new(&path, TOKEN_FILE_MODE, &line)?;
+            file.replace(text).inspect_err(|_| drop(fs::remove_file(&path)))?;
+        }
+        None => {
+            file.replace(text)?;
+            print(&line[..])?;
+            note("note: the token is shown this once; the file has its hash");
+        }
     }
     Ok(Exit::Fine)
 }
