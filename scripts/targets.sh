@@ -35,6 +35,13 @@ Many topics, of which each subscriber wants some:
   topics-isolation  the cost of 10 % of stalled subscribers to the others, with zipf-spread topics
   subscribing       the cost of a filter, up to 100,000 of them
 
+Under TLS, with the same raw clients for everybody:
+  tls-64      flood of 64 bytes beside nats-server and redis-server, and beside our plain TCP
+  tls-1k      the same with 1 KiB
+  tls-pace    20 messages/s beside our plain TCP
+  tls-idle    memory of 10,000 idle sessions
+  handshakes  5,000 handshakes beside subscribers that stay: the p99 of these
+
   --quick        fewer rounds, shorter runs: about half an hour instead of three; its figures vary more
   --no-build     use the existing release builds
   --before FILE  the `corecast` command of the earlier build [default: of commit 5e99304, built in the target folder]
@@ -51,7 +58,8 @@ before_commit=5e99304
 command_seconds_max=5400
 all=(peers-64 peers-1k peers-16k pace neighbour uds shared echo canonical isolation scaling quiet
     topics-100 topics-1000 topics-10000 wildcards door-100 door-1000 door-10000 door-wildcards
-    topics-pace fan-in topics-isolation subscribing)
+    topics-pace fan-in topics-isolation subscribing
+    tls-64 tls-1k tls-pace tls-idle handshakes)
 rows=() quick='' build=yes before='' out=''
 while [ $# -gt 0 ]; do
     case $1 in
@@ -132,6 +140,12 @@ most=9000
 if [ "$files" != unlimited ] && [ "$files" -lt 18500 ]; then
     most=$(((files - 500) / 2))
     echo "note: $most subscribers and not 9000, by the hard limit of open files (ulimit -Hn: $files)"
+fi
+# A process has one end of each.
+sessions=10000
+if [ "$files" != unlimited ] && [ "$files" -lt 10500 ]; then
+    sessions=$((files - 500))
+    echo "note: $sessions TLS sessions and not 10000, by the same limit"
 fi
 rivals=libzmq-all,nats-all,redis-all
 peers=corecast,$rivals,mosquitto,zenoh-1.10
@@ -379,6 +393,37 @@ row_subscribing() {
         want "the last thousand over the first ($kind)" "subscribing.$kind.growth" '<= 1.5'
     done
     measure subscribing experiment subscribing "${short[@]}"
+}
+
+# tls_flood NAME BYTES
+tls_flood() {
+    want 'TLS: flood over the best nats-server with TLS' ratio.best_nats.deliveries_per_s '>= 5'
+    want 'TLS: flood over the best redis-server with TLS' ratio.best_redis.deliveries_per_s '>= 5'
+    want 'TLS: flood over our plain TCP' ratio.corecast.deliveries_per_s '>= 0.35'
+    want 'lost' lost '== 0'
+    want 'wrong' wrong '== 0'
+    measure "$1" peers --peers corecast-tls,corecast,nats-all-tls,redis-all-tls,floor-tls-frames --floor-threads "$cores" \
+        --subscribers 512 --size "$2" "${rounds[@]}" "${pace[@]}"
+}
+
+row_tls-64() { tls_flood tls-64 64; }
+row_tls-1k() { tls_flood tls-1k 1024; }
+
+row_tls-pace() {
+    want 'TLS: time to the last at 20/s, over our plain TCP' ratio.corecast.last_subscriber_us.median '<= 1.3'
+    measure tls-pace peers --peers corecast-tls,corecast,floor-tls --floor-threads "$cores" --flood-messages 0 \
+        "${rounds[@]}" "${pace[@]}"
+}
+
+row_tls-idle() {
+    want "memory of each of $sessions idle TLS sessions, bytes" quiet.rss_per_subscriber_bytes '<= 24576'
+    measure tls-idle experiment quiet --transport tls --subscribers "$sessions" --timeout 60 "${short[@]}"
+}
+
+row_handshakes() {
+    want '5,000 TLS handshakes: p99 of the others, over without' ratio.handshakes.p99 '<= 2'
+    want 'handshakes' handshakes.made '>= 5000'
+    measure handshakes experiment handshakes "${short[@]}"
 }
 
 printf '| row | what | target | measured (least–greatest) | met |\n|---|---|---|---|---|\n' >"$out/table.md"

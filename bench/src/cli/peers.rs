@@ -49,6 +49,8 @@ Examples:
   Over Unix sockets, and both in one record
     corecast-bench peers --transport uds
     corecast-bench peers --peers corecast-uds,corecast-tcp,floor-uds,floor-tcp
+  Under TLS, with a certificate that is made for each, and beside TCP; a redis-server that was built without TLS is skipped
+    corecast-bench peers --peers corecast-tls,corecast,nats-all-tls,redis-all-tls,floor-tls-blocks
   Sessions that subscribers share, with our own library
     corecast-bench peers --sessions per-executor --clients native --assert 'ratio.best.last_subscriber_us.median <= 0.1'
   Partial interest: each subscriber wants 20 of 100 topics
@@ -74,7 +76,7 @@ nats, redis and mosquitto (the system's own); nats-2.15, redis-8.2, redis-8.2-io
 (a router; its subscribers are Zenoh's own in Python, which its times include; no flood), which scripts/peers.sh
 installs; floor (a bare send() for each message and socket), floor-blocks (in the flood the same bytes in blocks of 64
 KiB), floor-frames (those blocks, of the very frames that our broker sends); pyzmq-proxy and pyzmq-direct (a process per
-core, a thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-uds. libzmq-all, nats-all
+core, a thread per subscriber). A name may say over what: floor-uds, floor-tcp-blocks, corecast-tls. libzmq-all, nats-all
 and redis-all stand for all whose names begin so. A peer that is not there, or does not start, is skipped, and named with
 the reason.
 
@@ -146,7 +148,7 @@ pub struct PeersArgs {
     /// The `corecast` command of another build, to be measured in turn with this one as the peer corecast-before
     #[arg(long, value_name = "FILE", value_parser = parse_program)]
     pub before: Option<PathBuf>,
-    /// Transport, where a name does not say it: tcp, uds
+    /// Transport, where a name does not say it: tcp, tls, uds
     #[arg(long, default_value = "tcp")]
     pub transport: Transport,
     /// Sessions of our subscribers: one for each, or one for each of their threads: per-subscriber, per-executor
@@ -320,6 +322,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
         timeout: args.timeout,
         keep_samples: false,
         quiet: None,
+        visits: None,
         hosts: None,
     };
     let plan = Contest {

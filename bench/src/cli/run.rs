@@ -86,7 +86,7 @@ pub struct RunArgs {
     /// A session (a socket) for each subscriber, or one for each executor: per-subscriber, per-executor
     #[arg(long, default_value = "per-subscriber")]
     pub sessions: Sessions,
-    /// Transport between clients and the broker: tcp, uds [default: tcp, or that of --broker]
+    /// Transport between clients and the broker: tcp, tls, uds [default: tcp, or that of --broker]
     #[arg(long)]
     pub transport: Option<Transport>,
     /// Cores of the subscribers' executors: all, physical, 0-3,8, numa:0
@@ -272,6 +272,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         timeout: args.timeout,
         keep_samples: false,
         quiet: None,
+        visits: None,
         hosts: hosts.clone(),
     };
     if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {

@@ -165,6 +165,7 @@ impl Base {
             timeout: settings.timeout.unwrap_or(TIMEOUT_DEFAULT),
             keep_samples: false,
             quiet: None,
+            visits: None,
             hosts: self.hosts.clone(),
         }
     }

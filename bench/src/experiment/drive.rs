@@ -16,7 +16,7 @@ use crate::swarm::publishers::{Publishers, PublishersConfig};
 use crate::swarm::reports::{Report, reports};
 use crate::swarm::slow::{SlowConfig, SlowSubscribers};
 use crate::swarm::subscribers::SubscribersConfig;
-use corecast::{Endpoint, OverflowPolicy};
+use corecast::{Endpoint, OverflowPolicy, TlsClient};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,17 @@ const SET_UP_GRACE: Duration = Duration::from_secs(1);
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a publisher may take to stop when a run ends before all is sent; then it is taken to be stuck.
 const HALT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The broker, as clients of our library reach it.
+#[derive(Clone, Debug)]
+pub struct BrokerAt {
+    /// Its endpoint.
+    pub endpoint: Endpoint,
+    /// Trust in its certificate; `None`: it has none, or one that this host trusts.
+    pub tls: Option<TlsClient>,
+    /// The overflow policy that subscribers ask it for; `None` leaves it to the broker.
+    pub overflow: Option<OverflowPolicy>,
+}
 
 /// A swarm that is ready to go.
 #[derive(Debug)]
@@ -58,17 +69,17 @@ impl<'a> Drive<'a> {
     /// `fleet`, if there is one.
     pub fn set_up(
         plan: &Plan,
-        (broker, fleet): ((&Endpoint, Option<OverflowPolicy>), Option<Fleet>),
+        (broker, fleet): (&BrokerAt, Option<Fleet>),
         interrupt: &'a Interrupt,
         progress: &Progress,
     ) -> Result<Self, DriveError> {
-        let (endpoint, overflow) = broker;
         let common = Common {
-            broker: endpoint.clone(),
+            broker: broker.endpoint.clone(),
+            tls: broker.tls.clone(),
             run: RunId(fastrand::u64(..)),
             workload: plan.workload(),
             sessions: plan.sessions,
-            overflow,
+            overflow: broker.overflow,
             direct: plan.direct(),
             setup_timeout: plan.timeout,
         };

@@ -114,6 +114,8 @@ pub struct Plan {
     pub keep_samples: bool,
     /// Time of silence once all are connected, to measure an idle broker; `None`: none.
     pub quiet: Option<Duration>,
+    /// Clients that connect and go again while it sends, one after the other and evenly; `None`: nobody does.
+    pub visits: Option<u64>,
     /// The hosts that play the subscribers; `None`: this one.
     pub hosts: Option<Arc<Hosts>>,
 }
@@ -138,6 +140,12 @@ pub enum PlanError {
     /// Unix sockets, and hosts that have no file system in common.
     #[error("Unix sockets do not leave a host: with --hosts the transport is tcp")]
     UdsToHosts,
+    /// TLS, and hosts that do not know the broker's certificate.
+    #[error("agents do not know the certificate that is made for a run: with --hosts the transport is tcp")]
+    TlsToHosts,
+    /// TLS, and publishers that are to send themselves.
+    #[error("direct publishers speak no TLS: with it the mode is proxy")]
+    TlsDirect,
     /// There are more flows than agents are told of.
     #[error("topics times publishers are {0}, and agents of --hosts can be told of {FLOWS_TO_HOSTS_MAX}")]
     TopicsToHosts(usize),
@@ -161,8 +169,11 @@ impl Plan {
             ("the number of publishers", self.publishers as u64),
             ("what is sent", messages),
         ];
-        if self.hosts.is_some() && self.transport() == Transport::Uds {
-            return Err(PlanError::UdsToHosts);
+        match (self.transport(), self.mode) {
+            (Transport::Uds, _) if self.hosts.is_some() => return Err(PlanError::UdsToHosts),
+            (Transport::Tls, _) if self.hosts.is_some() => return Err(PlanError::TlsToHosts),
+            (Transport::Tls, Mode::Direct) => return Err(PlanError::TlsDirect),
+            _ => {}
         }
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(PlanError::Nothing { what });
@@ -292,6 +303,7 @@ pub(crate) mod tests {
             timeout: Duration::from_secs(10),
             keep_samples: false,
             quiet: None,
+            visits: None,
             hosts: None,
         }
     }
@@ -347,9 +359,13 @@ pub(crate) mod tests {
         let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
         let mut elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..sample_plan() };
         assert_eq!(elsewhere.check(), Ok(()));
-        let uds = BrokerOptions { transport: Transport::Uds, ..BrokerOptions::default() };
-        elsewhere.broker = BrokerChoice::Started(uds);
+        let over = |transport| BrokerChoice::Started(BrokerOptions { transport, ..BrokerOptions::default() });
+        elsewhere.broker = over(Transport::Uds);
         assert_eq!(elsewhere.check(), Err(PlanError::UdsToHosts));
+        elsewhere.broker = over(Transport::Tls);
+        assert_eq!(elsewhere.check(), Err(PlanError::TlsToHosts));
+        let direct = Plan { mode: Mode::Direct, broker: over(Transport::Tls), ..sample_plan() };
+        assert_eq!(direct.check(), Err(PlanError::TlsDirect));
         assert!(without(|plan| plan.size_bytes = 39).contains("it takes 40"));
     }
 

@@ -3,7 +3,7 @@
 use super::cost::{Cost, Reading};
 use super::counters::Counters;
 use super::descriptors::{self, DescriptorsError};
-use super::drive::Drive;
+use super::drive::{BrokerAt, Drive};
 use super::error::DriveError;
 use super::outcome::{Outcome, outcome};
 use super::plan::{BrokerChoice, Plan, PlanError};
@@ -14,9 +14,13 @@ use crate::interrupt::Interrupt;
 use crate::measure::process::UsageError;
 use crate::process::broker::{self, BrokerError};
 use crate::process::server::Server;
+use crate::process::trust::Trust;
 use crate::progress::{Place, Progress};
 use crate::record::{RunRecord, ShardRecord, SkippedRecord, thousandths};
-use crate::swarm::reports::with_causes;
+use crate::swarm::raw::dialect::Language;
+use crate::swarm::raw::target::RawTarget;
+use crate::swarm::raw::visitors::Visitors;
+use crate::swarm::reports::{Failure, with_causes};
 use corecast::{Mode, Sessions};
 use corecast_executors::pause;
 use std::path::Path;
@@ -26,8 +30,12 @@ use std::time::{Duration, Instant};
 const SLOW_DROPPED: &str = "slow_dropped";
 /// Another: the part of a core that the broker takes while everybody is there and nothing is sent.
 pub const QUIET_CORES: &str = "quiet_cpu_cores";
+/// Another: clients that came and went meanwhile.
+pub const VISITS: &str = "visits";
 /// Time between the last connection and the measuring of silence: what connecting left to do is done by then.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
+/// Time in which visitors come where it is not known how long it sends.
+const VISITS_WITHIN: Duration = Duration::from_secs(10);
 /// Interval between two checks for an interruption, while it is quiet.
 const QUIET_LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -125,14 +133,17 @@ fn run_through(
     surroundings: &Surroundings<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
-    let endpoint = broker.subscribe_at.clone();
-    let overflow = match &plan.broker {
-        // It has the policy as its default.
-        BrokerChoice::Started(_) => None,
-        BrokerChoice::Running { overflow, .. } => *overflow,
+    let at = BrokerAt {
+        endpoint: broker.subscribe_at.clone(),
+        tls: broker.trust.as_ref().map(Trust::library),
+        overflow: match &plan.broker {
+            // It has the policy as its default.
+            BrokerChoice::Started(_) => None,
+            BrokerChoice::Running { overflow, .. } => *overflow,
+        },
     };
     let empty = broker.usage()?;
-    let mut drive = Drive::set_up(plan, ((&endpoint, overflow), fleet), surroundings.interrupt, progress)
+    let mut drive = Drive::set_up(plan, (&at, fleet), surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let quiet_cores = match plan.quiet {
         Some(quiet) => cores_in_silence(broker, quiet, surroundings.interrupt, progress)?,
@@ -140,7 +151,9 @@ fn run_through(
     };
     let syscalls = surroundings.counts_syscalls.then(|| count_syscalls(plan, broker));
     let before = Reading::now(broker.usage()?);
+    let visitors = visitors(plan, broker)?;
     let mut driven = drive.go(plan, (progress, "sending"), || broker.failure());
+    let visited = visitors.map(Visitors::end).transpose();
     let after = Reading::now(broker.usage().ok().flatten());
     let counted = syscalls.map(|counting| counting.and_then(SyscallCount::stop));
     if let Ending::Failed(said) | Ending::TimedOut(said) = &mut driven.ending {
@@ -157,6 +170,12 @@ fn run_through(
     cost.describe(plan, &mut outcome.record);
     outcome.record.extra.extend(quiet_cores.map(|cores| (QUIET_CORES.to_owned(), cores)));
     note_counters(plan, driven.tallies.len(), counters, &mut outcome.record);
+    match visited {
+        Ok(visits) => {
+            outcome.record.extra.extend(visits.map(|visits| (VISITS.to_owned(), visits as f64)));
+        }
+        Err(error) => outcome.ending = Ending::Failed(format!("a visitor was not let in: {error}")),
+    }
     // Nothing was delivered, and nothing can be said of a delivery.
     let deliveries = outcome.record.deliveries;
     outcome.syscalls = counted
@@ -170,6 +189,18 @@ fn run_through(
             Ending::Failed(format!("the swarm did not end as it should: {}", with_causes(&error)));
     }
     Ok(outcome)
+}
+
+/// The clients that come and go while it sends, if there are to be any.
+fn visitors(plan: &Plan, broker: &Server) -> Result<Option<Visitors>, RunError> {
+    let Some(visits) = plan.visits else { return Ok(None) };
+    let target = RawTarget::at(&broker.subscribe_at, Language::Native, broker);
+    let within = plan.sending_time().unwrap_or(VISITS_WITHIN);
+    let visitors = Visitors::begin(target, (visits, within), plan.timeout);
+    visitors.map(Some).map_err(|error| {
+        let error = Failure::new("the visitors", error.to_string()).into();
+        RunError::Drive { error, broker: String::new() }
+    })
 }
 
 /// Messages that the kernel takes from the broker if nobody is slow and nothing is dropped: each message once for

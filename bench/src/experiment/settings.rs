@@ -67,7 +67,7 @@ pub struct Settings {
     #[command(flatten)]
     #[serde(skip)]
     pub shared: TopicArgs,
-    /// Transport between clients and the broker: tcp, uds
+    /// Transport between clients and the broker: tcp, tls, uds
     #[arg(long)]
     #[serde(deserialize_with = "values::word")]
     pub transport: Option<Transport>,

@@ -15,6 +15,7 @@ use crate::results::Deliveries;
 use crate::swarm::raw::dialect::Language;
 use crate::swarm::raw::dialect::sink::{Role, Wanted};
 use crate::swarm::raw::session::RawSession;
+use crate::swarm::raw::target::RawTarget;
 use crate::swarm::reports::{Failure, Sent};
 use crate::swarm::topics::Topics;
 use corecast_executors::MonotonicNs;
@@ -52,9 +53,10 @@ fn measure(
     progress.phase("connecting");
     let topics = Topics::of_peers(plan.workload(), Language::Native.separator());
     let nothing = Wanted { subscribers: 1, filters: Vec::new(), topic_bytes: 0 };
+    let target = RawTarget::at(&broker.subscribe_at, Language::Native, &broker);
     let connect = |index| {
         let role = (Role::Subscriber(nothing.clone()), index);
-        RawSession::connect(role, &broker.subscribe_at, Language::Native, plan.timeout)
+        RawSession::connect(role, &target, plan.timeout)
     };
     let clients: Result<Vec<RawSession>, _> = (0..plan.subscribers).map(connect).collect();
     let mut clients = clients.map_err(|error| failed("a subscriber", error.to_string()))?;

@@ -279,6 +279,7 @@ fn config(start: &Start) -> Result<SubscribersConfig, Failure> {
     Ok(SubscribersConfig {
         common: Common {
             broker: parse("the broker's endpoint", &start.broker)?,
+            tls: None,
             run: RunId(start.run),
             workload: start.workload,
             sessions: parse("the kind of sessions", &start.sessions)?,

@@ -33,7 +33,12 @@ pub fn parse_elsewhere(text: &str) -> Result<(PeerName, Elsewhere), String> {
         return Err(format!("{name} cannot run elsewhere: it is part of this command"));
     }
     let mut words = rest.split(',');
-    let endpoint = |text: &str| text.parse().map_err(|error| format!("`{text}`: {error}; {usage}"));
+    let endpoint = |text: &str| match text.parse::<Endpoint>() {
+        Ok(Endpoint::Tls { .. }) => {
+            Err(format!("`{text}`: TLS is for peers that this command starts, whose certificates it knows"))
+        }
+        read => read.map_err(|error| format!("`{text}`: {error}; {usage}")),
+    };
     let subscribe_at: Endpoint = endpoint(words.next().unwrap_or_default())?;
     let mut elsewhere = Elsewhere { publish_at: subscribe_at.clone(), subscribe_at, pid: None };
     for word in words {
@@ -70,6 +75,7 @@ mod tests {
         for wrong in ["redis", "redis=", "redis=here", "redis=tcp://h:1,pid=x", "redis=tcp://h:1,port=1"] {
             assert!(parse_elsewhere(wrong).unwrap_err().contains("write NAME=tcp://HOST:PORT"), "{wrong}");
         }
+        assert!(parse_elsewhere("redis=tls://h:1").unwrap_err().contains("certificates"));
         assert!(parse_elsewhere("floor-tcp=tcp://h:1").unwrap_err().contains("part of this command"));
         assert!(parse_elsewhere("kafka=tcp://h:1").unwrap_err().contains("no peer"));
     }

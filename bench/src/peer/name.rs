@@ -136,11 +136,16 @@ impl System {
         self.is_floor() || matches!(self, System::CorecastDirect | System::PyzmqDirect)
     }
 
-    /// The reason for which it is not measured over Unix sockets, if there is one.
-    pub fn why_not_uds(self) -> Option<&'static str> {
-        match self {
-            System::Nats | System::NatsPinned => Some("nats-server has no Unix sockets"),
-            System::CorecastZmtp | System::Zenoh | System::PyzmqProxy | System::PyzmqDirect => {
+    /// The reason for which it is not measured over this transport, if there is one.
+    pub fn why_not_over(self, transport: Transport) -> Option<&'static str> {
+        match (transport, self) {
+            (Transport::Tcp, _) => None,
+            (Transport::Uds, System::Nats | System::NatsPinned) => Some("nats-server has no Unix sockets"),
+            (Transport::Tls, System::CorecastZmtp | System::Libzmq | System::LibzmqOnePart) => {
+                Some("ZeroMQ speaks no TLS")
+            }
+            (Transport::Tls, System::CorecastDirect) => Some("direct publishers speak no TLS"),
+            (_, System::CorecastZmtp | System::Zenoh | System::PyzmqProxy | System::PyzmqDirect) => {
                 Some("it is measured over TCP only")
             }
             _ => None,
@@ -169,8 +174,8 @@ impl fmt::Display for UnknownPeer {
         write!(
             f,
             "`{}` is no peer: there are {names}; -all behind the first word of a name stands for all that begin with \
-             it, such as redis-all; -tcp or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or \
-             corecast-uds",
+             it, such as redis-all; -tcp, -tls or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks \
+             or corecast-tls",
             self.0
         )
     }
@@ -179,11 +184,8 @@ impl fmt::Display for UnknownPeer {
 /// A name without the transport, which may stand inside it: `floor-tcp-blocks`.
 fn without_transport(text: &str) -> (String, Option<Transport>) {
     let mut words: Vec<&str> = text.split('-').collect();
-    let at = words.iter().skip(1).position(|word| matches!(*word, "tcp" | "uds"));
-    let transport = at.map(|at| match words.remove(at + 1) {
-        "tcp" => Transport::Tcp,
-        _ => Transport::Uds,
-    });
+    let at = words.iter().skip(1).position(|word| word.parse::<Transport>().is_ok());
+    let transport = at.and_then(|at| words.remove(at + 1).parse().ok());
     (words.join("-"), transport)
 }
 
@@ -255,7 +257,7 @@ mod tests {
         for (system, name, ..) in SYSTEMS {
             let peer = PeerName { system, transport: None };
             assert_eq!(name.parse(), Ok(peer));
-            for transport in [Transport::Tcp, Transport::Uds] {
+            for transport in [Transport::Tcp, Transport::Tls, Transport::Uds] {
                 let peer = PeerName { system, transport: Some(transport) };
                 assert_eq!(peer.to_string().parse(), Ok(peer));
             }
@@ -269,6 +271,7 @@ mod tests {
         assert_eq!(named("floor-tcp-blocks"), named("floor-blocks-tcp"));
         assert_eq!(field("floor-tcp-blocks"), "floor_tcp_blocks");
         assert_eq!(named("redis-8.2-uds-io4"), named("redis-8.2-io4-uds"));
+        assert_eq!(named("nats-2.15-tls").transport, Some(Transport::Tls));
         assert_eq!(named("corecast-uds").transport(Transport::Tcp), Transport::Uds);
         assert_eq!(named("corecast").transport(Transport::Tcp), Transport::Tcp);
         for wrong in ["", "kafka", "floor-", "tcp", "floor-tcp-uds"] {

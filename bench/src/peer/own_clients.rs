@@ -16,7 +16,6 @@ use crate::measure::payload::{PublisherIndex, Stamp};
 use crate::measure::process::{Usage, usage_of};
 use crate::measure::workload::{TopicChoice, Workload};
 use crate::process::child::{Process, Program};
-use crate::process::transport::Transport;
 use crate::progress::{Position, Progress};
 use crate::results::Deliveries;
 use crate::swarm::reports::Sent;
@@ -75,7 +74,7 @@ pub(super) fn measure(
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
-    if let (Transport::Uds, Some(why)) = (plan.transport_of(name), name.system.why_not_uds()) {
+    if let Some(why) = name.system.why_not_over(plan.transport_of(name)) {
         return Err(StartError::Unsupported(why.into()));
     }
     progress.phase("starting, connecting");

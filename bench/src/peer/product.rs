@@ -2,6 +2,7 @@
 //! `scripts/peers.sh` uses.
 
 use super::name::System;
+use crate::process::certificate::{CERTIFICATE_FILE, KEY_FILE};
 use corecast::Endpoint;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub(super) struct Product {
     /// Arguments behind it.
     pub behind: &'static [&'static str],
     conf: &'static str,
-    /// The line that says where it listens; none for an endpoint that it has not.
+    /// The lines that say where it listens, with which certificate; none for an endpoint that it has not.
     listen: fn(&Endpoint) -> Option<String>,
 }
 
@@ -33,6 +34,11 @@ const NATS: Product = Product {
     conf: NATS_CONF,
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("listen: \"{host}:{port}\"")),
+        // Everybody comes at once, and shall have the time that it takes.
+        Endpoint::Tls { host, port } => Some(format!(
+            "listen: \"{host}:{port}\"\ntls {{\n  cert_file: \"@DIR@/{CERTIFICATE_FILE}\"\n  key_file: \"@DIR@/{KEY_FILE}\"\n  \
+             timeout: 60\n}}"
+        )),
         _ => None,
     },
 };
@@ -45,6 +51,10 @@ const REDIS: Product = Product {
     conf: REDIS_CONF,
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("bind {host}\nport {port}")),
+        Endpoint::Tls { host, port } => Some(format!(
+            "bind {host}\nport 0\ntls-port {port}\ntls-cert-file @DIR@/{CERTIFICATE_FILE}\ntls-key-file @DIR@/{KEY_FILE}\n\
+             tls-auth-clients no"
+        )),
         Endpoint::Uds { path } => Some(format!("port 0\nunixsocket {}", path.display())),
         _ => None,
     },
@@ -59,6 +69,9 @@ const MOSQUITTO: Product = Product {
     conf: MOSQUITTO_CONF,
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("listener {port} {host}")),
+        Endpoint::Tls { host, port } => Some(format!(
+            "listener {port} {host}\ncertfile @DIR@/{CERTIFICATE_FILE}\nkeyfile @DIR@/{KEY_FILE}"
+        )),
         Endpoint::Uds { path } => Some(format!("listener 0 {}", path.display())),
         _ => None,
     },
@@ -97,6 +110,7 @@ mod tests {
     fn no_placeholder_is_left_in_a_configuration() {
         let endpoints = [
             Endpoint::Tcp { host: "127.0.0.1".into(), port: 7 },
+            Endpoint::Tls { host: "127.0.0.1".into(), port: 7 },
             Endpoint::Uds { path: "/tmp/x.sock".into() },
         ];
         for product in [REDIS, NATS, MOSQUITTO] {
@@ -107,6 +121,7 @@ mod tests {
                 assert!(lines.clone().all(|line| !line.contains('@')), "{program}");
                 let wanted = match endpoint {
                     Endpoint::Tcp { .. } => "7",
+                    Endpoint::Tls { .. } => "/tmp/d/server.pem",
                     Endpoint::Uds { .. } if program == "nats-server" => "",
                     _ => "/tmp/x.sock",
                 };

@@ -27,6 +27,7 @@ use crate::swarm::raw::floor::Floor;
 use crate::swarm::raw::publishers::{Feed, RawPublishers, RawPublishersConfig};
 use crate::swarm::raw::source::RawSource;
 use crate::swarm::raw::subscribers::{RawSubscribers, RawSubscribersConfig};
+use crate::swarm::raw::target::RawTarget;
 use crate::swarm::reports::{Failure, reports};
 use crate::swarm::schedule::{Amount, Rate};
 use crate::swarm::topics::Topics;
@@ -122,8 +123,7 @@ fn runs(
     let (link, mut inbox) = reports();
     let topics = Topics::of_peers(paced.workload(), language.separator());
     let config = RawSubscribersConfig {
-        endpoint: server.subscribe_at.clone(),
-        language,
+        target: RawTarget::at(&server.subscribe_at, language, server),
         subscribers: paced.subscribers,
         topics: topics.clone(),
         sessions: paced.sessions,
@@ -162,9 +162,10 @@ fn runs(
 /// The source of a peer's messages: its publishers, or the floor itself.
 fn feed(name: PeerName, language: Language, server: &mut Server, plan: &Plan) -> Result<Feed, Failure> {
     if !name.system.is_floor() {
+        let target = RawTarget::at(&server.publish_at, language, server);
         let connect = |publisher: usize| {
             let publisher = PublisherIndex(publisher as u32);
-            RawSource::connect(publisher, &server.publish_at, language, plan.timeout)
+            RawSource::connect(publisher, &target, plan.timeout)
         };
         let sources: io::Result<Vec<RawSource>> = (0..plan.publishers).map(connect).collect();
         return sources.map(Feed::Sockets).map_err(|error| Failure::new("a publisher", error.to_string()));

@@ -6,6 +6,7 @@ use super::plan::Contest;
 use super::product::Product;
 use super::program::{find, find_pyzmq, version_of};
 use crate::process::broker::{self, BrokerOptions, find_program};
+use crate::process::certificate::ServerCertificate;
 use crate::process::child::{Process, Program};
 use crate::process::neighbour::Neighbour;
 use crate::process::server::Server;
@@ -21,11 +22,13 @@ use tempfile::TempDir;
 const ZMQ_PROXY: &str = include_str!("../../python/zmq_proxy.py");
 /// Tries to start a server whose port somebody took between the choice and its start.
 const PORT_TRIES_MAX: usize = 3;
+/// The words of a redis-server that knows no TLS when it is to speak it.
+const WITHOUT_TLS: &str = "Failed finding TLS support";
 
 /// Starts a peer of its own for one round.
 pub fn start(name: PeerName, plan: &Contest, guard: Option<&Path>) -> Result<Server, StartError> {
     let transport = plan.transport_of(name);
-    if let (Transport::Uds, Some(why)) = (transport, name.system.why_not_uds()) {
+    if let Some(why) = name.system.why_not_over(transport) {
         return Err(StartError::Unsupported(why.into()));
     }
     let start = Start { name, plan, transport, guard };
@@ -97,7 +100,7 @@ impl Start<'_> {
         let script = folder.path().join("zmq_proxy.py");
         write(&script, ZMQ_PROXY)?;
         let address = |name: &str| match self.transport {
-            Transport::Tcp => OsString::from("tcp://127.0.0.1:*"),
+            Transport::Tcp | Transport::Tls => OsString::from("tcp://127.0.0.1:*"),
             Transport::Uds => {
                 let mut address = OsString::from("ipc://");
                 address.push(folder.path().join(name));
@@ -124,10 +127,7 @@ impl Start<'_> {
         let program = "the floor";
         let file = own_file(self.guard).map_err(|error| failed(program, error))?;
         let folder = folder()?;
-        let listen = match self.transport {
-            Transport::Tcp => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
-            Transport::Uds => Endpoint::Uds { path: folder.path().join("floor.sock") },
-        };
+        let (listen, certificate) = self.listen((folder.path(), "floor.sock"), 0)?;
         let mut args: Vec<OsString> = vec![floor::SUBCOMMAND.into()];
         for (flag, value) in [
             ("--listen", listen.to_string()),
@@ -138,10 +138,14 @@ impl Start<'_> {
             args.extend([flag.into(), value.into()]);
         }
         args.extend(what.iter().map(Into::into));
+        if certificate.is_some() {
+            args.extend(["--certificate".into(), folder.path().into()]);
+        }
         let (process, line) = self.first_line(program, file, args)?;
         let endpoint =
             floor::endpoint_in(&line).ok_or_else(|| failed(program, format!("it says `{line}`")))?;
-        Ok(Server::started(process, endpoint, Some(folder)))
+        let server = Server::started(process, endpoint, Some(folder));
+        trusted(server, certificate)
     }
 
     /// A server that says nothing when it serves: it does when it takes connections.
@@ -158,6 +162,11 @@ impl Start<'_> {
                 }
                 Err(StartError::Failed { why, .. })
                     if tries < PORT_TRIES_MAX && why.to_lowercase().contains("in use") => {}
+                Err(StartError::Failed { program, why })
+                    if self.transport == Transport::Tls && why.contains(WITHOUT_TLS) =>
+                {
+                    return Err(StartError::Unsupported(format!("this {program} was built without TLS")));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -166,13 +175,8 @@ impl Start<'_> {
     fn serve(&self, product: &Product, file: &Path) -> Result<Server, StartError> {
         let program = product.program;
         let folder = folder()?;
-        let endpoint = match self.transport {
-            Transport::Tcp => {
-                let port = free_port().map_err(|error| failed(program, error))?;
-                Endpoint::Tcp { host: "127.0.0.1".into(), port }
-            }
-            Transport::Uds => Endpoint::Uds { path: folder.path().join("peer.sock") },
-        };
+        let port = free_port().map_err(|error| failed(program, error))?;
+        let (endpoint, certificate) = self.listen((folder.path(), "peer.sock"), port)?;
         let path = folder.path().join("peer.conf");
         write(&path, &product.configuration(&endpoint, folder.path()))?;
         let mut args: Vec<OsString> = product.before.iter().map(Into::into).collect();
@@ -186,7 +190,26 @@ impl Start<'_> {
             probe.is_ok_and(|probe| probe.connect(&address).is_ok())
         };
         process.wait_until(serves).map_err(|why| failed(program, why))?;
-        Ok(Server::started(process, endpoint, Some(folder)))
+        trusted(Server::started(process, endpoint, Some(folder)), certificate)
+    }
+
+    /// The endpoint of a server: at this port, or with a socket of this name in its folder. With TLS its certificate is
+    /// there.
+    fn listen(
+        &self,
+        (folder, socket): (&Path, &str),
+        port: u16,
+    ) -> Result<(Endpoint, Option<ServerCertificate>), StartError> {
+        let host = "127.0.0.1".to_owned();
+        Ok(match self.transport {
+            Transport::Tcp => (Endpoint::Tcp { host, port }, None),
+            Transport::Tls => {
+                let certificate = ServerCertificate::make(folder);
+                let certificate = certificate.map_err(|error| failed("a certificate", error))?;
+                (Endpoint::Tls { host, port }, Some(certificate))
+            }
+            Transport::Uds => (Endpoint::Uds { path: folder.join(socket) }, None),
+        })
     }
 
     /// Starts a program that says on its first line where it listens.
@@ -201,6 +224,13 @@ impl Start<'_> {
         let line = process.first_line().map_err(|why| failed(name, why))?;
         Ok((process, line))
     }
+}
+
+/// The server, with trust in its certificate if it has one.
+fn trusted(mut server: Server, certificate: Option<ServerCertificate>) -> Result<Server, StartError> {
+    let trust = certificate.map(|certificate| certificate.trust()).transpose();
+    server.trust = trust.map_err(|error| failed("a certificate", error))?;
+    Ok(server)
 }
 
 fn folder() -> Result<TempDir, StartError> {

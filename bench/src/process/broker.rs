@@ -1,5 +1,6 @@
 //! Owns the broker of a run: its file, its arguments, and its ready line.
 
+use super::certificate::ServerCertificate;
 use super::child::{NotServing, Process, Program};
 use super::server::Server;
 use super::transport::Transport;
@@ -87,15 +88,22 @@ pub fn start(
     let file = options.program.clone().map_or_else(find_program, Ok)?;
     let failed = |source| BrokerError::Spawn { program: file.clone(), source };
     let folder = match options.transport {
-        Transport::Uds => Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?),
         Transport::Tcp => None,
+        Transport::Tls | Transport::Uds => {
+            Some(tempfile::Builder::new().prefix("corecast-bench-").tempdir().map_err(failed)?)
+        }
     };
-    let listen = match (&folder, listen) {
-        (Some(folder), _) => Endpoint::Uds { path: folder.path().join("broker.sock") },
-        (None, Some(listen)) => listen.clone(),
-        (None, None) => Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 },
+    let (host, port) = ("127.0.0.1".to_owned(), 0);
+    let (listen, certificate) = match (&folder, listen) {
+        (Some(folder), _) if options.transport == Transport::Tls => {
+            let certificate = ServerCertificate::make(folder.path()).map_err(failed)?;
+            (Endpoint::Tls { host, port }, Some(certificate))
+        }
+        (Some(folder), _) => (Endpoint::Uds { path: folder.path().join("broker.sock") }, None),
+        (None, Some(listen)) => (listen.clone(), None),
+        (None, None) => (Endpoint::Tcp { host, port }, None),
     };
-    let args = arguments(options, mode, &listen);
+    let args = arguments(options, mode, (&listen, certificate.as_ref()));
     let program = Program { name: "the broker", file: file.clone(), args, stdin: false, stdout: true };
     let mut process = Process::start(&program, guard).map_err(failed)?;
     let line = process.first_line()?;
@@ -103,12 +111,17 @@ pub fn start(
     let endpoint = if options.zmtp { first_endpoint(&ready["zmtp"]) } else { first_endpoint(&ready) };
     let endpoint = endpoint.ok_or(BrokerError::NotReady { line })?;
     let mut server = Server::started(process, endpoint, folder);
+    server.trust = certificate.map(|certificate| certificate.trust()).transpose().map_err(failed)?;
     server.metrics = metrics_in(&ready);
     server.version = Some(env!("CARGO_PKG_VERSION").to_owned());
     Ok(server)
 }
 
-fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsString> {
+fn arguments(
+    options: &BrokerOptions,
+    mode: Mode,
+    (listen, certificate): (&Endpoint, Option<&ServerCertificate>),
+) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["broker".into(), "-o".into(), "json".into()];
     let mut option = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -125,6 +138,9 @@ fn arguments(options: &BrokerOptions, mode: Mode, listen: &Endpoint) -> Vec<OsSt
     option("--frame-bytes-max", options.frame_bytes_max.as_ref().map(ToString::to_string));
     option("--metrics", options.metrics.then(|| "127.0.0.1:0".to_owned()));
     option("--zmtp", options.zmtp.then(|| "tcp://127.0.0.1:0".to_owned()));
+    if let Some(ServerCertificate { certificate, key }) = certificate {
+        arguments.extend(["--tls-cert".into(), certificate.into(), "--tls-key".into(), key.into()]);
+    }
     // The hosts of an experiment trust each other.
     let is_remote = matches!(listen, Endpoint::Tcp { host, .. } if !host.starts_with("127."));
     arguments.extend(is_remote.then(|| "--insecure".into()));
@@ -165,7 +181,7 @@ mod tests {
     #[test]
     fn the_arguments_are_those_that_were_asked_for() {
         let listen = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
-        let plain = arguments(&BrokerOptions::default(), Mode::Direct, &listen);
+        let plain = arguments(&BrokerOptions::default(), Mode::Direct, (&listen, None));
         assert_eq!(plain, ["broker", "-o", "json", "--listen", "tcp://127.0.0.1:0", "--mode", "direct"]);
         let options = BrokerOptions {
             cores: Some("0".parse().unwrap()),
@@ -174,7 +190,11 @@ mod tests {
             ..BrokerOptions::default()
         };
         let wanted = ["--mode", "proxy", "--cores", "0", "--idle", "busy", "--egress-bytes", "5000000"];
-        assert_eq!(arguments(&options, Mode::Proxy, &listen)[5..], wanted);
+        assert_eq!(arguments(&options, Mode::Proxy, (&listen, None))[5..], wanted);
+        let certificate = ServerCertificate::of(Path::new("/d"));
+        let listen = Endpoint::Tls { host: "127.0.0.1".into(), port: 0 };
+        let encrypted = arguments(&BrokerOptions::default(), Mode::Proxy, (&listen, Some(&certificate)));
+        assert_eq!(encrypted[7..], ["--tls-cert", "/d/server.pem", "--tls-key", "/d/server.key"]);
     }
 
     #[test]

@@ -5,13 +5,17 @@
 //! | [`guard`] | the hidden subcommand through which a process is started, so that it outlives nobody |
 //! | [`child`] | one process: started, waited for until it serves, its last words, its end |
 //! | [`server`] | the fan-out of a run: a process of ours, or one that runs already |
+//! | [`certificate`] | the certificate of a server with TLS |
+//! | [`trust`] | the certificate that clients of a server trust |
 //! | [`broker`] | the `corecast` broker: its file, its arguments, its ready line |
 //! | [`neighbour`] | a process that keeps a core busy meanwhile |
-//! | [`transport`] | TCP or Unix sockets |
+//! | [`transport`] | TCP, TCP under TLS, or Unix sockets |
 
 pub mod broker;
+pub mod certificate;
 pub mod child;
 pub mod guard;
 pub mod neighbour;
 pub mod server;
 pub mod transport;
+pub mod trust;

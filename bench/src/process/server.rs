@@ -1,6 +1,7 @@
 //! Owns the fan-out of a run: a broker or a peer that this process started and ends, or one that runs already.
 
 use super::child::Process;
+use super::trust::Trust;
 use crate::measure::process::{Usage, UsageError, usage_of};
 use corecast::Endpoint;
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub struct Server {
     pub subscribe_at: Endpoint,
     /// Endpoint of publishers.
     pub publish_at: Endpoint,
+    /// Trust in its certificate, if it was started with one.
+    pub trust: Option<Trust>,
     /// Address of its counters, where it has any.
     pub metrics: Option<SocketAddr>,
     /// Its version, where that is known.
@@ -46,6 +49,7 @@ impl Server {
             pid,
             publish_at: endpoint.clone(),
             subscribe_at: endpoint,
+            trust: None,
             metrics: None,
             version: None,
             _folder: None,

@@ -76,7 +76,7 @@ fn collect(name: &str, value: &Value, into: &mut Numbers) {
 }
 
 /// Figures in `extra` that can be asked about. A run that has one not says so when it is asked.
-const EXTRA: [&str; 9] = [
+const EXTRA: [&str; 10] = [
     "cpu_user_ns_per_delivery",
     "cpu_system_ns_per_delivery",
     "cpu_cores",
@@ -85,6 +85,7 @@ const EXTRA: [&str; 9] = [
     "slow_delay_ms",
     "slow_dropped",
     "isolation_ratio",
+    "visits",
     "whole",
 ];
 

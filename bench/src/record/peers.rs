@@ -15,7 +15,7 @@ pub struct PeerRecord {
     /// Its version, if it says one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// `tcp` or `uds`.
+    /// `tcp`, `tls` or `uds`.
     pub transport: String,
     /// `per-subscriber` or `per-executor`.
     pub sessions: String,

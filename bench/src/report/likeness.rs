@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 
 /// The name of a figure in `extra` of runs that look for a rate: 1 if all was delivered at theirs.
 pub(crate) const WHOLE: &str = "whole";
+/// Another: clients that came and went while it sent; of runs that had some.
+const VISITS: &str = "visits";
 /// The trait of most runs, which goes without saying where runs are named in full.
 const USUAL: &str = "1 publisher";
 /// Number of traits.
-const TRAITS: usize = 11;
+const TRAITS: usize = 12;
 
 /// Runs that can stand in one plot over the number of subscribers.
 #[derive(Clone, Debug)]
@@ -37,6 +39,7 @@ fn traits(run: &RunRecord, shards: bool) -> [String; TRAITS] {
         run.shared_topics().map(|shared| shared.to_string()).unwrap_or_default(),
         word("clients", &run.clients),
         slow(run).unwrap_or_default(),
+        if run.extra.contains_key(VISITS) { "visitors".into() } else { String::new() },
         word("idle", &run.idle),
         word("overflow", &run.overflow),
         if shards { counted(run.shards.len(), "shard") } else { String::new() },

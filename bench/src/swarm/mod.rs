@@ -25,7 +25,7 @@ pub mod topics;
 
 use crate::measure::payload::RunId;
 use crate::measure::workload::Workload;
-use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions};
+use corecast::{ClientConfig, DirectConfig, Endpoint, OverflowPolicy, Sessions, TlsClient};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ use std::time::Duration;
 pub struct Common {
     /// The broker's endpoint.
     pub broker: Endpoint,
+    /// Trust in its certificate; `None`: it has none, or one that this host trusts.
+    pub tls: Option<TlsClient>,
     /// The run's identity.
     pub run: RunId,
     /// The publishers and the topics, on all hosts and executors together.
@@ -52,6 +54,7 @@ impl Common {
     fn client_config(&self, name: &str) -> ClientConfig {
         let mut config = ClientConfig::new(self.broker.clone());
         config.name = name.to_owned();
+        config.connect.tls = self.tls.clone();
         config.sessions = self.sessions;
         config.overflow = self.overflow;
         config.direct = self.direct.clone();

@@ -10,6 +10,7 @@
 //! | [`idle`] | what it costs, and brings, not to sleep |
 //! | [`echo`] | how long one message takes, beside the bare connection |
 //! | [`quiet`] | what a broker costs while nothing is sent |
+//! | [`handshakes`] | what clients that come and go over TLS cost those that stay |
 //! | [`subscribing`] | what a filter costs, and how that grows |
 //! | [`topics`] | what a delivery costs where each subscriber wants its part of many topics, beside others |
 
@@ -18,6 +19,7 @@ pub mod crossover;
 pub mod echo;
 mod entry;
 pub mod flood;
+pub mod handshakes;
 pub mod idle;
 pub mod isolation;
 pub mod quiet;
@@ -28,7 +30,7 @@ pub mod topics;
 pub use entry::Experiment;
 
 /// All of them.
-pub const ALL: [&Experiment; 10] = [
+pub const ALL: [&Experiment; 11] = [
     &canonical::EXPERIMENT,
     &crossover::EXPERIMENT,
     &flood::EXPERIMENT,
@@ -37,6 +39,7 @@ pub const ALL: [&Experiment; 10] = [
     &idle::EXPERIMENT,
     &echo::EXPERIMENT,
     &quiet::EXPERIMENT,
+    &handshakes::EXPERIMENT,
     &subscribing::EXPERIMENT,
     &topics::EXPERIMENT,
 ];

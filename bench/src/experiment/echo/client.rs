@@ -5,9 +5,11 @@ use crate::experiment::plan::Plan;
 use crate::measure::messages::Messages;
 use crate::measure::payload::{Head, PublisherIndex, RunId, check};
 use crate::measure::workload::Workload;
+use crate::process::server::Server;
+use crate::process::trust::Trust;
 use crate::swarm::reports::Failure;
 use crate::swarm::topics::Topics;
-use corecast::{ClientConfig, Endpoint, Event, LocalClient, LocalPublisher, LocalSubscriber, Topic};
+use corecast::{ClientConfig, Event, LocalClient, LocalPublisher, LocalSubscriber, Topic};
 use corecast_executors::{
     Idle, Link, MonotonicNs, Pool, PoolConfig, PoolError, Sockets, spawn_local, start as start_pool,
 };
@@ -19,7 +21,7 @@ const POOL: &str = "bench-echo";
 const COMMANDS_MAX: usize = 1;
 
 /// Starts the executor; it asks until all is asked, and goes when it is stopped.
-pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<Pool<()>, PoolError> {
+pub(super) fn start(plan: &Plan, broker: &Server, link: Link<Told>) -> Result<Pool<()>, PoolError> {
     let config = PoolConfig {
         name: POOL.into(),
         cores: plan.subscriber_cores.clone(),
@@ -29,11 +31,13 @@ pub(super) fn start(plan: &Plan, broker: Endpoint, link: Link<Told>) -> Result<P
         link_capacity: COMMANDS_MAX,
     };
     let plan = Arc::new(plan.clone());
+    let (broker, tls) = (broker.subscribe_at.clone(), broker.trust.as_ref().map(Trust::library));
     start_pool(&config, move |mut context| {
-        let (plan, broker, link) = (plan.clone(), broker.clone(), link.clone());
+        let (plan, broker, tls, link) = (plan.clone(), broker.clone(), tls.clone(), link.clone());
         async move {
             let mut config = ClientConfig::new(broker);
             config.name = POOL.into();
+            config.connect.tls = tls;
             config.sessions = plan.sessions;
             config.connect_timeout = plan.timeout;
             let client = LocalClient::start(config, context.ticks);

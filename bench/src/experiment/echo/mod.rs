@@ -62,7 +62,7 @@ fn ask_broker(
     let mut broker = broker::start(options, plan.mode, None, surroundings.guard)?;
     let before = Reading::now(broker.usage()?);
     let (link, inbox) = link(TOLD_MAX);
-    let pool = client::start(plan, broker.subscribe_at.clone(), link).map_err(pool_failed)?;
+    let pool = client::start(plan, &broker, link).map_err(pool_failed)?;
     let asked = wait(plan, inbox, surroundings.interrupt, progress)
         .map_err(|error| RunError::Drive { error, broker: broker.failure_suffix() })?;
     let after = Reading::now(broker.usage().ok().flatten());

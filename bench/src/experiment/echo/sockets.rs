@@ -81,7 +81,8 @@ fn frame(size_bytes: usize) -> Result<Vec<u8>, SizeError> {
 fn pair(transport: Transport) -> io::Result<(Socket, Socket)> {
     let (asking, answering) = match transport {
         Transport::Uds => Socket::pair(Domain::UNIX, Type::STREAM, None)?,
-        Transport::Tcp => {
+        // The bare connection is bare: TLS is part of what it is held against.
+        Transport::Tcp | Transport::Tls => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let asking = TcpStream::connect(listener.local_addr()?)?;
             let (answering, _) = listener.accept()?;

@@ -86,8 +86,11 @@ const METRICS: [Metric; 5] = [
 fn bar_name(run: &RunRecord) -> String {
     let ours = || format!("{OURS} {}", run.mode);
     let mut name = run.peer.clone().unwrap_or_else(ours);
-    if run.transport == "uds" && !name.ends_with("-uds") {
-        name += ", Unix sockets";
+    let said = name.split('-').any(|word| word == run.transport);
+    match &run.transport[..] {
+        "uds" if !said => name += ", Unix sockets",
+        "tls" if !said => name += ", TLS",
+        _ => {}
     }
     // Everybody has the same raw sockets, unless it says so.
     if is_ours(&name) && run.clients.as_deref() == Some("native") {

@@ -3,11 +3,13 @@
 
 use super::dialect::sink::Role;
 use super::dialect::{Dialect, Language, lengths, native};
+use super::floor_stream::FloorStream;
 use super::job::{Job, Pace, wait_for};
 use super::socket;
 use crate::measure::messages::Messages;
 use crate::measure::payload::{PublisherIndex, RunId};
 use crate::measure::workload::Workload;
+use crate::process::certificate::ServerCertificate;
 use crate::swarm::reports::Sent;
 use crate::swarm::schedule::{Amount, Schedule, messages_in};
 use crate::swarm::topics::Topics;
@@ -18,6 +20,7 @@ use corecast_executors::{MonotonicNs, raise_open_files, spawn_plain};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -51,6 +54,9 @@ pub struct FloorArgs {
     /// Send the frames that our broker would send.
     #[arg(long)]
     pub frames: bool,
+    /// Folder of the certificate; without it nothing is encrypted.
+    #[arg(long)]
+    pub certificate: Option<PathBuf>,
 }
 
 impl FloorArgs {
@@ -144,12 +150,12 @@ pub fn be_the_floor(args: &FloorArgs) -> anyhow::Result<()> {
     let listener = listen(&args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     let mut stdout = io::stdout().lock();
     say(&mut stdout, &Ready { ready: bound(&listener, &args.listen)?.to_string() })?;
-    let sockets = accept(&listener, args).context("cannot take the subscribers")?;
-    let crews: Vec<Arc<Crew>> = split(sockets, args.threads).into_iter().map(Arc::new).collect();
+    let subscribers = accept(&listener, args).context("cannot take the subscribers")?;
+    let mut crews = split(subscribers, args.threads);
     for line in io::stdin().lock().lines() {
         let line = line.context("cannot read stdin")?;
         let order: Order = serde_json::from_str(&line).with_context(|| format!("no order: {line}"))?;
-        let sent = carry_out(&crews, order, args)?;
+        let sent = carry_out(&mut crews, order, args)?;
         say(&mut stdout, &sent)?;
     }
     Ok(())
@@ -175,6 +181,9 @@ fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
         (Endpoint::Tcp { host, .. }, Some(address)) => {
             Endpoint::Tcp { host: host.clone(), port: address.port() }
         }
+        (Endpoint::Tls { host, .. }, Some(address)) => {
+            Endpoint::Tls { host: host.clone(), port: address.port() }
+        }
         (asked, _) => asked.clone(),
     })
 }
@@ -182,48 +191,54 @@ fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
 /// All subscribers, as they are numbered in the swarm.
 fn accept(listener: &Socket, args: &FloorArgs) -> io::Result<Vec<Subscriber>> {
     let welcome = if args.frames { native::welcome(args.filters) } else { lengths::WELCOME.to_vec() };
-    let mut sockets = Vec::with_capacity(args.subscribers);
-    while sockets.len() < args.subscribers {
-        let (mut socket, address) = listener.accept()?;
+    let tls = args.certificate.as_deref().map(|folder| ServerCertificate::of(folder).server()).transpose()?;
+    let mut subscribers = Vec::with_capacity(args.subscribers);
+    while subscribers.len() < args.subscribers {
+        let (socket, address) = listener.accept()?;
         if address.domain() != Domain::UNIX {
             socket.set_tcp_nodelay(true)?;
         }
-        let number = if args.frames { native::accept(&mut socket)? } else { lengths::accept(&mut socket)? };
-        socket.write_all(&welcome)?;
-        sockets.push((number, socket));
+        let mut stream = FloorStream::over(socket, tls.as_ref())?;
+        let number = if args.frames { native::accept(&mut stream)? } else { lengths::accept(&mut stream)? };
+        stream.write_all(&welcome)?;
+        subscribers.push((number, stream));
     }
-    sockets.sort_by_key(|(number, _)| *number);
-    Ok(sockets)
+    subscribers.sort_by_key(|(number, _)| *number);
+    Ok(subscribers)
 }
 
-/// A subscriber's number, and its socket.
-type Subscriber = (usize, Socket);
+/// A subscriber's number, and its stream.
+type Subscriber = (usize, FloorStream);
 /// The subscribers that one thread sends to.
 type Crew = Vec<Subscriber>;
 
-fn split(sockets: Vec<Subscriber>, threads: usize) -> Vec<Crew> {
-    let threads = threads.clamp(1, sockets.len().max(1));
+fn split(subscribers: Vec<Subscriber>, threads: usize) -> Vec<Crew> {
+    let threads = threads.clamp(1, subscribers.len().max(1));
     let mut crews: Vec<Crew> = (0..threads).map(|_| Vec::new()).collect();
-    for (index, socket) in sockets.into_iter().enumerate() {
-        crews[index % threads].push(socket);
+    for (index, subscriber) in subscribers.into_iter().enumerate() {
+        crews[index % threads].push(subscriber);
     }
     crews
 }
 
-/// One thread does it itself; several each do it for their sockets.
-fn carry_out(crews: &[Arc<Crew>], order: Order, args: &FloorArgs) -> anyhow::Result<Sent> {
+/// One thread does it itself; several each do it for their subscribers, and give them back.
+fn carry_out(crews: &mut [Crew], order: Order, args: &FloorArgs) -> anyhow::Result<Sent> {
     if let [crew] = crews {
         return send(crew, order, args, &End::of(1)).context("cannot send");
     }
     let mut threads = Vec::new();
     let end = Arc::new(End::of(crews.len()));
-    for crew in crews {
-        let (crew, end, args) = (crew.clone(), end.clone(), args.clone());
-        threads.push(spawn_plain("floor", move || send(&crew, order, &args, &end))?);
+    for crew in crews.iter_mut() {
+        let (mut own, end, args) = (std::mem::take(crew), end.clone(), args.clone());
+        threads.push(spawn_plain("floor", move || {
+            let sent = send(&mut own, order, &args, &end);
+            (own, sent)
+        })?);
     }
     let mut whole: Option<Sent> = None;
-    for thread in threads {
-        let Ok(sent) = thread.join() else { bail!("a thread of the floor has panicked") };
+    for (crew, thread) in crews.iter_mut().zip(threads) {
+        let Ok((own, sent)) = thread.join() else { bail!("a thread of the floor has panicked") };
+        *crew = own;
         let sent = sent.context("cannot send")?;
         whole = Some(whole.map_or(sent, |whole| Sent {
             late: whole.late.max(sent.late),
@@ -254,7 +269,7 @@ impl End {
     }
 }
 
-fn send(crew: &Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Sent> {
+fn send(crew: &mut Crew, order: Order, args: &FloorArgs, end: &End) -> io::Result<Sent> {
     let mut stream = Interleaved::new(&order, args.language())?;
     let publishers = order.workload.publishers as u64;
     let all = order.messages.saturating_mul(publishers);
@@ -357,7 +372,7 @@ fn finish(
 /// The bytes on their way to the subscribers of one thread: in blocks, each with a `send` for each socket, which waits
 /// where the kernel has no room.
 struct Outgoing<'a> {
-    crew: &'a Crew,
+    crew: &'a mut Crew,
     /// For each topic the subscribers that want it, by their places; `None`: everybody wants everything.
     wanting: Option<Vec<Vec<usize>>>,
     block_bytes: usize,
@@ -366,7 +381,7 @@ struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    fn new(crew: &'a Crew, workload: &Workload, block_bytes: usize) -> Self {
+    fn new(crew: &'a mut Crew, workload: &Workload, block_bytes: usize) -> Self {
         let interest = |(number, _): &Subscriber| workload.wanted_by(*number);
         let interests: Vec<Vec<u32>> = crew.iter().map(interest).collect();
         let partial = interests.iter().any(|topics| topics.len() < workload.topics());
@@ -395,7 +410,7 @@ impl<'a> Outgoing<'a> {
             let block = &mut self.blocks[*place];
             block.extend_from_slice(bytes);
             if block.len() + bytes.len() > self.block_bytes {
-                (&self.crew[*place].1).write_all(block)?;
+                self.crew[*place].1.write_all(block)?;
                 block.clear();
             }
         }
@@ -404,11 +419,10 @@ impl<'a> Outgoing<'a> {
 
     /// Sends all that waits.
     fn flush(&mut self) -> io::Result<()> {
-        for (place, (_, socket)) in self.crew.iter().enumerate() {
+        for (place, (_, stream)) in self.crew.iter_mut().enumerate() {
             let block = if self.wanting.is_some() { &self.blocks[place] } else { &self.blocks[0] };
             if !block.is_empty() {
-                let mut socket = socket;
-                socket.write_all(block)?;
+                stream.write_all(block)?;
             }
         }
         self.blocks.iter_mut().for_each(Vec::clear);

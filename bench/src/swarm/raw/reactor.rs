@@ -1,17 +1,19 @@
 //! Owns one thread of subscribers: their sockets, one receive buffer for all of them, and a loop over epoll.
 
 use super::account::{Account, SessionSink};
+use super::dialect::Dialect;
 use super::dialect::sink::{Role, Wanted};
-use super::dialect::{Dialect, Language};
 use super::gauges::Gauges;
 use super::socket::{self, Connecting};
+use super::stream::RawStream;
+use super::target::RawTarget;
 use crate::measure::payload::RunId;
 use crate::swarm::reports::{Failure, Received, Report};
 use crate::swarm::topics::Topics;
 use corecast_executors::{Inbox, Link, MonotonicNs};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use socket2::{SockAddr, Socket};
+use socket2::SockAddr;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -48,8 +50,9 @@ pub(super) enum RawCommand {
 #[derive(Debug)]
 pub(super) struct ReactorConfig {
     pub(super) thread: usize,
+    pub(super) target: RawTarget,
+    /// The address of its endpoint.
     pub(super) address: SockAddr,
-    pub(super) language: Language,
     pub(super) topics: Topics,
     /// Its subscribers, by their number in the whole swarm.
     pub(super) subscribers: Range<usize>,
@@ -65,13 +68,35 @@ pub(super) struct ReactorConfig {
 /// One connection.
 #[derive(Debug)]
 struct Session {
-    socket: Socket,
+    stream: RawStream,
     dialect: Dialect,
     stage: Stage,
     /// The part of the next frame that has arrived.
     kept: Vec<u8>,
     /// Bytes that the kernel had no room for.
     unsent: Vec<u8>,
+    /// Epoll says when the socket is writable.
+    awaits_room: bool,
+}
+
+impl Session {
+    /// Hands on what waits; true if some of it still does.
+    fn send_waiting(&mut self) -> io::Result<bool> {
+        let sent = loop {
+            if self.unsent.is_empty() {
+                break self.stream.flush();
+            }
+            match self.stream.write(&self.unsent) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) => break Err(error),
+            }
+        };
+        match sent {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,16 +251,17 @@ impl Reactor {
             filters: self.config.topics.filter_names(subscriber),
             topic_bytes: self.config.topics.name(0).len(),
         };
-        let dialect = Dialect::new(self.config.language, Role::Subscriber(wanted), subscriber);
+        let dialect = Dialect::new(self.config.target.language, Role::Subscriber(wanted), subscriber);
         // A connection that is there already is writable at once.
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
         self.epoll.add(&socket, EpollEvent::new(interest, index as u64))?;
         self.sessions.push(Session {
-            socket,
+            stream: self.config.target.stream(socket)?,
             dialect,
             stage: Stage::Connecting,
             kept: Vec::new(),
             unsent: Vec::new(),
+            awaits_room: true,
         });
         Ok(true)
     }
@@ -255,18 +281,14 @@ impl Reactor {
 
     fn connected(&mut self, index: usize) -> Result<(), String> {
         let session = &mut self.sessions[index];
-        match session.socket.take_error() {
+        match session.stream.socket().take_error() {
             Ok(None) => {}
             Ok(Some(error)) | Err(error) => return Err(format!("cannot connect: {error}")),
         }
         session.stage = Stage::Opening;
         let mut opening = Vec::new();
         session.dialect.open(&mut opening);
-        self.send(index, &opening)?;
-        if self.sessions[index].unsent.is_empty() {
-            self.want(index, EpollFlags::EPOLLIN)?;
-        }
-        Ok(())
+        self.send(index, &opening)
     }
 
     fn receive(&mut self, index: usize) -> Result<(), String> {
@@ -275,11 +297,11 @@ impl Reactor {
         if kept > 0 {
             self.buffer[..kept].copy_from_slice(&session.kept);
         }
-        let read = match session.socket.read(&mut self.buffer[kept..]) {
+        let read = match session.stream.read(&mut self.buffer[kept..]) {
             Ok(0) => return Err("the peer closed the connection".into()),
             Ok(read) => read,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(());
+                return self.send_reply(index);
             }
             Err(error) => return Err(error.to_string()),
         };
@@ -310,7 +332,7 @@ impl Reactor {
     }
 
     fn send_reply(&mut self, index: usize) -> Result<(), String> {
-        if self.reply.is_empty() {
+        if self.reply.is_empty() && !self.sessions[index].stream.owes() {
             return Ok(());
         }
         let reply = std::mem::take(&mut self.reply);
@@ -323,25 +345,15 @@ impl Reactor {
     /// Sends what waits and then `more`; what the kernel does not take waits for it to be writable.
     fn send(&mut self, index: usize, more: &[u8]) -> Result<(), String> {
         let session = &mut self.sessions[index];
-        let waited = !session.unsent.is_empty();
         session.unsent.extend_from_slice(more);
-        while !session.unsent.is_empty() {
-            match session.socket.write(&session.unsent) {
-                Ok(sent) => drop(session.unsent.drain(..sent)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.to_string()),
-            }
+        let awaits_room = session.send_waiting().map_err(|error| error.to_string())?;
+        if std::mem::replace(&mut session.awaits_room, awaits_room) == awaits_room {
+            return Ok(());
         }
-        match (waited, session.unsent.is_empty()) {
-            (false, false) => self.want(index, EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT),
-            (true, true) => self.want(index, EpollFlags::EPOLLIN),
-            _ => Ok(()),
-        }
-    }
-
-    fn want(&self, index: usize, interest: EpollFlags) -> Result<(), String> {
+        let mut interest = EpollFlags::EPOLLIN;
+        interest.set(EpollFlags::EPOLLOUT, awaits_room);
         let mut event = EpollEvent::new(interest, index as u64);
-        let changed = self.epoll.modify(&self.sessions[index].socket, &mut event);
+        let changed = self.epoll.modify(session.stream.socket(), &mut event);
         changed.map_err(|error| format!("cannot watch its socket: {error}"))
     }
 
@@ -358,9 +370,10 @@ impl Reactor {
         }
         let step = KEEP_ALIVE_ROUND / (self.sessions_wanted.max(1) as u32);
         self.keep_alive = ((index + 1) % self.sessions_wanted.max(1), now + step);
-        if let Some(session) = self.sessions.get(index).filter(|session| session.stage == Stage::Ready) {
-            session.dialect.keep_alive(&mut self.reply);
-        }
+        let Some(session) = self.sessions.get(index).filter(|session| session.stage == Stage::Ready) else {
+            return Ok(());
+        };
+        session.dialect.keep_alive(&mut self.reply);
         self.send_reply(index).map_err(|why| self.failure(index, why))
     }
 }

@@ -1,15 +1,15 @@
 //! Owns one session that a thread attends to by itself: a raw socket and the dialect of its peer, which is waited for where
 //! it takes its time.
 
+use super::dialect::Dialect;
 use super::dialect::sink::{DialectError, Role, Sink};
-use super::dialect::{Dialect, Language};
 use super::job::Halt;
 use super::socket::{self, Connecting};
+use super::stream::RawStream;
+use super::target::RawTarget;
 use crate::swarm::topics::FilterName;
-use corecast::Endpoint;
 use corecast_executors::pause;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const ANSWER_BYTES: usize = 64 << 10;
 /// The session.
 #[derive(Debug)]
 pub struct RawSession {
-    socket: Socket,
+    stream: RawStream,
     /// Tells of changes: something has come, or there is room again.
     epoll: Epoll,
     dialect: Dialect,
@@ -52,13 +52,8 @@ impl Sink for Ear<'_> {
 impl RawSession {
     /// Connects, and waits until the session is ready: a publisher may send, a subscriber's filters are in force. `index`
     /// tells it from the others of its role.
-    pub fn connect(
-        (role, index): (Role, usize),
-        endpoint: &Endpoint,
-        language: Language,
-        timeout: Duration,
-    ) -> io::Result<Self> {
-        let address = socket::address(endpoint)?;
+    pub fn connect((role, index): (Role, usize), target: &RawTarget, timeout: Duration) -> io::Result<Self> {
+        let address = socket::address(&target.endpoint)?;
         let socket = socket::open(&address)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let deadline = Instant::now() + timeout;
@@ -71,9 +66,9 @@ impl RawSession {
         let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(&socket, EpollEvent::new(changes, 0))?;
         let mut session = RawSession {
-            socket,
+            stream: target.stream(socket)?,
             epoll,
-            dialect: Dialect::new(language, role, index),
+            dialect: Dialect::new(target.language, role, index),
             timeout,
             heard: vec![0; ANSWER_BYTES],
             kept: 0,
@@ -81,7 +76,7 @@ impl RawSession {
             ready: false,
         };
         session.wait()?;
-        if let Some(error) = session.socket.take_error()? {
+        if let Some(error) = session.stream.socket().take_error()? {
             return Err(error);
         }
         let mut opening = Vec::new();
@@ -124,8 +119,11 @@ impl RawSession {
     /// Sends all of it, and takes in answers while there is no room.
     pub(super) fn write(&mut self, mut bytes: &[u8], halt: &Halt) -> io::Result<()> {
         let mut moved = Instant::now();
-        while !bytes.is_empty() {
-            match self.socket.write(bytes) {
+        loop {
+            let sent =
+                if bytes.is_empty() { self.stream.flush().map(|()| 0) } else { self.stream.write(bytes) };
+            match sent {
+                Ok(_) if bytes.is_empty() => return Ok(()),
                 Ok(sent) => {
                     bytes = &bytes[sent..];
                     moved = Instant::now();
@@ -141,13 +139,12 @@ impl RawSession {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Takes in what the peer has said.
     pub(super) fn hear(&mut self) -> io::Result<()> {
         loop {
-            match self.socket.read(&mut self.heard[self.kept..]) {
+            match self.stream.read(&mut self.heard[self.kept..]) {
                 Ok(0) => {
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, "the peer closed the connection"));
                 }

@@ -1,13 +1,12 @@
 //! Owns one publisher: its session, and the messages of its run on their way out.
 
-use super::dialect::Language;
 use super::dialect::sink::Role;
 use super::gauges::Gauges;
 use super::job::Halt;
 use super::session::RawSession;
+use super::target::RawTarget;
 use crate::measure::messages::Messages;
 use crate::measure::payload::PublisherIndex;
-use corecast::Endpoint;
 use corecast_executors::MonotonicNs;
 use std::io;
 use std::time::Duration;
@@ -22,14 +21,9 @@ pub struct RawSource {
 
 impl RawSource {
     /// Connects this publisher, and waits until it may send.
-    pub fn connect(
-        publisher: PublisherIndex,
-        endpoint: &Endpoint,
-        language: Language,
-        timeout: Duration,
-    ) -> io::Result<Self> {
+    pub fn connect(publisher: PublisherIndex, target: &RawTarget, timeout: Duration) -> io::Result<Self> {
         let role = (Role::Publisher, publisher.0 as usize);
-        let session = RawSession::connect(role, endpoint, language, timeout)?;
+        let session = RawSession::connect(role, target, timeout)?;
         Ok(RawSource { publisher, session, out: Vec::new() })
     }
 

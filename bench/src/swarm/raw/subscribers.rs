@@ -1,14 +1,14 @@
 //! Owns the raw subscribers of a swarm: as many plain threads as the plan says, the same for every peer. Driven from a
 //! plain thread by [`RawSubscribers`]; they outlast a run, so that the next one finds everybody connected.
 
-use super::dialect::Language;
 use super::gauges::Gauges;
 use super::reactor::{RawCommand, Reactor, ReactorConfig};
 use super::socket;
+use super::target::RawTarget;
 use crate::measure::payload::RunId;
 use crate::swarm::reports::Report;
 use crate::swarm::topics::Topics;
-use corecast::{Endpoint, Sessions};
+use corecast::Sessions;
 use corecast_executors::{Link, link, spawn_plain};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
@@ -21,10 +21,8 @@ const COMMANDS_MAX: usize = 4;
 /// The parameters of raw subscribers.
 #[derive(Clone, Debug)]
 pub struct RawSubscribersConfig {
-    /// Endpoint that they subscribe at.
-    pub endpoint: Endpoint,
-    /// Their protocol.
-    pub language: Language,
+    /// The peer that they subscribe at.
+    pub target: RawTarget,
     /// Number of subscribers.
     pub subscribers: usize,
     /// The topics, of which each wants its part.
@@ -62,7 +60,7 @@ impl Thread {
 impl RawSubscribers {
     /// Starts the threads. Each connects and then reports [`Report::SubscribersReady`], or [`Report::Failed`].
     pub fn start(config: &RawSubscribersConfig, reports: &Link<Report>) -> io::Result<Self> {
-        let address = socket::address(&config.endpoint)?;
+        let address = socket::address(&config.target.endpoint)?;
         let threads = config.threads.clamp(1, config.subscribers);
         let shared = config.sessions == Sessions::PerExecutor;
         let sessions = if shared { threads } else { config.subscribers };
@@ -76,8 +74,8 @@ impl RawSubscribers {
             let reactor = Reactor::new(ReactorConfig {
                 thread,
                 topics: config.topics.clone(),
+                target: config.target.clone(),
                 address: address.clone(),
-                language: config.language,
                 subscribers: share(thread)..share(thread + 1),
                 shared,
                 size_bytes: config.size_bytes,
@@ -131,7 +129,7 @@ impl Drop for RawSubscribers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialect::lengths;
+    use super::super::dialect::{Language, lengths};
     use super::*;
     use crate::measure::messages::Messages;
     use crate::measure::payload::PublisherIndex;
@@ -152,8 +150,11 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let (link, mut inbox) = reports();
         let config = RawSubscribersConfig {
-            endpoint: format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap(),
-            language: Language::Lengths,
+            target: RawTarget {
+                endpoint: format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap(),
+                language: Language::Lengths,
+                trust: None,
+            },
             subscribers: 1,
             topics: Topics::of_peers(Workload::own(1), '.'),
             sessions: Sessions::PerSubscriber,

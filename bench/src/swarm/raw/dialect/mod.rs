@@ -52,6 +52,11 @@ impl Language {
     pub fn separator(self) -> char {
         if self == Language::Mqtt { '/' } else { '.' }
     }
+
+    /// True if the peer says a line in clear, and TLS begins behind it.
+    pub fn begins_in_clear(self) -> bool {
+        self == Language::Nats
+    }
 }
 
 /// One connection's side of a conversation.
