@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes the ZeroMQ door (greeting, frames, and whole sessions in a shard) and frames of several messages.
+# Fuzzes the ZeroMQ door (greeting, frames, handshakes, and whole sessions in a shard) and frames of several messages.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: scripts/fuzz.sh [-h] [SECONDS [TARGET...]]
 
-Runs the fuzz targets (greeting, frames, runs, session) one after the other, SECONDS in all (60), each from its corpus in
+Runs the fuzz targets (greeting, frames, mechanisms, runs, session) one after the other, SECONDS in all (60), each from its corpus in
 fuzz/corpus. New inputs are kept in the target folder; an input that breaks a rule is reported and kept there, and the
 exit code is 1. Needs cargo and a C++ compiler (which builds libFuzzer); the stable toolchain is enough, without
 sanitizers: the fuzzed code has no unsafe blocks.
@@ -25,7 +25,7 @@ need cargo cc make c++
 seconds=${1:-60}
 targets=("${@:2}")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(greeting frames runs session)
+    targets=(greeting frames mechanisms runs session)
 fi
 
 target_folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/fuzz

@@ -180,7 +180,7 @@ error_codes! {
     EndpointTaken = 20, "endpoint_taken";
     /// The first bytes are not a ZMTP greeting, on a port for ZeroMQ sockets.
     NotZmtp = 21, "not_zmtp";
-    /// A ZMTP greeting that asks for another mechanism than NULL.
+    /// A ZMTP greeting that asks for a mechanism that this port does not accept.
     Mechanism = 22, "mechanism";
     /// A ZeroMQ socket of a type that this port does not accept.
     SocketType = 23, "socket_type";
@@ -188,6 +188,8 @@ error_codes! {
     NotPermitted = 24, "not_permitted";
     /// The peer has not shown that it is a user, or what it has shown is of nobody, or no longer.
     Unauthenticated = 25, "unauthenticated";
+    /// A box of CURVE that does not open: it is for the key of another server, changed, or sent again.
+    BadBox = 26, "bad_box";
 }
 
 impl fmt::Display for ErrorCode {

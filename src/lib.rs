@@ -100,7 +100,7 @@ mod zmtp;
 
 pub use auth::{Permissions, Rights, Users};
 #[cfg(feature = "broker")]
-pub use broker::{Broker, BrokerConfig};
+pub use broker::{Broker, BrokerConfig, CurveServerKey};
 #[cfg(feature = "client")]
 pub use client::{
     ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,

@@ -153,6 +153,13 @@ pub const FLUSH_SESSIONS_PER_TURN: usize = 64;
 /// Bytes sent to one session before the next has its turn.
 pub const FLUSH_BYTES_PER_VISIT: usize = 256 << 10;
 
+/// The same for a session whose peer reads boxes of CURVE: to close 16 KiB takes about as long as to send 256.
+pub const SEALED_BYTES_PER_VISIT: usize = 16 << 10;
+
+/// Room that a shard keeps to close boxes in: for what a visit sends, and a short frame more. For a longer one it is made, and
+/// given back.
+pub const SEALING_ROOM_BYTES: usize = 4 * SEALED_BYTES_PER_VISIT;
+
 /// Divisor of a queue's bound that gives its low-water mark. A publisher held by a full `block` queue goes on when the
 /// queue has drained to half of its bound, so that it neither starves the subscriber nor wakes for each frame.
 /// `drop-newest` takes new messages again at the same mark.
@@ -216,6 +223,10 @@ pub const ZMTP_COMMAND_BYTES_MAX: usize = 8 << 10;
 
 /// Longest identity in a READY, in bytes, from RFC 37.
 pub const ZMTP_IDENTITY_BYTES_MAX: usize = 255;
+
+/// Longest file with the CURVE key of a broker, in bytes: two keys of 40 characters, and what those who make such files write
+/// around them.
+pub const CURVE_KEY_FILE_BYTES_MAX: usize = 8 << 10;
 
 /// Longest context of a PING, in bytes, from RFC 37.
 pub const ZMTP_PING_CONTEXT_BYTES_MAX: usize = 16;

@@ -29,6 +29,11 @@ fn frames() {
 }
 
 #[test]
+fn mechanisms() {
+    run("mechanisms", targets::mechanisms);
+}
+
+#[test]
 fn runs() {
     run("runs", targets::runs);
 }

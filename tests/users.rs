@@ -206,6 +206,12 @@ fn the_file_is_made_and_changed_by_the_command() {
         assert_eq!(output.status.code(), Some(code), "{args:?}");
         assert!(out(&output).contains(answer), "{args:?}: {}", out(&output));
     }
+    // A key of CURVE may begin with a hyphen.
+    let key = ["-0aaa"; 8].concat();
+    assert_eq!(team.user("add", &["robot", "--no-token", "--curve-key", &key]).status.code(), Some(0));
+    let listed = out(&team.user("list", &["-o", "json"]));
+    assert!(listed.contains(&format!("\"curve_keys\":[\"{key}\"]")), "{listed}");
+    assert!(team.user("remove", &["robot"]).status.success());
     assert!(team.user("remove", &["feeds"]).status.success());
     assert_eq!(team.user("remove", &["feeds"]).status.code(), Some(1));
     // The last one stays: a file without users would be none.
@@ -220,18 +226,27 @@ fn a_broker_that_other_hosts_reach_is_closed_unless_it_is_said_to_be_insecure() 
     let team = Team::gather();
     let users = team.users().display().to_string();
     let here = ["--listen", "tcp://127.0.0.1:0"];
+    let zmtp = ["--zmtp", "tcp://0.0.0.0:0"];
+    let key = team.folder.path().join("broker").display().to_string();
+    assert!(running::run(&["curve-keygen", &key]).status.success());
+    let key = format!("{key}.key_secret");
     for (args, part) in [
         (&["--listen", "tcp://0.0.0.0:0"][..], "--listen: other hosts reach tcp://0.0.0.0:"),
         (&["--listen", "tcp://*:0"], "--users FILE"),
         (&["--listen", "tcp://0.0.0.0:0", "--users", &users], "read and changed on their way"),
-        (&[&here[..], &["--zmtp", "tcp://0.0.0.0:0"]].concat(), "--zmtp: other hosts"),
+        (&[&here[..], &zmtp].concat(), "--zmtp: other hosts"),
+        (&[&here[..], &zmtp, &["--zmtp-curve-key", &key]].concat(), "--users FILE"),
+        (&[&here[..], &zmtp, &["--users", &users]].concat(), "--zmtp-curve-key FILE"),
         (&[&here[..], &["--metrics", "0.0.0.0:0"]].concat(), "--metrics: other hosts"),
     ] {
         let said = said(&running::run(&[&["broker", "--shards", "1"], args].concat()), 2);
         assert!(said.contains(part) && said.contains("--insecure"), "{args:?}: {said}");
     }
+    let closed = ["--shards", "1", "--users", &users, "--zmtp-curve-key", &key];
+    let broker = BrokerProcess::start(Transport::Tcp, &[&closed[..], &zmtp].concat());
+    assert_eq!(broker.page().sum("corecast_insecure_listeners"), 0, "CURVE encrypts, and users log in");
     let broker =
-        BrokerProcess::start(Transport::Tcp, &["--shards", "1", "--zmtp", "tcp://0.0.0.0:0", "--insecure"]);
+        BrokerProcess::start(Transport::Tcp, &[&["--shards", "1", "--insecure"][..], &zmtp].concat());
     broker.until(|page| page.sum("corecast_insecure_listeners") == 1);
     assert!(broker.log().contains("insecure tcp://0.0.0.0:"), "{}", broker.log());
 }

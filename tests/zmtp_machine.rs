@@ -3,7 +3,9 @@
 
 use corecast::ErrorCode;
 use corecast::internals::limits::{TOPIC_BYTES_MAX, ZMTP_SKIPPED_BYTES_MAX};
-use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, greeting, put_message};
+use corecast::internals::zmtp::{
+    Machine, Offers, Output, Sides, Step, command, frame, greeting, put_message,
+};
 use proptest::prelude::*;
 
 const LIMIT: usize = 1 << 16;
@@ -77,7 +79,7 @@ fn told(stream: &[u8], piece: usize) -> Told {
 type Told = (Vec<String>, Option<ErrorCode>);
 
 fn told_in<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Told {
-    let (mut machine, mut out) = (Machine::new(Sides::Both, LIMIT), Output::default());
+    let (mut machine, mut out) = (Machine::new(Sides::Both, Offers::default(), LIMIT), Output::default());
     let (mut held, mut said) = (Vec::new(), Vec::new());
     for arrived in pieces {
         held.extend_from_slice(arrived);
@@ -244,7 +246,7 @@ fn a_million_mutated_streams_do_not_panic() {
             let at = rng.usize(..length);
             stream[at] = if rng.bool() { rng.u8(..) } else { stream[at] ^ (1 << rng.u8(..8)) };
         }
-        let mut machine = Machine::new(Sides::Both, LIMIT);
+        let mut machine = Machine::new(Sides::Both, Offers::default(), LIMIT);
         let read = machine.read(&stream, &mut out);
         assert!(read.whole_bytes <= stream.len());
         assert!(out.spans.iter().all(|span| span.end() <= read.whole_bytes));

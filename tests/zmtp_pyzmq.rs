@@ -28,4 +28,5 @@ cases! {
     busy_publisher conflate limit many_sockets
     with_asyncio ipc native direct direct_door direct_again as_libzmq slow mute notifier examples
     restart_while_connecting killed_under_many_prefixes killed_subscribers last_value_cache jeromq
+    curve curve_keys_of_libzmq curve_wrong curve_again passwords curve_users curve_set_up
 }

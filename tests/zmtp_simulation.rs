@@ -1,9 +1,13 @@
 //! Several shards with ZeroMQ and native clients, driven by a seed, which draws the next client to send, read, come or
-//! go, and the link that moves; nothing is real but the shards. Each message reaches exactly its subscribers, once and
-//! in order.
+//! go, and the link that moves; nothing is real but the shards, and the ciphers of those that come by CURVE. Each message
+//! reaches exactly its subscribers, once and in order.
+
+#[path = "zmtp_peer/curve.rs"]
+mod curve;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use corecast::internals::auth::Identity;
@@ -14,8 +18,11 @@ use corecast::internals::shard::{Door, Shard, ShardConfig};
 use corecast::internals::wire::{
     CheckedFrame, Frame, Reader, Slab, Span, encode, encode_to_vec, greeting as native_greeting, parts,
 };
-use corecast::internals::zmtp::{Decoder, Found, Sides, command, greeting, put_message};
+use corecast::internals::zmtp::curve::{KeyPair, PublicKey};
+use corecast::internals::zmtp::greeting::Mechanism;
+use corecast::internals::zmtp::{Decoder, Found, Offers, Sides, command, greeting, put_message};
 use corecast_executors::{MonotonicNs, TICK};
+use curve::{CurveClient, named, opened_frames};
 use fastrand::Rng;
 
 /// Worlds, each with another seed.
@@ -32,6 +39,8 @@ struct Client {
     shard: usize,
     id: SessionId,
     is_native: bool,
+    /// Those of it that come by CURVE.
+    curve: Option<CurveClient>,
     reader: Reader,
     /// Bytes that were sent to it and are not read yet.
     waiting: BytesMut,
@@ -50,6 +59,8 @@ struct World {
     shards: Vec<Shard>,
     slabs: Vec<Slab>,
     clients: Vec<Client>,
+    /// The public key of the door.
+    public: PublicKey,
     sent: u64,
 }
 
@@ -59,9 +70,12 @@ impl World {
         let shards = rng.usize(1..4);
         // In half of the worlds a read is cut wherever something new comes.
         let turn_steps_max = if rng.bool() { TURN_STEPS_MAX } else { rng.usize(1..60) };
+        let pair = Arc::new(KeyPair::generate());
+        let public = pair.public();
         let config = ShardConfig {
             shards,
             turn_steps_max,
+            zmtp_offers: Offers::default().curve(Some(pair)),
             zmtp_publishers: true,
             zmtp_subscribers: true,
             ..ShardConfig::default()
@@ -74,6 +88,7 @@ impl World {
             slabs: (0..shards).map(|_| Slab::default()).collect(),
             shards: (0..shards).map(shard).collect(),
             clients: Vec::new(),
+            public,
             sent: 0,
         }
     }
@@ -113,6 +128,7 @@ impl World {
             shard,
             id,
             is_native,
+            curve: None,
             reader: Reader::default(),
             waiting: BytesMut::new(),
             prefixes: Vec::new(),
@@ -127,21 +143,41 @@ impl World {
             ]
             .concat()
         } else {
-            let kind: &[u8] = if is_publisher { b"XPUB" } else { b"XSUB" };
-            let ready = [b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04", kind].concat();
-            let mut greeting = greeting::ours();
+            let kind = if is_publisher { "XPUB" } else { "XSUB" };
             // Half of them know no commands.
-            greeting[11] = u8::from(self.rng.bool());
-            [&greeting[..], &ready].concat()
+            let minor = u8::from(self.rng.bool());
+            if self.rng.bool() {
+                return self.come_by_curve(kind, minor);
+            }
+            let mut greeting = greeting::ours();
+            greeting[11] = minor;
+            [&greeting[..], &command::ready(kind)].concat()
         };
         self.say(self.clients.len() - 1, &begin);
         // Its greeting, and what it hears of it, is no message.
         self.rest();
     }
 
-    /// Says bytes in reads that are cut anywhere.
+    /// The last client greets, and shakes hands.
+    fn come_by_curve(&mut self, kind: &str, minor: u8) {
+        let client = self.clients.len() - 1;
+        let mut curve = CurveClient::unknown(self.public);
+        let mut greeting = greeting::ours_for(Mechanism::Curve);
+        greeting[11] = minor;
+        self.say(client, &[&greeting[..], &curve.hello()].concat());
+        while self.read(client, usize::MAX) {}
+        let heard = self.clients[client].waiting.split();
+        let (_, welcome) = named(&heard[greeting::GREETING_BYTES..]);
+        let cookie = curve.welcome(&welcome).expect("it opens");
+        self.say(client, &curve.initiate(&cookie, kind));
+        self.clients[client].curve = Some(curve);
+        self.rest();
+    }
+
+    /// Says bytes in reads that are cut anywhere; in boxes, once a client that comes by CURVE is open.
     fn say(&mut self, client: usize, said: &[u8]) {
-        let mut rest = said;
+        let sealed = self.clients[client].curve.as_mut().map(|curve| curve.seal(said));
+        let mut rest = sealed.as_deref().unwrap_or(said);
         while !rest.is_empty() {
             let (turn, tail) = rest.split_at(self.rng.usize(1..=rest.len()));
             rest = tail;
@@ -318,6 +354,8 @@ impl World {
         }
         for client in &mut self.clients {
             let said = client.waiting.split().freeze();
+            let said =
+                client.curve.as_mut().map_or(said.clone(), |curve| Bytes::from(opened_frames(curve, &said)));
             let messages = if client.is_native { native_messages(&said) } else { zmtp_messages(&said) };
             client.got.extend(messages);
         }

@@ -2,7 +2,7 @@
 //! bytes that have not arrived.
 
 use corecast::ErrorCode;
-use corecast::internals::zmtp::{Machine, Output, Sides, Step, command, frame, greeting};
+use corecast::internals::zmtp::{Machine, Offers, Output, Sides, Step, command, frame, greeting};
 
 /// Short, so that inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 600;
@@ -28,7 +28,8 @@ pub(super) fn ready(kind: &str) -> Vec<u8> {
 
 /// The steps, with the bytes of messages, and the end of the connection.
 fn told(stream: &[u8], piece: usize) -> (Vec<String>, Option<ErrorCode>) {
-    let (mut machine, mut out) = (Machine::new(Sides::Both, MESSAGE_BYTES_MAX), Output::default());
+    let (mut machine, mut out) =
+        (Machine::new(Sides::Both, Offers::default(), MESSAGE_BYTES_MAX), Output::default());
     let (mut held, mut said) = (Vec::new(), Vec::new());
     for arrived in stream.chunks(piece) {
         held.extend_from_slice(arrived);

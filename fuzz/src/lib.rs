@@ -3,10 +3,12 @@
 
 mod frames;
 mod greeting;
+mod mechanisms;
 mod runs;
 mod session;
 
 pub use frames::frames;
 pub use greeting::greeting;
+pub use mechanisms::mechanisms;
 pub use runs::runs;
 pub use session::session;

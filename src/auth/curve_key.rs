@@ -2,12 +2,7 @@
 
 use std::fmt;
 
-/// The alphabet of Z85 (ZeroMQ RFC 32), in order.
-const ALPHABET: &[u8; 85] =
-    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
+use crate::zmtp::z85::{self, KEY_BYTES};
 
 /// A public key of CURVE: it names a peer, and is no secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,33 +11,14 @@ pub struct CurveKey(pub [u8; KEY_BYTES]);
 impl CurveKey {
     /// Reads the 40 characters of a key in Z85. `None`: the text is no key.
     pub fn parse(text: &str) -> Option<Self> {
-        let (groups, rest) = text.as_bytes().as_chunks::<5>();
-        let mut key = [0; KEY_BYTES];
-        if !rest.is_empty() || groups.len() != KEY_BYTES / 4 {
-            return None;
-        }
-        for (bytes, group) in key.chunks_exact_mut(4).zip(groups) {
-            let mut value: u32 = 0;
-            for char in group {
-                let digit = ALPHABET.iter().position(|known| known == char)?;
-                value = value.checked_mul(85)?.checked_add(u32::try_from(digit).ok()?)?;
-            }
-            bytes.copy_from_slice(&value.to_be_bytes());
-        }
-        Some(CurveKey(key))
+        z85::decode(text).map(CurveKey)
     }
 }
 
 /// The form that [`CurveKey::parse`] reads.
 impl fmt::Display for CurveKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for group in self.0.as_chunks::<4>().0 {
-            let value = u32::from_be_bytes(*group);
-            for power in [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1] {
-                write!(f, "{}", char::from(ALPHABET[(value / power % 85) as usize]))?;
-            }
-        }
-        Ok(())
+        f.write_str(&z85::encode(&self.0))
     }
 }
 

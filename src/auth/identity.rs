@@ -34,6 +34,11 @@ impl Identity {
         }
     }
 
+    /// True if the peer is on this host, as far as its address tells.
+    pub fn is_local(&self) -> bool {
+        self.address().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+
     /// The name of the user, for logs.
     pub fn user(&self) -> Option<&str> {
         match self {

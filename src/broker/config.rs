@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_executors::{CoreSet, Idle};
 
+use super::curve_server_key::{CurveServerKey, CurveServerKeyFile};
 use crate::auth::{Permissions, Users};
 use crate::config::{Count, FilePath, List, One, Optional, Plain, Size, Switch, TimeSpan};
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::shard::{Door, ShardConfig};
 use crate::topic::Filter;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
-use crate::zmtp::Sides;
+use crate::zmtp::{Offers, Sides};
 
 configuration! {
     /// Everything that can be chosen about a broker. Each field has a method of its name, to choose it in a chain:
@@ -41,6 +42,10 @@ configuration! {
 
         /// Address for ZeroMQ subscribers only, like the XPUB socket of a proxy.
         zmtp_xpub (into): Vec<Endpoint> = Vec::new(), option("zmtp-xpub", "URL", List<Plain>);
+
+        /// File with the secret key of CURVE for ZeroMQ sockets, of mode 0600; `corecast curve-keygen` makes one. Without users,
+        /// only sockets that come by CURVE are accepted then.
+        zmtp_curve_key (into): Option<CurveServerKey> = None, option("zmtp-curve-key", "FILE", Optional<CurveServerKeyFile>);
 
         /// The listeners at all of these; they have options of their own.
         listeners: ListenConfig = ListenConfig::default();
@@ -211,6 +216,13 @@ impl BrokerConfig {
         self.frame_bytes_max.max(READ_BYTES_PER_TURN) + READ_BYTES_PER_TURN
     }
 
+    /// The mechanisms by which ZeroMQ sockets may come.
+    fn zmtp_offers(&self, permissions: &Permissions) -> Offers {
+        let pair = self.zmtp_curve_key.as_ref().map(CurveServerKey::pair);
+        let has_users = permissions.users().is_some();
+        Offers::default().null(pair.is_none() || has_users).plain(has_users).curve(pair)
+    }
+
     pub(super) fn shard_config(&self, shards: usize, permissions: Permissions) -> Result<ShardConfig> {
         // The epoch only has to differ from that of the start before.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
@@ -224,6 +236,7 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes()?),
             lease: self.lease,
+            zmtp_offers: self.zmtp_offers(&permissions),
             permissions,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,

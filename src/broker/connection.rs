@@ -7,10 +7,10 @@ use std::rc::Rc;
 use corecast_executors::Wake;
 
 use crate::ids::SessionId;
-use crate::shard::Door;
+use crate::shard::{Door, PasswordCheck};
 use crate::telemetry::CloseReason;
 use crate::transport::Stream;
-use crate::wire::Reader;
+use crate::wire::{Partial, Reader};
 
 /// One live connection. Its pump and its flush share it.
 pub(super) struct Connection {
@@ -19,8 +19,10 @@ pub(super) struct Connection {
     pub(super) door: Door,
     pub(super) stream: Stream,
     pub(super) reader: RefCell<Reader>,
-    /// True if a frame or message has begun and is not whole.
-    pub(super) has_begun: Cell<bool>,
+    /// The frame or message that has begun and is not whole.
+    pub(super) begun: Cell<Partial>,
+    /// The password that its peer has shown, until it is checked.
+    pub(super) password: Cell<Option<Box<PasswordCheck>>>,
     /// Raised when its pump may go on, or must end.
     pub(super) wake: Wake,
     /// Its pump must end, whatever it waits for.
@@ -38,7 +40,8 @@ impl Connection {
             door,
             stream,
             reader: RefCell::default(),
-            has_begun: Cell::default(),
+            begun: Cell::default(),
+            password: Cell::default(),
             wake: Wake::new(),
             ended: Cell::default(),
             send_failed: Cell::default(),

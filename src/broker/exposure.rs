@@ -39,9 +39,11 @@ impl fmt::Display for Lack {
 
 impl Exposed {
     /// A listener that is open, and that this field of the configuration asks for.
-    pub(super) fn of(listening: &Listening, field: &'static str) -> Self {
+    /// Other hosts come to a ZeroMQ door by CURVE alone if the broker `has_curve`.
+    pub(super) fn of(listening: &Listening, field: &'static str, has_curve: bool) -> Self {
         let endpoint = listening.endpoint.to_string();
-        Exposed { endpoint, field, is_remote: listening.is_remote(), is_encrypted: listening.is_encrypted() }
+        let is_encrypted = listening.is_encrypted() || (has_curve && is_zmtp(field));
+        Exposed { endpoint, field, is_remote: listening.is_remote(), is_encrypted }
     }
 
     /// The protection that this listener lacks.
@@ -60,6 +62,9 @@ impl Exposed {
             Lack::Users => {
                 "say who may do what with --users FILE (`corecast user add --help`), listen on 127.0.0.1 or a Unix socket"
             }
+            Lack::Encryption if is_zmtp(self.field) => {
+                "encrypt it with --zmtp-curve-key FILE (`corecast curve-keygen --help`), listen on 127.0.0.1 or a Unix socket"
+            }
             Lack::Encryption => {
                 "listen on tls://HOST:PORT (`corecast cert --help`), 127.0.0.1 or a Unix socket"
             }
@@ -68,6 +73,11 @@ impl Exposed {
             format!("other hosts reach {endpoint}, where {lack}: {way_out}, or accept it with --insecure");
         Error::of_field(self.field, text)
     }
+}
+
+/// True if the doors of this field are for ZeroMQ sockets.
+fn is_zmtp(field: &str) -> bool {
+    field.starts_with("zmtp")
 }
 
 /// Checks that no listener lacks protection, unless that `is_accepted`: then the listeners that do are returned, each as a

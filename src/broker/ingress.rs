@@ -2,16 +2,18 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, end_turn, spawn_local};
+use corecast_executors::{Either, MonotonicNs, end_turn, first, spawn_local};
 
 use super::Item;
 use super::connection::Connection;
 use super::flush::{may_wait, settle};
 use super::ingest::{end_stream, ingest};
+use super::passwords;
 use super::runtime::{ReadBuffers, Runtime};
 use super::zmtp_ingest::{ingest_zmtp, unix_ns};
 use crate::auth::Proof;
-use crate::limits::PARTIAL_BYTES_IN_SLAB;
+use crate::error::ErrorCode;
+use crate::limits::{PARTIAL_BYTES_IN_SLAB, WRONG_PASSWORD_PAUSE};
 use crate::shard::Door;
 use crate::transport::{Accepted, Stream};
 
@@ -60,7 +62,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             connection.note_failure(error);
             break;
         }
-        if connection.reader.borrow().partial_bytes() > PARTIAL_BYTES_IN_SLAB {
+        if connection.begun.get().held_bytes > PARTIAL_BYTES_IN_SLAB {
             runtime.shard.borrow_mut().on_readable(id);
             wait_while_held(&runtime, &connection).await;
         }
@@ -68,12 +70,13 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
         reads_ahead = matches!(turn, Turn::Ahead);
         match turn {
             Turn::Ended => {
-                end_stream(&mut runtime.shard.borrow_mut(), id, connection.has_begun.get());
+                end_stream(&mut runtime.shard.borrow_mut(), id, connection.begun.get().received_bytes > 0);
                 break;
             }
             Turn::Ahead => continue,
             Turn::More => settle(&runtime).await,
         }
+        wait_for_verdict(&runtime, &connection).await;
         catch_up(&runtime, &connection).await;
         wait_while_held(&runtime, &connection).await;
     }
@@ -121,9 +124,13 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
         Door::Native | Door::Relay(_) | Door::Local => {
             ingest(&mut shard, connection.id, &mut reader, slab, spans)
         }
-        Door::Zmtp(_) => ingest_zmtp(&mut shard, connection.id, &mut reader, slab, zmtp, unix_ns()),
+        Door::Zmtp(_) => {
+            let begun = ingest_zmtp(&mut shard, connection.id, &mut reader, slab, zmtp, unix_ns());
+            connection.password.set(shard.outbox().password.take());
+            begun
+        }
     };
-    connection.has_begun.set(begun.received_bytes > 0);
+    connection.begun.set(begun);
     if shard.wants_tick() {
         runtime.time.end_rest();
     }
@@ -140,6 +147,34 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
 
 async fn wait_while_held(runtime: &Runtime, connection: &Connection) {
     while runtime.shard.borrow().sessions().is_held(connection.id) && !connection.has_ended() {
+        connection.wake.wait().await;
+    }
+}
+
+/// Waits until the password that a peer has shown is checked: before that it has nothing to say. A wrong one is answered late, so
+/// that nobody tries many.
+async fn wait_for_verdict(runtime: &Rc<Runtime>, connection: &Connection) {
+    let Some(check) = connection.password.take() else { return };
+    let verdict = match passwords::check(check, runtime.time.stir()) {
+        Ok(mut answer) => match first(answer.recv(), until_ended(connection)).await {
+            Either::Left(Some(verdict)) => verdict,
+            Either::Left(None) => {
+                Err((ErrorCode::HandshakeTimeout, "nobody checks passwords any more".to_owned()))
+            }
+            Either::Right(()) => return,
+        },
+        Err(verdict) => verdict,
+    };
+    if verdict.is_err() {
+        first(runtime.after(WRONG_PASSWORD_PAUSE), until_ended(connection)).await;
+    }
+    runtime.stir();
+    runtime.shard.borrow_mut().on_verdict(connection.id, verdict);
+    settle(runtime).await;
+}
+
+async fn until_ended(connection: &Connection) {
+    while !connection.has_ended() {
         connection.wake.wait().await;
     }
 }

@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `config` | what a broker is started with, checked |
+//! | `curve_server_key` | the keys of its ZeroMQ doors, from a file |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
 //! | `exposure` | the rule that a listener which other hosts reach needs users and encryption |
 //! | `rules` | rules of what sessions may do, to every shard when they change |
@@ -13,6 +14,7 @@
 //! | `links` | pump: items from neighbours, which are other shards and carriers |
 //! | `dial` | pump: connecting to direct publishers, for ZeroMQ subscribers |
 //! | `ingress` | pump: reading a session's bytes, turn by turn |
+//! | `passwords` | checks of passwords, on a thread of their own |
 //! | `ingest`, `zmtp_ingest` | these bytes, after a read: whole frames and messages to the shard |
 //! | `flush` | the end of each turn: egress queues to the kernel, pending items to links |
 //! | `local` | the other way in: messages from the local API of a direct publisher |
@@ -32,6 +34,8 @@ mod body;
 #[cfg(feature = "broker")]
 mod config;
 mod connection;
+#[cfg(feature = "broker")]
+mod curve_server_key;
 mod dial;
 mod drain;
 #[cfg(feature = "broker")]
@@ -44,6 +48,7 @@ mod links;
 mod listener;
 mod local;
 mod local_port;
+mod passwords;
 mod placement;
 #[cfg(feature = "broker")]
 mod process;
@@ -62,6 +67,8 @@ use corecast_executors::{Link, ShardContext};
 pub(crate) use body::{ExecutorConfig, run as run_shard};
 #[cfg(feature = "broker")]
 pub use config::BrokerConfig;
+#[cfg(feature = "broker")]
+pub use curve_server_key::CurveServerKey;
 pub use ingest::ingest;
 pub(crate) use local::LocalHost;
 #[cfg(feature = "broker")]

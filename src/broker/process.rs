@@ -58,7 +58,7 @@ impl Broker {
         let mut exposed = Vec::new();
         for (door, endpoint, field) in config.doors() {
             let listening = listen_patiently(endpoint, &config.listeners)?;
-            exposed.push(Exposed::of(&listening, field));
+            exposed.push(Exposed::of(&listening, field, config.zmtp_curve_key.is_some()));
             let Listening { file, sockets, endpoint } = listening;
             socket_files.extend(file);
             let of = if door == Door::Native { &mut addresses } else { &mut zmtp };

@@ -34,6 +34,11 @@ impl Timekeeper {
         self.clock.advance(now);
     }
 
+    /// The end of the shard's rest, for those who send to a task of it.
+    pub(super) fn stir(&self) -> &Stir {
+        &self.stir
+    }
+
     /// Brings ticks back to their pace.
     pub(super) fn end_rest(&self) {
         self.rests.set(false);

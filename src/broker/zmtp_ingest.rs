@@ -24,14 +24,22 @@ pub fn ingest_zmtp(
     scratch: &mut ZmtpScratch,
     now_unix_ns: u64,
 ) -> Partial {
-    let Some(mut machine) = shard.take_machine(id) else { return discard_all(reader, slab) };
-    let filled = reader.filled(slab);
-    let read = machine.read(filled, &mut scratch.out);
-    let partial = machine.partial(&filled[read.whole_bytes..]);
-    // All that was used up, but the begin of a message that is being skipped.
-    let completed = read.whole_bytes + partial.held_bytes > partial.received_bytes;
-    let bytes = reader.take(slab, read.whole_bytes);
-    shard.on_zmtp(id, machine, &bytes, (&read, &mut scratch.out), now_unix_ns);
+    let done = shard.on_zmtp(id, now_unix_ns, &mut scratch.out, |machine, out| {
+        let filled = reader.filled(slab);
+        let read = machine.read(filled, out);
+        let partial = machine.partial(&filled[read.whole_bytes..]);
+        // All that was used up, but the begin of a message that is being skipped.
+        let completed = read.frame_bytes() + partial.held_bytes > partial.received_bytes;
+        let bytes = match &read.opened {
+            Some(opened) => {
+                reader.discard(slab, read.whole_bytes);
+                opened.clone()
+            }
+            None => reader.take(slab, read.whole_bytes),
+        };
+        (read, bytes, (partial, completed))
+    });
+    let Some((partial, completed)) = done else { return discard_all(reader, slab) };
     shard.on_partial(id, partial, completed);
     partial
 }

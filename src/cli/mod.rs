@@ -16,6 +16,7 @@ mod broker;
 mod certificate;
 mod client_args;
 mod completions;
+mod curve_keygen;
 mod doctor;
 mod environment;
 mod event_writer;
@@ -87,6 +88,7 @@ enum Command {
     User(user::UserArgs),
     Reload(reload::ReloadArgs),
     Cert(certificate::CertArgs),
+    CurveKeygen(curve_keygen::CurveKeygenArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -183,6 +185,7 @@ impl Cli {
             Command::User(args) => user::run(args),
             Command::Reload(args) => reload::run(args),
             Command::Cert(args) => certificate::run(args),
+            Command::CurveKeygen(args) => curve_keygen::run(args),
             Command::Doctor(args) => doctor::run(args),
             Command::Completions(args) => completions::run(args),
             Command::Man(args) => man::run(args),

@@ -36,6 +36,13 @@ pub const REFUSED_TOPIC_PAUSE: Duration = Duration::from_secs(10);
 /// Most topics that a client's session remembers as refused; the oldest are forgotten.
 pub const REFUSED_TOPICS_MAX: usize = 64;
 
+/// Most passwords that wait to be checked, over all shards: with those that `corecast user` makes they take two seconds, and a
+/// handshake has five.
+pub const PASSWORDS_WAITING_MAX: usize = 64;
+
+/// Time before a wrong password is answered: a connection is worth one guess in it.
+pub const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
+
 /// Time after which a client that was refused as nobody's tries again, drawn between half and whole: its token file may have
 /// been replaced. Long, so that many clients with an old token are no load.
 pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);

@@ -44,6 +44,8 @@ pub(super) struct Base {
     pub(super) draining: bool,
     /// The news of this event for parts that had no hand in it.
     pub(super) untold: Untold,
+    /// Room in which what leaves is sealed, for one session after the other.
+    pub(super) sealing_room: Vec<u8>,
 }
 
 impl Base {
@@ -59,6 +61,7 @@ impl Base {
             counters: ShardCounters::default(),
             draining: false,
             untold: Untold::default(),
+            sealing_room: Vec::new(),
             permissions: config.permissions.clone(),
             config,
         }

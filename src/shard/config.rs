@@ -10,6 +10,7 @@ use crate::limits::{
     FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
+use crate::zmtp::Offers;
 
 /// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed but for its permissions.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct ShardConfig {
     pub permissions: Permissions,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
+    /// Mechanisms by which ZeroMQ sockets may come.
+    pub zmtp_offers: Offers,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
     pub zmtp_publishers: bool,
     /// ZeroMQ publishers hear each subscription, not only the first of its prefix.
@@ -65,6 +68,7 @@ impl Default for ShardConfig {
             direct: None,
             permissions: Permissions::all(),
             turn_steps_max: TURN_STEPS_MAX,
+            zmtp_offers: Offers::default(),
             zmtp_publishers: false,
             zmtp_verbose: false,
             zmtp_subscribers: false,

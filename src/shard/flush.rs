@@ -8,7 +8,7 @@ use super::session_state::Phase;
 use super::state::Shard;
 use crate::fanout::EgressQueue;
 use crate::ids::SessionId;
-use crate::limits::FLUSH_BYTES_PER_VISIT;
+use crate::limits::SEALING_ROOM_BYTES;
 
 /// The end of a visit to a session's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,9 +22,8 @@ pub enum Visit {
 }
 
 impl Shard {
-    /// Gives `send` what waits for a session, in parts, until nothing is left, the visit's share of
-    /// [`FLUSH_BYTES_PER_VISIT`] is used up, or it takes less than it is given. `send` says how many bytes it took;
-    /// `None`: it has no room.
+    /// Gives `send` what waits for a session, in parts, until nothing is left, the visit's share of bytes is used up, or it takes
+    /// less than it is given. `send` says how many bytes it took; `None`: it has no room.
     ///
     /// # Errors
     /// Those of `send`; what it was given last still waits then.
@@ -36,20 +35,20 @@ impl Shard {
     ) -> Result<Visit, E> {
         let mut visited = 0;
         loop {
-            let Some(egress) = self.base.egress(id) else { return Ok(Visit::Done) };
-            if egress.is_empty() {
+            let Some(session) = self.base.sessions.get_mut(id) else { return Ok(Visit::Done) };
+            if session.egress.is_empty() {
                 self.base.on_flushed(id);
                 if !self.base.untold.is_empty() {
                     self.settle();
                 }
                 return Ok(Visit::Done);
             }
-            if visited >= FLUSH_BYTES_PER_VISIT {
+            if visited >= session.kind.bytes_per_visit() {
                 return Ok(Visit::Again);
             }
-            let (given, taken) = egress.send_next(&mut send)?;
+            let (given, taken) = self.base.send_next(id, &mut send)?;
             let Some(taken) = taken else {
-                egress.stall();
+                self.base.egress(id).into_iter().for_each(EgressQueue::stall);
                 return Ok(Visit::Full);
             };
             let is_flushed = self.base.on_sent(id, taken);
@@ -82,6 +81,29 @@ impl Base {
     #[inline]
     pub(super) fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
         self.sessions.get_mut(id).map(|session| &mut session.egress)
+    }
+
+    /// Gives `send` what leaves next of a session's queue, in boxes if its connection is encrypted. Returns how many bytes of the
+    /// queue were tried, and how many of them it took.
+    #[inline]
+    fn send_next<E>(
+        &mut self,
+        id: SessionId,
+        send: &mut impl FnMut(&[IoSlice<'_>]) -> Result<Option<usize>, E>,
+    ) -> Result<(usize, Option<usize>), E> {
+        let Some(session) = self.sessions.get_mut(id) else { return Ok((0, Some(0))) };
+        let Some(machine) = session.kind.sealing() else { return session.egress.send_next(send) };
+        let mut tried = 0;
+        let sealed = |parts: &[IoSlice<'_>]| {
+            let (bytes, taken) = machine.send_sealed(parts, &mut self.sealing_room, &mut *send)?;
+            tried = bytes;
+            Ok(taken)
+        };
+        let (_, taken) = session.egress.send_next(sealed)?;
+        if self.sealing_room.capacity() > SEALING_ROOM_BYTES {
+            self.sealing_room = Vec::new();
+        }
+        Ok((tried, taken))
     }
 
     /// The kernel took so many bytes of a session's egress. Returns true if a flush has nothing left to do: then it has run.
@@ -135,7 +157,7 @@ mod tests {
     use super::super::rig::{Rig, message, subscribe};
     use super::*;
     use crate::fanout::OverflowPolicy;
-    use crate::limits::{EGRESS_ITEM_BYTES, SEND_SLICES_MAX};
+    use crate::limits::{EGRESS_ITEM_BYTES, FLUSH_BYTES_PER_VISIT, SEND_SLICES_MAX};
 
     /// A shard with a session for which these many messages wait, each a batch of its own; and their bytes.
     fn waiting(messages: u64) -> (Rig, SessionId, usize) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::kind::Kind;
 use super::membership::Subscribed;
 use super::origin::Origin;
+use super::password_check::LoginVerdict;
 use super::publish::publish;
 use super::session_state::Phase;
 use super::state::Shard;
@@ -41,32 +42,24 @@ impl Shard {
         self.settle();
     }
 
-    /// The machine of a session that is still listened to, to read with; it comes back with [`Shard::on_zmtp`].
-    pub(crate) fn take_machine(&mut self, id: SessionId) -> Option<Machine> {
-        let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
-        session.kind.zmtp_mut()?.machine.take()
-    }
-
-    /// Bytes came to a ZeroMQ session. `bytes` are those that the machine has used up.
-    pub(crate) fn on_zmtp(
+    /// Bytes came to a ZeroMQ session. `read` lets its machine read them, and gives those that it has used up, or the frames that
+    /// were sealed in them. `None`: nobody listens to it, and nothing was read.
+    pub(crate) fn on_zmtp<T>(
         &mut self,
         id: SessionId,
-        machine: Machine,
-        bytes: &Bytes,
-        (read, out): (&Read, &mut Output),
         now_unix_ns: u64,
-    ) {
-        let Some(session) = self.base.sessions.get_mut(id) else { return };
+        out: &mut Output,
+        read: impl FnOnce(&mut Machine, &mut Output) -> (Read, Bytes, T),
+    ) -> Option<T> {
+        let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
+        let (read, bytes, result) = read(&mut session.kind.zmtp_mut()?.machine, out);
         session.heard = self.base.clock.now();
-        if let Some(peer) = session.kind.zmtp_mut() {
-            peer.machine = Some(machine);
-        }
         self.base.turn.begin();
-        self.base.counters.bytes_in += bytes.len() as u64;
+        self.base.counters.bytes_in += read.whole_bytes as u64;
         self.base.counters.frames_in += out.spans.len() as u64;
         for step in out.steps.drain(..) {
             let (bytes, spans) = match &step {
-                Step::Messages(range) => (bytes, &out.spans[range.clone()]),
+                Step::Messages(range) => (&bytes, &out.spans[range.clone()]),
                 Step::Message(bytes, span) => (bytes, std::slice::from_ref(span)),
                 _ => {
                     // What is work waits for the next turn once this one is over, and no answer overtakes it.
@@ -85,6 +78,13 @@ impl Shard {
             self.on_wire_error(id, error);
         }
         self.base.hold_for_news(id);
+        Some(result)
+    }
+
+    /// The password that a ZeroMQ peer has shown was checked ([`Outbox::password`](super::Outbox::password)).
+    pub(crate) fn on_verdict(&mut self, id: SessionId, verdict: LoginVerdict) {
+        zmtp::on_verdict(&mut self.base, id, verdict);
+        self.settle();
     }
 
     /// Does what a ZeroMQ peer has said that is no message. A session's prefixes are a set, as those of one pipe are to

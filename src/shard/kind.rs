@@ -10,8 +10,9 @@ use super::zmtp_peer::ZmtpPeer;
 use crate::carrier::Audience;
 use crate::error::ErrorCode;
 use crate::fanout::Encoding;
-use crate::limits::HEARTBEATS_MISSED_MAX;
+use crate::limits::{FLUSH_BYTES_PER_VISIT, HEARTBEATS_MISSED_MAX, SEALED_BYTES_PER_VISIT};
 use crate::wire::{Features, Frame, encode_to_vec};
+use crate::zmtp::Machine;
 
 /// The kind of a session. It has one from its first moment to its last.
 #[derive(Debug)]
@@ -62,6 +63,18 @@ impl Kind {
 
     pub(super) fn is_zmtp(&self) -> bool {
         matches!(self, Kind::Zmtp(_))
+    }
+
+    /// The machine that seals what goes to the peer, if its connection is encrypted.
+    #[inline]
+    pub(super) fn sealing(&mut self) -> Option<&mut Machine> {
+        Some(&mut self.zmtp_mut()?.machine).filter(|machine| machine.is_sealed())
+    }
+
+    /// Bytes that are sent to the peer before the next session has its turn: few where each costs as much as ten others.
+    #[inline]
+    pub(super) fn bytes_per_visit(&mut self) -> usize {
+        if self.sealing().is_some() { SEALED_BYTES_PER_VISIT } else { FLUSH_BYTES_PER_VISIT }
     }
 
     pub(super) fn zmtp_mut(&mut self) -> Option<&mut ZmtpPeer> {

@@ -37,6 +37,7 @@
 //! | of one session | owns |
 //! |---|---|
 //! | `kind`, `door` | what differs between native, ZeroMQ, relayed and local sessions, and the doors they come by |
+//! | `password_check` | a password that a ZeroMQ socket has shown, until it is checked elsewhere |
 //! | `zmtp_peer`, `relay_peer` | what only a ZeroMQ session, or one to a direct publisher, has |
 //! | `liveness`, `silence` | whether a silent peer still lives |
 //! | `subscriptions`, `filters` | its subscriptions, and their counts; the filters of them |
@@ -70,6 +71,7 @@ mod membership;
 mod news;
 mod origin;
 mod outbox;
+mod password_check;
 mod postponed;
 mod publish;
 mod publishers;
@@ -100,6 +102,7 @@ pub use flush::{Visit, flush_all};
 pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use outbox::{Dial, Outbox};
+pub use password_check::{LoginVerdict, PasswordCheck};
 pub use session_state::Phase;
 pub use session_table::SessionTable;
 pub use state::Shard;

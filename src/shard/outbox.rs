@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::losses::Losses;
+use super::password_check::PasswordCheck;
 use crate::ids::{Neighbour, PublisherId, SessionId};
 use crate::limits::SEND_BYTES_WORTHWHILE;
 use crate::transport::Endpoint;
@@ -28,6 +29,8 @@ pub struct Outbox {
     pub too_long: Vec<(SessionId, usize)>,
     /// Direct publishers to connect to, for ZeroMQ subscribers.
     pub dials: Vec<Dial>,
+    /// A password that the session which was read last has shown. It waits for `Shard::on_verdict`.
+    pub password: Option<Box<PasswordCheck>>,
     /// Drops that are in no line of the log yet.
     pub losses: Losses,
 }

@@ -152,12 +152,12 @@ mod tests {
         let id = subscriber(&mut rig);
         let all: Vec<u8> =
             (0..50).flat_map(|n| command::subscription(true, format!("t{n}").as_bytes(), true)).collect();
-        let mut machine = rig.shards[0].take_machine(id).expect("it is listened to");
-        let mut out = Output::default();
-        let read = machine.read(&all, &mut out);
-        let error = Some(WireError::new(ErrorCode::Malformed, "wrong"));
-        let read = Read { error, ..read };
-        rig.shards[0].on_zmtp(id, machine, &Bytes::from(all), (&read, &mut out), 1);
+        let done = rig.shards[0].on_zmtp(id, 1, &mut Output::default(), |machine, out| {
+            let read = machine.read(&all, out);
+            let error = Some(WireError::new(ErrorCode::Malformed, "wrong"));
+            (Read { error, ..read }, Bytes::from(all.clone()), ())
+        });
+        done.expect("it is listened to");
         let mut told = interest(&mut rig);
         while rig.shards[0].sessions().is_behind(id) {
             assert!(rig.take(0, id).is_empty(), "its end is behind them");

@@ -62,11 +62,12 @@ impl Rig {
     /// A ZeroMQ socket says this, in one read of which only the first turn is done.
     pub(super) fn say_zmtp(&mut self, id: SessionId, bytes: &[u8]) {
         let shard = &mut self.shards[0];
-        let mut machine = shard.take_machine(id).expect("it is listened to");
-        let mut out = Output::default();
-        let read = machine.read(bytes, &mut out);
-        assert_eq!((read.whole_bytes, &read.error), (bytes.len(), &None));
-        shard.on_zmtp(id, machine, &Bytes::copy_from_slice(bytes), (&read, &mut out), 1);
+        let done = shard.on_zmtp(id, 1, &mut Output::default(), |machine, out| {
+            let read = machine.read(bytes, out);
+            assert_eq!((read.whole_bytes, &read.error), (bytes.len(), &None));
+            (read, Bytes::copy_from_slice(bytes), ())
+        });
+        done.expect("it is listened to");
     }
 
     /// A client says frames, in one read.

@@ -146,7 +146,8 @@ impl Shard {
             let kind = match door {
                 Door::Native => Kind::Native(Features::NONE),
                 Door::Zmtp(sides) => {
-                    Kind::Zmtp(Box::new(ZmtpPeer::new(sides, config, (shard, generation), now)))
+                    let peer = (sides, identity.is_local());
+                    Kind::Zmtp(Box::new(ZmtpPeer::new(peer, config, (shard, generation), now)))
                 }
                 Door::Relay(publisher) => {
                     Kind::Relay(Box::new(RelayPeer::new(publisher, config.heartbeat, now)))

@@ -5,13 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::base::Base;
-use super::session_state::Phase;
+use super::password_check::{LoginVerdict, PasswordCheck};
+use super::session_state::{Phase, SessionState};
+use crate::auth::{CurveKey, Proof};
+use crate::error::ErrorCode;
 use crate::fanout::{Author, REASON_PUBLISHER};
 use crate::ids::{SessionId, SubscriberId};
 use crate::limits::{CONTROL_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::topic::Filter;
 use crate::wire::{Frame, Span, encode_to_vec, split};
-use crate::zmtp::{Role, Step, command};
+use crate::zmtp::{PeerClaim, Role, Step, command};
 
 /// The one subscriber of a ZeroMQ session, however many sockets are behind it.
 const SUBSCRIBER: SubscriberId = SubscriberId(0);
@@ -54,7 +57,8 @@ pub(super) fn pass_over(
 
 /// A peer has said which side it is. `false`: it is not let in, and is being closed.
 pub(super) fn open(base: &mut Base, id: SessionId, role: Role) -> bool {
-    if !base.admit(id) {
+    let is_listening = base.sessions.get(id).is_some_and(SessionState::is_listening);
+    if !is_listening || !base.admit(id) {
         return false;
     }
     let Some(session) = base.sessions.get_mut(id) else { return false };
@@ -69,10 +73,12 @@ pub(super) fn open(base: &mut Base, id: SessionId, role: Role) -> bool {
 pub(super) fn note(base: &mut Base, id: SessionId, step: &Step) {
     match step {
         Step::Greeted => {
-            if let Some(session) = base.sessions.get_mut(id) {
+            if let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) {
                 session.phase = Phase::Hello;
             }
         }
+        Step::Claim(claim) => judge(base, id, claim),
+        Step::Seal => seal(base, id),
         Step::Beat(tenths) => {
             if let Some(peer) = base.zmtp_peer(id) {
                 let time = (*tenths > 0).then(|| Duration::from_millis(u64::from(*tenths) * 100));
@@ -85,6 +91,43 @@ pub(super) fn note(base: &mut Base, id: SessionId, step: &Step) {
             }
         }
         other => unreachable!("{other:?} is more than a note"),
+    }
+}
+
+/// Judges what a peer claims to be. One that is not let in is closed.
+fn judge(base: &mut Base, id: SessionId, claim: &PeerClaim) {
+    match claim {
+        PeerClaim::Nothing => _ = base.admit(id),
+        PeerClaim::CurveKey(key) => base.log_in(id, &Proof::CurveKey(CurveKey(*key))),
+        PeerClaim::Password(password) => {
+            let Some(session) = base.sessions.get(id) else { return };
+            let address = session.identity.address();
+            let check = PasswordCheck::new(base.permissions.clone(), password, address);
+            base.outbox.password = Some(Box::new(check));
+        }
+    }
+}
+
+/// Lets a peer with a password in, or ends its session. The rules may have changed while the password was checked.
+pub(super) fn on_verdict(base: &mut Base, id: SessionId, verdict: LoginVerdict) {
+    let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) else { return };
+    match verdict {
+        Ok(identity) => session.identity = identity,
+        Err((code, text)) => return base.end(id, code, &text),
+    }
+    if base.admit(id)
+        && let Some(welcome) = base.zmtp_peer(id).and_then(|peer| peer.machine.admit())
+    {
+        base.answer_zmtp(id, welcome, 1);
+    }
+}
+
+/// Begins to seal what is sent to a peer. It has read all that was not: it could not have answered otherwise.
+fn seal(base: &mut Base, id: SessionId) {
+    let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) else { return };
+    match session.kind.zmtp_mut() {
+        Some(peer) if session.egress.is_empty() => peer.machine.seal(),
+        _ => base.end(id, ErrorCode::Unexpected, "INITIATE came before WELCOME was read"),
     }
 }
 

@@ -16,8 +16,7 @@ use crate::zmtp::{Machine, Role, Sides};
 /// The state of a ZeroMQ socket, beside what all sessions have.
 #[derive(Debug)]
 pub(super) struct ZmtpPeer {
-    /// `None` while it reads.
-    pub(super) machine: Option<Machine>,
+    pub(super) machine: Machine,
     pub(super) role: Option<Role>,
     /// The publisher that it is to native subscribers.
     pub(super) publisher: u64,
@@ -29,16 +28,18 @@ pub(super) struct ZmtpPeer {
 }
 
 impl ZmtpPeer {
-    /// A socket that has just connected to `shard`, as its `generation`-th session.
+    /// A socket of this host, or of another, that has just connected to `shard`, as its `generation`-th session.
     pub(super) fn new(
-        sides: Sides,
+        (sides, is_local): (Sides, bool),
         config: &ShardConfig,
         (shard, generation): (ShardId, u32),
         now: MonotonicNs,
     ) -> Self {
         let publisher = config.epoch.rotate_left(32) ^ u64::from(shard.0) << 48 ^ u64::from(generation);
+        let offers = config.zmtp_offers.clone();
+        let offers = if is_local { offers } else { offers.for_other_hosts() };
         ZmtpPeer {
-            machine: Some(Machine::new(sides, config.frame_bytes_max)),
+            machine: Machine::new(sides, offers, config.frame_bytes_max),
             role: None,
             publisher: mixed(publisher),
             next_sequence: 1,
@@ -52,10 +53,14 @@ impl ZmtpPeer {
     pub(super) fn farewell(&self, code: ErrorCode, text: &str) -> Vec<u8> {
         let may_pass = matches!(
             code,
-            ErrorCode::HandshakeTimeout | ErrorCode::ShuttingDown | ErrorCode::TooManySessions
+            ErrorCode::HandshakeTimeout
+                | ErrorCode::ShuttingDown
+                | ErrorCode::TooManySessions
+                | ErrorCode::BadBox
+                | ErrorCode::NotPermitted
+                | ErrorCode::Unauthenticated
         );
-        let machine = self.machine.as_ref().filter(|_| self.role.is_some() || !may_pass);
-        machine.map_or_else(Vec::new, |machine| machine.farewell(text))
+        if self.role.is_some() || !may_pass { self.machine.farewell(text) } else { Vec::new() }
     }
 
     /// Judges the silence of an open session: a peer that can answer is asked, and is given up if it must have read the
@@ -75,7 +80,7 @@ impl ZmtpPeer {
     }
 
     pub(super) fn knows_commands(&self) -> bool {
-        self.machine.as_ref().is_some_and(Machine::knows_commands)
+        self.machine.knows_commands()
     }
 }
 

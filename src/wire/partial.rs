@@ -20,4 +20,14 @@ impl Partial {
         let bytes = announced_bytes.unwrap_or(received_bytes);
         Partial { held_bytes: received_bytes, received_bytes, at_least_bytes: bytes, at_most_bytes: bytes }
     }
+
+    /// This one together with another that goes on inside it or beside it.
+    pub(crate) fn and(self, other: Partial) -> Self {
+        Partial {
+            held_bytes: self.held_bytes + other.held_bytes,
+            received_bytes: self.received_bytes + other.received_bytes,
+            at_least_bytes: self.at_least_bytes.saturating_add(other.at_least_bytes),
+            at_most_bytes: self.at_most_bytes.saturating_add(other.at_most_bytes),
+        }
+    }
 }

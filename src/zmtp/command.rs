@@ -45,10 +45,7 @@ pub struct Metadata<'a> {
 /// # Errors
 /// `Malformed`.
 pub fn parse(body: &[u8]) -> Result<ZmtpCommand<'_>, WireError> {
-    let named = body.split_first().and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)));
-    let Some((name, data)) = named.filter(|(name, _)| !name.is_empty()) else {
-        return Err(malformed("a command has no name"));
-    };
+    let (name, data) = split(body)?;
     Ok(match name {
         b"READY" => ZmtpCommand::Ready(parse_metadata(data)?),
         b"SUBSCRIBE" => ZmtpCommand::Subscribe(data),
@@ -71,12 +68,18 @@ pub fn parse(body: &[u8]) -> Result<ZmtpCommand<'_>, WireError> {
     })
 }
 
+/// Splits a command's body into its name and its data.
+pub(super) fn split(body: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let named = body.split_first().and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)));
+    named.filter(|(name, _)| !name.is_empty()).ok_or_else(|| malformed("a command has no name"))
+}
+
 fn malformed(text: &str) -> WireError {
     WireError::new(ErrorCode::Malformed, text)
 }
 
 /// Parses properties: a name with its length in a byte, a value with its length in four. Names are case-insensitive.
-fn parse_metadata(mut data: &[u8]) -> Result<Metadata<'_>, WireError> {
+pub(super) fn parse_metadata(mut data: &[u8]) -> Result<Metadata<'_>, WireError> {
     let mut metadata = Metadata::default();
     let mut has_identity = false;
     while let Some((name_bytes, rest)) = data.split_first() {
@@ -105,7 +108,8 @@ fn parse_metadata(mut data: &[u8]) -> Result<Metadata<'_>, WireError> {
     Ok(metadata)
 }
 
-fn command(name: &[u8], data: &[u8]) -> Vec<u8> {
+/// A command with this data.
+pub fn command(name: &[u8], data: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(1 + name.len() + data.len());
     body.put_u8(u8::try_from(name.len()).expect("names of commands are short"));
     body.put_slice(name);
@@ -117,6 +121,11 @@ fn command(name: &[u8], data: &[u8]) -> Vec<u8> {
 
 /// The READY of this end, as a socket of this type.
 pub fn ready(socket_type: &str) -> Vec<u8> {
+    command(b"READY", &metadata(socket_type))
+}
+
+/// The properties of a socket of this type, without an identity.
+pub fn metadata(socket_type: &str) -> Vec<u8> {
     let mut data = Vec::new();
     for (name, value) in [("Socket-Type", socket_type), ("Identity", "")] {
         data.put_u8(u8::try_from(name.len()).expect("a short name"));
@@ -124,7 +133,7 @@ pub fn ready(socket_type: &str) -> Vec<u8> {
         data.put_u32(u32::try_from(value.len()).expect("a short value"));
         data.put_slice(value.as_bytes());
     }
-    command(b"READY", &data)
+    data
 }
 
 /// A subscription to a prefix (`wanted`), or its cancellation: a command, or for 3.0 a message.

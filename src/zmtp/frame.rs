@@ -49,14 +49,26 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
     })
 }
 
+/// Longest head in bytes.
+const HEAD_BYTES_MAX: usize = 9;
+
+/// The head of a frame with such a body, and how many bytes of it there are.
+#[inline]
+pub(super) fn head_of(flags: u8, body_bytes: usize) -> ([u8; HEAD_BYTES_MAX], usize) {
+    let mut head = [0; HEAD_BYTES_MAX];
+    if let Ok(short) = u8::try_from(body_bytes) {
+        head[..2].copy_from_slice(&[flags, short]);
+        return (head, 2);
+    }
+    head[0] = flags | LONG;
+    head[1..].copy_from_slice(&(body_bytes as u64).to_be_bytes());
+    (head, HEAD_BYTES_MAX)
+}
+
 /// Appends a frame.
 pub fn put_frame(out: &mut impl BufMut, flags: u8, body: &[u8]) {
-    if let Ok(short) = u8::try_from(body.len()) {
-        out.put_slice(&[flags, short]);
-    } else {
-        out.put_u8(flags | LONG);
-        out.put_u64(body.len() as u64);
-    }
+    let (head, head_bytes) = head_of(flags, body.len());
+    out.put_slice(&head[..head_bytes]);
     out.put_slice(body);
 }
 

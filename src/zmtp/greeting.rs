@@ -7,7 +7,7 @@
 //! | 10 | major version: 3 | revision: 1 |
 //! | 11 | minor version | type of the socket |
 //! | 12.. | mechanism, 20 bytes, filled up with zeros | its identity, as a frame |
-//! | 32 | whether the sender is the server, which NULL ignores | |
+//! | 32 | 1 if the sender is the server of PLAIN or CURVE | |
 //! | 33..64 | zeros | |
 
 use super::frame::{Head, parse_head};
@@ -26,6 +26,34 @@ const GREETING_2_0_BYTES: usize = 12;
 
 const MECHANISM: std::ops::Range<usize> = 12..32;
 
+/// The place of the flag of a server.
+const AS_SERVER: usize = 32;
+
+/// The way in which peers show who they are. Both ends of a connection have the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mechanism {
+    /// They do not.
+    Null,
+    /// By a name and a password, in clear.
+    Plain,
+    /// By keys; all that follows is encrypted.
+    Curve,
+}
+
+impl Mechanism {
+    /// All of them.
+    pub const ALL: [Mechanism; 3] = [Mechanism::Null, Mechanism::Plain, Mechanism::Curve];
+
+    /// The name in greetings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::Null => "NULL",
+            Mechanism::Plain => "PLAIN",
+            Mechanism::Curve => "CURVE",
+        }
+    }
+}
+
 /// The types of sockets by their numbers in ZMTP 2.0.
 const SOCKET_TYPES_2_0: [&str; 11] =
     ["PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"];
@@ -36,8 +64,10 @@ pub enum ZmtpGreeting {
     /// An incomplete greeting, with nothing wrong so far. Once the peer's version is known, the peer waits for the rest
     /// of this end's greeting, and may send nothing more before that.
     NeedMore(Option<Version>),
-    /// A peer that speaks ZMTP 3 with NULL: 3.0, or 3.1 and newer if `commands`.
+    /// A peer that speaks ZMTP 3: 3.0, or 3.1 and newer if `commands`.
     Peer {
+        /// The mechanism that it has chosen.
+        mechanism: Mechanism,
         /// True if it sends and understands subscriptions and heartbeats as commands.
         commands: bool,
     },
@@ -59,12 +89,19 @@ pub enum Version {
     V2(&'static str),
 }
 
-/// The greeting that this build sends to ZMTP 3 peers: 3.1, NULL.
+/// The greeting that this build sends to ZMTP 3 peers that choose NULL: 3.1.
 pub fn ours() -> [u8; GREETING_BYTES] {
+    ours_for(Mechanism::Null)
+}
+
+/// The greeting to peers that choose this mechanism, of which this end is the server.
+pub fn ours_for(mechanism: Mechanism) -> [u8; GREETING_BYTES] {
     let mut bytes = [0; GREETING_BYTES];
     (bytes[0], bytes[8], bytes[9]) = (0xff, 1, 0x7f);
     (bytes[10], bytes[11]) = (3, 1);
-    bytes[MECHANISM][..4].copy_from_slice(b"NULL");
+    let name = mechanism.name().as_bytes();
+    bytes[MECHANISM][..name.len()].copy_from_slice(name);
+    bytes[AS_SERVER] = u8::from(mechanism != Mechanism::Null);
     bytes
 }
 
@@ -113,13 +150,17 @@ pub fn parse(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
     let Some(greeting) = bytes.get(..GREETING_BYTES) else {
         return Ok(ZmtpGreeting::NeedMore(Some(Version::V3)));
     };
-    let name = &greeting[MECHANISM];
-    let name = &name[..name.iter().position(|b| *b == 0).unwrap_or(name.len())];
-    if name != b"NULL" || greeting[MECHANISM][4..].iter().any(|b| *b != 0) {
-        let text = format!("the mechanism {} is not supported, only NULL", name.escape_ascii());
+    let field = &greeting[MECHANISM];
+    let known = Mechanism::ALL.into_iter().find(|mechanism| {
+        let (name, rest) = field.split_at(mechanism.name().len());
+        name == mechanism.name().as_bytes() && rest.iter().all(|b| *b == 0)
+    });
+    let Some(mechanism) = known else {
+        let name = &field[..field.iter().position(|b| *b == 0).unwrap_or(field.len())];
+        let text = format!("the mechanism {} is not known", name.escape_ascii());
         return Err(WireError::new(ErrorCode::Mechanism, text));
-    }
-    Ok(ZmtpGreeting::Peer { commands: greeting[10] > 3 || greeting[11] > 0 })
+    };
+    Ok(ZmtpGreeting::Peer { mechanism, commands: greeting[10] > 3 || greeting[11] > 0 })
 }
 
 fn parse_2_0(bytes: &[u8]) -> Result<ZmtpGreeting, WireError> {
@@ -157,12 +198,12 @@ mod tests {
             let version = (n >= OPENING_BYTES).then_some(Version::V3);
             assert_eq!(parse(&ours[..n]), Ok(ZmtpGreeting::NeedMore(version)), "{n}");
         }
-        assert_eq!(parse(&ours), Ok(ZmtpGreeting::Peer { commands: true }));
+        assert_eq!(parse(&ours), Ok(ZmtpGreeting::Peer { mechanism: Mechanism::Null, commands: true }));
         let mut old = ours;
         old[11] = 0;
-        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { commands: false }));
+        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { mechanism: Mechanism::Null, commands: false }));
         (old[10], old[11]) = (4, 0);
-        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { commands: true }));
+        assert_eq!(parse(&old), Ok(ZmtpGreeting::Peer { mechanism: Mechanism::Null, commands: true }));
     }
 
     #[test]
@@ -204,7 +245,11 @@ mod tests {
         ] {
             assert_eq!(parse(bytes).unwrap_err().code, code, "{bytes:x?}");
         }
-        for mechanism in [&b"PLAIN"[..], b"CURVE", b"NUL", b"NULLX", b"null", b""] {
+        for mechanism in Mechanism::ALL {
+            let greeted = Ok(ZmtpGreeting::Peer { mechanism, commands: true });
+            assert_eq!(parse(&ours_for(mechanism)), greeted);
+        }
+        for mechanism in [&b"GSSAPI"[..], b"CURV", b"PLAINER", b"NUL", b"NULLX", b"null", b""] {
             let mut greeting = ours();
             greeting[MECHANISM].fill(0);
             greeting[MECHANISM][..mechanism.len()].copy_from_slice(mechanism);

@@ -1,14 +1,22 @@
 //! One ZMTP connection, from the greeting to its end: received bytes in, steps out. Pure: the shard carries out the
 //! steps.
 
+use std::io::IoSlice;
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::claim::{PeerClaim, Progress};
 use super::command::{self, ZmtpCommand};
+#[cfg(feature = "broker")]
+use super::curve::CurveChannel;
 use super::decoder::{Decoder, Found};
 use super::frame::{Head, MessageSpan, parse_head};
-use super::greeting::{self, GREETING_BYTES, OPENING_BYTES, Version, ZmtpGreeting};
+use super::greeting::{self, GREETING_BYTES, Mechanism, OPENING_BYTES, Version, ZmtpGreeting};
+use super::handshake::Handshake;
+#[cfg(not(feature = "broker"))]
+use super::no_curve::NoChannel as CurveChannel;
+use super::offers::Offers;
 use crate::error::ErrorCode;
 use crate::limits::READ_BYTES_PER_TURN;
 use crate::wire::{Partial, WireError};
@@ -37,8 +45,14 @@ pub enum Role {
 /// One action for the shard; steps are in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Note that the greeting is complete; READY follows.
+    /// Note that the greeting is complete; the handshake follows.
     Greeted,
+    /// Judge this claim: if it is refused, the session ends, and the steps behind this one are void. A peer with a password
+    /// waits until [`Machine::admit`].
+    Claim(PeerClaim),
+    /// Call [`Machine::seal`]: what is sent from here on is sealed, but for the command that follows. Nothing may wait to be sent
+    /// now.
+    Seal,
     /// Note that the handshake is done.
     Open(Role),
     /// Send these bytes.
@@ -76,14 +90,16 @@ pub struct Output {
 pub struct Read {
     /// Bytes that are used up.
     pub whole_bytes: usize,
+    /// The frames that were sealed in them, which messages are spans of instead, if the connection is encrypted.
+    pub opened: Option<Bytes>,
     /// The fault in the bytes after them, which ends the connection; the steps before it are good.
     pub error: Option<WireError>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 enum Stage {
     Greeting,
-    Handshake,
+    Handshake(Handshake),
     Open(Role),
 }
 
@@ -92,6 +108,7 @@ enum Stage {
 pub struct Machine {
     stage: Stage,
     sides: Sides,
+    offers: Offers,
     /// True if the peer's greeting was one of ZMTP 3, so that it understands an ERROR.
     can_tell: bool,
     /// True if the peer speaks 3.1.
@@ -101,6 +118,18 @@ pub struct Machine {
     /// True if the peer speaks ZMTP 2.0, which has no commands.
     is_2_0: bool,
     decoder: Decoder,
+    message_bytes_max: usize,
+    /// The boxes in which all that follows a handshake of CURVE travels.
+    channel: Option<Box<CurveChannel>>,
+    /// True once what leaves goes into boxes.
+    is_sealed: bool,
+}
+
+impl Read {
+    /// Bytes of frames that are used up.
+    pub fn frame_bytes(&self) -> usize {
+        self.opened.as_ref().map_or(self.whole_bytes, Bytes::len)
+    }
 }
 
 impl Output {
@@ -131,16 +160,21 @@ impl Output {
 }
 
 impl Machine {
-    /// A connection through a door for these peers, which may send messages of at most `message_bytes_max`.
-    pub fn new(sides: Sides, message_bytes_max: usize) -> Self {
+    /// A connection through a door for these peers, which may choose among these mechanisms and send messages of at most
+    /// `message_bytes_max`.
+    pub fn new(sides: Sides, offers: Offers, message_bytes_max: usize) -> Self {
         Machine {
             stage: Stage::Greeting,
             sides,
+            offers,
             can_tell: false,
             commands: false,
             greeted: false,
             is_2_0: false,
             decoder: Decoder::new(message_bytes_max),
+            message_bytes_max,
+            channel: None,
+            is_sealed: false,
         }
     }
 
@@ -161,33 +195,90 @@ impl Machine {
 
     /// The incomplete message or command that `rest` is the start of.
     pub fn partial(&self, rest: &[u8]) -> Partial {
-        match self.stage {
-            Stage::Greeting => Partial::frame(rest.len(), None),
-            _ => self.decoder.partial(rest),
+        match (&self.stage, &self.channel) {
+            (Stage::Greeting, _) => Partial::frame(rest.len(), None),
+            (_, None) => self.decoder.partial(rest),
+            (_, Some(channel)) => self.decoder.partial(channel.opened()).and(channel.partial(rest)),
         }
+    }
+
+    /// The peer's password is accepted. Returns the command for which it waits, if it does.
+    pub fn admit(&mut self) -> Option<Vec<u8>> {
+        match &mut self.stage {
+            Stage::Handshake(handshake) => handshake.admit(),
+            Stage::Greeting | Stage::Open(_) => None,
+        }
+    }
+
+    /// Begins to seal what is sent, behind the READY that comes first; see [`Step::Seal`].
+    pub fn seal(&mut self) {
+        self.is_sealed = self.channel.is_some();
+    }
+
+    /// True if what is sent has to go through [`Machine::send_sealed`].
+    #[inline]
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// Sends some of `parts` in boxes, made in `room`: whole frames, but for what was sent before of the first part. Returns how
+    /// many of their bytes were tried, and how many of these `send` took; `None`: it has no room.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn send_sealed<E>(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        room: &mut Vec<u8>,
+        send: impl FnMut(&[IoSlice<'_>]) -> Result<Option<usize>, E>,
+    ) -> Result<(usize, Option<usize>), E> {
+        self.channel.as_mut().expect("it is sealed").send(parts, room, send)
     }
 
     /// Reads the received bytes that were not used up before.
     pub fn read(&mut self, bytes: &[u8], out: &mut Output) -> Read {
         out.clear();
         let mut read = Read::default();
-        if self.stage == Stage::Greeting {
+        if matches!(self.stage, Stage::Greeting) {
             match self.greet(bytes, out) {
                 Ok(0) => return read,
                 Ok(greeting_bytes) => read.whole_bytes = greeting_bytes,
-                Err(error) => return Read { whole_bytes: 0, error: Some(error) },
+                Err(error) => return Read { error: Some(error), ..read },
             }
         }
-        loop {
+        while self.channel.is_none() {
             match self.advance(bytes, read.whole_bytes, out) {
                 Ok(Some(whole_bytes)) => read.whole_bytes = whole_bytes,
                 Ok(None) => return read,
-                Err(error) => {
-                    read.error = Some(error);
-                    return read;
-                }
+                Err(error) => return Read { error: Some(error), ..read },
             }
         }
+        self.read_sealed(bytes, read, out)
+    }
+
+    /// Opens the boxes behind what is used up, and reads the frames in them.
+    fn read_sealed(&mut self, bytes: &[u8], read: Read, out: &mut Output) -> Read {
+        let Some(channel) = &mut self.channel else { return read };
+        let (box_bytes, fault) = channel.open(&bytes[read.whole_bytes..], self.message_bytes_max);
+        let mut opened = channel.take_opened();
+        let mut whole_bytes = 0;
+        let error = loop {
+            match self.advance(&opened, whole_bytes, out) {
+                Ok(Some(end)) => whole_bytes = end,
+                Ok(None) => break fault,
+                Err(error) => break Some(error),
+            }
+        };
+        let rest = match whole_bytes {
+            0 => std::mem::take(&mut opened),
+            whole_bytes => opened[whole_bytes..].to_vec(),
+        };
+        opened.truncate(whole_bytes);
+        opened.shrink_to_fit();
+        if let Some(channel) = &mut self.channel {
+            channel.put_back(rest);
+        }
+        Read { whole_bytes: read.whole_bytes + box_bytes, opened: Some(Bytes::from(opened)), error }
     }
 
     /// Reads the peer's greeting, and sends the rest of this end's once the peer's version is known. Returns the
@@ -200,36 +291,56 @@ impl Machine {
             Ok(ZmtpGreeting::Peer2 { socket_type, .. }) => Some(Version::V2(socket_type)),
             Err(error) => (error.code == ErrorCode::Mechanism).then_some(Version::V3),
         };
-        if let Some(version) = version.filter(|_| !self.greeted) {
+        if let Some(version) = version.filter(|_| !self.greeted)
+            && let Some(ending) = self.ending(version, &greeting)?
+        {
             self.greeted = true;
             self.can_tell = version == Version::V3;
-            out.steps.push(Step::Send(match version {
-                Version::V3 => greeting::ours()[OPENING_BYTES..].to_vec(),
-                Version::V2(socket_type) => greeting::ending_2_0(self.role(socket_type.as_bytes())?.1),
-            }));
+            out.steps.push(Step::Send(ending));
         }
         match greeting? {
             ZmtpGreeting::NeedMore(_) => Ok(0),
-            ZmtpGreeting::Peer { commands } => {
-                self.stage = Stage::Handshake;
+            ZmtpGreeting::Peer { mechanism, commands } => {
+                self.stage = Stage::Handshake(Handshake::new(mechanism, &self.offers)?);
                 self.commands = commands;
                 out.steps.push(Step::Greeted);
                 Ok(GREETING_BYTES)
             }
             ZmtpGreeting::Peer2 { socket_type, bytes } => {
+                // It has no mechanisms, so it is as with NULL.
+                Handshake::new(Mechanism::Null, &self.offers)?;
                 let (role, _) = self.role(socket_type.as_bytes())?;
                 self.is_2_0 = true;
-                self.open(role);
-                out.steps.push(Step::Open(role));
+                out.steps.push(Step::Claim(PeerClaim::Nothing));
+                self.open(role, out);
                 Ok(bytes)
             }
         }
     }
 
+    /// The end of this end's greeting for a peer of this version. `None`: its mechanism is that of the peer, which is not known
+    /// yet. A mechanism that is not offered is answered with the same, so that the peer reads the ERROR.
+    fn ending(
+        &self,
+        version: Version,
+        greeting: &Result<ZmtpGreeting, WireError>,
+    ) -> Result<Option<Vec<u8>>, WireError> {
+        let mechanism = match (version, greeting) {
+            (Version::V2(socket_type), _) => {
+                return Ok(Some(greeting::ending_2_0(self.role(socket_type.as_bytes())?.1)));
+            }
+            (Version::V3, _) if self.offers.is_only_null() => Mechanism::Null,
+            (Version::V3, Ok(ZmtpGreeting::Peer { mechanism, .. })) => *mechanism,
+            (Version::V3, Ok(_)) => return Ok(None),
+            (Version::V3, Err(_)) => Mechanism::Null,
+        };
+        Ok(Some(greeting::ours_for(mechanism)[OPENING_BYTES..].to_vec()))
+    }
+
     /// Takes the next message or command. Returns the new start of the unused bytes; `None` if nothing more is whole.
     fn advance(&mut self, bytes: &[u8], at: usize, out: &mut Output) -> Result<Option<usize>, WireError> {
         let rest = &bytes[at..];
-        if self.stage == Stage::Handshake {
+        if matches!(self.stage, Stage::Handshake(_)) {
             refuse_messages(rest)?;
         }
         match self.decoder.next(rest)? {
@@ -239,7 +350,10 @@ impl Machine {
             }
             Found::Command { body, alone } => {
                 let end = at + body.end;
-                self.on_command(command::parse(&rest[body])?, out)?;
+                match &self.stage {
+                    Stage::Handshake(_) => self.on_handshake(&rest[body], out)?,
+                    _ => self.on_command(command::parse(&rest[body])?, out)?,
+                }
                 Ok(Some(if alone { end } else { at }))
             }
             Found::Message(span) => {
@@ -251,14 +365,14 @@ impl Machine {
                 Ok(Some(end))
             }
             Found::TooLong { topic, message_bytes } => {
-                if self.stage == Stage::Open(Role::Publisher) {
+                if self.is_publisher() {
                     out.steps.push(Step::TooLong(Bytes::copy_from_slice(&rest[topic]), message_bytes));
                 }
                 Ok(Some(at))
             }
             Found::Skipped(bytes) => Ok(Some(at + bytes)),
             Found::Interrupted { end, pieces } => {
-                if self.stage == Stage::Open(Role::Publisher) {
+                if self.is_publisher() {
                     out.steps.push(self.put_together(rest, pieces)?);
                 }
                 Ok(Some(at + end))
@@ -278,44 +392,69 @@ impl Machine {
         }
     }
 
+    /// Takes a command of the handshake.
+    fn on_handshake(&mut self, body: &[u8], out: &mut Output) -> Result<(), WireError> {
+        if let ZmtpCommand::Error(reason) = command::parse(body)? {
+            return Err(ended_by_peer(reason));
+        }
+        let Stage::Handshake(handshake) = &mut self.stage else { unreachable!("there is a handshake") };
+        let (claim, metadata) = match handshake.take(body)? {
+            Progress::Answer(answer) => {
+                out.steps.push(Step::Send(answer));
+                return Ok(());
+            }
+            Progress::Claimed(claim) => {
+                out.steps.push(Step::Claim(claim));
+                return Ok(());
+            }
+            Progress::Ended { claim, metadata } => (claim, metadata),
+        };
+        let (role, as_type) =
+            self.role(command::parse_metadata(&metadata)?.socket_type.unwrap_or_default())?;
+        let Stage::Handshake(handshake) = &self.stage else { unreachable!("there is a handshake") };
+        let (ready, channel) = handshake.end(as_type);
+        out.steps.extend(claim.map(Step::Claim));
+        out.steps.extend(channel.is_some().then_some(Step::Seal));
+        out.steps.push(Step::Send(ready));
+        self.channel = channel;
+        self.open(role, out);
+        Ok(())
+    }
+
     fn on_command(&mut self, command: ZmtpCommand<'_>, out: &mut Output) -> Result<(), WireError> {
-        match (self.stage, command) {
-            (_, ZmtpCommand::Error(reason)) => {
-                let text = format!("the peer ends the session: {}", reason.escape_ascii());
-                Err(WireError::new(ErrorCode::Unexpected, text))
-            }
-            (Stage::Handshake, ZmtpCommand::Ready(metadata)) => {
-                let (role, as_type) = self.role(metadata.socket_type.unwrap_or_default())?;
-                self.open(role);
-                out.steps.push(Step::Send(command::ready(as_type)));
-                out.steps.push(Step::Open(role));
-                Ok(())
-            }
-            (Stage::Open(_), ZmtpCommand::Ping { ttl_ds, context }) => {
+        let Stage::Open(role) = self.stage else { unreachable!("commands of the handshake are taken by it") };
+        match (role, command) {
+            (_, ZmtpCommand::Error(reason)) => Err(ended_by_peer(reason)),
+            (_, ZmtpCommand::Ping { ttl_ds, context }) => {
                 out.steps.push(Step::Beat(ttl_ds));
                 out.steps.push(Step::Send(command::pong(context)));
                 Ok(())
             }
-            (Stage::Open(Role::Subscriber), ZmtpCommand::Subscribe(prefix)) => {
+            (Role::Subscriber, ZmtpCommand::Subscribe(prefix)) => {
                 out.steps.push(Step::Subscribe(Bytes::copy_from_slice(prefix)));
                 Ok(())
             }
-            (Stage::Open(Role::Subscriber), ZmtpCommand::Cancel(prefix)) => {
+            (Role::Subscriber, ZmtpCommand::Cancel(prefix)) => {
                 out.steps.push(Step::Cancel(Bytes::copy_from_slice(prefix)));
                 Ok(())
             }
-            (Stage::Open(_), ZmtpCommand::Pong) => {
+            (_, ZmtpCommand::Pong) => {
                 out.steps.push(Step::Alive);
                 Ok(())
             }
-            (Stage::Open(_), ZmtpCommand::Unknown(_)) => Ok(()),
+            (_, ZmtpCommand::Unknown(_)) => Ok(()),
             _ => Err(WireError::new(ErrorCode::Unexpected, "a command that this socket may not send now")),
         }
     }
 
-    fn open(&mut self, role: Role) {
+    fn open(&mut self, role: Role, out: &mut Output) {
         self.stage = Stage::Open(role);
         self.decoder.take_long_commands();
+        out.steps.push(Step::Open(role));
+    }
+
+    fn is_publisher(&self) -> bool {
+        matches!(self.stage, Stage::Open(Role::Publisher))
     }
 
     /// The peer's role, and the socket type of this end towards it.
@@ -347,6 +486,10 @@ impl Machine {
             _ => {}
         }
     }
+}
+
+fn ended_by_peer(reason: &[u8]) -> WireError {
+    WireError::new(ErrorCode::Unexpected, format!("the peer ends the session: {}", reason.escape_ascii()))
 }
 
 /// Refuses messages before the handshake is done, when only commands may come: at the first byte, however long.

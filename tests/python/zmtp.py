@@ -15,6 +15,7 @@ import zmq.utils.monitor
 
 import zmtp_2_0
 import zmtp_comeback
+import zmtp_security
 import zmtp_silence
 from broker import Broker, corecast
 from sockets import CONTEXT, PATIENCE_MS, Peer, asked, is_, quiet, socket
@@ -483,7 +484,7 @@ def examples():
 
 CASES = {f.__name__: f for f in (pub_sub, xpub_xsub, multipart, many_subscriptions, churn, chained, reconnect, heartbeat,
                                  conflate, limit, many_sockets, with_asyncio, ipc, native, direct, direct_door, direct_again, as_libzmq, slow, mute, notifier, examples,
-                                 *zmtp_silence.CASES, *zmtp_comeback.CASES, *zmtp_2_0.CASES)}
+                                 *zmtp_silence.CASES, *zmtp_comeback.CASES, *zmtp_2_0.CASES, *zmtp_security.CASES)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:

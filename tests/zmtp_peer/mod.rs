@@ -2,10 +2,13 @@
 //! the test wants to.
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
+pub(crate) mod curve;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use corecast::internals::zmtp::greeting::Mechanism;
 use corecast::internals::zmtp::{command, frame, greeting};
 
 use super::watchdog::LIMIT;
@@ -24,6 +27,7 @@ pub(crate) enum Said {
 #[derive(Debug)]
 pub(crate) struct ZmtpPeer {
     stream: UnixStream,
+    mechanism: Mechanism,
     /// The broker's greeting was read.
     is_greeted: bool,
 }
@@ -33,7 +37,7 @@ impl ZmtpPeer {
     pub(crate) fn connect(door: &Path) -> ZmtpPeer {
         let stream = UnixStream::connect(door).expect("the door is open");
         stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
-        ZmtpPeer { stream, is_greeted: false }
+        ZmtpPeer { stream, mechanism: Mechanism::Null, is_greeted: false }
     }
 
     /// Connects and greets as of 3.1, or of 3.0.
@@ -42,6 +46,14 @@ impl ZmtpPeer {
         let mut ours = greeting::ours();
         ours[11] = u8::from(commands);
         peer.send(&ours);
+        peer.hear_greeting().expect("the broker greets");
+        peer
+    }
+
+    /// Connects and greets by this mechanism, as of 3.1.
+    pub(crate) fn greet_by(door: &Path, mechanism: Mechanism) -> ZmtpPeer {
+        let mut peer = ZmtpPeer { mechanism, ..ZmtpPeer::connect(door) };
+        peer.send(&greeting::ours_for(mechanism));
         peer.hear_greeting().expect("the broker greets");
         peer
     }
@@ -80,6 +92,11 @@ impl ZmtpPeer {
 
     pub(crate) fn subscribe(&mut self, prefix: &[u8]) {
         self.send(&command::subscription(true, prefix, true));
+    }
+
+    /// Reads all that is to come.
+    pub(crate) fn read_to_end(&mut self, out: &mut Vec<u8>) {
+        let _ = self.stream.read_to_end(out);
     }
 
     /// Shuts its side down.
@@ -127,7 +144,7 @@ impl ZmtpPeer {
 
     fn hear_greeting(&mut self) -> Option<()> {
         let theirs: [u8; greeting::GREETING_BYTES] = self.read()?;
-        assert_eq!(theirs, greeting::ours());
+        assert_eq!(theirs, greeting::ours_for(self.mechanism));
         self.is_greeted = true;
         Some(())
     }

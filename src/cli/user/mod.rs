@@ -102,7 +102,8 @@ struct AddArgs {
     certificate: Vec<String>,
 
     /// Public key of a CURVE peer that is this user, in Z85.
-    #[arg(long, value_name = "KEY")]
+    // One key in 85 begins with a hyphen.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     curve_key: Vec<String>,
 
     /// Uid of processes on this host that are this user when they come over a Unix socket.

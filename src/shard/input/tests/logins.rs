@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::with;
 use crate::auth::{Identity, Permissions, Proof, Secret, TokenHash, Users};
 use crate::shard::rig::{Rig, message, subscribe};
-use crate::shard::{Door, Phase};
+use crate::shard::{Door, Phase, ShardConfig};
 use crate::wire::{Features, Frame};
+use crate::zmtp::curve::KeyPair;
+use crate::zmtp::greeting::{Mechanism, ours_for};
+use crate::zmtp::{Offers, Output, Sides};
 
 const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
 
@@ -84,6 +89,29 @@ fn a_zeromq_socket_that_shows_nothing_is_let_in_as_anonymous_alone() {
     let mut open = with(users("[[user]]\nname = 'anonymous'\nsubscribe = ['a.>']\n"));
     let id = open.open_zmtp(b"SUB");
     assert_eq!(open.shards[0].sessions().phase(id), Some(Phase::Open));
+}
+
+#[test]
+fn with_a_curve_key_other_hosts_come_by_curve_alone() {
+    let zmtp_offers = Offers::default().plain(true).curve(Some(Arc::new(KeyPair::generate())));
+    let mut rig = Rig::new(&ShardConfig { zmtp_offers, ..ShardConfig::default() });
+    for (address, mechanism, phase) in [
+        (None, Mechanism::Null, Phase::Hello),
+        (Some("127.0.0.1:1"), Mechanism::Plain, Phase::Hello),
+        (Some("192.0.2.1:1"), Mechanism::Curve, Phase::Hello),
+        (Some("192.0.2.1:1"), Mechanism::Plain, Phase::Shut),
+        (Some("192.0.2.1:1"), Mechanism::Null, Phase::Shut),
+    ] {
+        let identity = Identity::Anonymous(address.map(|text| text.parse().expect("an address")));
+        let id = rig.shards[0].on_open(Door::Zmtp(Sides::Both), identity).expect("there is room");
+        let greeting = Bytes::copy_from_slice(&ours_for(mechanism));
+        let said = rig.shards[0].on_zmtp(id, 1, &mut Output::default(), |machine, out| {
+            (machine.read(&greeting, out), greeting.clone(), ())
+        });
+        said.expect("it is listened to");
+        rig.take(0, id);
+        assert_eq!(rig.shards[0].sessions().phase(id), Some(phase), "{address:?} by {mechanism:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,33 @@
+//! A password that a peer has shown: to be checked elsewhere, since that takes too long for an executor.
+
+use std::net::SocketAddr;
+
+use crate::auth::{Identity, Permissions, Proof, Secret};
+use crate::error::ErrorCode;
+use crate::zmtp::Password;
+
+/// The verdict on a peer: who it is, or the reason for which its session ends.
+pub type LoginVerdict = Result<Identity, (ErrorCode, String)>;
+
+/// A name and a password, and the rules by which to judge them.
+#[derive(Debug)]
+pub struct PasswordCheck {
+    permissions: Permissions,
+    proof: Proof,
+    address: Option<SocketAddr>,
+}
+
+impl PasswordCheck {
+    /// The check of what a peer at this address has shown. A name that is no text is of nobody.
+    pub(super) fn new(permissions: Permissions, shown: &Password, address: Option<SocketAddr>) -> Self {
+        let name = String::from_utf8_lossy(&shown.name).into_owned();
+        let proof = Proof::Password { name, password: Secret::new(&shown.password) };
+        PasswordCheck { permissions, proof, address }
+    }
+
+    /// Checks it, which takes tens of milliseconds.
+    pub fn run(&self) -> LoginVerdict {
+        let identified = self.permissions.identify(&self.proof, self.address);
+        identified.map_err(|refusal| (ErrorCode::Unauthenticated, refusal.to_string()))
+    }
+}
