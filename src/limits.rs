@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 mod access;
+mod balance;
 mod client;
 mod tls;
 
 pub use access::*;
+pub use balance::*;
 pub use client::*;
 pub use tls::*;
 

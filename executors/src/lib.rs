@@ -58,6 +58,7 @@ mod rest;
 mod signal;
 mod task;
 mod thread;
+mod thread_times;
 mod tick;
 mod tick_clock;
 mod topology;
@@ -84,6 +85,7 @@ pub use signal::{
 };
 pub use task::{LocalTask, spawn_local};
 pub use thread::{before_abort, core_here, exit_now, on_executor, pause, spawn_beside, spawn_plain};
+pub use thread_times::ThreadTimes;
 pub use tick::{PassedTicks, TICK, TICKS_PER_REST, Tick, Ticks};
 pub use tick_clock::{TickClock, Until};
 pub use topology::{Topology, TopologyError};

@@ -86,6 +86,12 @@ impl ReadySocket {
         self.watch.readable(self.as_fd()).await
     }
 
+    /// Ends the wait of the task that waits to read, if one does, as if there were data. What it waits with in
+    /// [`ReadySocket::readable_or`] must be true by then, or a wait that is about to begin would miss this.
+    pub fn interrupt(&self) {
+        self.watch.interrupt();
+    }
+
     /// Looks for input for so long, turn by turn. Returns true if there is some.
     async fn look(&self, time: Duration, has_input: impl Fn() -> bool) -> bool {
         let until = MonotonicNs::now() + time;

@@ -155,6 +155,13 @@ impl ReadWatch {
         Readable { watch: self, socket, is_armed: false }.await
     }
 
+    /// Ends the wait of the task that waits for the socket, if one does, as if it could be read.
+    pub(crate) fn interrupt(&self) {
+        if let Some(waker) = self.readiness.make_ready(self.number as u64) {
+            waker.wake();
+        }
+    }
+
     /// Lets a socket go that is to belong to another executor. One that is closed goes by itself.
     pub(crate) fn let_go(self, socket: impl AsFd) {
         // It was taken in, and is still open.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, end_turn, spawn_local};
 use tracing::{info, warn};
 
+use super::core_time::{CoreTime, Reading};
 use super::flush::settle;
 use super::runtime::Runtime;
-use super::{CutOff, Item, dial, links, listener};
+use super::{CutOff, Item, arrivals, dial, links, listener};
 use crate::auth::Permissions;
 use crate::ids::Neighbour;
-use crate::shard::{Shard, ShardConfig};
+use crate::shard::{Moving, Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
 use crate::transport::ConnectConfig;
 
@@ -50,6 +51,7 @@ pub(super) fn begin(
             spawn_local(links::pump(Rc::clone(&runtime), from, inbox)).detach();
         }
     }
+    spawn_local(arrivals::pump(Rc::clone(&runtime))).detach();
     spawn_local(dial::pump(Rc::clone(&runtime), config.connect.clone())).detach();
     spawn_local(tick(Rc::clone(&runtime), ticks, pulse)).detach();
     (runtime, commands)
@@ -75,7 +77,14 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                 begin_drain(&runtime, time);
                 break Some(report);
             }
-            Some(Item::Link(_) | Item::Adopt { .. } | Item::Left(_) | Item::Begin(_)) => {
+            Some(
+                Item::Link(_)
+                | Item::Adopt { .. }
+                | Item::Connection(_)
+                | Item::Moved { .. }
+                | Item::Left(_)
+                | Item::Begin(_),
+            ) => {
                 unreachable!("these come over links, or before a shard is there")
             }
             None => {
@@ -108,12 +117,16 @@ async fn follow(runtime: &Rc<Runtime>, permissions: &Permissions) {
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
     let mut exported = Exported::new(runtime.id);
     let mut exported_at = MonotonicNs::default();
+    let mut core_time = CoreTime::here(moves(&runtime), MonotonicNs::now());
     while let Some(tick) = ticks.next().await {
         if runtime.drain.is_over() {
             return;
         }
         pulse.beat(tick.now);
         runtime.time.advance(tick.now);
+        if let Some(reading) = core_time.read(tick.now) {
+            note_core_time(&runtime, &reading);
+        }
         runtime.shard.borrow_mut().on_tick(tick.now);
         settle(&runtime).await;
         if tick.now.saturating_since(exported_at) >= EXPORT_PERIOD {
@@ -125,6 +138,27 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
         if runtime.rest() {
             ticks.rest();
         }
+    }
+}
+
+/// True if sessions may move between this shard and others.
+fn moves(runtime: &Runtime) -> bool {
+    let shard = runtime.shard.borrow();
+    shard.config().moves && shard.links().shards() > 1
+}
+
+/// Tells the shard whether it gets its core, and the log when that changes.
+fn note_core_time(runtime: &Runtime, reading: &Reading) {
+    let mut shard = runtime.shard.borrow_mut();
+    let before = shard.counters().starved;
+    Moving::of(&mut shard).read(reading.time, reading.ran, reading.waited);
+    match (before, shard.counters().starved) {
+        (0, 1) => warn!(
+            shard = %runtime.id,
+            "something else has this shard's core for most of the time: its sessions move to other shards, if one has room"
+        ),
+        (1, 0) => info!(shard = %runtime.id, "this shard gets its core again"),
+        _ => {}
     }
 }
 
@@ -149,7 +183,7 @@ fn end_if_drained(runtime: &Runtime, now: MonotonicNs) {
     let Some(until) = runtime.drain.until() else { return };
     let mut shard = runtime.shard.borrow_mut();
     let links_empty = runtime.link_waits.iter().all(|waits| !waits.get());
-    if shard.is_drained() && links_empty {
+    if shard.is_drained() && links_empty && runtime.hand_overs.is_empty() {
         return runtime.drain.end();
     }
     if now < until {

@@ -8,7 +8,7 @@ use corecast_executors::{CoreSet, Idle};
 
 use super::curve_server_key::{CurveServerKey, CurveServerKeyFile};
 use crate::auth::{Permissions, Users};
-use crate::config::{Count, FilePath, List, One, Optional, Plain, Size, Switch, TimeSpan};
+use crate::config::{Count, FilePath, List, OnOff, One, Optional, Plain, Size, Switch, TimeSpan};
 use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
@@ -64,6 +64,9 @@ configuration! {
 
         /// Behaviour of an idle shard: park, spin:MICROSECONDS before parking, or busy.
         idle: Idle = Idle::default(), option("idle", "POLICY", One<Plain>);
+
+        /// Move sessions away from a shard whose core something else has for most of the time, and back later: on or off.
+        rebalance: bool = true, option("rebalance", "on|off", One<OnOff>);
 
         /// Overflow policy for slow consumers: drop-oldest, drop-newest, latest, disconnect or block.
         overflow: OverflowPolicy = OverflowPolicy::default(), option("overflow", "POLICY", One<Plain>);
@@ -241,6 +244,7 @@ impl BrokerConfig {
             sessions_max: SESSIONS_PER_SHARD_MAX,
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,
+            moves: self.rebalance,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_verbose: self.zmtp_verbose,
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),

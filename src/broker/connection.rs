@@ -12,6 +12,18 @@ use crate::telemetry::CloseReason;
 use crate::transport::Stream;
 use crate::wire::{Partial, Reader};
 
+/// The task that waits to send, when the kernel has no room.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Flushing {
+    /// There is none.
+    #[default]
+    No,
+    /// It waits.
+    Waits,
+    /// It was let go: nobody sends what is left.
+    Interrupted,
+}
+
 /// One live connection. Its pump and its flush share it.
 pub(super) struct Connection {
     pub(super) id: SessionId,
@@ -27,6 +39,13 @@ pub(super) struct Connection {
     pub(super) wake: Wake,
     /// Its pump must end, whatever it waits for.
     ended: Cell<bool>,
+    /// Its session is about to move, or stays after all: its pump is to ask the shard.
+    called: Cell<bool>,
+    flushing: Cell<Flushing>,
+    /// The task that waits to send is to wait no longer, because the connection goes to another executor.
+    let_go: Cell<bool>,
+    /// Raised when it is so.
+    flush_wake: Wake,
     /// A send has failed.
     send_failed: Cell<bool>,
     /// The first error of the stream that is more than its peer's end.
@@ -44,14 +63,90 @@ impl Connection {
             password: Cell::default(),
             wake: Wake::new(),
             ended: Cell::default(),
+            called: Cell::default(),
+            flushing: Cell::default(),
+            let_go: Cell::default(),
+            flush_wake: Wake::new(),
             send_failed: Cell::default(),
             failure: OnceCell::new(),
         }
     }
 
+    /// A connection that comes from another executor, with what that has read of a frame.
+    pub(super) fn again(id: SessionId, door: Door, (stream, read): (Stream, ReadSoFar)) -> Self {
+        let ReadSoFar { reader, begun } = read;
+        let (reader, begun) = (RefCell::new(reader), Cell::new(begun));
+        Connection { reader, begun, ..Connection::new(id, door, stream) }
+    }
+
+    /// The stream, for another executor, and what has been read of a frame.
+    pub(super) fn into_parts(self) -> (Stream, ReadSoFar) {
+        (self.stream, ReadSoFar { reader: self.reader.into_inner(), begun: self.begun.get() })
+    }
+
     /// True if its pump must end.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.get()
+    }
+
+    /// Calls its pump, whatever that waits for, to ask the shard for its next step.
+    pub(super) fn call(&self) {
+        self.called.set(true);
+        self.stream.call();
+        self.wake.raise();
+    }
+
+    /// True if its pump has been called.
+    pub(super) fn is_called(&self) -> bool {
+        self.called.get()
+    }
+
+    /// Its pump follows the call.
+    pub(super) fn take_call(&self) {
+        self.called.set(false);
+    }
+
+    /// Lets the task that waits to send end without having sent all, or lets the next one wait again.
+    pub(super) fn let_go(&self, goes: bool) {
+        self.let_go.set(goes);
+        self.flush_wake.raise();
+    }
+
+    /// True if the task that waits to send is to end.
+    pub(super) fn is_let_go(&self) -> bool {
+        self.let_go.get()
+    }
+
+    /// Waits until the task that waits to send is to end.
+    pub(super) async fn until_let_go(&self) {
+        while !self.is_let_go() {
+            self.flush_wake.wait().await;
+        }
+    }
+
+    /// Notes that a task waits to send.
+    pub(super) fn begin_flush(&self) {
+        self.flushing.set(Flushing::Waits);
+    }
+
+    /// Notes that no task waits to send any more, in this state: its pump may have waited for that.
+    pub(super) fn end_flush(&self, state: Flushing) {
+        self.flushing.set(state);
+        self.wake.raise();
+    }
+
+    /// True if a task waits to send.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flushing.get() == Flushing::Waits
+    }
+
+    /// True, once, if such a task was let go before it had sent all, and none has begun since: somebody has to.
+    pub(super) fn take_interrupted(&self) -> bool {
+        let was_interrupted = self.flushing.get() == Flushing::Interrupted;
+        if was_interrupted {
+            self.flushing.set(Flushing::No);
+        }
+        was_interrupted
     }
 
     /// True if it is cut off: what it still sends is not read, or it could send for ever. After a failed send, what had
@@ -90,6 +185,12 @@ impl Connection {
         self.note_failure(error);
         self.end();
     }
+}
+
+/// The part of a frame that has been read.
+pub(crate) struct ReadSoFar {
+    reader: Reader,
+    begun: Partial,
 }
 
 /// The connections of one executor.

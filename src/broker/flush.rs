@@ -3,10 +3,10 @@
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use corecast_executors::{MonotonicNs, Refused, end_turn, spawn_local};
+use corecast_executors::{Either, MonotonicNs, Refused, end_turn, first, spawn_local};
 
 use super::Item;
-use super::connection::Connection;
+use super::connection::{Connection, Flushing};
 use super::runtime::Runtime;
 use crate::ids::{Neighbour, SessionId};
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
@@ -36,7 +36,10 @@ fn settle_turn(runtime: &Rc<Runtime>) -> bool {
         match visit(&mut shard, &connection) {
             Visit::Done => {}
             Visit::Again => shard.outbox().dirty.push_back(id),
-            Visit::Full => spawn_local(flush_when_writable(Rc::clone(runtime), connection)).detach(),
+            Visit::Full => {
+                connection.begin_flush();
+                spawn_local(flush_when_writable(Rc::clone(runtime), connection)).detach();
+            }
         }
     }
     // Releases may have left answers, closes may have left items for links.
@@ -47,16 +50,19 @@ fn settle_turn(runtime: &Rc<Runtime>) -> bool {
 
 /// Waits for the kernel to take more; until it has taken all, nobody else flushes there.
 async fn flush_when_writable(runtime: Rc<Runtime>, connection: Rc<Connection>) {
-    loop {
-        if connection.stream.writable().await.is_err() {
-            return;
+    let end = loop {
+        match first(connection.stream.writable(), connection.until_let_go()).await {
+            Either::Left(Ok(())) => {}
+            Either::Left(Err(_)) => break Flushing::No,
+            Either::Right(()) => break Flushing::Interrupted,
         }
         let visited = visit(&mut runtime.shard.borrow_mut(), &connection);
         settle(&runtime).await;
         if visited == Visit::Done {
-            return;
+            break Flushing::No;
         }
-    }
+    };
+    connection.end_flush(end);
 }
 
 /// Sends as much of a session's queue as the kernel takes, up to a visit's share.

@@ -7,6 +7,7 @@ use corecast_executors::{Either, MonotonicNs, end_turn, first, spawn_local};
 use super::Item;
 use super::connection::Connection;
 use super::flush::{may_wait, settle};
+use super::hand_over::Arrival;
 use super::ingest::{end_stream, ingest};
 use super::passwords;
 use super::runtime::{ReadBuffers, Runtime};
@@ -14,7 +15,7 @@ use super::zmtp_ingest::{ingest_zmtp, unix_ns};
 use crate::auth::Proof;
 use crate::error::ErrorCode;
 use crate::limits::{PARTIAL_BYTES_IN_SLAB, WRONG_PASSWORD_PAUSE};
-use crate::shard::Door;
+use crate::shard::{Door, Moving, Parting};
 use crate::transport::{Accepted, Stream};
 
 /// The result of a turn of reading.
@@ -32,7 +33,7 @@ pub(super) fn adopt_or_refuse(runtime: &Rc<Runtime>, accepted: Accepted, door: D
     let taken = accepted.adopt().is_ok_and(|stream| adopt(runtime, stream, door));
     if !taken {
         let runtime = Rc::clone(runtime);
-        spawn_local(async move { tell_acceptor(&runtime).await }).detach();
+        spawn_local(async move { tell_acceptor(&runtime, Item::Left(runtime.id)).await }).detach();
     }
 }
 
@@ -44,10 +45,18 @@ pub(super) fn adopt(runtime: &Rc<Runtime>, stream: Stream, door: Door) -> bool {
     let identity = door.identity(shown, stream.peer());
     let opened = runtime.shard.borrow_mut().on_open(door, identity);
     let Some(id) = opened else { return false };
-    let connection = Rc::new(Connection::new(id, door, stream));
+    if !stream.can_move() {
+        Moving::of(&mut runtime.shard.borrow_mut()).bind(id);
+    }
+    start(runtime, Connection::new(id, door, stream));
+    true
+}
+
+/// Starts the pump of a connection whose session is open.
+pub(super) fn start(runtime: &Rc<Runtime>, connection: Connection) {
+    let connection = Rc::new(connection);
     runtime.connections.file(&connection);
     spawn_local(pump(Rc::clone(runtime), connection)).detach();
-    true
 }
 
 /// Each round ends in a wait for the ring, so that the reactor polls between turns.
@@ -58,13 +67,23 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     while !connection.is_cut_off() {
         if reads_ahead {
             end_turn().await;
-        } else if let Err(error) = connection.stream.readable().await {
+        } else if let Err(error) = connection.stream.readable_or(|| connection.is_called()).await {
             connection.note_failure(error);
             break;
+        }
+        if connection.is_called() {
+            if departs(&runtime, &connection).await {
+                return hand_over(&runtime, connection).await;
+            }
+            continue;
         }
         if connection.begun.get().held_bytes > PARTIAL_BYTES_IN_SLAB {
             runtime.shard.borrow_mut().on_readable(id);
             wait_while_held(&runtime, &connection).await;
+            if connection.is_called() {
+                // Of a session that is about to move nothing is read.
+                continue;
+            }
         }
         let turn = turn(&runtime, &connection);
         reads_ahead = matches!(turn, Turn::Ahead);
@@ -91,7 +110,7 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     // Its descriptor is free before the acceptor hears of it.
     drop(connection);
     if was_placed {
-        tell_acceptor(&runtime).await;
+        tell_acceptor(&runtime, Item::Left(runtime.id)).await;
     }
 }
 
@@ -146,7 +165,8 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
 }
 
 async fn wait_while_held(runtime: &Runtime, connection: &Connection) {
-    while runtime.shard.borrow().sessions().is_held(connection.id) && !connection.has_ended() {
+    let is_held = || runtime.shard.borrow().sessions().is_held(connection.id);
+    while is_held() && !connection.has_ended() && !connection.is_called() {
         connection.wake.wait().await;
     }
 }
@@ -179,6 +199,47 @@ async fn until_ended(connection: &Connection) {
     }
 }
 
+/// Waits for what becomes of a session that is about to move, and reads nothing meanwhile. Returns true if it leaves: then
+/// no task waits for its connection.
+async fn departs(runtime: &Runtime, connection: &Connection) -> bool {
+    while !connection.is_cut_off() {
+        connection.take_call();
+        let departure = Moving::of(&mut runtime.shard.borrow_mut()).departure(connection.id);
+        match departure {
+            Parting::Leaves if !connection.is_flushing() => return true,
+            Parting::Leaves => connection.let_go(true),
+            Parting::Waits => {}
+            Parting::Stays if connection.is_let_go() && connection.is_flushing() => {}
+            Parting::Stays => {
+                connection.let_go(false);
+                if connection.take_interrupted() {
+                    Moving::of(&mut runtime.shard.borrow_mut()).connect(connection.id);
+                }
+                return false;
+            }
+        }
+        connection.wake.wait().await;
+    }
+    false
+}
+
+/// Gives a session that leaves, and its connection, to another shard.
+async fn hand_over(runtime: &Rc<Runtime>, connection: Rc<Connection>) {
+    let left = Moving::of(&mut runtime.shard.borrow_mut()).leave(connection.id);
+    let (to, place) = left.expect("a session that can leave does so in the same turn");
+    runtime.connections.unfile(connection.id);
+    let _on_its_way = runtime.hand_overs.begin();
+    settle(runtime).await;
+    let connection = Rc::into_inner(connection).expect("a connection that nobody waits for is its pump's");
+    let door = connection.door;
+    let (stream, read) = connection.into_parts();
+    let accepted = Accepted::again(stream);
+    let link = runtime.links[usize::from(to.0)].as_ref().expect("sessions move to other shards");
+    // A shard that has ended has cut its sessions off.
+    let arrival = Arrival { place, accepted, read, door, from: runtime.id };
+    let _ = link.send(Item::Connection(Box::new(arrival))).await;
+}
+
 /// Does the rest of the last turn's reading that was more than a turn's work, in turns of its own.
 async fn catch_up(runtime: &Rc<Runtime>, connection: &Connection) {
     while runtime.shard.borrow().sessions().is_behind(connection.id) && !connection.has_ended() {
@@ -197,14 +258,16 @@ fn go_on(runtime: &Runtime, connection: &Connection) {
     }
 }
 
-/// Tells placement, which counts the sessions of each shard, that one of this shard has ended.
-async fn tell_acceptor(runtime: &Runtime) {
-    match &runtime.links[0] {
+/// Tells placement, which counts the sessions of each shard, that one of this shard has ended, or has moved here.
+pub(super) async fn tell_acceptor(runtime: &Runtime, item: Item) {
+    match (&runtime.links[0], item) {
         // The first shard is where the acceptor is: it counts its own.
-        None => runtime.placement.session_left(runtime.id),
-        Some(link) => {
+        (None, Item::Left(shard)) => runtime.placement.session_left(shard),
+        (None, Item::Moved { from, to }) => runtime.placement.session_moved(from, to),
+        (None, _) => unreachable!("placement counts sessions"),
+        (Some(link), item) => {
             // An acceptor that has ended places nothing any more.
-            let _ = link.send(Item::Left(runtime.id)).await;
+            let _ = link.send(item).await;
         }
     }
 }

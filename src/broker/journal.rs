@@ -37,23 +37,16 @@ impl Journal {
 
     /// A session's end: anything but its peer's orderly close is a line, with the client, its address, the reason, and
     /// the error of a stream that has failed.
-    pub(super) fn session_ended(
-        &self,
-        now: MonotonicNs,
-        id: SessionId,
-        closed: &Closed,
-        failure: Option<&io::Error>,
-    ) {
-        let Closed { reason, identity, client, unsent } = closed;
+    pub(super) fn session_ended(&self, now: MonotonicNs, closed: &Closed, failure: Option<&io::Error>) {
+        let Closed { number: session, reason, identity, client, unsent } = closed;
         let (client, user, peer) = (client.as_deref(), identity.user(), identity.address().map(display));
         if *reason != CloseReason::PeerClosed {
-            let (session, reason, error) = (id.number(self.id), reason.label(), failure.map(display));
+            let (reason, error) = (reason.label(), failure.map(display));
             self.limited(now, reason, |more| {
                 info!(shard = %self.id, %session, client, user, peer, reason, error, unsent, more, "session ended");
             });
         } else if *unsent > 0 {
             // A client that has what it wanted leaves, whatever is still on its way.
-            let session = id.number(self.id);
             self.limited(now, "unsent", |more| {
                 debug!(shard = %self.id, %session, client, user, peer, unsent, more, "a client left before it had all");
             });
@@ -63,7 +56,7 @@ impl Journal {
     /// A publisher's message of so many bytes was skipped.
     pub(super) fn message_too_long(&self, now: MonotonicNs, shard: &Shard, id: SessionId, bytes: usize) {
         self.limited(now, "message_too_long", |more| {
-            let session = id.number(self.id);
+            let session = shard.sessions().number_of(id, self.id);
             let peer = shard.sessions().identity_of(id).and_then(Identity::address).map(display);
             warn!(shard = %self.id, %session, peer, bytes, more, "passed over a message longer than --frame-bytes-max");
         });
@@ -89,7 +82,7 @@ impl Journal {
         for Loss { reason, messages, session: id } in losses {
             let peer = shard.sessions().identity_of(id).and_then(Identity::address).map(display);
             let (client, session, reason) =
-                (shard.sessions().client_of(id), id.number(self.id), reason.label());
+                (shard.sessions().client_of(id), shard.sessions().number_of(id, self.id), reason.label());
             info!(
                 shard = %self.id, reason, messages, %session, client, peer,
                 "messages dropped; the session named is the last that lost some"

@@ -61,6 +61,11 @@ fn take(runtime: &Rc<Runtime>, from: Neighbour, item: Item) {
             runtime.stir();
             adopt_or_refuse(runtime, accepted, door);
         }
+        Item::Connection(arrival) => {
+            runtime.stir();
+            runtime.arrivals.add_connection(*arrival);
+        }
+        Item::Moved { from, to } => runtime.placement.session_moved(from, to),
         Item::Left(shard) => {
             runtime.stir();
             runtime.placement.session_left(shard);

@@ -12,7 +12,7 @@ use super::placement::Acceptor;
 use super::runtime::Runtime;
 use super::{Item, Listener};
 use crate::limits::{ACCEPT_BACKOFF_MAX, ACCEPT_BACKOFF_MIN, ACCEPTS_PER_TURN, ZMTP_KEEPALIVE};
-use crate::shard::Door;
+use crate::shard::{Door, Moving};
 use crate::transport::{AcceptQueue, Accepted};
 
 /// Accepts on one listener until `acceptor` is told to stop.
@@ -80,7 +80,11 @@ async fn place(runtime: &Rc<Runtime>, accepted: Accepted, door: Door) {
         // One of ZMTP 3.0 cannot be asked whether it lives: the kernel asks.
         accepted.keep_alive(ZMTP_KEEPALIVE);
     }
-    let shard = runtime.placement.place();
+    let shard = {
+        let mut shard = runtime.shard.borrow_mut();
+        let moving = Moving::of(&mut shard);
+        runtime.placement.place(|shard| moving.is_avoided(shard))
+    };
     match &runtime.links[usize::from(shard.0)] {
         Some(link) => {
             if link.send(Item::Adopt { accepted, door }).await.is_err() {

@@ -13,6 +13,7 @@
 //! | `listener` | pump: accepting and placing connections |
 //! | `links` | pump: items from neighbours, which are other shards and carriers |
 //! | `dial` | pump: connecting to direct publishers, for ZeroMQ subscribers |
+//! | `arrivals` | pump: taking over sessions that come from other shards |
 //! | `ingress` | pump: reading a session's bytes, turn by turn |
 //! | `passwords` | checks of passwords, on a thread of their own |
 //! | `ingest`, `zmtp_ingest` | these bytes, after a read: whole frames and messages to the shard |
@@ -21,8 +22,10 @@
 //! | `runtime` | one executor's shard, with the parts that its pumps share: |
 //! | `read_ahead` | its reads since the last flush |
 //! | `connection` | its connections |
+//! | `hand_over` | those on their way to other shards, and from them |
 //! | `placement` | the numbers of sessions by which connections are placed |
 //! | `timekeeper` | its clock, and its rest |
+//! | `core_time` | the time that it runs, and waits for its core |
 //! | `journal` | its log lines |
 //! | `drain` | its end |
 //! | `local_port` | the session of a direct publisher's local API |
@@ -30,10 +33,12 @@
 //! Pumps use those below them in this table, and none of them knows a pump above: it leaves work, or raises a
 //! [`Wake`](corecast_executors::Wake).
 
+mod arrivals;
 mod body;
 #[cfg(feature = "broker")]
 mod config;
 mod connection;
+mod core_time;
 #[cfg(feature = "broker")]
 mod curve_server_key;
 mod dial;
@@ -41,6 +46,7 @@ mod drain;
 #[cfg(feature = "broker")]
 mod exposure;
 mod flush;
+mod hand_over;
 mod ingest;
 mod ingress;
 mod journal;
@@ -75,6 +81,7 @@ pub(crate) use local::LocalHost;
 pub use process::Broker;
 pub use zmtp_ingest::{ZmtpScratch, ingest_zmtp};
 
+use self::hand_over::Arrival;
 use crate::auth::Permissions;
 use crate::carrier::LinkItem;
 use crate::ids::ShardId;
@@ -91,6 +98,15 @@ pub(crate) enum Item {
         accepted: Accepted,
         /// The protocol that it speaks.
         door: Door,
+    },
+    /// From a shard that a session has left: its connection.
+    Connection(Box<Arrival>),
+    /// To the acceptor: a session has moved from one shard to another.
+    Moved {
+        /// The shard that it has left.
+        from: ShardId,
+        /// The shard that it has come to.
+        to: ShardId,
     },
     /// To the acceptor: a session of this shard has ended.
     Left(ShardId),

@@ -9,6 +9,7 @@ use corecast_executors::{Link, MonotonicNs, Stir, Until, Wake};
 
 use super::connection::{Connection, Connections};
 use super::drain::Drain;
+use super::hand_over::{Arrivals, HandOvers};
 use super::journal::Journal;
 use super::local_port::LocalPort;
 use super::placement::Placement;
@@ -26,6 +27,8 @@ pub(super) struct Runtime {
     pub(super) buffers: RefCell<ReadBuffers>,
     pub(super) ahead: ReadAhead,
     pub(super) connections: Connections,
+    pub(super) hand_overs: HandOvers,
+    pub(super) arrivals: Arrivals,
     /// By neighbour; `None` for this shard.
     pub(super) links: Vec<Option<Link<Item>>>,
     /// By neighbour: a task waits for room on that link, so nobody else may send on it.
@@ -64,6 +67,8 @@ impl Runtime {
             shard: RefCell::new(shard),
             buffers: RefCell::default(),
             connections: Connections::default(),
+            hand_overs: HandOvers::default(),
+            arrivals: Arrivals::default(),
             link_waits: links.iter().map(|_| Cell::new(false)).collect(),
             placement: Placement::new(shards),
             links,
@@ -121,7 +126,7 @@ impl Runtime {
         let Some(closed) = closed else { return };
         // One that was being closed has its reason, whatever its stream did then.
         let error = failure.filter(|(reason, _)| *reason == closed.reason).map(|(_, error)| error);
-        self.journal.session_ended(self.time.now(), id, &closed, error);
+        self.journal.session_ended(self.time.now(), &closed, error);
     }
 
     /// Ends sessions and lets go of held ones, as the shard has decided.
@@ -141,6 +146,14 @@ impl Runtime {
             if let Some(connection) = self.connections.get(id) {
                 connection.end();
             }
+        }
+        for id in std::mem::take(&mut shard.outbox().called) {
+            if let Some(connection) = self.connections.get(id) {
+                connection.call();
+            }
+        }
+        for place in std::mem::take(&mut shard.outbox().arrived) {
+            self.arrivals.add_session(place);
         }
         for (id, bytes) in std::mem::take(&mut shard.outbox().too_long) {
             self.journal.message_too_long(self.time.now(), shard, id, bytes);
@@ -183,6 +196,7 @@ impl Runtime {
     pub(super) async fn ended(&self) -> CutOff {
         let cut_off = self.drain.ended().await;
         self.dial.raise();
+        self.arrivals.came.raise();
         cut_off
     }
 }
@@ -200,7 +214,7 @@ mod tests {
         let links = vec![None, Some(link(1).0), Some(link(1).0)];
         let shard = Shard::new(ShardId(0), config, MonotonicNs(0));
         let runtime = Runtime::new(shard, links, Stir::default(), MonotonicNs(0));
-        let placed: Vec<u16> = (0..4).map(|_| runtime.placement.place().0).collect();
+        let placed: Vec<u16> = (0..4).map(|_| runtime.placement.place(|_| false).0).collect();
         assert_eq!(placed, [0, 1, 0, 1]);
     }
 }

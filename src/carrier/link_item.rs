@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::move_item::Cut;
 use super::shard_item::ShardItem;
 use crate::fanout::Batch;
 use crate::ids::SessionId;
@@ -47,6 +48,8 @@ pub enum LinkItem {
         /// Counted with the changes of interest.
         seq: u64,
     },
+    /// Sessions move: what the sender says behind this is not for the shard that they leave, but for the one they come to.
+    Cut(Arc<Cut>),
     /// The sender takes no more frames from publishers: no batch follows.
     LastBatch,
     /// The messages of shards that the far end of the sending carrier has not confirmed. Said to the first shard once all shards

@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `link_item`, `shard_item` | messages from one neighbour to another; of these, what only shards have for one another |
+//! | `move_item` | of these, what is said of sessions that move from one shard to another |
 //! | `counted` | interest that is passed on first on, last off |
 //! | `late` | changes of interest that wait until the next hop reads again |
 //! | `acks` | numbered changes, and what waits until every neighbour has seen one |
@@ -34,6 +35,7 @@ mod joint;
 mod late;
 mod link_item;
 mod loopback;
+mod move_item;
 mod near;
 mod outbound;
 mod outgoing;
@@ -48,6 +50,7 @@ pub use joint::{Crossed, Joint, JointConfig};
 pub(crate) use late::Late;
 pub use link_item::{LinkItem, Owed};
 pub use loopback::{Loopback, Side};
+pub use move_item::{Cut, Luggage, MoveItem, Strain, Traveller};
 pub(crate) use outgoing::Outgoing;
 pub use parcel::Parcel;
 pub use shard_item::ShardItem;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::acks::{Acks, Unconfirmed};
 use super::counted::Counted;
 use super::link_item::{LinkItem, Owed};
+use super::move_item::Cut;
 use super::outgoing::Outgoing;
 use crate::fanout::{Batch, Fanout, Target, Turn};
 use crate::ids::{SessionId, ShardId};
@@ -30,6 +31,8 @@ pub(super) enum Word {
 #[derive(Default)]
 struct Shore {
     outgoing: Outgoing<LinkItem, ()>,
+    /// Its last cut that was passed on.
+    cut: u64,
     /// True if it stops: no batch comes from there any more, nor goes there.
     has_ended: bool,
 }
@@ -117,6 +120,7 @@ impl Near {
             // All that came before it stands in the way out before all that comes behind it.
             LinkItem::Fence { seq } => self.unanswered.push_back((self.changes, from, seq)),
             LinkItem::InterestSeen { seq } => self.acks.seen_by(from, seq),
+            LinkItem::Cut(cut) => self.pass_on(&cut),
             LinkItem::Hold { .. } => self.held_by += 1,
             LinkItem::Release { .. } => self.held_by -= 1,
             LinkItem::LastBatch => {
@@ -127,6 +131,17 @@ impl Near {
             LinkItem::Owed(_) => unreachable!("carriers say this"),
         }
         None
+    }
+
+    /// Passes a cut on to all shards, when it first comes: what the far end says from now on is behind it.
+    fn pass_on(&mut self, cut: &Arc<Cut>) {
+        let last = &mut self.shore(cut.from).cut;
+        if *last < cut.number {
+            *last = cut.number;
+            for shard in self.all() {
+                self.send(shard, LinkItem::Cut(Arc::clone(cut)));
+            }
+        }
     }
 
     /// The number of changes so far that the far end must know.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::ids::{PublisherId, SessionId, SessionNumber};
+use super::move_item::MoveItem;
+use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::registry::{RegistryAsk, RegistryChange};
 use crate::topic::Filter;
 
@@ -78,9 +79,31 @@ pub enum ShardItem {
         /// The new one, which opens behind all that the old one said.
         successor: SessionId,
     },
+    /// The same of a session that has moved to the receiving shard.
+    SucceedMoved {
+        /// Its number, from the shard where it came first, which is the sending one.
+        number: SessionNumber,
+        /// As in `Succeed`; the sending shard has checked it.
+        ticket: u64,
+        /// The old session, here.
+        session: SessionId,
+        /// The shard of the new one, and the new one.
+        successor: (ShardId, SessionId),
+    },
+    /// An answer to `SucceedMoved`: the old session has moved on, and all that it said here has reached every shard.
+    MovedOn {
+        /// As in `SucceedMoved`.
+        number: SessionNumber,
+        /// As in `SucceedMoved`.
+        ticket: u64,
+        /// As in `SucceedMoved`.
+        successor: (ShardId, SessionId),
+    },
     /// A session of the receiving shard may open: its predecessor is over.
     Open {
         /// The session.
         session: SessionId,
     },
+    /// A step of a move of sessions.
+    Move(MoveItem),
 }

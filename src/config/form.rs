@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::printable::printable;
+
 /// A form of values of type `T`: how one is read from text, and written as text.
 pub trait Form<T> {
     /// Reads a value.
@@ -45,6 +47,24 @@ impl Form<PathBuf> for FilePath {
 
     fn write(path: &PathBuf) -> String {
         path.display().to_string()
+    }
+}
+
+/// The form of a value that is `on` or `off`.
+#[derive(Debug)]
+pub struct OnOff;
+
+impl Form<bool> for OnOff {
+    fn read(text: &str) -> Result<bool, String> {
+        match text {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(format!("`{}` is neither on nor off", printable(text))),
+        }
+    }
+
+    fn write(value: &bool) -> String {
+        if *value { "on" } else { "off" }.to_owned()
     }
 }
 

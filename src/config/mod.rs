@@ -14,7 +14,7 @@ mod declare;
 mod form;
 mod quantity;
 
-pub use form::{Arity, FilePath, Form, List, One, OptionShape, Optional, Plain, Switch};
+pub use form::{Arity, FilePath, Form, List, OnOff, One, OptionShape, Optional, Plain, Switch};
 pub use quantity::{Count, Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 
 /// A type whose fields are set by options.

@@ -82,6 +82,16 @@ pub struct Chunk {
 
 const _: () = assert!(size_of::<Chunk>() <= 56, "EGRESS_ITEM_BYTES is the sum of this and what is around it");
 
+/// A chunk on its way to another shard.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedChunk {
+    bytes: Bytes,
+    frames: u32,
+    messages: u32,
+    buffer_bytes: u32,
+    encoding: Encoding,
+}
+
 /// A frame in a chunk: one message or several, or the notice of a gap.
 pub(crate) struct Piece<'a> {
     pub(crate) range: Range<usize>,
@@ -130,6 +140,18 @@ impl Chunk {
     pub(crate) fn opaque(bytes: Bytes, frames: u32) -> Self {
         let buffer_bytes = bytes.len();
         Chunk::new(bytes, frames, 0, buffer_bytes, Encoding::Native)
+    }
+
+    /// The same frames for another shard: the bytes are shared with it, the chunk is not.
+    pub(crate) fn pack(&self) -> PackedChunk {
+        let Chunk { frames, messages, buffer_bytes, encoding, .. } = *self;
+        PackedChunk { bytes: self.bytes.clone(), frames, messages, buffer_bytes, encoding }
+    }
+
+    /// The chunk again, on the shard that it came to.
+    pub(crate) fn unpack(packed: PackedChunk) -> Self {
+        let PackedChunk { bytes, frames, messages, buffer_bytes, encoding } = packed;
+        Chunk { bytes, frames, messages, buffer_bytes, encoding, copy: OnceCell::new() }
     }
 
     /// Calls `each` for every message and every notice of a gap, in order, with a chunk of it alone, as it may wait.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod latest;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,11 @@ use bytes::Bytes;
 
 use self::answer::Answer;
 use self::latest::Latest;
+pub(crate) use self::packed::Appended;
+pub use self::packed::PackedEgress;
 use super::batch::Chunk;
 use super::encoding::Encoding;
-use super::gaps::GapTally;
+use super::gaps::{GapTally, Notices};
 use super::policy::{OverflowPolicy, QueueBounds};
 use crate::limits::{EGRESS_ITEM_BYTES, LOW_WATER_DIVISOR, SEND_SLICES_MAX};
 
@@ -62,7 +65,7 @@ impl Item {
         match self {
             Item::Data(chunk) => Some(&chunk.bytes),
             Item::Answer(answer) => Some(answer.bytes()),
-            Item::Gap(tally) => tally.notices().map(|chunk| &chunk.bytes[..]),
+            Item::Gap(tally) => tally.notices().map(|notices| &notices.bytes[..]),
             Item::Gone => None,
         }
     }
@@ -76,7 +79,7 @@ impl Item {
             }
             Item::Answer(answer) => Sent { frames: answer.frames.into(), ..Sent::default() },
             Item::Gap(tally) => {
-                let notices = tally.notices().map_or(0, |chunk| chunk.frames).into();
+                let notices = tally.notices().map_or(0, |notices| notices.frames).into();
                 Sent { gaps: notices, frames: notices, ..Sent::default() }
             }
             Item::Gone => Sent::default(),
@@ -269,8 +272,12 @@ impl EgressQueue {
         let mut dropped = self.clear();
         let mut sent = Sent::default();
         let (front, is_gap) = match self.items.front() {
-            Some(Item::Data(chunk)) => (Some(&**chunk), false),
-            Some(Item::Gap(tally)) => (tally.notices(), true),
+            Some(Item::Data(chunk)) => (Some(Rc::clone(chunk)), false),
+            Some(Item::Gap(tally)) => {
+                let opaque =
+                    |notices: &Notices| Rc::new(Chunk::opaque(notices.bytes.clone(), notices.frames));
+                (tally.notices().map(opaque), true)
+            }
             _ => (None, false),
         };
         let mut left = self.front_sent;

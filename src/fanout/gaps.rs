@@ -14,7 +14,7 @@ pub(crate) const REASON_OVERFLOW: u8 = 1;
 pub(crate) const REASON_PUBLISHER: u8 = 2;
 
 /// Messages missed at one place of a stream, by topic.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct GapTally {
     by_topic: AHashMap<Box<[u8]>, Missed>,
     /// Bytes that those topics take.
@@ -22,7 +22,14 @@ pub(crate) struct GapTally {
     /// The count for topics beyond [`GAP_TOPICS_MAX`] or [`GAP_BYTES_MAX`].
     others: Missed,
     /// The notices that tell it; made when they are about to leave, and again if more is missed before they do.
-    notices: Option<Chunk>,
+    notices: Option<Notices>,
+}
+
+/// Written notices.
+#[derive(Clone, Debug)]
+pub(crate) struct Notices {
+    pub(crate) bytes: Bytes,
+    pub(crate) frames: u32,
 }
 
 /// Bytes of a topic here beside its own: its allocation, and two places in a map that grows by doubling.
@@ -45,15 +52,30 @@ impl Missed {
     }
 }
 
+impl Missed {
+    fn absorb(&mut self, other: Missed) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.unknown |= other.unknown;
+    }
+}
+
 impl GapTally {
     /// The frames of `chunk` are missed: each message, and what each gap notice among them tells.
     pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
         chunk.for_each(|piece| self.missed(piece.topic).add(piece.missed));
     }
 
+    /// Adds what another tally has.
+    pub(crate) fn absorb(&mut self, other: &GapTally) {
+        for (topic, missed) in &other.by_topic {
+            self.missed(topic).absorb(*missed);
+        }
+        self.others.absorb(other.others);
+    }
+
     /// Memory that it takes in a queue, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
-        let notices = self.notices.as_ref().map_or(0, |chunk| chunk.bytes.len());
+        let notices = self.notices.as_ref().map_or(0, |notices| notices.bytes.len());
         EGRESS_ITEM_BYTES + self.topics_bytes + notices
     }
 
@@ -87,11 +109,11 @@ impl GapTally {
                 frames += 1;
             }
         }
-        self.notices = Some(Chunk::opaque(Bytes::from(out.into_boxed_slice()), frames));
+        self.notices = Some(Notices { bytes: Bytes::from(out.into_boxed_slice()), frames });
     }
 
     /// The notices, once they are written.
-    pub(crate) fn notices(&self) -> Option<&Chunk> {
+    pub(crate) fn notices(&self) -> Option<&Notices> {
         self.notices.as_ref()
     }
 }

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::encoding::Encoding;
-use crate::ids::{GroupId, SessionId};
+use crate::ids::{GroupId, Neighbour, SessionId};
 use crate::limits::GROUP_FILTERS_MAX;
 use crate::slack::give_back_slab;
 use crate::topic::Filter;
@@ -22,9 +22,20 @@ pub(crate) struct Group {
     pub(crate) members: Vec<SessionId>,
     /// For a session with so many filters that nobody else is let in.
     private: bool,
+    /// For a session that moves to another shard or comes from one: by neighbour, whether the group gets what comes from
+    /// there. `None`: it gets everything.
+    hears: Option<Box<[bool]>>,
     /// The sum of the filters' hashes and the encoding's, so that one filter more or less is one addition. 0 for a private
     /// group.
     hash: u64,
+}
+
+impl Group {
+    /// True if the group gets what comes from that neighbour, or from a publisher of its own shard.
+    #[inline]
+    pub(crate) fn hears(&self, from: Neighbour) -> bool {
+        self.hears.as_ref().is_none_or(|hears| hears[usize::from(from.0)])
+    }
 }
 
 /// All groups of a shard.
@@ -140,6 +151,23 @@ impl Groups {
     /// A group for one session alone, whose filters it does not keep.
     pub(crate) fn make_private(&mut self, encoding: Encoding) -> GroupId {
         self.insert(Group { encoding, private: true, ..Group::default() })
+    }
+
+    /// The same for a session that moves: `hears` says by neighbour whether the group gets what comes from there.
+    pub(crate) fn make_moving(&mut self, encoding: Encoding, hears: Box<[bool]>) -> GroupId {
+        self.insert(Group { encoding, private: true, hears: Some(hears), ..Group::default() })
+    }
+
+    /// From now on the group of a session that moves gets what comes from that neighbour, or no longer.
+    pub(crate) fn set_hears(&mut self, id: GroupId, from: Neighbour, hears: bool) {
+        if let Some(all) = &mut self.get_mut(id).hears {
+            all[usize::from(from.0)] = hears;
+        }
+    }
+
+    /// True if it is the group of a session that moves.
+    pub(crate) fn is_moving(&self, id: GroupId) -> bool {
+        self.get(id).hears.is_some()
     }
 
     fn insert(&mut self, group: Group) -> GroupId {

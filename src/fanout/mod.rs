@@ -12,7 +12,7 @@
 //! | `router` | topic -> which local groups, which neighbours; the route cache |
 //! | `groups` | sessions with the same subscriptions |
 //! | `policy` | what a full egress queue does |
-//! | `egress` | what waits for one session; with `latest`, the last message of each topic |
+//! | `egress` | what waits for one session; with `latest`, the last message of each topic; `packed`, on its way to another shard |
 //! | `turn` | the work that one turn may do |
 //! | `gaps` | what a session missed, until it is told |
 
@@ -31,7 +31,8 @@ mod turn;
 
 pub use batch::{Batch, Chunk};
 pub(crate) use deliveries::{Cutter, Deliveries};
-pub use egress::{EgressQueue, Offer, Sent};
+pub(crate) use egress::Appended;
+pub use egress::{EgressQueue, Offer, PackedEgress, Sent};
 pub use encoding::{Author, Encoding};
 pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
 pub(crate) use gaps::REASON_PUBLISHER;

@@ -12,7 +12,7 @@ use super::groups::{Group, Groups, Join};
 use super::router::{Route, Router, Target};
 use super::selection::Selection;
 use super::turn::Turn;
-use crate::ids::{GroupId, SessionId};
+use crate::ids::{GroupId, Neighbour, SessionId};
 use crate::topic::Filter;
 
 /// Chunks of a delivery for which there is room from batch to batch.
@@ -78,6 +78,16 @@ impl Fanout {
     /// Makes a group for one session alone, whose filters it does not keep.
     pub(crate) fn make_private(&mut self, encoding: Encoding) -> GroupId {
         self.groups.make_private(encoding)
+    }
+
+    /// Makes a group for a session that moves; see [`Groups::make_moving`].
+    pub(crate) fn make_moving(&mut self, encoding: Encoding, hears: Box<[bool]>) -> GroupId {
+        self.groups.make_moving(encoding, hears)
+    }
+
+    /// Changes what the group of a session that moves gets; see [`Groups::set_hears`].
+    pub(crate) fn set_hears(&mut self, group: GroupId, from: Neighbour, hears: bool) {
+        self.groups.set_hears(group, from, hears);
     }
 
     /// Changes the group of one member by one filter, in place; see [`Groups::change`].

@@ -11,7 +11,7 @@ use super::kind::Kind;
 use super::links::Links;
 use super::origin::Origin;
 use super::outbox::Outbox;
-use super::session_state::{Phase, SessionState};
+use super::session_state::{Phase, SessionState, Transit};
 use super::session_table::SessionTable;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
@@ -206,7 +206,9 @@ impl Base {
 
     /// Says farewell to all sessions of a shard that stops, when no neighbour sends batches any more.
     pub(super) fn farewell_when_drained(&mut self) {
-        if !self.draining || !self.links.have_ended() {
+        // One that leaves takes what waits for it along, and is told where it arrives.
+        let leaves = |(_, session): (SessionId, &SessionState)| session.transit == Transit::Leaving;
+        if !self.draining || !self.links.have_ended() || self.sessions.iter().any(leaves) {
             return;
         }
         for id in self.sessions.ids() {

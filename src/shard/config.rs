@@ -42,6 +42,8 @@ pub struct ShardConfig {
     pub permissions: Permissions,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
+    /// Sessions move away from a shard that does not get its core.
+    pub moves: bool,
     /// Mechanisms by which ZeroMQ sockets may come.
     pub zmtp_offers: Offers,
     /// ZeroMQ publishers may come: what is wanted is kept as they are told it.
@@ -68,6 +70,7 @@ impl Default for ShardConfig {
             direct: None,
             permissions: Permissions::all(),
             turn_steps_max: TURN_STEPS_MAX,
+            moves: false,
             zmtp_offers: Offers::default(),
             zmtp_publishers: false,
             zmtp_verbose: false,

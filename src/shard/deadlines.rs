@@ -3,7 +3,7 @@
 use super::base::Base;
 use super::kind::Kind;
 use super::relays::Relays;
-use super::session_state::Phase;
+use super::session_state::{Phase, SessionState, Transit};
 use super::silence::{Sign, Silence};
 use super::zmtp;
 use crate::error::ErrorCode;
@@ -33,7 +33,8 @@ impl Deadlines {
 
 fn check(base: &mut Base, relays: &Relays, id: SessionId) {
     let now = base.clock.now();
-    let Some(session) = base.sessions.get(id).filter(|session| !session.kind.is_local()) else { return };
+    let is_looked_at = |session: &&SessionState| !session.kind.is_local() && session.transit.is_connected();
+    let Some(session) = base.sessions.get(id).filter(is_looked_at) else { return };
     if base.unfinished.is_in_the_way(session, now) {
         return base.end(
             id,
@@ -67,7 +68,8 @@ fn check_silence(base: &mut Base, relays: &Relays, id: SessionId) {
     let sign = session.kind.judge(Silence {
         now,
         silent: now.saturating_since(session.heard),
-        is_held: session.held_by > 0,
+        // One that is about to leave is not read either.
+        is_held: session.held_by > 0 || session.transit == Transit::Leaving,
         is_fed: !session.egress.is_empty(),
         heartbeat,
     });

@@ -11,11 +11,11 @@ use super::origin::Origin;
 use super::password_check::LoginVerdict;
 use super::publish::publish;
 use super::session_state::Phase;
-use super::state::Shard;
+use super::state::{Shard, tell_place};
 use super::successors::Predecessor;
 use super::{publishers, relays, zmtp};
 use crate::auth::{Action, Proof, Secret};
-use crate::carrier::{LinkItem, ShardItem};
+use crate::carrier::{LinkItem, MoveItem, ShardItem};
 use crate::error::ErrorCode;
 use crate::fanout::{Batch, Messages};
 use crate::ids::{Neighbour, RequestId, SessionId, SessionNumber, SubscriberId};
@@ -334,8 +334,13 @@ impl Shard {
                 demand.seen_by(from, seq);
                 self.joins.on_confirmed(base, demand);
                 self.succession.on_confirmed(base, demand);
+                self.moves.on_confirmed(base, demand);
             }
             LinkItem::Fence { seq } => base.tell_seen(from, seq),
+            LinkItem::Cut(cut) => {
+                self.moves.on_cut(base, (&mut self.membership, demand), (from, &cut));
+                note_arrivals(self);
+            }
             LinkItem::LastBatch => {
                 base.links.end(from);
                 base.farewell_when_drained();
@@ -373,7 +378,23 @@ impl Shard {
                         let claim = (Predecessor { number, ticket }, (from, successor));
                         self.succession.end_predecessor(base, demand, claim);
                     }
+                    ShardItem::SucceedMoved { number, ticket, session, successor } => {
+                        let first = (from, Predecessor { number, ticket });
+                        self.succession.end_moved(base, demand, first, (session, successor));
+                    }
+                    ShardItem::MovedOn { number, ticket, successor } => {
+                        let claim = (Predecessor { number, ticket }, successor);
+                        self.succession.end_predecessor(base, demand, claim);
+                    }
                     ShardItem::Open { session } => self.succession.welcome(base, session),
+                    ShardItem::Move(MoveItem::Moved { number, to }) => self.succession.on_moved(number, to),
+                    ShardItem::Move(MoveItem::Strain(strain)) => {
+                        self.balance.note(from, strain, base.clock.now());
+                    }
+                    ShardItem::Move(item) => {
+                        self.moves.on_item(base, (&mut self.membership, demand), (from, item));
+                        note_arrivals(self);
+                    }
                 }
             }
         }
@@ -385,6 +406,15 @@ impl Shard {
         self.membership.withdraw(&mut self.base, &mut self.demand);
         let holds = self.base.links.outgoing(to.into()).take_released();
         self.base.release(&holds);
+    }
+}
+
+/// Tells the parts that it concerns of sessions that have arrived from other shards.
+fn note_arrivals(shard: &mut Shard) {
+    while let Some((number, place)) = shard.moves.next_settled() {
+        shard.balance.count_guest(number, true);
+        tell_place(&mut shard.base, &mut shard.succession, number, Some(place));
+        shard.watches.all_changed();
     }
 }
 

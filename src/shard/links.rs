@@ -44,6 +44,11 @@ impl Links {
         (0..neighbours).map(Neighbour).filter(move |neighbour| *neighbour != me)
     }
 
+    /// This value for each neighbour, by neighbour, and for this shard among them.
+    pub(super) fn of_each(&self, value: bool) -> Box<[bool]> {
+        vec![value; self.links.len()].into()
+    }
+
     /// The shard that a neighbour is, for what only shards say.
     pub(super) fn shard(&self, neighbour: Neighbour) -> ShardId {
         assert!(neighbour.0 < self.shards, "a carrier says this to nobody");

@@ -6,6 +6,7 @@ mod tests;
 
 use super::base::Base;
 use super::demand::{Demand, Told};
+use super::session_state::Transit;
 use super::subscriptions::{Changed, Subscriptions};
 use super::withdrawals::{Withdrawal, Withdrawals};
 use crate::error::ErrorCode;
@@ -172,7 +173,13 @@ impl Membership {
                 }
             }
         }
+        self.join_group(base, demand, id);
+    }
+
+    /// Brings a session to the group of its filters, from whatever group it is in.
+    pub(super) fn join_group(&mut self, base: &mut Base, demand: &mut Demand, id: SessionId) {
         let Some(session) = base.sessions.get(id) else { return };
+        let encoding = session.kind.encoding();
         let filters: Vec<Filter> = session.subscriptions.filters().keys().cloned().collect();
         base.turn.spend(filters.len());
         // The new group first, so that a filter that both have is not withdrawn in between.
@@ -184,6 +191,33 @@ impl Membership {
                 session.group = Some((group, place));
                 session.subscriptions.share(&self.fanout.groups().get(group).filters);
             }
+        }
+    }
+
+    /// Gives a session that moves a group of its own, which gets what comes from all neighbours (`hears`), or from none.
+    pub(super) fn set_apart(&mut self, base: &mut Base, demand: &mut Demand, (id, hears): (SessionId, bool)) {
+        let Some(session) = base.sessions.get(id) else { return };
+        let encoding = session.kind.encoding();
+        let filters: Vec<Filter> = session.subscriptions.filters().keys().cloned().collect();
+        if filters.is_empty() {
+            return;
+        }
+        let group = self.fanout.make_moving(encoding, base.links.of_each(hears));
+        // As in any other move from group to group: the new one first.
+        for filter in &filters {
+            self.file(base, demand, filter, (group, encoding));
+        }
+        self.leave_group(base, demand, id);
+        let place = self.fanout.add_member(group, id);
+        if let Some(session) = base.sessions.get_mut(id) {
+            session.group = Some((group, place));
+        }
+    }
+
+    /// From now on a session that moves gets here what comes from that neighbour, or no longer.
+    pub(super) fn set_hears(&mut self, base: &Base, id: SessionId, (from, hears): (Neighbour, bool)) {
+        if let Some((group, _)) = base.sessions.get(id).and_then(|session| session.group) {
+            self.fanout.set_hears(group, from, hears);
         }
     }
 
@@ -323,6 +357,10 @@ impl Membership {
             work += group.filters.len();
             for member in &group.members {
                 let Some(session) = base.sessions.get(*member) else { continue };
+                if session.transit == Transit::Arriving {
+                    // It is counted where it comes from.
+                    continue;
+                }
                 count += session.subscriptions.subscribers_of(&matching, &mut scratch);
                 work += matching.len();
             }

@@ -9,6 +9,7 @@
 //! | `state` | the shard: sessions that come and go, ticks, drain |
 //! | `input` | frames, requests and link items, in turns |
 //! | `flush` | what waits for a session, to whoever sends it |
+//! | `moving` | moves of sessions, to the pumps that have their connections |
 //!
 //! | base, which all parts share | owns |
 //! |---|---|
@@ -31,6 +32,7 @@
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
 //! | `deadlines` | the sweep over sessions |
 //! | `judgement` | what sessions and direct publishers go on with, while it is judged by new rules |
+//! | `moves`, `balance` | sessions that move from one shard to another, and when; in `run_delay`, whether this shard gets its core |
 //! | `publish` | HOT, no state: one batch to all that want it |
 //! | `zmtp` | no state: the words of ZeroMQ sockets |
 //!
@@ -48,6 +50,7 @@
 
 mod aftermath;
 mod audit;
+mod balance;
 mod base;
 mod begun;
 mod clock;
@@ -68,6 +71,8 @@ mod links;
 mod liveness;
 mod losses;
 mod membership;
+mod moves;
+mod moving;
 mod news;
 mod origin;
 mod outbox;
@@ -80,6 +85,7 @@ mod relays;
 mod rest;
 #[cfg(test)]
 mod rig;
+mod run_delay;
 mod session_state;
 mod session_table;
 mod silence;
@@ -101,6 +107,8 @@ pub use door::Door;
 pub use flush::{Visit, flush_all};
 pub use links::Links;
 pub use losses::{Loss, Losses};
+pub use moves::Parting;
+pub use moving::Moving;
 pub use outbox::{Dial, Outbox};
 pub use password_check::{LoginVerdict, PasswordCheck};
 pub use session_state::Phase;

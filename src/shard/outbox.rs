@@ -23,6 +23,10 @@ pub struct Outbox {
     pub forget: Vec<SessionId>,
     /// Publishers that may be read again.
     pub resumed: Vec<SessionId>,
+    /// Sessions whose pump is to ask for its next step, because they move or stay.
+    pub called: Vec<SessionId>,
+    /// Sessions that have arrived from other shards: their connections follow.
+    pub arrived: Vec<SessionId>,
     /// Neighbours with items waiting for their link.
     pub links: Vec<Neighbour>,
     /// Messages that were passed over for their length: of whom, and how many bytes at the least. To be logged.

@@ -118,9 +118,11 @@ fn publish_here(
     (origin, audience): (Origin, Audience),
 ) {
     let (mut cutter, mut chunks) = (Cutter::new(bytes, messages, deliveries), fanout.memory_of_chunks());
+    let from = origin.neighbour(base.id);
     for to in &deliveries.groups {
-        let Group { encoding, members, .. } = fanout.groups().get(to.group);
-        if !audience.has(*encoding) {
+        let group = fanout.groups().get(to.group);
+        let Group { encoding, members, .. } = group;
+        if !audience.has(*encoding) || !group.hears(from) {
             continue;
         }
         let untold = cutter.cut(to, *encoding, &mut chunks).saturating_mul(members.len() as u64);
@@ -202,7 +204,7 @@ impl Short<'_> {
     }
 }
 
-fn drop_reason(policy: OverflowPolicy) -> DropReason {
+pub(super) fn drop_reason(policy: OverflowPolicy) -> DropReason {
     match policy {
         OverflowPolicy::DropOldest => DropReason::DropOldest,
         OverflowPolicy::DropNewest => DropReason::DropNewest,

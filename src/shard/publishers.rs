@@ -212,6 +212,10 @@ impl Publishers {
     }
 
     fn ask(&mut self, base: &mut Base, session: SessionId, ask: RegistryAsk) -> Served {
+        if let Some(session) = base.sessions.get_mut(session) {
+            // Answers come to its place on this shard.
+            session.is_bound = true;
+        }
         if base.id == REGISTRY_SHARD {
             return self.on_ask(base, (base.id, session), ask);
         }

@@ -14,7 +14,7 @@ use crate::auth::Identity;
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
-use crate::ids::{GroupId, RequestId};
+use crate::ids::{GroupId, RequestId, SessionId, SessionNumber, ShardId};
 use crate::wire::Features;
 
 /// The phase of a session.
@@ -30,6 +30,27 @@ pub enum Phase {
     Closing,
     /// Its farewell is flushed and our side is shut; its end is awaited.
     Shut,
+}
+
+/// The part of a session in a move from one shard to another.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Transit {
+    /// None: it is here.
+    #[default]
+    Here,
+    /// It is about to leave: nothing is read from it.
+    Leaving,
+    /// It is about to come, and has no connection here yet: what is for it waits.
+    Arriving,
+    /// It has come, and its connection is still on its way.
+    Unconnected,
+}
+
+impl Transit {
+    /// True if its connection is here.
+    pub(super) fn is_connected(self) -> bool {
+        matches!(self, Transit::Here | Transit::Leaving)
+    }
 }
 
 /// One connection's state. Small while it is idle: what is rare is boxed or empty.
@@ -57,6 +78,12 @@ pub(super) struct SessionState {
     pub(super) joining: u32,
     /// The egress group and the place in it.
     pub(super) group: Option<(GroupId, usize)>,
+    /// Its part in a move.
+    pub(super) transit: Transit,
+    /// It cannot move: somebody knows it by its place here, or its connection belongs to this executor.
+    pub(super) is_bound: bool,
+    /// Its number, if that is of another shard, or of another place here: it came there first.
+    pub(super) first_number: Option<SessionNumber>,
     /// When something last came, by the last tick.
     pub(super) heard: MonotonicNs,
     /// When this phase must be over (`Greeting`, `Hello`, `Closing`, `Shut`: `None` there is the end of the drain), or the
@@ -103,6 +130,9 @@ impl SessionState {
             subscriptions: Subscriptions::default(),
             joining: 0,
             group: None,
+            transit: Transit::Here,
+            is_bound: false,
+            first_number: None,
             heard: now,
             deadline: Some(deadline),
             begun: Begun::at(now),
@@ -123,6 +153,11 @@ impl SessionState {
         self.phase = Phase::Hello;
         self.kind.on_greeted(features);
         self.egress.write_in(self.kind.encoding());
+    }
+
+    /// Its number, by which its client and the log know it. `id` is its place on `shard`.
+    pub(super) fn number(&self, id: SessionId, shard: ShardId) -> SessionNumber {
+        self.first_number.unwrap_or_else(|| id.number(shard))
     }
 
     /// True if frames are still taken from it.

@@ -7,7 +7,7 @@ use super::rest::Rest;
 use super::session_state::{Phase, SessionState};
 use crate::auth::Identity;
 use crate::fanout::{Batch, EgressQueue};
-use crate::ids::SessionId;
+use crate::ids::{SessionId, SessionNumber, ShardId};
 use crate::slack::give_back_slab;
 use crate::topic::Filter;
 
@@ -85,6 +85,11 @@ impl SessionTable {
     /// The peer of a session, while the session is there.
     pub fn identity_of(&self, id: SessionId) -> Option<&Identity> {
         self.get(id).map(|session| &session.identity)
+    }
+
+    /// The number of a session, by which its client and the log know it. `id` is, or was, its place on `shard`.
+    pub fn number_of(&self, id: SessionId, shard: ShardId) -> SessionNumber {
+        self.get(id).map_or_else(|| id.number(shard), |session| session.number(id, shard))
     }
 
     /// The name that the client of a session calls itself by, while the session is there.

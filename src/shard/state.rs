@@ -6,6 +6,7 @@ use std::sync::Arc;
 use corecast_executors::MonotonicNs;
 
 use super::aftermath::Aftermath;
+use super::balance::Balance;
 use super::base::Base;
 use super::closed::Closed;
 use super::config::ShardConfig;
@@ -17,6 +18,7 @@ use super::judgement::Judgement;
 use super::kind::Kind;
 use super::links::Links;
 use super::membership::Membership;
+use super::moves::Moves;
 use super::origin::Origin;
 use super::outbox::Outbox;
 use super::publishers::Publishers;
@@ -28,9 +30,9 @@ use super::upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Identity, Permissions, Proof};
-use crate::carrier::LinkItem;
+use crate::carrier::{LinkItem, MoveItem, ShardItem};
 use crate::error::ErrorCode;
-use crate::ids::{PublisherId, SessionId, ShardId};
+use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::limits::{HANDSHAKE_DEADLINE, REFUSALS_PER_SHARD_MAX};
 use crate::telemetry::{CloseReason, DropReason, ShardCounters};
 use crate::wire::{Features, Partial, greeting};
@@ -71,6 +73,8 @@ pub struct Shard {
     pub(super) watches: Watches,
     pub(super) publishers: Publishers,
     pub(super) succession: Succession,
+    pub(super) moves: Moves,
+    pub(super) balance: Balance,
     deadlines: Deadlines,
     judgement: Judgement,
 }
@@ -87,6 +91,8 @@ impl Shard {
             watches: Watches::default(),
             publishers: Publishers::new(id, shards, config.direct.is_none().then_some(config.lease)),
             succession: Succession::default(),
+            moves: Moves::default(),
+            balance: Balance::among(shards),
             deadlines: Deadlines::default(),
             judgement: Judgement::default(),
             base: Base::new(id, config, now),
@@ -227,19 +233,18 @@ impl Shard {
         self.base.depart(id);
         self.base.forget_unfinished(id);
         self.settle();
-        let mut session = self.base.sessions.remove(id)?;
-        let (sent, unsent) = session.egress.abandon();
-        self.base.count_sent(sent);
-        self.base.counters.drops[DropReason::Draining] += unsent;
-        self.base.counters.sessions -= 1;
-        self.demand.relays.on_closed(&self.base, &session);
-        self.succession.succeed(&mut self.base, &mut self.demand, &mut session);
+        let (session, unsent) = take_out(self, id)?;
+        if let Some(number) = session.first_number {
+            self.balance.count_guest(number, false);
+            tell_place(&mut self.base, &mut self.succession, number, None);
+        }
         let reason = match session.closing {
             Some(code) => CloseReason::Code(code),
             None => failed.unwrap_or(CloseReason::PeerClosed),
         };
         self.base.counters.closes[reason] += 1;
-        Some(Closed { reason, identity: session.identity, client: session.client, unsent })
+        let number = session.number(id, self.base.id);
+        Some(Closed { number, reason, identity: session.identity, client: session.client, unsent })
     }
 
     /// Tells the parts what an event has left for them, before anything else happens.
@@ -265,6 +270,9 @@ impl Shard {
             }
             demand.upstream.forget(id);
             self.watches.leave(base, id);
+            if self.moves.forget(base, id) {
+                take_out(self, id);
+            }
         }
     }
 
@@ -297,6 +305,7 @@ impl Shard {
         let looks = self.membership.fanout_mut().forget_unused(ticks);
         self.base.turn.spend(looks);
         self.deadlines.sweep(&mut self.base, &self.demand.relays, ticks);
+        self.balance.on_tick(&mut self.base, &mut self.moves);
         self.settle();
     }
 
@@ -331,6 +340,7 @@ impl Shard {
             return;
         }
         self.base.draining = true;
+        self.moves.on_drain(&mut self.base);
         for neighbour in self.base.links.neighbours() {
             self.base.send_link(neighbour, LinkItem::LastBatch);
         }
@@ -351,6 +361,35 @@ impl Shard {
     pub fn audit(&self) {
         self.base.audit();
         self.membership.audit(&self.base, &self.demand);
+        self.moves.audit(&self.base);
         assert_eq!(self.watches.own_count(), self.base.sessions.watches(), "watches are their sessions'");
+    }
+}
+
+/// Takes a session out that every part has forgotten. Returns it, with the number of messages that waited for it.
+pub(super) fn take_out(shard: &mut Shard, id: SessionId) -> Option<(SessionState, u64)> {
+    let Shard { base, demand, succession, .. } = shard;
+    let mut session = base.sessions.remove(id)?;
+    let (sent, unsent) = session.egress.abandon();
+    base.count_sent(sent);
+    base.counters.drops[DropReason::Draining] += unsent;
+    base.counters.sessions -= 1;
+    demand.relays.on_closed(base, &session);
+    succession.succeed(base, demand, &mut session);
+    Some((session, unsent))
+}
+
+/// Tells the shard where a session came first where it is now, or that it has ended.
+pub(super) fn tell_place(
+    base: &mut Base,
+    succession: &mut Succession,
+    number: SessionNumber,
+    place: Option<SessionId>,
+) {
+    let to = place.map(|place| (base.id, place));
+    if number.shard() == base.id {
+        succession.on_moved(number, to);
+    } else {
+        base.send_shard(number.shard(), ShardItem::Move(MoveItem::Moved { number, to }));
     }
 }

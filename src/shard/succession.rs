@@ -4,6 +4,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
+use ahash::AHashMap;
 use tracing::debug;
 
 use super::base::Base;
@@ -22,13 +23,23 @@ use crate::wire::Frame;
 pub(super) struct Succession {
     /// Tickets tell a client's own sessions from those of others: keyed by secrets of this shard, drawn when it starts.
     tickets: RandomState,
-    /// Sessions of other shards whose predecessors have ended here, until all that those said has reached every shard.
-    fenced: Unconfirmed<(ShardId, SessionId)>,
+    /// Sessions whose predecessors are over here, until all that those said has reached every shard.
+    fenced: Unconfirmed<Fenced>,
+    /// Sessions that came here first and have moved: where they are.
+    moved: AHashMap<SessionNumber, (ShardId, SessionId)>,
+}
+
+/// A session whose predecessor is over here.
+enum Fenced {
+    /// It may open.
+    Open(ShardId, SessionId),
+    /// Its predecessor has moved on: the shard where that came first knows where.
+    MovedOn(ShardId, Predecessor, (ShardId, SessionId)),
 }
 
 impl Succession {
     /// The ticket of a session; never 0, which stands for none.
-    fn ticket(&self, number: SessionNumber) -> u64 {
+    pub(super) fn ticket(&self, number: SessionNumber) -> u64 {
         self.tickets.hash_one(number.0).max(1)
     }
 
@@ -94,9 +105,57 @@ impl Succession {
         if ticket != self.ticket(number) {
             return self.let_open(base, successor);
         }
+        let there = match self.moved.get(&number) {
+            Some((shard, session)) if *shard != base.id => {
+                let item = ShardItem::SucceedMoved { number, ticket, session: *session, successor };
+                return base.send_shard(*shard, item);
+            }
+            Some((_, session)) => Some(*session),
+            None => {
+                let slot = usize::try_from(number.slot()).unwrap_or(usize::MAX);
+                base.sessions.in_slot(slot).filter(|id| id.number(base.id) == number)
+            }
+        };
+        self.end_session(base, demand, (there, successor));
+    }
+
+    /// The same for a session that has moved here, or did and has moved on.
+    pub(super) fn end_moved(
+        &mut self,
+        base: &mut Base,
+        demand: &mut Demand,
+        (first, predecessor): (ShardId, Predecessor),
+        (session, successor): (SessionId, (ShardId, SessionId)),
+    ) {
+        if base.sessions.phase(session).is_some() {
+            return self.end_session(base, demand, (Some(session), successor));
+        }
+        demand.ask_for_arrival(base);
+        self.fenced.add(demand.changes(), Fenced::MovedOn(first, predecessor, successor));
+        self.on_confirmed(base, demand);
+    }
+
+    /// A session that came here first has moved, or has ended.
+    pub(super) fn on_moved(&mut self, number: SessionNumber, to: Option<(ShardId, SessionId)>) {
+        match to {
+            Some(place) => _ = self.moved.insert(number, place),
+            None => _ = self.moved.remove(&number),
+        }
+    }
+
+    /// The number of sessions that came here first and are elsewhere, for tests.
+    #[cfg(test)]
+    pub(super) fn moved(&self) -> usize {
+        self.moved.len()
+    }
+
+    fn end_session(
+        &mut self,
+        base: &mut Base,
+        demand: &mut Demand,
+        (there, successor): (Option<SessionId>, (ShardId, SessionId)),
+    ) {
         let until = base.clock.now() + LINGER;
-        let slot = usize::try_from(number.slot()).unwrap_or(usize::MAX);
-        let there = base.sessions.in_slot(slot).filter(|id| id.number(base.id) == number);
         let open =
             there.filter(|id| (base.id, *id) != successor && base.sessions.phase(*id) == Some(Phase::Open));
         let Some(id) = open else { return self.let_open_in_order(base, demand, successor) };
@@ -124,14 +183,19 @@ impl Succession {
             return self.welcome(base, session);
         }
         demand.ask_for_arrival(base);
-        self.fenced.add(demand.changes(), successor);
+        self.fenced.add(demand.changes(), Fenced::Open(shard, session));
         self.on_confirmed(base, demand);
     }
 
     /// Neighbours have confirmed something: sessions that wait for nothing more may open.
     pub(super) fn on_confirmed(&mut self, base: &mut Base, demand: &Demand) {
-        while let Some(successor) = self.fenced.pop(demand.changes()) {
-            self.let_open(base, successor);
+        while let Some(fenced) = self.fenced.pop(demand.changes()) {
+            match fenced {
+                Fenced::Open(shard, session) => self.let_open(base, (shard, session)),
+                Fenced::MovedOn(first, Predecessor { number, ticket }, successor) => {
+                    base.send_shard(first, ShardItem::MovedOn { number, ticket, successor });
+                }
+            }
         }
     }
 

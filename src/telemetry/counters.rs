@@ -140,6 +140,10 @@ list! {
     Counter link_held: u64, "corecast_link_held_total", Count;
     /// Duration of a turn of reading and routing; shards count it in microseconds.
     Histogram turn_us: Log2Histogram, "corecast_turn_seconds", Seconds;
+    /// 1 while something else has this shard's core for most of the time that it could run, else 0.
+    Gauge starved: u64, "corecast_starved", Count;
+    /// Sessions that came from a shard that did not get its core, or returned to it.
+    Counter sessions_moved: u64, "corecast_sessions_moved_total", Count;
     /// Ticks received: about 100 a second for a busy shard, 12 for one that rests.
     Counter ticks: u64, "corecast_ticks_total", Count;
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use corecast_executors::{OpenFilesRoom, ReadySocket};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, TcpKeepalive};
 
 use super::stream::{Stream, StreamKind};
 use super::tls::TlsServer;
@@ -108,7 +108,7 @@ impl AcceptQueue {
     }
 }
 
-/// A connection that no executor has taken yet, and on which nothing was sent.
+/// A connection that no executor has: one that was just accepted, or one that moves from an executor to another.
 #[derive(Debug)]
 pub struct Accepted {
     fd: OwnedFd,
@@ -117,6 +117,22 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    /// A connection that its executor lets go, for another one. Nobody waits for it any more.
+    ///
+    /// # Panics
+    /// If it cannot move ([`Stream::can_move`]).
+    pub fn again(stream: Stream) -> Self {
+        let fd = match stream {
+            Stream::Plain(socket) => socket.into_fd(),
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => unreachable!("an encrypted stream belongs to its executor"),
+            #[cfg(test)]
+            Stream::Sealed(_) => unreachable!("a sealed stream belongs to its executor"),
+        };
+        let is_tcp = SockRef::from(&fd).domain().is_ok_and(|domain| domain != Domain::UNIX);
+        Accepted { fd, is_tcp, kind: StreamKind::Plain }
+    }
+
     /// Makes the kernel probe the peer's host after this much silence.
     pub fn keep_alive(&self, silence: Duration) {
         if self.is_tcp {

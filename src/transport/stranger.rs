@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -16,9 +17,22 @@ pub(crate) struct Stranger(Socket);
 impl Stranger {
     /// Connects to an endpoint that is written as an address.
     pub(crate) fn connect(endpoint: &Endpoint) -> Self {
+        Self::connect_with(endpoint, |_| {})
+    }
+
+    /// The same, with a receive buffer of about so many bytes, and not waiting for words any longer than this.
+    pub(crate) fn connect_narrow(endpoint: &Endpoint, buffer_bytes: usize, patience: Duration) -> Self {
+        Self::connect_with(endpoint, |socket| {
+            socket.set_recv_buffer_size(buffer_bytes).expect("a size that the kernel takes");
+            socket.set_read_timeout(Some(patience)).expect("a time that the kernel takes");
+        })
+    }
+
+    fn connect_with(endpoint: &Endpoint, set_up: impl FnOnce(&Socket)) -> Self {
         let addresses = futures_lite::future::block_on(endpoint.connect_addresses()).expect("an address");
         let address = addresses[0].sock();
         let socket = Socket::new(address.domain(), Type::STREAM, None).expect("a socket");
+        set_up(&socket);
         socket.connect(address).expect("it is listened on");
         Stranger(socket)
     }
@@ -40,6 +54,11 @@ impl Stranger {
     /// Waits for so many bytes, and takes them.
     pub(crate) fn hear(&mut self, bytes: usize) {
         self.0.read_exact(&mut vec![0; bytes]).expect("as many words");
+    }
+
+    /// Waits for some words, and takes all that there are, up to as many as these.
+    pub(crate) fn hear_some(&mut self, words: &mut [u8]) -> usize {
+        self.0.read(words).expect("more words")
     }
 
     /// Waits until the other end has ended the connection, in order or not.

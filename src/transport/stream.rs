@@ -131,6 +131,43 @@ impl Stream {
         }
     }
 
+    /// The same, until `is_called`. Who makes that true says so by [`Stream::call`]; only a stream that [`Stream::can_move`]
+    /// hears it while it waits.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub async fn readable_or(&self, is_called: impl Fn() -> bool) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.readable_or(is_called).await,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.readable().await,
+            #[cfg(test)]
+            Stream::Sealed(sealed) => sealed.readable().await,
+        }
+    }
+
+    /// Ends the wait of the task that waits to read.
+    pub fn call(&self) {
+        match self {
+            Stream::Plain(socket) => socket.interrupt(),
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => {}
+            #[cfg(test)]
+            Stream::Sealed(_) => {}
+        }
+    }
+
+    /// True if another executor can take the stream over: all of its state is in the kernel.
+    pub fn can_move(&self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => false,
+            #[cfg(test)]
+            Stream::Sealed(_) => false,
+        }
+    }
+
     /// Waits until there is room to send, or an error.
     ///
     /// # Errors

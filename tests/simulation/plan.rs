@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     /// The number, of 1,000 steps, that change the rules of what clients may do, unless it is calm: whoever does what the
     /// rules forbid is thrown out.
     pub(crate) rule_changes: u32,
+    /// The number, of 1,000 steps, that begin to move sessions from one shard to another.
+    pub(crate) moves: u32,
     /// It ends with a drain, not with everybody leaving.
     pub(crate) drains: bool,
 }
@@ -87,6 +89,7 @@ impl Plan {
         // In half of the worlds a batch is cut wherever something new comes.
         let mut turns = fastrand::Rng::with_seed(seed ^ 0x7475_726e);
         let turn_steps_max = if turns.bool() { TURN_STEPS_MAX } else { turns.usize(1..60) };
+        let mut moves = fastrand::Rng::with_seed(seed ^ 0x706c_6163);
         let mut rules = fastrand::Rng::with_seed(seed ^ 0x7275_6c65);
         Plan {
             seed,
@@ -96,6 +99,7 @@ impl Plan {
                 overflow,
                 epoch: seed,
                 turn_steps_max,
+                moves: true,
                 ..ShardConfig::default()
             },
             link_items: rng.usize(1..12),
@@ -109,6 +113,7 @@ impl Plan {
             calm: rng.bool(),
             tells_gaps: rng.u8(0..4) == 0,
             rule_changes: [0, 2, 10][rules.usize(..3)],
+            moves: [0, 5, 50][moves.usize(..3)],
             drains: rng.bool(),
         }
     }

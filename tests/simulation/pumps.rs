@@ -8,7 +8,7 @@ use corecast::internals::broker::ingest;
 use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{Neighbour, SessionId, ShardId};
 use corecast::internals::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
-use corecast::internals::shard::{Phase, Shard, Visit};
+use corecast::internals::shard::{Moving, Parting, Phase, Shard, Visit};
 use corecast::internals::telemetry::CloseReason;
 use corecast::internals::wire::{Reader, Slab, Span};
 
@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) heard: u64,
     /// A flush waits for the kernel to take more.
     pub(crate) flush_waits: bool,
+    /// Its session has left its shard and is on its way to this one: nothing is read or sent.
+    pub(crate) moves: bool,
     /// Our side is shut: the client will see the end.
     pub(crate) is_shut: bool,
     /// To be ended, whatever is under way.
@@ -67,6 +69,7 @@ impl Connection {
             reader: Reader::default(),
             heard: 0,
             flush_waits: false,
+            moves: false,
             is_shut: false,
             is_aborted: false,
             has_ended: false,
@@ -80,14 +83,14 @@ impl World {
         let connection = &mut self.connections[client];
         let id = connection.session;
         let host = &mut self.hosts[connection.shard];
-        if connection.has_ended {
+        if connection.has_ended || connection.moves {
             return false;
         }
         if connection.is_aborted {
             self.end(client, false);
             return true;
         }
-        if host.shard.sessions().is_held(id) {
+        if host.shard.sessions().is_held(id) || Moving::of(&mut host.shard).departure(id) != Parting::Stays {
             return false;
         }
         let said = &mut self.clients[client].to_broker;
@@ -133,6 +136,32 @@ impl World {
         self.oracle.ledger.sessions[client].left = true;
     }
 
+    /// A session that can leave does, or one that has left and arrived is read and sent to again. `false`: there is nothing
+    /// to do.
+    pub(crate) fn go_on_moving(&mut self, client: usize) -> bool {
+        let connection = &mut self.connections[client];
+        if connection.has_ended {
+            return false;
+        }
+        let (shard, id) = (connection.shard, connection.session);
+        let mut moving = Moving::of(&mut self.hosts[shard].shard);
+        if connection.moves {
+            if !moving.has_arrived(id) {
+                return false;
+            }
+            moving.connect(id);
+            connection.moves = false;
+            self.by_session.insert((shard, id), client);
+            self.moved += 1;
+            return true;
+        }
+        let Some((to, place)) = moving.leave(id) else { return false };
+        self.by_session.remove(&(shard, id));
+        (connection.shard, connection.session) = (usize::from(to.0), place);
+        (connection.moves, connection.flush_waits) = (true, false);
+        true
+    }
+
     /// One turn of doing what a shard left to be done; `true` if there is more.
     pub(crate) fn settle_turn(&mut self, shard: usize) -> bool {
         self.send_links(shard);
@@ -156,7 +185,8 @@ impl World {
     /// The kernel takes more for a client, if a flush waits for that. `false`: none did, or there is no room.
     pub(crate) fn writable(&mut self, client: usize) -> bool {
         let room = self.clients[client].from_broker.len() < self.plan.kernel_bytes;
-        let waits = self.connections[client].flush_waits && !self.connections[client].has_ended;
+        let connection = &self.connections[client];
+        let waits = connection.flush_waits && !connection.has_ended && !connection.moves;
         if !waits || !room {
             return false;
         }
@@ -188,6 +218,9 @@ impl World {
         let outbox = &mut self.hosts[shard].shard.outbox();
         let (shut, abort) = (std::mem::take(&mut outbox.shut), std::mem::take(&mut outbox.abort));
         outbox.resumed.clear();
+        // Pumps ask for themselves, sooner or later.
+        outbox.called.clear();
+        outbox.arrived.clear();
         for id in shut {
             if let Some(client) = self.by_session.get(&(shard, id)) {
                 self.connections[*client].is_shut = true;

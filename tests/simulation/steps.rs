@@ -9,7 +9,8 @@ use crate::rules::Part;
 use crate::violation::Checked;
 use crate::world::{CLIENTS_MAX, World};
 use corecast::OverflowPolicy;
-use corecast::internals::shard::Door;
+use corecast::internals::ids::ShardId;
+use corecast::internals::shard::{Door, Moving};
 use corecast::internals::wire::run::{RunBytes, RunMessage};
 use corecast::internals::wire::{Features, Frame};
 
@@ -32,6 +33,7 @@ impl World {
     pub(crate) fn step(&mut self) -> Checked {
         self.oracle.ledger.step += 1;
         self.rules_step();
+        self.moves_step();
         match self.rng.u32(0..1_000) {
             0..250 => self.publish(),
             250..450 => self.somebody_is_read(),
@@ -70,6 +72,21 @@ impl World {
         } else if rng.u8(0..8) == 0 {
             let shard = rng.usize(..self.hosts.len());
             self.follow_rules(shard);
+        }
+    }
+
+    /// Some sessions begin to move to another shard, or one goes on with its move; mostly neither.
+    fn moves_step(&mut self) {
+        let (rng, shards) = (&mut self.moves_rng, self.hosts.len());
+        if rng.u32(0..1_000) < self.plan.moves && shards > 1 {
+            let from = rng.usize(..shards);
+            let to = (from + rng.usize(1..shards)) % shards;
+            let to = ShardId(u16::try_from(to).expect("few shards"));
+            Moving::of(&mut self.hosts[from].shard).begin(to);
+        }
+        if rng.u8(0..4) == 0 && !self.connections.is_empty() {
+            let client = rng.usize(..self.connections.len());
+            self.go_on_moving(client);
         }
     }
 
@@ -187,7 +204,7 @@ impl World {
         };
         let client = self.clients.len();
         // Peers of version 1 stand beside those that take runs.
-        let features = [Features::NONE, Features::OURS][self.rng.usize(..2)];
+        let features = [Features::NONE, Features::RUNS][self.rng.usize(..2)];
         self.clients.push(Client::offering(features));
         self.connections.push(Connection::new(shard, session));
         self.by_session.insert((shard, session), client);
@@ -277,7 +294,7 @@ impl World {
             return;
         }
         let Some(client) = self.any_speaker().filter(|_| !self.plan.calm) else { return };
-        if self.rng.bool() {
+        if self.rng.bool() || self.connections[client].moves {
             self.leave(client);
         } else {
             self.end(client, true);

@@ -40,6 +40,10 @@ pub(crate) struct World {
     pub(crate) by_session: HashMap<(usize, SessionId), usize>,
     pub(crate) oracle: Oracle,
     pub(crate) fault: Armed,
+    /// For the moves of sessions.
+    pub(crate) moves_rng: fastrand::Rng,
+    /// Sessions that have moved to another shard.
+    pub(crate) moved: u64,
 }
 
 /// The events of a run, or of many.
@@ -54,6 +58,8 @@ pub(crate) struct Summary {
     gaps_told: u64,
     joined: u64,
     held: u64,
+    /// Sessions that have moved to another shard.
+    moved: u64,
     closes: Vec<(&'static str, u64)>,
     rests: u64,
 }
@@ -73,6 +79,8 @@ impl World {
             links: (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect(),
             fault: Armed::new(fault, rng.u32(0..30)),
             rng,
+            moves_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6d6f_7665),
+            moved: 0,
             rules_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6368_616e),
             now,
             connections: Vec::new(),
@@ -202,6 +210,7 @@ impl World {
             self.audit(shard)?;
         }
         for client in 0..self.clients.len() {
+            moved |= self.go_on_moving(client);
             moved |= self.writable(client);
             moved |= self.client_reads(client, usize::MAX)?;
             moved |= self.read_turn(client, self.plan.read_bytes);
@@ -279,6 +288,7 @@ impl World {
             gaps_told: self.oracle.notices,
             joined: self.oracle.joined,
             held: sum(|c| c.link_held),
+            moved: self.moved,
             closes: closes.collect(),
             rests: self.oracle.ledger.epoch,
         })
@@ -304,6 +314,7 @@ impl Summary {
         self.gaps_told += other.gaps_told;
         self.joined += other.joined;
         self.held += other.held;
+        self.moved += other.moved;
         add_each(&mut self.closes, &other.closes);
         self.rests += other.rests;
     }
@@ -313,7 +324,7 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
-        assert!(self.joined > 1_000, "{self:?}");
+        assert!(self.joined > 1_000 && self.moved > 1_000, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
         let refused = self.closes.iter().find(|(label, _)| *label == "not_permitted");
         assert!(refused.is_some_and(|(_, count)| *count > 1_000), "{self:?}");

@@ -18,6 +18,8 @@ use crate::transport::{
 use crate::wire::greeting::{self, GREETING_BYTES};
 use crate::wire::{Frame, encode, split};
 
+mod moves;
+
 /// Runs `body` beside the pumps of a shard, whose executor is idle in this way, and then the shard to its end.
 fn beside_a_shard<T: Send + 'static, F: Future<Output = T>>(
     idle: Idle,
@@ -122,7 +124,7 @@ fn a_stream_that_must_write_before_it_reads_is_served_like_any_other() {
     for (idle, pair) in ways() {
         let payloads = beside_a_shard(idle, move |runtime| async move {
             let (ours, theirs) = pair().unwrap();
-            runtime.placement.place();
+            runtime.placement.place(|_| false);
             assert!(adopt(&runtime, ours, Door::Native));
             // The broker greets at once; nothing is read before all is sent.
             theirs.readable().await.unwrap();

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use crate::limits::{EGRESS_ITEM_BYTES, JOINED_ANSWERS_BYTES_MAX};
 
 /// Frames that are not dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     bytes: Written,
     pub(crate) frames: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Written {
     /// Some short ones.
     Own(Vec<u8>),
@@ -40,6 +40,13 @@ impl Answer {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Written::Own(bytes) => bytes,
+            Written::Shared(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.bytes {
+            Written::Own(bytes) => bytes.into(),
             Written::Shared(bytes) => bytes,
         }
     }

@@ -58,10 +58,29 @@ impl EgressQueue {
                     self.uncount(&chunk);
                     dropped += self.push_singles(latest, &chunk);
                 }
-                other => self.items.push_back(other),
+                other => {
+                    if matches!(other, Item::Gap(_)) {
+                        latest.gap = Some(self.popped + self.items.len() as u64);
+                    }
+                    self.items.push_back(other);
+                }
             }
         }
         dropped
+    }
+
+    /// The gap to which is added what is missed, if it still waits.
+    pub(crate) fn gap_of_latest(&self) -> Option<usize> {
+        let gap = self.index_of(self.latest.as_ref()?.gap?)?;
+        (gap >= self.begun()).then_some(gap)
+    }
+
+    /// A gap has been put at the end.
+    pub(crate) fn note_last_gap(&mut self) {
+        let position = self.popped + self.items.len() as u64 - 1;
+        if let Some(latest) = &mut self.latest {
+            latest.gap = Some(position);
+        }
     }
 
     fn push_singles(&mut self, latest: &mut Latest, chunk: &Chunk) -> u64 {

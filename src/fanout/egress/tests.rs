@@ -1,5 +1,6 @@
 //! Tests of the egress queue: each policy with exact counts, and where a gap stands.
 
+mod packed;
 mod runs;
 
 use std::collections::BTreeMap;

@@ -26,6 +26,8 @@ pub(super) struct Heard {
 pub(super) struct Guest {
     pub(super) shard: usize,
     pub(super) session: SessionId,
+    /// Its session has left its shard and is on its way to this one.
+    pub(super) moves: bool,
     pub(super) reader: Reader,
     pub(super) client: Client,
     pub(super) heard: BTreeMap<String, Heard>,
@@ -46,6 +48,7 @@ impl Guest {
         Guest {
             shard,
             session,
+            moves: false,
             reader: Reader::default(),
             client,
             heard: BTreeMap::new(),

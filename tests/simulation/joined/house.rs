@@ -8,7 +8,7 @@ use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
 use corecast::internals::carrier::{Joint, JointConfig, LinkItem};
 use corecast::internals::ids::{Neighbour, ShardId};
-use corecast::internals::shard::{Door, Shard, ShardConfig, Visit};
+use corecast::internals::shard::{Door, Moving, Parting, Shard, ShardConfig, Visit};
 use corecast::internals::wire::{Slab, Span};
 use corecast_executors::MonotonicNs;
 
@@ -36,7 +36,7 @@ fn shard_id(shard: usize) -> ShardId {
 
 impl House {
     pub(super) fn new(config: &ShardConfig, joint: JointConfig, room: usize, now: MonotonicNs) -> House {
-        let config = ShardConfig { carriers: 1, ..config.clone() };
+        let config = ShardConfig { carriers: 1, moves: true, ..config.clone() };
         let neighbours = config.shards + 1;
         House {
             shards: (0..config.shards).map(|id| Shard::new(shard_id(id), config.clone(), now)).collect(),
@@ -61,7 +61,8 @@ impl House {
         let guest = &mut self.guests[guest];
         let shard = &mut self.shards[guest.shard];
         let said = &mut guest.client.to_broker;
-        if said.is_empty() || shard.sessions().is_held(guest.session) {
+        let stays = Moving::of(shard).departure(guest.session) == Parting::Stays;
+        if said.is_empty() || guest.moves || !stays || shard.sessions().is_held(guest.session) {
             return false;
         }
         let space = guest.reader.space(&mut self.slab);
@@ -80,6 +81,9 @@ impl House {
     /// Sends a client what the kernel has room for. `false`: nothing, or there is no room.
     pub(super) fn flush(&mut self, guest: usize) -> bool {
         let guest = &mut self.guests[guest];
+        if guest.moves {
+            return false;
+        }
         let kernel = &mut guest.client.from_broker;
         let mut sent = 0;
         let flushed = self.shards[guest.shard].flush(guest.session, |parts| {
@@ -96,6 +100,27 @@ impl House {
             dirty.retain(|id| *id != session);
         }
         sent > 0
+    }
+
+    /// Sessions of a shard begin to move to another.
+    pub(super) fn begin_to_move(&mut self, from: usize, to: usize) {
+        Moving::of(&mut self.shards[from]).begin(shard_id(to));
+    }
+
+    /// A session that can leave its shard does, or one that has arrived is connected. `false`: there is nothing to do.
+    pub(super) fn go_on_moving(&mut self, guest: usize) -> bool {
+        let guest = &mut self.guests[guest];
+        let mut moving = Moving::of(&mut self.shards[guest.shard]);
+        if guest.moves {
+            guest.moves = !moving.has_arrived(guest.session);
+            if !guest.moves {
+                moving.connect(guest.session);
+            }
+            return !guest.moves;
+        }
+        let Some((to, place)) = moving.leave(guest.session) else { return false };
+        (guest.shard, guest.session, guest.moves) = (usize::from(to.0), place, true);
+        true
     }
 
     /// The connection of a client ends.

@@ -144,6 +144,7 @@ impl Pair {
             }
         }
         for guest in 0..house.guests.len() {
+            moved |= house.go_on_moving(guest);
             moved |= house.read(guest, usize::MAX);
             moved |= house.flush(guest);
             moved |= !house.guests[guest].client.from_broker.is_empty();

@@ -112,6 +112,7 @@ fn run(seed: u64) -> (u64, u64) {
             85..90 => _ = pair.receive_parcel(side),
             90..96 => {
                 let guest = rng.usize(..pair.houses[side].guests.len());
+                pair.houses[side].go_on_moving(guest);
                 pair.houses[side].flush(guest);
                 pair.houses[side].guests[guest].read(rng.usize(1..2_000));
             }
@@ -121,6 +122,13 @@ fn run(seed: u64) -> (u64, u64) {
                 pair.guest(guests[side * 4 + 3]).ask(filter, wanted);
             }
             98 if rng.u8(0..8) == 0 => pair.cut(),
+            98 => {
+                let shards = setting.shards[side];
+                let (from, by) = (rng.usize(..shards), rng.usize(..shards));
+                if by > 0 {
+                    pair.houses[side].begin_to_move(from, (from + by) % shards);
+                }
+            }
             99 => pair.loopback.mend(),
             _ => {}
         }
