@@ -13,8 +13,10 @@ One topic that everybody wants:
   peers-64    flood of 64 bytes beside libzmq, nats, redis and bare loops; the last subscriber; memory
   peers-1k    flood of 1 KiB beside the best peer
   peers-16k   flood of 16 KiB beside the best peer
-  pace        20 messages/s beside the bare loop with one sending thread per shard of our broker: time and CPU
-  neighbour   20 messages/s beside the others, while another program takes one core and goes before all others there
+  pace        20 messages/s beside the bare loop with one sending thread per shard of our broker: time and CPU, and
+              sessions stay where they are
+  neighbour   20 messages/s beside the others, while another program takes one core and goes before all others there:
+              sessions leave it
   uds         as pace, over Unix sockets, and beside TCP
   shared      sessions per executor beside the best peer
   echo        one message at a time beside a bare connection
@@ -270,11 +272,13 @@ row_peers-16k() {
 row_pace() {
     want 'time to the last at 20/s, over the bare loop' ratio.floor.last_subscriber_us.median '<= 1.1'
     want 'CPU a delivery at 20/s, over the bare loop' ratio.floor.cpu_ns_per_delivery '<= 1.1'
+    want 'sessions that moved from shard to shard, without a neighbour' corecast.sessions_moved '== 0'
     measure pace peers --peers corecast,floor --floor-threads "$cores" --flood-messages 0 "${rounds[@]}" "${pace[@]}"
 }
 
 row_neighbour() {
     want 'beside a neighbour: time to the last at 20/s, over the best peer' ratio.best.last_subscriber_us.median '<= 1'
+    want 'sessions that moved from shard to shard' corecast.sessions_moved '>= 1'
     want 'lost' lost '== 0'
     measure neighbour peers --peers "corecast,$rivals,mosquitto" --neighbour "$last_core:-10" --flood-messages 0 \
         "${rounds[@]}" "${pace[@]}"

@@ -89,7 +89,8 @@ nobody has to drop any.
   lost, gaps_reported, wrong, deliveries, deliveries_expected
                                     over all peers and runs
   PEER.deliveries_per_s             of one peer: median of the rounds; also cpu_ns_per_delivery,
-  PEER.latency_us.median            cpu_ns_per_delivery_flood, rss_per_subscriber_bytes, lost and its like;
+  PEER.latency_us.median            cpu_ns_per_delivery_flood, rss_per_subscriber_bytes, lost and its like, and of our
+                                    broker sessions_moved, from shard to shard;
                                     latency_us, first_subscriber_us, last_subscriber_us with min, q1, median, q3,
                                     p99, p99_9, max, mean, stddev
   ratio.PEER.deliveries_per_s       ours (the first corecast of --peers) over theirs: median of the rounds' ratios;
@@ -305,6 +306,7 @@ fn plan(args: &PeersArgs) -> anyhow::Result<Contest> {
             transport: args.transport,
             cores: args.broker_cores.clone(),
             idle: args.broker_idle,
+            metrics: true,
             ..BrokerOptions::default()
         }),
         sessions: args.sessions,

@@ -20,6 +20,8 @@ const DELIVERIES: &str = "corecast_deliveries_total";
 const DROPS: &str = "corecast_drops_total";
 /// Subscriptions in force now: each subscriber of a run has one, on its own session or on a shared one.
 const SUBSCRIPTIONS: &str = "corecast_subscriptions";
+/// Sessions that have gone from shard to shard.
+const MOVED: &str = "corecast_sessions_moved_total";
 
 /// The figures on the page.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -28,6 +30,8 @@ pub struct Counters {
     pub shards: Vec<ShardRecord>,
     /// Messages that were not delivered, for whatever reason.
     pub drops: u64,
+    /// Sessions that have moved to another shard; absent if there is no page, or an earlier build's.
+    pub sessions_moved: Option<u64>,
 }
 
 impl Counters {
@@ -52,6 +56,7 @@ impl Counters {
             let Some((shard, value)) = shard_and_value(rest) else { continue };
             match name {
                 DROPS => counters.drops += value as u64,
+                MOVED => *counters.sessions_moved.get_or_insert(0) += value as u64,
                 DELIVERIES => counters.shard(shard).deliveries += value as u64,
                 SUBSCRIPTIONS => counters.shard(shard).sessions += value as u64,
                 _ => {}
@@ -101,11 +106,13 @@ mod tests {
                     corecast_deliveries_total{shard=\"0\"} 12\n\
                     corecast_subscriptions{shard=\"1\"} 3\n\
                     corecast_drops_total{reason=\"latest\",shard=\"9\"} 4\n\
+                    corecast_sessions_moved_total{shard=\"0\"} 2\n\
+                    corecast_sessions_moved_total{shard=\"1\"} 3\n\
                     corecast_deliveries_total{shard=\"99999999\"} 1\n\
                     nonsense{shard=\"1\"\n";
         let shards =
             vec![ShardRecord { sessions: 0, deliveries: 12 }, ShardRecord { sessions: 3, deliveries: 30 }];
-        assert_eq!(Counters::parse(page), Counters { shards, drops: 4 });
+        assert_eq!(Counters::parse(page), Counters { shards, drops: 4, sessions_moved: Some(5) });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::swarm::Common;
 use crate::swarm::publishers::{Publishers, PublishersConfig};
 use crate::swarm::reports::{Report, reports};
 use crate::swarm::slow::{SlowConfig, SlowSubscribers};
-use crate::swarm::subscribers::SubscribersConfig;
+use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
 use corecast::{Endpoint, OverflowPolicy, TlsClient};
 use corecast_executors::{Inbox, Link, MonotonicNs, PoolError, RecvTimeout};
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl<'a> Drive<'a> {
         let (link, mut inbox) = reports();
         progress.phase("connecting subscribers");
         let subscribers = match fleet {
-            Some(fleet) => Receivers::start_on(fleet, &common, shared(plan), &link)?,
+            Some(fleet) => fleet.start(&common, shared(plan), &link).map(Receivers::Elsewhere)?,
             None => start_subscribers(plan, &common, link.clone())?,
         };
         wait_until_ready(&mut inbox, subscribers.executors(), plan.timeout, interrupt)?;
@@ -217,7 +217,7 @@ fn start_subscribers(plan: &Plan, common: &Common, link: Link<Report>) -> Result
         keep_samples: plan.keep_samples,
         clock_ahead_ns: 0,
     };
-    Receivers::start(config, link)
+    Subscribers::start(config, link).map(Receivers::Here)
 }
 
 fn start_slow(

@@ -2,15 +2,12 @@
 //! are asked for the same things, and answer on the same channel.
 
 use super::error::DriveError;
-use crate::host::fleet::{Fleet, FleetError, FleetSwarm, Shared};
+use crate::host::fleet::FleetSwarm;
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::record::HostRecord;
-use crate::swarm::Common;
 use crate::swarm::raw::subscribers::RawSubscribers;
-use crate::swarm::reports::Report;
-use crate::swarm::subscribers::{Subscribers, SubscribersConfig};
-use corecast_executors::{Link, PoolError};
+use crate::swarm::subscribers::Subscribers;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,21 +29,6 @@ pub(crate) enum Receivers {
 }
 
 impl Receivers {
-    /// Starts them here.
-    pub(super) fn start(config: SubscribersConfig, reports: Link<Report>) -> Result<Self, PoolError> {
-        Subscribers::start(config, reports).map(Receivers::Here)
-    }
-
-    /// Starts them on other hosts.
-    pub(super) fn start_on(
-        fleet: Fleet,
-        common: &Common,
-        shared: Shared,
-        reports: &Link<Report>,
-    ) -> Result<Self, FleetError> {
-        fleet.start(common, shared, reports).map(Receivers::Elsewhere)
-    }
-
     /// Number of executors.
     pub(super) fn executors(&self) -> usize {
         match self {

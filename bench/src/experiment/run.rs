@@ -316,7 +316,7 @@ mod tests {
     fn a_shared_session_counts_once() {
         let shards =
             [(256, 6), (512, 12), (0, 0)].map(|(sessions, deliveries)| ShardRecord { sessions, deliveries });
-        let counters = Counters { shards: shards.to_vec(), drops: 0 };
+        let counters = Counters { shards: shards.to_vec(), ..Counters::default() };
         let sessions = |sessions, subscribers| {
             let mut record = RunRecord::default();
             let plan = Plan { sessions, subscribers, ..sample_plan() };
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn what_was_dropped_for_slow_ones_is_what_nobody_else_was_told() {
         let slow = Some(super::super::plan::Slow { subscribers: 1, delay: None });
-        let counters = Counters { shards: vec![ShardRecord::default()], drops: 10 };
+        let counters = Counters { shards: vec![ShardRecord::default()], drops: 10, ..Counters::default() };
         let mut record = RunRecord { gaps_reported: 4, ..RunRecord::default() };
         note_counters(&Plan { slow, ..sample_plan() }, 1, counters, &mut record);
         assert_eq!(record.extra[SLOW_DROPPED], 6.0);

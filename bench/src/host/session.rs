@@ -113,15 +113,12 @@ impl<'a> Session<'a> {
             }
             Request::Start(start) if matches!(self.swarm, Swarm::None) => self.start(&start),
             Request::Look { sent } => {
-                if let Some(subscribers) = self.subscribers() {
-                    subscribers.look(sent.map(Into::into).as_ref());
-                }
+                let sent = sent.map(Into::into);
+                self.subscribers().into_iter().for_each(|subscribers| subscribers.look(sent.as_ref()));
                 Ok(())
             }
             Request::Finish => {
-                if let Some(subscribers) = self.subscribers() {
-                    subscribers.finish();
-                }
+                self.subscribers().into_iter().for_each(Subscribers::finish);
                 Ok(())
             }
             Request::Stop => self.stop(),

@@ -94,6 +94,7 @@ fn full_summary(peers: &[PeerName]) -> ContestSummary {
         cpu_ns_per_delivery: Some(0.0),
         cpu_ns_per_delivery_flood: Some(0.0),
         rss_per_subscriber_bytes: Some(0.0),
+        sessions_moved: Some(0),
         ratio: ratio.clone(),
         ..PeerRecord::default()
     };

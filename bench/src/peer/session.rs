@@ -6,6 +6,7 @@ use super::name::{PeerName, System};
 use super::outcome::{Label, label};
 use super::plan::{Clients, Contest, window_default};
 use super::{start, version};
+use crate::experiment::counters::Counters;
 use crate::experiment::descriptors;
 use crate::experiment::drive::{Drive, wait_until_ready};
 use crate::experiment::error::DriveError;
@@ -154,6 +155,9 @@ fn runs(
     let whole = runs[0].ending == Ending::Complete;
     if let Some(flood) = contest.flood_of(&paced).filter(|_| whole && !interrupt.is_set()) {
         runs.push(run(&mut drive, &about, &flood, server, (progress, "flooding")));
+    }
+    if let (Some(address), Some(last)) = (server.metrics, runs.last_mut()) {
+        last.record.sessions_moved = Counters::read_after(address, 0).sessions_moved;
     }
     drive.stop()?;
     Ok(runs)

@@ -165,6 +165,7 @@ fn record_of(name: PeerName, plan: &Contest, comparison: &ContestRuns) -> PeerRe
         gaps_reported: sum(|run| run.gaps_reported),
         lost: sum(|run| run.lost),
         wrong: sum(|run| run.duplicated + run.reordered + run.corrupted + run.misdelivered.unwrap_or(0)),
+        sessions_moved: all().filter_map(|run| run.record.sessions_moved).reduce(|sum, moved| sum + moved),
         ratio: BTreeMap::new(),
     }
 }

@@ -61,6 +61,10 @@ pub fn render(
             count(peer.deliveries_expected)
         ));
     }
+    let moved = summary.peers.iter().filter_map(|peer| Some((&peer.peer, peer.sessions_moved?)));
+    for (peer, moved) in moved.filter(|(_, moved)| *moved > 0) {
+        text.push_str(&format!("{peer}: {} moved from shard to shard\n", counted(moved as usize, "session")));
+    }
     for skipped in skipped {
         let round = skipped.round.map(|round| format!(" in round {round}")).unwrap_or_default();
         let why = printable_lines(&skipped.why);

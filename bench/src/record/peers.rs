@@ -47,6 +47,9 @@ pub struct PeerRecord {
     pub lost: u64,
     /// Messages that came again, after a later one, damaged, or on a topic that was not wanted.
     pub wrong: u64,
+    /// Sessions that our broker has moved from shard to shard, all rounds together; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_moved: Option<u64>,
     /// Ours over this peer's, by the name of the figure; absent for ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ratio: BTreeMap<String, RatioRecord>,

@@ -133,6 +133,9 @@ pub struct RunRecord {
     /// Policy for a subscriber whose queue is full: `drop-oldest`, `block`, …; absent if it was left to the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overflow: Option<String>,
+    /// In a comparison: sessions that our broker has moved from shard to shard since it started; in the last run of its round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_moved: Option<u64>,
     /// The work of each shard that fanned out, in the order of the shards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRecord>,

@@ -11,7 +11,7 @@ use crate::measure::payload::{PublisherIndex, RunId};
 use crate::measure::workload::Workload;
 use crate::process::certificate::ServerCertificate;
 use crate::swarm::reports::Sent;
-use crate::swarm::schedule::{Amount, Schedule, messages_in};
+use crate::swarm::schedule::{Amount, Schedule};
 use crate::swarm::topics::Topics;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -120,11 +120,9 @@ impl Floor {
 
 fn order(job: &Job) -> Order {
     let (rate_hz, start_ns, messages, time_max) = match job.pace {
-        Pace::At { start, rate_hz, amount: Amount::Messages(messages) } => {
+        Pace::At { start, rate_hz, amount } => {
+            let messages = Schedule::new(start, rate_hz, amount, (0, 1)).messages();
             (Some(rate_hz), start.0, messages, Duration::ZERO)
-        }
-        Pace::At { start, rate_hz, amount: Amount::Duration(duration) } => {
-            (Some(rate_hz), start.0, messages_in(duration, rate_hz), Duration::ZERO)
         }
         Pace::Flood { messages, time_max, .. } => (None, 0, messages, time_max),
     };

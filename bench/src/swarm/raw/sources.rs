@@ -59,7 +59,8 @@ impl Sources {
             }
             Pace::Flood { messages, time_max, window } => {
                 let share = (window / job.workload.publishers as u64).max(1);
-                let block = messages_in_block(job.size_bytes).min(share);
+                // So many as 64 KiB hold go out with one call, at least one.
+                let block = ((BLOCK_BYTES / job.size_bytes).max(1) as u64).min(share);
                 let flood = Flood { messages, end: now + time_max, window, block };
                 flood.run(&mut all, names, (gauges, halt))
             }
@@ -158,9 +159,4 @@ impl Flood {
         }
         Ok(())
     }
-}
-
-/// Messages that are sent with one call in a flood: so many as 64 KiB hold, at least one.
-fn messages_in_block(size_bytes: usize) -> u64 {
-    (BLOCK_BYTES / size_bytes).max(1) as u64
 }
