@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: scripts/targets.sh [-h] [--quick] [--no-build] [--before FILE] [--out DIR] [ROW…]
+usage: scripts/targets.sh [-h] [--quick] [--seconds N] [--no-build] [--before FILE] [--out DIR] [ROW…]
 
 Checks each target with a command and its --assert, goes on after a target that is missed, and prints at the end each
 target, its measurement (median, and smallest to largest round), and the verdict. Without ROW: all.
@@ -45,6 +45,7 @@ Under TLS, with the same raw clients for everybody:
   handshakes  5,000 handshakes beside subscribers that stay: the p99 of these
 
   --quick        fewer rounds, shorter runs: about half an hour instead of three; its figures vary more
+  --seconds N    seconds of each paced part [default: 5, with --quick 2]
   --no-build     use the existing release builds
   --before FILE  the `corecast` command of the earlier build [default: of commit 5e99304, built in the target folder]
   --out DIR      folder of the results [default: results/targets-TIME]
@@ -62,11 +63,16 @@ all=(peers-64 peers-1k peers-16k pace neighbour uds shared echo canonical isolat
     topics-100 topics-1000 topics-10000 wildcards door-100 door-1000 door-10000 door-wildcards
     topics-pace fan-in topics-isolation subscribing
     tls-64 tls-1k tls-pace tls-idle handshakes)
-rows=() quick='' build=yes before='' out=''
+rows=() quick='' seconds='' build=yes before='' out=''
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit 0 ;;
         --quick) quick=yes ;;
+        --seconds)
+            seconds=${2-}
+            [[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "error: --seconds: \`$seconds\` is no whole number" >&2; exit 2; }
+            shift
+            ;;
         --no-build) build='' ;;
         --before)
             before=$(realpath -- "${2-}" 2>/dev/null || true)
@@ -154,9 +160,9 @@ peers=corecast,$rivals,mosquitto,zenoh-1.10
 # One of our broker's shards is on it.
 last_core=$(python3 -c 'import os; print(max(os.sched_getaffinity(0)))')
 if [ -n "$quick" ]; then
-    rounds=(--rounds 1) pace=(--duration 2) counts=(2 16 512) short=(--quick)
+    rounds=(--rounds 1) pace=(--duration "${seconds:-2}") counts=(2 16 512) short=(--quick)
 else
-    rounds=(--rounds 5) pace=(--duration 5) counts=(2 4 8 16 32 64 128 256 512) short=()
+    rounds=(--rounds 5) pace=(--duration "${seconds:-5}") counts=(2 4 8 16 32 64 128 256 512) short=()
 fi
 
 failed=0

@@ -68,16 +68,13 @@ const _: () =
 /// routed in well under a millisecond, so that neighbours wait no longer than that.
 pub const READ_BYTES_PER_TURN: usize = 64 << 10;
 
-/// Bytes for each session to be flushed up to which a flush waits while more input waits than one read takes: below that a
-/// send costs more than its bytes.
+/// Bytes for each session to be flushed up to which a flush waits while more input waits, of the session that was read or of
+/// others: below that a send costs more than its bytes.
 pub const SEND_BYTES_WORTHWHILE: usize = 16 << 10;
 
-/// Longest time that a flush waits for such reads: as long as a turn of flushing takes, so that no message is late by more.
+/// Longest time that a flush waits for such reads, of all sessions of a shard: as long as a turn of flushing takes, so that no
+/// message is late by more. With short queues it is less: what is read ahead takes at most half of one.
 pub const READ_AHEAD_MAX: Duration = Duration::from_millis(1);
-
-/// Most reads before a flush, over all sessions of a shard: 1 MiB, as much as a turn takes from another shard. With short
-/// queues there are fewer: what is read ahead takes at most half of one.
-pub const READS_PER_FLUSH_MAX: u32 = 16;
 
 /// Most messages that one turn of a session reads: the rest of the last turn and what this one reads, in runs of empty
 /// messages. They reach a queue together, so no queue may take fewer.

@@ -79,6 +79,7 @@ pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};
 pub use reader::{WaitIsOver, watch_reader};
+pub use readiness::readable_sockets;
 pub use rest::Stir;
 pub use signal::{
     SAME_REQUEST, SignalRequest, TerminationSignals, ignore_file_size_signal, ignore_stray_signals,

@@ -33,6 +33,8 @@ struct Readiness {
     epoll: Rc<Events>,
     /// By the number of each socket.
     waits: RefCell<Slab<Wait>>,
+    /// The number of waits that are over and whose tasks have not run since.
+    ready: Cell<usize>,
     /// Its pump runs.
     is_pumped: Cell<bool>,
 }
@@ -68,6 +70,7 @@ impl Readiness {
             let readiness = Rc::new(Readiness {
                 epoll: Rc::new(Events(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)),
                 waits: RefCell::default(),
+                ready: Cell::new(0),
                 is_pumped: Cell::new(true),
             });
             let polled = PollableFd::new(Rc::clone(&readiness.epoll)).map_err(io::Error::from)?;
@@ -87,19 +90,36 @@ impl Readiness {
         }
     }
 
+    /// Nobody waits any more.
+    fn end_wait(&self, wait: &mut Wait) {
+        if matches!(std::mem::replace(wait, Wait::Idle), Wait::Ready) {
+            self.ready.set(self.ready.get() - 1);
+        }
+    }
+
     /// Ends the wait for the socket of this number. Returns the waker of the task that waits, if one does: it may have left
     /// meanwhile, and the number may be another socket's, which then looks in vain.
     fn make_ready(&self, number: u64) -> Option<Waker> {
         let mut waits = self.waits.borrow_mut();
         let wait = waits.get_mut(usize::try_from(number).ok()?)?;
         match std::mem::replace(wait, Wait::Ready) {
-            Wait::Waiting(waker) => Some(waker),
+            Wait::Waiting(waker) => {
+                self.ready.set(self.ready.get() + 1);
+                Some(waker)
+            }
             before @ (Wait::Idle | Wait::Ready) => {
                 *wait = before;
                 None
             }
         }
     }
+}
+
+/// Returns the number of sockets of this executor that have become readable and whose tasks have not run since. An executor that
+/// does not sleep looks at its sockets itself, and counts none of those.
+#[must_use]
+pub fn readable_sockets() -> usize {
+    READINESS.with_borrow(|here| here.as_ref().map_or(0, |readiness| readiness.ready.get()))
 }
 
 /// The pump's hold on its executor's sockets: those that come when it has ended need another.
@@ -194,6 +214,7 @@ impl Future for Readable<'_> {
             watch.readiness.epoll.0.modify(self.socket, &mut watch.event(EpollFlags::EPOLLIN))?;
             self.is_armed = true;
         } else if matches!(wait, Wait::Ready) {
+            watch.readiness.end_wait(wait);
             return Poll::Ready(Ok(()));
         }
         *wait = Wait::Waiting(cx.waker().clone());
@@ -205,7 +226,8 @@ impl Drop for Readable<'_> {
     fn drop(&mut self) {
         if self.is_armed {
             // What comes for it now comes for nobody.
-            self.watch.readiness.waits.borrow_mut()[self.watch.number] = Wait::Idle;
+            let readiness = &self.watch.readiness;
+            readiness.end_wait(&mut readiness.waits.borrow_mut()[self.watch.number]);
         }
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use corecast_executors::{
     Either, Idle, MonotonicNs, Pacer, Pool, PoolConfig, ReadySocket, ShardContext, Topology, end_turn, first,
-    link, spawn_local, start,
+    link, readable_sockets, spawn_local, start,
 };
 
 const SPIN: Idle = Idle::Spin(Duration::from_micros(50));
@@ -257,6 +257,32 @@ fn more_sockets_than_wake_in_one_turn_all_wake() {
 }
 
 #[test]
+fn sockets_whose_tasks_have_yet_to_run_are_counted() {
+    // The others look at their sockets themselves.
+    on_shards_that("sockets_whose_tasks_have_yet_to_run_are_counted", [Idle::Park], |_| async {
+        let (count, mut counts) = link(3);
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            let (socket, peer) = pair();
+            peers.push(peer);
+            let count = count.clone();
+            spawn_local(async move {
+                socket.readable().await.unwrap();
+                count.try_send(readable_sockets()).unwrap();
+            })
+            .detach();
+        }
+        // Now they wait.
+        end_turn().await;
+        assert_eq!(readable_sockets(), 0);
+        peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+        for others in [2, 1, 0] {
+            assert_eq!(counts.recv().await, Some(others));
+        }
+    });
+}
+
+#[test]
 fn a_socket_that_was_waited_for_can_move_on_and_another_has_its_place() {
     on_shard("a_socket_that_was_waited_for_can_move_on", |_| async {
         let (mut socket, mut peer) = pair();
@@ -268,6 +294,7 @@ fn a_socket_that_was_waited_for_can_move_on_and_another_has_its_place() {
             peer.write_all(b"x").unwrap();
             let (other, _other_peer) = pair();
             assert!(matches!(first(other.readable(), end_turn()).await, Either::Right(())));
+            assert_eq!(readable_sockets(), 0);
             socket = ReadySocket::adopt(fd).unwrap();
             socket.readable().await.unwrap();
             assert_eq!(socket.try_recv(&mut [0; 4]).unwrap(), Some(1));

@@ -8,7 +8,7 @@ use corecast_executors::{Either, MonotonicNs, Refused, end_turn, first, spawn_lo
 use super::Item;
 use super::connection::{Connection, Flushing};
 use super::runtime::Runtime;
-use crate::ids::{Neighbour, SessionId};
+use crate::ids::Neighbour;
 use crate::limits::FLUSH_SESSIONS_PER_TURN;
 use crate::shard::{Shard, Visit};
 
@@ -24,7 +24,7 @@ pub(super) async fn settle(runtime: &Rc<Runtime>) {
 fn settle_turn(runtime: &Rc<Runtime>) -> bool {
     let mut shard = runtime.shard.borrow_mut();
     runtime.ahead.end();
-    shard.outbox().queued_bytes = 0;
+    shard.outbox().begin_flush();
     send_links(runtime, &mut shard);
     runtime.want_dials(&mut shard);
     for _ in 0..FLUSH_SESSIONS_PER_TURN {
@@ -75,19 +75,10 @@ fn visit(shard: &mut Shard, connection: &Connection) -> Visit {
     })
 }
 
-/// True if the flush behind a full read of this session, which began and ended then, may wait for another. Other shards need
-/// not: what goes there leaves now.
-pub(super) fn may_wait(
-    runtime: &Rc<Runtime>,
-    shard: &mut Shard,
-    id: SessionId,
-    read: (MonotonicNs, MonotonicNs),
-) -> bool {
-    let queued_bytes = shard.outbox().queued_bytes;
-    let waits = runtime.ahead.may_go_on(read, queued_bytes)
-        && shard.outbox().has_short_sends()
-        && !shard.sessions().is_held(id)
-        && !shard.sessions().is_behind(id);
+/// True if the flush behind a read, which began and ended then, may wait for another, of the same session or the next one.
+/// Other shards need not: what goes there leaves now.
+pub(super) fn may_wait(runtime: &Rc<Runtime>, shard: &mut Shard, read: (MonotonicNs, MonotonicNs)) -> bool {
+    let waits = runtime.ahead.may_go_on(read, shard.outbox()) && shard.outbox().has_short_sends();
     if waits {
         send_links(runtime, shard);
     }
@@ -145,7 +136,7 @@ mod tests {
     use corecast_executors::Stir;
 
     use super::*;
-    use crate::ids::ShardId;
+    use crate::ids::{SessionId, ShardId};
     use crate::limits::{READ_AHEAD_MAX, SEND_BYTES_WORTHWHILE};
     use crate::shard::ShardConfig;
 
@@ -162,7 +153,7 @@ mod tests {
         let mut shard = runtime.shard.borrow_mut();
         shard.outbox().dirty.extend((0..sessions).map(session));
         shard.outbox().queued_bytes = queued_bytes;
-        may_wait(&runtime, &mut shard, session(0), (BEGAN, BEGAN + time))
+        may_wait(&runtime, &mut shard, (BEGAN, BEGAN + time))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{Either, MonotonicNs, end_turn, first, spawn_local};
+use corecast_executors::{Either, MonotonicNs, end_turn, first, readable_sockets, spawn_local};
 
 use super::Item;
 use super::connection::Connection;
@@ -24,6 +24,8 @@ enum Turn {
     More,
     /// More is there: read it before what came is sent.
     Ahead,
+    /// Other sessions have input, which is read before what came is sent.
+    Others,
     /// The stream has ended or failed.
     Ended,
 }
@@ -94,6 +96,11 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
             }
             Turn::Ahead => continue,
             Turn::More => settle(&runtime).await,
+            Turn::Others => {
+                // By now they have all had their turn, and the last one has settled. If it waits for something else, this does.
+                end_turn().await;
+                settle(&runtime).await;
+            }
         }
         wait_for_verdict(&runtime, &connection).await;
         catch_up(&runtime, &connection).await;
@@ -157,10 +164,18 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
     let spent_us = now.saturating_since(began).as_micros();
     shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
     let is_full = received == space_bytes;
-    if is_full && may_wait(runtime, &mut shard, connection.id, (began, now)) {
+    let goes_on = is_full || readable_sockets() > 0;
+    let (sessions, id) = (shard.sessions(), connection.id);
+    if !goes_on
+        || sessions.is_held(id)
+        || sessions.is_behind(id)
+        || !may_wait(runtime, &mut shard, (began, now))
+    {
+        Turn::More
+    } else if is_full {
         Turn::Ahead
     } else {
-        Turn::More
+        Turn::Others
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use corecast_executors::{Inbox, MonotonicNs, end_turn};
+use corecast_executors::{Inbox, MonotonicNs, end_turn, readable_sockets};
 
 use super::Item;
-use super::flush::settle;
+use super::flush::{may_wait, settle};
 use super::ingress::adopt_or_refuse;
 use super::runtime::Runtime;
 use crate::ids::Neighbour;
@@ -16,15 +16,22 @@ use crate::limits::LINK_ITEMS_PER_TURN;
 pub(super) async fn pump(runtime: Rc<Runtime>, from: Neighbour, mut inbox: Inbox<Item>) {
     loop {
         let Some(item) = inbox.recv().await else { return };
-        runtime.hear(MonotonicNs::now());
+        let began = MonotonicNs::now();
+        runtime.hear(began);
         runtime.shard.borrow_mut().go_on_with_link(from);
         take(&runtime, from, item);
         for _ in 1..LINK_ITEMS_PER_TURN {
             let Some(item) = more(&runtime, from, &mut inbox) else { break };
             take(&runtime, from, item);
         }
-        settle(&runtime).await;
-        end_turn().await;
+        if leaves_to_readers(&runtime, from, began) {
+            // As behind a read: if none of them has settled, this does.
+            end_turn().await;
+            settle(&runtime).await;
+        } else {
+            settle(&runtime).await;
+            end_turn().await;
+        }
         while runtime.shard.borrow().links().is_behind(from) {
             runtime.hear(MonotonicNs::now());
             go_on(&runtime, from);
@@ -32,6 +39,14 @@ pub(super) async fn pump(runtime: Rc<Runtime>, from: Neighbour, mut inbox: Inbox
             end_turn().await;
         }
     }
+}
+
+/// True if sessions have input, which is read before what came from the neighbour is sent.
+fn leaves_to_readers(runtime: &Rc<Runtime>, from: Neighbour, began: MonotonicNs) -> bool {
+    let mut shard = runtime.shard.borrow_mut();
+    readable_sockets() > 0
+        && !shard.links().is_behind(from)
+        && may_wait(runtime, &mut shard, (began, MonotonicNs::now()))
 }
 
 fn go_on(runtime: &Runtime, from: Neighbour) {

@@ -15,6 +15,8 @@ pub struct Outbox {
     pub dirty: VecDeque<SessionId>,
     /// Bytes of messages that were queued for sessions since a flush last began, counted for each session.
     pub queued_bytes: usize,
+    /// Messages that were routed since then: no session has more of them in its queue.
+    pub routed_messages: usize,
     /// Sessions whose farewell is flushed: shut their write side down.
     pub shut: Vec<SessionId>,
     /// Sessions to end now, whatever is unsent.
@@ -40,6 +42,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// A flush begins.
+    pub fn begin_flush(&mut self) {
+        self.queued_bytes = 0;
+        self.routed_messages = 0;
+    }
+
     /// True if a flush would send little to each session.
     pub fn has_short_sends(&self) -> bool {
         self.queued_bytes < self.dirty.len() * SEND_BYTES_WORTHWHILE

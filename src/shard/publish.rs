@@ -28,6 +28,7 @@ pub(super) fn publish(
 ) -> usize {
     let (mut deliveries, audience) = route(base, fanout, (bytes, messages), origin);
     let batch = (bytes, messages.first(deliveries.good));
+    base.outbox.routed_messages += deliveries.messages as usize;
     if let Origin::Here(publisher) = origin {
         base.counters.messages_in += deliveries.messages;
         if audience.has_neighbours() {

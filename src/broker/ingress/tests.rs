@@ -174,6 +174,9 @@ fn end_after(words: &'static [u8]) -> (CloseReason, String) {
         let (lines, logged) = mpsc::channel();
         let writer = move || Lines(lines.clone());
         let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        // While there is but one dispatcher, the first thread that comes by a line decides whether it is of interest, and
+        // that may be the thread of another test, which has none (tracing-core 0.1).
+        let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let _logs = tracing::subscriber::set_default(subscriber);
         let (endpoint, _) = accept_at(&runtime, &format!("tcp://{SEALED_HOST}:0"));
         let mut peer = Stranger::connect(&endpoint);
