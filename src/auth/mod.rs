@@ -15,6 +15,7 @@
 //! | `action` | actions, and the verdict on each |
 //! | `rights` | rights of one kind of peer |
 //! | `permissions` | the rules: which peer has which rights |
+//! | `random_rights` | their test against an oracle |
 
 mod action;
 mod curve_key;
@@ -22,6 +23,8 @@ mod identity;
 mod permissions;
 mod proof;
 mod random;
+#[cfg(all(test, feature = "broker"))]
+mod random_rights;
 mod refusal;
 mod rights;
 mod secret;
