@@ -29,6 +29,15 @@ impl Scope {
         }
     }
 
+    /// The filters of them; `None`: all topics.
+    #[inline]
+    pub(crate) fn filters(&self) -> Option<&FilterSet> {
+        match self {
+            Scope::All => None,
+            Scope::Of(filters) => Some(filters),
+        }
+    }
+
     fn covers(&self, filter: &Filter) -> bool {
         match self {
             Scope::All => true,

@@ -202,7 +202,7 @@ impl Near {
         // Parcels are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
         let (bytes, spans) = (&batch.bytes, batch.spans.messages());
-        let deliveries = self.fanout.route((bytes, spans), true, &mut turn, |_| true);
+        let deliveries = self.fanout.route((bytes, spans), true, &mut turn, None);
         let messages = deliveries.messages;
         for (neighbour, batch) in deliveries.to_neighbours(bytes, spans) {
             self.send(ShardId(neighbour.0), LinkItem::Batch { batch, publisher: PUBLISHER });

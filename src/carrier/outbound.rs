@@ -89,7 +89,7 @@ impl Outbound {
         let messages = batch.spans.messages();
         // Batches are short, and no executor's reactor waits for this turn.
         let mut turn = Turn::new(usize::MAX);
-        let deliveries = self.fanout.route((&batch.bytes, messages), false, &mut turn, |_| true);
+        let deliveries = self.fanout.route((&batch.bytes, messages), false, &mut turn, None);
         let mut cutter = Cutter::new(&batch.bytes, messages, &deliveries);
         let mut chunks = self.fanout.memory_of_chunks();
         let mut offered = Offered::default();

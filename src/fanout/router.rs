@@ -14,7 +14,7 @@ use crate::limits::{
     WILDCARD_SHAPES_MAX,
 };
 use crate::slack::{give_back, give_back_queue};
-use crate::topic::{Filter, Index};
+use crate::topic::{Filter, FilterSet, Index};
 
 /// The target of a filter. Ordered, so that an index's answer has the groups first and then the neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -88,9 +88,31 @@ impl Router {
     /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
     #[inline]
     pub(crate) fn route(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
-        match self.cache.get(topic, self.version) {
+        match self.cache.get(topic).and_then(|cached| cached.route(self.version)) {
             Some(route) => (route, 0),
             None => self.find(topic),
+        }
+    }
+
+    /// As [`Router::route`], if `permitted` matches the topic. A cached route remembers the last set that does, so that the same
+    /// publisher's next messages cost a comparison.
+    #[inline]
+    pub(crate) fn permitted_route(
+        &mut self,
+        topic: &[u8],
+        permitted: &FilterSet,
+    ) -> Option<(Rc<Route>, usize)> {
+        let cached = self.cache.get(topic);
+        let is_permitted = match cached {
+            Some(cached) => cached.is_permitted(topic, permitted),
+            None => permitted.matches(topic),
+        };
+        if !is_permitted {
+            return None;
+        }
+        match cached.and_then(|cached| cached.route(self.version)) {
+            Some(route) => Some((route, 0)),
+            None => Some(self.find(topic)),
         }
     }
 
@@ -134,14 +156,34 @@ struct Cached {
     version: u64,
     /// A message has asked for it since it was last looked at.
     is_used: Cell<bool>,
+    /// The number of the last set of filters that was asked whether it matches the topic, and does; 0: none.
+    permitted: Cell<u64>,
+}
+
+impl Cached {
+    /// The route, if it is of this version of the index.
+    #[inline]
+    fn route(&self, version: u64) -> Option<Rc<Route>> {
+        self.is_used.set(true);
+        (self.version == version).then(|| Rc::clone(&self.route))
+    }
+
+    /// True if a set matches the topic.
+    #[inline]
+    fn is_permitted(&self, topic: &[u8], permitted: &FilterSet) -> bool {
+        let is_known = self.permitted.get() == permitted.number();
+        if !is_known && permitted.matches(topic) {
+            self.permitted.set(permitted.number());
+            return true;
+        }
+        is_known
+    }
 }
 
 impl Cache {
     #[inline]
-    fn get(&self, topic: &[u8], version: u64) -> Option<Rc<Route>> {
-        let cached = self.routes.get(topic)?;
-        cached.is_used.set(true);
-        (cached.version == version).then(|| Rc::clone(&cached.route))
+    fn get(&self, topic: &[u8]) -> Option<&Cached> {
+        self.routes.get(topic)
     }
 
     /// Looks at the oldest routes, each once in [`ROUTE_LOOK_TICKS`], and forgets those that were not used since the look
@@ -176,7 +218,7 @@ impl Cache {
 
     fn insert(&mut self, topic: &[u8], route: Rc<Route>, version: u64) {
         self.targets += route.targets();
-        let cached = Cached { route, version, is_used: Cell::new(true) };
+        let cached = Cached { route, version, is_used: Cell::new(true), permitted: Cell::new(0) };
         if let Some(there) = self.routes.get_mut(topic) {
             self.targets -= there.route.targets();
             *there = cached;
@@ -218,6 +260,31 @@ mod tests {
         assert_eq!(route(&mut router, b"a").neighbours.len(), 0);
         assert!(Rc::ptr_eq(&route(&mut router, b"a"), &route(&mut router, b"a")));
         assert_eq!(router.route(b"a").1, 0, "a cached route is no work");
+    }
+
+    #[test]
+    fn a_set_that_permits_a_topic_is_known_with_its_route_and_no_other_set_is() {
+        let mut router = Router::default();
+        let set = |text: &str| -> FilterSet { [Filter::parse(text).unwrap()].into_iter().collect() };
+        let (own, same, other) = (set("a.*"), set("a.*"), set("b"));
+        assert!(router.permitted_route(b"a.b", &other).is_none() && router.cache.routes.is_empty());
+        let known = |router: &Router| router.cache.routes[&b"a.b"[..]].permitted.get();
+        for _ in 0..2 {
+            assert!(router.permitted_route(b"a.b", &own).is_some());
+            assert!(router.permitted_route(b"a.b", &own).is_some());
+            assert_eq!(known(&router), own.number());
+            assert!(router.permitted_route(b"a.b", &other).is_none(), "whoever was permitted before");
+            assert_eq!(known(&router), own.number());
+            assert!(router.permitted_route(b"a.b", &same).is_some());
+            assert_eq!(known(&router), same.number());
+            router.insert(&Filter::parse("a.>").unwrap(), Target::Neighbour(Neighbour(1)));
+        }
+        let (route, work) = router.permitted_route(b"a.b", &same).expect("it is permitted");
+        assert_eq!(
+            (&route.neighbours[..], work > 0),
+            (&[Neighbour(1)][..], true),
+            "and a new route is found"
+        );
     }
 
     #[test]

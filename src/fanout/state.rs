@@ -13,7 +13,7 @@ use super::router::{Route, Router, Target};
 use super::selection::Selection;
 use super::turn::Turn;
 use crate::ids::{GroupId, Neighbour, SessionId};
-use crate::topic::Filter;
+use crate::topic::{Filter, FilterSet};
 
 /// Chunks of a delivery for which there is room from batch to batch.
 const CHUNKS_KEPT: usize = 64;
@@ -111,17 +111,17 @@ impl Fanout {
     }
 
     /// Finds who gets which messages of a batch, neighbours among them or not, in whole stretches of one topic, until `turn` is
-    /// over. `may` says whether the messages of a topic may travel at all; it is asked once for each stretch.
+    /// over. Only messages of topics that `permitted` matches may travel, or all of them.
     pub(crate) fn route(
         &mut self,
         (bytes, messages): (&Bytes, Messages<'_>),
         to_neighbours: bool,
         turn: &mut Turn,
-        may: impl FnMut(&[u8]) -> bool,
+        permitted: Option<&FilterSet>,
     ) -> Deliveries {
         match messages {
-            Messages::Native(spans) => self.route_spans((bytes, spans), to_neighbours, turn, may),
-            Messages::Zmtp(spans, _) => self.route_spans((bytes, spans), to_neighbours, turn, may),
+            Messages::Native(spans) => self.route_spans((bytes, spans), to_neighbours, turn, permitted),
+            Messages::Zmtp(spans, _) => self.route_spans((bytes, spans), to_neighbours, turn, permitted),
         }
     }
 
@@ -130,7 +130,7 @@ impl Fanout {
         (bytes, spans): (&Bytes, &[S]),
         to_neighbours: bool,
         turn: &mut Turn,
-        mut may: impl FnMut(&[u8]) -> bool,
+        permitted: Option<&FilterSet>,
     ) -> Deliveries {
         let mut found = std::mem::take(&mut self.spare);
         self.batch += 1;
@@ -147,11 +147,14 @@ impl Fanout {
             if found.good > 0 && turn.is_over() {
                 break;
             }
-            if !may(topic) {
+            let known = match permitted {
+                None => Some(self.router.route(topic)),
+                Some(permitted) => self.router.permitted_route(topic, permitted),
+            };
+            let Some((route, work)) = known else {
                 found.bad = Some(BadRoute::NotPermitted);
                 break;
-            }
-            let (route, work) = self.router.route(topic);
+            };
             turn.spend(work);
             let first = u32::try_from(found.good).expect("a batch has few frames");
             let mut picked = Picked { range: span.start()..span.end(), first, frames: 1, messages };
@@ -264,7 +267,7 @@ mod tests {
             let group = fanout.make_private(Encoding::Native);
             fanout.file(&topic, Target::Group(group));
             let messages = Messages::Native(&spans);
-            let deliveries = fanout.route((&bytes, messages), false, &mut Turn::new(usize::MAX), |_| true);
+            let deliveries = fanout.route((&bytes, messages), false, &mut Turn::new(usize::MAX), None);
             let mut chunks = Vec::new();
             Cutter::new(&bytes, messages, &deliveries).cut(
                 &deliveries.groups[0],

@@ -61,10 +61,9 @@ fn route(
         Origin::Here(id) => base.sessions.get(id),
         Origin::There(..) => None,
     };
-    let publishable = publisher.map(|session| base.permissions.publishable(&session.identity));
-    let may = |topic: &[u8]| publishable.is_none_or(|topics| topics.has(topic));
+    let permitted = publisher.and_then(|session| base.permissions.publishable(&session.identity).filters());
     let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
-    (fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, may), audience)
+    (fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, permitted), audience)
 }
 
 /// Passes over the frames of the topic of this one, which their session may not publish, and tells it so. Returns their number;

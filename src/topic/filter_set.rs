@@ -2,6 +2,7 @@
 //! of them covers another filter. Rights are such sets. An answer costs as much with thousands of filters as with one.
 
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashSet;
 
@@ -17,9 +18,17 @@ pub struct FilterSet {
     exact: AHashSet<Topic>,
     patterns: PatternNode<()>,
     prefixes: PrefixNode<()>,
+    number: u64,
 }
 
 impl FilterSet {
+    /// The number of this set, from 1, which no other set of this process has: whoever keeps answers of it knows them again, for
+    /// it does not change.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// True if one of the filters matches a topic, which may be any bytes.
     #[inline]
     pub fn matches(&self, topic: &[u8]) -> bool {
@@ -48,6 +57,7 @@ impl FilterSet {
 
 impl FromIterator<Filter> for FilterSet {
     fn from_iter<I: IntoIterator<Item = Filter>>(filters: I) -> Self {
+        static SETS: AtomicU64 = AtomicU64::new(1);
         let mut filters: Vec<Filter> = filters.into_iter().collect();
         filters.sort_unstable();
         filters.dedup();
@@ -56,6 +66,7 @@ impl FromIterator<Filter> for FilterSet {
             exact: AHashSet::new(),
             patterns: PatternNode::new(),
             prefixes: PrefixNode::new(),
+            number: SETS.fetch_add(1, Ordering::Relaxed),
         };
         for filter in &filters {
             match filter {

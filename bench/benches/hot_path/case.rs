@@ -1,6 +1,6 @@
 //! A case, and the list of all. Names are kept: the gate compares by them, across commits.
 
-use crate::{egress, hop, partial, route, subscribe, wire};
+use crate::{egress, hop, partial, publish, route, subscribe, wire};
 
 /// One thing to measure.
 pub(crate) struct Case {
@@ -38,6 +38,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "partial/10-of-1000-late", elements: partial::OF_1000, prepare: partial::of_1000_at_once },
     Case { name: "partial/500-of-10000", elements: partial::OF_10000, prepare: partial::of_10000 },
     Case { name: "partial/500-wildcards", elements: partial::WILDCARDS, prepare: partial::wildcards },
+    Case { name: "publish/by-anybody", elements: publish::MESSAGES, prepare: publish::by_anybody },
+    Case { name: "publish/by-a-user", elements: publish::MESSAGES, prepare: publish::by_a_user },
     Case { name: "hop/batch", elements: wire::FRAMES_OF_64_BYTES, prepare: hop::batch },
     Case { name: "hop/batch-of-runs", elements: wire::MESSAGES_IN_RUNS, prepare: hop::batch_of_runs },
     Case { name: "subscribe/first-100", elements: subscribe::FEW, prepare: subscribe::first },

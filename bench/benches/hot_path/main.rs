@@ -15,6 +15,7 @@
 //! | `egress` | a batch to the queues of an egress group, and a flush of them |
 //! | `partial` | full reads to sessions each of which wants a part of them |
 //! | `subscribe` | filters that one client asks for, the first and the last of very many |
+//! | `publish` | a publisher's read to a subscriber, by anybody and by a user |
 //! | `hop` | a publisher's read made a batch for another shard, and the link between the two |
 
 mod case;
@@ -22,6 +23,7 @@ mod count;
 mod egress;
 mod hop;
 mod partial;
+mod publish;
 mod rig;
 mod route;
 mod subscribe;

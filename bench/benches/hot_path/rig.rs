@@ -9,7 +9,7 @@ use corecast::internals::ids::{SessionId, ShardId};
 use corecast::internals::limits::READ_BYTES_PER_TURN;
 use corecast::internals::shard::{Door, Shard, ShardConfig, flush_all};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting, split};
-use corecast::{Filter, QueueBounds};
+use corecast::{Filter, Permissions, QueueBounds};
 use corecast_executors::MonotonicNs;
 
 /// The shard of the publishers.
@@ -28,15 +28,25 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(id: ShardId, bounds: QueueBounds) -> Self {
-        let config = ShardConfig { shards: 2, bounds, ..ShardConfig::default() };
+        Rig::with_permissions(id, bounds, Permissions::all())
+    }
+
+    pub(crate) fn with_permissions(id: ShardId, bounds: QueueBounds, permissions: Permissions) -> Self {
+        let config = ShardConfig { shards: 2, bounds, permissions, ..ShardConfig::default() };
         let shard = Shard::new(id, config, MonotonicNs(1));
         Rig { shard, slab: Slab::default(), spans: Vec::new(), changes: 0 }
     }
 
     /// A client that is open, and has read its welcome.
     pub(crate) fn open(&mut self) -> SessionId {
+        self.open_with(&[])
+    }
+
+    /// The same, which says these frames before its hello.
+    pub(crate) fn open_with(&mut self, before: &[Frame<'_>]) -> SessionId {
         let id = self.shard.on_open(Door::Native, Identity::Anonymous(None)).expect("there is room");
         let mut words = greeting::ours().to_vec();
+        before.iter().for_each(|frame| encode(frame, &mut words));
         encode(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }, &mut words);
         self.say(id, &words);
         self.flush();
