@@ -42,3 +42,13 @@ fn runs() {
 fn session() {
     run("session", targets::session);
 }
+
+#[test]
+fn tls() {
+    run("tls", targets::tls);
+}
+
+#[test]
+fn users() {
+    run("users", targets::users);
+}

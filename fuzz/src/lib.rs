@@ -6,9 +6,13 @@ mod greeting;
 mod mechanisms;
 mod runs;
 mod session;
+mod tls;
+mod users;
 
 pub use frames::frames;
 pub use greeting::greeting;
 pub use mechanisms::mechanisms;
 pub use runs::runs;
 pub use session::session;
+pub use tls::tls;
+pub use users::users;

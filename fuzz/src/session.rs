@@ -1,5 +1,5 @@
-//! A whole shard with ZeroMQ peers and a native one that send anything, read or do not, come and go, while time passes.
-//! In the end a good pair still works.
+//! A whole shard with users, ZeroMQ peers and native ones that show a token or none, send anything, read or do not, come and go,
+//! while time passes. In the end a good pair still works.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use corecast::internals::limits::READ_BYTES_PER_TURN;
 use corecast::internals::shard::{Door, Shard, ShardConfig};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode_to_vec, greeting as native_greeting};
 use corecast::internals::zmtp::{Sides, command, frame, greeting};
-use corecast::{OverflowPolicy, QueueBounds};
+use corecast::{OverflowPolicy, Permissions, QueueBounds, Users};
 use corecast_executors::MonotonicNs;
 
 use super::frames::ready;
@@ -20,6 +20,21 @@ use super::frames::ready;
 /// Short, so that inputs reach it.
 const MESSAGE_BYTES_MAX: usize = 600;
 const BOUNDS: QueueBounds = QueueBounds { bytes_max: 4_000, frames_max: 50 };
+
+/// Peers that show nothing may do everything; those that show the token `abc`, little.
+const USERS: &str = "
+[[user]]
+name = 'anonymous'
+publish = [{ prefix = '' }]
+subscribe = [{ prefix = '' }]
+register = [{ prefix = '' }]
+
+[[user]]
+name = 'known'
+tokens = ['sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad']
+publish = ['good']
+subscribe = ['a.*']
+";
 
 struct Peer {
     id: SessionId,
@@ -47,6 +62,7 @@ pub fn session(data: &[u8]) {
         bounds: BOUNDS,
         frame_bytes_max: MESSAGE_BYTES_MAX,
         overflow,
+        permissions: Permissions::of_users(Users::parse(USERS).expect("a file of users")),
         zmtp_publishers: true,
         zmtp_subscribers: true,
         ..ShardConfig::default()
@@ -76,7 +92,12 @@ impl World {
             2 => self.open(Sides::Subscribers, &[&greeting::ours()[..], &ready("SUB")].concat()),
             3 => {
                 let hello = encode_to_vec(&Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 });
-                self.open_native(&[&native_greeting::ours()[..], &hello].concat());
+                let login = match which & 3 {
+                    1 => encode_to_vec(&Frame::Login { token: b"abc" }),
+                    2 => encode_to_vec(&Frame::Login { token: b"of nobody" }),
+                    _ => Vec::new(),
+                };
+                self.open_native(&[&native_greeting::ours()[..], &login, &hello].concat());
             }
             4 => {
                 // As many bytes as the next one says.
