@@ -39,6 +39,7 @@ pub(crate) struct BrokerProcess {
     line: Line,
     endpoint: String,
     endpoints: Vec<String>,
+    zmtp: Vec<String>,
     metrics: SocketAddr,
     dir: TempDir,
 }
@@ -106,6 +107,7 @@ impl BrokerProcess {
             line,
             endpoint: ready.endpoints[0].clone(),
             endpoints: ready.endpoints,
+            zmtp: ready.zmtp,
             metrics: ready.metrics,
             dir,
         }
@@ -117,7 +119,7 @@ impl BrokerProcess {
         let (child, ready) = self.line.launch(&self.endpoint);
         assert_eq!(ready.endpoints[0], self.endpoint);
         (self.child, self.metrics, self.ended) = (child, ready.metrics, false);
-        self.endpoints = ready.endpoints;
+        (self.endpoints, self.zmtp) = (ready.endpoints, ready.zmtp);
     }
 
     /// As [`BrokerProcess::start_again`], with other options.
@@ -134,6 +136,11 @@ impl BrokerProcess {
     /// Every address at which it listens, in the order of its options.
     pub(crate) fn endpoints(&self) -> &[String] {
         &self.endpoints
+    }
+
+    /// Every address at which it listens for ZeroMQ sockets.
+    pub(crate) fn zmtp(&self) -> &[String] {
+        &self.zmtp
     }
 
     /// Where it listens, for a socket of the test's own.
@@ -263,6 +270,7 @@ impl Drop for BrokerProcess {
 /// The ready line of a broker.
 struct Ready {
     endpoints: Vec<String>,
+    zmtp: Vec<String>,
     metrics: SocketAddr,
 }
 
@@ -294,10 +302,13 @@ impl Line {
             panic!("the broker did not start: {status}\n{}", self.log());
         }
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
-        let endpoints = ready["endpoints"].as_array().expect("it says where it listens").iter();
-        let endpoints = endpoints.map(|endpoint| endpoint.as_str().expect("text").to_owned()).collect();
+        let listed = |key: &str| -> Vec<String> {
+            let endpoints = ready[key].as_array().expect("it says where it listens").iter();
+            endpoints.map(|endpoint| endpoint.as_str().expect("text").to_owned()).collect()
+        };
+        let (endpoints, zmtp) = (listed("endpoints"), listed("zmtp"));
         let metrics = ready["metrics"].as_str().expect("it says where its metrics are");
-        (child, Ready { endpoints, metrics: metrics.parse().expect("an address in digits") })
+        (child, Ready { endpoints, zmtp, metrics: metrics.parse().expect("an address in digits") })
     }
 
     fn log(&self) -> String {

@@ -5,11 +5,13 @@
 pub(crate) mod curve;
 
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use corecast::internals::zmtp::greeting::Mechanism;
 use corecast::internals::zmtp::{command, frame, greeting};
+use socket2::Socket;
 
 use super::watchdog::LIMIT;
 
@@ -26,7 +28,7 @@ pub(crate) enum Said {
 
 #[derive(Debug)]
 pub(crate) struct ZmtpPeer {
-    stream: UnixStream,
+    stream: Socket,
     mechanism: Mechanism,
     /// The broker's greeting was read.
     is_greeted: bool,
@@ -35,19 +37,32 @@ pub(crate) struct ZmtpPeer {
 impl ZmtpPeer {
     /// Connects, and says nothing yet.
     pub(crate) fn connect(door: &Path) -> ZmtpPeer {
-        let stream = UnixStream::connect(door).expect("the door is open");
+        ZmtpPeer::over(UnixStream::connect(door).expect("the door is open"))
+    }
+
+    /// The same, at a door on TCP.
+    pub(crate) fn connect_tcp(door: SocketAddr) -> ZmtpPeer {
+        ZmtpPeer::over(TcpStream::connect(door).expect("the door is open"))
+    }
+
+    fn over(stream: impl Into<Socket>) -> ZmtpPeer {
+        let stream = stream.into();
         stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
         ZmtpPeer { stream, mechanism: Mechanism::Null, is_greeted: false }
     }
 
     /// Connects and greets as of 3.1, or of 3.0.
     pub(crate) fn greet(door: &Path, commands: bool) -> ZmtpPeer {
-        let mut peer = ZmtpPeer::connect(door);
+        ZmtpPeer::connect(door).greeted(commands)
+    }
+
+    /// Greets, if it is connected.
+    pub(crate) fn greeted(mut self, commands: bool) -> ZmtpPeer {
         let mut ours = greeting::ours();
         ours[11] = u8::from(commands);
-        peer.send(&ours);
-        peer.hear_greeting().expect("the broker greets");
-        peer
+        self.send(&ours);
+        self.hear_greeting().expect("the broker greets");
+        self
     }
 
     /// Connects and greets by this mechanism, as of 3.1.

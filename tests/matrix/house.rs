@@ -1,0 +1,110 @@
+//! The broker of the table, with a door for each column, and the clients that are always trusted.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+use super::broker_process::{BrokerProcess, Transport};
+use super::certificates::{Authority, Validity, argument};
+use super::native::Native;
+use super::table::{self, Act, NAME, OLD, Outcome, STRANGER, Standing, TRUSTED};
+
+/// The topic of all acts.
+pub(crate) const TOPIC: &str = "t.x";
+
+/// A broker and its users. One shard: an answer behind a message shows that nothing else came before it.
+pub(crate) struct House {
+    broker: BrokerProcess,
+    pub(crate) authority: Authority,
+    users: String,
+    reloads: u64,
+    source: Native,
+    observer: Native,
+    fences: u32,
+}
+
+impl House {
+    pub(crate) fn open() -> House {
+        let authority = Authority::new();
+        authority.sign_server("server");
+        for (file, name, validity) in [
+            ("client", NAME, Validity::Now),
+            ("old", OLD, Validity::Past),
+            ("stranger", STRANGER, Validity::Now),
+        ] {
+            authority.sign(file, &format!("DNS:{name}"), "clientAuth", validity);
+        }
+        let users = table::users(Standing::Nobody, Act::Publish);
+        write(&authority, &users);
+        let [cert, key] = authority.files("server");
+        let uds = format!("uds://{}", authority.path("broker.sock").display());
+        let (ca, file) = (authority.ca(), authority.path("users.toml"));
+        let tls = [
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+            "--tls-client-ca",
+            argument(&ca),
+            "--tls-clients",
+            "optional",
+        ];
+        let listen = ["--listen", "tls://127.0.0.1:0", "--listen", &uds, "--zmtp", "tcp://127.0.0.1:0"];
+        let rest = ["--shards", "1", "--users", argument(&file), "--mode-rule", "d.>=direct"];
+        let broker = BrokerProcess::start(Transport::Tcp, &[&tls[..], &listen, &rest].concat());
+        let trusted = || Native::over_tcp(broker.address(), Some(TRUSTED)).expect("it is a user");
+        let (source, mut observer) = (trusted(), trusted());
+        observer.subscribe(">");
+        House { broker, authority, users, reloads: 0, source, observer, fences: 0 }
+    }
+
+    /// The users are these from now on.
+    pub(crate) fn follow(&mut self, users: String) {
+        if self.users != users {
+            write(&self.authority, &users);
+            self.users = users;
+            self.broker.signal(Signal::SIGHUP);
+            self.reloads += 1;
+            self.broker.until(|page| page.sum("corecast_reloads_total") == self.reloads);
+        }
+    }
+
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
+    pub(crate) fn tls(&self) -> &str {
+        self.broker.endpoints()[1].strip_prefix("tls://").expect("it is the second")
+    }
+
+    pub(crate) fn uds(&self) -> PathBuf {
+        self.authority.path("broker.sock")
+    }
+
+    pub(crate) fn zmtp(&self) -> SocketAddr {
+        let address = self.broker.zmtp()[0].strip_prefix("tcp://").expect("it is on TCP");
+        address.parse().expect("an address in digits")
+    }
+
+    /// Whoever is trusted publishes a message; returns its payload, and what was published before it since the last one.
+    pub(crate) fn fence(&mut self) -> (Vec<u8>, Vec<Vec<u8>>) {
+        self.fences += 1;
+        let fence = format!("fence {}", self.fences).into_bytes();
+        assert_eq!(self.source.publish(TOPIC, &fence), Outcome::Done, "whoever is trusted notices nothing");
+        (fence.clone(), self.observer.hear_until(&fence))
+    }
+
+    /// True if a direct publisher of this number is known.
+    pub(crate) fn knows(&mut self, publisher: u64) -> bool {
+        self.source.list().contains(&publisher)
+    }
+}
+
+fn write(authority: &Authority, users: &str) {
+    let file = authority.path("users.toml");
+    fs::write(&file, users).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+}

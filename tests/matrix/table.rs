@@ -1,0 +1,152 @@
+//! The axes of the table, the cells that make no sense, and the oracle.
+
+use corecast::internals::auth::{Secret, TokenHash};
+
+/// A client's standing with the broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// It shows nothing.
+    Nobody,
+    /// It shows something that is of nobody.
+    Wrong,
+    /// It is a user who may do everything but this.
+    Narrow,
+    /// It is a user who may do this.
+    Right,
+    /// It was one when its session began.
+    Revoked,
+    /// It was one before its session began.
+    Expired,
+}
+
+/// Something that a client does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Act {
+    Publish,
+    SubscribeExact,
+    SubscribeWildcard,
+    /// It subscribes to more than any user here may.
+    SubscribeWider,
+    Watch,
+    List,
+    Register,
+}
+
+/// The way to the broker, and with it the credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Door {
+    /// By a token.
+    Tcp,
+    /// By a client certificate.
+    Tls,
+    /// By the uid of the client's process.
+    Uds,
+    /// A ZeroMQ socket that shows nothing, and has the rights of `anonymous`.
+    Null,
+}
+
+pub(crate) const STANDINGS: [Standing; 6] = [
+    Standing::Nobody,
+    Standing::Wrong,
+    Standing::Narrow,
+    Standing::Right,
+    Standing::Revoked,
+    Standing::Expired,
+];
+
+pub(crate) const ACTS: [Act; 7] = [
+    Act::Publish,
+    Act::SubscribeExact,
+    Act::SubscribeWildcard,
+    Act::SubscribeWider,
+    Act::Watch,
+    Act::List,
+    Act::Register,
+];
+
+pub(crate) const DOORS: [Door; 4] = [Door::Tcp, Door::Tls, Door::Uds, Door::Null];
+
+/// The outcome of a cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It is done, and has its effect.
+    Done,
+    /// It is refused, and has none.
+    NotPermitted,
+    /// The client is not let in, or no longer.
+    NotLetIn,
+}
+
+/// The oracle.
+pub(crate) fn expected(standing: Standing, act: Act) -> Outcome {
+    match standing {
+        Standing::Nobody | Standing::Wrong | Standing::Expired => Outcome::NotLetIn,
+        Standing::Right | Standing::Revoked if act != Act::SubscribeWider => Outcome::Done,
+        Standing::Narrow | Standing::Right | Standing::Revoked => Outcome::NotPermitted,
+    }
+}
+
+/// The reason for which a cell makes no sense.
+pub(crate) fn senseless(standing: Standing, act: Act, door: Door) -> Option<&'static str> {
+    match (door, standing, act) {
+        (Door::Uds, Standing::Wrong, _) => Some("the kernel says which uid it is"),
+        (Door::Null, Standing::Wrong | Standing::Expired, _) => {
+            Some("NULL shows nothing that could be wrong or old")
+        }
+        (Door::Null, _, Act::Watch | Act::List | Act::Register) => Some("ZeroMQ has no such request"),
+        _ => None,
+    }
+}
+
+/// The token of those that are trusted, of the client, and of nobody.
+pub(crate) const TRUSTED: &str = "corecast_trusted";
+pub(crate) const TOKEN: &str = "corecast_client";
+pub(crate) const WRONG: &str = "corecast_nobody";
+
+/// The names in the client's certificates: the present one, the one that has expired, and one of nobody.
+pub(crate) const NAME: &str = "client.example.org";
+pub(crate) const OLD: &str = "old.example.org";
+pub(crate) const STRANGER: &str = "stranger.example.org";
+
+/// The file of users while a client of this standing does this. Whoever is trusted is always there, and so is the user of the
+/// certificate that has expired: the file alone would let it in.
+pub(crate) fn users(standing: Standing, act: Act) -> String {
+    let trusted = format!("[[user]]\nname = 'trusted'\ntokens = ['{}']\n{}", hash(TRUSTED), everything());
+    let old = format!("[[user]]\nname = 'old'\ncertificates = ['{OLD}']\n{}", everything());
+    let rights = match standing {
+        Standing::Nobody | Standing::Wrong | Standing::Expired => return [trusted, old].concat(),
+        Standing::Narrow => rights(Some(act)),
+        Standing::Right | Standing::Revoked => rights(None),
+    };
+    let uid = nix::unistd::geteuid();
+    let client = format!(
+        "[[user]]\nname = 'client'\ntokens = ['{}']\ncertificates = ['{NAME}']\nuids = [{uid}]\n{rights}",
+        hash(TOKEN)
+    );
+    let anonymous = format!("[[user]]\nname = 'anonymous'\n{rights}");
+    [trusted, old, client, anonymous].concat()
+}
+
+fn hash(token: &str) -> TokenHash {
+    TokenHash::of(&Secret::new(token.as_bytes()))
+}
+
+fn everything() -> String {
+    RIGHTS.iter().map(|(right, ..)| format!("{right} = ['>']\n")).collect()
+}
+
+/// By right: the filter that permits the acts of this table, and the acts that it permits.
+const RIGHTS: [(&str, &str, &[Act]); 5] = [
+    ("publish", "t.>", &[Act::Publish, Act::Watch]),
+    ("subscribe", "t.>", &[Act::SubscribeExact, Act::SubscribeWildcard, Act::SubscribeWider]),
+    ("register", "d.>", &[Act::Register]),
+    ("watch", "t.>", &[Act::Watch]),
+    ("list", ">", &[Act::List]),
+];
+
+/// Rights to do all of it, but for one act.
+fn rights(but: Option<Act>) -> String {
+    let filter =
+        |filter, acts: &[Act]| if but.is_some_and(|but| acts.contains(&but)) { "other.>" } else { filter };
+    RIGHTS.iter().map(|(right, wide, acts)| format!("{right} = ['{}']\n", filter(wide, acts))).collect()
+}
