@@ -302,6 +302,24 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_is_taken_back_by_those_alone_that_could_have_made_it() {
+        let mut rig = direct(2);
+        let [subscriber, publisher] = [(); 2].map(|()| rig.open(0, OverflowPolicy::DropOldest));
+        rig.say(0, subscriber, &[Frame::WatchPublishers { filter: b">", request: 1, kind: 1 }]);
+        let (endpoints, topics) = ("tcp://192.0.2.1:1", "a");
+        rig.say(0, publisher, &[Frame::Register { endpoints, topics, publisher: 1, epoch: 1, request: 1 }]);
+        rig.travel();
+        assert_eq!(rig.hears(0, subscriber), "!1 +1.1");
+        for (topic, answer, news) in [("b", "not_permitted", ""), ("a", "", "-1.1")] {
+            let other = remote(&mut rig, 1);
+            follow(&mut rig, &only(&[topic]));
+            rig.say(1, other, &[Frame::Unregister { publisher: 1, epoch: 1 }]);
+            rig.travel();
+            assert_eq!((rig.hears(1, other).as_str(), rig.hears(0, subscriber).as_str()), (answer, news));
+        }
+    }
+
+    #[test]
     fn a_registration_that_is_under_way_is_judged_where_it_arrives() {
         let mut rig = direct(2);
         let publisher = remote(&mut rig, 1);

@@ -128,7 +128,9 @@ impl Publishers {
             }
             Frame::Unregister { publisher, epoch } => {
                 let publisher = PublisherId(publisher);
-                return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch }));
+                if self.may_take_back(base, id, publisher) {
+                    return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch }));
+                }
             }
             Frame::ListPublishers { request } => {
                 let all = Filter::parse(">").expect("`>` is a filter");
@@ -157,6 +159,15 @@ impl Publishers {
             _ => return None,
         }
         Some(None)
+    }
+
+    /// Asks whether a session may take back the registration of a publisher: whoever hears of one knows its numbers. `false`: it
+    /// could not have made it, and is being closed.
+    fn may_take_back(&self, base: &mut Base, id: SessionId, publisher: PublisherId) -> bool {
+        let Some(registration) = self.directory.get(publisher) else { return true };
+        let identity = base.sessions.identity_of(id);
+        let refused = identity.and_then(|identity| first_refused(base, identity, &registration.topics));
+        refused.is_none_or(|topic| base.may(id, Action::Register(topic)))
     }
 
     fn watch(&mut self, base: &mut Base, id: SessionId, filter: Filter, request: RequestId) {
