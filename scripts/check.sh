@@ -8,7 +8,8 @@ usage: scripts/check.sh [-h]
 
 Runs cargo fmt --check, clippy (for everything, and for each feature alone) and rustdoc with warnings denied, a syntax
 check of the scripts (with shellcheck, if it is installed), the checks of scripts/structure.py (crates, locks, length of
-files, circles of imports, doc comments), and prints the figures of scripts/structure_report.py, each beside its bound.
+files, circles of imports, doc comments), prints the figures of scripts/structure_report.py, each beside its bound, and checks
+the dependencies (scripts/deny.sh).
 TEXT
 }
 
@@ -43,6 +44,9 @@ cargo fmt --manifest-path fuzz/Cargo.toml --check
 # fuzz is a workspace of its own, so nothing else notices if its Cargo.lock is behind the other one.
 echo "== fuzz/Cargo.lock"
 cargo metadata --manifest-path fuzz/Cargo.toml --locked --format-version 1 >/dev/null
+
+echo "== dependencies"
+scripts/deny.sh
 
 echo "== cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
