@@ -165,7 +165,7 @@ fn say(out: &mut impl Write, what: &impl Serialize) -> anyhow::Result<()> {
 }
 
 fn listen(endpoint: &Endpoint) -> io::Result<Socket> {
-    let address = socket::address(endpoint)?;
+    let address = socket::address_to_listen(endpoint)?;
     let listener = Socket::new(address.domain(), Type::STREAM, None)?;
     listener.bind(&address)?;
     listener.listen(BACKLOG)?;
