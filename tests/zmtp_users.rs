@@ -83,11 +83,11 @@ fn users(key: PublicKey) -> String {
     )
 }
 
-/// Lets a peer that was told WELCOME go on, as a subscriber.
-fn goes_on(mut peer: ZmtpPeer) -> ZmtpPeer {
+/// Lets a peer that was told WELCOME go on, as such a socket, which meets one of ours.
+fn goes_on_as(socket: &str, ours: &str, mut peer: ZmtpPeer) -> ZmtpPeer {
     assert_eq!(peer.hear(), Said::Command("WELCOME".into(), Vec::new()));
-    peer.send(&command_of(b"INITIATE", &command::metadata("SUB")));
-    assert_eq!(peer.hear(), Said::Command("READY".into(), command::metadata("XPUB")));
+    peer.send(&command_of(b"INITIATE", &command::metadata(socket)));
+    assert_eq!(peer.hear(), Said::Command("READY".into(), command::metadata(ours)));
     peer
 }
 
@@ -96,7 +96,7 @@ fn a_password_and_a_key_let_their_users_in_with_their_rights() {
     let _watchdog = watchdog::watch("a_password_and_a_key_let_their_users_in_with_their_rights");
     let robot = CurveClient::unknown(PublicKey([0; 32])).secret();
     let house = House::open(&users(robot.public()), true);
-    let mut alice = goes_on(house.comes_by_plain("alice", "sesame"));
+    let mut alice = goes_on_as("SUB", "XPUB", house.comes_by_plain("alice", "sesame"));
     alice.subscribe(b"a");
     let mut client = CurveClient::new(robot, house.public);
     let mut publisher = house.comes_by_curve(&mut client, "XPUB");
@@ -109,16 +109,9 @@ fn a_password_and_a_key_let_their_users_in_with_their_rights() {
     publisher.send(&client.seal(&zmtp_peer::message(&[b"a", b"1"])));
     assert_eq!(alice.message(), [b"a", b"1"]);
     // Each has the rights of its user, and no others.
-    let mut publisher = goes_on_as_publisher(house.comes_by_plain("alice", "sesame"));
+    let mut publisher = goes_on_as("PUB", "XSUB", house.comes_by_plain("alice", "sesame"));
     publisher.publish(&[b"a", b"2"]);
     assert!(publisher.end().expect("an ERROR").contains("you may not publish"));
-}
-
-fn goes_on_as_publisher(mut peer: ZmtpPeer) -> ZmtpPeer {
-    assert_eq!(peer.hear(), Said::Command("WELCOME".into(), Vec::new()));
-    peer.send(&command_of(b"INITIATE", &command::metadata("PUB")));
-    assert_eq!(peer.hear(), Said::Command("READY".into(), command::metadata("XSUB")));
-    peer
 }
 
 #[test]
@@ -143,7 +136,7 @@ fn nobody_else_is_let_in_and_nobody_is_told_for_good() {
     old.read_to_end(&mut rest);
     assert!(rest.len() <= 14, "the greeting, and nothing behind it");
     // A good one still comes in.
-    let mut alice = goes_on(house.comes_by_plain("alice", "sesame"));
+    let mut alice = goes_on_as("SUB", "XPUB", house.comes_by_plain("alice", "sesame"));
     alice.subscribe(b"");
 }
 

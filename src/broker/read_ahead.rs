@@ -1,5 +1,6 @@
-//! Reads that come before a flush. As long as more input waits than one read takes, and what came so far would leave in short
-//! sends, the flush can wait for another read: a send costs more than the bytes of some messages. Owned by a runtime.
+//! Reads that come before a flush. As long as more input waits, of the session that was read or of others, and what came so far
+//! would leave in short sends, the flush can wait for another read: a send costs more than the bytes of some messages. Owned by
+//! a runtime.
 
 use std::cell::Cell;
 

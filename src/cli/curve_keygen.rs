@@ -1,13 +1,12 @@
 //! `corecast curve-keygen`: makes a pair of CURVE keys for ZeroMQ.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::new_file::write_new;
 use super::output::print;
 use super::{Exit, Failure};
 use crate::zmtp::curve::{KeyPair, public_text, secret_text};
@@ -31,8 +30,8 @@ pub(super) struct CurveKeygenArgs {
 pub(super) fn run(args: CurveKeygenArgs) -> Result<Exit, Failure> {
     let pair = KeyPair::generate();
     let (public, secret) = (with_ending(&args.name, ".key"), with_ending(&args.name, ".key_secret"));
-    write_new(&secret, 0o600, &secret_text(&pair))?;
-    if let Err(failure) = write_new(&public, 0o644, &public_text(&pair)) {
+    write_new(&secret, 0o600, secret_text(&pair).as_bytes())?;
+    if let Err(failure) = write_new(&public, 0o644, public_text(&pair).as_bytes()) {
         // Half of a pair would be in the way of the next attempt.
         let _ = fs::remove_file(&secret);
         return Err(failure);
@@ -45,23 +44,6 @@ fn with_ending(name: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(name);
     name.push(ending);
     name.into()
-}
-
-/// Writes a file that must not exist yet; one that could not be written whole is removed.
-fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
-    let failed = |e: io::Error| {
-        let failure = Failure::new(Exit::Failed, format!("cannot write {}: {e}", path.display()));
-        if e.kind() == io::ErrorKind::AlreadyExists {
-            failure.hint("keys are not overwritten: choose another name")
-        } else {
-            failure
-        }
-    };
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| {
-        let _ = fs::remove_file(path);
-        failed(e)
-    })
 }
 
 #[cfg(test)]

@@ -202,8 +202,9 @@ fn a_drain_waits_for_those_that_have_been_cut_off_and_keeps_the_others() {
     }
 }
 
-#[test]
-fn a_publisher_leaves_when_nobody_holds_it() {
+/// Two shards under `block`: a subscriber on the second that holds who publishes more than one message, and a publisher on the
+/// first.
+fn a_slow_one_and_a_publisher() -> (Rig, SessionId, SessionId) {
     let mut rig = Rig::new(&ShardConfig {
         shards: 2,
         overflow: OverflowPolicy::Block,
@@ -212,6 +213,12 @@ fn a_publisher_leaves_when_nobody_holds_it() {
     });
     let slow = subscriber(&mut rig, 1, OverflowPolicy::Block);
     let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    (rig, slow, publisher)
+}
+
+#[test]
+fn a_publisher_leaves_when_nobody_holds_it() {
+    let (mut rig, slow, publisher) = a_slow_one_and_a_publisher();
     begin(&mut rig, 0, 1);
     rig.say(0, publisher, &[message("a", 1), message("a", 2)]);
     rig.say(0, publisher, &[message("a", 3)]);
@@ -227,14 +234,7 @@ fn a_publisher_leaves_when_nobody_holds_it() {
 
 #[test]
 fn a_publisher_that_is_held_before_the_cut_stays() {
-    let mut rig = Rig::new(&ShardConfig {
-        shards: 2,
-        overflow: OverflowPolicy::Block,
-        bounds: QueueBounds { bytes_max: 1 << 20, frames_max: 1 },
-        ..ShardConfig::default()
-    });
-    let slow = subscriber(&mut rig, 1, OverflowPolicy::Block);
-    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    let (mut rig, slow, publisher) = a_slow_one_and_a_publisher();
     rig.say(0, publisher, &[subscribe("b", 1)]);
     rig.travel();
     rig.hears(0, publisher);
