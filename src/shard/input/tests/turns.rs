@@ -26,6 +26,27 @@ fn short_turns(shards: usize) -> Rig {
 }
 
 #[test]
+fn messages_that_wait_for_a_flush_are_counted_on_each_shard_that_routes_them() {
+    let mut rig = Rig::with_shards(2);
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    for shard in [0, 1] {
+        let subscriber = rig.open(shard, OverflowPolicy::DropOldest);
+        rig.say(shard, subscriber, &[subscribe(">", 1)]);
+    }
+    rig.travel();
+    rig.shards.iter_mut().for_each(|shard| shard.outbox().begin_flush());
+    rig.say(0, publisher, &[message("a", 1), message("b", 2)]);
+    rig.say(0, publisher, &[message("a", 3)]);
+    rig.travel();
+    for shard in &mut rig.shards {
+        assert_eq!(shard.outbox().routed_messages, 3);
+        assert!(shard.outbox().queued_bytes > 0);
+        shard.outbox().begin_flush();
+        assert_eq!((shard.outbox().routed_messages, shard.outbox().queued_bytes), (0, 0));
+    }
+}
+
+#[test]
 fn a_read_full_of_new_topics_is_done_in_turns_and_in_order() {
     let mut rig = short_turns(1);
     let subscriber = rig.open(0, OverflowPolicy::DropOldest);
