@@ -10,10 +10,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
-use corecast::{ClientConfig, Error, ErrorCode, ErrorKind, Event, Filter, Publisher, Subscriber, Token};
+use corecast::{
+    ClientConfig, Error, ErrorCode, ErrorKind, Event, Filter, Publisher, Sessions, Subscriber, Token,
+};
 use nix::sys::signal::Signal;
 use running::said;
 use tempfile::TempDir;
@@ -179,6 +181,54 @@ fn a_reload_ends_those_that_are_no_users_any_more_and_nobody_else() {
     broker.until(|page| page.closes("unauthenticated") == 1);
     assert!(broker.log().contains("user=\"desk\""), "{}", broker.log());
     assert!(broker.log().contains("nothing changes"), "{}", broker.log());
+}
+
+#[test]
+fn quotas_hold_over_all_shards_and_through_a_reload() {
+    let _watchdog = watchdog::watch("quotas_hold_over_all_shards_and_through_a_reload");
+    let team = Team { folder: tempfile::tempdir().expect("a folder") };
+    let most = ["--max-sessions", "2", "--max-subscriptions", "3", "--max-publish-rate", "1000"];
+    team.add("guest", &[&["--subscribe", ">", "--publish", ">"][..], &most].concat());
+    let listed = String::from_utf8_lossy(&team.user("list", &[]).stdout).into_owned();
+    assert!(listed.contains("sessions = 2, subscriptions = 3, publish_rate = 1000"), "{listed}");
+    let broker = team.broker();
+    let config = team.client(&broker, "guest").sessions(Sessions::PerSubscriber);
+    let filters = |texts: &[&str]| -> Vec<Filter> {
+        texts.iter().map(|text| Filter::parse(text).expect("a filter")).collect()
+    };
+    // Connections go to the shard with the fewest, in turns.
+    let mut subscriber = Subscriber::with_config(config.clone(), &filters(&["a", "b"])).expect("the first");
+    let error =
+        Subscriber::with_config(config.clone(), &filters(&["a", "b"])).expect_err("a fourth subscription");
+    assert_refused(&error, ErrorCode::TooManySubscriptions, "quota of 3 subscriptions");
+    broker.until(|page| page.sum("corecast_sessions") == 1);
+    let mut publisher = Publisher::with_config(config.clone()).expect("the second");
+    let refused = |config: &ClientConfig| {
+        let hasty = config.clone().connect_timeout(Duration::from_millis(300));
+        let error = Publisher::with_config(hasty).expect_err("a third session");
+        assert_refused(&error, ErrorCode::TooManySessions, "quota of 2 sessions");
+    };
+    refused(&config);
+    assert!(team.user("add", &["other", "--no-token"]).status.success());
+    broker.signal(Signal::SIGHUP);
+    broker.until(|page| page.sum("corecast_reloads_total") == 1);
+    refused(&config);
+
+    const MESSAGES: u64 = 1_000;
+    let start = Instant::now();
+    for _ in 0..MESSAGES {
+        publisher.publish("a", b"x").expect("it waits, and goes on");
+    }
+    publisher.flush(PATIENCE).expect("nothing is lost");
+    for _ in 0..MESSAGES {
+        payload(&mut subscriber);
+    }
+    // But for the burst it took a second.
+    assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
+    assert!(broker.page().sum("corecast_quota_waits_total") > 0);
+    drop(publisher);
+    broker.until(|page| page.sum("corecast_sessions") == 1);
+    Publisher::with_config(config).expect("there is room again");
 }
 
 #[test]

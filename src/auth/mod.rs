@@ -9,6 +9,7 @@
 //! | `token` | tokens: new ones, those in files, and the hashes that stand for them |
 //! | `random` | random bytes |
 //! | `curve_key` | public keys of CURVE |
+//! | `quota` | quotas of users, and what counts against them |
 //! | `users/` | the users that a file declares, looked up by what they show |
 //! | `refusal` | the reasons for which a proof is not accepted |
 //! | `identity` | the peer of a session, as far as it is known |
@@ -22,6 +23,7 @@ mod curve_key;
 mod identity;
 mod permissions;
 mod proof;
+mod quota;
 mod random;
 #[cfg(all(test, feature = "broker"))]
 mod random_rights;
@@ -38,6 +40,8 @@ pub use identity::Identity;
 pub use permissions::Permissions;
 pub(crate) use permissions::VERDICT_STEPS;
 pub use proof::Proof;
+pub use quota::Quotas;
+pub(crate) use quota::Share;
 pub use refusal::LoginRefusal;
 pub use rights::Rights;
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::rights::Scope;
-use super::{Action, Identity, LoginRefusal, Proof, Rights, Users, Verdict};
+use super::{Action, Identity, LoginRefusal, Proof, Rights, User, Users, Verdict};
 
 /// The rules of who may do what: by the users of a file, or by addresses alone. By default everybody may do everything.
 ///
@@ -126,6 +126,23 @@ impl Permissions {
     /// The topics for which `identity` may take such an action, for the error that refuses it: "allowed: `a.>`".
     pub(crate) fn allowed(&self, identity: &Identity, action: Action<'_>) -> String {
         format!("allowed: {}", self.rights_of(identity).scope_of(action))
+    }
+
+    /// The user whose quotas apply to an identity; `None` where there are no users.
+    pub(crate) fn user_of<'a>(&'a self, identity: &'a Identity) -> Option<&'a User> {
+        let users = self.users.as_deref()?;
+        match identity {
+            Identity::User(login, _) => users.user_of(Some(login)),
+            Identity::Anonymous(_) | Identity::Shown(..) => users.user_of(None),
+            Identity::Relayed(..) | Identity::Own => None,
+        }
+    }
+
+    /// Goes on counting against quotas where the rules that were in force before did.
+    pub(crate) fn take_over(&self, before: &Permissions) {
+        if let (Some(users), Some(before)) = (&self.users, &before.users) {
+            users.take_over(before);
+        }
     }
 
     fn rights_of<'a>(&'a self, identity: &'a Identity) -> &'a Rights {

@@ -81,6 +81,7 @@ impl Broker {
             sockets: Sockets::Many,
             link_capacity: LINK_ITEMS_MAX,
         };
+        let first_rules = permissions.clone();
         let executor_config = Arc::new(ExecutorConfig {
             shard: config.shard_config(shards, permissions)?,
             connect: config.connect,
@@ -100,7 +101,7 @@ impl Broker {
         }
         let (rules, new_rules) = link(1);
         let all = (0..shards).map(|shard| pool.commands(shard_id(shard))).collect();
-        control.spawn("rules", pass_on(new_rules, all));
+        control.spawn("rules", pass_on(new_rules, all, first_rules));
         let (pool, users) = (Some(pool), config.users);
         Ok(Broker { pool, addresses, zmtp, socket_files, cores, pulses, control, rules, users, insecure })
     }

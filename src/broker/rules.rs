@@ -16,9 +16,15 @@ pub(super) struct NewRules {
     pub(super) followed: Link<()>,
 }
 
-/// Passes rules on to these shards, one after the other, for as long as it is polled.
-pub(super) async fn pass_on(mut asked: Inbox<NewRules>, shards: Vec<Link<Item>>) -> Error {
+/// Passes rules on to these shards, which follow `current` ones, one after the other, for as long as it is polled.
+pub(super) async fn pass_on(
+    mut asked: Inbox<NewRules>,
+    shards: Vec<Link<Item>>,
+    mut current: Permissions,
+) -> Error {
     while let Some(NewRules { permissions, followed }) = asked.recv().await {
+        permissions.take_over(&current);
+        current = permissions.clone();
         let (answer, mut answers) = link(shards.len());
         for shard in &shards {
             let item = Item::Permissions { permissions: permissions.clone(), followed: answer.clone() };

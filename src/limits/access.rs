@@ -46,3 +46,7 @@ pub const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// Time after which a client that was refused as nobody's tries again, drawn between half and whole: its token file may have
 /// been replaced. Long, so that many clients with an old token are no load.
 pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// Burst of a `publish_rate`: the messages of this time may be published at once. Ten ticks, so that a publisher which is
+/// held until a tick comes near its rate.
+pub const QUOTA_RATE_BURST: Duration = Duration::from_millis(100);

@@ -60,5 +60,10 @@ impl Base {
         let filter_bytes: usize = subscriptions().map(Subscriptions::filter_bytes).sum();
         assert_eq!(self.counters.subscriptions, count as u64);
         assert_eq!(self.counters.filter_bytes, filter_bytes as u64);
+        for (id, session) in self.sessions.iter() {
+            let counted = session.share.as_ref().map(|share| share.subscriptions());
+            let is_right = counted.is_none_or(|counted| counted == session.subscriptions.count() as u64);
+            assert!(is_right, "{id} has counted {counted:?} subscriptions for its user");
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::origin::Origin;
 use super::outbox::Outbox;
 use super::session_state::{Phase, SessionState, Transit};
 use super::session_table::SessionTable;
+use super::slowed::Slowed;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Permissions, Proof, Verdict};
@@ -40,6 +41,7 @@ pub(super) struct Base {
     pub(super) unfinished: Unfinished,
     pub(super) outbox: Outbox,
     pub(super) counters: ShardCounters,
+    pub(super) slowed: Slowed,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     /// The news of this event for parts that had no hand in it.
@@ -59,6 +61,7 @@ impl Base {
             unfinished: Unfinished::default(),
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
+            slowed: Slowed::default(),
             draining: false,
             untold: Untold::default(),
             sealing_room: Vec::new(),
@@ -96,6 +99,7 @@ impl Base {
     pub(super) fn depart(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let holds = std::mem::take(&mut session.holds);
+        session.share = None;
         self.untold.departed(id);
         self.release(&holds);
     }

@@ -55,7 +55,14 @@ fn check(base: &mut Base, relays: &Relays, id: SessionId) {
         Phase::Open if late_by_itself => {
             base.end(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
         }
-        Phase::Open => check_silence(base, relays, id),
+        Phase::Open => {
+            if session.share.is_some()
+                && let Some(text) = base.too_much_waits(id)
+            {
+                return base.end(id, ErrorCode::SlowSubscriber, &text);
+            }
+            check_silence(base, relays, id);
+        }
         Phase::Closing | Phase::Shut if late => base.outbox.abort.push(id),
         _ => {}
     }

@@ -95,7 +95,8 @@ impl Shard {
             Step::Subscribe(_) | Step::Cancel(_) if self.base.sessions.phase(id) != Some(Phase::Open) => {}
             Step::Subscribe(prefix) => {
                 let (filter, subscriber) = zmtp::filter_of(&prefix);
-                let may = self.base.may(id, Action::Subscribe(&filter));
+                let may =
+                    self.base.may(id, Action::Subscribe(&filter)) && self.base.reserve_subscription(id, None);
                 if may && self.subscribe((id, &filter, subscriber), true) {
                     let relays = &mut self.demand.relays;
                     relays.on_subscription(&mut self.base, self.publishers.directory(), (id, &filter, true));
@@ -127,7 +128,8 @@ impl Shard {
         self.settle();
     }
 
-    /// Adds a subscription (`wanted`), or takes one back. `false`: it is refused, and the session is being closed.
+    /// Adds a subscription (`wanted`), which has been counted against the quotas, or takes one back. `false`: it is refused, and the session is
+    /// being closed.
     fn subscribe(
         &mut self,
         (id, filter, subscriber): (SessionId, &Filter, SubscriberId),
@@ -139,7 +141,11 @@ impl Shard {
             true => self.membership.subscribe(base, demand, asked),
             false => self.membership.unsubscribe(base, demand, asked),
         };
-        if subscribed == Subscribed::Changed {
+        let has_changed = subscribed == Subscribed::Changed;
+        if has_changed != wanted {
+            base.give_subscription_back(id);
+        }
+        if has_changed {
             self.watches.changed(filter);
         }
         subscribed != Subscribed::Refused
@@ -230,7 +236,9 @@ impl Shard {
         match frame {
             Frame::Subscribe { filter, request, subscriber, kind } => {
                 let Some(filter) = base.checked_filter(id, kind, filter) else { return };
-                let may = base.may_request(id, RequestId(request), Action::Subscribe(&filter));
+                let number = RequestId(request);
+                let may = base.may_request(id, number, Action::Subscribe(&filter))
+                    && base.reserve_subscription(id, Some(number));
                 if may && self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
                     self.joins.ask(&mut self.base, &self.demand, (id, RequestId(request)));
                 }

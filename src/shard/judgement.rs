@@ -115,7 +115,10 @@ fn judge(base: &mut Base, watches: &Watches, id: SessionId, judged: Option<Judge
     // One that has not said hello yet may still show who it is.
     if judged.is_none() && session.phase == Phase::Open {
         match permissions.identify_again(&session.identity) {
-            Ok(identity) => session.identity = identity,
+            Ok(identity) => {
+                session.identity = identity;
+                session.share_again(permissions);
+            }
             Err(refusal) => return Outcome::Unknown(refusal),
         }
     }

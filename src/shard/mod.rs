@@ -13,11 +13,12 @@
 //!
 //! | base, which all parts share | owns |
 //! |---|---|
-//! | `base`, `holds`, `audit` | the owners below: answers, ends of sessions, publishers that are held, invariants |
+//! | `base`, `holds`, `quotas`, `audit` | the owners below: answers, ends of sessions, publishers that are held, quotas of users, invariants |
 //! | `clock` | time, as it was told and as it counts |
 //! | `session_state`, `session_table` | one connection's state, and the table of them |
 //! | `links` | neighbours, which are the other shards and the carriers: what waits to go there, and what came from there |
 //! | `aftermath` | the news of an event for parts that had no hand in it, until the router has told them |
+//! | `slowed` | publishers that wait because their users are ahead of their rates |
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
 //! | `config` | what all shards of one process are told when they start |
@@ -80,6 +81,7 @@ mod password_check;
 mod postponed;
 mod publish;
 mod publishers;
+mod quotas;
 mod relay_peer;
 mod relays;
 mod rest;
@@ -89,6 +91,7 @@ mod run_delay;
 mod session_state;
 mod session_table;
 mod silence;
+mod slowed;
 mod state;
 mod strikes;
 mod subscriptions;

@@ -269,7 +269,9 @@ impl Moves {
             session
         });
         base.counters.sessions += 1;
-        if let Some(session) = base.sessions.get(id) {
+        if let Some(session) = base.sessions.get_mut(id) {
+            // It counts twice until it leaves its old shard: better to refuse another one than to admit one too many.
+            session.share_again(&base.permissions);
             base.counters.subscriptions += session.subscriptions.count() as u64;
             base.counters.filter_bytes += session.subscriptions.filter_bytes() as u64;
         }

@@ -26,11 +26,14 @@ pub(super) fn publish(
     (bytes, messages): (&Bytes, Messages<'_>),
     origin: Origin,
 ) -> usize {
-    let (mut deliveries, audience) = route(base, fanout, (bytes, messages), origin);
+    let (mut deliveries, audience, has_quotas) = route(base, fanout, (bytes, messages), origin);
     let batch = (bytes, messages.first(deliveries.good));
     base.outbox.routed_messages += deliveries.messages as usize;
     if let Origin::Here(publisher) = origin {
         base.counters.messages_in += deliveries.messages;
+        if has_quotas {
+            base.pay_for(publisher, deliveries.messages);
+        }
         if audience.has_neighbours() {
             publish_to_neighbours(base, batch, &deliveries, publisher);
         }
@@ -50,20 +53,23 @@ pub(super) fn publish(
     good
 }
 
-/// Finds the deliveries. The shard of a publisher asks whether it may publish; the others take its word.
+/// Finds the deliveries; the last result is true if the publisher's user has quotas. The shard of a publisher asks whether it may publish;
+/// the others take its word.
 fn route(
     base: &mut Base,
     fanout: &mut Fanout,
     (bytes, messages): (&Bytes, Messages<'_>),
     origin: Origin,
-) -> (Deliveries, Audience) {
+) -> (Deliveries, Audience, bool) {
     let publisher = match origin {
         Origin::Here(id) => base.sessions.get(id),
         Origin::There(..) => None,
     };
     let permitted = publisher.and_then(|session| base.permissions.publishable(&session.identity).filters());
     let audience = publisher.map_or(Audience::Here, |session| session.kind.audience());
-    (fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, permitted), audience)
+    let has_quotas = publisher.is_some_and(|session| session.share.is_some());
+    let deliveries = fanout.route((bytes, messages), audience.has_neighbours(), &mut base.turn, permitted);
+    (deliveries, audience, has_quotas)
 }
 
 /// Passes over the frames of the topic of this one, which their session may not publish, and tells it so. Returns their number;

@@ -10,7 +10,7 @@ use super::rest::Rest;
 use super::strikes::Strikes;
 use super::subscriptions::Subscriptions;
 use super::successors::Successors;
-use crate::auth::Identity;
+use crate::auth::{Identity, Permissions, Share};
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
@@ -103,6 +103,8 @@ pub(super) struct SessionState {
     pub(super) watches: u32,
     /// As a publisher: what it has published without a right.
     pub(super) strikes: Strikes,
+    /// Its part in the figures of its user, while it is open and the user has quotas.
+    pub(super) share: Option<Box<Share>>,
     /// Its client's later sessions, which wait for its end.
     pub(super) successors: Option<Box<Successors>>,
     /// Input that was read and waits for its next turn.
@@ -142,6 +144,7 @@ impl SessionState {
             news: None,
             watches: 0,
             strikes: Strikes::default(),
+            share: None,
             successors: None,
             rest: None,
         }
@@ -158,6 +161,14 @@ impl SessionState {
     /// Its number, by which its client and the log know it. `id` is its place on `shard`.
     pub(super) fn number(&self, id: SessionId, shard: ShardId) -> SessionNumber {
         self.first_number.unwrap_or_else(|| id.number(shard))
+    }
+
+    /// Counts the session against the quotas that apply to its identity now. It keeps what it has, even over them.
+    pub(super) fn share_again(&mut self, permissions: &Permissions) {
+        // The old one first, or it would count twice.
+        self.share = None;
+        let user = permissions.user_of(&self.identity);
+        self.share = user.and_then(|user| user.keep_share(self.subscriptions.count() as u64));
     }
 
     /// True if frames are still taken from it.

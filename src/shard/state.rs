@@ -283,7 +283,10 @@ impl Shard {
 
     /// True if something waits for the next tick, and not just for the time to pass.
     pub fn wants_tick(&self) -> bool {
-        self.watches.has_work() || self.membership.has_leaving() || self.publishers.has_leaving()
+        self.watches.has_work()
+            || self.membership.has_leaving()
+            || self.publishers.has_leaving()
+            || self.base.slowed.is_waiting()
     }
 
     /// A tick. Each session is looked at once in [`crate::limits::SWEEP_TICKS`] ticks of the usual pace, however many of
@@ -292,6 +295,7 @@ impl Shard {
         let ticks = self.base.clock.tick(now);
         self.base.counters.ticks += 1;
         self.base.turn.begin();
+        self.base.let_slowed_go_on();
         self.watches.count(&mut self.base, &mut self.membership);
         self.settle();
         let (base, demand) = (&mut self.base, &mut self.demand);

@@ -209,9 +209,10 @@ impl Succession {
 
     /// A session is open.
     pub(super) fn welcome(&self, base: &mut Base, id: SessionId) {
-        let Some(session) = base.sessions.get_mut(id).filter(|session| session.phase == Phase::Hello) else {
+        if base.sessions.phase(id) != Some(Phase::Hello) || !base.take_share(id) {
             return;
-        };
+        }
+        let Some(session) = base.sessions.get_mut(id) else { return };
         session.phase = Phase::Open;
         session.deadline = None;
         let policy = session.policy;

@@ -58,7 +58,7 @@ pub(super) fn pass_over(
 /// A peer has said which side it is. `false`: it is not let in, and is being closed.
 pub(super) fn open(base: &mut Base, id: SessionId, role: Role) -> bool {
     let is_listening = base.sessions.get(id).is_some_and(SessionState::is_listening);
-    if !is_listening || !base.admit(id) {
+    if !is_listening || !base.admit(id) || !base.take_share(id) {
         return false;
     }
     let Some(session) = base.sessions.get_mut(id) else { return false };

@@ -128,6 +128,8 @@ list! {
     Counter messages_too_long: u64, "corecast_messages_too_long_total", Count;
     /// Subscriptions and topics to publish that were refused for want of a right, to sessions that went on.
     Counter refusals: u64, "corecast_refusals_total", Count;
+    /// Times that a publisher waited because its user was ahead of its rate.
+    Counter quota_waits: u64, "corecast_quota_waits_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::quota::{Account, Quotas, Share};
 use super::super::{CurveKey, LoginRefusal, Rights, TokenHash};
 
 /// Something that a user can show, as a file of users has it. Each belongs to one user.
@@ -30,6 +31,9 @@ pub struct User {
     pub(super) name: Arc<str>,
     pub(super) credentials: Vec<Credential>,
     pub(super) rights: Rights,
+    pub(super) quotas: Quotas,
+    /// The figures that count against its quotas.
+    pub(super) account: Account,
 }
 
 impl User {
@@ -46,6 +50,24 @@ impl User {
     /// The rights.
     pub fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// The quotas.
+    pub fn quotas(&self) -> Quotas {
+        self.quotas
+    }
+
+    /// The share of a new session in its quotas; `None` without quotas.
+    ///
+    /// # Errors
+    /// The quota of sessions is used up; the text is for the client.
+    pub(crate) fn take_share(&self) -> Result<Option<Box<Share>>, String> {
+        Share::take(&self.name, self.quotas, &self.account)
+    }
+
+    /// The share of a session that is open and has so many subscriptions; `None` without quotas.
+    pub(crate) fn keep_share(&self, subscriptions: u64) -> Option<Box<Share>> {
+        Share::keep(self.quotas, &self.account, subscriptions)
     }
 }
 

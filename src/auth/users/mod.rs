@@ -115,6 +115,24 @@ impl Users {
         None
     }
 
+    /// The user behind a login, or behind none: `anonymous`. `None`: there is no such user now.
+    pub(super) fn user_of<'a>(&'a self, login: Option<&'a Login>) -> Option<&'a User> {
+        match login {
+            None => self.anonymous.as_deref(),
+            Some(login) if login.users == self.number => Some(&login.user),
+            Some(login) => self.logins.get(&login.credential).map(|now| &*now.user),
+        }
+    }
+
+    /// Goes on counting against quotas where users of the same names did before.
+    pub(super) fn take_over(&self, before: &Users) {
+        for user in &self.users {
+            if let Some(before) = before.get(user.name()) {
+                user.account.take_over(&before.account);
+            }
+        }
+    }
+
     /// The login again that another set of users has made.
     pub(super) fn login_again(&self, login: &Arc<Login>) -> Option<Arc<Login>> {
         if login.users == self.number {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::quota::{Account, Quotas};
 use super::super::{CurveKey, Rights, TokenHash};
 use super::{ANONYMOUS, Credential, User, Users, UsersFault, passwords};
 use crate::limits::USER_NAME_BYTES_MAX;
 use crate::topic::Filter;
 
 /// The keys of a user.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 15] = [
     "name",
     "tokens",
     "password",
@@ -24,6 +25,10 @@ const KEYS: [&str; 11] = [
     "register",
     "watch",
     "list",
+    "sessions",
+    "subscriptions",
+    "bytes_waiting",
+    "publish_rate",
 ];
 
 /// A value, and its place.
@@ -138,7 +143,8 @@ impl<'i> Source<'i> {
             return Err(of_user(UsersFault::new(line, what)));
         }
         let rights = self.rights(keys).map_err(of_user)?;
-        Ok((line, User { name, credentials, rights }))
+        let quotas = self.quotas(keys).map_err(of_user)?;
+        Ok((line, User { name, credentials, rights, quotas, account: Account::default() }))
     }
 
     fn name(&self, value: &Value<'i>) -> Result<Arc<str>, UsersFault> {
@@ -192,6 +198,30 @@ impl<'i> Source<'i> {
             .register(filters("register")?)
             .watch(filters("watch")?)
             .list(filters("list")?))
+    }
+
+    fn quotas(&self, keys: &DeTable<'i>) -> Result<Quotas, UsersFault> {
+        let most = |key| match keys.get(key) {
+            None => Ok(None),
+            Some(value) => self.most(value).map(Some).map_err(|fault| fault.of_key(key)),
+        };
+        Ok(Quotas {
+            sessions: most("sessions")?,
+            subscriptions: most("subscriptions")?,
+            bytes_waiting: most("bytes_waiting")?,
+            publish_rate: most("publish_rate")?,
+        })
+    }
+
+    /// The value of a quota: a number above 0.
+    fn most(&self, value: &Value<'i>) -> Result<u64, UsersFault> {
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        number
+            .filter(|most| *most > 0)
+            .ok_or_else(|| self.fault(value, "a quota is a number above 0, without quotes"))
     }
 
     /// A filter as people write it, or a table with a prefix.
@@ -300,6 +330,8 @@ mod tests {
             ("uids = [-1]", 3, "from 0 to"),
             ("password = 'sesame'", 3, "`password`: it is no hash"),
             ("certificates = ['']", 3, "not empty"),
+            ("sessions = 0", 3, "`sessions`: a quota is a number above 0"),
+            ("publish_rate = '20'", 3, "`publish_rate`: a quota is a number above 0"),
             ("publsh = ['a']", 3, "no such key; there are name, tokens"),
             ("name = 'b'", 3, "duplicate key"),
             ("[[user]]", 3, "has no `name`"),

@@ -3,7 +3,7 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::Filter;
-use crate::auth::TokenHash;
+use crate::auth::{Quotas, TokenHash};
 
 /// A user to be declared.
 #[derive(Default, Debug)]
@@ -17,6 +17,7 @@ pub(super) struct NewUser {
     pub(super) uids: Vec<u32>,
     /// Keys of rights, each with its filters.
     pub(super) rights: Vec<(&'static str, Vec<Filter>)>,
+    pub(super) quotas: Quotas,
 }
 
 impl NewUser {
@@ -24,7 +25,7 @@ impl NewUser {
     pub(super) fn is_a_token_alone(&self) -> bool {
         let has_rights = self.rights.iter().any(|(_, filters)| !filters.is_empty());
         let has_names = !self.certificates.is_empty() || !self.curve_keys.is_empty() || !self.uids.is_empty();
-        self.token.is_some() && self.password.is_none() && !has_rights && !has_names
+        self.token.is_some() && self.password.is_none() && !has_rights && !has_names && self.quotas.are_none()
     }
 }
 
@@ -43,6 +44,11 @@ pub(super) fn with_user(text: &str, new: &NewUser) -> Option<String> {
     put("uids", new.uids.iter().map(|uid| i64::from(*uid)).collect());
     for (key, filters) in &new.rights {
         put(key, filters.iter().map(|filter| filter.text().into_owned()).collect());
+    }
+    for (key, most) in new.quotas.iter() {
+        if let Some(most) = most.and_then(|most| i64::try_from(most).ok()) {
+            table.insert(key, value(most));
+        }
     }
     if let Some(hash) = &new.password {
         table.insert("password", value(hash));

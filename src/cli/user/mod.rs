@@ -8,11 +8,13 @@
 mod change;
 mod file;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand, value_parser};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -22,7 +24,7 @@ use super::new_file::write_new;
 use super::output::{Format, json_line, note, print};
 use super::{Exit, Failure};
 use crate::auth::{
-    ANONYMOUS, Action, Credential, Secret, TokenHash, User, Verdict, fresh_token, hash_password,
+    ANONYMOUS, Action, Credential, Quotas, Secret, TokenHash, User, Verdict, fresh_token, hash_password,
 };
 use crate::limits::PASSWORD_BYTES_MAX;
 use crate::printable::printable;
@@ -33,6 +35,7 @@ Examples:
   corecast user add feeds --users users.toml --publish 'prices.>' --token-out feeds.token
   corecast user add desk --users users.toml --subscribe 'prices.>' --token-out desk.token
   corecast user add anonymous --users users.toml --subscribe 'news.>'      # whoever shows nothing
+  corecast user add guest --users users.toml --subscribe 'news.>' --max-sessions 2 --max-subscriptions 100
   corecast user permissions desk --users users.toml --subscribe 'prices.*' --publish prices.eur
   corecast broker --users users.toml
   corecast sub 'prices.>' --token-file desk.token
@@ -110,6 +113,22 @@ struct AddArgs {
     #[arg(long, value_name = "UID")]
     uid: Vec<u32>,
 
+    /// Quota of open sessions.
+    #[arg(long, value_name = "N", value_parser = a_quota())]
+    max_sessions: Option<u64>,
+
+    /// Quota of subscriptions, of all its sessions together.
+    #[arg(long, value_name = "N", value_parser = a_quota())]
+    max_subscriptions: Option<u64>,
+
+    /// Quota of bytes in egress queues, of all its sessions together.
+    #[arg(long, value_name = "N", value_parser = a_quota())]
+    max_bytes_waiting: Option<u64>,
+
+    /// Quota of messages published a second; a faster publisher waits.
+    #[arg(long, value_name = "N", value_parser = a_quota())]
+    max_publish_rate: Option<u64>,
+
     /// Read a password from the first line of stdin.
     #[arg(long)]
     password_stdin: bool,
@@ -123,7 +142,12 @@ struct AddArgs {
     token_out: Option<PathBuf>,
 }
 
-/// List the users of a file, with the number of ways in which each can log in.
+/// The values that a quota may have: TOML's integers are signed.
+fn a_quota() -> RangedU64ValueParser {
+    value_parser!(u64).range(1..=i64::MAX.unsigned_abs())
+}
+
+/// List the users of a file, with the number of ways in which each can log in, and its quotas.
 #[derive(Args, Debug)]
 struct ListArgs {
     #[command(flatten)]
@@ -210,6 +234,12 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
             ("watch", args.watch),
             ("list", args.list),
         ],
+        quotas: Quotas {
+            sessions: args.max_sessions,
+            subscriptions: args.max_subscriptions,
+            bytes_waiting: args.max_bytes_waiting,
+            publish_rate: args.max_publish_rate,
+        },
     };
     let is_there = file.users().is_some_and(|users| users.get(&new.name).is_some());
     let text = match &new.token {
@@ -265,6 +295,10 @@ struct Row {
     certificates: Vec<String>,
     curve_keys: Vec<String>,
     uids: Vec<u32>,
+    /// By their keys in the file.
+    quotas: BTreeMap<&'static str, u64>,
+    #[serde(skip)]
+    quotas_text: String,
 }
 
 impl Row {
@@ -276,6 +310,8 @@ impl Row {
             certificates: Vec::new(),
             curve_keys: Vec::new(),
             uids: Vec::new(),
+            quotas: user.quotas().iter().filter_map(|(key, most)| Some((key, most?))).collect(),
+            quotas_text: user.quotas().to_string(),
         };
         for credential in user.credentials() {
             match credential {
@@ -305,11 +341,10 @@ impl Row {
         .into_iter()
         .flatten()
         .collect();
-        format!(
-            "{:<24} {}\n",
-            printable(&self.user),
-            if shows.is_empty() { "-".to_owned() } else { shows.join(", ") }
-        )
+        let shows = if shows.is_empty() { "-".to_owned() } else { shows.join(", ") };
+        let quotas =
+            if self.quotas_text.is_empty() { String::new() } else { format!("; {}", self.quotas_text) };
+        format!("{:<24} {shows}{quotas}\n", printable(&self.user))
     }
 }
 

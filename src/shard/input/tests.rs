@@ -1,6 +1,7 @@
 //! Tests of requests, and of input that waits for its turn.
 
 mod logins;
+mod quotas;
 mod turns;
 
 use std::sync::Arc;

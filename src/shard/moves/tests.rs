@@ -6,7 +6,7 @@ use super::super::moving::Moving;
 use super::super::rig::{Rig, message, subscribe};
 use super::super::state::Shard;
 use super::*;
-use crate::auth::{Identity, Permissions, Rights};
+use crate::auth::{Identity, Permissions, Rights, Users};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX};
 use crate::wire::{Features, Frame, Partial};
@@ -92,6 +92,26 @@ fn what_waits_and_what_comes_meanwhile_is_delivered_once_and_in_order() {
         assert_eq!(got, wanted);
     }
     assert_eq!(rig.shards[0].sessions().len(), 1, "the publisher is left");
+}
+
+#[test]
+fn a_session_takes_its_part_in_the_quotas_of_its_user_along() {
+    let text = "[[user]]\nname = 'anonymous'\nsubscribe = ['>']\nsessions = 1\nsubscriptions = 1\n";
+    let permissions = Permissions::of_users(Users::parse(text).expect("users"));
+    let mut rig = Rig::new(&ShardConfig { shards: 2, permissions, ..ShardConfig::default() });
+    let refused = |rig: &mut Rig| {
+        let id = rig.shards[0].on_open(Door::Native, Identity::Anonymous(None)).expect("there is room");
+        rig.shards[0].on_greeting(id, Ok(Features::NONE));
+        rig.say(0, id, &[Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 }]);
+        rig.hears(0, id)
+    };
+    let id = subscriber(&mut rig, 0, OverflowPolicy::DropOldest);
+    let place = go(&mut rig, 0, 1, id);
+    assert_eq!(refused(&mut rig), "too_many_sessions");
+    rig.say(1, place, &[subscribe("a", 2)]);
+    assert_eq!(rig.hears(1, place), "too_many_subscriptions");
+    rig.shards[1].on_closed(place, None);
+    subscriber(&mut rig, 0, OverflowPolicy::DropOldest);
 }
 
 #[test]

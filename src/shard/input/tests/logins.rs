@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::with;
 use crate::auth::{Identity, Permissions, Proof, Secret, TokenHash, Users};
+use crate::ids::SessionId;
 use crate::shard::rig::{Rig, message, subscribe};
 use crate::shard::{Door, Phase, ShardConfig};
 use crate::wire::{Features, Frame};
@@ -13,27 +14,33 @@ use crate::zmtp::curve::KeyPair;
 use crate::zmtp::greeting::{Mechanism, ours_for};
 use crate::zmtp::{Offers, Output, Sides};
 
-const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
+pub(super) const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
 
 /// A user of this name, whose token is its name, with these lines as well.
-fn user(name: &str, lines: &str) -> String {
+pub(super) fn user(name: &str, lines: &str) -> String {
     let token = TokenHash::of(&Secret::new(name.as_bytes()));
     format!("[[user]]\nname = '{name}'\ntokens = ['{token}']\n{lines}\n")
 }
 
-fn users(text: &str) -> Permissions {
+pub(super) fn users(text: &str) -> Permissions {
     Permissions::of_users(Users::parse(text).expect("users"))
 }
 
 /// A peer that has shown this with its connection says these frames.
-fn says(rig: &mut Rig, shown: Proof, frames: &[Frame<'_>]) -> crate::ids::SessionId {
-    let id = rig.shards[0].on_open(Door::Native, Door::Native.identity(shown, None)).expect("there is room");
-    rig.shards[0].on_greeting(id, Ok(Features::OURS));
-    rig.say(0, id, frames);
+fn says(rig: &mut Rig, shown: Proof, frames: &[Frame<'_>]) -> SessionId {
+    says_at(rig, 0, shown, frames)
+}
+
+/// The same at that shard.
+pub(super) fn says_at(rig: &mut Rig, shard: usize, shown: Proof, frames: &[Frame<'_>]) -> SessionId {
+    let identity = Door::Native.identity(shown, None);
+    let id = rig.shards[shard].on_open(Door::Native, identity).expect("there is room");
+    rig.shards[shard].on_greeting(id, Ok(Features::OURS));
+    rig.say(shard, id, frames);
     id
 }
 
-fn login(name: &str) -> Frame<'_> {
+pub(super) fn login(name: &str) -> Frame<'_> {
     Frame::Login { token: name.as_bytes() }
 }
 
