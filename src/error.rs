@@ -57,6 +57,11 @@ impl Error {
         Error { kind, field: None, context: context.into(), source: Some(source) }
     }
 
+    /// The same error, which an error of a stream has caused: its words stand behind the sentence.
+    pub(crate) fn caused_by(self, source: std::io::Error) -> Self {
+        Error { source: Some(source), ..self }
+    }
+
     /// An `Invalid` error of a field of a configuration; `context` says what to change and does not name the field.
     pub(crate) fn of_field(field: &'static str, context: impl Into<String>) -> Self {
         Error { field: Some(field), ..Error::new(ErrorKind::Invalid, context) }

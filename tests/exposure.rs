@@ -97,7 +97,8 @@ impl Configuration {
 
     fn start(&self, authority: &Authority) -> Running {
         let mut command = corecast();
-        command.args(["broker", "-o", "json", "--shards", "1"]);
+        // Without core dumps, the kernel shows the sockets of a process to root alone.
+        command.args(["broker", "-o", "json", "--shards", "1", "--core-dumps"]);
         self.listeners.iter().for_each(|listener| _ = command.args([listener.option, &listener.url]));
         if self.listeners.iter().any(Listener::is_encrypted) {
             let [cert, key] = authority.files("server");

@@ -74,7 +74,9 @@ pub use idle::{Idle, IdleError};
 pub use ids::{CoreId, ShardId};
 pub use link::{Inbox, Link, RecvTimeout, Refused, link, link_to_shard, link_to_task};
 pub use net::ReadySocket;
-pub use open_files::{OPEN_FILES_RESERVED_MAX, OpenFilesRoom, raise_open_files, reserved_open_files};
+pub use open_files::{
+    OPEN_FILES_RESERVED_MAX, OpenFilesRoom, open_files_max, raise_open_files, reserved_open_files,
+};
 pub use pacer::Pacer;
 pub use pool::{Pool, PoolConfig, PoolError, ShardContext, start};
 pub use race::{Either, first};

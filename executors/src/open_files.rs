@@ -18,6 +18,12 @@ pub fn reserved_open_files(limit: u64) -> u64 {
     (limit / RESERVED_DIVISOR).min(OPEN_FILES_RESERVED_MAX)
 }
 
+/// The most files that this process may have open.
+#[must_use]
+pub fn open_files_max() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
+}
+
 /// The room that this process has under its limit of open files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenFilesRoom {
@@ -31,7 +37,7 @@ impl OpenFilesRoom {
     /// Looks at this process now. `any` is an open descriptor, which is duplicated for a moment: the kernel gives the
     /// lowest number that is free.
     pub fn now(any: impl AsFd) -> Self {
-        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft);
+        let limit = open_files_max();
         // Standard streams aside, the duplicate has the lowest number that is free; without one there is no room.
         let duplicate = any.as_fd().try_clone_to_owned();
         let lowest = duplicate.map_or(limit, |fd| u64::from(fd.as_raw_fd().unsigned_abs()));

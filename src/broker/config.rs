@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use corecast_executors::{CoreSet, Idle};
+use corecast_executors::{CoreSet, Idle, open_files_max};
 
 use super::curve_server_key::{CurveServerKey, CurveServerKeyFile};
 use crate::auth::{Permissions, Users};
@@ -17,7 +17,7 @@ use crate::limits::{
     READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::{Mode, ModeRule, ModeRules};
-use crate::shard::{Door, ShardConfig};
+use crate::shard::{Door, ShardConfig, StrangerBounds};
 use crate::topic::Filter;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
@@ -242,6 +242,7 @@ impl BrokerConfig {
             zmtp_offers: self.zmtp_offers(&permissions),
             permissions,
             sessions_max: SESSIONS_PER_SHARD_MAX,
+            strangers: StrangerBounds::within(open_files_max(), shards),
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,
             moves: self.rebalance,

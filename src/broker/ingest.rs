@@ -1,6 +1,9 @@
 //! A native session's bytes after a read: whole frames go to the shard. Without I/O, so that simulations and fuzzers drive
 //! it, too.
 
+use bytes::Bytes;
+use zeroize::Zeroize as _;
+
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES};
@@ -38,21 +41,34 @@ pub fn ingest(
     }
     spans.clear();
     let filled = &reader.filled(slab)[greeted..];
-    if shard.sessions().phase(id) == Some(Phase::Hello)
-        && let Some(error) = too_long_for_a_hello(filled)
-    {
+    // It may hold a secret.
+    let is_stranger = shard.sessions().phase(id) == Some(Phase::Hello);
+    if is_stranger && let Some(error) = too_long_for_a_hello(filled) {
         shard.on_wire_error(id, &error);
         return discard_all(reader, slab);
     }
     let found = split(filled, shard.config().frame_bytes_max, spans);
-    let bytes = reader.take(slab, greeted + found.whole_bytes).slice(greeted..);
-    shard.on_frames(id, &bytes, spans);
+    let whole = greeted + found.whole_bytes;
+    let taken = if is_stranger { reader.take_secret(slab, whole) } else { reader.take(slab, whole) };
+    let frames = taken.slice(greeted..);
+    drop(taken);
+    shard.on_frames(id, &frames, spans);
+    if is_stranger {
+        wipe(frames);
+    }
     if let Some(error) = found.error {
         shard.on_wire_error(id, &error);
     }
     let partial = reader.partial_frame();
     shard.on_partial(id, partial, !spans.is_empty());
     partial
+}
+
+/// Overwrites the words of a stranger, unless something still refers to them.
+pub(super) fn wipe(bytes: Bytes) {
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.zeroize();
+    }
 }
 
 /// Ends the turn and keeps nothing: no frame will come of these bytes.

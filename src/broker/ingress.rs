@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use corecast_executors::{Either, MonotonicNs, end_turn, first, readable_sockets, spawn_local};
+use tracing::field::display;
+use tracing::warn;
 
 use super::Item;
 use super::connection::Connection;
@@ -15,7 +17,7 @@ use super::zmtp_ingest::{ingest_zmtp, unix_ns};
 use crate::auth::Proof;
 use crate::error::ErrorCode;
 use crate::limits::{PARTIAL_BYTES_IN_SLAB, WRONG_PASSWORD_PAUSE};
-use crate::shard::{Door, Moving, Parting};
+use crate::shard::{Admission, Door, Moving, Parting};
 use crate::transport::{Accepted, Stream};
 
 /// The result of a turn of reading.
@@ -30,13 +32,28 @@ enum Turn {
     Ended,
 }
 
-/// Takes a connection that was placed here; if the shard is full or stopping it is closed, and placement told.
+/// Takes a connection that was placed here. If the shard is full or stopping, or there are too many strangers, it is closed, and
+/// placement is told.
 pub(super) fn adopt_or_refuse(runtime: &Rc<Runtime>, accepted: Accepted, door: Door) {
-    let taken = accepted.adopt().is_ok_and(|stream| adopt(runtime, stream, door));
+    // Before any work is done for it.
+    let taken =
+        has_room(runtime, &accepted) && accepted.adopt().is_ok_and(|stream| adopt(runtime, stream, door));
     if !taken {
         let runtime = Rc::clone(runtime);
         spawn_local(async move { tell_acceptor(&runtime, Item::Left(runtime.id)).await }).detach();
     }
+}
+
+fn has_room(runtime: &Runtime, accepted: &Accepted) -> bool {
+    let peer = accepted.peer();
+    let room = Admission::of(&mut runtime.shard.borrow_mut()).make_room(peer);
+    if let Err(crowd) = room {
+        runtime.log_limited("turned_away", |more| {
+            let peer = peer.map(display);
+            warn!(shard = %runtime.id, peer, reason = %crowd, more, "turned a connection away");
+        });
+    }
+    room.is_ok()
 }
 
 /// Takes a connection over and starts its pump. `false`: this shard takes none, and it is closed.
@@ -65,6 +82,7 @@ pub(super) fn start(runtime: &Rc<Runtime>, connection: Connection) {
 async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     let id = connection.id;
     settle(&runtime).await;
+    wait_if_slowed(&runtime, &connection).await;
     let mut reads_ahead = false;
     while !connection.is_cut_off() {
         if reads_ahead {
@@ -121,6 +139,17 @@ async fn pump(runtime: Rc<Runtime>, connection: Rc<Connection>) {
     }
 }
 
+/// Delays the first read of a connection whose host has had too many failed logins.
+async fn wait_if_slowed(runtime: &Runtime, connection: &Connection) {
+    let delay = Admission::of(&mut runtime.shard.borrow_mut()).reading_delay(connection.id);
+    let Some(delay) = delay else { return };
+    runtime.log_limited("login_slowed", |more| {
+        let peer = connection.stream.peer().map(display);
+        warn!(shard = %runtime.id, peer, more, "too many failed logins from this host: its new connections are read late");
+    });
+    first(runtime.after(delay), until_ended(connection)).await;
+}
+
 fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
     let began = MonotonicNs::now();
     runtime.hear(began);
@@ -163,7 +192,7 @@ fn turn(runtime: &Rc<Runtime>, connection: &Connection) -> Turn {
     let now = MonotonicNs::now();
     let spent_us = now.saturating_since(began).as_micros();
     shard.counters_mut().turn_us.record(u64::try_from(spent_us).unwrap_or(u64::MAX));
-    let is_full = received == space_bytes;
+    let is_full = connection.stream.may_have_more(received, space_bytes);
     let goes_on = is_full || readable_sockets() > 0;
     let (sessions, id) = (shard.sessions(), connection.id);
     if !goes_on

@@ -3,9 +3,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::ingest::discard_all;
+use bytes::Bytes;
+
+use super::ingest::{discard_all, wipe};
 use crate::ids::SessionId;
-use crate::shard::Shard;
+use crate::shard::{Phase, Shard};
 use crate::wire::{Partial, Reader, Slab};
 use crate::zmtp::Output;
 
@@ -24,6 +26,9 @@ pub fn ingest_zmtp(
     scratch: &mut ZmtpScratch,
     now_unix_ns: u64,
 ) -> Partial {
+    // The words of a stranger may hold a password.
+    let may_be_secret = shard.sessions().phase(id) != Some(Phase::Open);
+    let mut said = Bytes::new();
     let done = shard.on_zmtp(id, now_unix_ns, &mut scratch.out, |machine, out| {
         let filled = reader.filled(slab);
         let read = machine.read(filled, out);
@@ -35,10 +40,15 @@ pub fn ingest_zmtp(
                 reader.discard(slab, read.whole_bytes);
                 opened.clone()
             }
+            None if may_be_secret => {
+                said = reader.take_secret(slab, read.whole_bytes);
+                said.clone()
+            }
             None => reader.take(slab, read.whole_bytes),
         };
         (read, bytes, (partial, completed))
     });
+    wipe(said);
     let Some((partial, completed)) = done else { return discard_all(reader, slab) };
     shard.on_partial(id, partial, completed);
     partial

@@ -14,13 +14,14 @@ use corecast_executors::{
 };
 use serde::Serialize;
 
+use super::core_dumps::forbid_core_dumps;
 use super::http_address::HttpAddress;
 use super::live_files::{LiveFiles, Reloaded};
 use super::output::{Format, json_line, note, print_for_a_reader};
 use super::settings::Settings;
 use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
-use crate::config::{FilePath, One, Optional, Plain, TimeSpan};
+use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
 use crate::control::{HttpServer, Pages, ReloadRequest};
 use crate::error::Error;
 use crate::limits::DRAIN_DEFAULT;
@@ -81,12 +82,15 @@ configuration! {
         /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
         /// other hosts reach it.
         http_token_file: Option<PathBuf> = None, option("http-token-file", "FILE", Optional<FilePath>);
+
+        /// Allow core dumps, and debuggers of this user, though the memory of a broker with users or TLS holds secrets.
+        core_dumps: bool = false, option("core-dumps", "", Switch);
     }
 }
 
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let certificate = args.tls.0;
-    let Serving { drain_timeout, metrics, http_token_file } = args.serving.0;
+    let Serving { drain_timeout, metrics, http_token_file, core_dumps } = args.serving.0;
     let listeners = args.listeners.0.tls(certificate.read()?);
     let config = args.config.0.listeners(listeners);
     config.validate()?;
@@ -99,6 +103,10 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
         );
     }
     let files = LiveFiles { has_users: config.users.is_some(), certificate, http_token: http_token_file };
+    // Each of them is a secret, or lets others show theirs.
+    if (files.are_there() || config.zmtp_curve_key.is_some()) && !core_dumps {
+        forbid_core_dumps()?;
+    }
     let (news_link, mut news) = link(NEWS_MAX);
     let reloads = files.are_there().then(|| Arc::new(AtomicBool::new(false)));
     wait_for_signals(news_link.clone(), reloads.clone())?;

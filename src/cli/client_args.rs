@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Failure;
+use super::core_dumps::forbid_core_dumps;
 use super::settings::Settings;
 use crate::{ClientConfig, TlsClientFiles};
 
@@ -22,7 +23,11 @@ impl ClientArgs {
     /// The file that cannot be read, or does not fit.
     pub(super) fn config(self) -> Result<ClientConfig, Failure> {
         let config = self.client.with_token()?;
-        let connect = config.connect.clone().tls(self.trust.0.read()?);
+        let trust = self.trust.0;
+        if config.token.is_some() || trust.cert.is_some() {
+            forbid_core_dumps()?;
+        }
+        let connect = config.connect.clone().tls(trust.read()?);
         Ok(config.connect(connect))
     }
 }

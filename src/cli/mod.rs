@@ -8,6 +8,7 @@
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
 //! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
 //! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
+//! | `core_dumps` | core dumps of commands that hold secrets |
 //! | `http_address`, `utc` | forms of an address and of a time |
 //! | `new_file` | files that are written, and never over others |
 //! | `http_client` | requests to the HTTP server of a running broker |
@@ -16,6 +17,7 @@ mod broker;
 mod certificate;
 mod client_args;
 mod completions;
+mod core_dumps;
 mod curve_keygen;
 mod doctor;
 mod environment;

@@ -1,6 +1,8 @@
-//! Bounds of who is let in: files of users, logins.
+//! Bounds of who is let in: files of users, logins, connections whose peers are not known yet.
 
 use std::time::Duration;
+
+use super::{HANDSHAKE_DEADLINE, LISTEN_BACKLOG, TLS_HELLO_BYTES_MAX, UNFINISHED_BYTES_MAX};
 
 /// Largest file of users, in bytes: some 50,000 users of a token and a few filters each, which are read in a quarter of a
 /// second.
@@ -43,10 +45,48 @@ pub const PASSWORDS_WAITING_MAX: usize = 64;
 /// Time before a wrong password is answered: a connection is worth one guess in it.
 pub const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 
-/// Time after which a client that was refused as nobody's tries again, drawn between half and whole: its token file may have
-/// been replaced. Long, so that many clients with an old token are no load.
+/// Time after which a client that was refused as nobody's, or whose TLS handshake has failed, tries again if it was open
+/// before, drawn between half and whole: its token file or a certificate may have been replaced. Long, so that many clients with
+/// an old token are no load.
 pub const LOGIN_PAUSE: Duration = Duration::from_secs(30);
 
 /// Burst of a `publish_rate`: the messages of this time may be published at once. Ten ticks, so that a publisher which is
 /// held until a tick comes near its rate.
 pub const QUOTA_RATE_BURST: Duration = Duration::from_millis(100);
+
+/// Most connections of a shard from one other host, or network of /64, whose peers have not said hello: as many as its
+/// listener's queue holds, so that a host that connects all its clients again at once is not turned away. Beyond it the newest
+/// is.
+pub const STRANGERS_PER_HOST_MAX: usize = 4 << 10;
+const _: () = assert!(STRANGERS_PER_HOST_MAX == LISTEN_BACKLOG as usize);
+
+/// Most such connections of a shard from all other hosts: two hosts with all that they may have. Beyond it the newest of the
+/// host with the most gives way. A TLS handshake may hold [`TLS_HELLO_BYTES_MAX`] before it costs its peer anything, so that
+/// they hold 64 MiB at the most.
+pub const STRANGERS_MAX: usize = 2 * STRANGERS_PER_HOST_MAX;
+const _: () = assert!(STRANGERS_MAX * TLS_HELLO_BYTES_MAX <= UNFINISHED_BYTES_MAX);
+
+/// Most such connections of a shard from this host, by loopback or Unix sockets: experiments connect 10,000 at once.
+pub const STRANGERS_HERE_MAX: usize = 16 << 10;
+
+/// Divisor of the limit of open files that gives the most connections from other hosts, over all shards, whose peers have not
+/// said hello: strangers leave three quarters of the descriptors to those that are known.
+pub const STRANGERS_OPEN_FILES_DIVISOR: usize = 4;
+
+/// Failed logins from one host within [`LOGIN_FAILURES_PERIOD`], at one shard, from which on its connections are read late:
+/// more than the mistakes of a person, and than clients of this library make, which pause for [`LOGIN_PAUSE`].
+pub const LOGIN_FAILURES_MAX: u32 = 10;
+
+/// The same from this host, whose users may share it, or come by way of a proxy on it.
+pub const LOGIN_FAILURES_HERE_MAX: u32 = 100;
+
+/// Time within which so many have to fail, and for which the host is slowed down after its last failure.
+pub const LOGIN_FAILURES_PERIOD: Duration = Duration::from_secs(10);
+
+/// Time for which nothing is read from a new connection of such a host: nobody learns earlier whether a login is right, and
+/// whoever has a right one gets in all the same, long before its handshake is given up.
+pub const LOGIN_DELAY: Duration = Duration::from_millis(500);
+const _: () = assert!(LOGIN_DELAY.as_millis() * 4 <= HANDSHAKE_DEADLINE.as_millis());
+
+/// Most hosts whose failed logins a shard remembers, at 40 bytes each.
+pub const LOGIN_FAILURES_HOSTS_MAX: usize = 4 << 10;

@@ -14,6 +14,7 @@ impl Base {
         self.audit_holds();
         self.audit_counts();
         self.unfinished.audit(&self.sessions);
+        self.strangers.audit(&self.sessions);
         assert!(self.untold.is_empty(), "a part has not been told, such as that a session has left");
     }
 

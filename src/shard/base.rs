@@ -7,6 +7,7 @@ use corecast_executors::MonotonicNs;
 use super::aftermath::Untold;
 use super::clock::Clock;
 use super::config::ShardConfig;
+use super::failed_logins::FailedLogins;
 use super::kind::Kind;
 use super::links::Links;
 use super::origin::Origin;
@@ -14,6 +15,7 @@ use super::outbox::Outbox;
 use super::session_state::{Phase, SessionState, Transit};
 use super::session_table::SessionTable;
 use super::slowed::Slowed;
+use super::strangers::Strangers;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Permissions, Proof, Verdict};
@@ -39,6 +41,8 @@ pub(super) struct Base {
     pub(super) links: Links,
     /// Frames that are not whole.
     pub(super) unfinished: Unfinished,
+    pub(super) strangers: Strangers,
+    pub(super) failed_logins: FailedLogins,
     pub(super) outbox: Outbox,
     pub(super) counters: ShardCounters,
     pub(super) slowed: Slowed,
@@ -59,6 +63,8 @@ impl Base {
             sessions: SessionTable::default(),
             links: Links::new(id, config.shards, config.carriers),
             unfinished: Unfinished::default(),
+            strangers: Strangers::default(),
+            failed_logins: FailedLogins::default(),
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
             slowed: Slowed::default(),
@@ -76,6 +82,11 @@ impl Base {
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
             return;
         };
+        // One that was known before has lost a right, and has not failed to log in.
+        if session.is_stranger && code == ErrorCode::Unauthenticated {
+            self.counters.logins_failed += 1;
+            self.failed_logins.note(session.host(), self.clock.now());
+        }
         let (farewell, frames) = session.kind.farewell(code, text);
         // Whoever is owed messages has the whole drain for them; who never said hello would only hold it up.
         let has_drain = code == ErrorCode::ShuttingDown && session.phase == Phase::Open;
@@ -93,6 +104,22 @@ impl Base {
         self.depart(id);
         self.forget_unfinished(id);
         self.queue(id, farewell, frames);
+    }
+
+    /// Counts a session among the strangers from now on.
+    pub(super) fn add_stranger(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.is_stranger = true;
+        self.strangers.add(session.host(), id);
+        self.counters.strangers = self.strangers.len() as u64;
+    }
+
+    /// Counts a session among the strangers no more: its peer is known now, or has gone.
+    pub(super) fn forget_stranger(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_stranger) else { return };
+        session.is_stranger = false;
+        self.strangers.forget(session.host(), id);
+        self.counters.strangers = self.strangers.len() as u64;
     }
 
     /// Takes a session out of the fan-out: it holds nobody any more, and every part forgets it before the next event.

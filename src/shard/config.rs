@@ -12,6 +12,8 @@ use crate::limits::{
 use crate::registry::ModeRules;
 use crate::zmtp::Offers;
 
+use super::stranger_bounds::StrangerBounds;
+
 /// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed but for its permissions.
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -35,6 +37,8 @@ pub struct ShardConfig {
     pub lease: Duration,
     /// Sessions that each takes.
     pub sessions_max: usize,
+    /// Connections that each takes whose peers have not said hello.
+    pub strangers: StrangerBounds,
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
@@ -67,6 +71,7 @@ impl Default for ShardConfig {
             modes: Arc::default(),
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
+            strangers: StrangerBounds::default(),
             direct: None,
             permissions: Permissions::all(),
             turn_steps_max: TURN_STEPS_MAX,

@@ -10,6 +10,7 @@
 //! | `input` | frames, requests and link items, in turns |
 //! | `flush` | what waits for a session, to whoever sends it |
 //! | `moving` | moves of sessions, to the pumps that have their connections |
+//! | `admission` | connections that have just come, before anything is read from them |
 //!
 //! | base, which all parts share | owns |
 //! |---|---|
@@ -20,6 +21,7 @@
 //! | `aftermath` | the news of an event for parts that had no hand in it, until the router has told them |
 //! | `slowed` | publishers that wait because their users are ahead of their rates |
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
+//! | `strangers`, `stranger_bounds`, `failed_logins`, `peer_host` | connections whose peers are not known yet, and hosts whose logins fail: how many of each there may be |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
 //! | `config` | what all shards of one process are told when they start |
 //!
@@ -49,6 +51,7 @@
 //! | `origin` | a publisher, here or at a neighbour |
 //! | `closed` | how it ended |
 
+mod admission;
 mod aftermath;
 mod audit;
 mod balance;
@@ -60,6 +63,7 @@ mod config;
 mod deadlines;
 mod demand;
 mod door;
+mod failed_logins;
 mod filters;
 mod flush;
 mod holds;
@@ -78,6 +82,7 @@ mod news;
 mod origin;
 mod outbox;
 mod password_check;
+mod peer_host;
 mod postponed;
 mod publish;
 mod publishers;
@@ -93,6 +98,8 @@ mod session_table;
 mod silence;
 mod slowed;
 mod state;
+mod stranger_bounds;
+mod strangers;
 mod strikes;
 mod subscriptions;
 mod succession;
@@ -104,6 +111,7 @@ mod withdrawals;
 mod zmtp;
 mod zmtp_peer;
 
+pub use admission::Admission;
 pub use closed::Closed;
 pub use config::ShardConfig;
 pub use door::Door;
@@ -117,3 +125,5 @@ pub use password_check::{LoginVerdict, PasswordCheck};
 pub use session_state::Phase;
 pub use session_table::SessionTable;
 pub use state::Shard;
+pub use stranger_bounds::StrangerBounds;
+pub use strangers::Crowd;

@@ -6,6 +6,7 @@ use super::begun::Begun;
 use super::kind::Kind;
 use super::news::News;
 use super::origin::Origin;
+use super::peer_host::PeerHost;
 use super::rest::Rest;
 use super::strikes::Strikes;
 use super::subscriptions::Subscriptions;
@@ -71,6 +72,8 @@ pub(super) struct SessionState {
     pub(super) listed: bool,
     /// A part has more for it, and waits until its queue has room.
     pub(super) awaits_room: bool,
+    /// Its peer has not said hello: it counts among the strangers.
+    pub(super) is_stranger: bool,
     pub(super) egress: EgressQueue,
     /// Its filters, which are the group's, with the subscribers that asked for each.
     pub(super) subscriptions: Subscriptions,
@@ -129,6 +132,7 @@ impl SessionState {
             closing: None,
             listed: false,
             awaits_room: false,
+            is_stranger: false,
             subscriptions: Subscriptions::default(),
             joining: 0,
             group: None,
@@ -169,6 +173,11 @@ impl SessionState {
         self.share = None;
         let user = permissions.user_of(&self.identity);
         self.share = user.and_then(|user| user.keep_share(self.subscriptions.count() as u64));
+    }
+
+    /// The host of its peer.
+    pub(super) fn host(&self) -> PeerHost {
+        PeerHost::at(self.identity.address())
     }
 
     /// True if frames are still taken from it.

@@ -163,7 +163,10 @@ impl Shard {
             SessionState::new((generation, kind, identity), policy, now, now + HANDSHAKE_DEADLINE)
         });
         self.base.counters.sessions += 1;
-        self.base.counters.accepts += u64::from(matches!(door, Door::Native | Door::Zmtp(_)));
+        if matches!(door, Door::Native | Door::Zmtp(_)) {
+            self.base.counters.accepts += 1;
+            self.base.add_stranger(id);
+        }
         match door {
             Door::Native => self.base.queue(id, greeting::ours().to_vec(), 0),
             Door::Zmtp(_) => self.base.queue(id, Machine::begin(), 0),
@@ -233,6 +236,7 @@ impl Shard {
         self.base.depart(id);
         self.base.forget_unfinished(id);
         self.settle();
+        self.base.forget_stranger(id);
         let (session, unsent) = take_out(self, id)?;
         if let Some(number) = session.first_number {
             self.balance.count_guest(number, false);

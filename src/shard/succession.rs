@@ -216,6 +216,7 @@ impl Succession {
         session.phase = Phase::Open;
         session.deadline = None;
         let policy = session.policy;
+        base.forget_stranger(id);
         match base.config.direct {
             Some(publisher) => base.answer(id, &Frame::Identity { publisher: publisher.0 }),
             None if base.config.modes.is_all_proxy() => {}

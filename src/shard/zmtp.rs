@@ -66,6 +66,7 @@ pub(super) fn open(base: &mut Base, id: SessionId, role: Role) -> bool {
     session.deadline = None;
     let Some(peer) = session.kind.zmtp_mut() else { return false };
     peer.role = Some(role);
+    base.forget_stranger(id);
     true
 }
 

@@ -102,6 +102,14 @@ list! {
     Gauge filter_bytes: u64, "corecast_filter_bytes", Bytes;
     /// Connections accepted and handed to this shard.
     Counter accepts: u64, "corecast_accepts_total", Count;
+    /// Connections open now whose peers have not said hello.
+    Gauge strangers: u64, "corecast_strangers", Count;
+    /// Connections closed because too many peers had not said hello.
+    Counter turned_away: u64, "corecast_turned_away_total", Count;
+    /// Peers that could not show who they are.
+    Counter logins_failed: u64, "corecast_logins_failed_total", Count;
+    /// Connections read late because many logins of their host had failed.
+    Counter logins_slowed: u64, "corecast_logins_slowed_total", Count;
     /// Accepts that failed, mostly for want of file descriptors.
     Counter accept_errors: u64, "corecast_accept_errors_total", Count;
     /// Sessions ended, by reason.

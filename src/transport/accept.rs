@@ -133,6 +133,11 @@ impl Accepted {
         Accepted { fd, is_tcp, kind: StreamKind::Plain }
     }
 
+    /// The peer's address; none for a Unix socket, and for a connection that has ended.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.is_tcp.then(|| SockRef::from(&self.fd).peer_addr().ok())??.as_socket()
+    }
+
     /// Makes the kernel probe the peer's host after this much silence.
     pub fn keep_alive(&self, silence: Duration) {
         if self.is_tcp {

@@ -197,6 +197,19 @@ impl Stream {
         }
     }
 
+    /// True if more waits than the last read took, as far as can be told without asking the kernel: it received so many bytes
+    /// in so much space. The text of an encrypted stream is shorter than what was read for it.
+    #[inline]
+    pub fn may_have_more(&self, received: usize, space: usize) -> bool {
+        match self {
+            Stream::Plain(_) => received == space,
+            #[cfg(feature = "tls")]
+            Stream::Tls(channel) => channel.may_have_more(),
+            #[cfg(test)]
+            Stream::Sealed(_) => received == space,
+        }
+    }
+
     /// Sends as much of `parts` as is taken now. `None`: no room. All of them are reported as sent only when everything
     /// that the stream has made of them has left: until then the sender waits until it is writable.
     ///

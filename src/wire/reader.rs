@@ -5,6 +5,7 @@
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
+use zeroize::Zeroize as _;
 
 use super::partial::Partial;
 use super::splitter::announced_bytes;
@@ -94,6 +95,20 @@ impl Reader {
         }
     }
 
+    /// Ends the turn like [`Reader::take`], and wipes what was read, except the bytes returned and the unfinished frame: it may
+    /// hold a secret. Bytes that nearly fill the buffer are returned without a copy, so that there is nothing else to wipe.
+    pub fn take_secret(&mut self, slab: &mut Slab, whole: usize) -> Bytes {
+        if !self.in_own {
+            // It is in the slab.
+            self.partial.zeroize();
+        }
+        let taken = self.take(slab, whole);
+        if let Some(read) = slab.buf.get_mut(..self.filled) {
+            read.zeroize();
+        }
+        taken
+    }
+
     /// Bytes received of the unfinished frame.
     pub fn partial_bytes(&self) -> usize {
         self.partial.len()
@@ -157,6 +172,19 @@ mod tests {
         }
         let taken = turn(&mut reader, &mut slab, READ_BYTES_PER_TURN, SLAB_TAKEN_BYTES_MIN);
         assert!(is_of(&slab, &taken), "no copy of a full read");
+    }
+
+    #[test]
+    fn nothing_of_a_secret_stays_but_what_is_taken_and_kept() {
+        const WORDS: &[u8] = b"open sesame";
+        let (mut reader, mut slab) = (Reader::default(), Slab::default());
+        for (say, whole, taken) in [(&WORDS[..6], 0, &b""[..]), (&WORDS[6..], 9, &WORDS[..9])] {
+            reader.space(&mut slab)[..say.len()].copy_from_slice(say);
+            reader.received(&slab, say.len());
+            assert_eq!(reader.take_secret(&mut slab, whole), taken);
+            assert!(slab.buf.iter().all(|byte| *byte == 0), "{whole} bytes were taken");
+        }
+        assert_eq!(reader.partial, b"me");
     }
 
     #[test]

@@ -73,6 +73,14 @@ impl RawClient {
         Self::of(socket.into())
     }
 
+    /// Connects from this address of this host.
+    pub(crate) fn connect_from(own: SocketAddr, broker: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(broker), Type::STREAM, None).expect("a socket");
+        socket.bind(&own.into()).expect("an address of this host");
+        socket.connect(&broker.into()).expect("the broker listens");
+        Self::of(socket.into())
+    }
+
     fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).expect("a watchdog");
         stream.set_nodelay(true).expect("a TCP socket");

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use corecast::{
-    Broker, BrokerConfig, ClientConfig, ConnectConfig, ErrorCode, ErrorKind, Event, Filter, ListenConfig,
-    Permissions, Publisher, Subscriber, TlsClientFiles, TlsServer, TlsServerFiles, Topic, Users,
+    Broker, BrokerConfig, ClientConfig, ConnectConfig, Endpoint, ErrorCode, ErrorKind, Event, Filter,
+    ListenConfig, Permissions, Publisher, Sessions, Subscriber, TlsClientFiles, TlsServer, TlsServerFiles,
+    Topic, Users,
 };
 
 use super::certificates::{Authority, Validity};
+use super::trust::openssl_server_at;
 use super::watchdog::{LIMIT, watch};
 
 /// The certificate of this name for listeners, which take client certificates of the same authority.
@@ -22,7 +25,10 @@ fn certificate(authority: &Authority, name: &str) -> TlsServer {
 }
 
 fn broker(config: BrokerConfig, tls: TlsServer) -> Broker {
-    let listen = "tls://127.0.0.1:0".parse::<corecast::Endpoint>().expect("an endpoint");
+    broker_at("tls://127.0.0.1:0".parse().expect("an endpoint"), config, tls)
+}
+
+fn broker_at(listen: Endpoint, config: BrokerConfig, tls: TlsServer) -> Broker {
     let config = config.listen([listen]).shards(2).listeners(ListenConfig::default().tls(tls));
     Broker::start(config).expect("this host runs brokers")
 }
@@ -99,4 +105,38 @@ fn a_broker_takes_another_certificate_and_its_sessions_stay() {
     assert!(pinned(&before).is_err(), "it has another now");
     publisher.publish(topic("t"), b"x").expect("it is taken");
     assert!(matches!(subscriber.recv_timeout(LIMIT), Ok(Some(Event::Message(_)))), "the session stays");
+}
+
+#[test]
+fn a_client_whose_broker_comes_back_with_an_expired_certificate_waits_for_another() {
+    let _watchdog = watch("a_client_whose_broker_comes_back_with_an_expired_certificate_waits_for_another");
+    let authority = Authority::new();
+    authority.sign_server("server");
+    authority.sign("old", "IP:127.0.0.1", "serverAuth", Validity::Past);
+    authority.sign("alice", "DNS:alice", "clientAuth", Validity::Now);
+    let tls = certificate(&authority, "server");
+    let before = broker(BrokerConfig::default(), tls.clone());
+    let alice = client(&authority, &before, "alice");
+    let endpoint = before.endpoints()[0].clone();
+    let filters = [Filter::parse("t").expect("a filter")];
+    let mut subscriber = Subscriber::with_config(alice.clone(), &filters).expect("it serves");
+    before.stop(LIMIT).expect("nothing is to be sent");
+    let address = endpoint.to_string().replace("tls://", "");
+    let (expired, mut said) = openssl_server_at(&authority, "old", &address);
+    said.find(|line| line.contains("alert certificate expired")).expect("the subscriber has come, and gone");
+    // Another configuration, so that it does not share the session.
+    let alone = alice.sessions(Sessions::PerSubscriber);
+    let other =
+        Subscriber::with_config(alone.clone(), &filters).map(drop).expect_err("it was never connected");
+    assert!(other.to_string().contains("its certificate has expired"), "{other}");
+    drop(expired);
+    let _after = broker_at(endpoint, BrokerConfig::default(), tls);
+    let mut publisher = Publisher::with_config(alone).expect("it serves");
+    loop {
+        publisher.publish(topic("t"), b"x").expect("it is taken");
+        match subscriber.recv_timeout(Duration::from_millis(100)).expect("it is never given up") {
+            Some(Event::Message(_)) => return,
+            Some(Event::Gap(_)) | None => {}
+        }
+    }
 }

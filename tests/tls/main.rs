@@ -9,6 +9,7 @@ mod broker_process;
 mod certificates;
 mod files;
 mod identity;
+mod memory;
 mod peers;
 mod renewal;
 #[path = "../running/mod.rs"]

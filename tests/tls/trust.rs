@@ -10,17 +10,27 @@ use super::watchdog;
 
 /// A server of OpenSSL with this certificate; returns its endpoint at the address.
 fn openssl_server(authority: &Authority, name: &str) -> (Running, String) {
-    let [cert, key] = authority.files(name);
-    let mut command = Command::new("openssl");
-    command.args(["s_server", "-accept", "127.0.0.1:0", "-cert", &cert, "-key", &key, "-tls1_3"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut server = super::running::start(&mut command);
-    let lines = BufReader::new(server.stdout()).lines();
-    let address = lines
-        .map(|line| line.expect("text"))
+    let (server, mut said) = openssl_server_at(authority, name, "127.0.0.1:0");
+    let address = said
         .find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned))
         .expect("it says where it listens");
     (server, format!("tls://{address}"))
+}
+
+/// A server of OpenSSL with this certificate at this address, and the lines that it says.
+pub(super) fn openssl_server_at(
+    authority: &Authority,
+    name: &str,
+    address: &str,
+) -> (Running, impl Iterator<Item = String> + use<>) {
+    let [cert, key] = authority.files(name);
+    // In one stream: it says where it listens on the one, and what goes wrong on the other.
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec openssl s_server \"$@\" 2>&1", "sh", "-accept", address]);
+    command.args(["-cert", &cert, "-key", &key, "-tls1_3"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = super::running::start(&mut command);
+    let lines = BufReader::new(server.stdout()).lines();
+    (server, lines.map(|line| line.expect("text")))
 }
 
 #[test]

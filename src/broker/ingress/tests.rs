@@ -217,3 +217,51 @@ fn a_connection_whose_handshake_fails_is_closed_though_a_task_waits_to_send_on_i
         peer.hear_the_end();
     });
 }
+
+#[test]
+fn handshakes_take_turns_and_everybody_else_has_a_turn_between_two() {
+    const PAIRS: usize = 64;
+    let rounds = beside_a_shard(Idle::Park, |_| async {
+        let pairs: Vec<_> = (0..PAIRS).map(|_| tls_pair().unwrap()).collect();
+        let ends: Vec<Rc<Stream>> =
+            pairs.into_iter().flat_map(|(one, other)| [one, other]).map(Rc::new).collect();
+        for end in &ends {
+            let end = Rc::clone(end);
+            // There is nothing to be read: it opens, and waits.
+            spawn_local(async move { drop(end.readable().await) }).detach();
+        }
+        let mut rounds = 0;
+        until(|| {
+            rounds += 1;
+            ends.iter().all(|end| end.is_open())
+        })
+        .await;
+        rounds
+    });
+    // A server takes two steps, and a client one.
+    assert!(rounds >= 2 * PAIRS, "{rounds} rounds for the handshakes of {PAIRS} pairs");
+}
+
+#[test]
+fn an_encrypted_stream_tells_whether_more_waits_than_was_read() {
+    let reads = beside_a_shard(Idle::Park, |_| async {
+        let (one, other) = tls_pair().unwrap();
+        let one = Rc::new(one);
+        let sender = Rc::clone(&one);
+        // It has to read for it to open.
+        let send = async move { drop(first(sender.readable(), send_all(&sender, &[7; 150_000])).await) };
+        spawn_local(send).detach();
+        other.readable().await.unwrap();
+        let (mut reads, mut received) = (Vec::new(), 0);
+        let mut buffer = vec![0; 64 << 10];
+        while received < 150_000 {
+            other.readable().await.unwrap();
+            let Some(bytes) = other.try_recv(&mut buffer).unwrap() else { continue };
+            received += bytes;
+            reads.push(other.may_have_more(bytes, buffer.len()));
+        }
+        reads
+    });
+    assert_eq!(reads.last(), Some(&false), "{reads:?}");
+    assert!(reads.contains(&true), "{reads:?}");
+}

@@ -239,8 +239,8 @@ impl Session {
             io::ErrorKind::InvalidData => ErrorKind::Protocol,
             _ => ErrorKind::Lost,
         };
-        let text = format!("the handshake of the connection to {} failed: {error}", self.place.borrow());
-        Error::new(kind, text)
+        let text = format!("the handshake of the connection to {} failed", self.place.borrow());
+        Error::new(kind, text).caused_by(error)
     }
 
     /// The peer has stopped, or is cut off: it does not even say that it lives.

@@ -302,8 +302,8 @@ impl Session {
             }
             self.doubt_introductions();
             let given_up = self.patience.is_over(self.runtime.clock.now());
-            let may_log_in_later = self.may_log_in_later(&error, held_for.is_some());
-            if (is_final(&error) && !may_log_in_later) || given_up {
+            let may_be_let_in_later = self.may_be_let_in_later(&error, held_for.is_some());
+            if (is_final(&error) && !may_be_let_in_later) || given_up {
                 // The last attempt may only have run out of time: the one before it says what is wrong.
                 let why = previous.filter(|_| given_up && !is_final(&error));
                 return self.end(why.as_ref().unwrap_or(&error));
@@ -312,7 +312,7 @@ impl Session {
             if self.closing.get() {
                 break;
             }
-            if may_log_in_later {
+            if may_be_let_in_later {
                 pause = LOGIN_PAUSE;
             }
             self.pause(jittered(pause)).await;
@@ -321,12 +321,16 @@ impl Session {
         self.end(&self.closed_by_client());
     }
 
-    /// True if a token that was refused may be replaced by another. One that was refused from the start is an error at once.
-    fn may_log_in_later(&self, error: &Error, was_open: bool) -> bool {
-        let has_been_open = was_open || self.lost.borrow().is_some();
-        matches!(error.kind(), ErrorKind::Refused(ErrorCode::Unauthenticated) | ErrorKind::Invalid)
-            && has_been_open
-            && self.config.token.as_ref().is_some_and(Token::may_change)
+    /// True if the token that was refused, or the certificate of either end, may be replaced by another. One that was refused
+    /// from the start is an error at once.
+    fn may_be_let_in_later(&self, error: &Error, was_open: bool) -> bool {
+        let may_log_in = || self.config.token.as_ref().is_some_and(Token::may_change);
+        let may_change = match error.kind() {
+            ErrorKind::Refused(ErrorCode::Unauthenticated) | ErrorKind::Invalid => may_log_in(),
+            ErrorKind::Protocol => is_failed_handshake(error),
+            _ => false,
+        };
+        may_change && (was_open || self.lost.borrow().is_some())
     }
 
     /// Waits for so long, or until everybody has left.
@@ -427,6 +431,12 @@ fn may_live_on(error: &Error) -> bool {
         ),
         _ => false,
     }
+}
+
+/// True if the handshake of a stream has failed for a reason that stays.
+fn is_failed_handshake(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::InvalidData)
 }
 
 /// True if another attempt would only be refused again.

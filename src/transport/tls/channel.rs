@@ -17,7 +17,8 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 
 use super::certificate::CertificateFacts;
 use super::trouble::{self, FirstBytes};
-use crate::limits::{SEND_SLICES_MAX, TLS_HANDSHAKE_BYTES_MAX, TLS_UNSENT_BYTES_MAX};
+use super::turns::HandshakeTurn;
+use crate::limits::{SEND_SLICES_MAX, TLS_HANDSHAKE_BYTES_MAX, TLS_HELLO_BYTES_MAX, TLS_UNSENT_BYTES_MAX};
 
 /// Length of a buffer from which on records are decrypted in it: of less, a record takes several reads.
 const IN_PLACE_BYTES_MIN: usize = 4 << 10;
@@ -51,10 +52,14 @@ pub struct TlsChannel {
     is_ahead: Cell<bool>,
     /// There may be input that the socket does not show: text that nobody has read, or an error.
     has_input: Cell<bool>,
+    /// The last read took as much of the socket as there was room for.
+    has_filled: Cell<bool>,
     /// The first bytes of the other end.
     heard: Cell<FirstBytes>,
     /// Bytes of the other end's handshake.
     handshake_bytes: Cell<usize>,
+    /// The most that they may come to: little, as long as they have cost the other end no work.
+    handshake_bytes_max: Cell<usize>,
     /// The names of the certificate that the other end has shown, until somebody takes them.
     peer_names: RefCell<Option<Vec<String>>>,
 }
@@ -76,8 +81,10 @@ impl TlsChannel {
             ends_sending: Cell::new(false),
             is_ahead: Cell::new(false),
             has_input: Cell::new(false),
+            has_filled: Cell::new(false),
             heard: Cell::default(),
             handshake_bytes: Cell::new(0),
+            handshake_bytes_max: Cell::new(TLS_HELLO_BYTES_MAX),
             peer_names: RefCell::default(),
         })
     }
@@ -107,8 +114,14 @@ impl TlsChannel {
             } else {
                 input().await?;
             }
+            if is_open {
+                return Ok(());
+            }
+            let turn = HandshakeTurn::wait().await;
+            let opens = self.shake_hands();
+            turn.end().await;
             // Text may have come with the end of the handshake.
-            if is_open || self.shake_hands()? && self.has_input.get() {
+            if opens? && self.has_input.get() {
                 return Ok(());
             }
         }
@@ -145,9 +158,16 @@ impl TlsChannel {
         }
         match self.socket.try_recv(buffer)? {
             // An end that is not announced is one all the same: frames tell what is missing.
-            Some(received) if received > 0 => self.decrypt(&mut connection, buffer, received),
+            Some(received) if received > 0 => {
+                self.has_filled.set(received == buffer.len());
+                self.decrypt(&mut connection, buffer, received)
+            }
             end_or_nothing => Ok(end_or_nothing),
         }
+    }
+
+    pub(in crate::transport) fn may_have_more(&self) -> bool {
+        self.has_filled.get() || self.has_input.get()
     }
 
     /// Reads into a buffer that may be shorter than a record, by way of the buffers of rustls.
@@ -275,11 +295,8 @@ impl TlsChannel {
     fn process(&self, connection: &mut Connection) -> io::Result<rustls::IoState> {
         match connection.process_new_packets() {
             Ok(state) => {
-                if !self.is_open.get() && !connection.is_handshaking() {
-                    self.is_open.set(true);
-                    self.peer_names.replace(names_of_peer(connection));
-                    self.has_input.set(state.plaintext_bytes_to_read() > 0);
-                    self.opened.raise();
+                if !self.is_open.get() {
+                    self.on_progress(connection, &state);
                 }
                 Ok(state)
             }
@@ -292,6 +309,19 @@ impl TlsChannel {
                     Connection::Server(_) => trouble::at_server(&error, heard, self.is_open.get()),
                 })
             }
+        }
+    }
+
+    /// The handshake has gone on, and may be over.
+    fn on_progress(&self, connection: &Connection, state: &rustls::IoState) {
+        if connection.negotiated_cipher_suite().is_some() {
+            self.handshake_bytes_max.set(TLS_HANDSHAKE_BYTES_MAX);
+        }
+        if !connection.is_handshaking() {
+            self.is_open.set(true);
+            self.peer_names.replace(names_of_peer(connection));
+            self.has_input.set(state.plaintext_bytes_to_read() > 0);
+            self.opened.raise();
         }
     }
 
@@ -333,8 +363,9 @@ impl Read for Hearing<'_> {
         heard.hear(&buffer[..received]);
         channel.heard.set(heard);
         channel.handshake_bytes.set(channel.handshake_bytes.get() + received);
-        if channel.handshake_bytes.get() > TLS_HANDSHAKE_BYTES_MAX {
-            let text = format!("its handshake is longer than {TLS_HANDSHAKE_BYTES_MAX} bytes");
+        let bytes_max = channel.handshake_bytes_max.get();
+        if channel.handshake_bytes.get() > bytes_max {
+            let text = format!("its handshake is longer than {bytes_max} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(received)

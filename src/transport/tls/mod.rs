@@ -15,6 +15,7 @@
 //! | `channel` | the stream: its handshake, its records, its end |
 //! | `control_stream` | the same for the control thread |
 //! | `blocking_stream` | the same for plain threads that connect |
+//! | `turns` | the turns in which an executor works on handshakes |
 //! | `trouble` | the words for handshakes that fail |
 //! | `rig` | in tests: both ends of such a stream |
 //! | `without` | in place of most of that, in programs that are built without it |
@@ -43,6 +44,8 @@ mod rig;
 mod server;
 #[cfg(feature = "tls")]
 mod trouble;
+#[cfg(feature = "tls")]
+mod turns;
 mod values;
 #[cfg(not(feature = "tls"))]
 mod without;
