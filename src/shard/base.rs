@@ -235,7 +235,8 @@ impl Base {
         waits
     }
 
-    /// Says farewell to all sessions of a shard that stops, when no neighbour sends batches any more.
+    /// Says farewell to all sessions of a shard that stops, when no neighbour sends batches any more: to those that are still
+    /// to arrive once they have, since all that is for them comes before it.
     pub(super) fn farewell_when_drained(&mut self) {
         // One that leaves takes what waits for it along, and is told where it arrives.
         let leaves = |(_, session): (SessionId, &SessionState)| session.transit == Transit::Leaving;
@@ -243,6 +244,9 @@ impl Base {
             return;
         }
         for id in self.sessions.ids() {
+            if self.sessions.get(id).is_some_and(|session| session.transit == Transit::Arriving) {
+                continue;
+            }
             let text = if self.config.direct.is_some() {
                 "the publisher leaves"
             } else {

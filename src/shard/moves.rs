@@ -4,9 +4,9 @@
 //! A move has six steps. The shard that a session leaves stops reading from it, and asks the other one to *prepare*. That
 //! files its filters, for a group that hears nobody, and is *ready* when every neighbour routes by them. Then a *cut* divides
 //! the stream of each neighbour ([`Cut`]): what came before it is for the group at the old shard, what comes behind it for the
-//! group at the new one. When all neighbours have passed the cut on to the old shard, and none of them holds the session as a
-//! publisher, the session *leaves* with what waits for it, and its connection with it. At the new shard it *arrives*: what has
-//! come there meanwhile follows what it brings.
+//! group at the new one. When all neighbours have passed the cut on to the old shard, have taken all that the session said
+//! there, and none of them holds it as a publisher, the session *leaves* with what waits for it, and its connection with it. At
+//! the new shard it *arrives*: what has come there meanwhile follows what it brings.
 //!
 //! Until the cut a move can be taken back. From then on it ends with the arrival, or with the session.
 
@@ -47,7 +47,7 @@ pub enum Parting {
 struct Round {
     to: ShardId,
     sessions: Vec<SessionId>,
-    /// Once the cut is made: the neighbours that have not passed it on.
+    /// Once the cut is made: the neighbours that have not passed it on, and one more until all have taken what came before it.
     unheard: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ struct Leaving {
     to: ShardId,
     /// Its place there, once that is known.
     place: Option<SessionId>,
-    /// True if all that is for it here has come.
+    /// True if all that is for it here has come, and all that it said here has reached every neighbour.
     is_cut: bool,
 }
 
@@ -77,6 +77,9 @@ pub(super) struct Moves {
     arriving: BTreeMap<SessionId, Arriving>,
     /// Places of arriving sessions until every neighbour routes to them, each with the shard that they come from.
     prepared: Unconfirmed<(ShardId, Vec<Option<SessionId>>)>,
+    /// The cut of the round until every neighbour has taken what this shard said before it. That a neighbour has passed the cut
+    /// on does not show this: it may have heard of it from another one.
+    arrival: Unconfirmed<()>,
     /// Places that are not needed any more: to be taken out once every part has forgotten them.
     cancelled: Vec<SessionId>,
     /// Sessions that have come first to other shards, or to another place here, and where: to be told.
@@ -190,7 +193,8 @@ impl Moves {
         }
     }
 
-    /// A neighbour has passed this shard's own cut on: with the last of them, its sessions have all that is for them here.
+    /// A neighbour has passed this shard's own cut on, or all have taken what came before it: with the last of these, its
+    /// sessions have all that is for them here, and what they say elsewhere stays behind what they said here.
     fn on_own_cut(&mut self, base: &mut Base) {
         let round = self.round.as_mut().expect("a round lasts until all neighbours have passed its cut on");
         let unheard = round.unheard.as_mut().expect("the cut has been made");
@@ -281,10 +285,13 @@ impl Moves {
         Some(id)
     }
 
-    /// Neighbours have confirmed something: places to which all of them route are ready.
+    /// Neighbours have confirmed something: places to which all of them route are ready, and a cut that all of them have.
     pub(super) fn on_confirmed(&mut self, base: &mut Base, demand: &Demand) {
         while let Some((from, places)) = self.prepared.pop(demand.changes()) {
             base.send_shard(from, ShardItem::Move(MoveItem::Ready { places }));
+        }
+        if self.arrival.pop(demand.changes()).is_some() {
+            self.on_own_cut(base);
         }
     }
 
@@ -314,7 +321,7 @@ impl Moves {
             }
         }
         let to = round.to;
-        round.unheard = Some(base.links.neighbours().count());
+        round.unheard = Some(base.links.neighbours().count() + 1);
         if !not_needed.is_empty() {
             base.send_shard(to, ShardItem::Move(MoveItem::Cancel { places: not_needed }));
         }
@@ -326,6 +333,8 @@ impl Moves {
         self.cuts += 1;
         let cut = Cut { from: base.id, number: self.cuts, to, passengers };
         self.pass_on(base, membership, &Arc::new(cut));
+        demand.ask_for_arrival(base);
+        self.arrival.add(demand.changes(), ());
     }
 
     /// The next step of a session's pump that has been called.
@@ -380,7 +389,7 @@ impl Moves {
         let (me, bounds, now) = (base.id, base.config.bounds, base.clock.now());
         let Some(session) = base.sessions.get_mut(place) else { return };
         let later = std::mem::replace(&mut session.egress, egress.unpack());
-        let is_over = session.closing.is_some_and(|code| code != ErrorCode::ShuttingDown);
+        let is_over = session.closing.is_some();
         let is_slow = session.closing == Some(ErrorCode::SlowSubscriber);
         let unwanted_for = if is_slow { DropReason::Disconnect } else { DropReason::Draining };
         let unwanted = if is_over { session.egress.clear() } else { 0 };
@@ -402,6 +411,7 @@ impl Moves {
         }
         base.counters.sessions_moved += 1;
         base.outbox.arrived.push(place);
+        base.farewell_when_drained();
     }
 
     /// Takes a session that has settled here, to tell where it is.

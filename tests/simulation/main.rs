@@ -37,8 +37,8 @@ use plan::Plan;
 use violation::Kind;
 use world::World;
 
-/// Runs without the variables: about 15 s of one core in the dev profile.
-const SEEDS: u64 = 1_500;
+/// Runs without the variables: about 30 s of one core in the dev profile.
+const SEEDS: u64 = 3_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

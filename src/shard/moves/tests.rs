@@ -222,6 +222,28 @@ fn a_drain_waits_for_those_that_have_been_cut_off_and_keeps_the_others() {
     }
 }
 
+#[test]
+fn a_slow_one_that_arrives_during_a_drain_is_told_that_it_was_slow() {
+    let mut rig = Rig::new(&ShardConfig {
+        shards: 2,
+        bounds: QueueBounds { bytes_max: 1 << 20, frames_max: 1 },
+        ..ShardConfig::default()
+    });
+    let id = subscriber(&mut rig, 0, OverflowPolicy::Disconnect);
+    let publisher = rig.open(1, OverflowPolicy::DropOldest);
+    rig.shards[1].on_partial(publisher, Partial::frame(5, None), true);
+    rig.say(1, publisher, &[message("a", 1)]);
+    rig.travel();
+    begin(&mut rig, 0, 1);
+    rig.travel();
+    rig.say(1, publisher, &[message("a", 2)]);
+    rig.shards.iter_mut().for_each(Shard::on_drain);
+    rig.travel();
+    let place = leave(&mut rig, 0, id).expect("it has been cut off");
+    arrive(&mut rig, 1, place);
+    assert_eq!(rig.hears(1, place), "slow_subscriber", "both messages are one too many");
+}
+
 /// Two shards under `block`: a subscriber on the second that holds who publishes more than one message, and a publisher on the
 /// first.
 fn a_slow_one_and_a_publisher() -> (Rig, SessionId, SessionId) {
@@ -250,6 +272,28 @@ fn a_publisher_leaves_when_nobody_holds_it() {
     arrive(&mut rig, 1, place);
     rig.say(1, place, &[message("a", 4)]);
     assert_eq!(rig.hears(1, slow), "a=4");
+}
+
+#[test]
+fn a_publisher_leaves_when_all_that_it_said_has_reached_every_shard() {
+    let mut rig = Rig::with_shards(3);
+    let far = subscriber(&mut rig, 2, OverflowPolicy::DropOldest);
+    let publisher = rig.open(0, OverflowPolicy::DropOldest);
+    rig.say(0, publisher, &[message("a", 1)]);
+    assert_eq!(begin(&mut rig, 0, 1), 1);
+    // The cut comes to the last shard by way of the other one, ahead of the message.
+    for _ in 0..4 {
+        for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 1), (2, 0)] {
+            while rig.travel_once(from, to) {}
+        }
+    }
+    assert_eq!(leave(&mut rig, 0, publisher), None, "its message is on its way");
+    rig.travel();
+    let place = leave(&mut rig, 0, publisher).expect("nothing is in its way");
+    arrive(&mut rig, 1, place);
+    rig.say(1, place, &[message("a", 2)]);
+    rig.travel();
+    assert_eq!(rig.hears(2, far), "a=1 a=2");
 }
 
 #[test]
