@@ -135,7 +135,7 @@ fn sessions_leave_a_core_that_a_neighbour_has_and_no_message_is_lost_or_doubled(
     let Some(cores) = two_cores().filter(|_| geteuid().is_root()) else {
         return eprintln!("skipped: this needs two cores, and root for a neighbour at nice -10");
     };
-    let broker = start(cores, &["--rebalance", "on"]);
+    let broker = start(cores, &[]);
     let mut subscribers = subscribe(&broker);
     let mut stream = Stream::begin(&broker);
     let mut stalled = stall(&broker, &mut stream);
@@ -175,12 +175,12 @@ fn sessions_leave_a_core_that_a_neighbour_has_and_no_message_is_lost_or_doubled(
 }
 
 #[test]
-fn by_default_no_session_moves() {
-    let _watchdog = watchdog::watch("rebalance, default");
+fn with_the_option_off_no_session_moves() {
+    let _watchdog = watchdog::watch("rebalance, off");
     let Some(cores) = two_cores().filter(|_| geteuid().is_root()) else {
         return eprintln!("skipped: this needs two cores, and root for a neighbour at nice -10");
     };
-    let broker = start(cores, &[]);
+    let broker = start(cores, &["--rebalance", "off"]);
     let mut subscribers = subscribe(&broker);
     let mut stream = Stream::begin(&broker);
     let _neighbour = Neighbour::start(cores[1]);
@@ -198,7 +198,7 @@ fn without_a_neighbour_no_session_moves() {
     let Some(cores) = two_cores() else {
         return eprintln!("skipped: this needs two cores");
     };
-    let broker = start(cores, &["--rebalance", "on"]);
+    let broker = start(cores, &[]);
     let mut subscribers = subscribe(&broker);
     let mut stream = Stream::begin(&broker);
     for _ in 0..300 {

@@ -66,7 +66,7 @@ configuration! {
         idle: Idle = Idle::default(), option("idle", "POLICY", One<Plain>);
 
         /// Move sessions away from a shard whose core something else has for most of the time, and back later: on or off.
-        rebalance: bool = false, option("rebalance", "on|off", One<OnOff>);
+        rebalance: bool = true, option("rebalance", "on|off", One<OnOff>);
 
         /// Overflow policy for slow consumers: drop-oldest, drop-newest, latest, disconnect or block.
         overflow: OverflowPolicy = OverflowPolicy::default(), option("overflow", "POLICY", One<Plain>);
