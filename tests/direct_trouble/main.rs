@@ -13,6 +13,7 @@
 //! | `client_process` | `corecast pub` and `corecast sub` as processes |
 //! | `book` | the registry, as tests query it |
 //! | `away`, `cable` | publishers that a subscriber which was cut off has not heard of; the way to its broker |
+//! | `played` | a subscriber that comes back, and hears a broker and publishers in one order, word for word |
 //! | `port` | a listener that is not a publisher, and counts connections |
 
 #![expect(clippy::panic, reason = "in a test every failure is a panic")]
@@ -31,6 +32,7 @@ mod broker_gone;
 mod cable;
 mod client_process;
 mod follower;
+mod played;
 mod port;
 mod publisher_gone;
 mod rules;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "not every test file asks for all of it")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use corecast::internals::limits::LENGTH_BYTES;
 use corecast::internals::wire::greeting::{self, GREETING_BYTES};
@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::watchdog::LIMIT;
 
-/// A frame from the broker, or from a direct publisher.
+/// A frame from the other end: a broker or a direct publisher, or a client of the library if the test plays those.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Welcome {
@@ -40,6 +40,12 @@ pub(crate) enum Said {
     },
     Ping(u64),
     Pong(u64),
+    /// A client says hello.
+    Hello,
+    /// A client subscribes, or watches direct publishers, by this request.
+    Asked(u32),
+    /// A client ends a subscription.
+    Unsubscribed,
     /// A frame about direct publishers and their topics.
     OfRegistry,
     /// The end of the stream, in order.
@@ -79,6 +85,26 @@ impl RawClient {
         socket.bind(&own.into()).expect("an address of this host");
         socket.connect(&broker.into()).expect("the broker listens");
         Self::of(socket.into())
+    }
+
+    /// The other end of a connection that a client of the library makes, greeted and welcomed: after these words, as by a
+    /// broker or a direct publisher.
+    pub(crate) fn welcome(listener: &TcpListener, words: &[Frame<'_>]) -> Self {
+        let (stream, _) = listener.accept().expect("a client comes");
+        let mut client = Self::of(stream);
+        client.send_bytes(&greeting::offering(Features::NONE));
+        client.take_greeting();
+        assert_eq!(client.next(), Said::Hello);
+        words.iter().for_each(|word| client.send(word));
+        client.send(&Frame::Welcome {
+            session: 1,
+            epoch: 1,
+            frame_bytes_max: 1 << 20,
+            heartbeat_ms: 15_000,
+            overflow: 1,
+            ticket: 1,
+        });
+        client
     }
 
     fn of(stream: TcpStream) -> Self {
@@ -242,11 +268,14 @@ impl Said {
             Frame::Gap { topic, missed, reason } => Said::Gap { topic: topic.to_vec(), missed, reason },
             Frame::Ping { token } => Said::Ping(token),
             Frame::Pong { token } => Said::Pong(token),
+            Frame::Hello { .. } => Said::Hello,
+            Frame::Subscribe { request, .. } | Frame::WatchPublishers { request, .. } => Said::Asked(request),
+            Frame::Unsubscribe { .. } => Said::Unsubscribed,
             Frame::Modes { .. }
             | Frame::Registered { .. }
             | Frame::PublisherUp { .. }
             | Frame::PublisherDown { .. } => Said::OfRegistry,
-            other => panic!("a broker does not send {other:?}"),
+            other => panic!("{other:?} is not expected"),
         }
     }
 }

@@ -161,8 +161,12 @@ impl Session {
     }
 
     /// Gives whether it was an answer, for which somebody may wait.
-    fn on_frame(&self, frame: Frame<'_>) -> bool {
+    fn on_frame(self: &Rc<Self>, frame: Frame<'_>) -> bool {
         if frame.kind() == FrameKind::Control {
+            if matches!(frame, Frame::Done { .. }) {
+                // A subscription that this confirms was not in force when these publishers were named.
+                self.hear_news();
+            }
             self.state.borrow_mut().on_control(frame);
             self.note_policy();
             self.tell_returned();

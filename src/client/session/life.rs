@@ -241,6 +241,7 @@ impl Session {
         if self.peer != Peer::Broker {
             return;
         }
+        self.returning.borrow_mut().clear();
         self.report.change(ConnectionEvent::Connected);
         if self.lost.take().is_some_and(|loss| loss.is_logged) {
             let away = self.patience.away(self.runtime.clock.now());

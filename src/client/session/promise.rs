@@ -12,23 +12,32 @@ pub(super) struct Promise {
     since: MonotonicNs,
     /// Misses from now on are told: all subscriptions were in force once, or were said to be.
     is_made: bool,
-    /// It has missed something: a gap is due when all its subscriptions are in force, and what comes before that has
-    /// holes and is not handed out. So one loss is one gap, and behind it nothing is missing.
-    is_broken: bool,
-    /// That is told with a miss at the broker, once all streams of direct publishers are in force, too. Until then nothing is
-    /// handed out.
-    is_withheld: bool,
+    miss: Miss,
+}
+
+/// The miss that a subscriber has not been told of. What comes before it is told has holes and is not handed out. So one loss
+/// is one gap, and behind it nothing is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Miss {
+    /// It has missed nothing.
+    None,
+    /// A gap is due when all its subscriptions are in force here.
+    Due,
+    /// A miss at the broker, whose gap is told once all streams of direct publishers are in force, too.
+    Withheld,
+    /// A miss at a direct publisher, covered by the gap that the broker's session withholds: this one tells none.
+    Covered,
 }
 
 impl Promise {
     /// That of a subscriber which has only just asked: it has no promise yet.
     pub(super) fn new(since: MonotonicNs) -> Self {
-        Promise { since, is_made: false, is_broken: false, is_withheld: false }
+        Promise { since, is_made: false, miss: Miss::None }
     }
 
     /// That of a subscriber at a direct publisher while its miss at the broker is withheld.
-    pub(super) fn withheld(since: MonotonicNs) -> Self {
-        Promise { since, is_made: true, is_broken: true, is_withheld: true }
+    pub(super) fn covered(since: MonotonicNs) -> Self {
+        Promise { since, is_made: true, miss: Miss::Covered }
     }
 
     /// True if misses are told.
@@ -36,14 +45,16 @@ impl Promise {
         self.is_made
     }
 
-    /// True if a miss is to be told.
+    /// True if a miss is to be told, here or with the broker's.
     pub(super) fn is_broken(self) -> bool {
-        self.is_broken
+        self.miss != Miss::None
     }
 
     /// Makes the promise to a subscriber that is not in force yet. It is broken from the start, until it is.
     pub(super) fn make(&mut self) {
-        self.is_broken |= !mem::replace(&mut self.is_made, true);
+        if !mem::replace(&mut self.is_made, true) {
+            self.break_it();
+        }
     }
 
     /// As [`Promise::make`], for one that has waited for so long. Returns the time at which one without a promise is due.
@@ -62,35 +73,51 @@ impl Promise {
     /// All is in force. Returns true if a miss is to be told now.
     pub(super) fn keep(&mut self) -> bool {
         self.is_made = true;
-        !self.is_withheld && mem::replace(&mut self.is_broken, false)
-    }
-
-    /// True if a miss is told later than all is in force here.
-    pub(super) fn is_withheld(self) -> bool {
-        self.is_withheld
-    }
-
-    /// Withholds a miss.
-    pub(super) fn withhold(&mut self) {
-        self.is_withheld = true;
-    }
-
-    /// The miss is told now. One that is not in force here yet has another.
-    pub(super) fn release(&mut self, in_force: bool) {
-        if mem::replace(&mut self.is_withheld, false) {
-            self.is_broken = !in_force;
+        let is_due = self.miss == Miss::Due;
+        if is_due {
+            self.miss = Miss::None;
         }
+        is_due
+    }
+
+    /// True if a miss is told later than all is in force at the broker.
+    pub(super) fn is_withheld(self) -> bool {
+        self.miss == Miss::Withheld
+    }
+
+    /// Withholds a miss, if there is one, until it is released.
+    pub(super) fn withhold(&mut self) {
+        if self.miss == Miss::Due {
+            self.miss = Miss::Withheld;
+        }
+    }
+
+    /// The gap that was withheld is told now. Where it covers a direct publisher at which not all is in force yet, another is
+    /// due there.
+    pub(super) fn release(&mut self, in_force: bool) {
+        self.miss = match self.miss {
+            Miss::Withheld => Miss::None,
+            Miss::Covered if in_force => Miss::None,
+            Miss::Covered => Miss::Due,
+            miss => miss,
+        };
     }
 
     /// Something was missed.
     pub(super) fn break_it(&mut self) {
-        self.is_broken = true;
+        if self.miss == Miss::None {
+            self.miss = Miss::Due;
+        }
     }
 
-    /// True if the subscriber has missed something, now that its session ends and does not come back. `cut_off`: without a
-    /// farewell.
+    /// True if the subscriber has missed something of a direct publisher whose session ends and does not come back.
+    /// `cut_off`: without a farewell.
     pub(super) fn has_missed(self, cut_off: bool) -> bool {
-        !self.is_withheld && (self.is_broken || (cut_off && self.is_made))
+        match self.miss {
+            Miss::None => cut_off && self.is_made,
+            Miss::Due => true,
+            Miss::Withheld | Miss::Covered => false,
+        }
     }
 }
 
@@ -109,13 +136,14 @@ mod tests {
 
     #[test]
     fn a_miss_that_is_withheld_is_told_once_with_that_of_the_broker() {
-        let mut promise = Promise::withheld(MonotonicNs(1));
+        let mut promise = Promise::covered(MonotonicNs(1));
+        promise.break_it();
         assert!(!promise.keep() && promise.is_broken(), "nothing is handed out before it is told");
         assert!(!promise.has_missed(true), "the broker's gap tells of it");
         promise.release(true);
         assert!(!promise.is_broken() && !promise.keep());
         // A publisher that answers too late has a gap of its own.
-        let mut promise = Promise::withheld(MonotonicNs(1));
+        let mut promise = Promise::covered(MonotonicNs(1));
         promise.release(false);
         assert!(promise.is_broken() && promise.keep());
     }

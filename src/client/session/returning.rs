@@ -39,7 +39,7 @@ impl Returning {
         settled
     }
 
-    /// The connection to the broker is lost: all of them return with another.
+    /// The broker welcomes the session again: all of them return once more. While it is away they wait for publishers alone.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
@@ -92,8 +92,8 @@ mod tests {
         let stream = known.begin(|_| {
             let mut state = State::new(NOW);
             state.resume(publisher, (0, 0), GapReason::Reconnect);
-            let mut state = open_after(state, &[Frame::Identity { publisher: publisher.0 }]);
             state.subscribe_as(ID, &filters, promise);
+            let state = open_after(state, &[Frame::Identity { publisher: publisher.0 }]);
             Rc::new(Stream(RefCell::new(state)))
         });
         stream.expect("it has no connection yet")
@@ -122,11 +122,13 @@ mod tests {
     fn a_returning_subscriber_gets_nothing_of_new_publishers_before_its_gap() {
         let mut introductions = Introductions::default();
         let mut returning = Returning::default();
-        let stream = begin(&mut introductions, 1, Promise::withheld(NOW));
+        let stream = begin(&mut introductions, 1, Promise::covered(NOW));
         returning.add(ID, NOW, &mut introductions);
         assert_eq!(returning.take_settled(NOW, &mut introductions), []);
         answer(&mut stream.0.borrow_mut());
         assert!(is_untold(&stream), "its gap comes first");
+        let pop_half_returned = stream.0.borrow_mut().subscribers.pop_half_returned();
+        assert_eq!(pop_half_returned, None, "the session to the broker tells it");
         assert_eq!(returning.take_settled(NOW, &mut introductions), [ID]);
         assert!(!is_untold(&stream));
         assert_eq!(stream.0.borrow_mut().subscribers.pop_returned(), None, "one loss is one gap");
@@ -136,7 +138,7 @@ mod tests {
     fn a_publisher_that_confirms_too_late_leaves_a_gap_of_its_own() {
         let mut introductions = Introductions::default();
         let mut returning = Returning::default();
-        let stream = begin(&mut introductions, 1, Promise::withheld(NOW));
+        let stream = begin(&mut introductions, 1, Promise::covered(NOW));
         returning.add(ID, NOW, &mut introductions);
         let late = NOW + DIRECT_SETTLE;
         let early = NOW + (DIRECT_SETTLE - Duration::from_nanos(1));

@@ -294,7 +294,6 @@ impl Session {
     /// The connection to the broker is lost: what it says of publishers is not sure any more.
     pub(super) fn doubt_introductions(&self) {
         self.introductions.borrow_mut().doubt_all();
-        self.returning.borrow_mut().clear();
     }
 
     /// A tick: publishers that are to be connected to, those that a broker that came back does not confirm, and those

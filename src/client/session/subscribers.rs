@@ -82,17 +82,14 @@ impl Subscribers {
         self.count_untold();
         // Whatever was on its way is lost with the connection, or over.
         self.half_returned.clear();
-        let changed = before != asking.modes;
         let may_be_direct = |filter: &Filter| {
             asking.modes.may_have(Mode::Direct, filter) || before.may_have(Mode::Direct, filter)
         };
-        for subscribed in self.by_id.values_mut() {
+        if before != asking.modes {
             // Under other rules messages have changed from the broker to their publishers, or back: the gap stands behind the
             // last that came one way, and before the first that comes the other.
-            subscribed.promise.release(false);
-            if changed && subscribed.promise.is_broken() && subscribed.filters.iter().any(may_be_direct) {
-                subscribed.promise.withhold();
-            }
+            let moved = |s: &&mut Subscribed| s.filters.iter().any(may_be_direct);
+            self.by_id.values_mut().filter(moved).for_each(|s| s.promise.withhold());
         }
         for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.refusal.is_none()) {
             subscribed.ask(*id, asking);
@@ -237,7 +234,7 @@ impl Subscribers {
     }
 
     /// The promise to a subscriber at a publisher that it hears of only now. Broken from the start while the subscriber's gap is
-    /// withheld, which tells of that, too; and where the publisher may have published what the subscriber was promised: when
+    /// withheld, which covers it; and where the publisher may have published what the subscriber was promised: when
     /// it has begun before, or when the subscriber itself is only coming back.
     pub(super) fn promise_at_publisher(
         &self,
@@ -247,7 +244,7 @@ impl Subscribers {
     ) -> Promise {
         let Some(subscribed) = self.by_id.get(&id) else { return Promise::new(now) };
         if subscribed.promise.is_withheld() {
-            return Promise::withheld(now);
+            return Promise::covered(now);
         }
         let mut promise = Promise::new(now);
         if subscribed.is_settled && (subscribed.outstanding > 0 || has_begun) {

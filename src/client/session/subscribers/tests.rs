@@ -216,7 +216,7 @@ fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_
             assert_eq!(state.subscribers.pop_half_returned(), later, "{before}, then {now}");
             assert_eq!(state.subscribers.is_untold(id), later.is_some(), "nothing is handed out until then");
             let mut introduced = state.subscribers.promise_at_publisher(id, false, MonotonicNs(1));
-            assert_eq!(introduced.is_withheld(), later.is_some(), "nor of a publisher that is news");
+            assert_eq!(introduced.is_broken(), later.is_some(), "nor of a publisher that is news");
             assert!(!introduced.keep(), "which has no gap of its own");
             state.release(id);
             assert!(!state.subscribers.is_untold(id) && state.subscribers.pop_returned().is_none());
@@ -224,20 +224,39 @@ fn who_was_proxied_or_is_has_missed_something_and_who_only_hears_publishers_has_
     }
 }
 
-#[test]
-fn a_gap_that_was_withheld_is_not_when_the_rules_come_back_as_they_were() {
-    let direct = [Frame::Modes { rules: ">=direct" }];
+/// A subscriber whose gap is withheld by a broker that it has lost again.
+fn withheld_and_lost() -> (State, SubscriberId) {
     let mut state = open(State::new(MonotonicNs(1)));
     let id = state.subscribe(&[Filter::parse("a").expect("a filter")], MonotonicNs(1));
     answer(&mut state);
-    // It is lost before its publishers have settled, and by the time it is back the rules have not changed again.
     state.on_disconnected();
-    let mut state = open_after(state, &direct);
-    state.on_disconnected();
-    let mut state = open_after(state, &direct);
+    let mut state = open_after(state, &[Frame::Modes { rules: ">=direct" }]);
     answer(&mut state);
-    assert_eq!(state.subscribers.pop_half_returned(), None);
-    assert_eq!(state.subscribers.pop_returned(), Some(id));
+    assert_eq!(state.subscribers.pop_half_returned(), Some(id));
+    state.on_disconnected();
+    (state, id)
+}
+
+#[test]
+fn a_gap_that_is_withheld_is_so_until_it_is_told() {
+    let (state, id) = withheld_and_lost();
+    // The rules have not changed again, but there are publishers that it covers.
+    let mut state = open_after(state, &[Frame::Modes { rules: ">=direct" }]);
+    answer(&mut state);
+    assert_eq!(state.subscribers.pop_returned(), None);
+    assert_eq!(state.subscribers.pop_half_returned(), Some(id));
+    state.release(id);
+    assert!(!state.subscribers.is_untold(id));
+}
+
+#[test]
+fn a_gap_that_is_told_while_the_broker_is_away_is_not_told_again() {
+    let (mut state, id) = withheld_and_lost();
+    state.release(id);
+    let mut state = open_after(state, &[Frame::Modes { rules: ">=direct" }]);
+    answer(&mut state);
+    assert_eq!((state.subscribers.pop_returned(), state.subscribers.pop_half_returned()), (None, None));
+    assert!(!state.subscribers.is_untold(id));
 }
 
 #[test]
