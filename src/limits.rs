@@ -291,8 +291,8 @@ pub const REGISTRATION_BYTES_MAX: usize = 4 << 10;
 /// Most endpoints of one registration.
 pub const ENDPOINTS_PER_PUBLISHER_MAX: usize = 8;
 
-/// Longest endpoint in a registration, in bytes: a host name has 253 at the most, a socket's path 107.
-pub const ENDPOINT_BYTES_MAX: usize = 300;
+/// Longest endpoint in a registration, in bytes: a host name has 253 at the most, a socket's path 107, a fingerprint 72.
+pub const ENDPOINT_BYTES_MAX: usize = 340;
 
 /// Most topics of one registration; a publisher with more registers the filters of the rules that made them direct.
 pub const TOPICS_PER_PUBLISHER_MAX: usize = 64;

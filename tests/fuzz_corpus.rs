@@ -39,6 +39,11 @@ fn runs() {
 }
 
 #[test]
+fn ticket() {
+    run("ticket", targets::ticket);
+}
+
+#[test]
 fn session() {
     run("session", targets::session);
 }

@@ -160,6 +160,14 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         Frame::PublishRefused { topic: b"a.b", text: "no", publisher: all(0x11), code: 0x2222 },
         "2e000000 | 612e62 6e6f | 1c faffffff 03000000 f5ffffff 02000000 11111111 11111111 2222 00*14",
     ),
+    (
+        Frame::Ticket { ticket: b"tt", publisher: all(0x11) },
+        "2b000000 | 7474 | 1d fdffffff 02000000 11111111 11111111 00*24",
+    ),
+    (
+        Frame::TicketRules { key: b"k", epoch: all(0x11), now_ms: all(0x22) },
+        "2a000000 | 6b | 1e feffffff 01000000 11111111 11111111 22222222 22222222 00*16",
+    ),
 ];
 
 /// The bytes that a row writes down.
@@ -224,10 +232,12 @@ fn every_variant_has_a_row() {
         Frame::Run { .. } => 26,
         Frame::Login { .. } => 27,
         Frame::PublishRefused { .. } => 28,
+        Frame::Ticket { .. } => 29,
+        Frame::TicketRules { .. } => 30,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..29).collect::<Vec<u8>>());
+    assert_eq!(there, (0..31).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;
@@ -263,6 +273,6 @@ fn the_greeting_has_the_bytes_of_version_1() {
     // "CORECAST", highest and lowest version, features.
     let plain = greeting::offering(Features::NONE);
     assert_eq!(hex(&plain), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
-    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 07000000")));
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 0f000000")));
     assert_eq!(greeting::GREETING_BYTES, 16);
 }

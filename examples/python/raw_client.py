@@ -52,6 +52,8 @@ FRAMES = [
     ("Run", "topic:v messages:v publisher:Q sequence:Q sent_at_ns:Q"),
     ("Login", "token:v"),
     ("PublishRefused", "topic:v text:s publisher:Q code:H"),
+    ("Ticket", "ticket:v publisher:Q"),
+    ("TicketRules", "key:v epoch:Q now_ms:Q"),
 ]
 FRAMES = [(name, [tuple(field.split(":")) for field in fields.split()]) for name, fields in FRAMES]
 TAGS = {name: tag for tag, (name, _) in enumerate(FRAMES)}

@@ -6,6 +6,7 @@ mod greeting;
 mod mechanisms;
 mod runs;
 mod session;
+mod ticket;
 mod tls;
 mod users;
 
@@ -14,5 +15,6 @@ pub use greeting::greeting;
 pub use mechanisms::mechanisms;
 pub use runs::runs;
 pub use session::session;
+pub use ticket::ticket;
 pub use tls::tls;
 pub use users::users;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Proof;
 use super::users::Login;
+use super::{AcceptedTicket, Proof};
 use crate::ids::PublisherId;
 
 /// The peer of a session.
@@ -16,8 +16,10 @@ pub enum Identity {
     Shown(Arc<Proof>, Option<SocketAddr>),
     /// A user who has logged in from this address.
     User(Arc<Login>, Option<SocketAddr>),
-    /// A registered direct publisher, to which this broker has connected itself, at this address.
-    Relayed(PublisherId, Option<SocketAddr>),
+    /// A direct publisher to which this broker has connected itself, at this address, and the peer that has registered it.
+    Relayed(PublisherId, Arc<Identity>, Option<SocketAddr>),
+    /// A peer that has shown a ticket to this direct publisher, from this address.
+    Admitted(Arc<AcceptedTicket>, Option<SocketAddr>),
     /// This process: what a direct publisher publishes itself.
     Own,
 }
@@ -29,7 +31,8 @@ impl Identity {
             Identity::Anonymous(address)
             | Identity::Shown(_, address)
             | Identity::User(_, address)
-            | Identity::Relayed(_, address) => *address,
+            | Identity::Admitted(_, address)
+            | Identity::Relayed(_, _, address) => *address,
             Identity::Own => None,
         }
     }
@@ -39,11 +42,13 @@ impl Identity {
         self.address().is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 
-    /// The name of the user, for logs.
+    /// The name of the user, for logs and for what belongs to a user.
     pub fn user(&self) -> Option<&str> {
         match self {
             Identity::User(login, _) => Some(login.user().name()),
-            Identity::Anonymous(_) | Identity::Shown(..) | Identity::Relayed(..) | Identity::Own => None,
+            Identity::Admitted(accepted, _) => Some(accepted.holder()),
+            Identity::Relayed(_, registrant, _) => registrant.user(),
+            Identity::Anonymous(_) | Identity::Shown(..) | Identity::Own => None,
         }
     }
 }

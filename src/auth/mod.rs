@@ -11,6 +11,9 @@
 //! | `curve_key` | public keys of CURVE |
 //! | `quota` | quotas of users, and what counts against them |
 //! | `users/` | the users that a file declares, looked up by what they show |
+//! | `ticket` | tickets, which let subscribers in at direct publishers: their content and form |
+//! | `ticket_key` | the keys that sign them, and by which signatures are known |
+//! | `ticket_rules` | the tickets that a direct publisher asks for, and what one that was shown permits |
 //! | `refusal` | the reasons for which a proof is not accepted |
 //! | `identity` | the peer of a session, as far as it is known |
 //! | `action` | actions, and the verdict on each |
@@ -31,6 +34,9 @@ mod refusal;
 mod rights;
 mod secret;
 mod secret_file;
+mod ticket;
+mod ticket_key;
+mod ticket_rules;
 mod token;
 mod users;
 
@@ -44,8 +50,13 @@ pub use quota::Quotas;
 pub(crate) use quota::Share;
 pub use refusal::LoginRefusal;
 pub use rights::Rights;
+pub(crate) use rights::Scope;
 pub use secret::Secret;
 pub(crate) use secret_file::read_secret_file;
+pub(crate) use ticket::Ticket;
+pub use ticket::TicketFault;
+pub use ticket_key::{TicketKey, TicketSigner};
+pub use ticket_rules::{AcceptedTicket, TicketRules};
 pub use token::TokenHash;
 pub(crate) use token::{checked_token, fresh_token, read_token_file};
 pub(crate) use users::ANONYMOUS;

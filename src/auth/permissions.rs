@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use corecast_executors::MonotonicNs;
+
 use super::rights::Scope;
-use super::{Action, Identity, LoginRefusal, Proof, Rights, User, Users, Verdict};
+use super::{Action, Identity, LoginRefusal, Proof, Rights, TicketRules, User, Users, Verdict};
 
 /// The rules of who may do what: by the users of a file, or by addresses alone. By default everybody may do everything.
 ///
@@ -26,6 +28,8 @@ pub struct Permissions {
     local: Rights,
     remote: Rights,
     users: Option<Arc<Users>>,
+    /// The tickets without which nobody is let in at a direct publisher.
+    tickets: Option<TicketRules>,
 }
 
 impl Default for Permissions {
@@ -37,13 +41,13 @@ impl Default for Permissions {
 impl Permissions {
     /// Everybody may do everything.
     pub fn all() -> Self {
-        Permissions { local: Rights::all(), remote: Rights::all(), users: None }
+        Permissions { local: Rights::all(), remote: Rights::all(), users: None, tickets: None }
     }
 
     /// These users may do what they may, and others what `anonymous` may: nothing, if there is no such user.
     pub fn of_users(users: Users) -> Self {
         let others = users.anonymous().cloned().unwrap_or_else(Rights::none);
-        Permissions { local: others.clone(), remote: others, users: Some(Arc::new(users)) }
+        Permissions { local: others.clone(), remote: others, users: Some(Arc::new(users)), tickets: None }
     }
 
     /// The same, but peers on this host have these rights, unless they are users. What connects by way of a proxy on this
@@ -57,6 +61,17 @@ impl Permissions {
     #[must_use]
     pub fn remote(self, rights: Rights) -> Self {
         Permissions { remote: rights, ..self }
+    }
+
+    /// The same at a direct publisher, but nobody is let in who shows no such ticket. `None`: nobody is asked for one.
+    #[must_use]
+    pub(crate) fn asking_for(self, tickets: Option<TicketRules>) -> Self {
+        Permissions { tickets, ..self }
+    }
+
+    /// The tickets without which nobody is let in.
+    pub(crate) fn tickets(&self) -> Option<&TicketRules> {
+        self.tickets.as_ref()
     }
 
     /// The users, if there are any.
@@ -74,6 +89,9 @@ impl Permissions {
         proof: &Proof,
         address: Option<SocketAddr>,
     ) -> Result<Identity, LoginRefusal> {
+        if self.tickets.is_some() {
+            return Err(LoginRefusal::NoTicket);
+        }
         let Some(users) = &self.users else { return Ok(Identity::Anonymous(address)) };
         match (users.login(proof), proof) {
             (Ok(login), _) => Ok(Identity::User(login, address)),
@@ -89,7 +107,11 @@ impl Permissions {
     ///
     /// # Errors
     /// The peer is let in no longer: what it had shown is of nobody now.
-    pub(crate) fn identify_again(&self, identity: &Identity) -> Result<Identity, LoginRefusal> {
+    pub(crate) fn identify_again(
+        &self,
+        identity: &Identity,
+        now: MonotonicNs,
+    ) -> Result<Identity, LoginRefusal> {
         match (identity, &self.users) {
             (Identity::User(login, address), Some(users)) => match users.login_again(login) {
                 Some(login) => Ok(Identity::User(login, *address)),
@@ -98,7 +120,16 @@ impl Permissions {
             (Identity::User(_, address), None) => Ok(Identity::Anonymous(*address)),
             (Identity::Anonymous(address), _) => self.identify(&Proof::None, *address),
             (Identity::Shown(proof, address), _) => self.identify(proof, *address),
-            (Identity::Relayed(..) | Identity::Own, _) => Ok(identity.clone()),
+            (Identity::Relayed(publisher, registrant, address), _) => {
+                let registrant = self.identify_again(registrant, now)?;
+                Ok(Identity::Relayed(*publisher, Arc::new(registrant), *address))
+            }
+            (Identity::Admitted(accepted, address), _) => {
+                let Some(rules) = &self.tickets else { return Ok(identity.clone()) };
+                let going_on = rules.go_on(accepted, now).map_err(LoginRefusal::Ticket)?;
+                Ok(Identity::Admitted(Arc::new(going_on), *address))
+            }
+            (Identity::Own, _) => Ok(Identity::Own),
         }
     }
 
@@ -107,6 +138,9 @@ impl Permissions {
         match (identity, action) {
             (_, Action::Publish(topic)) => Verdict::from(self.publishable(identity).has(topic)),
             (Identity::Own, _) => Verdict::Allowed,
+            (Identity::Admitted(accepted, _), action) if accepted.permit(action) == Verdict::Refused => {
+                Verdict::Refused
+            }
             (_, action) => self.rights_of(identity).permit(action),
         }
     }
@@ -117,7 +151,7 @@ impl Permissions {
             Identity::Own => &Scope::All,
             // Its subscribers are there by its registration.
             Identity::Relayed(..) => self.rights_of(identity).registrable(),
-            Identity::Anonymous(_) | Identity::Shown(..) | Identity::User(..) => {
+            Identity::Anonymous(_) | Identity::Shown(..) | Identity::User(..) | Identity::Admitted(..) => {
                 self.rights_of(identity).publishable()
             }
         }
@@ -125,7 +159,26 @@ impl Permissions {
 
     /// The topics for which `identity` may take such an action, for the error that refuses it: "allowed: `a.>`".
     pub(crate) fn allowed(&self, identity: &Identity, action: Action<'_>) -> String {
-        format!("allowed: {}", self.rights_of(identity).scope_of(action))
+        match (identity, action) {
+            (Identity::Admitted(accepted, _), Action::Subscribe(_)) => {
+                format!("allowed by the ticket: {}", accepted.scope())
+            }
+            _ => format!("allowed: {}", self.rights_of(identity).scope_of(action)),
+        }
+    }
+
+    /// The topics that `identity` may subscribe to, for the tickets that it is given.
+    pub(crate) fn receivable<'a>(&'a self, identity: &'a Identity) -> &'a Scope {
+        self.rights_of(identity).receivable()
+    }
+
+    /// True if these rules take something from somebody who had it by those before: whatever a peer was given by them is to be
+    /// given anew.
+    pub(crate) fn take_from(&self, before: &Permissions) -> bool {
+        match (&self.users, &before.users) {
+            (Some(users), Some(before)) => users.take_from(before),
+            _ => self != before,
+        }
     }
 
     /// The user whose quotas apply to an identity; `None` where there are no users.
@@ -134,7 +187,7 @@ impl Permissions {
         match identity {
             Identity::User(login, _) => users.user_of(Some(login)),
             Identity::Anonymous(_) | Identity::Shown(..) => users.user_of(None),
-            Identity::Relayed(..) | Identity::Own => None,
+            Identity::Relayed(..) | Identity::Admitted(..) | Identity::Own => None,
         }
     }
 
@@ -148,6 +201,7 @@ impl Permissions {
     fn rights_of<'a>(&'a self, identity: &'a Identity) -> &'a Rights {
         match (identity, &self.users) {
             (Identity::User(login, _), Some(users)) => users.rights_of(login),
+            (Identity::Relayed(_, registrant, _), _) => self.rights_of(registrant),
             _ => self.at(identity.address()),
         }
     }
@@ -185,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_is_judged_as_the_direct_publisher_that_it_is_and_this_process_not_at_all() {
+    fn a_relay_is_judged_by_the_rights_of_its_registrant_and_this_process_not_at_all() {
         let topic = Filter::parse("direct").expect("a filter");
         let permissions = Permissions::all().local(Rights::none().register([topic]));
-        let relayed = Identity::Relayed(PublisherId(1), None);
+        let relayed = relayed_for(Identity::Anonymous(None));
         assert_eq!(permissions.permit(&relayed, Action::Publish(b"direct")), Verdict::Allowed);
         assert_eq!(permissions.permit(&relayed, Action::Publish(b"other")), Verdict::Refused);
         assert_eq!(
@@ -196,6 +250,25 @@ mod tests {
             Verdict::Refused
         );
         assert_eq!(permissions.permit(&Identity::Own, Action::Publish(b"other")), Verdict::Allowed);
+    }
+
+    fn relayed_for(registrant: Identity) -> Identity {
+        Identity::Relayed(PublisherId(1), Arc::new(registrant), None)
+    }
+
+    #[test]
+    fn a_relay_goes_with_the_user_who_has_registered_it() {
+        let permissions = users(&KNOWN.replace("subscribe", "register"));
+        let known = permissions.identify(&Proof::Uid(7), None).expect("a user");
+        let relayed = relayed_for(known);
+        assert_eq!(permissions.permit(&relayed, Action::Publish(b"k.a")), Verdict::Allowed);
+        assert_eq!(permissions.permit(&relayed, Action::Publish(b"other")), Verdict::Refused);
+        assert_eq!(relayed.user(), Some("known"));
+        let revoked = users(&KNOWN.replace("[7]", "[8]"));
+        assert_eq!(revoked.permit(&relayed, Action::Publish(b"k.a")), Verdict::Refused);
+        assert_eq!(again(&revoked, &relayed), Err(LoginRefusal::Uid(7)));
+        let nobody = relayed_for(Identity::Anonymous(None));
+        assert_eq!(permissions.permit(&nobody, Action::Publish(b"k.a")), Verdict::Refused);
     }
 
     fn users(text: &str) -> Permissions {
@@ -208,6 +281,20 @@ mod tests {
     fn may(permissions: &Permissions, identity: &Identity, filter: &str) -> bool {
         let filter = Filter::parse(filter).expect("a filter");
         permissions.permit(identity, Action::Subscribe(&filter)) == Verdict::Allowed
+    }
+
+    fn again(permissions: &Permissions, identity: &Identity) -> Result<Identity, LoginRefusal> {
+        permissions.identify_again(identity, MonotonicNs(0))
+    }
+
+    #[test]
+    fn rules_that_only_give_take_nothing() {
+        let before = users(KNOWN);
+        assert!(!users(&format!("{KNOWN}{OPEN}")).take_from(&before), "a new user");
+        assert!(!users(KNOWN).take_from(&before), "the same again");
+        assert!(users(&KNOWN.replace("k.>", "k.a")).take_from(&before), "less of a right");
+        assert!(users(OPEN).take_from(&before), "a user less");
+        assert!(before.take_from(&Permissions::all()) && Permissions::all().take_from(&before));
     }
 
     #[test]
@@ -236,12 +323,12 @@ mod tests {
         let known = before.identify(&Proof::Uid(7), None).expect("a user");
         let wider = users(&KNOWN.replace("'k.>'", "'k.>', 'new'"));
         assert!(!may(&before, &known, "new") && may(&wider, &known, "new"));
-        let again = wider.identify_again(&known).expect("still a user");
-        assert!(may(&wider, &again, "new"));
+        let known_again = again(&wider, &known).expect("still a user");
+        assert!(may(&wider, &known_again, "new"));
         let revoked = users(&KNOWN.replace("[7]", "[8]"));
         assert!(!may(&revoked, &known, "k.a"), "at once");
-        assert_eq!(revoked.identify_again(&known), Err(LoginRefusal::Uid(7)));
-        assert_eq!(wider.identify_again(&Identity::Anonymous(None)), Err(LoginRefusal::Nothing));
+        assert_eq!(again(&revoked, &known), Err(LoginRefusal::Uid(7)));
+        assert_eq!(again(&wider, &Identity::Anonymous(None)), Err(LoginRefusal::Nothing));
         assert_eq!(before, users(KNOWN), "the same users are the same rules");
         assert_ne!(before, wider);
     }

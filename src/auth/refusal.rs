@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Proof;
+use super::{Proof, TicketFault};
 
 /// The reason for which a peer is not let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,10 @@ pub enum LoginRefusal {
     Password,
     /// No user has the uid of its process.
     Uid(u32),
+    /// It has shown no ticket to a direct publisher that asks for one.
+    NoTicket,
+    /// Its ticket is not accepted.
+    Ticket(TicketFault),
 }
 
 impl LoginRefusal {
@@ -44,6 +48,8 @@ impl fmt::Display for LoginRefusal {
             LoginRefusal::CurveKey => f.write_str("no user of this broker has this CURVE key"),
             LoginRefusal::Password => f.write_str("there is no user of this name and password"),
             LoginRefusal::Uid(uid) => write!(f, "no user of this broker has the uid {uid}, and no token was shown"),
+            LoginRefusal::NoTicket => f.write_str("this publisher lets in only those to whom its broker gives a ticket, and none was shown"),
+            LoginRefusal::Ticket(fault) => write!(f, "the ticket {fault}"),
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    fn of(filters: impl IntoIterator<Item = Filter>) -> Self {
+    pub(super) fn of(filters: impl IntoIterator<Item = Filter>) -> Self {
         Scope::Of(Arc::new(filters.into_iter().collect()))
     }
 
@@ -38,11 +38,25 @@ impl Scope {
         }
     }
 
-    fn covers(&self, filter: &Filter) -> bool {
+    pub(super) fn covers(&self, filter: &Filter) -> bool {
         match self {
             Scope::All => true,
             Scope::Of(filters) => filters.covers(filter),
         }
+    }
+
+    /// The part of it that overlaps some of these topics: whole filters, so that it covers what this covers of them. Returns
+    /// the number of comparisons as well.
+    pub(crate) fn overlapping(&self, topics: &[Filter]) -> (Scope, usize) {
+        let Scope::Of(filters) = self else { return (Scope::All, 0) };
+        let overlaps = |filter: &&Filter| topics.iter().any(|topic| topic.overlaps(filter));
+        let some = filters.filters().iter().filter(overlaps).cloned();
+        (Scope::of(some), filters.filters().len() * topics.len())
+    }
+
+    /// True if no topic is one of them.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Scope::Of(filters) if filters.filters().is_empty())
     }
 }
 
@@ -171,6 +185,11 @@ impl Rights {
             Action::WatchSubscribers(_) => &self.watch,
             Action::Register(_) => &self.register,
         }
+    }
+
+    /// The topics that it may subscribe to.
+    pub(super) fn receivable(&self) -> &Scope {
+        &self.subscribe
     }
 
     /// The topics that it may publish through the broker.

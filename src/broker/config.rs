@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use corecast_executors::{CoreSet, Idle, open_files_max};
 
 use super::curve_server_key::{CurveServerKey, CurveServerKeyFile};
-use crate::auth::{Permissions, Users};
+use crate::auth::{Permissions, TicketSigner, Users};
 use crate::config::{Count, FilePath, List, OnOff, One, Optional, Plain, Size, Switch, TimeSpan};
 use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
@@ -229,6 +229,7 @@ impl BrokerConfig {
     pub(super) fn shard_config(&self, shards: usize, permissions: Permissions) -> Result<ShardConfig> {
         // The epoch only has to differ from that of the start before.
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        let tickets = TicketSigner::fresh().map_err(|e| Error::io("cannot make a key to sign tickets", e))?;
         Ok(ShardConfig {
             shards,
             carriers: 0,
@@ -241,6 +242,7 @@ impl BrokerConfig {
             lease: self.lease,
             zmtp_offers: self.zmtp_offers(&permissions),
             permissions,
+            tickets: tickets.map(Arc::new),
             sessions_max: SESSIONS_PER_SHARD_MAX,
             strangers: StrangerBounds::within(open_files_max(), shards),
             direct: None,

@@ -6,7 +6,7 @@ use zeroize::Zeroize as _;
 
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
-use crate::limits::{HELLO_BYTES_MAX, LENGTH_BYTES};
+use crate::limits::LENGTH_BYTES;
 use crate::shard::{Phase, Shard};
 use crate::wire::greeting::{self, GREETING_BYTES, Greeting};
 use crate::wire::{Partial, Reader, Slab, Span, WireError, announced_bytes, split};
@@ -43,7 +43,9 @@ pub fn ingest(
     let filled = &reader.filled(slab)[greeted..];
     // It may hold a secret.
     let is_stranger = shard.sessions().phase(id) == Some(Phase::Hello);
-    if is_stranger && let Some(error) = too_long_for_a_hello(filled) {
+    if is_stranger
+        && let Some(error) = too_long_for_a_stranger(filled, shard.config().first_frame_bytes_max())
+    {
         shard.on_wire_error(id, &error);
         return discard_all(reader, slab);
     }
@@ -87,12 +89,11 @@ pub(super) fn end_stream(shard: &mut Shard, id: SessionId, has_begun: bool) {
 }
 
 /// Before the hello nobody is known: little of a stranger is kept.
-fn too_long_for_a_hello(bytes: &[u8]) -> Option<WireError> {
+fn too_long_for_a_stranger(bytes: &[u8], bytes_max: usize) -> Option<WireError> {
     let body_bytes = announced_bytes(bytes)? - LENGTH_BYTES;
-    if body_bytes <= HELLO_BYTES_MAX {
+    if body_bytes <= bytes_max {
         return None;
     }
-    let text =
-        format!("the first frame, a hello, announces {body_bytes} bytes; the limit is {HELLO_BYTES_MAX}");
+    let text = format!("the first frame, a hello, announces {body_bytes} bytes; the limit is {bytes_max}");
     Some(WireError::new(ErrorCode::TooLarge, text))
 }

@@ -11,7 +11,7 @@ use super::flush::settle;
 use super::local_port::LocalPort;
 use super::runtime::Runtime;
 use super::{ExecutorConfig, Item, Listener, body};
-use crate::auth::Identity;
+use crate::auth::{Identity, Permissions};
 use crate::shard::Door;
 use crate::telemetry::Pulse;
 use crate::wire::split;
@@ -48,6 +48,17 @@ impl LocalHost {
     fn tell(&self, shard: usize, item: Item) {
         // A shard that has ended needs no telling; its commands are never many.
         let _ = self.commands[shard].try_send(item);
+    }
+
+    /// Gives these rules to every shard, which makes them its own turn by turn.
+    pub(crate) async fn follow(&self, permissions: &Permissions) {
+        for shard in &self.commands {
+            // Nobody waits until they are in force.
+            let (followed, _) = link(1);
+            let item = Item::Permissions { permissions: permissions.clone(), followed };
+            // A shard that has ended has no sessions.
+            let _ = shard.send(item).await;
+        }
     }
 
     /// Takes whole frames, and waits while a `block` queue or a link is full. One task at a time may wait.

@@ -90,3 +90,28 @@ const _: () = assert!(LOGIN_DELAY.as_millis() * 4 <= HANDSHAKE_DEADLINE.as_milli
 
 /// Most hosts whose failed logins a shard remembers, at 40 bytes each.
 pub const LOGIN_FAILURES_HOSTS_MAX: usize = 4 << 10;
+
+/// Longest ticket to a direct publisher, in bytes: some 200 usual filters. It is shown before the hello, so it bounds what a
+/// direct publisher keeps of a stranger.
+pub const TICKET_BYTES_MAX: usize = 4 << 10;
+
+/// Time for which a ticket lets in: as long may a direct publisher whose broker does not answer go on without it.
+pub const TICKET_LIFE: Duration = Duration::from_secs(60);
+
+/// Time after which a ticket is followed by another: as long may the second one take.
+pub const TICKET_RENEWAL: Duration = Duration::from_secs(30);
+const _: () = assert!(TICKET_RENEWAL.as_secs() * 2 <= TICKET_LIFE.as_secs());
+
+/// Time for which those go on that a direct publisher has let in by tickets of an earlier start of its broker: enough to
+/// connect to that broker again, and to be given others.
+pub const TICKET_GRACE: Duration = Duration::from_secs(10);
+
+/// Time between a change of a broker's rules, after which it gives new tickets, and its word to direct publishers that the old
+/// ones are void. It is a part of the second in which a revoked right ends.
+pub const TICKET_VOID_DELAY: Duration = Duration::from_millis(300);
+
+/// Difference between the clocks of a broker and of a direct publisher that is put right: far below [`TICKET_RENEWAL`].
+pub const TICKET_CLOCK_SKEW: Duration = Duration::from_secs(1);
+
+/// Tickets that a shard of a broker keeps for the other sessions of the same users: 1 MiB of usual ones.
+pub const TICKETS_KEPT_MAX: usize = 4 << 10;

@@ -16,7 +16,7 @@ pub enum RegistryAsk {
         /// The publisher, its endpoints and topics.
         registration: Registration,
         /// The peer that asks, which may not be allowed to.
-        identity: Identity,
+        identity: Arc<Identity>,
     },
     /// Renew the lease.
     Renew {
@@ -26,6 +26,8 @@ pub enum RegistryAsk {
         publisher: PublisherId,
         /// Its epoch.
         epoch: u64,
+        /// The peer that asks: a registration belongs to whoever has made it.
+        identity: Arc<Identity>,
     },
     /// Leave.
     Unregister {
@@ -33,6 +35,8 @@ pub enum RegistryAsk {
         publisher: PublisherId,
         /// Its epoch.
         epoch: u64,
+        /// As in `Renew`.
+        identity: Arc<Identity>,
     },
     /// List all publishers, in parts.
     List {
@@ -46,8 +50,8 @@ pub enum RegistryAsk {
 /// A change of the registry, which all shards are told.
 #[derive(Clone, Debug)]
 pub enum RegistryChange {
-    /// A publisher is there, or has changed.
-    Up(Arc<Registration>),
+    /// A publisher is there, or has changed, by the word of this peer.
+    Up(Arc<Registration>, Arc<Identity>),
     /// A publisher is not there any more.
     Down(Gone),
 }

@@ -70,6 +70,11 @@ impl LeaseError {
     }
 }
 
+/// An endpoint without the certificate that is there: two publishers at one place are one too many.
+fn place_of(endpoint: &Endpoint) -> Endpoint {
+    endpoint.clone().pinned(None)
+}
+
 /// A registration merged into the present one of the same epoch. Topics are only added, so that an earlier registration
 /// that arrives late removes none, and none is dropped for want of room: its subscribers would never find out. A wide
 /// filter replaces the topics that it covers.
@@ -193,7 +198,7 @@ impl Registry {
 
     fn check_holders(&self, new: &Registration) -> Result<(), LeaseError> {
         let taken = new.endpoints.iter().find_map(|endpoint| {
-            let holder = *self.holders.get(endpoint)?;
+            let holder = *self.holders.get(&place_of(endpoint))?;
             (holder != new.publisher).then(|| LeaseError::Taken { endpoint: endpoint.clone(), holder })
         });
         taken.map_or(Ok(()), Err)
@@ -204,7 +209,7 @@ impl Registry {
         let publisher = registration.publisher;
         let until = now + self.lease;
         for endpoint in &registration.endpoints {
-            self.holders.insert(endpoint.clone(), publisher);
+            self.holders.insert(place_of(endpoint), publisher);
         }
         self.by_end.insert((until, publisher));
         self.bytes += registration.bytes();
@@ -217,7 +222,7 @@ impl Registry {
         self.by_end.remove(&(lease.until, publisher));
         self.bytes -= lease.registration.bytes();
         for endpoint in &lease.registration.endpoints {
-            self.holders.remove(endpoint);
+            self.holders.remove(&place_of(endpoint));
         }
         Some(lease)
     }

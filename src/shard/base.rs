@@ -16,6 +16,7 @@ use super::session_state::{Phase, SessionState, Transit};
 use super::session_table::SessionTable;
 use super::slowed::Slowed;
 use super::strangers::Strangers;
+use super::tickets::Tickets;
 use super::unfinished::Unfinished;
 use super::zmtp_peer::ZmtpPeer;
 use crate::auth::{Action, Permissions, Proof, Verdict};
@@ -48,6 +49,8 @@ pub(super) struct Base {
     pub(super) slowed: Slowed,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
+    /// The tickets to direct publishers that its sessions are given.
+    pub(super) tickets: Tickets,
     /// The news of this event for parts that had no hand in it.
     pub(super) untold: Untold,
     /// Room in which what leaves is sealed, for one session after the other.
@@ -71,6 +74,7 @@ impl Base {
             draining: false,
             untold: Untold::default(),
             sealing_room: Vec::new(),
+            tickets: Tickets::new(&config),
             permissions: config.permissions.clone(),
             config,
         }
@@ -143,7 +147,7 @@ impl Base {
     /// Asks whether a session is let in as what its peer has shown to be. `false`: it is not, and is being closed.
     pub(super) fn admit(&mut self, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(id) else { return false };
-        match self.permissions.identify_again(&session.identity) {
+        match self.permissions.identify_again(&session.identity, self.clock.told()) {
             Ok(identity) => session.identity = identity,
             Err(refusal) => {
                 self.end(id, ErrorCode::Unauthenticated, &refusal.to_string());

@@ -27,6 +27,11 @@ impl Clock {
         self.now
     }
 
+    /// The time as it was told, with all that passed while this shard was stopped: for promises that end for others, too.
+    pub(super) fn told(&self) -> MonotonicNs {
+        self.told
+    }
+
     /// Notes the time, between two ticks.
     pub(super) fn hear(&mut self, now: MonotonicNs) {
         let passed = now.saturating_since(self.told);

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::Permissions;
+use crate::auth::{Permissions, TicketSigner};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::ids::PublisherId;
 use crate::limits::{
-    FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX, TURN_STEPS_MAX,
+    FRAME_BYTES_MAX_DEFAULT, HEARTBEAT_DEFAULT, HELLO_BYTES_MAX, LEASE_DEFAULT, SESSIONS_PER_SHARD_MAX,
+    TICKET_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
+use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Offers;
 
 use super::stranger_bounds::StrangerBounds;
@@ -44,6 +46,8 @@ pub struct ShardConfig {
     pub direct: Option<PublisherId>,
     /// The rules of what sessions may do, until there are others: the only part that may change.
     pub permissions: Permissions,
+    /// The key by which the broker signs tickets to its direct publishers, should it have users. `None`: it has none.
+    pub tickets: Option<Arc<TicketSigner>>,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
     /// Sessions move away from a shard that does not get its core.
@@ -56,6 +60,16 @@ pub struct ShardConfig {
     pub zmtp_verbose: bool,
     /// ZeroMQ subscribers may come: direct publishers are relayed to them.
     pub zmtp_subscribers: bool,
+}
+
+impl ShardConfig {
+    /// Longest body of the first frame of a session, in bytes: a hello; at a direct publisher there may be a ticket before it.
+    pub(crate) fn first_frame_bytes_max(&self) -> usize {
+        match self.direct {
+            Some(_) => FRAME_BODY_BYTES_MIN + TICKET_BYTES_MAX,
+            None => HELLO_BYTES_MAX,
+        }
+    }
 }
 
 impl Default for ShardConfig {
@@ -74,6 +88,7 @@ impl Default for ShardConfig {
             strangers: StrangerBounds::default(),
             direct: None,
             permissions: Permissions::all(),
+            tickets: None,
             turn_steps_max: TURN_STEPS_MAX,
             moves: false,
             zmtp_offers: Offers::default(),

@@ -5,7 +5,7 @@ use super::kind::Kind;
 use super::relays::Relays;
 use super::session_state::{Phase, SessionState, Transit};
 use super::silence::{Sign, Silence};
-use super::zmtp;
+use super::{renewals, shown_tickets, zmtp};
 use crate::error::ErrorCode;
 use crate::ids::SessionId;
 use crate::limits::SWEEP_TICKS;
@@ -48,19 +48,19 @@ fn check(base: &mut Base, relays: &Relays, id: SessionId) {
     let late = session.deadline.is_some_and(|deadline| deadline <= now);
     // One that is held is not read: its silence is not its fault. A farewell has its time all the same.
     let late_by_itself = late && session.held_by == 0;
-    match session.phase {
+    let phase = session.phase;
+    match phase {
         Phase::Greeting | Phase::Hello if late_by_itself => {
             base.end(id, ErrorCode::HandshakeTimeout, "the handshake took too long");
         }
         Phase::Open if late_by_itself => {
             base.end(id, ErrorCode::FrameTimeout, "a frame was begun and not finished");
         }
-        Phase::Open => {
-            if session.share.is_some()
-                && let Some(text) = base.too_much_waits(id)
-            {
+        Phase::Open if shown_tickets::goes_on(base, id) => {
+            if let Some(text) = base.too_much_waits(id) {
                 return base.end(id, ErrorCode::SlowSubscriber, &text);
             }
+            renewals::renew_if_due(base, id);
             check_silence(base, relays, id);
         }
         Phase::Closing | Phase::Shut if late => base.outbox.abort.push(id),

@@ -27,7 +27,8 @@ impl Door {
         match self {
             Door::Native | Door::Zmtp(_) if shown == Proof::None => Identity::Anonymous(address),
             Door::Native | Door::Zmtp(_) => Identity::Shown(Arc::new(shown), address),
-            Door::Relay(publisher) => Identity::Relayed(publisher, address),
+            // The shard knows who has registered it.
+            Door::Relay(_) => Identity::Anonymous(address),
             Door::Local => Identity::Own,
         }
     }

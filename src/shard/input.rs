@@ -13,7 +13,7 @@ use super::publish::publish;
 use super::session_state::Phase;
 use super::state::{Shard, tell_place};
 use super::successors::Predecessor;
-use super::{publishers, relays, zmtp};
+use super::{publishers, relays, shown_tickets, zmtp};
 use crate::auth::{Action, Proof, Secret};
 use crate::carrier::{LinkItem, MoveItem, ShardItem};
 use crate::error::ErrorCode;
@@ -217,6 +217,11 @@ impl Shard {
             }
             (false, Phase::Hello, Frame::Login { token }) => {
                 self.base.log_in(id, &Proof::Token(Secret::new(token)));
+            }
+            (false, Phase::Hello | Phase::Open, Frame::Ticket { ticket, .. })
+                if self.base.config.direct.is_some() =>
+            {
+                shown_tickets::on_shown(&mut self.base, id, ticket);
             }
             (false, Phase::Hello, _) => {
                 self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello");

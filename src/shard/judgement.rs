@@ -3,7 +3,9 @@
 
 use super::base::Base;
 use super::publishers::{Publishers, Served};
+use super::renewals;
 use super::session_state::{Phase, SessionState};
+use super::tickets::TicketNews;
 use super::watches::Watches;
 use crate::auth::{Action, LoginRefusal, VERDICT_STEPS, Verdict};
 use crate::error::ErrorCode;
@@ -14,6 +16,8 @@ use crate::topic::Filter;
 #[derive(Default)]
 pub(super) struct Judgement {
     next: Next,
+    /// The meaning of the rules for the tickets of those that go on.
+    tickets: TicketNews,
 }
 
 /// The part that is judged next.
@@ -63,8 +67,10 @@ enum Outcome {
 }
 
 impl Judgement {
-    /// Begins, or begins again.
-    pub(super) fn begin(&mut self) {
+    /// Begins, or begins again, by rules that mean this for tickets.
+    pub(super) fn begin(&mut self, tickets: TicketNews) {
+        let before = if self.has_work() { self.tickets } else { TicketNews::default() };
+        self.tickets = before.and(tickets);
         self.next = Next::Session(0, None);
     }
 
@@ -88,7 +94,7 @@ impl Judgement {
                 self.next = Next::Session(slot + 1, None);
                 let id = base.sessions.in_slot(slot)?;
                 match judge(base, watches, id, judged.filter(|judged| judged.session == id)) {
-                    Outcome::Permitted => {}
+                    Outcome::Permitted => renewals::on_judged(base, id, self.tickets),
                     Outcome::Unfinished(judged) => self.next = Next::Session(slot, Some(judged)),
                     Outcome::Refused(text) => base.end(id, ErrorCode::NotPermitted, &text),
                     Outcome::Unknown(refusal) => {
@@ -108,13 +114,13 @@ impl Judgement {
 }
 
 fn judge(base: &mut Base, watches: &Watches, id: SessionId, judged: Option<Judged>) -> Outcome {
-    let Base { sessions, permissions, turn, .. } = base;
+    let Base { sessions, permissions, turn, clock, .. } = base;
     let Some(session) = sessions.get_mut(id).filter(|session| session.is_listening()) else {
         return Outcome::Permitted;
     };
     // One that has not said hello yet may still show who it is.
     if judged.is_none() && session.phase == Phase::Open {
-        match permissions.identify_again(&session.identity) {
+        match permissions.identify_again(&session.identity, clock.told()) {
             Ok(identity) => {
                 session.identity = identity;
                 session.share_again(permissions);

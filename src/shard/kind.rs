@@ -57,6 +57,11 @@ impl Kind {
         }
     }
 
+    /// True if the peer knows tickets to direct publishers.
+    pub(super) fn takes_tickets(&self) -> bool {
+        matches!(self, Kind::Native(features) if features.has(Features::TICKETS))
+    }
+
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Kind::Local)
     }

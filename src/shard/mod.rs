@@ -34,6 +34,9 @@
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
 //! | `deadlines` | the sweep over sessions |
+//! | `tickets` | tickets to direct publishers, which a broker with users gives |
+//! | `renewals` | no state: tickets, and the word on them, to sessions |
+//! | `shown_tickets` | no state: tickets that are shown to this direct publisher |
 //! | `judgement` | what sessions and direct publishers go on with, while it is judged by new rules |
 //! | `moves`, `balance` | sessions that move from one shard to another, and when; in `run_delay`, whether this shard gets its core |
 //! | `publish` | HOT, no state: one batch to all that want it |
@@ -89,12 +92,14 @@ mod publishers;
 mod quotas;
 mod relay_peer;
 mod relays;
+mod renewals;
 mod rest;
 #[cfg(test)]
 mod rig;
 mod run_delay;
 mod session_state;
 mod session_table;
+mod shown_tickets;
 mod silence;
 mod slowed;
 mod state;
@@ -104,6 +109,7 @@ mod strikes;
 mod subscriptions;
 mod succession;
 mod successors;
+mod tickets;
 mod unfinished;
 mod upstream;
 mod watches;

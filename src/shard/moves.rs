@@ -253,7 +253,7 @@ impl Moves {
     ) -> Option<SessionId> {
         let Traveller { identity, client, features, policy, number, filters } = traveller;
         // By the rules here, which may be newer than those that it was last judged by.
-        let identity = base.permissions.identify_again(&identity).ok()?;
+        let identity = base.permissions.identify_again(&identity, base.clock.told()).ok()?;
         let mut asked = filters.iter().map(|(filter, _)| Action::Subscribe(filter));
         let is_full = base.draining || base.sessions.len() >= base.config.sessions_max;
         if is_full || asked.any(|action| base.permissions.permit(&identity, action) == Verdict::Refused) {

@@ -4,10 +4,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
 use crate::ids::{PublisherId, RequestId};
-use crate::limits::NEWS_BYTES_AHEAD;
+use crate::limits::{NEWS_BYTES_AHEAD, TICKET_RENEWAL, TURN_STEPS_MAX};
 use crate::registry::{DOWN_FORGOTTEN, Directory, Registration, endpoints_to_lines, filters_to_lines};
 use crate::topic::Filter;
 use crate::wire::{Frame, encode, encode_to_vec};
@@ -16,6 +20,8 @@ use crate::wire::{Frame, encode, encode_to_vec};
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Up,
+    /// There as before, with another ticket.
+    Ticket,
     /// Gone, with the reason as the wire has it.
     Down(u8),
 }
@@ -46,6 +52,8 @@ pub(super) struct News {
     lists: VecDeque<RequestId>,
     /// More publishers have left than are remembered.
     forgotten: Forgotten,
+    /// When tickets to all that it knows were given last, or the first was.
+    tickets_given: Option<MonotonicNs>,
 }
 
 /// The word to a session that more publishers have left than it is told of, and the time since the last of them left. It is
@@ -116,6 +124,19 @@ impl News {
         }
     }
 
+    /// Tickets to all publishers that it knows are to be told again.
+    pub(super) fn renew_tickets(&mut self, now: MonotonicNs) {
+        self.tickets_given = Some(now);
+        for publisher in self.told.keys() {
+            self.changed.entry(*publisher).or_insert(Change::Ticket);
+        }
+    }
+
+    /// True if the tickets that it was told are to be followed by others.
+    pub(super) fn tickets_are_due(&self, now: MonotonicNs) -> bool {
+        self.tickets_given.is_some_and(|at| now.saturating_since(at) >= TICKET_RENEWAL)
+    }
+
     /// A publisher had left before its filter was watched. The session may have been away, and is told unless it knows of it.
     pub(super) fn on_left(&mut self, registration: &Registration, reason: u8) {
         let publisher = registration.publisher;
@@ -157,9 +178,15 @@ impl News {
         }
     }
 
-    /// As much of what is to be told as one part holds: frames, and how many. Watches are confirmed behind all of it.
-    pub(super) fn next_part(&mut self, directory: &Directory) -> (Vec<u8>, u32) {
-        let (mut part, mut frames) = (Vec::new(), 0);
+    /// As much of what is to be told as one part holds. Watches are confirmed behind all of it. `ticket` gives the ticket to a
+    /// publisher, which comes before the word that it is there, and the work that it took.
+    pub(super) fn next_part(
+        &mut self,
+        directory: &Directory,
+        now: MonotonicNs,
+        mut ticket: impl FnMut(&Arc<Registration>) -> (Option<Bytes>, usize),
+    ) -> NewsPart {
+        let (mut part, mut frames, mut work) = (Vec::new(), 0, 0);
         if let Forgotten::ToTell(ago) = self.forgotten {
             self.forgotten = Forgotten::Told;
             let epoch = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
@@ -167,11 +194,22 @@ impl News {
             frames += 1;
         }
         while part.len() < NEWS_BYTES_AHEAD
+            && work < TURN_STEPS_MAX
             && let Some((publisher, change)) = self.changed.pop_first()
         {
             match change {
-                Change::Up => {
+                Change::Up | Change::Ticket => {
                     let Some(registration) = directory.get(publisher) else { continue };
+                    let (ticket, steps) = ticket(registration);
+                    work += steps;
+                    if let Some(ticket) = ticket {
+                        self.tickets_given.get_or_insert(now);
+                        encode(&Frame::Ticket { ticket: &ticket, publisher: publisher.0 }, &mut part);
+                        frames += 1;
+                    }
+                    if matches!(change, Change::Ticket) {
+                        continue;
+                    }
                     self.told.insert(publisher, registration.epoch);
                     part.extend_from_slice(&up_frame(registration, 0));
                 }
@@ -189,7 +227,24 @@ impl News {
             encode(&Frame::Done { request }, &mut part);
             frames += 1;
         }
-        (part, frames)
+        NewsPart { bytes: part, frames, work }
+    }
+}
+
+/// The news that a session is told at once.
+pub(super) struct NewsPart {
+    /// Frames.
+    pub(super) bytes: Vec<u8>,
+    /// The number of those frames.
+    pub(super) frames: u32,
+    /// The work that its tickets took, in steps of a turn.
+    pub(super) work: usize,
+}
+
+impl NewsPart {
+    /// True if it took a turn, so that the next part has to wait until this one has left.
+    pub(super) fn is_hard_work(&self) -> bool {
+        self.work >= TURN_STEPS_MAX
     }
 }
 

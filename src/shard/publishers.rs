@@ -55,8 +55,8 @@ pub(super) struct Publishers {
     filters: OverlapIndex<SessionId>,
     /// Sessions that have ended: their watches are taken out in turns.
     leaving: VecDeque<(SessionId, Box<News>)>,
-    /// On the first shard of a broker: who has made each registration.
-    registrants: BTreeMap<PublisherId, Identity>,
+    /// The peer that has made each registration, to which it belongs.
+    registrants: BTreeMap<PublisherId, Arc<Identity>>,
 }
 
 impl Publishers {
@@ -109,11 +109,12 @@ impl Publishers {
         match frame {
             Frame::Register { endpoints, topics, publisher, epoch, request } => {
                 let request = RequestId(request);
-                match read_registration(base, endpoints, topics) {
+                if let Some(session) = base.sessions.get_mut(id) {
+                    session.registers = true;
+                }
+                match read_registration((base, id), endpoints, topics) {
                     Ok((endpoints, topics)) => {
-                        let Some(identity) = base.sessions.identity_of(id).cloned() else {
-                            return Some(None);
-                        };
+                        let Some(identity) = identity_of(base, id) else { return Some(None) };
                         let publisher = PublisherId(publisher);
                         let registration = Registration { publisher, epoch, endpoints, topics };
                         let ask = RegistryAsk::Register { request, registration, identity };
@@ -124,12 +125,16 @@ impl Publishers {
             }
             Frame::Renew { publisher, epoch, request } => {
                 let (publisher, request) = (PublisherId(publisher), RequestId(request));
-                return Some(self.ask(base, id, RegistryAsk::Renew { request, publisher, epoch }));
+                let Some(identity) = identity_of(base, id) else { return Some(None) };
+                let ask = RegistryAsk::Renew { request, publisher, epoch, identity };
+                return Some(self.ask(base, id, ask));
             }
             Frame::Unregister { publisher, epoch } => {
                 let publisher = PublisherId(publisher);
-                if self.may_take_back(base, id, publisher) {
-                    return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch }));
+                if self.may_take_back(base, id, publisher)
+                    && let Some(identity) = identity_of(base, id)
+                {
+                    return Some(self.ask(base, id, RegistryAsk::Unregister { publisher, epoch, identity }));
                 }
             }
             Frame::ListPublishers { request } => {
@@ -203,16 +208,24 @@ impl Publishers {
 
     /// Tells a session what is news to it, as far as it has read what was said before.
     pub(super) fn tell_news(&mut self, base: &mut Base, id: SessionId) {
-        while let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening())
-            && let Some(news) = &mut session.news
-        {
-            if session.egress.answer_bytes() >= NEWS_BYTES_AHEAD {
-                session.awaits_room = true;
+        loop {
+            let Base { sessions, tickets, permissions, clock, turn, .. } = base;
+            let Some(session) = sessions.get_mut(id).filter(|session| session.is_listening()) else { return };
+            let Some(news) = &mut session.news else { return };
+            session.awaits_room |= session.egress.answer_bytes() >= NEWS_BYTES_AHEAD;
+            if session.awaits_room {
                 return;
             }
-            let (part, frames) = news.next_part(&self.directory);
-            if !part.is_empty() {
-                base.queue(id, part, frames);
+            let now = clock.told();
+            let takes_tickets = session.kind.takes_tickets();
+            let peer = (&session.identity, &*permissions);
+            let part = news.next_part(&self.directory, now, |registration| {
+                if takes_tickets { tickets.give(registration, peer, now) } else { (None, 0) }
+            });
+            turn.spend(part.work);
+            if !part.bytes.is_empty() || part.is_hard_work() {
+                session.awaits_room = !part.bytes.is_empty() && part.is_hard_work();
+                base.queue(id, part.bytes, part.frames);
             } else if let Some((request, behind)) = news.next_list() {
                 let change = self.ask(base, id, RegistryAsk::List { request, behind });
                 assert!(change.is_none(), "a list changes nothing");
@@ -242,20 +255,27 @@ impl Publishers {
         ask: RegistryAsk,
     ) -> Served {
         let now = base.clock.now();
-        let registry = self.registry.as_mut();
-        let registry = registry.expect("a broker's first shard keeps the registry, and only it is asked");
         match ask {
             RegistryAsk::Register { request, registration, identity } => {
                 return self.register(base, Asker { shard, session, request }, (registration, identity));
             }
-            RegistryAsk::Renew { request, publisher, epoch } => match registry.renew(now, publisher, epoch) {
-                Ok(()) => self.registered(base, (shard, session), request),
-                Err(error) => refuse_lease(base, (shard, session), request, &error),
-            },
-            RegistryAsk::Unregister { publisher, epoch } => return self.unregister(base, publisher, epoch),
+            RegistryAsk::Renew { request, publisher, epoch, identity } => {
+                if !self.is_registrant(publisher, &identity) {
+                    refuse_other_user(base, (shard, session), request, publisher);
+                    return None;
+                }
+                match self.registry().renew(now, publisher, epoch) {
+                    Ok(()) => self.registered(base, (shard, session), request),
+                    Err(error) => refuse_lease(base, (shard, session), request, &error),
+                }
+            }
+            RegistryAsk::Unregister { publisher, epoch, identity } => {
+                let may = self.is_registrant(publisher, &identity);
+                return may.then(|| self.unregister(base, publisher, epoch)).flatten();
+            }
             RegistryAsk::List { request, behind } => {
                 let (mut bytes, mut last) = (Vec::new(), None);
-                for (registration, left) in registry.list(now, behind) {
+                for (registration, left) in self.registry().list(now, behind) {
                     let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
                     bytes.extend_from_slice(&up_frame(registration, left_ms));
                     if bytes.len() >= NEWS_BYTES_AHEAD {
@@ -277,12 +297,16 @@ impl Publishers {
         None
     }
 
+    fn registry(&mut self) -> &mut Registry {
+        self.registry.as_mut().expect("a broker's first shard keeps the registry, and only it is asked")
+    }
+
     /// A registration is refused whole if any of its topics is not permitted.
     fn register(
         &mut self,
         base: &mut Base,
         asker: Asker,
-        (new, identity): (Registration, Identity),
+        (new, identity): (Registration, Arc<Identity>),
     ) -> Served {
         let Asker { shard, session, request } = asker;
         let publisher = new.publisher;
@@ -292,10 +316,15 @@ impl Publishers {
             refuse(base, (shard, session), request, (ErrorCode::NotPermitted, &text));
             return None;
         }
+        if !self.is_registrant(publisher, &identity) {
+            refuse_other_user(base, (shard, session), request, publisher);
+            return None;
+        }
         match self.registry.as_mut()?.register(base.clock.now(), new) {
-            Ok(change) => {
-                self.registrants.insert(publisher, identity);
-                let change = change.map(RegistryChange::Up);
+            Ok(changed) => {
+                let is_other = self.registrants.get(&publisher) != Some(&identity);
+                let known = || self.directory.get(publisher).filter(|_| is_other).cloned();
+                let change = changed.or_else(known).map(|new| RegistryChange::Up(new, identity));
                 if let Some(change) = &change {
                     self.tell_change(base, change);
                 }
@@ -308,6 +337,12 @@ impl Publishers {
                 None
             }
         }
+    }
+
+    /// True if a registration of this publisher would be, or is, one of this peer's user: whoever hears of a publisher knows its
+    /// number.
+    fn is_registrant(&self, publisher: PublisherId, identity: &Identity) -> bool {
+        self.registrants.get(&publisher).is_none_or(|registrant| registrant.user() == identity.user())
     }
 
     fn unregister(&mut self, base: &mut Base, publisher: PublisherId, epoch: u64) -> Served {
@@ -324,6 +359,7 @@ impl Publishers {
         base: &mut Base,
         behind: Option<PublisherId>,
     ) -> Option<(PublisherId, Served)> {
+        self.registry.as_ref()?;
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let (publisher, identity) = self.registrants.range((from, Bound::Unbounded)).next()?;
         let registration = self.directory.get(*publisher).expect("the directory has every registration");
@@ -336,7 +372,10 @@ impl Publishers {
     fn registered(&self, base: &mut Base, to: (ShardId, SessionId), request: RequestId) {
         let lease = self.registry.as_ref().map_or(0, |r| r.lease().as_millis());
         let lease_ms = u32::try_from(lease).unwrap_or(u32::MAX);
-        answer_at(base, to, encode_to_vec(&Frame::Registered { request: request.0, lease_ms }));
+        // With the time by which tickets end, which has gone on.
+        let mut answer = base.tickets.rules(base.clock.told()).unwrap_or_default();
+        encode(&Frame::Registered { request: request.0, lease_ms }, &mut answer);
+        answer_at(base, to, answer);
     }
 
     fn tell_change(&mut self, base: &mut Base, change: &RegistryChange) {
@@ -365,14 +404,15 @@ impl Publishers {
     /// The registry has changed: tells the sessions here whom it concerns.
     pub(super) fn on_change(&mut self, base: &mut Base, change: &RegistryChange) {
         match change {
-            RegistryChange::Up(registration) => self.on_up(base, registration),
+            RegistryChange::Up(registration, registrant) => self.on_up(base, registration, registrant),
             RegistryChange::Down(gone) => self.on_down(base, *gone),
         }
     }
 
     /// A session that was told of the publisher hears of the change, too, whatever it publishes now.
-    fn on_up(&mut self, base: &mut Base, registration: &Arc<Registration>) {
+    fn on_up(&mut self, base: &mut Base, registration: &Arc<Registration>, registrant: &Arc<Identity>) {
         let publisher = registration.publisher;
+        self.registrants.insert(publisher, Arc::clone(registrant));
         self.directory.up(Arc::clone(registration));
         self.leavers.remove(publisher);
         let mut concerned = BTreeSet::new();
@@ -433,6 +473,11 @@ impl Publishers {
         Some(change)
     }
 
+    /// The peer that has registered a publisher.
+    pub(super) fn registrant_of(&self, publisher: PublisherId) -> Option<&Arc<Identity>> {
+        self.registrants.get(&publisher)
+    }
+
     /// The directory of direct publishers.
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
@@ -441,10 +486,14 @@ impl Publishers {
 
 /// Reads a registration; an error says why it cannot be one here.
 fn read_registration(
-    base: &Base,
+    (base, id): (&Base, SessionId),
     endpoints: &str,
     topics: &str,
 ) -> Result<(Vec<Endpoint>, Vec<Filter>), String> {
+    let takes_tickets = base.sessions.get(id).is_some_and(|session| session.kind.takes_tickets());
+    if let Some(why) = base.tickets.why_no_registration(takes_tickets) {
+        return Err(why.to_owned());
+    }
     let bytes = endpoints.len() + topics.len();
     if bytes > REGISTRATION_BYTES_MAX {
         return Err(format!("a registration of {bytes} bytes; at most {REGISTRATION_BYTES_MAX} are allowed"));
@@ -459,6 +508,11 @@ fn read_registration(
     }
 }
 
+/// The peer of a session, as registrations have it.
+fn identity_of(base: &Base, id: SessionId) -> Option<Arc<Identity>> {
+    base.sessions.identity_of(id).cloned().map(Arc::new)
+}
+
 /// The first of these topics of which `identity` may not be a direct publisher.
 fn first_refused<'a>(base: &Base, identity: &Identity, topics: &'a [Filter]) -> Option<&'a Filter> {
     let verdict = |topic| base.permissions.permit(identity, Action::Register(topic));
@@ -467,6 +521,11 @@ fn first_refused<'a>(base: &Base, identity: &Identity, topics: &'a [Filter]) -> 
 
 fn refuse(base: &mut Base, to: (ShardId, SessionId), request: RequestId, (code, text): (ErrorCode, &str)) {
     answer_at(base, to, encode_to_vec(&Frame::Error { text, request: request.0, code: code.number() }));
+}
+
+fn refuse_other_user(base: &mut Base, to: (ShardId, SessionId), request: RequestId, publisher: PublisherId) {
+    let text = format!("publisher {publisher} is registered by another user");
+    refuse(base, to, request, (ErrorCode::NotPermitted, &text));
 }
 
 fn refuse_lease(base: &mut Base, to: (ShardId, SessionId), request: RequestId, error: &LeaseError) {

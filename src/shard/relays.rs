@@ -3,16 +3,20 @@
 //! them alone. Native subscribers hear the publisher themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corecast_executors::MonotonicNs;
 
 use super::base::Base;
 use super::config::ShardConfig;
 use super::kind::Kind;
 use super::outbox::Dial;
 use super::session_state::{Phase, SessionState};
+use super::tickets::SIGNATURE_STEPS;
+use crate::auth::Identity;
 use crate::carrier::BackOff;
 use crate::error::ErrorCode;
 use crate::fanout::Groups;
@@ -42,6 +46,8 @@ struct Relay {
     registration: Arc<Registration>,
     stage: Stage,
     back_off: BackOff,
+    /// When this broker was let in there last by a ticket of its own, and the number of the rules then.
+    ticket: (MonotonicNs, u64),
     /// The registry knows of it no more: it ends with its connection.
     is_gone: bool,
 }
@@ -139,13 +145,20 @@ impl Relays {
     /// The registry has changed.
     pub(super) fn on_change(&mut self, base: &mut Base, groups: &Groups, change: &RegistryChange) {
         match change {
-            RegistryChange::Up(registration) => self.on_up(base, groups, registration),
+            RegistryChange::Up(registration, registrant) => {
+                self.on_up(base, groups, (registration, registrant));
+            }
             RegistryChange::Down(gone) => self.on_down(gone.publisher),
         }
     }
 
     /// A direct publisher is there, or has changed.
-    fn on_up(&mut self, base: &mut Base, groups: &Groups, registration: &Arc<Registration>) {
+    fn on_up(
+        &mut self,
+        base: &mut Base,
+        groups: &Groups,
+        (registration, registrant): (&Arc<Registration>, &Arc<Identity>),
+    ) {
         if !base.config.zmtp_subscribers {
             return;
         }
@@ -160,6 +173,9 @@ impl Relays {
         let Stage::Connected(session) = relay.stage else { return };
         if old.endpoints != registration.endpoints {
             return base.end(session, ErrorCode::ShuttingDown, "the publisher has moved");
+        }
+        if let Some(state) = base.sessions.get_mut(session) {
+            state.identity = relayed(registration.publisher, registrant, state.identity.address());
         }
         // What it publishes more: a second subscription of the same changes nothing.
         let (subscriptions, frames) = self.relayed(base, groups, registration);
@@ -187,7 +203,8 @@ impl Relays {
         }
         let publisher = registration.publisher;
         let back_off = BackOff::new(RELAY_PAUSE, RELAY_PAUSE, base.clock.now());
-        let relay = Relay { registration, stage: Stage::Waits, back_off, is_gone: false };
+        let ticket = (MonotonicNs(0), 0);
+        let relay = Relay { registration, stage: Stage::Waits, back_off, ticket, is_gone: false };
         self.relays.insert(publisher, relay);
         self.dial(base, publisher);
     }
@@ -199,15 +216,21 @@ impl Relays {
         base.outbox.dials.extend(endpoint.map(|endpoint| Dial { publisher, endpoint }));
     }
 
-    /// A dialled connection to a direct publisher stands. `false`: nobody wants it any more.
-    pub(super) fn is_wanted(&mut self, base: &mut Base, publisher: PublisherId) -> bool {
-        let Some(relay) = self.relays.get(&publisher) else { return false };
-        let registration = Arc::clone(&relay.registration);
-        if base.draining || !self.wants(base, &registration) {
+    /// A dialled connection to a direct publisher, at this address, stands. Returns who is at its other end. `None`: nobody wants
+    /// it any more, or nobody has registered it any more.
+    pub(super) fn identify(
+        &mut self,
+        base: &mut Base,
+        publisher: PublisherId,
+        (registrant, address): (Option<&Arc<Identity>>, Option<SocketAddr>),
+    ) -> Option<Identity> {
+        let registration = Arc::clone(&self.relays.get(&publisher)?.registration);
+        let wanted = !base.draining && self.wants(base, &registration);
+        let identity = registrant.filter(|_| wanted).map(|by| relayed(publisher, by, address));
+        if identity.is_none() {
             self.relays.remove(&publisher);
-            return false;
         }
-        true
+        identity
     }
 
     /// The session to a direct publisher is there: it begins as any client's.
@@ -221,8 +244,11 @@ impl Relays {
         relay.stage = Stage::Connected(id);
         let registration = Arc::clone(&relay.registration);
         let mut hello = greeting::ours().to_vec();
+        let ticket = show_ticket(base, publisher, &mut relay.ticket);
+        let frames = 1 + u32::from(ticket.is_some());
+        hello.extend(ticket.unwrap_or_default());
         encode(&Frame::Hello { name: NAME, overflow: 0, previous: 0, ticket: 0 }, &mut hello);
-        base.queue(id, hello, 1);
+        base.queue(id, hello, frames);
         let (subscriptions, frames) = self.relayed(base, groups, &registration);
         base.queue(id, subscriptions, frames);
     }
@@ -253,11 +279,12 @@ impl Relays {
         (Bytes::from(out), frames)
     }
 
-    /// On ticks: connections that are due.
+    /// On ticks: connections and tickets that are due.
     pub(super) fn redial(&mut self, base: &mut Base) {
         if self.relays.is_empty() {
             return;
         }
+        self.renew_tickets(base);
         let now = base.clock.now();
         let due = self.relays.iter().filter(|(_, r)| r.stage == Stage::Waits && r.back_off.is_due(now));
         let due: Vec<(PublisherId, Arc<Registration>)> =
@@ -267,6 +294,21 @@ impl Relays {
                 self.dial(base, publisher);
             } else {
                 self.relays.remove(&publisher);
+            }
+        }
+    }
+
+    /// Shows other tickets where those that were shown are old, as many as the turn has room for: the next tick goes on.
+    fn renew_tickets(&mut self, base: &mut Base) {
+        for (publisher, relay) in &mut self.relays {
+            if base.turn.is_over() {
+                return;
+            }
+            if let Stage::Connected(session) = relay.stage
+                && base.tickets.is_stale(relay.ticket, base.clock.told())
+                && let Some(ticket) = show_ticket(base, *publisher, &mut relay.ticket)
+            {
+                tell(base, session, ticket.into(), 1);
             }
         }
     }
@@ -291,6 +333,21 @@ impl Relays {
             self.on_dial_failed(base, peer.publisher);
         }
     }
+}
+
+/// The frame that shows a publisher a ticket of this broker's own; notes in `given` when, and by the rules of which number, it
+/// was given. `None`: none is asked for.
+fn show_ticket(base: &mut Base, publisher: PublisherId, given: &mut (MonotonicNs, u64)) -> Option<Vec<u8>> {
+    let now = base.clock.told();
+    *given = (now, base.tickets.epoch());
+    let ticket = base.tickets.give_broker(publisher, now)?;
+    base.turn.spend(SIGNATURE_STEPS);
+    Some(ticket)
+}
+
+/// A publisher that is relayed goes with the rights of the peer that has registered it.
+fn relayed(publisher: PublisherId, registrant: &Arc<Identity>, address: Option<SocketAddr>) -> Identity {
+    Identity::Relayed(publisher, Arc::clone(registrant), address)
 }
 
 fn tell(base: &mut Base, id: SessionId, frames: Bytes, count: u32) {
@@ -341,7 +398,7 @@ mod tests {
     use super::super::door::Door;
     use super::super::rig::{Rig, message};
     use super::*;
-    use crate::auth::{Permissions, Proof, Rights};
+    use crate::auth::{Permissions, Proof, Rights, TicketSigner, Users};
     use crate::fanout::OverflowPolicy;
     use crate::registry::{Mode, ModeRules};
     use crate::wire::greeting::GREETING_BYTES;
@@ -377,9 +434,15 @@ mod tests {
         }
     }
 
-    /// Registers a publisher. Returns its connection, if one is to be made, and the work of the turn.
+    /// Registers a publisher. Returns whether a connection to it is to be made, and the work of the turn.
     fn register(rig: &mut Rig, publisher: u64, topics: &str) -> (bool, usize) {
-        let id = rig.open(0, OverflowPolicy::DropOldest);
+        register_as(rig, Proof::None, (publisher, topics))
+    }
+
+    /// The same, by a peer that has shown this.
+    fn register_as(rig: &mut Rig, shown: Proof, (publisher, topics): (u64, &str)) -> (bool, usize) {
+        let peer = (Door::Native.identity(shown, None), Features::OURS);
+        let id = rig.open_with(0, OverflowPolicy::DropOldest, peer);
         let endpoints = &format!("tcp://127.0.0.1:{publisher}");
         rig.say(0, id, &[Frame::Register { endpoints, topics, publisher, epoch: 1, request: 1 }]);
         let work = rig.shards[0].base.turn.spent();
@@ -440,6 +503,44 @@ mod tests {
         let anonymous = rig.open(0, OverflowPolicy::DropOldest);
         rig.say(0, anonymous, &[message("a", 1)]);
         assert_eq!(rig.hears(0, anonymous), "not_permitted");
+    }
+
+    /// A publisher that is connected to says that it welcomes this broker.
+    fn relay(rig: &mut Rig, publisher: u64) -> SessionId {
+        let door = Door::Relay(PublisherId(publisher));
+        let relay = rig.shards[0].on_open(door, door.identity(Proof::None, None)).expect("it is wanted");
+        rig.shards[0].on_greeting(relay, Ok(Features::NONE));
+        rig.say(0, relay, &[WELCOME]);
+        relay
+    }
+
+    #[test]
+    fn with_users_a_publisher_is_relayed_by_the_right_of_the_user_who_has_registered_it() {
+        let users = |text: &str| Permissions::of_users(Users::parse(text).expect("users"));
+        let text = "[[user]]\nname = 'feeds'\nuids = [7]\nregister = ['a', 'b']\n\
+                    [[user]]\nname = 'anonymous'\nsubscribe = [{ prefix = 'a' }, { prefix = 'b' }]\n";
+        let tickets = TicketSigner::fresh().expect("random bytes").map(Arc::new);
+        let mut rig = Rig::new(&ShardConfig { permissions: users(text), tickets, ..config() });
+        let subscriber = rig.open_zmtp(b"SUB");
+        zmtp_subscribe(&mut rig, subscriber, ["a".into(), "b".into()].into_iter());
+        assert!(!register_as(&mut rig, Proof::None, (1, "a")).0, "anonymous may not register");
+        assert!(register_as(&mut rig, Proof::Uid(7), (2, "a\nb")).0);
+        let first = relay(&mut rig, 2);
+        rig.say(0, first, &[message("a", 1)]);
+        assert!(!rig.take(0, subscriber).is_empty());
+
+        while !rig.shards[0].on_permissions(&users(&text.replace("'a', 'b'", "'a'"))) {}
+        rig.say(0, first, &[message("b", 2)]);
+        assert_eq!(rig.shards[0].sessions().phase(first), Some(Phase::Closing), "it may not");
+        assert!(rig.take(0, subscriber).is_empty());
+        let _ = rig.shards[0].on_closed(first, None);
+
+        assert!(register_as(&mut rig, Proof::Uid(7), (3, "a")).0);
+        let second = relay(&mut rig, 3);
+        while !rig.shards[0].on_permissions(&users(&text.replace("[7]", "[8]"))) {}
+        assert_eq!(rig.shards[0].sessions().phase(second), Some(Phase::Closing), "its user is gone");
+        rig.say(0, second, &[message("a", 3)]);
+        assert!(rig.take(0, subscriber).is_empty());
     }
 
     #[test]

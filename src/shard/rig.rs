@@ -42,8 +42,18 @@ impl Rig {
 
     /// The same of any client.
     pub(super) fn open_as(&mut self, shard: usize, policy: OverflowPolicy, identity: Identity) -> SessionId {
+        self.open_with(shard, policy, (identity, Features::NONE))
+    }
+
+    /// The same of a client that offers these features.
+    pub(super) fn open_with(
+        &mut self,
+        shard: usize,
+        policy: OverflowPolicy,
+        (identity, features): (Identity, Features),
+    ) -> SessionId {
         let id = self.shards[shard].on_open(Door::Native, identity).unwrap();
-        self.shards[shard].on_greeting(id, Ok(Features::NONE));
+        self.shards[shard].on_greeting(id, Ok(features));
         self.say(shard, id, &[Frame::Hello { name: "", overflow: policy.to_wire(), previous: 0, ticket: 0 }]);
         self.take(shard, id);
         id
@@ -140,13 +150,15 @@ impl Rig {
 
     /// Reads everything that a client is sent, as text. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
     /// an answer to request 3, `3:4` the count four for it. `+1.2` is the publisher 1 in its epoch 2 that is there,
-    /// `-1.2` one that has left, `x1.2` one whose lease has run out.
+    /// `-1.2` one that has left, `x1.2` one whose lease has run out. Nothing stands for tickets.
     pub(super) fn hears(&mut self, shard: usize, id: SessionId) -> String {
         let taken = Bytes::from(self.take(shard, id));
         self.audit();
         let greeted = if taken.starts_with(b"CORECAST") { GREETING_BYTES } else { 0 };
         let frames = taken.slice(greeted..);
-        let texts = splitter::frames(&frames).map(|(_, frame)| match frame {
+        let is_told = |frame: &Frame<'_>| !matches!(frame, Frame::Ticket { .. } | Frame::TicketRules { .. });
+        let told = splitter::frames(&frames).map(|(_, frame)| frame).filter(is_told);
+        let texts = told.map(|frame| match frame {
             Frame::Message { topic, sequence, .. } => {
                 format!("{}={sequence}", String::from_utf8_lossy(topic))
             }

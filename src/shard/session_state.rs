@@ -102,6 +102,8 @@ pub(super) struct SessionState {
     pub(super) flushes: Vec<RequestId>,
     /// News of direct publishers, if it asks for them.
     pub(super) news: Option<Box<News>>,
+    /// It has registered a direct publisher.
+    pub(super) registers: bool,
     /// Watches it has asked for.
     pub(super) watches: u32,
     /// As a publisher: what it has published without a right.
@@ -146,6 +148,7 @@ impl SessionState {
             holds: Vec::new(),
             flushes: Vec::new(),
             news: None,
+            registers: false,
             watches: 0,
             strikes: Strikes::default(),
             share: None,

@@ -26,9 +26,9 @@ use super::relay_peer::RelayPeer;
 use super::session_state::{Phase, SessionState};
 use super::session_table::SessionTable;
 use super::succession::Succession;
-use super::upstream;
 use super::watches::Watches;
 use super::zmtp_peer::ZmtpPeer;
+use super::{renewals, upstream};
 use crate::auth::{Identity, Permissions, Proof};
 use crate::carrier::{LinkItem, MoveItem, ShardItem};
 use crate::error::ErrorCode;
@@ -141,11 +141,16 @@ impl Shard {
     /// A session comes by this door. `None`: this shard is full or stopping, or nobody wants the session; drop it.
     pub fn on_open(&mut self, door: Door, identity: Identity) -> Option<SessionId> {
         let quota = Quota::of(&self.base.config, self.base.sessions.len(), self.base.draining, door);
-        if quota == Quota::Full
-            || matches!(door, Door::Relay(publisher) if !self.demand.relays.is_wanted(&mut self.base, publisher))
-        {
+        if quota == Quota::Full {
             return None;
         }
+        let identity = match door {
+            Door::Relay(publisher) => {
+                let by = (self.publishers.registrant_of(publisher), identity.address());
+                self.demand.relays.identify(&mut self.base, publisher, by)?
+            }
+            _ => identity,
+        };
         let (policy, now) = (self.base.config.overflow, self.base.clock.now());
         let (config, shard) = (&self.base.config, self.base.id);
         let id = self.base.sessions.insert(|generation| {
@@ -309,6 +314,7 @@ impl Shard {
             demand.relays.on_change(base, self.membership.fanout().groups(), &change);
         }
         demand.relays.redial(base);
+        renewals::tell_void(base);
         self.settle();
         let looks = self.membership.fanout_mut().forget_unused(ticks);
         self.base.turn.spend(looks);
@@ -323,8 +329,9 @@ impl Shard {
     pub fn on_permissions(&mut self, permissions: &Permissions) -> bool {
         self.base.turn.begin();
         if self.base.permissions != *permissions {
-            self.base.permissions = permissions.clone();
-            self.judgement.begin();
+            let before = std::mem::replace(&mut self.base.permissions, permissions.clone());
+            let tickets = self.base.tickets.on_permissions((&before, permissions), self.base.clock.told());
+            self.judgement.begin(tickets);
         }
         while self.judgement.has_work() && !self.base.turn.is_over() {
             let base = &mut self.base;

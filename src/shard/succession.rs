@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::base::Base;
 use super::demand::Demand;
+use super::renewals;
 use super::session_state::{Phase, SessionState};
 use super::successors::{Predecessor, Successors};
 use crate::carrier::{ShardItem, Unconfirmed};
@@ -220,7 +221,10 @@ impl Succession {
         match base.config.direct {
             Some(publisher) => base.answer(id, &Frame::Identity { publisher: publisher.0 }),
             None if base.config.modes.is_all_proxy() => {}
-            None => base.answer(id, &Frame::Modes { rules: &base.config.modes.to_text() }),
+            None => {
+                renewals::tell_rules(base, id);
+                base.answer(id, &Frame::Modes { rules: &base.config.modes.to_text() });
+            }
         }
         let number = id.number(base.id);
         let welcome = Frame::Welcome {

@@ -11,10 +11,8 @@ impl Endpoint {
     /// that others reach too, or a socket file beside this one, with `.name` behind its path.
     pub(crate) fn beside(&self, local_ip: Option<IpAddr>, name: &impl Display) -> Endpoint {
         match self {
-            Endpoint::Tcp { .. } | Endpoint::Tls { .. } => {
-                let host = local_ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
-                Endpoint::Tcp { host, port: 0 }
-            }
+            Endpoint::Tcp { .. } => Endpoint::Tcp { host: host(local_ip), port: 0 },
+            Endpoint::Tls { .. } => Endpoint::Tls { host: host(local_ip), port: 0, pin: None },
             Endpoint::Uds { path } => {
                 let mut beside = path.clone().into_os_string();
                 beside.push(format!(".{name}"));
@@ -50,6 +48,11 @@ impl Endpoint {
     }
 }
 
+/// The host of an address, or this one.
+fn host(local_ip: Option<IpAddr>) -> String {
+    local_ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +67,8 @@ mod tests {
         let from = Some("10.0.0.7".parse().expect("an address"));
         assert_eq!(broker.beside(from, &"7").to_string(), "tcp://10.0.0.7:0");
         assert_eq!(broker.beside(None, &"7").to_string(), "tcp://127.0.0.1:0");
+        let encrypted = endpoint("tls://broker.example.org:6680");
+        assert_eq!(encrypted.beside(from, &"7").to_string(), "tls://10.0.0.7:0");
         assert_eq!(
             endpoint("uds:///run/broker.sock").beside(None, &"7").to_string(),
             "uds:///run/broker.sock.7"

@@ -102,9 +102,10 @@ pub(super) async fn outgoing_kind(endpoint: &Endpoint, config: &ConnectConfig) -
     if !endpoint.is_encrypted() {
         return Ok(StreamKind::unencrypted(endpoint.host()));
     }
-    let tls = match &config.tls {
-        Some(tls) => tls.clone(),
-        None => TlsClient::of_system().await?,
+    let tls = match (endpoint.pin(), &config.tls) {
+        (Some(pin), _) => TlsClient::pinned(pin)?,
+        (None, Some(tls)) => tls.clone(),
+        (None, None) => TlsClient::of_system().await?,
     };
     let host = if endpoint.host() == ANY_HOST { "localhost" } else { endpoint.host() };
     StreamKind::of_client(&tls, host)

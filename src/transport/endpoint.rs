@@ -12,6 +12,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::address::Address;
+use super::tls::Fingerprint;
 use super::{names, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOOK_UP_TIMEOUT;
@@ -45,6 +46,9 @@ pub enum Endpoint {
         host: String,
         /// Port; 0 asks the kernel for a free one when listening.
         port: u16,
+        /// The fingerprint of the certificate that the other end must have, whoever has made it: `#sha256:HEX` behind the port.
+        /// Direct publishers advertise their endpoint with it. Boxed, since few endpoints have one and many errors have an endpoint.
+        pin: Option<Box<Fingerprint>>,
     },
     /// `uds://PATH`: a Unix stream socket; read as `ipc://PATH`, too, which is what ZeroMQ calls it, as `unix:PATH`, and
     /// as a bare path that begins with `/` or `.`.
@@ -64,13 +68,14 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Uds { path } => write!(f, "uds://{}", path.display()),
-            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => {
                 let scheme = self.scheme();
                 if host.contains(':') {
-                    write!(f, "{scheme}://[{host}]:{port}")
+                    write!(f, "{scheme}://[{host}]:{port}")?;
                 } else {
-                    write!(f, "{scheme}://{host}:{port}")
+                    write!(f, "{scheme}://{host}:{port}")?;
                 }
+                self.pin().map_or(Ok(()), |pin| write!(f, "#{pin}"))
             }
         }
     }
@@ -154,6 +159,22 @@ impl Endpoint {
         }
     }
 
+    /// The fingerprint of the certificate that the other end must have.
+    pub(crate) fn pin(&self) -> Option<Fingerprint> {
+        match self {
+            Endpoint::Tls { pin, .. } => pin.as_deref().copied(),
+            Endpoint::Tcp { .. } | Endpoint::Uds { .. } => None,
+        }
+    }
+
+    /// The same endpoint, where the other end must have this certificate, or any.
+    pub(crate) fn pinned(mut self, to: Option<Fingerprint>) -> Self {
+        if let Endpoint::Tls { pin, .. } = &mut self {
+            *pin = to.map(Box::new);
+        }
+        self
+    }
+
     fn scheme(&self) -> &'static str {
         match self {
             Endpoint::Tcp { .. } => "tcp",
@@ -184,10 +205,10 @@ impl Endpoint {
                 });
                 Some(address.map(|address| vec![address]))
             }
-            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } if host == ANY_HOST => {
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } if host == ANY_HOST => {
                 Some(Ok(any.iter().map(|ip| at(ip, *port)).collect()))
             }
-            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => {
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => {
                 host.parse().ok().map(|ip| Ok(vec![at(&ip, *port)]))
             }
         }

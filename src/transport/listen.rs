@@ -105,6 +105,10 @@ impl Endpoint {
 
 /// The kind of the streams of connections that come in there.
 fn incoming_kind(endpoint: &Endpoint, config: &ListenConfig) -> Result<StreamKind> {
+    if endpoint.pin().is_some() {
+        let text = format!("{endpoint} has a fingerprint, which is for those who connect: write it without");
+        return Err(Error::new(ErrorKind::Invalid, text));
+    }
     match (endpoint.is_encrypted(), &config.tls) {
         (false, _) => Ok(StreamKind::unencrypted(endpoint.host())),
         (true, Some(tls)) => Ok(StreamKind::of_server(tls)),

@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme.to_ascii_lowercase().as_str() {
             "tcp" => tcp(rest),
-            "tls" => host_and_port("tls", rest).map(|(host, port)| Endpoint::Tls { host, port }),
+            "tls" => tls(rest),
             "uds" | "ipc" | "unix" => path(rest),
             other => Err(other_scheme(other, rest)),
         };
@@ -50,6 +50,18 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, String> {
 
 fn tcp(text: &str) -> Result<Endpoint, String> {
     host_and_port("tcp", text).map(|(host, port)| Endpoint::Tcp { host, port })
+}
+
+/// `HOST:PORT`, or `HOST:PORT#FINGERPRINT`.
+fn tls(text: &str) -> Result<Endpoint, String> {
+    let (place, pin) = match text.split_once('#') {
+        Some((place, pin)) => {
+            let pin = pin.parse().map_err(|e| format!("behind the port: {e}"))?;
+            (place, Some(Box::new(pin)))
+        }
+        None => (text, None),
+    };
+    host_and_port("tls", place).map(|(host, port)| Endpoint::Tls { host, port, pin })
 }
 
 /// `HOST:PORT`, as behind the scheme; either may be `*`, and the host may be left out, to listen.
@@ -152,6 +164,9 @@ fn other_scheme(scheme: &str, rest: &str) -> String {
 mod tests {
     use super::*;
 
+    const PINNED: &str =
+        "tls://10.0.0.7:1#sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
     #[test]
     fn the_forms_of_other_programs_are_taken() {
         for (text, read) in [
@@ -170,6 +185,7 @@ mod tests {
             ("tls://broker.example.org:6680", "tls://broker.example.org:6680"),
             ("TLS://[::1]:1/", "tls://[::1]:1"),
             ("tls://*:*", "tls://*:0"),
+            (PINNED, PINNED),
             ("ipc:///tmp/feed", "uds:///tmp/feed"),
             ("ipc://feed", "uds://feed"),
             ("ipc://@feed", "uds://@feed"),
@@ -219,6 +235,8 @@ mod tests {
             ("rediss://cache:6379", "does not speak rediss://; write tls://cache:6680"),
             ("tls:127.0.0.1:1", "write tls://127.0.0.1:1"),
             ("tls://a", "here tls://a:6680"),
+            ("tls://a:1#12", "behind the port: a fingerprint is sha256:"),
+            ("tls://a:1#", "behind the port: a fingerprint is sha256:"),
             ("tls://::1:6680", "write tls://[::1]:6680"),
             ("tls://user:secret@a:1", "write tls://a:1"),
             ("mqtt://localhost", "write tcp://localhost:6680"),

@@ -15,8 +15,12 @@ impl Features {
     /// [`Frame::PublishRefused`](super::Frame::PublishRefused), and errors with the number of a `Subscribe` or
     /// `WatchPublishers`.
     pub const REFUSALS: Features = Features(4);
+    /// Tickets to direct publishers: [`Frame::Ticket`](super::Frame::Ticket) and
+    /// [`Frame::TicketRules`](super::Frame::TicketRules).
+    pub const TICKETS: Features = Features(8);
     /// The features that this build offers.
-    pub const OURS: Features = Features(Features::RUNS.0 | Features::LOGINS.0 | Features::REFUSALS.0);
+    pub const OURS: Features =
+        Features(Features::RUNS.0 | Features::LOGINS.0 | Features::REFUSALS.0 | Features::TICKETS.0);
 
     /// True if all of `others` are among these.
     #[inline]

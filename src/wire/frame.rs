@@ -288,6 +288,28 @@ pub enum Frame<'a> {
         /// As in `Error`.
         code: u16,
     },
+    /// Broker -> subscriber -> direct publisher, before the hello there and again in its place: the word of the broker that
+    /// this subscriber may subscribe there. Only sent to an end that has offered
+    /// [`Features::TICKETS`](super::Features::TICKETS).
+    Ticket {
+        /// Its form is the broker's and the publisher's affair.
+        #[rkyv(with = InlineAsBox)]
+        ticket: &'a [u8],
+        /// The publisher that it is for, as in `Register`.
+        publisher: u64,
+    },
+    /// Broker -> client, before the welcome, with each `Registered`, and whenever it changes: a direct publisher lets in only
+    /// those who show such a ticket. Only sent to an end that has offered
+    /// [`Features::TICKETS`](super::Features::TICKETS).
+    TicketRules {
+        /// The public key of Ed25519 by which they are signed: 32 bytes.
+        #[rkyv(with = InlineAsBox)]
+        key: &'a [u8],
+        /// The least epoch that they must have.
+        epoch: u64,
+        /// The time by the broker's clock of tickets, in milliseconds.
+        now_ms: u64,
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -480,6 +502,12 @@ impl ArchivedFrame<'_> {
                 publisher: publisher.to_native(),
                 code: code.to_native(),
             },
+            ArchivedFrame::Ticket { ticket, publisher } => {
+                Frame::Ticket { ticket, publisher: publisher.to_native() }
+            }
+            ArchivedFrame::TicketRules { key, epoch, now_ms } => {
+                Frame::TicketRules { key, epoch: epoch.to_native(), now_ms: now_ms.to_native() }
+            }
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {
                 Frame::Error { text, request: request.to_native(), code: code.to_native() }

@@ -14,7 +14,9 @@ mod one_executor;
 mod watchdog;
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,10 +29,11 @@ use clones::{
     a_clone_and_its_original_end_without_each_other,
     a_clone_of_a_publisher_that_closes_at_once_loses_nothing, clones_publish_at_the_same_time_each_in_order,
 };
+use corecast::internals::auth::{Secret, TokenHash};
 use corecast::internals::limits::HANDSHAKE_DEADLINE;
 use corecast::{
     ClientConfig, ErrorKind, Event, EventRef, Filter, LocalClient, Message, Publisher, Sessions, Subscriber,
-    Topic,
+    Token, Topic,
 };
 use corecast_executors::{Either, Wake, end_turn, first, pause};
 use counts::{
@@ -40,12 +43,16 @@ use counts::{
 use futures_lite::StreamExt as _;
 use futures_lite::future::{block_on, yield_now};
 use one_executor::OneExecutor;
+use tempfile::TempDir;
 
 /// Long enough for whatever is on its way; the watchdog ends what never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Long enough to see that something is not there: what these tests wait for is there within milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
+
+/// The token of the only user, where there are users.
+const TOKEN: &str = "corecast_of_the_team";
 
 /// The way that messages take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +61,8 @@ enum Mode {
     Direct,
     /// As `Direct`, from executors of the publisher's own.
     DirectFromOwnExecutors,
+    /// As `Direct`, of a broker with users: publishers let in who shows a ticket.
+    DirectWithUsers,
     /// Some of the topics of each test are proxied, some go direct.
     Mixed,
 }
@@ -62,7 +71,7 @@ impl Mode {
     fn args(self) -> &'static [&'static str] {
         match self {
             Mode::Proxy => &[],
-            Mode::Direct | Mode::DirectFromOwnExecutors => &["--mode", "direct"],
+            Mode::Direct | Mode::DirectFromOwnExecutors | Mode::DirectWithUsers => &["--mode", "direct"],
             Mode::Mixed => {
                 &["--mode", "direct", "--mode-rule", "news=proxy,a.c=proxy,b=proxy,*.*.x=proxy,t.>=proxy"]
             }
@@ -74,6 +83,7 @@ impl Mode {
 struct Ground {
     broker: BrokerProcess,
     mode: Mode,
+    _folder: TempDir,
     _watchdog: watchdog::Watchdog,
 }
 
@@ -81,14 +91,27 @@ impl Ground {
     fn new(mode: Mode, transport: Transport, name: &'static str) -> Self {
         let _watchdog = watchdog::watch(name);
         // Three shards, whatever the machine has: publisher, subscriber and neither.
-        let args = [&["--shards", "3"], mode.args()].concat();
-        Ground { broker: BrokerProcess::start(transport, &args), mode, _watchdog }
+        let mut args = [&["--shards", "3"], mode.args()].concat();
+        let folder = tempfile::tempdir().expect("a folder");
+        let users = folder.path().join("users.toml").display().to_string();
+        if mode == Mode::DirectWithUsers {
+            let token = TokenHash::of(&Secret::new(TOKEN.as_bytes()));
+            let rights = "register = ['>']\nsubscribe = ['>']\n";
+            fs::write(&users, format!("[[user]]\nname = 'team'\ntokens = ['{token}']\n{rights}"))
+                .expect("written");
+            fs::set_permissions(&users, fs::Permissions::from_mode(0o600)).expect("a mode");
+            args.extend(["--users", &users]);
+        }
+        Ground { broker: BrokerProcess::start(transport, &args), mode, _folder: folder, _watchdog }
     }
 
     fn client(&self) -> ClientConfig {
         let mut client = self.broker.client();
         if self.mode == Mode::DirectFromOwnExecutors {
             client.direct.cores = Some("all".parse().expect("cores"));
+        }
+        if self.mode == Mode::DirectWithUsers {
+            client.token = Some(Token::new(TOKEN).expect("a token"));
         }
         client
     }
@@ -173,7 +196,9 @@ macro_rules! contract {
         contract! { @on proxy_over_tls Proxy Tls $($name)* }
         contract! { @on direct_over_tcp Direct Tcp $($name)* }
         contract! { @on direct_over_uds Direct Uds $($name)* }
+        contract! { @on direct_over_tls Direct Tls $($name)* }
         contract! { @on direct_from_own_executors DirectFromOwnExecutors Tcp $($name)* }
+        contract! { @on direct_with_users DirectWithUsers Tcp $($name)* }
         contract! { @on mixed_over_tcp Mixed Tcp $($name)* }
         contract! { @on mixed_over_uds Mixed Uds $($name)* }
     };

@@ -265,7 +265,11 @@ impl Said {
             Frame::Message { payload, .. } => Said::Message(payload.to_vec()),
             Frame::Pong { .. } => Said::Pong,
             Frame::PublisherUp { publisher, .. } => Said::Up(publisher),
-            Frame::Modes { .. } | Frame::PublisherDown { .. } | Frame::Ping { .. } => Said::Other,
+            Frame::Modes { .. }
+            | Frame::TicketRules { .. }
+            | Frame::Ticket { .. }
+            | Frame::PublisherDown { .. }
+            | Frame::Ping { .. } => Said::Other,
             other => panic!("a broker does not send {other:?} here"),
         }
     }

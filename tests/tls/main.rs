@@ -7,6 +7,7 @@
 mod broker_process;
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod direct;
 mod files;
 mod identity;
 mod memory;

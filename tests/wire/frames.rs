@@ -5,7 +5,7 @@ use corecast::internals::wire::run::{RunBytes, RunMessage};
 use proptest::prelude::*;
 
 /// The number of variants of a frame; `tests/golden.rs` fails when that changes.
-pub(crate) const VARIANTS: u8 = 29;
+pub(crate) const VARIANTS: u8 = 31;
 
 /// The parts of any frame.
 #[derive(Clone, Default, Debug)]
@@ -106,7 +106,9 @@ impl Parts {
                 Frame::Run { topic: bytes, messages, publisher: a, sequence: b, sent_at_ns: c }
             }
             27 => Frame::Login { token: bytes },
-            _ => Frame::PublishRefused { topic: bytes, text, publisher: a, code: b as u16 },
+            28 => Frame::PublishRefused { topic: bytes, text, publisher: a, code: b as u16 },
+            29 => Frame::Ticket { ticket: bytes, publisher: a },
+            _ => Frame::TicketRules { key: bytes, epoch: a, now_ms: b },
         }
     }
 }

@@ -35,7 +35,7 @@ const NATS: Product = Product {
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("listen: \"{host}:{port}\"")),
         // Everybody comes at once, and shall have the time that it takes.
-        Endpoint::Tls { host, port } => Some(format!(
+        Endpoint::Tls { host, port, .. } => Some(format!(
             "listen: \"{host}:{port}\"\ntls {{\n  cert_file: \"@DIR@/{CERTIFICATE_FILE}\"\n  key_file: \"@DIR@/{KEY_FILE}\"\n  \
              timeout: 60\n}}"
         )),
@@ -51,7 +51,7 @@ const REDIS: Product = Product {
     conf: REDIS_CONF,
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("bind {host}\nport {port}")),
-        Endpoint::Tls { host, port } => Some(format!(
+        Endpoint::Tls { host, port, .. } => Some(format!(
             "bind {host}\nport 0\ntls-port {port}\ntls-cert-file @DIR@/{CERTIFICATE_FILE}\ntls-key-file @DIR@/{KEY_FILE}\n\
              tls-auth-clients no"
         )),
@@ -69,7 +69,7 @@ const MOSQUITTO: Product = Product {
     conf: MOSQUITTO_CONF,
     listen: |endpoint| match endpoint {
         Endpoint::Tcp { host, port } => Some(format!("listener {port} {host}")),
-        Endpoint::Tls { host, port } => Some(format!(
+        Endpoint::Tls { host, port, .. } => Some(format!(
             "listener {port} {host}\ncertfile @DIR@/{CERTIFICATE_FILE}\nkeyfile @DIR@/{KEY_FILE}"
         )),
         Endpoint::Uds { path } => Some(format!("listener 0 {}", path.display())),
@@ -110,7 +110,7 @@ mod tests {
     fn no_placeholder_is_left_in_a_configuration() {
         let endpoints = [
             Endpoint::Tcp { host: "127.0.0.1".into(), port: 7 },
-            Endpoint::Tls { host: "127.0.0.1".into(), port: 7 },
+            Endpoint::Tls { host: "127.0.0.1".into(), port: 7, pin: None },
             Endpoint::Uds { path: "/tmp/x.sock".into() },
         ];
         for product in [REDIS, NATS, MOSQUITTO] {

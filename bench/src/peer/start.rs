@@ -206,7 +206,7 @@ impl Start<'_> {
             Transport::Tls => {
                 let certificate = ServerCertificate::make(folder);
                 let certificate = certificate.map_err(|error| failed("a certificate", error))?;
-                (Endpoint::Tls { host, port }, Some(certificate))
+                (Endpoint::Tls { host, port, pin: None }, Some(certificate))
             }
             Transport::Uds => (Endpoint::Uds { path: folder.join(socket) }, None),
         })

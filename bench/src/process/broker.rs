@@ -97,7 +97,7 @@ pub fn start(
     let (listen, certificate) = match (&folder, listen) {
         (Some(folder), _) if options.transport == Transport::Tls => {
             let certificate = ServerCertificate::make(folder.path()).map_err(failed)?;
-            (Endpoint::Tls { host, port }, Some(certificate))
+            (Endpoint::Tls { host, port, pin: None }, Some(certificate))
         }
         (Some(folder), _) => (Endpoint::Uds { path: folder.path().join("broker.sock") }, None),
         (None, Some(listen)) => (listen.clone(), None),
@@ -192,7 +192,7 @@ mod tests {
         let wanted = ["--mode", "proxy", "--cores", "0", "--idle", "busy", "--egress-bytes", "5000000"];
         assert_eq!(arguments(&options, Mode::Proxy, (&listen, None))[5..], wanted);
         let certificate = ServerCertificate::of(Path::new("/d"));
-        let listen = Endpoint::Tls { host: "127.0.0.1".into(), port: 0 };
+        let listen = Endpoint::Tls { host: "127.0.0.1".into(), port: 0, pin: None };
         let encrypted = arguments(&BrokerOptions::default(), Mode::Proxy, (&listen, Some(&certificate)));
         assert_eq!(encrypted[7..], ["--tls-cert", "/d/server.pem", "--tls-key", "/d/server.key"]);
     }

@@ -89,6 +89,11 @@ impl Users {
         self.logins.get(&login.credential).map_or(&self.nothing, |now| &now.user.rights)
     }
 
+    /// True if a user who was there before is gone, or is another in any way.
+    pub(super) fn take_from(&self, before: &Users) -> bool {
+        before.users.iter().any(|user| self.get(user.name()) != Some(user))
+    }
+
     /// The user that a proof shows.
     pub(super) fn login(&self, proof: &Proof) -> Result<Arc<Login>, LoginRefusal> {
         self.find(proof).cloned().ok_or_else(|| LoginRefusal::of(proof))

@@ -39,7 +39,10 @@ fn executor_config(
     id: PublisherId,
     shards: usize,
 ) -> ExecutorConfig {
-    let terms = session.state.borrow().terms;
+    let (terms, tickets) = {
+        let state = session.state.borrow();
+        (state.terms, state.tickets.rules())
+    };
     let shard = ShardConfig {
         shards,
         bounds: config.bounds,
@@ -47,7 +50,7 @@ fn executor_config(
         overflow: config.overflow.unwrap_or(terms.overflow),
         heartbeat: terms.heartbeat,
         direct: Some(id),
-        permissions: config.permissions.clone(),
+        permissions: config.permissions.clone().asking_for(tickets),
         ..ShardConfig::default()
     };
     ExecutorConfig { shard, connect: session.config.connect.clone() }

@@ -4,13 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use corecast_executors::{Either, MonotonicNs, TICK, Wake, end_turn, first, spawn_local};
 use tracing::{info, warn};
 
+use super::doors::OpenDoors;
 use super::executors::Placed;
+use crate::auth::{Permissions, TicketRules};
 use crate::broker::{Listener, LocalHost};
 use crate::client::config::DirectConfig;
 use crate::client::deadline::Deadline;
@@ -18,76 +20,11 @@ use crate::client::session::{Announcement, Session};
 use crate::client::waiters::Waiters;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::PublisherId;
-use crate::limits::{DIRECT_SETTLE, LOOK_UP_TIMEOUT, READ_BYTES_PER_TURN};
+use crate::limits::{DIRECT_SETTLE, READ_BYTES_PER_TURN};
 use crate::shard::Door;
 use crate::topic::Topic;
-use crate::transport::{Address, Endpoint, Listening, SocketFile};
+use crate::transport::SocketFile;
 use crate::wire::{Frame, RunWriter, encode, splitter};
-use crate::zmtp::Sides;
-
-/// A place where a direct publisher is to listen, looked up before its shards start.
-pub(in crate::client) struct DirectDoor {
-    door: Door,
-    endpoint: Endpoint,
-    addresses: Vec<Address>,
-}
-
-/// The doors of a direct publisher, the native one first.
-///
-/// # Errors
-/// A host that is not known, or not in time; `Invalid` for what would have to be encrypted.
-pub(in crate::client) async fn look_up_doors(
-    session: &Session,
-    config: &DirectConfig,
-    id: PublisherId,
-) -> Result<Vec<DirectDoor>> {
-    let clock = &session.runtime.clock;
-    let deadline = clock.now() + LOOK_UP_TIMEOUT;
-    if config.listen.is_none() && session.config.broker.is_encrypted() {
-        let text = "topics of mode direct leave this process without the broker, and not encrypted as the broker's are; \
-                    make them mode proxy at the broker, or choose where to listen without encryption with --pub-listen";
-        return Err(Error::of_field("listen", text));
-    }
-    let native =
-        config.listen.clone().unwrap_or_else(|| session.config.broker.beside(session.local_ip.get(), &id));
-    let zmtp = config.zmtp.iter().map(|endpoint| (Door::Zmtp(Sides::Subscribers), endpoint.clone()));
-    let mut doors = Vec::new();
-    for (door, endpoint) in std::iter::once((Door::Native, native)).chain(zmtp) {
-        if endpoint.is_encrypted() {
-            let text = format!(
-                "{endpoint}: a direct publisher does not listen over TLS yet; write tcp:// or uds://"
-            );
-            return Err(Error::of_field("listen", text));
-        }
-        let addresses = match first(endpoint.listen_addresses(), clock.until(deadline)).await {
-            Either::Left(addresses) => addresses?,
-            Either::Right(()) => return Err(endpoint.not_looked_up()),
-        };
-        doors.push(DirectDoor { door, endpoint, addresses });
-    }
-    Ok(doors)
-}
-
-/// The doors of a direct publisher, listened at.
-pub(in crate::client) struct OpenDoors {
-    listeners: Vec<Listener>,
-    socket_files: Vec<SocketFile>,
-}
-
-/// Listens at each of these doors.
-///
-/// # Errors
-/// As for [`Endpoint::listen_at`].
-pub(in crate::client) fn open_doors(doors: &[DirectDoor], config: &DirectConfig) -> Result<OpenDoors> {
-    let mut open = OpenDoors { listeners: Vec::new(), socket_files: Vec::new() };
-    for DirectDoor { door, endpoint, addresses } in doors {
-        let Listening { file, sockets, endpoint: at } = endpoint.listen_at(addresses, &config.listeners)?;
-        open.socket_files.extend(file);
-        let listener = |socket| Listener { socket, endpoint: at.clone(), door: *door };
-        open.listeners.extend(sockets.into_iter().map(listener));
-    }
-    Ok(open)
-}
 
 /// Messages that wait for the shard. Those that wait together share frames.
 struct Waiting {
@@ -132,9 +69,9 @@ pub(in crate::client) struct DirectHost {
 impl DirectHost {
     /// Starts the first shard, and has the session announce it.
     pub(in crate::client) fn start(
-        session: &Session,
+        session: &Rc<Session>,
         config: &DirectConfig,
-        OpenDoors { listeners, socket_files }: OpenDoors,
+        OpenDoors { listeners, socket_files, fingerprint }: OpenDoors,
         placed: Placed,
     ) -> Rc<DirectHost> {
         let Placed { context, commands, config: executor_config, id } = placed;
@@ -143,6 +80,9 @@ impl DirectHost {
         }
         let at = &listeners.first().expect("the first door is the native one").endpoint;
         let advertised = config.advertise.clone().unwrap_or_else(|| at.clone()).seen_by_others(at);
+        // What somebody else encrypts on the way is advertised with that certificate.
+        let pin = advertised.pin().or(fingerprint);
+        let advertised = advertised.pinned(pin);
         let host = LocalHost::start(context, commands, &executor_config, listeners);
         let announcement = Announcement::new(id, &advertised, session.runtime.clock.now());
         session.state.borrow_mut().announcement = Some(announcement);
@@ -163,6 +103,9 @@ impl DirectHost {
         });
         spawn_local(Rc::clone(&direct).take_pump()).detach();
         spawn_local(Rc::clone(&direct).answer_pump()).detach();
+        let told = RulesWatch { session: Rc::downgrade(session), changed: Rc::clone(&session.changed) };
+        spawn_local(Rc::clone(&direct).follow_rules(told, executor_config.shard.permissions.clone()))
+            .detach();
         direct
     }
 
@@ -301,6 +244,20 @@ impl DirectHost {
         }
     }
 
+    /// Has the shards ask for the tickets that the broker says, whenever it says something else.
+    async fn follow_rules(self: Rc<Self>, told: RulesWatch, mut permissions: Permissions) {
+        loop {
+            let look = || match told.rules() {
+                _ if self.ended.get() => Some(None),
+                None => Some(None),
+                Some(rules) => (permissions.tickets() != rules.as_ref()).then_some(Some(rules)),
+            };
+            let Some(rules) = told.changed.until(look).await else { return };
+            permissions = permissions.asking_for(rules);
+            self.host.follow(&permissions).await;
+        }
+    }
+
     async fn ask(&self, frame: &Frame<'_>) {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
@@ -366,7 +323,21 @@ impl DirectHost {
         self.host.end(deadline.saturating_since(clock.now())).await;
         self.ended.set(true);
         self.send.raise();
+        session.changed.wake_all();
         self.host.stop_answers();
+    }
+}
+
+/// The tickets that a session's broker wants to be asked for.
+struct RulesWatch {
+    session: Weak<Session>,
+    changed: Rc<Waiters>,
+}
+
+impl RulesWatch {
+    /// Those of now, if it asks for any. `None`: the session is gone.
+    fn rules(&self) -> Option<Option<TicketRules>> {
+        Some(self.session.upgrade()?.state.borrow().tickets.rules())
     }
 }
 

@@ -9,7 +9,7 @@ use corecast_executors::{Either, end_turn, first};
 use super::used::Use;
 use crate::client::connection_events::ConnectionEvents;
 use crate::client::deadline::Deadline;
-use crate::client::direct::{DirectHost, look_up_doors, open_doors, place};
+use crate::client::direct::{DirectHost, Doors, place};
 use crate::client::session::{Flushed, Session};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::ids::PublisherId;
@@ -209,7 +209,7 @@ impl LocalPublisher {
     async fn start_direct(&self) -> Result<Rc<DirectHost>> {
         let session = self.used.session();
         let config = &session.config.direct;
-        let doors = look_up_doors(session, config, self.id).await?;
+        let doors = Doors::look_up(session, config, self.id).await?;
         let placed = place(session, self.id, config).await?;
         let clock = &session.runtime.clock;
         let give_up = clock.now() + ADDRESS_IN_USE_RETRY;
@@ -219,7 +219,7 @@ impl LocalPublisher {
             if let Some(direct) = there {
                 return Ok(direct);
             }
-            match open_doors(&doors, config) {
+            match doors.open() {
                 // The kernel may keep the address of one that was killed for a moment.
                 Err(error) if error.kind() == ErrorKind::AddressInUse && clock.now() < give_up => {
                     clock.until(clock.now() + ADDRESS_IN_USE_RETRY_PAUSE).await;

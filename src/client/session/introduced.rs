@@ -40,6 +40,8 @@ pub(super) struct Introduced<S> {
     keeps_trying: bool,
     /// Its last stream ended without a farewell.
     cut_off: bool,
+    /// Its last connection ended for want of a ticket.
+    lacks_ticket: bool,
     /// The time at which its last stream ended, or at which it was introduced.
     down_since: MonotonicNs,
 }
@@ -58,6 +60,8 @@ pub(super) struct StreamEnd {
     pub(super) held_for: Option<Duration>,
     /// It ended without a farewell.
     pub(super) cut_off: bool,
+    /// It ended for want of a ticket that counts.
+    pub(super) lacks_ticket: bool,
     pub(super) down_since: MonotonicNs,
     pub(super) paused: PausedStream,
 }
@@ -72,6 +76,7 @@ impl<S: DirectSession> Introduced<S> {
             failures: 0,
             keeps_trying: true,
             cut_off: false,
+            lacks_ticket: false,
             down_since: now,
         }
     }
@@ -99,6 +104,11 @@ impl<S: DirectSession> Introduced<S> {
 
     pub(super) fn keeps_trying(&self) -> bool {
         self.keeps_trying
+    }
+
+    /// True if its last connection ended for want of a ticket.
+    pub(super) fn lacks_ticket(&self) -> bool {
+        self.lacks_ticket
     }
 
     /// It is not there, as far as the broker knows: a stream that is lost is not tried again.
@@ -247,6 +257,7 @@ impl<S: DirectSession> Introduced<S> {
         if end.held_for.is_some() {
             (self.cut_off, self.down_since) = (end.cut_off, end.down_since);
         }
+        self.lacks_ticket = end.lacks_ticket;
         self.stream = Stream::Paused(end.paused);
         Some(self.back_off(end.held_for))
     }

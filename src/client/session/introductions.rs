@@ -175,6 +175,14 @@ impl<S: DirectSession> Introductions<S> {
         }
     }
 
+    /// There is another ticket to a publisher. If that is what the last connection lacked, the turn of the next is now.
+    pub(super) fn on_ticket(&mut self, publisher: PublisherId, now: MonotonicNs) {
+        let waits = |wanted: &&Wanted<S>| wanted.turn.is_some() && wanted.introduced.lacks_ticket();
+        if self.wanted.get(&publisher).filter(waits).is_some() {
+            self.give_turn(publisher, now);
+        }
+    }
+
     /// A publisher without a connection is to be connected to after a pause.
     pub(super) fn rest(&mut self, publisher: PublisherId, now: MonotonicNs, pause: Duration) {
         self.give_turn(publisher, now + pause);

@@ -10,6 +10,8 @@
 //! | `registry_feed` | what a view of the registry has not been told |
 //! | `hearing` | when it last heard and said something: pings, and silence that is too long |
 //! | `naming` | the direct publishers that its broker names, and the news of them; in `named`, those of this connection, in `heard`, all that it has heard of |
+//! | `credentials` | the proof of who it is, which is shown before the hello |
+//! | `tickets` | tickets to direct publishers: those that its broker gives it, and those that its own are to ask for |
 //! | `peer` | the other end |
 //! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
 //! | `incoming` | makes frames of the bytes of one connection |
@@ -27,6 +29,7 @@
 
 mod announcement;
 mod connection;
+mod credentials;
 mod dials;
 mod heard;
 mod hearing;
@@ -58,6 +61,7 @@ mod state;
 mod streams;
 mod subscriber_counts;
 mod subscribers;
+mod tickets;
 mod unacked;
 mod waiting;
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
 use super::announcement::Announcement;
+use super::credentials::Credentials;
 use super::hearing::Hearing;
 use super::naming::{Departure, Naming};
 use super::out::OutBuffer;
@@ -20,6 +21,7 @@ use super::registry_feed::{ListSlot, RegistryFeed};
 use super::requests::{Asked, Flushed, Requests};
 use super::subscriber_counts::SubscriberCounts;
 use super::subscribers::{Asking, Subscribers};
+use super::tickets::{ToldTickets, rules_of};
 use super::unacked::Unacked;
 use crate::auth::Secret;
 use crate::client::config::ClientConfig;
@@ -58,8 +60,7 @@ pub(in crate::client) struct State {
     pub(in crate::client) out: OutBuffer,
     /// The features that the peer has offered on this connection.
     features: Features,
-    /// The token to log in with, until the peer has greeted.
-    login: Option<Secret>,
+    credentials: Credentials,
     /// Publishes that wait for the session to open.
     held: Vec<u8>,
     /// The last error frame of the broker.
@@ -75,6 +76,7 @@ pub(in crate::client) struct State {
     next_modes: ModeRules,
     /// The direct publishers that it names.
     pub(in crate::client) naming: Naming,
+    pub(in crate::client) tickets: ToldTickets,
     /// The number that this direct publisher gives as its own.
     pub(in crate::client) identity: Option<PublisherId>,
     /// The publisher that it must be. Nothing is asked of any other.
@@ -107,7 +109,7 @@ impl State {
             },
             out: OutBuffer::default(),
             features: Features::NONE,
-            login: None,
+            credentials: Credentials::default(),
             held: Vec::new(),
             refusal: None,
             losses: 0,
@@ -116,6 +118,7 @@ impl State {
             modes: Rc::default(),
             next_modes: ModeRules::default(),
             naming: Naming::default(),
+            tickets: ToldTickets::default(),
             identity: None,
             wanted: None,
             is_imposter: false,
@@ -175,8 +178,7 @@ impl State {
         self.hearing.last_heard()
     }
 
-    /// A connection stands: what to say first. A token is kept back until the peer has greeted and takes tokens: whoever is
-    /// not a broker does not get it.
+    /// A connection stands: what to say first.
     pub(super) fn on_connected(&mut self, config: &ClientConfig, login: Option<Secret>, now: MonotonicNs) {
         self.refusal = None;
         self.features = Features::NONE;
@@ -184,11 +186,11 @@ impl State {
         self.is_imposter = false;
         self.overstep = None;
         self.naming.on_connected();
+        self.tickets.on_connected();
         self.next_modes = ModeRules::default();
         self.hearing.on_connected(now);
         self.out.push_greeting();
-        self.login = login;
-        if self.login.is_none() {
+        if !self.credentials.on_connected(login) {
             self.out.push(&config.hello(self.previous));
         }
     }
@@ -196,13 +198,11 @@ impl State {
     /// The peer has greeted, and offers these features.
     pub(super) fn on_greeted(&mut self, config: &ClientConfig, features: Features) {
         self.features = features;
-        let Some(token) = self.login.take() else { return };
-        if !features.has(Features::LOGINS) {
-            self.overstep = Some("takes no token: it is an older version, and lets in everybody".to_owned());
-            return;
+        match self.credentials.show(features, &mut self.out) {
+            Ok(true) => self.out.push(&config.hello(self.previous)),
+            Ok(false) => {}
+            Err(why) => self.overstep = Some(why),
         }
-        self.out.push_secret(&Frame::Login { token: token.expose() });
-        self.out.push(&config.hello(self.previous));
     }
 
     /// The broker's welcome: asks again for all that must be in force, then goes on with what was held.
@@ -213,6 +213,10 @@ impl State {
             self.out.gather_runs(terms.frame_bytes_max);
         }
         self.open_since = Some(self.hearing.last_heard());
+        self.tickets.on_welcome();
+        if self.features.has(Features::TICKETS) {
+            self.credentials.show_ticket(&mut self.out);
+        }
         let (modes, before) = (mem::take(&mut self.next_modes), Rc::clone(&self.modes));
         if *self.modes != modes {
             self.modes = Rc::new(modes);
@@ -278,6 +282,13 @@ impl State {
         self.wanted = Some(publisher);
         self.previous = previous;
         self.subscribers.resume(lost_by);
+    }
+
+    /// There is a ticket, or another, to the direct publisher that is wanted.
+    pub(super) fn set_ticket(&mut self, ticket: &Rc<[u8]>) {
+        let Some(publisher) = self.wanted else { return };
+        let shows = self.is_open() && self.features.has(Features::TICKETS);
+        self.credentials.set_ticket(publisher, Rc::clone(ticket), shows.then_some(&mut self.out));
     }
 
     /// As [`Subscribers::release`].
@@ -394,7 +405,18 @@ impl State {
                     self.overstep = Some(format!("named a publisher that it may not: {why}"));
                 }
             }
+            Frame::Ticket { ticket, publisher } => {
+                let given = self.tickets.on_given(PublisherId(publisher), ticket);
+                given.unwrap_or_else(|why| self.overstep = Some(why));
+            }
+            Frame::TicketRules { key, epoch, now_ms } => {
+                let rules = rules_of(key, epoch, now_ms, self.hearing.received_at());
+                if let Some(rules) = rules {
+                    self.tickets.on_rules(rules, self.is_open());
+                }
+            }
             Frame::PublisherDown { publisher, epoch, reason } => {
+                self.tickets.forget(PublisherId(publisher));
                 match self.naming.on_down(PublisherId(publisher), epoch, reason) {
                     Departure::Known => {}
                     Departure::Stranger => self.subscribers.on_stranger_gone(),

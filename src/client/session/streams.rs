@@ -42,11 +42,17 @@ impl DirectSession for Session {
 impl Session {
     /// Acts on what the broker has said of direct publishers.
     pub(super) fn hear_news(self: &Rc<Self>) {
-        let all = self.state.borrow_mut().naming.take_news();
-        if all.is_empty() {
+        let (all, tickets) = {
+            let mut state = self.state.borrow_mut();
+            (state.naming.take_news(), state.tickets.take_fresh())
+        };
+        if all.is_empty() && tickets.is_empty() {
             return;
         }
         self.runtime.clock.end_rest();
+        for publisher in tickets {
+            self.show_ticket(publisher);
+        }
         for news in all {
             match news {
                 PublisherNews::Up(registration) => self.on_publisher_up(Arc::new(registration)),
@@ -54,6 +60,17 @@ impl Session {
             }
         }
         self.connect_due(self.runtime.clock.now());
+    }
+
+    /// There is another ticket to a publisher: it is shown where there is a connection, or made one with if that was missing.
+    fn show_ticket(&self, publisher: PublisherId) {
+        let mut introductions = self.introductions.borrow_mut();
+        introductions.on_ticket(publisher, self.runtime.clock.now());
+        let Some(session) = introductions.get(publisher).and_then(Introduced::session) else { return };
+        if let Some(ticket) = self.state.borrow().tickets.of(publisher) {
+            session.state.borrow_mut().set_ticket(ticket);
+            session.send_later();
+        }
     }
 
     fn on_publisher_up(self: &Rc<Self>, registration: Arc<Registration>) {
@@ -213,6 +230,9 @@ impl Session {
             let mut state = session.state.borrow_mut();
             state.resume(registration.publisher, paused.previous, paused.lost_by);
             let own = self.state.borrow();
+            if let Some(ticket) = own.tickets.of(registration.publisher) {
+                state.set_ticket(ticket);
+            }
             for (id, promise) in &paused.subscribers {
                 let filters = own.subscribers.filters_of(*id);
                 let filters = filters.expect("whoever subscribes at a publisher does so at the broker");
@@ -225,6 +245,8 @@ impl Session {
     fn on_stream_ended(&self, publisher: PublisherId, session: &Rc<Session>, end: &ConnectionEnd) {
         self.runtime.clock.end_rest();
         session.warn_of_end(&end.error, end.held_for.is_some());
+        // The broker may give another.
+        let lacks_ticket = matches!(end.error.kind(), ErrorKind::Refused(ErrorCode::Unauthenticated));
         let keeps_trying = {
             let mut introductions = self.introductions.borrow_mut();
             let Some(known) = introductions.get_mut(publisher) else { return };
@@ -232,6 +254,7 @@ impl Session {
             let stream_end = StreamEnd {
                 held_for: end.held_for,
                 cut_off: !matches!(end.error.kind(), ErrorKind::Refused(ErrorCode::ShuttingDown)),
+                lacks_ticket,
                 down_since: session.patience.down_since(),
                 paused,
             };
@@ -240,7 +263,7 @@ impl Session {
             introductions.rest(publisher, self.runtime.clock.now(), jittered(pause));
             keeps_trying
         };
-        if is_final(&end.error) {
+        if is_final(&end.error) && !lacks_ticket {
             // Another attempt would only be refused again.
             self.part_from_barred(publisher);
         } else if !keeps_trying {

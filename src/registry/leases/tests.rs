@@ -181,6 +181,19 @@ fn within_an_epoch_no_endpoint_changes_and_no_topic_is_dropped() {
 }
 
 #[test]
+fn a_place_is_taken_whatever_certificate_is_there() {
+    let mut registry = Registry::new(LEASE);
+    let at = |publisher, pin: &str| {
+        registration(publisher, 1, &format!("tls://10.0.0.1:1#sha256:{}", pin.repeat(32)), &["a"])
+    };
+    registry.register(START, at(1, "aa")).expect("it is free");
+    let error = registry.register(START, at(2, "bb")).expect_err("it is not");
+    assert_eq!(error.code(), ErrorCode::EndpointTaken);
+    registry.unregister(PublisherId(1), 1).expect("it is there");
+    registry.register(START, at(2, "bb")).expect("it is free again");
+}
+
+#[test]
 fn what_cannot_be_reached_or_is_too_much_is_refused_with_the_reason() {
     let mut registry = Registry::new(LEASE);
     let endpoint = |text: &str| registration(1, 1, text, &["a"]);
@@ -198,7 +211,7 @@ fn what_cannot_be_reached_or_is_too_much_is_refused_with_the_reason() {
         (endpoint("tcp://[::]:7000"), "advertise one of them"),
         (endpoint("tcp://[::ffff:0.0.0.0]:7000"), "advertise one of them"),
         (endpoint("tcp://10.0.0.1:0"), "no port"),
-        (endpoint(&format!("tcp://{}:1", "h".repeat(ENDPOINT_BYTES_MAX))), "an endpoint of 308 bytes"),
+        (endpoint(&format!("tcp://{}:1", "h".repeat(ENDPOINT_BYTES_MAX))), "an endpoint of 348 bytes"),
         (endpoints(0), "1 to 8 endpoints"),
         (endpoints(ENDPOINTS_PER_PUBLISHER_MAX + 1), "1 to 8 endpoints"),
         (topics(0), "1 to 64 topics"),

@@ -12,6 +12,7 @@ use crate::fanout::OverflowPolicy;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT, LEAVERS_MAX};
 use crate::registry::ModeRules;
 
+mod owners;
 mod turns;
 
 const SHARDS: usize = 3;

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 use super::certificate::CertificateFacts;
 use super::files::{ClientCertificates, TlsServerFiles};
@@ -16,7 +18,7 @@ use super::fingerprint::Fingerprint;
 use super::pem::{self, wrong};
 use super::provider::provider;
 use super::{TlsEnd, trouble};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A certificate with its key, and the authorities of client certificates.
 pub(super) struct ServerSide {
@@ -36,9 +38,7 @@ impl ServerSide {
         let key_path = files.tls_key.as_deref().unwrap_or(cert);
         let key = pem::private_key("tls_key", key_path)?;
         let source = chain.iter().map(|certificate| certificate.to_vec()).collect();
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider has suites of TLS 1.3");
+        let builder = versions();
         let mut authorities = Vec::new();
         let builder = match &files.tls_client_ca {
             None => builder.with_no_client_auth(),
@@ -57,15 +57,29 @@ impl ServerSide {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut config = builder
+        let config = builder
             .with_single_cert(chain, key)
             .map_err(|e| wrong("tls_key", key_path, trouble::in_a_file(&e)))?;
-        // Tickets would wait unread at a publisher that only writes, and reset its last messages away.
-        config.send_tls13_tickets = 0;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ignore_client_order = true;
         let source = (source, authorities, files.tls_clients);
-        Ok(ServerSide { config: Arc::new(config), facts, source })
+        Ok(ServerSide { config: Arc::new(without_tickets(config)), facts, source })
+    }
+
+    /// A certificate of its own, without names.
+    pub(super) fn self_made() -> Result<Self> {
+        let made = KeyPair::generate().and_then(|key| {
+            let certificate = CertificateParams::default().self_signed(&key)?;
+            Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der())))
+        });
+        let (certificate, key) = made.map_err(|e| {
+            Error::new(ErrorKind::Io, format!("a certificate for the direct publisher cannot be made: {e}"))
+        })?;
+        let facts = CertificateFacts::of(&certificate).expect("it was made just now");
+        let source = (vec![certificate.to_vec()], Vec::new(), ClientCertificates::default());
+        let config = versions()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key.into())
+            .expect("the key is that of the certificate");
+        Ok(ServerSide { config: Arc::new(without_tickets(config)), facts, source })
     }
 
     pub(super) fn expires_at(&self) -> SystemTime {
@@ -83,6 +97,20 @@ impl ServerSide {
     pub(super) fn end(&self) -> TlsEnd {
         TlsEnd::Server(Arc::clone(&self.config))
     }
+}
+
+fn versions() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has suites of TLS 1.3")
+}
+
+/// Session tickets of TLS would wait unread at a publisher that only writes, and reset its last messages away.
+fn without_tickets(mut config: ServerConfig) -> ServerConfig {
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ignore_client_order = true;
+    config
 }
 
 impl PartialEq for ServerSide {

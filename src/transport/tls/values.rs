@@ -23,6 +23,14 @@ use crate::error::{Error, Result};
 pub struct TlsServer(Arc<ServerSide>);
 
 impl TlsServer {
+    /// A certificate of its own, which nobody has signed and which no name is in: others know it by its fingerprint.
+    ///
+    /// # Errors
+    /// `Invalid` in a program without TLS; `Io` when the kernel gives no random bytes.
+    pub(crate) fn self_made() -> Result<Self> {
+        ServerSide::self_made().map(|side| TlsServer(Arc::new(side)))
+    }
+
     /// The end of the certificate's validity.
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires_at()
@@ -49,6 +57,14 @@ impl TlsServer {
 pub struct TlsClient(Arc<ClientSide>);
 
 impl TlsClient {
+    /// Trust in the certificate with this fingerprint, and in no other.
+    ///
+    /// # Errors
+    /// `Invalid` in a program without TLS.
+    pub(in crate::transport) fn pinned(pin: Fingerprint) -> Result<Self> {
+        ClientSide::read(&TlsClientFiles::default().pin(pin)).map(|side| TlsClient(Arc::new(side)))
+    }
+
     /// Trust in the authorities that this host trusts.
     pub(in crate::transport) async fn of_system() -> Result<Self> {
         ClientSide::of_system().await.map(TlsClient)

@@ -18,6 +18,10 @@ impl NoServerSide {
         Err(not_built())
     }
 
+    pub(super) fn self_made() -> Result<Self> {
+        Err(not_built())
+    }
+
     pub(super) fn expires_at(&self) -> SystemTime {
         match *self {}
     }

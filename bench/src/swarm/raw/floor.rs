@@ -180,7 +180,7 @@ fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
             Endpoint::Tcp { host: host.clone(), port: address.port() }
         }
         (Endpoint::Tls { host, .. }, Some(address)) => {
-            Endpoint::Tls { host: host.clone(), port: address.port() }
+            Endpoint::Tls { host: host.clone(), port: address.port(), pin: None }
         }
         (asked, _) => asked.clone(),
     })

@@ -30,7 +30,7 @@ pub fn address(endpoint: &Endpoint) -> io::Result<SockAddr> {
 pub fn address_to_listen(endpoint: &Endpoint) -> io::Result<SockAddr> {
     let (host, port) = match endpoint {
         Endpoint::Uds { path } => return SockAddr::unix(path),
-        Endpoint::Tcp { host, port } | Endpoint::Tls { host, port } => (host, *port),
+        Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => (host, *port),
         _ => return Err(io::ErrorKind::Unsupported.into()),
     };
     let host: IpAddr = host.parse().map_err(|_| io::Error::other(format!("{host} is no IP address")))?;

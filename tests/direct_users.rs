@@ -1,0 +1,277 @@
+//! Direct publishers of a broker with users: who is let in and for how long, what becomes of streams when rights are revoked and
+//! when the broker is started again, and ZeroMQ subscribers, who hear them by way of the broker.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod watchdog;
+mod zmtp_broker;
+mod zmtp_peer;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use broker_process::{BrokerProcess, Transport};
+use corecast::internals::auth::{Secret, TokenHash};
+use corecast::internals::limits::{LENGTH_BYTES, TICKET_GRACE};
+use corecast::internals::wire::{CheckedFrame, Frame, announced_bytes, encode_to_vec, greeting};
+use corecast::{ClientConfig, Endpoint, ErrorCode, ErrorKind, Event, Filter, Publisher, Subscriber, Token};
+use corecast_executors::{MonotonicNs, pause};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use zmtp_broker::Door;
+use zmtp_peer::Said;
+
+/// Long enough for whatever is on its way; the watchdog ends what never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FEEDS: &str = "register = ['prices.>']";
+const DESK: &str = "subscribe = ['prices.>']";
+
+/// A folder with a file of users, and a place for a publisher to listen.
+struct Team(TempDir);
+
+impl Team {
+    /// Users of these names, with these rights; each has its name as its token.
+    fn of(users: &[(&str, &str)]) -> Team {
+        let team = Team(tempfile::tempdir().expect("a folder"));
+        team.write(users);
+        team
+    }
+
+    fn write(&self, users: &[(&str, &str)]) {
+        let user = |(name, rights): &(&str, &str)| {
+            let token = TokenHash::of(&Secret::new(name.as_bytes()));
+            let token = if *name == "anonymous" { String::new() } else { format!("tokens = ['{token}']\n") };
+            format!("[[user]]\nname = '{name}'\n{token}{rights}\n")
+        };
+        fs::write(self.file(), users.iter().map(user).collect::<String>()).expect("written");
+        fs::set_permissions(self.file(), fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("users.toml")
+    }
+
+    fn args(&self) -> Vec<String> {
+        ["--mode", "direct", "--shards", "2", "--users"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([self.file().display().to_string()])
+            .collect()
+    }
+
+    fn broker(&self) -> BrokerProcess {
+        let args = self.args();
+        BrokerProcess::start(Transport::Tcp, &args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Where the publisher of this team listens.
+    fn door(&self) -> PathBuf {
+        self.0.path().join("publisher.sock")
+    }
+
+    fn publisher(&self, broker: &BrokerProcess) -> Publisher {
+        let mut config = client(broker, "feeds");
+        config.direct = config.direct.listen(Some(Endpoint::Uds { path: self.door() }));
+        Publisher::with_config(config).expect("a user")
+    }
+}
+
+fn client(broker: &BrokerProcess, user: &str) -> ClientConfig {
+    broker.client().token(Token::new(user).expect("a token"))
+}
+
+fn prices() -> [Filter; 1] {
+    [Filter::parse("prices.>").expect("a filter")]
+}
+
+fn desk(broker: &BrokerProcess) -> Subscriber {
+    Subscriber::with_config(client(broker, "desk"), &prices()).expect("a user")
+}
+
+/// The payload of the next message.
+fn next(subscriber: &mut Subscriber) -> Vec<u8> {
+    match subscriber.recv_timeout(PATIENCE).expect("it is well") {
+        Some(Event::Message(message)) => message.payload.to_vec(),
+        other => panic!("{other:?} in the place of a message"),
+    }
+}
+
+/// A client without a library, which keeps to no rule.
+struct Raw<S> {
+    stream: S,
+    received: Vec<u8>,
+    /// The greeting was read.
+    is_greeted: bool,
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// Greets, and says these frames.
+    fn say(mut stream: S, frames: &[Frame<'_>]) -> Self {
+        let mut said = greeting::ours().to_vec();
+        frames.iter().for_each(|frame| said.extend(encode_to_vec(frame)));
+        stream.write_all(&said).expect("it is taken");
+        Raw { stream, received: Vec::new(), is_greeted: false }
+    }
+
+    /// Reads on until `look` finds something in a frame; `None` at the end of the stream.
+    fn until<T>(&mut self, mut look: impl FnMut(Frame<'_>) -> Option<T>) -> Option<T> {
+        loop {
+            let greeting_bytes = if self.is_greeted { 0 } else { greeting::GREETING_BYTES };
+            if self.received.len() >= greeting_bytes {
+                self.is_greeted = true;
+                self.received.drain(..greeting_bytes);
+                while let Some(length) = announced_bytes(&self.received).filter(|n| self.received.len() >= *n)
+                {
+                    let frame: Vec<u8> = self.received.drain(..length).collect();
+                    let checked = CheckedFrame::check(&frame[LENGTH_BYTES..]).expect("a frame");
+                    if let Some(found) = look(checked.frame()) {
+                        return Some(found);
+                    }
+                }
+            }
+            let mut more = [0; 4096];
+            match self.stream.read(&mut more).expect("it ends in order") {
+                0 => return None,
+                read => self.received.extend_from_slice(&more[..read]),
+            }
+        }
+    }
+}
+
+const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
+const SUBSCRIBE: Frame<'_> = Frame::Subscribe { filter: b"prices.>", request: 1, subscriber: 1, kind: 1 };
+
+fn refused_with(frame: Frame<'_>) -> Option<ErrorCode> {
+    match frame {
+        Frame::Error { code, request: 0, .. } => Some(ErrorCode::from_number(code)),
+        Frame::Welcome { .. } | Frame::Message { .. } | Frame::Run { .. } => {
+            panic!("{frame:?} to a stranger")
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn a_direct_publisher_is_heard_by_those_who_may_and_says_nothing_to_strangers() {
+    let _watchdog = watchdog::watch("a_direct_publisher_is_heard_by_those_who_may");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK), ("guest", "subscribe = ['news']")]);
+    let broker = team.broker();
+    let mut desk = desk(&broker);
+    let mut feeds = team.publisher(&broker);
+    feeds.publish("prices.eur", b"first").expect("it is taken");
+    assert_eq!(next(&mut desk), b"first");
+
+    let error = Subscriber::with_config(client(&broker, "guest"), &prices()).expect_err("it may not");
+    assert_eq!(error.kind(), ErrorKind::Refused(ErrorCode::NotPermitted), "{error}");
+
+    let forged = Frame::Ticket { ticket: &[7; 200], publisher: feeds.id().0 };
+    for frames in [&[HELLO, SUBSCRIBE][..], &[forged, HELLO, SUBSCRIBE]] {
+        let stream = UnixStream::connect(team.door()).expect("it listens");
+        let mut stranger = Raw::say(stream, frames);
+        assert_eq!(stranger.until(refused_with), Some(ErrorCode::Unauthenticated));
+        assert_eq!(stranger.until(refused_with), None, "the end");
+    }
+    feeds.publish("prices.eur", b"second").expect("it is taken");
+    assert_eq!(next(&mut desk), b"second");
+}
+
+#[test]
+fn a_revoked_right_ends_the_direct_stream_of_one_who_does_not_leave_by_itself() {
+    let _watchdog = watchdog::watch("a_revoked_right_ends_the_direct_stream");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK), ("keeper", DESK)]);
+    let broker = team.broker();
+    let mut desk = desk(&broker);
+    let mut feeds = team.publisher(&broker);
+    feeds.publish("prices.eur", b"before").expect("it is taken");
+    assert_eq!(next(&mut desk), b"before");
+
+    // It takes its ticket, and leaves the broker.
+    let watch = Frame::WatchPublishers { filter: b"prices.>", request: 1, kind: 1 };
+    let login = Frame::Login { token: b"keeper" };
+    let stream = TcpStream::connect(broker.address()).expect("it listens");
+    let given = |frame: Frame<'_>| match frame {
+        Frame::Ticket { ticket, .. } => Some(ticket.to_vec()),
+        _ => None,
+    };
+    let ticket = Raw::say(stream, &[login, HELLO, watch]).until(given).expect("a ticket");
+    let shown = Frame::Ticket { ticket: &ticket, publisher: feeds.id().0 };
+    let stream = UnixStream::connect(team.door()).expect("it listens");
+    let mut keeper = Raw::say(stream, &[shown, HELLO, SUBSCRIBE]);
+    let is_subscribed = |frame: Frame<'_>| matches!(frame, Frame::Done { request: 1 }).then_some(());
+    keeper.until(is_subscribed).expect("it is let in");
+
+    team.write(&[("feeds", FEEDS), ("desk", DESK)]);
+    broker.signal(Signal::SIGHUP);
+    let ended = |frame: Frame<'_>| match frame {
+        Frame::Error { code, request: 0, .. } => Some(ErrorCode::from_number(code)),
+        _ => None,
+    };
+    assert_eq!(keeper.until(ended), Some(ErrorCode::Unauthenticated));
+    let stream = UnixStream::connect(team.door()).expect("it listens");
+    let mut again = Raw::say(stream, &[shown, HELLO, SUBSCRIBE]);
+    assert_eq!(again.until(refused_with), Some(ErrorCode::Unauthenticated), "not by the same ticket");
+    feeds.publish("prices.eur", b"after").expect("it is taken");
+    assert_eq!(next(&mut desk), b"after", "nobody else notices");
+}
+
+#[test]
+fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin() {
+    let _watchdog = watchdog::watch("direct_streams_go_on_behind_a_broker_that_is_started_again");
+    let team = Team::of(&[("feeds", FEEDS), ("desk", DESK)]);
+    let mut broker = team.broker();
+    let mut before = desk(&broker);
+    let mut feeds = team.publisher(&broker);
+    feeds.publish("prices.eur", b"0").expect("it is taken");
+    assert_eq!(next(&mut before), b"0");
+    broker.kill();
+    feeds.publish("prices.eur", b"1").expect("it is taken");
+    assert_eq!(next(&mut before), b"1", "while it is away");
+    broker.start_again();
+    let mut after = desk(&broker);
+    // Longer than a ticket of the broker before it lets in.
+    let until = MonotonicNs::now() + TICKET_GRACE + Duration::from_secs(2);
+    let mut number = 2;
+    while MonotonicNs::now() < until {
+        let payload = number.to_string();
+        feeds.publish("prices.eur", payload.as_bytes()).expect("it is taken");
+        assert_eq!(next(&mut before), payload.as_bytes(), "nothing is missing");
+        number += 1;
+        pause(Duration::from_millis(50));
+    }
+    let mut last = Vec::new();
+    while last != (number - 1).to_string().as_bytes() {
+        last = next(&mut after);
+    }
+}
+
+#[test]
+fn a_zeromq_subscriber_hears_the_direct_publisher_of_a_user() {
+    let _watchdog = watchdog::watch("a_zeromq_subscriber_hears_the_direct_publisher_of_a_user");
+    let team = Team::of(&[("feeds", FEEDS), ("anonymous", "subscribe = [{ prefix = 'prices.' }]")]);
+    let args = team.args();
+    let door = Door::open(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut subscriber = door.peer("SUB");
+    subscriber.subscribe(b"prices.");
+    let mut feeds = team.publisher(&door.broker);
+    feeds.publish("prices.eur", b"1.08").expect("it is taken");
+    assert_eq!(subscriber.hear(), Said::Message(vec![b"prices.eur".to_vec(), b"1.08".to_vec()]));
+}
+
+#[test]
+fn a_door_for_zeromq_sockets_of_its_own_is_an_error_that_says_what_to_do() {
+    let team = Team::of(&[("feeds", FEEDS)]);
+    let broker = team.broker();
+    let mut config = client(&broker, "feeds");
+    config.direct =
+        config.direct.zmtp([format!("ipc://{}", team.door().display()).parse().expect("an endpoint")]);
+    let mut feeds = Publisher::with_config(config).expect("a user");
+    let error = feeds.publish("prices.eur", b"").and_then(|_| feeds.flush(PATIENCE)).expect_err("it may not");
+    assert!(error.to_string().contains("by way of the broker"), "{error}");
+}
