@@ -41,15 +41,35 @@ impl Played {
         Frame::PublisherUp { endpoints, topics: "t", publisher, epoch: 1, lease_left_ms: 0 }
     }
 
-    /// A publisher to which the subscriber connects, and which confirms what it is asked for.
-    fn confirm(self, publisher: u64) -> Confirmed {
+    /// A publisher to which the subscriber connects.
+    fn meet(&self, publisher: u64) -> Met {
         let mut session = RawClient::welcome(&self.listener, &[Frame::Identity { publisher }]);
         let request = asked(&mut session);
-        session.send(&Frame::Done { request });
-        let writer = session.writer();
+        Met { publisher, session, request }
+    }
+
+    /// As [`Played::meet`], for one that confirms at once what it is asked for.
+    fn confirm(&self, publisher: u64) -> Confirmed {
+        self.meet(publisher).confirm()
+    }
+}
+
+/// The stream of a publisher that is asked for its topic.
+struct Met {
+    publisher: u64,
+    session: RawClient,
+    request: u32,
+}
+
+impl Met {
+    /// Confirms that, and all that it is asked for later.
+    fn confirm(mut self) -> Confirmed {
+        let Met { publisher, request, .. } = self;
+        let writer = self.session.writer();
+        self.session.send(&Frame::Done { request });
         let confirm = move || {
-            while let Said::Asked(request) = session.next() {
-                session.send(&Frame::Done { request });
+            while let Said::Asked(request) = self.session.next() {
+                self.session.send(&Frame::Done { request });
             }
         };
         spawn_plain("publisher", confirm).expect("a thread");
@@ -156,4 +176,27 @@ fn publishers_that_are_named_with_the_confirmation_are_known_before_it() {
         publisher.publish(5);
         assert_eq!(messages(&mut subscriber, 1), [(1, 5)]);
     }
+}
+
+#[test]
+fn a_gap_that_is_withheld_does_not_wait_for_a_broker_that_is_lost_again() {
+    let _watchdog = watchdog::watch("a_gap_that_is_withheld_does_not_wait_for_a_broker_that_is_lost_again");
+    let (broker, publisher) = (Played::listen(), Played::listen());
+    let mut subscriber = subscriber_of(&broker, PROXY);
+    let (mut session, asked) = broker.broker_again();
+    session.send(&publisher.up(1));
+    let publisher = publisher.meet(1);
+    asked.into_iter().for_each(|request| session.send(&Frame::Done { request }));
+    drop(session);
+    // It knows of the loss when it comes again.
+    let again = broker.listener.accept().expect("it connects again");
+    let mut publisher = publisher.confirm();
+    assert_eq!(next(&mut subscriber), Event::Gap(RECONNECT));
+    publisher.publish(5);
+    assert_eq!(messages(&mut subscriber, 1), [(1, 5)]);
+    drop(again);
+    let (mut session, asked) = broker.broker_again();
+    asked.into_iter().for_each(|request| session.send(&Frame::Done { request }));
+    publisher.publish(6);
+    assert_eq!(messages(&mut subscriber, 1), [(1, 6)]);
 }
