@@ -253,6 +253,38 @@ fn doctor_reads_the_users_and_a_server_under_tls() {
 }
 
 #[test]
+fn doctor_reads_the_key_of_zeromq_doors_and_does_not_show_it() {
+    let _watchdog = watchdog::watch("doctor_reads_the_key_of_zeromq_doors_and_does_not_show_it");
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().join("broker").display().to_string();
+    let public = text(&run(&["curve-keygen", &name]).stdout).trim().to_owned();
+    let file = format!("{name}.key_secret");
+    let doctor = |file: &str| {
+        let output = run(&["doctor", "--jitter", "0", "--zmtp-curve-key", file]);
+        let stdout = text(&output.stdout).to_owned();
+        let line = stdout.lines().find(|line| line.contains("curve key")).expect("a finding").to_owned();
+        assert!(output.status.code() == Some(1) || line.starts_with("ok"), "{output:?}");
+        (line, stdout)
+    };
+    let keys = fs::read_to_string(&file).expect("the file");
+    let secret_key = keys.split('"').rev().nth(1).expect("a secret key");
+    let (line, all) = doctor(&file);
+    assert!(line.starts_with("ok") && line.contains(&public) && !all.contains(secret_key), "{all}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let (line, all) = doctor(&file);
+    assert!(line.starts_with("error") && line.contains("chmod 0600") && !all.contains(secret_key), "{all}");
+    // The public key is no use to a broker.
+    secret(Path::new(&file), &format!("curve\n    public-key = \"{public}\"\n"));
+    let (line, all) = doctor(&file);
+    assert!(line.starts_with("error") && line.contains("has no secret key"), "{all}");
+    assert!(
+        all.contains("fix: a broker would not take this file: `corecast curve-keygen` makes one"),
+        "{all}"
+    );
+    assert!(doctor(&format!("{file}.old")).0.starts_with("error"), "nor is one that is not there");
+}
+
+#[test]
 fn a_reload_is_asked_for_at_a_unix_socket_and_reports_its_result() {
     let _watchdog = watchdog::watch("a_reload_is_asked_for_at_a_unix_socket_and_reports_its_result");
     let folder = tempfile::tempdir().expect("a folder");

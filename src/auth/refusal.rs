@@ -42,12 +42,12 @@ impl LoginRefusal {
 impl fmt::Display for LoginRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoginRefusal::Nothing => f.write_str("this broker lets in only its users, and nothing was shown to say which of them this is: a token, for example (--token-file or CORECAST_TOKEN)"),
-            LoginRefusal::Token => f.write_str("the token is not, or no longer, that of a user of this broker"),
-            LoginRefusal::Certificate => f.write_str("no user of this broker has a name of this certificate"),
-            LoginRefusal::CurveKey => f.write_str("no user of this broker has this CURVE key"),
+            LoginRefusal::Nothing => f.write_str("this broker serves only its users, and this client has not shown which of them it is: pass a token with --token-file or CORECAST_TOKEN (in a program, `ClientConfig::token`)"),
+            LoginRefusal::Token => f.write_str("the token is not, or no longer, that of a user of this broker: `corecast user add` makes another for its file of users"),
+            LoginRefusal::Certificate => f.write_str("no user of this broker has a name of this certificate: `corecast user add --certificate` adds one to its file of users, or pass a token with --token-file or CORECAST_TOKEN"),
+            LoginRefusal::CurveKey => f.write_str("no user of this broker has this CURVE key: `corecast user add --curve-key` adds it to its file of users"),
             LoginRefusal::Password => f.write_str("there is no user of this name and password"),
-            LoginRefusal::Uid(uid) => write!(f, "no user of this broker has the uid {uid}, and no token was shown"),
+            LoginRefusal::Uid(uid) => write!(f, "no user of this broker has the uid {uid}, and no token was shown: pass one with --token-file or CORECAST_TOKEN (in a program, `ClientConfig::token`)"),
             LoginRefusal::NoTicket => f.write_str("this publisher lets in only those to whom its broker gives a ticket, and none was shown"),
             LoginRefusal::Ticket(fault) => write!(f, "the ticket {fault}"),
         }

@@ -36,9 +36,12 @@ Examples:
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
   corecast broker --overflow block --metrics 127.0.0.1:9680
   corecast broker --metrics 'https://*:9680' --http-token-file http.token --tls-cert server.pem --tls-key server.key
-  corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key   # see `corecast cert`
+  corecast broker --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key --users users.toml   # see `corecast cert`
   corecast broker --zmtp tcp://127.0.0.1:5555               # PUB, SUB, XPUB and XSUB sockets of ZeroMQ
+  corecast broker --zmtp 'tcp://*:5555' --zmtp-curve-key broker.key_secret --users users.toml   # see `corecast curve-keygen`
   corecast broker --mode-rule 'video.>=direct'              # video goes direct, all else through the broker
+
+A listener that other hosts reach needs --users and encryption, or --insecure, which leaves it open to everybody.
 
 Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \

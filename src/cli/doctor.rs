@@ -13,6 +13,7 @@ use super::output::{Format, note, print};
 use super::{Exit, Failure};
 use crate::Users;
 use crate::auth::ANONYMOUS;
+use crate::broker::CurveServerKey;
 use crate::config::TimeSpan;
 use crate::limits::{HTTP_CONVERSATION_MAX, SHARDS_MAX};
 use crate::printable::printable_json;
@@ -23,6 +24,7 @@ Examples:
   corecast doctor
   corecast doctor --cores 0-15 --open-files 20000
   corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
+  corecast doctor --zmtp-curve-key broker.key_secret           # who may read it, and the public key
   corecast doctor --metrics 127.0.0.1:9680         # a running broker: its health, and what it leaves open
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 
@@ -59,6 +61,10 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
 
+    /// File with the secret key of ZeroMQ doors: as for `corecast broker --zmtp-curve-key`.
+    #[arg(long, value_name = "FILE")]
+    zmtp_curve_key: Option<PathBuf>,
+
     /// Address of the HTTP server of a running broker: its health, and listeners that lack protection.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<HttpAddress>,
@@ -86,6 +92,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     let mut findings = check.run();
     findings.extend(args.tls_cert.as_deref().map(certificate));
     findings.extend(args.users.as_deref().map(users));
+    findings.extend(args.zmtp_curve_key.as_deref().map(curve_key));
     findings.extend(args.metrics.iter().flat_map(|address| running_broker(address, &args.client)));
     match args.output {
         Format::Text => print(table(&findings))?,
@@ -137,6 +144,17 @@ fn users(path: &Path) -> Finding {
             let open = if users.get(ANONYMOUS).is_some() { ", anonymous among them" } else { "" };
             finding("users", Level::Ok, format!("{count} user{plural}{open}"), "")
         }
+    }
+}
+
+/// The finding on a secret key of CURVE: whether a broker would take it, and the public key that clients need.
+fn curve_key(path: &Path) -> Finding {
+    match CurveServerKey::read(path) {
+        Err(error) => {
+            let fix = "a broker would not take this file: `corecast curve-keygen` makes one";
+            finding("curve key", Level::Error, error.to_string(), fix)
+        }
+        Ok(key) => finding("curve key", Level::Ok, format!("its public key is {}", key.public()), ""),
     }
 }
 

@@ -24,6 +24,11 @@ Examples:
   corecast pub log --lines /var/log/syslog
   seq 1 1000000 | corecast pub numbers --lines - --wait-subscribers 1
   corecast pub load --count 100000 --size 64 --rate 5000
+  corecast pub prices.eur.usd 1.0842 --broker tls://broker.example.org:6680 --token-file feeds.token
+  corecast pub prices.eur.usd 1.0842 --broker tls://10.0.0.1:6680 --ca ca.pem --cert feeds.pem --key feeds.key
+
+A broker with users (`corecast user --help`) wants a token, a client certificate or, at a Unix socket, the uid of one that may \
+publish the topic.
 
 A file is sent line by line, without the newlines and otherwise byte for byte: `corecast sub` prints each payload and a \
 newline, and so restores a text file. With a message or generated ones, the exit code is 3 if they were sent slower than \

@@ -20,6 +20,7 @@ Examples:
   corecast registry --watch                        # who is there, then who comes and goes, until interrupted
   corecast registry -o json | jq -r 'select(.topics[] == \"video.a\") | .endpoints[]'
   corecast registry --watch --timeout 1m -o json > changes.jsonl
+  corecast registry --broker tls://broker.example.org:6680 --token-file desk.token
 
 Only publishers of direct topics are registered: see --mode and --mode-rule of `corecast broker`. A lease is how long the \
 broker keeps a publisher that does not renew it; a live publisher renews it well before its end.

@@ -23,6 +23,11 @@ Examples:
   corecast sub 'prices.*.usd' 'news.>'             # * is one level, > is the rest
   corecast sub numbers --count 1000000 --timeout 30 > numbers.txt
   corecast sub '>' -o json | jq .topic
+  corecast sub 'prices.>' --broker tls://broker.example.org:6680 --token-file desk.token
+  corecast sub 'prices.>' --broker tls://10.0.0.1:6680 --ca ca.pem --cert desk.pem --key desk.key
+
+A broker with users (`corecast user --help`) wants a token, a client certificate or, at a Unix socket, the uid of one. An \
+authority of your own is named with --ca; `corecast cert --help` makes one.
 
 Gaps are reported where messages are missing: on stderr as a line that begins with gap:, with -o json as an object with \
 the member gap. A gap without a topic may concern any topic of the subscription. Where stderr is not read fast enough, \

@@ -38,6 +38,7 @@ Examples:
   corecast user add guest --users users.toml --subscribe 'news.>' --max-sessions 2 --max-subscriptions 100
   corecast user permissions desk --users users.toml --subscribe 'prices.*' --publish prices.eur
   corecast broker --users users.toml
+  corecast broker --users users.toml --listen 'tls://*:6680' --tls-cert server.pem --tls-key server.key
   corecast sub 'prices.>' --token-file desk.token
 
 A token is seen once, and the file has only its hash. A user has no rights but those that the file gives. A running \
