@@ -24,7 +24,8 @@ Usage: scripts/fleet.sh build
 Nothing is tuned on any machine; scripts/tune-host.sh shows the possible settings. Each machine needs sshd, a shell, and
 a kernel that passes `corecast doctor`; the commands are copied into a folder of their own under /tmp, which is removed
 at the end, even after an error or Ctrl-C, and when this machine or its connection dies. CORECAST_FLEET_SSH is the ssh
-command with its options [ssh]. Anyone who can reach the agents' ports can use them: use networks that you trust.
+command with its options [ssh]. The agents ask for a token that is made for this call; what passes between them and
+COMMAND is not encrypted.
 
 Examples:
   scripts/fleet.sh build
@@ -77,7 +78,7 @@ ask() {
     timeout "$secs" "${ssh[@]}" "${SSH_OPTIONS[@]}" "$destination" "$@"
 }
 
-# Makes a folder on a machine and puts the commands there. Sets folder_of and address_of.
+# Makes a folder on a machine and puts the commands and the agents' token there. Sets folder_of and address_of.
 declare -A folder_of=() address_of=()
 prepare() {
     local destination=$1 said kind command
@@ -95,6 +96,8 @@ prepare() {
             "cat >'${folder_of[$destination]}/$command' && chmod 755 '${folder_of[$destination]}/$command'" \
             <"$bin/$command" || fail "cannot copy $command to $destination"
     done
+    ask "$ASK_SECS" "$destination" "umask 077 && cat >'${folder_of[$destination]}/agent.token'" <"$work/agent.token" ||
+        fail "cannot copy the token to $destination"
     if ! ask "$ASK_SECS" "$destination" "'${folder_of[$destination]}/corecast' doctor --jitter 0" \
         >"$work/doctor" 2>&1 </dev/null; then
         cat "$work/doctor" >&2
@@ -173,7 +176,8 @@ start_agent() {
     local name=$1 destination=$2 address=$3 out="$work/agent-$1.out" err="$work/agent-$1.err" waited url
     [ -n "$address" ] || address=${address_of[$destination]}
     case $address in *:*) address="[$address]" ;; esac
-    local line="exec '${folder_of[$destination]}/corecast-bench' agent --listen 'tcp://$address:0'"
+    local here=${folder_of[$destination]}
+    local line="exec '$here/corecast-bench' agent --listen 'tcp://$address:0' --token-file '$here/agent.token'"
     : >"$out"
     # The admin's folder holds the results: it is removed when they have been fetched.
     local folder=${folder_of[$destination]}
@@ -259,7 +263,9 @@ work=$(mktemp -d)
 trap clean_up EXIT
 trap 'exit 1' INT TERM HUP
 
-: >"$work/hosts.toml"
+(umask 077; head -c 32 /dev/urandom | base64 >"$work/agent.token")
+# Beside the file of hosts, also where that is copied to.
+echo 'token_file = "agent.token"' >"$work/hosts.toml"
 [ -z "$broker_listen" ] || printf 'broker_listen = "%s"\n' "$broker_listen" >>"$work/hosts.toml"
 [ -z "$admin" ] || prepare "$admin"
 for host in "${hosts[@]}"; do

@@ -89,9 +89,12 @@ wait_for() {
 test_testbed() {
     echo "== the testbed: the canonical experiment with 512 subscribers on two hosts, both modes"
     "$testbed" up --rate 1gbit
+    (umask 077; head -c 32 /dev/urandom | base64 >"$work/agent.token")
+    echo 'token_file = "agent.token"' >"$work/hosts.toml"
     local host address=2
     for host in worker1 worker2; do
         "$testbed" exec "$host" "$bin/corecast-bench" agent --listen "tcp://10.213.77.$address:6690" \
+            --token-file "$work/agent.token" \
             >"$work/$host.out" 2>"$work/$host.err" &
         wait_for '^ready ' "$work/$host.out"
         printf '[[host]]\nname = "%s"\nagent = "tcp://10.213.77.%s:6690"\n' "$host" "$address" >>"$work/hosts.toml"

@@ -1,17 +1,21 @@
-//! Owns the wish to stop: set by a signal, read by whoever works. The first asks a run to end with what it has, the
-//! second ends the process at once.
+//! Owns the request to stop, read by whatever is to stop. Of a command it is set by a signal: the first asks a run to end with
+//! what it has, the second ends the process at once.
 
-use corecast_executors::{TerminationSignals, exit_now, spawn_plain};
+use corecast_executors::{TerminationSignals, exit_now, pause, spawn_plain};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-/// The wish to stop. Clones are the same wish.
+/// Interval between two checks of a request during a pause.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A request to stop. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// One that SIGINT and SIGTERM set.
+    /// A request that SIGINT and SIGTERM make.
     pub fn by_signal() -> io::Result<Self> {
         let interrupt = Interrupt::default();
         let asked = interrupt.clone();
@@ -29,6 +33,19 @@ impl Interrupt {
     /// Asks to stop.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for so long, or until somebody asks to stop: then `false`.
+    pub fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while !self.is_set() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            pause(left.min(LOOK_EVERY));
+        }
+        false
     }
 
     /// True once somebody asked to stop.

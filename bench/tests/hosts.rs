@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -34,7 +35,11 @@ struct Agent {
 
 impl Agent {
     fn start() -> Self {
-        Agent::from(bench(&["agent", "--listen", "tcp://127.0.0.1:0"]))
+        Agent::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
+        Agent::from(bench(&[&["agent", "--listen", "tcp://127.0.0.1:0"], options].concat()))
     }
 
     fn from(mut command: Command) -> Self {
@@ -88,12 +93,26 @@ impl Drop for Agent {
 /// A file that names these agents, in order: one, two…
 fn hosts_file(agents: &[&str]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
+    let path = write_hosts(&folder, "", agents);
+    (folder, path)
+}
+
+/// The same in this folder, with lines before the agents.
+fn write_hosts(folder: &TempDir, before: &str, agents: &[&str]) -> PathBuf {
     let path = folder.path().join("hosts.toml");
     let hosts = agents.iter().zip(["one", "two", "three"]);
     let text: String =
         hosts.map(|(agent, name)| format!("[[host]]\nname = \"{name}\"\nagent = \"{agent}\"\n")).collect();
-    std::fs::write(&path, text).unwrap();
-    (folder, path)
+    std::fs::write(&path, format!("{before}{text}")).unwrap();
+    path
+}
+
+/// A file of a token, for its owner alone.
+fn write_token(folder: &TempDir, name: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, name.repeat(32)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 fn run_on(agents: &[&str], arguments: &[&str]) -> Output {
@@ -129,8 +148,81 @@ fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 #[test]
+fn an_agent_that_other_hosts_reach_wants_a_token_or_the_word_insecure() {
+    for listen in ["tcp://*:0", "tcp://0.0.0.0:0", "tcp://[::]:0"] {
+        let output = bench(&["agent", "--listen", listen]).output().unwrap();
+        assert_exit(&output, 2);
+        let said = text(&output.stderr);
+        assert!(said.contains("--token-file FILE") && said.contains("--insecure"), "{listen}: {said}");
+        assert!(output.stdout.is_empty(), "it has not listened");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let token = write_token(&folder, "token");
+    drop(Agent::from(bench(&["agent", "--listen", "tcp://0.0.0.0:0", "--token-file", &token])));
+    let mut open = Agent::from(bench(&["agent", "--listen", "tcp://0.0.0.0:0", "--insecure"]));
+    open.says("may make this host connect anywhere");
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    let output = bench(&["agent", "--token-file", &token]).output().unwrap();
+    assert_exit(&output, 2);
+    assert!(text(&output.stderr).contains("chmod 0600"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn agents_and_controllers_with_one_token_work_together_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (write_token(&folder, "ours"), write_token(&folder, "other"));
+    let (with, mut without) = (Agent::with(&["--token-file", &ours]), Agent::start());
+    let run_with = |token_file: &str, agent: &Agent| {
+        let before =
+            if token_file.is_empty() { String::new() } else { format!("token_file = \"{token_file}\"\n") };
+        let hosts = write_hosts(&folder, &before, &[&agent.url]);
+        run(&["--hosts", hosts.to_str().unwrap(), "--subscribers", "2", "--messages", "3", "--rate", "100"])
+    };
+    let fails = |token_file: &str, agent: &Agent, says: &str| {
+        let output = run_with(token_file, agent);
+        assert_exit(&output, 1);
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    };
+    fails("", &with, "asks for its token: name the file that it was started with as token_file");
+    fails(&other, &with, "its token is another one than ours");
+    fails(&ours, &without, "does not prove that it has the token");
+    // Relative to the file of hosts.
+    assert_fine_or_late(&run_with("ours", &with));
+    assert_fine_or_late(&run_with("", &without));
+    assert_exit(&run_with("nowhere", &with), 2);
+    without.says("done with");
+}
+
+#[test]
+fn a_stranger_is_told_nothing_that_the_token_makes_and_no_proof_counts_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = Agent::with(&["--token-file", &write_token(&folder, "ours")]);
+    let challenged = |stream: &TcpStream| {
+        let mut stream = stream;
+        stream.write_all(&frame(&hello())).unwrap();
+        let challenge = read_frame(stream);
+        assert_eq!(
+            (&challenge["say"], &challenge["proof"]),
+            (&json!("challenge"), &Value::Null),
+            "{challenge}"
+        );
+        challenge["nonce"].clone()
+    };
+    let (mut stream, mut again) = (one.connect(), one.connect());
+    let first = challenged(&stream);
+    // Its own random number sent back, with what might be a proof.
+    stream.write_all(&frame(&json!({ "say": "proof", "nonce": first, "proof": first }))).unwrap();
+    let answer = read_frame(&stream);
+    assert_eq!((&answer["say"], &answer["busy"]), (&json!("refused"), &json!(false)), "{answer}");
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "and it closes");
+    assert_ne!(challenged(&again), first, "each connection has a challenge of its own");
+    again.write_all(&frame(&json!({ "say": "ping", "sent_ns": 1 }))).unwrap();
+    assert_eq!(read_frame(&again)["say"], "refused");
+}
+
+#[test]
 fn an_agent_is_reached_at_every_address_that_it_listens_on() {
-    let agent = Agent::from(bench(&["agent", "--listen", "tcp://*:0"]));
+    let agent = Agent::from(bench(&["agent", "--listen", "tcp://*:0", "--insecure"]));
     let port: u16 = agent.url.rsplit(':').next().unwrap().parse().unwrap();
     let hosts = ["127.0.0.1", "::1"];
     let of_this_machine = hosts.into_iter().filter(|host| TcpListener::bind((*host, 0)).is_ok());

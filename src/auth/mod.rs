@@ -57,8 +57,8 @@ pub(crate) use ticket::Ticket;
 pub use ticket::TicketFault;
 pub use ticket_key::{TicketKey, TicketSigner};
 pub use ticket_rules::{AcceptedTicket, TicketRules};
-pub use token::TokenHash;
-pub(crate) use token::{checked_token, fresh_token, read_token_file};
+pub use token::{TokenHash, read_token_file};
+pub(crate) use token::{checked_token, fresh_token};
 pub(crate) use users::ANONYMOUS;
 #[cfg(feature = "broker")]
 pub(crate) use users::hash_password;

@@ -18,7 +18,7 @@ impl Secret {
     }
 
     /// The bytes, for those who send or check them.
-    pub(crate) fn expose(&self) -> &[u8] {
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn checked_token(bytes: &[u8]) -> Result<Secret> {
 ///
 /// # Errors
 /// `Io` if it cannot be read; `Invalid` if too many may, or if it has no token.
-pub(crate) fn read_token_file(path: &Path) -> Result<Secret> {
+pub fn read_token_file(path: &Path) -> Result<Secret> {
     // Some white space around it.
     let text = read_secret_file(path, "the token file", 2 * TOKEN_BYTES_MAX)?;
     checked_token(&text).map_err(|e| {

@@ -54,7 +54,7 @@ const HEAD_BYTES_MAX: usize = 9;
 
 /// The head of a frame with such a body, and how many bytes of it there are.
 #[inline]
-pub(super) fn head_of(flags: u8, body_bytes: usize) -> ([u8; HEAD_BYTES_MAX], usize) {
+pub fn head_of(flags: u8, body_bytes: usize) -> ([u8; HEAD_BYTES_MAX], usize) {
     let mut head = [0; HEAD_BYTES_MAX];
     if let Ok(short) = u8::try_from(body_bytes) {
         head[..2].copy_from_slice(&[flags, short]);

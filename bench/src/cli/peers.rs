@@ -5,7 +5,7 @@ use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, now, print_lines, publish_both};
 use crate::experiment::plan::{BrokerChoice, Plan};
 use crate::experiment::topic_args::TopicArgs;
-use crate::experiment::values::{parse_seconds, parse_size};
+use crate::experiment::values::{parse_size, parse_time};
 use crate::interrupt::Interrupt;
 use crate::measure::environment::Environment;
 use crate::peer::assertion;
@@ -124,7 +124,7 @@ pub struct PeersArgs {
     #[arg(long, value_name = "HZ", default_value = "20")]
     pub rate: Rate,
     /// Length of the paced run, and the most that a flood takes
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = parse_time)]
     pub duration: Duration,
     /// Messages of each publisher in a flood, at most; 0: no flood
     #[arg(long, value_name = "N", default_value_t = 200_000)]
@@ -181,7 +181,7 @@ pub struct PeersArgs {
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Expression>,
     /// Time without any progress after which a run is given up
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_time)]
     pub timeout: Duration,
     /// Log lines that go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -410,7 +410,7 @@ mod tests {
         assert!(refused(&["--peers", "corecast,kafka"]).contains("`kafka` is no peer"));
         assert!(refused(&["--peers", "redis,redis"]).contains("redis is named twice"));
         assert!(refused(&["--peer", "redis"]).contains("write NAME=tcp://HOST:PORT"));
-        assert!(refused(&["--clients", "python"]).contains("`raw` and `native`"));
+        assert!(refused(&["--clients", "python"]).contains("raw, native"));
         assert!(refused(&["--rate", "flood"]).contains("there is a flood anyway"));
         assert!(refused(&["--assert", "ratio.kafka.deliveries_per_s > 1"]).contains("PEER is one of"));
         assert!(refused(&["--assert", "lost = 0"]).contains("expected one of"));

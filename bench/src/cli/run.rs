@@ -4,11 +4,12 @@
 use super::exit::{Exit, OrWrongUsage};
 use super::output::{check_json, complain, complain_of_each, json, publish_both};
 use crate::experiment::error::DriveError;
-use crate::experiment::plan::{BrokerChoice, Modes, Plan, Slow};
+use crate::experiment::one_or_both::OneOrBoth;
+use crate::experiment::plan::{BrokerChoice, Plan, Slow};
 use crate::experiment::run::{RunError, run};
 use crate::experiment::settings::SlowShare;
 use crate::experiment::topic_args::TopicArgs;
-use crate::experiment::values::{parse_seconds, parse_size, parse_time};
+use crate::experiment::values::{parse_size, parse_time};
 use crate::experiment::watch::Ending;
 use crate::host::fleet::FleetError;
 use crate::host::hosts_file::Hosts;
@@ -61,7 +62,7 @@ pub struct RunArgs {
     /// Path of messages from publishers to subscribers: proxy (through the broker), direct (from publisher to
     /// subscriber), or both, one after the other
     #[arg(long, default_value = "proxy", value_name = "MODE")]
-    pub mode: Modes,
+    pub mode: OneOrBoth<Mode>,
     /// Number of subscribers; several counts with commas are several runs
     #[arg(long, value_name = "N[,N…]", default_value = "512", value_delimiter = ',')]
     pub subscribers: Vec<usize>,
@@ -78,7 +79,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = parse_size)]
     pub size: usize,
     /// Time that each publisher sends [default: 5, if --messages is not given]
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
+    #[arg(long, value_name = "SECS", value_parser = parse_time, conflicts_with = "messages")]
     pub duration: Option<Duration>,
     /// Number of messages that each publisher sends
     #[arg(long, value_name = "N")]
@@ -135,7 +136,7 @@ pub struct RunArgs {
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<Assertion>,
     /// Time without any progress after which a run is given up
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = parse_time)]
     pub timeout: Duration,
     /// Log lines that go to stderr: error, warn, info, debug, trace, off, or by module (warn,corecast=debug)
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -275,7 +276,7 @@ fn plans(args: &RunArgs) -> anyhow::Result<Vec<Plan>> {
         visits: None,
         hosts: hosts.clone(),
     };
-    if let (Some(broker), Modes::Both) = (&args.broker, args.mode) {
+    if let (Some(broker), OneOrBoth::Both) = (&args.broker, args.mode) {
         bail!("--broker {broker} has one mode, and --mode both needs one of each: leave --broker out");
     }
     let counts = args.subscribers.iter().copied();

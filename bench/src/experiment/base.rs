@@ -1,5 +1,6 @@
 //! Owns what all runs of an experiment have in common: what was said about it, and the machine it is planned for.
 
+use super::one_or_both::OneOrBoth;
 use super::plan::{BrokerChoice, Plan, Slow};
 use super::settings::Settings;
 use super::step::Step;
@@ -104,12 +105,12 @@ impl Base {
 
     /// The modes.
     pub fn modes(&self, default: &[Mode]) -> Vec<Mode> {
-        self.settings.modes.map_or_else(|| default.to_vec(), super::plan::Modes::each)
+        self.settings.modes.map_or_else(|| default.to_vec(), OneOrBoth::each)
     }
 
     /// The ways to share sessions.
     pub fn sessions(&self, default: &[Sessions]) -> Vec<Sessions> {
-        self.settings.sessions.map_or_else(|| default.to_vec(), super::settings::SessionKinds::each)
+        self.settings.sessions.map_or_else(|| default.to_vec(), OneOrBoth::each)
     }
 
     /// The rounds, from 1.

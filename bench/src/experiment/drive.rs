@@ -141,7 +141,7 @@ impl<'a> Drive<'a> {
             self.publishers.look();
             self.subscribers.look(watch.sent().as_ref());
             let pause = if watch.all_sent() { SETTLE_LOOK_EVERY } else { LOOK_EVERY };
-            self.take_reports(watch, Instant::now() + pause);
+            self.take_reports(watch, Instant::now() + pause, |watch| !watch.is_over());
             progress.update(&watch.position());
             if let Some(ending) = watch.ending() {
                 return ending;
@@ -167,12 +167,12 @@ impl<'a> Drive<'a> {
         Ok(self.slow.map_or(Ok(()), SlowSubscribers::stop)?)
     }
 
-    fn take_reports(&mut self, watch: &mut Watch<'_>, until: Instant) {
-        while let Ok(report) = self.inbox.recv_deadline(until) {
+    /// Takes reports until nothing more is `awaited`, or the time is over.
+    fn take_reports(&mut self, watch: &mut Watch<'_>, until: Instant, awaited: fn(&Watch<'_>) -> bool) {
+        while awaited(watch)
+            && let Ok(report) = self.inbox.recv_deadline(until)
+        {
             watch.take(report);
-            if watch.is_over() {
-                return;
-            }
         }
     }
 
@@ -181,21 +181,10 @@ impl<'a> Drive<'a> {
         if !watch.all_sent() {
             self.publishers.halt();
         }
-        let deadline = Instant::now() + HALT_TIMEOUT;
-        while !watch.all_sent() {
-            match self.inbox.recv_deadline(deadline) {
-                Ok(report) => watch.take(report),
-                Err(_) => break,
-            }
-        }
+        self.take_reports(watch, Instant::now() + HALT_TIMEOUT, |watch| !watch.all_sent());
         self.subscribers.finish();
         let deadline = Instant::now() + self.subscribers.collect_timeout();
-        while !watch.all_measured() {
-            match self.inbox.recv_deadline(deadline) {
-                Ok(report) => watch.take(report),
-                Err(_) => break,
-            }
-        }
+        self.take_reports(watch, deadline, |watch| !watch.all_measured());
     }
 }
 

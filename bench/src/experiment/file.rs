@@ -56,7 +56,7 @@ struct Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::plan::Modes;
+    use crate::experiment::one_or_both::OneOrBoth;
     use crate::swarm::schedule::{Amount, Rate};
     use corecast::Mode;
     use std::path::PathBuf;
@@ -92,7 +92,7 @@ mod tests {
         let settings = file.settings;
         assert_eq!((file.experiment.as_str(), file.assertions.len()), ("canonical", 1));
         let amount = settings.amount();
-        assert_eq!((settings.quick, settings.modes), (true, Some(Modes::One(Mode::Direct))));
+        assert_eq!((settings.quick, settings.modes), (true, Some(OneOrBoth::One(Mode::Direct))));
         assert_eq!((settings.subscribers, settings.sizes_bytes), (Some(vec![1, 2]), Some(vec![64])));
         assert_eq!((settings.rate, amount), (Some(Rate::Hz(4.0)), Some(Amount::Messages(10))));
         assert_eq!(

@@ -16,6 +16,7 @@
 //! | [`syscalls`] | how many system calls a process makes, by `perf` |
 //! | [`catalogue`] | the experiments: the question of each, and its runs |
 //! | [`settings`] | what may be said about an experiment |
+//! | [`one_or_both`] | the choice between one of two things and both |
 //! | [`topic_args`] | the options that say which topics a run has |
 //! | [`values`] | values of options, as text and as TOML |
 //! | [`mod@file`] | the same, read from a file |
@@ -38,6 +39,7 @@ pub mod drive;
 pub mod echo;
 pub mod error;
 pub mod file;
+pub mod one_or_both;
 pub mod outcome;
 pub mod plan;
 pub(crate) mod receivers;

@@ -9,47 +9,11 @@ use crate::swarm::schedule::{Amount, Rate, messages_in};
 use corecast::internals::cli::Size;
 use corecast::{DirectConfig, Endpoint, Mode, OverflowPolicy, Sessions};
 use corecast_executors::{CoreId, Idle};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Flows whose messages are counted to agents: each is a number of up to 20 digits in a frame of 1 MiB.
 const FLOWS_TO_HOSTS_MAX: usize = 40_000;
-
-/// The modes of a call: one, or both in one record, so that they can be compared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Modes {
-    /// One mode.
-    One(Mode),
-    /// Proxy, then direct.
-    Both,
-}
-
-/// A word that names no mode.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no mode that this version has: it has `proxy`, `direct` and `both`")]
-pub struct UnknownMode(String);
-
-impl FromStr for Modes {
-    type Err = UnknownMode;
-
-    fn from_str(word: &str) -> Result<Self, UnknownMode> {
-        match word {
-            "both" => Ok(Modes::Both),
-            word => word.parse().map(Modes::One).map_err(|_| UnknownMode(word.to_owned())),
-        }
-    }
-}
-
-impl Modes {
-    /// Each, in the order in which they are run.
-    pub fn each(self) -> Vec<Mode> {
-        match self {
-            Modes::One(mode) => vec![mode],
-            Modes::Both => vec![Mode::Proxy, Mode::Direct],
-        }
-    }
-}
 
 /// The broker of a run.
 #[derive(Clone, Debug)]
@@ -309,11 +273,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn words_and_their_errors() {
-        assert_eq!("proxy".parse(), Ok(Modes::One(Mode::Proxy)));
-        assert_eq!("both".parse::<Modes>().unwrap().each(), [Mode::Proxy, Mode::Direct]);
-        let error = "fast".parse::<Modes>().unwrap_err().to_string();
-        assert_eq!(error, "`fast` is no mode that this version has: it has `proxy`, `direct` and `both`");
+    fn transports_have_words() {
         assert_eq!("uds".parse(), Ok(Transport::Uds));
         assert!("udp".parse::<Transport>().is_err());
     }
@@ -356,7 +316,7 @@ pub(crate) mod tests {
         assert_eq!(without(|plan| plan.subscribers = 0), "the number of subscribers must be at least 1");
         assert_eq!(without(|plan| plan.publishers = 0), "the number of publishers must be at least 1");
         assert_eq!(without(|plan| plan.amount = Amount::Messages(0)), "what is sent must be at least 1");
-        let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
+        let hosts = Hosts { token: None, broker_listen: None, broker_advertise: None, hosts: Vec::new() };
         let mut elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..sample_plan() };
         assert_eq!(elsewhere.check(), Ok(()));
         let over = |transport| BrokerChoice::Started(BrokerOptions { transport, ..BrokerOptions::default() });
@@ -379,7 +339,7 @@ pub(crate) mod tests {
         );
         let topics = shared(2, 10, 11).shared;
         assert!(matches!(Plan { topics, ..plan.clone() }.check(), Err(PlanError::Topics(_))));
-        let hosts = Hosts { broker_listen: None, broker_advertise: None, hosts: Vec::new() };
+        let hosts = Hosts { token: None, broker_listen: None, broker_advertise: None, hosts: Vec::new() };
         let elsewhere = Plan { hosts: Some(Arc::new(hosts)), ..plan };
         assert_eq!(elsewhere.check(), Ok(()));
         let topics = shared(2, 30_000, 3).shared;

@@ -22,7 +22,6 @@ use crate::swarm::raw::target::RawTarget;
 use crate::swarm::raw::visitors::Visitors;
 use crate::swarm::reports::{Failure, with_causes};
 use corecast::{Mode, Sessions};
-use corecast_executors::pause;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -36,8 +35,6 @@ pub const VISITS: &str = "visits";
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
 /// Time in which visitors come where it is not known how long it sends.
 const VISITS_WITHIN: Duration = Duration::from_secs(10);
-/// Interval between two checks for an interruption, while it is quiet.
-const QUIET_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// An error that leaves a run without a record.
 #[derive(Debug, thiserror::Error)]
@@ -252,19 +249,6 @@ pub(super) fn note_syscalls(counted: &Result<f64, String>, record: &mut RunRecor
     }
 }
 
-/// Waits; `false` if somebody asked to stop.
-fn sleep(time: Duration, interrupt: &Interrupt) -> bool {
-    let until = Instant::now() + time;
-    while !interrupt.is_set() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        pause(left.min(QUIET_LOOK_EVERY));
-    }
-    false
-}
-
 /// The broker of a run, and all that is known of it.
 fn serve(plan: &Plan, fleet: Option<&Fleet>, guard: Option<&Path>) -> Result<Server, BrokerError> {
     match &plan.broker {
@@ -288,11 +272,11 @@ fn cores_in_silence(
     progress: &Progress,
 ) -> Result<Option<f64>, UsageError> {
     progress.phase("waiting in silence");
-    if !sleep(SETTLE, interrupt) {
+    if !interrupt.pause(SETTLE) {
         return Ok(None);
     }
     let (before, started) = (broker.usage()?, Instant::now());
-    if !sleep(quiet, interrupt) {
+    if !interrupt.pause(quiet) {
         return Ok(None);
     }
     let (after, wall) = (broker.usage()?, started.elapsed());

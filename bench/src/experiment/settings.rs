@@ -1,13 +1,13 @@
 //! Owns the settings of an experiment: each option once, with its flag, its key in a file, and its help. An option that
 //! is not set is the experiment's own to choose.
 
-use super::plan::Modes;
+use super::one_or_both::OneOrBoth;
 use super::topic_args::TopicArgs;
-use super::values::{self, parse_count, parse_seconds, parse_size, parse_time};
+use super::values::{self, parse_count, parse_size, parse_time};
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
 use clap::Args;
-use corecast::Sessions;
+use corecast::{Mode, Sessions};
 use corecast_executors::CoreSet;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -26,7 +26,7 @@ pub struct Settings {
     /// proxy, direct or both
     #[arg(id = "mode", long = "mode", value_name = "MODE")]
     #[serde(rename = "mode", deserialize_with = "values::word")]
-    pub modes: Option<Modes>,
+    pub modes: Option<OneOrBoth<Mode>>,
     /// Counts of subscribers
     #[arg(long, value_name = "N[,N…]", value_delimiter = ',', value_parser = parse_count)]
     #[serde(deserialize_with = "values::counts")]
@@ -40,7 +40,7 @@ pub struct Settings {
     #[serde(deserialize_with = "values::number_or_word")]
     pub rate: Option<Rate>,
     /// Time that each publisher sends, in each run
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds, conflicts_with = "messages")]
+    #[arg(long, value_name = "SECS", value_parser = parse_time, conflicts_with = "messages")]
     #[serde(deserialize_with = "values::time")]
     pub duration: Option<Duration>,
     /// Messages that each publisher sends, in each run
@@ -50,7 +50,7 @@ pub struct Settings {
     /// A session for each subscriber, for each executor, or one after the other: per-subscriber, per-executor, both
     #[arg(long)]
     #[serde(deserialize_with = "values::word")]
-    pub sessions: Option<SessionKinds>,
+    pub sessions: Option<OneOrBoth<Sessions>>,
     /// Number of times that all of it is done
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(deserialize_with = "values::count")]
@@ -84,7 +84,7 @@ pub struct Settings {
     #[serde(deserialize_with = "values::time")]
     pub slow_delay: Option<Duration>,
     /// Time without any progress after which a run is given up
-    #[arg(long, value_name = "SECS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECS", value_parser = parse_time)]
     #[serde(deserialize_with = "values::time")]
     pub timeout: Option<Duration>,
     /// Play the subscribers on the hosts that this file names, through their agents (corecast-bench agent --help)
@@ -166,40 +166,6 @@ impl Settings {
     }
 }
 
-/// The ways to share sessions of an experiment: one, or each in turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SessionKinds {
-    /// One way.
-    One(Sessions),
-    /// Per subscriber, then per executor.
-    Both,
-}
-
-impl SessionKinds {
-    /// Each, in the order in which they are run.
-    pub fn each(self) -> Vec<Sessions> {
-        match self {
-            SessionKinds::One(sessions) => vec![sessions],
-            SessionKinds::Both => vec![Sessions::PerSubscriber, Sessions::PerExecutor],
-        }
-    }
-}
-
-impl FromStr for SessionKinds {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "both" => Ok(SessionKinds::Both),
-            word => word.parse().map(SessionKinds::One).map_err(|_| {
-                format!(
-                    "`{word}` is no way to share sessions: write `per-subscriber`, `per-executor` or `both`"
-                )
-            }),
-        }
-    }
-}
-
 /// The number of subscribers that are slow on purpose.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum SlowShare {
@@ -258,11 +224,5 @@ mod tests {
             let error = wrong.parse::<SlowShare>().unwrap_err();
             assert!(error.contains("`1%`"), "{error}");
         }
-    }
-
-    #[test]
-    fn both_ways_to_share_sessions() {
-        assert_eq!("both".parse::<SessionKinds>().unwrap().each().len(), 2);
-        assert!("all".parse::<SessionKinds>().unwrap_err().contains("`per-executor`"));
     }
 }

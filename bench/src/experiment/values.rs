@@ -22,14 +22,6 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is no time: write `50ms`, `2s` or seconds above 0"))
 }
 
-/// Reads seconds above 0.
-pub fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .filter(|seconds| !seconds.is_zero())
-        .ok_or_else(|| format!("`{text}` is no time: write seconds above 0"))
-}
-
 /// Reads the bytes of a payload.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize =

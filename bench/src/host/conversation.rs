@@ -9,6 +9,7 @@ use super::hosts_file::Host;
 use super::protocol::{
     Answer, HANDSHAKE_TIMEOUT, PULSE, Request, SILENCE_MAX, TALLY_BYTES_MAX, Version, Welcome,
 };
+use super::token::{AGENT, AgentToken, CONTROLLER, nonce};
 use crate::measure::payload::RunId;
 use crate::measure::tally::Tally;
 use crate::measure::workload::Workload;
@@ -33,6 +34,12 @@ const REQUESTS_MAX: usize = 64;
 /// Exchanges that may wait to be looked at: two minutes of pings. More are as good as these.
 const EXCHANGES_MAX: usize = 128;
 
+/// The problem with an agent that has a token, for a controller without, and what to do.
+const ASKS_FOR_TOKEN: &str =
+    "asks for its token: name the file that it was started with as token_file in the file of hosts";
+/// The problem with one that has none, or another.
+const HAS_NO_TOKEN: &str = "does not prove that it has the token of token_file in the file of hosts: start it with --token-file and that token";
+
 /// A connection to an agent that serves us, and has nothing to do yet.
 #[derive(Debug)]
 pub struct Greeted {
@@ -43,12 +50,13 @@ pub struct Greeted {
 }
 
 impl Greeted {
-    /// Connects to the agent of `host`. One that is busy is asked again for a while.
-    pub fn connect(host: &Host) -> Result<Self, HostError> {
+    /// Connects to the agent of `host`, which must have the token, if there is one. One that is busy is asked again
+    /// for a while.
+    pub fn connect(host: &Host, token: Option<&AgentToken>) -> Result<Self, HostError> {
         let who = Who { host: host.name.clone(), agent: host.agent.clone() };
         let deadline = Instant::now() + BUSY_PATIENCE;
         loop {
-            match Greeted::once(&who)? {
+            match Greeted::once(&who, token)? {
                 Ok(greeted) => return Ok(greeted),
                 Err(Answer::Refused { busy: true, .. }) if Instant::now() < deadline => pause(BUSY_PAUSE),
                 Err(Answer::Refused { why, .. }) => {
@@ -60,20 +68,35 @@ impl Greeted {
     }
 
     /// One attempt; the inner error is what else the agent said.
-    fn once(who: &Who) -> Result<Result<Self, Answer>, HostError> {
+    fn once(who: &Who, token: Option<&AgentToken>) -> Result<Result<Self, Answer>, HostError> {
         let stream = dial(who)?;
         let not_an_agent = |why| match why {
             FrameError::TimedOut => who.lost(FrameError::TimedOut, HANDSHAKE_TIMEOUT),
             why => who.error(Problem::NotAnAgent(why)),
         };
-        frames::write(&stream, &Request::Hello(Version::ours())).map_err(not_an_agent)?;
-        let bytes = frames::read_bytes(&stream, Instant::now() + HANDSHAKE_TIMEOUT).map_err(not_an_agent)?;
+        let ask = |request: &Request| {
+            frames::write(&stream, request).map_err(not_an_agent)?;
+            frames::read_bytes(&stream, Instant::now() + HANDSHAKE_TIMEOUT).map_err(not_an_agent)
+        };
+        let understand = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|why| not_an_agent(why.into()));
+        let bytes = ask(&Request::Hello(Version::ours()))?;
         // Of another version nothing but its name can be relied on.
         let theirs: Version = serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))?;
         if theirs != Version::ours() {
             return Err(who.error(Problem::OtherVersion(theirs)));
         }
-        match serde_json::from_slice(&bytes).map_err(|why| not_an_agent(why.into()))? {
+        let (mut answer, mut is_proven) = (understand(&bytes)?, token.is_none());
+        if let Answer::Challenge { nonce: theirs, .. } = answer {
+            let token = token.ok_or_else(|| who.error(Problem::NoToken(ASKS_FOR_TOKEN)))?;
+            let ours = nonce().map_err(|error| not_an_agent(error.into()))?;
+            let nonces = (&theirs, &ours);
+            let proof = token.proof(CONTROLLER, nonces);
+            answer = understand(&ask(&Request::Proof { nonce: ours, proof })?)?;
+            let is_proof = |proof| token.is_proof(&proof, AGENT, nonces);
+            is_proven = matches!(&answer, Answer::Welcome(welcome) if welcome.proof.is_some_and(is_proof));
+        }
+        match answer {
+            Answer::Welcome(_) if !is_proven => Err(who.error(Problem::NoToken(HAS_NO_TOKEN))),
             Answer::Welcome(welcome) => Ok(Ok(Greeted { who: who.clone(), stream, welcome: *welcome })),
             answer => Ok(Err(answer)),
         }
@@ -330,8 +353,11 @@ impl Reader {
                 Report::Failed(Failure { what, ..failure })
             }
             Answer::Stopped { failure } => return Ok(Some(failure)),
-            Answer::Welcome(_) | Answer::Refused { .. } | Answer::Started { .. } => {
-                return Err(nonsense("twice"));
+            Answer::Challenge { .. }
+            | Answer::Welcome(_)
+            | Answer::Refused { .. }
+            | Answer::Started { .. } => {
+                return Err(FrameError::nonsense("twice"));
             }
         };
         // Nobody takes reports any more: the run is over.
@@ -352,7 +378,7 @@ impl Reader {
         let tally: Tally = serde_json::from_str(&std::mem::take(text))?;
         let (run, workload) = &self.run;
         if !tally.is_whole(*run, workload) {
-            return Err(nonsense("a tally of another run"));
+            return Err(FrameError::nonsense("a tally of another run"));
         }
         Ok(Some(Report::Measured { executor: number, tally: Box::new(tally) }))
     }
@@ -360,10 +386,6 @@ impl Reader {
     /// The number, among all, of one of its executors.
     fn numbered(&self, executor: usize) -> Result<usize, FrameError> {
         let number = self.executors.clone().nth(executor);
-        number.ok_or_else(|| nonsense("an executor that it does not have"))
+        number.ok_or_else(|| FrameError::nonsense("an executor that it does not have"))
     }
-}
-
-fn nonsense(what: &str) -> FrameError {
-    FrameError::Malformed(serde::de::Error::custom(what))
 }

@@ -34,6 +34,8 @@ pub(super) enum Problem {
     OtherVersion(Version),
     /// The agent does not want to.
     Refused(String),
+    /// The agent and this command have no token in common, as it is said in the text.
+    NoToken(&'static str),
     /// The agent has not answered in this time.
     Silent(Duration),
     /// The agent has gone.
@@ -69,6 +71,7 @@ impl HostError {
                 Version::ours()
             ),
             Problem::Refused(why) => format!("the agent at {agent} refuses: {why}"),
+            Problem::NoToken(why) => format!("the agent at {agent} {why}"),
             Problem::Silent(timeout) => format!(
                 "the agent at {agent} has not answered within {} s: it hangs, or the network does; start it again",
                 timeout.as_secs()

@@ -103,7 +103,7 @@ impl Fleet {
         let (mut members, mut first) = (Vec::new(), 0);
         for (host, share) in hosts.hosts.iter().zip(hosts.shares(subscribers)) {
             if share > 0 {
-                let greeted = Greeted::connect(host)?;
+                let greeted = Greeted::connect(host, hosts.token.as_ref())?;
                 let subscribers = first..first + share;
                 first = subscribers.end;
                 members.push(Ready { greeted, subscribers, cores: host.cores.to_string() });
@@ -238,9 +238,7 @@ impl FleetSwarm {
     pub fn look(&mut self, sent: Option<&Arc<[u64]>>) {
         for member in &mut self.members {
             member.conversation.say_if_idle(|| Request::Look { sent: sent.map(|sent| sent.to_vec()) });
-            for exchange in member.conversation.exchanges() {
-                member.clock.during(exchange);
-            }
+            member.follow_clock();
         }
     }
 
@@ -256,9 +254,7 @@ impl FleetSwarm {
     pub fn settle(&mut self, tallies: &mut [(usize, Tally)]) -> Vec<HostRecord> {
         let mut records = Vec::with_capacity(self.members.len());
         for member in &mut self.members {
-            for exchange in member.conversation.exchanges() {
-                member.clock.during(exchange);
-            }
+            member.follow_clock();
             if let HostClock::Apart(_) = member.clock
                 && let Some(exchange) = member.conversation.exchange(EXCHANGES)
             {
@@ -287,6 +283,10 @@ impl FleetSwarm {
 }
 
 impl Playing {
+    fn follow_clock(&mut self) {
+        self.conversation.exchanges().into_iter().for_each(|exchange| self.clock.during(exchange));
+    }
+
     fn record(&self, verdict: Verdict) -> HostRecord {
         let mut environment = self.environment.clone();
         environment.clock = match verdict.error_ns {

@@ -39,6 +39,13 @@ pub enum FrameError {
     Malformed(#[from] serde_json::Error),
 }
 
+impl FrameError {
+    /// The error for a frame that is well formed, and out of place.
+    pub fn nonsense(what: &str) -> Self {
+        FrameError::Malformed(serde::de::Error::custom(what))
+    }
+}
+
 /// Prepares a connection: no delay for small frames, no endless write.
 pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;

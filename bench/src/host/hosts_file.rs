@@ -1,6 +1,7 @@
 //! Owns `hosts.toml`: which hosts play subscribers, through which agents, and how many each gets.
 //!
 //! ```toml
+//! token_file = "agent.token"              # optional: the token of all agents; relative to this file
 //! broker_listen = "tcp://10.0.0.1:0"      # optional: where the broker on this host listens
 //! broker_advertise = "tcp://admin:6680"   # optional: what the agents are told to connect to
 //!
@@ -11,12 +12,13 @@
 //! weight = 2                              # optional: 1
 //! ```
 
+use super::token::AgentToken;
 use crate::toml_file::{self, TomlFileError};
 use corecast::Endpoint;
 use corecast_executors::CoreSet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use toml::{Spanned, Value};
 
@@ -26,6 +28,8 @@ pub const HOSTS_MAX: usize = 256;
 /// The hosts of a run, in the order of the file; at least one.
 #[derive(Clone, Debug)]
 pub struct Hosts {
+    /// The token that all agents must have; `None`: they ask for none.
+    pub token: Option<AgentToken>,
     /// The endpoint of a broker that is started for a run; `None`: the address from which the agents are reached.
     pub broker_listen: Option<Endpoint>,
     /// The endpoint that agents are to connect to; `None`: where the broker listens.
@@ -50,6 +54,7 @@ pub struct Host {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    token_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "tcp_or_none")]
     broker_listen: Option<Endpoint>,
     #[serde(default, deserialize_with = "tcp_or_none")]
@@ -74,12 +79,16 @@ fn one() -> f64 {
     1.0
 }
 
-fn tcp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match Endpoint::from_str(&text).map_err(D::Error::custom)? {
+/// Reads the address of an agent.
+pub fn parse_tcp(text: &str) -> Result<Endpoint, String> {
+    match Endpoint::from_str(text).map_err(|error| error.to_string())? {
         endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
-        _ => Err(D::Error::custom(format!("`{text}` is not for agents: write tcp://HOST:PORT"))),
+        _ => Err(format!("`{text}` is not for agents: write tcp://HOST:PORT")),
     }
+}
+
+fn tcp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error> {
+    parse_tcp(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 fn tcp_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
@@ -101,12 +110,18 @@ fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 impl Hosts {
-    /// Reads the file. Hosts that name no cores get `cores`.
+    /// Reads the file, and that of the token. Hosts that name no cores get `cores`.
     pub fn load(path: &Path, cores: &CoreSet) -> Result<Self, TomlFileError> {
-        toml_file::read(path, |text| Hosts::parse(text, cores))
+        toml_file::read(path, |text| {
+            let (mut hosts, token_file) = Hosts::parse(text, cores)?;
+            let token = token_file.map(|file| AgentToken::read(&path.with_file_name(file))).transpose();
+            hosts.token = token.map_err(|error| format!("token_file: {error:#}"))?;
+            Ok(hosts)
+        })
     }
 
-    fn parse(text: &str, cores: &CoreSet) -> Result<Self, String> {
+    /// The hosts, without their token, and its file.
+    fn parse(text: &str, cores: &CoreSet) -> Result<(Self, Option<PathBuf>), String> {
         let file: File = toml_file::parse(text)?;
         if file.host.is_empty() {
             return Err("it names no hosts: each is a table [[host]] with name and agent".into());
@@ -135,7 +150,8 @@ impl Hosts {
             let cores = entry.cores.unwrap_or_else(|| cores.clone());
             hosts.push(Host { name, agent: entry.agent, cores, weight: entry.weight });
         }
-        Ok(Hosts { broker_listen: file.broker_listen, broker_advertise: file.broker_advertise, hosts })
+        let File { token_file, broker_listen, broker_advertise, .. } = file;
+        Ok((Hosts { token: None, broker_listen, broker_advertise, hosts }, token_file))
     }
 
     /// Subscribers of each host, in the order of the file: by weight, the rest to those that are farthest below their
@@ -166,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Hosts, String> {
-        Hosts::parse(text, &"0".parse().unwrap())
+        Hosts::parse(text, &"0".parse().unwrap()).map(|(hosts, _)| hosts)
     }
 
     #[track_caller]

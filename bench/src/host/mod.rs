@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hosts_file`] | `hosts.toml`: which hosts there are, and how many subscribers each gets |
 //! | [`protocol`] | what controller and agent say to each other |
+//! | [`token`] | proofs that both ends of a connection have the same token |
 //! | [`frames`] | the bytes that carry it: bounded, with deadlines |
 //! | [`clock`] | whose clock is ahead by how much, and by how much that may be wrong |
 //! | [`conversation`] | the controller's end of one connection to an agent |
@@ -23,3 +24,4 @@ pub mod frames;
 pub mod hosts_file;
 pub mod protocol;
 pub mod session;
+pub mod token;

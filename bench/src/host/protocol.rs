@@ -2,7 +2,9 @@
 //!
 //! The controller connects, says [`Request::Hello`], and the agent answers [`Answer::Welcome`] or
 //! [`Answer::Refused`]; these three are understood by every version, and fields that are not known in them are
-//! passed over. From then on both are of one version:
+//! passed over. From then on both are of one version. An agent with a token says [`Answer::Challenge`] before it
+//! answers, and the controller [`Request::Proof`]; the welcome then has the proof of the agent. It proves nothing to
+//! strangers, so that they cannot collect proofs to try tokens on.
 //!
 //! | the controller says | the agent answers |
 //! |---|---|
@@ -16,6 +18,7 @@
 //! [`SILENCE_MAX`] or [`CONTROLLER_SILENCE_MAX`] without a word. An agent whose controller is gone stops its swarm and serves the next.
 
 use super::clock::ClockIdentity;
+use super::token::{Nonce, Proof};
 use crate::measure::environment::Environment;
 use crate::measure::workload::Workload;
 use crate::record;
@@ -68,6 +71,13 @@ impl std::fmt::Display for Version {
 pub enum Request {
     /// The first word.
     Hello(Version),
+    /// The answer to a challenge.
+    Proof {
+        /// The controller's random number.
+        nonce: Nonce,
+        /// The proof that it has the token.
+        proof: Proof,
+    },
     /// Asks for the agent's clock.
     Ping {
         /// The controller's clock as it asks, in nanoseconds.
@@ -120,6 +130,14 @@ pub struct Start {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum Answer {
+    /// The agent serves those that have its token.
+    Challenge {
+        /// The agent's version.
+        #[serde(flatten)]
+        agent: Version,
+        /// Its random number.
+        nonce: Nonce,
+    },
     /// The agent serves this controller.
     Welcome(Box<Welcome>),
     /// The agent does not serve it.
@@ -175,6 +193,9 @@ pub struct Welcome {
     /// The agent's version.
     #[serde(flatten)]
     pub agent: Version,
+    /// The proof that it has the token, if it asked for one.
+    #[serde(default)]
+    pub proof: Option<Proof>,
     /// The identity of its clock.
     #[serde(default)]
     pub clock: ClockIdentity,
@@ -199,6 +220,7 @@ mod tests {
         for text in [
             r#"{"say":"welcome","version":"9.9.9","schema":"s","environment":{"cpus":[],"limits":7}}"#,
             r#"{"say":"refused","version":"9.9.9","schema":"s","why":"no","colour":"blue"}"#,
+            r#"{"say":"challenge","version":"9.9.9","schema":"s","nonce":"another"}"#,
         ] {
             let value: serde_json::Value = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::from_value::<Version>(value).unwrap().version, "9.9.9");
@@ -209,6 +231,7 @@ mod tests {
     fn every_word_is_read_back() {
         let answers = [
             Answer::Refused { agent: Version::ours(), busy: true, why: "w".into() },
+            Answer::Challenge { agent: Version::ours(), nonce: [7; 32] },
             Answer::Pong { sent_ns: 1, received_ns: u64::MAX, answered_ns: 3 },
             Answer::Ready,
             Answer::Received(Received {

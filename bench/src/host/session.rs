@@ -122,8 +122,8 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Request::Stop => self.stop(),
-            Request::Hello(_) | Request::Start(_) => {
-                Err(FrameError::Malformed(serde::de::Error::custom("said twice")))
+            Request::Hello(_) | Request::Proof { .. } | Request::Start(_) => {
+                Err(FrameError::nonsense("said twice"))
             }
         }
     }

@@ -99,28 +99,18 @@ fn cpu_of(thread: &Path, ticks_per_s: u64) -> Option<Cpu> {
 }
 
 fn usage_in(folder: &Path, ticks_per_s: u64) -> Result<Usage, UsageError> {
-    let stat = read(folder.join("stat"))?;
-    let by_ticks = cpu_in(&stat.text, ticks_per_s)
-        .ok_or(UsageError::Unexpected { path: stat.path, field: "utime and stime" })?;
+    let unexpected = |path, field| UsageError::Unexpected { path, field };
+    let (stat, status) = (folder.join("stat"), folder.join("status"));
+    let by_ticks = cpu_in(&read(&stat)?, ticks_per_s).ok_or(unexpected(stat, "utime and stime"))?;
     // Threads that have ended count in the one, and less than a tick in the other.
     let by_threads: Cpu = threads(folder).filter_map(|thread| cpu_of(&thread, ticks_per_s)).sum();
     let cpu = Cpu { ns: by_threads.ns.max(by_ticks.ns), ..by_ticks };
-    let status = read(folder.join("status"))?;
-    let rss_kib =
-        rss_kib(&status.text).ok_or(UsageError::Unexpected { path: status.path, field: "VmRSS" })?;
+    let rss_kib = rss_kib(&read(&status)?).ok_or(unexpected(status, "VmRSS"))?;
     Ok(Usage { cpu, rss_bytes: rss_kib * 1024 })
 }
 
-struct File {
-    path: PathBuf,
-    text: String,
-}
-
-fn read(path: PathBuf) -> Result<File, UsageError> {
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(File { path, text }),
-        Err(source) => Err(UsageError::Unreadable { path, source }),
-    }
+fn read(path: &Path) -> Result<String, UsageError> {
+    std::fs::read_to_string(path).map_err(|source| UsageError::Unreadable { path: path.to_owned(), source })
 }
 
 /// utime and stime, fields 14 and 15. The name in field 2 may hold spaces and parentheses, so counting starts after

@@ -93,10 +93,14 @@ fn measure(
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     let _busy = plan.neighbour.map(|neighbour| start_neighbour(neighbour, guard)).transpose()?;
-    match name.system.language() {
-        None => own_clients::measure(name, round, plan, guard, (interrupt, progress)),
-        Some(_) if is_native(name, plan) => native::measure(name, round, plan, guard, interrupt),
-        Some(language) => session::measure((name, language, round), plan, guard, (interrupt, progress)),
+    let why_not = name.system.why_not_over(plan.transport_of(name));
+    match (name.system.language(), why_not) {
+        (Some(language), _) if !is_native(name, plan) => {
+            session::measure((name, language, round), plan, guard, (interrupt, progress))
+        }
+        (_, Some(why)) => Err(StartError::Unsupported(why.into())),
+        (None, None) => own_clients::measure(name, round, plan, guard, (interrupt, progress)),
+        (Some(_), None) => native::measure(name, round, plan, guard, interrupt),
     }
 }
 

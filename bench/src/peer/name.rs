@@ -163,23 +163,13 @@ pub struct PeerName {
 }
 
 /// A word that names no peer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "`{0}` is no peer: there are {names}; -all behind the first word of a name stands for all that begin with it, such as \
+     redis-all; -tcp, -tls or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks or corecast-tls",
+    names = SYSTEMS.map(|(_, name, ..)| name).join(", ")
+)]
 pub struct UnknownPeer(String);
-
-impl std::error::Error for UnknownPeer {}
-
-impl fmt::Display for UnknownPeer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = SYSTEMS.map(|(_, name, ..)| name).join(", ");
-        write!(
-            f,
-            "`{}` is no peer: there are {names}; -all behind the first word of a name stands for all that begin with \
-             it, such as redis-all; -tcp, -tls or -uds behind a name says over what, such as floor-uds, floor-tcp-blocks \
-             or corecast-tls",
-            self.0
-        )
-    }
-}
 
 /// A name without the transport, which may stand inside it: `floor-tcp-blocks`.
 fn without_transport(text: &str) -> (String, Option<Transport>) {

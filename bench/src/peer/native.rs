@@ -19,9 +19,6 @@ pub(super) fn measure(
     guard: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
-    if let Some(why) = name.system.why_not_over(plan.transport_of(name)) {
-        return Err(StartError::Unsupported(why.into()));
-    }
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
     let broker = match plan.elsewhere(name) {
         Some(peer) => {

@@ -74,9 +74,6 @@ pub(super) fn measure(
     (interrupt, progress): (&Interrupt, &mut Progress),
 ) -> Result<(Option<String>, Vec<Outcome>), StartError> {
     let failed = |why: String| StartError::Failed { program: name.to_string(), why };
-    if let Some(why) = name.system.why_not_over(plan.transport_of(name)) {
-        return Err(StartError::Unsupported(why.into()));
-    }
     progress.phase("starting, connecting");
     let (python, script, clients, first) = match name.system {
         System::Zenoh => (find_zenoh()?, ZENOH, "zenoh", None),

@@ -8,9 +8,9 @@ use crate::process::broker::BrokerOptions;
 use crate::process::neighbour::Neighbour;
 use crate::process::transport::Transport;
 use crate::swarm::schedule::{Amount, Rate};
+use clap::ValueEnum;
 use corecast::{Endpoint, Sessions};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// Open files beside the subscribers' sockets: threads' descriptors, pipes, what the caller left open.
@@ -24,25 +24,13 @@ const WINDOW_MESSAGES_MAX: usize = 4096;
 const WINDOW_MESSAGES_MIN: usize = 8;
 
 /// The kind of our own subscribers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub enum Clients {
     /// Raw sockets, as everybody's.
     #[default]
     Raw,
     /// Our own library.
     Native,
-}
-
-impl FromStr for Clients {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Clients::Raw),
-            "native" => Ok(Clients::Native),
-            text => Err(format!("`{text}` is no kind of clients: there are `raw` and `native`")),
-        }
-    }
 }
 
 /// A comparison: a run like any other, and who makes it how often.

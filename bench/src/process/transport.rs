@@ -16,20 +16,17 @@ pub enum Transport {
     Uds,
 }
 
-/// A word that names no transport.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no transport that this version has: it has `tcp`, `tls` and `uds`")]
-pub struct UnknownTransport(String);
-
 impl FromStr for Transport {
-    type Err = UnknownTransport;
+    type Err = String;
 
-    fn from_str(word: &str) -> Result<Self, UnknownTransport> {
+    fn from_str(word: &str) -> Result<Self, String> {
         match word {
             "tcp" => Ok(Transport::Tcp),
             "tls" => Ok(Transport::Tls),
             "uds" => Ok(Transport::Uds),
-            _ => Err(UnknownTransport(word.to_owned())),
+            _ => {
+                Err(format!("`{word}` is no transport that this version has: it has `tcp`, `tls` and `uds`"))
+            }
         }
     }
 }

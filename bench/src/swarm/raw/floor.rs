@@ -5,7 +5,6 @@ use super::dialect::sink::Role;
 use super::dialect::{Dialect, Language, lengths, native};
 use super::floor_stream::FloorStream;
 use super::job::{Job, Pace, wait_for};
-use super::socket;
 use crate::measure::messages::Messages;
 use crate::measure::payload::{PublisherIndex, RunId};
 use crate::measure::workload::Workload;
@@ -15,11 +14,13 @@ use crate::swarm::schedule::{Amount, Schedule};
 use crate::swarm::topics::Topics;
 use anyhow::{Context, bail};
 use clap::Args;
-use corecast::Endpoint;
+use corecast::internals::transport::{self, Listening, SocketFile};
+use corecast::{Endpoint, ListenConfig};
 use corecast_executors::{MonotonicNs, raise_open_files, spawn_plain};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,8 +31,6 @@ use std::time::Duration;
 pub const SUBCOMMAND: &str = "floor";
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 64 << 10;
-/// Connections that wait to be taken: as many as the kernel has room for by default.
-const BACKLOG: i32 = 4096;
 
 /// Arguments of the hidden subcommand.
 #[derive(Args, Clone, Debug)]
@@ -145,9 +144,9 @@ pub fn endpoint_in(line: &str) -> Option<Endpoint> {
 /// Runs the floor: listens, takes all subscribers, then does what stdin says until it ends.
 pub fn be_the_floor(args: &FloorArgs) -> anyhow::Result<()> {
     raise_open_files(u64::MAX).context("cannot raise the limit of open files")?;
-    let listener = listen(&args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
+    let (listener, _file, endpoint) = listen(&args.listen)?;
     let mut stdout = io::stdout().lock();
-    say(&mut stdout, &Ready { ready: bound(&listener, &args.listen)?.to_string() })?;
+    say(&mut stdout, &Ready { ready: endpoint.to_string() })?;
     let subscribers = accept(&listener, args).context("cannot take the subscribers")?;
     let mut crews = split(subscribers, args.threads);
     for line in io::stdin().lock().lines() {
@@ -164,26 +163,22 @@ fn say(out: &mut impl Write, what: &impl Serialize) -> anyhow::Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
-fn listen(endpoint: &Endpoint) -> io::Result<Socket> {
-    let address = socket::address_to_listen(endpoint)?;
-    let listener = Socket::new(address.domain(), Type::STREAM, None)?;
-    listener.bind(&address)?;
-    listener.listen(BACKLOG)?;
-    Ok(listener)
-}
-
-/// The endpoint with the port that the kernel chose.
-fn bound(listener: &Socket, asked: &Endpoint) -> anyhow::Result<Endpoint> {
-    let port = listener.local_addr().context("cannot read its own address")?.as_socket();
-    Ok(match (asked, port) {
-        (Endpoint::Tcp { host, .. }, Some(address)) => {
-            Endpoint::Tcp { host: host.clone(), port: address.port() }
-        }
-        (Endpoint::Tls { host, .. }, Some(address)) => {
-            Endpoint::Tls { host: host.clone(), port: address.port(), pin: None }
-        }
-        (asked, _) => asked.clone(),
-    })
+/// A socket that listens, the file of a Unix socket, and the endpoint with the port that the kernel chose.
+fn listen(asked: &Endpoint) -> anyhow::Result<(Socket, Option<SocketFile>, Endpoint)> {
+    // The floor adds TLS by itself.
+    let plain = match asked.clone() {
+        Endpoint::Tls { host, port, .. } => Endpoint::Tcp { host, port },
+        other => other,
+    };
+    let Listening { file, sockets, endpoint } = transport::listen(&plain, &ListenConfig::default())?;
+    let socket = sockets.into_iter().next().expect("a listener has a socket at least");
+    let socket = Socket::from(OwnedFd::from(socket));
+    socket.set_nonblocking(false).context("cannot wait for connections")?;
+    let endpoint = match (endpoint, asked) {
+        (Endpoint::Tcp { host, port }, Endpoint::Tls { .. }) => Endpoint::Tls { host, port, pin: None },
+        (endpoint, _) => endpoint,
+    };
+    Ok((socket, file, endpoint))
 }
 
 /// All subscribers, as they are numbered in the swarm.

@@ -4,8 +4,6 @@ use crate::measure::payload::RunId;
 use crate::measure::workload::Workload;
 use crate::swarm::schedule::{Amount, Schedule};
 use corecast_executors::MonotonicNs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// One run, as whoever sends it has to know it.
@@ -43,22 +41,6 @@ pub enum Pace {
         /// does under overload. The floor needs none: it waits for the kernel.
         window: u64,
     },
-}
-
-/// The wish to end a job before its end. Clones are the same wish.
-#[derive(Clone, Debug, Default)]
-pub struct Halt(Arc<AtomicBool>);
-
-impl Halt {
-    /// Ends it.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// True once it shall end.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// Waits for message `sequence`'s time, and says which that is.

@@ -2,9 +2,10 @@
 
 use super::floor::Floor;
 use super::gauges::Gauges;
-use super::job::{Halt, Job, Pace};
+use super::job::{Job, Pace};
 use super::source::RawSource;
 use super::sources::Sources;
+use crate::interrupt::Interrupt;
 use crate::measure::payload::{PublisherIndex, RunId};
 use crate::measure::workload::Workload;
 use crate::swarm::reports::{Failure, PublisherDone, Report, Sent};
@@ -58,8 +59,8 @@ pub struct RawPublishersConfig {
 #[derive(Debug)]
 pub struct RawPublishers {
     config: RawPublishersConfig,
-    jobs: Vec<Link<(Job, Halt)>>,
-    halt: Halt,
+    jobs: Vec<Link<(Job, Interrupt)>>,
+    halt: Interrupt,
     floor: Option<Pid>,
     reports: Link<Report>,
     /// Messages that have been reported as sent.
@@ -80,7 +81,7 @@ impl RawPublishers {
         };
         let (mut jobs, mut threads) = (Vec::new(), Vec::new());
         for mut share in shares {
-            let (link, mut inbox) = link::<(Job, Halt)>(JOBS_MAX);
+            let (link, mut inbox) = link::<(Job, Interrupt)>(JOBS_MAX);
             let (told, gauges) = (reports.clone(), config.gauges.clone());
             jobs.push(link);
             threads.push(spawn_plain("peer-publishers", move || {
@@ -91,7 +92,7 @@ impl RawPublishers {
                 }
             })?);
         }
-        Ok(RawPublishers { config, jobs, halt: Halt::default(), floor, reports, reported: 0, threads })
+        Ok(RawPublishers { config, jobs, halt: Interrupt::default(), floor, reports, reported: 0, threads })
     }
 
     /// Sends the messages of a run from `start` on. Each publisher ends with a [`Report::PublisherDone`].
@@ -104,7 +105,7 @@ impl RawPublishers {
             Rate::Hz(rate_hz) => Pace::At { start, rate_hz, amount },
             Rate::Flood => Pace::Flood { messages, time_max, window: self.config.window },
         };
-        (self.halt, self.reported) = (Halt::default(), 0);
+        (self.halt, self.reported) = (Interrupt::default(), 0);
         self.config.gauges.begin();
         let job = Job { run, workload, size_bytes: self.config.size_bytes, pace };
         for jobs in &self.jobs {
@@ -149,7 +150,7 @@ fn shared_out(sources: Vec<RawSource>, config: &RawPublishersConfig) -> Vec<Shar
 }
 
 impl Share {
-    fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Halt) -> Vec<PublisherDone> {
+    fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Interrupt) -> Vec<PublisherDone> {
         match self {
             Share::Sockets(sources) => sources.carry_out(job, gauges, halt),
             Share::Floor(floor) => {

@@ -3,10 +3,10 @@
 
 use super::dialect::Dialect;
 use super::dialect::sink::{DialectError, Role, Sink};
-use super::job::Halt;
 use super::socket::{self, Connecting};
 use super::stream::RawStream;
 use super::target::RawTarget;
+use crate::interrupt::Interrupt;
 use crate::swarm::topics::FilterName;
 use corecast_executors::pause;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -81,7 +81,7 @@ impl RawSession {
         }
         let mut opening = Vec::new();
         session.dialect.open(&mut opening);
-        session.write(&opening, &Halt::default())?;
+        session.write(&opening, &Interrupt::default())?;
         session.until_ready()?;
         Ok(session)
     }
@@ -92,7 +92,7 @@ impl RawSession {
         let mut out = Vec::new();
         native.subscribe(filters, &mut out);
         self.ready = false;
-        self.write(&out, &Halt::default())?;
+        self.write(&out, &Interrupt::default())?;
         self.until_ready()
     }
 
@@ -117,7 +117,7 @@ impl RawSession {
     }
 
     /// Sends all of it, and takes in answers while there is no room.
-    pub(super) fn write(&mut self, mut bytes: &[u8], halt: &Halt) -> io::Result<()> {
+    pub(super) fn write(&mut self, mut bytes: &[u8], halt: &Interrupt) -> io::Result<()> {
         let mut moved = Instant::now();
         loop {
             let sent =
@@ -166,7 +166,7 @@ impl RawSession {
             if !self.reply.is_empty() {
                 // An answer is short, and asked for when there is room.
                 let reply = std::mem::take(&mut self.reply);
-                self.write(&reply, &Halt::default())?;
+                self.write(&reply, &Interrupt::default())?;
             }
         }
     }

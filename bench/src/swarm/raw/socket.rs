@@ -3,7 +3,7 @@
 use corecast::{Endpoint, internals::transport::tcp_addresses_until};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Time that the look-up of a peer's name may take.
@@ -24,17 +24,6 @@ pub fn address(endpoint: &Endpoint) -> io::Result<SockAddr> {
     let first =
         first.ok_or_else(|| io::Error::other(format!("nobody listens at any address of {endpoint}")))?;
     Ok((*first).into())
-}
-
-/// The address at which to listen, of an endpoint with an IP address; its port may be 0, for the kernel to choose one.
-pub fn address_to_listen(endpoint: &Endpoint) -> io::Result<SockAddr> {
-    let (host, port) = match endpoint {
-        Endpoint::Uds { path } => return SockAddr::unix(path),
-        Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => (host, *port),
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    let host: IpAddr = host.parse().map_err(|_| io::Error::other(format!("{host} is no IP address")))?;
-    Ok(SocketAddr::new(host, port).into())
 }
 
 /// A socket for this address that never blocks, and never waits for more bytes before it sends.

@@ -2,9 +2,9 @@
 
 use super::dialect::sink::Role;
 use super::gauges::Gauges;
-use super::job::Halt;
 use super::session::RawSession;
 use super::target::RawTarget;
+use crate::interrupt::Interrupt;
 use crate::measure::messages::Messages;
 use crate::measure::payload::PublisherIndex;
 use corecast_executors::MonotonicNs;
@@ -39,7 +39,7 @@ impl RawSource {
         messages: &mut Messages,
         (count, due): (u64, MonotonicNs),
         names: &[String],
-        (gauges, halt): (&Gauges, &Halt),
+        (gauges, halt): (&Gauges, &Interrupt),
     ) -> io::Result<()> {
         self.out.clear();
         let dialect = self.session.dialect();

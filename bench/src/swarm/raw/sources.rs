@@ -1,9 +1,10 @@
 //! Owns the raw publishers of one thread: their sockets, and how a run is shared out among them.
 
 use super::gauges::Gauges;
-use super::job::{Halt, Job, Pace, wait_for};
+use super::job::{Job, Pace, wait_for};
 use super::session::STUCK_AFTER;
 use super::source::RawSource;
+use crate::interrupt::Interrupt;
 use crate::measure::messages::Messages;
 use crate::swarm::reports::{Failure, PublisherDone, Sent};
 use crate::swarm::schedule::Schedule;
@@ -39,7 +40,7 @@ impl Sources {
     }
 
     /// Sends all that the job says; the account of each publisher.
-    pub(super) fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Halt) -> Vec<PublisherDone> {
+    pub(super) fn carry_out(&mut self, job: &Job, gauges: &Gauges, halt: &Interrupt) -> Vec<PublisherDone> {
         let now = MonotonicNs::now();
         let mut all: Vec<Sending<'_>> = Vec::with_capacity(self.sources.len());
         for source in &mut self.sources {
@@ -79,7 +80,7 @@ impl Sending<'_> {
         &mut self,
         (count, due): (u64, MonotonicNs),
         names: &[String],
-        limits: (&Gauges, &Halt),
+        limits: (&Gauges, &Interrupt),
     ) -> io::Result<()> {
         self.source.send(&mut self.messages, (count, due), names, limits)?;
         self.sent.sent = self.messages.sent();
@@ -92,7 +93,7 @@ fn send_at(
     all: &mut [Sending<'_>],
     schedules: &[Schedule],
     names: &[String],
-    (gauges, halt): (&Gauges, &Halt),
+    (gauges, halt): (&Gauges, &Interrupt),
 ) -> io::Result<()> {
     for (sending, schedule) in all.iter_mut().zip(schedules) {
         sending.sent.started_ns = schedule.due(0).0;
@@ -128,7 +129,7 @@ impl Flood {
         &self,
         all: &mut [Sending<'_>],
         names: &[String],
-        (gauges, halt): (&Gauges, &Halt),
+        (gauges, halt): (&Gauges, &Interrupt),
     ) -> io::Result<()> {
         let (mut slowest, mut moved) = (0, (0, Instant::now()));
         let left = |sending: &Sending<'_>| self.messages - sending.sent.sent;

@@ -1,17 +1,20 @@
-//! Owns the stream of a raw client: a socket that never blocks, by itself or under TLS.
+//! Owns the stream over a socket, by itself or under TLS: of a raw client, whose socket never blocks, and of the floor.
 
 use super::tls_stream::TlsStream;
 use socket2::Socket;
 use std::io::{self, Read, Write};
 
-/// The stream.
+/// A socket by itself, or under TLS by `T`.
 #[derive(Debug)]
-pub enum RawStream {
+pub enum MaybeTls<T> {
     /// The socket by itself.
     Plain(Socket),
     /// The socket under TLS.
-    Tls(Box<TlsStream>),
+    Tls(Box<T>),
 }
+
+/// The stream of a raw client.
+pub type RawStream = MaybeTls<TlsStream>;
 
 impl RawStream {
     /// The socket.
@@ -31,27 +34,27 @@ impl RawStream {
     }
 }
 
-impl Read for RawStream {
+impl<T: Read> Read for MaybeTls<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            RawStream::Plain(socket) => socket.read(buffer),
-            RawStream::Tls(stream) => stream.read(buffer),
+            MaybeTls::Plain(socket) => socket.read(buffer),
+            MaybeTls::Tls(stream) => stream.read(buffer),
         }
     }
 }
 
-impl Write for RawStream {
+impl<T: Write> Write for MaybeTls<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            RawStream::Plain(socket) => socket.write(bytes),
-            RawStream::Tls(stream) => stream.write(bytes),
+            MaybeTls::Plain(socket) => socket.write(bytes),
+            MaybeTls::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            RawStream::Plain(_) => Ok(()),
-            RawStream::Tls(stream) => stream.flush(),
+            MaybeTls::Plain(_) => Ok(()),
+            MaybeTls::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -2,21 +2,18 @@
 //! it, for one after the other, in even steps; one that is late comes at once.
 
 use super::dialect::sink::{Role, Wanted};
-use super::job::Halt;
 use super::session::RawSession;
 use super::target::RawTarget;
-use corecast_executors::{pause, spawn_plain};
+use crate::interrupt::Interrupt;
+use corecast_executors::spawn_plain;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Interval at which a visitor that is not due looks at whether all is over.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 /// The visitors.
 #[derive(Debug)]
 pub struct Visitors {
-    halt: Halt,
+    halt: Interrupt,
     thread: JoinHandle<io::Result<u64>>,
 }
 
@@ -24,7 +21,7 @@ impl Visitors {
     /// Begins with the first of so many, the last of which is due before that time has passed. Each has `timeout` to be
     /// welcome.
     pub fn begin(target: RawTarget, visits: (u64, Duration), timeout: Duration) -> io::Result<Self> {
-        let halt = Halt::default();
+        let halt = Interrupt::default();
         let halted = halt.clone();
         let thread = spawn_plain("visitors", move || visit(&target, visits, timeout, &halted))?;
         Ok(Visitors { halt, thread })
@@ -41,15 +38,12 @@ fn visit(
     target: &RawTarget,
     (visits, within): (u64, Duration),
     timeout: Duration,
-    halt: &Halt,
+    halt: &Interrupt,
 ) -> io::Result<u64> {
     let started = Instant::now();
     for visit in 0..visits {
         let due = started + within.mul_f64(visit as f64 / visits as f64);
-        while !halt.is_set() && Instant::now() < due {
-            pause(due.saturating_duration_since(Instant::now()).min(LOOK_EVERY));
-        }
-        if halt.is_set() {
+        if !halt.pause(due.saturating_duration_since(Instant::now())) {
             return Ok(visit);
         }
         let nothing = Wanted { subscribers: 1, filters: Vec::new(), topic_bytes: 0 };

@@ -3,8 +3,8 @@
 use super::sink::{DialectError, Role, Sink};
 use corecast::internals::wire::WireError;
 use corecast::internals::zmtp::command::{self, ZmtpCommand};
-use corecast::internals::zmtp::frame::{COMMAND, LONG, MORE, parse_head, put_frame};
-use corecast::internals::zmtp::greeting::GREETING_BYTES;
+use corecast::internals::zmtp::frame::{COMMAND, MORE, head_of, parse_head, put_frame};
+use corecast::internals::zmtp::greeting::{self, GREETING_BYTES};
 
 /// Length above all payloads that are sent.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -127,7 +127,8 @@ impl Zmtp {
     pub fn publish(&mut self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
         match self.parts {
             Parts::One => {
-                head(topic.len() + payload.len(), out);
+                let (head, head_bytes) = head_of(0, topic.len() + payload.len());
+                out.extend_from_slice(&head[..head_bytes]);
                 out.extend_from_slice(topic.as_bytes());
                 out.extend_from_slice(payload);
             }
@@ -145,21 +146,7 @@ fn malformed(error: WireError) -> DialectError {
 
 /// Appends our greeting.
 pub fn greet(out: &mut Vec<u8>) {
-    let mut greeting = [0; GREETING_BYTES];
-    (greeting[0], greeting[9], greeting[10], greeting[11]) = (0xff, 0x7f, 3, 1);
-    greeting[12..16].copy_from_slice(b"NULL");
-    out.extend_from_slice(&greeting);
-}
-
-/// Appends the head of a frame with a body of so many bytes.
-fn head(body_bytes: usize, out: &mut Vec<u8>) {
-    match u8::try_from(body_bytes) {
-        Ok(length) => out.extend_from_slice(&[0, length]),
-        Err(_) => {
-            out.push(LONG);
-            out.extend_from_slice(&(body_bytes as u64).to_be_bytes());
-        }
-    }
+    out.extend_from_slice(&greeting::ours());
 }
 
 /// The body of a READY command: without an identity, which a socket of libzmq need not have.
