@@ -221,7 +221,9 @@ impl Shard {
             (false, Phase::Hello | Phase::Open, Frame::Ticket { ticket, .. })
                 if self.base.config.direct.is_some() =>
             {
-                shown_tickets::on_shown(&mut self.base, id, ticket);
+                for (filter, subscriber) in shown_tickets::on_shown(&mut self.base, id, ticket) {
+                    self.subscribe((id, &filter, subscriber), false);
+                }
             }
             (false, Phase::Hello, _) => {
                 self.base.end(id, ErrorCode::Unexpected, "the first frame must be a hello");

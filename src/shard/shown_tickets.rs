@@ -8,36 +8,36 @@ use super::session_state::Phase;
 use super::tickets::SIGNATURE_STEPS;
 use crate::auth::{Action, Identity, LoginRefusal, TicketFault, VERDICT_STEPS, Verdict};
 use crate::error::ErrorCode;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, SubscriberId};
 use crate::topic::Filter;
 
-/// A peer shows a ticket: before its hello, or in the place of one that will end. A session that goes on with something that
-/// the new one does not cover is ended.
-pub(super) fn on_shown(base: &mut Base, id: SessionId, ticket: &[u8]) {
+/// A peer shows a ticket: before its hello, or in the place of one that will expire. Returns the subscriptions that the new one
+/// does not cover, which are to end: the broker has told their subscribers why.
+pub(super) fn on_shown(base: &mut Base, id: SessionId, ticket: &[u8]) -> Vec<(Filter, SubscriberId)> {
     let now = base.clock.told();
     let Base { sessions, permissions, turn, config, .. } = base;
-    let (Some(rules), Some(here)) = (permissions.tickets(), config.direct) else { return };
-    let Some(session) = sessions.get_mut(id) else { return };
+    let (Some(rules), Some(here)) = (permissions.tickets(), config.direct) else { return Vec::new() };
+    let Some(session) = sessions.get_mut(id) else { return Vec::new() };
     turn.spend(SIGNATURE_STEPS);
     match rules.admit(ticket, here, now) {
         Ok(accepted) => {
             session.identity = Identity::Admitted(Arc::new(accepted), session.identity.address());
         }
         // By a key of which this shard has not heard yet, or never will: it goes on by the ticket that it has shown before.
-        Err(TicketFault::Unsigned) if session.phase == Phase::Open => return,
-        Err(fault) => return refuse(base, id, fault),
+        Err(TicketFault::Unsigned) if session.phase == Phase::Open => return Vec::new(),
+        Err(fault) => {
+            refuse(base, id, fault);
+            return Vec::new();
+        }
     }
     let filters = session.subscriptions.filters();
     turn.spend(filters.len() * VERDICT_STEPS);
     let is_refused = |filter: &&Filter| {
         permissions.permit(&session.identity, Action::Subscribe(filter)) == Verdict::Refused
     };
-    let refused = filters.keys().find(is_refused).cloned();
-    if let Some(filter) = &refused {
-        let action = Action::Subscribe(filter);
-        let text = format!("you may no longer {action}; {}", permissions.allowed(&session.identity, action));
-        base.end(id, ErrorCode::NotPermitted, &text);
-    }
+    let refused = filters.keys().filter(is_refused);
+    let subscriptions = refused.map(|filter| (filter, filters.subscribers(filter)));
+    subscriptions.flat_map(|(filter, of)| of.iter().map(|subscriber| (filter.clone(), *subscriber))).collect()
 }
 
 /// A look at a session that is open: it ends with its ticket. `false`: it has ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::door::Door;
-use super::super::rig::{Rig, subscribe};
+use super::super::rig::{Rig, message, subscribe};
 use super::super::session_state::Phase;
 use super::*;
 use crate::auth::{Proof, TicketKey, TicketRules, Users};
@@ -205,6 +205,27 @@ fn a_right_that_is_revoked_ends_streams_within_a_second_and_nobody_elses() {
     assert!(is_open(&host, stays));
     let again = shows(&mut host, Some(&of_desk));
     assert_eq!(host.hears(0, again), "unauthenticated", "nobody comes back by a ticket that is void");
+}
+
+#[test]
+fn a_ticket_that_covers_less_ends_the_subscriptions_behind_it_and_nothing_else() {
+    let (mut broker, .., rules, ticket) = introduced(2);
+    let mut host = host(rules, broker.now);
+    let desk = shows(&mut host, Some(&ticket));
+    host.say(0, desk, &[subscribe("a.b", 1), subscribe("b.c", 2)]);
+    host.take(0, desk);
+    for shard in &mut broker.shards {
+        while !shard.on_permissions(&users(&USERS.replace("'a.*', 'b.c'", "'a.*'"))) {}
+    }
+    let again = watching(&mut broker, 2);
+    let narrower = told(&mut broker, 0, again).tickets.remove(0);
+    host.say(0, desk, &[Frame::Ticket { ticket: &narrower, publisher: PUBLISHER.0 }]);
+    let own = host.shards[0].on_open(Door::Local, Identity::Own).expect("it is let in");
+    host.say(0, own, &[message("a.b", 1), message("b.c", 2)]);
+    assert_eq!(host.hears(0, desk), "a.b=1");
+    host.say(0, desk, &[subscribe("b.c", 3)]);
+    assert_eq!(host.hears(0, desk), "not_permitted", "it is asked for in vain");
+    assert!(is_open(&host, desk));
 }
 
 #[test]
