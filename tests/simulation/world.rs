@@ -172,6 +172,8 @@ impl World {
 
     /// Everybody reads, everything moves, until nothing does; then the oracle adds up.
     pub(crate) fn rest(&mut self) -> Checked {
+        // A step of its own: what is answered here comes after all that was said before.
+        self.oracle.ledger.step += 1;
         self.rounds()?;
         // Ticks bring the counts that publishers watch, in turns, and those travel.
         for ticks in 0.. {
