@@ -102,18 +102,28 @@ impl Router {
         topic: &[u8],
         permitted: &FilterSet,
     ) -> Option<(Rc<Route>, usize)> {
-        let cached = self.cache.get(topic);
-        let is_permitted = match cached {
-            Some(cached) => cached.is_permitted(topic, permitted),
-            None => permitted.matches(topic),
-        };
-        if !is_permitted {
+        if let Some(cached) = self.cache.get(topic)
+            && cached.permitted.get() == permitted.number()
+            && let Some(route) = cached.route(self.version)
+        {
+            return Some((route, 0));
+        }
+        self.find_permitted(topic, permitted)
+    }
+
+    /// By a call, so that the loop over the messages of a batch has little in it.
+    #[inline(never)]
+    fn find_permitted(&mut self, topic: &[u8], permitted: &FilterSet) -> Option<(Rc<Route>, usize)> {
+        let is_known =
+            self.cache.get(topic).is_some_and(|cached| cached.permitted.get() == permitted.number());
+        if !is_known && !permitted.matches(topic) {
             return None;
         }
-        match cached.and_then(|cached| cached.route(self.version)) {
-            Some(route) => Some((route, 0)),
-            None => Some(self.find(topic)),
+        let found = self.route(topic);
+        if let Some(cached) = self.cache.get(topic) {
+            cached.permitted.set(permitted.number());
         }
+        Some(found)
     }
 
     fn find(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
@@ -166,17 +176,6 @@ impl Cached {
     fn route(&self, version: u64) -> Option<Rc<Route>> {
         self.is_used.set(true);
         (self.version == version).then(|| Rc::clone(&self.route))
-    }
-
-    /// True if a set matches the topic.
-    #[inline]
-    fn is_permitted(&self, topic: &[u8], permitted: &FilterSet) -> bool {
-        let is_known = self.permitted.get() == permitted.number();
-        if !is_known && permitted.matches(topic) {
-            self.permitted.set(permitted.number());
-            return true;
-        }
-        is_known
     }
 }
 
