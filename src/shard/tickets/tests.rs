@@ -16,6 +16,8 @@ use crate::registry::{Mode, ModeRules};
 use crate::wire::greeting::GREETING_BYTES;
 use crate::wire::{Features, splitter};
 
+mod lives;
+
 const PUBLISHER: PublisherId = PublisherId(9);
 
 const HELLO: Frame<'_> = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
