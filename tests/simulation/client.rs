@@ -24,10 +24,22 @@ pub(crate) struct Arrived {
 pub(crate) enum Incoming {
     Welcome(OverflowPolicy),
     Message(Arrived),
-    Gap { topic: Vec<u8>, missed: u64, reason: u8 },
+    Gap {
+        topic: Vec<u8>,
+        missed: u64,
+        reason: u8,
+    },
     Done(u32),
-    Error { request: u32, code: ErrorCode },
-    Count { request: u32, count: u32 },
+    Error {
+        request: u32,
+        code: ErrorCode,
+    },
+    Count {
+        request: u32,
+        count: u32,
+    },
+    /// Messages of this topic were not taken.
+    Refused(Vec<u8>),
     Pong(u64),
 }
 
@@ -51,6 +63,10 @@ pub(crate) struct Client {
     pub(crate) publishes: bool,
     /// The features that its greeting offers.
     features: Features,
+    /// The token that it shows.
+    token: Option<String>,
+    /// Frames that the shard has not read, each by the end of its bytes; with the topic by which it is routed, if it is.
+    pub(crate) unread: VecDeque<(u64, Option<Vec<u8>>)>,
     /// Messages that it has received in frames of several.
     pub(crate) shared: u64,
     /// The policy that its hello asks for, as the wire has it.
@@ -65,10 +81,23 @@ impl Client {
         Client { features, ..Client::default() }
     }
 
+    /// The same, which shows this token.
+    pub(crate) fn showing(self, token: Option<String>) -> Client {
+        Client { token, ..self }
+    }
+
+    /// True if its session goes on after a refusal.
+    pub(crate) fn takes_refusals(&self) -> bool {
+        self.features.has(Features::REFUSALS)
+    }
+
     /// Says greeting and hello.
     pub(crate) fn greet(&mut self, overflow: u8) {
         self.overflow = overflow;
         self.say_bytes(&greeting::offering(self.features));
+        if let Some(token) = self.token.take() {
+            self.say(&Frame::Login { token: token.as_bytes() });
+        }
         self.say(&Frame::Hello { name: "simulated", overflow, previous: 0, ticket: 0 });
     }
 
@@ -77,6 +106,7 @@ impl Client {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
         self.say_bytes(&bytes);
+        self.unread.push_back((self.said, frame.routed_topic().map(<[u8]>::to_vec)));
     }
 
     /// Says any bytes.
@@ -122,6 +152,9 @@ impl Client {
             if frame.messages() > 1 && !self.features.has(Features::RUNS) {
                 return Err(Violation::new(Kind::Corrupted, "a run for a client that takes none"));
             }
+            if matches!(frame, Frame::PublishRefused { .. }) && !self.takes_refusals() {
+                return Err(Violation::new(Kind::Corrupted, "a refusal for a client that takes none"));
+            }
             self.shared += u64::from(frame.messages() > 1) * u64::from(frame.messages());
             for single in frame.singles() {
                 came.push(incoming(&single)?);
@@ -148,6 +181,7 @@ fn incoming(frame: &Frame<'_>) -> Checked<Incoming> {
         Frame::Error { request, code, .. } => Incoming::Error { request, code: ErrorCode::from_number(code) },
         Frame::SubscriberCount { request, count } => Incoming::Count { request, count },
         Frame::Pong { token } => Incoming::Pong(token),
+        Frame::PublishRefused { topic, .. } => Incoming::Refused(topic.to_vec()),
         other => return Err(Violation::new(Kind::Corrupted, format!("a broker never sends {other:?}"))),
     })
 }

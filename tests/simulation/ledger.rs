@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
-use crate::rules::{Part, RuleBook};
+use crate::rules::{Part, RuleBook, Who};
 
 /// A message, or a gap, that a client sent.
 pub(crate) struct Message {
@@ -22,8 +22,10 @@ pub(crate) struct Message {
     pub(crate) epoch: u64,
     /// The position of its end in the client's stream.
     ends_at: u64,
-    /// A shard has read it to its end, from an open session, and was not stopping.
+    /// A shard has read it to its end, from an open session, and was not stopping, and the rules permitted it.
     pub(crate) taken: bool,
+    /// The same, but the rules did not permit it.
+    refused: bool,
     /// The number of earlier messages of its topic.
     pub(crate) place: usize,
 }
@@ -105,8 +107,10 @@ pub(crate) struct SessionBook {
     pub(crate) requests: BTreeMap<u32, Request>,
     /// By request.
     pub(crate) watches: BTreeMap<u32, Watch>,
-    /// Its side, which decides about the rules for it.
-    pub(crate) part: Part,
+    /// Itself, as the rules see it.
+    pub(crate) who: Who,
+    /// The step in which it came.
+    since: u64,
     /// The error for its broken rule.
     pub(crate) expects: Option<ErrorCode>,
     /// The broker ended it.
@@ -116,9 +120,9 @@ pub(crate) struct SessionBook {
 }
 
 impl SessionBook {
-    fn new(part: Part) -> Self {
+    fn new(who: Who, since: u64) -> Self {
         let topics = TOPICS.iter().map(|_| TopicBook::default()).collect();
-        SessionBook { topics, part, ..Default::default() }
+        SessionBook { topics, who, since, ..Default::default() }
     }
 
     /// True if a message must reach this session, or be reported as missing.
@@ -130,16 +134,16 @@ impl SessionBook {
         message.taken && self.matching(message.topic).any(owes)
     }
 
-    /// True if the session goes on with a subscription that new rules forbid.
+    /// True if the session goes on, or goes on with a subscription, against new rules.
     pub(crate) fn is_forbidden(&self, rules: &RuleBook) -> bool {
         let mut there = self.subscribed.iter().filter(|s| s.over.is_none());
-        self.part == Part::Subscriber && there.any(|s| rules.forbid_filter(&s.filter))
+        rules.forbid_session(self.who) || there.any(|s| rules.forbid_filter(self.who, &s.filter))
     }
 
     /// True if a message that was said in that step was routed here against the rules.
     pub(crate) fn may_not_have(&self, rules: &RuleBook, said_at: u64) -> bool {
         let mut there = self.subscribed.iter().filter(|s| s.stands());
-        self.part == Part::Subscriber && there.any(|s| rules.forbid_delivery(&s.filter, said_at))
+        there.any(|s| rules.forbid_delivery(self.who, &s.filter, said_at))
     }
 
     /// True if a message may ever have reached this session.
@@ -186,6 +190,10 @@ impl SessionBook {
     }
 }
 
+fn may_refuse(rules: &RuleBook, who: Who, subscribed: &Subscribed) -> bool {
+    rules.may_have_refused_filter(who, &subscribed.filter, (subscribed.asked_at, subscribed.over))
+}
+
 /// All books.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -203,11 +211,11 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// A client connects.
-    pub(crate) fn open(&mut self, part: Part) {
+    pub(crate) fn open(&mut self, who: Who) {
         self.by_topic.resize_with(TOPICS.len(), Vec::new);
         self.by_publisher.push(Vec::new());
         self.unread.push(VecDeque::new());
-        self.sessions.push(SessionBook::new(part));
+        self.sessions.push(SessionBook::new(who, self.step));
     }
 
     /// True if this client may publish on the topic; if nobody owns the topic, the client does from now on.
@@ -250,6 +258,7 @@ impl Ledger {
             epoch: self.epoch,
             ends_at,
             taken: false,
+            refused: false,
             place: self.by_topic[topic].len(),
         });
         self.by_topic[topic].push(index);
@@ -257,20 +266,20 @@ impl Ledger {
         index
     }
 
-    /// Records that a shard has read what a client sent up to `heard`, and, if `taken`, takes it up to the first message of a
-    /// topic that it does not take.
+    /// Records that a shard has read what a client sent up to `heard`, and has gone on with it up to `done`: of that it takes the
+    /// messages of these topics.
     pub(crate) fn read(
         &mut self,
         publisher: usize,
-        heard: u64,
-        mut taken: bool,
+        (heard, done): (u64, u64),
         takes: impl Fn(usize) -> bool,
     ) {
         while let Some(index) = self.unread[publisher].front()
             && self.messages[*index].ends_at <= heard
         {
-            taken = taken && takes(self.messages[*index].topic);
-            self.messages[*index].taken = taken;
+            let message = &mut self.messages[*index];
+            message.taken = message.ends_at <= done && takes(message.topic);
+            message.refused = message.ends_at <= done && !message.taken;
             self.unread[publisher].pop_front();
         }
     }
@@ -281,25 +290,46 @@ impl Ledger {
         of.get(usize::try_from(sequence).ok()?.checked_sub(1)?).copied()
     }
 
-    /// True if some rules may have ended that session.
+    /// True if some rules may have ended that session for what it does.
     pub(crate) fn may_be_refused(&self, client: usize, rules: &RuleBook) -> bool {
         let book = &self.sessions[client];
-        match book.part {
+        let refuses = |s: &Subscribed| may_refuse(rules, book.who, s);
+        match book.who.part {
             Part::Stranger => false,
-            Part::Publisher => {
-                let mut own = self.messages.iter().filter(|message| message.publisher == client);
-                own.any(|message| rules.may_have_refused_message(message.topic, message.said_at))
-            }
-            Part::Subscriber => {
-                book.subscribed.iter().any(|s| rules.may_have_refused_filter(&s.filter, (s.asked_at, s.over)))
-            }
+            Part::Publisher => (0..TOPICS.len()).any(|topic| self.may_be_refused_topic(client, topic, rules)),
+            Part::Subscriber => book.subscribed.iter().any(refuses),
         }
     }
 
-    /// True if everything that a client sent up to there has been taken.
+    /// True if some rules may have refused a message of that topic from a client.
+    pub(crate) fn may_be_refused_topic(&self, client: usize, topic: usize, rules: &RuleBook) -> bool {
+        let who = self.sessions[client].who;
+        let mut own = self.by_topic[topic].iter().map(|index| &self.messages[*index]);
+        own.any(|m| m.publisher == client && rules.may_have_refused_message(who, topic, m.said_at))
+    }
+
+    /// True if some rules may have refused that subscription.
+    pub(crate) fn may_be_refused_subscription(&self, client: usize, at: usize, rules: &RuleBook) -> bool {
+        let book = &self.sessions[client];
+        may_refuse(rules, book.who, &book.subscribed[at])
+    }
+
+    /// True if some rules may have ended that session for who it is.
+    pub(crate) fn may_be_unknown(&self, client: usize, rules: &RuleBook) -> bool {
+        let book = &self.sessions[client];
+        rules.may_have_ended(book.who, book.since)
+    }
+
+    /// True if everything that a client sent up to there has been taken, or refused.
     pub(crate) fn is_taken(&self, publisher: usize, up_to: u64) -> bool {
         let said = self.by_publisher[publisher].iter().map(|index| &self.messages[*index]);
-        said.take_while(|message| message.ends_at <= up_to).all(|message| message.taken)
+        said.take_while(|message| message.ends_at <= up_to).all(|message| message.taken || message.refused)
+    }
+
+    /// The number of messages of a topic that were taken, from that place and before that other one.
+    pub(crate) fn taken_between(&self, topic: usize, from: usize, to: usize) -> u64 {
+        let between = self.by_topic[topic].get(from..to).unwrap_or_default();
+        between.iter().filter(|index| self.messages[**index].taken).count() as u64
     }
 
     /// A client asks for a filter.
@@ -353,7 +383,7 @@ impl Ledger {
         }
     }
 
-    /// A subscription is known to be gone.
+    /// A subscription is known to be gone, or never to be in force.
     pub(crate) fn gone(&mut self, client: usize, at: usize) {
         self.sessions[client].subscribed[at].over = Some(self.step);
     }

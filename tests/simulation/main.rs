@@ -141,8 +141,10 @@ fn a_hole_in_a_stream_that_has_just_been_joined_is_caught() {
 #[test]
 fn a_shard_that_does_not_follow_new_rules_is_caught() {
     // Messages that it should not have taken are nobody's, nor is anybody to miss them; those that only the rules before
-    // forbid it does not take.
-    is_caught(Fault::IgnoreRules, &[Kind::Forbidden, Kind::Unasked, Kind::Overtold, Kind::Lost]);
+    // forbid it does not take, nor does it let in those that were no users then.
+    let kinds =
+        [Kind::Forbidden, Kind::Unasked, Kind::Overtold, Kind::Lost, Kind::WrongClose, Kind::WrongRefusal];
+    is_caught(Fault::IgnoreRules, &kinds);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use corecast::{ErrorCode, OverflowPolicy};
 use crate::client::{Arrived, Incoming};
 use crate::ledger::{Follow, Ledger, Request};
 use crate::plan::{Plan, TOPICS, TOPICS_OWNED};
-use crate::rules::{Part, RuleBook};
+use crate::rules::RuleBook;
 use crate::violation::{Checked, Kind, Violation, ensure};
 
 /// The wire's reason of a gap that an egress queue made.
@@ -31,6 +31,8 @@ pub(crate) struct Oracle {
     pub(crate) notices: u64,
     /// Topics that a client has joined while messages came, so that the next of them told its place.
     pub(crate) joined: u64,
+    /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
+    pub(crate) refused: u64,
 }
 
 impl Oracle {
@@ -47,7 +49,9 @@ impl Oracle {
             Incoming::Message(arrived) => self.message(client, arrived),
             Incoming::Gap { topic, missed, reason } => self.gap(client, topic, *missed, *reason),
             Incoming::Done(request) => self.done(client, *request),
-            Incoming::Error { request, code } => self.closed(client, *request, *code),
+            Incoming::Error { request: 0, code } => self.closed(client, *code),
+            Incoming::Error { request, code } => self.refused(client, *request, *code),
+            Incoming::Refused(topic) => self.refused_topic(client, topic),
             Incoming::Count { request, count } => match book.watches.get_mut(request) {
                 Some(watch) => {
                     let news = watch.told.replace(*count) != Some(*count);
@@ -78,6 +82,10 @@ impl Oracle {
         if !as_said {
             return wrong(Kind::Corrupted, "has changed on the way");
         }
+        let missing = match self.ledger.sessions[client].topics[message.topic].follow {
+            Follow::From(next) => self.ledger.taken_between(message.topic, next, message.place),
+            _ => 0,
+        };
         let book = &mut self.ledger.sessions[client];
         if !book.may_get(message) {
             return wrong(Kind::Unasked, if message.taken { "was not asked for" } else { "was not taken" });
@@ -101,10 +109,9 @@ impl Oracle {
             topic.follow = if tells_early { Follow::Sums } else { Follow::From(message.place + 1) };
             topic.told_since_last = 0;
             self.joined += u64::from(!tells_early);
-        } else if let Follow::From(next) = topic.follow
+        } else if let Follow::From(_) = topic.follow
             && message.topic < TOPICS_OWNED
         {
-            let missing = message.place.saturating_sub(next) as u64;
             let told = topic.told_since_last;
             // `latest` may tell at the front of the queue what is missing further back, so early, never late.
             let is_told = match policy {
@@ -156,14 +163,43 @@ impl Oracle {
         Ok(())
     }
 
-    fn closed(&mut self, client: usize, request: u32, code: ErrorCode) -> Checked {
-        let is_refused = code == ErrorCode::NotPermitted && self.ledger.may_be_refused(client, &self.rules);
+    /// A request is refused, and the session goes on.
+    fn refused(&mut self, client: usize, request: u32, code: ErrorCode) -> Checked {
+        let asked = self.ledger.sessions[client].requests.remove(&request);
+        let may_be = match asked {
+            Some(Request::Subscribe(at)) if code == ErrorCode::NotPermitted => {
+                let may_be = self.ledger.may_be_refused_subscription(client, at, &self.rules);
+                self.ledger.gone(client, at);
+                may_be
+            }
+            _ => false,
+        };
+        self.refused += 1;
+        ensure(may_be, Kind::WrongRefusal, || format!("client {client}: {code} ({request})"))
+    }
+
+    /// Messages of a topic are refused, and the session goes on.
+    fn refused_topic(&mut self, client: usize, topic: &[u8]) -> Checked {
+        let known = TOPICS.iter().position(|there| there.as_bytes() == topic);
+        let may_be = known.is_some_and(|topic| self.ledger.may_be_refused_topic(client, topic, &self.rules));
+        self.refused += 1;
+        ensure(may_be, Kind::WrongRefusal, || {
+            format!("client {client}: messages on {}", String::from_utf8_lossy(topic))
+        })
+    }
+
+    fn closed(&mut self, client: usize, code: ErrorCode) -> Checked {
+        let is_refused = match code {
+            ErrorCode::NotPermitted => self.ledger.may_be_refused(client, &self.rules),
+            ErrorCode::Unauthenticated => self.ledger.may_be_unknown(client, &self.rules),
+            _ => false,
+        };
         let book = &mut self.ledger.sessions[client];
         let meant = book.expects == Some(code)
             || is_refused
             || (self.draining && code == ErrorCode::ShuttingDown)
             || (book.policy == Some(OverflowPolicy::Disconnect) && code == ErrorCode::SlowSubscriber);
-        ensure(request == 0 && meant, Kind::WrongClose, || format!("client {client}: {code} ({request})"))?;
+        ensure(meant, Kind::WrongClose, || format!("client {client}: {code}"))?;
         book.closed = Some(code);
         Ok(())
     }
@@ -192,8 +228,8 @@ impl Oracle {
             }
         }
         for message in self.ledger.messages.iter().filter(|message| message.taken) {
-            let is_judged = self.ledger.sessions[message.publisher].part == Part::Publisher;
-            let is_forbidden = is_judged && self.rules.forbid_message(message.topic, message.said_at);
+            let who = self.ledger.sessions[message.publisher].who;
+            let is_forbidden = self.rules.forbid_message(who, message.topic, message.said_at);
             ensure(!is_forbidden, Kind::Forbidden, || {
                 format!("client {} publishes on {}", message.publisher, TOPICS[message.topic])
             })?;

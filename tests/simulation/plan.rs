@@ -64,8 +64,10 @@ pub(crate) struct Plan {
     /// True if publishers send gaps of their own, so that more is reported missing than was dropped.
     pub(crate) tells_gaps: bool,
     /// The number, of 1,000 steps, that change the rules of what clients may do, unless it is calm: whoever does what the
-    /// rules forbid is thrown out.
+    /// rules forbid is refused, or thrown out.
     pub(crate) rule_changes: u32,
+    /// The rules are a file of users.
+    pub(crate) has_users: bool,
     /// The number, of 1,000 steps, that begin to move sessions from one shard to another.
     pub(crate) moves: u32,
     /// It ends with a drain, not with everybody leaving.
@@ -113,6 +115,7 @@ impl Plan {
             calm: rng.bool(),
             tells_gaps: rng.u8(0..4) == 0,
             rule_changes: [0, 2, 10][rules.usize(..3)],
+            has_users: rules.bool(),
             moves: [0, 5, 50][moves.usize(..3)],
             drains: rng.bool(),
         }

@@ -7,12 +7,16 @@ use std::convert::Infallible;
 use corecast::internals::broker::ingest;
 use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{Neighbour, SessionId, ShardId};
-use corecast::internals::limits::{FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN};
+use corecast::internals::limits::{
+    FLUSH_SESSIONS_PER_TURN, LINK_ITEMS_PER_TURN, STRIKES_MAX, STRIKES_PERIOD,
+};
 use corecast::internals::shard::{Moving, Parting, Phase, Shard, Visit};
 use corecast::internals::telemetry::CloseReason;
 use corecast::internals::wire::{Reader, Slab, Span};
+use corecast_executors::MonotonicNs;
 
 use crate::fault::Fault;
+use crate::plan::TOPICS;
 use crate::world::World;
 
 /// One shard and what its executor holds for it.
@@ -49,6 +53,7 @@ pub(crate) struct Connection {
     reader: Reader,
     /// Bytes of the client that were read.
     pub(crate) heard: u64,
+    strikes: Strikes,
     /// A flush waits for the kernel to take more.
     pub(crate) flush_waits: bool,
     /// Its session has left its shard and is on its way to this one: nothing is read or sent.
@@ -61,6 +66,24 @@ pub(crate) struct Connection {
     pub(crate) has_ended: bool,
 }
 
+/// The stretches of messages that a client has published without a right, within a second.
+#[derive(Default)]
+struct Strikes {
+    count: u32,
+    since: MonotonicNs,
+}
+
+impl Strikes {
+    /// One more. `false`: it is one too many.
+    fn add(&mut self, now: MonotonicNs) -> bool {
+        if self.count == 0 || now.saturating_since(self.since) >= STRIKES_PERIOD {
+            *self = Strikes { count: 0, since: now };
+        }
+        self.count += 1;
+        self.count < STRIKES_MAX
+    }
+}
+
 impl Connection {
     pub(crate) fn new(shard: usize, session: SessionId) -> Self {
         Connection {
@@ -68,6 +91,7 @@ impl Connection {
             session,
             reader: Reader::default(),
             heard: 0,
+            strikes: Strikes::default(),
             flush_waits: false,
             moves: false,
             is_shut: false,
@@ -114,11 +138,35 @@ impl World {
         while host.shard.sessions().is_behind(id) {
             host.shard.go_on(id);
         }
-        let (taken, shard) = (listens && !host.draining, connection.shard);
-        let part = self.oracle.ledger.sessions[client].part;
-        let takes = |topic| self.oracle.rules.takes(shard, part, topic);
-        self.oracle.ledger.read(client, connection.heard, taken, takes);
+        let (shard, heard) = (connection.shard, connection.heard);
+        let is_taken = listens && !host.draining;
+        let done = if is_taken { self.done_of_read(client) } else { 0 };
+        let who = self.oracle.ledger.sessions[client].who;
+        let takes = |topic| self.oracle.rules.takes(shard, who, topic);
+        self.oracle.ledger.read(client, (heard, done), takes);
         true
+    }
+
+    /// The end of what a shard goes on with of a client's last read: all of it, unless the client has published too often what it
+    /// may not.
+    fn done_of_read(&mut self, client: usize) -> u64 {
+        let Connection { shard, heard, strikes, .. } = &mut self.connections[client];
+        let said = &mut self.clients[client];
+        let who = self.oracle.ledger.sessions[client].who;
+        let (mut done, mut last) = (0, None);
+        while said.unread.front().is_some_and(|(end, _)| *end <= *heard)
+            && let Some((end, topic)) = said.unread.pop_front()
+        {
+            let known =
+                topic.as_ref().and_then(|topic| TOPICS.iter().position(|there| there.as_bytes() == topic));
+            let is_refused = known.is_some_and(|topic| !self.oracle.rules.takes(*shard, who, topic));
+            // A stretch of one topic is refused at once.
+            if is_refused && topic != last && !(said.takes_refusals() && strikes.add(self.now)) {
+                return done;
+            }
+            (done, last) = (end, topic);
+        }
+        *heard
     }
 
     /// The connection is gone: its pump tells the shard.
@@ -159,6 +207,8 @@ impl World {
         self.by_session.remove(&(shard, id));
         (connection.shard, connection.session) = (usize::from(to.0), place);
         (connection.moves, connection.flush_waits) = (true, false);
+        // They do not go along.
+        connection.strikes = Strikes::default();
         true
     }
 

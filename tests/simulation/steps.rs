@@ -198,17 +198,18 @@ impl World {
     /// Accepts a connection that has sent nothing yet.
     pub(crate) fn accept(&mut self, part: Part) -> Option<usize> {
         let shard = self.any_shard();
-        let Some(session) = self.hosts[shard].shard.on_open(Door::Native, part.identity()) else {
+        let (who, identity, token) = self.oracle.rules.introduce(part, &mut self.rules_rng);
+        let Some(session) = self.hosts[shard].shard.on_open(Door::Native, identity) else {
             assert!(self.hosts[shard].draining, "only a shard that stops takes nobody");
             return None;
         };
         let client = self.clients.len();
         // Peers of version 1 stand beside those that take runs.
-        let features = [Features::NONE, Features::RUNS][self.rng.usize(..2)];
-        self.clients.push(Client::offering(features));
+        let features = [Features::NONE, Features::OURS][self.rng.usize(..2)];
+        self.clients.push(Client::offering(features).showing(token));
         self.connections.push(Connection::new(shard, session));
         self.by_session.insert((shard, session), client);
-        self.oracle.ledger.open(part);
+        self.oracle.ledger.open(who);
         Some(client)
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     NotNewest,
     /// A session was ended that nobody meant to end, or with the wrong words.
     WrongClose,
+    /// Something was refused that no rules forbid.
+    WrongRefusal,
     /// A request has no answer though all is at rest.
     Unanswered,
     /// A flush was answered before all before it was taken.

@@ -57,6 +57,8 @@ pub(crate) struct Summary {
     drops: Vec<(&'static str, u64)>,
     gaps_told: u64,
     joined: u64,
+    /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
+    refused: u64,
     held: u64,
     /// Sessions that have moved to another shard.
     moved: u64,
@@ -66,10 +68,12 @@ pub(crate) struct Summary {
 
 impl World {
     /// The world of a plan, before anybody has come.
-    pub(crate) fn new(plan: Plan, fault: Option<Fault>) -> World {
+    pub(crate) fn new(mut plan: Plan, fault: Option<Fault>) -> World {
         let mut rng = fastrand::Rng::with_seed(plan.seed);
         let now = MonotonicNs(1);
         let shards = plan.config.shards;
+        let rules = RuleBook::of(shards, plan.has_users);
+        plan.config.permissions = rules.first();
         let host = |shard: usize| {
             let id = ShardId(u16::try_from(shard).expect("few shards"));
             Host::new(Shard::new(id, plan.config.clone(), now), shards)
@@ -86,7 +90,7 @@ impl World {
             connections: Vec::new(),
             clients: Vec::new(),
             by_session: HashMap::new(),
-            oracle: Oracle { rules: RuleBook::of(shards), ..Oracle::default() },
+            oracle: Oracle { rules, ..Oracle::default() },
             plan,
         }
     }
@@ -277,6 +281,7 @@ impl World {
             is("drops", sum(|c| c.drops.total()), self.oracle.told, exactly)?;
         }
         is("gaps told", sum(|c| c.gaps_told), self.oracle.notices, exactly)?;
+        is("refusals", sum(|c| c.refusals), self.oracle.refused, exactly)?;
         let drops = DropReason::ALL.iter().map(|r| (r.label(), all().map(|c| c.drops[*r]).sum()));
         let reasons = [CloseReason::PeerClosed, CloseReason::IoError].into_iter();
         let reasons = reasons.chain(corecast::ErrorCode::ALL.iter().map(|code| CloseReason::Code(*code)));
@@ -289,6 +294,7 @@ impl World {
             drops: drops.collect(),
             gaps_told: self.oracle.notices,
             joined: self.oracle.joined,
+            refused: self.oracle.refused,
             held: sum(|c| c.link_held),
             moved: self.moved,
             closes: closes.collect(),
@@ -315,6 +321,7 @@ impl Summary {
         add_each(&mut self.drops, &other.drops);
         self.gaps_told += other.gaps_told;
         self.joined += other.joined;
+        self.refused += other.refused;
         self.held += other.held;
         self.moved += other.moved;
         add_each(&mut self.closes, &other.closes);
@@ -326,9 +333,11 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
-        assert!(self.joined > 1_000 && self.moved > 1_000, "{self:?}");
+        assert!(self.joined > 1_000 && self.moved > 1_000 && self.refused > 100, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
-        let refused = self.closes.iter().find(|(label, _)| *label == "not_permitted");
-        assert!(refused.is_some_and(|(_, count)| *count > 1_000), "{self:?}");
+        for code in ["not_permitted", "unauthenticated"] {
+            let ended = self.closes.iter().find(|(label, _)| *label == code);
+            assert!(ended.is_some_and(|(_, count)| *count > 500), "{self:?}");
+        }
     }
 }
