@@ -78,6 +78,29 @@ fn new_rules_end_what_they_forbid_and_nothing_else() {
 }
 
 #[test]
+fn new_rules_take_from_a_shared_session_what_they_forbid_and_nothing_else() {
+    let _watchdog = watchdog::watch("new_rules_take_from_a_shared_session_what_they_forbid_and_nothing_else");
+    let broker = start(BrokerConfig::default());
+    let shared = || ClientConfig::new(broker.endpoints()[0].clone());
+    let subscriber = |filters: &[&str]| {
+        let filters: Vec<Filter> = filters.iter().map(|text| filter(text)).collect();
+        Subscriber::with_config(shared(), &filters).expect("a subscriber")
+    };
+    let (mut a, mut b, mut both) = (subscriber(&["a"]), subscriber(&["b"]), subscriber(&["a", "b"]));
+    let mut publisher = Publisher::with_config(shared()).expect("a publisher");
+    publisher.publish("b", b"before").expect("it is taken");
+    assert_eq!((next(&mut b), next(&mut both)), (b"before".to_vec(), b"before".to_vec()));
+    let may_hear_a = Rights::all().subscribe([filter("a")]);
+    broker.set_permissions(Permissions::all().local(may_hear_a)).expect("it runs");
+    for lost in [&mut b, &mut both] {
+        let error = lost.recv_timeout(PATIENCE).expect_err("it may no longer");
+        assert_refused(error, "no longer subscribe to `b`");
+    }
+    publisher.publish("a", b"after").expect("it is taken");
+    assert_eq!(next(&mut a), b"after");
+}
+
+#[test]
 fn a_broker_may_begin_with_rules() {
     let _watchdog = watchdog::watch("a_broker_may_begin_with_rules");
     // From here every peer is on the same host: nothing is taken from those.

@@ -138,9 +138,9 @@ impl Broker {
         &self.control
     }
 
-    /// Changes the rules of what peers may do, and returns when every shard follows them. A session that goes on with something
-    /// that it may no longer do ends with [`NotPermitted`](crate::ErrorCode::NotPermitted), and the error says what that is; what
-    /// still waits for it is dropped. A publisher is told at its next message that it may not publish. A direct publisher
+    /// Changes the rules of what peers may do, and returns when every shard follows them. A subscriber
+    /// that may no longer have one of its filters ends with [`NotPermitted`](crate::ErrorCode::NotPermitted), behind the messages that
+    /// were queued for it. A ZeroMQ socket, or a client of version 1, ends with its session. A publisher is told at its next message that it may not publish. A direct publisher
     /// leaves the registry, though streams that its subscribers have of it go on. All others notice nothing.
     ///
     /// # Errors

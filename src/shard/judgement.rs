@@ -2,14 +2,15 @@
 //! turns. Owned by a shard.
 
 use super::base::Base;
-use super::publishers::{Publishers, Served};
+use super::publishers::Publishers;
 use super::renewals;
 use super::session_state::{Phase, SessionState};
 use super::tickets::TicketNews;
 use super::watches::Watches;
 use crate::auth::{Action, LoginRefusal, VERDICT_STEPS, Verdict};
 use crate::error::ErrorCode;
-use crate::ids::{PublisherId, SessionId};
+use crate::ids::{PublisherId, RequestId, SessionId};
+use crate::registry::RegistryChange;
 use crate::topic::Filter;
 
 /// The progress of a judgement by the rules in force. New sessions, and new requests, are judged by them anyway.
@@ -34,22 +35,23 @@ enum Next {
 /// The part of a session that was judged in the turns before.
 struct Judged {
     session: SessionId,
-    /// The last filter.
-    up_to: (Held, Filter),
+    up_to: Held,
 }
 
-/// The purpose for which a session has a filter.
-#[derive(Clone, Copy)]
-enum Held {
-    Subscription,
-    PublisherWatch,
+/// A filter that a session has, and the purpose for which it has it.
+#[derive(Clone)]
+pub(super) enum Held {
+    Subscription(Filter),
+    /// A watch of direct publishers.
+    Watch(RequestId, Filter),
 }
 
 impl Held {
-    fn action(self, filter: &Filter) -> Action<'_> {
+    /// The action that goes on for as long as it is held.
+    pub(super) fn action(&self) -> Action<'_> {
         match self {
-            Held::Subscription => Action::Subscribe(filter),
-            Held::PublisherWatch => Action::WatchPublishers(filter),
+            Held::Subscription(filter) => Action::Subscribe(filter),
+            Held::Watch(_, filter) => Action::WatchPublishers(filter),
         }
     }
 }
@@ -62,8 +64,19 @@ enum Outcome {
     Unfinished(Judged),
     /// It goes on with something that it may not, in words.
     Refused(String),
+    /// The same, but it goes on without that. Up to here it is judged, if it is.
+    Revoked(Held, Option<Judged>),
     /// Its user is no user any more.
     Unknown(LoginRefusal),
+}
+
+/// The consequence of a verdict.
+pub(super) enum Consequence {
+    Nothing,
+    /// A registration was taken back: the registry has changed.
+    Registry(RegistryChange),
+    /// A session loses this, and goes on.
+    Loss(SessionId, Held),
 }
 
 impl Judgement {
@@ -80,36 +93,42 @@ impl Judgement {
     }
 
     /// Judges one session, as far as the turn has work left for it, or one registration. A session that goes on with something
-    /// that it may not is ended; a registration is taken back, and that change of the registry is returned.
+    /// that it may not loses that, or is ended; a registration is taken back.
     pub(super) fn go_on(
         &mut self,
         base: &mut Base,
         watches: &Watches,
         publishers: &mut Publishers,
-    ) -> Served {
+    ) -> Consequence {
         base.turn.spend(1);
         match std::mem::take(&mut self.next) {
             Next::Session(slot, _) if slot >= base.sessions.slots() => self.next = Next::Registration(None),
             Next::Session(slot, judged) => {
                 self.next = Next::Session(slot + 1, None);
-                let id = base.sessions.in_slot(slot)?;
+                let Some(id) = base.sessions.in_slot(slot) else { return Consequence::Nothing };
                 match judge(base, watches, id, judged.filter(|judged| judged.session == id)) {
                     Outcome::Permitted => renewals::on_judged(base, id, self.tickets),
                     Outcome::Unfinished(judged) => self.next = Next::Session(slot, Some(judged)),
                     Outcome::Refused(text) => base.end(id, ErrorCode::NotPermitted, &text),
+                    Outcome::Revoked(held, judged) => {
+                        self.next = Next::Session(slot, judged);
+                        return Consequence::Loss(id, held);
+                    }
                     Outcome::Unknown(refusal) => {
                         base.end(id, ErrorCode::Unauthenticated, &refusal.to_string());
                     }
                 }
             }
             Next::Registration(behind) => {
-                let (publisher, change) = publishers.judge_next(base, behind)?;
+                let Some((publisher, change)) = publishers.judge_next(base, behind) else {
+                    return Consequence::Nothing;
+                };
                 self.next = Next::Registration(Some(publisher));
-                return change;
+                return change.map_or(Consequence::Nothing, Consequence::Registry);
             }
             Next::Nothing => {}
         }
-        None
+        Consequence::Nothing
     }
 }
 
@@ -129,49 +148,51 @@ fn judge(base: &mut Base, watches: &Watches, id: SessionId, judged: Option<Judge
         }
     }
     let session = &*session;
+    let is_refused = |action: Action<'_>| permissions.permit(&session.identity, action) == Verdict::Refused;
     let refused = |action: Action<'_>| {
-        let verdict = permissions.permit(&session.identity, action);
-        let refusal =
-            || format!("you may no longer {action}; {}", permissions.allowed(&session.identity, action));
-        (verdict == Verdict::Refused).then(|| Outcome::Refused(refusal()))
+        let allowed = permissions.allowed(&session.identity, action);
+        Outcome::Refused(format!("you may no longer {action}; {allowed}"))
     };
     if judged.is_none() && session.watches > 0 {
         // They are few.
         for topic in watches.topics_of(id) {
             turn.spend(VERDICT_STEPS);
-            if let Some(refused) = refused(Action::WatchSubscribers(topic)) {
-                return refused;
+            let action = Action::WatchSubscribers(topic);
+            if is_refused(action) {
+                return refused(action);
             }
         }
     }
-    for (held, filter) in filters_behind(session, judged.as_ref().map(|judged| &judged.up_to)) {
+    let mut up_to = judged.map(|judged| judged.up_to);
+    for held in held_behind(session, up_to.as_ref()) {
         turn.spend(VERDICT_STEPS);
-        if let Some(refused) = refused(held.action(filter)) {
-            return refused;
+        if is_refused(held.action()) {
+            let judged = up_to.map(|up_to| Judged { session: id, up_to });
+            return match session.kind.takes_refusals() {
+                true => Outcome::Revoked(held, judged),
+                false => refused(held.action()),
+            };
         }
         if turn.is_over() {
-            return Outcome::Unfinished(Judged { session: id, up_to: (held, filter.clone()) });
+            return Outcome::Unfinished(Judged { session: id, up_to: held });
         }
+        up_to = Some(held);
     }
     Outcome::Permitted
 }
 
-/// The filters of a session in the order in which they are judged, behind that one.
-fn filters_behind<'a>(
-    session: &'a SessionState,
-    behind: Option<&(Held, Filter)>,
-) -> impl Iterator<Item = (Held, &'a Filter)> + use<'a> {
-    let (subscribed, watched) = match behind {
-        None => (Some(session.subscriptions.filters().keys_behind(None)), None),
-        Some((Held::Subscription, filter)) => {
-            (Some(session.subscriptions.filters().keys_behind(Some(filter))), None)
-        }
-        Some((Held::PublisherWatch, filter)) => (None, Some(filter)),
+/// All that a session holds, in the order in which it is judged, behind that.
+fn held_behind<'a>(session: &'a SessionState, behind: Option<&Held>) -> impl Iterator<Item = Held> + use<'a> {
+    let filters = session.subscriptions.filters();
+    let (filters, watches) = match behind {
+        None => (Some(filters.keys_behind(None)), None),
+        Some(Held::Subscription(filter)) => (Some(filters.keys_behind(Some(filter))), None),
+        Some(Held::Watch(request, _)) => (None, Some(*request)),
     };
-    let subscribed = subscribed.into_iter().flatten().map(|filter| (Held::Subscription, filter));
-    let watched = session.news.as_ref().map(|news| news.filters_behind(watched));
-    let watched = watched.into_iter().flatten().map(|filter| (Held::PublisherWatch, filter));
-    subscribed.chain(watched)
+    let subscribed = filters.into_iter().flatten().cloned().map(Held::Subscription);
+    let watched = session.news.as_ref().map(|news| news.watches_behind(watches));
+    let watched = watched.into_iter().flatten();
+    subscribed.chain(watched.map(|(request, filter)| Held::Watch(request, filter.clone())))
 }
 
 #[cfg(test)]
@@ -179,6 +200,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::config::ShardConfig;
+    use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe};
     use super::super::session_state::Phase;
     use crate::auth::{Identity, Permissions, Rights};
@@ -186,7 +208,7 @@ mod tests {
     use crate::ids::SessionId;
     use crate::registry::{Mode, ModeRules};
     use crate::topic::Filter;
-    use crate::wire::Frame;
+    use crate::wire::{Features, Frame};
 
     fn filters(texts: &[&str]) -> Vec<Filter> {
         texts.iter().map(|text| Filter::parse(text).expect("a filter")).collect()
@@ -238,6 +260,34 @@ mod tests {
         assert_eq!(rig.hears(0, both), "not_permitted", "it has not read what waited");
         assert_eq!(rig.hears(0, allowed), "a=1 a=3");
         assert_eq!(rig.hears(0, local), "a=1 b=2 a=3 b=4");
+    }
+
+    #[test]
+    fn a_session_that_takes_refusals_loses_what_is_not_permitted_and_goes_on_with_the_rest() {
+        let mut rig = direct(2);
+        let address = "192.0.2.1:1".parse().expect("an address");
+        let id =
+            rig.shards[0].on_open(Door::Native, Identity::Anonymous(Some(address))).expect("there is room");
+        rig.shards[0].on_greeting(id, Ok(Features::OURS));
+        let hello = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
+        let watch = |filter, request| Frame::WatchPublishers { filter, request, kind: 1 };
+        let other = |filter| Frame::Subscribe { filter, request: 3, subscriber: 2, kind: 1 };
+        rig.say(
+            0,
+            id,
+            &[hello, subscribe("a", 1), subscribe("b", 2), other(b"b"), watch(b"a", 4), watch(b"b", 5)],
+        );
+        rig.travel();
+        rig.take(0, id);
+        let publisher = rig.open(1, OverflowPolicy::DropOldest);
+        rig.say(1, publisher, &[message("a", 1), message("b", 2)]);
+        rig.travel();
+        follow(&mut rig, &only(&["a"]));
+        rig.say(1, publisher, &[message("a", 3), message("b", 4)]);
+        rig.travel();
+        assert_eq!(rig.hears(0, id), "a=1 b=2 ~b.1 ~b.2 not_permitted a=3", "what was queued before comes");
+        assert_eq!(rig.shards[0].sessions().phase(id), Some(Phase::Open));
+        assert_eq!(rig.shards[0].counters().subscriptions, 1);
     }
 
     #[test]

@@ -37,7 +37,7 @@
 //! | `tickets` | tickets to direct publishers, which a broker with users gives |
 //! | `renewals` | no state: tickets, and the word on them, to sessions |
 //! | `shown_tickets` | no state: tickets that are shown to this direct publisher |
-//! | `judgement` | what sessions and direct publishers go on with, while it is judged by new rules |
+//! | `judgement`, `revocation` | what sessions and direct publishers go on with, while it is judged by new rules; what sessions lose by them |
 //! | `moves`, `balance` | sessions that move from one shard to another, and when; in `run_delay`, whether this shard gets its core |
 //! | `publish` | HOT, no state: one batch to all that want it |
 //! | `zmtp` | no state: the words of ZeroMQ sockets |
@@ -94,6 +94,7 @@ mod relay_peer;
 mod relays;
 mod renewals;
 mod rest;
+mod revocation;
 #[cfg(test)]
 mod rig;
 mod run_delay;

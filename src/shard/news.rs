@@ -98,13 +98,13 @@ impl News {
         Some(self.unwatch(request))
     }
 
-    /// The filters that are watched behind this one, or all of them, in order.
-    pub(super) fn filters_behind<'a>(
-        &'a self,
-        behind: Option<&Filter>,
-    ) -> impl Iterator<Item = &'a Filter> + use<'a> {
+    /// The watches behind this one, or all of them, in order.
+    pub(super) fn watches_behind(
+        &self,
+        behind: Option<RequestId>,
+    ) -> impl Iterator<Item = (RequestId, &Filter)> {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-        self.filters.range((from, Bound::Unbounded)).map(|(filter, _)| filter)
+        self.watches.range((from, Bound::Unbounded)).map(|(request, filter)| (*request, filter))
     }
 
     /// True if the session has heard of a publisher, or is about to.

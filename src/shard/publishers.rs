@@ -155,12 +155,7 @@ impl Publishers {
                     self.watch(base, id, filter, RequestId(request));
                 }
             }
-            Frame::UnwatchPublishers { request } => {
-                let news = base.sessions.get_mut(id).and_then(|session| session.news.as_mut());
-                if let Some(filter) = news.and_then(|news| news.unwatch(RequestId(request))) {
-                    self.filters.remove(&filter, id);
-                }
-            }
+            Frame::UnwatchPublishers { request } => self.unwatch(base, id, RequestId(request)),
             _ => return None,
         }
         Some(None)
@@ -204,6 +199,14 @@ impl Publishers {
         }
         self.watching.insert(id);
         self.tell_news(base, id);
+    }
+
+    /// Ends a watch of a session.
+    pub(super) fn unwatch(&mut self, base: &mut Base, id: SessionId, request: RequestId) {
+        let news = base.sessions.get_mut(id).and_then(|session| session.news.as_mut());
+        if let Some(filter) = news.and_then(|news| news.unwatch(request)) {
+            self.filters.remove(&filter, id);
+        }
     }
 
     /// Tells a session what is news to it, as far as it has read what was said before.

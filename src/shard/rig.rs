@@ -150,7 +150,8 @@ impl Rig {
 
     /// Reads everything that a client is sent, as text. `a=1` is the message 1 of the topic `a`, `a-2` a gap of two, `!3`
     /// an answer to request 3, `3:4` the count four for it. `+1.2` is the publisher 1 in its epoch 2 that is there,
-    /// `-1.2` one that has left, `x1.2` one whose lease has run out. Nothing stands for tickets.
+    /// `-1.2` one that has left, `x1.2` one whose lease has run out. `~a.1` is the lost subscription of subscriber 1. Nothing
+    /// stands for tickets.
     pub(super) fn hears(&mut self, shard: usize, id: SessionId) -> String {
         let taken = Bytes::from(self.take(shard, id));
         self.audit();
@@ -169,6 +170,9 @@ impl Rig {
             Frame::PublisherUp { publisher, epoch, .. } => format!("+{publisher}.{epoch}"),
             Frame::PublisherDown { publisher, epoch, reason } => {
                 format!("{}{publisher}.{epoch}", if reason == 1 { '-' } else { 'x' })
+            }
+            Frame::Unsubscribe { filter, subscriber, .. } => {
+                format!("~{}.{subscriber}", String::from_utf8_lossy(filter))
             }
             Frame::PublishRefused { topic, .. } => format!("?{}", String::from_utf8_lossy(topic)),
             Frame::Error { code, .. } => ErrorCode::from_number(code).to_string(),

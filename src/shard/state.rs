@@ -14,7 +14,7 @@ use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
 use super::joins::Joins;
-use super::judgement::Judgement;
+use super::judgement::{Consequence, Judgement};
 use super::kind::Kind;
 use super::links::Links;
 use super::membership::Membership;
@@ -23,6 +23,7 @@ use super::origin::Origin;
 use super::outbox::Outbox;
 use super::publishers::Publishers;
 use super::relay_peer::RelayPeer;
+use super::revocation::Revocation;
 use super::session_state::{Phase, SessionState};
 use super::session_table::SessionTable;
 use super::succession::Succession;
@@ -335,8 +336,20 @@ impl Shard {
         }
         while self.judgement.has_work() && !self.base.turn.is_over() {
             let base = &mut self.base;
-            if let Some(change) = self.judgement.go_on(base, &self.watches, &mut self.publishers) {
-                self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+            match self.judgement.go_on(base, &self.watches, &mut self.publishers) {
+                Consequence::Nothing => {}
+                Consequence::Registry(change) => {
+                    self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
+                }
+                Consequence::Loss(id, held) => {
+                    let mut revocation = Revocation {
+                        membership: &mut self.membership,
+                        demand: &mut self.demand,
+                        watches: &mut self.watches,
+                        publishers: &mut self.publishers,
+                    };
+                    revocation.take_back(base, id, &held);
+                }
             }
             self.settle();
         }

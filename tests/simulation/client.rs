@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use corecast::internals::wire::greeting::{self, GREETING_BYTES, Greeting};
 use corecast::internals::wire::{CheckedFrame, Features, Frame, encode};
-use corecast::{ErrorCode, OverflowPolicy};
+use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::violation::{Checked, Kind, Violation};
 
@@ -37,6 +37,11 @@ pub(crate) enum Incoming {
     Count {
         request: u32,
         count: u32,
+    },
+    /// A subscription has ended.
+    Ended {
+        filter: Filter,
+        subscriber: u32,
     },
     /// Messages of this topic were not taken.
     Refused(Vec<u8>),
@@ -152,7 +157,8 @@ impl Client {
             if frame.messages() > 1 && !self.features.has(Features::RUNS) {
                 return Err(Violation::new(Kind::Corrupted, "a run for a client that takes none"));
             }
-            if matches!(frame, Frame::PublishRefused { .. }) && !self.takes_refusals() {
+            let is_refusal = matches!(frame, Frame::PublishRefused { .. } | Frame::Unsubscribe { .. });
+            if is_refusal && !self.takes_refusals() {
                 return Err(Violation::new(Kind::Corrupted, "a refusal for a client that takes none"));
             }
             self.shared += u64::from(frame.messages() > 1) * u64::from(frame.messages());
@@ -181,6 +187,11 @@ fn incoming(frame: &Frame<'_>) -> Checked<Incoming> {
         Frame::Error { request, code, .. } => Incoming::Error { request, code: ErrorCode::from_number(code) },
         Frame::SubscriberCount { request, count } => Incoming::Count { request, count },
         Frame::Pong { token } => Incoming::Pong(token),
+        Frame::Unsubscribe { filter, subscriber, kind, request: 0 } => {
+            let filter = Filter::from_wire(kind, filter);
+            let filter = filter.map_err(|error| Violation::new(Kind::Corrupted, error.to_string()))?;
+            Incoming::Ended { filter, subscriber }
+        }
         Frame::PublishRefused { topic, .. } => Incoming::Refused(topic.to_vec()),
         other => return Err(Violation::new(Kind::Corrupted, format!("a broker never sends {other:?}"))),
     })

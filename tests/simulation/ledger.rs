@@ -170,6 +170,11 @@ impl SessionBook {
         matches!(self.topics[message.topic].follow, Follow::From(_)) && !self.is_owed(message)
     }
 
+    /// The subscription of that filter and subscriber.
+    pub(crate) fn subscription(&self, filter: &Filter, subscriber: u32) -> Option<usize> {
+        self.subscribed.iter().position(|s| s.filter == *filter && s.subscriber == subscriber)
+    }
+
     fn matching(&self, topic: usize) -> impl Iterator<Item = &Subscribed> {
         self.subscribed.iter().filter(move |s| s.filter.matches(TOPICS[topic].as_bytes()))
     }
@@ -370,6 +375,10 @@ impl Ledger {
     /// A subscription is known to be in force.
     pub(crate) fn in_force(&mut self, client: usize, at: usize) {
         let book = &mut self.sessions[client];
+        if book.subscribed[at].over.is_some() {
+            // It was lost before the answer came.
+            return;
+        }
         book.subscribed[at].since = Some(self.step);
         let filter = book.subscribed[at].filter.clone();
         for (topic, topic_book) in book.topics.iter_mut().enumerate() {
@@ -381,6 +390,15 @@ impl Ledger {
                 };
             }
         }
+    }
+
+    /// A subscription is known to have been taken back by the broker: nobody knows before which messages.
+    pub(crate) fn lost(&mut self, client: usize, at: usize) {
+        self.gone(client, at);
+        let book = &mut self.sessions[client];
+        book.subscribed[at].since = None;
+        let filter = book.subscribed[at].filter.clone();
+        book.follow(&filter, |_| Follow::Sums);
     }
 
     /// A subscription is known to be gone, or never to be in force.

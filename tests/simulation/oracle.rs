@@ -1,7 +1,7 @@
 //! Owns the invariants. It sees what clients send and receive, and knows nothing of shards, groups or queues: only what
 //! a subscriber was promised.
 
-use corecast::{ErrorCode, OverflowPolicy};
+use corecast::{ErrorCode, Filter, OverflowPolicy};
 
 use crate::client::{Arrived, Incoming};
 use crate::ledger::{Follow, Ledger, Request};
@@ -33,6 +33,8 @@ pub(crate) struct Oracle {
     pub(crate) joined: u64,
     /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
     pub(crate) refused: u64,
+    /// Subscriptions of which clients were told that they have ended.
+    pub(crate) ended: u64,
 }
 
 impl Oracle {
@@ -51,6 +53,7 @@ impl Oracle {
             Incoming::Done(request) => self.done(client, *request),
             Incoming::Error { request: 0, code } => self.closed(client, *code),
             Incoming::Error { request, code } => self.refused(client, *request, *code),
+            Incoming::Ended { filter, subscriber } => self.subscription_ended(client, filter, *subscriber),
             Incoming::Refused(topic) => self.refused_topic(client, topic),
             Incoming::Count { request, count } => match book.watches.get_mut(request) {
                 Some(watch) => {
@@ -176,6 +179,17 @@ impl Oracle {
         };
         self.refused += 1;
         ensure(may_be, Kind::WrongRefusal, || format!("client {client}: {code} ({request})"))
+    }
+
+    /// A subscription has ended, and the session goes on.
+    fn subscription_ended(&mut self, client: usize, filter: &Filter, subscriber: u32) -> Checked {
+        let text = || format!("client {client}: {filter} of {subscriber}");
+        let known = self.ledger.sessions[client].subscription(filter, subscriber);
+        let Some(at) = known else { return Err(Violation::new(Kind::WrongRefusal, text())) };
+        let may_be = self.ledger.may_be_refused_subscription(client, at, &self.rules);
+        self.ledger.lost(client, at);
+        self.ended += 1;
+        ensure(may_be, Kind::WrongRefusal, text)
     }
 
     /// Messages of a topic are refused, and the session goes on.

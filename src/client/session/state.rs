@@ -371,6 +371,10 @@ impl State {
             Frame::SubscriberCount { request, count } => {
                 self.counts.on_count(RequestId(request), count);
             }
+            Frame::Unsubscribe { filter, subscriber, .. } => {
+                let text = format!("you may no longer subscribe to `{}`", printable(filter));
+                self.subscribers.on_refused(SubscriberId(subscriber), ErrorCode::NotPermitted, text);
+            }
             Frame::PublishRefused { topic, text, publisher, .. } => {
                 let (publisher, text) = (PublisherId(publisher), printable(text).to_string());
                 self.refused_topics.add(publisher, topic, text, self.hearing.last_heard());
@@ -444,13 +448,21 @@ impl State {
                 }
             }
             Some(Asked::Subscribe(id)) => self.subscribers.on_refused(id, code, text),
-            // Such a session is for this alone.
-            Some(Asked::Registry) => {
-                let text = format!("the broker refused: {text} ({code})");
-                self.fail(&Error::new(ErrorKind::Refused(code), text));
-            }
+            Some(Asked::Registry) => self.fail_refused(code, &text),
+            // A watch that was in force.
+            None => match self.subscribers.of_watch(request) {
+                Some(id) => self.subscribers.on_refused(id, code, text),
+                None if self.naming.feed().is_some() => self.fail_refused(code, &text),
+                None => {}
+            },
             _ => {}
         }
+    }
+
+    /// The broker has refused what this session is for.
+    fn fail_refused(&mut self, code: ErrorCode, text: &str) {
+        let text = format!("the broker refused: {text} ({code})");
+        self.fail(&Error::new(ErrorKind::Refused(code), text));
     }
 
     /// The error of a subscriber of which the broker has refused something.

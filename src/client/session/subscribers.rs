@@ -111,11 +111,17 @@ impl Subscribers {
         }
     }
 
-    /// The broker has refused one of a subscriber's subscriptions or watches: it is asked for no more.
+    /// The broker has refused one of a subscriber's subscriptions or watches, or permits it no longer: it is asked for no more.
     pub(super) fn on_refused(&mut self, id: SubscriberId, code: ErrorCode, text: String) {
         if let Some(subscribed) = self.by_id.get_mut(&id) {
             subscribed.refusal.get_or_insert((code, text));
         }
+    }
+
+    /// The subscriber for which direct publishers are watched by this request.
+    pub(super) fn of_watch(&self, request: RequestId) -> Option<SubscriberId> {
+        let mut all = self.by_id.iter();
+        all.find(|(_, subscribed)| subscribed.watches.contains(&request)).map(|(id, _)| *id)
     }
 
     /// The error of a subscriber of which something was refused.
