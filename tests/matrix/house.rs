@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use corecast::internals::zmtp::curve::{KeyPair, PublicKey, secret_text};
 use nix::sys::signal::Signal;
 
 use super::broker_process::{BrokerProcess, Transport};
@@ -19,6 +20,9 @@ pub(crate) const TOPIC: &str = "t.x";
 pub(crate) struct House {
     broker: BrokerProcess,
     pub(crate) authority: Authority,
+    /// The public key of the broker's ZeroMQ door, and the client's pair.
+    pub(crate) server_key: PublicKey,
+    pub(crate) client_key: KeyPair,
     users: String,
     reloads: u64,
     source: Native,
@@ -37,8 +41,11 @@ impl House {
         ] {
             authority.sign(file, &format!("DNS:{name}"), "clientAuth", validity);
         }
-        let users = table::users(Standing::Nobody, Act::Publish);
-        write(&authority, &users);
+        let (server, client_key) = (KeyPair::generate(), KeyPair::generate());
+        let users = table::users(Standing::Nobody, Act::Publish, client_key.public());
+        write(&authority, "users.toml", &users);
+        write(&authority, "broker.key_secret", &secret_text(&server));
+        let curve_key = authority.path("broker.key_secret");
         let [cert, key] = authority.files("server");
         let uds = format!("uds://{}", authority.path("broker.sock").display());
         let (ca, file) = (authority.ca(), authority.path("users.toml"));
@@ -52,19 +59,30 @@ impl House {
             "--tls-clients",
             "optional",
         ];
-        let listen = ["--listen", "tls://127.0.0.1:0", "--listen", &uds, "--zmtp", "tcp://127.0.0.1:0"];
+        let listen = [
+            "--listen",
+            "tls://127.0.0.1:0",
+            "--listen",
+            &uds,
+            "--zmtp",
+            "tcp://127.0.0.1:0",
+            "--zmtp-curve-key",
+            argument(&curve_key),
+        ];
         let rest = ["--shards", "1", "--users", argument(&file), "--mode-rule", "d.>=direct"];
         let broker = BrokerProcess::start(Transport::Tcp, &[&tls[..], &listen, &rest].concat());
         let trusted = || Native::over_tcp(broker.address(), Some(TRUSTED)).expect("it is a user");
         let (source, mut observer) = (trusted(), trusted());
         observer.subscribe(">");
-        House { broker, authority, users, reloads: 0, source, observer, fences: 0 }
+        let server_key = server.public();
+        House { broker, authority, server_key, client_key, users, reloads: 0, source, observer, fences: 0 }
     }
 
-    /// The users are these from now on.
-    pub(crate) fn follow(&mut self, users: String) {
+    /// The users are those of this cell from now on.
+    pub(crate) fn follow(&mut self, standing: Standing, act: Act) {
+        let users = table::users(standing, act, self.client_key.public());
         if self.users != users {
-            write(&self.authority, &users);
+            write(&self.authority, "users.toml", &users);
             self.users = users;
             self.broker.signal(Signal::SIGHUP);
             self.reloads += 1;
@@ -103,8 +121,8 @@ impl House {
     }
 }
 
-fn write(authority: &Authority, users: &str) {
-    let file = authority.path("users.toml");
-    fs::write(&file, users).expect("written");
+fn write(authority: &Authority, name: &str, text: &str) {
+    let file = authority.path(name);
+    fs::write(&file, text).expect("written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
 }

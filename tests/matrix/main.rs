@@ -29,8 +29,9 @@ use std::collections::BTreeMap;
 
 use house::House;
 use native::{Native, publisher_of};
-use table::{ACTS, Act, DOORS, Door, Outcome, STANDINGS, Standing, TOKEN, WRONG};
+use table::{ACTS, Act, DOORS, Door, Outcome, PASSWORD, STANDINGS, Standing, TOKEN, WRONG, WRONG_PASSWORD};
 use zeromq::ZeroMq;
+use zmtp_peer::curve::CurveClient;
 
 /// The client of a cell, let in.
 enum Client {
@@ -60,6 +61,17 @@ impl Client {
             }
             Door::Uds => Native::over_unix(&house.uds()),
             Door::Null => return ZeroMq::by_null(house.zmtp(), act).map(Client::ZeroMq),
+            Door::Plain => {
+                let password = if standing == Standing::Wrong { WRONG_PASSWORD } else { PASSWORD };
+                return ZeroMq::by_plain(house.zmtp(), act, password).map(Client::ZeroMq);
+            }
+            Door::Curve => {
+                let client = match standing {
+                    Standing::Wrong => CurveClient::unknown(house.server_key),
+                    _ => CurveClient::new(house.client_key.secret().clone(), house.server_key),
+                };
+                return ZeroMq::by_curve(house.zmtp(), act, client).map(Client::ZeroMq);
+            }
         };
         native.map(Client::Native)
     }
@@ -116,7 +128,7 @@ fn every_client_may_do_what_the_oracle_says() {
     let (mut played, mut senseless) = (0, BTreeMap::<_, u32>::new());
     for standing in STANDINGS {
         for act in ACTS {
-            house.follow(table::users(standing, act));
+            house.follow(standing, act);
             let mut let_in = Vec::new();
             for door in DOORS {
                 if let Some(reason) = table::senseless(standing, act, door) {
@@ -128,7 +140,7 @@ fn every_client_may_do_what_the_oracle_says() {
                 played += 1;
             }
             if standing == Standing::Revoked {
-                house.follow(table::users(Standing::Expired, act));
+                house.follow(Standing::Expired, act);
                 let (fence, published) = house.fence();
                 assert_eq!(published, Vec::<Vec<u8>>::new(), "nobody else notices");
                 for (door, mut client) in let_in {

@@ -1,6 +1,7 @@
 //! The axes of the table, the cells that make no sense, and the oracle.
 
 use corecast::internals::auth::{Secret, TokenHash};
+use corecast::internals::zmtp::curve::PublicKey;
 
 /// A client's standing with the broker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,16 @@ pub(crate) enum Door {
     Uds,
     /// A ZeroMQ socket that shows nothing, and has the rights of `anonymous`.
     Null,
+    /// One that shows a name and a password.
+    Plain,
+    /// One that shows its key.
+    Curve,
+}
+
+impl Door {
+    fn is_zmtp(self) -> bool {
+        matches!(self, Door::Null | Door::Plain | Door::Curve)
+    }
 }
 
 pub(crate) const STANDINGS: [Standing; 6] = [
@@ -64,7 +75,7 @@ pub(crate) const ACTS: [Act; 7] = [
     Act::Register,
 ];
 
-pub(crate) const DOORS: [Door; 4] = [Door::Tcp, Door::Tls, Door::Uds, Door::Null];
+pub(crate) const DOORS: [Door; 6] = [Door::Tcp, Door::Tls, Door::Uds, Door::Null, Door::Plain, Door::Curve];
 
 /// The outcome of a cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,7 +104,10 @@ pub(crate) fn senseless(standing: Standing, act: Act, door: Door) -> Option<&'st
         (Door::Null, Standing::Wrong | Standing::Expired, _) => {
             Some("NULL shows nothing that could be wrong or old")
         }
-        (Door::Null, _, Act::Watch | Act::List | Act::Register) => Some("ZeroMQ has no such request"),
+        (Door::Plain | Door::Curve, Standing::Nobody, _) => Some("PLAIN and CURVE always show something"),
+        (door, _, Act::Watch | Act::List | Act::Register) if door.is_zmtp() => {
+            Some("ZeroMQ has no such request")
+        }
         _ => None,
     }
 }
@@ -103,6 +117,12 @@ pub(crate) const TRUSTED: &str = "corecast_trusted";
 pub(crate) const TOKEN: &str = "corecast_client";
 pub(crate) const WRONG: &str = "corecast_nobody";
 
+/// The password of the client, one of nobody, and the hash of the first; the unit tests of `auth` say how that was made.
+pub(crate) const PASSWORD: &str = "sesame";
+pub(crate) const WRONG_PASSWORD: &str = "Sesame";
+const PASSWORD_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$Y29yZWNhc3Qgc2FsdCAxNg$KcWNHtN6TgCsl4hAxvX2U7/5MSf4IWcDnp+2/d2guE4";
+
 /// The names in the client's certificates: the present one, the one that has expired, and one of nobody.
 pub(crate) const NAME: &str = "client.example.org";
 pub(crate) const OLD: &str = "old.example.org";
@@ -110,7 +130,7 @@ pub(crate) const STRANGER: &str = "stranger.example.org";
 
 /// The file of users while a client of this standing does this. Whoever is trusted is always there, and so is the user of the
 /// certificate that has expired: the file alone would let it in.
-pub(crate) fn users(standing: Standing, act: Act) -> String {
+pub(crate) fn users(standing: Standing, act: Act, key: PublicKey) -> String {
     let trusted = format!("[[user]]\nname = 'trusted'\ntokens = ['{}']\n{}", hash(TRUSTED), everything());
     let old = format!("[[user]]\nname = 'old'\ncertificates = ['{OLD}']\n{}", everything());
     let rights = match standing {
@@ -120,7 +140,8 @@ pub(crate) fn users(standing: Standing, act: Act) -> String {
     };
     let uid = nix::unistd::geteuid();
     let client = format!(
-        "[[user]]\nname = 'client'\ntokens = ['{}']\ncertificates = ['{NAME}']\nuids = [{uid}]\n{rights}",
+        "[[user]]\nname = 'client'\ntokens = ['{}']\ncertificates = ['{NAME}']\nuids = [{uid}]\n\
+         password = '{PASSWORD_HASH}'\ncurve_keys = ['{key}']\n{rights}",
         hash(TOKEN)
     );
     let anonymous = format!("[[user]]\nname = 'anonymous'\n{rights}");

@@ -67,7 +67,12 @@ impl ZmtpPeer {
 
     /// Connects and greets by this mechanism, as of 3.1.
     pub(crate) fn greet_by(door: &Path, mechanism: Mechanism) -> ZmtpPeer {
-        let mut peer = ZmtpPeer { mechanism, ..ZmtpPeer::connect(door) };
+        ZmtpPeer::connect(door).greeted_by(mechanism)
+    }
+
+    /// Greets by this mechanism, if it is connected.
+    pub(crate) fn greeted_by(self, mechanism: Mechanism) -> ZmtpPeer {
+        let mut peer = ZmtpPeer { mechanism, ..self };
         peer.send(&greeting::ours_for(mechanism));
         peer.hear_greeting().expect("the broker greets");
         peer
