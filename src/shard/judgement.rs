@@ -168,10 +168,9 @@ fn judge(base: &mut Base, watches: &Watches, id: SessionId, judged: Option<Judge
         turn.spend(VERDICT_STEPS);
         if is_refused(held.action()) {
             let judged = up_to.map(|up_to| Judged { session: id, up_to });
-            return match session.kind.takes_refusals() {
-                true => Outcome::Revoked(held, judged),
-                false => refused(held.action()),
-            };
+            // One that is moving has its filters at two places, and ends.
+            let goes_on = session.kind.takes_refusals() && !session.transit.is_moving();
+            return if goes_on { Outcome::Revoked(held, judged) } else { refused(held.action()) };
         }
         if turn.is_over() {
             return Outcome::Unfinished(Judged { session: id, up_to: held });
@@ -200,7 +199,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::config::ShardConfig;
-    use super::super::door::Door;
     use super::super::rig::{Rig, message, subscribe};
     use super::super::session_state::Phase;
     use crate::auth::{Identity, Permissions, Rights};
@@ -266,17 +264,11 @@ mod tests {
     fn a_session_that_takes_refusals_loses_what_is_not_permitted_and_goes_on_with_the_rest() {
         let mut rig = direct(2);
         let address = "192.0.2.1:1".parse().expect("an address");
-        let id =
-            rig.shards[0].on_open(Door::Native, Identity::Anonymous(Some(address))).expect("there is room");
-        rig.shards[0].on_greeting(id, Ok(Features::OURS));
-        let hello = Frame::Hello { name: "", overflow: 0, previous: 0, ticket: 0 };
+        let identity = Identity::Anonymous(Some(address));
+        let id = rig.open_with(0, OverflowPolicy::DropOldest, (identity, Features::OURS));
         let watch = |filter, request| Frame::WatchPublishers { filter, request, kind: 1 };
         let other = |filter| Frame::Subscribe { filter, request: 3, subscriber: 2, kind: 1 };
-        rig.say(
-            0,
-            id,
-            &[hello, subscribe("a", 1), subscribe("b", 2), other(b"b"), watch(b"a", 4), watch(b"b", 5)],
-        );
+        rig.say(0, id, &[subscribe("a", 1), subscribe("b", 2), other(b"b"), watch(b"a", 4), watch(b"b", 5)]);
         rig.travel();
         rig.take(0, id);
         let publisher = rig.open(1, OverflowPolicy::DropOldest);

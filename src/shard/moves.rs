@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use corecast_executors::MonotonicNs;
+
 use super::base::Base;
 use super::demand::Demand;
 use super::kind::Kind;
@@ -125,12 +127,13 @@ impl Moves {
 
     /// Looks at some sessions for those that may move.
     fn choose(&mut self, base: &mut Base, wants: impl Fn(&SessionState) -> bool) -> Vec<SessionId> {
-        let (slots, mut filters, mut chosen) = (base.sessions.slots(), 0, Vec::new());
+        let (slots, now) = (base.sessions.slots(), base.clock.now());
+        let (mut filters, mut chosen) = (0, Vec::new());
         for _ in 0..slots.min(MOVE_LOOKS_PER_TICK) {
             self.looked_at = if self.looked_at + 1 >= slots { 0 } else { self.looked_at + 1 };
             let Some(id) = base.sessions.in_slot(self.looked_at) else { continue };
-            let Some(session) = base.sessions.get(id).filter(|session| may_move(session) && wants(session))
-            else {
+            let may_move = |session: &SessionState| may_move(session, now) && wants(session);
+            let Some(session) = base.sessions.get(id).filter(|session| may_move(session)) else {
                 continue;
             };
             filters += session.subscriptions.filters().len();
@@ -458,8 +461,9 @@ impl Moves {
     }
 }
 
-/// True if a session waits for no answer and has begun no frame, so that nothing about it changes but what is delivered to it.
-fn may_move(session: &SessionState) -> bool {
+/// True if a session waits for no answer and has begun no frame, so that nothing about it changes but what is delivered to it. One
+/// with strikes stays where they are counted.
+fn may_move(session: &SessionState, now: MonotonicNs) -> bool {
     let filters = session.subscriptions.filters();
     matches!(session.kind, Kind::Native(_))
         && (session.phase, session.transit, session.is_bound) == (Phase::Open, Transit::Here, false)
@@ -468,6 +472,7 @@ fn may_move(session: &SessionState) -> bool {
         && session.news.is_none()
         && session.successors.is_none()
         && session.flushes.is_empty()
+        && session.strikes.are_over(now)
         && !session.awaits_room
         && (session.joining, session.held_by, session.watches) == (0, 0, 0)
         && filters.len() <= GROUP_FILTERS_MAX

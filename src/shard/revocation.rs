@@ -48,6 +48,7 @@ impl Revocation<'_> {
         let Some(subscriber) = subscribers.and_then(<[_]>::first).copied() else { return };
         let lost = (id, filter, subscriber);
         if self.membership.unsubscribe(base, self.demand, lost) == Subscribed::Changed {
+            base.give_subscription_back(id);
             self.watches.changed(filter);
         }
         let (kind, filter) = (filter.wire_kind(), filter.as_bytes());

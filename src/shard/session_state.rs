@@ -48,6 +48,11 @@ pub(super) enum Transit {
 }
 
 impl Transit {
+    /// True if it is in the fan-out of two shards.
+    pub(super) fn is_moving(self) -> bool {
+        matches!(self, Transit::Leaving | Transit::Arriving)
+    }
+
     /// True if its connection is here.
     pub(super) fn is_connected(self) -> bool {
         matches!(self, Transit::Here | Transit::Leaving)

@@ -21,6 +21,11 @@ impl Strikes {
         self.count += 1;
         self.count < STRIKES_MAX
     }
+
+    /// True if there are none within the period.
+    pub(super) fn are_over(&self, now: MonotonicNs) -> bool {
+        self.count == 0 || now.saturating_since(self.since) >= STRIKES_PERIOD
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::super::state::Shard;
 use super::*;
 use crate::auth::{Identity, Permissions, Rights, Users};
 use crate::fanout::{OverflowPolicy, QueueBounds};
-use crate::limits::{HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX};
+use crate::limits::{HEARTBEAT_DEFAULT, HEARTBEATS_MISSED_MAX, STRIKES_PERIOD};
 use crate::wire::{Features, Frame, Partial};
 
 /// Sessions of a shard begin to move to another.
@@ -365,15 +365,32 @@ fn rules_that_the_new_shard_follows_already_are_followed_by_whoever_comes() {
     begin(&mut rig, 0, 1);
     rig.travel();
     assert_eq!(Moving::of(&mut rig.shards[0]).departure(id), Parting::Stays);
-    // There are new rules when it is on its way.
+    // There are new rules when it is on its way: it ends, even if it could go on without its subscription.
+    for features in [Features::NONE, Features::OURS] {
+        let mut rig = Rig::with_shards(2);
+        let id = rig.open_with(0, OverflowPolicy::DropOldest, (Identity::Anonymous(None), features));
+        rig.say(0, id, &[subscribe(">", 1)]);
+        rig.travel();
+        assert_eq!(rig.hears(0, id), "!1");
+        begin(&mut rig, 0, 1);
+        rig.travel();
+        let place = leave(&mut rig, 0, id).expect("it can leave");
+        assert!(rig.shards[1].on_permissions(&none) && rig.shards[0].on_permissions(&none));
+        arrive(&mut rig, 1, place);
+        assert_eq!(rig.hears(1, place), "not_permitted");
+    }
+}
+
+#[test]
+fn a_session_with_strikes_stays_where_they_are_counted() {
     let mut rig = Rig::with_shards(2);
-    let id = subscriber(&mut rig, 0, OverflowPolicy::DropOldest);
-    begin(&mut rig, 0, 1);
-    rig.travel();
-    let place = leave(&mut rig, 0, id).expect("it can leave");
-    assert!(rig.shards[1].on_permissions(&none) && rig.shards[0].on_permissions(&none));
-    arrive(&mut rig, 1, place);
-    assert_eq!(rig.hears(1, place), "not_permitted");
+    assert!(rig.shards[0].on_permissions(&Permissions::all().local(Rights::all().publish([]))));
+    let id = rig.open_with(0, OverflowPolicy::DropOldest, (Identity::Anonymous(None), Features::OURS));
+    rig.say(0, id, &[message("a", 1)]);
+    assert_eq!(rig.hears(0, id), "?a");
+    assert_eq!(begin(&mut rig, 0, 1), 0);
+    rig.wait(STRIKES_PERIOD);
+    assert_eq!(begin(&mut rig, 0, 1), 1);
 }
 
 #[test]

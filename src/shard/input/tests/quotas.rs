@@ -67,6 +67,20 @@ fn a_subscription_too_many_is_refused_and_its_session_goes_on() {
 }
 
 #[test]
+fn a_subscription_that_is_revoked_counts_no_more() {
+    let mut rig = rig("subscriptions = 1");
+    let id = opens(&mut rig, 0, "a");
+    rig.say(0, id, &[subscribe("x", 1)]);
+    rig.travel();
+    assert_eq!(rig.hears(0, id), "!1");
+    let rules = users(&user("a", "subscribe = ['y']\nsubscriptions = 1"));
+    rig.shards.iter_mut().for_each(|shard| while !shard.on_permissions(&rules) {});
+    rig.say(0, id, &[subscribe("y", 2)]);
+    rig.travel();
+    assert_eq!(rig.hears(0, id), "~x.1 !2");
+}
+
+#[test]
 fn a_publisher_that_is_ahead_of_its_rate_waits_and_loses_nothing() {
     let mut rig = rig("publish_rate = 1000");
     let subscriber = opens(&mut rig, 1, "b");
