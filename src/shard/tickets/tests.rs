@@ -65,6 +65,8 @@ struct Told {
     is_up: bool,
     /// A ticket came before the word of it.
     is_introduced: bool,
+    /// The reason for which its watch has ended.
+    watch_ended: Option<ErrorCode>,
     ended: Option<ErrorCode>,
 }
 
@@ -86,6 +88,7 @@ fn told(rig: &mut Rig, shard: usize, id: SessionId) -> Told {
                 (told.is_up, told.is_introduced) = (true, !told.tickets.is_empty());
             }
             Frame::Error { code, request: 0, .. } => told.ended = Some(ErrorCode::from_number(code)),
+            Frame::Error { code, .. } => told.watch_ended = Some(ErrorCode::from_number(code)),
             _ => {}
         }
     }
@@ -195,7 +198,8 @@ fn a_right_that_is_revoked_ends_streams_within_a_second_and_nobody_elses() {
     for shard in &mut broker.shards {
         while !shard.on_permissions(&users(&USERS.replace("'a.*', 'b.c'", "'b.c'"))) {}
     }
-    assert_eq!(told(&mut broker, 0, desk).ended, Some(ErrorCode::NotPermitted));
+    let of_reload = told(&mut broker, 0, desk);
+    assert_eq!((of_reload.watch_ended, of_reload.ended), (Some(ErrorCode::NotPermitted), None));
     let newer = told(&mut broker, 0, other).tickets.remove(0);
     assert!(told(&mut broker, 1, publisher).rules.is_empty(), "whoever goes on has time to show another");
     host.say(0, stays, &[Frame::Ticket { ticket: &newer, publisher: PUBLISHER.0 }]);
