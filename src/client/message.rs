@@ -93,7 +93,8 @@ pub enum GapReason {
     Publisher,
     /// This subscriber's own queue, in its own process, was full.
     Subscriber,
-    /// This session lost its connection and has come back.
+    /// This session lost its connection and has come back; or a direct publisher could be reached only after longer than it
+    /// waits for its subscribers.
     Reconnect,
     /// This session was closed by the broker, or by a direct publisher, for this reason, and has come back: under the policy
     /// `disconnect` because it was too slow ([`ErrorCode::SlowSubscriber`]).

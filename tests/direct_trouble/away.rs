@@ -2,8 +2,9 @@
 //! missed something.
 
 use std::ops::Range;
+use std::time::Instant;
 
-use corecast::internals::limits::LEAVERS_MAX;
+use corecast::internals::limits::{DIRECT_SETTLE, LEAVERS_MAX};
 use corecast::internals::wire::Frame;
 use corecast::{Gap, GapReason};
 
@@ -46,7 +47,12 @@ impl Registrar {
 }
 
 /// The number of times that a follower is told of its absence, in which something happened, and which is over.
-fn told_of_absence(known: usize, while_away: impl FnOnce(&mut Registrar)) -> usize {
+fn told_of_absence(known: usize, while_away: impl Fn(&mut Registrar)) -> usize {
+    until_met_in_time(|| absence(known, &while_away))
+}
+
+/// One absence, as [`told_once_back`] gives it.
+fn absence(known: usize, while_away: impl Fn(&mut Registrar)) -> Option<usize> {
     let broker = BrokerProcess::start(Transport::Tcp, &["--mode", "direct", "--shards", "1"]);
     let cable = Cable::to(broker.address());
     let mut follower = Follower::from_the_start(cable.client(), "t");
@@ -56,6 +62,7 @@ fn told_of_absence(known: usize, while_away: impl FnOnce(&mut Registrar)) -> usi
     let mut stays = publisher(&broker);
     let last = stays.publish("t", b"").expect("it is taken");
     follower.read_until(stays.id(), last);
+    follower.gaps.clear();
     cable.cut();
     broker.until(|page| page.sum("corecast_subscriptions") == 0);
     while_away(&mut registrar);
@@ -63,15 +70,27 @@ fn told_of_absence(known: usize, while_away: impl FnOnce(&mut Registrar)) -> usi
     told_once_back(&broker, follower)
 }
 
-/// The number of times that a follower is told of an absence which ends.
-fn told_once_back(broker: &BrokerProcess, mut follower: Follower) -> usize {
+/// The number of times that a follower is told, in the first attempt in which it met the last publisher in time.
+fn until_met_in_time(attempt: impl Fn() -> Option<usize>) -> usize {
+    loop {
+        if let Some(told) = attempt() {
+            return told;
+        }
+    }
+}
+
+/// The number of times that a follower is told of an absence which ends. `None` if it met the publisher which comes then later
+/// than either waits for the other, on a machine that is busy with something else: that is a gap, too.
+fn told_once_back(broker: &BrokerProcess, mut follower: Follower) -> Option<usize> {
     // Whoever comes now is heard after all that is told of the absence.
     broker.until(|page| page.sum("corecast_subscriptions") == 1);
+    let begun = Instant::now();
     let mut comes = publisher(broker);
     comes.wait_for_subscribers("t", 1, PATIENCE).expect("it is back");
     let last = comes.publish("t", b"").expect("it is taken");
     follower.read_until(comes.id(), last);
-    follower.gaps.iter().filter(|gap| **gap == RECONNECT).count()
+    let met_in_time = begun.elapsed() < DIRECT_SETTLE;
+    met_in_time.then(|| follower.gaps.iter().filter(|gap| **gap == RECONNECT).count())
 }
 
 #[test]
@@ -102,6 +121,11 @@ fn who_was_cut_off_is_told_of_visitors_that_the_broker_has_forgotten() {
 /// The number of times that a follower is told of its absence from a broker that was started again meanwhile, in which a
 /// publisher came and went if the follower was cut off.
 fn told_of_another_start(is_cut_off: bool) -> usize {
+    until_met_in_time(|| another_start(is_cut_off))
+}
+
+/// One start, as [`told_once_back`] gives it.
+fn another_start(is_cut_off: bool) -> Option<usize> {
     let args = ["--mode", "direct", "--shards", "1", "--heartbeat", "1s"];
     let mut broker = BrokerProcess::start(Transport::Tcp, &args);
     let cable = Cable::to(broker.address());
@@ -109,6 +133,7 @@ fn told_of_another_start(is_cut_off: bool) -> usize {
     let mut stays = publisher(&broker);
     let last = stays.publish("t", b"").expect("it is taken");
     follower.read_until(stays.id(), last);
+    follower.gaps.clear();
     if is_cut_off {
         cable.fall_silent();
         let mut registrar = Registrar::at(&broker);

@@ -131,8 +131,8 @@ impl DirectHost {
         session.send_later();
         let clock = &session.runtime.clock;
         if self.is_registered(session, clock.now() + DIRECT_SETTLE).await? {
-            // Subscribers have their time from when they hear of it.
-            self.subscribers_are_here(session, topic, clock.now() + DIRECT_SETTLE).await;
+            // Subscribers have their time from when they hear of it: not from the last tick.
+            self.subscribers_are_here(session, topic, MonotonicNs::now() + DIRECT_SETTLE).await;
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub(super) struct Introduced<S> {
     cut_off: bool,
     /// Its last connection ended for want of a ticket.
     lacks_ticket: bool,
-    /// The time at which its last stream ended, or at which it was introduced.
+    /// The time at which its last stream ended, or at which it was introduced: later by that in which it could not be heard.
     down_since: MonotonicNs,
 }
 
@@ -216,6 +216,11 @@ impl<S: DirectSession> Introduced<S> {
             true => !state.subscribers.has(id) || state.is_in_force(id),
             false => is_silent || !state.subscribers.has(id),
         }
+    }
+
+    /// For so long it could not be heard, for no fault of its own.
+    pub(super) fn excuse(&mut self, stopped: Duration) {
+        self.down_since = self.down_since + stopped;
     }
 
     /// Subscribers that have missed something, should it not come back.

@@ -9,7 +9,7 @@ use corecast_executors::MonotonicNs;
 
 use super::introduced::{DirectSession, Introduced};
 use crate::ids::{PublisherId, SubscriberId};
-use crate::limits::{DIRECT_SETTLE, NAMED_BYTES_MAX, PUBLISHERS_NAMED_MAX};
+use crate::limits::{DIRECT_SETTLE, HEARING_GAP_MAX, NAMED_BYTES_MAX, PUBLISHERS_NAMED_MAX};
 use crate::registry::{Directory, Registration};
 use crate::topic::Filter;
 
@@ -31,6 +31,8 @@ pub(super) struct Introductions<S> {
     settling: BTreeSet<(MonotonicNs, PublisherId)>,
     /// Those that were introduced on an earlier connection to the broker, and not on this one.
     unconfirmed: BTreeSet<PublisherId>,
+    /// The time of the last tick.
+    ticked: Option<MonotonicNs>,
 }
 
 struct Wanted<S> {
@@ -51,6 +53,7 @@ impl<S> Default for Introductions<S> {
             turns: BTreeSet::new(),
             settling: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
+            ticked: None,
         }
     }
 }
@@ -221,6 +224,15 @@ impl<S: DirectSession> Introductions<S> {
         }
     }
 
+    /// A tick. While this process was stopped it could hear no publisher: none is taken for dead by that time.
+    pub(super) fn on_tick(&mut self, now: MonotonicNs) {
+        let passed = self.ticked.replace(now).map_or(Duration::ZERO, |before| now.saturating_since(before));
+        let stopped = passed.saturating_sub(HEARING_GAP_MAX);
+        if stopped > Duration::ZERO {
+            self.iter_mut().for_each(|known| known.excuse(stopped));
+        }
+    }
+
     /// Publishers for which this subscriber may have to wait.
     pub(super) fn unsettled(&self, id: SubscriberId, now: MonotonicNs) -> Vec<PublisherId> {
         let unsettled = self.wanted.iter().filter(|(_, wanted)| !wanted.introduced.is_settled(id, now));
@@ -330,6 +342,24 @@ mod tests {
         assert_eq!(introductions.wanted.len(), PUBLISHERS_NAMED_MAX);
         assert_eq!(introductions.take_unconfirmed().len(), PUBLISHERS_NAMED_MAX);
         assert!(introductions.take_unconfirmed().is_empty());
+    }
+
+    #[test]
+    fn a_publisher_is_not_taken_for_dead_by_the_time_in_which_its_client_was_stopped() {
+        let mut introductions = Introductions::<NoSession>::default();
+        let filters: Rc<[Filter]> = Rc::new([Filter::parse("a").expect("a filter")]);
+        let id = SubscriberId(1);
+        introductions.on_tick(NOW);
+        introductions.want(&registration(1), NOW).subscribe(id, &filters, Promise::beginning());
+        let stopped = NOW + 60 * DIRECT_SETTLE;
+        introductions.on_tick(stopped);
+        assert_eq!(introductions.unsettled(id, stopped), [PublisherId(1)], "it was heard for no time");
+        let mut now = stopped;
+        while now < stopped + DIRECT_SETTLE {
+            now = now + HEARING_GAP_MAX;
+            introductions.on_tick(now);
+        }
+        assert_eq!(introductions.unsettled(id, now), []);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use corecast_executors::MonotonicNs;
 /// The promise to one subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Promise {
-    /// The time of its subscription.
-    since: MonotonicNs,
+    /// The time since which it relies on being in force in time. `None`: whoever subscribes still waits for that.
+    since: Option<MonotonicNs>,
     /// Misses from now on are told: all subscriptions were in force once, or were said to be.
     is_made: bool,
     miss: Miss,
@@ -30,14 +30,20 @@ enum Miss {
 }
 
 impl Promise {
-    /// That of a subscriber which has only just asked: it has no promise yet.
+    /// That of a subscriber which has only just asked: it has no promise yet, but for the time that it is to be made in.
     pub(super) fn new(since: MonotonicNs) -> Self {
-        Promise { since, is_made: false, miss: Miss::None }
+        Promise { since: Some(since), is_made: false, miss: Miss::None }
+    }
+
+    /// That of a subscriber which is only beginning: it has no promise before the wait for its publishers ends, however long
+    /// its broker takes.
+    pub(super) fn beginning() -> Self {
+        Promise { since: None, is_made: false, miss: Miss::None }
     }
 
     /// That of a subscriber at a direct publisher while its miss at the broker is withheld.
     pub(super) fn covered(since: MonotonicNs) -> Self {
-        Promise { since, is_made: true, miss: Miss::Covered }
+        Promise { since: Some(since), is_made: true, miss: Miss::Covered }
     }
 
     /// True if misses are told.
@@ -62,7 +68,7 @@ impl Promise {
         if self.is_made {
             return None;
         }
-        let due = self.since + after;
+        let due = self.since? + after;
         if now < due {
             return Some(due);
         }
@@ -132,6 +138,23 @@ mod tests {
         promise.break_it();
         assert!(promise.has_missed(false) && promise.keep() && !promise.has_missed(false));
         assert!(promise.has_missed(true));
+    }
+
+    #[test]
+    fn a_subscriber_that_is_only_beginning_has_missed_nothing_however_long_that_takes() {
+        let (start, second) = (MonotonicNs(1), Duration::from_secs(1));
+        let mut promise = Promise::beginning();
+        assert_eq!(promise.make_if_overdue(start + 60 * second, second), None);
+        assert!(!promise.keep(), "it was told of no subscription that was not in force");
+        // The wait for its publishers ends without this one.
+        let mut promise = Promise::beginning();
+        promise.make();
+        assert!(promise.keep(), "it has missed what came between");
+        // One that was there before hears of a publisher, which waits for nobody for longer.
+        let mut promise = Promise::new(start);
+        assert_eq!(promise.make_if_overdue(start, second), Some(start + second));
+        assert_eq!(promise.make_if_overdue(start + second, second), None);
+        assert!(promise.keep());
     }
 
     #[test]

@@ -19,12 +19,15 @@ use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{PublisherId, SubscriberId};
-use crate::limits::{DIRECT_SETTLE, LEASE_DEFAULT};
+use crate::limits::{DIRECT_SETTLE, HEARING_GAP_MAX, LEASE_DEFAULT};
 use crate::registry::{Registration, endpoints_to_lines};
 use crate::topic::Filter;
 
 /// The gap that subscribers get when a publisher has died with their connection to it.
 const PUBLISHER_LOST: GapRef<'static> = GapRef { topic: None, missed: None, reason: GapReason::Publisher };
+
+/// Parts of [`DIRECT_SETTLE`], of which the first may have begun before.
+const SETTLE_PARTS: u128 = DIRECT_SETTLE.as_millis() / HEARING_GAP_MAX.as_millis() + 1;
 
 /// In which a publisher has not registered before.
 const FIRST_EPOCH: u64 = 1;
@@ -112,7 +115,9 @@ impl Session {
             let mut introductions = self.introductions.borrow_mut();
             let known = introductions.want(registration, now);
             if !known.has(id) {
-                let promise = self.state.borrow().subscribers.promise_at_publisher(id, has_begun, now);
+                // Not before it was heard of, whenever the last tick was.
+                let since = MonotonicNs::now();
+                let promise = self.state.borrow().subscribers.promise_at_publisher(id, has_begun, since);
                 known.subscribe(id, filters, promise);
             }
         }
@@ -145,7 +150,8 @@ impl Session {
     }
 
     /// Waits until a subscriber's filters are in force at every publisher that is known, for [`DIRECT_SETTLE`] at the
-    /// most, and not past the deadline. What it misses of those that come later it is told.
+    /// most, not counting time in which this process was stopped, and not past the deadline. What it misses of those that
+    /// come later it is told, and of nothing before.
     pub(in crate::client) async fn settle(&self, id: SubscriberId, deadline: Deadline) {
         let clock = &self.runtime.clock;
         // Each look visits those that have settled since the last, and all of them once none is left.
@@ -165,8 +171,13 @@ impl Session {
                 }
             }
         };
-        let end = deadline.at.min(clock.now() + DIRECT_SETTLE);
-        first(self.changed.until(is_settled), clock.until(end)).await;
+        // In parts: of a time in which this process was stopped no more than one counts.
+        let long_enough = async {
+            for _ in 0..SETTLE_PARTS {
+                clock.until(clock.now() + HEARING_GAP_MAX).await;
+            }
+        };
+        first(first(self.changed.until(is_settled), long_enough), clock.until(deadline.at)).await;
         self.introductions.borrow_mut().iter_mut().for_each(|known| known.promise(id));
         self.state.borrow_mut().subscribers.settled(id);
     }
@@ -325,6 +336,7 @@ impl Session {
         if !self.returning.borrow().is_empty() {
             self.return_settled(now);
         }
+        self.introductions.borrow_mut().on_tick(now);
         if self.introductions.borrow().is_empty() {
             return;
         }

@@ -252,8 +252,11 @@ impl Subscribers {
         if subscribed.promise.is_withheld() {
             return Promise::covered(now);
         }
+        if !subscribed.is_settled {
+            return Promise::beginning();
+        }
         let mut promise = Promise::new(now);
-        if subscribed.is_settled && (subscribed.outstanding > 0 || has_begun) {
+        if subscribed.outstanding > 0 || has_begun {
             promise.make();
         }
         promise

@@ -101,6 +101,10 @@ fn who_is_only_beginning_has_missed_nothing_of_whom_it_hears_of() {
         state.on_control(Frame::Done { request });
     }
     assert!(!may_have_missed(&state, true), "its publishers are still being asked");
+    let a_minute = Duration::from_secs(60);
+    let mut promise = state.subscribers.promise_at_publisher(id, false, MonotonicNs(1));
+    let next = promise.make_if_overdue(MonotonicNs(1) + a_minute, Duration::from_secs(1));
+    assert!(next.is_none() && !promise.is_made(), "nor by those that take their time");
     state.subscribers.settled(id);
     assert!(may_have_missed(&state, true) && !may_have_missed(&state, false));
     state.on_disconnected();
