@@ -53,8 +53,8 @@ pub(super) fn publish(
     good
 }
 
-/// Finds the deliveries; the last result is true if the publisher's user has quotas. The shard of a publisher asks whether it may publish;
-/// the others take its word.
+/// Finds the deliveries; the last result is true if the publisher's user has quotas. The shard of a publisher asks whether it
+/// may publish; the others take its word.
 fn route(
     base: &mut Base,
     fanout: &mut Fanout,

@@ -68,16 +68,17 @@ fn a_subscription_too_many_is_refused_and_its_session_goes_on() {
 
 #[test]
 fn a_subscription_that_is_revoked_counts_no_more() {
-    let mut rig = rig("subscriptions = 1");
+    let mut rig = rig("subscriptions = 2");
     let id = opens(&mut rig, 0, "a");
-    rig.say(0, id, &[subscribe("x", 1)]);
+    // The one that stays is judged first: from then on the session is not counted again.
+    rig.say(0, id, &[subscribe("k", 1), subscribe("x", 2)]);
     rig.travel();
-    assert_eq!(rig.hears(0, id), "!1");
-    let rules = users(&user("a", "subscribe = ['y']\nsubscriptions = 1"));
+    assert_eq!(rig.hears(0, id), "!1 !2");
+    let rules = users(&user("a", "subscribe = ['k', 'y', 'z']\nsubscriptions = 2"));
     rig.shards.iter_mut().for_each(|shard| while !shard.on_permissions(&rules) {});
-    rig.say(0, id, &[subscribe("y", 2)]);
+    rig.say(0, id, &[subscribe("y", 3), subscribe("z", 4)]);
     rig.travel();
-    assert_eq!(rig.hears(0, id), "~x.1 !2");
+    assert_eq!(rig.hears(0, id), "~x.1 too_many_subscriptions !3");
 }
 
 #[test]
