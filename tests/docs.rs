@@ -94,8 +94,8 @@ fn the_protocol_names_every_error_code() {
 }
 
 #[test]
-fn operations_names_every_metric_and_reason() {
-    let page = page("docs/OPERATIONS.md");
+fn metrics_names_every_metric_and_reason() {
+    let page = page("docs/METRICS.md");
     let reasons = DropReason::names().into_iter().chain(CloseReason::names());
     let metrics = || METRICS.iter().chain(PROCESS_METRICS).map(|metric| metric.name);
     for name in metrics().chain(reasons) {
@@ -107,8 +107,8 @@ fn operations_names_every_metric_and_reason() {
 }
 
 #[test]
-fn operations_names_every_option_of_the_broker_with_its_default() {
-    let page = page("docs/OPERATIONS.md");
+fn options_names_every_option_of_the_broker_with_its_default() {
+    let page = page("docs/OPTIONS.md");
     let mut command = corecast::internals::cli::command();
     command.build();
     let broker = command.find_subcommand("broker").expect("it is one");
@@ -234,17 +234,21 @@ fn the_readme_shows_the_examples_as_they_are() {
     }
 }
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 19] = [
     "README.md",
     "docs/ARCHITECTURE.md",
+    "docs/CAPABILITIES.md",
     "docs/DEPENDENCIES.md",
     "docs/EXPERIMENTS.md",
     "docs/LIMITS.md",
+    "docs/METRICS.md",
     "docs/OPERATIONS.md",
+    "docs/OPTIONS.md",
     "docs/PERFORMANCE.md",
     "docs/PROTOCOL.md",
     "docs/PROTOCOL_FRAMES.md",
     "docs/REPORT.md",
+    "docs/SECURITY.md",
     "docs/TICKETS.md",
     "docs/TLS.md",
     "docs/TOPICS.md",
