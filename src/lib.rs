@@ -115,8 +115,8 @@ pub use registry::Mode;
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
 pub use transport::{
-    ClientCertificates, ConnectConfig, Endpoint, Fingerprint, ListenConfig, TlsClient, TlsClientFiles,
-    TlsServer, TlsServerFiles,
+    ClientCertificates, ConnectConfig, Endpoint, Fingerprint, InheritedSockets, ListenConfig, TlsClient,
+    TlsClientFiles, TlsServer, TlsServerFiles,
 };
 
 pub use corecast_executors::{CoreSet, Idle};

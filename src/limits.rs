@@ -461,6 +461,10 @@ pub const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// give.
 pub const SHARD_SILENCE_MAX: Duration = Duration::from_secs(3);
 
+/// Time that a broker asks its service manager for when it stops, above that of its drain: to tell clients, join its threads
+/// and exit. Well below the 90 s that systemd allows by default.
+pub const STOP_MARGIN: Duration = Duration::from_secs(10);
+
 // ---------------------------------------------------------------- Logs
 
 /// Most log lines that wait for the reader of stderr; with some 200 bytes a line, 200 KiB. More are dropped and

@@ -19,7 +19,9 @@ use super::http_address::HttpAddress;
 use super::live_files::{LiveFiles, Reloaded};
 use super::output::{Format, json_line, note, print_for_a_reader};
 use super::settings::Settings;
+use super::systemd;
 use super::{Exit, Failure};
+use crate::InheritedSockets;
 use crate::broker::{Broker, BrokerConfig};
 use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
 use crate::control::{HttpServer, Pages, ReloadRequest};
@@ -94,7 +96,8 @@ configuration! {
 pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let certificate = args.tls.0;
     let Serving { drain_timeout, metrics, http_token_file, core_dumps } = args.serving.0;
-    let listeners = args.listeners.0.tls(certificate.read()?);
+    let inherited = InheritedSockets::from_environment()?;
+    let listeners = args.listeners.0.tls(certificate.read()?).inherited(inherited.clone());
     let config = args.config.0.listeners(listeners);
     config.validate()?;
     check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
@@ -118,6 +121,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
     let server = metrics.map(|address| listen_for_readers(&address, &config, &files)).transpose()?;
     let broker = Broker::start(config)?;
+    inherited.check_all_taken()?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     let renewal = server.as_ref().map(HttpServer::renewal);
     if let (Some(page), Some(server)) = (page, server) {
@@ -129,14 +133,20 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
     announce(ready.line(args.output), news_link)?;
+    systemd::ready(&ready.line(Format::Text));
+    systemd::feed_watchdog(broker.pulses())?;
     let served = until_asked_to_stop(&mut news, || {
         if let Some(pending) = &reloads {
             // Before the files are read: another signal may come meanwhile.
             pending.store(false, Ordering::SeqCst);
         }
-        files.reload(&broker, renewal.as_ref())
+        systemd::reloading();
+        let outcome = files.reload(&broker, renewal.as_ref());
+        systemd::reloaded();
+        outcome
     });
     if served.is_ok() {
+        systemd::stopping(drain_timeout);
         tracing::info!("asked to stop: draining for at most {:?}", drain_timeout);
     }
     let stopped = broker.stop(if served.is_ok() { drain_timeout } else { Duration::ZERO });

@@ -3,6 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `systemd` | the state of the broker, for the service manager |
 //! | `broker`, `publish`, `subscribe`, `registry`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `live_files` | the files that a running broker reads again |
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
@@ -38,6 +39,7 @@ mod reload;
 mod settings;
 mod sources;
 mod subscribe;
+mod systemd;
 mod user;
 mod utc;
 

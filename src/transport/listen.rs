@@ -81,20 +81,29 @@ impl Endpoint {
                         format!("{self} has no file: everybody on this host may connect; write uds://PATH");
                     return Err(Error::new(ErrorKind::Invalid, text));
                 }
-                let listening = if self.is_abstract() {
-                    listen_on_unix(address, config).map(|socket| (socket, None))
-                } else {
-                    listen_on_file(path, address, config).map(|(socket, file)| (socket, Some(file)))
+                let listening = match config.inherited.take(addresses, None).map_err(failed)?.pop() {
+                    // The file belongs to whoever made the socket.
+                    Some(socket) => Ok((socket, None)),
+                    None if self.is_abstract() => {
+                        listen_on_unix(address, config).map(|socket| (socket.into(), None))
+                    }
+                    None => listen_on_file(path, address, config)
+                        .map(|(socket, file)| (socket.into(), Some(file))),
                 };
                 let (socket, file) = listening.map_err(failed)?;
                 Ok(Listening {
                     file,
-                    sockets: vec![ListeningSocket::unix(socket.into(), kind)],
+                    sockets: vec![ListeningSocket::unix(socket, kind)],
                     endpoint: self.clone(),
                 })
             }
             Endpoint::Tcp { port, .. } | Endpoint::Tls { port, .. } => {
-                let (sockets, port) = listen_on_all(addresses, *port).map_err(failed)?;
+                let inherited = config.inherited.take(addresses, Some(*port)).map_err(failed)?;
+                let (sockets, port) = if inherited.is_empty() {
+                    listen_on_all(addresses, *port).map_err(failed)?
+                } else {
+                    (inherited, *port)
+                };
                 let listening = |socket| ListeningSocket::tcp(socket, kind.clone());
                 let sockets = sockets.into_iter().map(listening).collect();
                 Ok(Listening { file: None, sockets, endpoint: self.clone().with_port(port) })

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::unistd::Group;
 
+use super::inherited::InheritedSockets;
 use super::tls::TlsServer;
 use crate::config::{Form, Optional};
 
@@ -28,6 +29,9 @@ configuration! {
 
         /// The certificate of `tls://` listeners, which need one.
         tls (into): Option<TlsServer> = None;
+
+        /// Sockets that the process was started with, which are used where their addresses are those to listen at.
+        inherited: InheritedSockets = InheritedSockets::default();
     }
 }
 

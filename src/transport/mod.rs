@@ -10,6 +10,7 @@
 //! | `names` | look-ups of host names, on threads of their own |
 //! | `listen_config` | the choices about listeners: access to socket files |
 //! | `listen` | listeners: one at each address of an endpoint |
+//! | `inherited` | listening sockets that the process was started with |
 //! | `socket_file` | the file of a Unix socket: who may bind it, take it over and remove it |
 //! | `accept` | connections that come in, until an executor takes them |
 //! | `connect` | connections that go out, and the choices about them |
@@ -29,6 +30,7 @@ mod connect;
 #[cfg(feature = "broker")]
 mod control;
 mod endpoint;
+mod inherited;
 mod listen;
 mod listen_config;
 mod names;
@@ -49,6 +51,7 @@ pub use connect::{ConnectConfig, connect};
 #[cfg(feature = "broker")]
 pub use control::{ControlListeners, ControlPeer, ControlStream};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint, tcp_addresses_until};
+pub use inherited::InheritedSockets;
 pub use listen::{Listening, listen};
 pub use listen_config::ListenConfig;
 #[cfg(test)]
