@@ -47,7 +47,7 @@ pub use permissions::Permissions;
 pub(crate) use permissions::VERDICT_STEPS;
 pub use proof::Proof;
 pub use quota::Quotas;
-pub(crate) use quota::Share;
+pub(crate) use quota::{Share, Used};
 pub use refusal::LoginRefusal;
 pub use rights::Rights;
 pub(crate) use rights::Scope;

@@ -89,6 +89,13 @@ impl PartialEq for Account {
 
 impl Eq for Account {}
 
+/// The use that an open session makes of the quotas of its user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Used {
+    pub(crate) subscriptions: u64,
+    pub(crate) bytes_waiting: u64,
+}
+
 /// One session's part in the figures of its user. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Share {
@@ -113,22 +120,41 @@ impl Share {
         if let Err(most) = add_one(&usage.sessions, quotas.sessions) {
             return Err(format!("the user `{name}` has reached its quota of {most} sessions"));
         }
-        Ok(Some(Box::new(Share::of(quotas, Arc::clone(usage), 0))))
+        Ok(Some(Box::new(Share::of(quotas, Arc::clone(usage)))))
     }
 
-    /// The share of a session that is open and has so many subscriptions, which it keeps even over the quotas.
-    pub(super) fn keep(quotas: Quotas, account: &Account, subscriptions: u64) -> Option<Box<Share>> {
+    /// The share of a session that is open and uses so much, which it keeps even over the quotas. It follows the share `before`:
+    /// what both count is counted throughout, so that nobody else takes it between the two.
+    pub(super) fn keep(
+        quotas: Quotas,
+        account: &Account,
+        used: Used,
+        before: Option<Box<Share>>,
+    ) -> Option<Box<Share>> {
         if quotas.are_none() {
             return None;
         }
-        let usage = Arc::clone(account.usage());
-        usage.sessions.fetch_add(1, Ordering::Relaxed);
-        usage.subscriptions.fetch_add(subscriptions, Ordering::Relaxed);
-        Some(Box::new(Share::of(quotas, usage, subscriptions)))
+        let usage = account.usage();
+        let mut share = match before {
+            Some(share) if Arc::ptr_eq(&share.usage, usage) => share,
+            before => {
+                usage.sessions.fetch_add(1, Ordering::Relaxed);
+                let mut share = Share::of(quotas, Arc::clone(usage));
+                // It is held still, and is let go once.
+                share.waits = before.is_some_and(|before| before.waits);
+                Box::new(share)
+            }
+        };
+        share.quotas = quotas;
+        count_as(&usage.subscriptions, &mut share.subscriptions, used.subscriptions);
+        // Nobody notes what waits where there is no such quota.
+        let bytes_waiting = if quotas.bytes_waiting.is_some() { used.bytes_waiting } else { 0 };
+        count_as(&usage.bytes_waiting, &mut share.bytes_waiting, bytes_waiting);
+        Some(share)
     }
 
-    fn of(quotas: Quotas, usage: Arc<Usage>, subscriptions: u64) -> Share {
-        Share { quotas, usage, subscriptions, bytes_waiting: 0, waits: false }
+    fn of(quotas: Quotas, usage: Arc<Usage>) -> Share {
+        Share { quotas, usage, subscriptions: 0, bytes_waiting: 0, waits: false }
     }
 
     /// Counts a new subscription.
@@ -160,10 +186,8 @@ impl Share {
     /// The sessions of its user are over the quota together, and this one has a part in it; the text is for the client.
     pub(crate) fn note_waiting(&mut self, bytes: u64) -> Result<(), String> {
         let Some(most) = self.quotas.bytes_waiting else { return Ok(()) };
-        let waiting = &self.usage.bytes_waiting;
-        waiting.fetch_add(bytes, Ordering::Relaxed);
-        waiting.fetch_sub(std::mem::replace(&mut self.bytes_waiting, bytes), Ordering::Relaxed);
-        let all = waiting.load(Ordering::Relaxed);
+        count_as(&self.usage.bytes_waiting, &mut self.bytes_waiting, bytes);
+        let all = self.usage.bytes_waiting.load(Ordering::Relaxed);
         match bytes > 0 && all > most {
             true => Err(format!("{all} bytes wait for your user, over its quota of {most}")),
             false => Ok(()),
@@ -207,6 +231,12 @@ fn add_one(count: &AtomicU64, most: Option<u64>) -> Result<(), u64> {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map(drop).map_err(|_| most)
 }
 
+/// Counts a part as what it is now: for a moment as both, never as less.
+fn count_as(count: &AtomicU64, part: &mut u64, now: u64) {
+    count.fetch_add(now, Ordering::Relaxed);
+    count.fetch_sub(std::mem::replace(part, now), Ordering::Relaxed);
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.usage.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -223,6 +253,10 @@ mod tests {
 
     fn share(quotas: Quotas, account: &Account) -> Box<Share> {
         Share::take("a", quotas, account).expect("there is room").expect("it has quotas")
+    }
+
+    fn used(subscriptions: u64) -> Used {
+        Used { subscriptions, bytes_waiting: 0 }
     }
 
     #[test]
@@ -247,14 +281,14 @@ mod tests {
     #[test]
     fn a_user_without_quotas_has_no_share() {
         assert!(Share::take("a", Quotas::default(), &Account::default()).expect("none").is_none());
-        assert!(Share::keep(Quotas::default(), &Account::default(), 7).is_none());
+        assert!(Share::keep(Quotas::default(), &Account::default(), used(7), None).is_none());
     }
 
     #[test]
     fn a_session_that_is_there_keeps_what_it_has() {
         let account = Account::default();
         let quotas = Quotas { sessions: Some(1), subscriptions: Some(1), ..Quotas::default() };
-        let kept = [5, 7].map(|subscriptions| Share::keep(quotas, &account, subscriptions));
+        let kept = [5, 7].map(|subscriptions| Share::keep(quotas, &account, used(subscriptions), None));
         assert!(Share::take("a", quotas, &account).is_err(), "but there is room for no other");
         drop(kept);
         share(quotas, &account).add_subscription().expect("all was given back");
@@ -267,6 +301,49 @@ mod tests {
         let _there = share(quotas, &before);
         after.take_over(&before);
         assert!(Share::take("a", quotas, &after).is_err());
+    }
+
+    #[test]
+    fn a_share_that_follows_another_is_never_free_in_between() {
+        let quotas = Quotas { sessions: Some(1), subscriptions: Some(1), ..Quotas::default() };
+        let account = Account::default();
+        let mut kept = Share::keep(quotas, &account, used(1), None);
+        std::thread::scope(|scope| {
+            let followed = scope.spawn(|| {
+                for _ in 0..200_000 {
+                    kept = Share::keep(quotas, &account, used(1), kept.take());
+                }
+            });
+            while !followed.is_finished() {
+                assert!(Share::take("a", quotas, &account).is_err(), "somebody else got its session");
+                let usage = account.usage();
+                assert!(add_one(&usage.subscriptions, quotas.subscriptions).is_err(), "or its subscription");
+            }
+        });
+        let usage = account.usage();
+        let counts = [&usage.sessions, &usage.subscriptions].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [1, 1], "it counts once");
+        drop(kept);
+        share(quotas, &account).add_subscription().expect("all was given back");
+    }
+
+    #[test]
+    fn a_share_that_follows_another_has_its_bytes_and_its_wait() {
+        let (account, other) = (Account::default(), Account::default());
+        let rate = Quotas { publish_rate: Some(1), ..Quotas::default() };
+        let mut waiting = share(rate, &account);
+        assert!(!waiting.publish(100, START) && waiting.begins_to_wait());
+        let bytes = Quotas { bytes_waiting: Some(100), ..rate };
+        let used = Used { subscriptions: 0, bytes_waiting: 60 };
+        let mut kept = Share::keep(bytes, &account, used, Some(waiting));
+        let mut second = share(bytes, &account);
+        assert!(second.note_waiting(41).is_err(), "with what waits for the first");
+        for account in [&account, &other] {
+            kept = Share::keep(bytes, account, used, kept);
+            assert!(!kept.as_mut().expect("it has quotas").begins_to_wait(), "it waits already");
+        }
+        assert!(second.note_waiting(100).is_ok(), "the first is another user's now");
+        assert!(share(bytes, &other).note_waiting(41).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::rest::Rest;
 use super::strikes::Strikes;
 use super::subscriptions::Subscriptions;
 use super::successors::Successors;
-use crate::auth::{Identity, Permissions, Share};
+use crate::auth::{Identity, Permissions, Share, Used};
 use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
@@ -177,10 +177,13 @@ impl SessionState {
 
     /// Counts the session against the quotas that apply to its identity now. It keeps what it has, even over them.
     pub(super) fn share_again(&mut self, permissions: &Permissions) {
-        // The old one first, or it would count twice.
-        self.share = None;
+        let used = Used {
+            subscriptions: self.subscriptions.count() as u64,
+            bytes_waiting: self.egress.bytes() as u64,
+        };
+        let before = self.share.take();
         let user = permissions.user_of(&self.identity);
-        self.share = user.and_then(|user| user.keep_share(self.subscriptions.count() as u64));
+        self.share = user.and_then(|user| user.keep_share(used, before));
     }
 
     /// The host of its peer.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::quota::{Account, Quotas, Share};
+use super::super::quota::{Account, Quotas, Share, Used};
 use super::super::{CurveKey, LoginRefusal, Rights, TokenHash};
 
 /// Something that a user can show, as a file of users has it. Each belongs to one user.
@@ -65,9 +65,9 @@ impl User {
         Share::take(&self.name, self.quotas, &self.account)
     }
 
-    /// The share of a session that is open and has so many subscriptions; `None` without quotas.
-    pub(crate) fn keep_share(&self, subscriptions: u64) -> Option<Box<Share>> {
-        Share::keep(self.quotas, &self.account, subscriptions)
+    /// The share of a session that is open and uses so much, which follows the share `before`; `None` without quotas.
+    pub(crate) fn keep_share(&self, used: Used, before: Option<Box<Share>>) -> Option<Box<Share>> {
+        Share::keep(self.quotas, &self.account, used, before)
     }
 }
 
