@@ -252,6 +252,65 @@ fn direct_streams_go_on_behind_a_broker_that_is_started_again_and_new_ones_begin
 }
 
 #[test]
+fn a_subscriber_hears_a_direct_publisher_of_some_of_its_topics_and_the_others_when_they_begin() {
+    let _watchdog = watchdog::watch("a_subscriber_hears_a_direct_publisher_of_some_of_its_topics");
+    let both = "['prices.>', 'news.>']";
+    let (register, subscribe) = (format!("register = {both}"), format!("subscribe = {both}"));
+    let team = Team::of(&[("feeds", &register), ("desk", &subscribe)]);
+    let broker = team.broker();
+    let filters = ["prices.>", "news.>"].map(|text| Filter::parse(text).expect("a filter"));
+    let mut desk = Subscriber::with_config(client(&broker, "desk"), &filters).expect("a user");
+    let mut feeds = team.publisher(&broker);
+    // The ticket says nothing of news as long as there are none.
+    let mut later = None;
+    for (topic, payload) in
+        [("prices.eur", b"1"), ("prices.usd", b"2"), ("news.today", b"3"), ("prices.eur", b"4")]
+    {
+        feeds.publish(topic, payload).expect("it is taken");
+        assert_eq!(next(&mut desk), payload, "{topic}");
+        if later.is_none() {
+            later = Some(Subscriber::with_config(client(&broker, "desk"), &filters).expect("a user"));
+        }
+    }
+    let mut later = later.expect("it has come behind the first message");
+    assert_eq!([next(&mut later), next(&mut later), next(&mut later)], [b"2", b"3", b"4"]);
+}
+
+#[test]
+fn a_subscriber_whose_new_ticket_has_no_room_for_its_filter_is_told_so() {
+    let _watchdog = watchdog::watch("a_subscriber_whose_new_ticket_has_no_room_for_its_filter_is_told_so");
+    let long = format!("prices.{}", "x".repeat(200));
+    let levels: Vec<&str> = [&["prices"][..], &["a"; 60]].concat();
+    // Filters that leave no room for the long one in a ticket, all of which concern one topic.
+    let patterns = (1..=50).map(|star| {
+        let mut pattern = levels.clone();
+        pattern[star] = "*";
+        format!(", '{}'", pattern.join("."))
+    });
+    let few = format!("subscribe = ['{long}']");
+    let many = format!("subscribe = ['{long}'{}]", patterns.collect::<String>());
+    let team = Team::of(&[("feeds", FEEDS), ("desk", &few), ("other", DESK), ("leaver", DESK)]);
+    let broker = team.broker();
+    let filter = Filter::parse(&long).expect("a filter");
+    let mut desk = Subscriber::with_config(client(&broker, "desk"), &[filter]).expect("a user");
+    let mut other = Subscriber::with_config(client(&broker, "other"), &prices()).expect("a user");
+    let mut feeds = team.publisher(&broker);
+    feeds.publish(&*long, b"1").expect("it is taken");
+    assert_eq!((next(&mut desk), next(&mut other)), (b"1".to_vec(), b"1".to_vec()));
+    feeds.publish(&*levels.join("."), b"2").expect("it is taken");
+    assert_eq!(next(&mut other), b"2", "by now the broker knows of the topic");
+
+    team.write(&[("feeds", FEEDS), ("desk", &many), ("other", DESK)]);
+    broker.signal(Signal::SIGHUP);
+    let error = desk.recv_timeout(PATIENCE).expect_err("the broker permits it, but not the ticket");
+    assert_eq!(error.kind(), ErrorKind::Refused(ErrorCode::NotPermitted), "{error}");
+    let (text, publisher) = (error.to_string(), feeds.id());
+    assert!(text.contains(&long) && text.contains(&format!("at publisher {publisher}")), "{text}");
+    feeds.publish(&*long, b"3").expect("it is taken");
+    assert_eq!(next(&mut other), b"3", "nobody else notices");
+}
+
+#[test]
 fn a_zeromq_subscriber_hears_the_direct_publisher_of_a_user() {
     let _watchdog = watchdog::watch("a_zeromq_subscriber_hears_the_direct_publisher_of_a_user");
     let team = Team::of(&[("feeds", FEEDS), ("anonymous", "subscribe = [{ prefix = 'prices.' }]")]);

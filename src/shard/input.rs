@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::judgement::Held;
 use super::kind::Kind;
 use super::membership::Subscribed;
 use super::origin::Origin;
@@ -221,8 +222,8 @@ impl Shard {
             (false, Phase::Hello | Phase::Open, Frame::Ticket { ticket, .. })
                 if self.base.config.direct.is_some() =>
             {
-                for (filter, subscriber) in shown_tickets::on_shown(&mut self.base, id, ticket) {
-                    self.subscribe((id, &filter, subscriber), false);
+                for filter in shown_tickets::on_shown(&mut self.base, id, ticket) {
+                    self.take_back(id, &Held::Subscription(filter));
                 }
             }
             (false, Phase::Hello, _) => {

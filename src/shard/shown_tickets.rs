@@ -8,12 +8,12 @@ use super::session_state::Phase;
 use super::tickets::SIGNATURE_STEPS;
 use crate::auth::{Action, Identity, LoginRefusal, TicketFault, VERDICT_STEPS, Verdict};
 use crate::error::ErrorCode;
-use crate::ids::{SessionId, SubscriberId};
+use crate::ids::SessionId;
 use crate::topic::Filter;
 
-/// A peer shows a ticket: before its hello, or in the place of one that will expire. Returns the subscriptions that the new one
-/// does not cover, which are to end: the broker has told their subscribers why.
-pub(super) fn on_shown(base: &mut Base, id: SessionId, ticket: &[u8]) -> Vec<(Filter, SubscriberId)> {
+/// A peer shows a ticket: before its hello, or in the place of one that will expire. Returns the filters that the new one does not
+/// cover, once for each of their subscribers, whose subscriptions are to end.
+pub(super) fn on_shown(base: &mut Base, id: SessionId, ticket: &[u8]) -> Vec<Filter> {
     let now = base.clock.told();
     let Base { sessions, permissions, turn, config, .. } = base;
     let (Some(rules), Some(here)) = (permissions.tickets(), config.direct) else { return Vec::new() };
@@ -36,8 +36,7 @@ pub(super) fn on_shown(base: &mut Base, id: SessionId, ticket: &[u8]) -> Vec<(Fi
         permissions.permit(&session.identity, Action::Subscribe(filter)) == Verdict::Refused
     };
     let refused = filters.keys().filter(is_refused);
-    let subscriptions = refused.map(|filter| (filter, filters.subscribers(filter)));
-    subscriptions.flat_map(|(filter, of)| of.iter().map(|subscriber| (filter.clone(), *subscriber))).collect()
+    refused.flat_map(|filter| filters.subscribers(filter).iter().map(|_| filter.clone())).collect()
 }
 
 /// A look at a session that is open: it ends with its ticket. `false`: it has ended.

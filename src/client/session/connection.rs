@@ -118,6 +118,7 @@ impl Session {
                 return error;
             }
             self.hear_news();
+            self.report_denied();
             if !self.state.borrow().out.is_empty() {
                 self.send_later();
             }
@@ -198,7 +199,7 @@ impl Session {
     }
 
     /// Tells a gap to those who are back since a connection was lost, at direct publishers too where they need to be.
-    fn tell_returned(&self) {
+    pub(super) fn tell_returned(&self) {
         self.listeners().tell_returned();
         while let Some(id) = self.pop_half_returned() {
             self.return_half(id);

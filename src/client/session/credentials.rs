@@ -45,6 +45,11 @@ impl Credentials {
         Ok(self.ticket.is_some())
     }
 
+    /// True if there is a ticket to show.
+    pub(super) fn has_ticket(&self) -> bool {
+        self.ticket.is_some()
+    }
+
     /// There is a ticket to the direct publisher, or another. It is shown at once on a session that is open.
     pub(super) fn set_ticket(&mut self, to: PublisherId, ticket: Rc<[u8]>, out: Option<&mut OutBuffer>) {
         (self.ticket, self.is_unshown) = (Some((to, ticket)), true);

@@ -44,6 +44,8 @@ pub(in crate::client) struct Session {
     pub(super) wants_encryption: bool,
     /// Shared with the sessions to direct publishers.
     pub(in crate::client) sinks: Rc<Sinks>,
+    /// The session to the broker, of one to a direct publisher.
+    pub(super) introducer: Weak<Session>,
     /// Direct publishers that the broker has introduced.
     pub(super) introductions: RefCell<Introductions<Session>>,
     /// Subscribers that are in force at the broker again, and wait for direct publishers.
@@ -82,6 +84,7 @@ struct Shared {
     changed: Rc<Waiters>,
     holds: Rc<Holds>,
     report: Rc<ConnectionReport>,
+    introducer: Weak<Session>,
 }
 
 /// The end of one connection, or of an attempt to make one.
@@ -110,7 +113,7 @@ impl Session {
     }
 
     /// A session to a direct publisher for the subscribers of this one. It has one connection, and makes none by itself.
-    pub(super) fn start_direct(&self, registration: &Registration) -> Rc<Self> {
+    pub(super) fn start_direct(self: &Rc<Self>, registration: &Registration) -> Rc<Self> {
         let endpoints = &registration.endpoints;
         let mut config = self.config.clone().without_credentials();
         config.broker = endpoints.first().cloned().unwrap_or_default();
@@ -119,6 +122,7 @@ impl Session {
             changed: Rc::clone(&self.changed),
             holds: Rc::clone(&self.holds),
             report: Rc::clone(&self.report),
+            introducer: Rc::downgrade(self),
         };
         let peer = Peer::Publisher(registration.publisher);
         Self::make(&self.runtime, config, (peer, endpoints.clone(), self.wants_encryption), None, shared)
@@ -129,7 +133,7 @@ impl Session {
         config: ClientConfig,
         (peer, endpoints, wants_encryption): (Peer, Vec<Endpoint>, bool),
         give_up: Option<MonotonicNs>,
-        Shared { sinks, changed, holds, report }: Shared,
+        Shared { sinks, changed, holds, report, introducer }: Shared,
     ) -> Rc<Self> {
         let session = Rc::new(Session {
             runtime: Rc::clone(runtime),
@@ -138,6 +142,7 @@ impl Session {
             peer,
             endpoints,
             wants_encryption,
+            introducer,
             introductions: RefCell::default(),
             returning: RefCell::default(),
             patience: Patience::new(runtime.clock.now(), give_up),

@@ -12,6 +12,7 @@
 //! | `naming` | the direct publishers that its broker names, and the news of them; in `named`, those of this connection, in `heard`, all that it has heard of |
 //! | `credentials` | the proof of who it is, which is shown before the hello |
 //! | `tickets` | tickets to direct publishers: those that its broker gives it, and those that its own are to ask for |
+//! | `uncovered` | filters that a direct publisher does not let subscribers have, by the ticket to it |
 //! | `peer` | the other end |
 //! | `sinks`, `listeners` | the receivers of each topic; those of one session, told in order with its gaps |
 //! | `incoming` | makes frames of the bytes of one connection |
@@ -63,6 +64,7 @@ mod subscriber_counts;
 mod subscribers;
 mod tickets;
 mod unacked;
+mod uncovered;
 mod waiting;
 
 pub(super) use announcement::Announcement;

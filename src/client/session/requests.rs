@@ -10,7 +10,8 @@ use crate::ids::{RequestId, SubscriberId};
 
 /// The purpose of a request.
 pub(super) enum Asked {
-    Subscribe(SubscriberId),
+    /// The filter of a subscriber, by its place among those, or a watch of direct publishers.
+    Subscribe(SubscriberId, Option<usize>),
     /// Somebody waits for it: set when it is done, or when the connection is lost.
     Flush(Rc<Cell<Option<Flushed>>>),
     /// The session's own, for its set of unacknowledged topics.

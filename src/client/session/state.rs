@@ -23,6 +23,7 @@ use super::subscriber_counts::SubscriberCounts;
 use super::subscribers::{Asking, Subscribers};
 use super::tickets::{ToldTickets, rules_of};
 use super::unacked::Unacked;
+use super::uncovered::Uncovered;
 use crate::auth::Secret;
 use crate::client::config::ClientConfig;
 use crate::client::message::GapReason;
@@ -68,6 +69,7 @@ pub(in crate::client) struct State {
     /// The number of connections lost with messages not known to be taken.
     pub(in crate::client) losses: u64,
     pub(super) subscribers: Subscribers,
+    uncovered: Uncovered,
     /// The counts of subscribers that publishers wait for.
     counts: SubscriberCounts,
     /// Which topics go direct, by the broker's last word: also while it is away.
@@ -114,6 +116,7 @@ impl State {
             refusal: None,
             losses: 0,
             subscribers: Subscribers::default(),
+            uncovered: Uncovered::default(),
             counts: SubscriberCounts::default(),
             modes: Rc::default(),
             next_modes: ModeRules::default(),
@@ -221,6 +224,7 @@ impl State {
         if *self.modes != modes {
             self.modes = Rc::new(modes);
         }
+        self.uncovered.clear();
         let (subscribers, mut asking) = self.asking();
         subscribers.ask_again(&before, &mut asking);
         self.counts.ask_again(&mut self.out);
@@ -313,6 +317,7 @@ impl State {
 
     /// A subscriber leaves.
     pub(super) fn unsubscribe(&mut self, id: SubscriberId) {
+        self.uncovered.forget(id);
         let is_open = self.is_open();
         let (subscribers, asking) = self.asking();
         subscribers.remove(id, is_open.then_some(asking));
@@ -371,9 +376,8 @@ impl State {
             Frame::SubscriberCount { request, count } => {
                 self.counts.on_count(RequestId(request), count);
             }
-            Frame::Unsubscribe { filter, subscriber, .. } => {
-                let text = format!("you may no longer subscribe to `{}`", printable(filter));
-                self.subscribers.on_refused(SubscriberId(subscriber), ErrorCode::NotPermitted, text);
+            Frame::Unsubscribe { filter, subscriber, kind, .. } => {
+                self.on_ended((kind, filter), SubscriberId(subscriber));
             }
             Frame::PublishRefused { topic, text, publisher, .. } => {
                 let (publisher, text) = (PublisherId(publisher), printable(text).to_string());
@@ -438,38 +442,6 @@ impl State {
         self.subscribers.on_leavers_forgotten(self.hearing.received_at(), away_at_most);
     }
 
-    fn on_request_refused(&mut self, request: RequestId, code: ErrorCode, text: &str) {
-        let text = printable(text).to_string();
-        match self.requests.take(request) {
-            Some(Asked::Announce) => {
-                if let Some(announcement) = &mut self.announcement {
-                    announcement.on_refused(code, &text);
-                    self.announce();
-                }
-            }
-            Some(Asked::Subscribe(id)) => self.subscribers.on_refused(id, code, text),
-            Some(Asked::Registry) => self.fail_refused(code, &text),
-            // A watch that was in force.
-            None => match self.subscribers.of_watch(request) {
-                Some(id) => self.subscribers.on_refused(id, code, text),
-                None if self.naming.feed().is_some() => self.fail_refused(code, &text),
-                None => {}
-            },
-            _ => {}
-        }
-    }
-
-    /// The broker has refused what this session is for.
-    fn fail_refused(&mut self, code: ErrorCode, text: &str) {
-        let text = format!("the broker refused: {text} ({code})");
-        self.fail(&Error::new(ErrorKind::Refused(code), text));
-    }
-
-    /// The error of a subscriber of which the broker has refused something.
-    pub(in crate::client) fn refusal_of(&self, id: SubscriberId) -> Option<Error> {
-        self.subscribers.refusal_of(id)
-    }
-
     /// Says what the announcement has to say now.
     pub(in crate::client) fn announce(&mut self) {
         if !self.is_open() {
@@ -485,7 +457,10 @@ impl State {
 
     fn on_done(&mut self, request: RequestId) {
         match self.requests.take(request) {
-            Some(Asked::Subscribe(id)) => self.subscribers.on_subscribed(id),
+            Some(Asked::Subscribe(id, at)) => {
+                at.into_iter().for_each(|at| self.uncovered.cover((id, at)));
+                self.subscribers.on_subscribed(id);
+            }
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
             Some(Asked::Ack) => self.unacked.on_ack(),
             Some(Asked::Registry) => self.naming.feed().into_iter().for_each(RegistryFeed::on_watched),
@@ -595,5 +570,6 @@ fn messages_in(frames: &[u8]) -> usize {
     crate::wire::splitter::frames(&frames).map(|(_, frame)| frame.messages() as usize).sum()
 }
 
+mod refusals;
 #[cfg(test)]
 mod tests;

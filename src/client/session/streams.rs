@@ -15,6 +15,7 @@ use super::naming::PublisherNews;
 use super::paused::PausedStream;
 use super::peer::Peer;
 use super::state::State;
+use super::uncovered::{Denial, Denied};
 use crate::client::deadline::Deadline;
 use crate::client::message::{EventRef, GapReason, GapRef};
 use crate::error::{Error, ErrorCode, ErrorKind};
@@ -70,9 +71,52 @@ impl Session {
         let mut introductions = self.introductions.borrow_mut();
         introductions.on_ticket(publisher, self.runtime.clock.now());
         let Some(session) = introductions.get(publisher).and_then(Introduced::session) else { return };
-        if let Some(ticket) = self.state.borrow().tickets.of(publisher) {
-            session.state.borrow_mut().set_ticket(ticket);
+        let own = self.state.borrow();
+        if let Some(ticket) = own.tickets.of(publisher) {
+            let registration = introductions.get(publisher).map(Introduced::registration);
+            let has_topics = |filter: &Filter| registration.is_some_and(|known| known.overlaps(filter));
+            let mut state = session.state.borrow_mut();
+            state.set_ticket(ticket);
+            // What the broker has not confirmed yet may have been allowed behind this ticket.
+            state.ask_denied(|id, filter| has_topics(filter) && own.is_in_force(id));
             session.send_later();
+        }
+    }
+
+    /// Has the session to the broker decide on what its direct publisher does not let subscribers have.
+    pub(super) fn report_denied(&self) {
+        let (Peer::Publisher(publisher), Some(introducer)) = (self.peer, self.introducer.upgrade()) else {
+            return;
+        };
+        let all = self.state.borrow_mut().take_denied();
+        for denied in &all {
+            introducer.on_denied(publisher, self, denied);
+        }
+        if !all.is_empty() {
+            self.tell_returned();
+            self.changed.wake_all();
+        }
+    }
+
+    /// A direct publisher denies a filter to a subscriber. If it has topics of that, the subscriber would hear less than the broker
+    /// permits: it is told so, as of a refusal of the broker.
+    fn on_denied(&self, publisher: PublisherId, session: &Session, denied: &Denied) {
+        let id = denied.place.0;
+        let introductions = self.introductions.borrow();
+        let registration = introductions.get(publisher).map(Introduced::registration);
+        let has_topics = registration.is_some_and(|known| known.overlaps(&denied.filter));
+        match denied.by {
+            _ if !has_topics => session.state.borrow_mut().leave_out(denied),
+            // Until there is another ticket its stream has holes, which are told.
+            Denial::YetRefused => {}
+            Denial::OwnRules => {
+                session.state.borrow_mut().leave_out(denied);
+                drop(introductions);
+                self.sinks.deliver(id, EventRef::Gap(PUBLISHER_LOST));
+            }
+            Denial::Refused | Denial::Ended => {
+                self.state.borrow_mut().subscribers.on_refused(id, denied.code, denied.text.clone());
+            }
         }
     }
 
@@ -235,7 +279,7 @@ impl Session {
     }
 
     /// A session to a direct publisher for the subscribers of this one, which goes on with what was kept of the last.
-    fn direct_session(&self, registration: &Registration, paused: &PausedStream) -> Rc<Session> {
+    fn direct_session(self: &Rc<Self>, registration: &Registration, paused: &PausedStream) -> Rc<Session> {
         let session = self.start_direct(registration);
         {
             let mut state = session.state.borrow_mut();

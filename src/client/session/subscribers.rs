@@ -111,6 +111,13 @@ impl Subscribers {
         }
     }
 
+    /// One of its subscriptions, which counted as being in force, is asked for again.
+    pub(super) fn on_asked_again(&mut self, id: SubscriberId) {
+        if let Some(subscribed) = self.by_id.get_mut(&id) {
+            subscribed.outstanding += 1;
+        }
+    }
+
     /// The broker has refused one of a subscriber's subscriptions or watches, or permits it no longer: it is asked for no more.
     pub(super) fn on_refused(&mut self, id: SubscriberId, code: ErrorCode, text: String) {
         if let Some(subscribed) = self.by_id.get_mut(&id) {
@@ -358,13 +365,13 @@ impl Subscribed {
     /// Asks for its filters, and to hear of the direct publishers of those that may have some.
     fn ask(&mut self, id: SubscriberId, Asking { out, requests, modes }: &mut Asking<'_>) {
         self.watches.clear();
-        for filter in &*self.filters {
-            let request = requests.next(Asked::Subscribe(id)).0;
+        for (at, filter) in self.filters.iter().enumerate() {
+            let request = requests.next(Asked::Subscribe(id, Some(at))).0;
             let kind = filter.wire_kind();
             out.push(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber: id.0, kind });
         }
         for filter in self.filters.iter().filter(|filter| modes.may_have(Mode::Direct, filter)) {
-            let request = requests.next(Asked::Subscribe(id));
+            let request = requests.next(Asked::Subscribe(id, None));
             let kind = filter.wire_kind();
             out.push(&Frame::WatchPublishers { filter: filter.as_bytes(), request: request.0, kind });
             self.watches.push(request);

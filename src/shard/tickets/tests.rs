@@ -228,7 +228,7 @@ fn a_ticket_that_covers_less_ends_the_subscriptions_behind_it_and_nothing_else()
     host.say(0, desk, &[Frame::Ticket { ticket: &narrower, publisher: PUBLISHER.0 }]);
     let own = host.shards[0].on_open(Door::Local, Identity::Own).expect("it is let in");
     host.say(0, own, &[message("a.b", 1), message("b.c", 2)]);
-    assert_eq!(host.hears(0, desk), "a.b=1");
+    assert_eq!(host.hears(0, desk), "~b.c.1 a.b=1", "it is told what has ended");
     host.say(0, desk, &[subscribe("b.c", 3)]);
     assert_eq!(host.hears(0, desk), "not_permitted", "it is asked for in vain");
     assert!(is_open(&host, desk));
