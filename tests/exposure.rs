@@ -16,13 +16,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use broker_process::corecast;
-use certificates::Authority;
+use certificates::{Authority, argument};
 use running::Running;
 
 const SEED: u64 = 16;
 
-/// Configurations, each of which is a process: some 10 s of one core in the dev profile.
-const CONFIGURATIONS: usize = 100;
+/// Configurations, each of which is a process: some 15 s of one core in the dev profile.
+const CONFIGURATIONS: usize = 150;
 
 /// Hosts to listen on, and whether others reach them.
 const HOSTS: [(&str, bool); 8] = [
@@ -36,8 +36,11 @@ const HOSTS: [(&str, bool); 8] = [
     ("*", true),
 ];
 
-/// Options that open listeners.
-const OPTIONS: [&str; 6] = ["--listen", "--listen", "--zmtp", "--zmtp-xsub", "--zmtp-xpub", "--metrics"];
+/// Options that open listeners, as many as are asked for.
+const OPTIONS: [&str; 5] = ["--listen", "--listen", "--zmtp", "--zmtp-xsub", "--zmtp-xpub"];
+
+/// The option that opens the one of HTTP.
+const METRICS: &str = "--metrics";
 
 /// A listener that is asked for.
 struct Listener {
@@ -52,7 +55,8 @@ impl Listener {
         let file = authority.path(&format!("{}.sock", rng.u32(..))).display().to_string();
         let (url, is_remote) = match (option, rng.u8(..8)) {
             (_, 0) => (format!("uds://{file}"), false),
-            ("--metrics", _) => (format!("{host}:0"), is_remote),
+            (METRICS, 1..5) => (format!("https://{host}:0"), is_remote),
+            (METRICS, _) => (format!("{host}:0"), is_remote),
             (_, 1) => (format!("uds://@{file}"), false),
             ("--listen", 2..5) => (format!("tls://{host}:0"), is_remote),
             _ => (format!("tcp://{host}:0"), is_remote),
@@ -60,8 +64,8 @@ impl Listener {
         Listener { option, url, is_remote }
     }
 
-    fn is_encrypted(&self) -> bool {
-        self.url.starts_with("tls:")
+    fn has_certificate(&self) -> bool {
+        self.url.starts_with("tls:") || self.url.starts_with("https:")
     }
 }
 
@@ -69,6 +73,10 @@ impl Listener {
 struct Configuration {
     listeners: Vec<Listener>,
     has_users: bool,
+    /// The key of CURVE, without which ZeroMQ sockets come unencrypted.
+    has_curve_key: bool,
+    /// Readers of the pages have to show a token.
+    has_http_token: bool,
     is_insecure: bool,
     /// The word stands in the environment.
     is_in_environment: bool,
@@ -79,20 +87,34 @@ impl Configuration {
         let mut listeners = vec![Listener::draw(rng, authority, "--listen")];
         for _ in 0..rng.usize(..3) {
             let option = OPTIONS[rng.usize(..OPTIONS.len())];
-            // Only one of these is possible.
-            if option != "--metrics" || listeners.iter().all(|there| there.option != option) {
-                listeners.push(Listener::draw(rng, authority, option));
-            }
+            listeners.push(Listener::draw(rng, authority, option));
         }
-        let is_insecure = rng.u8(..3) == 0;
-        Configuration { listeners, has_users: rng.bool(), is_insecure, is_in_environment: rng.bool() }
+        let has_metrics = rng.bool();
+        if has_metrics {
+            listeners.push(Listener::draw(rng, authority, METRICS));
+        }
+        Configuration {
+            listeners,
+            has_users: rng.u8(..3) > 0,
+            has_curve_key: rng.bool(),
+            // Without pages it would be refused as of no use.
+            has_http_token: has_metrics && rng.u8(..3) > 0,
+            is_insecure: rng.u8(..3) == 0,
+            is_in_environment: rng.bool(),
+        }
     }
 
     /// The oracle: some listener lets everybody in, or lets others read what passes.
     fn is_open(&self) -> bool {
-        self.listeners
-            .iter()
-            .any(|listener| listener.is_remote && !(self.has_users && listener.is_encrypted()))
+        self.listeners.iter().any(|listener| listener.is_remote && !self.is_closed(listener))
+    }
+
+    fn is_closed(&self, listener: &Listener) -> bool {
+        match listener.option {
+            METRICS => self.has_http_token && listener.has_certificate(),
+            "--listen" => self.has_users && listener.has_certificate(),
+            _ => self.has_users && self.has_curve_key,
+        }
     }
 
     fn start(&self, authority: &Authority) -> Running {
@@ -100,12 +122,18 @@ impl Configuration {
         // Without core dumps, the kernel shows the sockets of a process to root alone.
         command.args(["broker", "-o", "json", "--shards", "1", "--core-dumps"]);
         self.listeners.iter().for_each(|listener| _ = command.args([listener.option, &listener.url]));
-        if self.listeners.iter().any(Listener::is_encrypted) {
+        if self.listeners.iter().any(Listener::has_certificate) {
             let [cert, key] = authority.files("server");
             command.args(["--tls-cert", &cert, "--tls-key", &key]);
         }
         if self.has_users {
             command.arg("--users").arg(authority.path("users.toml"));
+        }
+        if self.has_curve_key {
+            command.arg("--zmtp-curve-key").arg(authority.path("broker.key_secret"));
+        }
+        if self.has_http_token {
+            command.arg("--http-token-file").arg(authority.path("http.token"));
         }
         match (self.is_insecure, self.is_in_environment) {
             (true, true) => _ = command.env("CORECAST_BROKER_INSECURE", "true"),
@@ -118,8 +146,11 @@ impl Configuration {
 
     fn text(&self) -> String {
         let listeners = self.listeners.iter().map(|l| format!("{} {}", l.option, l.url)).collect::<Vec<_>>();
-        let Configuration { has_users, is_insecure, .. } = self;
-        format!("{}, users: {has_users}, insecure: {is_insecure}", listeners.join(" "))
+        let Configuration { has_users, has_curve_key, has_http_token, is_insecure, .. } = self;
+        format!(
+            "{}, users: {has_users}, CURVE: {has_curve_key}, HTTP token: {has_http_token}, insecure: {is_insecure}",
+            listeners.join(" ")
+        )
     }
 }
 
@@ -156,11 +187,22 @@ fn ip_of(hex: &str) -> IpAddr {
     }
 }
 
-/// The ports of the endpoints in a ready line that are encrypted.
-fn encrypted_ports(ready: &serde_json::Value) -> BTreeSet<u16> {
-    let endpoints = ready["endpoints"].as_array().expect("a list").iter().filter_map(|url| url.as_str());
-    let encrypted = endpoints.filter(|url| url.starts_with("tls:"));
-    encrypted.map(|url| url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")).collect()
+/// The ports in a ready line at which others have to show who they are, and are encrypted.
+fn closed_ports(ready: &serde_json::Value, configuration: &Configuration) -> BTreeSet<u16> {
+    let of = |key: &str, scheme: &str, is_closed: bool| -> Vec<u16> {
+        let listed = ready[key].as_array().cloned().unwrap_or_else(|| vec![ready[key].clone()]);
+        let urls =
+            listed.iter().filter_map(|url| url.as_str()).filter(|url| is_closed && url.starts_with(scheme));
+        // A socket file has no port.
+        urls.filter_map(|url| url.rsplit(':').next()?.parse().ok()).collect()
+    };
+    let Configuration { has_users, has_curve_key, has_http_token, .. } = *configuration;
+    let ports = [
+        of("endpoints", "tls://", has_users),
+        of("zmtp", "", has_users && has_curve_key),
+        of("metrics", "https://", has_http_token),
+    ];
+    ports.concat().into_iter().collect()
 }
 
 #[test]
@@ -170,9 +212,13 @@ fn no_listener_is_open_to_other_hosts_without_the_word_insecure() {
     authority.sign_server("server");
     let users = authority.path("users.toml");
     fs::write(&users, "[[user]]\nname = 'anonymous'\nsubscribe = ['>']\n").expect("written");
-    fs::set_permissions(&users, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(authority.path("http.token"), "sesame\n").expect("written");
+    for file in [users, authority.path("http.token")] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
+    assert!(running::run(&["curve-keygen", argument(&authority.path("broker"))]).status.success());
     let mut rng = fastrand::Rng::with_seed(SEED);
-    let (mut refused, mut open, mut remote) = (0, 0, 0);
+    let (mut refused, mut open, mut remote, mut remote_pages) = (0, 0, 0, 0);
     for number in 0..CONFIGURATIONS {
         let configuration = Configuration::draw(&mut rng, &authority);
         let text = format!("seed {SEED}, {number}: {}", configuration.text());
@@ -183,12 +229,13 @@ fn no_listener_is_open_to_other_hosts_without_the_word_insecure() {
         if serves {
             let ready = serde_json::from_str(&ready).expect("the ready line is JSON");
             let sockets = listening_sockets(child.0.id());
-            let encrypted = encrypted_ports(&ready);
+            let closed = closed_ports(&ready, &configuration);
             let mut reached = sockets.iter().filter(|(ip, _)| !ip.is_loopback()).peekable();
             remote += usize::from(reached.peek().is_some());
             if !configuration.is_insecure {
-                let is_closed = |port| configuration.has_users && encrypted.contains(port);
-                assert!(reached.all(|(_, port)| is_closed(port)), "{text}: {sockets:?}");
+                assert!(reached.all(|(_, port)| closed.contains(port)), "{text}: {sockets:?}");
+                let has_pages = |listener: &Listener| listener.is_remote && listener.option == METRICS;
+                remote_pages += usize::from(configuration.listeners.iter().any(has_pages));
             }
             child.0.kill().expect("it is ours");
         }
@@ -203,7 +250,9 @@ fn no_listener_is_open_to_other_hosts_without_the_word_insecure() {
         open += usize::from(serves && configuration.is_open());
     }
     println!(
-        "of {CONFIGURATIONS} configurations {refused} were refused, {open} open but said to be insecure, {remote} remote"
+        "of {CONFIGURATIONS} configurations {refused} were refused, {open} open but said to be insecure, {remote} remote, \
+         {remote_pages} with pages for other hosts that show a token"
     );
     assert!(refused > 20 && open > 10 && remote > open, "{refused}, {open}, {remote}");
+    assert!(remote_pages > 3, "{remote_pages}");
 }
