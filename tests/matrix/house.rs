@@ -4,8 +4,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use corecast::internals::zmtp::curve::{KeyPair, PublicKey, secret_text};
+use corecast::{Endpoint, Publisher, Token};
+use corecast_executors::pause;
 use nix::sys::signal::Signal;
 
 use super::broker_process::{BrokerProcess, Transport};
@@ -13,8 +16,12 @@ use super::certificates::{Authority, Validity, argument};
 use super::native::Native;
 use super::table::{self, Act, NAME, OLD, Outcome, STRANGER, Standing, TRUSTED};
 
-/// The topic of all acts.
+/// The topic of all acts but of those of direct publishers, and that of these.
 pub(crate) const TOPIC: &str = "t.x";
+pub(crate) const DIRECT_TOPIC: &str = "d.x";
+
+/// Between two looks at the registry, which a direct publisher is entered in behind its first message.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A broker and its users. One shard: an answer behind a message shows that nothing else came before it.
 pub(crate) struct House {
@@ -27,6 +34,8 @@ pub(crate) struct House {
     reloads: u64,
     source: Native,
     observer: Native,
+    /// A direct publisher of a user who is trusted.
+    direct: Publisher,
     fences: u32,
 }
 
@@ -74,8 +83,29 @@ impl House {
         let trusted = || Native::over_tcp(broker.address(), Some(TRUSTED)).expect("it is a user");
         let (source, mut observer) = (trusted(), trusted());
         observer.subscribe(">");
+        let mut config = broker.client().token(Token::new(TRUSTED).expect("a token"));
+        let path = authority.path("publisher.sock");
+        config.direct = config.direct.listen(Some(Endpoint::Uds { path }));
+        let direct = Publisher::with_config(config).expect("it is a user");
         let server_key = server.public();
-        House { broker, authority, server_key, client_key, users, reloads: 0, source, observer, fences: 0 }
+        let (reloads, fences) = (0, 0);
+        let mut house = House {
+            broker,
+            authority,
+            server_key,
+            client_key,
+            users,
+            reloads,
+            source,
+            observer,
+            direct,
+            fences,
+        };
+        house.fence_directly();
+        while !house.knows(house.direct_number()) {
+            pause(LOOK_PAUSE);
+        }
+        house
     }
 
     /// The users are those of this cell from now on.
@@ -113,6 +143,23 @@ impl House {
         let fence = format!("fence {}", self.fences).into_bytes();
         assert_eq!(self.source.publish(TOPIC, &fence), Outcome::Done, "whoever is trusted notices nothing");
         (fence.clone(), self.observer.hear_until(&fence))
+    }
+
+    /// The direct publisher publishes a message; returns its payload.
+    pub(crate) fn fence_directly(&mut self) -> Vec<u8> {
+        self.fences += 1;
+        let fence = format!("direct fence {}", self.fences).into_bytes();
+        self.direct.publish(DIRECT_TOPIC, &fence).expect("whoever is trusted notices nothing");
+        fence
+    }
+
+    /// The number of the direct publisher, and its listener.
+    pub(crate) fn direct_number(&self) -> u64 {
+        self.direct.id().0
+    }
+
+    pub(crate) fn direct_door(&self) -> PathBuf {
+        self.authority.path("publisher.sock")
     }
 
     /// True if a direct publisher of this number is known.

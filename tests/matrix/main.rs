@@ -76,9 +76,9 @@ impl Client {
         native.map(Client::Native)
     }
 
-    fn act(&mut self, act: Act, payload: &[u8]) -> Outcome {
+    fn act(&mut self, act: Act, payload: &[u8], direct: u64) -> Outcome {
         match self {
-            Client::Native(native) => native.act(act, payload),
+            Client::Native(native) => native.act(act, payload, direct),
             Client::ZeroMq(socket) => socket.act(act, payload),
         }
     }
@@ -92,9 +92,40 @@ impl Client {
 
     fn end(&mut self, forbidden: &[u8]) -> Outcome {
         match self {
-            Client::Native(native) => native.end(forbidden),
+            Client::Native(native) => {
+                let outcome = native.end(forbidden);
+                let direct = native.direct.take().map(|mut direct| direct.end(forbidden));
+                assert!(direct.is_none_or(|direct| direct == outcome), "its ticket is void");
+                outcome
+            }
             Client::ZeroMq(socket) => socket.end(forbidden),
         }
+    }
+
+    /// Hears what the direct publisher says from now on.
+    fn hears_directly(&mut self, house: &mut House) {
+        match self {
+            Client::Native(native) => {
+                let fence = house.fence_directly();
+                let direct = native.direct.as_mut().expect("it was let in there");
+                assert_eq!(direct.hear_until(&fence), Vec::<Vec<u8>>::new());
+            }
+            // Nobody tells it when the broker hears the publisher on its behalf.
+            Client::ZeroMq(socket) => loop {
+                let fence = house.fence_directly();
+                if socket.heard().contains(&fence) {
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// Without a ticket of the broker nobody is let in at the direct publisher.
+fn stays_outside(house: &House, cell: &str) {
+    for ticket in [None, Some(&[7; 200][..])] {
+        let outcome = Native::to_publisher(&house.direct_door(), house.direct_number(), ticket).err();
+        assert_eq!(outcome, Some(Outcome::NotLetIn), "{cell}: at the direct publisher");
     }
 }
 
@@ -103,7 +134,7 @@ fn play(house: &mut House, standing: Standing, act: Act, door: Door) -> Option<C
     let cell = format!("{standing:?}, {act:?}, {door:?}");
     let mut client = Client::come(house, standing, act, door);
     let outcome = match &mut client {
-        Ok(client) => client.act(act, cell.as_bytes()),
+        Ok(client) => client.act(act, cell.as_bytes(), house.direct_number()),
         Err(outcome) => *outcome,
     };
     assert_eq!(outcome, table::expected(standing, act), "{cell}");
@@ -117,6 +148,11 @@ fn play(house: &mut House, standing: Standing, act: Act, door: Door) -> Option<C
     if let Ok(client) = &mut client {
         let wanted = (is_done && subscribed).then_some(fence);
         assert_eq!(client.heard(), Vec::from_iter(wanted), "{cell}: it hears what it may, and nothing else");
+    }
+    match &mut client {
+        Ok(client) if is_done && act == Act::Direct => client.hears_directly(house),
+        _ if act == Act::Direct && !door.is_zmtp() => stays_outside(house, &cell),
+        _ => {}
     }
     client.ok()
 }

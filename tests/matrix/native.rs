@@ -1,5 +1,6 @@
 //! A client of the native protocol without the library, over any bytes: it says one thing, and hears exactly what comes of it.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -12,7 +13,7 @@ use corecast::internals::wire::greeting::{self, GREETING_BYTES};
 use corecast::internals::wire::{CheckedFrame, Frame, encode, encode_to_vec};
 
 use super::certificates::{Authority, argument};
-use super::house::TOPIC;
+use super::house::{DIRECT_TOPIC, TOPIC};
 use super::running::{self, Running};
 use super::table::{Act, Outcome};
 
@@ -28,8 +29,10 @@ enum Said {
     Refused(ErrorCode),
     Message(Vec<u8>),
     Pong,
-    /// A direct publisher of this number is known.
-    Up(u64),
+    /// A direct publisher of this number is known, and listens there.
+    Up(u64, String),
+    /// The ticket to that one.
+    Ticket(u64, Vec<u8>),
     Other,
     End,
 }
@@ -44,8 +47,12 @@ pub(crate) struct Native {
     reader: Box<dyn Read>,
     writer: Box<dyn Write>,
     received: Vec<u8>,
+    /// Of the last frame, which may be a run of messages.
+    said: VecDeque<Said>,
     /// The process that encrypts.
     _tls: Option<Running>,
+    /// The session at the direct publisher.
+    pub(crate) direct: Option<Box<Native>>,
 }
 
 impl Native {
@@ -54,13 +61,42 @@ impl Native {
         let stream = TcpStream::connect(broker).expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");
         let reader = Box::new(stream.try_clone().expect("a descriptor"));
-        Native { reader, writer: Box::new(stream), received: Vec::new(), _tls: None }.log_in(token)
+        Native {
+            reader,
+            writer: Box::new(stream),
+            received: Vec::new(),
+            said: VecDeque::new(),
+            _tls: None,
+            direct: None,
+        }
+        .log_in(token.map(|token| Frame::Login { token: token.as_bytes() }))
     }
 
     pub(crate) fn over_unix(broker: &Path) -> Result<Native, Outcome> {
-        let stream = UnixStream::connect(broker).expect("it listens");
+        Native::over_unix_with(broker, None)
+    }
+
+    /// Comes to a direct publisher with a ticket, or with none.
+    pub(crate) fn to_publisher(
+        door: &Path,
+        publisher: u64,
+        ticket: Option<&[u8]>,
+    ) -> Result<Native, Outcome> {
+        Native::over_unix_with(door, ticket.map(|ticket| Frame::Ticket { ticket, publisher }))
+    }
+
+    fn over_unix_with(path: &Path, first: Option<Frame<'_>>) -> Result<Native, Outcome> {
+        let stream = UnixStream::connect(path).expect("it listens");
         let reader = Box::new(stream.try_clone().expect("a descriptor"));
-        Native { reader, writer: Box::new(stream), received: Vec::new(), _tls: None }.log_in(None)
+        Native {
+            reader,
+            writer: Box::new(stream),
+            received: Vec::new(),
+            said: VecDeque::new(),
+            _tls: None,
+            direct: None,
+        }
+        .log_in(first)
     }
 
     /// Comes with the certificate of this name, or with none. OpenSSL speaks TLS.
@@ -78,13 +114,14 @@ impl Native {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut tls = running::start(&mut command);
         let (reader, writer) = (Box::new(tls.stdout()), Box::new(tls.0.stdin.take().expect("it is piped")));
-        Native { reader, writer, received: Vec::new(), _tls: Some(tls) }.log_in(None)
+        Native { reader, writer, received: Vec::new(), said: VecDeque::new(), _tls: Some(tls), direct: None }
+            .log_in(None)
     }
 
-    fn log_in(mut self, token: Option<&str>) -> Result<Native, Outcome> {
+    fn log_in(mut self, first: Option<Frame<'_>>) -> Result<Native, Outcome> {
         let mut words = greeting::ours().to_vec();
-        if let Some(token) = token {
-            encode(&Frame::Login { token: token.as_bytes() }, &mut words);
+        if let Some(first) = first {
+            encode(&first, &mut words);
         }
         encode(&Frame::Hello { name: "matrix", overflow: 0, previous: 0, ticket: 0 }, &mut words);
         self.send(&words);
@@ -106,8 +143,9 @@ impl Native {
         }
     }
 
-    /// Does this once. The payload is that of its message, and tells the number with which it registers.
-    pub(crate) fn act(&mut self, act: Act, payload: &[u8]) -> Outcome {
+    /// Does this once. The payload is that of its message, and tells the number with which it registers; `direct` is that of the
+    /// direct publisher that it hears.
+    pub(crate) fn act(&mut self, act: Act, payload: &[u8], direct: u64) -> Outcome {
         let subscribe = |filter| Frame::Subscribe { filter, request: REQUEST, subscriber: 1, kind: 1 };
         let publisher = publisher_of(payload);
         let (endpoints, topics) = (format!("uds:///nowhere/{publisher}"), "d.x");
@@ -122,8 +160,43 @@ impl Native {
             Act::Register => {
                 Frame::Register { endpoints: &endpoints, topics, publisher, epoch: 1, request: REQUEST }
             }
+            Act::Direct => return self.hear_directly(direct),
         };
         self.ask(&asked)
+    }
+
+    /// Subscribes at the broker and, by the ticket that this gives, at the direct publisher.
+    fn hear_directly(&mut self, wanted: u64) -> Outcome {
+        let filter = DIRECT_TOPIC.as_bytes();
+        let subscribe = Frame::Subscribe { filter, request: REQUEST, subscriber: 1, kind: 1 };
+        let outcome = self.ask(&subscribe);
+        if outcome != Outcome::Done {
+            return outcome;
+        }
+        self.send(&encode_to_vec(&Frame::WatchPublishers { filter, request: REQUEST, kind: 1 }));
+        let (mut given, mut there) = (None, None);
+        loop {
+            match self.next() {
+                Said::Ticket(publisher, ticket) if publisher == wanted => given = Some(ticket),
+                Said::Up(publisher, endpoint) if publisher == wanted => {
+                    there = given.take().zip(Some(endpoint))
+                }
+                // Behind all that are there.
+                Said::Done => break,
+                Said::Up(..) | Said::Ticket(..) | Said::Other => {}
+                other => panic!("{other:?} in the place of the direct publisher"),
+            }
+        }
+        let (ticket, endpoint) = there.expect("it was introduced, behind a ticket to it");
+        let door = endpoint.strip_prefix("uds://").expect("it listens there");
+        match Native::to_publisher(Path::new(door), wanted, Some(&ticket)) {
+            Ok(mut direct) => {
+                let outcome = direct.ask(&subscribe);
+                self.direct = Some(Box::new(direct));
+                outcome
+            }
+            Err(outcome) => outcome,
+        }
     }
 
     /// Publishes a message, and waits until it is taken, or not.
@@ -155,7 +228,7 @@ impl Native {
             match self.next() {
                 Said::Done => return Outcome::Done,
                 Said::Refused(ErrorCode::NotPermitted) => return Outcome::NotPermitted,
-                Said::Up(_) | Said::Other => {}
+                Said::Up(..) | Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of an answer"),
             }
         }
@@ -167,9 +240,9 @@ impl Native {
         let mut known = Vec::new();
         loop {
             match self.next() {
-                Said::Up(publisher) => known.push(publisher),
+                Said::Up(publisher, _) => known.push(publisher),
                 Said::Done => return known,
-                Said::Other => {}
+                Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of a list"),
             }
         }
@@ -184,7 +257,7 @@ impl Native {
             match self.next() {
                 Said::Message(payload) if payload == fence => return heard,
                 Said::Message(payload) => heard.push(payload),
-                Said::Pong | Said::Other => {}
+                Said::Pong | Said::Up(..) | Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of a message"),
             }
         }
@@ -198,7 +271,7 @@ impl Native {
             match self.next() {
                 Said::Message(payload) => heard.push(payload),
                 Said::Pong | Said::End => return heard,
-                Said::Other => {}
+                Said::Up(..) | Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of a pong"),
             }
         }
@@ -212,7 +285,7 @@ impl Native {
                 Said::Message(payload) if payload != forbidden => {}
                 Said::End => return outcome.expect("an error, which is the last frame"),
                 Said::Refused(ErrorCode::Unauthenticated) => outcome = Some(Outcome::NotLetIn),
-                Said::Other => {}
+                Said::Up(..) | Said::Ticket(..) | Said::Other => {}
                 other => panic!("{other:?} in the place of the end"),
             }
         }
@@ -229,12 +302,16 @@ impl Native {
 
     fn next(&mut self) -> Said {
         loop {
+            if let Some(said) = self.said.pop_front() {
+                return said;
+            }
             if let Some(length) = self.received.first_chunk::<LENGTH_BYTES>() {
                 let end = LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
                 if self.received.len() >= end {
                     let frame: Vec<u8> = self.received.drain(..end).collect();
                     let frame = CheckedFrame::check(&frame[LENGTH_BYTES..]).expect("a broker sends archives");
-                    return Said::of(frame.frame());
+                    self.said.extend(frame.frame().singles().map(Said::of));
+                    continue;
                 }
             }
             if !self.read_some() {
@@ -264,10 +341,11 @@ impl Said {
             }
             Frame::Message { payload, .. } => Said::Message(payload.to_vec()),
             Frame::Pong { .. } => Said::Pong,
-            Frame::PublisherUp { publisher, .. } => Said::Up(publisher),
+            Frame::PublisherUp { publisher, endpoints, .. } => Said::Up(publisher, endpoints.to_owned()),
+            Frame::Ticket { ticket, publisher } => Said::Ticket(publisher, ticket.to_vec()),
             Frame::Modes { .. }
             | Frame::TicketRules { .. }
-            | Frame::Ticket { .. }
+            | Frame::Identity { .. }
             | Frame::PublisherDown { .. }
             | Frame::Ping { .. } => Said::Other,
             other => panic!("a broker does not send {other:?} here"),

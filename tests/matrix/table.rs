@@ -1,5 +1,7 @@
 //! The axes of the table, the cells that make no sense, and the oracle.
 
+use std::collections::BTreeMap;
+
 use corecast::internals::auth::{Secret, TokenHash};
 use corecast::internals::zmtp::curve::PublicKey;
 
@@ -31,6 +33,8 @@ pub(crate) enum Act {
     Watch,
     List,
     Register,
+    /// It hears a direct publisher: at that, by a ticket of the broker; a ZeroMQ socket by way of the broker.
+    Direct,
 }
 
 /// The way to the broker, and with it the credential.
@@ -51,7 +55,7 @@ pub(crate) enum Door {
 }
 
 impl Door {
-    fn is_zmtp(self) -> bool {
+    pub(crate) fn is_zmtp(self) -> bool {
         matches!(self, Door::Null | Door::Plain | Door::Curve)
     }
 }
@@ -65,7 +69,7 @@ pub(crate) const STANDINGS: [Standing; 6] = [
     Standing::Expired,
 ];
 
-pub(crate) const ACTS: [Act; 7] = [
+pub(crate) const ACTS: [Act; 8] = [
     Act::Publish,
     Act::SubscribeExact,
     Act::SubscribeWildcard,
@@ -73,6 +77,7 @@ pub(crate) const ACTS: [Act; 7] = [
     Act::Watch,
     Act::List,
     Act::Register,
+    Act::Direct,
 ];
 
 pub(crate) const DOORS: [Door; 6] = [Door::Tcp, Door::Tls, Door::Uds, Door::Null, Door::Plain, Door::Curve];
@@ -153,13 +158,14 @@ fn hash(token: &str) -> TokenHash {
 }
 
 fn everything() -> String {
-    RIGHTS.iter().map(|(right, ..)| format!("{right} = ['>']\n")).collect()
+    lines(|_, _| ">")
 }
 
 /// By right: the filter that permits the acts of this table, and the acts that it permits.
-const RIGHTS: [(&str, &str, &[Act]); 5] = [
+const RIGHTS: [(&str, &str, &[Act]); 6] = [
     ("publish", "t.>", &[Act::Publish, Act::Watch]),
     ("subscribe", "t.>", &[Act::SubscribeExact, Act::SubscribeWildcard, Act::SubscribeWider]),
+    ("subscribe", "d.>", &[Act::Direct]),
     ("register", "d.>", &[Act::Register]),
     ("watch", "t.>", &[Act::Watch]),
     ("list", ">", &[Act::List]),
@@ -167,7 +173,16 @@ const RIGHTS: [(&str, &str, &[Act]); 5] = [
 
 /// Rights to do all of it, but for one act.
 fn rights(but: Option<Act>) -> String {
-    let filter =
-        |filter, acts: &[Act]| if but.is_some_and(|but| acts.contains(&but)) { "other.>" } else { filter };
-    RIGHTS.iter().map(|(right, wide, acts)| format!("{right} = ['{}']\n", filter(wide, acts))).collect()
+    lines(|wide, acts| if but.is_some_and(|but| acts.contains(&but)) { "other.>" } else { wide })
+}
+
+/// A line for each right, with the filters that these are replaced by.
+fn lines(filter: impl Fn(&'static str, &[Act]) -> &'static str) -> String {
+    let mut lines: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (right, wide, acts) in RIGHTS {
+        lines.entry(right).or_default().push(format!("'{}'", filter(wide, acts)));
+    }
+    // The same filter twice would be a fault of the file.
+    lines.values_mut().for_each(Vec::dedup);
+    lines.iter().map(|(right, filters)| format!("{right} = [{}]\n", filters.join(", "))).collect()
 }

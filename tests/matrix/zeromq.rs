@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use corecast::internals::zmtp::greeting::Mechanism;
 use corecast::internals::zmtp::{command, frame};
 
-use super::house::TOPIC;
+use super::house::{DIRECT_TOPIC, TOPIC};
 use super::table::{Act, Outcome};
 use super::zmtp_peer::curve::CurveClient;
 use super::zmtp_peer::{self, Said, ZmtpPeer, command_of};
@@ -111,6 +111,7 @@ impl ZeroMq {
             Act::SubscribeWildcard => subscribe(b"t."),
             // A word that it may have begins with it, and others do.
             Act::SubscribeWider => subscribe(b"t"),
+            Act::Direct => subscribe(DIRECT_TOPIC.as_bytes()),
             Act::Watch | Act::List | Act::Register => unreachable!("ZeroMQ has no such request"),
         };
         self.send(&asked);
