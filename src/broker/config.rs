@@ -17,7 +17,7 @@ use crate::limits::{
     READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::{Mode, ModeRule, ModeRules};
-use crate::shard::{Door, ShardConfig, StrangerBounds};
+use crate::shard::{Door, PasswordsWaiting, ShardConfig, StrangerBounds};
 use crate::topic::Filter;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
@@ -245,6 +245,7 @@ impl BrokerConfig {
             tickets: tickets.map(Arc::new),
             sessions_max: SESSIONS_PER_SHARD_MAX,
             strangers: StrangerBounds::within(open_files_max(), shards),
+            passwords_waiting: PasswordsWaiting::default(),
             direct: None,
             turn_steps_max: TURN_STEPS_MAX,
             moves: self.rebalance,

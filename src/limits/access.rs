@@ -42,6 +42,13 @@ pub const REFUSED_TOPICS_MAX: usize = 64;
 /// handshake has five.
 pub const PASSWORDS_WAITING_MAX: usize = 64;
 
+/// Most of them from one other host, or network of /64, and never more than are left free: many hosts have less each, and one that
+/// has none finds a place. Enough that the thread always has one to check while a host lets all its sockets in.
+pub const PASSWORDS_WAITING_PER_HOST_MAX: usize = PASSWORDS_WAITING_MAX / 8;
+
+/// Most of them from this host, whose users may share it: as many as are left free for others.
+pub const PASSWORDS_WAITING_HERE_MAX: usize = PASSWORDS_WAITING_MAX / 2;
+
 /// Time before a wrong password is answered: a connection is worth one guess in it.
 pub const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 

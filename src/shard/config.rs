@@ -14,6 +14,7 @@ use crate::registry::ModeRules;
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Offers;
 
+use super::passwords_waiting::PasswordsWaiting;
 use super::stranger_bounds::StrangerBounds;
 
 /// The configuration that all shards of a broker or of a direct publisher share: made at start-up, never changed but for its permissions.
@@ -41,6 +42,8 @@ pub struct ShardConfig {
     pub sessions_max: usize,
     /// Connections that each takes whose peers have not said hello.
     pub strangers: StrangerBounds,
+    /// Places for passwords that wait to be checked, of all shards together.
+    pub passwords_waiting: PasswordsWaiting,
     /// These are the shards of a direct publisher, not of a broker: its id. They take messages from it alone, and
     /// keep no registry.
     pub direct: Option<PublisherId>,
@@ -86,6 +89,7 @@ impl Default for ShardConfig {
             lease: LEASE_DEFAULT,
             sessions_max: SESSIONS_PER_SHARD_MAX,
             strangers: StrangerBounds::default(),
+            passwords_waiting: PasswordsWaiting::default(),
             direct: None,
             permissions: Permissions::all(),
             tickets: None,

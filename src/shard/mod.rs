@@ -46,6 +46,7 @@
 //! |---|---|
 //! | `kind`, `door` | what differs between native, ZeroMQ, relayed and local sessions, and the doors they come by |
 //! | `password_check` | a password that a ZeroMQ socket has shown, until it is checked elsewhere |
+//! | `passwords_waiting` | the places for such passwords, of which no host takes those of others |
 //! | `zmtp_peer`, `relay_peer` | what only a ZeroMQ session, or one to a direct publisher, has |
 //! | `liveness`, `silence` | whether a silent peer still lives |
 //! | `subscriptions`, `filters` | its subscriptions, and their counts; the filters of them |
@@ -85,6 +86,7 @@ mod news;
 mod origin;
 mod outbox;
 mod password_check;
+mod passwords_waiting;
 mod peer_host;
 mod postponed;
 mod publish;
@@ -129,6 +131,7 @@ pub use moves::Parting;
 pub use moving::Moving;
 pub use outbox::{Dial, Outbox};
 pub use password_check::{LoginVerdict, PasswordCheck};
+pub use passwords_waiting::PasswordsWaiting;
 pub use session_state::Phase;
 pub use session_table::SessionTable;
 pub use state::Shard;

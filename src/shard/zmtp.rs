@@ -103,7 +103,12 @@ fn judge(base: &mut Base, id: SessionId, claim: &PeerClaim) {
         PeerClaim::Password(password) => {
             let Some(session) = base.sessions.get(id) else { return };
             let address = session.identity.address();
-            let check = PasswordCheck::new(base.permissions.clone(), password, address);
+            let Some(place) = base.config.passwords_waiting.take(session.host()) else {
+                base.counters.passwords_turned_away += 1;
+                let text = "too many passwords of this host wait to be checked";
+                return base.end(id, ErrorCode::TooManySessions, text);
+            };
+            let check = PasswordCheck::new(base.permissions.clone(), password, address, place);
             base.outbox.password = Some(Box::new(check));
         }
     }

@@ -110,6 +110,8 @@ list! {
     Counter logins_failed: u64, "corecast_logins_failed_total", Count;
     /// Connections read late because many logins of their host had failed.
     Counter logins_slowed: u64, "corecast_logins_slowed_total", Count;
+    /// Connections closed because too many passwords waited to be checked.
+    Counter passwords_turned_away: u64, "corecast_passwords_turned_away_total", Count;
     /// Accepts that failed, mostly for want of file descriptors.
     Counter accept_errors: u64, "corecast_accept_errors_total", Count;
     /// Sessions ended, by reason.

@@ -6,9 +6,12 @@ use bytes::Bytes;
 
 use super::with;
 use crate::auth::{Identity, Permissions, Proof, Secret, TokenHash, Users};
+use crate::error::ErrorCode;
 use crate::ids::SessionId;
+use crate::limits::PASSWORDS_WAITING_PER_HOST_MAX;
 use crate::shard::rig::{Rig, message, subscribe};
-use crate::shard::{Door, Phase, ShardConfig};
+use crate::shard::{Door, PasswordCheck, Phase, ShardConfig};
+use crate::telemetry::CloseReason;
 use crate::wire::{Features, Frame};
 use crate::zmtp::curve::KeyPair;
 use crate::zmtp::greeting::{Mechanism, ours_for};
@@ -119,6 +122,36 @@ fn with_a_curve_key_other_hosts_come_by_curve_alone() {
         rig.take(0, id);
         assert_eq!(rig.shards[0].sessions().phase(id), Some(phase), "{address:?} by {mechanism:?}");
     }
+}
+
+/// A ZeroMQ socket of this host shows a password, whose check is due unless it was turned away.
+fn shows_a_password(rig: &mut Rig, host: u8) -> (SessionId, Option<Box<PasswordCheck>>) {
+    let identity = Identity::Anonymous(Some(([192, 0, 2, host], 1).into()));
+    let id = rig.shards[0].on_open(Door::Zmtp(Sides::Both), identity).expect("there is room");
+    rig.say_zmtp(id, &[&ours_for(Mechanism::Plain)[..], b"\x04\x0a\x05HELLO\x01a\x01b"].concat());
+    rig.take(0, id);
+    (id, rig.shards[0].outbox().password.take())
+}
+
+#[test]
+fn a_host_with_many_passwords_that_wait_is_turned_away_and_another_is_not() {
+    let zmtp_offers = Offers::default().plain(true);
+    let mut rig = Rig::new(&ShardConfig { zmtp_offers, ..ShardConfig::default() });
+    let mut checks: Vec<Box<PasswordCheck>> = Vec::new();
+    for _ in 0..PASSWORDS_WAITING_PER_HOST_MAX {
+        checks.push(shows_a_password(&mut rig, 1).1.expect("there is a place"));
+    }
+    let (id, check) = shows_a_password(&mut rig, 1);
+    assert!(check.is_none());
+    assert_eq!(rig.shards[0].sessions().phase(id), Some(Phase::Shut));
+    let reason = rig.shards[0].on_closed(id, None).expect("it was there").reason;
+    assert_eq!(reason, CloseReason::Code(ErrorCode::TooManySessions));
+    let counters = rig.shards[0].counters();
+    assert_eq!((counters.passwords_turned_away, counters.logins_failed), (1, 0), "it was not wrong");
+    let (id, other) = shows_a_password(&mut rig, 2);
+    assert!(other.is_some() && rig.shards[0].sessions().phase(id) == Some(Phase::Hello));
+    drop(checks.pop());
+    assert!(shows_a_password(&mut rig, 1).1.is_some(), "one has been checked");
 }
 
 #[test]
