@@ -52,11 +52,11 @@ impl OncePerSecond {
         known.is_none_or(|known| now.saturating_since(known.last_line) >= PERIOD)
     }
 
-    /// Calls `say`, on ticks, with each reason that suppressed lines and has been quiet for a second since its last
-    /// line, and their number. So the end of a burst is reported, too.
+    /// Calls `say`, on ticks, with each reason that suppressed lines and had none for a second in which it might have had one,
+    /// and their number. So the end of a burst is reported, too, and while it lasts each line says what one of them would.
     pub fn overdue(&mut self, now: MonotonicNs, mut say: impl FnMut(&'static str, u64)) {
         for known in &mut self.reasons {
-            if known.suppressed > 0 && now.saturating_since(known.last_line) >= PERIOD {
+            if known.suppressed > 0 && now.saturating_since(known.last_line) >= 2 * PERIOD {
                 known.last_line = now;
                 say(known.name, std::mem::take(&mut known.suppressed));
             }
@@ -83,6 +83,21 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_that_lasts_has_a_line_of_its_own_each_second() {
+        let start = MonotonicNs(1);
+        let mut limit = OncePerSecond::new();
+        let mut lines = Vec::new();
+        for ms in (0..10_000).step_by(10) {
+            let now = start + Duration::from_millis(ms);
+            limit.overdue(now, |reason, _| {
+                unreachable!("{reason} in the place of a line that names somebody")
+            });
+            lines.extend(limit.allow("unauthenticated", now));
+        }
+        assert_eq!(lines, [&[0][..], &[99; 9]].concat());
+    }
+
+    #[test]
     fn the_end_of_a_burst_is_told_once() {
         let start = MonotonicNs(1);
         let at = |ms: u64| start + Duration::from_millis(ms);
@@ -92,9 +107,9 @@ mod tests {
         }
         limit.allow("accept", at(0));
         let mut told = Vec::new();
-        limit.overdue(at(999), |reason, suppressed| told.push((reason, suppressed)));
+        limit.overdue(at(1999), |reason, suppressed| told.push((reason, suppressed)));
         assert!(told.is_empty());
-        limit.overdue(at(1000), |reason, suppressed| told.push((reason, suppressed)));
+        limit.overdue(at(2000), |reason, suppressed| told.push((reason, suppressed)));
         limit.overdue(at(3000), |reason, suppressed| told.push((reason, suppressed)));
         assert_eq!(told, [("malformed", 9)]);
     }

@@ -47,7 +47,7 @@ pub(crate) struct Native {
     reader: Box<dyn Read>,
     writer: Box<dyn Write>,
     received: Vec<u8>,
-    /// Of the last frame, which may be a run of messages.
+    /// The rest of the last frame, which may be a run of messages.
     said: VecDeque<Said>,
     /// The process that encrypts.
     _tls: Option<Running>,

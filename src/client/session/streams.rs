@@ -54,15 +54,20 @@ impl Session {
             return;
         }
         self.runtime.clock.end_rest();
-        for publisher in tickets {
-            self.show_ticket(publisher);
+        let mut changed = tickets;
+        for publisher in &changed {
+            self.show_ticket(*publisher);
         }
         for news in all {
             match news {
-                PublisherNews::Up(registration) => self.on_publisher_up(Arc::new(registration)),
+                PublisherNews::Up(registration) => {
+                    changed.push(registration.publisher);
+                    self.on_publisher_up(Arc::new(registration));
+                }
                 PublisherNews::Down(publisher, epoch) => self.on_publisher_down(publisher, epoch),
             }
         }
+        changed.into_iter().for_each(|publisher| self.ask_denied(publisher));
         self.connect_due(self.runtime.clock.now());
     }
 
@@ -71,16 +76,24 @@ impl Session {
         let mut introductions = self.introductions.borrow_mut();
         introductions.on_ticket(publisher, self.runtime.clock.now());
         let Some(session) = introductions.get(publisher).and_then(Introduced::session) else { return };
-        let own = self.state.borrow();
-        if let Some(ticket) = own.tickets.of(publisher) {
-            let registration = introductions.get(publisher).map(Introduced::registration);
-            let has_topics = |filter: &Filter| registration.is_some_and(|known| known.overlaps(filter));
-            let mut state = session.state.borrow_mut();
-            state.set_ticket(ticket);
-            // What the broker has not confirmed yet may have been allowed behind this ticket.
-            state.ask_denied(|id, filter| has_topics(filter) && own.is_in_force(id));
+        if let Some(ticket) = self.state.borrow().tickets.of(publisher) {
+            session.state.borrow_mut().set_ticket(ticket);
             session.send_later();
         }
+    }
+
+    /// Behind another ticket to a publisher, and the word of its topics, it is asked again for what it has denied.
+    fn ask_denied(&self, publisher: PublisherId) {
+        let introductions = self.introductions.borrow();
+        let Some(known) = introductions.get(publisher) else { return };
+        let Some(session) = known.session() else { return };
+        let own = self.state.borrow();
+        // What the broker has not confirmed yet may have been allowed behind this ticket.
+        session
+            .state
+            .borrow_mut()
+            .ask_denied(|id, filter| known.registration().overlaps(filter) && own.is_in_force(id));
+        session.send_later();
     }
 
     /// Has the session to the broker decide on what its direct publisher does not let subscribers have.
