@@ -76,6 +76,7 @@ fn an_error_names_the_variable_that_it_came_from() {
         (&["pub", "t", "x"], ("CORECAST_PUB_LINES", "-"), "--lines"),
         (&["broker"], ("CORECAST_BROKER_LISTEN", "tcp://h"), "--listen"),
         (&["registry"], ("CORECAST_REGISTRY_WATCH", "perhaps"), "--watch"),
+        (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), "--log-level"),
     ];
     for (args, (variable, value), option) in cases {
         let said = wrong(args, &[(variable, value)], 2);
@@ -90,7 +91,6 @@ fn an_error_names_the_variable_that_it_came_from() {
         (free, ("CORECAST_BROKER_SHARDS", "0"), "0 is not a number from 1 to"),
         (free, ("CORECAST_BROKER_HEARTBEAT", "1ms"), "1ms is too short; at least 100ms"),
         (free, ("CORECAST_BROKER_CORES", "100000"), "CPU 100000 is not among the CPUs"),
-        (&["registry"], ("CORECAST_LOG_LEVEL", "loud"), ""),
         (
             &["pub", "t", "--count", "1"],
             ("CORECAST_PUB_SIZE", "5GB"),

@@ -40,6 +40,9 @@ fn bash_completes_options_and_their_words() {
     assert_eq!(offered(&["corecast", "sub", "-o", "j"]), "json");
     assert_eq!(offered(&["corecast", "sub", "--log-level", "tr"]), "trace");
     assert_eq!(offered(&["corecast", "man", "regis"]), "registry");
+    assert_eq!(offered(&["corecast", "config", "ch"]), "check");
+    assert_eq!(offered(&["corecast", "config", "show", "--config", "Cargo.t"]), "Cargo.toml");
+    assert_eq!(offered(&["corecast", "config", "show", "--overflow", "b"]), "block");
     // A number is none of the files of this folder.
     assert_eq!(offered(&["corecast", "pub", "--size", "Cargo"]), "Cargo");
     assert_eq!(offered(&["corecast", "pub", "--lines", "Cargo.t"]), "Cargo.toml");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auth::read_secret_file;
-use crate::config::Form;
+use crate::config::{Form, Literal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::CURVE_KEY_FILE_BYTES_MAX;
 use crate::printable::printable;
@@ -48,6 +48,8 @@ impl CurveServerKey {
 pub(crate) struct CurveServerKeyFile;
 
 impl Form<CurveServerKey> for CurveServerKeyFile {
+    const LITERAL: Literal = Literal::Path;
+
     fn read(text: &str) -> Result<CurveServerKey, String> {
         CurveServerKey::read(text).map_err(|e| e.to_string())
     }

@@ -1,6 +1,6 @@
 //! Owns a whole broker: its listeners and the pool of its executors, from start to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -158,7 +158,15 @@ impl Broker {
     /// # Errors
     /// `Invalid` for the file, with the line; `Executor` when the control thread has ended.
     pub fn reload(&self) -> Result<()> {
-        let Some(path) = &self.users else { return Ok(()) };
+        self.users.as_ref().map_or(Ok(()), |path| self.reload_users(path))
+    }
+
+    /// Reads a file of users, which may be another one than before, as [`Broker::reload`] does. A broker that began without users
+    /// goes on to show ZeroMQ sockets no way to log in.
+    ///
+    /// # Errors
+    /// As for [`Broker::reload`].
+    pub fn reload_users(&self, path: &Path) -> Result<()> {
         let followed = users_of(path).and_then(|permissions| self.set_permissions(permissions));
         count_reload(followed.is_ok());
         followed

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,25 +13,26 @@ use corecast_executors::{
 };
 use serde::Serialize;
 
+use super::broker_options::{BrokerOptions, Prepared};
 use super::core_dumps::forbid_core_dumps;
 use super::http_address::HttpAddress;
+use super::live_config::LiveConfig;
 use super::live_files::{LiveFiles, Reloaded};
+use super::log_options::LogOptions;
 use super::output::{Format, json_line, note, print_for_a_reader};
 use super::settings::Settings;
 use super::systemd;
 use super::{Exit, Failure};
-use crate::InheritedSockets;
 use crate::broker::{Broker, BrokerConfig};
-use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
 use crate::control::{HttpServer, Pages, ReloadRequest};
 use crate::error::Error;
-use crate::limits::DRAIN_DEFAULT;
 use crate::telemetry::MetricsPage;
-use crate::{Endpoint, ListenConfig, TlsServerFiles};
+use crate::{Endpoint, InheritedSockets};
 
 const EXAMPLES: &str = "\
 Examples:
   corecast broker
+  corecast broker --config broker.toml                      # its options, from a file
   corecast broker --listen tcp://127.0.0.1:6680 --listen uds:///run/corecast.sock --cores 2-15
   corecast broker --users users.toml                        # only users of this file: see `corecast user --help`
   corecast broker --listen tcp://127.0.0.1:0 -o json        # a free port, shown in the ready line
@@ -48,59 +48,32 @@ A listener that other hosts reach needs --users and encryption, or --insecure, w
 Once it serves, it prints the ready line on stdout: ready tcp://127.0.0.1:6680 shards=2 cores=0,1
 SIGTERM, SIGINT or SIGHUP stops it gracefully: it drains, delivering what it has taken, for at most --drain-timeout. If \
 that is too short, the exit code is 27 and the losses are logged. A second signal ends it at once, with exit code 1. \
-With --users, --tls-cert or --http-token-file, SIGHUP does not stop it: their files are read again, sessions that may no longer \
-do what they do are ended, and connections from then on get the new certificate and token. `corecast reload` asks for the same, and \
-reports the result.";
+With --config, --users, --tls-cert or --http-token-file, SIGHUP does not stop it: these files are read again, sessions that may no \
+longer do what they do are ended, and connections from then on get the new certificate and token. Of the config file it takes up \
+other such files and the log level; the log names what else has changed and needs a restart. `corecast reload` asks for the same, \
+and reports the result.";
 
 /// Run the broker, with one shard per core.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BrokerArgs {
     #[command(flatten)]
-    config: Settings<BrokerConfig>,
-
-    #[command(flatten)]
-    listeners: Settings<ListenConfig>,
-
-    #[command(flatten)]
-    tls: Settings<TlsServerFiles>,
-
-    #[command(flatten)]
-    serving: Settings<Serving>,
+    pub(super) options: BrokerOptions,
 
     /// Format of the ready line.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
-configuration! {
-    /// The options of the command for a broker that serves and ends.
-    #[derive(Clone, Debug)]
-    struct Serving {
-        /// Drain timeout on shutdown.
-        drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
+/// The level of the broker's logs where no option chooses one.
+pub(super) const LOG_LEVEL: &str = "info";
 
-        /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
-        /// at /healthz, and /reload.
-        metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
-
-        /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
-        /// other hosts reach it.
-        http_token_file: Option<PathBuf> = None, option("http-token-file", "FILE", Optional<FilePath>);
-
-        /// Allow core dumps, and debuggers of this user, though the memory of a broker with users or TLS holds secrets.
-        core_dumps: bool = false, option("core-dumps", "", Switch);
-    }
-}
-
-pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
-    let certificate = args.tls.0;
-    let Serving { drain_timeout, metrics, http_token_file, core_dumps } = args.serving.0;
+pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit, Failure> {
+    let options = args.options.clone();
+    let Prepared { config, files, drain_timeout, metrics, core_dumps } = args.options.prepare()?;
     let inherited = InheritedSockets::from_environment()?;
-    let listeners = args.listeners.0.tls(certificate.read()?).inherited(inherited.clone());
-    let config = args.config.0.listeners(listeners);
-    config.validate()?;
-    check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
+    let listeners = config.listeners.clone().inherited(inherited.clone());
+    let config = config.listeners(listeners);
     for (filter, meant) in
         config.mode_rules.iter().filter_map(|(filter, _)| Some((filter, filter.suggestion()?)))
     {
@@ -108,13 +81,13 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
             "--mode-rule: '{filter}' is taken as a name; + and # are no wildcards here: '{meant}'?"
         );
     }
-    let files = LiveFiles { has_users: config.users.is_some(), certificate, http_token: http_token_file };
+    let mut live = LiveConfig::new(&options, logs, files.clone(), LOG_LEVEL);
     // Each of them is a secret, or lets others show theirs.
     if (files.are_there() || config.zmtp_curve_key.is_some()) && !core_dumps {
         forbid_core_dumps()?;
     }
     let (news_link, mut news) = link(NEWS_MAX);
-    let reloads = files.are_there().then(|| Arc::new(AtomicBool::new(false)));
+    let reloads = live.can_reload().then(|| Arc::new(AtomicBool::new(false)));
     wait_for_signals(news_link.clone(), reloads.clone())?;
     let open_files = raise_open_files(u64::MAX);
     // Before the shards, which register with the recorder that is there.
@@ -141,7 +114,7 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
             pending.store(false, Ordering::SeqCst);
         }
         systemd::reloading();
-        let outcome = files.reload(&broker, renewal.as_ref());
+        let outcome = live.reload(&broker, renewal.as_ref());
         systemd::reloaded();
         outcome
     });
@@ -153,30 +126,6 @@ pub(super) fn run(args: BrokerArgs) -> Result<Exit, Failure> {
     served?;
     stopped?;
     Ok(Exit::Fine)
-}
-
-/// Refuses options that would have no effect: whoever gives them means something else.
-fn check_that_all_is_of_use(
-    config: &BrokerConfig,
-    metrics: Option<&HttpAddress>,
-    has_token: bool,
-) -> Result<(), Error> {
-    if has_token && metrics.is_none() {
-        return Err(Error::of_field("http_token_file", "it is of no use without --metrics ADDRESS"));
-    }
-    let is_encrypted = config.listen.iter().any(Endpoint::is_encrypted);
-    let serves_https = metrics.is_some_and(HttpAddress::is_encrypted);
-    match &config.listeners.tls {
-        Some(_) if !is_encrypted && !serves_https => Err(Error::of_field(
-            "tls_cert",
-            "it is of no use: no address to listen on is tls://HOST:PORT; write --listen tls://HOST:PORT",
-        )),
-        None if serves_https => Err(Error::of_field(
-            "metrics",
-            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Listens for readers of the pages, if those have to show what they need to.
@@ -222,7 +171,7 @@ const NEWS_MAX: usize = 4;
 ///
 /// # Errors
 /// The ready line cannot be written.
-fn until_asked_to_stop(news: &mut Inbox<News>, reload: impl Fn() -> Reloaded) -> Result<(), Failure> {
+fn until_asked_to_stop(news: &mut Inbox<News>, mut reload: impl FnMut() -> Reloaded) -> Result<(), Failure> {
     loop {
         match news.recv_blocking().expect("the thread that waits for signals lives as long as the process") {
             News::Announced(announced) => announced?,
@@ -336,6 +285,7 @@ mod tests {
 
     use super::*;
     use crate::OverflowPolicy;
+    use crate::limits::DRAIN_DEFAULT;
 
     #[derive(Parser, Debug)]
     struct Typed {
@@ -353,7 +303,7 @@ mod tests {
                     --idle spin:100 --overflow block --egress-bytes 1MiB --egress-frames 7 \
                     --frame-bytes-max 64KiB --heartbeat 500ms";
         let args = typed(&line.split_whitespace().collect::<Vec<_>>()).expect("as it should be typed");
-        let config = args.config.0;
+        let config = args.options.config.0;
         let listen: Vec<String> = config.listen.iter().map(Endpoint::to_string).collect();
         assert_eq!(listen, ["tcp://127.0.0.1:0", "uds:///run/x", "tcp://[::1]:1"]);
         assert_eq!((config.shards, config.overflow), (Some(3), OverflowPolicy::Block));
@@ -371,10 +321,16 @@ mod tests {
         ];
         let args = typed(&line).expect("as it should be typed");
         let rules: Vec<String> =
-            args.config.0.mode_rules.iter().map(|(filter, _)| filter.text().into_owned()).collect();
-        assert_eq!((rules.concat().as_str(), args.config.0.zmtp_verbose), ("abc", true));
-        assert_eq!((args.listeners.0.file_mode, args.listeners.0.file_group), (Some(0o600), None));
-        assert_eq!((args.serving.0.drain_timeout, args.serving.0.metrics), (DRAIN_DEFAULT, None));
+            args.options.config.0.mode_rules.iter().map(|(filter, _)| filter.text().into_owned()).collect();
+        assert_eq!((rules.concat().as_str(), args.options.config.0.zmtp_verbose), ("abc", true));
+        assert_eq!(
+            (args.options.listeners.0.file_mode, args.options.listeners.0.file_group),
+            (Some(0o600), None)
+        );
+        assert_eq!(
+            (args.options.serving.0.drain_timeout, args.options.serving.0.metrics),
+            (DRAIN_DEFAULT, None)
+        );
     }
 
     #[test]

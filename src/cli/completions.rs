@@ -75,7 +75,9 @@ pub fn completion_script(shell: Shell, command: clap::Command, words: &[(&str, &
         SUBCOMMAND => arg.value_parser(PossibleValuesParser::new(subcommands.clone())),
         _ => with_words(arg),
     };
-    let command = command.mut_args(with_words).mut_subcommands(|subcommand| subcommand.mut_args(with_names));
+    let command = command.mut_args(with_words).mut_subcommands(|subcommand| {
+        subcommand.mut_args(with_names).mut_subcommands(|inner| inner.mut_args(with_words))
+    });
     let mut script = Vec::new();
     if shell != Shell::Bash {
         clap_complete::generate(shell, &mut command.clone(), name, &mut script);

@@ -22,6 +22,10 @@ pub struct Variables {
     pub prefix: &'static str,
     /// The long names of the options that all subcommands share.
     pub shared: &'static [&'static str],
+    /// Subcommands with an option of such a name that means something else.
+    pub own: &'static [(&'static str, &'static str)],
+    /// Subcommands of subcommands whose options are those of another subcommand, which is named last.
+    pub alike: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// Placeholders of values that begin with a number, and may have a unit behind it.
@@ -31,7 +35,8 @@ impl Variables {
     /// The variable of an option; `subcommand` is none for options of the command itself. An option that begins with
     /// the name of its subcommand does not repeat it: `pub --pub-listen` is `CORECAST_PUB_LISTEN`.
     pub fn variable(&self, subcommand: Option<&str>, long: &str) -> String {
-        let own = subcommand.filter(|_| !self.shared.contains(&long));
+        let is_own = |name: &str| !self.shared.contains(&long) || self.own.contains(&(name, long));
+        let own = subcommand.filter(|name| is_own(name));
         let option = own.and_then(|own| long.strip_prefix(own)?.strip_prefix('-')).unwrap_or(long);
         let parts = std::iter::once(self.prefix).chain(own).chain([option]);
         parts.collect::<Vec<_>>().join("_").replace('-', "_").to_uppercase()
@@ -70,8 +75,18 @@ impl Variables {
                 return subcommand;
             }
             let name = subcommand.get_name().to_owned();
-            subcommand.mut_args(|arg| named(Some(&name), arg))
+            let subcommand = subcommand.mut_args(|arg| named(Some(&name), arg));
+            subcommand.mut_subcommands(|inner| match self.alike(&name, inner.get_name()) {
+                Some(other) => inner.mut_args(|arg| named(Some(other), arg)),
+                None => inner,
+            })
         })
+    }
+
+    /// The subcommand whose variables are those of `inner`, a subcommand of `name`.
+    fn alike(&self, name: &str, inner: &str) -> Option<&'static str> {
+        let alike = self.alike.iter().find(|(of, one, _)| (*of, *one) == (name, inner));
+        alike.map(|(_, _, other)| *other)
     }
 
     /// Reads the arguments of this process. A variable that is empty counts as unset.
@@ -138,6 +153,12 @@ impl Variables {
             && let Some(command) = command.find_subcommand(name)
         {
             collect(command, matches, Some(name));
+            if let Some((inner, matches)) = matches.subcommand()
+                && let Some(command) = command.find_subcommand(inner)
+                && let Some(other) = self.alike(name, inner)
+            {
+                collect(command, matches, Some(other));
+            }
         }
         sources
     }
@@ -203,7 +224,12 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const NAMES: Variables = Variables { prefix: "CORECAST", shared: &["broker"] };
+    const NAMES: Variables = Variables {
+        prefix: "CORECAST",
+        shared: &["broker", "config"],
+        own: &[("broker", "config")],
+        alike: &[],
+    };
 
     #[test]
     fn a_name_says_which_command_it_is_for() {
@@ -212,5 +238,7 @@ mod tests {
         assert_eq!(NAMES.variable(Some("pub"), "pub-listen"), "CORECAST_PUB_LISTEN");
         assert_eq!(NAMES.variable(Some("pub"), "broker"), "CORECAST_BROKER");
         assert_eq!(NAMES.variable(None, "log-level"), "CORECAST_LOG_LEVEL");
+        assert_eq!(NAMES.variable(Some("sub"), "config"), "CORECAST_CONFIG");
+        assert_eq!(NAMES.variable(Some("broker"), "config"), "CORECAST_BROKER_CONFIG");
     }
 }

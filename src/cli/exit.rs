@@ -34,19 +34,25 @@ pub struct Failure {
     exit: Exit,
     /// The field of a configuration that it is about.
     field: Option<&'static str>,
-    text: Option<String>,
+    /// A sentence, or several where several things are wrong.
+    texts: Vec<String>,
     hint: Option<String>,
 }
 
 impl Failure {
     /// A failure with this text.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Failure { exit, field: None, text: Some(text.into()), hint: None }
+        Failure { exit, field: None, texts: vec![text.into()], hint: None }
+    }
+
+    /// A failure for several reasons, each a line.
+    pub(super) fn of_many(exit: Exit, texts: Vec<String>) -> Self {
+        Failure { exit, field: None, texts, hint: None }
     }
 
     /// The end where the reader of our output is gone: nothing is wrong, and nothing is to be said.
     pub fn closed_pipe() -> Self {
-        Failure { exit: Exit::Fine, field: None, text: None, hint: None }
+        Failure { exit: Exit::Fine, field: None, texts: Vec::new(), hint: None }
     }
 
     /// Adds what the user can do about it.
@@ -59,7 +65,7 @@ impl Failure {
     /// Puts the place where it happened in front of the text.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.text = self.text.map(|text| format!("{place}: {text}"));
+        self.texts.iter_mut().for_each(|text| *text = format!("{place}: {text}"));
         self
     }
 
@@ -71,16 +77,16 @@ impl Failure {
     }
 
     /// Names the source of the value that it is about: in front of the text where the value is wrong, and otherwise, if it
-    /// came from the environment, in the hint.
+    /// came from the environment or a file, in the hint.
     #[must_use]
     pub fn name_source(mut self, sources: &Sources) -> Self {
         let Some(field) = self.field.take() else { return self };
         if self.exit == Exit::Usage {
             return self.at(sources.place(field));
         }
-        if let Some(variable) = sources.variable(field) {
+        if let Some(unseen) = sources.unseen(field) {
             let hint = self.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
-            self.hint = Some(format!("{hint}this one is set by the environment variable {variable}"));
+            self.hint = Some(format!("{hint}this one is set by {unseen}"));
         }
         self
     }
@@ -107,10 +113,10 @@ impl Failure {
     }
 }
 
-/// `error: ...` and, on a line of its own, the hint; nothing when there is nothing to be said.
+/// `error: ...` in a line for each text and, on a line of its own, the hint; nothing when there is nothing to be said.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(text) = &self.text {
+        for text in &self.texts {
             writeln!(f, "error: {}", printable(text))?;
         }
         if let Some(hint) = &self.hint {

@@ -13,8 +13,9 @@ use crate::telemetry::count_reload;
 pub(super) type Reloaded = Result<String, String>;
 
 /// The files of a broker, as its options name them.
+#[derive(Clone, Debug)]
 pub(super) struct LiveFiles {
-    pub(super) has_users: bool,
+    pub(super) users: Option<PathBuf>,
     pub(super) certificate: TlsServerFiles,
     pub(super) http_token: Option<PathBuf>,
 }
@@ -22,7 +23,7 @@ pub(super) struct LiveFiles {
 impl LiveFiles {
     /// True if there is something to read again.
     pub(super) fn are_there(&self) -> bool {
-        self.has_users || self.certificate.tls_cert.is_some() || self.http_token.is_some()
+        self.users.is_some() || self.certificate.tls_cert.is_some() || self.http_token.is_some()
     }
 
     /// The token of the HTTP server, if it has one.
@@ -31,18 +32,9 @@ impl LiveFiles {
         token.map_err(|e| Error::of_field("http_token_file", e.to_string()))
     }
 
-    /// Reads all files again, and has the broker and its HTTP server follow them. One that is at fault changes nothing. The
-    /// outcome is logged and counted.
-    pub(super) fn reload(&self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
-        let outcome = self.follow(broker, http);
-        match &outcome {
-            Ok(done) => done.lines().for_each(|line| tracing::info!("{line}")),
-            Err(fault) => tracing::error!("{}", fault.trim_end()),
-        }
-        outcome
-    }
-
-    fn follow(&self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
+    /// Reads all files, and has the broker and its HTTP server follow them. One that is at fault changes nothing. The outcome is
+    /// counted.
+    pub(super) fn follow(&self, broker: &Broker, http: Option<&HttpRenewal>) -> Reloaded {
         let unchanged =
             |what: &str, error: &Error| format!("{what} is not read again, and nothing changes: {error}\n");
         let read =
@@ -54,8 +46,8 @@ impl LiveFiles {
             });
         let (tls, token) = read.inspect_err(|_| count_reload(false))?;
         let mut done = String::new();
-        if self.has_users {
-            broker.reload().map_err(|error| unchanged("the file of users", &error))?;
+        if let Some(users) = &self.users {
+            broker.reload_users(users).map_err(|error| unchanged("the file of users", &error))?;
             done.push_str("the file of users is read again, and followed\n");
         } else {
             count_reload(true);
@@ -70,9 +62,6 @@ impl LiveFiles {
         if let Some(tls) = tls {
             broker.set_certificate(&tls).map_err(ended)?;
             done.push_str("the certificate is read again, for connections from now on\n");
-        }
-        if done.is_empty() {
-            done.push_str("there is nothing to read again: the broker has neither --users, nor --tls-cert, nor --http-token-file\n");
         }
         Ok(done)
     }

@@ -5,8 +5,11 @@
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
 //! | `broker`, `publish`, `subscribe`, `registry`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
-//! | `live_files` | the files that a running broker reads again |
+//! | `broker_options` | from the options of a broker to one that can be started |
+//! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
+//! | `config_file`, `config_command` | the file that sets options, too; the subcommand for it |
+//! | `log_options`, `serving` | the options of logs, and those of a broker that only the command has |
 //! | `exit`, `output`, `interrupt` | the end of a command; what it writes; the signals that end it |
 //! | `event_writer`, `payloads`, `pace` | what `sub` prints; what `pub` sends, and when |
 //! | `core_dumps` | core dumps of commands that hold secrets |
@@ -15,9 +18,12 @@
 //! | `http_client` | requests to the HTTP server of a running broker |
 
 mod broker;
+mod broker_options;
 mod certificate;
 mod client_args;
 mod completions;
+mod config_command;
+mod config_file;
 mod core_dumps;
 mod curve_keygen;
 mod doctor;
@@ -27,7 +33,9 @@ mod exit;
 mod http_address;
 mod http_client;
 mod interrupt;
+mod live_config;
 mod live_files;
+mod log_options;
 mod man;
 mod new_file;
 mod output;
@@ -36,6 +44,7 @@ mod payloads;
 mod publish;
 mod registry;
 mod reload;
+mod serving;
 mod settings;
 mod sources;
 mod subscribe;
@@ -45,8 +54,11 @@ mod utc;
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use corecast_executors::ignore_file_size_signal;
+
+use self::log_options::LogOptions;
+use self::settings::Settings;
 
 pub use completions::completion_script;
 pub use environment::{Refusal, Variables};
@@ -56,7 +68,7 @@ pub use sources::{Source, Sources};
 pub use utc::Utc;
 
 pub use crate::config::Size;
-use crate::telemetry::{LogFormat, flush_log, install_logs, say};
+use crate::telemetry::{flush_log, install_logs, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,19 +80,27 @@ Examples:
 Every option can also be set by an environment variable named after its command: `sub --count` is CORECAST_SUB_COUNT. \
 CORECAST_BROKER, CORECAST_TOKEN_FILE, CORECAST_LOG_LEVEL and CORECAST_LOG_FORMAT apply to all commands. CORECAST_TOKEN is a \
 token itself, for those that log in at their broker without a file. An empty variable counts as unset, \
-and the command line takes precedence.
+and the command line takes precedence. `corecast broker --config` reads options from a file, and other commands from \
+client.toml, which the environment overrides: see `corecast config --help`.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 rate not reached, 27 timed out.
 A closed pipe ends a command quietly, with 0.";
 
 /// Thread-per-core publish/subscribe: a slow consumer costs only itself, and every drop is reported.
 #[derive(Parser, Debug)]
-#[command(name = "corecast", version, after_help = EXAMPLES, propagate_version = true)]
+#[command(
+    name = "corecast",
+    version,
+    after_help = EXAMPLES,
+    propagate_version = true,
+    mut_arg("log_level", |arg| arg.global(true).help_heading("Logs")),
+    mut_arg("log_format", |arg| arg.global(true).help_heading("Logs"))
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    logs: LogArgs,
+    logs: Settings<LogOptions>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -91,29 +111,12 @@ enum Command {
     Registry(registry::RegistryArgs),
     User(user::UserArgs),
     Reload(reload::ReloadArgs),
+    Config(config_command::ConfigArgs),
     Cert(certificate::CertArgs),
     CurveKeygen(curve_keygen::CurveKeygenArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
-}
-
-#[derive(Args, Debug)]
-struct LogArgs {
-    /// Log level on stderr: error, warn, info, debug, trace or off, also by module: info,corecast::broker=debug
-    /// [default: info for the broker, warn for the others].
-    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logs")]
-    log_level: Option<String>,
-
-    /// Log format: text, or json with one object per line.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        default_value_t = LogFormat::Text,
-        help_heading = "Logs"
-    )]
-    log_format: LogFormat,
 }
 
 /// Meanings of the exit codes, for man pages.
@@ -136,9 +139,12 @@ const VARIABLES: Variables = Variables {
         "pin",
         "cert",
         "key",
+        "config",
         "log-level",
         "log-format",
     ],
+    own: &[("broker", "config")],
+    alike: &[("config", "show", "broker"), ("config", "show-client", "sub")],
 };
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
@@ -148,11 +154,11 @@ pub fn command() -> clap::Command {
 
 /// The whole command: reads the arguments, does what they ask, and prints the one error.
 pub fn main() -> ExitCode {
-    let (cli, sources) = match VARIABLES.parse::<Cli>() {
+    let (cli, mut sources) = match VARIABLES.parse::<Cli>() {
         Ok(parsed) => parsed,
         Err(refusal) => return refusal.report(),
     };
-    match cli.run() {
+    match cli.run(&mut sources) {
         Ok(exit) => {
             flush_log();
             exit.into()
@@ -167,27 +173,43 @@ pub fn main() -> ExitCode {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Takes up what a config file says, if the command has one.
+    fn read_config_file(&mut self, sources: &mut Sources) -> Result<(), Failure> {
+        match &mut self.command {
+            Command::Broker(args) => args.options.read_file(&mut self.logs, sources),
+            Command::Pub(args) => args.client.read_file(sources),
+            Command::Sub(args) => args.client.read_file(sources),
+            Command::Registry(args) => args.client.read_file(sources),
+            Command::Config(args) => args.read_file(&mut self.logs, sources),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does what was asked. Values that come from a config file are noted in `sources`.
     ///
     /// # Errors
     /// The text to print, and the exit code.
-    pub fn run(self) -> Result<Exit, Failure> {
-        let level = match (&self.logs.log_level, &self.command) {
+    pub fn run(mut self, sources: &mut Sources) -> Result<Exit, Failure> {
+        self.read_config_file(sources)?;
+        let logs = self.logs.clone();
+        let LogOptions { log_level, log_format } = self.logs.0;
+        let level = match (&log_level, &self.command) {
             (Some(level), _) => level,
-            (None, Command::Broker(_)) => "info",
+            (None, Command::Broker(_)) => broker::LOG_LEVEL,
             (None, _) => "warn",
         };
-        install_logs(level, self.logs.log_format).map_err(|e| Failure::from(e).of_field("log_level"))?;
+        install_logs(level, log_format).map_err(|e| Failure::from(e).of_field("log_level"))?;
         // A file that may not grow is an error of the write.
         ignore_file_size_signal()
             .map_err(|e| Failure::new(Exit::Failed, format!("cannot set up signals: {e}")))?;
         match self.command {
-            Command::Broker(args) => broker::run(args),
+            Command::Broker(args) => broker::run(args, &logs),
             Command::Pub(args) => publish::run(*args),
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
             Command::User(args) => user::run(args),
             Command::Reload(args) => reload::run(args),
+            Command::Config(args) => config_command::run(args, logs, sources),
             Command::Cert(args) => certificate::run(args),
             Command::CurveKeygen(args) => curve_keygen::run(args),
             Command::Doctor(args) => doctor::run(args),

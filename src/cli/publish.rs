@@ -83,7 +83,7 @@ pub(super) struct PubArgs {
     listeners: Settings<ListenConfig>,
 
     #[command(flatten)]
-    client: ClientArgs,
+    pub(super) client: ClientArgs,
 }
 
 impl PubArgs {

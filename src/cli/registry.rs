@@ -46,7 +46,7 @@ pub(super) struct RegistryArgs {
     output: Format,
 
     #[command(flatten)]
-    client: ClientArgs,
+    pub(super) client: ClientArgs,
 }
 
 pub(super) fn run(args: RegistryArgs) -> Result<Exit, Failure> {

@@ -18,9 +18,10 @@ Examples:
 
 At a Unix socket it needs to be root or the user of the broker; elsewhere it shows the token of --http-token-file.
 The exit code is 0 once the broker follows its files, and 1 if one of them is at fault: then nothing has changed, and the error \
-says where.";
+says where. A broker with --config takes up other such files and another log level; what else has changed in its config file needs a \
+restart, and is named.";
 
-/// Have a running broker read its users, certificate and token again, and report the result.
+/// Have a running broker read its config file, users, certificate and token again, and report the result.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReloadArgs {
@@ -40,6 +41,9 @@ pub(super) fn run(args: ReloadArgs) -> Result<Exit, Failure> {
     let answer = args.client.ask("POST /reload", &args.metrics, Instant::now() + args.timeout.0)?;
     match answer.status {
         200 => print(answer.text).map(|()| Exit::Fine),
-        _ => Err(Failure::new(Exit::Failed, answer.text.trim_end())),
+        _ => {
+            let lines = answer.text.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));
+            Err(Failure::of_many(Exit::Failed, lines.map(str::to_owned).collect()))
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! The arguments of a command, made from the options of a configuration.
 
+use std::collections::BTreeMap;
+
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
-use super::Failure;
+use super::sources::{Source, Sources};
+use super::{Exit, Failure};
+use crate::config::file::FileValues;
 use crate::config::{Arity, ConfigOption, Configuration};
 use crate::{ClientConfig, Token};
 
@@ -13,7 +17,7 @@ use crate::{ClientConfig, Token};
 pub(super) struct Settings<C>(pub(super) C);
 
 /// The variable with a token: never an argument, which everybody on the host could read.
-const TOKEN_VARIABLE: &str = "CORECAST_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "CORECAST_TOKEN";
 
 impl Settings<ClientConfig> {
     /// The configuration of a client that logs in: with the token of the environment, if no file is named.
@@ -27,6 +31,60 @@ impl Settings<ClientConfig> {
         }
         Ok(config)
     }
+}
+
+impl<C: Configuration> Settings<C> {
+    /// Notes the value of each option.
+    pub(super) fn note_in(&self, values: &mut InForce) {
+        values.0.extend(C::OPTIONS.iter().map(|option| (option.key, (option.text)(&self.0))));
+    }
+
+    /// Sets each option that the file sets and nothing stronger does, and notes that it comes from there.
+    ///
+    /// # Errors
+    /// A value that is wrong; those of a file that was read are not.
+    pub(super) fn fill(&mut self, file: &FromFile<'_>, sources: &mut Sources) -> Result<(), Failure> {
+        for option in C::OPTIONS {
+            let Some(entry) = file.values.get(file.table, option.key) else { continue };
+            let source = Source::File { path: file.path.to_owned(), line: entry.place.line };
+            let whole = GOES_WITH.iter().find(|(part, _)| *part == option.field).map(|(_, whole)| *whole);
+            if *sources.of(option.field) >= source || whole.is_some_and(|whole| *sources.of(whole) > source) {
+                continue;
+            }
+            let texts: Vec<&str> = entry.texts.iter().map(String::as_str).collect();
+            (option.set)(&mut self.0, &texts).map_err(|why| {
+                Failure::new(Exit::Usage, why).at(format!("{}:{}: `{}`", file.path, entry.place, option.key))
+            })?;
+            sources.put(option.field, option.key, source);
+        }
+        Ok(())
+    }
+}
+
+/// Fields that go with another one: a file does not add its key to the certificate of somebody else.
+const GOES_WITH: &[(&str, &str)] = &[("tls_key", "tls_cert"), ("key", "cert")];
+
+/// The values of options as texts, by their keys.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(super) struct InForce(BTreeMap<&'static str, Vec<String>>);
+
+impl InForce {
+    /// Takes the value of one option from others.
+    pub(super) fn copy(&mut self, key: &'static str, from: &InForce) {
+        self.0.insert(key, from.get(key).to_vec());
+    }
+
+    /// None where an option is unset.
+    pub(super) fn get(&self, key: &str) -> &[String] {
+        self.0.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// A part of a config file, for the options that it sets.
+pub(super) struct FromFile<'a> {
+    pub(super) path: &'a str,
+    pub(super) table: Option<&'static str>,
+    pub(super) values: &'a FileValues,
 }
 
 impl<C: Configuration> Args for Settings<C> {

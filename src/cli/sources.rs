@@ -8,6 +8,13 @@ use std::fmt;
 pub enum Source {
     /// Nobody chose it.
     Default,
+    /// A line of the config file.
+    File {
+        /// The file, as it was named.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
     /// The environment variable of this name.
     Environment(String),
     /// The command line.
@@ -24,23 +31,31 @@ impl Sources {
         self.0.insert(field.to_owned(), (long.to_owned(), source));
     }
 
-    /// The place to change the value of a field: `--egress-bytes`, `CORECAST_BROKER_EGRESS_BYTES`, or `the default of
-    /// --egress-bytes`. The field itself where no option sets it.
+    /// The place to change the value of a field: `--egress-bytes`, `CORECAST_BROKER_EGRESS_BYTES`, `broker.toml:3:
+    /// egress-bytes`, or `the default of --egress-bytes`. The field itself where no option sets it.
     pub(super) fn place(&self, field: &str) -> String {
         match self.0.get(field) {
             None => field.to_owned(),
             Some((long, Source::Default)) => format!("the default of --{long}"),
+            Some((long, Source::File { path, line })) => format!("{path}:{line}: {long}"),
             Some((_, Source::Environment(variable))) => variable.clone(),
             Some((long, Source::CommandLine)) => format!("--{long}"),
         }
     }
 
-    /// The environment variable that a field has its value from.
-    pub(super) fn variable(&self, field: &str) -> Option<&str> {
-        match self.0.get(field) {
-            Some((_, Source::Environment(variable))) => Some(variable),
+    /// The environment variable, or the line of a file, that a field has its value from: `the environment variable
+    /// CORECAST_BROKER`.
+    pub(super) fn unseen(&self, field: &str) -> Option<String> {
+        match self.of(field) {
+            Source::Environment(variable) => Some(format!("the environment variable {variable}")),
+            Source::File { path, line } => Some(format!("{path}:{line}")),
             _ => None,
         }
+    }
+
+    /// The source of the value of a field.
+    pub(super) fn of(&self, field: &str) -> &Source {
+        self.0.get(field).map_or(&Source::Default, |(_, source)| source)
     }
 
     /// True if no value came from the environment.
@@ -81,20 +96,28 @@ mod tests {
         );
         sources.put("frame_bytes_max", "frame-bytes-max", Source::CommandLine);
         sources.put("lease", "lease", Source::Default);
-        let fields = ["egress_bytes_max", "frame_bytes_max", "lease", "queue_frames"];
-        assert_eq!(
-            fields.map(|field| sources.place(field)),
-            ["CORECAST_BROKER_EGRESS_BYTES", "--frame-bytes-max", "the default of --lease", "queue_frames"]
-        );
-        assert_eq!(sources.variable("egress_bytes_max"), Some("CORECAST_BROKER_EGRESS_BYTES"));
-        assert_eq!(sources.variable("frame_bytes_max"), None);
+        sources.put("users", "users", Source::File { path: "b.toml".into(), line: 3 });
+        for (field, place) in [
+            ("egress_bytes_max", "CORECAST_BROKER_EGRESS_BYTES"),
+            ("frame_bytes_max", "--frame-bytes-max"),
+            ("lease", "the default of --lease"),
+            ("users", "b.toml:3: users"),
+            ("queue_frames", "queue_frames"),
+        ] {
+            assert_eq!(sources.place(field), place);
+        }
+        assert_eq!(sources.unseen("users").as_deref(), Some("b.toml:3"));
+        let unseen = sources.unseen("egress_bytes_max");
+        assert_eq!(unseen.as_deref(), Some("the environment variable CORECAST_BROKER_EGRESS_BYTES"));
+        assert_eq!((sources.unseen("frame_bytes_max"), sources.unseen("queue_frames")), (None, None));
         let said = "--egress-bytes is set by the environment variable CORECAST_BROKER_EGRESS_BYTES";
         assert_eq!(sources.to_string(), said);
     }
 
     #[test]
     fn sources_have_an_order() {
-        assert!(Source::Default < Source::Environment(String::new()));
+        let file = Source::File { path: "z".into(), line: 9 };
+        assert!(Source::Default < file && file < Source::Environment(String::new()));
         assert!(Source::Environment(String::new()) < Source::CommandLine);
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct SubArgs {
     overflow: Option<OverflowPolicy>,
 
     #[command(flatten)]
-    client: ClientArgs,
+    pub(super) client: ClientArgs,
 }
 
 pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {

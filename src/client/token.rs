@@ -6,7 +6,7 @@ use corecast_executors::{link, spawn_plain};
 use zeroize::Zeroizing;
 
 use crate::auth::{Secret, checked_token, read_token_file};
-use crate::config::Form;
+use crate::config::{Form, Literal};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A token, which says to a broker which of its users a client is. It is sent to the broker alone, and only to one that takes
@@ -71,6 +71,8 @@ impl Token {
 pub(crate) struct TokenFile;
 
 impl Form<Token> for TokenFile {
+    const LITERAL: Literal = Literal::Path;
+
     fn read(text: &str) -> Result<Token, String> {
         if text.is_empty() {
             return Err("a path is wanted".to_owned());

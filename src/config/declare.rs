@@ -24,8 +24,8 @@ macro_rules! configuration {
             $( configuration!(@setter $field [$($into)?] $ty); )+
         }
     };
-    ($(#[$meta:meta])* struct $type:ident { $($fields:tt)+ }) => {
-        configuration! { @struct , $(#[$meta])* $type $($fields)+ }
+    ($(#[$meta:meta])* $visible:vis struct $type:ident { $($fields:tt)+ }) => {
+        configuration! { @struct $visible, $(#[$meta])* $type $($fields)+ }
     };
     (@struct $visible:vis, $(#[$meta:meta])* $type:ident
         $( $(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:expr $(, option $option:tt)?; )+
@@ -77,6 +77,7 @@ macro_rules! configuration {
                 value: $value,
                 help: $crate::config::help_text($help),
                 arity: <$shape as $crate::config::OptionShape<$ty>>::ARITY,
+                literal: <$shape as $crate::config::OptionShape<$ty>>::LITERAL,
                 text: |config: &$type| <$shape as $crate::config::OptionShape<$ty>>::write(&config.$field),
                 set: |config: &mut $type, texts: &[&str]| {
                     config.$field = <$shape as $crate::config::OptionShape<$ty>>::read(texts)?;

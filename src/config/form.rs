@@ -7,8 +7,24 @@ use std::str::FromStr;
 
 use crate::printable::printable;
 
+/// The way in which a config file may write the values of a form. All but switches may be texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Literal {
+    /// As texts alone.
+    Text,
+    /// As texts; a relative path begins at the folder of the config file.
+    Path,
+    /// As numbers, too.
+    Number,
+    /// As `true` and `false`, too.
+    Boolean,
+}
+
 /// A form of values of type `T`: how one is read from text, and written as text.
 pub trait Form<T> {
+    /// The way in which a config file may write them.
+    const LITERAL: Literal = Literal::Text;
+
     /// Reads a value.
     ///
     /// # Errors
@@ -38,6 +54,8 @@ impl<T: FromStr<Err: Display> + Display> Form<T> for Plain {
 pub struct FilePath;
 
 impl Form<PathBuf> for FilePath {
+    const LITERAL: Literal = Literal::Path;
+
     fn read(text: &str) -> Result<PathBuf, String> {
         match text {
             "" => Err("a path is wanted".to_owned()),
@@ -55,6 +73,8 @@ impl Form<PathBuf> for FilePath {
 pub struct OnOff;
 
 impl Form<bool> for OnOff {
+    const LITERAL: Literal = Literal::Boolean;
+
     fn read(text: &str) -> Result<bool, String> {
         match text {
             "on" => Ok(true),
@@ -84,6 +104,9 @@ pub trait OptionShape<T> {
     /// The number of values of an option of this shape.
     const ARITY: Arity;
 
+    /// The way in which a config file may write a value.
+    const LITERAL: Literal;
+
     /// Reads the field from the texts of all values.
     ///
     /// # Errors
@@ -100,6 +123,7 @@ pub struct One<F>(PhantomData<F>);
 
 impl<T, F: Form<T>> OptionShape<T> for One<F> {
     const ARITY: Arity = Arity::One;
+    const LITERAL: Literal = F::LITERAL;
 
     fn read(texts: &[&str]) -> Result<T, String> {
         match texts {
@@ -119,6 +143,7 @@ pub struct Optional<F>(PhantomData<F>);
 
 impl<T, F: Form<T>> OptionShape<Option<T>> for Optional<F> {
     const ARITY: Arity = Arity::One;
+    const LITERAL: Literal = F::LITERAL;
 
     fn read(texts: &[&str]) -> Result<Option<T>, String> {
         One::<F>::read(texts).map(Some)
@@ -135,6 +160,7 @@ pub struct List<F>(PhantomData<F>);
 
 impl<T, F: Form<T>> OptionShape<Vec<T>> for List<F> {
     const ARITY: Arity = Arity::List;
+    const LITERAL: Literal = F::LITERAL;
 
     fn read(texts: &[&str]) -> Result<Vec<T>, String> {
         texts.iter().map(|text| F::read(text)).collect()
@@ -151,6 +177,7 @@ pub struct Switch;
 
 impl OptionShape<bool> for Switch {
     const ARITY: Arity = Arity::Switch;
+    const LITERAL: Literal = Literal::Boolean;
 
     fn read(texts: &[&str]) -> Result<bool, String> {
         match texts {

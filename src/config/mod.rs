@@ -1,20 +1,24 @@
 //! Options: each stands once, as a field of a configuration, with its name, value, default, check and help.
 //!
 //! An option is set by its text, wherever that comes from: `--key` on the command line, or `PREFIX_COMMAND_KEY` in the
-//! environment. Sources are applied from the weakest to the strongest: default, environment, command line.
+//! environment, or `key = VALUE` in a config file. Sources are applied from the weakest to the strongest: default, file,
+//! environment, command line.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `declare` | the macro that declares a configuration: fields, defaults, setters, options |
 //! | `form` | the forms in which values are written, and how many values an option takes |
+//! | `file` | the text of a config file: which options it sets, and what is wrong with it |
 //! | `quantity` | sizes, times and rates as they are written: `16MiB`, `250ms`, `20` |
 
 #[macro_use]
 mod declare;
+#[cfg(feature = "cli")]
+pub(crate) mod file;
 mod form;
 mod quantity;
 
-pub use form::{Arity, FilePath, Form, List, OnOff, One, OptionShape, Optional, Plain, Switch};
+pub use form::{Arity, FilePath, Form, List, Literal, OnOff, One, OptionShape, Optional, Plain, Switch};
 pub use quantity::{Count, Size, TimeSpan, parse_count, parse_rate_hz, parse_timeout};
 
 /// A type whose fields are set by options.
@@ -35,6 +39,8 @@ pub struct ConfigOption<C: 'static> {
     pub help: &'static str,
     /// The number of values it takes.
     pub arity: Arity,
+    /// The way in which a config file may write a value.
+    pub literal: Literal,
     /// The value of the field as text; none if it is unset.
     pub text: fn(&C) -> Vec<String>,
     /// Checks the texts and sets the field. The error says what to write instead.

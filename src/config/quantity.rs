@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Form;
+use super::{Form, Literal};
 
 /// A number of bytes: a whole number with a unit, or without for bytes. K, M and G alone are binary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +53,8 @@ impl fmt::Display for Size {
 }
 
 impl Form<usize> for Size {
+    const LITERAL: Literal = Literal::Number;
+
     fn read(text: &str) -> Result<usize, String> {
         text.parse::<Size>().map(|size| size.0)
     }
@@ -67,6 +69,8 @@ impl Form<usize> for Size {
 pub struct Count;
 
 impl Form<usize> for Count {
+    const LITERAL: Literal = Literal::Number;
+
     fn read(text: &str) -> Result<usize, String> {
         parse_count(text)
     }
@@ -117,6 +121,8 @@ impl fmt::Display for TimeSpan {
 }
 
 impl Form<Duration> for TimeSpan {
+    const LITERAL: Literal = Literal::Number;
+
     fn read(text: &str) -> Result<Duration, String> {
         text.parse::<TimeSpan>().map(|time| time.0)
     }

@@ -1,4 +1,4 @@
-//! Bounds of who is let in: files of users, logins, connections whose peers are not known yet.
+//! Bounds of who is let in: files of users, config files, logins, connections whose peers are not known yet.
 
 use std::time::Duration;
 
@@ -7,6 +7,10 @@ use super::{HANDSHAKE_DEADLINE, LISTEN_BACKLOG, TLS_HELLO_BYTES_MAX, UNFINISHED_
 /// Largest file of users, in bytes: some 50,000 users of a token and a few filters each, which are read in a quarter of a
 /// second.
 pub const USERS_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Largest config file, in bytes: a hundred times one that has every option with its documentation. Other bytes than those of a
+/// config file are mostly more.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Longest token, in bytes: ten times those that `corecast user` makes, and no more than the first frame may have.
 pub const TOKEN_BYTES_MAX: usize = 512;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use corecast_executors::before_abort;
 use tracing::field::Field;
@@ -12,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::stderr::{Lane, flush_log};
 use crate::error::{Error, ErrorKind, Result};
@@ -56,6 +57,43 @@ impl fmt::Display for LogFormat {
 /// # Errors
 /// An invalid level; logs that were set up before.
 pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
+    let filter = filter_of(level)?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lane = Lane::open()?;
+    let layer = layer(format, colour, move || lane.lines());
+    let (filter, changeable) = reload::Layer::new(filter);
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init()
+        .map_err(|e| Error::new(ErrorKind::Invalid, format!("the logs cannot be set up: {e}")))?;
+    // Those that are there now are the only ones of this process.
+    let _ = LEVEL.set(changeable);
+    before_abort(flush_log);
+    Ok(())
+}
+
+/// The level of the logs that [`install_logs`] has set up.
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Changes the level of the logs, from the next line on.
+///
+/// # Errors
+/// An invalid level; logs that were not set up here.
+pub(crate) fn set_log_level(level: &str) -> Result<()> {
+    let filter = filter_of(level)?;
+    let not_ours = || Error::new(ErrorKind::Invalid, "the logs are not those of this command");
+    LEVEL.get().and_then(|level| level.reload(filter).ok()).ok_or_else(not_ours)
+}
+
+/// Checks a log level, or levels by module.
+///
+/// # Errors
+/// `Invalid`; it says what to write instead.
+pub(crate) fn check_log_level(level: &str) -> Result<()> {
+    filter_of(level).map(drop)
+}
+
+fn filter_of(level: &str) -> Result<EnvFilter> {
     let wrong =
         |why: String| Error::new(ErrorKind::Invalid, format!("the log level '{level}' is not one: {why}"));
     // A word that is not a level would be taken for the name of a module, and everything else would fall silent.
@@ -63,16 +101,7 @@ pub fn install_logs(level: &str, format: LogFormat) -> Result<()> {
     if let Some(word) = level.split(',').find(|word| !is_level(word)) {
         return Err(wrong(format!("'{word}' is none of error, warn, info, debug, trace and off")));
     }
-    let filter = EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))?;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lane = Lane::open()?;
-    let layer = layer(format, colour, move || lane.lines());
-    tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .try_init()
-        .map_err(|e| Error::new(ErrorKind::Invalid, format!("the logs cannot be set up: {e}")))?;
-    before_abort(flush_log);
-    Ok(())
+    EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))
 }
 
 /// A layer that formats lines, each with a writer of its own.

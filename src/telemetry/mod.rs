@@ -33,6 +33,8 @@ pub use labels::{By, CloseReason, DropReason, Label};
 pub use log2::Log2Histogram;
 #[cfg(feature = "cli")]
 pub use logs::{LogFormat, install_logs};
+#[cfg(feature = "cli")]
+pub(crate) use logs::{check_log_level, set_log_level};
 #[cfg(feature = "broker")]
 pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;

@@ -8,7 +8,7 @@ use nix::unistd::Group;
 
 use super::inherited::InheritedSockets;
 use super::tls::TlsServer;
-use crate::config::{Form, Optional};
+use crate::config::{Form, Literal, Optional};
 
 /// Permission bits of a file.
 const MODE_MAX: u32 = 0o777;
@@ -58,6 +58,8 @@ impl ListenConfig {
 struct Octal;
 
 impl Form<u32> for Octal {
+    const LITERAL: Literal = Literal::Number;
+
     fn read(text: &str) -> Result<u32, String> {
         let digits = text.strip_prefix("0o").unwrap_or(text);
         match u32::from_str_radix(digits, 8) {
@@ -76,6 +78,8 @@ impl Form<u32> for Octal {
 struct GroupName;
 
 impl Form<u32> for GroupName {
+    const LITERAL: Literal = Literal::Number;
+
     fn read(text: &str) -> Result<u32, String> {
         if let Ok(number) = text.parse() {
             return Ok(number);

@@ -44,9 +44,10 @@ pub(crate) struct BrokerProcess {
     dir: TempDir,
 }
 
-/// The command under test, without what the environment would choose for it.
+/// The command under test, without what the environment and the files of this user would choose for it.
 pub(crate) fn corecast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CORECAST_")) {
         command.env_remove(name);
     }
@@ -289,8 +290,11 @@ impl Line {
         let mut words = self.runner.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_corecast")]);
         let mut command = Command::new(words.next().expect("at least the broker's own name"));
         command.args(words).args(["broker", "-o", "json", "--metrics", "127.0.0.1:0", "--listen", endpoint]);
-        for (name, _) in corecast().get_envs() {
-            command.env_remove(name);
+        for (name, value) in corecast().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the command can be started");

@@ -84,7 +84,7 @@ pub enum Command {
 }
 
 /// The variables of this command.
-const VARIABLES: Variables = Variables { prefix: "CORECAST_BENCH", shared: &["log"] };
+const VARIABLES: Variables = Variables { prefix: "CORECAST_BENCH", shared: &["log"], own: &[], alike: &[] };
 
 /// The definition of the command, with its environment variables: for help, man pages and tests.
 pub fn command() -> clap::Command {

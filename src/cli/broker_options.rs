@@ -1,0 +1,172 @@
+//! The options of `corecast broker`: from the command line, the environment and a config file, to a broker that can be started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::config_file::ConfigFile;
+use super::http_address::HttpAddress;
+use super::live_files::LiveFiles;
+use super::log_options::LogOptions;
+use super::serving::Serving;
+use super::settings::{InForce, Settings};
+use super::{Failure, Sources};
+use crate::broker::BrokerConfig;
+use crate::error::Error;
+use crate::{Endpoint, ListenConfig, TlsServerFiles, Users};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct BrokerOptions {
+    /// Config file, in TOML: options by their names. The environment and the command line take precedence.
+    #[arg(long = "config", value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) config: Settings<BrokerConfig>,
+
+    #[command(flatten)]
+    pub(super) listeners: Settings<ListenConfig>,
+
+    #[command(flatten)]
+    tls: Settings<TlsServerFiles>,
+
+    #[command(flatten)]
+    pub(super) serving: Settings<Serving>,
+
+    /// As it was before a config file was read.
+    #[arg(skip)]
+    typed: Option<Box<AsTyped>>,
+}
+
+/// The options of a broker by its command line and its environment alone.
+#[derive(Clone, Debug)]
+pub(super) struct AsTyped {
+    pub(super) options: BrokerOptions,
+    pub(super) logs: Settings<LogOptions>,
+    pub(super) sources: Sources,
+}
+
+impl BrokerOptions {
+    /// Reads the config file, if one is named, and takes up what it says and nothing stronger does. The options of logs are
+    /// those of the whole command.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it is wrong.
+    pub(super) fn read_file(
+        &mut self,
+        logs: &mut Settings<LogOptions>,
+        sources: &mut Sources,
+    ) -> Result<(), Failure> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let file = ConfigFile::read_named(path)?;
+        let typed = AsTyped { options: self.clone(), logs: logs.clone(), sources: sources.clone() };
+        self.typed = Some(Box::new(typed));
+        self.take_up(&file, logs, sources)
+    }
+
+    fn take_up(
+        &mut self,
+        file: &ConfigFile,
+        logs: &mut Settings<LogOptions>,
+        sources: &mut Sources,
+    ) -> Result<(), Failure> {
+        let file = file.of_broker();
+        self.config.fill(&file, sources)?;
+        self.listeners.fill(&file, sources)?;
+        self.tls.fill(&file, sources)?;
+        self.serving.fill(&file, sources)?;
+        logs.fill(&file, sources)
+    }
+
+    /// The same before a config file was read; none without one.
+    pub(super) fn typed(&self) -> Option<Box<AsTyped>> {
+        self.typed.clone()
+    }
+
+    /// The value of each option.
+    pub(super) fn in_force(&self, logs: &Settings<LogOptions>) -> InForce {
+        let mut values = InForce::default();
+        self.config.note_in(&mut values);
+        self.listeners.note_in(&mut values);
+        self.tls.note_in(&mut values);
+        self.serving.note_in(&mut values);
+        logs.note_in(&mut values);
+        values
+    }
+
+    /// The options of a config file, over defaults alone.
+    pub(super) fn of_file(file: &ConfigFile) -> Result<BrokerOptions, Failure> {
+        let mut options = BrokerOptions {
+            file: None,
+            config: Settings(BrokerConfig::default()),
+            listeners: Settings(ListenConfig::default()),
+            tls: Settings(TlsServerFiles::default()),
+            serving: Settings(Serving::default()),
+            typed: None,
+        };
+        options.take_up(file, &mut Settings(LogOptions::default()), &mut Sources::default())?;
+        Ok(options)
+    }
+
+    /// The broker that these options ask for, as far as they can be checked before it starts.
+    ///
+    /// # Errors
+    /// Options that are wrong together, or a certificate that cannot be read.
+    pub(super) fn prepare(self) -> Result<Prepared, Error> {
+        let certificate = self.tls.0;
+        let Serving { drain_timeout, metrics, http_token_file, core_dumps } = self.serving.0;
+        let listeners = self.listeners.0.tls(certificate.read()?);
+        let config = self.config.0.listeners(listeners);
+        config.validate()?;
+        check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
+        let files = LiveFiles { users: config.users.clone(), certificate, http_token: http_token_file };
+        Ok(Prepared { config, files, drain_timeout, metrics, core_dumps })
+    }
+}
+
+/// A broker whose options have been checked.
+pub(super) struct Prepared {
+    pub(super) config: BrokerConfig,
+    pub(super) files: LiveFiles,
+    pub(super) drain_timeout: Duration,
+    pub(super) metrics: Option<HttpAddress>,
+    pub(super) core_dumps: bool,
+}
+
+impl Prepared {
+    /// Reads the other files that it names, as its start would.
+    ///
+    /// # Errors
+    /// The first that cannot be read, or that something is wrong with.
+    pub(super) fn read_files(&self) -> Result<(), Error> {
+        if let Some(path) = &self.config.users {
+            Users::read(path).map_err(|e| Error::of_field("users", e.to_string()))?;
+        }
+        self.files.read_http_token().map(drop)
+    }
+}
+
+/// Refuses options that would have no effect: whoever gives them means something else.
+fn check_that_all_is_of_use(
+    config: &BrokerConfig,
+    metrics: Option<&HttpAddress>,
+    has_token: bool,
+) -> Result<(), Error> {
+    if has_token && metrics.is_none() {
+        return Err(Error::of_field("http_token_file", "it is of no use without --metrics ADDRESS"));
+    }
+    let is_encrypted = config.listen.iter().any(Endpoint::is_encrypted);
+    let serves_https = metrics.is_some_and(HttpAddress::is_encrypted);
+    match &config.listeners.tls {
+        Some(_) if !is_encrypted && !serves_https => Err(Error::of_field(
+            "tls_cert",
+            "it is of no use: no address to listen on is tls://HOST:PORT; write --listen tls://HOST:PORT",
+        )),
+        None if serves_https => Err(Error::of_field(
+            "metrics",
+            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE; `corecast cert` makes them",
+        )),
+        _ => Ok(()),
+    }
+}

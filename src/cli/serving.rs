@@ -1,0 +1,28 @@
+//! The options of `corecast broker` that are no matter of a broker inside a program.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::http_address::HttpAddress;
+use crate::config::{FilePath, One, Optional, Plain, Switch, TimeSpan};
+use crate::limits::DRAIN_DEFAULT;
+
+configuration! {
+    /// The options of the command for a broker that serves and ends.
+    #[derive(Clone, Debug)]
+    pub(super) struct Serving {
+        /// Drain timeout on shutdown.
+        drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
+
+        /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
+        /// at /healthz, and /reload.
+        metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
+
+        /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where
+        /// other hosts reach it.
+        http_token_file: Option<PathBuf> = None, option("http-token-file", "FILE", Optional<FilePath>);
+
+        /// Allow core dumps, and debuggers of this user, though the memory of a broker with users or TLS holds secrets.
+        core_dumps: bool = false, option("core-dumps", "", Switch);
+    }
+}
