@@ -7,7 +7,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/fuzz.sh [-h] [SECONDS [TARGET...]]
 
-Runs the fuzz targets (greeting, frames, mechanisms, runs, session, ticket, tls, users) one after the other, SECONDS in all (60), each
+Runs the fuzz targets (engine, greeting, frames, mechanisms, runs, session, ticket, tls, users) one after the other, SECONDS in all (60), each
 from its corpus in fuzz/corpus. New inputs are kept in the target folder; an input that breaks a rule is reported and kept there, and the
 exit code is 1. Needs cargo and a C++ compiler (which builds libFuzzer); the stable toolchain is enough, without
 sanitizers: the fuzzed code has no unsafe blocks.
@@ -26,7 +26,7 @@ need cargo cc make c++
 seconds=${1:-60}
 targets=("${@:2}")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(greeting frames mechanisms runs session ticket tls users)
+    targets=(engine greeting frames mechanisms runs session ticket tls users)
 fi
 
 target_folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")/fuzz

@@ -6,11 +6,13 @@ use std::time::Duration;
 mod access;
 mod balance;
 mod client;
+mod engine;
 mod tls;
 
 pub use access::*;
 pub use balance::*;
 pub use client::*;
+pub use engine::*;
 pub use tls::*;
 
 // ---------------------------------------------------------------- Frames

@@ -24,6 +24,11 @@ fn greeting() {
 }
 
 #[test]
+fn engine() {
+    run("engine", targets::engine);
+}
+
+#[test]
 fn frames() {
     run("frames", targets::frames);
 }

@@ -1,6 +1,7 @@
 //! The fuzz targets as plain functions: an input that breaks a rule panics. `tests/fuzz_corpus.rs` of the main crate
 //! also runs the corpus through them, without a fuzzer.
 
+mod engine;
 mod frames;
 mod greeting;
 mod mechanisms;
@@ -10,6 +11,7 @@ mod ticket;
 mod tls;
 mod users;
 
+pub use engine::engine;
 pub use frames::frames;
 pub use greeting::greeting;
 pub use mechanisms::mechanisms;

@@ -17,6 +17,7 @@
 //! | `parcel` | messages from one end of a joint to the other |
 //! | `joint` | one end of a joint between two brokers |
 //! | `loopback` | a joint in memory, for tests |
+//! | `engine/` | an engine that joins any number of brokers |
 //!
 //! | user | takes |
 //! |---|---|
@@ -30,6 +31,7 @@ mod acks;
 mod audience;
 mod back_off;
 mod counted;
+mod engine;
 mod inbound;
 mod joint;
 mod late;
@@ -46,6 +48,9 @@ pub(crate) use acks::{Acks, Unconfirmed};
 pub(crate) use audience::Audience;
 pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
+pub use engine::{
+    Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, read_engine_payload,
+};
 pub use joint::{Crossed, Joint, JointConfig};
 pub(crate) use late::Late;
 pub use link_item::{LinkItem, Owed};

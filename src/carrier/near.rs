@@ -211,6 +211,16 @@ impl Near {
         messages
     }
 
+    /// True if a shard wants messages of this topic.
+    pub(super) fn wants(&mut self, topic: &[u8]) -> bool {
+        !self.fanout.route_of(topic).0.neighbours.is_empty()
+    }
+
+    /// Time goes on by some ticks of a shard: routes that no message asks for are forgotten.
+    pub(super) fn forget_unused_routes(&mut self, ticks: usize) {
+        self.fanout.forget_unused(ticks);
+    }
+
     /// True if batches of the far end should wait: a shard is behind or stops, or the queue of a session with `block` is full.
     pub(super) fn is_backed_up(&self) -> bool {
         self.held_by > 0 || self.shards.iter().any(|shore| shore.has_ended || shore.outgoing.is_backed_up())

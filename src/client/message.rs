@@ -99,6 +99,8 @@ pub enum GapReason {
     /// This session was closed by the broker, or by a direct publisher, for this reason, and has come back: under the policy
     /// `disconnect` because it was too slow ([`ErrorCode::SlowSubscriber`]).
     Disconnected(ErrorCode),
+    /// The engine between brokers did not bring them.
+    Engine,
     /// A reason that this version does not know.
     Unknown(u8),
 }
@@ -122,6 +124,7 @@ impl GapReason {
             1 => GapReason::Overflow,
             2 => GapReason::Publisher,
             3 => GapReason::Subscriber,
+            4 => GapReason::Engine,
             number => GapReason::Unknown(number),
         }
     }
@@ -135,6 +138,7 @@ impl fmt::Display for GapReason {
             GapReason::Subscriber => "subscriber",
             GapReason::Reconnect => "reconnect",
             GapReason::Disconnected(code) => code.label(),
+            GapReason::Engine => "engine",
             GapReason::Unknown(number) => return write!(f, "reason {number}"),
         };
         f.write_str(label)

@@ -36,7 +36,7 @@ pub enum Frame<'a> {
         /// The number of missing messages; 0: unknown.
         missed: u64,
         /// The reason: 1 overflow of the egress queue, 2 a publisher's connection was lost, 3 the subscriber's own
-        /// queue overflowed.
+        /// queue overflowed, 4 the engine between brokers did not bring them.
         reason: u8,
     },
     /// Client -> broker, the first frame.

@@ -1,4 +1,4 @@
-//! Owns one broker: its shards, its end of the joint as their neighbour, the links between all of these, its clients.
+//! Owns one broker: its shards, a carrier as their neighbour, the links between all of these, its clients.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use corecast::OverflowPolicy;
 use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
-use corecast::internals::carrier::{Joint, JointConfig, LinkItem};
+use corecast::internals::carrier::{Engine, Joint, LinkItem};
 use corecast::internals::ids::{Neighbour, ShardId};
 use corecast::internals::shard::{Door, Moving, Parting, Shard, ShardConfig, Visit};
 use corecast::internals::wire::{Slab, Span};
@@ -17,12 +17,39 @@ use super::guest::Guest;
 /// Bytes that the kernel holds for a client.
 const KERNEL_BYTES: usize = 4_000;
 
+/// A carrier, as the links of shards see it.
+pub(super) trait Carrier {
+    fn on_link(&mut self, from: ShardId, item: LinkItem);
+    fn link_next(&mut self, to: ShardId) -> Option<LinkItem>;
+    fn on_link_room(&mut self);
+}
+
+macro_rules! carrier {
+    ($($carrier:ty),*) => {$(
+        impl Carrier for $carrier {
+            fn on_link(&mut self, from: ShardId, item: LinkItem) {
+                self.on_link(from, item);
+            }
+
+            fn link_next(&mut self, to: ShardId) -> Option<LinkItem> {
+                self.link_next(to)
+            }
+
+            fn on_link_room(&mut self) {
+                self.on_link_room();
+            }
+        }
+    )*};
+}
+
+carrier!(Joint, Engine);
+
 /// One broker.
-pub(super) struct House {
+pub(super) struct House<C> {
     pub(super) shards: Vec<Shard>,
-    pub(super) joint: Joint,
+    pub(super) carrier: C,
     pub(super) guests: Vec<Guest>,
-    /// From neighbour, to neighbour: the shards, and the joint behind them.
+    /// From neighbour, to neighbour: the shards, and the carrier behind them.
     links: Vec<Vec<VecDeque<LinkItem>>>,
     /// Items that a link holds.
     room: usize,
@@ -34,13 +61,13 @@ fn shard_id(shard: usize) -> ShardId {
     ShardId(u16::try_from(shard).expect("few shards"))
 }
 
-impl House {
-    pub(super) fn new(config: &ShardConfig, joint: JointConfig, room: usize, now: MonotonicNs) -> House {
+impl<C: Carrier> House<C> {
+    pub(super) fn new(config: &ShardConfig, carrier: C, room: usize, now: MonotonicNs) -> Self {
         let config = ShardConfig { carriers: 1, moves: true, ..config.clone() };
         let neighbours = config.shards + 1;
         House {
             shards: (0..config.shards).map(|id| Shard::new(shard_id(id), config.clone(), now)).collect(),
-            joint: Joint::new(joint, now),
+            carrier,
             guests: Vec::new(),
             links: (0..neighbours).map(|_| (0..neighbours).map(|_| VecDeque::new()).collect()).collect(),
             room,
@@ -151,7 +178,7 @@ impl House {
             came = true;
             match self.shards.get_mut(to) {
                 Some(shard) => shard.on_link(Neighbour(u16::try_from(from).expect("few neighbours")), item),
-                None => self.joint.on_link(shard_id(from), item),
+                None => self.carrier.on_link(shard_id(from), item),
             }
         }
         sent || came
@@ -163,7 +190,7 @@ impl House {
         while link.len() < self.room {
             let item = match self.shards.get_mut(from) {
                 Some(shard) => shard.links_mut().next(Neighbour(u16::try_from(to).expect("few neighbours"))),
-                None => self.joint.link_next(shard_id(to)),
+                None => self.carrier.link_next(shard_id(to)),
             };
             let Some(item) = item else { break };
             link.push_back(item);
@@ -172,13 +199,13 @@ impl House {
         if sent {
             match self.shards.get_mut(from) {
                 Some(shard) => shard.on_link_room(Neighbour(u16::try_from(to).expect("few neighbours"))),
-                None => self.joint.on_link_room(),
+                None => self.carrier.on_link_room(),
             }
         }
         sent
     }
 
-    /// The shards, and the joint.
+    /// The shards, and the carrier.
     pub(super) fn neighbours(&self) -> usize {
         self.links.len()
     }

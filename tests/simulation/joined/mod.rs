@@ -1,13 +1,19 @@
-//! Two brokers on one thread, joined by a loopback carrier.
+//! Brokers on one thread: two, joined by a loopback carrier, or some of a cluster, over an engine.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `house` | one broker: its shards, its end of the joint, its clients |
+//! | `house` | one broker: its shards, its carrier, its clients |
 //! | `guest` | a client of one of them, and its books: each message once, in order, and every hole told |
-//! | `pair` | both, the connection between them, and the steps that move them |
+//! | `pair` | two brokers, the connection between them, and the steps that move them |
 //! | `tests` | the promises that they keep, in seeded runs and in single cases |
+//! | `server` | an engine that loses, doubles and brings late, and its connections |
+//! | `cluster` | brokers over it, and the steps that move them |
+//! | `cluster_tests` | the promises that these keep |
 
+mod cluster;
+mod cluster_tests;
 mod guest;
 mod house;
 mod pair;
+mod server;
 mod tests;

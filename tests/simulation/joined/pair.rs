@@ -1,6 +1,6 @@
 //! Owns two brokers, the connection between them, and the steps that move them.
 
-use corecast::internals::carrier::{Crossed, JointConfig, Loopback, Parcel, Side};
+use corecast::internals::carrier::{Crossed, Joint, JointConfig, Loopback, Parcel, Side};
 use corecast::internals::shard::ShardConfig;
 use corecast::internals::wire::Features;
 use corecast::{OverflowPolicy, QueueBounds};
@@ -45,7 +45,7 @@ impl Default for Setting {
 /// Both brokers.
 pub(super) struct Pair {
     setting: Setting,
-    pub(super) houses: [House; 2],
+    pub(super) houses: [House<Joint>; 2],
     pub(super) loopback: Loopback,
     pub(super) now: MonotonicNs,
     /// Parcels of interest that have reached each side: the filter, and whether it is wanted.
@@ -97,12 +97,12 @@ impl Pair {
         self.now = self.now + TICK;
         self.houses.iter_mut().for_each(|house| house.tick(self.now));
         let [a, b] = &mut self.houses;
-        self.loopback.connect(&mut a.joint, &mut b.joint, self.now);
+        self.loopback.connect(&mut a.carrier, &mut b.carrier, self.now);
     }
 
     pub(super) fn cut(&mut self) {
         let [a, b] = &mut self.houses;
-        self.loopback.cut(&mut a.joint, &mut b.joint, self.now);
+        self.loopback.cut(&mut a.carrier, &mut b.carrier, self.now);
     }
 
     /// Mends the connection and waits until the ends have found each other.
@@ -122,12 +122,12 @@ impl Pair {
 
     /// One parcel leaves an end. `false`: none, or there is no room.
     pub(super) fn send_parcel(&mut self, side: usize) -> bool {
-        self.loopback.send(SIDES[side], &mut self.houses[side].joint)
+        self.loopback.send(SIDES[side], &mut self.houses[side].carrier)
     }
 
     /// One parcel reaches an end. `false`: there was none.
     pub(super) fn receive_parcel(&mut self, side: usize) -> bool {
-        let came = self.loopback.receive(SIDES[side], &mut self.houses[side].joint);
+        let came = self.loopback.receive(SIDES[side], &mut self.houses[side].carrier);
         if let Some(Parcel::Interest { filter, wanted }) = &came {
             self.interest[side].push((filter.to_string(), *wanted));
         }
@@ -170,11 +170,11 @@ impl Pair {
     }
 
     pub(super) fn crossed(&self, side: usize) -> Crossed {
-        self.houses[side].joint.crossed()
+        self.houses[side].carrier.crossed()
     }
 }
 
-fn build(setting: &Setting, side: usize, origin: u64, now: MonotonicNs) -> House {
+fn build(setting: &Setting, side: usize, origin: u64, now: MonotonicNs) -> House<Joint> {
     let config = ShardConfig {
         shards: setting.shards[side],
         bounds: setting.client_bounds,
@@ -190,5 +190,5 @@ fn build(setting: &Setting, side: usize, origin: u64, now: MonotonicNs) -> House
         frame_bytes_max: config.frame_bytes_max,
         features: setting.features[side],
     };
-    House::new(&config, joint, setting.link_items, now)
+    House::new(&config, Joint::new(joint, now), setting.link_items, now)
 }

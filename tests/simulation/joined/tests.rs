@@ -276,7 +276,7 @@ fn a_far_end_that_is_away_misses_no_more_than_the_queue_has_no_room_for() {
         pair.rest();
         pair.publish(publisher, "a.1", 1);
         pair.rest();
-        let Heard { messages, told_ever, last, told } = pair.guest(subscriber).heard["a.0"];
+        let Heard { messages, told_ever, last, told, .. } = pair.guest(subscriber).heard["a.0"];
         assert_eq!(messages + told_ever, 50, "{overflow}");
         assert!(messages >= 1 && told_ever == pair.crossed(0).dropped, "{overflow}: {messages} came");
         match overflow {
@@ -323,7 +323,7 @@ fn what_a_broker_that_starts_anew_cannot_be_told_is_counted() {
     pair.mend();
     pair.rest();
     assert_eq!((pair.crossed(0).lost, pair.crossed(0).sent), (5, 0));
-    assert_eq!(pair.houses[0].joint.held_bytes(), 0);
+    assert_eq!(pair.houses[0].carrier.held_bytes(), 0);
     pair.publish(publisher, "a.0", 6);
     pair.rest();
     assert_eq!(pair.crossed(0).sent, 0, "its interest went with it");

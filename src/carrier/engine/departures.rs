@@ -1,0 +1,307 @@
+//! The way out: from batches of publishers here to crossings that wait for the engine, with the positions that count them. Owned by
+//! the engine's state.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::buffer::{Buffer, WaitingCrossing};
+use super::head::{HeadKind, PayloadHead, TopicPlace};
+use super::positions::Positions;
+use super::probe::{Due, Probes};
+use super::subject::Subjects;
+use super::word::ToldPosition;
+use crate::fanout::{Batch, Chunk, Cutter, Encoding, Fanout, Target, Turn};
+use crate::ids::GroupId;
+use crate::limits::{ENGINE_CROSSING_BYTES_MAX, ENGINE_HEAD_BYTES, ENGINE_PROBES_PER_TICK, TOPIC_BYTES_MAX};
+use crate::topic::{Filter, FilterSet};
+use crate::wire::{Frame, splitter};
+
+/// All other brokers, as the router knows them.
+const FAR: Target = Target::Group(GroupId(0));
+
+/// Messages, as the way out has seen them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct WayOutCounts {
+    /// Given to the connection.
+    pub(super) sent: u64,
+    /// Given up for newer ones in the buffer.
+    pub(super) given_up: u64,
+    /// Longer than the engine takes.
+    pub(super) too_large: u64,
+    /// Kept back, since a ZeroMQ topic was empty or too long for a native frame.
+    pub(super) unroutable: u64,
+}
+
+/// The way out.
+pub(super) struct WayOut {
+    start: u64,
+    subjects: Subjects,
+    /// Topics that may cross; `None`: all.
+    allowed: Option<FilterSet>,
+    /// The filters of other brokers.
+    fanout: Fanout,
+    positions: Positions,
+    probes: Probes,
+    buffer: Buffer,
+    /// The longest payload that the engine takes, in bytes.
+    payload_bytes_max: usize,
+    /// Messages and bytes that left since the last true round trip began, and before that.
+    unconfirmed: [(u64, u64); 2],
+    departed: WayOutCounts,
+}
+
+impl WayOut {
+    pub(super) fn new(
+        start: u64,
+        subjects: Subjects,
+        (allowed, buffer_bytes_max): (Option<FilterSet>, usize),
+    ) -> Self {
+        WayOut {
+            start,
+            subjects,
+            allowed,
+            fanout: Fanout::default(),
+            positions: Positions::default(),
+            probes: Probes::default(),
+            buffer: Buffer::new(buffer_bytes_max),
+            payload_bytes_max: usize::MAX,
+            unconfirmed: [(0, 0); 2],
+            departed: WayOutCounts::default(),
+        }
+    }
+
+    /// True if messages of this topic may cross.
+    pub(super) fn allows(&self, topic: &[u8]) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.matches(topic))
+    }
+
+    /// True if some topic of a filter may cross.
+    pub(super) fn allows_some_of(&self, filter: &Filter) -> bool {
+        let overlaps = |allowed: &FilterSet| allowed.filters().iter().any(|one| one.overlaps(filter));
+        self.allowed.as_ref().is_none_or(overlaps)
+    }
+
+    /// Adds a filter that some other broker wants, or removes it.
+    pub(super) fn want(&mut self, filter: &Filter, wanted: bool) {
+        if wanted {
+            self.fanout.file(filter, FAR)
+        } else {
+            self.fanout.unfile(filter, FAR)
+        };
+    }
+
+    fn is_wanted(fanout: &mut Fanout, topic: &[u8]) -> bool {
+        !fanout.route_of(topic).0.groups.is_empty()
+    }
+
+    /// Queues the messages of a batch that other brokers want. Returns where the counts of topics ended that are forgotten.
+    pub(super) fn offer(&mut self, batch: &Batch, now: MonotonicNs) -> Vec<ToldPosition> {
+        let messages = batch.spans.messages();
+        // Batches are short, and no executor's reactor waits for this turn.
+        let mut turn = Turn::new(usize::MAX);
+        let deliveries = self.fanout.route((&batch.bytes, messages), false, &mut turn, None);
+        let mut cutter = Cutter::new(&batch.bytes, messages, &deliveries);
+        let mut chunks = self.fanout.memory_of_chunks();
+        let mut ended = Vec::new();
+        for to in &deliveries.groups {
+            cutter.cut(to, Encoding::NativeRuns, &mut chunks);
+            for chunk in &chunks {
+                self.offer_chunk(chunk, now, &mut ended);
+            }
+        }
+        self.fanout.recycle_chunks(chunks);
+        self.fanout.recycle(deliveries);
+        ended
+    }
+
+    /// Makes crossings of a chunk: consecutive frames of one topic.
+    fn offer_chunk(&mut self, chunk: &Rc<Chunk>, now: MonotonicNs, ended: &mut Vec<ToldPosition>) {
+        let bytes = &chunk.bytes;
+        let crossing_bytes_max =
+            ENGINE_CROSSING_BYTES_MAX.min(self.payload_bytes_max.saturating_sub(ENGINE_HEAD_BYTES));
+        let mut stretch = Stretch::default();
+        let mut at = 0;
+        for (frame_bytes, frame) in splitter::frames(bytes) {
+            let topic = frame.routed_topic().unwrap_or_default();
+            let length = stretch.end - stretch.start;
+            let goes_on = stretch.topic == topic && length + frame_bytes.len() <= crossing_bytes_max;
+            if !goes_on {
+                self.cross(bytes, &stretch, now, ended);
+                stretch = Stretch { topic, start: at, ..Stretch::default() };
+            }
+            at += frame_bytes.len();
+            stretch.end = at;
+            stretch.messages += u64::from(frame.messages());
+            if let Frame::Gap { missed, .. } = frame {
+                stretch.missed = stretch.missed.saturating_add(missed);
+            }
+        }
+        self.cross(bytes, &stretch, now, ended);
+    }
+
+    fn cross(
+        &mut self,
+        bytes: &Bytes,
+        stretch: &Stretch<'_>,
+        now: MonotonicNs,
+        ended: &mut Vec<ToldPosition>,
+    ) {
+        let Stretch { topic, start, end, messages, missed } = *stretch;
+        if start == end || !self.allows(topic) {
+            return;
+        }
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+            self.departed.unroutable += messages;
+            return;
+        }
+        // Notices alone have no place of their own. One with a size counts as if its messages had been sent and lost.
+        if messages == 0 && missed > 0 {
+            let missed = missed.min(u64::from(u32::MAX));
+            let (place, _) = self.count(topic, missed, now, ended);
+            let end = TopicPlace { position: place.position + missed, ..place };
+            if self.positions.has_left(topic, place) {
+                self.positions.leave(topic, end);
+            }
+            return;
+        }
+        let (place, topic) = self.count(topic, messages, now, ended);
+        let mut payload = Vec::with_capacity(ENGINE_HEAD_BYTES + end - start);
+        let count = u32::try_from(messages).expect("a crossing has few messages");
+        PayloadHead { kind: HeadKind::Crossing, start: self.start, place, count }.write(&mut payload);
+        payload.extend_from_slice(&bytes[start..end]);
+        let end = TopicPlace { position: place.position + messages, ..place };
+        for given_up in self.buffer.push(WaitingCrossing { topic, end, payload: payload.into(), messages }) {
+            self.departed.given_up += given_up.messages;
+            self.positions.leave(&given_up.topic, given_up.end);
+        }
+    }
+
+    /// Counts messages of a topic, and plans the word of its position. Returns the place of the first, and the topic to keep.
+    fn count(
+        &mut self,
+        topic: &[u8],
+        messages: u64,
+        now: MonotonicNs,
+        ended: &mut Vec<ToldPosition>,
+    ) -> (TopicPlace, Bytes) {
+        let (place, gone) = self.positions.advance(topic, messages);
+        ended.extend(gone);
+        let (key, sent) = self.positions.entry_mut(topic).expect("it was just counted");
+        self.probes.sent(&key, &mut sent.plan, now);
+        (place, key)
+    }
+
+    /// Takes the crossing that goes next: its subject and its payload.
+    pub(super) fn next(&mut self) -> Option<(String, Bytes)> {
+        loop {
+            let next = self.buffer.pop()?;
+            self.positions.leave(&next.topic, next.end);
+            if next.payload.len() > self.payload_bytes_max {
+                self.departed.too_large += next.messages;
+                continue;
+            }
+            self.departed.sent += next.messages;
+            self.unconfirmed[1].0 += next.messages;
+            self.unconfirmed[1].1 += next.payload.len() as u64;
+            return Some((self.subjects.of_topic(&next.topic), next.payload));
+        }
+    }
+
+    /// Notes that a true round trip begins behind all that has left.
+    pub(super) fn begin_round_trip(&mut self) {
+        let [before, since] = &mut self.unconfirmed;
+        let (messages, bytes) = std::mem::take(since);
+        *before = (before.0 + messages, before.1 + bytes);
+    }
+
+    /// Notes that it has come back.
+    pub(super) fn on_round_trip(&mut self) {
+        self.unconfirmed[0] = (0, 0);
+    }
+
+    /// Messages and bytes that have left and are not confirmed by a round trip.
+    pub(super) fn unconfirmed(&self) -> (u64, u64) {
+        let [before, since] = self.unconfirmed;
+        (before.0 + since.0, before.1 + since.1)
+    }
+
+    /// Begins a connection to a server that takes payloads of so many bytes. All positions are told again: what left on the
+    /// connection before may be lost.
+    pub(super) fn on_connected(&mut self, payload_bytes_max: usize, now: MonotonicNs) {
+        self.payload_bytes_max = payload_bytes_max;
+        self.probes.clear();
+        for (topic, sent) in self.positions.iter_mut() {
+            self.probes.plan(topic, &mut sent.plan, now);
+        }
+    }
+
+    /// The positions of topics that have become quiet.
+    pub(super) fn quiet(&mut self, now: MonotonicNs) -> Vec<ToldPosition> {
+        let mut told = Vec::new();
+        for _ in 0..ENGINE_PROBES_PER_TICK {
+            let Some((due, topic)) = self.probes.next_due(now) else { break };
+            let Some((_, sent)) = self.positions.entry_mut(&topic) else { continue };
+            if !Self::is_wanted(&mut self.fanout, &topic) {
+                sent.plan = None;
+                continue;
+            }
+            if self.probes.judge((due, topic.clone()), &mut sent.plan, now) == Due::Tell {
+                told.push(sent.told(&topic));
+            }
+        }
+        told
+    }
+
+    /// The positions of all topics that other brokers want: the last word of a broker that stops.
+    pub(super) fn all(&mut self) -> Vec<ToldPosition> {
+        let fanout = &mut self.fanout;
+        self.positions.all(|topic| Self::is_wanted(fanout, topic))
+    }
+
+    /// The positions of topics that these filters match.
+    pub(super) fn of(&self, filters: &[Filter]) -> Vec<ToldPosition> {
+        if filters.iter().all(|filter| matches!(filter, Filter::Exact(_))) {
+            return self.positions.of(filters.iter().map(Filter::as_bytes));
+        }
+        let filters: FilterSet = filters.iter().cloned().collect();
+        self.positions.all(|topic| filters.matches(topic))
+    }
+
+    /// Time goes on by some ticks of a shard: routes that no message asks for are forgotten.
+    pub(super) fn forget_unused_routes(&mut self, ticks: usize) {
+        self.fanout.forget_unused(ticks);
+    }
+
+    /// Messages that wait to leave.
+    pub(super) fn waiting_messages(&self) -> u64 {
+        self.buffer.messages()
+    }
+
+    /// Memory of what waits to leave, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.held_bytes()
+    }
+
+    /// The number of topics whose positions are kept.
+    pub(super) fn topics(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// The counts.
+    pub(super) fn departed(&self) -> WayOutCounts {
+        self.departed
+    }
+}
+
+/// Consecutive frames of one topic.
+#[derive(Clone, Copy, Default)]
+struct Stretch<'a> {
+    topic: &'a [u8],
+    start: usize,
+    end: usize,
+    messages: u64,
+    /// Messages that the notices among them tell to be missing.
+    missed: u64,
+}
