@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Tests real hosts: the testbed comes up and goes without a trace, 512 subscribers on two of its hosts get everything in
-# both modes, and scripts/fleet.sh does its work over sshd on the same three hosts.
+# both modes, scripts/fleet.sh does its work over sshd on the same three hosts, and scripts/cluster.sh joins two of them by an engine.
 set -euo pipefail
 
 usage() {
     cat <<'TXT'
-Usage: scripts/testbed-test.sh [-h] [testbed | fleet]
+Usage: scripts/testbed-test.sh [-h] [testbed | fleet | cluster]
 
 Builds the commands (debug) and tests, as root, in namespaces of its own:
   testbed  scripts/testbed.sh up, the canonical experiment over two agents in both modes, down; the remains of a crash
   fleet    scripts/fleet.sh against an sshd on each host: from one of them, with --admin, interrupted; needs sshd
-Without an argument: both. Without root or sshd it reports what it skips, and exits with 0.
+  cluster  scripts/cluster.sh test --short: brokers of two hosts, joined by an engine that gets into trouble; needs nats-server
+Without an argument: all. Without root, sshd or nats-server it reports what it skips, and exits with 0.
 CORECAST_TEST_BIN is a folder of commands built before.
 TXT
 }
 
 case ${1-} in
     -h | --help) usage && exit 0 ;;
-    '' | testbed | fleet) part=${1-} ;;
+    '' | testbed | fleet | cluster) part=${1-} ;;
     *) usage >&2 && exit 2 ;;
 esac
 
@@ -243,6 +244,24 @@ test_fleet() {
     assert_gone "${left[@]}"
 }
 
-[ "$part" = fleet ] || test_testbed
-[ "$part" = testbed ] || test_fleet
+test_cluster() {
+    if ! command -v "${CORECAST_NATS_SERVER:-nats-server}" >/dev/null; then
+        skip "the tests of a cluster need nats-server: scripts/peers.sh install"
+        return 0
+    fi
+    echo "== brokers of two hosts, joined by an engine that gets into trouble"
+    CORECAST_TEST_BIN=$bin scripts/cluster.sh test --short || fail "scripts/cluster.sh test --short"
+    assert_gone
+}
+
+case $part in
+    testbed) test_testbed ;;
+    fleet) test_fleet ;;
+    cluster) test_cluster ;;
+    *)
+        test_testbed
+        test_fleet
+        test_cluster
+        ;;
+esac
 echo "testbed-test: ok"

@@ -24,6 +24,7 @@
 //! | `client` (default) | publishers and subscribers |
 //! | `stream` | subscribers as a `futures_core::Stream`: `Subscriber::into_stream` |
 //! | `broker` | `Broker`, its metrics, and the thread that serves them over HTTP |
+//! | `nats` | an engine for the broker, which joins those of several hosts over NATS |
 //! | `tls` | `tls://` endpoints, with the cryptography of rustls and ring |
 //! | `cli` | the `corecast` command |
 //! | `jemalloc` | the allocator of the command |
@@ -62,6 +63,7 @@
     not(all(
         feature = "client",
         feature = "broker",
+        feature = "nats",
         feature = "tls",
         feature = "cli",
         feature = "internals"
@@ -100,7 +102,7 @@ mod zmtp;
 
 pub use auth::{Permissions, Rights, Users};
 #[cfg(feature = "broker")]
-pub use broker::{Broker, BrokerConfig, CurveServerKey};
+pub use broker::{Broker, BrokerConfig, CurveServerKey, EngineCredentials, EngineUrl};
 #[cfg(feature = "client")]
 pub use client::{
     ClientConfig, ConnectionEvent, ConnectionEvents, DirectConfig, DownReason, Event, EventRef, Gap,

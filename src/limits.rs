@@ -7,12 +7,14 @@ mod access;
 mod balance;
 mod client;
 mod engine;
+mod nats;
 mod tls;
 
 pub use access::*;
 pub use balance::*;
 pub use client::*;
 pub use engine::*;
+pub use nats::*;
 pub use tls::*;
 
 // ---------------------------------------------------------------- Frames
@@ -431,6 +433,9 @@ pub const ACCEPTS_PER_TURN: usize = 64;
 pub const LISTEN_BACKLOG: i32 = 4096;
 
 // ---------------------------------------------------------------- the control thread
+
+/// Tasks that wait to begin on the control thread of a broker, at the most: it has one of these.
+pub const CONTROL_TASKS_MAX: usize = 4;
 
 /// Time that the end of a broker waits for its control thread, whose tasks end where they wait: only one that does not wait
 /// takes longer, and then the process is not held up by it.

@@ -4,15 +4,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_executors::{Inbox, MonotonicNs, ShardContext, Ticks, end_turn, spawn_local};
+use corecast_executors::{
+    Inbox, Link, MonotonicNs, ShardContext, Stir, Ticks, end_turn, link, link_to_shard, spawn_local,
+};
 use tracing::{info, warn};
 
 use super::core_time::{CoreTime, Reading};
 use super::flush::settle;
 use super::runtime::Runtime;
-use super::{CutOff, Item, arrivals, dial, links, listener};
+use super::{CarrierEnd, CutOff, Item, arrivals, dial, links, listener};
 use crate::auth::Permissions;
-use crate::ids::Neighbour;
+use crate::ids::{Neighbour, ShardId};
+use crate::limits::LINK_ITEMS_MAX;
 use crate::shard::{Moving, Shard, ShardConfig};
 use crate::telemetry::{Exported, Pulse};
 use crate::transport::ConnectConfig;
@@ -27,6 +30,8 @@ pub(crate) struct ExecutorConfig {
     pub(crate) shard: ShardConfig,
     /// The connections that they make.
     pub(crate) connect: ConnectConfig,
+    /// To the carrier, if there is one: its ends of the links that each shard makes. Then each shard knows of one carrier.
+    pub(crate) carrier: Option<Link<CarrierEnd>>,
 }
 
 /// Runs one shard until it is told to drain, and has.
@@ -42,7 +47,12 @@ pub(super) fn begin(
     config: &ExecutorConfig,
     pulse: Pulse,
 ) -> (Rc<Runtime>, Inbox<Item>) {
-    let ShardContext { shard: id, links, inboxes, commands, ticks, .. } = context;
+    let ShardContext { shard: id, mut links, mut inboxes, commands, ticks, .. } = context;
+    if let Some(carrier) = &config.carrier {
+        let (link, inbox) = join_carrier(id, carrier, &ticks.stir());
+        links.push(Some(link));
+        inboxes.push(Some(inbox));
+    }
     let now = MonotonicNs::now();
     let runtime = Runtime::new(Shard::new(id, config.shard.clone(), now), links, ticks.stir(), now);
     for (from, inbox) in inboxes.into_iter().enumerate() {
@@ -55,6 +65,15 @@ pub(super) fn begin(
     spawn_local(dial::pump(Rc::clone(&runtime), config.connect.clone())).detach();
     spawn_local(tick(Rc::clone(&runtime), ticks, pulse)).detach();
     (runtime, commands)
+}
+
+/// Makes the links between a shard and the carrier, and gives the carrier its ends.
+fn join_carrier(shard: ShardId, carrier: &Link<CarrierEnd>, stir: &Stir) -> (Link<Item>, Inbox<Item>) {
+    let (to_shard, from_carrier) = link_to_shard(LINK_ITEMS_MAX, stir);
+    let (to_carrier, from_shard) = link(LINK_ITEMS_MAX);
+    // There is room for one of each shard. A carrier that is gone takes nothing, like a shard that has ended.
+    let _ = carrier.try_send(CarrierEnd { shard, to: to_shard, from: from_shard });
+    (to_carrier, from_carrier)
 }
 
 /// Does what the shard is told from outside, until it has drained.

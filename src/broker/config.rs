@@ -7,14 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use corecast_executors::{CoreSet, Idle, open_files_max};
 
 use super::curve_server_key::{CurveServerKey, CurveServerKeyFile};
+use super::engine_config::{ClusterName, EngineCredentials, EngineCredentialsFile, EngineUrl, check_cluster};
 use crate::auth::{Permissions, TicketSigner, Users};
 use crate::config::{Count, FilePath, List, OnOff, One, Optional, Plain, Size, Switch, TimeSpan};
 use crate::error::{Error, Result};
 use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
-    EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST,
-    FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, HEARTBEAT_MIN, LEASE_DEFAULT, LEASE_MIN, MESSAGES_PER_TURN_MAX,
-    READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
+    EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, ENGINE_BUFFER_BYTES_DEFAULT, ENGINE_SERVERS_MAX,
+    FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, HEARTBEAT_MIN,
+    LEASE_DEFAULT, LEASE_MIN, MESSAGES_PER_TURN_MAX, READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX,
+    TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::{Mode, ModeRule, ModeRules};
 use crate::shard::{Door, PasswordsWaiting, ShardConfig, StrangerBounds};
@@ -100,6 +102,27 @@ configuration! {
         /// Accept listeners that other hosts reach without users, or without encryption.
         insecure: bool = false, option("insecure", "", Switch);
 
+        /// Servers of an engine, which joins the brokers of several hosts: nats://HOST:PORT or tls://HOST:PORT; repeatable or
+        /// comma-separated. The servers of one cluster stand together.
+        engine (into): Vec<EngineUrl> = Vec::new(), option("engine", "URL", List<Plain>);
+
+        /// Name of the cluster of brokers at the engine: brokers with the same name are one topic space.
+        engine_cluster (into): String = "default".to_owned(), option("engine-cluster", "NAME", One<ClusterName>);
+
+        /// File with the credentials for the engine, of mode 0600: a .creds file of NATS, or one with the lines user = "NAME" and
+        /// password = "PASSWORD", or token = "TOKEN".
+        engine_credentials (into): Option<EngineCredentials> = None, option("engine-credentials", "FILE", Optional<EngineCredentialsFile>);
+
+        /// Topics that go over the engine, such as 'prices.>'; repeatable or comma-separated. All others stay on this host
+        /// [default: all topics].
+        engine_topics (into): Vec<Filter> = Vec::new(), option("engine-topics", "FILTER", List<Plain>);
+
+        /// Limit of the messages that wait for the engine, in bytes; while it is away the oldest are dropped, and told as a gap.
+        engine_buffer: usize = ENGINE_BUFFER_BYTES_DEFAULT, option("engine-buffer", "BYTES", One<Size>);
+
+        /// tls:// servers of the engine: authorities to trust, a PEM file [default: those that this host trusts].
+        engine_ca (into): Option<PathBuf> = None, option("engine-ca", "FILE", Optional<FilePath>);
+
         /// The rules of what peers may do where there is no file of users, until [`Broker::set_permissions`](crate::Broker::set_permissions) changes them.
         permissions: Permissions = Permissions::all();
     }
@@ -125,6 +148,7 @@ impl BrokerConfig {
         self.validate_tls()?;
         self.modes()?;
         self.validate_sizes()?;
+        self.validate_engine()?;
         for (field, time, least) in
             [("heartbeat", self.heartbeat, HEARTBEAT_MIN), ("lease", self.lease, LEASE_MIN)]
         {
@@ -189,6 +213,39 @@ impl BrokerConfig {
         Ok(())
     }
 
+    /// Checks what is said of an engine.
+    fn validate_engine(&self) -> Result<()> {
+        if self.engine.is_empty() {
+            let of_no_use = [
+                ("engine_credentials", self.engine_credentials.is_some()),
+                ("engine_topics", !self.engine_topics.is_empty()),
+                ("engine_ca", self.engine_ca.is_some()),
+            ];
+            return match of_no_use.iter().find(|(_, is_there)| *is_there) {
+                Some((field, _)) => Err(Error::of_field(field, "it is of no use without --engine URL")),
+                None => Ok(()),
+            };
+        }
+        if !cfg!(feature = "nats") {
+            return Err(Error::of_field("engine", "this program was built without the cargo feature `nats`"));
+        }
+        if self.engine.len() > ENGINE_SERVERS_MAX {
+            let text = format!("{} servers are too many; at most {ENGINE_SERVERS_MAX}", self.engine.len());
+            return Err(Error::of_field("engine", text));
+        }
+        check_cluster(&self.engine_cluster).map_err(|why| Error::of_field("engine_cluster", why))?;
+        let (longest, least) = (self.frame_bytes_max, 2 * self.frame_bytes_max);
+        if self.engine_buffer < least {
+            let text = format!(
+                "{} is too little: with frames of up to {longest} bytes it takes {least} to hold the largest behind one that \
+                 is leaving",
+                self.engine_buffer
+            );
+            return Err(Error::of_field("engine_buffer", text));
+        }
+        Ok(())
+    }
+
     fn modes(&self) -> Result<ModeRules> {
         ModeRules::new(self.mode_rules.clone(), self.mode)
             .map_err(|e| Error::of_field("mode_rules", e.to_string()))
@@ -232,7 +289,7 @@ impl BrokerConfig {
         let tickets = TicketSigner::fresh().map_err(|e| Error::io("cannot make a key to sign tickets", e))?;
         Ok(ShardConfig {
             shards,
-            carriers: 0,
+            carriers: usize::from(!self.engine.is_empty()),
             bounds: QueueBounds { bytes_max: self.egress_bytes_max, frames_max: self.egress_frames_max },
             frame_bytes_max: self.frame_bytes_max,
             overflow: self.overflow,
@@ -280,6 +337,7 @@ mod tests {
         BrokerConfig::default().frame_bytes_max(FRAME_BYTES_MAX_LEAST).validate().unwrap();
         let default = BrokerConfig::default;
         let tls: Endpoint = "tls://127.0.0.1:0".parse().unwrap();
+        let engine: EngineUrl = "nats://127.0.0.1:4222".parse().unwrap();
         let rule = (Filter::parse("a").unwrap(), Mode::Direct);
         let wrong = [
             ("listen", default().listen([])),
@@ -294,6 +352,11 @@ mod tests {
             ("heartbeat", default().heartbeat(Duration::ZERO)),
             ("lease", default().lease(Duration::ZERO)),
             ("mode_rules", default().mode_rules(vec![rule; MODE_RULES_MAX + 1])),
+            ("engine", default().engine(vec![engine.clone(); ENGINE_SERVERS_MAX + 1])),
+            ("engine_ca", default().engine_ca(Some("ca.pem".into()))),
+            ("engine_topics", default().engine_topics([Filter::parse("a").unwrap()])),
+            ("engine_cluster", default().engine([engine.clone()]).engine_cluster("a.b")),
+            ("engine_buffer", default().engine([engine]).engine_buffer(FRAME_BYTES_MAX_DEFAULT)),
         ];
         for (field, config) in wrong {
             let error = config.validate().unwrap_err();

@@ -5,8 +5,13 @@
 //! | file | owns |
 //! |---|---|
 //! | `config` | what a broker is started with, checked |
+//! | `engine_config` | of this, the options of an engine: addresses, credentials |
 //! | `curve_server_key` | the keys of its ZeroMQ doors, from a file |
 //! | `process` | a whole broker: its listeners and its pool, from start to stop |
+//! | `engine` | the engine as a task of the control thread: links of shards, state, connection |
+//! | `engine_start` | its start and end; `no_engine` is in its place in programs without the feature `nats` |
+//! | `engine_check` | a look at its servers, for `corecast doctor` |
+//! | `nats` | one connection to a server of NATS |
 //! | `exposure` | the rule that a listener which other hosts reach needs users and encryption |
 //! | `rules` | rules of what sessions may do, to every shard when they change |
 //! | `body` | the life of an executor of the pool: its pumps, from start to drain |
@@ -43,6 +48,14 @@ mod core_time;
 mod curve_server_key;
 mod dial;
 mod drain;
+#[cfg(feature = "nats")]
+mod engine;
+#[cfg(all(feature = "nats", feature = "cli"))]
+mod engine_check;
+#[cfg(feature = "broker")]
+mod engine_config;
+#[cfg(feature = "nats")]
+mod engine_start;
 #[cfg(feature = "broker")]
 mod exposure;
 mod flush;
@@ -54,6 +67,10 @@ mod links;
 mod listener;
 mod local;
 mod local_port;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(all(feature = "broker", not(feature = "nats")))]
+mod no_engine;
 mod passwords;
 mod placement;
 #[cfg(feature = "broker")]
@@ -68,13 +85,17 @@ mod zmtp_ingest;
 use std::pin::Pin;
 use std::time::Duration;
 
-use corecast_executors::{Link, ShardContext};
+use corecast_executors::{Inbox, Link, ShardContext};
 
 pub(crate) use body::{ExecutorConfig, run as run_shard};
 #[cfg(feature = "broker")]
 pub use config::BrokerConfig;
 #[cfg(feature = "broker")]
 pub use curve_server_key::CurveServerKey;
+#[cfg(all(feature = "nats", feature = "cli"))]
+pub(crate) use engine_check::{EngineFacts, EngineReport, check_engine};
+#[cfg(feature = "broker")]
+pub use engine_config::{EngineCredentials, EngineUrl};
 pub use ingest::ingest;
 pub(crate) use local::LocalHost;
 #[cfg(feature = "broker")]
@@ -133,6 +154,16 @@ pub(crate) enum Item {
         /// The link for the report at the end, unless nobody listens.
         report: Link<CutOff>,
     },
+}
+
+/// A carrier's ends of the links between it and a shard, which the shard makes.
+#[derive(Debug)]
+pub(crate) struct CarrierEnd {
+    pub(crate) shard: ShardId,
+    /// To the shard.
+    pub(crate) to: Link<Item>,
+    /// From the shard.
+    pub(crate) from: Inbox<Item>,
 }
 
 /// The sessions and messages that a drain has cut off when it ran out of time.

@@ -9,11 +9,17 @@ use corecast_executors::{
 };
 
 use super::config::{BrokerConfig, users_of};
+#[cfg(feature = "nats")]
+use super::engine_start::{ComingEngine, JoinedEngine};
 use super::exposure::{Exposed, check_exposure};
+#[cfg(not(feature = "nats"))]
+use super::no_engine::{NoComingEngine as ComingEngine, NoJoinedEngine as JoinedEngine};
 use super::rules::{NewRules, pass_on};
 use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
 use crate::auth::Permissions;
 use crate::control::ControlThread;
+#[cfg(feature = "nats")]
+use crate::control::EngineQuestions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
 use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
@@ -34,6 +40,8 @@ pub struct Broker {
     control: ControlThread,
     /// To the control thread.
     rules: Link<NewRules>,
+    /// The engine, if it has one.
+    engine: Option<JoinedEngine>,
     /// The file of users.
     users: Option<PathBuf>,
     /// Listeners that lack protection, each with what follows from it.
@@ -82,9 +90,11 @@ impl Broker {
             link_capacity: LINK_ITEMS_MAX,
         };
         let first_rules = permissions.clone();
+        let engine = ComingEngine::of(&config, shards)?;
         let executor_config = Arc::new(ExecutorConfig {
             shard: config.shard_config(shards, permissions)?,
             connect: config.connect,
+            carrier: engine.as_ref().map(ComingEngine::ends),
         });
         let now = MonotonicNs::now();
         let pulses: Vec<Pulse> = (0..shards).map(|_| Pulse::starting(now)).collect();
@@ -102,8 +112,21 @@ impl Broker {
         let (rules, new_rules) = link(1);
         let all = (0..shards).map(|shard| pool.commands(shard_id(shard))).collect();
         control.spawn("rules", pass_on(new_rules, all, first_rules));
+        let engine = engine.map(|engine| engine.begin(&control)).transpose()?;
         let (pool, users) = (Some(pool), config.users);
-        Ok(Broker { pool, addresses, zmtp, socket_files, cores, pulses, control, rules, users, insecure })
+        Ok(Broker {
+            pool,
+            addresses,
+            zmtp,
+            socket_files,
+            cores,
+            pulses,
+            control,
+            rules,
+            engine,
+            users,
+            insecure,
+        })
     }
 
     /// The addresses that it listens on, with the real ports.
@@ -191,6 +214,17 @@ impl Broker {
         Ok(())
     }
 
+    /// Waits for so long at most until the engine has answered for the first time. True if it has, and for a broker without one.
+    pub fn wait_for_engine(&mut self, patience: Duration) -> bool {
+        self.engine.as_mut().is_none_or(|engine| engine.wait_until_connected(patience))
+    }
+
+    /// The way to the state of its engine, if it has one.
+    #[cfg(feature = "nats")]
+    pub(crate) fn engine_questions(&self) -> Option<EngineQuestions> {
+        self.engine.as_ref().map(JoinedEngine::questions)
+    }
+
     /// Takes nothing more, delivers what was taken, tells every client, and ends; after `drain` it ends whatever
     /// is left.
     ///
@@ -214,6 +248,9 @@ impl Broker {
                 .send_blocking(Item::Drain { time: drain, report: report.clone() });
         }
         let joined = pool.join();
+        if let Some(engine) = &mut self.engine {
+            engine.wait_until_ended();
+        }
         self.control.end();
         joined.map_err(|e| Error::new(ErrorKind::Executor, chain(&e)))?;
         let mut lost = CutOff::default();

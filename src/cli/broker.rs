@@ -26,6 +26,7 @@ use super::{Exit, Failure};
 use crate::broker::{Broker, BrokerConfig};
 use crate::control::{HttpServer, Pages, ReloadRequest};
 use crate::error::Error;
+use crate::limits::ENGINE_TICK;
 use crate::telemetry::MetricsPage;
 use crate::{Endpoint, InheritedSockets};
 
@@ -70,7 +71,8 @@ pub(super) const LOG_LEVEL: &str = "info";
 
 pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit, Failure> {
     let options = args.options.clone();
-    let Prepared { config, files, drain_timeout, metrics, core_dumps } = args.options.prepare()?;
+    let Prepared { config, files, drain_timeout, metrics, engine_wait, core_dumps } =
+        args.options.prepare()?;
     let inherited = InheritedSockets::from_environment()?;
     let listeners = config.listeners.clone().inherited(inherited.clone());
     let config = config.listeners(listeners);
@@ -93,18 +95,24 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     // Before the shards, which register with the recorder that is there.
     let page = metrics.is_some().then(MetricsPage::install).transpose()?;
     let server = metrics.map(|address| listen_for_readers(&address, &config, &files)).transpose()?;
-    let broker = Broker::start(config)?;
+    let mut broker = Broker::start(config)?;
     inherited.check_all_taken()?;
     let ready = Ready::of(&broker, server.as_ref().map(HttpServer::endpoint));
     let renewal = server.as_ref().map(HttpServer::renewal);
     if let (Some(page), Some(server)) = (page, server) {
         let notes = broker.insecure().iter().chain(server.insecure());
-        let (pages, requests) = Pages::new(page, broker.pulses()).with_notes(notes).with_reload();
+        let (pages, requests) = Pages::new(page, broker.pulses())
+            .with_notes(notes)
+            .with_engine(broker.engine_questions())
+            .with_reload();
         broker.control().spawn("http", server.serve(pages));
         broker.control().spawn("reload", pass_on(requests, news_link.clone()));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
+    if engine_wait && wait_for_engine(&mut broker, &mut news) {
+        return broker.stop(drain_timeout).map(|()| Exit::Fine).map_err(Failure::from);
+    }
     announce(ready.line(args.output), news_link)?;
     systemd::ready(&ready.line(Format::Text));
     systemd::feed_watchdog(broker.pulses())?;
@@ -126,6 +134,16 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     served?;
     stopped?;
     Ok(Exit::Fine)
+}
+
+/// Waits until the engine answers. Returns true if a signal asks to stop before.
+fn wait_for_engine(broker: &mut Broker, news: &mut Inbox<News>) -> bool {
+    while !broker.wait_for_engine(ENGINE_TICK) {
+        if let Some(News::Asked) = news.try_recv() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Listens for readers of the pages, if those have to show what they need to.

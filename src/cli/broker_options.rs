@@ -115,13 +115,16 @@ impl BrokerOptions {
     /// Options that are wrong together, or a certificate that cannot be read.
     pub(super) fn prepare(self) -> Result<Prepared, Error> {
         let certificate = self.tls.0;
-        let Serving { drain_timeout, metrics, http_token_file, core_dumps } = self.serving.0;
+        let Serving { drain_timeout, metrics, http_token_file, engine_wait, core_dumps } = self.serving.0;
         let listeners = self.listeners.0.tls(certificate.read()?);
         let config = self.config.0.listeners(listeners);
         config.validate()?;
         check_that_all_is_of_use(&config, metrics.as_ref(), http_token_file.is_some())?;
+        if engine_wait && config.engine.is_empty() {
+            return Err(Error::of_field("engine_wait", "it is of no use without --engine URL"));
+        }
         let files = LiveFiles { users: config.users.clone(), certificate, http_token: http_token_file };
-        Ok(Prepared { config, files, drain_timeout, metrics, core_dumps })
+        Ok(Prepared { config, files, drain_timeout, metrics, engine_wait, core_dumps })
     }
 }
 
@@ -131,6 +134,7 @@ pub(super) struct Prepared {
     pub(super) files: LiveFiles,
     pub(super) drain_timeout: Duration,
     pub(super) metrics: Option<HttpAddress>,
+    pub(super) engine_wait: bool,
     pub(super) core_dumps: bool,
 }
 

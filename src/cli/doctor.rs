@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, value_parser};
 use corecast_executors::{CoreSet, Finding, HostCheck, Level, pause, spawn_plain};
 
+use super::doctor_engine::{DoctorEngineArgs, engine_findings};
 use super::http_address::HttpAddress;
 use super::http_client::{HttpAnswer, HttpClientArgs};
 use super::output::{Format, note, print};
@@ -25,6 +26,7 @@ Examples:
   corecast doctor --cores 0-15 --open-files 20000
   corecast doctor --users users.toml --tls-cert server.pem     # their faults, and how long it is valid
   corecast doctor --zmtp-curve-key broker.key_secret           # who may read it, and the public key
+  corecast doctor --engine nats://10.0.0.5:4222    # an engine: version, longest message, rights, round trip
   corecast doctor --metrics 127.0.0.1:9680         # a running broker: its health, and what it leaves open
   corecast doctor -o json | jq '.[] | select(.level != \"ok\")'
 
@@ -70,6 +72,9 @@ pub(super) struct DoctorArgs {
     metrics: Option<HttpAddress>,
 
     #[command(flatten)]
+    engine: DoctorEngineArgs,
+
+    #[command(flatten)]
     client: HttpClientArgs,
 
     /// Duration of the jitter measurement.
@@ -94,6 +99,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     findings.extend(args.users.as_deref().map(users));
     findings.extend(args.zmtp_curve_key.as_deref().map(curve_key));
     findings.extend(args.metrics.iter().flat_map(|address| running_broker(address, &args.client)));
+    findings.extend(engine_findings(&args.engine)?);
     match args.output {
         Format::Text => print(table(&findings))?,
         Format::Json => print(json(&findings)?)?,
@@ -178,6 +184,10 @@ fn running_broker(address: &HttpAddress, client: &HttpClientArgs) -> Vec<Finding
     };
     let of_line = |line: &str| match (line, line.strip_prefix("insecure ")) {
         ("ok", _) => finding(Level::Ok, "every shard turns".to_owned(), ""),
+        ("engine away: this host is served, and hears no other", _) => {
+            finding(Level::Warning, line.to_owned(), "look into its log: it says why")
+        }
+        (line, _) if line.starts_with("engine ") => finding(Level::Ok, line.to_owned(), ""),
         ("draining", _) => finding(Level::Warning, "it is stopping".to_owned(), "wait for its successor"),
         (_, Some(listener)) => {
             let fix = "start it without --insecure: it says what is missing";

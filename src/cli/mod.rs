@@ -4,8 +4,9 @@
 //! | file | owns |
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
-//! | `broker`, `publish`, `subscribe`, `registry`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
+//! | `doctor_engine` | what `doctor` says of an engine |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
 //! | `settings`, `sources`, `environment` | options as arguments; where the value of each came from; the names of variables |
 //! | `config_file`, `config_command` | the file that sets options, too; the subcommand for it |
@@ -27,6 +28,7 @@ mod config_file;
 mod core_dumps;
 mod curve_keygen;
 mod doctor;
+mod doctor_engine;
 mod environment;
 mod event_writer;
 mod exit;
@@ -41,6 +43,7 @@ mod new_file;
 mod output;
 mod pace;
 mod payloads;
+mod peers;
 mod publish;
 mod registry;
 mod reload;
@@ -109,6 +112,7 @@ enum Command {
     Pub(Box<publish::PubArgs>),
     Sub(subscribe::SubArgs),
     Registry(registry::RegistryArgs),
+    Peers(peers::PeersArgs),
     User(user::UserArgs),
     Reload(reload::ReloadArgs),
     Config(config_command::ConfigArgs),
@@ -207,6 +211,7 @@ impl Cli {
             Command::Pub(args) => publish::run(*args),
             Command::Sub(args) => subscribe::run(args),
             Command::Registry(args) => registry::run(args),
+            Command::Peers(args) => peers::run(args),
             Command::User(args) => user::run(args),
             Command::Reload(args) => reload::run(args),
             Command::Config(args) => config_command::run(args, logs, sources),

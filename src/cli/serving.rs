@@ -22,6 +22,10 @@ configuration! {
         /// other hosts reach it.
         http_token_file: Option<PathBuf> = None, option("http-token-file", "FILE", Optional<FilePath>);
 
+        /// Say that it is ready only once the engine has answered. Without this a broker whose engine is away serves its own host,
+        /// and its log and metrics say so.
+        engine_wait: bool = false, option("engine-wait", "", Switch);
+
         /// Allow core dumps, and debuggers of this user, though the memory of a broker with users or TLS holds secrets.
         core_dumps: bool = false, option("core-dumps", "", Switch);
     }

@@ -11,11 +11,16 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENT
 use hyper::{Method, Response, StatusCode};
 
 use super::access::HttpRole;
+#[cfg(feature = "nats")]
+use super::engine_view::EngineQuestions;
 use crate::limits::{HTTP_CONNECTIONS_MAX, SHARD_SILENCE_MAX};
 use crate::telemetry::{MetricsPage, Pulse};
 
 /// The media type of all answers but the metrics.
 const TEXT: &str = "text/plain; charset=utf-8";
+
+#[cfg(feature = "nats")]
+const JSON: &str = "application/json";
 
 /// Everything that can be requested. Clones are the same pages.
 #[derive(Clone, Debug)]
@@ -26,6 +31,8 @@ pub struct Pages {
     /// Lines behind the `ok` of the health.
     notes: Arc<str>,
     reloads: Option<Link<ReloadRequest>>,
+    #[cfg(feature = "nats")]
+    engine: Option<EngineQuestions>,
 }
 
 /// A request to read the files of the broker again. Dropped, it is answered as one that a broker which stops leaves undone.
@@ -46,6 +53,8 @@ enum Page {
     Metrics,
     Health,
     Reload,
+    #[cfg(feature = "nats")]
+    Engine,
 }
 
 impl Page {
@@ -54,6 +63,8 @@ impl Page {
             "/metrics" => Some(Page::Metrics),
             "/health" | "/healthz" => Some(Page::Health),
             "/reload" => Some(Page::Reload),
+            #[cfg(feature = "nats")]
+            "/api/v1/engine" => Some(Page::Engine),
             _ => None,
         }
     }
@@ -61,6 +72,8 @@ impl Page {
     /// The methods by which it is requested.
     fn methods(self) -> (&'static [Method], &'static str) {
         match self {
+            #[cfg(feature = "nats")]
+            Page::Engine => (&[Method::GET, Method::HEAD], "GET, HEAD"),
             Page::Metrics | Page::Health => (&[Method::GET, Method::HEAD], "GET, HEAD"),
             Page::Reload => (&[Method::POST], "POST"),
         }
@@ -70,7 +83,14 @@ impl Page {
 impl Pages {
     /// The pages of a broker with these shards.
     pub fn new(metrics: MetricsPage, pulses: &[Pulse]) -> Self {
-        Pages { metrics, pulses: pulses.into(), notes: Arc::default(), reloads: None }
+        Pages {
+            metrics,
+            pulses: pulses.into(),
+            notes: Arc::default(),
+            reloads: None,
+            #[cfg(feature = "nats")]
+            engine: None,
+        }
     }
 
     /// The same, but `/healthz` names listeners that lack protection as well.
@@ -78,6 +98,13 @@ impl Pages {
     pub fn with_notes<'a>(self, insecure: impl IntoIterator<Item = &'a String>) -> Self {
         let notes: String = insecure.into_iter().map(|listener| format!("insecure {listener}\n")).collect();
         Pages { notes: notes.into(), ..self }
+    }
+
+    /// The same, but with the state of an engine, if there is one.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub(crate) fn with_engine(self, engine: Option<EngineQuestions>) -> Self {
+        Pages { engine, ..self }
     }
 
     /// The same, but operators may request a reload; the requests come from this inbox.
@@ -107,10 +134,42 @@ impl Pages {
             Page::Metrics => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
             Page::Health => {
                 let (status, text) = health(&self.pulses, MonotonicNs::now());
-                response(status, TEXT, text + &self.notes)
+                response(status, TEXT, text + &self.notes + &self.engine_health().await)
             }
+            #[cfg(feature = "nats")]
+            Page::Engine => self.engine_page().await,
             Page::Reload if role == HttpRole::Operator => self.reload().await,
             Page::Reload => response(StatusCode::FORBIDDEN, TEXT, NO_OPERATOR.into()),
+        }
+    }
+
+    /// The line on the engine behind the health.
+    async fn engine_health(&self) -> String {
+        #[cfg(feature = "nats")]
+        if let Some(engine) = &self.engine
+            && let Some(view) = engine.ask().await
+        {
+            return view.health();
+        }
+        String::new()
+    }
+
+    #[cfg(feature = "nats")]
+    async fn engine_page(&self) -> Response<Full<Bytes>> {
+        let Some(engine) = &self.engine else {
+            return response(
+                StatusCode::NOT_FOUND,
+                JSON,
+                "{\"error\":\"this broker has no engine\"}\n".into(),
+            );
+        };
+        match engine.ask().await {
+            Some(view) => response(StatusCode::OK, JSON, view.json()),
+            None => response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                JSON,
+                "{\"error\":\"the broker is stopping\"}\n".into(),
+            ),
         }
     }
 

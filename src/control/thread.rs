@@ -6,18 +6,22 @@ use std::time::Instant;
 
 use corecast_executors::{CoreId, Inbox, Link, RecvTimeout, link, spawn_beside};
 use tokio::runtime::{Builder, Handle};
+use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, warn};
 
-use crate::error::{Error, Result};
-use crate::limits::CONTROL_END_MAX;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{CONTROL_END_MAX, CONTROL_TASKS_MAX};
+
+/// Begins a task that stays on the thread.
+type Begin = Box<dyn FnOnce() + Send>;
 
 /// The control thread of a broker: a plain thread with a tokio runtime of its own, beside the CPUs of the shards if this
 /// process may use others. Dropped, it ends.
 #[derive(Debug)]
 pub struct ControlThread {
     tasks: Handle,
-    /// The thread ends when this is dropped.
-    life: Option<Link<Infallible>>,
+    /// Tasks that are to begin on the thread, which ends when this is dropped.
+    life: Option<Link<Begin>>,
     thread: Option<JoinHandle<()>>,
     /// Closed when the thread has ended.
     ended: Inbox<Infallible>,
@@ -32,12 +36,19 @@ impl ControlThread {
         let failed = |e| Error::io("cannot start the control thread", e);
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let tasks = runtime.handle().clone();
-        let (life, mut owner) = link(1);
+        let (life, mut owner) = link::<Begin>(CONTROL_TASKS_MAX);
         let (end, ended) = link(1);
         let run = move || {
             let _ended = end;
             // Tasks run meanwhile. They end with their runtime, before the thread is seen to have ended.
-            let _: Option<Infallible> = runtime.block_on(owner.recv());
+            let local = LocalSet::new();
+            let begin_all = async {
+                while let Some(begin) = owner.recv().await {
+                    begin();
+                }
+            };
+            runtime.block_on(local.run_until(begin_all));
+            drop(local);
             drop(runtime);
         };
         let thread = spawn_beside("control", shards, run).map_err(failed)?;
@@ -47,11 +58,23 @@ impl ControlThread {
     /// Runs a task on this thread, within a tokio runtime that has sockets and timers. A task lives as long as the thread: if
     /// it ends before, or panics, that is logged as an error under its name.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = Error> + Send + 'static) {
-        self.tasks.spawn(async move {
-            let _panic = PanicIsLogged(name);
-            let error = task.await;
-            error!(task = name, %error, "a task of the control thread has ended");
-        });
+        self.tasks.spawn(until_it_ends(name, task));
+    }
+
+    /// Runs a task as [`ControlThread::spawn`] does, which is made on this thread and never leaves it.
+    ///
+    /// # Errors
+    /// `Executor`: the thread has ended.
+    #[cfg(feature = "nats")]
+    pub(crate) fn spawn_here<T: Future<Output = Error> + 'static>(
+        &self,
+        name: &'static str,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<()> {
+        let ended = || Error::new(ErrorKind::Executor, "the control thread of the broker has ended");
+        let begin: Begin = Box::new(move || drop(spawn_local(until_it_ends(name, make()))));
+        let life = self.life.as_ref().ok_or_else(ended)?;
+        life.send_blocking(begin).map_err(|_| ended())
     }
 
     /// Ends all tasks where they wait, and the thread. A task that does not wait holds the end up for [`CONTROL_END_MAX`] at
@@ -79,6 +102,13 @@ impl Drop for ControlThread {
     }
 }
 
+/// Runs a task, and logs its end.
+async fn until_it_ends(name: &'static str, task: impl Future<Output = Error>) {
+    let _panic = PanicIsLogged(name);
+    let error = task.await;
+    error!(task = name, %error, "a task of the control thread has ended");
+}
+
 /// Logs a panic of the task that owns this, by its name.
 struct PanicIsLogged(&'static str);
 
@@ -102,7 +132,6 @@ mod tests {
     use tracing::{Event, Metadata, Subscriber};
 
     use super::*;
-    use crate::error::ErrorKind;
 
     /// A watchdog, not a measure.
     const LONG: Duration = Duration::from_secs(60);
@@ -174,6 +203,30 @@ mod tests {
         control.end();
         assert_eq!(seen.recv_deadline(Instant::now()), Err(RecvTimeout::Closed), "the task has been dropped");
         control.end();
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn a_task_that_stays_on_the_thread_ends_with_it() {
+        let mut control = start();
+        let (name, mut names) = link(1);
+        let (inside, mut seen) = link::<Infallible>(1);
+        let make = move || {
+            // It could not be sent to another thread.
+            let kept = std::rc::Rc::new(inside);
+            async move {
+                let _ = name.try_send(std::thread::current().name().map(str::to_owned));
+                let _kept = kept;
+                pending().await
+            }
+        };
+        control.spawn_here("stays", make).expect("the thread lives");
+        let heard = names.recv_deadline(Instant::now() + LONG).expect("it runs");
+        assert_eq!(heard.as_deref(), Some("control"));
+        assert_eq!(seen.recv_deadline(Instant::now()), Err(RecvTimeout::TimedOut));
+        control.end();
+        assert_eq!(seen.recv_deadline(Instant::now()), Err(RecvTimeout::Closed), "the task has been dropped");
+        assert!(control.spawn_here("late", || async { pending().await }).is_err());
     }
 
     #[test]

@@ -200,8 +200,79 @@ const RELOADS_FAILED: Metric = Metric {
     help: "Times that one of these files could not be read or was at fault, so that nothing changed.",
 };
 
+macro_rules! engine_metrics {
+    ($( #[doc = $help:literal] $kind:ident $constant:ident: $name:literal, $unit:ident; )*) => {
+        $(
+            #[doc = $help]
+            pub(super) const $constant: Metric = Metric {
+                name: $name,
+                kind: MetricKind::$kind,
+                unit: Unit::$unit,
+                help: $help.trim_ascii(),
+            };
+        )*
+    };
+}
+
+engine_metrics! {
+    /// 1 while the engine answers, else 0; absent without an engine, as all of these.
+    Gauge ENGINE_CONNECTED: "corecast_engine_connected", Count;
+    /// Connections to servers of the engine, each after its first round trip.
+    Counter ENGINE_CONNECTS: "corecast_engine_connects_total", Count;
+    /// Connections to the engine that were lost.
+    Counter ENGINE_LOSSES: "corecast_engine_losses_total", Count;
+    /// Time of the first round trip of the last connection to the engine.
+    Gauge ENGINE_ROUND_TRIP: "corecast_engine_round_trip_seconds", Seconds;
+    /// Other brokers of the cluster that are heard now.
+    Gauge ENGINE_PEERS: "corecast_engine_peers", Count;
+    /// Bytes held for the engine: messages that wait to leave, and those that wait for shards.
+    Gauge ENGINE_BUFFER_BYTES: "corecast_engine_buffer_bytes", Bytes;
+    /// Messages given to the connection to the engine.
+    Counter ENGINE_SENT: "corecast_engine_sent_total", Count;
+    /// Messages taken from other brokers.
+    Counter ENGINE_RECEIVED: "corecast_engine_received_total", Count;
+    /// Messages of other brokers that did not come: subscribers got gap notices.
+    Counter ENGINE_MISSING: "corecast_engine_missing_total", Count;
+    /// Gaps of unknown size, perhaps of none, that subscribers got.
+    Counter ENGINE_UNKNOWN_GAPS: "corecast_engine_unknown_gaps_total", Count;
+    /// Messages that came twice, or after they were told as missing, and were dropped.
+    Counter ENGINE_BEHIND: "corecast_engine_behind_total", Count;
+    /// Messages dropped on their way in, since shards took nothing; they are among those missing.
+    Counter ENGINE_OVERRUN: "corecast_engine_overrun_total", Count;
+    /// Messages dropped on their way out, since the buffer was full; other hosts get gap notices.
+    Counter ENGINE_GIVEN_UP: "corecast_engine_given_up_total", Count;
+    /// Messages longer than the server of the engine takes; other hosts get gap notices.
+    Counter ENGINE_TOO_LARGE: "corecast_engine_too_large_total", Count;
+    /// Messages of ZeroMQ publishers that stayed on this host, since their topic was empty or too long.
+    Counter ENGINE_UNROUTABLE: "corecast_engine_unroutable_total", Count;
+    /// Payloads that no broker of this version has made, which were dropped.
+    Counter ENGINE_JUNK: "corecast_engine_junk_total", Count;
+    /// Words between brokers that found no room; they are repeated.
+    Counter ENGINE_WORDS_DROPPED: "corecast_engine_words_dropped_total", Count;
+    /// Times that the client of the engine had no room for what had arrived; it is told as missing.
+    Counter ENGINE_OVERFLOWS: "corecast_engine_overflows_total", Count;
+}
+
 /// Metrics of the whole process, not of a shard.
 pub const PROCESS_METRICS: &[Metric] = &[
+    ENGINE_CONNECTED,
+    ENGINE_CONNECTS,
+    ENGINE_LOSSES,
+    ENGINE_ROUND_TRIP,
+    ENGINE_PEERS,
+    ENGINE_BUFFER_BYTES,
+    ENGINE_SENT,
+    ENGINE_RECEIVED,
+    ENGINE_MISSING,
+    ENGINE_UNKNOWN_GAPS,
+    ENGINE_BEHIND,
+    ENGINE_OVERRUN,
+    ENGINE_GIVEN_UP,
+    ENGINE_TOO_LARGE,
+    ENGINE_UNROUTABLE,
+    ENGINE_JUNK,
+    ENGINE_WORDS_DROPPED,
+    ENGINE_OVERFLOWS,
     LOG_LINES_DROPPED,
     BUILD_INFO,
     CERTIFICATE_EXPIRY,

@@ -101,8 +101,16 @@ fn filter_of(level: &str) -> Result<EnvFilter> {
     if let Some(word) = level.split(',').find(|word| !is_level(word)) {
         return Err(wrong(format!("'{word}' is none of error, warn, info, debug, trace and off")));
     }
-    EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))
+    let filter = EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))?;
+    Ok(match ENGINE_CLIENT_OFF.parse() {
+        // The engine says the same in lines of its own, at most one a second.
+        Ok(off) if !level.contains("async_nats") => filter.add_directive(off),
+        _ => filter,
+    })
 }
+
+/// The client library of the engine is silent, unless `level` names it.
+const ENGINE_CLIENT_OFF: &str = "async_nats=off";
 
 /// A layer that formats lines, each with a writer of its own.
 fn layer<W: Write + 'static>(

@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `counters` | every counter, gauge and histogram |
+//! | `engine` | figures of the engine, for the whole process |
 //! | `labels` | the labels that they may have |
 //! | `log2` | a histogram of powers of two |
 //! | `exported` | a row of the list, to the recorder |
@@ -14,6 +15,8 @@
 //! | `stderr` | the one thread that writes it |
 
 mod counters;
+#[cfg(feature = "nats")]
+mod engine;
 mod exported;
 mod labels;
 mod log2;
@@ -29,6 +32,8 @@ mod stderr;
 #[cfg(feature = "broker")]
 pub use counters::export_certificate;
 pub use counters::{Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters};
+#[cfg(feature = "nats")]
+pub(crate) use engine::EngineFigures;
 pub use labels::{By, CloseReason, DropReason, Label};
 pub use log2::Log2Histogram;
 #[cfg(feature = "cli")]

@@ -31,7 +31,11 @@ fn beside_a_shard<T: Send + 'static, F: Future<Output = T>>(
     let run = move |context: ShardContext<Item>| {
         let (done, body) = (done.clone(), body.clone());
         async move {
-            let config = ExecutorConfig { shard: ShardConfig::default(), connect: ConnectConfig::default() };
+            let config = ExecutorConfig {
+                shard: ShardConfig::default(),
+                connect: ConnectConfig::default(),
+                carrier: None,
+            };
             let (runtime, commands) = body::begin(context, &config, Pulse::default());
             let _ = done.try_send(body(Rc::clone(&runtime)).await);
             body::serve(runtime, commands).await;

@@ -53,7 +53,7 @@ fn executor_config(
         permissions: config.permissions.clone().asking_for(tickets),
         ..ShardConfig::default()
     };
-    ExecutorConfig { shard, connect: session.config.connect.clone() }
+    ExecutorConfig { shard, connect: session.config.connect.clone(), carrier: None }
 }
 
 /// A shard in the executor that calls, and, if cores are chosen, one on each of them that is not its own.

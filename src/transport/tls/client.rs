@@ -109,6 +109,12 @@ impl ClientSide {
         }
     }
 
+    /// The configuration of rustls, for a client library that makes its own connections.
+    #[cfg(feature = "nats")]
+    pub(super) fn rustls_config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// This end of a connection to a host.
     ///
     /// # Errors

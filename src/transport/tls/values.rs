@@ -66,8 +66,14 @@ impl TlsClient {
     }
 
     /// Trust in the authorities that this host trusts.
-    pub(in crate::transport) async fn of_system() -> Result<Self> {
+    pub(crate) async fn of_system() -> Result<Self> {
         ClientSide::of_system().await.map(TlsClient)
+    }
+
+    /// The configuration of rustls, for a client library that makes its own connections.
+    #[cfg(feature = "nats")]
+    pub(crate) fn rustls_config(&self) -> rustls::ClientConfig {
+        self.0.rustls_config()
     }
 
     /// This end of a connection to a host.

@@ -87,7 +87,7 @@ fn beside_two_shards(idle: Idle, clients: impl FnOnce(&Endpoint, &Swing)) {
                 heartbeat: PATIENCE,
                 ..ShardConfig::default()
             };
-            let config = ExecutorConfig { shard, connect: ConnectConfig::default() };
+            let config = ExecutorConfig { shard, connect: ConnectConfig::default(), carrier: None };
             let (runtime, commands) = body::begin(context, &config, Pulse::default());
             if runtime.id == ShardId(0) {
                 let (endpoint, _) = accept_at(&runtime, "tcp://127.0.0.1:0");
