@@ -195,6 +195,8 @@ error_codes! {
     Unauthenticated = 25, "unauthenticated";
     /// A box of CURVE that does not open: it is for the key of another server, changed, or sent again.
     BadBox = 26, "bad_box";
+    /// An operator has ended this session.
+    Kicked = 27, "kicked";
 }
 
 impl fmt::Display for ErrorCode {

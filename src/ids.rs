@@ -2,6 +2,7 @@
 //! them.
 
 use std::fmt;
+use std::str::FromStr;
 
 pub use corecast_executors::ShardId;
 
@@ -62,6 +63,24 @@ impl SessionNumber {
     }
 }
 
+impl FromStr for SessionNumber {
+    type Err = NotANumber;
+
+    /// Reads the 16 hexadecimal digits as which it is displayed.
+    fn from_str(text: &str) -> Result<Self, NotANumber> {
+        sixteen_digits(text).map(SessionNumber)
+    }
+}
+
+/// The error of a text that is not 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotANumber;
+
+fn sixteen_digits(text: &str) -> Result<u64, NotANumber> {
+    let is_number = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u64::from_str_radix(text, 16).ok().filter(|_| is_number).ok_or(NotANumber)
+}
+
 impl fmt::Display for SessionNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -71,6 +90,15 @@ impl fmt::Display for SessionNumber {
 /// One publisher, for its whole life and across all its reconnects: a random number that the client draws.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PublisherId(pub u64);
+
+impl FromStr for PublisherId {
+    type Err = NotANumber;
+
+    /// Reads the 16 hexadecimal digits as which it is displayed.
+    fn from_str(text: &str) -> Result<Self, NotANumber> {
+        sixteen_digits(text).map(PublisherId)
+    }
+}
 
 impl fmt::Display for PublisherId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,7 @@ mod balance;
 mod client;
 mod engine;
 mod nats;
+mod operators;
 mod tls;
 
 pub use access::*;
@@ -15,6 +16,7 @@ pub use balance::*;
 pub use client::*;
 pub use engine::*;
 pub use nats::*;
+pub use operators::*;
 pub use tls::*;
 
 // ---------------------------------------------------------------- Frames
@@ -460,8 +462,13 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 /// second, and a scraper that is set up in a wrong way waits no longer than people notice.
 pub const HTTP_REFUSAL_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest answer of an HTTP server that a command takes, in bytes: a line for each of very many listeners.
-pub const HTTP_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// Longest answer of an HTTP server that a command takes, in bytes: as many rows of the API as there may be, each with filters of
+/// the greatest length that is shown, all of which are escaped.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 32 << 20;
+const _: () = assert!(
+    API_ROWS_MAX * (CENSUS_FILTERS_SHOWN_MAX * CENSUS_FILTER_BYTES_SHOWN_MAX * 6 + 4_096)
+        <= HTTP_ANSWER_BYTES_MAX
+);
 
 /// Time without a turn after which `/health` reports a shard. One that rests turns every 80 ms, and a frame of the
 /// greatest length that may be configured takes some hundred: longer than this is a fault, or a host without CPU to

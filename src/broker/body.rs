@@ -11,6 +11,8 @@ use tracing::{info, warn};
 
 use super::core_time::{CoreTime, Reading};
 use super::flush::settle;
+#[cfg(feature = "broker")]
+use super::looks;
 use super::runtime::Runtime;
 use super::{CarrierEnd, CutOff, Item, arrivals, dial, links, listener};
 use crate::auth::Permissions;
@@ -91,6 +93,8 @@ pub(super) async fn serve(runtime: Rc<Runtime>, mut commands: Inbox<Item>) {
                 // Whoever changes them may have gone.
                 let _ = followed.try_send(());
             }
+            #[cfg(feature = "broker")]
+            Some(Item::Look(look)) => looks::look(&runtime, look).await,
             Some(Item::Certificate(tls)) => runtime.placement.set_certificate(&tls),
             Some(Item::Drain { time, report }) => {
                 begin_drain(&runtime, time);

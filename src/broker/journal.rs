@@ -8,9 +8,14 @@ use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use crate::auth::Identity;
+use crate::fanout::Chunk;
 use crate::ids::{SessionId, ShardId};
+use crate::printable::printable;
 use crate::shard::{Closed, Loss, Shard};
-use crate::telemetry::{CloseReason, OncePerSecond};
+use crate::telemetry::{CloseReason, OncePerSecond, count_slow_sessions};
+
+/// The reason under which lines about slow sessions are limited.
+const SLOW: &str = "slow";
 
 /// The log of one shard.
 pub(super) struct Journal {
@@ -66,6 +71,7 @@ impl Journal {
     pub(super) fn on_tick(&self, now: MonotonicNs, shard: &mut Shard) {
         self.losses(now, shard);
         self.untold(now, shard);
+        self.slow(now, shard);
         self.limit.borrow_mut().overdue(now, |reason, more| {
             info!(shard = %self.id, reason, more, "left out of the log");
         });
@@ -87,6 +93,31 @@ impl Journal {
                 shard = %self.id, reason, messages, %session, client, peer,
                 "messages dropped; the session named is the last that lost some"
             );
+        }
+    }
+
+    /// Sessions that have become slow and still are: one in a second, with how far it is behind.
+    fn slow(&self, now: MonotonicNs, shard: &mut Shard) {
+        let id = self.id;
+        shard.outbox().slow.export(|user, sessions| count_slow_sessions(id, user, sessions));
+        while self.limit.borrow().is_due(SLOW, now) {
+            let Some((id, left_out)) = shard.outbox().slow.take_next() else { return };
+            let more = left_out + shard.outbox().slow.waiting() as u64;
+            let sessions = shard.sessions();
+            let (Some(egress), Some((policy, since))) = (sessions.egress(id), sessions.stall_of(id)) else {
+                continue;
+            };
+            let identity = sessions.identity_of(id);
+            let (user, peer) = (identity.and_then(Identity::user), identity.and_then(Identity::address));
+            let topic = egress.first_chunk().and_then(Chunk::first_topic).map(printable);
+            self.limited(now, SLOW, |_| {
+                warn!(
+                    shard = %self.id, session = %sessions.number_of(id, self.id), client = sessions.client_of(id), user,
+                    peer = peer.map(display), topic = topic.map(display), messages = egress.frames(),
+                    bytes = egress.bytes(), seconds = now.saturating_since(since).as_secs_f64(), %policy, more,
+                    "a session is slow: this waits for it"
+                );
+            });
         }
     }
 

@@ -85,6 +85,8 @@ fn take(runtime: &Rc<Runtime>, from: Neighbour, item: Item) {
             runtime.stir();
             runtime.placement.session_left(shard);
         }
+        #[cfg(feature = "broker")]
+        Item::Look(_) => unreachable!("commands come from outside"),
         Item::Listen { .. }
         | Item::Begin(_)
         | Item::Permissions { .. }

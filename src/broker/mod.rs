@@ -14,7 +14,9 @@
 //! | `nats` | one connection to a server of NATS |
 //! | `exposure` | the rule that a listener which other hosts reach needs users and encryption |
 //! | `rules` | rules of what sessions may do, to every shard when they change |
+//! | `operators` | looks of operators, to every shard |
 //! | `body` | the life of an executor of the pool: its pumps, from start to drain |
+//! | `looks` | looks of operators into its shard |
 //! | `listener` | pump: accepting and placing connections |
 //! | `links` | pump: items from neighbours, which are other shards and carriers |
 //! | `dial` | pump: connecting to direct publishers, for ZeroMQ subscribers |
@@ -67,10 +69,14 @@ mod links;
 mod listener;
 mod local;
 mod local_port;
+#[cfg(feature = "broker")]
+mod looks;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(all(feature = "broker", not(feature = "nats")))]
 mod no_engine;
+#[cfg(feature = "broker")]
+mod operators;
 mod passwords;
 mod placement;
 #[cfg(feature = "broker")]
@@ -105,6 +111,8 @@ pub use zmtp_ingest::{ZmtpScratch, ingest_zmtp};
 use self::hand_over::Arrival;
 use crate::auth::Permissions;
 use crate::carrier::LinkItem;
+#[cfg(feature = "broker")]
+use crate::control::Look;
 use crate::ids::ShardId;
 use crate::shard::Door;
 use crate::transport::{Accepted, Endpoint, ListeningSocket, TlsServer};
@@ -147,6 +155,9 @@ pub(crate) enum Item {
     },
     /// To the first shard: connections that come over TLS from now on get this certificate.
     Certificate(TlsServer),
+    /// An operator looks at the shard, or gives an order.
+    #[cfg(feature = "broker")]
+    Look(Look),
     /// Stop: drain for so long, then end.
     Drain {
         /// The drain timeout.

@@ -15,14 +15,14 @@ use super::exposure::{Exposed, check_exposure};
 #[cfg(not(feature = "nats"))]
 use super::no_engine::{NoComingEngine as ComingEngine, NoJoinedEngine as JoinedEngine};
 use super::rules::{NewRules, pass_on};
-use super::{CutOff, ExecutorConfig, Item, Listener, body, chain};
+use super::{CutOff, ExecutorConfig, Item, Listener, body, chain, operators};
 use crate::auth::Permissions;
-use crate::control::ControlThread;
 #[cfg(feature = "nats")]
 use crate::control::EngineQuestions;
+use crate::control::{ControlThread, Operations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::ShardId;
-use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, LINK_ITEMS_MAX};
+use crate::limits::{ADDRESS_IN_USE_RETRY, ADDRESS_IN_USE_RETRY_PAUSE, CENSUS_ASKS_MAX, LINK_ITEMS_MAX};
 use crate::shard::Door;
 use crate::telemetry::{InsecureListeners, Pulse, count_reload, export_certificate};
 use crate::transport::{self, Endpoint, ListenConfig, Listening, SocketFile, TlsServer};
@@ -38,6 +38,7 @@ pub struct Broker {
     pulses: Vec<Pulse>,
     /// Ends behind the shards: it answers until they have drained.
     control: ControlThread,
+    operations: Operations,
     /// To the control thread.
     rules: Link<NewRules>,
     /// The engine, if it has one.
@@ -110,8 +111,8 @@ impl Broker {
             return Err(Error::new(ErrorKind::Executor, "the first executor has ended"));
         }
         let (rules, new_rules) = link(1);
-        let all = (0..shards).map(|shard| pool.commands(shard_id(shard))).collect();
-        control.spawn("rules", pass_on(new_rules, all, first_rules));
+        control.spawn("rules", pass_on(new_rules, all_commands(&pool), first_rules));
+        let operations = begin_operations(&control, &pool, &cores);
         let engine = engine.map(|engine| engine.begin(&control)).transpose()?;
         let (pool, users) = (Some(pool), config.users);
         Ok(Broker {
@@ -122,6 +123,7 @@ impl Broker {
             cores,
             pulses,
             control,
+            operations,
             rules,
             engine,
             users,
@@ -153,6 +155,11 @@ impl Broker {
     /// The pulse of each shard: whether it turns.
     pub fn pulses(&self) -> &[Pulse] {
         &self.pulses
+    }
+
+    /// The way of operators to its shards, for [`Pages::with_operations`](crate::control::Pages::with_operations).
+    pub fn operations(&self) -> Operations {
+        self.operations.clone()
     }
 
     /// Its control thread, for tasks that are no message flow: such as
@@ -270,6 +277,20 @@ impl Broker {
         );
         Err(Error::new(ErrorKind::TimedOut, text))
     }
+}
+
+/// Starts the tasks by which operators reach the shards.
+fn begin_operations(control: &ControlThread, pool: &Pool<Item>, cores: &[CoreId]) -> Operations {
+    let (looks, asked) = link(CENSUS_ASKS_MAX);
+    control.spawn("looks", operators::pass_on(asked, all_commands(pool)));
+    let (operations, census) = Operations::new(looks, cores);
+    control.spawn("census", census);
+    operations
+}
+
+/// The command links of all shards.
+fn all_commands(pool: &Pool<Item>) -> Vec<Link<Item>> {
+    (0..pool.shards()).map(|shard| pool.commands(shard_id(shard))).collect()
 }
 
 fn shard_id(shard: usize) -> ShardId {

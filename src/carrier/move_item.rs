@@ -3,6 +3,7 @@
 use crate::auth::Identity;
 use crate::fanout::{OverflowPolicy, PackedEgress};
 use crate::ids::{Neighbour, SessionId, SessionNumber, ShardId, SubscriberId};
+use crate::telemetry::SessionTally;
 use crate::topic::Filter;
 use crate::wire::Features;
 
@@ -78,6 +79,8 @@ pub struct Luggage {
     pub egress: PackedEgress,
     /// The publishers that its full queue holds, each with its shard.
     pub holds: Vec<(Neighbour, SessionId)>,
+    /// Its counts.
+    pub tally: SessionTally,
 }
 
 /// A cut through the streams of all publishers. Each neighbour passes it on to all others once, when it first hears of it,

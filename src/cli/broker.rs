@@ -101,12 +101,12 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     let renewal = server.as_ref().map(HttpServer::renewal);
     if let (Some(page), Some(server)) = (page, server) {
         let notes = broker.insecure().iter().chain(server.insecure());
-        let (pages, requests) = Pages::new(page, broker.pulses())
-            .with_notes(notes)
-            .with_engine(broker.engine_questions())
-            .with_reload();
+        let pages = Pages::new(page, broker.pulses()).with_notes(notes).with_operations(broker.operations());
+        let (pages, requests) = pages.with_engine(broker.engine_questions()).with_reload();
+        let (pages, drains) = pages.with_drain();
         broker.control().spawn("http", server.serve(pages));
         broker.control().spawn("reload", pass_on(requests, news_link.clone()));
+        broker.control().spawn("drain", pass_drains_on(drains, news_link.clone()));
     }
     // Not before it serves: a start that fails has another reason.
     note_room_for_connections(open_files);
@@ -172,18 +172,27 @@ async fn pass_on(mut requests: Inbox<ReloadRequest>, news: Link<News>) -> Error 
     pending().await
 }
 
+/// Passes orders to drain on: the same as the first signal that asks it to stop.
+async fn pass_drains_on(mut drains: Inbox<()>, news: Link<News>) -> Error {
+    while drains.recv().await.is_some() {
+        // A command that has been asked before takes no more news.
+        let _ = news.try_send(News::Asked);
+    }
+    pending().await
+}
+
 /// Events of the command while its broker serves.
 enum News {
     /// Somebody has read the ready line, or nobody can.
     Announced(Result<(), Failure>),
-    /// A signal asks it to stop.
+    /// A signal, or an operator, asks it to stop.
     Asked,
     /// It is to read its files again: a signal asks for it, or a request, which is answered.
     Reload(Option<Link<Reloaded>>),
 }
 
-/// Each kind of news waits at most once, and a reload once for a signal and once for a request.
-const NEWS_MAX: usize = 4;
+/// Each kind of news waits at most once, and a stop and a reload once for a signal and once for a request.
+const NEWS_MAX: usize = 5;
 
 /// Returns when a signal asks for it; reloads when another does, or a request.
 ///

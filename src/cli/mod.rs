@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
-//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
 //! | `doctor_engine` | what `doctor` says of an engine |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
@@ -16,8 +16,10 @@
 //! | `core_dumps` | core dumps of commands that hold secrets |
 //! | `http_address`, `utc` | forms of an address and of a time |
 //! | `new_file` | files that are written, and never over others |
-//! | `http_client` | requests to the HTTP server of a running broker |
+//! | `http_client`, `operator_args` | requests to the HTTP server of a running broker, and to its API |
+//! | `table`, `amounts` | rows and figures as they are printed for people |
 
+mod amounts;
 mod broker;
 mod broker_options;
 mod certificate;
@@ -29,17 +31,20 @@ mod core_dumps;
 mod curve_keygen;
 mod doctor;
 mod doctor_engine;
+mod drain;
 mod environment;
 mod event_writer;
 mod exit;
 mod http_address;
 mod http_client;
 mod interrupt;
+mod kick;
 mod live_config;
 mod live_files;
 mod log_options;
 mod man;
 mod new_file;
+mod operator_args;
 mod output;
 mod pace;
 mod payloads;
@@ -48,10 +53,12 @@ mod publish;
 mod registry;
 mod reload;
 mod serving;
+mod sessions;
 mod settings;
 mod sources;
 mod subscribe;
 mod systemd;
+mod table;
 mod user;
 mod utc;
 
@@ -116,6 +123,9 @@ enum Command {
     User(user::UserArgs),
     Reload(reload::ReloadArgs),
     Config(config_command::ConfigArgs),
+    Sessions(sessions::SessionsArgs),
+    Kick(kick::KickArgs),
+    Drain(drain::DrainArgs),
     Cert(certificate::CertArgs),
     CurveKeygen(curve_keygen::CurveKeygenArgs),
     Doctor(doctor::DoctorArgs),
@@ -215,6 +225,9 @@ impl Cli {
             Command::User(args) => user::run(args),
             Command::Reload(args) => reload::run(args),
             Command::Config(args) => config_command::run(args, logs, sources),
+            Command::Sessions(args) => sessions::run(args),
+            Command::Kick(args) => kick::run(args),
+            Command::Drain(args) => drain::run(args),
             Command::Cert(args) => certificate::run(args),
             Command::CurveKeygen(args) => curve_keygen::run(args),
             Command::Doctor(args) => doctor::run(args),

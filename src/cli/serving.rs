@@ -15,7 +15,7 @@ configuration! {
         drain_timeout: Duration = DRAIN_DEFAULT, option("drain-timeout", "SECS", One<TimeSpan>);
 
         /// Address of the HTTP server, HOST:PORT, https://HOST:PORT or uds://PATH: metrics for Prometheus at /metrics, health
-        /// at /healthz, and /reload.
+        /// at /healthz and /readyz, /reload, and the API under /api/v1.
         metrics: Option<HttpAddress> = None, option("metrics", "ADDRESS", Optional<Plain>);
 
         /// File of the token that readers of the HTTP server have to show, as `Authorization: Bearer TOKEN`; needed where

@@ -1,9 +1,10 @@
 //! The rule of who may read the pages of an HTTP server, and who may have files read again. Pure, but for the reading of a
 //! token.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use nix::unistd::Uid;
 
 use crate::auth::{Secret, checked_token, read_token_file};
@@ -62,6 +63,18 @@ pub(super) fn role_of(token: Option<&HttpToken>, headers: &HeaderMap, peer: Cont
     }
 }
 
+/// True if a request is for a server by another name than an address or `localhost`. A page of any site can make a browser send
+/// such a request, and read the answer, once the name of the site leads to this host.
+pub(super) fn is_for_a_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return false };
+    let Ok(host) = host.to_str() else { return true };
+    let is_address = host.parse::<IpAddr>().is_ok() || host.parse::<SocketAddr>().is_ok();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let without_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_bracketed = without_brackets.is_some_and(|inner| inner.parse::<IpAddr>().is_ok());
+    !is_address && !is_bracketed && name.parse::<IpAddr>().is_err() && !name.eq_ignore_ascii_case("localhost")
+}
+
 /// The protection that a server lacks which other hosts reach, and the way out; `None`: it lacks none.
 pub(super) fn lack(has_token: bool, is_encrypted: bool) -> Option<(&'static str, &'static str)> {
     match (has_token, is_encrypted) {
@@ -118,6 +131,26 @@ mod tests {
             assert_eq!(of(uid, None), Some(HttpRole::Anybody));
             assert_eq!(of(uid, Some(&token)), None);
         }
+    }
+
+    #[test]
+    fn names_other_than_localhost_may_be_those_of_any_site() {
+        let of = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).expect("a header"));
+            is_for_a_name(&headers)
+        };
+        for own in
+            ["127.0.0.1", "127.0.0.1:9680", "[::1]", "[::1]:9680", "::1", "localhost", "LocalHost:9680"]
+        {
+            assert!(!of(own), "{own}");
+        }
+        for name in
+            ["example.org", "example.org:9680", "localhost.example.org", "127.0.0.1.example.org", "", "[::1"]
+        {
+            assert!(of(name), "{name}");
+        }
+        assert!(!is_for_a_name(&HeaderMap::new()), "browsers say it");
     }
 
     #[test]

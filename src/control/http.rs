@@ -3,12 +3,11 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use corecast_executors::{Either, Inbox, Link, MonotonicNs, first, link};
 use futures_lite::future::or;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,12 +16,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::access::{HttpToken, lack, role_of};
+use super::access::{HttpRole, HttpToken, is_for_a_name, lack, role_of};
+use super::page_body::{PageBody, StreamPulse};
 use super::pages::{self, Pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
-    ACCEPT_BACKOFF_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX,
-    HTTP_REFUSAL_PAUSE,
+    ACCEPT_BACKOFF_MAX, EVENT_STALL_MAX, HTTP_CONNECTIONS_MAX, HTTP_CONVERSATION_MAX, HTTP_HEAD_BYTES_MAX,
+    HTTP_HEADERS_MAX, HTTP_REFUSAL_PAUSE,
 };
 use crate::telemetry::{InsecureListeners, OncePerSecond, note_http_refusal};
 use crate::transport::{
@@ -203,8 +203,8 @@ impl Door {
                     }
                 }
                 Knock::Accepted(Ok((stream, peer))) => {
-                    let guard = Guard { token: self.token.clone(), peer, pages: pages.clone() };
-                    conversations.admit(stream, guard);
+                    let (token, pulse) = (self.token.clone(), StreamPulse::default());
+                    conversations.admit(stream, Guard { token, peer, pages: pages.clone(), pulse });
                 }
                 // Most likely descriptors are used up, and those of silent readers are enough.
                 Knock::Accepted(Err(_)) if conversations.end_oldest() => yield_now().await,
@@ -223,28 +223,33 @@ impl Door {
 #[derive(Default)]
 struct Conversations {
     tasks: JoinSet<()>,
-    oldest_first: VecDeque<AbortHandle>,
+    oldest_first: VecDeque<(AbortHandle, StreamPulse)>,
 }
 
 impl Conversations {
     fn admit(&mut self, stream: ControlStream, guard: Guard) {
         self.forget_ended();
-        if self.oldest_first.len() >= HTTP_CONNECTIONS_MAX {
+        // Those that have become streams have a bound of their own.
+        let asking = self.oldest_first.iter().filter(|(_, pulse)| pulse.silence().is_none()).count();
+        if asking >= HTTP_CONNECTIONS_MAX {
             self.end_oldest();
         }
-        self.oldest_first.push_back(self.tasks.spawn(converse(stream, guard)));
+        let pulse = guard.pulse.clone();
+        self.oldest_first.push_back((self.tasks.spawn(converse(stream, guard)), pulse));
     }
 
-    /// Ends the oldest conversation, if there is one. Its descriptor is free once the runtime has had a turn.
+    /// Ends the oldest conversation, if there is one: a stream only if there are no others. Its descriptor is free once the
+    /// runtime has had a turn.
     fn end_oldest(&mut self) -> bool {
         self.forget_ended();
-        let oldest = self.oldest_first.pop_front();
-        oldest.inspect(AbortHandle::abort).is_some()
+        let at = self.oldest_first.iter().position(|(_, pulse)| pulse.silence().is_none()).unwrap_or(0);
+        let oldest = self.oldest_first.remove(at);
+        oldest.inspect(|(task, _)| task.abort()).is_some()
     }
 
     fn forget_ended(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        self.oldest_first.retain(|task| !task.is_finished());
+        self.oldest_first.retain(|(task, _)| !task.is_finished());
     }
 }
 
@@ -254,12 +259,28 @@ struct Guard {
     token: Option<HttpToken>,
     peer: ControlPeer,
     pages: Pages,
+    pulse: StreamPulse,
 }
 
 impl Guard {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        match role_of(self.token.as_ref(), request.headers(), self.peer) {
-            Some(role) => Ok(self.pages.answer(request.method(), request.uri().path(), role).await),
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<PageBody>, Infallible> {
+        let role = match role_of(self.token.as_ref(), request.headers(), self.peer) {
+            // The page asks for the token, and shows it with what it reads.
+            None if pages::is_for_all(request.uri().path()) => Some(HttpRole::Anybody),
+            role => role,
+        };
+        match role {
+            Some(HttpRole::Anybody)
+                if matches!(self.peer, ControlPeer::Remote(_))
+                    && pages::shows_peers(request.uri().path())
+                    && is_for_a_name(request.headers()) =>
+            {
+                Ok(pages::misdirected())
+            }
+            Some(role) => {
+                let asked = (request.method(), request.uri());
+                Ok(self.pages.answer(asked, role, &self.pulse).await)
+            }
             None => {
                 note_http_refusal(&self.peer);
                 // So that nobody guesses many.
@@ -270,8 +291,9 @@ impl Guard {
     }
 }
 
-/// One connection: a request, its answer, the end.
+/// One connection: a request, its answer, the end. A stream of events goes on for as long as its reader takes some.
 async fn converse(stream: ControlStream, guard: Guard) {
+    let pulse = guard.pulse.clone();
     let service = service_fn(move |request| guard.clone().answer(request));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -282,5 +304,10 @@ async fn converse(stream: ControlStream, guard: Guard) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // A peer that goes away or is too slow is its own affair, and Prometheus reports it.
-    let _ = timeout(HTTP_CONVERSATION_MAX, conversation).await;
+    let mut conversation = pin!(conversation);
+    while timeout(HTTP_CONVERSATION_MAX, &mut conversation).await.is_err() {
+        if pulse.silence().is_none_or(|silence| silence > EVENT_STALL_MAX) {
+            return;
+        }
+    }
 }

@@ -9,17 +9,35 @@
 //! | `access` | the token that readers show, and who may do without |
 //! | `engine_view` | the state of an engine, for those who ask |
 //! | `pages` | the answers to its requests: metrics, health, reload |
+//! | `api`, `query`, `json_rows` | those under `/api/v1`: what is asked, and the rows that answer it |
+//! | `page_body` | bodies of answers, and streams of events |
+//! | `live_page` | the page that shows them |
+//! | `census` | the count of all shards, sessions and topics, and their rates |
+//! | `look`, `figures` | questions to shards, and the plain rows in which they answer |
 
 mod access;
+mod api;
+mod census;
 #[cfg(feature = "nats")]
 mod engine_view;
+mod figures;
 mod http;
+mod json_rows;
+mod live_page;
+mod look;
+mod page_body;
 mod pages;
+mod query;
 mod thread;
 
 pub use access::HttpToken;
+pub use census::Operations;
 #[cfg(feature = "nats")]
 pub(crate) use engine_view::{EnginePeer, EngineQuestion, EngineQuestions, EngineServer, EngineView};
+pub(crate) use figures::{
+    PublisherFigures, RegistryPage, SessionDetails, SessionFigures, ShardCensus, ShardFigures,
+};
 pub use http::{HttpRenewal, HttpServer};
+pub(crate) use look::{Look, Whom};
 pub use pages::{Pages, ReloadRequest};
 pub use thread::ControlThread;

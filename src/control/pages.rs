@@ -1,25 +1,26 @@
-//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/healthz` says if every shard turns and takes
-//! connections; `/reload` has the files of the broker read again.
+//! The answers of the HTTP server. `/metrics` is the page for Prometheus; `/healthz` and `/readyz` say if every shard turns and
+//! takes connections; `/reload` has the files of the broker read again; what is under `/api/v1` is for `api`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use corecast_executors::{Inbox, Link, MonotonicNs, link};
-use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, Response, StatusCode, Uri};
 
 use super::access::HttpRole;
+use super::api::{self, ApiPage};
+use super::census::Operations;
 #[cfg(feature = "nats")]
 use super::engine_view::EngineQuestions;
+use super::live_page;
+use super::page_body::{EventSeats, EventStream, PageBody, StreamPulse, response};
 use crate::limits::{HTTP_CONNECTIONS_MAX, SHARD_SILENCE_MAX};
+use crate::printable::printable_json;
 use crate::telemetry::{MetricsPage, Pulse};
 
-/// The media type of all answers but the metrics.
+/// The media types of all answers but the metrics.
 const TEXT: &str = "text/plain; charset=utf-8";
-
-#[cfg(feature = "nats")]
 const JSON: &str = "application/json";
 
 /// Everything that can be requested. Clones are the same pages.
@@ -33,6 +34,9 @@ pub struct Pages {
     reloads: Option<Link<ReloadRequest>>,
     #[cfg(feature = "nats")]
     engine: Option<EngineQuestions>,
+    operations: Option<Operations>,
+    drains: Option<Link<()>>,
+    seats: EventSeats,
 }
 
 /// A request to read the files of the broker again. Dropped, it is answered as one that a broker which stops leaves undone.
@@ -55,17 +59,26 @@ enum Page {
     Reload,
     #[cfg(feature = "nats")]
     Engine,
+    Drain,
+    Api(ApiPage),
+    /// Live events.
+    Events,
+    /// The page that shows them.
+    Live,
 }
 
 impl Page {
     fn at(path: &str) -> Option<Page> {
         match path {
             "/metrics" => Some(Page::Metrics),
-            "/health" | "/healthz" => Some(Page::Health),
+            "/health" | "/healthz" | "/readyz" => Some(Page::Health),
             "/reload" => Some(Page::Reload),
             #[cfg(feature = "nats")]
             "/api/v1/engine" => Some(Page::Engine),
-            _ => None,
+            "/api/v1/drain" => Some(Page::Drain),
+            "/api/v1/events" => Some(Page::Events),
+            "/" => Some(Page::Live),
+            path => ApiPage::at(path).map(Page::Api),
         }
     }
 
@@ -74,8 +87,24 @@ impl Page {
         match self {
             #[cfg(feature = "nats")]
             Page::Engine => (&[Method::GET, Method::HEAD], "GET, HEAD"),
-            Page::Metrics | Page::Health => (&[Method::GET, Method::HEAD], "GET, HEAD"),
-            Page::Reload => (&[Method::POST], "POST"),
+            Page::Reload | Page::Drain => (&[Method::POST], "POST"),
+            Page::Api(page) if page.is_order() => (&[Method::POST], "POST"),
+            // The head of a stream would have a place until it is read.
+            Page::Events => (&[Method::GET], "GET"),
+            Page::Metrics | Page::Health | Page::Live | Page::Api(_) => {
+                (&[Method::GET, Method::HEAD], "GET, HEAD")
+            }
+        }
+    }
+
+    /// True if it is for operators alone.
+    fn is_for_operators(self) -> bool {
+        match self {
+            Page::Reload | Page::Drain => true,
+            Page::Api(page) => page.is_order(),
+            Page::Metrics | Page::Health | Page::Events | Page::Live => false,
+            #[cfg(feature = "nats")]
+            Page::Engine => false,
         }
     }
 }
@@ -90,6 +119,9 @@ impl Pages {
             reloads: None,
             #[cfg(feature = "nats")]
             engine: None,
+            operations: None,
+            drains: None,
+            seats: EventSeats::default(),
         }
     }
 
@@ -114,21 +146,43 @@ impl Pages {
         (Pages { reloads: Some(reloads), ..self }, requests)
     }
 
+    /// The same, but with the API, which asks the shards of a broker.
+    #[must_use]
+    pub fn with_operations(self, operations: Operations) -> Self {
+        Pages { operations: Some(operations), ..self }
+    }
+
+    /// The same, but operators may have the broker drain and end; each time they do, something is in this inbox, unless the
+    /// last one still is.
+    #[must_use]
+    pub fn with_drain(self) -> (Self, Inbox<()>) {
+        let (drains, asked) = link(1);
+        (Pages { drains: Some(drains), ..self }, asked)
+    }
+
     /// Does the regular upkeep, whether or not anybody reads.
     pub(super) fn upkeep(&self) {
         self.metrics.fold();
     }
 
     /// The answer to one request. The server cuts off the body if only the head was requested.
-    pub(super) async fn answer(&self, method: &Method, path: &str, role: HttpRole) -> Response<Full<Bytes>> {
-        let Some(page) = Page::at(path) else {
-            return response(StatusCode::NOT_FOUND, TEXT, "there is /metrics, /healthz and /reload\n".into());
+    pub(super) async fn answer(
+        &self,
+        (method, uri): (&Method, &Uri),
+        role: HttpRole,
+        pulse: &StreamPulse,
+    ) -> Response<PageBody> {
+        let Some(page) = Page::at(uri.path()) else {
+            return response(StatusCode::NOT_FOUND, TEXT, NO_PAGE.into());
         };
         let (methods, allowed) = page.methods();
         if !methods.contains(method) {
             let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("only {allowed}\n"));
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return refusal;
+        }
+        if page.is_for_operators() && role != HttpRole::Operator {
+            return response(StatusCode::FORBIDDEN, TEXT, NO_OPERATOR.into());
         }
         match page {
             Page::Metrics => response(StatusCode::OK, MetricsPage::CONTENT_TYPE, self.metrics.render()),
@@ -138,8 +192,11 @@ impl Pages {
             }
             #[cfg(feature = "nats")]
             Page::Engine => self.engine_page().await,
-            Page::Reload if role == HttpRole::Operator => self.reload().await,
-            Page::Reload => response(StatusCode::FORBIDDEN, TEXT, NO_OPERATOR.into()),
+            Page::Reload => self.reload().await,
+            Page::Drain => self.drain(),
+            Page::Events => self.events(pulse),
+            Page::Live => live_page::answer(),
+            Page::Api(page) => self.api(page, uri.query()).await,
         }
     }
 
@@ -155,7 +212,7 @@ impl Pages {
     }
 
     #[cfg(feature = "nats")]
-    async fn engine_page(&self) -> Response<Full<Bytes>> {
+    async fn engine_page(&self) -> Response<PageBody> {
         let Some(engine) = &self.engine else {
             return response(
                 StatusCode::NOT_FOUND,
@@ -173,8 +230,39 @@ impl Pages {
         }
     }
 
+    async fn api(&self, page: ApiPage, query: Option<&str>) -> Response<PageBody> {
+        let (status, value) = match &self.operations {
+            Some(operations) => api::answer(operations, page, query).await,
+            None => api::fault(StatusCode::NOT_FOUND, "there is no API here"),
+        };
+        response(status, JSON, format!("{}\n", printable_json(&value.to_string())))
+    }
+
+    /// Begins a stream of events, which `pulse` is to know of.
+    fn events(&self, pulse: &StreamPulse) -> Response<PageBody> {
+        let Some(operations) = &self.operations else {
+            return response(StatusCode::NOT_FOUND, TEXT, "there are no events here\n".into());
+        };
+        let Some(events) = EventStream::begin(operations, &self.seats, pulse) else {
+            let text = "as many watch the events as there may be: try again later\n";
+            return response(StatusCode::SERVICE_UNAVAILABLE, TEXT, text.into());
+        };
+        let mut response = response(StatusCode::OK, "text/event-stream", String::new());
+        *response.body_mut() = PageBody::Events(Box::new(events));
+        response
+    }
+
+    fn drain(&self) -> Response<PageBody> {
+        let Some(drains) = &self.drains else {
+            return response(StatusCode::NOT_FOUND, TEXT, "nothing here is drained\n".into());
+        };
+        // One that waits already is enough.
+        let _ = drains.try_send(());
+        response(StatusCode::ACCEPTED, TEXT, "draining\n".into())
+    }
+
     /// Has the files read again, after whoever asked before.
-    async fn reload(&self) -> Response<Full<Bytes>> {
+    async fn reload(&self) -> Response<PageBody> {
         let Some(reloads) = &self.reloads else {
             return response(StatusCode::NOT_FOUND, TEXT, "nothing here is reloaded\n".into());
         };
@@ -189,25 +277,36 @@ impl Pages {
     }
 }
 
-const NO_OPERATOR: &str = "a reload is for those that show the token of --http-token-file, or that come by a Unix socket as \
+const NO_PAGE: &str = "there is /, /metrics, /healthz, /readyz, /reload, and /api/v1/ with shards, sessions, topics, \
+                       publishers, live, events, kick and drain\n";
+
+const NO_OPERATOR: &str = "this is for those that show the token of --http-token-file, or that come by a Unix socket as \
                            root or as the user of the broker\n";
 
+/// True if a page shows names and addresses of peers.
+pub(super) fn shows_peers(path: &str) -> bool {
+    path.starts_with("/api/")
+}
+
+/// True if a page says nothing about the broker, and is for whoever asks for it.
+pub(super) fn is_for_all(path: &str) -> bool {
+    Page::at(path) == Some(Page::Live)
+}
+
+/// The answer to a request for such a page by a name that any site could have, without a token.
+pub(super) fn misdirected() -> Response<PageBody> {
+    let text = "without --http-token-file this is only for requests to an address, or to localhost: a name could be that of any \
+                site in a browser\n";
+    response(StatusCode::MISDIRECTED_REQUEST, TEXT, text.into())
+}
+
 /// The answer to a request that shows no token, or a wrong one.
-pub(super) fn unauthorized() -> Response<Full<Bytes>> {
+pub(super) fn unauthorized() -> Response<PageBody> {
     let text = "show the token of --http-token-file, as `Authorization: Bearer TOKEN`\n";
     let mut refusal = response(StatusCode::UNAUTHORIZED, TEXT, text.into());
     let challenge = HeaderValue::from_static("Bearer realm=\"corecast\"");
     refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     refusal
-}
-
-fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Both pages show the present.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// `ok`, or `draining` and a line for each shard that does not turn.

@@ -224,6 +224,14 @@ impl Chunk {
         topic.map(route_key)
     }
 
+    /// The time at which its first message was published, by its publisher's clock in Unix time, if it is told in it.
+    pub(crate) fn first_stamp_ns(&self) -> Option<u64> {
+        match self.encoding {
+            Encoding::Native | Encoding::NativeRuns => splitter::first_frame(&self.bytes)?.sent_at_ns(),
+            Encoding::Zmtp => None,
+        }
+    }
+
     /// Calls `each` for every frame, in order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Piece<'_>)) {
         match self.encoding {

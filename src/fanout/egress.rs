@@ -157,6 +157,19 @@ impl EgressQueue {
         self.answer_bytes
     }
 
+    /// True if the kernel had no room for something since it was last empty.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// The frames of messages that leave next.
+    pub(crate) fn first_chunk(&self) -> Option<&Chunk> {
+        self.items.iter().find_map(|item| match item {
+            Item::Data(chunk) => Some(&**chunk),
+            Item::Answer(_) | Item::Gap(_) | Item::Gone => None,
+        })
+    }
+
     /// True if it has drained so far that it may fill again: publishers that it held go on, and `drop-newest` keeps
     /// messages again.
     pub fn has_room(&self, bounds: QueueBounds) -> bool {

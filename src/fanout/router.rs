@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use ahash::AHashMap;
@@ -28,6 +29,8 @@ pub(crate) enum Target {
 pub(crate) struct Route {
     pub(crate) groups: Box<[GroupId]>,
     pub(crate) neighbours: Box<[Neighbour]>,
+    /// Messages of publishers here that have taken it, since the topic was cached: for operators.
+    messages: Cell<u64>,
 }
 
 impl Route {
@@ -40,7 +43,13 @@ impl Route {
             Target::Neighbour(neighbour) => Some(*neighbour),
             Target::Group(_) => None,
         });
-        Route { groups: groups.collect(), neighbours: neighbours.collect() }
+        Route { groups: groups.collect(), neighbours: neighbours.collect(), messages: Cell::new(0) }
+    }
+
+    /// Counts messages that take it.
+    #[inline]
+    pub(crate) fn count(&self, messages: u32) {
+        self.messages.set(self.messages.get() + u64::from(messages));
     }
 
     fn targets(&self) -> usize {
@@ -83,6 +92,24 @@ impl Router {
     /// Forgets routes that no message has asked for lately, a tick's share at a time. Returns how many were looked at.
     pub(crate) fn forget_unused(&mut self, ticks: usize) -> usize {
         self.cache.forget_unused(ticks)
+    }
+
+    /// Cached topics from this place on, each with the messages of publishers here since it was cached; see [`Cache::place`].
+    pub(crate) fn topic_counts(&self, from: u64) -> impl Iterator<Item = (&Bytes, u64)> {
+        let skipped = usize::try_from(from.saturating_sub(self.cache.place)).unwrap_or(usize::MAX);
+        let topics = self.cache.order.iter().skip(skipped);
+        topics.filter_map(|topic| Some((topic, self.cache.routes.get(topic)?.route.messages.get())))
+    }
+
+    /// The route of a topic, if it is cached and the index has not changed.
+    pub(crate) fn cached_route(&self, topic: &[u8]) -> Option<&Route> {
+        let cached = self.cache.get(topic)?;
+        (cached.version == self.version).then_some(&*cached.route)
+    }
+
+    /// The places of the cached topics.
+    pub(crate) fn topic_places(&self) -> Range<u64> {
+        self.cache.place..self.cache.place + self.cache.order.len() as u64
     }
 
     /// The route of a topic, and the work of finding it: none when it was asked before, since the index last changed.
@@ -144,6 +171,9 @@ struct Cache {
     routes: AHashMap<Bytes, Cached>,
     /// The topics of `routes`, the one that came first in front.
     order: VecDeque<Bytes>,
+    /// The place of the first of `order`: it grows with each that leaves the front. So whoever goes through all places, in
+    /// turns, passes over no topic that is there all the time.
+    place: u64,
     /// Targets of all routes.
     targets: usize,
     /// Bytes of all topics.
@@ -196,6 +226,7 @@ impl Cache {
         self.round.left -= looks;
         for _ in 0..looks {
             let Some(oldest) = self.order.pop_front() else { break };
+            self.place += 1;
             if self.routes.get(&oldest).is_some_and(|cached| cached.is_used.replace(false)) {
                 self.order.push_back(oldest);
             } else {
@@ -220,6 +251,7 @@ impl Cache {
         let cached = Cached { route, version, is_used: Cell::new(true), permitted: Cell::new(0) };
         if let Some(there) = self.routes.get_mut(topic) {
             self.targets -= there.route.targets();
+            cached.route.messages.set(there.route.messages.get());
             *there = cached;
         } else {
             self.topic_bytes += topic.len();
@@ -232,6 +264,7 @@ impl Cache {
             || (self.targets > ROUTE_CACHE_TARGETS_MAX && self.routes.len() > 1)
         {
             let Some(oldest) = self.order.pop_front() else { return };
+            self.place += 1;
             self.forget(&oldest);
         }
     }

@@ -1,6 +1,7 @@
 //! HOT: the router and the egress groups of a shard, and the way of a batch through them. What goes to whom is returned as
 //! [`Deliveries`]; nothing of it stays here but memory for the next batch. Owned by a shard.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -57,6 +58,21 @@ impl Fanout {
     /// The route of a topic, and the work of finding it.
     pub(crate) fn route_of(&mut self, topic: &[u8]) -> (Rc<Route>, usize) {
         self.router.route(topic)
+    }
+
+    /// Cached topics from this place on; see [`Router::topic_counts`].
+    pub(crate) fn topic_counts(&self, from: u64) -> impl Iterator<Item = (&Bytes, u64)> {
+        self.router.topic_counts(from)
+    }
+
+    /// The route of a topic, if a message has asked for it lately.
+    pub(crate) fn cached_route(&self, topic: &[u8]) -> Option<&Route> {
+        self.router.cached_route(topic)
+    }
+
+    /// The places of the cached topics.
+    pub(crate) fn topic_places(&self) -> Range<u64> {
+        self.router.topic_places()
     }
 
     /// Forgets routes that no message has asked for lately; see [`Router::forget_unused`].
@@ -171,7 +187,7 @@ impl Fanout {
                     other => break Some((span, other)),
                 }
             };
-            let bytes = picked.range.len();
+            let (bytes, messages) = (picked.range.len(), picked.messages);
             let number = found.add(picked, most);
             match (&route.groups[..], found.groups.last_mut()) {
                 // With few topics it is the last one again.
@@ -179,6 +195,8 @@ impl Fanout {
                 (groups, _) => self.deliver(groups, (number, bytes), &mut found),
             }
             if to_neighbours {
+                // Once for each message: where its publisher is.
+                route.count(messages);
                 found.add_neighbours(&route.neighbours, number);
             }
         }

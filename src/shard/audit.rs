@@ -55,6 +55,8 @@ impl Base {
 
     fn audit_counts(&self) {
         assert_eq!(self.counters.sessions, self.sessions.len() as u64);
+        let slow = self.sessions.iter().filter(|(_, session)| session.is_slow).count();
+        assert_eq!(self.counters.sessions_slow, slow as u64);
         let subscriptions = || self.sessions.iter().map(|(_, session)| &session.subscriptions);
         subscriptions().for_each(Subscriptions::audit);
         let count: usize = subscriptions().map(Subscriptions::count).sum();

@@ -60,6 +60,7 @@ fn check(base: &mut Base, relays: &Relays, id: SessionId) {
             if let Some(text) = base.too_much_waits(id) {
                 return base.end(id, ErrorCode::SlowSubscriber, &text);
             }
+            base.judge_pace(id);
             renewals::renew_if_due(base, id);
             check_silence(base, relays, id);
         }

@@ -6,7 +6,6 @@ use std::io::IoSlice;
 use super::base::Base;
 use super::session_state::Phase;
 use super::state::Shard;
-use crate::fanout::EgressQueue;
 use crate::ids::SessionId;
 use crate::limits::SEALING_ROOM_BYTES;
 
@@ -48,7 +47,7 @@ impl Shard {
             }
             let (given, taken) = self.base.send_next(id, &mut send)?;
             let Some(taken) = taken else {
-                self.base.egress(id).into_iter().for_each(EgressQueue::stall);
+                self.base.stall(id);
                 return Ok(Visit::Full);
             };
             let is_flushed = self.base.on_sent(id, taken);
@@ -59,7 +58,7 @@ impl Shard {
                 return Ok(Visit::Done);
             }
             if taken < given {
-                self.base.egress(id).into_iter().for_each(EgressQueue::stall);
+                self.base.stall(id);
                 return Ok(Visit::Full);
             }
             visited += taken;
@@ -77,10 +76,14 @@ pub fn flush_all(shard: &mut Shard, id: SessionId, mut take: impl FnMut(&[u8])) 
 }
 
 impl Base {
-    /// The queue of a session, while the session is there.
-    #[inline]
-    pub(super) fn egress(&mut self, id: SessionId) -> Option<&mut EgressQueue> {
-        self.sessions.get_mut(id).map(|session| &mut session.egress)
+    /// The kernel has no room for a session. It is stalled from the first such time on, until nothing waits for it.
+    fn stall(&mut self, id: SessionId) {
+        let now = self.clock.now();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !session.egress.is_stalled() {
+            session.stalled_at = now;
+        }
+        session.egress.stall();
     }
 
     /// Gives `send` what leaves next of a session's queue, in boxes if its connection is encrypted. Returns how many bytes of the
@@ -128,6 +131,9 @@ impl Base {
             && !session.kind.is_zmtp()
             && self.untold.is_empty();
         session.listed &= !is_flushed;
+        session.tally.bytes_out += bytes as u64;
+        session.tally.messages_out += sent.messages;
+        session.tally.gaps_told += sent.gaps;
         self.counters.bytes_out += bytes as u64;
         self.count_sent(sent);
         self.release(&holds);
@@ -173,7 +179,7 @@ mod tests {
 
     /// Bytes that will leave.
     fn waiting_bytes(rig: &mut Rig, id: SessionId) -> usize {
-        let egress = rig.shards[0].base.egress(id).unwrap();
+        let egress = rig.shards[0].sessions().egress(id).unwrap();
         egress.bytes() - egress.frames() * EGRESS_ITEM_BYTES
     }
 

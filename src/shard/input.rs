@@ -31,6 +31,7 @@ impl Shard {
     pub(crate) fn on_frames(&mut self, id: SessionId, bytes: &Bytes, spans: &[Span]) {
         let Some(session) = self.base.sessions.get_mut(id) else { return };
         session.heard = self.base.clock.now();
+        session.tally.bytes_in += bytes.len() as u64;
         self.base.counters.bytes_in += bytes.len() as u64;
         self.base.counters.frames_in += spans.len() as u64;
         self.base.turn.begin();
@@ -55,6 +56,7 @@ impl Shard {
         let session = self.base.sessions.get_mut(id).filter(|session| session.is_listening())?;
         let (read, bytes, result) = read(&mut session.kind.zmtp_mut()?.machine, out);
         session.heard = self.base.clock.now();
+        session.tally.bytes_in += read.whole_bytes as u64;
         self.base.turn.begin();
         self.base.counters.bytes_in += read.whole_bytes as u64;
         self.base.counters.frames_in += out.spans.len() as u64;

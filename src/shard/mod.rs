@@ -10,6 +10,7 @@
 //! | `input` | frames, requests and link items, in turns |
 //! | `flush` | what waits for a session, to whoever sends it |
 //! | `moving` | moves of sessions, to the pumps that have their connections |
+//! | `census` | looks of operators, and sessions that they end |
 //! | `admission` | connections that have just come, before anything is read from them |
 //!
 //! | base, which all parts share | owns |
@@ -23,6 +24,7 @@
 //! | `unfinished`, `begun` | frames that have begun and are not whole: the memory of all, and the time of each |
 //! | `strangers`, `stranger_bounds`, `failed_logins`, `peer_host` | connections whose peers are not known yet, and hosts whose logins fail: how many of each there may be |
 //! | `outbox`, `losses` | what is to be done, and drops until the log says so |
+//! | `pace`, `slow` | whether a session is slow; those that have become so, until the log has named them |
 //! | `config` | what all shards of one process are told when they start |
 //!
 //! | part | owns |
@@ -61,6 +63,8 @@ mod audit;
 mod balance;
 mod base;
 mod begun;
+#[cfg(feature = "broker")]
+mod census;
 mod clock;
 mod closed;
 mod config;
@@ -85,6 +89,7 @@ mod moving;
 mod news;
 mod origin;
 mod outbox;
+mod pace;
 mod password_check;
 mod passwords_waiting;
 mod peer_host;
@@ -104,6 +109,7 @@ mod session_state;
 mod session_table;
 mod shown_tickets;
 mod silence;
+mod slow;
 mod slowed;
 mod state;
 mod stranger_bounds;
@@ -121,6 +127,8 @@ mod zmtp;
 mod zmtp_peer;
 
 pub use admission::Admission;
+#[cfg(feature = "broker")]
+pub use census::Census;
 pub use closed::Closed;
 pub use config::ShardConfig;
 pub use door::Door;
@@ -134,6 +142,7 @@ pub use password_check::{LoginVerdict, PasswordCheck};
 pub use passwords_waiting::PasswordsWaiting;
 pub use session_state::Phase;
 pub use session_table::SessionTable;
+pub use slow::SlowNews;
 pub use state::Shard;
 pub use stranger_bounds::StrangerBounds;
 pub use strangers::Crowd;

@@ -31,7 +31,7 @@ use crate::limits::{
     FLUSH_SESSIONS_PER_TURN, GROUP_FILTERS_MAX, MOVE_LOOKS_PER_TICK, MOVED_FILTERS_MAX, MOVED_SESSIONS_MAX,
     TURN_STEPS_MAX,
 };
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, SessionTally};
 use crate::topic::Filter;
 
 /// The next step of a session's pump, which has been called because the session moves.
@@ -368,9 +368,10 @@ impl Moves {
             Origin::Here(publisher) => (me.into(), publisher),
             Origin::There(neighbour, publisher) => (neighbour, publisher),
         });
-        let (holds, egress) = (holds.collect(), std::mem::take(&mut session.egress).pack());
+        let (holds, egress, tally) =
+            (holds.collect(), std::mem::take(&mut session.egress).pack(), session.tally);
         let number = session.number(id, me);
-        let luggage = Box::new(Luggage { egress, holds });
+        let luggage = Box::new(Luggage { egress, holds, tally });
         base.send_shard(to, ShardItem::Move(MoveItem::Arrive { place, luggage }));
         base.depart(id);
         Some((to, place, number))
@@ -388,7 +389,7 @@ impl Moves {
             return;
         }
         let luggage = self.arriving.remove(&place).and_then(|arriving| arriving.luggage);
-        let Luggage { egress, holds } = *luggage.expect("it has come");
+        let Luggage { egress, holds, tally } = *luggage.expect("it has come");
         let (me, bounds, now) = (base.id, base.config.bounds, base.clock.now());
         let Some(session) = base.sessions.get_mut(place) else { return };
         let later = std::mem::replace(&mut session.egress, egress.unpack());
@@ -398,6 +399,8 @@ impl Moves {
         let unwanted = if is_over { session.egress.clear() } else { 0 };
         let appended = session.egress.append(later, session.policy, bounds);
         (session.transit, session.heard) = (Transit::Unconnected, now);
+        let moves = tally.moves + 1;
+        session.tally = SessionTally { drops: tally.drops + session.tally.drops, moves, ..tally };
         session.holds.extend(holds.into_iter().map(|(neighbour, publisher)| {
             if neighbour == me.into() { Origin::Here(publisher) } else { Origin::There(neighbour, publisher) }
         }));
@@ -503,7 +506,8 @@ fn stay(base: &mut Base, id: SessionId) {
 impl Base {
     /// Counts what had no room when a session arrived, and ends the session if its policy says so.
     fn count_appended(&mut self, id: SessionId, Appended { dropped, refused }: Appended) {
-        let Some(session) = self.sessions.get(id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.tally.drops += dropped + refused;
         let reason = if refused > 0 { DropReason::Disconnect } else { drop_reason(session.policy) };
         let messages = dropped + refused;
         if messages > 0 {

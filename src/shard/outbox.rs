@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::losses::Losses;
 use super::password_check::PasswordCheck;
+use super::slow::SlowNews;
 use crate::ids::{Neighbour, PublisherId, SessionId};
 use crate::limits::SEND_BYTES_WORTHWHILE;
 use crate::transport::Endpoint;
@@ -39,6 +40,8 @@ pub struct Outbox {
     pub password: Option<Box<PasswordCheck>>,
     /// Drops that are in no line of the log yet.
     pub losses: Losses,
+    /// Sessions that have become slow, and are in no line of the log yet.
+    pub slow: SlowNews,
 }
 
 impl Outbox {

@@ -9,6 +9,7 @@ use super::base::Base;
 use super::losses::Losses;
 use super::origin::Origin;
 use super::outbox::Outbox;
+use super::session_state::SessionState;
 use crate::carrier::{Audience, LinkItem};
 use crate::error::ErrorCode;
 use crate::fanout::{BadRoute, Chunk, Cutter, Deliveries, Fanout, Group, Messages, Offer, OverflowPolicy};
@@ -31,6 +32,9 @@ pub(super) fn publish(
     base.outbox.routed_messages += deliveries.messages as usize;
     if let Origin::Here(publisher) = origin {
         base.counters.messages_in += deliveries.messages;
+        if let Some(session) = base.sessions.get_mut(publisher) {
+            session.tally.messages_in += deliveries.messages;
+        }
         if has_quotas {
             base.pay_for(publisher, deliveries.messages);
         }
@@ -147,7 +151,7 @@ fn publish_to_group(base: &mut Base, members: &[SessionId], chunks: &[Rc<Chunk>]
         let session = base.sessions.get_mut(*id).expect("the members of a group are sessions");
         for (at, chunk) in chunks.iter().enumerate() {
             let offer = session.egress.offer(chunk, session.policy, bounds);
-            if offer != Offer::Queued && !short.goes_on(*id, session.policy, &offer, &chunks[at..]) {
+            if offer != Offer::Queued && !short.goes_on(*id, session, &offer, &chunks[at..]) {
                 break;
             }
         }
@@ -181,7 +185,7 @@ impl Short<'_> {
     fn goes_on(
         &mut self,
         id: SessionId,
-        policy: OverflowPolicy,
+        session: &mut SessionState,
         offer: &Offer,
         chunks: &[Rc<Chunk>],
     ) -> bool {
@@ -189,13 +193,15 @@ impl Short<'_> {
             Offer::Queued => {}
             Offer::QueuedOver => self.over.push(id),
             Offer::Dropped(messages) => {
-                self.count(drop_reason(policy), messages, id);
+                session.tally.drops += messages;
+                self.count(drop_reason(session.policy), messages, id);
                 if !chunks[0].encoding.can_tell_gaps() {
                     self.counters.gaps_untold += messages;
                 }
             }
             Offer::Full => {
                 let refused = chunks.iter().map(|chunk| u64::from(chunk.messages)).sum();
+                session.tally.drops += refused;
                 self.count(DropReason::Disconnect, refused, id);
                 self.full.push(id);
                 return false;

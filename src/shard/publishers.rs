@@ -11,6 +11,8 @@ use super::base::Base;
 use super::news::{News, up_frame};
 use crate::auth::{Action, Identity, VERDICT_STEPS, Verdict};
 use crate::carrier::{Acks, ShardItem, Unconfirmed};
+#[cfg(feature = "broker")]
+use crate::control::{PublisherFigures, RegistryPage};
 use crate::error::ErrorCode;
 use crate::fanout::{FILING_STEPS, Turn};
 use crate::ids::{PublisherId, RequestId, SessionId, ShardId};
@@ -479,6 +481,22 @@ impl Publishers {
     /// The peer that has registered a publisher.
     pub(super) fn registrant_of(&self, publisher: PublisherId) -> Option<&Arc<Identity>> {
         self.registrants.get(&publisher)
+    }
+
+    /// Registrations behind that of this publisher, at most so many, for operators. `None`: another shard has the registry.
+    #[cfg(feature = "broker")]
+    pub(super) fn page(&self, base: &Base, behind: Option<PublisherId>, most: usize) -> Option<RegistryPage> {
+        let registry = self.registry.as_ref()?;
+        let mut list = registry.list(base.clock.told(), behind);
+        let figures = |(registration, lease_left): (&Arc<Registration>, _)| PublisherFigures {
+            registration: Arc::clone(registration),
+            registrant: self.registrants.get(&registration.publisher).cloned(),
+            lease_left,
+        };
+        let publishers: Vec<_> = list.by_ref().take(most).map(figures).collect();
+        let last = publishers.last().map(|row| row.registration.publisher);
+        let has_more = list.next().is_some();
+        Some(RegistryPage { publishers, total: registry.len(), last: last.filter(|_| has_more) })
     }
 
     /// The directory of direct publishers.

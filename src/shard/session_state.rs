@@ -16,6 +16,7 @@ use crate::error::ErrorCode;
 use crate::fanout::EgressQueue;
 use crate::fanout::OverflowPolicy;
 use crate::ids::{GroupId, RequestId, SessionId, SessionNumber, ShardId};
+use crate::telemetry::SessionTally;
 use crate::wire::Features;
 
 /// The phase of a session.
@@ -71,12 +72,18 @@ pub(super) struct SessionState {
     /// The name that its client gives itself, for the log.
     pub(super) client: Option<Box<str>>,
     pub(super) policy: OverflowPolicy,
+    /// The counts of it, for operators.
+    pub(super) tally: SessionTally,
+    /// The time when its connection first had no room for what still waits; of no meaning while nothing is stalled.
+    pub(super) stalled_at: MonotonicNs,
     /// Why it is being closed, in `Closing` and `Shut`.
     pub(super) closing: Option<ErrorCode>,
     /// It is in the outbox's dirty list, or a flush waits for the kernel: not to be listed again.
     pub(super) listed: bool,
     /// A part has more for it, and waits until its queue has room.
     pub(super) awaits_room: bool,
+    /// Something has waited for it for longer than a moment.
+    pub(super) is_slow: bool,
     /// Its peer has not said hello: it counts among the strangers.
     pub(super) is_stranger: bool,
     pub(super) egress: EgressQueue,
@@ -136,9 +143,12 @@ impl SessionState {
             identity,
             client: None,
             policy,
+            tally: SessionTally::starting(now),
+            stalled_at: now,
             closing: None,
             listed: false,
             awaits_room: false,
+            is_slow: false,
             is_stranger: false,
             subscriptions: Subscriptions::default(),
             joining: 0,

@@ -1,12 +1,13 @@
 //! The table of a shard's sessions: slots with generations, so that a late event of an ended session finds
 //! nobody rather than the next one in its slot.
 
+use corecast_executors::MonotonicNs;
 use slab::Slab;
 
 use super::rest::Rest;
 use super::session_state::{Phase, SessionState};
 use crate::auth::Identity;
-use crate::fanout::{Batch, EgressQueue};
+use crate::fanout::{Batch, EgressQueue, OverflowPolicy};
 use crate::ids::{SessionId, SessionNumber, ShardId};
 use crate::slack::give_back_slab;
 use crate::topic::Filter;
@@ -100,6 +101,12 @@ impl SessionTable {
     /// The queue of what waits for a session, while the session is there.
     pub fn egress(&self, id: SessionId) -> Option<&EgressQueue> {
         self.get(id).map(|session| &session.egress)
+    }
+
+    /// The overflow policy of a session, and the time since which something waits for it, if its connection has no room.
+    pub fn stall_of(&self, id: SessionId) -> Option<(OverflowPolicy, MonotonicNs)> {
+        let session = self.get(id).filter(|session| session.egress.is_stalled())?;
+        Some((session.policy, session.stalled_at))
     }
 
     /// Bytes of long frames that are not whole, of all sessions: adds them up.

@@ -405,6 +405,7 @@ pub(super) fn take_out(shard: &mut Shard, id: SessionId) -> Option<(SessionState
     base.count_sent(sent);
     base.counters.drops[DropReason::Draining] += unsent;
     base.counters.sessions -= 1;
+    base.counters.sessions_slow -= u64::from(session.is_slow);
     demand.relays.on_closed(base, &session);
     succession.succeed(base, demand, &mut session);
     Some((session, unsent))

@@ -507,7 +507,7 @@ mod tests {
             for frame in [subscribe("a", 1), unsubscribe("a", 2)] {
                 rig.say(0, subscriber, &[frame]);
                 rig.wait(corecast_executors::TICK);
-                most = most.max(rig.shards[0].base.egress(publisher).unwrap().answer_bytes());
+                most = most.max(rig.shards[0].sessions().egress(publisher).unwrap().answer_bytes());
             }
             rig.hears(0, subscriber);
         }

@@ -96,6 +96,8 @@ macro_rules! list {
 list! {
     /// Sessions open now.
     Gauge sessions: u64, "corecast_sessions", Count;
+    /// Sessions for which something has waited for over a second now.
+    Gauge sessions_slow: u64, "corecast_sessions_slow", Count;
     /// Subscriptions in force now, over all sessions.
     Gauge subscriptions: u64, "corecast_subscriptions", Count;
     /// Bytes of the filters of open sessions; long ones take two to three times as much memory.
@@ -200,6 +202,14 @@ const RELOADS_FAILED: Metric = Metric {
     help: "Times that one of these files could not be read or was at fault, so that nothing changed.",
 };
 
+/// Times that a session became slow, by shard and user.
+const SLOW_SESSIONS: Metric = Metric {
+    name: "corecast_slow_sessions_total",
+    kind: MetricKind::Counter,
+    unit: Unit::Count,
+    help: "Times that something has waited for a session for over a second, by user.",
+};
+
 macro_rules! engine_metrics {
     ($( #[doc = $help:literal] $kind:ident $constant:ident: $name:literal, $unit:ident; )*) => {
         $(
@@ -253,8 +263,9 @@ engine_metrics! {
     Counter ENGINE_OVERFLOWS: "corecast_engine_overflows_total", Count;
 }
 
-/// Metrics of the whole process, not of a shard.
+/// Metrics of the whole process, and those with labels that are not known beforehand.
 pub const PROCESS_METRICS: &[Metric] = &[
+    SLOW_SESSIONS,
     ENGINE_CONNECTED,
     ENGINE_CONNECTS,
     ENGINE_LOSSES,
@@ -291,6 +302,12 @@ pub(super) fn flush_process() {
     metrics::counter!(RELOADS_FAILED.name).absolute(failed);
     metrics::counter!(HTTP_REFUSALS.name).absolute(http_refusals());
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Counts sessions of a user that have become slow. A shard bounds the number of users.
+pub fn count_slow_sessions(shard: ShardId, user: &str, sessions: u64) {
+    let labels = [("shard", shard.to_string()), ("user", user.to_owned())];
+    metrics::counter!(SLOW_SESSIONS.name, &labels).increment(sessions);
 }
 
 /// Exports the end of the validity of a certificate to the installed recorder.

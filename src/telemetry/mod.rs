@@ -12,6 +12,7 @@
 //! | `logs` | how a command logs |
 //! | `once_per_second` | the limit on repeated log lines |
 //! | `pulse` | the time of a shard's last turn |
+//! | `session_tally` | the counts of one session |
 //! | `stderr` | the one thread that writes it |
 
 mod counters;
@@ -27,11 +28,14 @@ mod metrics_page;
 mod once_per_second;
 mod protection;
 mod pulse;
+mod session_tally;
 mod stderr;
 
 #[cfg(feature = "broker")]
 pub use counters::export_certificate;
-pub use counters::{Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters};
+pub use counters::{
+    Exported, METRICS, Metric, MetricKind, PROCESS_METRICS, ShardCounters, count_slow_sessions,
+};
 #[cfg(feature = "nats")]
 pub(crate) use engine::EngineFigures;
 pub use labels::{By, CloseReason, DropReason, Label};
@@ -45,4 +49,5 @@ pub use metrics_page::MetricsPage;
 pub use once_per_second::OncePerSecond;
 pub(crate) use protection::{InsecureListeners, count_reload, note_http_refusal};
 pub use pulse::Pulse;
+pub use session_tally::SessionTally;
 pub use stderr::{StderrData, flush_log, say};

@@ -361,6 +361,16 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// The time at which a message, or the first of a run, was published: in Unix time, by its publisher's clock.
+    pub fn sent_at_ns(&self) -> Option<u64> {
+        match self {
+            Frame::Message { sent_at_ns, .. }
+            | Frame::Parts { sent_at_ns, .. }
+            | Frame::Run { sent_at_ns, .. } => Some(*sent_at_ns).filter(|sent_at_ns| *sent_at_ns > 0),
+            _ => None,
+        }
+    }
+
     /// The publisher of a message.
     pub fn publisher(&self) -> Option<u64> {
         match self {

@@ -456,6 +456,8 @@ pub(super) fn is_final(error: &Error) -> bool {
                 | ErrorCode::FrameTimeout
                 | ErrorCode::HandshakeTimeout
                 | ErrorCode::TooManySessions
+                // Whoever is to stay away loses its rights.
+                | ErrorCode::Kicked
         ),
         ErrorKind::Protocol | ErrorKind::Invalid => true,
         _ => false,

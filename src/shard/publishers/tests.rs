@@ -304,7 +304,7 @@ fn ten_thousand_publishers_are_told_and_listed_without_closing_who_asks() {
     rig.travel();
     let count = |heard: &str| heard.split(' ').filter(|word| word.starts_with('+')).count() as u64;
     assert!(
-        rig.shards[1].base.egress(early).unwrap().answer_bytes() < CONTROL_BYTES_MAX,
+        rig.shards[1].base.sessions.egress(early).unwrap().answer_bytes() < CONTROL_BYTES_MAX,
         "it has read nothing yet"
     );
     // A client with hundreds of subscribers asks for all at once, and has read nothing yet.
@@ -347,7 +347,7 @@ fn news_that_nobody_reads_are_a_part_and_no_more() {
         }
         rig.travel();
         rig.hears(0, publisher);
-        most = most.max(rig.shards[1].base.egress(asks).unwrap().answer_bytes());
+        most = most.max(rig.shards[1].base.sessions.egress(asks).unwrap().answer_bytes());
     }
     assert!(most < 3 * NEWS_BYTES_AHEAD, "{most} bytes waited");
     let mut known = BTreeMap::new();
@@ -379,7 +379,7 @@ fn lists_come_one_by_one_in_parts_and_no_session_asks_for_any_number() {
         for request in 1..=LISTS_WAITING_MAX as u32 {
             rig.say(shard, asks, &[Frame::ListPublishers { request }]);
             rig.travel();
-            most = most.max(rig.shards[shard].base.egress(asks).unwrap().answer_bytes());
+            most = most.max(rig.shards[shard].base.sessions.egress(asks).unwrap().answer_bytes());
         }
         assert!(most < 3 * NEWS_BYTES_AHEAD, "{most} bytes waited");
         let heard = hears_all(&mut rig, shard, asks);

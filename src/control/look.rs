@@ -1,0 +1,34 @@
+//! The questions and orders of operators to shards. Each carries the link for its answers, which has room for all of them: no
+//! shard waits for whoever asks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use corecast_executors::{Link, ShardId};
+
+use super::figures::{RegistryPage, SessionDetails, ShardCensus};
+use crate::ids::{PublisherId, SessionId, SessionNumber};
+
+/// A question, or an order, to every shard. A shard that has nothing to say drops its link.
+#[derive(Clone, Debug)]
+pub(crate) enum Look {
+    /// The figures of all that is there.
+    Census(Link<ShardCensus>),
+    /// The details of these sessions, of those that are still there.
+    Details(Arc<[(ShardId, SessionId)]>, Link<Vec<SessionDetails>>),
+    /// Sessions that get messages of these topics: the number for each.
+    Audience(Arc<[Bytes]>, Link<Vec<u64>>),
+    /// Direct publishers behind this one, or from the first on, at most so many.
+    Registry(Option<PublisherId>, usize, Link<RegistryPage>),
+    /// These sessions are to end. The answer has those that have been told so.
+    Kick(Arc<Whom>, Link<Vec<SessionNumber>>),
+}
+
+/// The sessions that an operator ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Whom {
+    /// The one with this number.
+    Session(SessionNumber),
+    /// All of a user.
+    User(Box<str>),
+}

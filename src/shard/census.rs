@@ -1,0 +1,340 @@
+//! Looks of operators into a shard: figures of its sessions and topics, in parts that fit a turn; and the end of sessions by
+//! their order. No state: whoever looks keeps the place where the next part begins.
+
+use bytes::Bytes;
+
+use super::kind::Kind;
+use super::session_state::{Phase, SessionState, Transit};
+use super::state::Shard;
+use crate::control::{RegistryPage, SessionDetails, SessionFigures, ShardFigures, Whom};
+use crate::error::ErrorCode;
+use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
+use crate::limits::{CENSUS_FILTERS_SHOWN_MAX, CENSUS_SESSIONS_PER_TURN, CENSUS_TOPICS_PER_TURN};
+
+/// A shard, as an operator looks into it.
+pub struct Census<'a>(&'a mut Shard);
+
+impl<'a> Census<'a> {
+    /// Borrows a shard for that.
+    pub fn of(shard: &'a mut Shard) -> Self {
+        Census(shard)
+    }
+
+    /// The figures of the shard itself. Those that only its pumps know are left out.
+    pub(crate) fn shard(&self) -> ShardFigures {
+        let base = &self.0.base;
+        let counters = &base.counters;
+        ShardFigures {
+            shard: base.id,
+            strangers: counters.strangers,
+            subscriptions: counters.subscriptions,
+            messages_in: counters.messages_in,
+            messages_out: counters.deliveries,
+            bytes_in: counters.bytes_in,
+            bytes_out: counters.bytes_out,
+            drops: counters.drops.counts().iter().sum(),
+            gaps_told: counters.gaps_told,
+            is_starved: counters.starved > 0,
+            link_items: 0,
+            thread_times: None,
+        }
+    }
+
+    /// Adds a turn's share of sessions, from this slot on. Returns the slot of the next turn, if there is one.
+    pub(crate) fn sessions(&self, from: usize, into: &mut Vec<SessionFigures>) -> Option<usize> {
+        let base = &self.0.base;
+        let to = base.sessions.slots().min(from + CENSUS_SESSIONS_PER_TURN);
+        for slot in from..to {
+            let Some(id) = base.sessions.in_slot(slot) else { continue };
+            // One that is about to come is still where it was.
+            let is_here = |session: &&SessionState| session.transit != Transit::Arriving;
+            if let Some(session) = base.sessions.get(id).filter(is_here) {
+                into.push(figures(session, (base.id, id)));
+            }
+        }
+        (to < base.sessions.slots()).then_some(to)
+    }
+
+    /// Adds a turn's share of topics, from this place on. Returns the place of the next turn, if there is one.
+    pub(crate) fn topics(&self, from: u64, into: &mut Vec<(Bytes, u64)>) -> Option<u64> {
+        let fanout = self.0.membership.fanout();
+        let places = fanout.topic_places();
+        let from = from.max(places.start);
+        let counts = fanout.topic_counts(from).take(CENSUS_TOPICS_PER_TURN);
+        into.extend(
+            counts.filter(|(_, messages)| *messages > 0).map(|(topic, messages)| (topic.clone(), messages)),
+        );
+        let next = from + CENSUS_TOPICS_PER_TURN as u64;
+        (next < places.end).then_some(next)
+    }
+
+    /// The details of a session. `None`: it is not here any more.
+    pub(crate) fn details(&self, id: SessionId) -> Option<SessionDetails> {
+        let base = &self.0.base;
+        let session = base.sessions.get(id)?;
+        let filters = session.subscriptions.filters().keys();
+        Some(SessionDetails {
+            number: session.number(id, base.id),
+            client: session.client.clone(),
+            identity: session.identity.clone(),
+            policy: session.policy,
+            filters: filters.take(CENSUS_FILTERS_SHOWN_MAX).cloned().collect(),
+        })
+    }
+
+    /// Sessions here that get the messages of a topic.
+    pub(crate) fn audience(&self, topic: &[u8]) -> u64 {
+        let fanout = self.0.membership.fanout();
+        let Some(route) = fanout.cached_route(topic) else { return 0 };
+        route.groups.iter().map(|group| fanout.groups().get(*group).members.len() as u64).sum()
+    }
+
+    /// A page of the registry. `None`: another shard has it.
+    pub(crate) fn registry(&self, behind: Option<PublisherId>, most: usize) -> Option<RegistryPage> {
+        self.0.publishers.page(&self.0.base, behind, most)
+    }
+
+    /// Ends those of a turn's share of sessions, from this slot on, that an operator does not want. Returns the slot of the next
+    /// turn, if there is one.
+    pub(crate) fn kick(
+        &mut self,
+        from: usize,
+        whom: &Whom,
+        kicked: &mut Vec<SessionNumber>,
+    ) -> Option<usize> {
+        let base = &mut self.0.base;
+        let to = base.sessions.slots().min(from + CENSUS_SESSIONS_PER_TURN);
+        for slot in from..to {
+            let Some(id) = base.sessions.in_slot(slot) else { continue };
+            let (me, session) = (base.id, base.sessions.get(id));
+            let Some(session) = session.filter(|session| is_of(session, (id, me), whom)) else { continue };
+            kicked.push(session.number(id, me));
+            base.end(id, ErrorCode::Kicked, "an operator has ended this session");
+        }
+        self.0.settle();
+        (to < self.0.base.sessions.slots()).then_some(to)
+    }
+}
+
+fn is_of(session: &SessionState, (id, me): (SessionId, ShardId), whom: &Whom) -> bool {
+    let is_meant = match whom {
+        Whom::Session(number) => session.number(id, me) == *number,
+        Whom::User(name) => session.identity.user() == Some(name),
+    };
+    // The publisher of this very process has no peer.
+    is_meant && session.is_listening() && !session.kind.is_local()
+}
+
+fn figures(session: &SessionState, place: (ShardId, SessionId)) -> SessionFigures {
+    let egress = &session.egress;
+    SessionFigures {
+        place,
+        number: session.number(place.1, place.0),
+        kind: match session.kind {
+            Kind::Native(_) => "native",
+            Kind::Zmtp(_) => "zmtp",
+            Kind::Relay(_) => "relay",
+            Kind::Local => "local",
+        },
+        phase: match session.phase {
+            Phase::Greeting => "greeting",
+            Phase::Hello => "hello",
+            Phase::Open => "open",
+            Phase::Closing | Phase::Shut => "closing",
+        },
+        tally: session.tally,
+        filters: session.subscriptions.filters().len(),
+        waiting_bytes: (egress.bytes() + egress.answer_bytes()) as u64,
+        waiting_messages: egress.frames() as u64,
+        oldest_sent_ns: egress.first_chunk().and_then(|chunk| chunk.first_stamp_ns()),
+        stalled_at: egress.is_stalled().then_some(session.stalled_at),
+        is_held: session.held_by > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::config::ShardConfig;
+    use super::super::rig::{Rig, message, subscribe};
+    use super::*;
+    use crate::auth::Identity;
+    use crate::fanout::{OverflowPolicy, QueueBounds};
+    use crate::registry::{Mode, ModeRules};
+    use crate::wire::Frame;
+
+    /// All sessions of a shard, and the number of turns that it took.
+    fn count(rig: &mut Rig, shard: usize) -> (Vec<SessionFigures>, usize) {
+        let (mut all, mut turns, mut next) = (Vec::new(), 0, Some(0));
+        while let Some(from) = next {
+            let before = all.len();
+            next = Census::of(&mut rig.shards[shard]).sessions(from, &mut all);
+            assert!(all.len() - before <= CENSUS_SESSIONS_PER_TURN);
+            turns += 1;
+        }
+        (all, turns)
+    }
+
+    fn one(rig: &mut Rig, shard: usize, id: SessionId) -> SessionFigures {
+        *count(rig, shard).0.iter().find(|figures| figures.place.1 == id).expect("it is there")
+    }
+
+    fn topics(rig: &mut Rig) -> Vec<(Bytes, u64)> {
+        let (mut all, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            next = Census::of(&mut rig.shards[0]).topics(from, &mut all);
+        }
+        all
+    }
+
+    fn kick(rig: &mut Rig, shard: usize, whom: &Whom) -> Vec<SessionNumber> {
+        let (mut kicked, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            next = Census::of(&mut rig.shards[shard]).kick(from, whom, &mut kicked);
+            rig.audit();
+        }
+        kicked
+    }
+
+    #[test]
+    fn each_session_is_counted_once_in_bounded_turns() {
+        let mut rig = Rig::with_shards(1);
+        let many = 3 * CENSUS_SESSIONS_PER_TURN;
+        let ids: BTreeSet<SessionId> = (0..many).map(|_| rig.open(0, OverflowPolicy::DropOldest)).collect();
+        let (all, turns) = count(&mut rig, 0);
+        assert_eq!(all.len(), many);
+        assert_eq!(all.iter().map(|figures| figures.place.1).collect::<BTreeSet<_>>(), ids);
+        assert!((3..=8).contains(&turns), "{turns} turns");
+    }
+
+    #[test]
+    fn a_subscriber_that_does_not_read_is_told_by_its_figures() {
+        let bounds = QueueBounds { bytes_max: 1 << 20, frames_max: 4 };
+        let mut rig = Rig::new(&ShardConfig { bounds, ..ShardConfig::default() });
+        let slow = rig.open(0, OverflowPolicy::DropOldest);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        rig.say(0, slow, &[subscribe("a", 1)]);
+        rig.hears(0, slow);
+        let stamped = |sequence| Frame::Message {
+            topic: b"a",
+            payload: b"",
+            publisher: 1,
+            sequence,
+            sent_at_ns: 1_000 + sequence,
+        };
+        rig.say(0, publisher, &[stamped(1)]);
+        let before = rig.now;
+        assert_eq!(rig.shards[0].flush(slow, |_| Ok::<_, ()>(None)), Ok(super::super::flush::Visit::Full));
+        rig.wait(Duration::from_millis(50));
+        (2..=7).for_each(|sequence| rig.say(0, publisher, &[stamped(sequence)]));
+        let figures = one(&mut rig, 0, slow);
+        assert_eq!((figures.kind, figures.phase, figures.filters), ("native", "open", 1));
+        assert_eq!((figures.waiting_messages, figures.tally.drops), (4, 3));
+        assert_eq!(figures.oldest_sent_ns, Some(1_004), "the oldest of those that wait");
+        assert_eq!(figures.stalled_at, Some(before));
+        assert_eq!(one(&mut rig, 0, publisher).tally.messages_in, 7);
+        assert_eq!(rig.hears(0, slow), "a-3 a=4 a=5 a=6 a=7");
+        let figures = one(&mut rig, 0, slow);
+        assert_eq!((figures.waiting_messages, figures.waiting_bytes, figures.stalled_at), (0, 0, None));
+        assert_eq!((figures.tally.messages_out, figures.tally.gaps_told), (4, 1));
+        assert!(figures.tally.bytes_out > 0 && figures.tally.bytes_in > 0);
+        let details = Census::of(&mut rig.shards[0]).details(slow).expect("it is there");
+        assert_eq!(details.filters.iter().map(|filter| filter.text()).collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn topics_are_counted_where_they_are_published_and_the_count_outlives_changes_of_the_index() {
+        let mut rig = Rig::with_shards(2);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let far = rig.open(1, OverflowPolicy::DropOldest);
+        rig.say(1, far, &[subscribe(">", 1)]);
+        rig.travel();
+        rig.say(0, publisher, &["a", "a", "b", "a"].map(|topic| message(topic, 1)));
+        let near = [rig.open(0, OverflowPolicy::DropOldest), rig.open(0, OverflowPolicy::DropOldest)];
+        near.iter().for_each(|id| rig.say(0, *id, &[subscribe("a", 1)]));
+        rig.say(0, publisher, &[message("a", 2)]);
+        rig.travel();
+        let counted = |topic: &'static str, messages| (Bytes::from(topic), messages);
+        assert_eq!(topics(&mut rig), [counted("a", 4), counted("b", 1)]);
+        let (mut elsewhere, next) = (Vec::new(), 0);
+        assert_eq!(Census::of(&mut rig.shards[1]).topics(next, &mut elsewhere), None);
+        assert_eq!(elsewhere, [], "they are no messages of its own publishers");
+        let audience = [0, 1].map(|shard| Census::of(&mut rig.shards[shard]).audience(b"a"));
+        assert_eq!(audience, [2, 1]);
+        assert_eq!(Census::of(&mut rig.shards[0]).audience(b"nothing"), 0);
+    }
+
+    #[test]
+    fn a_topic_that_is_used_all_the_time_is_passed_over_by_no_count() {
+        let mut rig = Rig::with_shards(1);
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let names: Vec<String> = (0..3 * CENSUS_TOPICS_PER_TURN).map(|n| format!("t.{n}")).collect();
+        let publish = |rig: &mut Rig| {
+            for some in names.chunks(100) {
+                rig.say(0, publisher, &some.iter().map(|name| message(name, 1)).collect::<Vec<_>>());
+            }
+        };
+        for delay in [0, 1, 3, 7] {
+            publish(&mut rig);
+            rig.wait(Duration::from_secs(1) * delay);
+            let (mut all, mut next) = (Vec::new(), Some(0));
+            while let Some(from) = next {
+                next = Census::of(&mut rig.shards[0]).topics(from, &mut all);
+                // Meanwhile those that were not used lately are looked for, and the others go to the end.
+                publish(&mut rig);
+                rig.wait(Duration::from_secs(3));
+            }
+            let seen: BTreeSet<Bytes> = all.into_iter().map(|(topic, _)| topic).collect();
+            assert_eq!(seen.len(), names.len(), "after {delay} s");
+        }
+    }
+
+    #[test]
+    fn an_operator_ends_one_session_and_tells_it_why() {
+        let mut rig = Rig::with_shards(2);
+        let [one, other] = [(); 2].map(|()| rig.open(1, OverflowPolicy::DropOldest));
+        let number = rig.shards[1].sessions().number_of(one, ShardId(1));
+        assert_eq!(kick(&mut rig, 0, &Whom::Session(number)), []);
+        assert_eq!(kick(&mut rig, 1, &Whom::Session(number)), [number]);
+        assert_eq!(rig.hears(1, one), "kicked");
+        assert_eq!(kick(&mut rig, 1, &Whom::Session(number)), [], "it is ending already");
+        assert_eq!(rig.hears(1, other), "");
+        assert_eq!(rig.shards[1].sessions().phase(other), Some(Phase::Open));
+        assert_eq!(
+            kick(&mut rig, 1, &Whom::User("anonymous".into())),
+            [],
+            "whoever has shown nothing is no user"
+        );
+    }
+
+    #[test]
+    fn the_registry_is_shown_by_pages_and_by_its_shard_alone() {
+        let modes = Arc::new(ModeRules::new(Vec::new(), Mode::Direct).expect("rules"));
+        let mut rig = Rig::new(&ShardConfig { shards: 2, modes, ..ShardConfig::default() });
+        let address = "192.0.2.1:9".parse().expect("an address");
+        let id = rig.open_as(1, OverflowPolicy::DropOldest, Identity::Anonymous(Some(address)));
+        for publisher in 1..=3 {
+            let endpoints = format!("tcp://192.0.2.1:{publisher}");
+            let (topics, request) = ("a", 1);
+            rig.say(
+                1,
+                id,
+                &[Frame::Register { endpoints: &endpoints, topics, publisher, epoch: 1, request }],
+            );
+            rig.travel();
+        }
+        assert!(Census::of(&mut rig.shards[1]).registry(None, 2).is_none());
+        let numbers = |page: &RegistryPage| -> Vec<u64> {
+            page.publishers.iter().map(|row| row.registration.publisher.0).collect()
+        };
+        let first = Census::of(&mut rig.shards[0]).registry(None, 2).expect("the registry");
+        assert_eq!((numbers(&first), first.total, first.last), (vec![1, 2], 3, Some(PublisherId(2))));
+        assert_eq!(first.publishers[0].registrant.as_ref().and_then(|peer| peer.address()), Some(address));
+        assert!(first.publishers[0].lease_left > Duration::ZERO);
+        let second = Census::of(&mut rig.shards[0]).registry(first.last, 2).expect("the registry");
+        assert_eq!((numbers(&second), second.last), (vec![3], None));
+    }
+}

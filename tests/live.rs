@@ -1,0 +1,136 @@
+//! The live page of a real broker, and its stream of events: their bounds, and who may read them.
+
+#![expect(clippy::panic, reason = "in a test every failure is a panic")]
+
+mod broker_process;
+mod watchdog;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+
+use broker_process::{BrokerProcess, Page, Transport};
+use corecast::internals::limits::{EVENT_READERS_MAX, HTTP_CONNECTIONS_MAX};
+use serde_json::Value;
+use watchdog::LIMIT;
+
+/// A connection on which a request has been sent with these header lines.
+fn asked(broker: &BrokerProcess, request: &str, headers: &str) -> BufReader<TcpStream> {
+    let mut peer = TcpStream::connect(broker.metrics()).expect("it serves");
+    peer.set_read_timeout(Some(LIMIT)).expect("a watchdog");
+    write!(peer, "{request} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").expect("room for a request");
+    BufReader::new(peer)
+}
+
+/// The lines of an answer's head, in lower case.
+fn head(peer: &mut BufReader<TcpStream>) -> Vec<String> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(peer.read_line(&mut line).expect("an answer") > 0, "{lines:?}");
+        if line.trim_end().is_empty() {
+            return lines;
+        }
+        lines.push(line.trim_end().to_ascii_lowercase());
+    }
+}
+
+fn body(mut peer: BufReader<TcpStream>) -> String {
+    let mut text = String::new();
+    peer.read_to_string(&mut text).expect("the end of an answer");
+    text
+}
+
+/// The next event of a stream; the chunks that it comes in are passed over.
+fn event(peer: &mut BufReader<TcpStream>) -> Value {
+    loop {
+        let mut line = String::new();
+        assert!(peer.read_line(&mut line).expect("a line") > 0, "the stream has ended");
+        if let Some(data) = line.strip_prefix("data: ") {
+            return serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));
+        }
+    }
+}
+
+/// A stream that has begun.
+fn stream(broker: &BrokerProcess) -> BufReader<TcpStream> {
+    let mut peer = asked(broker, "GET /api/v1/events", "");
+    let head = head(&mut peer);
+    assert_eq!(head[0], "http/1.1 200 ok");
+    assert!(head.contains(&"content-type: text/event-stream".to_owned()), "{head:?}");
+    peer
+}
+
+#[test]
+fn the_page_is_for_all_and_its_events_for_those_that_show_the_token() {
+    let _watchdog = watchdog::watch("the_page_is_for_all_and_its_events_for_those_that_show_the_token");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    fs::write(&file, "sesame\n").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let file = file.display().to_string();
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1", "--http-token-file", &file]);
+    let mut page = asked(&broker, "GET /", "");
+    let lines = head(&mut page);
+    assert_eq!(lines[0], "http/1.1 200 ok");
+    let policy = lines.iter().find(|line| line.starts_with("content-security-policy: "));
+    let policy = policy.expect("a policy").to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a number");
+    let text = body(page);
+    assert!(text.starts_with("<!DOCTYPE html>") && text.trim_end().ends_with("</html>"));
+    assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2, "its style and its script");
+    assert_eq!(head(&mut asked(&broker, "POST /", ""))[0], "http/1.1 405 method not allowed");
+    assert_eq!(head(&mut asked(&broker, "GET /api/v1/events", ""))[0], "http/1.1 401 unauthorized");
+    let mut events = asked(&broker, "GET /api/v1/events", "Authorization: Bearer sesame\r\n");
+    assert_eq!(head(&mut events)[0], "http/1.1 200 ok");
+    assert!(event(&mut events)["shards"].as_array().is_some_and(|shards| shards.len() == 1));
+}
+
+#[test]
+fn events_go_on_for_as_long_as_they_are_read_and_have_places_of_their_own() {
+    let _watchdog = watchdog::watch("events_go_on_for_as_long_as_they_are_read_and_have_places_of_their_own");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2"]);
+    let mut streams: Vec<_> = (0..EVENT_READERS_MAX).map(|_| stream(&broker)).collect();
+    let mut refused = asked(&broker, "GET /api/v1/events", "");
+    assert_eq!(head(&mut refused)[0], "http/1.1 503 service unavailable");
+    assert!(body(refused).contains("try again later"));
+    // Readers that say nothing push each other out, and no stream.
+    let address = broker.metrics();
+    let silent: Vec<_> =
+        (0..2 * HTTP_CONNECTIONS_MAX).map(|_| TcpStream::connect(address).expect("it serves")).collect();
+    let mut scrape = asked(&broker, "GET /metrics", "");
+    assert_eq!(head(&mut scrape)[0], "http/1.1 200 ok");
+    assert_eq!(Page::parse(&body(scrape)).sum("corecast_sessions"), 0);
+    drop(silent);
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        for events in &mut streams {
+            let live = event(events);
+            assert_eq!(live["shards"].as_array().map(Vec::len), Some(2), "{live}");
+            times.push(live["taken_at_unix_seconds"].as_f64().expect("a time"));
+        }
+    }
+    let (first, last) = (times[0], times[times.len() - 1]);
+    assert!(last - first >= 1.0, "{first} to {last}");
+    // A place is free again once its reader has gone.
+    drop(streams.pop());
+    loop {
+        let mut peer = asked(&broker, "GET /api/v1/events", "");
+        match head(&mut peer)[0].as_str() {
+            "http/1.1 200 ok" => break assert!(event(&mut peer)["version"].is_string()),
+            _ => corecast_executors::pause(std::time::Duration::from_millis(50)),
+        }
+    }
+}
+
+#[test]
+fn a_stream_outlasts_the_time_that_a_request_has() {
+    let _watchdog = watchdog::watch("a_stream_outlasts_the_time_that_a_request_has");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "1"]);
+    let mut events = stream(&broker);
+    let first = event(&mut events)["taken_at_unix_seconds"].as_f64().expect("a time");
+    let most = corecast::internals::limits::HTTP_CONVERSATION_MAX.as_secs_f64();
+    while event(&mut events)["taken_at_unix_seconds"].as_f64().expect("a time") < first + most + 2.0 {}
+}
