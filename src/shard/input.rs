@@ -11,6 +11,7 @@ use super::membership::Subscribed;
 use super::origin::Origin;
 use super::password_check::LoginVerdict;
 use super::publish::publish;
+use super::revocation::Revocation;
 use super::session_state::Phase;
 use super::state::{Shard, tell_place};
 use super::successors::Predecessor;
@@ -224,8 +225,15 @@ impl Shard {
             (false, Phase::Hello | Phase::Open, Frame::Ticket { ticket, .. })
                 if self.base.config.direct.is_some() =>
             {
-                for filter in shown_tickets::on_shown(&mut self.base, id, ticket) {
-                    self.take_back(id, &Held::Subscription(filter));
+                let lost = shown_tickets::on_shown(&mut self.base, id, ticket);
+                let mut revocation = Revocation::from(
+                    &mut self.membership,
+                    &mut self.demand,
+                    &mut self.watches,
+                    &mut self.publishers,
+                );
+                for filter in lost {
+                    revocation.take_back(&mut self.base, id, &Held::Subscription(filter));
                 }
             }
             (false, Phase::Hello, _) => {

@@ -14,13 +14,23 @@ use crate::wire::Frame;
 
 /// The parts of a shard that know what sessions hold.
 pub(super) struct Revocation<'a> {
-    pub(super) membership: &'a mut Membership,
-    pub(super) demand: &'a mut Demand,
-    pub(super) watches: &'a mut Watches,
-    pub(super) publishers: &'a mut Publishers,
+    membership: &'a mut Membership,
+    demand: &'a mut Demand,
+    watches: &'a mut Watches,
+    publishers: &'a mut Publishers,
 }
 
-impl Revocation<'_> {
+impl<'a> Revocation<'a> {
+    /// Revocation of what these parts know.
+    pub(super) fn from(
+        membership: &'a mut Membership,
+        demand: &'a mut Demand,
+        watches: &'a mut Watches,
+        publishers: &'a mut Publishers,
+    ) -> Self {
+        Revocation { membership, demand, watches, publishers }
+    }
+
     /// Takes from a session the watch, or one subscriber's subscription, that it holds without a right, and tells it so. A session
     /// that does not read that is ended.
     pub(super) fn take_back(&mut self, base: &mut Base, id: SessionId, held: &Held) {

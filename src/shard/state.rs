@@ -14,7 +14,7 @@ use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
 use super::joins::Joins;
-use super::judgement::{Consequence, Held, Judgement};
+use super::judgement::{Consequence, Judgement};
 use super::kind::Kind;
 use super::links::Links;
 use super::membership::Membership;
@@ -341,22 +341,19 @@ impl Shard {
                 Consequence::Registry(change) => {
                     self.demand.relays.on_change(base, self.membership.fanout().groups(), &change);
                 }
-                Consequence::Loss(id, held) => self.take_back(id, &held),
+                Consequence::Loss(id, held) => {
+                    Revocation::from(
+                        &mut self.membership,
+                        &mut self.demand,
+                        &mut self.watches,
+                        &mut self.publishers,
+                    )
+                    .take_back(base, id, &held);
+                }
             }
             self.settle();
         }
         !self.judgement.has_work()
-    }
-
-    /// Takes something from a session that it may not hold any more, and tells it so.
-    pub(super) fn take_back(&mut self, id: SessionId, held: &Held) {
-        let mut revocation = Revocation {
-            membership: &mut self.membership,
-            demand: &mut self.demand,
-            watches: &mut self.watches,
-            publishers: &mut self.publishers,
-        };
-        revocation.take_back(&mut self.base, id, held);
     }
 
     /// A direct publisher could not be connected to: it is tried again while it is known.
