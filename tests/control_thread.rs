@@ -109,7 +109,7 @@ fn pages_at_a_socket_file_are_for_those_who_may_connect_to_it() {
 fn what_else_is_asked_is_refused() {
     let _watchdog = watchdog::watch("what_else_is_asked_is_refused");
     let broker = BrokerProcess::start(Transport::Uds, &[]);
-    assert!(get(&broker, "/").starts_with("HTTP/1.1 404 "));
+    assert!(get(&broker, "/nothing").starts_with("HTTP/1.1 404 "));
     let post = exchange(&broker, "POST /metrics HTTP/1.1\r\nHost: test\r\ncontent-length: 0\r\n\r\n");
     assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nallow: GET, HEAD\r\n"), "{post}");
     assert!(exchange(&broker, "\x16\x03\x01 TLS\r\n\r\n").starts_with("HTTP/1.1 400 "));
