@@ -474,6 +474,8 @@ fn without_a_token_whoever_comes_by_an_address_looks_and_orders_nothing() {
     ] {
         assert_eq!(ask(request, host), status, "{request} at {host}");
     }
+    let output = run(&["sessions", "--metrics", &own]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut raw = RawClient::connect(broker.address()).open();
     raw.send(&message("t", b"", 1));
     broker.until(|page| page.sum("corecast_messages_in_total") == 1);

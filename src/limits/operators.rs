@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Sessions that a shard looks at for an operator in one turn: some 50 microseconds in a release build, far below the
+/// Sessions that a shard looks at for an operator in one turn: far below the
 /// millisecond that a look may cost in one turn.
 pub const CENSUS_SESSIONS_PER_TURN: usize = 512;
 
