@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// Sessions that a shard looks at for an operator in one turn: far below the
-/// millisecond that a look may cost in one turn.
+/// Sessions that a shard looks at for an operator in one turn: far below the millisecond that a look may cost in one turn.
 pub const CENSUS_SESSIONS_PER_TURN: usize = 512;
 
 /// Topics that a shard counts for an operator in one turn: a look-up each, together as long as for the sessions.
