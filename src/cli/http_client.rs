@@ -72,7 +72,8 @@ impl HttpClientArgs {
         let mut bytes = Zeroizing::new(Vec::with_capacity(HTTP_HEAD_BYTES_MAX));
         bytes.extend_from_slice(request.as_bytes());
         // No page of a site is the one who asks, so the name under which the server is reached does not matter.
-        bytes.extend_from_slice(b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n");
+        bytes
+            .extend_from_slice(b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n");
         if let Some(path) = &self.http_token_file {
             let token =
                 read_token_file(path).map_err(|e| Error::of_field("http_token_file", e.to_string()))?;
