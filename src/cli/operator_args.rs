@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::http_address::HttpAddress;
-use super::http_client::HttpClientArgs;
+use super::http_client::{HttpAnswer, HttpClientArgs};
 use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
+use crate::error::Error;
 
 /// The HTTP server of a broker, and what it needs to be shown.
 #[derive(Args, Clone, Debug)]
@@ -27,12 +28,20 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
+    /// Sends a request, and returns its answer, whatever the broker says.
+    ///
+    /// # Errors
+    /// As for [`HttpClientArgs::ask`].
+    pub(super) fn answer(&self, request: &str) -> Result<HttpAnswer, Error> {
+        self.client.ask(request, &self.metrics, Instant::now() + self.timeout.0)
+    }
+
     /// Sends a request such as `GET /api/v1/shards`, and returns the text of the answer.
     ///
     /// # Errors
     /// Nobody answers, or the broker does not do it: with its words.
     pub(super) fn ask(&self, request: &str) -> Result<String, Failure> {
-        let answer = self.client.ask(request, &self.metrics, Instant::now() + self.timeout.0)?;
+        let answer = self.answer(request)?;
         match answer.status {
             200..=299 => Ok(answer.text),
             status => Err(Failure::new(Exit::Failed, refusal(status, &answer.text))),

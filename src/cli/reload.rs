@@ -1,14 +1,10 @@
 //! `corecast reload`: has a running broker read its files again, and reports the result.
 
-use std::time::{Duration, Instant};
-
 use clap::Args;
 
-use super::http_address::HttpAddress;
-use super::http_client::HttpClientArgs;
+use super::operator_args::OperatorArgs;
 use super::output::print;
 use super::{Exit, Failure};
-use crate::config::{TimeSpan, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,20 +21,12 @@ restart, and is named.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReloadArgs {
-    /// Address of the broker's HTTP server, as in its own option of this name.
-    #[arg(long, value_name = "ADDRESS")]
-    metrics: HttpAddress,
-
     #[command(flatten)]
-    client: HttpClientArgs,
-
-    /// Timeout for the answer.
-    #[arg(long, value_name = "SECS", value_parser = parse_timeout, default_value_t = TimeSpan(Duration::from_secs(15)))]
-    timeout: TimeSpan,
+    broker: OperatorArgs,
 }
 
 pub(super) fn run(args: ReloadArgs) -> Result<Exit, Failure> {
-    let answer = args.client.ask("POST /reload", &args.metrics, Instant::now() + args.timeout.0)?;
+    let answer = args.broker.answer("POST /reload")?;
     match answer.status {
         200 => print(answer.text).map(|()| Exit::Fine),
         _ => {

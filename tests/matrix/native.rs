@@ -61,15 +61,8 @@ impl Native {
         let stream = TcpStream::connect(broker).expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");
         let reader = Box::new(stream.try_clone().expect("a descriptor"));
-        Native {
-            reader,
-            writer: Box::new(stream),
-            received: Vec::new(),
-            said: VecDeque::new(),
-            _tls: None,
-            direct: None,
-        }
-        .log_in(token.map(|token| Frame::Login { token: token.as_bytes() }))
+        Native::over(reader, Box::new(stream))
+            .log_in(token.map(|token| Frame::Login { token: token.as_bytes() }))
     }
 
     pub(crate) fn over_unix(broker: &Path) -> Result<Native, Outcome> {
@@ -88,15 +81,7 @@ impl Native {
     fn over_unix_with(path: &Path, first: Option<Frame<'_>>) -> Result<Native, Outcome> {
         let stream = UnixStream::connect(path).expect("it listens");
         let reader = Box::new(stream.try_clone().expect("a descriptor"));
-        Native {
-            reader,
-            writer: Box::new(stream),
-            received: Vec::new(),
-            said: VecDeque::new(),
-            _tls: None,
-            direct: None,
-        }
-        .log_in(first)
+        Native::over(reader, Box::new(stream)).log_in(first)
     }
 
     /// Comes with the certificate of this name, or with none. OpenSSL speaks TLS.
@@ -114,8 +99,12 @@ impl Native {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut tls = running::start(&mut command);
         let (reader, writer) = (Box::new(tls.stdout()), Box::new(tls.0.stdin.take().expect("it is piped")));
-        Native { reader, writer, received: Vec::new(), said: VecDeque::new(), _tls: Some(tls), direct: None }
-            .log_in(None)
+        Native { _tls: Some(tls), ..Native::over(reader, writer) }.log_in(None)
+    }
+
+    /// A connection on which nothing has been said.
+    fn over(reader: Box<dyn Read>, writer: Box<dyn Write>) -> Native {
+        Native { reader, writer, received: Vec::new(), said: VecDeque::new(), _tls: None, direct: None }
     }
 
     fn log_in(mut self, first: Option<Frame<'_>>) -> Result<Native, Outcome> {

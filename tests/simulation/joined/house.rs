@@ -205,6 +205,24 @@ impl<C: Carrier> House<C> {
         sent
     }
 
+    /// Everything inside that can move does, once. `false`: nothing could.
+    pub(super) fn go_on(&mut self) -> bool {
+        let mut moved = false;
+        for from in 0..self.neighbours() {
+            for to in (0..self.neighbours()).filter(|to| *to != from) {
+                moved |= self.travel(from, to, usize::MAX);
+            }
+        }
+        for guest in 0..self.guests.len() {
+            moved |= self.go_on_moving(guest);
+            moved |= self.read(guest, usize::MAX);
+            moved |= self.flush(guest);
+            moved |= !self.guests[guest].client.from_broker.is_empty();
+            self.guests[guest].read(usize::MAX);
+        }
+        moved
+    }
+
     /// The shards, and the carrier.
     pub(super) fn neighbours(&self) -> usize {
         self.links.len()

@@ -134,31 +134,12 @@ impl Pair {
         came.is_some()
     }
 
-    /// Everything inside of one broker that can move does, once.
-    pub(super) fn move_house(&mut self, side: usize) -> bool {
-        let house = &mut self.houses[side];
-        let mut moved = false;
-        for from in 0..house.neighbours() {
-            for to in (0..house.neighbours()).filter(|to| *to != from) {
-                moved |= house.travel(from, to, usize::MAX);
-            }
-        }
-        for guest in 0..house.guests.len() {
-            moved |= house.go_on_moving(guest);
-            moved |= house.read(guest, usize::MAX);
-            moved |= house.flush(guest);
-            moved |= !house.guests[guest].client.from_broker.is_empty();
-            house.guests[guest].read(usize::MAX);
-        }
-        moved
-    }
-
     /// Everything moves until nothing does.
     pub(super) fn rest(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
             for side in 0..2 {
-                moved |= self.move_house(side);
+                moved |= self.houses[side].go_on();
                 moved |= self.send_parcel(side);
                 moved |= self.receive_parcel(side);
             }

@@ -198,7 +198,7 @@ fn a_subscription_is_answered_when_the_other_broker_routes_by_it_or_is_away() {
     let guest = pair.open(1, 0, &[]);
     let asks = |pair: &mut Pair, filter| {
         let request = pair.guest(guest).ask(filter, true);
-        while pair.move_house(1) {}
+        while pair.houses[1].go_on() {}
         request
     };
     let first = asks(&mut pair, "a.0");
@@ -208,7 +208,7 @@ fn a_subscription_is_answered_when_the_other_broker_routes_by_it_or_is_away() {
     let second = asks(&mut pair, "a.1");
     assert!(!pair.guest(guest).done.contains(&second));
     pair.cut();
-    while pair.move_house(1) {}
+    while pair.houses[1].go_on() {}
     assert!(pair.guest(guest).done.contains(&second), "nobody waits for a broker that is away");
     let third = asks(&mut pair, "a.2");
     assert!(pair.guest(guest).done.contains(&third));
@@ -242,7 +242,7 @@ fn a_slow_far_end_holds_the_publisher_under_block() {
         number += 1;
         assert!(number < 100, "nothing holds it");
         pair.publish(publisher, "a.0", number);
-        while pair.move_house(0) {}
+        while pair.houses[0].go_on() {}
     }
     assert!(number > 1);
     pair.rest();
@@ -253,7 +253,7 @@ fn a_slow_far_end_holds_the_publisher_under_block() {
     pair.cut();
     for n in 1..=100 {
         pair.publish(publisher, "a.0", number + n);
-        while pair.move_house(0) {}
+        while pair.houses[0].go_on() {}
         assert!(!is_held(&mut pair));
     }
     pair.mend();
@@ -270,7 +270,7 @@ fn a_far_end_that_is_away_misses_no_more_than_the_queue_has_no_room_for() {
         pair.cut();
         for number in 1..=50 {
             pair.publish(publisher, "a.0", number);
-            while pair.move_house(0) {}
+            while pair.houses[0].go_on() {}
         }
         pair.mend();
         pair.rest();
@@ -294,7 +294,7 @@ fn what_was_under_way_when_the_connection_broke_is_sent_again_and_comes_once() {
     let publisher = pair.open(0, 0, &[]);
     for number in 1..=30 {
         pair.publish(publisher, "a.0", number);
-        while pair.move_house(0) {}
+        while pair.houses[0].go_on() {}
         pair.send_parcel(0);
         // Every third parcel arrives, and its confirmation never does.
         if number % 3 == 0 {
@@ -317,7 +317,7 @@ fn what_a_broker_that_starts_anew_cannot_be_told_is_counted() {
     pair.cut();
     for number in 1..=5 {
         pair.publish(publisher, "a.0", number);
-        while pair.move_house(0) {}
+        while pair.houses[0].go_on() {}
     }
     pair.restart_second();
     pair.mend();
@@ -417,7 +417,7 @@ fn stopping(messages: u64) -> (Pair, (usize, usize)) {
     let publisher = pair.open(0, 1, &[]);
     (1..=messages).for_each(|number| pair.publish(publisher, "a.0", number));
     pair.houses[0].shards.iter_mut().for_each(|shard| shard.on_drain());
-    while pair.move_house(0) {}
+    while pair.houses[0].go_on() {}
     pair.houses[0].part(publisher.1);
     (pair, subscriber)
 }
@@ -430,9 +430,9 @@ fn a_broker_that_stops_waits_until_its_last_messages_are_confirmed() {
     assert!(!pair.houses[0].is_drained() && pair.houses[0].shards[1].is_drained(), "the first shard waits");
     while pair.send_parcel(0) {}
     while pair.receive_parcel(1) {}
-    while pair.move_house(1) {}
+    while pair.houses[1].go_on() {}
     assert_eq!(pair.guest(subscriber).heard["a.0"].messages, 3);
-    while pair.move_house(0) {}
+    while pair.houses[0].go_on() {}
     assert!(!pair.houses[0].is_drained(), "the confirmation is under way");
     pair.rest();
     assert_eq!(owed(&pair), Owed::default());
@@ -446,7 +446,7 @@ fn a_broker_with_nothing_to_send_waits_for_no_far_end() {
         if is_cut {
             pair.cut();
         }
-        while pair.move_house(0) {}
+        while pair.houses[0].go_on() {}
         assert!(pair.houses[0].is_drained());
     }
 }
