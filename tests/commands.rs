@@ -468,7 +468,7 @@ fn the_page_has_every_metric() {
             MetricKind::Histogram => {
                 ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec()
             }
-            MetricKind::Counter | MetricKind::Gauge => vec![metric.name.to_owned()],
+            MetricKind::Counter | MetricKind::Gauge | MetricKind::Ratio => vec![metric.name.to_owned()],
         };
         for name in names {
             assert!(page.has(&name), "{name}");

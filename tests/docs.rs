@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast::ErrorCode;
 use corecast::internals::limits;
-use corecast::internals::telemetry::{CloseReason, DropReason, Label, METRICS, PROCESS_METRICS};
+use corecast::internals::telemetry::{CloseReason, DropReason, Label, METRICS, MetricKind, PROCESS_METRICS};
 use corecast::internals::wire::{CheckedFrame, FRAME_BODY_BYTES_MIN, Features, encode_to_vec, greeting};
 
 fn page(name: &str) -> String {
@@ -107,6 +107,34 @@ fn metrics_names_every_metric_and_reason() {
 }
 
 #[test]
+fn dashboard_and_alerts_use_metrics_that_there_are() {
+    let metrics: Vec<_> = METRICS.iter().chain(PROCESS_METRICS).collect();
+    let is_one = |word: &str| {
+        metrics.iter().any(|metric| match metric.kind {
+            MetricKind::Histogram => word
+                .strip_prefix(metric.name)
+                .is_some_and(|part| ["_bucket", "_count", "_sum"].contains(&part)),
+            MetricKind::Counter | MetricKind::Gauge | MetricKind::Ratio => word == metric.name,
+        })
+    };
+    for (name, least) in [("scripts/monitoring/alerts.yml", 10), ("scripts/monitoring/dashboard.json", 40)] {
+        let page = page(name);
+        let words = page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let named: Vec<_> =
+            words.filter(|word| word.starts_with("corecast_") || word.starts_with("process_")).collect();
+        assert!(named.len() >= least, "{name} names {named:?}");
+        for word in named {
+            assert!(is_one(word), "{name}: there is no metric {word}");
+        }
+    }
+    let alerts = page("scripts/monitoring/alerts.yml");
+    let operations = page("docs/OPERATIONS.md");
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(operations.contains(&format!("`{alert}`")), "docs/OPERATIONS.md does not name {alert}");
+    }
+}
+
+#[test]
 fn options_names_every_option_of_the_broker_with_its_default() {
     let page = page("docs/OPTIONS.md");
     let mut command = corecast::internals::cli::command();
@@ -190,7 +218,7 @@ fn limits_has_every_limit_with_its_value() {
             ENGINE_SUBSCRIPTIONS_MAX ENGINE_EVENTS_MAX ENGINE_ROUNDS_PER_TURN ENGINE_LOOKS_PER_TURN CONTROL_TASKS_MAX ENGINE_TOPICS_MAX ENGINE_HEARD_MAX ENGINE_PEERS_MAX
             ENGINE_FILTERS_MAX ENGINE_FORGOTTEN_MAX ENGINE_PROBES_PER_TICK;
         time: EVENT_PERIOD EVENT_STALL_MAX SLOW_AFTER CENSUS_PERIOD CENSUS_KEPT CENSUS_ANSWER_MAX LOGIN_FAILURES_PERIOD LOGIN_DELAY
-            RUN_DELAY_PERIOD STARVED_FOR RETURN_AFTER RETURN_AFTER_MAX LEASE_DEFAULT LEASE_MIN CONTESTED_PATIENCE CONTESTED_PAUSE CONTESTED_PAUSE_MAX DIRECT_SETTLE HEARTBEAT_MIN HEARING_GAP_MAX ADDRESS_IN_USE_RETRY ADDRESS_IN_USE_RETRY_PAUSE
+            RUN_DELAY_PERIOD BUSY_SPAN STARVED_FOR RETURN_AFTER RETURN_AFTER_MAX LEASE_DEFAULT LEASE_MIN CONTESTED_PATIENCE CONTESTED_PAUSE CONTESTED_PAUSE_MAX DIRECT_SETTLE HEARTBEAT_MIN HEARING_GAP_MAX ADDRESS_IN_USE_RETRY ADDRESS_IN_USE_RETRY_PAUSE
             HEARTBEAT_DEFAULT HANDSHAKE_DEADLINE FRAME_DEADLINE FRAME_STALL FRAME_STALL_CROWDED LINGER DRAIN_DEFAULT ACCEPT_BACKOFF_MIN
             ACCEPT_BACKOFF_MAX CONNECT_TIMEOUT_DEFAULT RECONNECT_PAUSE_MIN RECONNECT_PAUSE_MAX DIAL_PAUSE_MAX CONNECT_ATTEMPT_DEFAULT
             ACK_PERIOD READ_AHEAD_MAX CLOSE_TIMEOUT_DEFAULT PUBLISH_TIMEOUT_DEFAULT DROP_LINGER ANSWER_GRACE ZMTP_KEEPALIVE RELAY_PAUSE

@@ -9,7 +9,7 @@ use corecast_executors::{
 };
 use tracing::{info, warn};
 
-use super::core_time::{CoreTime, Reading};
+use super::core_time::{Busy, CoreTime, Reading};
 use super::flush::settle;
 #[cfg(feature = "broker")]
 use super::looks;
@@ -140,7 +140,8 @@ async fn follow(runtime: &Rc<Runtime>, permissions: &Permissions) {
 async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
     let mut exported = Exported::new(runtime.id);
     let mut exported_at = MonotonicNs::default();
-    let mut core_time = CoreTime::here(moves(&runtime), MonotonicNs::now());
+    let mut core_time = CoreTime::here(MonotonicNs::now());
+    let mut busy = Busy::default();
     while let Some(tick) = ticks.next().await {
         if runtime.drain.is_over() {
             return;
@@ -148,7 +149,10 @@ async fn tick(runtime: Rc<Runtime>, mut ticks: Ticks, pulse: Pulse) {
         pulse.beat(tick.now);
         runtime.time.advance(tick.now);
         if let Some(reading) = core_time.read(tick.now) {
-            note_core_time(&runtime, &reading);
+            runtime.shard.borrow_mut().counters_mut().busy = busy.read(&reading);
+            if moves(&runtime) {
+                note_core_time(&runtime, &reading);
+            }
         }
         runtime.shard.borrow_mut().on_tick(tick.now);
         settle(&runtime).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_executors::{MonotonicNs, ThreadTimes};
 
-use crate::limits::RUN_DELAY_PERIOD;
+use crate::limits::{BUSY_SPAN, RUN_DELAY_PERIOD};
 
 /// The times of one executor, as they were when they were last read.
 pub(super) struct CoreTime {
@@ -21,9 +21,9 @@ pub(super) struct Reading {
 }
 
 impl CoreTime {
-    /// The times of the executor that calls, if anybody wants to know them.
-    pub(super) fn here(is_wanted: bool, now: MonotonicNs) -> Self {
-        let times = is_wanted.then(ThreadTimes::here).and_then(Result::ok);
+    /// The times of the executor that calls.
+    pub(super) fn here(now: MonotonicNs) -> Self {
+        let times = ThreadTimes::here().ok();
         let (ran, waited) = times.as_ref().and_then(|times| times.read().ok()).unwrap_or_default();
         CoreTime { times, last: (now, ran, waited) }
     }
@@ -42,5 +42,49 @@ impl CoreTime {
             ran: ran.saturating_sub(ran_before),
             waited: waited.saturating_sub(waited_before),
         })
+    }
+}
+
+/// The share of the last seconds for which an executor had something to do, smoothed over [`BUSY_SPAN`].
+#[derive(Default)]
+pub(super) struct Busy(f64);
+
+impl Busy {
+    /// Takes a reading, and returns the share in thousandths. An executor that waits for its core has something to do: so a
+    /// shard is as busy on a core that it shares as on one of its own.
+    pub(super) fn read(&mut self, reading: &Reading) -> u64 {
+        let time_s = reading.time.as_secs_f64();
+        let share = ((reading.ran + reading.waited).as_secs_f64() / time_s).min(1.0);
+        self.0 += (share - self.0) * (time_s / BUSY_SPAN.as_secs_f64()).min(1.0);
+        (1_000.0 * self.0).round() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The share after so many readings, a tenth of a second each, of which it ran and waited for so many percent.
+    fn after(busy: &mut Busy, readings: u32, ran: u32, waited: u32) -> u64 {
+        let time = RUN_DELAY_PERIOD;
+        let reading = Reading { time, ran: time * ran / 100, waited: time * waited / 100 };
+        (0..readings).map(|_| busy.read(&reading)).last().expect("at least one")
+    }
+
+    #[test]
+    fn a_shard_is_busy_if_it_ran_or_waited_for_its_core_for_most_of_ten_seconds() {
+        let mut busy = Busy::default();
+        assert_eq!(after(&mut busy, 1, 0, 0), 0);
+        let a_burst = after(&mut busy, 10, 100, 0);
+        assert!((80..120).contains(&a_burst), "{a_burst}");
+        assert!(after(&mut busy, 500, 50, 48) > 970);
+        assert!(after(&mut busy, 500, 20, 0) < 220);
+    }
+
+    #[test]
+    fn a_late_reading_counts_no_more_than_all() {
+        let mut busy = Busy::default();
+        let time = 3 * BUSY_SPAN;
+        assert_eq!(busy.read(&Reading { time, ran: time, waited: time }), 1_000);
     }
 }

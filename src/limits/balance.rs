@@ -6,6 +6,10 @@ use std::time::Duration;
 /// [`STARVED_FOR`], and 3 us of work.
 pub const RUN_DELAY_PERIOD: Duration = Duration::from_millis(100);
 
+/// The time over which the share is smoothed for which a shard is busy: as long as most intervals between two scrapes, so that
+/// what Prometheus sees stands for the time in between, and 100 of [`RUN_DELAY_PERIOD`].
+pub const BUSY_SPAN: Duration = Duration::from_secs(10);
+
 /// Intervals over which these figures are smoothed.
 pub const RUN_DELAY_PERIODS: u32 = 8;
 

@@ -3,12 +3,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use corecast_executors::ShardId;
+use corecast_executors::{ShardId, open_files_max};
 use metrics::{SharedString, Unit};
 
-use super::exported::{Counter, Gauge, Histogram};
+use super::exported::{Counter, Gauge, Histogram, Ratio};
 use super::labels::{By, CloseReason, DropReason};
 use super::log2::Log2Histogram;
+use super::process;
 use super::protection::{http_refusals, insecure_listeners, reloads};
 use super::stderr::log_lines_dropped;
 
@@ -19,6 +20,8 @@ pub enum MetricKind {
     Counter,
     /// A value that goes up and down.
     Gauge,
+    /// A value between 0 and 1 that goes up and down.
+    Ratio,
     /// A distribution.
     Histogram,
 }
@@ -154,6 +157,8 @@ list! {
     Counter link_held: u64, "corecast_link_held_total", Count;
     /// Duration of a turn of reading and routing; shards count it in microseconds.
     Histogram turn_us: Log2Histogram, "corecast_turn_seconds", Seconds;
+    /// Share of the last ten seconds for which the shard ran or waited for its core; shards count it in thousandths.
+    Ratio busy: u64, "corecast_busy_ratio", Count;
     /// 1 while something else has this shard's core for most of the time that it could run, else 0.
     Gauge starved: u64, "corecast_starved", Count;
     /// Sessions that came from a shard that did not get its core, or returned to it.
@@ -208,6 +213,38 @@ const SLOW_SESSIONS: Metric = Metric {
     kind: MetricKind::Counter,
     unit: Unit::Count,
     help: "Times that something has waited for a session for over a second, by user.",
+};
+
+/// Open descriptors, by the name that Prometheus' own clients have for it, as for the next three.
+const OPEN_FILES: Metric = Metric {
+    name: "process_open_fds",
+    kind: MetricKind::Gauge,
+    unit: Unit::Count,
+    help: "Open file descriptors.",
+};
+
+/// The limit of open descriptors.
+const OPEN_FILES_MAX: Metric = Metric {
+    name: "process_max_fds",
+    kind: MetricKind::Gauge,
+    unit: Unit::Count,
+    help: "Most file descriptors that the process may have open.",
+};
+
+/// Memory that is really there.
+const RESIDENT_MEMORY: Metric = Metric {
+    name: "process_resident_memory_bytes",
+    kind: MetricKind::Gauge,
+    unit: Unit::Bytes,
+    help: "Resident memory.",
+};
+
+/// The start of the process.
+const START_TIME: Metric = Metric {
+    name: "process_start_time_seconds",
+    kind: MetricKind::Gauge,
+    unit: Unit::Seconds,
+    help: "Start of the process, in Unix time.",
 };
 
 macro_rules! engine_metrics {
@@ -285,6 +322,10 @@ pub const PROCESS_METRICS: &[Metric] = &[
     ENGINE_WORDS_DROPPED,
     ENGINE_OVERFLOWS,
     LOG_LINES_DROPPED,
+    OPEN_FILES,
+    OPEN_FILES_MAX,
+    RESIDENT_MEMORY,
+    START_TIME,
     BUILD_INFO,
     CERTIFICATE_EXPIRY,
     INSECURE_LISTENERS,
@@ -302,6 +343,21 @@ pub(super) fn flush_process() {
     metrics::counter!(RELOADS_FAILED.name).absolute(failed);
     metrics::counter!(HTTP_REFUSALS.name).absolute(http_refusals());
     metrics::gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    flush_process_figures();
+}
+
+/// Exports what the kernel counts for the process. A figure that it does not give stays as it was.
+fn flush_process_figures() {
+    metrics::gauge!(OPEN_FILES_MAX.name).set(open_files_max() as f64);
+    for (metric, value) in [
+        (OPEN_FILES, process::open_files().map(|files| files as f64)),
+        (RESIDENT_MEMORY, process::resident_bytes().map(|bytes| bytes as f64)),
+        (START_TIME, process::started_at_unix_s()),
+    ] {
+        if let Some(value) = value {
+            metrics::gauge!(metric.name).set(value);
+        }
+    }
 }
 
 /// Counts sessions of a user that have become slow. A shard bounds the number of users.
@@ -334,7 +390,7 @@ mod tests {
         let all = || METRICS.iter().chain(PROCESS_METRICS);
         let mut names: Vec<_> = all().map(|metric| metric.name).collect();
         for metric in all() {
-            assert!(metric.name.starts_with("corecast_"));
+            assert!(metric.name.starts_with("corecast_") || metric.name.starts_with("process_"));
             assert_eq!(
                 metric.name.ends_with("_total"),
                 metric.kind == MetricKind::Counter,
@@ -360,6 +416,7 @@ mod tests {
             counters.drops[DropReason::Latest] = 4;
             counters.closes[CloseReason::Code(ErrorCode::TooLarge)] = 2;
             counters.turn_us.record(5);
+            counters.busy = 250;
             exported.flush(&counters);
             counters.sessions = 6;
             counters.frames_in = 15;
@@ -373,6 +430,7 @@ mod tests {
             "corecast_drops_total{shard=\"3\",reason=\"latest\"} 4",
             "corecast_drops_total{shard=\"3\",reason=\"drop_oldest\"} 0",
             "corecast_closes_total{shard=\"3\",reason=\"too_large\"} 2",
+            "corecast_busy_ratio{shard=\"3\"} 0.25",
             "corecast_turn_seconds_sum{shard=\"3\"} 0.000005",
             "corecast_turn_seconds_count{shard=\"3\"} 1",
         ] {

@@ -83,6 +83,21 @@ impl Gauge {
     }
 }
 
+/// The handles of a row that is a share, counted in thousandths and exported as a number between 0 and 1.
+pub(super) struct Ratio(metrics::Gauge);
+
+impl Ratio {
+    pub(super) fn register(metric: &Metric, shard: &SharedString, _: &u64) -> Self {
+        Ratio(metrics::gauge!(metric.name, "shard" => shard.clone()))
+    }
+
+    pub(super) fn flush(&self, now: &u64, last: &u64) {
+        if now != last {
+            self.0.set(*now as f64 / 1_000.0);
+        }
+    }
+}
+
 /// Distributions are counted in microseconds, and exported in the base unit of Prometheus.
 pub(super) const US_PER_S: f64 = 1e6;
 

@@ -59,7 +59,9 @@ fn describe() {
     for metric in METRICS.iter().chain(PROCESS_METRICS) {
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
-            MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            MetricKind::Gauge | MetricKind::Ratio => {
+                metrics::describe_gauge!(metric.name, metric.unit, metric.help)
+            }
             MetricKind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
     }

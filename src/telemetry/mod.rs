@@ -11,6 +11,7 @@
 //! | `metrics_page` | the page that Prometheus reads |
 //! | `logs` | how a command logs |
 //! | `once_per_second` | the limit on repeated log lines |
+//! | `process` | figures that the kernel counts for the process |
 //! | `pulse` | the time of a shard's last turn |
 //! | `session_tally` | the counts of one session |
 //! | `stderr` | the one thread that writes it |
@@ -26,6 +27,7 @@ mod logs;
 #[cfg(feature = "broker")]
 mod metrics_page;
 mod once_per_second;
+mod process;
 mod protection;
 mod pulse;
 mod session_tally;
