@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match subscriber.recv()? {
             Event::Message(message) => writeln!(out, "{}", String::from_utf8_lossy(&message.payload))?,
             Event::Gap(gap) => writeln!(out, "missed {:?} messages", gap.missed)?,
+            Event::CaughtUp => {}
         }
     }
     Ok(())

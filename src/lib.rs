@@ -114,12 +114,16 @@ pub use fanout::{OverflowPolicy, QueueBounds};
 pub use ids::PublisherId;
 pub use registry::Mode;
 #[cfg(feature = "broker")]
+pub use shard::{Keep, KeepRule};
+#[cfg(feature = "broker")]
 pub use telemetry::{MetricsPage, Pulse};
 pub use topic::{Filter, FilterError, Topic, TopicError};
 pub use transport::{
     ClientCertificates, ConnectConfig, Endpoint, Fingerprint, InheritedSockets, ListenConfig, TlsClient,
     TlsClientFiles, TlsServer, TlsServerFiles,
 };
+#[cfg(feature = "client")]
+pub use wire::Start;
 
 pub use corecast_executors::{CoreSet, Idle};
 

@@ -115,7 +115,7 @@ fn follow(mut subscriber: Subscriber, until: Published, seen: Published) {
                     book.any |= gap.missed.is_none();
                 }
             }
-            None => {}
+            Some(Event::CaughtUp) | None => {}
         }
     }
 }

@@ -168,6 +168,14 @@ const ROWS: &[(Frame<'static>, &str)] = &[
         Frame::TicketRules { key: b"k", epoch: all(0x11), now_ms: all(0x22) },
         "2a000000 | 6b | 1e feffffff 01000000 11111111 11111111 22222222 22222222 00*16",
     ),
+    (
+        Frame::Start { value: all(0x11), request: 0x2222_2222, subscriptions: 0x3333_3333, kind: 4 },
+        "29000000 | 1f 11111111 11111111 22222222 33333333 04 00*23",
+    ),
+    (
+        Frame::Position { topic: b"a.b", publisher: all(0x11), sequence: all(0x22) },
+        "2c000000 | 612e62 | 20 fcffffff 03000000 11111111 11111111 22222222 22222222 00*16",
+    ),
 ];
 
 /// The bytes that a row writes down.
@@ -234,10 +242,12 @@ fn every_variant_has_a_row() {
         Frame::PublishRefused { .. } => 28,
         Frame::Ticket { .. } => 29,
         Frame::TicketRules { .. } => 30,
+        Frame::Start { .. } => 31,
+        Frame::Position { .. } => 32,
     };
     let mut there: Vec<u8> = ROWS.iter().map(|(frame, _)| number(frame)).collect();
     there.dedup();
-    assert_eq!(there, (0..31).collect::<Vec<u8>>());
+    assert_eq!(there, (0..33).collect::<Vec<u8>>());
     for (frame, row) in ROWS {
         let golden = bytes_of(row);
         let root = golden.len() - FRAME_BODY_BYTES_MIN;
@@ -273,6 +283,6 @@ fn the_greeting_has_the_bytes_of_version_1() {
     // "CORECAST", highest and lowest version, features.
     let plain = greeting::offering(Features::NONE);
     assert_eq!(hex(&plain), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 00*4")));
-    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 0f000000")));
+    assert_eq!(hex(&greeting::ours()), hex(&bytes_of("434f5245 43415354 | 0100 0100 | 1f000000")));
     assert_eq!(greeting::GREETING_BYTES, 16);
 }

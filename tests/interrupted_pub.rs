@@ -109,6 +109,6 @@ fn what_it_has_sent_in_a_flood_arrives() {
 fn sequence(event: Event) -> u64 {
     match event {
         Event::Message(message) => message.sequence,
-        gap @ Event::Gap(_) => panic!("{gap:?}"),
+        other => panic!("{other:?}"),
     }
 }

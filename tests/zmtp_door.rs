@@ -355,7 +355,7 @@ fn a_message_over_the_limit_is_passed_over_and_told() {
                 assert_eq!((gap.missed, gap.reason), (Some(1), corecast::GapReason::Publisher));
                 assert!(gap.topic.expect("it is known").starts_with(topic));
             }
-            Event::Message(message) => unreachable!("a gap before {message:?}"),
+            other => unreachable!("a gap before {other:?}"),
         }
         let Event::Message(next) = native.recv().expect("the session stands") else {
             unreachable!("one gap")
@@ -491,7 +491,7 @@ fn native_filters_see_levels_between_dots_and_prefixes_see_bytes() {
             .iter()
             .map(|_| match subscriber.recv().expect("the session stands") {
                 Event::Message(message) => message.topic.to_vec(),
-                Event::Gap(gap) => unreachable!("{gap:?}"),
+                other => unreachable!("{other:?}"),
             })
             .collect();
         assert_eq!(heard, expected, "{text}");

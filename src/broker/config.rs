@@ -15,11 +15,11 @@ use crate::fanout::{OverflowPolicy, QueueBounds};
 use crate::limits::{
     EGRESS_BYTES_MAX_DEFAULT, EGRESS_FRAMES_MAX_DEFAULT, ENGINE_BUFFER_BYTES_DEFAULT, ENGINE_SERVERS_MAX,
     FRAME_BYTES_MAX_DEFAULT, FRAME_BYTES_MAX_LEAST, FRAME_BYTES_MAX_LIMIT, HEARTBEAT_DEFAULT, HEARTBEAT_MIN,
-    LEASE_DEFAULT, LEASE_MIN, MESSAGES_PER_TURN_MAX, READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX,
-    TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
+    KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT, KEEP_BYTES_MIN, LEASE_DEFAULT, LEASE_MIN, MESSAGES_PER_TURN_MAX,
+    READ_BYTES_PER_TURN, SESSIONS_PER_SHARD_MAX, SHARDS_MAX, TEXT_BYTES_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::{Mode, ModeRule, ModeRules};
-use crate::shard::{Door, PasswordsWaiting, ShardConfig, StrangerBounds};
+use crate::shard::{Door, KeepList, KeepRule, PasswordsWaiting, Retention, ShardConfig, StrangerBounds};
 use crate::topic::Filter;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
 use crate::wire::FRAME_BODY_BYTES_MIN;
@@ -92,6 +92,16 @@ configuration! {
         /// match wins.
         mode_rules (into): Vec<(Filter, Mode)> = Vec::new(), option("mode-rule", "FILTER=MODE", List<ModeRule>);
 
+        /// History to keep of the topics that match a filter: 'prices.>=last', 'chat.>=100' messages of each topic, or
+        /// 'audit.>=5m,64MiB'; repeatable or comma-separated, the first match wins.
+        keep (into): Vec<KeepRule> = Vec::new(), option("keep", "FILTER=WHAT", KeepList);
+
+        /// Limit of all history together, in bytes of memory: the oldest is given up.
+        keep_bytes: usize = KEEP_BYTES_DEFAULT, option("keep-bytes", "BYTES", One<Size>);
+
+        /// Time for which history is kept by rules without a time.
+        keep_age: Duration = KEEP_AGE_DEFAULT, option("keep-age", "TIME", One<TimeSpan>);
+
         /// Lease of a direct publisher: it is removed unless it renews within this time.
         lease: Duration = LEASE_DEFAULT, option("lease", "SECS", One<TimeSpan>);
 
@@ -147,6 +157,7 @@ impl BrokerConfig {
         }
         self.validate_tls()?;
         self.modes()?;
+        self.retention()?;
         self.validate_sizes()?;
         self.validate_engine()?;
         for (field, time, least) in
@@ -251,6 +262,15 @@ impl BrokerConfig {
             .map_err(|e| Error::of_field("mode_rules", e.to_string()))
     }
 
+    fn retention(&self) -> Result<Retention> {
+        if self.keep_bytes < KEEP_BYTES_MIN {
+            let text = format!("{} is too little: at least {}", self.keep_bytes, Size(KEEP_BYTES_MIN));
+            return Err(Error::of_field("keep_bytes", text));
+        }
+        Retention::new(self.keep.clone(), self.keep_bytes, self.keep_age)
+            .map_err(|e| Error::of_field("keep", e.to_string()))
+    }
+
     /// Every listener, with what it is for, and the field that asks for it.
     pub(super) fn doors(&self) -> impl Iterator<Item = (Door, &Endpoint, &'static str)> {
         [
@@ -297,6 +317,7 @@ impl BrokerConfig {
             epoch,
             modes: Arc::new(self.modes()?),
             lease: self.lease,
+            retention: self.retention()?,
             zmtp_offers: self.zmtp_offers(&permissions),
             permissions,
             tickets: tickets.map(Arc::new),
@@ -351,6 +372,7 @@ mod tests {
             ("frame_bytes_max", default().frame_bytes_max(FRAME_BYTES_MAX_LEAST - 1)),
             ("heartbeat", default().heartbeat(Duration::ZERO)),
             ("lease", default().lease(Duration::ZERO)),
+            ("keep_bytes", default().keep_bytes(KEEP_BYTES_MIN - 1)),
             ("mode_rules", default().mode_rules(vec![rule; MODE_RULES_MAX + 1])),
             ("engine", default().engine(vec![engine.clone(); ENGINE_SERVERS_MAX + 1])),
             ("engine_ca", default().engine_ca(Some("ca.pem".into()))),

@@ -47,6 +47,9 @@ pub enum LinkItem {
     Fence {
         /// Counted with the changes of interest.
         seq: u64,
+        /// When the sender has kept messages last, by the monotonic clock, in nanoseconds; 0: it keeps none. All that they lead
+        /// to is later.
+        kept_at: u64,
     },
     /// Sessions move: what the sender says behind this is not for the shard that they leave, but for the one they come to.
     Cut(Arc<Cut>),

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `link_item`, `shard_item` | messages from one neighbour to another; of these, what only shards have for one another |
 //! | `move_item` | of these, what is said of sessions that move from one shard to another |
+//! | `history_item` | of these, what is said of the history that each shard keeps |
 //! | `counted` | interest that is passed on first on, last off |
 //! | `late` | changes of interest that wait until the next hop reads again |
 //! | `acks` | numbered changes, and what waits until every neighbour has seen one |
@@ -32,6 +33,7 @@ mod audience;
 mod back_off;
 mod counted;
 mod engine;
+mod history_item;
 mod inbound;
 mod joint;
 mod late;
@@ -50,6 +52,9 @@ pub(crate) use back_off::BackOff;
 pub(crate) use counted::Counted;
 pub use engine::{
     Engine, EngineConfig, EngineCounts, EngineOrder, EngineState, PeerView, read_engine_payload,
+};
+pub use history_item::{
+    GivenUp, GivenUpOf, HistoryAsk, HistoryItem, HistoryPage, KeptPart, KeptPlace, Mark, Stretch,
 };
 pub use joint::{Crossed, Joint, JointConfig};
 pub(crate) use late::Late;

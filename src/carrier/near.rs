@@ -118,7 +118,7 @@ impl Near {
                 return is_change.then_some(Word::Interest { filter, wanted });
             }
             // All that came before it stands in the way out before all that comes behind it.
-            LinkItem::Fence { seq } => self.unanswered.push_back((self.changes, from, seq)),
+            LinkItem::Fence { seq, .. } => self.unanswered.push_back((self.changes, from, seq)),
             LinkItem::InterestSeen { seq } => self.acks.seen_by(from, seq),
             LinkItem::Cut(cut) => self.pass_on(&cut),
             LinkItem::Hold { .. } => self.held_by += 1,

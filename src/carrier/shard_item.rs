@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::history_item::HistoryItem;
 use super::move_item::MoveItem;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::registry::{RegistryAsk, RegistryChange};
@@ -106,4 +107,6 @@ pub enum ShardItem {
     },
     /// A step of a move of sessions.
     Move(MoveItem),
+    /// A step of a start with history.
+    History(HistoryItem),
 }

@@ -58,6 +58,12 @@ impl<W: Write, N: Write> EventWriter<W, N> {
             }
             (Event::Message(message), EventFormat::Raw) => self.parts(message, b""),
             (Event::Message(message), EventFormat::Json) => self.line(&MessageObject::of(message)),
+            (Event::CaughtUp, EventFormat::Json) => self.line(&CaughtUpObject { caught_up: true }),
+            (Event::CaughtUp, EventFormat::Text | EventFormat::Raw) => {
+                // As with gaps: where nobody reads it, it must not hold up data.
+                let _ = self.notes.write_all(b"note: caught up, what follows is live\n");
+                Ok(())
+            }
             (Event::Gap(gap), EventFormat::Json) => self.line(&GapObject::of(gap)),
             (Event::Gap(gap), EventFormat::Text | EventFormat::Raw) => {
                 // That nobody reads them must not hold up data: where there is no room they are added up.
@@ -141,6 +147,15 @@ struct MessageObject<'a> {
     sequence: u64,
     /// RFC 3339, by the publisher's clock.
     time: String,
+    /// It comes from history. Of live messages nothing is said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    history: bool,
+}
+
+/// The end of history as JSON.
+#[derive(Serialize)]
+struct CaughtUpObject {
+    caught_up: bool,
 }
 
 /// One part as JSON.
@@ -187,6 +202,7 @@ impl<'a> MessageObject<'a> {
             publisher: message.publisher.to_string(),
             sequence: message.sequence,
             time: Utc { unix_ns: message.sent_at_ns }.to_string(),
+            history: message.from_history,
         }
     }
 }
@@ -252,6 +268,7 @@ mod tests {
             publisher: PublisherId(0xab),
             sequence: 7,
             sent_at_ns: 1_000_000_001,
+            from_history: false,
         })
     }
 
@@ -347,11 +364,17 @@ mod tests {
 
     #[test]
     fn json_is_an_object_a_line() {
+        let mut from_history = message(b"a", b"b");
+        if let Event::Message(message) = &mut from_history {
+            message.from_history = true;
+        }
         let events = [
             message(b"a.b", b"say \"hi\"\n"),
             message(b"\xff", b"\xfe\xff"),
             gap(Some(b"a.b"), Some(3)),
             gap(None, None),
+            from_history,
+            Event::CaughtUp,
         ];
         let (out, notes) = written(EventFormat::Json, &events);
         assert_eq!(notes, "");
@@ -363,6 +386,8 @@ mod tests {
                 r#"{"topic_base64":"/w==","payload_base64":"/v8=","publisher":"00000000000000ab","sequence":7,"time":"1970-01-01T00:00:01.000000001Z"}"#,
                 r#"{"topic":"a.b","gap":{"missed":3,"reason":"overflow"}}"#,
                 r#"{"topic":null,"gap":{"missed":null,"reason":"overflow"}}"#,
+                r#"{"topic":"a","payload":"b","publisher":"00000000000000ab","sequence":7,"time":"1970-01-01T00:00:01.000000001Z","history":true}"#,
+                r#"{"caught_up":true}"#,
             ]
         );
     }

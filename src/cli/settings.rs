@@ -110,6 +110,7 @@ fn argument<C: Configuration>(option: &'static ConfigOption<C>) -> Arg {
         Arity::Switch => argument.action(ArgAction::SetTrue),
         Arity::One => of_value(argument.action(ArgAction::Set)),
         Arity::List => of_value(argument.action(ArgAction::Append).value_delimiter(',')),
+        Arity::Repeated => of_value(argument.action(ArgAction::Append)),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Exit, Failure};
 use crate::config::{TimeSpan, parse_timeout};
 use crate::limits::CONNECT_TIMEOUT_DEFAULT;
 use crate::telemetry::StderrData;
-use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Subscriber};
+use crate::{Error, Event, Filter, OverflowPolicy, Sessions, Start, Subscriber};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +23,7 @@ Examples:
   corecast sub 'prices.*.usd' 'news.>'             # * is one level, > is the rest
   corecast sub numbers --count 1000000 --timeout 30 > numbers.txt
   corecast sub '>' -o json | jq .topic
+  corecast sub 'prices.>' --from last              # what a broker with --keep 'prices.>=last' has first
   corecast sub 'prices.>' --broker tls://broker.example.org:6680 --token-file desk.token
   corecast sub 'prices.>' --broker tls://10.0.0.1:6680 --ca ca.pem --cert desk.pem --key desk.key
 
@@ -32,7 +33,8 @@ authority of your own is named with --ca; `corecast cert --help` makes one.
 Gaps are reported where messages are missing: on stderr as a line that begins with gap:, with -o json as an object with \
 the member gap. A gap without a topic may concern any topic of the subscription. Where stderr is not read fast enough, \
 several gaps are one line with their sum. In JSON, payloads that are not UTF-8 are in \
-payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock.
+payload_base64 instead of payload; time is RFC 3339 with nanoseconds, by the publisher's clock. With --from, messages of history \
+have \"history\":true, and {\"caught_up\":true} stands behind the last of them; other formats note that on stderr.
 
 SIGTERM and SIGINT end it after a whole line; the exit code is 0, or 1 if --count was not reached.
 
@@ -49,6 +51,15 @@ pub(super) struct SubArgs {
     /// Topics to subscribe to: exact names, or patterns with * for one level and > for the rest.
     #[arg(required = true, value_name = "FILTER")]
     filters: Vec<Filter>,
+
+    /// Where to start: live, last for the last message of each topic, all that the broker keeps, N for so many of each topic, or a
+    /// time such as 10m. See --keep of the broker.
+    #[arg(long, value_name = "START", default_value = "live")]
+    from: Start,
+
+    /// After a lost connection, go on with what the broker has kept meanwhile. With --from it is always so.
+    #[arg(long)]
+    resume: bool,
 
     /// Number of messages after which to exit.
     #[arg(long, value_name = "N")]
@@ -86,7 +97,7 @@ pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));
     let config = args.client.config()?.name("corecast-sub").overflow(args.overflow).connect_timeout(tried);
     // So that the broker's policy decides when stdout is slow, and not the queue of a shared session.
-    let config = config.sessions(Sessions::PerSubscriber);
+    let config = config.sessions(Sessions::PerSubscriber).start(args.from).resume(args.resume);
     let subscribing = interrupt.unless_asked(Subscriber::with_config_async(config, &args.filters));
     let Some(subscribed) = subscribing else { return interrupted(0, args.count) };
     let time_given = args.timeout.map(|timeout| timeout.0);

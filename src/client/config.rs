@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::printable::printable;
 use crate::transport::{ConnectConfig, Endpoint, ListenConfig};
-use crate::wire::Frame;
+use crate::wire::{Frame, Start};
 
 /// The way in which subscribers and publishers of one executor share connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -74,6 +74,15 @@ configuration! {
         /// The overflow policy asked for; `None`: the broker's default.
         overflow (into): Option<OverflowPolicy> = None;
 
+        /// Where subscribers start: with the next message, or with history that the broker keeps. With history each has a session of
+        /// its own, as with [`Sessions::PerSubscriber`], and is told when it has caught up
+        /// ([`Event::CaughtUp`](crate::Event::CaughtUp)). Direct publishers keep none.
+        start: Start = Start::default();
+
+        /// Go on after a lost connection with what the broker has kept meanwhile, and hear of what it has not, instead of a gap of
+        /// unknown size. Subscribers that start with history do so anyway. Each has a session of its own then.
+        resume: bool = false;
+
         /// Events that may wait for one subscriber in this process. When they do, a session of its own
         /// ([`Sessions::PerSubscriber`]) is read no further, and the broker's overflow policy decides. On a shared session,
         /// however many share it, the oldest give way, and are told; only under `block` is it read no further, until each
@@ -111,12 +120,19 @@ impl ClientConfig {
 
     /// True if each publisher and subscriber has a session of its own.
     pub(super) fn has_own_sessions(&self) -> bool {
-        self.sessions == Sessions::PerSubscriber
+        self.sessions == Sessions::PerSubscriber || self.resumes()
     }
 
-    /// The same for sessions with others than the broker: they learn nothing that logs in there.
+    /// True if subscribers go on where a connection was lost.
+    pub(super) fn resumes(&self) -> bool {
+        self.resume || self.start != Start::Live
+    }
+
+    /// The same for sessions with others than the broker: they learn nothing that logs in there, and have no history.
     pub(super) fn without_credentials(mut self) -> Self {
         self.token = None;
+        // A direct publisher keeps no history.
+        (self.start, self.resume) = (Start::Live, false);
         self
     }
 

@@ -15,6 +15,9 @@ pub enum Event {
     Message(Message),
     /// Messages are missing at this place of the stream.
     Gap(Gap),
+    /// All history has come with which the subscriber started: what follows is live. It comes once, and only to a subscriber with
+    /// a [`Start`](crate::Start).
+    CaughtUp,
 }
 
 /// Something that came, borrowed from the read buffer.
@@ -24,6 +27,8 @@ pub enum EventRef<'a> {
     Message(MessageRef<'a>),
     /// Messages are missing at this place of the stream.
     Gap(GapRef<'a>),
+    /// As in [`Event`].
+    CaughtUp,
 }
 
 /// A message. A clone is a refcount.
@@ -41,6 +46,8 @@ pub struct Message {
     pub sequence: u64,
     /// When it was published: nanoseconds since 1970-01-01 UTC by the publisher's clock.
     pub sent_at_ns: u64,
+    /// It comes from the history with which the subscriber started.
+    pub from_history: bool,
 }
 
 /// As [`Message`], borrowed.
@@ -58,6 +65,8 @@ pub struct MessageRef<'a> {
     pub sequence: u64,
     /// When it was published: nanoseconds since 1970-01-01 UTC by the publisher's clock.
     pub sent_at_ns: u64,
+    /// It comes from the history with which the subscriber started.
+    pub from_history: bool,
 }
 
 /// Messages that a subscriber missed, between the event before and the event after.
@@ -101,6 +110,8 @@ pub enum GapReason {
     Disconnected(ErrorCode),
     /// The engine between brokers did not bring them.
     Engine,
+    /// The broker has given up these messages of the history with which the subscriber started, while it was sent.
+    History,
     /// A reason that this version does not know.
     Unknown(u8),
 }
@@ -125,6 +136,7 @@ impl GapReason {
             2 => GapReason::Publisher,
             3 => GapReason::Subscriber,
             4 => GapReason::Engine,
+            5 => GapReason::History,
             number => GapReason::Unknown(number),
         }
     }
@@ -137,6 +149,7 @@ impl fmt::Display for GapReason {
             GapReason::Publisher => "publisher",
             GapReason::Subscriber => "subscriber",
             GapReason::Reconnect => "reconnect",
+            GapReason::History => "history",
             GapReason::Disconnected(code) => code.label(),
             GapReason::Engine => "engine",
             GapReason::Unknown(number) => return write!(f, "reason {number}"),
@@ -151,30 +164,40 @@ impl Event {
         match self {
             Event::Message(message) => message.topic.len() + message.payload.len(),
             Event::Gap(gap) => gap.topic.as_ref().map_or(0, Bytes::len),
+            Event::CaughtUp => 0,
         }
     }
 
-    /// The gap that it leaves where the subscriber's own queue drops it.
-    pub(super) fn into_gap(self) -> Gap {
+    /// The gap that it leaves where the subscriber's own queue drops it. A queue that is told so drops nothing: it holds its
+    /// session.
+    pub(super) fn into_gap(self) -> Option<Gap> {
         match self {
             Event::Message(message) => {
-                Gap { topic: Some(message.topic), missed: Some(1), reason: GapReason::Subscriber }
+                Some(Gap { topic: Some(message.topic), missed: Some(1), reason: GapReason::Subscriber })
             }
-            Event::Gap(gap) => gap,
+            Event::Gap(gap) => Some(gap),
+            Event::CaughtUp => None,
         }
     }
 }
 
 impl<'a> EventRef<'a> {
-    /// The event of a frame that travels by topic and has one message at the most.
-    pub(super) fn of_frame(frame: Frame<'a>) -> Option<Self> {
+    /// The event of a frame that travels by topic and has one message at the most, from history or live.
+    pub(super) fn of_frame(frame: Frame<'a>, from_history: bool) -> Option<Self> {
         match frame {
             Frame::Message { topic, payload, publisher, sequence, sent_at_ns }
             | Frame::Parts { topic, payload, publisher, sequence, sent_at_ns } => {
                 let multipart = matches!(frame, Frame::Parts { .. });
                 let publisher = PublisherId(publisher);
-                let message = MessageRef { topic, payload, multipart, publisher, sequence, sent_at_ns };
-                Some(EventRef::Message(message))
+                Some(EventRef::Message(MessageRef {
+                    topic,
+                    payload,
+                    multipart,
+                    publisher,
+                    sequence,
+                    sent_at_ns,
+                    from_history,
+                }))
             }
             Frame::Gap { topic, missed, reason } => Some(EventRef::Gap(GapRef {
                 topic: (!topic.is_empty()).then_some(topic),
@@ -185,11 +208,12 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Its topic; `None` for a gap in any topic.
+    /// Its topic; `None` for what concerns any topic.
     pub fn topic(&self) -> Option<&'a [u8]> {
         match self {
             EventRef::Message(message) => Some(message.topic),
             EventRef::Gap(gap) => gap.topic,
+            EventRef::CaughtUp => None,
         }
     }
 
@@ -202,6 +226,7 @@ impl<'a> EventRef<'a> {
                 missed: gap.missed,
                 reason: gap.reason,
             }),
+            EventRef::CaughtUp => Event::CaughtUp,
         }
     }
 }
@@ -246,6 +271,7 @@ impl MessageRef<'_> {
             publisher: self.publisher,
             sequence: self.sequence,
             sent_at_ns: self.sent_at_ns,
+            from_history: self.from_history,
         }
     }
 }
@@ -256,7 +282,8 @@ mod tests {
 
     #[test]
     fn a_gap_says_what_is_known_of_it() {
-        let of = |missed, reason| match EventRef::of_frame(Frame::Gap { topic: b"t", missed, reason }) {
+        let of = |missed, reason| match EventRef::of_frame(Frame::Gap { topic: b"t", missed, reason }, false)
+        {
             Some(EventRef::Gap(gap)) => (gap.missed, gap.reason.to_string()),
             other => panic!("a gap, not {other:?}"),
         };

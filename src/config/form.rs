@@ -97,6 +97,8 @@ pub enum Arity {
     One,
     /// Any number, repeated or with commas between them.
     List,
+    /// Any number, repeated. A comma is part of a value.
+    Repeated,
 }
 
 /// A shape of options for fields of type `T`.

@@ -136,6 +136,12 @@ impl Chunk {
         Chunk { bytes, frames, messages, buffer_bytes, encoding, copy: OnceCell::new() }
     }
 
+    /// These whole, checked frames, which nearly fill their buffer.
+    pub(crate) fn of_frames(bytes: Bytes, frames: u32, messages: u32, encoding: Encoding) -> Self {
+        let buffer_bytes = bytes.len();
+        Chunk::new(bytes, frames, messages, buffer_bytes, encoding)
+    }
+
     /// Notices of gaps: frames that are never looked into again.
     pub(crate) fn opaque(bytes: Bytes, frames: u32) -> Self {
         let buffer_bytes = bytes.len();

@@ -55,6 +55,11 @@ impl ToGroup {
 }
 
 impl Deliveries {
+    /// The good frames, in stretches of one topic each.
+    pub(crate) fn stretches(&self) -> &[Picked] {
+        &self.stretches
+    }
+
     /// Adds a stretch of one topic, whose frames have at most so many messages each, and returns its number.
     #[inline]
     pub(super) fn add(&mut self, stretch: Picked, most: u32) -> u32 {

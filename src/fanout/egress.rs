@@ -4,6 +4,7 @@
 mod answer;
 mod latest;
 mod packed;
+mod parked;
 #[cfg(test)]
 mod tests;
 
@@ -112,6 +113,9 @@ pub struct EgressQueue {
     popped: u64,
     /// The session's encoding. Only a native session can be told of gaps.
     encoding: Encoding,
+    /// Frames that routes lead here while history is sent, which comes before them. Then `is_dropping` is set, so that all that is
+    /// offered comes by way of the policy.
+    parked: Option<Box<EgressQueue>>,
 }
 
 /// The counts of what became whole with the bytes that the kernel took.
@@ -144,12 +148,12 @@ impl EgressQueue {
 
     /// Bytes of memory that count against the bound: of frames that may be dropped, and of gaps that are to be told.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.parked.as_ref().map_or(0, |parked| parked.bytes)
     }
 
     /// Frames that wait and count against the bound, one of several messages as so many.
     pub fn frames(&self) -> usize {
-        self.frames
+        self.frames + self.parked.as_ref().map_or(0, |parked| parked.frames)
     }
 
     /// Bytes of memory of the answers that wait.
@@ -173,9 +177,10 @@ impl EgressQueue {
     /// True if it has drained so far that it may fill again: publishers that it held go on, and `drop-newest` keeps
     /// messages again.
     pub fn has_room(&self, bounds: QueueBounds) -> bool {
-        self.frames == 0
-            || (self.bytes <= bounds.bytes_max / LOW_WATER_DIVISOR
-                && self.frames <= bounds.frames_max / LOW_WATER_DIVISOR)
+        self.parked.as_ref().is_none_or(|parked| parked.has_room(bounds))
+            && (self.frames == 0
+                || (self.bytes <= bounds.bytes_max / LOW_WATER_DIVISOR
+                    && self.frames <= bounds.frames_max / LOW_WATER_DIVISOR))
     }
 
     /// Queues frames that a route leads here.
@@ -199,6 +204,9 @@ impl EgressQueue {
         policy: OverflowPolicy,
         bounds: QueueBounds,
     ) -> Offer {
+        if let Some(parked) = &mut self.parked {
+            return parked.offer(chunk, policy, bounds);
+        }
         match policy {
             OverflowPolicy::Latest if !self.items.is_empty() => self.offer_latest(chunk, bounds),
             // A small batch that would fit behind the large one that did not would break the past that is kept,
@@ -277,6 +285,10 @@ impl EgressQueue {
             }
         }
         self.latest = None;
+        if let Some(mut parked) = self.parked.take() {
+            self.is_dropping = false;
+            dropped += parked.clear();
+        }
         dropped
     }
 
@@ -565,6 +577,10 @@ impl EgressQueue {
 
     /// Counts again what waits.
     pub(crate) fn audit(&self) {
+        if let Some(parked) = &self.parked {
+            assert!(self.is_dropping && parked.parked.is_none(), "what is offered is parked");
+            parked.audit();
+        }
         let (mut bytes, mut frames, mut answer_bytes, mut gaps, mut gone) = (0, 0, 0, 0, 0);
         for item in &self.items {
             match item {

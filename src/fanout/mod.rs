@@ -29,15 +29,17 @@ mod state;
 mod translate;
 mod turn;
 
+pub(crate) use batch::Picked;
 pub use batch::{Batch, Chunk};
 pub(crate) use deliveries::{Cutter, Deliveries};
 pub(crate) use egress::Appended;
 pub use egress::{EgressQueue, Offer, PackedEgress, Sent};
 pub use encoding::{Author, Encoding};
-pub(crate) use encoding::{BadRoute, Messages, Routable, Spans};
+pub(crate) use encoding::{BadRoute, Messages, Routable, Spans, route_key};
 pub(crate) use gaps::REASON_PUBLISHER;
 pub(crate) use groups::{Group, Groups, Join};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use router::Target;
 pub(crate) use state::Fanout;
+pub(crate) use translate::native_frames;
 pub(crate) use turn::{FILING_STEPS, Turn};

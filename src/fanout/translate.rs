@@ -52,6 +52,20 @@ pub(crate) fn translate(bytes: &Bytes, messages: Messages<'_>, encoding: Encodin
     }
 }
 
+/// The messages of a batch as native frames, one for each frame of the batch.
+pub(crate) fn native_frames(bytes: &Bytes, messages: Messages<'_>) -> (Bytes, Vec<Span>) {
+    match messages {
+        Messages::Native(spans) => (bytes.clone(), spans.to_vec()),
+        Messages::Zmtp(spans, author) => {
+            let Translated { bytes, .. } = to_native(bytes, spans, author);
+            let mut found = Vec::with_capacity(spans.len());
+            let end = split(&bytes, usize::MAX, &mut found);
+            assert!(end.error.is_none() && found.len() == spans.len(), "own frames are whole");
+            (bytes, found)
+        }
+    }
+}
+
 /// Collects the frames of a translation.
 struct Ends {
     ends: Vec<End>,

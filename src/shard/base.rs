@@ -8,6 +8,7 @@ use super::aftermath::Untold;
 use super::clock::Clock;
 use super::config::ShardConfig;
 use super::failed_logins::FailedLogins;
+use super::history::Log;
 use super::kind::Kind;
 use super::links::Links;
 use super::origin::Origin;
@@ -47,6 +48,8 @@ pub(super) struct Base {
     pub(super) outbox: Outbox,
     pub(super) counters: ShardCounters,
     pub(super) slowed: Slowed,
+    /// The history of its publishers, if any is kept.
+    pub(super) log: Option<Box<Log>>,
     /// Stopping: nothing more is taken from publishers.
     pub(super) draining: bool,
     /// The tickets to direct publishers that its sessions are given.
@@ -71,6 +74,7 @@ impl Base {
             outbox: Outbox::default(),
             counters: ShardCounters::default(),
             slowed: Slowed::default(),
+            log: Log::new(&config.retention, config.shards),
             draining: false,
             untold: Untold::default(),
             sealing_room: Vec::new(),
@@ -83,6 +87,9 @@ impl Base {
     /// Ends a session with an error frame that says why: it leaves the fan-out now, and its connection when the
     /// farewell is flushed and the peer has closed, at the latest after [`LINGER`], or at the end of a drain.
     pub(super) fn end(&mut self, id: SessionId, code: ErrorCode, text: &str) {
+        if code == ErrorCode::ShuttingDown {
+            self.cut_history_short(id);
+        }
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_listening()) else {
             return;
         };
@@ -301,7 +308,12 @@ impl Base {
         if !bytes.is_empty() {
             session.egress.push_answer(bytes, frames);
         }
-        if !session.listed {
+        self.list(id);
+    }
+
+    /// A session has something to send: it is to be flushed.
+    pub(super) fn list(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| !session.listed) {
             session.listed = true;
             self.outbox.dirty.push_back(id);
         }

@@ -14,6 +14,7 @@ use crate::registry::ModeRules;
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Offers;
 
+use super::history::Retention;
 use super::passwords_waiting::PasswordsWaiting;
 use super::stranger_bounds::StrangerBounds;
 
@@ -51,6 +52,8 @@ pub struct ShardConfig {
     pub permissions: Permissions,
     /// The key by which the broker signs tickets to its direct publishers, should it have users. `None`: it has none.
     pub tickets: Option<Arc<TicketSigner>>,
+    /// The history that is kept.
+    pub retention: Retention,
     /// Steps of work in one turn; see [`TURN_STEPS_MAX`].
     pub turn_steps_max: usize,
     /// Sessions move away from a shard that does not get its core.
@@ -93,6 +96,7 @@ impl Default for ShardConfig {
             direct: None,
             permissions: Permissions::all(),
             tickets: None,
+            retention: Retention::default(),
             turn_steps_max: TURN_STEPS_MAX,
             moves: false,
             zmtp_offers: Offers::default(),

@@ -257,7 +257,15 @@ impl Shard {
                 let number = RequestId(request);
                 let may = base.may_request(id, number, Action::Subscribe(&filter))
                     && base.reserve_subscription(id, Some(number));
-                if may && self.subscribe((id, &filter, SubscriberId(subscriber)), true) {
+                let taken = may && self.subscribe((id, &filter, SubscriberId(subscriber)), true);
+                let parts = (&mut self.membership, &mut self.demand);
+                let starts = self.starts.on_subscription(
+                    &mut self.base,
+                    parts,
+                    id,
+                    taken.then_some(RequestId(request)),
+                );
+                if taken && !starts {
                     self.joins.ask(&mut self.base, &self.demand, (id, RequestId(request)));
                 }
             }
@@ -271,6 +279,12 @@ impl Shard {
             }
             Frame::UnwatchSubscribers { request } => self.watches.unwatch(base, id, RequestId(request)),
             Frame::Flush { request } => base.on_flush(id, RequestId(request)),
+            Frame::Start { value, request, subscriptions, kind } => {
+                self.starts.on_start(base, id, (kind, value), (RequestId(request), subscriptions));
+            }
+            Frame::Position { topic, publisher, sequence } => {
+                self.starts.on_position(base, id, (topic, publisher, sequence));
+            }
             Frame::Ping { token } => base.answer(id, &Frame::Pong { token }),
             Frame::Pong { .. } => {}
             Frame::Hello { .. } => base.end(id, ErrorCode::Unexpected, "a second hello"),
@@ -361,8 +375,14 @@ impl Shard {
                 self.joins.on_confirmed(base, demand);
                 self.succession.on_confirmed(base, demand);
                 self.moves.on_confirmed(base, demand);
+                self.starts.on_confirmed(base, (&mut self.membership, demand));
             }
-            LinkItem::Fence { seq } => base.tell_seen(from, seq),
+            LinkItem::Fence { seq, kept_at } => {
+                if let Some(log) = base.log.as_mut().filter(|_| kept_at > 0) {
+                    log.on_time_of_other(kept_at);
+                }
+                base.tell_seen(from, seq);
+            }
             LinkItem::Cut(cut) => {
                 self.moves.on_cut(base, (&mut self.membership, demand), (from, &cut));
                 note_arrivals(self);
@@ -411,6 +431,9 @@ impl Shard {
                     ShardItem::MovedOn { number, ticket, successor } => {
                         let claim = (Predecessor { number, ticket }, successor);
                         self.succession.end_predecessor(base, demand, claim);
+                    }
+                    ShardItem::History(item) => {
+                        self.starts.on_item(base, (&mut self.membership, demand), (from, item));
                     }
                     ShardItem::Open { session } => self.succession.welcome(base, session),
                     ShardItem::Move(MoveItem::Moved { number, to }) => self.succession.on_moved(number, to),

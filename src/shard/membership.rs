@@ -160,6 +160,10 @@ impl Membership {
     ) {
         let Some(session) = base.sessions.get(id) else { return };
         let (filters, encoding) = (session.subscriptions.filters().len(), session.kind.encoding());
+        let starts = session.starts;
+        if starts && session.group.is_none() {
+            return self.set_apart(base, demand, (id, false));
+        }
         if let Some((group, _)) = session.group {
             let is_private = self.fanout.groups().is_private(group);
             if is_private || self.fanout.change(group, changed, wanted) {
@@ -168,7 +172,7 @@ impl Membership {
                 } else {
                     self.unfile(base, demand, changed, (group, encoding));
                 }
-                if !is_private || filters > GROUP_FILTERS_MAX / 2 {
+                if !is_private || starts || filters > GROUP_FILTERS_MAX / 2 {
                     return;
                 }
             }

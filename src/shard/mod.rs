@@ -32,6 +32,7 @@
 //! | `membership` | the fan-out: which egress group a session is in; in `withdrawals`, filters of sessions that have left |
 //! | `demand` | the filters that are wanted, told first on and last off; its owners are `interest` (neighbours), `upstream` (ZeroMQ publishers) and `relays` (direct publishers for ZeroMQ subscribers) |
 //! | `joins` | subscriptions on their way into force: asked, confirmed, joined |
+//! | `history` | the messages that this shard keeps, which the base has, and sessions that start with history |
 //! | `watches` | publishers that wait for subscribers |
 //! | `publishers` | direct publishers: the registry on the first shard, a directory on each |
 //! | `succession`, `successors` | the opening of sessions, each behind its client's old one |
@@ -74,6 +75,7 @@ mod door;
 mod failed_logins;
 mod filters;
 mod flush;
+mod history;
 mod holds;
 mod input;
 mod interest;
@@ -133,6 +135,7 @@ pub use closed::Closed;
 pub use config::ShardConfig;
 pub use door::Door;
 pub use flush::{Visit, flush_all};
+pub use history::{Keep, KeepList, KeepRule, Retention};
 pub use links::Links;
 pub use losses::{Loss, Losses};
 pub use moves::Parting;

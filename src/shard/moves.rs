@@ -505,7 +505,7 @@ fn stay(base: &mut Base, id: SessionId) {
 
 impl Base {
     /// Counts what had no room when a session arrived, and ends the session if its policy says so.
-    fn count_appended(&mut self, id: SessionId, Appended { dropped, refused }: Appended) {
+    pub(super) fn count_appended(&mut self, id: SessionId, Appended { dropped, refused }: Appended) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.tally.drops += dropped + refused;
         let reason = if refused > 0 { DropReason::Disconnect } else { drop_reason(session.policy) };

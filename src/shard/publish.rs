@@ -40,6 +40,9 @@ pub(super) fn publish(
         }
         if audience.has_neighbours() {
             publish_to_neighbours(base, batch, &deliveries, publisher);
+            if let Some(log) = &mut base.log {
+                log.keep(base.clock.told(), batch, deliveries.stretches());
+            }
         }
     }
     publish_here(base, fanout, batch, &deliveries, (origin, audience));

@@ -91,6 +91,8 @@ pub(super) struct SessionState {
     pub(super) subscriptions: Subscriptions,
     /// Subscriptions that are asked for and not joined.
     pub(super) joining: u32,
+    /// It starts with history: its group is its own until it has caught up.
+    pub(super) starts: bool,
     /// The egress group and the place in it.
     pub(super) group: Option<(GroupId, usize)>,
     /// Its part in a move.
@@ -152,6 +154,7 @@ impl SessionState {
             is_stranger: false,
             subscriptions: Subscriptions::default(),
             joining: 0,
+            starts: false,
             group: None,
             transit: Transit::Here,
             is_bound: false,

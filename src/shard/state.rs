@@ -13,6 +13,7 @@ use super::config::ShardConfig;
 use super::deadlines::Deadlines;
 use super::demand::Demand;
 use super::door::Door;
+use super::history::Starts;
 use super::joins::Joins;
 use super::judgement::{Consequence, Judgement};
 use super::kind::Kind;
@@ -76,6 +77,7 @@ pub struct Shard {
     pub(super) succession: Succession,
     pub(super) moves: Moves,
     pub(super) balance: Balance,
+    pub(super) starts: Starts,
     deadlines: Deadlines,
     judgement: Judgement,
 }
@@ -94,6 +96,7 @@ impl Shard {
             succession: Succession::default(),
             moves: Moves::default(),
             balance: Balance::among(shards),
+            starts: Starts::default(),
             deadlines: Deadlines::default(),
             judgement: Judgement::default(),
             base: Base::new(id, config, now),
@@ -266,6 +269,7 @@ impl Shard {
                 Aftermath::HasRoom(id) => {
                     self.publishers.tell_news(base, id);
                     upstream::tell_late(base, id);
+                    self.starts.on_room(base, (&mut self.membership, demand), id);
                     continue;
                 }
             };
@@ -279,6 +283,7 @@ impl Shard {
                 None => self.watches.all_changed(),
             }
             demand.upstream.forget(id);
+            self.starts.forget(id);
             self.watches.leave(base, id);
             if self.moves.forget(base, id) {
                 take_out(self, id);
@@ -296,6 +301,7 @@ impl Shard {
         self.watches.has_work()
             || self.membership.has_leaving()
             || self.publishers.has_leaving()
+            || self.starts.has_late()
             || self.base.slowed.is_waiting()
     }
 
@@ -317,11 +323,23 @@ impl Shard {
         demand.relays.redial(base);
         renewals::tell_void(base);
         self.settle();
+        self.keep_in_bounds(now);
         let looks = self.membership.fanout_mut().forget_unused(ticks);
         self.base.turn.spend(looks);
         self.deadlines.sweep(&mut self.base, &self.demand.relays, ticks);
         self.balance.on_tick(&mut self.base, &mut self.moves);
         self.settle();
+    }
+
+    /// Gives up history that is too old, goes on with that of sessions whose turn was over, and counts it.
+    fn keep_in_bounds(&mut self, now: MonotonicNs) {
+        let (base, demand) = (&mut self.base, &mut self.demand);
+        self.starts.on_tick(base, (&mut self.membership, demand));
+        let Base { log: Some(log), counters, .. } = base else { return };
+        log.on_tick(now);
+        counters.history_bytes = log.bytes() as u64;
+        counters.history_messages = log.messages();
+        counters.history_given_up = log.given_up();
     }
 
     /// These are the rules of what sessions may do: each question is answered by them from now on, and all that sessions and
@@ -390,6 +408,8 @@ impl Shard {
         self.base.audit();
         self.membership.audit(&self.base, &self.demand);
         self.moves.audit(&self.base);
+        self.starts.audit(&self.base);
+        self.base.log.iter().for_each(|log| log.audit());
         assert_eq!(self.watches.own_count(), self.base.sessions.watches(), "watches are their sessions'");
     }
 }

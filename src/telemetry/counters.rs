@@ -145,6 +145,16 @@ list! {
     Counter refusals: u64, "corecast_refusals_total", Count;
     /// Times that a publisher waited because its user was ahead of its rate.
     Counter quota_waits: u64, "corecast_quota_waits_total", Count;
+    /// Messages of history that are kept now.
+    Gauge history_messages: u64, "corecast_history_messages", Count;
+    /// Bytes of memory that they take.
+    Gauge history_bytes: u64, "corecast_history_bytes", Bytes;
+    /// Messages of history that were given up, too old or for want of room; not those that later ones of their topic have replaced.
+    Counter history_given_up: u64, "corecast_history_given_up_total", Count;
+    /// Sessions that have started with history.
+    Counter history_starts: u64, "corecast_history_starts_total", Count;
+    /// Messages of history sent to sessions.
+    Counter history_sent: u64, "corecast_history_sent_total", Count;
     /// Bytes waiting in egress queues now.
     Gauge egress_bytes: u64, "corecast_egress_bytes", Bytes;
     /// Frames waiting in egress queues now.

@@ -159,6 +159,15 @@ impl Filter {
         Filter::parse(&meant).is_ok().then_some(meant)
     }
 
+    /// The bytes with which every topic begins that matches: those before the first wildcard.
+    pub(crate) fn head(&self) -> &[u8] {
+        match self {
+            Filter::Exact(name) => name.as_bytes(),
+            Filter::Pattern(pattern) => pattern.head(),
+            Filter::Prefix(prefix) => &prefix.0,
+        }
+    }
+
     /// True if a topic matches. The topic may be any bytes: levels are the bytes between dots, and may be empty.
     pub fn matches(&self, topic: &[u8]) -> bool {
         match self {

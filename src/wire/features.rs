@@ -18,9 +18,16 @@ impl Features {
     /// Tickets to direct publishers: [`Frame::Ticket`](super::Frame::Ticket) and
     /// [`Frame::TicketRules`](super::Frame::TicketRules).
     pub const TICKETS: Features = Features(8);
+    /// Starts before the next message: [`Frame::Start`](super::Frame::Start).
+    pub const HISTORY: Features = Features(16);
     /// The features that this build offers.
-    pub const OURS: Features =
-        Features(Features::RUNS.0 | Features::LOGINS.0 | Features::REFUSALS.0 | Features::TICKETS.0);
+    pub const OURS: Features = Features(
+        Features::RUNS.0
+            | Features::LOGINS.0
+            | Features::REFUSALS.0
+            | Features::TICKETS.0
+            | Features::HISTORY.0,
+    );
 
     /// True if all of `others` are among these.
     #[inline]

@@ -1,13 +1,10 @@
 //! The bodies of frames and their encoding. The order and shape of the variants *are* protocol version 1, and `Run` a feature:
 //! `tests/golden.rs` freezes the bytes; a variant may be added at the end if it is no longer than a message.
 
-use rkyv::ser::Serializer;
-use rkyv::ser::allocator::SubAllocator;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
 use super::run::{self, RunMessage};
-use crate::limits::LENGTH_BYTES;
 
 /// One frame's body, borrowing its bytes: from the caller when it is written, from the buffer when it is read.
 #[derive(Archive, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -310,6 +307,29 @@ pub enum Frame<'a> {
         /// The time by the broker's clock of tickets, in milliseconds.
         now_ms: u64,
     },
+    /// Client -> broker: the next subscriptions start here. Answered by `Done` when their history begins. Only sent to an end that
+    /// has offered [`Features::HISTORY`](super::Features::HISTORY).
+    Start {
+        /// The kind of start and its number, as [`Start`](super::Start) has them.
+        value: u64,
+        /// The answer carries it.
+        request: u32,
+        /// The number of subscriptions, which follow.
+        subscriptions: u32,
+        /// See `value`.
+        kind: u8,
+    },
+    /// Client -> broker, before a `Start` that goes on where a connection was lost: the last message that the client has had of a
+    /// publisher and topic.
+    Position {
+        /// As in `Message`.
+        #[rkyv(with = InlineAsBox)]
+        topic: &'a [u8],
+        /// As in `Message`.
+        publisher: u64,
+        /// As in `Message`.
+        sequence: u64,
+    },
 }
 
 /// The class of a frame: routed by topic, or for this connection only.
@@ -381,6 +401,16 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// The number of its first message, if it has any.
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        match self {
+            Frame::Message { sequence, .. } | Frame::Parts { sequence, .. } | Frame::Run { sequence, .. } => {
+                Some(*sequence)
+            }
+            _ => None,
+        }
+    }
+
     /// The frames of single messages that say the same as a run, in order; of any other frame, itself.
     pub fn singles(self) -> impl Iterator<Item = Frame<'a>> {
         let (alone, run) = match self {
@@ -405,29 +435,6 @@ impl<'a> Frame<'a> {
 pub const FRAME_BODY_BYTES_MIN: usize = size_of::<ArchivedFrame<'static>>();
 
 const _: () = assert!(FRAME_BODY_BYTES_MIN == 41, "the root's size is part of protocol version 1");
-
-/// Appends the frame, with its length first, to `out`. Allocates only if `out` must grow.
-///
-/// # Panics
-/// If the body would be over 4 GiB: callers bound it by the peer's `frame_bytes_max` first.
-pub fn encode(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    // Bytes and text need no scratch: rkyv copies them straight to the writer.
-    let mut serializer = Serializer::new(&mut *out, SubAllocator::new(&mut []), ());
-    let written: Result<usize, rkyv::rancor::Panic> = rkyv::api::serialize_using(frame, &mut serializer);
-    let Ok(_root) = written;
-    let body = out.len() - start - LENGTH_BYTES;
-    let length = u32::try_from(body).expect("callers bound the body by frame_bytes_max");
-    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-}
-
-/// The frame in a vector of its own, for answers and other cold paths.
-pub fn encode_to_vec(frame: &Frame<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(LENGTH_BYTES + FRAME_BODY_BYTES_MIN + 64);
-    encode(frame, &mut out);
-    out
-}
 
 impl ArchivedFrame<'_> {
     /// True if the messages of a run are whole, and of every other frame.
@@ -517,6 +524,15 @@ impl ArchivedFrame<'_> {
             }
             ArchivedFrame::TicketRules { key, epoch, now_ms } => {
                 Frame::TicketRules { key, epoch: epoch.to_native(), now_ms: now_ms.to_native() }
+            }
+            ArchivedFrame::Start { value, request, subscriptions, kind } => Frame::Start {
+                value: value.to_native(),
+                request: request.to_native(),
+                subscriptions: subscriptions.to_native(),
+                kind: *kind,
+            },
+            ArchivedFrame::Position { topic, publisher, sequence } => {
+                Frame::Position { topic, publisher: publisher.to_native(), sequence: sequence.to_native() }
             }
             ArchivedFrame::Done { request } => Frame::Done { request: request.to_native() },
             ArchivedFrame::Error { text, request, code } => {

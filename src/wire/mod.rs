@@ -10,11 +10,14 @@
 //! |---|---|
 //! | `greeting`, `features` | the first 16 bytes each way, and the optional parts of the protocol that they offer |
 //! | `frame`, `parts`, `run` | the bodies of frames; payloads of several parts, and several messages in one frame |
+//! | `encode` | frames as bytes |
 //! | `checked` | a body that has been checked, read again without a check |
 //! | `splitter`, `reader`, `partial` | whole frames in what was received; where it is kept; what has begun at its end |
+//! | `start` | where in a stream a subscription starts |
 //! | `run_writer` | messages on their way out, of which several share a frame |
 
 mod checked;
+mod encode;
 mod features;
 mod frame;
 pub mod greeting;
@@ -24,11 +27,14 @@ mod reader;
 pub mod run;
 mod run_writer;
 pub mod splitter;
+mod start;
 
 pub use checked::CheckedFrame;
+pub use encode::{encode, encode_to_vec};
 pub use features::Features;
-pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind, encode, encode_to_vec};
+pub use frame::{FRAME_BODY_BYTES_MIN, Frame, FrameKind};
 pub use partial::Partial;
 pub use reader::{Reader, Slab};
 pub use run_writer::RunWriter;
 pub use splitter::{Span, Split, WireError, announced_bytes, split};
+pub use start::Start;

@@ -1,6 +1,7 @@
 //! Messages on their way out of which consecutive ones of one topic and publisher share a frame.
 
-use super::frame::{FRAME_BODY_BYTES_MIN, Frame, encode};
+use super::encode::encode;
+use super::frame::{FRAME_BODY_BYTES_MIN, Frame};
 use super::run::{RunBytes, RunMessage};
 use crate::limits::{LENGTH_BYTES, RUN_BYTES_MAX, RUN_MESSAGE_BYTES, RUN_MESSAGES_MAX};
 

@@ -593,6 +593,7 @@ fn a_slow_subscriber_does_not_hold_a_publisher_of_its_process(ground: &Ground) {
                 assert_eq!(message.sequence, seen);
             }
             Event::Gap(gap) => seen += gap.missed.expect("it is counted here"),
+            Event::CaughtUp => panic!("it started live"),
         }
     }
     assert_eq!(seen, MESSAGES);

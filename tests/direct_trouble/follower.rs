@@ -48,7 +48,7 @@ impl Follower {
     /// Takes the next event, and gives whether one came in time.
     fn step(&mut self, patience: Duration) -> bool {
         match self.subscriber.recv_timeout(patience).expect("the session stands") {
-            None => return false,
+            None | Some(Event::CaughtUp) => return false,
             Some(Event::Gap(gap)) => {
                 self.gaps.push(gap);
                 self.may_have_missed.extend(self.last.keys());

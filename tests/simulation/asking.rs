@@ -1,7 +1,9 @@
 //! The requests of well-behaved clients: subscriptions, flushes, counts, pings.
 
-use corecast::Filter;
+use std::time::Duration;
+
 use corecast::internals::wire::Frame;
+use corecast::{Filter, Start};
 
 use crate::client::Incoming;
 use crate::fault::Fault;
@@ -16,6 +18,17 @@ pub(crate) fn filter(text: &str) -> Filter {
     match text.strip_prefix("prefix:") {
         Some(prefix) => Filter::prefix(prefix.as_bytes()).expect("a short prefix"),
         None => Filter::parse(text).expect("a filter"),
+    }
+}
+
+/// A start, as the protocol has it.
+fn wire_of(start: Start) -> (u8, u64) {
+    match start {
+        Start::Live => unreachable!("it is said by saying nothing"),
+        Start::Last => (1, 0),
+        Start::All => (2, 0),
+        Start::Count(count) => (3, count),
+        Start::Since(time) => (4, u64::try_from(time.as_nanos()).expect("it is short")),
     }
 }
 
@@ -44,7 +57,32 @@ impl World {
         }
         let kind = filter.wire_kind();
         self.clients[client].say(&Frame::Subscribe { filter: filter.as_bytes(), request, subscriber, kind });
-        self.oracle.ledger.subscribe(client, request, filter, subscriber);
+        self.oracle.ledger.subscribe(client, request, (filter, subscriber), (None, false));
+    }
+
+    /// A client that has just come starts with history.
+    pub(crate) fn start(&mut self, client: usize) {
+        let starts = [Start::All, Start::Last, Start::Count(3), Start::Since(Duration::from_millis(50))];
+        let start = starts[self.history_rng.usize(..starts.len())];
+        let mut filters: Vec<&str> = FILTERS.to_vec();
+        self.history_rng.shuffle(&mut filters);
+        filters.truncate(self.history_rng.usize(1..4));
+        let (kind, value) = wire_of(start);
+        let (request, subscriptions) = (self.clients[client].next_request(), filters.len() as u32);
+        self.clients[client].say(&Frame::Start { value, request, subscriptions, kind });
+        self.oracle.ledger.sessions[client].requests.insert(request, Request::Start);
+        for text in filters {
+            let (filter, request) = (filter(text), self.clients[client].next_request());
+            let (kind, subscriber) = (filter.wire_kind(), self.history_rng.u32(0..4));
+            self.clients[client].say(&Frame::Subscribe {
+                filter: filter.as_bytes(),
+                request,
+                subscriber,
+                kind,
+            });
+            let from = (Some(start), self.plan.keeps_all);
+            self.oracle.ledger.subscribe(client, request, (filter, subscriber), from);
+        }
     }
 
     fn unsubscribe(&mut self, client: usize) {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use corecast::{ErrorCode, Filter, OverflowPolicy};
+use corecast::{ErrorCode, Filter, OverflowPolicy, Start};
 
 use crate::plan::{TOPICS, TOPICS_OWNED};
 use crate::rules::{Part, RuleBook, Who};
@@ -34,6 +34,10 @@ pub(crate) struct Message {
 pub(crate) struct Subscribed {
     pub(crate) filter: Filter,
     pub(crate) subscriber: u32,
+    /// It starts with history.
+    pub(crate) start: Option<Start>,
+    /// All that was ever taken is in that.
+    has_all: bool,
     /// The epoch in which it was requested, and the step.
     asked_in: u64,
     asked_at: u64,
@@ -50,12 +54,19 @@ impl Subscribed {
     pub(crate) fn stands(&self) -> bool {
         self.since.is_some() && self.ended_in.is_none()
     }
+
+    /// True if a message was not said too early for it.
+    fn is_asked_for(&self, message: &Message) -> bool {
+        self.asked_in <= message.epoch || self.start.is_some()
+    }
 }
 
 /// The purpose of an unanswered request.
 pub(crate) enum Request {
     Subscribe(usize),
     Unsubscribe(usize),
+    /// Its history.
+    Start,
     /// A flush, after the client had sent this many bytes.
     Flush(u64),
 }
@@ -128,7 +139,7 @@ impl SessionBook {
     /// True if a message must reach this session, or be reported as missing.
     pub(crate) fn is_owed(&self, message: &Message) -> bool {
         let owes = |s: &Subscribed| {
-            s.since.is_some_and(|since| since < message.said_at)
+            s.since.is_some_and(|since| since < message.said_at || (s.has_all && message.gap == 0))
                 && s.ended_in.is_none_or(|ended| message.epoch < ended)
         };
         message.taken && self.matching(message.topic).any(owes)
@@ -142,21 +153,28 @@ impl SessionBook {
 
     /// True if a message that was said in that step was routed here against the rules.
     pub(crate) fn may_not_have(&self, rules: &RuleBook, said_at: u64) -> bool {
-        let mut there = self.subscribed.iter().filter(|s| s.stands());
+        // Of history, what the rules permit when it is asked for.
+        let mut there =
+            self.subscribed.iter().filter(|s| s.stands() && (s.start.is_none() || said_at > s.asked_at));
         there.any(|s| rules.forbid_delivery(self.who, &s.filter, said_at))
     }
 
     /// True if a message may ever have reached this session.
     pub(crate) fn may_have(&self, message: &Message) -> bool {
         let was =
-            |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none_or(|over| message.said_at < over);
+            |s: &Subscribed| s.is_asked_for(message) && s.over.is_none_or(|over| message.said_at < over);
         message.taken && self.matching(message.topic).any(was)
     }
 
     /// True if a message may reach this session now.
     pub(crate) fn may_get(&self, message: &Message) -> bool {
-        let stands = |s: &Subscribed| s.asked_in <= message.epoch && s.over.is_none();
+        let stands = |s: &Subscribed| s.is_asked_for(message) && s.over.is_none();
         message.taken && self.matching(message.topic).any(stands)
+    }
+
+    /// True if it starts with history, and has not caught up.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.subscribed.iter().any(|s| s.start.is_some() && s.since.is_none() && s.over.is_none())
     }
 
     /// True if a gap of this topic may be reported now.
@@ -338,13 +356,23 @@ impl Ledger {
     }
 
     /// A client asks for a filter.
-    pub(crate) fn subscribe(&mut self, client: usize, request: u32, filter: Filter, subscriber: u32) {
+    pub(crate) fn subscribe(
+        &mut self,
+        client: usize,
+        request: u32,
+        (filter, subscriber): (Filter, u32),
+        (start, keeps_all): (Option<Start>, bool),
+    ) {
         let (asked_in, epoch, asked_at) = (self.epoch, self.epoch, self.step);
         let (messages, by_topic) = (&self.messages, &self.by_topic);
         let book = &mut self.sessions[client];
         for (topic, topic_book) in book.topics.iter_mut().enumerate() {
             let asks = filter.matches(TOPICS[topic].as_bytes());
-            if asks && topic_book.follow == Follow::NotAsked {
+            if asks && start.is_some() {
+                // Without a hole from its first message on, wherever in the past that stands.
+                let has_gaps = by_topic[topic].iter().any(|index| messages[*index].gap > 0);
+                topic_book.follow = if has_gaps { Follow::Sums } else { Follow::Joined };
+            } else if asks && topic_book.follow == Follow::NotAsked {
                 // What was said since the last rest may still be on its way here.
                 let said = by_topic[topic].iter().rev().map(|index| &messages[*index]);
                 let on_the_way = || said.clone().take_while(|message| message.epoch == epoch);
@@ -358,8 +386,11 @@ impl Ledger {
             }
         }
         book.requests.insert(request, Request::Subscribe(book.subscribed.len()));
+        let has_all = keeps_all && start == Some(Start::All);
+        let ended_in = None;
+        let (since, over) = (None, None);
         let subscribed =
-            Subscribed { filter, subscriber, asked_in, asked_at, since: None, ended_in: None, over: None };
+            Subscribed { filter, subscriber, start, has_all, asked_in, asked_at, since, ended_in, over };
         book.subscribed.push(subscribed);
     }
 

@@ -15,6 +15,9 @@ const REASON_OVERFLOW: u8 = 1;
 /// And of one that a publisher tells.
 pub(crate) const REASON_PUBLISHER: u8 = 2;
 
+/// And of history that is not sent.
+const REASON_HISTORY: u8 = 5;
+
 /// The token of every simulated ping.
 pub(crate) const PING_TOKEN: u64 = 0x0123_4567_89ab_cdef;
 
@@ -136,6 +139,12 @@ impl Oracle {
         let text = || format!("client {client}, {:?}: a gap of {missed} on {name}", book.policy);
         let is_known = TOPICS.iter().position(|there| there.as_bytes() == topic);
         let is_overflow = reason == REASON_OVERFLOW;
+        if reason == REASON_HISTORY && (topic.is_empty(), missed) == (true, 0) && book.is_starting() {
+            // The rest of its history is not sent to who is told to leave.
+            let text = || format!("client {client}: its history is cut short");
+            book.topics.iter_mut().for_each(|topic| topic.follow = Follow::Sums);
+            return ensure(self.draining, Kind::Lost, text);
+        }
         let Some(index) = is_known.filter(|_| missed > 0 && (is_overflow || reason == REASON_PUBLISHER))
         else {
             return Err(Violation::new(Kind::Corrupted, format!("{}, for reason {reason}", text())));
@@ -154,6 +163,7 @@ impl Oracle {
         match self.ledger.sessions[client].requests.remove(&request) {
             Some(Request::Subscribe(at)) => self.ledger.in_force(client, at),
             Some(Request::Unsubscribe(at)) => self.ledger.gone(client, at),
+            Some(Request::Start) => {}
             Some(Request::Flush(said)) => {
                 let taken = self.ledger.is_taken(client, said);
                 ensure(taken, Kind::EarlyDone, || format!("client {client}: the flush of {said} bytes"))?;

@@ -1,8 +1,9 @@
 //! Owns the decisions of a seed before the first step: the size of the world, the size of its queues, and the frequency
 //! of its events.
 
-use corecast::internals::limits::{EGRESS_ITEM_BYTES, TURN_STEPS_MAX};
-use corecast::internals::shard::ShardConfig;
+use corecast::internals::config::OptionShape as _;
+use corecast::internals::limits::{EGRESS_ITEM_BYTES, KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT, TURN_STEPS_MAX};
+use corecast::internals::shard::{KeepList, Retention, ShardConfig};
 use corecast::{OverflowPolicy, QueueBounds};
 
 /// The topics of the world. The first [`TOPICS_OWNED`] have one publisher each, so that missing messages can be counted
@@ -72,6 +73,19 @@ pub(crate) struct Plan {
     pub(crate) moves: u32,
     /// It ends with a drain, not with everybody leaving.
     pub(crate) drains: bool,
+    /// Some clients start with the history that the broker keeps.
+    pub(crate) has_history: bool,
+    /// All messages are kept.
+    pub(crate) keeps_all: bool,
+}
+
+/// Rules of what is kept. By the first, it is everything; by the last, nothing, and clients ask for it all the same.
+const KEPT: [&str; 6] = [">=1h", "x.*=last,y.>=3,>=1h", ">=last", ">=4", "y.>=2", ""];
+
+fn retention(rules: &str) -> Retention {
+    let texts: Vec<&str> = rules.split_terminator(',').collect();
+    let rules = KeepList::read(&texts).expect("rules");
+    Retention::new(rules, KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).expect("few rules")
 }
 
 impl Plan {
@@ -93,6 +107,8 @@ impl Plan {
         let turn_steps_max = if turns.bool() { TURN_STEPS_MAX } else { turns.usize(1..60) };
         let mut moves = fastrand::Rng::with_seed(seed ^ 0x706c_6163);
         let mut rules = fastrand::Rng::with_seed(seed ^ 0x7275_6c65);
+        let mut history = fastrand::Rng::with_seed(seed ^ 0x6b65_6570);
+        let (has_history, kept) = (history.bool(), KEPT[history.usize(..KEPT.len())]);
         Plan {
             seed,
             config: ShardConfig {
@@ -102,6 +118,7 @@ impl Plan {
                 epoch: seed,
                 turn_steps_max,
                 moves: true,
+                retention: retention(if has_history { kept } else { "" }),
                 ..ShardConfig::default()
             },
             link_items: rng.usize(1..12),
@@ -118,6 +135,8 @@ impl Plan {
             has_users: rules.bool(),
             moves: [0, 5, 50][moves.usize(..3)],
             drains: rng.bool(),
+            has_history,
+            keeps_all: has_history && kept == KEPT[0],
         }
     }
 

@@ -22,6 +22,9 @@ impl World {
         }
         for _ in 0..self.plan.subscribers {
             let Some(client) = self.connect() else { continue };
+            if self.starts(client) {
+                continue;
+            }
             for _ in 0..self.rng.usize(1..4) {
                 self.subscribe(client);
             }
@@ -49,6 +52,8 @@ impl World {
             934..936 if !self.plan.calm => self.stranger(),
             936..948 => self.ask()?,
             948..951 => self.come_or_go(),
+            // Where there is history, more of them come.
+            951..954 if self.plan.has_history => self.come_or_go(),
             951..1_000 if self.rng.u32(0..49) < self.plan.stalls => {
                 if let Some(client) = self.any_client() {
                     self.clients[client].stalled ^= true;
@@ -184,6 +189,15 @@ impl World {
         Some(client)
     }
 
+    /// A client that has just come starts with history; false: it does not.
+    fn starts(&mut self, client: usize) -> bool {
+        let starts = self.plan.has_history && self.history_rng.u8(0..3) > 0;
+        if starts {
+            self.start(client);
+        }
+        starts
+    }
+
     fn connect_publisher(&mut self) {
         let Some(client) = self.accept(Part::Publisher) else { return };
         let asked = self.plan.draw_policy(&mut self.rng);
@@ -289,7 +303,9 @@ impl World {
             if self.rng.u8(0..4) == 0 {
                 return self.connect_publisher();
             }
-            if let Some(client) = self.connect() {
+            if let Some(client) = self.connect()
+                && !self.starts(client)
+            {
                 self.subscribe(client);
             }
             return;

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) fault: Armed,
     /// For the moves of sessions.
     pub(crate) moves_rng: fastrand::Rng,
+    /// For clients that start with history.
+    pub(crate) history_rng: fastrand::Rng,
     /// Sessions that have moved to another shard.
     pub(crate) moved: u64,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Summary {
     drops: Vec<(&'static str, u64)>,
     gaps_told: u64,
     joined: u64,
+    /// Messages of history.
+    history: u64,
     /// Subscriptions, and stretches of messages, of which clients were told that they are refused.
     refused: u64,
     /// Subscriptions of which clients were told that they have ended.
@@ -86,6 +90,7 @@ impl World {
             fault: Armed::new(fault, rng.u32(0..30)),
             rng,
             moves_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6d6f_7665),
+            history_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6869_7374),
             moved: 0,
             rules_rng: fastrand::Rng::with_seed(plan.seed ^ 0x6368_616e),
             now,
@@ -136,6 +141,10 @@ impl World {
             let batches = if blocks { CLIENTS_MAX + on_links } else { 2 };
             let bytes_max = bounds.bytes_max + GAPS_BYTES_MAX + batches * self.plan.batch_held_bytes_max();
             let frames_max = bounds.frames_max + batches * self.plan.batch_bytes_max() / 45;
+            if self.oracle.ledger.sessions[client].is_starting() {
+                // A part of its history waits there as well, whose own bound is far above those of this world.
+                continue;
+            }
             let text = || format!("client {client}: {} bytes, {} frames", egress.bytes(), egress.frames());
             let fits = egress.bytes() <= bytes_max && egress.frames() <= frames_max;
             ensure(fits, Kind::OverBound, text)?;
@@ -296,6 +305,7 @@ impl World {
             drops: drops.collect(),
             gaps_told: self.oracle.notices,
             joined: self.oracle.joined,
+            history: sum(|c| c.history_sent),
             refused: self.oracle.refused,
             ended: self.oracle.ended,
             held: sum(|c| c.link_held),
@@ -324,6 +334,7 @@ impl Summary {
         add_each(&mut self.drops, &other.drops);
         self.gaps_told += other.gaps_told;
         self.joined += other.joined;
+        self.history += other.history;
         self.refused += other.refused;
         self.ended += other.ended;
         self.held += other.held;
@@ -337,7 +348,7 @@ impl Summary {
         assert!(self.messages > 100_000 && self.deliveries > 100_000, "{self:?}");
         assert!(self.shared > 100_000 && self.deliveries - self.shared > 100_000, "{self:?}");
         assert!(self.gaps_told > 1_000 && self.held > 1_000 && self.rests > 1_000, "{self:?}");
-        assert!(self.joined > 1_000 && self.moved > 1_000, "{self:?}");
+        assert!(self.joined > 1_000 && self.moved > 1_000 && self.history > 100_000, "{self:?}");
         assert!(self.refused > 100 && self.ended > 100, "{self:?}");
         assert!(self.drops.iter().all(|(_, count)| *count > 100), "{self:?}");
         for code in ["not_permitted", "unauthenticated"] {

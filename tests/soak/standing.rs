@@ -48,6 +48,7 @@ impl Book {
                 let (publisher, topic) = stream::parse(topic);
                 self.told[publisher][topic] += gap.missed.unwrap_or_else(|| panic!("how many? {gap:?}"));
             }
+            Event::CaughtUp => panic!("it started live"),
         }
     }
 

@@ -185,6 +185,8 @@ async fn subscribe_one(
                 let topic = gap.topic.and_then(|topic| topics.topic_of(topic));
                 tally.gap(subscriber, topic, gap.missed, now);
             }
+            // It started live.
+            EventRef::CaughtUp => {}
         }
     };
     let subscription = client.subscribe_with(&filters, sink).await;

@@ -19,7 +19,7 @@ pub(super) fn shown(section: &FileSection, values: &InForce, sources: &Sources, 
                 key: key.key,
                 value: match (key.arity, texts) {
                     (Arity::Switch, _) => (!texts.is_empty()).into(),
-                    (Arity::List, _) => texts.into(),
+                    (Arity::List | Arity::Repeated, _) => texts.into(),
                     (Arity::One, [text]) => text.as_str().into(),
                     (Arity::One, _) => serde_json::Value::Null,
                 },

@@ -84,7 +84,7 @@ impl EventQueue {
                 return;
             }
             let Some(oldest) = self.pop_oldest() else { return };
-            let Gap { topic, missed, reason } = oldest.into_gap();
+            let Some(Gap { topic, missed, reason }) = oldest.into_gap() else { continue };
             let mut dropped = self.dropped.borrow_mut();
             let known = dropped.len() < GAP_TOPICS_MAX || dropped.contains_key(&topic);
             let entry = dropped.entry(topic.filter(|_| known)).or_default();
@@ -150,6 +150,7 @@ mod tests {
             publisher: PublisherId(1),
             sequence,
             sent_at_ns: 0,
+            from_history: false,
         };
         queue.push(EventRef::Message(message));
     }

@@ -22,10 +22,10 @@ use crate::client::message::{EventRef, GapRef, MessageRef};
 use crate::error::ErrorKind;
 use crate::fanout::QueueBounds;
 use crate::ids::{SessionId, ShardId, SubscriberId};
-use crate::limits::HEARTBEATS_MISSED_MAX;
-use crate::shard::{Door, Shard, ShardConfig, Visit};
+use crate::limits::{HEARTBEATS_MISSED_MAX, KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
+use crate::shard::{Door, Retention, Shard, ShardConfig, Visit};
 use crate::topic::Filter;
-use crate::wire::{Features, Frame, FrameKind, Reader, Slab, Span, greeting};
+use crate::wire::{Features, Frame, FrameKind, Reader, Slab, Span, Start, greeting};
 
 /// Bytes that a cable holds each way.
 const CABLE_BYTES: usize = 1 << 10;
@@ -61,6 +61,8 @@ struct House {
     turn_bytes: usize,
     /// True if the shard passes for one of a time before features.
     is_plain: bool,
+    /// The configuration of its clients.
+    config: ClientConfig,
 }
 
 impl House {
@@ -75,6 +77,7 @@ impl House {
             now,
             turn_bytes,
             is_plain: false,
+            config: ClientConfig::new(crate::Endpoint::default()),
         }
     }
 
@@ -103,8 +106,7 @@ impl House {
             self.cable(session).to_client.iter_mut().zip(plain).for_each(|(byte, plain)| *byte = plain);
         }
         client.incoming = Incoming::default();
-        let config = ClientConfig::new(crate::Endpoint::default());
-        client.state.borrow_mut().on_connected(&config, None, self.now);
+        client.state.borrow_mut().on_connected(&self.config, None, self.now);
     }
 
     /// The client's connection is lost.
@@ -142,7 +144,7 @@ impl House {
             state.borrow_mut().on_received(self.now);
         }
         let frame_bytes_max = state.borrow().frame_bytes_max_of_peer();
-        let config = ClientConfig::new(crate::Endpoint::default());
+        let config = self.config.clone();
         let listeners = Listeners { state, sinks };
         let taken =
             incoming.take(
@@ -264,6 +266,7 @@ fn text(event: EventRef<'_>) -> String {
             let missed = missed.map_or("?".to_owned(), |missed| missed.to_string());
             format!("{}-{missed} {reason}", topic.map_or("*".to_owned(), name))
         }
+        EventRef::CaughtUp => "caught up".to_owned(),
     }
 }
 
@@ -384,4 +387,72 @@ fn a_session_takes_the_place_of_one_whose_connection_was_lost() {
     house.settle(&[], &mut [&mut subscriber, &mut publisher]);
     assert_eq!(subscriber.heard(), ["a=4", "a-? publisher", "a=5"], "the old session is heard out first");
     assert_eq!((house.cables.len(), house.shard.sessions().len()), (2, 2), "old sessions have ended");
+}
+
+/// A shard that keeps everything, and clients of this configuration.
+fn house_with_history(config: ClientConfig) -> House {
+    let rule = ">=1h".parse().expect("a rule");
+    let retention = Retention::new(vec![rule], KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).expect("one rule");
+    let mut house = House::new(ShardConfig { retention, ..ShardConfig::default() }, CABLE_BYTES);
+    house.config = config;
+    house
+}
+
+#[test]
+fn a_subscriber_goes_on_where_its_connection_was_lost() {
+    let config = ClientConfig::new(crate::Endpoint::default());
+    for (config, first) in [
+        (config.clone().resume(true), vec![]),
+        (config.start(Start::Last), vec!["a=2".to_owned(), "caught up".to_owned()]),
+    ] {
+        let mut house = house_with_history(config);
+        let mut publisher = house.client();
+        (0..2).for_each(|_| publisher.publish());
+        house.settle(&[], &mut [&mut publisher]);
+        let mut subscriber = house.client();
+        subscriber.subscribe("a", house.now);
+        house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+        assert_eq!(subscriber.heard(), first);
+        publisher.publish();
+        house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+        assert_eq!(subscriber.heard(), ["a=3"]);
+        for lost in 0..3 {
+            let last = publisher.last_sequence;
+            // One is on its way to the subscriber, which does not read it any more; others come while it is away.
+            publisher.publish();
+            house.settle(&[&subscriber], &mut [&mut publisher]);
+            house.cut(&mut subscriber);
+            (0..lost).for_each(|_| publisher.publish());
+            house.settle(&[], &mut [&mut publisher]);
+            house.connect(&mut subscriber);
+            house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+            publisher.publish();
+            house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+            let all: Vec<String> =
+                (last + 1..=last + 2 + lost).map(|sequence| format!("a={sequence}")).collect();
+            assert_eq!(subscriber.heard(), all, "each once, and no gap");
+        }
+    }
+}
+
+#[test]
+fn positions_are_forgotten_when_pings_have_shown_that_all_has_come() {
+    let mut house = house_with_history(ClientConfig::new(crate::Endpoint::default()).resume(true));
+    let (mut subscriber, mut publisher) = (house.client(), house.client());
+    subscriber.subscribe("a", house.now);
+    house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+    publisher.publish();
+    house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+    let heartbeat = subscriber.state.borrow().terms.heartbeat;
+    let until = house.now + heartbeat * 4;
+    while house.now < until {
+        assert!(!house.tick(&subscriber) && !publisher.state.borrow_mut().on_tick(house.now, true));
+        house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+    }
+    house.cut(&mut subscriber);
+    publisher.publish();
+    house.settle(&[], &mut [&mut publisher]);
+    house.connect(&mut subscriber);
+    house.settle(&[], &mut [&mut subscriber, &mut publisher]);
+    assert_eq!(subscriber.heard(), ["a=1", "a=2"], "the first is not sent again");
 }

@@ -26,8 +26,12 @@ impl Listeners<'_> {
             Frame::Gap { topic, .. } => self.sinks.receivers(topic),
             _ => self.sinks.receivers(frame.message_topic().unwrap_or_default()),
         };
-        let events = frame.singles().filter_map(EventRef::of_frame);
+        let from_history = self.state.borrow().subscribers.has_history();
+        let events = frame.singles().filter_map(|single| EventRef::of_frame(single, from_history));
         events.for_each(|event| self.tell_to(&receivers, event));
+        if self.state.borrow().subscribers.is_tracked() {
+            self.state.borrow_mut().subscribers.note(&frame);
+        }
     }
 
     fn tell_to(self, receivers: &[SubscriberId], event: EventRef<'_>) {
@@ -47,6 +51,13 @@ impl Listeners<'_> {
         while let Some(id) = self.pop_returned() {
             self.tell_gap(id);
         }
+        while let Some(id) = self.pop_caught_up() {
+            self.sinks.deliver(id, EventRef::CaughtUp);
+        }
+    }
+
+    fn pop_caught_up(self) -> Option<SubscriberId> {
+        self.state.borrow_mut().subscribers.pop_caught_up()
     }
 
     fn pop_returned(self) -> Option<SubscriberId> {

@@ -25,6 +25,7 @@
 //! | `introductions`, `introduced` | all of those publishers and their turns; one of them, and its stream |
 //! | `returning` | subscribers whose gap waits until those publishers have confirmed them |
 //! | `paused`, `promise` | the memory of such a stream between two connections; the promise to a subscriber that its misses are told |
+//! | `track` | the last messages that a subscriber has had, from which it goes on |
 //! | `dials`, `losses` | permits to connect to them; the losses that were logged lately |
 //! | `runtime` | what all sessions of one executor share |
 
@@ -63,6 +64,7 @@ mod streams;
 mod subscriber_counts;
 mod subscribers;
 mod tickets;
+mod track;
 mod unacked;
 mod uncovered;
 mod waiting;

@@ -135,6 +135,12 @@ impl OutBuffer {
     }
 }
 
+/// The number of messages in whole frames.
+pub(super) fn messages_in(frames: &[u8]) -> usize {
+    let frames = Bytes::copy_from_slice(frames);
+    crate::wire::splitter::frames(&frames).map(|(_, frame)| frame.messages() as usize).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ use crate::ids::{RequestId, SubscriberId};
 pub(super) enum Asked {
     /// The filter of a subscriber, by its place among those, or a watch of direct publishers.
     Subscribe(SubscriberId, Option<usize>),
+    /// The history of a subscriber.
+    Start(SubscriberId),
     /// Somebody waits for it: set when it is done, or when the connection is lost.
     Flush(Rc<Cell<Option<Flushed>>>),
     /// The session's own, for its set of unacknowledged topics.

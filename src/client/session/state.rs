@@ -13,7 +13,7 @@ use super::announcement::Announcement;
 use super::credentials::Credentials;
 use super::hearing::Hearing;
 use super::naming::{Departure, Naming};
-use super::out::OutBuffer;
+use super::out::{OutBuffer, messages_in};
 use super::paused::PausedStream;
 use super::promise::Promise;
 use super::refused_topics::RefusedTopics;
@@ -96,7 +96,6 @@ pub(in crate::client) struct State {
     /// The number and the ticket of the session that was open last.
     previous: (u64, u64),
     hearing: Hearing,
-    /// Since when it is open, by the clock of the last tick.
     open_since: Option<MonotonicNs>,
 }
 
@@ -201,6 +200,10 @@ impl State {
     /// The peer has greeted, and offers these features.
     pub(super) fn on_greeted(&mut self, config: &ClientConfig, features: Features) {
         self.features = features;
+        if let Err(why) = self.subscribers.on_greeted(config, features) {
+            self.overstep = Some(why);
+            return;
+        }
         match self.credentials.show(features, &mut self.out) {
             Ok(true) => self.out.push(&config.hello(self.previous)),
             Ok(false) => {}
@@ -215,7 +218,8 @@ impl State {
         if self.features.has(Features::RUNS) {
             self.out.gather_runs(terms.frame_bytes_max);
         }
-        self.open_since = Some(self.hearing.last_heard());
+        let now = self.hearing.last_heard();
+        self.open_since = Some(now);
         self.tickets.on_welcome();
         if self.features.has(Features::TICKETS) {
             self.credentials.show_ticket(&mut self.out);
@@ -226,7 +230,7 @@ impl State {
         }
         self.uncovered.clear();
         let (subscribers, mut asking) = self.asking();
-        subscribers.ask_again(&before, &mut asking);
+        subscribers.ask_again(&before, &mut asking, now);
         self.counts.ask_again(&mut self.out);
         if let Some(announcement) = &mut self.announcement {
             announcement.on_lease_lost();
@@ -323,9 +327,9 @@ impl State {
         subscribers.remove(id, is_open.then_some(asking));
     }
 
-    /// True if all of a subscriber's filters are in force on every shard.
+    /// True if all of a subscriber's filters are in force on every shard, or will be at the end of the history that has begun.
     pub(in crate::client) fn is_in_force(&self, id: SubscriberId) -> bool {
-        self.is_open() && self.subscribers.is_answered(id)
+        self.is_open() && self.subscribers.has_begun(id)
     }
 
     /// As [`Subscribers::promise`].
@@ -357,6 +361,7 @@ impl State {
             }
             Frame::Welcome { session, epoch, ticket, frame_bytes_max, heartbeat_ms, overflow } => {
                 self.previous = (session, ticket);
+                self.subscribers.on_broker(epoch, self.features);
                 self.on_welcome(Terms {
                     frame_bytes_max: frame_bytes_max as usize,
                     heartbeat: Duration::from_millis(u64::from(heartbeat_ms)),
@@ -384,6 +389,9 @@ impl State {
                 self.refused_topics.add(publisher, topic, text, self.hearing.last_heard());
             }
             Frame::Ping { token } => self.out.push(&Frame::Pong { token }),
+            Frame::Pong { token } => {
+                self.subscribers.on_pong(MonotonicNs(token), self.hearing.received_at());
+            }
             other => self.on_registry_frame(other),
         }
     }
@@ -461,6 +469,7 @@ impl State {
                 at.into_iter().for_each(|at| self.uncovered.cover((id, at)));
                 self.subscribers.on_subscribed(id);
             }
+            Some(Asked::Start(id)) => self.subscribers.on_history(id),
             Some(Asked::Flush(flushed)) => flushed.set(Some(Flushed::Done)),
             Some(Asked::Ack) => self.unacked.on_ack(),
             Some(Asked::Registry) => self.naming.feed().into_iter().for_each(RegistryFeed::on_watched),
@@ -563,11 +572,6 @@ impl State {
         }
         is_silent
     }
-}
-
-fn messages_in(frames: &[u8]) -> usize {
-    let frames = Bytes::copy_from_slice(frames);
-    crate::wire::splitter::frames(&frames).map(|(_, frame)| frame.messages() as usize).sum()
 }
 
 mod refusals;

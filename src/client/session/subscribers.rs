@@ -10,12 +10,14 @@ use corecast_executors::MonotonicNs;
 use super::out::OutBuffer;
 use super::promise::Promise;
 use super::requests::{Asked, Requests};
+use super::track::Track;
+use crate::client::config::ClientConfig;
 use crate::client::message::GapReason;
 use crate::error::{Error, ErrorCode, ErrorKind};
 use crate::ids::{RequestId, SubscriberId};
 use crate::registry::{Mode, ModeRules};
 use crate::topic::Filter;
-use crate::wire::Frame;
+use crate::wire::{Features, Frame, Start};
 
 /// All subscribers of a session.
 pub(in crate::client) struct Subscribers {
@@ -28,6 +30,19 @@ pub(in crate::client) struct Subscribers {
     returned: Vec<SubscriberId>,
     /// Those that are to be told once they are in force at direct publishers, too.
     half_returned: Vec<SubscriberId>,
+    /// Where they start.
+    start: Start,
+    /// Messages that they have had lately, if they go on from there.
+    track: Track,
+    resumes: bool,
+    /// The broker of the connection before is still there, and can go on from there.
+    may_resume: bool,
+    /// The run of the broker that welcomed last.
+    broker: Option<u64>,
+    /// The number of those that get history now.
+    with_history: usize,
+    /// Those that have had all of it, to be told now.
+    caught_up: Vec<SubscriberId>,
     next_id: u32,
 }
 
@@ -41,10 +56,28 @@ struct Subscribed {
     promise: Promise,
     /// Whoever subscribes has been told that all is in force, at direct publishers too.
     is_settled: bool,
+    history: History,
     /// The reason for which something of it was refused.
     refusal: Option<(ErrorCode, String)>,
     /// The time up to which all was in force and the broker was heard; `None` before the first connection is lost.
     seen_until: Option<MonotonicNs>,
+}
+
+/// The history with which a subscriber starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum History {
+    /// It is to be asked for, or was and has not begun.
+    Wanted,
+    /// It comes.
+    Begun,
+    /// It was lost with the connection, and is not asked for again: a part of it has come.
+    Lost,
+    /// Messages that came while there was no connection are asked for.
+    Resumes,
+    /// It comes.
+    Resumed,
+    /// There is none, or it is over.
+    None,
 }
 
 /// An open session's means to ask for something.
@@ -63,6 +96,13 @@ impl Default for Subscribers {
             lost_by: GapReason::Reconnect,
             returned: Vec::new(),
             half_returned: Vec::new(),
+            start: Start::Live,
+            track: Track::default(),
+            resumes: false,
+            may_resume: false,
+            broker: None,
+            with_history: 0,
+            caught_up: Vec::new(),
             next_id: 1,
         }
     }
@@ -71,12 +111,34 @@ impl Default for Subscribers {
 impl Subscribers {
     /// The session has just opened: asks again for all that must be in force. Who had it before, and does not hear
     /// from direct publishers alone, by the modes of before and of now, may have missed something of the broker's.
-    pub(super) fn ask_again(&mut self, before: &ModeRules, asking: &mut Asking<'_>) {
+    pub(super) fn ask_again(&mut self, before: &ModeRules, asking: &mut Asking<'_>, now: MonotonicNs) {
         let may_be_proxied = |filter: &Filter| {
             asking.modes.may_have(Mode::Proxy, filter) || before.may_have(Mode::Proxy, filter)
         };
         let proxied = |s: &Subscribed| s.filters.iter().any(may_be_proxied);
-        for subscribed in self.by_id.values_mut().filter(|s| s.promise.is_made() && proxied(s)) {
+        let may_resume = self.may_resume && self.track.positions().is_some();
+        for subscribed in self.by_id.values_mut() {
+            subscribed.history = match subscribed.history {
+                History::Begun => {
+                    // What it has had of its history is promised to go on.
+                    subscribed.promise.make();
+                    History::Lost
+                }
+                History::None | History::Resumes | History::Resumed
+                    if may_resume && !subscribed.promise.is_broken() =>
+                {
+                    History::Resumes
+                }
+                History::Resumes | History::Resumed => History::None,
+                history => history,
+            };
+        }
+        self.with_history = 0;
+        if self.resumes && !may_resume {
+            self.track.begin(now);
+        }
+        let misses = |s: &&mut Subscribed| s.promise.is_made() && proxied(s) && s.history != History::Resumes;
+        for subscribed in self.by_id.values_mut().filter(misses) {
             subscribed.promise.break_it();
         }
         self.count_untold();
@@ -92,8 +154,76 @@ impl Subscribers {
             self.by_id.values_mut().filter(moved).for_each(|s| s.promise.withhold());
         }
         for (id, subscribed) in self.by_id.iter_mut().filter(|(_, s)| s.refusal.is_none()) {
-            subscribed.ask(*id, asking);
+            if subscribed.history == History::Resumes {
+                self.track.say(asking.out);
+            }
+            subscribed.ask(*id, (self.start, self.track.age(now)), asking);
         }
+    }
+
+    /// The broker has welcomed; it is this run of it, and has these features.
+    pub(super) fn on_broker(&mut self, broker: u64, features: Features) {
+        let is_same = self.broker.replace(broker) == Some(broker);
+        self.may_resume = self.resumes && is_same && features.has(Features::HISTORY);
+    }
+
+    /// A ping that was sent at that time is answered.
+    pub(super) fn on_pong(&mut self, sent_at: MonotonicNs, now: MonotonicNs) {
+        let are_in_force = |s: &Subscribed| s.outstanding == 0 && s.history == History::None;
+        // Before that, not all that the broker has is on its way.
+        if self.by_id.values().all(are_in_force) {
+            self.track.on_pong(sent_at, now);
+        }
+    }
+
+    /// True if what they have had is noted.
+    pub(super) fn is_tracked(&self) -> bool {
+        self.track.is_on() && self.untold == 0
+    }
+
+    /// They have had the messages of this frame.
+    pub(super) fn note(&mut self, frame: &Frame<'_>) {
+        if let (Some(topic), Some(publisher), Some(first)) =
+            (frame.message_topic(), frame.publisher(), frame.sequence())
+        {
+            let last = first.saturating_add(u64::from(frame.messages()).saturating_sub(1));
+            self.track.note(topic, publisher, last);
+        }
+    }
+
+    /// The broker has greeted, and offers these features; subscribers start there.
+    ///
+    /// # Errors
+    /// It has no history.
+    pub(super) fn on_greeted(&mut self, config: &ClientConfig, features: Features) -> Result<(), String> {
+        let start = config.start;
+        (self.start, self.resumes) = (start, config.resumes());
+        let wants_history = start != Start::Live && !self.by_id.is_empty();
+        if wants_history && !features.has(Features::HISTORY) {
+            return Err(format!("keeps no history to start from ({start}): it is an older version"));
+        }
+        Ok(())
+    }
+
+    /// The history of a subscriber begins.
+    pub(super) fn on_history(&mut self, id: SubscriberId) {
+        let Some(subscribed) = self.by_id.get_mut(&id) else { return };
+        subscribed.history = match subscribed.history {
+            History::Wanted => History::Begun,
+            History::Resumes => History::Resumed,
+            _ => return,
+        };
+        self.with_history += 1;
+    }
+
+    /// True while messages are from history. Who starts with it has a session of its own.
+    pub(super) fn has_history(&self) -> bool {
+        self.with_history > 0
+    }
+
+    /// A subscriber that has had all of its history.
+    pub(super) fn pop_caught_up(&mut self) -> Option<SubscriberId> {
+        self.caught_up.pop()
     }
 
     /// One of a subscriber's subscriptions or watches is in force.
@@ -102,6 +232,16 @@ impl Subscribers {
         subscribed.outstanding = subscribed.outstanding.saturating_sub(1);
         if subscribed.outstanding > 0 {
             return;
+        }
+        match std::mem::replace(&mut subscribed.history, History::None) {
+            History::None => {}
+            History::Begun => {
+                self.with_history -= 1;
+                self.caught_up.push(id);
+            }
+            History::Resumed => self.with_history -= 1,
+            History::Resumes => {}
+            History::Wanted | History::Lost => self.caught_up.push(id),
         }
         if subscribed.promise.keep() {
             self.untold -= 1;
@@ -153,7 +293,7 @@ impl Subscribers {
     /// Asks for the filters of a subscriber once more. The answer comes behind all that it was sent before.
     pub(super) fn mark(&mut self, id: SubscriberId, mut asking: Asking<'_>) {
         if let Some(subscribed) = self.by_id.get_mut(&id).filter(|s| s.outstanding == 0) {
-            subscribed.ask(id, &mut asking);
+            subscribed.ask(id, (Start::Live, Duration::ZERO), &mut asking);
         }
     }
 
@@ -296,12 +436,13 @@ impl Subscribers {
             outstanding: filters.len(),
             promise,
             is_settled: false,
+            history: History::Wanted,
             refusal: None,
             seen_until: None,
         };
         self.untold += usize::from(promise.is_broken());
         if let Some(mut asking) = open {
-            subscribed.ask(id, &mut asking);
+            subscribed.ask(id, (self.start, Duration::ZERO), &mut asking);
         }
         self.by_id.insert(id, subscribed);
     }
@@ -309,6 +450,8 @@ impl Subscribers {
     /// Takes a subscriber out. An open session says so.
     pub(super) fn remove(&mut self, id: SubscriberId, open: Option<Asking<'_>>) {
         let Some(subscribed) = self.by_id.remove(&id) else { return };
+        let had_history = matches!(subscribed.history, History::Begun | History::Resumed);
+        self.with_history -= usize::from(had_history);
         self.untold -= usize::from(subscribed.promise.is_broken());
         let Some(Asking { out, .. }) = open else { return };
         for watch in &subscribed.watches {
@@ -354,6 +497,11 @@ impl Subscribers {
     pub(super) fn is_answered(&self, id: SubscriberId) -> bool {
         self.by_id.get(&id).is_some_and(|s| s.outstanding == 0)
     }
+
+    /// True if that is so, or its history has begun, which leads there.
+    pub(super) fn has_begun(&self, id: SubscriberId) -> bool {
+        self.by_id.get(&id).is_some_and(|s| s.outstanding == 0 || s.history == History::Begun)
+    }
 }
 
 impl Subscribed {
@@ -363,8 +511,27 @@ impl Subscribed {
     }
 
     /// Asks for its filters, and to hear of the direct publishers of those that may have some.
-    fn ask(&mut self, id: SubscriberId, Asking { out, requests, modes }: &mut Asking<'_>) {
+    fn ask(
+        &mut self,
+        id: SubscriberId,
+        (start, away): (Start, Duration),
+        Asking { out, requests, modes }: &mut Asking<'_>,
+    ) {
         self.watches.clear();
+        let subscriptions = u32::try_from(self.filters.len()).unwrap_or(u32::MAX);
+        match (start.to_wire(), self.history) {
+            (_, History::Resumes) => {
+                let request = requests.next(Asked::Start(id)).0;
+                let value = u64::try_from(away.as_nanos()).unwrap_or(u64::MAX);
+                out.push(&Frame::Start { value, request, subscriptions, kind: Start::RESUME });
+            }
+            (Some((kind, value)), History::Wanted) => {
+                let request = requests.next(Asked::Start(id)).0;
+                out.push(&Frame::Start { value, request, subscriptions, kind });
+            }
+            (None, History::Wanted) => self.history = History::None,
+            _ => {}
+        }
         for (at, filter) in self.filters.iter().enumerate() {
             let request = requests.next(Asked::Subscribe(id, Some(at))).0;
             let kind = filter.wire_kind();

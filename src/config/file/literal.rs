@@ -25,7 +25,7 @@ pub(super) fn texts_of(
         (_, DeValue::Table(_)) => wrong("an option has a value, and this is a table"),
         (Arity::Switch, DeValue::Boolean(is_on)) => Ok(Some(vec![is_on.to_string()])),
         (Arity::Switch, _) => wrong("write true or false, without quotes"),
-        (Arity::List, DeValue::Array(values)) => {
+        (Arity::List | Arity::Repeated, DeValue::Array(values)) => {
             let read: Vec<Result<String, WrongValue>> = values.iter().map(one).collect();
             let (texts, wrong): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
             if wrong.is_empty() {
@@ -47,7 +47,9 @@ pub(super) fn texts_of(
         }
         // As in the environment.
         (Arity::One, DeValue::String(text)) if text.is_empty() && key.may_be_unset() => Ok(None),
-        (Arity::List | Arity::One, _) => one(value).map(|text| Some(vec![text])).map_err(|wrong| vec![wrong]),
+        (Arity::List | Arity::Repeated | Arity::One, _) => {
+            one(value).map(|text| Some(vec![text])).map_err(|wrong| vec![wrong])
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::{Arity, Literal};
 /// A line that sets an option to these values; to nothing, where it may be unset.
 pub(crate) fn written(key: &FileKey, texts: &[String]) -> String {
     let value = match key.arity {
-        Arity::List => Value::Array(texts.iter().map(String::as_str).collect::<Array>()),
+        Arity::List | Arity::Repeated => Value::Array(texts.iter().map(String::as_str).collect::<Array>()),
         Arity::Switch => Value::from(!texts.is_empty()),
         Arity::One => one(key, texts.first().map_or("", String::as_str)),
     };

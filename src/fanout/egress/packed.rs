@@ -39,6 +39,7 @@ pub(crate) struct Appended {
 impl EgressQueue {
     /// Packs what waits.
     pub(crate) fn pack(self) -> PackedEgress {
+        assert!(self.parked.is_none(), "a session that starts with history does not move");
         let items = self.items.into_iter().filter_map(|item| match item {
             Item::Data(chunk) => Some(PackedItem::Data(chunk.pack())),
             Item::Answer(answer) => Some(PackedItem::Answer(answer)),

@@ -98,7 +98,7 @@ impl Ends {
             let came = came.map_err(|error| Failure::of("a message did not come back", &error))?;
             let intact = match &came {
                 Event::Message(message) => check(&message.payload, self.run, Head::Plain),
-                Event::Gap(_) => None,
+                Event::Gap(_) | Event::CaughtUp => None,
             };
             if intact.is_none_or(|stamp| stamp.sequence != sequence) {
                 let why = format!("for message {sequence} came {came:?}");

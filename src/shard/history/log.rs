@@ -1,0 +1,304 @@
+//! The messages that a shard keeps, by rules: bounded in bytes and in age. Pure; owned by the base of a shard.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use corecast_executors::MonotonicNs;
+
+use super::rule::Retention;
+use super::shelf::{Came, Shelf};
+use crate::carrier::{HistoryAsk, HistoryPage, KeptPart};
+use crate::fanout::{Messages, Picked, native_frames, route_key};
+use crate::limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_STEPS, KEPT_ITEM_BYTES, KEPT_LOOKS_PER_TICK};
+use crate::slack::give_back;
+use crate::topic::Filter;
+use crate::wire::Span;
+
+/// Where the messages of a topic are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    shelf: u16,
+    slot: u32,
+}
+
+/// All that a shard keeps.
+pub(in crate::shard) struct Log {
+    filters: Vec<Filter>,
+    /// By rule.
+    shelves: Vec<Shelf>,
+    by_topic: AHashMap<Bytes, Place>,
+    /// The same in the order of names.
+    sorted: BTreeMap<Bytes, Place>,
+    bytes_max: usize,
+    /// The last stretch that was kept.
+    last: Came,
+    /// Messages that have given way to others, or were too old.
+    given_up: u64,
+    /// The time of the newest messages of topics that were taken out.
+    forgotten_at: u64,
+}
+
+impl Log {
+    /// The log of one of so many shards. `None`: nothing is kept.
+    pub(in crate::shard) fn new(retention: &Retention, shards: usize) -> Option<Box<Log>> {
+        if retention.is_empty() {
+            return None;
+        }
+        let share = |bytes| Retention::share(bytes, shards);
+        let shelf = |rule: &super::KeepRule| {
+            Shelf::new(rule.keep, retention.age_of(rule), rule.bytes_max.map_or(usize::MAX, share))
+        };
+        Some(Box::new(Log {
+            filters: retention.rules().iter().map(|rule| rule.filter.clone()).collect(),
+            shelves: retention.rules().iter().map(shelf).collect(),
+            by_topic: AHashMap::new(),
+            sorted: BTreeMap::new(),
+            bytes_max: share(retention.bytes_max()),
+            last: Came { order: 0, at: 0 },
+            given_up: 0,
+            forgotten_at: 0,
+        }))
+    }
+
+    /// Keeps what the rules want of the messages of a batch, which were cut into these stretches of one topic each.
+    pub(in crate::shard) fn keep(
+        &mut self,
+        now: MonotonicNs,
+        (bytes, messages): (&Bytes, Messages<'_>),
+        stretches: &[Picked],
+    ) {
+        self.last.at = self.last.at.max(now.0);
+        match messages {
+            Messages::Native(spans) => self.keep_all(bytes, spans, stretches),
+            Messages::Zmtp(..) => {
+                let (bytes, spans) = native_frames(bytes, messages);
+                self.keep_all(&bytes, &spans, stretches);
+            }
+        }
+    }
+
+    fn keep_all(&mut self, bytes: &Bytes, spans: &[Span], stretches: &[Picked]) {
+        for stretch in stretches {
+            let first = stretch.first as usize;
+            let of_topic = &spans[first..first + stretch.frames as usize];
+            let Some(topic) = of_topic.first().and_then(|span| span.frame(bytes).routed_topic()) else {
+                continue;
+            };
+            self.keep_stretch(route_key(topic), (bytes, of_topic), stretch.messages > 0);
+        }
+    }
+
+    fn keep_stretch(&mut self, topic: &[u8], (bytes, spans): (&Bytes, &[Span]), has_messages: bool) {
+        let place = match self.by_topic.get(topic) {
+            Some(place) => *place,
+            // A gap before all messages is a gap of nothing.
+            None if !has_messages => return,
+            None => match self.add_topic(topic) {
+                Some(place) => place,
+                None => return,
+            },
+        };
+        self.last.order += 1;
+        let shelf = &mut self.shelves[usize::from(place.shelf)];
+        shelf.keep(place.slot, self.last, (bytes, spans));
+        if shelf.is_over() || self.bytes() > self.bytes_max {
+            self.give_up_oldest(place.shelf);
+        }
+    }
+
+    /// Adds a topic that some rule keeps.
+    fn add_topic(&mut self, topic: &[u8]) -> Option<Place> {
+        let rule = self.filters.iter().position(|filter| filter.matches(topic))?;
+        let name = Bytes::copy_from_slice(topic);
+        let slot = self.shelves[rule].add_topic(name.clone());
+        let place = Place { shelf: u16::try_from(rule).expect("KEEP_RULES_MAX fits"), slot };
+        self.by_topic.insert(name.clone(), place);
+        self.sorted.insert(name, place);
+        Some(place)
+    }
+
+    /// Gives up the oldest of a rule that is over its bound, and the oldest of all while they are over theirs.
+    fn give_up_oldest(&mut self, shelf: u16) {
+        while self.shelves[usize::from(shelf)].is_over() {
+            if !self.evict(usize::from(shelf)) {
+                break;
+            }
+        }
+        while self.bytes() > self.bytes_max {
+            let oldest =
+                self.shelves.iter_mut().enumerate().filter_map(|(at, shelf)| Some((shelf.oldest()?, at)));
+            let Some((_, shelf)) = oldest.min() else { break };
+            self.evict(shelf);
+        }
+    }
+
+    /// Gives up the oldest stretch of a rule; false if there is none.
+    fn evict(&mut self, shelf: usize) -> bool {
+        let Some((messages, name)) = self.shelves[shelf].evict() else { return false };
+        self.given_up += messages;
+        if let Some((name, at)) = name {
+            self.forgotten_at = self.forgotten_at.max(at);
+            self.by_topic.remove(&name);
+            self.sorted.remove(&name);
+            give_back(&mut self.by_topic);
+        }
+        true
+    }
+
+    /// A tick: gives up what is too old, a turn's work at the most.
+    pub(in crate::shard) fn on_tick(&mut self, now: MonotonicNs) {
+        let mut looks = KEPT_LOOKS_PER_TICK;
+        for shelf in 0..self.shelves.len() {
+            while looks > 0 && self.shelves[shelf].is_due(now.0) {
+                looks -= 1;
+                self.evict(shelf);
+            }
+        }
+    }
+
+    /// Bytes of all that is kept.
+    pub(in crate::shard) fn bytes(&self) -> usize {
+        self.shelves.iter().map(Shelf::bytes).sum()
+    }
+
+    /// Messages that are kept.
+    pub(in crate::shard) fn messages(&self) -> u64 {
+        self.shelves.iter().map(Shelf::messages).sum()
+    }
+
+    /// Messages that were given up so far.
+    pub(in crate::shard) fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// The number of the last stretch that was kept.
+    pub(in crate::shard) fn end(&self) -> u64 {
+        self.last.order
+    }
+
+    /// The time of what was kept last.
+    pub(in crate::shard) fn time(&self) -> u64 {
+        self.last.at
+    }
+
+    /// Another shard has kept messages at that time. Whatever they lead to is later.
+    pub(in crate::shard) fn on_time_of_other(&mut self, at: u64) {
+        self.last.at = self.last.at.max(at.saturating_add(1));
+    }
+
+    /// True if all topics that a filter matches are kept.
+    pub(in crate::shard) fn keeps_all_of(&self, filter: &Filter) -> bool {
+        self.filters.iter().any(|rule| rule.covers(filter))
+    }
+
+    /// A part of what is kept, and the work that it took to find it.
+    pub(in crate::shard) fn page(&self, ask: &HistoryAsk) -> (HistoryPage, usize) {
+        let (session, forgotten_at) = (ask.session, self.forgotten_at);
+        let mut page = HistoryPage { session, parts: Vec::new(), next: None, forgotten_at };
+        let mut room = Room { bytes: HISTORY_PAGE_BYTES, steps: HISTORY_PAGE_STEPS };
+        let mut done = ask.behind.clone();
+        if let Some((topic, order)) = done.take() {
+            let order = self.find(&topic, order, ask, &mut page, &mut room);
+            done = Some((topic, order.unwrap_or(u64::MAX)));
+        }
+        loop {
+            let is_within_topic = done.as_ref().is_some_and(|(_, order)| *order != u64::MAX);
+            if is_within_topic || room.is_used_up() {
+                page.next = done;
+                break;
+            }
+            let behind = done.as_ref().map(|(topic, _)| &topic[..]);
+            let Some(topic) = self.next_topic(&ask.filters, behind, &mut room) else { break };
+            let order = match ask.filters.iter().any(|filter| filter.matches(topic)) {
+                true => self.find(topic, 0, ask, &mut page, &mut room),
+                false => None,
+            };
+            done = Some((topic.clone(), order.unwrap_or(u64::MAX)));
+        }
+        (page, HISTORY_PAGE_STEPS - room.steps)
+    }
+
+    /// Adds what is kept of a topic behind that stretch. Returns the place of the last one if there are more.
+    fn find(
+        &self,
+        topic: &Bytes,
+        behind: u64,
+        ask: &HistoryAsk,
+        page: &mut HistoryPage,
+        room: &mut Room,
+    ) -> Option<u64> {
+        let place = self.by_topic.get(topic).filter(|_| behind < ask.up_to)?;
+        let shelf = &self.shelves[usize::from(place.shelf)];
+        let mut stretches = VecDeque::new();
+        let (left, more) = shelf.find(
+            place.slot,
+            (behind, ask.up_to),
+            (ask.start.count(), ask.since),
+            &mut stretches,
+            |stretch| {
+                room.take(1, stretch.bytes.len() + KEPT_ITEM_BYTES);
+                room.is_used_up()
+            },
+        );
+        let is_first = behind == 0;
+        let given_up = (ask.resumes && is_first).then(|| shelf.given_up(place.slot, ask.since)).flatten();
+        let floor = if is_first { shelf.floor(place.slot) } else { 0 };
+        if !stretches.is_empty() || given_up.is_some() || floor > 0 {
+            let (topic, most) = (shelf.name(place.slot).clone(), shelf.most());
+            page.parts.push(KeptPart { topic, stretches, left, most, floor, given_up });
+        }
+        more
+    }
+
+    /// The next topic, in the order of names, that one of these filters may match.
+    fn next_topic(&self, filters: &[Filter], behind: Option<&[u8]>, room: &mut Room) -> Option<&Bytes> {
+        room.take(1 + filters.len() / 4, 0);
+        let from = |filter: &Filter| {
+            let head = filter.head();
+            match behind {
+                Some(behind) if head <= behind => {
+                    let goes_on = behind.starts_with(head) && !matches!(filter, Filter::Exact(_));
+                    goes_on.then_some((behind.to_vec(), true))
+                }
+                _ => Some((head.to_vec(), false)),
+            }
+        };
+        let (from, excluded) = filters.iter().filter_map(from).min()?;
+        let from = if excluded { Bound::Excluded(&from[..]) } else { Bound::Included(&from[..]) };
+        self.sorted.range::<[u8], _>((from, Bound::Unbounded)).next().map(|(topic, _)| topic)
+    }
+
+    /// Counts again what is kept.
+    pub(in crate::shard) fn audit(&self) {
+        self.shelves.iter().for_each(Shelf::audit);
+        assert_eq!(self.by_topic.len(), self.sorted.len(), "topics are listed twice");
+        for (name, place) in &self.sorted {
+            assert_eq!(self.by_topic.get(name), Some(place), "a topic has one place");
+            assert_eq!(self.shelves[usize::from(place.shelf)].name(place.slot), name, "it is there");
+        }
+        let newest = KEPT_ITEM_BYTES;
+        assert!(self.bytes() <= self.bytes_max.max(newest), "what is kept is bounded");
+    }
+}
+
+/// The room that an answer has left.
+struct Room {
+    bytes: usize,
+    steps: usize,
+}
+
+impl Room {
+    fn take(&mut self, steps: usize, bytes: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.bytes == 0 || self.steps == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! History: the messages that a shard keeps by rules, and sessions that start with them. Each shard keeps what its own
+//! publishers say, so that nothing is kept twice.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `rule` | the rules of what is kept, as people write them |
+//! | `log` | what a shard keeps: bounded, by topic |
+//! | `shelf` | of that, the topics of one rule |
+//! | `replay` | the history of one session that starts, merged from all shards |
+//! | `resume` | of that, what a client has had that comes back, and what it is told to have missed |
+//! | `gathered` | history in the chunks in which it leaves |
+//! | `starts` | sessions on their way into force by way of history |
+
+mod gathered;
+mod log;
+mod replay;
+mod resume;
+mod rule;
+mod shelf;
+mod starts;
+
+pub(super) use log::Log;
+pub use rule::{Keep, KeepList, KeepRule, Retention};
+pub(super) use starts::Starts;

@@ -1,0 +1,389 @@
+//! The history of one session that starts: what all shards keep for it, merged by topic and, within a topic, by the time at
+//! which the broker took it. Pure; owned by the session's start.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::resume::{Resume, Shortfall};
+use crate::carrier::{HistoryAsk, HistoryPage, KeptPart, KeptPlace, Stretch};
+use crate::ids::SessionId;
+use crate::topic::Filter;
+use crate::wire::Start;
+
+/// The history of one shard, as far as it has come.
+#[derive(Default)]
+struct Stream {
+    /// The last stretch of it that is history, once its shard has said so.
+    up_to: Option<u64>,
+    parts: VecDeque<KeptPart>,
+    next: Next,
+    /// The messages of the topic under way that are to come.
+    left: u64,
+}
+
+/// The part of a shard's history that is behind what has come.
+#[derive(Default)]
+enum Next {
+    /// It is still to be asked for, behind this place.
+    #[default]
+    First,
+    Behind(KeptPlace),
+    /// It is asked for.
+    Asked,
+    /// There is none.
+    Nothing,
+}
+
+impl Stream {
+    /// True if all that is next to be sent can be told from it.
+    fn is_ready(&self) -> bool {
+        !self.parts.is_empty() || matches!(self.next, Next::Nothing)
+    }
+
+    /// The time of the next stretch, if it is of this topic.
+    fn next_of(&self, topic: &Bytes) -> Option<u64> {
+        let part = self.parts.front().filter(|part| part.topic == *topic)?;
+        part.stretches.front().map(|stretch| stretch.at)
+    }
+
+    /// The messages that were to come before those that have come, and have given way.
+    fn take_missed(&mut self) -> u64 {
+        let left = self.parts.front().map_or(0, |part| part.left);
+        let missed = self.left.saturating_sub(left);
+        self.left -= missed;
+        missed
+    }
+
+    /// Takes the next stretch.
+    fn pop(&mut self) -> Option<Stretch> {
+        let part = self.parts.front_mut()?;
+        let stretch = part.stretches.pop_front()?;
+        let messages = u64::from(stretch.messages);
+        part.left = part.left.saturating_sub(messages);
+        self.left = self.left.saturating_sub(messages);
+        if part.stretches.is_empty() {
+            self.parts.pop_front();
+        }
+        Some(stretch)
+    }
+}
+
+/// The topic whose history is sent.
+struct UnderWay {
+    topic: Bytes,
+    /// Messages of it that are still to be left out, since later ones are enough.
+    skip: u64,
+    /// By shard: the time of the last message of it that was given up there.
+    floors: Vec<u64>,
+}
+
+impl UnderWay {
+    /// True if messages of a shard are older than some that another shard has given up: behind them there would be a hole.
+    fn is_before_hole(&self, shard: usize, at: u64) -> bool {
+        self.floors.iter().enumerate().any(|(other, floor)| other != shard && at <= *floor)
+    }
+}
+
+/// The next step of a replay.
+pub(super) enum ReplayStep {
+    /// A shard has to be asked, or to answer.
+    Wait,
+    /// This stretch is next, without so many of its first messages.
+    Send(Stretch, u64),
+    /// This number of messages of this topic has given way since the session started.
+    Missed(Bytes, u64),
+    /// This is missing of this topic, or of any if it is empty, since a connection was lost.
+    Lacks(Bytes, Shortfall),
+    /// All was sent.
+    Done,
+}
+
+/// The history of one session.
+pub(super) struct Replay {
+    pub(super) session: SessionId,
+    filters: Arc<[Filter]>,
+    start: Start,
+    since: u64,
+    /// By shard.
+    streams: Vec<Stream>,
+    topic: Option<UnderWay>,
+    /// For a session whose client comes back.
+    resume: Option<Resume>,
+    /// Something of any topic may be missing, and that is to be told.
+    is_unsure: bool,
+    /// It has been told.
+    was_unsure: bool,
+}
+
+impl Replay {
+    /// For a session with these filters, on one of so many shards. `since` is the time from which messages are wanted.
+    pub(super) fn new(
+        session: SessionId,
+        filters: Arc<[Filter]>,
+        (start, since): (Start, u64),
+        shards: usize,
+    ) -> Self {
+        let streams = (0..shards).map(|_| Stream::default()).collect();
+        let (topic, resume, is_unsure, was_unsure) = (None, None, false, false);
+        Replay { session, filters, start, since, streams, topic, resume, is_unsure, was_unsure }
+    }
+
+    /// The same for a session whose client comes back. `is_unsure`: not all that it wants is kept.
+    pub(super) fn resuming(self, resume: Resume, is_unsure: bool) -> Self {
+        Replay { resume: Some(resume), is_unsure, ..self }
+    }
+
+    /// The return of the session's client, if it is one.
+    pub(super) fn resume(&self) -> Option<&Resume> {
+        self.resume.as_ref()
+    }
+
+    /// Messages that a shard has kept up to this stretch are history, and those behind it live.
+    pub(super) fn on_marked(&mut self, shard: usize, up_to: u64) {
+        self.streams[shard].up_to = Some(up_to);
+    }
+
+    /// The questions that are to be asked now, each with its shard.
+    pub(super) fn questions(&mut self) -> Vec<(usize, HistoryAsk)> {
+        let resumes = self.resume.is_some();
+        let Replay { session, filters, start, since, streams, .. } = self;
+        let mut questions = Vec::new();
+        for (shard, stream) in streams.iter_mut().enumerate().filter(|(_, stream)| stream.parts.is_empty()) {
+            let Some(up_to) = stream.up_to else { continue };
+            let behind = match std::mem::replace(&mut stream.next, Next::Asked) {
+                Next::First => None,
+                Next::Behind(place) => Some(place),
+                other => {
+                    stream.next = other;
+                    continue;
+                }
+            };
+            let (filters, start) = (Arc::clone(filters), *start);
+            let (session, since) = (*session, *since);
+            let ask = HistoryAsk { session, filters, start, since, up_to, behind, resumes };
+            questions.push((shard, ask));
+        }
+        questions
+    }
+
+    /// The topic of what is sent.
+    pub(super) fn topic(&self) -> Option<&Bytes> {
+        self.topic.as_ref().map(|under_way| &under_way.topic)
+    }
+
+    /// A shard has answered.
+    pub(super) fn on_page(&mut self, shard: usize, page: HistoryPage) {
+        let may_miss = |resume: &Resume| resume.may_miss_forgotten(page.forgotten_at);
+        self.is_unsure |= !self.was_unsure && self.resume.as_ref().is_some_and(may_miss);
+        let stream = &mut self.streams[shard];
+        stream.parts.extend(page.parts);
+        stream.next = page.next.map_or(Next::Nothing, Next::Behind);
+    }
+
+    /// The next step. What is given is sent.
+    pub(super) fn step(&mut self) -> ReplayStep {
+        while self.streams.iter().all(Stream::is_ready) {
+            if std::mem::take(&mut self.is_unsure) {
+                self.was_unsure = true;
+                return ReplayStep::Lacks(Bytes::new(), Shortfall::Unknown);
+            }
+            if self.topic.is_none() {
+                if !self.begin_topic() {
+                    return ReplayStep::Done;
+                }
+                if let Some((topic, missing)) = self.settle_topic() {
+                    return ReplayStep::Lacks(topic, missing);
+                }
+                // Parts may have gone, so that more have to come.
+                continue;
+            }
+            let Some(under_way) = &mut self.topic else { return ReplayStep::Done };
+            let times = self.streams.iter().enumerate();
+            let times = times.filter_map(|(shard, stream)| Some((stream.next_of(&under_way.topic)?, shard)));
+            let Some((at, shard)) = times.min() else {
+                // What was still to come when the topic began has given way.
+                let missed = self.streams.iter_mut().map(|stream| std::mem::take(&mut stream.left)).sum();
+                let missed = leave_out(&mut under_way.skip, missed);
+                let topic = self.topic.take().map(|under_way| under_way.topic).unwrap_or_default();
+                if missed > 0 {
+                    return ReplayStep::Missed(topic, missed);
+                }
+                continue;
+            };
+            let stream = &mut self.streams[shard];
+            if under_way.is_before_hole(shard, at) {
+                let before = stream.take_missed() + stream.pop().map_or(0, |gone| u64::from(gone.messages));
+                leave_out(&mut under_way.skip, before);
+                continue;
+            }
+            let skip = &mut under_way.skip;
+            let missed = leave_out(skip, stream.take_missed());
+            if missed > 0 {
+                return ReplayStep::Missed(under_way.topic.clone(), missed);
+            }
+            let Some(stretch) = stream.pop() else { continue };
+            let messages = u64::from(stretch.messages);
+            if messages == 0 && *skip > 0 {
+                // A gap before what is left out is no gap in what is sent.
+                continue;
+            }
+            let first = messages - leave_out(skip, messages);
+            if first == 0 || first < messages {
+                return ReplayStep::Send(stretch, first);
+            }
+        }
+        ReplayStep::Wait
+    }
+
+    /// The messages of the topic that has just begun that are missing since a connection was lost, if there are any. Parts without
+    /// messages have told what they are there for.
+    fn settle_topic(&mut self) -> Option<(Bytes, Shortfall)> {
+        let UnderWay { topic, .. } = self.topic.as_ref()?;
+        let mut missing = Shortfall::Exactly(0);
+        for stream in &mut self.streams {
+            let Some(part) = stream.parts.front().filter(|part| part.topic == *topic) else { continue };
+            if let Some(resume) = &self.resume {
+                missing = missing.and(resume.missing(part, stream.up_to.unwrap_or(0)));
+            }
+            if part.stretches.is_empty() {
+                stream.parts.pop_front();
+            }
+        }
+        (missing != Shortfall::Exactly(0)).then(|| (topic.clone(), missing))
+    }
+
+    /// Goes to the next topic of all shards, if there is one.
+    fn begin_topic(&mut self) -> bool {
+        let first = self.streams.iter().filter_map(|stream| Some(&stream.parts.front()?.topic)).min();
+        let Some(topic) = first.cloned() else { return false };
+        let mut most = self.start.count();
+        let mut floors = Vec::with_capacity(self.streams.len());
+        for stream in &mut self.streams {
+            let part = stream.parts.front().filter(|part| part.topic == topic);
+            stream.left = part.map_or(0, |part| part.left);
+            // A publisher that has changed its shard has messages on both.
+            most = most.min(part.map_or(u64::MAX, |part| part.most));
+            // To a client that comes back, holes are told.
+            let tells_holes = self.resume.is_some();
+            floors.push(part.filter(|_| !tells_holes).map_or(0, |part| part.floor));
+        }
+        let left: u64 = self.streams.iter().map(|stream| stream.left).sum();
+        let skip = if self.resume.is_some() { 0 } else { left.saturating_sub(most) };
+        self.topic = Some(UnderWay { topic, skip, floors });
+        true
+    }
+}
+
+/// Leaves out of so many messages as many as are still to be left out. Returns the others.
+fn leave_out(skip: &mut u64, messages: u64) -> u64 {
+    let left_out = messages.min(*skip);
+    *skip -= left_out;
+    messages - left_out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    fn stretch(at: u64, messages: u32) -> Stretch {
+        Stretch { bytes: Bytes::new(), frames: messages, messages, order: at, at }
+    }
+
+    fn page(parts: &[(&'static str, u64, &[(u64, u32)])], next: Option<(&'static str, u64)>) -> HistoryPage {
+        let part = |(topic, left, stretches): &(&'static str, u64, &[(u64, u32)])| {
+            let stretches: VecDeque<_> =
+                stretches.iter().map(|(at, messages)| stretch(*at, *messages)).collect();
+            let topic = Bytes::from_static(topic.as_bytes());
+            KeptPart { topic, stretches, left: *left, most: u64::MAX, floor: 0, given_up: None }
+        };
+        let session = SessionId { slot: 1, generation: 1 };
+        let next = next.map(|(topic, order)| (Bytes::from_static(topic.as_bytes()), order));
+        HistoryPage { session, parts: parts.iter().map(part).collect(), next, forgotten_at: 0 }
+    }
+
+    fn replay(start: Start, shards: usize) -> Replay {
+        let mut replay = Replay::new(SessionId { slot: 1, generation: 1 }, [].into(), (start, 0), shards);
+        (0..shards).for_each(|shard| replay.on_marked(shard, 100));
+        replay
+    }
+
+    /// `7` for the stretch of time 7, `7+2` without its first two messages, `a-3` for three that have given way; `.` at the end,
+    /// `?` where a shard has to answer.
+    fn steps(replay: &mut Replay) -> String {
+        let mut texts = Vec::new();
+        loop {
+            texts.push(match replay.step() {
+                ReplayStep::Send(stretch, 0) => stretch.at.to_string(),
+                ReplayStep::Send(stretch, skip) => format!("{}+{skip}", stretch.at),
+                ReplayStep::Missed(topic, missed) => format!("{}-{missed}", String::from_utf8_lossy(&topic)),
+                ReplayStep::Lacks(topic, missing) => {
+                    format!("{}{missing:?}", String::from_utf8_lossy(&topic))
+                }
+                ReplayStep::Wait => "?".to_owned(),
+                ReplayStep::Done => ".".to_owned(),
+            });
+            if matches!(texts.last().map(String::as_str), Some("?" | ".")) {
+                return texts.join(" ");
+            }
+        }
+    }
+
+    #[test]
+    fn topics_come_by_name_and_their_messages_by_time() {
+        let mut replay = replay(Start::All, 2);
+        assert_eq!(replay.questions().len(), 2);
+        assert!(replay.questions().is_empty(), "each is asked once");
+        replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 2)]), ("c", 1, &[(2, 1)])], None));
+        assert_eq!(steps(&mut replay), "?");
+        replay.on_page(1, page(&[("a", 2, &[(3, 1), (7, 1)]), ("b", 1, &[(1, 1)])], None));
+        assert_eq!(steps(&mut replay), "1 3 5 7 1 2 .");
+        assert!(replay.questions().is_empty());
+    }
+
+    #[test]
+    fn the_newest_of_a_topic_are_those_of_all_shards_together() {
+        for (start, wanted) in [
+            (Start::Last, "7 ."),
+            (Start::Count(2), "5+1 7 ."),
+            (Start::Count(4), "3 5 7 ."),
+            (Start::Count(9), "1 3 5 7 ."),
+        ] {
+            let mut replay = replay(start, 2);
+            assert_eq!(replay.questions().len(), 2);
+            replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 2)])], None));
+            replay.on_page(1, page(&[("a", 2, &[(3, 1), (7, 1)])], None));
+            assert_eq!(steps(&mut replay), wanted, "{start}");
+        }
+    }
+
+    #[test]
+    fn older_messages_of_a_shard_are_left_out_where_another_has_given_up_later_ones() {
+        let mut replay = replay(Start::All, 2);
+        assert_eq!(replay.questions().len(), 2);
+        replay.on_page(0, page(&[("a", 3, &[(1, 1), (5, 1), (8, 1)])], None));
+        let mut given_up = page(&[("a", 1, &[(7, 1)]), ("b", 0, &[])], None);
+        given_up.parts[0].floor = 6;
+        given_up.parts[1].floor = 9;
+        replay.on_page(1, given_up);
+        assert_eq!(steps(&mut replay), "7 8 .");
+    }
+
+    #[test]
+    fn what_gives_way_between_two_answers_is_missed_with_its_number() {
+        let mut replay = replay(Start::All, 1);
+        assert_eq!(replay.questions().len(), 1);
+        replay.on_page(0, page(&[("a", 10, &[(1, 2)])], Some(("a", 1))));
+        assert_eq!(steps(&mut replay), "1 ?");
+        let [(0, HistoryAsk { behind: Some((topic, 1)), .. })] = &replay.questions()[..] else { panic!() };
+        assert_eq!(topic, "a");
+        replay.on_page(0, page(&[("a", 5, &[(6, 1)])], Some(("a", 6))));
+        assert_eq!(steps(&mut replay), "a-3 6 ?");
+        assert_eq!(replay.questions().len(), 1);
+        replay.on_page(0, page(&[("b", 1, &[(9, 1)])], None));
+        assert_eq!(steps(&mut replay), "a-4 9 .");
+    }
+}

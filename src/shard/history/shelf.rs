@@ -1,0 +1,461 @@
+//! The topics of one rule, with the newest messages of each. Pure; owned by a shard's log.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::rule::Keep;
+use crate::carrier::{GivenUp, GivenUpOf, Stretch};
+use crate::limits::{COPY_BELOW_BYTES, GIVEN_UP_PUBLISHERS_MAX, KEPT_ITEM_BYTES, KEPT_TOPIC_BYTES};
+use crate::slack::{give_back_queue, give_back_slab};
+use crate::wire::{Frame, Span, encode, splitter};
+
+/// Records of messages that have given way, beyond as many as there are others, before the queue of records is tidied up.
+const TIDY_FROM: usize = 64;
+
+/// The numbers of a stretch that comes: its place among all that is kept, and its time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    pub(super) order: u64,
+    pub(super) at: u64,
+}
+
+/// All topics of one rule.
+pub(super) struct Shelf {
+    keep: Keep,
+    age_ns: u64,
+    /// Most bytes of it, as far as its rule bounds them.
+    bytes_max: usize,
+    topics: Slab<KeptTopic>,
+    /// A record of each stretch, from the oldest to the newest, and of some that have given way.
+    records: VecDeque<Record>,
+    /// Stretches.
+    live: usize,
+    messages: u64,
+    bytes: usize,
+}
+
+/// A stretch of messages: where it is, or was.
+#[derive(Clone, Copy)]
+struct Record {
+    order: u64,
+    slot: u32,
+}
+
+/// The kept messages of one topic.
+struct KeptTopic {
+    name: Bytes,
+    kept: VecDeque<Kept>,
+    /// The number of messages among them.
+    messages: u64,
+    /// The number of messages that were ever kept here.
+    index: u64,
+    /// The time of the last that was given up.
+    floor: u64,
+    /// Those that were given up, but by a rule of one message: of such a topic only the last is of interest.
+    given_up: Option<Box<GivenUp>>,
+}
+
+/// A stretch that is kept.
+struct Kept {
+    held: Held,
+    frames: u32,
+    messages: u32,
+    order: u64,
+    index: u64,
+    at: u64,
+}
+
+const _: () = assert!(size_of::<Kept>() <= 80, "KEPT_ITEM_BYTES is the sum of this and what is around it");
+
+/// The bytes of a stretch.
+enum Held {
+    /// Bytes that the next message of a topic takes the place of.
+    Own(Vec<u8>),
+    /// A part of a read, or a copy that readers share.
+    Shared(Bytes),
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Own(bytes) => bytes.capacity(),
+            Held::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// Takes the last message of this frame, which stands there in a read, in place of what was there before.
+    fn put_last(&mut self, frame: &Frame<'_>, bytes: &Bytes, range: Range<usize>) {
+        if is_worth_sharing(bytes, range.len()) && !matches!(frame, Frame::Run { .. }) {
+            *self = Held::Shared(bytes.slice(range));
+            return;
+        }
+        if !matches!(self, Held::Own(buffer) if buffer.capacity() <= 2 * range.len()) {
+            *self = Held::Own(Vec::new());
+        }
+        let Held::Own(buffer) = self else { unreachable!("it was just made") };
+        buffer.clear();
+        match frame {
+            Frame::Run { .. } => {
+                let last = frame.singles().last().expect("a run has messages");
+                encode(&last, buffer);
+            }
+            _ => buffer.extend_from_slice(&bytes[range]),
+        }
+    }
+
+    fn share(&self) -> Bytes {
+        match self {
+            Held::Own(bytes) => Bytes::copy_from_slice(bytes),
+            Held::Shared(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl Shelf {
+    pub(super) fn new(keep: Keep, age: Duration, bytes_max: usize) -> Self {
+        Shelf {
+            keep,
+            age_ns: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
+            bytes_max,
+            topics: Slab::new(),
+            records: VecDeque::new(),
+            live: 0,
+            messages: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The number of messages of each topic that its rule keeps.
+    pub(super) fn most(&self) -> u64 {
+        match self.keep {
+            Keep::Last => 1,
+            Keep::Newest(most) => most,
+            Keep::Recent(_) => u64::MAX,
+        }
+    }
+
+    /// Bytes of all that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Messages that it holds.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// True if its rule bounds its bytes, and it is over that bound.
+    pub(super) fn is_over(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    /// The name of the topic in that slot.
+    pub(super) fn name(&self, slot: u32) -> &Bytes {
+        &self.topics[slot as usize].name
+    }
+
+    /// Adds a topic of which nothing is kept yet, and gives its slot.
+    pub(super) fn add_topic(&mut self, name: Bytes) -> u32 {
+        self.bytes += topic_bytes(&name);
+        let topic = KeptTopic {
+            name,
+            kept: VecDeque::with_capacity(1),
+            messages: 0,
+            index: 0,
+            floor: 0,
+            given_up: None,
+        };
+        u32::try_from(self.topics.insert(topic)).expect("each topic has its bytes")
+    }
+
+    /// Keeps these frames of a topic, which came together, as far as its rule wants them.
+    pub(super) fn keep(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span])) {
+        match self.keep {
+            Keep::Last => self.keep_last(slot, came, (bytes, spans)),
+            Keep::Newest(most) => self.push(slot, came, (bytes, spans), most),
+            Keep::Recent(_) => self.push(slot, came, (bytes, spans), u64::MAX),
+        }
+    }
+
+    /// The last message takes the place of the one before, in its bytes.
+    fn keep_last(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span])) {
+        let Some(Last { frame, range, messages }) = last_of(bytes, spans) else { return };
+        let topic = &mut self.topics[slot as usize];
+        let Came { order, at } = came;
+        topic.index += messages;
+        let index = topic.index - 1;
+        let held_before = match topic.kept.front_mut() {
+            Some(kept) => {
+                let held_before = kept.held.bytes();
+                topic.floor = kept.at;
+                kept.held.put_last(&frame, bytes, range);
+                (kept.order, kept.index, kept.at) = (order, index, at);
+                held_before
+            }
+            None => {
+                let mut held = Held::Own(Vec::new());
+                held.put_last(&frame, bytes, range);
+                topic.kept.push_back(Kept { held, frames: 1, messages: 1, order, index, at });
+                topic.messages = 1;
+                self.live += 1;
+                self.messages += 1;
+                self.bytes += KEPT_ITEM_BYTES;
+                0
+            }
+        };
+        let held = topic.kept.front().map_or(0, |kept| kept.held.bytes());
+        self.bytes = self.bytes + held - held_before;
+        self.record(order, slot);
+    }
+
+    /// Adds frames to a topic. Its oldest give way while the others are `most` messages.
+    fn push(&mut self, slot: u32, came: Came, (bytes, spans): (&Bytes, &[Span]), most: u64) {
+        let (all, all_spans) = (messages_in(bytes, spans), spans);
+        let spans = newest(bytes, spans, most);
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return };
+        let range = first.start()..last.end();
+        let held = if is_worth_sharing(bytes, range.len()) {
+            bytes.slice(range)
+        } else {
+            Bytes::copy_from_slice(&bytes[range])
+        };
+        let messages = messages_in(bytes, spans);
+        let frames = u32::try_from(spans.len()).expect("a read has few frames");
+        let topic = &mut self.topics[slot as usize];
+        // Those before the ones that are kept give way at once, and all that came before them.
+        topic.index += u64::from(all - messages);
+        if all > messages {
+            topic.floor = came.at;
+            let gone = all_spans.iter().take(all_spans.len() - spans.len());
+            gone.for_each(|span| topic.give_up(&span.frame(bytes), came));
+        }
+        self.bytes += held.len() + KEPT_ITEM_BYTES;
+        self.live += 1;
+        self.messages += u64::from(messages);
+        let Came { order, at } = came;
+        let index = topic.index;
+        topic.kept.push_back(Kept { held: Held::Shared(held), frames, messages, order, index, at });
+        topic.index += u64::from(messages);
+        topic.messages += u64::from(messages);
+        while self.topics[slot as usize].can_spare_oldest(most) {
+            self.take_oldest(slot);
+        }
+        self.record(order, slot);
+    }
+
+    fn record(&mut self, order: u64, slot: u32) {
+        self.records.push_back(Record { order, slot });
+        if self.records.len() > 2 * self.live + TIDY_FROM {
+            let topics = &self.topics;
+            self.records.retain(|record| is_live(topics, *record));
+        }
+    }
+
+    /// Takes the oldest stretch of a topic out. Returns the number of its messages.
+    fn take_oldest(&mut self, slot: u32) -> u64 {
+        let topic = &mut self.topics[slot as usize];
+        let Some(gone) = topic.kept.pop_front() else { return 0 };
+        let messages = u64::from(gone.messages);
+        topic.floor = gone.at;
+        if let Held::Shared(bytes) = &gone.held {
+            let came = Came { order: gone.order, at: gone.at };
+            splitter::frames(bytes).for_each(|(_, frame)| topic.give_up(&frame, came));
+        }
+        topic.messages -= messages;
+        give_back_queue(&mut topic.kept);
+        self.live -= 1;
+        self.messages -= messages;
+        self.bytes -= gone.held.bytes() + KEPT_ITEM_BYTES;
+        messages
+    }
+
+    /// The place of the oldest stretch of all topics.
+    pub(super) fn oldest(&mut self) -> Option<u64> {
+        while let Some(record) = self.records.front() {
+            if is_live(&self.topics, *record) {
+                return Some(record.order);
+            }
+            self.records.pop_front();
+        }
+        None
+    }
+
+    /// True if the oldest stretch is too old.
+    pub(super) fn is_due(&mut self, now: u64) -> bool {
+        if self.oldest().is_none() {
+            return false;
+        }
+        let Some(Record { slot, .. }) = self.records.front() else { return false };
+        let oldest = self.topics[*slot as usize].kept.front();
+        oldest.is_some_and(|kept| now.saturating_sub(kept.at) > self.age_ns)
+    }
+
+    /// Takes the oldest stretch of all topics out. Returns the number of its messages, and the name of its topic with the time of
+    /// its last messages if nothing else of it is kept.
+    pub(super) fn evict(&mut self) -> Option<(u64, Option<(Bytes, u64)>)> {
+        self.oldest()?;
+        let Record { slot, .. } = self.records.pop_front()?;
+        let at = self.topics[slot as usize].kept.front().map_or(0, |kept| kept.at);
+        let messages = self.take_oldest(slot);
+        let is_over = self.topics[slot as usize].kept.is_empty();
+        let name = is_over.then(|| (self.remove_topic(slot), at));
+        give_back_queue(&mut self.records);
+        Some((messages, name))
+    }
+
+    /// Takes a topic out of which nothing is kept any more, and gives its name.
+    pub(super) fn remove_topic(&mut self, slot: u32) -> Bytes {
+        while !self.topics[slot as usize].kept.is_empty() {
+            self.take_oldest(slot);
+        }
+        let gone = self.topics.remove(slot as usize);
+        self.bytes -= topic_bytes(&gone.name);
+        give_back_slab(&mut self.topics);
+        gone.name
+    }
+
+    /// Adds to `found` what is kept of a topic between two places, of so many of its newest messages before the later one, and
+    /// not older than `since`, until `is_full`. Returns how many messages that is and what follows, and the place of the last
+    /// stretch if something follows.
+    pub(super) fn find(
+        &self,
+        slot: u32,
+        (behind, up_to): (u64, u64),
+        (count, since): (u64, u64),
+        found: &mut VecDeque<Stretch>,
+        mut is_full: impl FnMut(&Stretch) -> bool,
+    ) -> (u64, Option<u64>) {
+        let kept = &self.topics[slot as usize].kept;
+        let end = kept.partition_point(|kept| kept.order <= up_to);
+        let Some(last) = end.checked_sub(1).map(|last| &kept[last]) else { return (0, None) };
+        // Where messages are missing between those that are kept, all before them have given way.
+        let end_index = last.index + u64::from(last.messages);
+        let newest = end_index
+            .checked_sub(count)
+            .map_or(0, |first| kept.partition_point(|kept| kept.index <= first).saturating_sub(1));
+        let since = kept.partition_point(|kept| kept.at < since);
+        let first = kept.partition_point(|kept| kept.order <= behind).max(since).max(newest).min(end);
+        let left = kept.get(first).filter(|_| first < end).map_or(0, |first| end_index - first.index);
+        for at in first..end {
+            let Kept { held, frames, messages, order, at: time, .. } = &kept[at];
+            let (frames, messages, order) = (*frames, *messages, *order);
+            let stretch = Stretch { bytes: held.share(), frames, messages, order, at: *time };
+            let is_last = is_full(&stretch) && at + 1 < end;
+            found.push_back(stretch);
+            if is_last {
+                return (left, Some(order));
+            }
+        }
+        (left, None)
+    }
+
+    /// The time of the last message of a topic that was given up; 0 if none was.
+    pub(super) fn floor(&self, slot: u32) -> u64 {
+        self.topics[slot as usize].floor
+    }
+
+    /// The messages of a topic that were given up, if it had any since that time. By a rule of one message these are all that came
+    /// before that one.
+    pub(super) fn given_up(&self, slot: u32, since: u64) -> Option<Box<GivenUp>> {
+        let topic = &self.topics[slot as usize];
+        topic.kept.back().filter(|newest| newest.at >= since)?;
+        if let Keep::Last = self.keep {
+            return (topic.index > 1).then(|| Box::new(GivenUp { of: Vec::new(), others: true }));
+        }
+        topic.given_up.clone()
+    }
+
+    /// Counts again what it holds.
+    pub(super) fn audit(&self) {
+        let (mut live, mut messages, mut bytes) = (0, 0, 0);
+        for (_, topic) in &self.topics {
+            assert!(!topic.kept.is_empty(), "a topic of which nothing is kept was left");
+            assert!(topic.kept.iter().is_sorted_by(|one, next| one.order < next.order && one.at <= next.at));
+            let of_topic: u64 = topic.kept.iter().map(|kept| u64::from(kept.messages)).sum();
+            assert_eq!(topic.messages, of_topic, "messages of a topic");
+            live += topic.kept.len();
+            messages += of_topic;
+            bytes += topic_bytes(&topic.name);
+            bytes += topic.kept.iter().map(|kept| kept.held.bytes() + KEPT_ITEM_BYTES).sum::<usize>();
+        }
+        assert_eq!((self.live, self.messages, self.bytes), (live, messages, bytes), "what is kept");
+        assert!(self.records.iter().is_sorted_by_key(|record| record.order), "records are in order");
+        let recorded = self.records.iter().filter(|record| is_live(&self.topics, **record)).count();
+        assert_eq!(recorded, live, "each stretch has a record");
+    }
+}
+
+impl KeptTopic {
+    /// Messages of a frame are not kept any more.
+    fn give_up(&mut self, frame: &Frame<'_>, Came { order, at }: Came) {
+        let (Some(publisher), Some(first)) = (frame.publisher(), frame.sequence()) else { return };
+        let count = u64::from(frame.messages());
+        let last = first.saturating_add(count - 1);
+        let gone = GivenUpOf { publisher, first, last, count, at, order };
+        self.given_up.get_or_insert_default().add(gone, GIVEN_UP_PUBLISHERS_MAX);
+    }
+
+    /// True if so many messages are kept without the oldest stretch.
+    fn can_spare_oldest(&self, most: u64) -> bool {
+        let spared = |oldest: &Kept| self.messages - u64::from(oldest.messages) >= most;
+        self.kept.len() > 1 && self.kept.front().is_some_and(spared)
+    }
+}
+
+/// The last message of some frames: the frame that it is in, where that stands, and the number of messages in all of them.
+struct Last<'a> {
+    frame: Frame<'a>,
+    range: Range<usize>,
+    messages: u64,
+}
+
+fn last_of<'a>(bytes: &'a Bytes, spans: &[Span]) -> Option<Last<'a>> {
+    let mut messages = 0;
+    let mut found: Option<(Frame<'a>, Range<usize>)> = None;
+    for span in spans.iter().rev() {
+        let frame = span.frame(bytes);
+        let there = frame.messages();
+        messages += u64::from(there);
+        if there > 0 && found.is_none() {
+            found = Some((frame, span.start()..span.end()));
+        }
+    }
+    found.map(|(frame, range)| Last { frame, range, messages })
+}
+
+/// Messages in these frames.
+fn messages_in(bytes: &Bytes, spans: &[Span]) -> u32 {
+    spans.iter().map(|span| span.frame(bytes).messages()).sum()
+}
+
+/// Bytes that a topic takes, whatever is kept of it.
+fn topic_bytes(name: &Bytes) -> usize {
+    2 * name.len() + KEPT_TOPIC_BYTES
+}
+
+/// True if a stretch is still kept. Places grow, so that a topic in a slot that was another's has only later ones.
+fn is_live(topics: &Slab<KeptTopic>, Record { order, slot }: Record) -> bool {
+    let first = topics.get(slot as usize).and_then(|topic| topic.kept.front());
+    first.is_some_and(|first| first.order <= order)
+}
+
+/// True if a part of a read of so many bytes is better kept as it is than copied: it is not short, and nearly all of the read.
+fn is_worth_sharing(bytes: &Bytes, part: usize) -> bool {
+    part >= COPY_BELOW_BYTES && part >= bytes.len() / 4 * 3
+}
+
+/// The last of these frames, with so many messages.
+fn newest<'a>(bytes: &Bytes, spans: &'a [Span], most: u64) -> &'a [Span] {
+    let mut messages = 0;
+    for (at, span) in spans.iter().enumerate().rev() {
+        messages += u64::from(span.frame(bytes).messages());
+        if messages >= most {
+            return &spans[at..];
+        }
+    }
+    spans
+}

@@ -1,0 +1,452 @@
+//! Sessions that start with history. One says where, then its subscriptions. They are asked of all neighbours, for a group that
+//! hears nobody; when all route by them, a *mark* divides the stream of each shard ([`Mark`]): what was kept before it is history,
+//! what comes behind it is live, and waits. History is sent in parts, the next one when the last has left; then what has waited
+//! follows it, and the session is like any other. Owned by a shard.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::gathered::{GAP_HISTORY, Gathered};
+use super::log::Log;
+use super::replay::{Replay, ReplayStep};
+use super::resume::{HadPositions, Resume, Shortfall};
+use crate::carrier::{HistoryAsk, HistoryItem, HistoryPage, Mark, ShardItem, Unconfirmed};
+use crate::error::ErrorCode;
+use crate::fanout::Encoding;
+use crate::ids::{Neighbour, RequestId, SessionId, ShardId};
+use crate::limits::{HISTORY_PAGE_STEPS, START_SUBSCRIPTIONS_MAX, TOPIC_BYTES_MAX, TURN_STEPS_MAX};
+use crate::shard::base::Base;
+use crate::shard::demand::Demand;
+use crate::shard::membership::Membership;
+use crate::topic::Filter;
+use crate::wire::{Frame, Start};
+
+/// Answers of its own log that a shard looks for history in, in one turn of a session, before others have theirs.
+const PAGES_PER_TURN: usize = TURN_STEPS_MAX / HISTORY_PAGE_STEPS / 4;
+
+/// A session that starts.
+struct Starting {
+    start: Start,
+    /// Its client comes back: the last messages that it has had, and the nanoseconds before which it has had all.
+    resumes: Option<(HadPositions, u64)>,
+    /// Its own request, to be answered when history begins.
+    request: RequestId,
+    /// Subscriptions that are still to come.
+    missing: u32,
+    /// Those that have come, to be answered when they are in force.
+    subscriptions: Vec<RequestId>,
+    /// The history, once all shards route to the session.
+    replay: Option<Replay>,
+}
+
+/// All that start.
+#[derive(Default)]
+pub(in crate::shard) struct Starts {
+    starting: BTreeMap<SessionId, Starting>,
+    /// Those whose subscriptions some neighbour has not confirmed, in order.
+    asked: Unconfirmed<SessionId>,
+    marks: u64,
+    /// By shard: its last mark that was passed on.
+    passed_on: BTreeMap<ShardId, u64>,
+    /// The positions of sessions that have not said where they start.
+    positions: BTreeMap<SessionId, HadPositions>,
+    /// Sessions that go on at the next tick.
+    late: Vec<SessionId>,
+}
+
+impl Starts {
+    /// A session says where its next subscriptions start.
+    pub(in crate::shard) fn on_start(
+        &mut self,
+        base: &mut Base,
+        id: SessionId,
+        (kind, value): (u8, u64),
+        (request, subscriptions): (RequestId, u32),
+    ) {
+        let Some(session) = base.sessions.get_mut(id) else { return };
+        let wrong = if session.joining > 0 || session.group.is_some() {
+            Some("a start comes before all subscriptions")
+        } else if subscriptions == 0 || subscriptions as usize > START_SUBSCRIPTIONS_MAX {
+            Some("a start is for 1 to 1,024 subscriptions")
+        } else {
+            None
+        };
+        if let Some(text) = wrong {
+            return base.end(id, ErrorCode::Unexpected, text);
+        }
+        let positions = self.positions.remove(&id).unwrap_or_default();
+        let resumes = (kind == Start::RESUME).then_some((positions, value));
+        let start = if resumes.is_some() { Some(Start::All) } else { Start::from_wire(kind, value) };
+        let Some(start) = start else {
+            return base.end(id, ErrorCode::Unexpected, "a start of a kind that is not known");
+        };
+        session.starts = true;
+        // It stays on this shard until it has caught up.
+        session.joining += 1;
+        let starting = Starting {
+            start,
+            resumes,
+            request,
+            missing: subscriptions,
+            subscriptions: Vec::new(),
+            replay: None,
+        };
+        self.starting.insert(id, starting);
+    }
+
+    /// The client of a session has had this message of a publisher and topic, and none behind it.
+    pub(in crate::shard) fn on_position(
+        &mut self,
+        base: &mut Base,
+        id: SessionId,
+        (topic, publisher, sequence): (&[u8], u64, u64),
+    ) {
+        let positions = self.positions.entry(id).or_default();
+        if topic.len() > TOPIC_BYTES_MAX || !positions.add(topic, publisher, sequence) {
+            self.positions.remove(&id);
+            base.end(
+                id,
+                ErrorCode::Unexpected,
+                "there may be 65,536 positions before a start, with 8 MiB of topics",
+            );
+        }
+    }
+
+    /// A session has subscribed, or, without a request, was refused a subscription. Returns true if that is answered here.
+    pub(in crate::shard) fn on_subscription(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+        id: SessionId,
+        request: Option<RequestId>,
+    ) -> bool {
+        let Some(starting) = self.starting.get_mut(&id).filter(|starting| starting.missing > 0) else {
+            return false;
+        };
+        starting.subscriptions.extend(request);
+        starting.missing -= 1;
+        if starting.missing == 0 {
+            self.asked.add(demand.changes(), id);
+            self.on_confirmed(base, (membership, demand));
+        }
+        true
+    }
+
+    /// Neighbours have confirmed something: sessions to which all of them route begin with their history.
+    pub(in crate::shard) fn on_confirmed(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+    ) {
+        while let Some(id) = self.asked.pop(demand.changes()) {
+            if self.starting.contains_key(&id) {
+                self.begin(base, membership, id);
+                self.go_on(base, (membership, demand), id);
+            }
+        }
+    }
+
+    /// Divides the streams of all shards for a session.
+    fn begin(&mut self, base: &mut Base, membership: &mut Membership, id: SessionId) {
+        let (me, shards) = (base.id, base.config.shards);
+        let now = base.clock.told().0;
+        let up_to = base.log.as_ref().map_or(0, |log| log.end());
+        let (Some(starting), Some(session)) = (self.starting.get_mut(&id), base.sessions.get_mut(id)) else {
+            return;
+        };
+        let filters: Arc<[Filter]> = session.subscriptions.filters().keys().cloned().collect();
+        session.egress.park();
+        let since = match (starting.start, &starting.resumes) {
+            (Start::Since(time), _) => now.saturating_sub(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+            (_, Some((_, ago))) => now.saturating_sub(*ago),
+            _ => 0,
+        };
+        let keeps_all = |filter: &Filter| base.log.as_ref().is_some_and(|log| log.keeps_all_of(filter));
+        let is_unsure = !filters.iter().all(keeps_all);
+        let mut replay = Replay::new(id, filters, (starting.start, since), shards);
+        if let Some((positions, _)) = starting.resumes.take() {
+            replay = replay.resuming(Resume::new(positions, since), is_unsure);
+        }
+        replay.on_marked(usize::from(me.0), up_to);
+        starting.replay = Some(replay);
+        let request = starting.request;
+        base.answer(id, &Frame::Done { request: request.0 });
+        membership.set_hears(base, id, (me.into(), true));
+        // What carriers bring is kept nowhere.
+        for carrier in base.links.neighbours().filter(|neighbour| usize::from(neighbour.0) >= shards) {
+            membership.set_hears(base, id, (carrier, true));
+        }
+        self.marks += 1;
+        self.pass_on(base, &Arc::new(Mark { shard: me, number: self.marks, session: id }));
+        base.counters.history_starts += 1;
+    }
+
+    /// Passes a mark on to all shards that may not know of it, when it first comes. Returns false if it has come before.
+    fn pass_on(&mut self, base: &mut Base, mark: &Arc<Mark>) -> bool {
+        let last = self.passed_on.entry(mark.shard).or_insert(0);
+        if *last >= mark.number {
+            return false;
+        }
+        *last = mark.number;
+        for shard in base.links.others().filter(|shard| *shard != mark.shard) {
+            base.send_shard(shard, ShardItem::History(HistoryItem::Mark(Arc::clone(mark))));
+        }
+        true
+    }
+
+    /// Another shard says something about history.
+    pub(in crate::shard) fn on_item(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+        (from, item): (ShardId, HistoryItem),
+    ) {
+        let id = match item {
+            HistoryItem::Mark(mark) => {
+                if mark.shard != base.id && self.pass_on(base, &mark) {
+                    let up_to = base.log.as_ref().map_or(0, |log| log.end());
+                    let marked = HistoryItem::Marked { session: mark.session, up_to };
+                    base.send_shard(mark.shard, ShardItem::History(marked));
+                }
+                return;
+            }
+            HistoryItem::Ask(ask) => {
+                let (page, steps) = page_of(base.log.as_deref(), &ask);
+                base.turn.spend(steps);
+                return base.send_shard(from, ShardItem::History(HistoryItem::Page(page)));
+            }
+            HistoryItem::Marked { session, up_to } => {
+                let Some(replay) = self.replay_of(session) else { return };
+                replay.on_marked(usize::from(from.0), up_to);
+                membership.set_hears(base, session, (Neighbour::from(from), true));
+                session
+            }
+            HistoryItem::Page(page) => {
+                let session = page.session;
+                let Some(replay) = self.replay_of(session) else { return };
+                replay.on_page(usize::from(from.0), page);
+                session
+            }
+        };
+        self.go_on(base, (membership, demand), id);
+    }
+
+    fn replay_of(&mut self, id: SessionId) -> Option<&mut Replay> {
+        self.starting.get_mut(&id)?.replay.as_mut()
+    }
+
+    /// The queue of a session has room: its history goes on.
+    pub(in crate::shard) fn on_room(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+        id: SessionId,
+    ) {
+        if !self.starting.is_empty() {
+            self.go_on(base, (membership, demand), id);
+        }
+    }
+
+    /// True if something waits for the next tick.
+    pub(in crate::shard) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// A tick: those that have used up their turn go on.
+    pub(in crate::shard) fn on_tick(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+    ) {
+        for id in std::mem::take(&mut self.late) {
+            self.go_on(base, (&mut *membership, &mut *demand), id);
+        }
+    }
+
+    /// Sends a session the next part of its history, if that is there and all before it has left.
+    fn go_on(
+        &mut self,
+        base: &mut Base,
+        (membership, demand): (&mut Membership, &mut Demand),
+        id: SessionId,
+    ) {
+        let Some(mut replay) = self.starting.get_mut(&id).and_then(|starting| starting.replay.take()) else {
+            return;
+        };
+        let progress = go_on(base, id, &mut replay);
+        if let Some(starting) = self.starting.get_mut(&id) {
+            starting.replay = Some(replay);
+        }
+        match progress {
+            Progress::Waits => {}
+            Progress::IsLate => self.late.push(id),
+            Progress::Done => self.end(base, (membership, demand), id),
+        }
+    }
+
+    /// A session has all of its history: what has come meanwhile follows.
+    fn end(&mut self, base: &mut Base, (membership, demand): (&mut Membership, &mut Demand), id: SessionId) {
+        let Some(Starting { subscriptions, .. }) = self.starting.remove(&id) else { return };
+        for RequestId(request) in subscriptions {
+            base.answer(id, &Frame::Done { request });
+        }
+        if let Some(session) = base.sessions.get_mut(id) {
+            session.starts = false;
+            session.joining -= 1;
+        }
+        base.unpark(id);
+        membership.join_group(base, demand, id);
+    }
+
+    /// A session has left the fan-out, if it was one of those.
+    pub(in crate::shard) fn forget(&mut self, id: SessionId) {
+        self.positions.remove(&id);
+        if !self.starting.is_empty() {
+            self.starting.remove(&id);
+            self.late.retain(|late| *late != id);
+        }
+    }
+
+    /// Sessions that start are known here, and no others.
+    pub(in crate::shard) fn audit(&self, base: &Base) {
+        for (id, session) in base.sessions.iter().filter(|(_, session)| session.is_listening()) {
+            let starting = self.starting.get(&id);
+            assert_eq!(starting.is_some(), session.starts, "{id} starts");
+            let is_parked = starting.is_some_and(|starting| starting.replay.is_some());
+            assert_eq!(is_parked, session.egress.is_parked(), "{id} has history to be sent");
+        }
+    }
+}
+
+/// The progress of a session's history.
+enum Progress {
+    /// It goes on when its last part has left, or another shard has answered.
+    Waits,
+    /// It has used up its turn.
+    IsLate,
+    /// All of it has left.
+    Done,
+}
+
+/// Sends a session the next part of its history, if that is there and all before it has left.
+fn go_on(base: &mut Base, id: SessionId, replay: &mut Replay) -> Progress {
+    for _ in 0..PAGES_PER_TURN {
+        let Some(session) = base.sessions.get_mut(id).filter(|session| session.is_listening()) else {
+            return Progress::Waits;
+        };
+        if !session.egress.is_empty() {
+            session.awaits_room = true;
+            return Progress::Waits;
+        }
+        let encoding = session.kind.encoding();
+        let filters = session.subscriptions.filters();
+        let is_wanted = |topic: &Bytes| filters.keys().any(|filter| filter.matches(topic));
+        let (gathered, is_done) = gather(replay, encoding, is_wanted);
+        let (chunks, messages) = gathered.into_chunks();
+        let has_more = !chunks.is_empty();
+        if has_more {
+            chunks.iter().for_each(|chunk| session.egress.push_history(chunk));
+            session.awaits_room = true;
+            base.counters.history_sent += messages;
+            base.list(id);
+        } else if is_done {
+            return Progress::Done;
+        }
+        let has_answered = ask(base, replay);
+        if has_more || !has_answered {
+            return Progress::Waits;
+        }
+    }
+    Progress::IsLate
+}
+
+/// The next part of a replay, of topics that are still wanted, and whether it is the last.
+fn gather(replay: &mut Replay, encoding: Encoding, is_wanted: impl Fn(&Bytes) -> bool) -> (Gathered, bool) {
+    let mut gathered = Gathered::new(encoding);
+    while !gathered.is_enough() {
+        match replay.step() {
+            ReplayStep::Wait => return (gathered, false),
+            ReplayStep::Done => return (gathered, true),
+            ReplayStep::Send(stretch, skip) => {
+                let Some(topic) = replay.topic().filter(|topic| is_wanted(topic)) else { continue };
+                match replay.resume() {
+                    None => gathered.add(&stretch, skip),
+                    Some(resume) => {
+                        gathered
+                            .add_wanted(&stretch, |publisher, number| resume.wants(topic, publisher, number));
+                    }
+                }
+            }
+            ReplayStep::Lacks(topic, missing) => {
+                let missed = match missing {
+                    Shortfall::Exactly(missed) => missed,
+                    Shortfall::Unknown => 0,
+                };
+                if topic.is_empty() || is_wanted(&topic) {
+                    gathered.add_gap(&topic, missed);
+                }
+            }
+            ReplayStep::Missed(topic, missed) => {
+                if is_wanted(&topic) {
+                    gathered.add_gap(&topic, missed);
+                }
+            }
+        }
+    }
+    (gathered, false)
+}
+
+/// Asks shards for the parts of a replay that are next. Returns true if this shard has answered.
+fn ask(base: &mut Base, replay: &mut Replay) -> bool {
+    let mut has_answered = false;
+    for (shard, ask) in replay.questions() {
+        if shard == usize::from(base.id.0) {
+            let (page, steps) = page_of(base.log.as_deref(), &ask);
+            base.turn.spend(steps);
+            replay.on_page(shard, page);
+            has_answered = true;
+        } else {
+            let shard = ShardId(u16::try_from(shard).expect("shards are counted in 16 bits"));
+            base.send_shard(shard, ShardItem::History(HistoryItem::Ask(ask)));
+        }
+    }
+    has_answered
+}
+
+/// The answer to a question, and the work that it took.
+fn page_of(log: Option<&Log>, ask: &HistoryAsk) -> (HistoryPage, usize) {
+    match log {
+        Some(log) => log.page(ask),
+        None => {
+            let page = HistoryPage { session: ask.session, parts: Vec::new(), next: None, forgotten_at: 0 };
+            (page, 1)
+        }
+    }
+}
+
+impl Base {
+    /// Lets what has come while a session's history was sent follow it.
+    fn unpark(&mut self, id: SessionId) {
+        let bounds = self.config.bounds;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let appended = session.egress.unpark(session.policy, bounds);
+        let has_room = session.egress.has_room(bounds);
+        let released = if has_room { std::mem::take(&mut session.holds) } else { Vec::new() };
+        self.list(id);
+        self.release(&released);
+        self.count_appended(id, appended);
+    }
+
+    /// Ends the history of a session that is about to end, in order, before all of it is sent.
+    pub(in crate::shard) fn cut_history_short(&mut self, id: SessionId) {
+        if self.sessions.get(id).is_some_and(|session| session.egress.is_parked()) {
+            self.answer(id, &Frame::Gap { topic: b"", missed: 0, reason: GAP_HISTORY });
+            self.unpark(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
