@@ -323,23 +323,13 @@ impl Shard {
         demand.relays.redial(base);
         renewals::tell_void(base);
         self.settle();
-        self.keep_in_bounds(now);
+        self.starts.on_tick(&mut self.base, (&mut self.membership, &mut self.demand));
+        self.base.keep_in_bounds(now);
         let looks = self.membership.fanout_mut().forget_unused(ticks);
         self.base.turn.spend(looks);
         self.deadlines.sweep(&mut self.base, &self.demand.relays, ticks);
         self.balance.on_tick(&mut self.base, &mut self.moves);
         self.settle();
-    }
-
-    /// Gives up history that is too old, goes on with that of sessions whose turn was over, and counts it.
-    fn keep_in_bounds(&mut self, now: MonotonicNs) {
-        let (base, demand) = (&mut self.base, &mut self.demand);
-        self.starts.on_tick(base, (&mut self.membership, demand));
-        let Base { log: Some(log), counters, .. } = base else { return };
-        log.on_tick(now);
-        counters.history_bytes = log.bytes() as u64;
-        counters.history_messages = log.messages();
-        counters.history_given_up = log.given_up();
     }
 
     /// These are the rules of what sessions may do: each question is answered by them from now on, and all that sessions and

@@ -393,20 +393,15 @@ impl<'a> Frame<'a> {
 
     /// The publisher of a message.
     pub fn publisher(&self) -> Option<u64> {
-        match self {
-            Frame::Message { publisher, .. }
-            | Frame::Parts { publisher, .. }
-            | Frame::Run { publisher, .. } => Some(*publisher),
-            _ => None,
-        }
+        self.author().map(|(publisher, _)| publisher)
     }
 
-    /// The number of its first message, if it has any.
-    pub(crate) fn sequence(&self) -> Option<u64> {
+    /// Its publisher, and the number of its first message, if it has any.
+    pub(crate) fn author(&self) -> Option<(u64, u64)> {
         match self {
-            Frame::Message { sequence, .. } | Frame::Parts { sequence, .. } | Frame::Run { sequence, .. } => {
-                Some(*sequence)
-            }
+            Frame::Message { publisher, sequence, .. }
+            | Frame::Parts { publisher, sequence, .. }
+            | Frame::Run { publisher, sequence, .. } => Some((*publisher, *sequence)),
             _ => None,
         }
     }

@@ -170,8 +170,7 @@ async fn subscribe_one(
     topics: &Rc<Topics>,
     tally: &Rc<RefCell<Tally>>,
 ) -> Result<Subscription, Failure> {
-    let filters = topics.filters(first + subscriber);
-    let (topics, tally) = (topics.clone(), tally.clone());
+    let (filters, topics, tally) = (topics.filters(first + subscriber), topics.clone(), tally.clone());
     let sink = move |event: EventRef<'_>| {
         let now = MonotonicNs::now();
         let mut tally = tally.borrow_mut();
@@ -185,8 +184,7 @@ async fn subscribe_one(
                 let topic = gap.topic.and_then(|topic| topics.topic_of(topic));
                 tally.gap(subscriber, topic, gap.missed, now);
             }
-            // It started live.
-            EventRef::CaughtUp => {}
+            EventRef::CaughtUp => {} // It started live.
         }
     };
     let subscription = client.subscribe_with(&filters, sink).await;

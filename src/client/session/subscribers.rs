@@ -183,9 +183,7 @@ impl Subscribers {
 
     /// They have had the messages of this frame.
     pub(super) fn note(&mut self, frame: &Frame<'_>) {
-        if let (Some(topic), Some(publisher), Some(first)) =
-            (frame.message_topic(), frame.publisher(), frame.sequence())
-        {
+        if let (Some(topic), Some((publisher, first))) = (frame.message_topic(), frame.author()) {
             let last = first.saturating_add(u64::from(frame.messages()).saturating_sub(1));
             self.track.note(topic, publisher, last);
         }

@@ -83,7 +83,7 @@ impl Gathered {
     pub(super) fn add_wanted(&mut self, stretch: &Stretch, wants: impl Fn(u64, u64) -> bool) {
         let mut notices: Vec<Bytes> = Vec::new();
         for (whole, frame) in splitter::frames(&stretch.bytes) {
-            let (Some(publisher), Some(first)) = (frame.publisher(), frame.sequence()) else {
+            let Some((publisher, first)) = frame.author() else {
                 notices.push(whole);
                 continue;
             };
@@ -100,7 +100,7 @@ impl Gathered {
                 continue;
             }
             for single in
-                frame.singles().filter(|single| single.sequence().is_some_and(|n| wants(publisher, n)))
+                frame.singles().filter(|single| single.author().is_some_and(|(_, n)| wants(publisher, n)))
             {
                 self.put(1, 1, |next| encode(&single, next));
             }

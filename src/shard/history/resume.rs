@@ -127,8 +127,8 @@ impl Resume {
 
 /// The publisher and number of the last message of a frame.
 fn last_of(frame: &Frame<'_>) -> Option<(u64, u64)> {
-    let last = frame.sequence()?.saturating_add(u64::from(frame.messages()).saturating_sub(1));
-    Some((frame.publisher()?, last))
+    let (publisher, first) = frame.author()?;
+    Some((publisher, first.saturating_add(u64::from(frame.messages()).saturating_sub(1))))
 }
 
 #[cfg(test)]

@@ -392,7 +392,7 @@ impl Shelf {
 impl KeptTopic {
     /// Messages of a frame are not kept any more.
     fn give_up(&mut self, frame: &Frame<'_>, Came { order, at }: Came) {
-        let (Some(publisher), Some(first)) = (frame.publisher(), frame.sequence()) else { return };
+        let Some((publisher, first)) = frame.author() else { return };
         let count = u64::from(frame.messages());
         let last = first.saturating_add(count - 1);
         let gone = GivenUpOf { publisher, first, last, count, at, order };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corecast_executors::MonotonicNs;
 
 use super::gathered::{GAP_HISTORY, Gathered};
 use super::log::Log;
@@ -437,6 +438,15 @@ impl Base {
         self.list(id);
         self.release(&released);
         self.count_appended(id, appended);
+    }
+
+    /// Gives up history that is too old, and counts the rest.
+    pub(in crate::shard) fn keep_in_bounds(&mut self, now: MonotonicNs) {
+        let Base { log: Some(log), counters, .. } = self else { return };
+        log.on_tick(now);
+        counters.history_bytes = log.bytes() as u64;
+        counters.history_messages = log.messages();
+        counters.history_given_up = log.given_up();
     }
 
     /// Ends the history of a session that is about to end, in order, before all of it is sent.
