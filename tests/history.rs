@@ -11,6 +11,9 @@ mod running;
 mod watchdog;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use broker_process::{BrokerProcess, Transport};
@@ -243,6 +246,85 @@ fn the_command_starts_with_history_and_says_where_it_ends() {
         let output = run(args);
         assert!(!output.status.success() && text(&output.stderr).contains(part), "{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn operators_see_what_is_kept_and_have_it_given_up() {
+    let _watchdog = watchdog::watch("operators_see_what_is_kept_and_have_it_given_up");
+    let broker = BrokerProcess::start(Transport::Tcp, &["--shards", "2", "--keep", "a.>=last,b.>=3"]);
+    let mut publishers = [publisher(&broker), publisher(&broker)];
+    for publisher in &mut publishers {
+        for topic in ["a.one", "a.two", "b.one", "b.one"] {
+            publisher.publish(topic, b"payload").expect("it is taken");
+        }
+        publisher.flush(PATIENCE).expect("it is taken");
+    }
+    let metrics = broker.metrics().to_string();
+    let history = |args: &[&str]| {
+        let output = run(&[&["history"], args, &["--metrics", &metrics]].concat());
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned(), output.status.code())
+    };
+    let rows = |args: &[&str]| {
+        let (out, notes, code) = history(&[&["list", "-o", "json"], args].concat());
+        assert_eq!(code, Some(0), "{notes}");
+        let row = |line: &str| {
+            let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert!(row["bytes"].as_u64() > Some(0) && row["oldest_seconds"].as_f64() >= Some(0.0), "{row}");
+            format!("{}={}", row["topic"].as_str().expect("a topic"), row["messages"])
+        };
+        (out.lines().map(row).collect::<Vec<_>>().join(" "), notes)
+    };
+    // Each shard has its own last value.
+    let (all, notes) = rows(&[]);
+    assert!(["a.one=2 a.two=2 b.one=4", "a.one=1 a.two=1 b.one=3"].contains(&&all[..]), "{all}");
+    assert!(notes.contains("of 64 MiB") && !notes.contains("--after"), "{notes}");
+    let (first, notes) = rows(&["--limit", "1"]);
+    assert!(first.starts_with("a.one=") && !first.contains("a.two"), "{first}");
+    let after = notes.lines().find_map(|line| line.split_once("--after ")).expect("there are more").1;
+    assert!(rows(&["--limit", "1", "--after", after]).0.starts_with("a.two="));
+    assert!(rows(&["b.>"]).0.starts_with("b.one="));
+    let (table, _, _) = history(&["list", "a.one"]);
+    assert!(table.starts_with("MESSAGES") && table.contains("a.one"), "{table}");
+    // By TCP, without the token of operators.
+    let (_, refused, code) = history(&["clear", "a.one"]);
+    assert!(code == Some(1) && refused.contains("operators"), "{refused}");
+    assert_eq!(rows(&[]).0, all);
+    let (_, wrong, code) = history(&["list", "a..b"]);
+    assert!(code == Some(2) && wrong.contains("a..b"), "{wrong}");
+}
+
+#[test]
+fn what_an_operator_has_given_up_no_subscriber_starts_with() {
+    let _watchdog = watchdog::watch("what_an_operator_has_given_up_no_subscriber_starts_with");
+    let folder = tempfile::tempdir().expect("a folder");
+    // Whoever shows the token is an operator.
+    let token = folder.path().join("token").display().to_string();
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&token);
+    file.expect("a file").write_all(b"corecast_sesame\n").expect("room for it");
+    let broker = BrokerProcess::start(
+        Transport::Tcp,
+        &["--shards", "2", "--keep", ">=3", "--http-token-file", &token],
+    );
+    let metrics = broker.metrics().to_string();
+    let mut publisher = publisher(&broker);
+    for topic in ["a", "b", "a", "b.c"] {
+        publisher.publish(topic, b"before").expect("it is taken");
+    }
+    publisher.flush(PATIENCE).expect("it is taken");
+    let clear = |filter: &str| {
+        let output = run(&["history", "clear", filter, "--metrics", &metrics, "--http-token-file", &token]);
+        (text(&output.stdout).to_owned(), output.status.code())
+    };
+    assert_eq!(clear("a"), ("2\n".to_owned(), Some(0)));
+    assert_eq!(clear("a"), ("0\n".to_owned(), Some(0)));
+    let start_all = || subscriber(broker.client().start(Start::All), &[">"]);
+    assert_eq!(history(&mut start_all()), pairs(&[("b", "before"), ("b.c", "before")]));
+    publisher.publish("a", b"later").expect("it is taken");
+    publisher.flush(PATIENCE).expect("it is taken");
+    assert_eq!(history(&mut start_all()), pairs(&[("a", "later"), ("b", "before"), ("b.c", "before")]));
+    assert_eq!(clear(">"), ("3\n".to_owned(), Some(0)));
+    assert_eq!(history(&mut start_all()), []);
 }
 
 #[test]

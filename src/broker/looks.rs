@@ -6,7 +6,7 @@ use corecast_executors::{Link, ShardId, ThreadTimes, end_turn};
 
 use super::flush::settle;
 use super::runtime::Runtime;
-use crate::control::{Look, ShardCensus, Whom};
+use crate::control::{HistoryFigures, Look, ShardCensus, Whom};
 use crate::ids::{SessionId, SessionNumber};
 use crate::limits::CENSUS_DETAILS_PER_TURN;
 use crate::shard::Census;
@@ -38,6 +38,29 @@ pub(super) async fn look(runtime: &Rc<Runtime>, look: Look) {
             page.into_iter().for_each(|page| drop(answer.try_send(page)));
         }
         Look::Kick(whom, answer) => kick(runtime, &whom, answer).await,
+        Look::History(question, answer) => {
+            let (mut figures, mut next) = (HistoryFigures::default(), question.behind.clone());
+            loop {
+                next = runtime.census(|census| census.history(&question, next.as_ref(), &mut figures));
+                end_turn().await;
+                if next.is_none() {
+                    break;
+                }
+            }
+            drop(answer.try_send(figures));
+        }
+        Look::ClearHistory(filter, answer) => {
+            let (mut cleared, mut next) = (0, None);
+            loop {
+                next = runtime.census(|census| census.clear_history(&filter, next.as_ref(), &mut cleared));
+                end_turn().await;
+                if next.is_none() {
+                    break;
+                }
+            }
+            // Whoever asked may have gone.
+            let _ = answer.try_send(cleared);
+        }
     }
 }
 

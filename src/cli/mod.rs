@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
-//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `history`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
 //! | `doctor_engine` | what `doctor` says of an engine |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
@@ -35,6 +35,7 @@ mod drain;
 mod environment;
 mod event_writer;
 mod exit;
+mod history;
 mod http_address;
 mod http_client;
 mod interrupt;
@@ -124,6 +125,7 @@ enum Command {
     Reload(reload::ReloadArgs),
     Config(config_command::ConfigArgs),
     Sessions(sessions::SessionsArgs),
+    History(history::HistoryArgs),
     Kick(kick::KickArgs),
     Drain(drain::DrainArgs),
     Cert(certificate::CertArgs),
@@ -226,6 +228,7 @@ impl Cli {
             Command::Reload(args) => reload::run(args),
             Command::Config(args) => config_command::run(args, logs, sources),
             Command::Sessions(args) => sessions::run(args),
+            Command::History(args) => history::run(args),
             Command::Kick(args) => kick::run(args),
             Command::Drain(args) => drain::run(args),
             Command::Cert(args) => certificate::run(args),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::census::{Operations, SessionRow, ShardRow, Snapshot, TopicRow};
 use super::figures::SessionDetails;
+use super::history_page;
 use super::json_rows::{JsonPublisher, JsonSession, JsonShard, JsonTopic};
 use super::look::{Look, Whom};
 use super::query::{Query, QueryFault};
@@ -28,17 +29,21 @@ pub(super) enum ApiPage {
     Publishers,
     Kick,
     Live,
+    History,
+    ClearHistory,
 }
 
 impl ApiPage {
     /// Every page, with its name in the path.
-    const NAMES: [(&'static str, ApiPage); 6] = [
+    const NAMES: [(&'static str, ApiPage); 8] = [
         ("shards", ApiPage::Shards),
         ("sessions", ApiPage::Sessions),
         ("topics", ApiPage::Topics),
         ("publishers", ApiPage::Publishers),
         ("kick", ApiPage::Kick),
         ("live", ApiPage::Live),
+        ("history", ApiPage::History),
+        ("history/clear", ApiPage::ClearHistory),
     ];
 
     pub(super) fn at(path: &str) -> Option<ApiPage> {
@@ -48,7 +53,7 @@ impl ApiPage {
 
     /// True if it gives an order, which is for operators.
     pub(super) fn is_order(self) -> bool {
-        self == ApiPage::Kick
+        matches!(self, ApiPage::Kick | ApiPage::ClearHistory)
     }
 }
 
@@ -64,6 +69,8 @@ pub(super) async fn answer(operations: &Operations, page: ApiPage, query: Option
         ApiPage::Publishers => publishers(operations, query).await,
         ApiPage::Kick => kick(operations, query).await,
         ApiPage::Live => live_page(operations, query).await,
+        ApiPage::History => history_page::history(operations, query).await,
+        ApiPage::ClearHistory => history_page::clear(operations, query).await,
     };
     match answered {
         Ok(Some(answer)) => answer,
@@ -78,9 +85,10 @@ pub(super) fn fault(status: StatusCode, text: &str) -> ApiAnswer {
 }
 
 /// An answer; `None` if the broker is gone.
-type Answered = Result<Option<ApiAnswer>, QueryFault>;
+pub(super) type Answered = Result<Option<ApiAnswer>, QueryFault>;
 
-fn fine(value: Value) -> Answered {
+/// The answer that is wanted.
+pub(super) fn fine(value: Value) -> Answered {
     Ok(Some((StatusCode::OK, value)))
 }
 

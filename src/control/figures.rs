@@ -111,3 +111,31 @@ pub(crate) struct RegistryPage {
     /// The last one of the page, if there are more behind it.
     pub(crate) last: Option<PublisherId>,
 }
+
+/// The history of one topic on one shard.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptFigures {
+    pub(crate) topic: Bytes,
+    pub(crate) messages: u64,
+    /// Bytes of memory, with what is around each message.
+    pub(crate) bytes: u64,
+    /// The times when the oldest and the newest of these messages were taken, by the monotonic clock.
+    pub(crate) oldest: MonotonicNs,
+    pub(crate) newest: MonotonicNs,
+}
+
+/// The history of one shard: all of it as sums, and a page of its topics.
+#[derive(Default, Debug)]
+pub(crate) struct HistoryFigures {
+    /// In the order of their names.
+    pub(crate) topics: Vec<KeptFigures>,
+    /// There are more topics behind these.
+    pub(crate) has_more: bool,
+    /// Of all topics.
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    /// Most bytes that it may take.
+    pub(crate) bytes_max: u64,
+    /// Messages that were given up since the start.
+    pub(crate) given_up: u64,
+}

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corecast_executors::{Link, ShardId};
 
-use super::figures::{RegistryPage, SessionDetails, ShardCensus};
+use super::figures::{HistoryFigures, RegistryPage, SessionDetails, ShardCensus};
 use crate::ids::{PublisherId, SessionId, SessionNumber};
+use crate::topic::Filter;
 
 /// A question, or an order, to every shard. A shard that has nothing to say drops its link.
 #[derive(Clone, Debug)]
@@ -22,6 +23,18 @@ pub(crate) enum Look {
     Registry(Option<PublisherId>, usize, Link<RegistryPage>),
     /// These sessions are to end. The answer has those that have been told so.
     Kick(Arc<Whom>, Link<Vec<SessionNumber>>),
+    /// The history of some topics.
+    History(Arc<HistoryQuestion>, Link<HistoryFigures>),
+    /// The history of these topics is to be given up. The answer is the number of messages that were.
+    ClearHistory(Arc<Filter>, Link<u64>),
+}
+
+/// A question for history: topics that a filter matches, behind one of them, at most so many.
+#[derive(Clone, Debug)]
+pub(crate) struct HistoryQuestion {
+    pub(crate) filter: Filter,
+    pub(crate) behind: Option<Bytes>,
+    pub(crate) most: usize,
 }
 
 /// The sessions that an operator ends.

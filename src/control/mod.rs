@@ -10,6 +10,7 @@
 //! | `engine_view` | the state of an engine, for those who ask |
 //! | `pages` | the answers to its requests: metrics, health, reload |
 //! | `api`, `query`, `json_rows` | those under `/api/v1`: what is asked, and the rows that answer it |
+//! | `history_page` | of those, history: its topics, and the order to give it up |
 //! | `page_body` | bodies of answers, and streams of events |
 //! | `live_page` | the page that shows them |
 //! | `census` | the count of all shards, sessions and topics, and their rates |
@@ -21,6 +22,7 @@ mod census;
 #[cfg(feature = "nats")]
 mod engine_view;
 mod figures;
+mod history_page;
 mod http;
 mod json_rows;
 mod live_page;
@@ -35,9 +37,10 @@ pub use census::Operations;
 #[cfg(feature = "nats")]
 pub(crate) use engine_view::{EnginePeer, EngineQuestion, EngineQuestions, EngineServer, EngineView};
 pub(crate) use figures::{
-    PublisherFigures, RegistryPage, SessionDetails, SessionFigures, ShardCensus, ShardFigures,
+    HistoryFigures, KeptFigures, PublisherFigures, RegistryPage, SessionDetails, SessionFigures, ShardCensus,
+    ShardFigures,
 };
 pub use http::{HttpRenewal, HttpServer};
-pub(crate) use look::{Look, Whom};
+pub(crate) use look::{HistoryQuestion, Look, Whom};
 pub use pages::{Pages, ReloadRequest};
 pub use thread::ControlThread;

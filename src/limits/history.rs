@@ -26,6 +26,10 @@ pub const KEPT_ITEM_BYTES: usize = 224;
 /// (64 each), what is known of the messages that were given up (416), and allocations, with some to spare.
 pub const KEPT_TOPIC_BYTES: usize = 768;
 
+/// Topics of which a shard has given up everything and still knows when the last message came, so that nothing older of another shard
+/// is taken for its history: 1 MiB of the longest names.
+pub const FORGOTTEN_TOPICS_MAX: usize = 1 << 10;
+
 /// Stretches of messages that a tick takes out because they are too old: a turn's work at the most.
 pub const KEPT_LOOKS_PER_TICK: usize = 1_000;
 

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use super::kind::Kind;
 use super::session_state::{Phase, SessionState, Transit};
 use super::state::Shard;
-use crate::control::{RegistryPage, SessionDetails, SessionFigures, ShardFigures, Whom};
+use crate::control::{
+    HistoryFigures, HistoryQuestion, RegistryPage, SessionDetails, SessionFigures, ShardFigures, Whom,
+};
 use crate::error::ErrorCode;
 use crate::ids::{PublisherId, SessionId, SessionNumber, ShardId};
 use crate::limits::{CENSUS_FILTERS_SHOWN_MAX, CENSUS_SESSIONS_PER_TURN, CENSUS_TOPICS_PER_TURN};
+use crate::topic::Filter;
 
 /// A shard, as an operator looks into it.
 pub struct Census<'a>(&'a mut Shard);
@@ -94,6 +97,49 @@ impl<'a> Census<'a> {
         self.0.publishers.page(&self.0.base, behind, most)
     }
 
+    /// Adds a turn's share of the topics of which history is kept, behind this one. Returns the place of the next turn, if there is
+    /// one.
+    pub(crate) fn history(
+        &self,
+        question: &HistoryQuestion,
+        behind: Option<&Bytes>,
+        into: &mut HistoryFigures,
+    ) -> Option<Bytes> {
+        let log = self.0.base.log.as_ref()?;
+        (into.messages, into.bytes, into.given_up) = (log.messages(), log.bytes() as u64, log.given_up());
+        into.bytes_max = log.bytes_max() as u64;
+        let filter = &question.filter;
+        let mut last = None;
+        for topic in log.topics(filter, behind.map(|behind| &behind[..])) {
+            last = Some(topic);
+            if !filter.matches(topic) {
+                continue;
+            }
+            if into.topics.len() == question.most {
+                into.has_more = true;
+                return None;
+            }
+            into.topics.extend(log.figures(topic));
+        }
+        last.cloned()
+    }
+
+    /// Gives up the history of a turn's share of the topics that a filter matches, behind this one, and counts the messages. Returns the
+    /// place of the next turn, if there is one.
+    pub(crate) fn clear_history(
+        &mut self,
+        filter: &Filter,
+        behind: Option<&Bytes>,
+        cleared: &mut u64,
+    ) -> Option<Bytes> {
+        let log = self.0.base.log.as_mut()?;
+        let share: Vec<Bytes> = log.topics(filter, behind.map(|behind| &behind[..])).cloned().collect();
+        for topic in share.iter().filter(|topic| filter.matches(topic)) {
+            *cleared += log.clear(topic);
+        }
+        share.last().cloned()
+    }
+
     /// Ends those of a turn's share of sessions, from this slot on, that an operator does not want. Returns the slot of the next
     /// turn, if there is one.
     pub(crate) fn kick(
@@ -163,7 +209,9 @@ mod tests {
     use super::*;
     use crate::auth::Identity;
     use crate::fanout::{OverflowPolicy, QueueBounds};
+    use crate::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT};
     use crate::registry::{Mode, ModeRules};
+    use crate::shard::Retention;
     use crate::wire::Frame;
 
     /// All sessions of a shard, and the number of turns that it took.
@@ -308,6 +356,57 @@ mod tests {
             [],
             "whoever has shown nothing is no user"
         );
+    }
+
+    #[test]
+    fn history_is_shown_by_pages_and_given_up_by_filters_in_bounded_turns() {
+        let rules = vec![">=3".parse().expect("a rule")];
+        let retention = Retention::new(rules, KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).expect("a rule");
+        let mut rig = Rig::new(&ShardConfig { retention, ..ShardConfig::default() });
+        let publisher = rig.open(0, OverflowPolicy::DropOldest);
+        let names: Vec<String> = (0..3 * CENSUS_TOPICS_PER_TURN).map(|n| format!("t.{n:05}")).collect();
+        for some in names.chunks(100) {
+            for sequence in [1, 2] {
+                rig.say(0, publisher, &some.iter().map(|name| message(name, sequence)).collect::<Vec<_>>());
+            }
+        }
+        rig.say(0, publisher, &[message("u", 1)]);
+        let ask = |rig: &mut Rig, filter: &str, behind: Option<Bytes>, most| {
+            let filter = Filter::parse(filter).expect("a filter");
+            let question = HistoryQuestion { filter, behind: behind.clone(), most };
+            let (mut figures, mut next, mut turns) = (HistoryFigures::default(), behind, 0);
+            loop {
+                next = Census::of(&mut rig.shards[0]).history(&question, next.as_ref(), &mut figures);
+                turns += 1;
+                if next.is_none() {
+                    return (figures, turns);
+                }
+            }
+        };
+        let (all, turns) = ask(&mut rig, ">", None, usize::MAX);
+        assert_eq!((all.topics.len(), all.messages, all.has_more), (names.len() + 1, 2 * names.len() as u64 + 1, false));
+        assert_eq!(all.topics.iter().map(|row| row.bytes).sum::<u64>(), all.bytes);
+        assert!(turns >= 4, "{turns} turns");
+        let (page, _) = ask(&mut rig, "t.*", Some("t.00009".into()), 2);
+        let rows: Vec<_> = page.topics.iter().map(|row| (&row.topic[..], row.messages)).collect();
+        assert_eq!((rows, page.has_more), (vec![(&b"t.00010"[..], 2), (b"t.00011", 2)], true));
+        assert_eq!(ask(&mut rig, "u", None, 9).0.topics.len(), 1, "the names before it are passed over");
+        let clear = |rig: &mut Rig, filter: &str| {
+            let filter = Filter::parse(filter).expect("a filter");
+            let (mut cleared, mut next) = (0, None);
+            loop {
+                next = Census::of(&mut rig.shards[0]).clear_history(&filter, next.as_ref(), &mut cleared);
+                rig.audit();
+                if next.is_none() {
+                    return cleared;
+                }
+            }
+        };
+        assert_eq!(clear(&mut rig, "t.00010"), 2);
+        assert_eq!(clear(&mut rig, "t.>"), 2 * (names.len() as u64 - 1));
+        let (left, _) = ask(&mut rig, ">", None, 9);
+        assert_eq!((left.topics.len(), left.messages, left.given_up), (1, 1, 2 * names.len() as u64));
+        assert_eq!(Census::of(&mut Rig::with_shards(1).shards[0]).clear_history(&Filter::parse(">").expect("all"), None, &mut 0), None);
     }
 
     #[test]

@@ -7,10 +7,15 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use corecast_executors::MonotonicNs;
 
+use super::forgotten::Forgotten;
 use super::rule::Retention;
 use super::shelf::{Came, Shelf};
 use crate::carrier::{HistoryAsk, HistoryPage, KeptPart};
+#[cfg(feature = "broker")]
+use crate::control::KeptFigures;
 use crate::fanout::{Messages, Picked, native_frames, route_key};
+#[cfg(feature = "broker")]
+use crate::limits::CENSUS_TOPICS_PER_TURN;
 use crate::limits::{HISTORY_PAGE_BYTES, HISTORY_PAGE_STEPS, KEPT_ITEM_BYTES, KEPT_LOOKS_PER_TICK};
 use crate::slack::give_back;
 use crate::topic::Filter;
@@ -38,6 +43,8 @@ pub(in crate::shard) struct Log {
     given_up: u64,
     /// The time of the newest messages of topics that were taken out.
     forgotten_at: u64,
+    /// Some of these topics.
+    forgotten: Forgotten,
 }
 
 impl Log {
@@ -59,6 +66,7 @@ impl Log {
             last: Came { order: 0, at: 0 },
             given_up: 0,
             forgotten_at: 0,
+            forgotten: Forgotten::default(),
         }))
     }
 
@@ -112,7 +120,8 @@ impl Log {
     fn add_topic(&mut self, topic: &[u8]) -> Option<Place> {
         let rule = self.filters.iter().position(|filter| filter.matches(topic))?;
         let name = Bytes::copy_from_slice(topic);
-        let slot = self.shelves[rule].add_topic(name.clone());
+        let floor = self.forgotten.take(&name);
+        let slot = self.shelves[rule].add_topic(name.clone(), floor);
         let place = Place { shelf: u16::try_from(rule).expect("KEEP_RULES_MAX fits"), slot };
         self.by_topic.insert(name.clone(), place);
         self.sorted.insert(name, place);
@@ -139,10 +148,7 @@ impl Log {
         let Some((messages, name)) = self.shelves[shelf].evict() else { return false };
         self.given_up += messages;
         if let Some((name, at)) = name {
-            self.forgotten_at = self.forgotten_at.max(at);
-            self.by_topic.remove(&name);
-            self.sorted.remove(&name);
-            give_back(&mut self.by_topic);
+            self.forget(&name, at);
         }
         true
     }
@@ -229,6 +235,11 @@ impl Log {
         page: &mut HistoryPage,
         room: &mut Room,
     ) -> Option<u64> {
+        if let Some(floor) = self.forgotten.floor(topic).filter(|_| behind == 0) {
+            let (topic, stretches) = (topic.clone(), VecDeque::new());
+            page.parts.push(KeptPart { topic, stretches, left: 0, most: u64::MAX, floor, given_up: None });
+            return None;
+        }
         let place = self.by_topic.get(topic).filter(|_| behind < ask.up_to)?;
         let shelf = &self.shelves[usize::from(place.shelf)];
         let mut stretches = VecDeque::new();
@@ -267,7 +278,57 @@ impl Log {
         };
         let (from, excluded) = filters.iter().filter_map(from).min()?;
         let from = if excluded { Bound::Excluded(&from[..]) } else { Bound::Included(&from[..]) };
-        self.sorted.range::<[u8], _>((from, Bound::Unbounded)).next().map(|(topic, _)| topic)
+        let kept = self.sorted.range::<[u8], _>((from, Bound::Unbounded)).next().map(|(topic, _)| topic);
+        kept.into_iter().chain(self.forgotten.next(from)).min()
+    }
+
+    /// A turn's share of the topics that a filter may match, behind this one, in the order of names.
+    #[cfg(feature = "broker")]
+    pub(in crate::shard) fn topics<'a>(
+        &'a self,
+        filter: &'a Filter,
+        behind: Option<&[u8]>,
+    ) -> impl Iterator<Item = &'a Bytes> {
+        let head = filter.head();
+        let from = match behind {
+            Some(behind) if behind >= head => Bound::Excluded(behind.to_vec()),
+            _ => Bound::Included(head.to_vec()),
+        };
+        let range = self.sorted.range::<[u8], _>((from.as_ref().map(Vec::as_slice), Bound::Unbounded));
+        range.map(|(topic, _)| topic).take_while(|topic| topic.starts_with(head)).take(CENSUS_TOPICS_PER_TURN)
+    }
+
+    /// The figures of a topic of which something is kept.
+    #[cfg(feature = "broker")]
+    pub(in crate::shard) fn figures(&self, topic: &Bytes) -> Option<KeptFigures> {
+        let place = self.by_topic.get(topic)?;
+        Some(self.shelves[usize::from(place.shelf)].figures(place.slot))
+    }
+
+    /// Most bytes that it may take.
+    #[cfg(feature = "broker")]
+    pub(in crate::shard) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Gives up all that is kept of a topic. Returns the number of its messages.
+    #[cfg(feature = "broker")]
+    pub(in crate::shard) fn clear(&mut self, topic: &Bytes) -> u64 {
+        let Some(Place { shelf, slot }) = self.by_topic.get(topic).copied() else { return 0 };
+        let shelf = &mut self.shelves[usize::from(shelf)];
+        let (name, messages, at) = shelf.remove_topic(slot);
+        self.given_up += messages;
+        self.forget(&name, at);
+        messages
+    }
+
+    /// Nothing is kept of a topic any more, whose last message was taken at that time.
+    fn forget(&mut self, name: &Bytes, at: u64) {
+        self.forgotten_at = self.forgotten_at.max(at);
+        self.forgotten.add(name, at);
+        self.by_topic.remove(name);
+        self.sorted.remove(name);
+        give_back(&mut self.by_topic);
     }
 
     /// Counts again what is kept.
@@ -277,7 +338,9 @@ impl Log {
         for (name, place) in &self.sorted {
             assert_eq!(self.by_topic.get(name), Some(place), "a topic has one place");
             assert_eq!(self.shelves[usize::from(place.shelf)].name(place.slot), name, "it is there");
+            assert_eq!(self.forgotten.floor(name), None, "what is kept is not forgotten");
         }
+        self.forgotten.audit();
         let newest = KEPT_ITEM_BYTES;
         assert!(self.bytes() <= self.bytes_max.max(newest), "what is kept is bounded");
     }

@@ -6,11 +6,13 @@
 //! | `rule` | the rules of what is kept, as people write them |
 //! | `log` | what a shard keeps: bounded, by topic |
 //! | `shelf` | of that, the topics of one rule |
+//! | `forgotten` | of topics of which nothing is kept any more, the end |
 //! | `replay` | the history of one session that starts, merged from all shards |
 //! | `resume` | of that, what a client has had that comes back, and what it is told to have missed |
 //! | `gathered` | history in the chunks in which it leaves |
 //! | `starts` | sessions on their way into force by way of history |
 
+mod forgotten;
 mod gathered;
 mod log;
 mod replay;

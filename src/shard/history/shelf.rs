@@ -5,10 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "broker")]
+use corecast_executors::MonotonicNs;
 use slab::Slab;
 
 use super::rule::Keep;
 use crate::carrier::{GivenUp, GivenUpOf, Stretch};
+#[cfg(feature = "broker")]
+use crate::control::KeptFigures;
 use crate::limits::{COPY_BELOW_BYTES, GIVEN_UP_PUBLISHERS_MAX, KEPT_ITEM_BYTES, KEPT_TOPIC_BYTES};
 use crate::slack::{give_back_queue, give_back_slab};
 use crate::wire::{Frame, Span, encode, splitter};
@@ -158,15 +162,15 @@ impl Shelf {
         &self.topics[slot as usize].name
     }
 
-    /// Adds a topic of which nothing is kept yet, and gives its slot.
-    pub(super) fn add_topic(&mut self, name: Bytes) -> u32 {
+    /// Adds a topic of which nothing is kept, and the last of it was given up at that time; 0: none was. Returns its slot.
+    pub(super) fn add_topic(&mut self, name: Bytes, floor: u64) -> u32 {
         self.bytes += topic_bytes(&name);
         let topic = KeptTopic {
             name,
             kept: VecDeque::with_capacity(1),
             messages: 0,
             index: 0,
-            floor: 0,
+            floor,
             given_up: None,
         };
         u32::try_from(self.topics.insert(topic)).expect("each topic has its bytes")
@@ -299,23 +303,39 @@ impl Shelf {
     pub(super) fn evict(&mut self) -> Option<(u64, Option<(Bytes, u64)>)> {
         self.oldest()?;
         let Record { slot, .. } = self.records.pop_front()?;
-        let at = self.topics[slot as usize].kept.front().map_or(0, |kept| kept.at);
         let messages = self.take_oldest(slot);
         let is_over = self.topics[slot as usize].kept.is_empty();
-        let name = is_over.then(|| (self.remove_topic(slot), at));
+        let name = is_over.then(|| self.remove_topic(slot)).map(|(name, _, at)| (name, at));
         give_back_queue(&mut self.records);
         Some((messages, name))
     }
 
-    /// Takes a topic out of which nothing is kept any more, and gives its name.
-    pub(super) fn remove_topic(&mut self, slot: u32) -> Bytes {
+    /// Takes a topic out with all that is kept of it. Returns its name, the number of these messages, and the time of the last that
+    /// it had.
+    pub(super) fn remove_topic(&mut self, slot: u32) -> (Bytes, u64, u64) {
+        let mut messages = 0;
         while !self.topics[slot as usize].kept.is_empty() {
-            self.take_oldest(slot);
+            messages += self.take_oldest(slot);
         }
         let gone = self.topics.remove(slot as usize);
         self.bytes -= topic_bytes(&gone.name);
         give_back_slab(&mut self.topics);
-        gone.name
+        (gone.name, messages, gone.floor)
+    }
+
+    /// The figures of a topic.
+    #[cfg(feature = "broker")]
+    pub(super) fn figures(&self, slot: u32) -> KeptFigures {
+        let KeptTopic { name, kept, messages, .. } = &self.topics[slot as usize];
+        let held: usize = kept.iter().map(|kept| kept.held.bytes() + KEPT_ITEM_BYTES).sum();
+        let at = |kept: Option<&Kept>| MonotonicNs(kept.map_or(0, |kept| kept.at));
+        KeptFigures {
+            topic: name.clone(),
+            messages: *messages,
+            bytes: (topic_bytes(name) + held) as u64,
+            oldest: at(kept.front()),
+            newest: at(kept.back()),
+        }
     }
 
     /// Adds to `found` what is kept of a topic between two places, of so many of its newest messages before the later one, and

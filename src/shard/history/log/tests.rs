@@ -205,6 +205,29 @@ fn the_oldest_give_way_when_there_is_no_room() {
 }
 
 #[test]
+fn a_topic_of_which_nothing_is_kept_any_more_says_when_it_ended() {
+    let mut log = log(&["a.>=5s", ">=last"], 1 << 20);
+    let second = Duration::from_secs(1);
+    keep(&mut log, NOW, &[message("a.x", 1), message("b", 1), message("a.y", 1)]);
+    keep(&mut log, NOW + second, &[message("a.y", 2)]);
+    let floors = |log: &Log, filters: &[&str]| {
+        let (page, _) = log.page(&ask(filters, Start::All, log.end()));
+        let floor = |part: &KeptPart| (part.topic.clone(), part.floor.saturating_sub(NOW.0), part.left);
+        page.parts.iter().map(floor).collect::<Vec<_>>()
+    };
+    let second_ns = 1_000_000_000;
+    log.on_tick(NOW + second * 20);
+    log.audit();
+    let ended = |topic: &'static str, at| (Bytes::from(topic), at, 0);
+    let kept = (Bytes::from("b"), 0, 1);
+    assert_eq!(floors(&log, &[">"]), [ended("a.x", 0), ended("a.y", second_ns), kept.clone()]);
+    assert_eq!(floors(&log, &["a.y"]), [ended("a.y", second_ns)]);
+    keep(&mut log, NOW + second * 21, &[message("a.y", 3)]);
+    assert_eq!(floors(&log, &["a.*"]), [ended("a.x", 0), (Bytes::from("a.y"), second_ns, 1)], "kept again");
+    assert_eq!(everything(&log), "a.y=3 b=1");
+}
+
+#[test]
 fn what_is_too_old_is_given_up_by_ticks() {
     let mut log = log(&["a=5s", ">=last"], 1 << 20);
     let second = Duration::from_secs(1);
