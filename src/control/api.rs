@@ -7,6 +7,7 @@ use ahash::AHashMap;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::api_answer::{Answered, ApiAnswer, fault, fine};
 use super::census::{Operations, SessionRow, ShardRow, Snapshot, TopicRow};
 use super::figures::SessionDetails;
 use super::history_page;
@@ -57,9 +58,6 @@ impl ApiPage {
     }
 }
 
-/// The answer to a request: its status, and the object.
-pub(super) type ApiAnswer = (StatusCode, Value);
-
 /// The answer to a request for this page.
 pub(super) async fn answer(operations: &Operations, page: ApiPage, query: Option<&str>) -> ApiAnswer {
     let answered = match page {
@@ -77,19 +75,6 @@ pub(super) async fn answer(operations: &Operations, page: ApiPage, query: Option
         Ok(None) => fault(StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping"),
         Err(QueryFault(text)) => fault(StatusCode::BAD_REQUEST, &text),
     }
-}
-
-/// The object of a request that is not answered as it wants.
-pub(super) fn fault(status: StatusCode, text: &str) -> ApiAnswer {
-    (status, json!({ "error": text }))
-}
-
-/// An answer; `None` if the broker is gone.
-pub(super) type Answered = Result<Option<ApiAnswer>, QueryFault>;
-
-/// The answer that is wanted.
-pub(super) fn fine(value: Value) -> Answered {
-    Ok(Some((StatusCode::OK, value)))
 }
 
 async fn shards(operations: &Operations, query: Option<&str>) -> Answered {

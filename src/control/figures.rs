@@ -131,7 +131,7 @@ pub(crate) struct HistoryFigures {
     pub(crate) topics: Vec<KeptFigures>,
     /// There are more topics behind these.
     pub(crate) has_more: bool,
-    /// Of all topics.
+    /// Messages and bytes of all topics.
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     /// Most bytes that it may take.

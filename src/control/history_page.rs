@@ -8,7 +8,7 @@ use corecast_executors::MonotonicNs;
 use serde::Serialize;
 use serde_json::json;
 
-use super::api::{Answered, fine};
+use super::api_answer::{Answered, fine};
 use super::census::Operations;
 use super::figures::{HistoryFigures, KeptFigures};
 use super::look::{HistoryQuestion, Look};

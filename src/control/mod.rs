@@ -9,7 +9,7 @@
 //! | `access` | the token that readers show, and who may do without |
 //! | `engine_view` | the state of an engine, for those who ask |
 //! | `pages` | the answers to its requests: metrics, health, reload |
-//! | `api`, `query`, `json_rows` | those under `/api/v1`: what is asked, and the rows that answer it |
+//! | `api`, `query`, `json_rows`, `api_answer` | those under `/api/v1`: what is asked, the rows that answer it, and their form |
 //! | `history_page` | of those, history: its topics, and the order to give it up |
 //! | `page_body` | bodies of answers, and streams of events |
 //! | `live_page` | the page that shows them |
@@ -18,6 +18,7 @@
 
 mod access;
 mod api;
+mod api_answer;
 mod census;
 #[cfg(feature = "nats")]
 mod engine_view;

@@ -10,6 +10,7 @@ use hyper::{Method, Response, StatusCode, Uri};
 
 use super::access::HttpRole;
 use super::api::{self, ApiPage};
+use super::api_answer;
 use super::census::Operations;
 #[cfg(feature = "nats")]
 use super::engine_view::EngineQuestions;
@@ -233,7 +234,7 @@ impl Pages {
     async fn api(&self, page: ApiPage, query: Option<&str>) -> Response<PageBody> {
         let (status, value) = match &self.operations {
             Some(operations) => api::answer(operations, page, query).await,
-            None => api::fault(StatusCode::NOT_FOUND, "there is no API here"),
+            None => api_answer::fault(StatusCode::NOT_FOUND, "there is no API here"),
         };
         response(status, JSON, format!("{}\n", printable_json(&value.to_string())))
     }
