@@ -58,6 +58,9 @@ configuration! {
         /// Pass every subscription on to ZeroMQ publishers, not only the first of each prefix (for last-value caches).
         zmtp_verbose: bool = false, option("zmtp-verbose", "", Switch);
 
+        /// Topics of which ZeroMQ subscribers have the last message first, as far as --keep has it kept.
+        zmtp_last (into): Vec<Filter> = Vec::new(), option("zmtp-last", "FILTER", List<Plain>);
+
         /// CPU cores to run on: all, physical, 0-3,8 or numa:0.
         cores: CoreSet = CoreSet::default(), option("cores", "SET", One<Plain>);
 
@@ -267,6 +270,12 @@ impl BrokerConfig {
             let text = format!("{} is too little: at least {}", self.keep_bytes, Size(KEEP_BYTES_MIN));
             return Err(Error::of_field("keep_bytes", text));
         }
+        if self.keep.is_empty() && !self.zmtp_last.is_empty() {
+            return Err(Error::of_field(
+                "zmtp_last",
+                "there is no last message without a rule of what to keep",
+            ));
+        }
         Retention::new(self.keep.clone(), self.keep_bytes, self.keep_age)
             .map_err(|e| Error::of_field("keep", e.to_string()))
     }
@@ -329,6 +338,7 @@ impl BrokerConfig {
             moves: self.rebalance,
             zmtp_publishers: !(self.zmtp.is_empty() && self.zmtp_xsub.is_empty()),
             zmtp_verbose: self.zmtp_verbose,
+            zmtp_last: self.zmtp_last.clone().into(),
             zmtp_subscribers: !(self.zmtp.is_empty() && self.zmtp_xpub.is_empty()),
         })
     }
@@ -372,6 +382,7 @@ mod tests {
             ("frame_bytes_max", default().frame_bytes_max(FRAME_BYTES_MAX_LEAST - 1)),
             ("heartbeat", default().heartbeat(Duration::ZERO)),
             ("lease", default().lease(Duration::ZERO)),
+            ("zmtp_last", default().zmtp_last([Filter::parse("a").unwrap()])),
             ("keep_bytes", default().keep_bytes(KEEP_BYTES_MIN - 1)),
             ("mode_rules", default().mode_rules(vec![rule; MODE_RULES_MAX + 1])),
             ("engine", default().engine(vec![engine.clone(); ENGINE_SERVERS_MAX + 1])),

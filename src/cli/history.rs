@@ -155,6 +155,9 @@ mod tests {
             "topic": "a\n\x1b[2J", "messages": 1500, "bytes": 2048, "oldest_seconds": 75.2, "newest_seconds": 0.25,
         });
         let text = lines(&[topic]);
-        assert_eq!(text, "MESSAGES  BYTES  OLDEST  NEWEST  TOPIC\n   1.5 k  2 KiB    75 s  250 ms  a\\n\\x1b[2J\n");
+        assert_eq!(
+            text,
+            "MESSAGES  BYTES  OLDEST  NEWEST  TOPIC\n   1.5 k  2 KiB    75 s  250 ms  a\\n\\x1b[2J\n"
+        );
     }
 }

@@ -41,5 +41,5 @@ pub(crate) use groups::{Group, Groups, Join};
 pub use policy::{OverflowPolicy, QueueBounds};
 pub(crate) use router::Target;
 pub(crate) use state::Fanout;
-pub(crate) use translate::native_frames;
+pub(crate) use translate::{native_frames, zmtp_frames};
 pub(crate) use turn::{FILING_STEPS, Turn};

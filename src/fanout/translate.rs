@@ -66,6 +66,14 @@ pub(crate) fn native_frames(bytes: &Bytes, messages: Messages<'_>) -> (Bytes, Ve
     }
 }
 
+/// Whole, checked native frames as ZeroMQ messages; notices of gaps have none.
+pub(crate) fn zmtp_frames(bytes: &Bytes) -> Bytes {
+    let mut spans = Vec::new();
+    let end = split(bytes, usize::MAX, &mut spans);
+    assert!(end.error.is_none(), "own frames are whole");
+    to_zmtp(bytes, &spans).bytes
+}
+
 /// Collects the frames of a translation.
 struct Ends {
     ends: Vec<End>,

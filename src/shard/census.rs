@@ -384,12 +384,15 @@ mod tests {
             }
         };
         let (all, turns) = ask(&mut rig, ">", None, usize::MAX);
-        assert_eq!((all.topics.len(), all.messages, all.has_more), (names.len() + 1, 2 * names.len() as u64 + 1, false));
+        assert_eq!(
+            (all.topics.len(), all.messages, all.has_more),
+            (names.len() + 1, 2 * names.len() as u64 + 1, false)
+        );
         assert_eq!(all.topics.iter().map(|row| row.bytes).sum::<u64>(), all.bytes);
         assert!(turns >= 4, "{turns} turns");
         let (page, _) = ask(&mut rig, "t.*", Some("t.00009".into()), 2);
         let rows: Vec<_> = page.topics.iter().map(|row| (&row.topic[..], row.messages)).collect();
-        assert_eq!((rows, page.has_more), (vec![(&b"t.00010"[..], 2), (b"t.00011", 2)], true));
+        assert_eq!((rows, page.has_more), (vec![(&b"t.00010"[..], 2), (&b"t.00011"[..], 2)], true));
         assert_eq!(ask(&mut rig, "u", None, 9).0.topics.len(), 1, "the names before it are passed over");
         let clear = |rig: &mut Rig, filter: &str| {
             let filter = Filter::parse(filter).expect("a filter");
@@ -406,7 +409,14 @@ mod tests {
         assert_eq!(clear(&mut rig, "t.>"), 2 * (names.len() as u64 - 1));
         let (left, _) = ask(&mut rig, ">", None, 9);
         assert_eq!((left.topics.len(), left.messages, left.given_up), (1, 1, 2 * names.len() as u64));
-        assert_eq!(Census::of(&mut Rig::with_shards(1).shards[0]).clear_history(&Filter::parse(">").expect("all"), None, &mut 0), None);
+        assert_eq!(
+            Census::of(&mut Rig::with_shards(1).shards[0]).clear_history(
+                &Filter::parse(">").expect("all"),
+                None,
+                &mut 0
+            ),
+            None
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::limits::{
     TICKET_BYTES_MAX, TURN_STEPS_MAX,
 };
 use crate::registry::ModeRules;
+use crate::topic::Filter;
 use crate::wire::FRAME_BODY_BYTES_MIN;
 use crate::zmtp::Offers;
 
@@ -66,6 +67,8 @@ pub struct ShardConfig {
     pub zmtp_verbose: bool,
     /// ZeroMQ subscribers may come: direct publishers are relayed to them.
     pub zmtp_subscribers: bool,
+    /// Topics of which ZeroMQ subscribers have the last message first, as far as it is kept.
+    pub zmtp_last: Arc<[Filter]>,
 }
 
 impl ShardConfig {
@@ -103,6 +106,7 @@ impl Default for ShardConfig {
             zmtp_publishers: false,
             zmtp_verbose: false,
             zmtp_subscribers: false,
+            zmtp_last: Arc::default(),
         }
     }
 }

@@ -101,6 +101,7 @@ impl Shard {
                 let (filter, subscriber) = zmtp::filter_of(&prefix);
                 let may =
                     self.base.may(id, Action::Subscribe(&filter)) && self.base.reserve_subscription(id, None);
+                self.starts.gather_zmtp(&mut self.base, id);
                 if may && self.subscribe((id, &filter, subscriber), true) {
                     let relays = &mut self.demand.relays;
                     relays.on_subscription(&mut self.base, self.publishers.directory(), (id, &filter, true));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::carrier::Stretch;
-use crate::fanout::{Chunk, Encoding};
+use crate::fanout::{Chunk, Encoding, zmtp_frames};
 use crate::limits::{COPY_BELOW_BYTES, HISTORY_PAGE_BYTES};
 use crate::wire::{Frame, encode, splitter};
 
@@ -30,7 +30,6 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Nothing yet, for a session of this encoding.
     pub(super) fn new(encoding: Encoding) -> Self {
-        assert!(encoding.can_tell_gaps(), "only native sessions start with history");
         let next = Vec::new();
         Gathered { encoding, chunks: Vec::new(), next, frames: 0, messages: 0, bytes: 0, all_messages: 0 }
     }
@@ -47,7 +46,7 @@ impl Gathered {
         if !is_whole {
             return self.add_singles(bytes, skip);
         }
-        if bytes.len() >= COPY_BELOW_BYTES {
+        if bytes.len() >= COPY_BELOW_BYTES && self.encoding != Encoding::Zmtp {
             self.end_chunk();
             self.chunks.push(Rc::new(Chunk::of_frames(bytes.clone(), *frames, *messages, self.encoding)));
             self.bytes += bytes.len();
@@ -127,6 +126,14 @@ impl Gathered {
         }
         let bytes = Bytes::from(std::mem::take(&mut self.next).into_boxed_slice());
         let (frames, messages) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.messages));
+        if self.encoding == Encoding::Zmtp {
+            // Notices of gaps have no counterpart there.
+            if messages > 0 {
+                let bytes = zmtp_frames(&bytes);
+                self.chunks.push(Rc::new(Chunk::of_frames(bytes, messages, messages, self.encoding)));
+            }
+            return;
+        }
         self.chunks.push(Rc::new(Chunk::of_frames(bytes, frames, messages, self.encoding)));
     }
 

@@ -21,19 +21,23 @@ use crate::limits::{HISTORY_PAGE_STEPS, START_SUBSCRIPTIONS_MAX, TOPIC_BYTES_MAX
 use crate::shard::base::Base;
 use crate::shard::demand::Demand;
 use crate::shard::membership::Membership;
+use crate::shard::session_state::SessionState;
 use crate::topic::Filter;
 use crate::wire::{Frame, Start};
 
 /// Answers of its own log that a shard looks for history in, in one turn of a session, before others have theirs.
 const PAGES_PER_TURN: usize = TURN_STEPS_MAX / HISTORY_PAGE_STEPS / 4;
 
+/// Ticks for which the subscriptions of a ZeroMQ session are gathered: it says nowhere how many will come.
+const GATHERING_TICKS: u8 = 2;
+
 /// A session that starts.
 struct Starting {
     start: Start,
     /// Its client comes back: the last messages that it has had, and the nanoseconds before which it has had all.
     resumes: Option<(HadPositions, u64)>,
-    /// Its own request, to be answered when history begins.
-    request: RequestId,
+    /// Its own request, to be answered when history begins. A ZeroMQ session has none.
+    request: Option<RequestId>,
     /// Subscriptions that are still to come.
     missing: u32,
     /// Those that have come, to be answered when they are in force.
@@ -55,6 +59,8 @@ pub(in crate::shard) struct Starts {
     positions: BTreeMap<SessionId, HadPositions>,
     /// Sessions that go on at the next tick.
     late: Vec<SessionId>,
+    /// ZeroMQ sessions whose subscriptions are gathered, for so many ticks more.
+    gathering: Vec<(SessionId, u8)>,
 }
 
 impl Starts {
@@ -89,12 +95,30 @@ impl Starts {
         let starting = Starting {
             start,
             resumes,
-            request,
+            request: Some(request),
             missing: subscriptions,
             subscriptions: Vec::new(),
             replay: None,
         };
         self.starting.insert(id, starting);
+    }
+
+    /// A ZeroMQ session is about to subscribe. If it has no subscription yet, those that come soon start with the last message of each
+    /// topic of which such sessions are given it.
+    pub(in crate::shard) fn gather_zmtp(&mut self, base: &mut Base, id: SessionId) {
+        if base.config.zmtp_last.is_empty() {
+            return;
+        }
+        let is_new = |session: &&mut SessionState| session.joining == 0 && session.group.is_none();
+        let Some(session) = base.sessions.get_mut(id).filter(|s| s.is_listening()).filter(is_new) else {
+            return;
+        };
+        session.starts = true;
+        session.joining += 1;
+        let (start, resumes, request, replay) = (Start::Last, None, None, None);
+        let starting = Starting { start, resumes, request, missing: 0, subscriptions: Vec::new(), replay };
+        self.starting.insert(id, starting);
+        self.gathering.push((id, GATHERING_TICKS));
     }
 
     /// The client of a session has had this message of a publisher and topic, and none behind it.
@@ -172,8 +196,9 @@ impl Starts {
         }
         replay.on_marked(usize::from(me.0), up_to);
         starting.replay = Some(replay);
-        let request = starting.request;
-        base.answer(id, &Frame::Done { request: request.0 });
+        if let Some(RequestId(request)) = starting.request {
+            base.answer(id, &Frame::Done { request });
+        }
         membership.set_hears(base, id, (me.into(), true));
         // What carriers bring is kept nowhere.
         for carrier in base.links.neighbours().filter(|neighbour| usize::from(neighbour.0) >= shards) {
@@ -252,10 +277,10 @@ impl Starts {
 
     /// True if something waits for the next tick.
     pub(in crate::shard) fn has_late(&self) -> bool {
-        !self.late.is_empty()
+        !self.late.is_empty() || !self.gathering.is_empty()
     }
 
-    /// A tick: those that have used up their turn go on.
+    /// A tick: those that have used up their turn go on, and those that were given time begin.
     pub(in crate::shard) fn on_tick(
         &mut self,
         base: &mut Base,
@@ -264,6 +289,13 @@ impl Starts {
         for id in std::mem::take(&mut self.late) {
             self.go_on(base, (&mut *membership, &mut *demand), id);
         }
+        for (id, ticks) in std::mem::take(&mut self.gathering) {
+            match ticks {
+                0 => self.asked.add(demand.changes(), id),
+                _ => self.gathering.push((id, ticks - 1)),
+            }
+        }
+        self.on_confirmed(base, (membership, demand));
     }
 
     /// Sends a session the next part of its history, if that is there and all before it has left.
@@ -307,6 +339,7 @@ impl Starts {
         if !self.starting.is_empty() {
             self.starting.remove(&id);
             self.late.retain(|late| *late != id);
+            self.gathering.retain(|(gathering, _)| *gathering != id);
         }
     }
 
@@ -343,7 +376,11 @@ fn go_on(base: &mut Base, id: SessionId, replay: &mut Replay) -> Progress {
         }
         let encoding = session.kind.encoding();
         let filters = session.subscriptions.filters();
-        let is_wanted = |topic: &Bytes| filters.keys().any(|filter| filter.matches(topic));
+        let (is_zmtp, zmtp_last) = (session.kind.is_zmtp(), &base.config.zmtp_last);
+        let is_wanted = |topic: &Bytes| {
+            filters.keys().any(|filter| filter.matches(topic))
+                && (!is_zmtp || zmtp_last.iter().any(|filter| filter.matches(topic)))
+        };
         let (gathered, is_done) = gather(replay, encoding, is_wanted);
         let (chunks, messages) = gathered.into_chunks();
         let has_more = !chunks.is_empty();
@@ -451,10 +488,15 @@ impl Base {
 
     /// Ends the history of a session that is about to end, in order, before all of it is sent.
     pub(in crate::shard) fn cut_history_short(&mut self, id: SessionId) {
-        if self.sessions.get(id).is_some_and(|session| session.egress.is_parked()) {
+        let Some(session) = self.sessions.get(id).filter(|session| session.egress.is_parked()) else {
+            return;
+        };
+        if session.kind.is_zmtp() {
+            self.counters.gaps_untold += 1;
+        } else {
             self.answer(id, &Frame::Gap { topic: b"", missed: 0, reason: GAP_HISTORY });
-            self.unpark(id);
         }
+        self.unpark(id);
     }
 }
 

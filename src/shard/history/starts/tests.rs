@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use corecast_executors::TICK;
 use proptest::prelude::*;
 
 use super::*;
@@ -74,6 +75,51 @@ fn what_is_published_while_history_is_sent_follows_it() {
     rig.say(1, publishers[1], &[message("a.far", 2)]);
     rig.travel();
     assert_eq!(rig.hears(0, id), "a.far=1 a.near=1 !1 a.near=2 a.far=2");
+}
+
+/// ZeroMQ messages with these topics, and the payload of all messages of a rig.
+fn zmtp_messages(topics: &[&str]) -> Vec<u8> {
+    let mut bytes = bytes::BytesMut::new();
+    for topic in topics {
+        crate::zmtp::put_message(&mut bytes, topic.as_bytes(), std::iter::once(&b"payload"[..]));
+    }
+    bytes.to_vec()
+}
+
+#[test]
+fn zeromq_subscribers_have_the_last_message_of_some_topics_first() {
+    let config = rig(2, &["a.>=3", "b.>=last"], QueueBounds::default()).shards[0].base.config.clone();
+    let zmtp_last = ["a.>", "b.x"].map(|filter| Filter::parse(filter).unwrap()).into();
+    let mut rig = Rig::new(&ShardConfig { zmtp_last, ..config });
+    let publishers = [0, 1].map(|shard| rig.open(shard, OverflowPolicy::DropOldest));
+    rig.say(0, publishers[0], &["a.1", "b.x", "b.y", "a.2"].map(|topic| message(topic, 1)));
+    rig.say(1, publishers[1], &["a.1", "a.3"].map(|topic| message(topic, 1)));
+    let subscribe = |rig: &mut Rig, id, prefix: &str| {
+        rig.say_zmtp(id, &crate::zmtp::command::subscription(true, prefix.as_bytes(), true));
+    };
+    let id = rig.open_zmtp(b"SUB");
+    subscribe(&mut rig, id, "a.");
+    rig.wait(TICK);
+    subscribe(&mut rig, id, "b.");
+    rig.travel();
+    assert_eq!(rig.take(0, id), b"", "more of them may come");
+    rig.wait(TICK * 3);
+    for _ in 0..3 {
+        rig.say(0, publishers[0], &[message("a.1", 2)]);
+        rig.travel();
+    }
+    let wanted = ["a.1", "a.2", "a.3", "b.x", "a.1", "a.1", "a.1"];
+    assert_eq!(rig.take(0, id), zmtp_messages(&wanted), "live messages follow history");
+    // What is subscribed to later comes live.
+    subscribe(&mut rig, id, "c");
+    rig.travel();
+    rig.wait(TICK * 4);
+    assert_eq!(rig.take(0, id), b"");
+    let gone = rig.open_zmtp(b"SUB");
+    subscribe(&mut rig, gone, "a.");
+    let _ = rig.shards[0].on_closed(gone, None);
+    rig.wait(TICK * 4);
+    rig.travel();
 }
 
 #[test]
