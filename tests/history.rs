@@ -9,6 +9,7 @@ mod broker_process;
 mod cable;
 mod running;
 mod watchdog;
+mod zmtp_peer;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +24,7 @@ use corecast::{
     Subscriber,
 };
 use running::{at, run, start, text};
+use zmtp_peer::ZmtpPeer;
 
 /// Time limit of any step, on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -325,6 +327,40 @@ fn what_an_operator_has_given_up_no_subscriber_starts_with() {
     assert_eq!(history(&mut start_all()), pairs(&[("a", "later"), ("b", "before"), ("b.c", "before")]));
     assert_eq!(clear(">"), ("3\n".to_owned(), Some(0)));
     assert_eq!(history(&mut start_all()), []);
+}
+
+#[test]
+fn a_zeromq_subscriber_has_last_messages_first_and_then_what_comes() {
+    let _watchdog = watchdog::watch("a_zeromq_subscriber_has_last_messages_first_and_then_what_comes");
+    let keep = ["--keep", "prices.>=5", "--zmtp-last", "prices.>", "--zmtp", "tcp://127.0.0.1:0"];
+    let broker = BrokerProcess::start(Transport::Tcp, &[&["--shards", "2"], &keep[..]].concat());
+    let mut publishers = [publisher(&broker), publisher(&broker)];
+    for (number, publisher) in publishers.iter_mut().enumerate() {
+        let topics = [format!("prices.{number}"), "prices.both".into(), "other".into()];
+        for payload in [b"old", b"new"] {
+            for topic in &topics {
+                publisher.publish(topic.as_str(), payload).expect("it is taken");
+            }
+        }
+        publisher.flush(PATIENCE).expect("it is taken");
+    }
+    let door = broker.zmtp()[0].strip_prefix("tcp://").expect("a door on TCP").parse().expect("an address");
+    let mut peer = ZmtpPeer::connect_tcp(door).greeted(true).ready("SUB");
+    // Two at once, as a socket sends them that has connected.
+    peer.subscribe(b"prices.");
+    peer.subscribe(b"other");
+    let mut hear = || {
+        let parts = peer.message();
+        parts.iter().map(|part| text(part).to_owned()).collect::<Vec<_>>().join("=")
+    };
+    let first: Vec<String> = (0..3).map(|_| hear()).collect();
+    assert_eq!(first, ["prices.0=new", "prices.1=new", "prices.both=new"], "one of each, whatever the shard");
+    publishers[0].publish("other", b"live").expect("it is taken");
+    assert_eq!(hear(), "other=live", "it is not among those of the rule");
+    publishers[1].publish("prices.0", b"live").expect("it is taken");
+    assert_eq!(hear(), "prices.0=live");
+    let output = run(&["broker", "--zmtp-last", "a"]);
+    assert!(text(&output.stderr).contains("zmtp-last"), "{}", text(&output.stderr));
 }
 
 #[test]
