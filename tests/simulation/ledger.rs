@@ -55,6 +55,11 @@ impl Subscribed {
         self.since.is_some() && self.ended_in.is_none()
     }
 
+    /// True if it starts with history, and has not caught up.
+    fn is_starting(&self) -> bool {
+        self.start.is_some() && self.since.is_none() && self.over.is_none()
+    }
+
     /// True if a message was not said too early for it.
     fn is_asked_for(&self, message: &Message) -> bool {
         self.asked_in <= message.epoch || self.start.is_some()
@@ -174,7 +179,7 @@ impl SessionBook {
 
     /// True if it starts with history, and has not caught up.
     pub(crate) fn is_starting(&self) -> bool {
-        self.subscribed.iter().any(|s| s.start.is_some() && s.since.is_none() && s.over.is_none())
+        self.subscribed.iter().any(Subscribed::is_starting)
     }
 
     /// True if a gap of this topic may be reported now.
@@ -366,9 +371,13 @@ impl Ledger {
         let (asked_in, epoch, asked_at) = (self.epoch, self.epoch, self.step);
         let (messages, by_topic) = (&self.messages, &self.by_topic);
         let book = &mut self.sessions[client];
+        // History is that of all subscriptions when it begins: one that comes later than the start may be among them, or not.
+        let starting = book.subscribed.iter().find(|s| s.is_starting()).and_then(|s| s.start);
         for (topic, topic_book) in book.topics.iter_mut().enumerate() {
             let asks = filter.matches(TOPICS[topic].as_bytes());
-            if asks && start.is_some() {
+            if asks && start.is_none() && starting.is_some() && topic_book.follow == Follow::NotAsked {
+                topic_book.follow = Follow::Sums;
+            } else if asks && start.is_some() {
                 // Without a hole from its first message on, wherever in the past that stands.
                 let has_gaps = by_topic[topic].iter().any(|index| messages[*index].gap > 0);
                 topic_book.follow = if has_gaps { Follow::Sums } else { Follow::Joined };
@@ -387,7 +396,7 @@ impl Ledger {
         }
         book.requests.insert(request, Request::Subscribe(book.subscribed.len()));
         let has_all = keeps_all && start == Some(Start::All);
-        let ended_in = None;
+        let (start, ended_in) = (start.or(starting), None);
         let (since, over) = (None, None);
         let subscribed =
             Subscribed { filter, subscriber, start, has_all, asked_in, asked_at, since, ended_in, over };
