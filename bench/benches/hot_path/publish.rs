@@ -1,5 +1,5 @@
 //! A publisher's read, all the way to a subscriber's queue: by anybody where everybody may do everything, and by one of very many
-//! users, who may publish what it does. Every message is of another topic than the one before it, and all routes are known.
+//! users, who may publish what it does; and where history is kept. Every message is of another topic than the one before it, and all routes are known.
 
 use corecast::internals::ids::SessionId;
 use corecast::internals::wire::Frame;
@@ -17,6 +17,28 @@ const USERS: u64 = 1_000;
 
 pub(crate) fn by_anybody() -> Box<dyn Measured> {
     let mut rig = Rig::new(NEAR, QueueBounds::default());
+    rig.open_subscriber(">");
+    let publisher = rig.open();
+    Box::new(Publishing::new(rig, publisher))
+}
+
+/// As by anybody, where the last message of each topic is kept.
+pub(crate) fn kept_last() -> Box<dyn Measured> {
+    kept(">=last")
+}
+
+/// The same where the newest ten are: each message takes the place of another.
+pub(crate) fn kept_newest() -> Box<dyn Measured> {
+    kept(">=10")
+}
+
+/// The same where nothing is kept of these topics, but of others.
+pub(crate) fn kept_elsewhere() -> Box<dyn Measured> {
+    kept("chat.>=last")
+}
+
+fn kept(rule: &str) -> Box<dyn Measured> {
+    let mut rig = Rig::keeping(NEAR, rule);
     rig.open_subscriber(">");
     let publisher = rig.open();
     Box::new(Publishing::new(rig, publisher))

@@ -6,8 +6,8 @@ use corecast::internals::auth::Identity;
 use corecast::internals::broker::ingest;
 use corecast::internals::carrier::LinkItem;
 use corecast::internals::ids::{SessionId, ShardId};
-use corecast::internals::limits::READ_BYTES_PER_TURN;
-use corecast::internals::shard::{Door, Shard, ShardConfig, flush_all};
+use corecast::internals::limits::{KEEP_AGE_DEFAULT, KEEP_BYTES_DEFAULT, READ_BYTES_PER_TURN};
+use corecast::internals::shard::{Door, Retention, Shard, ShardConfig, flush_all};
 use corecast::internals::wire::{Frame, Reader, Slab, Span, encode, greeting, split};
 use corecast::{Filter, Permissions, QueueBounds};
 use corecast_executors::MonotonicNs;
@@ -32,7 +32,17 @@ impl Rig {
     }
 
     pub(crate) fn with_permissions(id: ShardId, bounds: QueueBounds, permissions: Permissions) -> Self {
-        let config = ShardConfig { shards: 2, bounds, permissions, ..ShardConfig::default() };
+        Rig::with_config(id, ShardConfig { shards: 2, bounds, permissions, ..ShardConfig::default() })
+    }
+
+    /// One that keeps history by a rule.
+    pub(crate) fn keeping(id: ShardId, rule: &str) -> Self {
+        let rules = vec![rule.parse().expect("a rule")];
+        let retention = Retention::new(rules, KEEP_BYTES_DEFAULT, KEEP_AGE_DEFAULT).expect("few rules");
+        Rig::with_config(id, ShardConfig { shards: 2, retention, ..ShardConfig::default() })
+    }
+
+    fn with_config(id: ShardId, config: ShardConfig) -> Self {
         let shard = Shard::new(id, config, MonotonicNs(1));
         Rig { shard, slab: Slab::default(), spans: Vec::new(), changes: 0 }
     }
