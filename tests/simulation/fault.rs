@@ -1,7 +1,7 @@
 //! Owns the deliberate fault, one a run: between two shards, between a shard and its kernel, or between a kernel and
 //! its client. The shard logic itself is unchanged.
 
-use corecast::internals::carrier::LinkItem;
+use corecast::internals::carrier::{HistoryItem, LinkItem, ShardItem};
 
 use crate::client::Incoming;
 
@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     AcknowledgeEarly,
     /// A message gets lost that comes behind the answer to its subscription, but was said before it.
     LoseJoined,
+    /// A message of the history with which a client starts gets lost.
+    LoseHistory,
+    /// A part of the history of a shard reaches the shard that asked for it twice.
+    RepeatHistory,
     /// A shard says that it follows new rules, and does not.
     IgnoreRules,
 }
@@ -67,6 +71,7 @@ impl Armed {
         match item {
             LinkItem::Batch { .. } if self.strikes(Fault::LoseBatch) => 0,
             LinkItem::Batch { .. } if self.strikes(Fault::RepeatBatch) => 2,
+            LinkItem::ToShard(item) if has_history(item) && self.strikes(Fault::RepeatHistory) => 2,
             LinkItem::Interest { wanted: true, .. } if self.strikes(Fault::LoseInterest) => 0,
             _ => 1,
         }
@@ -99,6 +104,12 @@ impl Armed {
             }
         }
     }
+}
+
+/// True if it brings messages of history.
+fn has_history(item: &ShardItem) -> bool {
+    let ShardItem::History(HistoryItem::Page(page)) = item else { return false };
+    page.parts.iter().any(|part| !part.stretches.is_empty())
 }
 
 /// Two messages that must not change places: same publisher and topic.

@@ -134,6 +134,16 @@ fn a_flush_that_is_forgotten_is_caught() {
 }
 
 #[test]
+fn history_that_gets_lost_is_caught() {
+    is_caught(Fault::LoseHistory, &[Kind::Lost, Kind::Misplaced]);
+}
+
+#[test]
+fn history_that_comes_twice_is_caught() {
+    is_caught(Fault::RepeatHistory, &[Kind::Duplicated, Kind::Reordered, Kind::Misplaced]);
+}
+
+#[test]
 fn a_hole_in_a_stream_that_has_just_been_joined_is_caught() {
     is_caught(Fault::LoseJoined, &[Kind::Lost, Kind::Misplaced]);
 }

@@ -158,6 +158,11 @@ impl World {
         let mut frames = self.clients[client].read(bytes)?;
         self.fault.change(&mut frames);
         for frame in &frames {
+            let is_starting = self.oracle.ledger.sessions[client].is_starting();
+            let is_message = matches!(frame, Incoming::Message(_));
+            if is_starting && is_message && self.fault.strikes(Fault::LoseHistory) {
+                continue;
+            }
             if self.has_joined_before(client, frame) && self.fault.strikes(Fault::LoseJoined) {
                 continue;
             }
