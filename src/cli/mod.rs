@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `systemd` | the state of the broker, for the service manager |
-//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `history`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
+//! | `broker`, `publish`, `subscribe`, `registry`, `peers`, `reload`, `sessions`, `history`, `top`, `kick`, `drain`, `doctor`, `completions`, `man` | a subcommand each |
 //! | `broker_options` | from the options of a broker to one that can be started |
 //! | `doctor_engine` | what `doctor` says of an engine |
 //! | `live_config`, `live_files` | what a running broker reads again: its options, and files |
@@ -60,6 +60,7 @@ mod sources;
 mod subscribe;
 mod systemd;
 mod table;
+mod top;
 mod user;
 mod utc;
 
@@ -126,6 +127,7 @@ enum Command {
     Config(config_command::ConfigArgs),
     Sessions(sessions::SessionsArgs),
     History(history::HistoryArgs),
+    Top(top::TopArgs),
     Kick(kick::KickArgs),
     Drain(drain::DrainArgs),
     Cert(certificate::CertArgs),
@@ -229,6 +231,7 @@ impl Cli {
             Command::Config(args) => config_command::run(args, logs, sources),
             Command::Sessions(args) => sessions::run(args),
             Command::History(args) => history::run(args),
+            Command::Top(args) => top::run(args),
             Command::Kick(args) => kick::run(args),
             Command::Drain(args) => drain::run(args),
             Command::Cert(args) => certificate::run(args),

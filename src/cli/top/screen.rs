@@ -1,0 +1,184 @@
+//! The places of the figures on a screen of any size: a line of sums, then shards, the slowest sessions and topics, each with as
+//! many columns and rows as have room. What is cut off is said.
+
+use ratatui::Frame;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Row, Table};
+
+use super::super::table::Align;
+use super::live::{Column, Live, SESSIONS, SHARDS, TOPICS};
+
+/// The gap between two columns.
+const GAP: u16 = 2;
+
+/// Draws the figures, and a word on what is wrong.
+pub(super) fn draw(frame: &mut Frame<'_>, live: &Live, trouble: Option<&str>, has_colours: bool) {
+    let area = frame.area();
+    let colours = Colours { are_wanted: has_colours };
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let (text, style) = match trouble {
+        Some(trouble) => (trouble.to_owned(), colours.bad()),
+        None if live.has_drops => (live.summary(), colours.bad()),
+        None => (live.summary(), Style::default()),
+    };
+    frame.render_widget(Paragraph::new(Line::styled(text, style)), head);
+    let [shards, sessions, topics] = heights(body.height, live);
+    let areas: [Rect; 3] = Layout::vertical([shards, sessions, topics].map(Constraint::Length)).areas(body);
+    list(frame, areas[0], ("SHARDS", &SHARDS, &live.shards), &colours);
+    list(frame, areas[1], ("SLOWEST SESSIONS", &SESSIONS, &live.sessions), &colours);
+    list(frame, areas[2], ("TOPICS", &TOPICS, &live.topics), &colours);
+}
+
+/// The heights of the three lists: shards have what they need up to a third, the sessions half of the rest.
+fn heights(height: u16, live: &Live) -> [u16; 3] {
+    let wanted = |rows: usize| u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2);
+    let shards = wanted(live.shards.len()).min((height / 3).max(3)).min(height);
+    let rest = height - shards;
+    let sessions =
+        wanted(live.sessions.len()).min(rest.div_ceil(2).max(rest.saturating_sub(wanted(live.topics.len()))));
+    [shards, sessions, rest - sessions]
+}
+
+/// One list: a header, and as many rows as have room.
+fn list<const COLUMNS: usize>(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (name, columns, rows): (&str, &[Column; COLUMNS], &[[String; COLUMNS]]),
+    colours: &Colours,
+) {
+    // One row of a list is worth more than its header alone.
+    if area.height < 2 {
+        return;
+    }
+    let shown = usize::from(area.height - 2).min(rows.len());
+    let title =
+        if shown < rows.len() { format!("{name}: {shown} of {}", rows.len()) } else { name.to_owned() };
+    let [above, table] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    frame.render_widget(Paragraph::new(Span::styled(title, colours.faint())), above);
+    let fitting = fitting(columns, area.width);
+    let cell = |text: &str, column: &Column| {
+        let alignment = if column.align == Align::Right { Alignment::Right } else { Alignment::Left };
+        Line::from(text.to_owned()).alignment(alignment)
+    };
+    let header =
+        Row::new(fitting.iter().map(|at| cell(columns[*at].title, &columns[*at]))).style(colours.header());
+    let lines =
+        rows.iter().take(shown).map(|row| Row::new(fitting.iter().map(|at| cell(&row[*at], &columns[*at]))));
+    let widths = fitting.iter().enumerate().map(|(place, at)| match columns[*at].align {
+        // The last words have what is left.
+        Align::Left if place + 1 == fitting.len() => Constraint::Min(4),
+        Align::Left => Constraint::Max(columns[*at].width),
+        Align::Right => Constraint::Length(columns[*at].width),
+    });
+    frame.render_widget(Table::new(lines, widths).header(header).column_spacing(GAP), table);
+}
+
+/// The columns that a list of this width has room for: those of the highest rank go first.
+fn fitting(columns: &[Column], width: u16) -> Vec<usize> {
+    let mut fitting: Vec<usize> = (0..columns.len()).collect();
+    // Words may be cut off, down to a third.
+    let least = |column: &Column| match column.align {
+        Align::Left => column.width / 3,
+        Align::Right => column.width,
+    };
+    loop {
+        let cells: u16 = fitting.iter().map(|at| least(&columns[*at])).sum();
+        let gaps = GAP * u16::try_from(fitting.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        if cells.saturating_add(gaps) <= width {
+            return fitting;
+        }
+        let dispensable = fitting.iter().enumerate().filter(|(_, at)| columns[**at].rank > 0);
+        let Some((place, _)) = dispensable.max_by_key(|(_, at)| columns[**at].rank) else { return fitting };
+        fitting.remove(place);
+    }
+}
+
+/// Styles, without colours where nobody wants them.
+struct Colours {
+    are_wanted: bool,
+}
+
+impl Colours {
+    fn bad(&self) -> Style {
+        if self.are_wanted { Style::new().fg(Color::Red) } else { Style::new().add_modifier(Modifier::BOLD) }
+    }
+
+    fn faint(&self) -> Style {
+        if self.are_wanted { Style::new().fg(Color::Cyan) } else { Style::new() }
+    }
+
+    fn header(&self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::super::live::tests::live;
+    use super::*;
+
+    /// The screen of this size, line by line.
+    fn drawn(columns: u16, lines: u16, live: &Live, trouble: Option<&str>) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(columns, lines)).expect("memory");
+        terminal.draw(|frame| draw(frame, live, trouble, false)).expect("it is in memory");
+        let buffer = terminal.backend().buffer();
+        let line =
+            |y| (0..columns).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        (0..lines).map(line).collect()
+    }
+
+    #[test]
+    fn a_usual_terminal_has_all_lists() {
+        let screen = drawn(80, 24, &live(4), None);
+        let text = screen.join("\n");
+        assert!(screen[0].starts_with("corecast 0.1.0: 4 k in/s, 49 k out/s"), "{text}");
+        for part in
+            ["SHARDS", "SLOWEST SESSIONS", "TOPICS", "session 0\\x1b[2J", "prices.0", "25 %", "12 k", "1.5 s"]
+        {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains(" of "), "all has room:\n{text}");
+    }
+
+    #[test]
+    fn a_large_terminal_has_every_column() {
+        let text = drawn(200, 50, &live(10), None).join("\n");
+        for column in SHARDS.iter().chain(&SESSIONS).chain(&TOPICS) {
+            assert!(text.contains(column.title), "{} is missing in\n{text}", column.title);
+        }
+        assert_eq!(text.matches("prices.>").count(), 10, "{text}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_what_matters_and_says_what_is_cut_off() {
+        let screen = drawn(20, 24, &live(40), None);
+        let text = screen.join("\n");
+        for part in ["SHARD", "OUT/S", "LAG", "session", "TOPIC", "SHARDS: 5 of 40"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains("ADDRESS") && screen.iter().all(|line| line.chars().count() <= 20), "{text}");
+    }
+
+    #[test]
+    fn any_size_is_drawn() {
+        for columns in [1, 2, 7, 20, 79, 250] {
+            for lines in [1, 2, 3, 5, 8, 24, 100] {
+                for rows in [0, 1, 50] {
+                    assert_eq!(drawn(columns, lines, &live(rows), None).len(), usize::from(lines));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn trouble_is_in_the_first_line_and_the_last_figures_stay() {
+        let screen = drawn(80, 24, &live(1), Some("nobody answers"));
+        assert_eq!(screen[0], "nobody answers");
+        assert!(screen.join("\n").contains("prices.0"));
+    }
+}
