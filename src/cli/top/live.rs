@@ -11,18 +11,20 @@ use crate::printable::printable;
 pub(super) struct Column {
     pub(super) title: &'static str,
     pub(super) align: Align,
-    /// Width of its cells; words are cut off beyond it.
+    /// Width of its cells where there is room; words are cut off beyond it.
     pub(super) width: u16,
+    /// Width below which it is of no use.
+    pub(super) least: u16,
     /// Columns leave a narrow terminal in this order, the highest first; those with 0 stay.
     pub(super) rank: u8,
 }
 
-const fn words(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, align: Align::Left, width, rank }
+const fn words(title: &'static str, (least, width): (u16, u16), rank: u8) -> Column {
+    Column { title, align: Align::Left, width, least, rank }
 }
 
 const fn number(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, align: Align::Right, width, rank }
+    Column { title, align: Align::Right, width, least: width, rank }
 }
 
 /// The columns of shards.
@@ -41,21 +43,21 @@ pub(super) const SHARDS: [Column; 10] = [
 
 /// The columns of sessions.
 pub(super) const SESSIONS: [Column; 10] = [
-    words("NAME", 24, 0),
-    words("USER", 12, 5),
-    words("ADDRESS", 21, 4),
-    words("KIND", 6, 7),
+    words("NAME", (12, 24), 0),
+    words("USER", (8, 12), 5),
+    words("ADDRESS", (21, 21), 4),
+    words("KIND", (6, 6), 7),
     number("LAG", 6, 0),
     number("WAITING", 7, 1),
     number("BYTES", 8, 6),
     number("OUT/S", 7, 2),
     number("DROPS", 6, 3),
-    words("FILTERS", 40, 8),
+    words("FILTERS", (13, 60), 8),
 ];
 
 /// The columns of topics.
 pub(super) const TOPICS: [Column; 3] =
-    [words("TOPIC", 40, 0), number("IN/S", 7, 0), number("SUBSCRIBERS", 11, 1)];
+    [words("TOPIC", (13, 60), 0), number("IN/S", 7, 0), number("SUBSCRIBERS", 11, 1)];
 
 /// Figures of one moment. No cell has anything that acts on a terminal.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -66,33 +66,39 @@ fn list<const COLUMNS: usize>(
         Row::new(fitting.iter().map(|at| cell(columns[*at].title, &columns[*at]))).style(colours.header());
     let lines =
         rows.iter().take(shown).map(|row| Row::new(fitting.iter().map(|at| cell(&row[*at], &columns[*at]))));
-    let widths = fitting.iter().enumerate().map(|(place, at)| match columns[*at].align {
-        // The last words have what is left.
-        Align::Left if place + 1 == fitting.len() => Constraint::Min(4),
-        Align::Left => Constraint::Max(columns[*at].width),
-        Align::Right => Constraint::Length(columns[*at].width),
-    });
+    let widths = widths(columns, &fitting, area.width);
     frame.render_widget(Table::new(lines, widths).header(header).column_spacing(GAP), table);
 }
 
 /// The columns that a list of this width has room for: those of the highest rank go first.
 fn fitting(columns: &[Column], width: u16) -> Vec<usize> {
     let mut fitting: Vec<usize> = (0..columns.len()).collect();
-    // Words may be cut off, down to a third.
-    let least = |column: &Column| match column.align {
-        Align::Left => column.width / 3,
-        Align::Right => column.width,
-    };
     loop {
-        let cells: u16 = fitting.iter().map(|at| least(&columns[*at])).sum();
-        let gaps = GAP * u16::try_from(fitting.len().saturating_sub(1)).unwrap_or(u16::MAX);
-        if cells.saturating_add(gaps) <= width {
+        let cells: u16 = fitting.iter().map(|at| columns[*at].least).sum();
+        if cells + gaps(fitting.len()) <= width {
             return fitting;
         }
         let dispensable = fitting.iter().enumerate().filter(|(_, at)| columns[**at].rank > 0);
         let Some((place, _)) = dispensable.max_by_key(|(_, at)| columns[**at].rank) else { return fitting };
         fitting.remove(place);
     }
+}
+
+/// The blanks between so many columns.
+fn gaps(columns: usize) -> u16 {
+    GAP * u16::try_from(columns.saturating_sub(1)).unwrap_or(0)
+}
+
+/// The width of each of these columns: the least, and what is left over goes to the first words.
+fn widths(columns: &[Column], fitting: &[usize], width: u16) -> Vec<u16> {
+    let least: u16 = fitting.iter().map(|at| columns[*at].least).sum();
+    let mut left = width.saturating_sub(least + gaps(fitting.len()));
+    let of_column = |at: &usize| {
+        let more = left.min(columns[*at].width - columns[*at].least);
+        left -= more;
+        columns[*at].least + more
+    };
+    fitting.iter().map(of_column).collect()
 }
 
 /// Styles, without colours where nobody wants them.
@@ -137,9 +143,17 @@ mod tests {
         let screen = drawn(80, 24, &live(4), None);
         let text = screen.join("\n");
         assert!(screen[0].starts_with("corecast 0.1.0: 4 k in/s, 49 k out/s"), "{text}");
-        for part in
-            ["SHARDS", "SLOWEST SESSIONS", "TOPICS", "session 0\\x1b[2J", "prices.0", "25 %", "12 k", "1.5 s"]
-        {
+        for part in [
+            "SHARDS",
+            "SLOWEST SESSIONS",
+            "TOPICS",
+            "session 0\\x1b",
+            "192.0.2.1:4711",
+            "prices.0",
+            "25 %",
+            "12 k",
+            "1.5 s",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         assert!(!text.contains(" of "), "all has room:\n{text}");
