@@ -42,7 +42,9 @@ impl Gathered {
     /// Adds a stretch without so many of its first messages.
     pub(super) fn add(&mut self, stretch: &Stretch, skip: u64) {
         let Stretch { bytes, frames, messages, .. } = stretch;
-        let is_whole = skip == 0 && (self.encoding == Encoding::NativeRuns || frames == messages);
+        // The counts do not tell: beside a run there may be notices of gaps, which are frames without a message.
+        let has_runs = || splitter::frames(bytes).any(|(_, frame)| frame.messages() > 1);
+        let is_whole = skip == 0 && (self.encoding == Encoding::NativeRuns || !has_runs());
         if !is_whole {
             return self.add_singles(bytes, skip);
         }
@@ -201,6 +203,19 @@ mod tests {
                 gathered.add(&all, skip);
                 assert_eq!(texts(gathered), wanted, "{encoding:?} without {skip}");
             }
+        }
+    }
+
+    #[test]
+    fn a_run_beside_a_notice_of_a_gap_is_no_run_for_who_takes_none() {
+        let run = Frame::Run { topic: b"t", messages: TWO, publisher: 1, sequence: 2, sent_at_ns: 0 };
+        let gap = Frame::Gap { topic: b"t", missed: 7, reason: 2 };
+        let both = stretch(&[gap, run]);
+        assert_eq!(both.frames, both.messages, "as many frames as messages");
+        for (encoding, wanted) in [(Encoding::NativeRuns, "-7 [2]"), (Encoding::Native, "-7 2 3")] {
+            let mut gathered = Gathered::new(encoding);
+            gathered.add(&both, 0);
+            assert_eq!(texts(gathered), wanted, "{encoding:?}");
         }
     }
 
