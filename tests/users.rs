@@ -6,10 +6,11 @@ mod broker_process;
 mod running;
 mod watchdog;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_process::{BrokerProcess, Transport, corecast};
@@ -267,6 +268,44 @@ fn the_file_is_made_and_changed_by_the_command() {
     // The last one stays: a file without users would be none.
     assert_eq!(team.user("remove", &["desk"]).status.code(), Some(1));
     assert!(out(&team.user("check", &[])).ends_with("1 user\n"));
+}
+
+#[test]
+fn one_command_at_a_time_changes_the_file() {
+    let team = Team::gather();
+    let mut slow = corecast();
+    slow.args(["user", "add", "late", "--no-token", "--password-stdin", "--users"]).arg(team.users());
+    let mut slow = slow.stdin(Stdio::piped()).spawn().expect("the command can be started");
+    // It waits for its password. Meanwhile another user goes, and stays gone.
+    let removed = team.user("remove", &["desk"]);
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    slow.stdin.take().expect("a pipe").write_all(b"sesame\n").expect("read");
+    assert!(slow.wait().expect("it ends").success());
+    let users = String::from_utf8(team.user("list", &[]).stdout).expect("text");
+    let names: Vec<&str> = users.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["feeds", "late"]);
+    // While a change is under way, or was cut off, another says so and changes nothing.
+    let lock = team.folder.path().join("users.toml.new");
+    fs::write(&lock, "").expect("written");
+    let text = said(&team.user("remove", &["late"]), 1);
+    assert!(text.contains("another change is under way"), "{text}");
+    assert!(fs::exists(&lock).expect("a look"), "it is not ours");
+    fs::remove_file(&lock).expect("removed");
+    // A token that cannot be shown is of no use: there is no such user then.
+    let mut untold = corecast();
+    untold.args(["user", "add", "untold", "--users"]).arg(team.users());
+    let untold = untold.stdout(File::options().write(true).open("/dev/full").expect("a full disk"));
+    assert_eq!(untold.output().expect("it runs").status.code(), Some(1));
+    assert!(!fs::read_to_string(team.users()).expect("read").contains("untold"));
+    assert!(!fs::exists(&lock).expect("a look"));
+    // A link stays one.
+    let link = team.folder.path().join("link.toml");
+    std::os::unix::fs::symlink("users.toml", &link).expect("a link");
+    let mut over_link = corecast();
+    over_link.args(["user", "remove", "late", "--users"]).arg(&link);
+    assert!(over_link.output().expect("it runs").status.success());
+    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+    assert!(!fs::read_to_string(team.users()).expect("read").contains("late"));
 }
 
 #[test]

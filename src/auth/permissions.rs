@@ -129,7 +129,7 @@ impl Permissions {
                 let going_on = rules.go_on(accepted, now).map_err(LoginRefusal::Ticket)?;
                 Ok(Identity::Admitted(Arc::new(going_on), *address))
             }
-            (Identity::Elsewhere(_) | Identity::Own, _) => Ok(identity.clone()),
+            (Identity::Own, _) => Ok(Identity::Own),
         }
     }
 
@@ -137,8 +137,7 @@ impl Permissions {
     pub(crate) fn permit(&self, identity: &Identity, action: Action<'_>) -> Verdict {
         match (identity, action) {
             (_, Action::Publish(topic)) => Verdict::from(self.publishable(identity).has(topic)),
-            // Brokers of a cluster trust one another.
-            (Identity::Elsewhere(_) | Identity::Own, _) => Verdict::Allowed,
+            (Identity::Own, _) => Verdict::Allowed,
             (Identity::Admitted(accepted, _), action) if accepted.permit(action) == Verdict::Refused => {
                 Verdict::Refused
             }
@@ -149,10 +148,7 @@ impl Permissions {
     /// The topics that `identity` may publish: one look-up for all messages of a batch.
     pub(crate) fn publishable<'a>(&'a self, identity: &'a Identity) -> &'a Scope {
         match identity {
-            Identity::Elsewhere(_) | Identity::Own => &Scope::All,
-            Identity::Relayed(_, registrant, _) if matches!(**registrant, Identity::Elsewhere(_)) => {
-                &Scope::All
-            }
+            Identity::Own => &Scope::All,
             // Its subscribers are there by its registration.
             Identity::Relayed(..) => self.rights_of(identity).registrable(),
             Identity::Anonymous(_) | Identity::Shown(..) | Identity::User(..) | Identity::Admitted(..) => {
@@ -167,7 +163,7 @@ impl Permissions {
             (Identity::Admitted(accepted, _), Action::Subscribe(_)) => {
                 format!("allowed by the ticket: {}", accepted.scope())
             }
-            _ => format!("allowed: {}", self.rights_of(identity).scope_of(action)),
+            _ => format!("allowed: {}", self.rights_of(identity).allowed(action)),
         }
     }
 
@@ -191,7 +187,7 @@ impl Permissions {
         match identity {
             Identity::User(login, _) => users.user_of(Some(login)),
             Identity::Anonymous(_) | Identity::Shown(..) => users.user_of(None),
-            Identity::Relayed(..) | Identity::Admitted(..) | Identity::Elsewhere(_) | Identity::Own => None,
+            Identity::Relayed(..) | Identity::Admitted(..) | Identity::Own => None,
         }
     }
 

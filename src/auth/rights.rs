@@ -176,15 +176,23 @@ impl Rights {
         })
     }
 
-    /// The topics that the right to such an action is about.
-    pub(super) fn scope_of(&self, action: Action<'_>) -> &Scope {
-        match action {
-            Action::Publish(_) => &self.publish,
-            Action::Subscribe(_) => &self.subscribe,
-            Action::WatchPublishers(_) => &self.list,
-            Action::WatchSubscribers(_) => &self.watch,
-            Action::Register(_) => &self.register,
+    /// The topics of all rights to such an action, in words.
+    pub(super) fn allowed(&self, action: Action<'_>) -> String {
+        let scopes: &[&Scope] = match action {
+            Action::Publish(_) => &[&self.publish],
+            Action::Subscribe(_) => &[&self.subscribe],
+            Action::WatchPublishers(_) => &[&self.subscribe, &self.list],
+            Action::WatchSubscribers(_) => &[&self.publish, &self.register, &self.watch],
+            Action::Register(_) => &[&self.register],
+        };
+        let mut texts: Vec<String> = Vec::new();
+        for scope in scopes.iter().filter(|scope| !scope.is_empty()) {
+            let text = scope.to_string();
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
         }
+        if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
     }
 
     /// The topics that it may subscribe to.

@@ -22,6 +22,26 @@ const TOO_OPEN: u32 = 0o027;
 /// # Errors
 /// `Io` if it cannot be read; `Invalid` if too many may, or if it is longer.
 pub(crate) fn read_secret_file(path: &Path, what: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let own = Uid::effective().as_raw();
+    read_file(path, what, bytes_max, |owner| owner == 0 || owner == own)
+}
+
+/// The same for a file that this process only looks after, and does not rely on: root may do that for every user.
+///
+/// # Errors
+/// As [`read_secret_file`].
+#[cfg(feature = "cli")]
+pub(crate) fn read_managed_file(path: &Path, what: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let own = Uid::effective();
+    read_file(path, what, bytes_max, |owner| own.is_root() || owner == 0 || owner == own.as_raw())
+}
+
+fn read_file(
+    path: &Path,
+    what: &str,
+    bytes_max: usize,
+    may_own: impl Fn(u32) -> bool,
+) -> Result<Zeroizing<Vec<u8>>> {
     let shown = path.to_string_lossy();
     let shown = printable(&*shown);
     let failed = |e| Error::io(format!("cannot read {what} {shown}"), e);
@@ -34,8 +54,10 @@ pub(crate) fn read_secret_file(path: &Path, what: &str, bytes_max: usize) -> Res
         return Err(invalid("is no file".to_owned()));
     }
     let (owner, own) = (about.uid(), Uid::effective().as_raw());
-    if owner != 0 && owner != own {
-        return Err(invalid(format!("belongs to the uid {owner}, who may change it: chown it to {own}")));
+    if !may_own(owner) {
+        return Err(invalid(format!(
+            "belongs to the uid {owner}, who may change it: run this command as that user, or chown the file to {own}"
+        )));
     }
     if about.mode() & TOO_OPEN != 0 {
         let mode = about.mode() & 0o777;

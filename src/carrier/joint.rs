@@ -136,16 +136,7 @@ impl Joint {
                     self.near.hold((from, publisher), true);
                 }
             }
-            // A joint has no words for counts, nor for direct publishers.
-            Some(Word::Watch { watch, .. }) => self.near.say(from, LinkItem::Count { watch, count: 0 }),
-            Some(
-                Word::Doubted
-                | Word::Interest { .. }
-                | Word::Unwatch { .. }
-                | Word::Count { .. }
-                | Word::Registry { .. },
-            )
-            | None => {}
+            Some(Word::Interest { .. }) | None => {}
         }
         if is_away {
             self.near.far_saw(self.near.changes());

@@ -85,7 +85,8 @@ pub(super) fn run(args: BrokerArgs, logs: &Settings<LogOptions>) -> Result<Exit,
     }
     let mut live = LiveConfig::new(&options, logs, files.clone(), LOG_LEVEL);
     // Each of them is a secret, or lets others show theirs.
-    if (files.are_there() || config.zmtp_curve_key.is_some()) && !core_dumps {
+    let has_secrets = files.are_there() || config.zmtp_curve_key.is_some() || !config.engine.is_empty();
+    if has_secrets && !core_dumps {
         forbid_core_dumps()?;
     }
     let (news_link, mut news) = link(NEWS_MAX);

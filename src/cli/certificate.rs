@@ -31,8 +31,11 @@ Examples:
 Every key stays where it is made; only ca.pem goes to the clients. Whoever has ca.key can make certificates that they trust: \
 keep it off the hosts of brokers.";
 
-/// Mode of all files that are made: only their owner reads them.
-const FILE_MODE: u32 = 0o600;
+/// Mode of a key: only its owner reads it.
+const KEY_MODE: u32 = 0o600;
+
+/// Mode of a certificate, which everybody may read: users of a host share that of the authority.
+const CERTIFICATE_MODE: u32 = 0o644;
 
 /// Make an authority of your own, and certificates of brokers and clients.
 #[derive(Args, Debug)]
@@ -261,8 +264,8 @@ impl Files {
     /// Writes both, the key first; without the one the other is of no use, and goes.
     fn write(&self, certificate: &str, key: KeyPair) -> Result<(), Failure> {
         let key_pem = Zeroizing::new(key.serialize_pem());
-        write_new(&self.key, FILE_MODE, key_pem.as_bytes())?;
-        if let Err(failure) = write_new(&self.certificate, FILE_MODE, certificate.as_bytes()) {
+        write_new(&self.key, KEY_MODE, key_pem.as_bytes())?;
+        if let Err(failure) = write_new(&self.certificate, CERTIFICATE_MODE, certificate.as_bytes()) {
             let _ = fs::remove_file(&self.key);
             return Err(failure);
         }

@@ -140,10 +140,13 @@ fn certificate(path: &Path) -> Finding {
 const RENEW: &str =
     "make another, such as with `corecast cert server`, and have the broker read it: `corecast reload`";
 
+const USERS_FIX: &str = "mend that, then `corecast user check`: a broker does not start with such a file, and a running one \
+     goes on with the users it has";
+
 /// The finding on a file of users: whether a broker would take it.
 fn users(path: &Path) -> Finding {
     match Users::read(path) {
-        Err(error) => finding("users", Level::Error, error.to_string(), "a broker would not take this file"),
+        Err(error) => finding("users", Level::Error, error.to_string(), USERS_FIX),
         Ok(users) => {
             let count = users.iter().count();
             let plural = if count == 1 { "" } else { "s" };

@@ -206,11 +206,12 @@ impl Refusal {
         ExitCode::from(super::Exit::Usage as u8)
     }
 
-    /// A value that is quoted in the error stays one line, and does nothing to a terminal.
+    /// A value that is quoted in the error stays one line, does nothing to a terminal, and shows no password.
     fn quote_plainly(&mut self) {
-        let odd = |value: &ContextValue| match value {
-            ContextValue::String(text) if !printable(text).is_plain() => Some(printable(text).to_string()),
-            _ => None,
+        let odd = |value: &ContextValue| {
+            let ContextValue::String(text) = value else { return None };
+            let quoted = printable(&without_login(text)).to_string();
+            (quoted != *text).then_some(quoted)
         };
         let odd: Vec<(ContextKind, String)> =
             self.error.context().filter_map(|(kind, value)| Some((kind, odd(value)?))).collect();
@@ -220,9 +221,29 @@ impl Refusal {
     }
 }
 
+/// The text of an endpoint without the user and password that somebody has put into it.
+fn without_login(text: &str) -> String {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://***@{host}"),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_an_endpoint_is_not_shown() {
+        for (text, shown) in [
+            ("tcp://u:secret@host:1", "tcp://***@host:1"),
+            ("nats://u:se@cret@host:1", "nats://***@host:1"),
+            ("tcp://host:1", "tcp://host:1"),
+            ("a@b", "a@b"),
+        ] {
+            assert_eq!(without_login(text), shown);
+        }
+    }
 
     const NAMES: Variables = Variables {
         prefix: "CORECAST",

@@ -28,7 +28,10 @@ pub(super) struct LiveConfig {
 const FILES: [&str; 3] = ["users", "tls-cert", "http-token-file"];
 
 /// Options that go with `tls-cert`.
-const OF_CERTIFICATE: [&str; 3] = ["tls-key", "tls-client-ca", "tls-clients"];
+const OF_CERTIFICATE: [&str; 3] = ["tls-key", CLIENT_AUTHORITY, "tls-clients"];
+
+/// The option by which clients have to show certificates.
+const CLIENT_AUTHORITY: &str = "tls-client-ca";
 
 const LOG_LEVEL: &str = "log-level";
 
@@ -120,9 +123,12 @@ impl Changes {
     fn between(before: &InForce, now: &InForce) -> Changes {
         let differs = |key: &str| before.get(key) != now.get(key);
         let stays_set = |key: &str| !before.get(key).is_empty() && !now.get(key).is_empty();
+        // A file that has lost a line, half-written perhaps, must not let in whoever shows no certificate.
+        let keeps_authority = before.get(CLIENT_AUTHORITY).is_empty() || stays_set(CLIENT_AUTHORITY);
         let is_live = |key: &str| match key {
             LOG_LEVEL => true,
-            key if OF_CERTIFICATE.contains(&key) => stays_set("tls-cert"),
+            "tls-cert" => stays_set(key) && keeps_authority,
+            key if OF_CERTIFICATE.contains(&key) => stays_set("tls-cert") && keeps_authority,
             key => FILES.contains(&key) && stays_set(key),
         };
         let grammar = grammar();
@@ -166,5 +172,31 @@ impl Changes {
             let _ = writeln!(told, "only a restart takes up {new}{source}: until then it is {old}");
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_force(values: &[(&'static str, &str)]) -> InForce {
+        values.iter().fold(InForce::default(), |all, (key, value)| all.with(key, value))
+    }
+
+    #[test]
+    fn a_file_without_the_authority_of_clients_changes_nothing_about_certificates() {
+        let before = in_force(&[("tls-cert", "a.pem"), ("tls-key", "a.key"), ("tls-client-ca", "ca.pem")]);
+        for now in [
+            &[("tls-cert", "b.pem"), ("tls-key", "b.key")][..],
+            &[("tls-cert", "a.pem"), ("tls-key", "a.key")],
+        ] {
+            let changes = Changes::between(&before, &in_force(now));
+            assert_eq!(changes.live, [""; 0], "{now:?}");
+            assert!(changes.restart.contains(&"tls-client-ca"));
+        }
+        let other = in_force(&[("tls-cert", "b.pem"), ("tls-key", "b.key"), ("tls-client-ca", "ca2.pem")]);
+        assert_eq!(Changes::between(&before, &other).restart, [""; 0]);
+        let without = in_force(&[("tls-cert", "a.pem"), ("tls-key", "a.key")]);
+        assert_eq!(Changes::between(&without, &before).live, ["tls-client-ca"], "it may be added");
     }
 }

@@ -78,6 +78,13 @@ impl InForce {
     pub(super) fn get(&self, key: &str) -> &[String] {
         self.0.get(key).map(Vec::as_slice).unwrap_or_default()
     }
+
+    /// The same with the value of one option.
+    #[cfg(test)]
+    pub(super) fn with(mut self, key: &'static str, value: &str) -> Self {
+        self.0.insert(key, vec![value.to_owned()]);
+        self
+    }
 }
 
 /// A part of a config file, for the options that it sets.

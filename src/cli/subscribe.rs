@@ -84,14 +84,19 @@ pub(super) struct SubArgs {
     pub(super) client: ClientArgs,
 }
 
-pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
-    let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
-    for (filter, meant) in args.filters.iter().filter_map(|filter| Some((filter, filter.suggestion()?))) {
+/// Says so where a filter has wildcards of MQTT, which are names here.
+pub(super) fn note_wildcards_of_others(filter: &Filter) {
+    if let Some(meant) = filter.suggestion() {
         note(format!(
             "note: '{filter}' is taken as a name: + and # are no wildcards here; for one level write *, for all the rest >: \
              '{meant}'"
         ));
     }
+}
+
+pub(super) fn run(args: SubArgs) -> Result<Exit, Failure> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
+    args.filters.iter().for_each(note_wildcards_of_others);
     let mut interrupt = Interrupt::on_signals(LAST_LINE_TIME, Some(OUTPUT_LOST))?;
     let tried =
         args.timeout.map_or(CONNECT_TIMEOUT_DEFAULT, |timeout| timeout.0.min(CONNECT_TIMEOUT_DEFAULT));

@@ -119,11 +119,7 @@ fn publish_to_neighbours(
     let origin = Origin::Here(publisher);
     for (neighbour, batch) in deliveries.to_neighbours(bytes, messages) {
         base.send_link(neighbour, LinkItem::Batch { batch, publisher });
-        if base.links.is_carrier(neighbour) {
-            base.counters.carrier_given_up += base.links.bound(neighbour);
-        } else {
-            base.hold_if_backed_up(neighbour, origin);
-        }
+        base.hold_if_backed_up(neighbour, origin);
     }
 }
 

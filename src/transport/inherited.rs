@@ -141,10 +141,16 @@ impl Passed {
         names[0].is_some() && names[0] == names[1]
     }
 
-    /// Returns a descriptor of its own for the same socket.
+    /// Returns a descriptor of its own for the same socket, once: two options with one socket would each get some of its clients.
     fn hand_out(&self) -> io::Result<OwnedFd> {
         let own = self.socket.try_clone()?;
-        self.is_taken.store(true, Ordering::Relaxed);
+        if self.is_taken.swap(true, Ordering::Relaxed) {
+            let text = format!(
+                "another option has the socket that the process was started with for {}",
+                self.text()
+            );
+            return Err(io::Error::other(text));
+        }
         Ok(own)
     }
 

@@ -75,7 +75,7 @@ fn host_and_port(scheme: &str, text: &str) -> Result<(String, u16), String> {
     }
     if let Some((_, host)) = text.rsplit_once('@') {
         return Err(format!(
-            "user and password are not taken: there is no authentication; write {scheme}://{host}"
+            "user and password are not taken here: write {scheme}://{host}, and pass a token with --token-file or CORECAST_TOKEN"
         ));
     }
     let text = text.strip_suffix('/').unwrap_or(text);

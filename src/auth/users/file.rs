@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+#[cfg(feature = "cli")]
+use super::super::secret_file::read_managed_file;
 use super::super::secret_file::read_secret_file;
 use super::Users;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::USERS_FILE_BYTES_MAX;
+
+/// The name of such a file in errors.
+const WHAT: &str = "the file of users";
 
 impl Users {
     /// Reads a file of users. It must belong to the user of this process or to root, and only these may write it, and only
@@ -14,15 +19,21 @@ impl Users {
     /// # Errors
     /// `Io` if it cannot be read; `Invalid` if too many may, or for a fault, with the line.
     pub fn read(path: &Path) -> Result<Users> {
-        Self::read_text(path).map(|(_, users)| users)
+        let bytes = read_secret_file(path, WHAT, USERS_FILE_BYTES_MAX)?;
+        Self::parse_file(path, &bytes).map(|(_, users)| users)
     }
 
-    /// The same, with the text.
-    pub(crate) fn read_text(path: &Path) -> Result<(String, Users)> {
-        let bytes = read_secret_file(path, "the file of users", USERS_FILE_BYTES_MAX)?;
+    /// The same, with the text, for a command that changes the file: root may, whoever runs the broker.
+    #[cfg(feature = "cli")]
+    pub(crate) fn read_managed(path: &Path) -> Result<(String, Users)> {
+        let bytes = read_managed_file(path, WHAT, USERS_FILE_BYTES_MAX)?;
+        Self::parse_file(path, &bytes)
+    }
+
+    fn parse_file(path: &Path, bytes: &[u8]) -> Result<(String, Users)> {
         let shown = path.display();
         let invalid = |what: String| Error::new(ErrorKind::Invalid, what);
-        let text = str::from_utf8(&bytes).map_err(|_| invalid(format!("{shown} is not text in UTF-8")))?;
+        let text = str::from_utf8(bytes).map_err(|_| invalid(format!("{shown} is not text in UTF-8")))?;
         let users =
             Users::parse(text).map_err(|fault| invalid(format!("{shown}:{}: {fault}", fault.line())))?;
         Ok((text.to_owned(), users))

@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+use nix::unistd::Uid;
 
 pub(super) use self::grammar::{CLIENT, grammar};
 use super::settings::FromFile;
@@ -101,6 +102,12 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     if !about.is_file() {
         return Err(failed(&"it is no file"));
+    }
+    let (owner, own) = (about.uid(), Uid::effective().as_raw());
+    if owner != 0 && owner != own {
+        return Err(failed(&format!(
+            "it belongs to the uid {owner}, who may change it: run this command as that user, or chown the file to {own}"
+        )));
     }
     if about.mode() & WRITTEN_BY_ALL != 0 {
         return Err(failed(&"everybody may write it: chmod o-w it"));

@@ -42,9 +42,6 @@ pub(super) fn with_user(text: &str, new: &NewUser) -> Option<String> {
     put("certificates", new.certificates.iter().collect());
     put("curve_keys", new.curve_keys.iter().collect());
     put("uids", new.uids.iter().map(|uid| i64::from(*uid)).collect());
-    for (key, filters) in &new.rights {
-        put(key, filters.iter().map(|filter| filter.text().into_owned()).collect());
-    }
     for (key, most) in new.quotas.iter() {
         if let Some(most) = most.and_then(|most| i64::try_from(most).ok()) {
             table.insert(key, value(most));
@@ -52,6 +49,13 @@ pub(super) fn with_user(text: &str, new: &NewUser) -> Option<String> {
     }
     if let Some(hash) = &new.password {
         table.insert("password", value(hash));
+    }
+    // Rights are last: a file that is cut off somewhere gives nobody more than the whole one.
+    for (key, filters) in &new.rights {
+        let filters: Array = filters.iter().map(|filter| filter.text().into_owned()).collect();
+        if !filters.is_empty() {
+            table.insert(key, value(filters));
+        }
     }
     let mut document: DocumentMut = text.parse().ok()?;
     let users = document.entry("user").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
@@ -117,5 +121,24 @@ mod tests {
         }
         assert_eq!(without_user(&text, "a"), None);
         assert_eq!(with_token(&text, "a", &token("new")), None);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_at_a_line_gives_nobody_more() {
+        let quotas = Quotas { sessions: Some(2), ..Quotas::default() };
+        let everything = vec![Filter::parse(">").expect("a filter")];
+        let password = crate::auth::hash_password(&Secret::new(b"sesame")).expect("hashed");
+        let new =
+            NewUser { rights: vec![("publish", everything)], quotas, password: Some(password), ..named("a") };
+        let text = with_user("", &new).expect("added");
+        let mut cut = String::new();
+        for line in text.lines() {
+            if let Some(user) = Users::parse(&cut).ok().as_ref().and_then(|users| users.get("a")) {
+                let may = user.rights().permit(crate::auth::Action::Publish(b"x"));
+                assert_eq!(may, crate::auth::Verdict::Refused, "{cut}");
+            }
+            cut = format!("{cut}{line}\n");
+        }
+        assert_eq!(Users::parse(&cut).expect("good").get("a").expect("there").quotas().sessions, Some(2));
     }
 }

@@ -1,4 +1,4 @@
-//! The file that `corecast user` reads and replaces.
+//! The file that `corecast user` reads, and how it is replaced: by one command at a time.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -29,7 +29,7 @@ impl UsersFile {
 
     /// Reads a file that is there, and checks it.
     pub(super) fn open_existing(path: &Path) -> Result<Self, Failure> {
-        let (text, users) = Users::read_text(path)?;
+        let (text, users) = Users::read_managed(path)?;
         Ok(UsersFile { path: path.to_owned(), text, users: Some(users) })
     }
 
@@ -40,48 +40,81 @@ impl UsersFile {
     pub(super) fn users(&self) -> Option<&Users> {
         self.users.as_ref()
     }
+}
 
-    /// Puts another text in its place: all of it or nothing, and only one that is good.
-    pub(super) fn replace(&self, text: Option<String>) -> Result<(), Failure> {
-        let failed = |text: String| Failure::new(Exit::Failed, text);
-        let shown = self.path.display();
+/// A change to a file of users, which nobody else changes meanwhile. If it is dropped, nothing is changed.
+pub(super) struct FileChange {
+    file: UsersFile,
+    /// The file that is written beside the other, and renamed at the end. It stands for a lock as well.
+    beside: PathBuf,
+    new: File,
+    is_done: bool,
+}
+
+impl FileChange {
+    /// Begins with a file that need not be there: first it is locked, then read.
+    pub(super) fn begin(path: &Path) -> Result<Self, Failure> {
+        // A link stays one: what it leads to is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let new = File::options().write(true).create_new(true).mode(NEW_FILE_MODE).open(&beside);
+        let new = new.map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => failed(format!(
+                "{} is there: another change is under way, or was cut off; then remove it",
+                beside.display()
+            )),
+            _ => failed(format!("cannot write {}: {e}", path.display())),
+        })?;
+        let file = UsersFile { path: path.clone(), text: String::new(), users: None };
+        let mut change = FileChange { file, beside, new, is_done: false };
+        change.file = UsersFile::open(&path)?;
+        Ok(change)
+    }
+
+    /// The file as it was.
+    pub(super) fn file(&self) -> &UsersFile {
+        &self.file
+    }
+
+    /// Writes the text that is to take its place, if that is a good one. It is in force after [`Self::commit`].
+    pub(super) fn prepare(&mut self, text: Option<String>) -> Result<(), Failure> {
+        let shown = self.file.path.display().to_string();
         let text = text.ok_or_else(|| {
             failed(format!("{shown} is written in a way that is not understood: change it by hand"))
         })?;
         Users::parse(&text).map_err(|fault| failed(format!("nothing is changed: {fault}")))?;
-        self.write(&text).map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => {
-                let new = self.beside().display().to_string();
-                failed(format!("{new} is there: another change is under way, or was cut off; then remove it"))
-            }
-            _ => failed(format!("cannot write {shown}: {e}")),
-        })
+        self.write(&text).map_err(|e| failed(format!("cannot write {shown}: {e}")))
     }
 
-    /// The file that is written, and then renamed. It stands for a lock as well.
-    fn beside(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        name.into()
-    }
-
-    fn write(&self, text: &str) -> io::Result<()> {
-        let beside = self.beside();
-        let mut file = File::options().write(true).create_new(true).mode(NEW_FILE_MODE).open(&beside)?;
-        let written = (|| {
-            if let Ok(before) = fs::metadata(&self.path) {
-                // Whoever may read it now may afterwards.
-                chown(&beside, Some(before.uid()), Some(before.gid()))?;
-                file.set_permissions(Permissions::from_mode(before.mode() & 0o777))?;
-            }
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)
-        })();
-        if written.is_err() {
-            // It is ours, and useless.
-            let _ = fs::remove_file(&beside);
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        if let Ok(before) = fs::metadata(&self.file.path) {
+            // Whoever may read it now may afterwards.
+            chown(&self.beside, Some(before.uid()), Some(before.gid()))?;
+            self.new.set_permissions(Permissions::from_mode(before.mode() & 0o777))?;
         }
-        written
+        self.new.write_all(text.as_bytes())?;
+        self.new.sync_all()
     }
+
+    /// Puts the prepared text in the place of the other: all of it or nothing.
+    pub(super) fn commit(mut self) -> Result<(), Failure> {
+        let renamed = fs::rename(&self.beside, &self.file.path);
+        self.is_done = renamed.is_ok();
+        renamed.map_err(|e| failed(format!("cannot write {}: {e}", self.file.path.display())))
+    }
+}
+
+impl Drop for FileChange {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // It is ours, and useless.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+fn failed(text: String) -> Failure {
+    Failure::new(Exit::Failed, text)
 }

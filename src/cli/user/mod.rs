@@ -19,9 +19,11 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use self::change::{NewUser, with_token, with_user, without_user};
-use self::file::UsersFile;
+use self::file::{FileChange, UsersFile};
+use super::core_dumps::forbid_core_dumps;
 use super::new_file::write_new;
 use super::output::{Format, json_line, note, print};
+use super::subscribe::note_wildcards_of_others;
 use super::{Exit, Failure};
 use crate::auth::{
     ANONYMOUS, Action, Credential, Quotas, Secret, TokenHash, User, Verdict, fresh_token, hash_password,
@@ -213,14 +215,18 @@ fn failed(text: impl Into<String>) -> Failure {
 }
 
 fn add(args: AddArgs) -> Result<Exit, Failure> {
-    let file = UsersFile::open(&args.file.users)?;
     let token = (!args.no_token && args.name != ANONYMOUS).then(fresh_token).transpose();
     let token = token.map_err(|e| failed(format!("cannot draw a token: {e}")))?;
+    if token.is_some() || args.password_stdin {
+        forbid_core_dumps()?;
+    }
     let password = args.password_stdin.then(read_password).transpose()?;
     if token.is_none() && args.token_out.is_some() {
         let text = "--token-out: this user has no token, which stands for all that show nothing";
         return Err(Failure::new(Exit::Usage, text));
     }
+    let rights = [&args.publish, &args.subscribe, &args.register, &args.watch, &args.list];
+    rights.into_iter().flatten().for_each(note_wildcards_of_others);
     let new = NewUser {
         name: args.name,
         token: token.as_ref().map(TokenHash::of),
@@ -242,29 +248,33 @@ fn add(args: AddArgs) -> Result<Exit, Failure> {
             publish_rate: args.max_publish_rate,
         },
     };
+    // Whatever takes time, or waits for somebody, is done: the file is locked from here on.
+    let mut change = FileChange::begin(&args.file.users)?;
+    let file = change.file();
     let is_there = file.users().is_some_and(|users| users.get(&new.name).is_some());
     let text = match &new.token {
         Some(token) if is_there && new.is_a_token_alone() => with_token(file.text(), &new.name, token),
         _ if is_there => {
             let name = printable(&new.name);
-            return Err(failed(format!(
-                "there is a user `{name}`: this only adds a token to it; change the file"
-            )));
+            let text = format!("there is a user `{name}`, to whom this only adds a token");
+            let file = args.file.users.display();
+            return Err(failed(text)
+                .hint(format!("change its rights, names and quotas in {file}, then `corecast user check`")));
         }
         _ => with_user(file.text(), &new),
     };
-    let Some(token) = token else { return file.replace(text).map(|()| Exit::Fine) };
-    // The one time that it is seen.
+    change.prepare(text)?;
+    let Some(token) = token else { return change.commit().map(|()| Exit::Fine) };
+    // The one time that it is seen, and before the user is there, who would be of no use with a token that nobody has.
     let line = Zeroizing::new([token.expose(), b"\n"].concat());
     match args.token_out {
         Some(path) => {
-            // First: a user with a token that nobody has would be of no use.
             write_new(&path, TOKEN_FILE_MODE, &line)?;
-            file.replace(text).inspect_err(|_| drop(fs::remove_file(&path)))?;
+            change.commit().inspect_err(|_| drop(fs::remove_file(&path)))?;
         }
         None => {
-            file.replace(text)?;
             print(&line[..])?;
+            change.commit().map_err(|failure| failure.hint("the token that was printed is void"))?;
             note("note: the token is shown this once; the file has its hash");
         }
     }
@@ -362,12 +372,15 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
 }
 
 fn remove(args: &RemoveArgs) -> Result<Exit, Failure> {
-    let file = UsersFile::open_existing(&args.file.users)?;
+    UsersFile::open_existing(&args.file.users)?;
+    let mut change = FileChange::begin(&args.file.users)?;
+    let file = change.file();
     if file.users().is_none_or(|users| users.get(&args.name).is_none()) {
         return Err(no_such_user(&args.name));
     }
-    file.replace(without_user(file.text(), &args.name))?;
-    Ok(Exit::Fine)
+    let text = without_user(file.text(), &args.name);
+    change.prepare(text)?;
+    change.commit().map(|()| Exit::Fine)
 }
 
 fn no_such_user(name: &str) -> Failure {

@@ -10,9 +10,8 @@ use super::super::rig::Rig;
 use super::*;
 use crate::fanout::OverflowPolicy;
 use crate::limits::{CONTROL_BYTES_MAX, LEASE_DEFAULT, LEAVERS_MAX};
-use crate::registry::{Mode, ModeRules};
+use crate::registry::ModeRules;
 
-mod far;
 mod owners;
 mod turns;
 

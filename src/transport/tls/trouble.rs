@@ -130,9 +130,12 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names = match presented.is_empty() {
                 true => "no host".to_owned(),
-                false => presented.join(", "),
+                false => presented.iter().map(|name| plain_name(name)).collect::<Vec<_>>().join(", "),
             };
-            format!("is not for the host {}; it is for {names}", host(expected))
+            format!(
+                "is not for the host {}; it is for {names}: write one of these, or have it made for this host too (`corecast cert server`)",
+                host(expected)
+            )
         }
         CertificateError::NotValidForName => "is for another host".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -141,6 +144,12 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::BadEncoding => "cannot be read".to_owned(),
         other => format!("is not valid: {other}"),
     }
+}
+
+/// A name of a certificate, which the library shows with its kind around it: `DnsName("localhost")`.
+fn plain_name(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.map_or(name, |inside| inside.trim_matches('"'))
 }
 
 fn host(name: &ServerName<'_>) -> String {
@@ -157,7 +166,7 @@ fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::CertificateExpired => "it has expired, or is not valid yet".to_owned(),
         AlertDescription::CertificateRevoked => "it is revoked".to_owned(),
         AlertDescription::BadCertificate => "it is not valid, or for another host".to_owned(),
-        AlertDescription::UnsupportedCertificate => "it is of another kind".to_owned(),
+        AlertDescription::UnsupportedCertificate => "it is not for this end of a connection: that of a server is not for clients, and the other way round".to_owned(),
         other => format!("alert {other:?}"),
     }
 }
