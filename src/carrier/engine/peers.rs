@@ -163,6 +163,9 @@ impl Peers {
             };
             if is_change {
                 note(&mut self.wanted, &mut change, filter, wanted);
+            } else if wanted {
+                // A list that came before had it already; the sender waits for the positions of this change all the same.
+                change.begun.push(filter);
             }
         }
         Learned::All(change)
@@ -362,6 +365,14 @@ mod tests {
         assert_eq!(peers.on_changes(7, (2, 2), Vec::new()), Learned::All(Change::default()), "a question");
         let learned = peers.on_changes(8, (0, 1), vec![(filter("a"), true)]);
         assert_eq!(first_or_last(&learned), []);
+        let Learned::All(again) = peers.on_changes(8, (1, 2), vec![(filter("a"), true)]) else {
+            panic!("a change")
+        };
+        assert_eq!(
+            (again.begun, again.first_or_last),
+            (vec![filter("a")], Vec::new()),
+            "it is to be answered"
+        );
         assert_eq!(first_or_last(&peers.on_changes(7, (2, 3), vec![(filter("a"), false)])), []);
         assert_eq!(first_or_last(&Learned::All(peers.remove(8))), [("a".into(), false)]);
         assert_eq!(peers.hear(8, NOW), PeerNews::Again);
